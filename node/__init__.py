@@ -1,0 +1,1 @@
+"""One running node: sockets, tasks, disk, policy and faces."""

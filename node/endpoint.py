@@ -1,0 +1,96 @@
+"""The node's UDP sockets, one per address family, and who gets which datagram.
+
+The first byte tells protocols apart (RFC 7983 and PROTOCOL.md), so everything shares one port and
+one mapping in a NAT.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from node.counters import Counters
+from protocol.addresses import Address
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[bytes, Address], None]
+
+_V4_MAPPED = "::ffff:"
+
+
+class Endpoint:
+    """Sockets bound by `open`; datagrams go to the handler that took their first byte."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._transports: dict[int, asyncio.DatagramTransport] = {}
+        self._handlers: list[Handler] = [self._unclaimed] * 256
+        self.addresses: dict[int, Address] = {}
+
+    def take(self, first_bytes: Iterable[int], handler: Handler) -> None:
+        """Give all datagrams that start with one of these bytes to `handler`."""
+        for value in first_bytes:
+            self._handlers[value] = handler
+
+    async def open(self, address: Address) -> Address:
+        """Bind a socket of this address's family; port 0 picks one. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Socket(self), local_addr=(address.host, address.port)
+        )
+        name = transport.get_extra_info("sockname")
+        bound = Address(name[0], name[1])
+        self._transports[bound.family] = transport
+        self.addresses[bound.family] = bound
+        return bound
+
+    def sendto(self, datagram: bytes, address: Address) -> None:
+        """Send, or count why not; never raises for what the network does."""
+        transport = self._transports.get(address.family)
+        if transport is None or transport.is_closing():
+            self._counters.refused["no_socket_of_this_family"] += 1
+            return
+        self._counters.datagrams_sent += 1
+        self._counters.bytes_sent += len(datagram)
+        transport.sendto(datagram, address)
+
+    def received(self, datagram: bytes, source: tuple[Any, ...]) -> None:
+        """Hand a datagram to whoever took its first byte."""
+        self._counters.datagrams_received += 1
+        self._counters.bytes_received += len(datagram)
+        if not datagram:
+            self._counters.refused["empty_datagram"] += 1
+            return
+        host = source[0]
+        if ":" in host:
+            host = host.partition("%")[0].removeprefix(_V4_MAPPED)
+        self._handlers[datagram[0]](datagram, Address(host, source[1]))
+
+    def socket_error(self, error: OSError) -> None:
+        """Count an error that the kernel reported for an earlier datagram."""
+        self._counters.refused["socket_error"] += 1
+        _log.debug("socket error: %s", error)
+
+    def close(self) -> None:
+        """Close every socket."""
+        for transport in self._transports.values():
+            transport.close()
+        self._transports.clear()
+
+    def _unclaimed(self, _datagram: bytes, _address: Address) -> None:
+        self._counters.refused["unknown_first_byte"] += 1
+
+
+class _Socket(asyncio.DatagramProtocol):
+    """Asyncio's view of one socket: passes everything to the endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self._endpoint.received(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        if isinstance(exc, OSError):
+            self._endpoint.socket_error(exc)

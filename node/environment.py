@@ -1,0 +1,41 @@
+"""What a node takes from its machine and a simulation gives it instead: clock, randomness, names.
+
+Monotonic time is the running loop's `time()`; everything else comes through here, so that one seed
+can make one history.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import ifaddr
+
+from protocol.errors import InsecureRandomness
+
+
+def host_addresses() -> list[str]:
+    """The machine's own IP literals, loopback and link-local included."""
+    ips = (ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips)
+    return [ip if isinstance(ip, str) else ip[0] for ip in ips]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`wall` gives seconds since 1970; `rng` every random draw; `host_addresses` IP literals."""
+
+    wall: Callable[[], float] = time.time
+    rng: random.Random = field(default_factory=secrets.SystemRandom)
+    host_addresses: Callable[[], list[str]] = host_addresses
+
+    def check_randomness(self) -> None:
+        """Raise InsecureRandomness for a seeded source on a loop that runs in real time."""
+        if isinstance(self.rng, secrets.SystemRandom):
+            return
+        if not getattr(asyncio.get_running_loop(), "virtual", False):
+            raise InsecureRandomness(
+                "a seeded random source may only be used in a simulation; "
+                "a real node draws from the operating system"
+            )

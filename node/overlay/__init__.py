@@ -1,0 +1,1 @@
+"""The DHT on its sockets: the only package that touches `kademlia` and `rpcudp`."""

@@ -1,0 +1,49 @@
+"""Our values in kademlia's shapes: its Node and its IStorage."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kademlia.node import Node
+from kademlia.storage import IStorage
+
+from node.environment import Environment
+from protocol.addresses import Address
+from protocol.overlay.store import RecordStore
+from protocol.records import Record
+
+
+class OverlayNode(Node):
+    """A node whose id is the hash of a public key, so that nobody can claim another's."""
+
+    def __init__(self, peer_id: bytes, public_key: bytes, address: Address | None = None) -> None:
+        super().__init__(peer_id, *(address or (None, None)))
+        self.public_key = public_key
+
+
+class RecordStorage(IStorage):
+    """The record store behind kademlia's storage interface; only verified records go in."""
+
+    def __init__(self, store: RecordStore, environment: Environment) -> None:
+        self.store = store
+        self._wall = environment.wall
+
+    def __setitem__(self, key: bytes, record: Record) -> None:
+        self.store.put(record, self._wall())
+
+    def __getitem__(self, key: tuple[bytes, int]) -> list[Record]:
+        """The live records under (DHT key, kind); raises KeyError when there are none."""
+        records = self.store.get(*key, self._wall())
+        if not records:
+            raise KeyError(key)
+        return records
+
+    def get(self, key: tuple[bytes, int], default: Any = None) -> Any:
+        """The live records under (DHT key, kind), else `default`."""
+        return self.store.get(*key, self._wall()) or default
+
+    def iter_older_than(self, seconds_old: float) -> Iterator[tuple[bytes, Record]]:
+        """Nothing: a record is refreshed by its publisher, never by those who keep it."""
+        return iter(())
+
+    def __iter__(self) -> Iterator[tuple[bytes, Record]]:
+        return ((record.key, record) for record in self.store)

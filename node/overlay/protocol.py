@@ -1,0 +1,211 @@
+"""The overlay's protocol: what each request means to this node.
+
+A `kademlia.protocol.KademliaProtocol` whose datagrams are authenticated, whose requests are
+dispatched by a table, and which starts no task for a datagram.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from kademlia.protocol import KademliaProtocol
+
+from node.counters import Counters
+from node.environment import Environment
+from node.overlay.adapters import OverlayNode, RecordStorage
+from node.overlay.registrar import Registrar
+from node.overlay.tables import Tables
+from node.overlay.wire import Incoming, Reply, Wire
+from protocol import limits, records
+from protocol.addresses import Address
+from protocol.codec import ranged, shape, sized
+from protocol.errors import BadToken, Malformed, RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import VERSION, Method, Response, encode_found
+from protocol.records import Record
+
+Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
+
+
+class OverlayProtocol(KademliaProtocol):
+    """Answers other nodes. Handlers return the result, or None if they answer later."""
+
+    def __init__(
+        self,
+        source_node: OverlayNode,
+        storage: RecordStorage,
+        ksize: int,
+        *,
+        tables: Tables,
+        registrar: Registrar,
+        environment: Environment,
+        counters: Counters,
+        puzzle_bits: int,
+    ) -> None:
+        super().__init__(source_node, storage, ksize)
+        self.router = tables
+        self.wire: Wire
+        self.registrar = registrar
+        self._wall = environment.wall
+        self._counters = counters
+        self._puzzle_bits = puzzle_bits
+        self._verifying: set[bytes] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        """No attribute springs into being: rpcudp would make a remote call of any name."""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Take one datagram; see `Wire.receive`."""
+        self.wire.receive(data, addr)
+
+    def refuse(self, error: RemoteError) -> None:
+        """Count what a peer got wrong."""
+        self._counters.refuse(error)
+
+    # Requests of others -------------------------------------------------------------------
+
+    def accept(self, incoming: Incoming) -> None:
+        """Answer a request; raises RemoteError for what is wrong with it."""
+        handler = _HANDLERS.get(incoming.request.method)
+        if handler is None:
+            raise Malformed(f"unknown method {incoming.request.method}")
+        if handler in _CHANGES_STATE and not incoming.proved:
+            raise BadToken("this request needs proof of its address")
+        self._meet(incoming)
+        result = handler(self, incoming)
+        if result is not None:
+            incoming.answer(result)
+
+    def rpc_ping(self, incoming: Incoming) -> list[Any]:
+        """PING []: which protocol version is spoken here."""
+        shape(incoming.request.arguments)
+        return [VERSION]
+
+    def rpc_find_node(self, incoming: Incoming) -> list[Any]:
+        """FIND_NODE [target, families]: the contacts nearest to the target."""
+        target, families = shape(incoming.request.arguments, bytes, int)
+        nearest = self._nearest(incoming, sized(target, limits.ID_BYTES), families)
+        return encode_found(nearest, [], skip=0, registered=False, max_bytes=incoming.room_bytes)
+
+    def rpc_find_value(self, incoming: Incoming) -> list[Any]:
+        """FIND_VALUE [key, kind, skip, families]: records under the key, and contacts."""
+        key, kind, skip, families = shape(incoming.request.arguments, bytes, int, int, int)
+        ranged(skip, 0, limits.STORE_VALUES_PER_KEY)
+        held: list[Record] = self.storage.get((sized(key, limits.ID_BYTES), kind), [])
+        return encode_found(
+            self._nearest(incoming, key, families),
+            [record.raw for record in held],
+            skip=skip,
+            registered=self.registrar.holds(key),
+            max_bytes=incoming.room_bytes,
+        )
+
+    def rpc_store(self, incoming: Incoming) -> list[Any]:
+        """STORE [key, record]: keep a record of anyone under its own key."""
+        key, raw = shape(incoming.request.arguments, bytes, bytes)
+        self.storage[key] = self._read(raw, key)
+        return []
+
+    def rpc_register(self, incoming: Incoming) -> list[Any]:
+        """REGISTER [peer record]: keep a path to the sender, and its record."""
+        (raw,) = shape(incoming.request.arguments, bytes)
+        record = self._read(raw, incoming.session.peer_id)
+        self.registrar.register(incoming, self._loop.time())
+        self.storage[record.key] = record
+        return [int(limits.REGISTRATION_S)]
+
+    def rpc_keepalive(self, incoming: Incoming) -> list[Any]:
+        """KEEPALIVE []: whether the sender is registered here."""
+        shape(incoming.request.arguments)
+        return [self.registrar.keepalive(incoming, self._loop.time())]
+
+    def rpc_signal(self, incoming: Incoming) -> None:
+        """SIGNAL [callee, sealed offer]: forward it, and answer with the callee's answer."""
+        callee_id, sealed = shape(incoming.request.arguments, bytes, bytes)
+        self.registrar.signal(incoming, sized(callee_id, limits.ID_BYTES), sealed)
+
+    def rpc_deliver(self, incoming: Incoming) -> None:
+        """DELIVER [caller's address, sealed offer]: a registrar of ours forwards a call."""
+        _, sealed = shape(incoming.request.arguments, bytes, bytes)
+        self.registrar.deliver(incoming, sealed)
+
+    def _read(self, raw: bytes, key: bytes) -> Record:
+        return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
+
+    def _nearest(self, incoming: Incoming, target: bytes, families: int) -> list[Contact]:
+        count = limits.CONTACTS_PER_REPLY
+        nearest = self.router.nearest(int.from_bytes(target), count + 1, families)
+        asker = incoming.session.peer_id
+        return [contact for contact in nearest if contact.peer_id != asker][:count]
+
+    # Who enters the tables ----------------------------------------------------------------
+
+    def _meet(self, incoming: Incoming) -> None:
+        """A stranger asked us something: verify it before it enters a table."""
+        if incoming.read_only:
+            return
+        contact = Contact.at(incoming.session.public_key, incoming.address)
+        if incoming.proved:
+            self.answered(contact)
+        elif self.router.of(contact).wants(contact):
+            self.verify(contact)
+
+    def answered(self, contact: Contact) -> None:
+        """A contact showed that it lives at its address."""
+        displaced = self.router.of(contact).answered(contact, self._loop.time())
+        if displaced is not None:
+            self.verify(displaced)
+
+    def failed(self, contact: Contact) -> None:
+        """A contact did not answer in time."""
+        candidate = self.router.of(contact).failed(contact)
+        if candidate is not None:
+            self.verify(candidate)
+
+    def verify(self, contact: Contact) -> None:
+        """Ping a contact, once at a time, and let the tables know how it went."""
+        if contact.packed in self._verifying or len(self._verifying) >= limits.VERIFYING:
+            return
+        self._verifying.add(contact.packed)
+        self.wire.request(contact, Method.PING, [], self._verified, timeout_s=limits.TIMEOUT_MAX_S)
+
+    def _verified(self, reply: Reply) -> None:
+        self._verifying.discard(reply.contact.packed)
+        if reply.response is not None:
+            self.answered(reply.contact)
+        else:
+            self.failed(reply.contact)
+
+    # Requests of ours, in kademlia's names -------------------------------------------------
+
+    async def call_ping(self, node_to_ask: Contact) -> Response:
+        """Ping; raises TimedOut. The contact enters the tables if it answers."""
+        response = await self.wire.ask(node_to_ask, Method.PING, [])
+        self.answered(node_to_ask)
+        return response
+
+    async def call_store(self, node_to_ask: Contact, key: bytes, value: Record) -> Response:
+        """Store a record at one contact; raises TimedOut."""
+        return await self.wire.ask(node_to_ask, Method.STORE, [key, value.raw])
+
+
+_HANDLERS: dict[int, Handler] = {
+    Method.PING: OverlayProtocol.rpc_ping,
+    Method.FIND_NODE: OverlayProtocol.rpc_find_node,
+    Method.FIND_VALUE: OverlayProtocol.rpc_find_value,
+    Method.STORE: OverlayProtocol.rpc_store,
+    Method.REGISTER: OverlayProtocol.rpc_register,
+    Method.KEEPALIVE: OverlayProtocol.rpc_keepalive,
+    Method.SIGNAL: OverlayProtocol.rpc_signal,
+    Method.DELIVER: OverlayProtocol.rpc_deliver,
+}
+
+_CHANGES_STATE: frozenset[Handler] = frozenset(
+    (
+        OverlayProtocol.rpc_store,
+        OverlayProtocol.rpc_register,
+        OverlayProtocol.rpc_signal,
+    )
+)

@@ -1,0 +1,273 @@
+"""The node's place in the DHT: joining, looking up, reading and publishing records.
+
+A `kademlia.network.Server` whose lookups have no rounds, whose values are signed records, and
+whose tasks all have an owner.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from kademlia.network import Server
+
+from node.counters import Counters
+from node.endpoint import Endpoint
+from node.environment import Environment
+from node.overlay.adapters import OverlayNode, RecordStorage
+from node.overlay.protocol import OverlayProtocol
+from node.overlay.registrar import Registrar
+from node.overlay.search import OnFound, Search
+from node.overlay.settings import OverlaySettings
+from node.overlay.tables import FAMILY_BITS, Tables
+from node.overlay.wire import Wire
+from node.tasks import TaskOwner
+from protocol import limits, records
+from protocol.errors import ModswarmError, RemoteError, Unreachable
+from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup import Lookup, LookupRules
+from protocol.overlay.messages import Code, Found
+from protocol.overlay.store import RecordStore
+from protocol.records import Record
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a read found: the newest valid record of each publisher, and who keeps their path.
+
+    `hops` is the distance, in contacts asked one after another, of the first record.
+    """
+
+    records: dict[bytes, Record] = field(default_factory=dict)
+    registrars: list[Contact] = field(default_factory=list)
+    holders: list[Contact] = field(default_factory=list)
+    closest: list[Contact] = field(default_factory=list)
+    hops: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a record was stored: how many contacts confirmed it, of how many asked."""
+
+    confirmed: int
+    asked: int
+
+
+class OverlayServer(Server):
+    """One node of the overlay. Make it inside a running loop; `listen`, then `bootstrap`."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        environment: Environment,
+        *,
+        settings: OverlaySettings,
+        tasks: TaskOwner,
+        counters: Counters,
+    ) -> None:
+        self.identity = identity
+        self.settings = settings
+        self.tasks = tasks
+        self.counters = counters
+        self.store = RecordStore()
+        super().__init__(
+            ksize=settings.k,
+            alpha=settings.lookup.alpha,
+            node_id=identity.peer_id,
+            storage=RecordStorage(self.store, environment),
+        )
+        self.node = OverlayNode(identity.peer_id, identity.public_key)
+        self.tables = Tables(identity.peer_id, k=settings.k, network_of=settings.network_of)
+        self.registrar = Registrar(identity.peer_id, tasks)
+        self._environment = environment
+        self._families = 0
+        self.protocol: OverlayProtocol = self._create_protocol()
+        self.wire = self.protocol.wire
+
+    def _create_protocol(self) -> OverlayProtocol:
+        settings = self.settings
+        protocol = OverlayProtocol(
+            self.node,
+            self.storage,
+            self.ksize,
+            tables=self.tables,
+            registrar=self.registrar,
+            environment=self._environment,
+            counters=self.counters,
+            puzzle_bits=settings.puzzle_bits,
+        )
+        protocol.wire = self.registrar.wire = Wire(
+            self.identity,
+            self._environment,
+            self.counters,
+            cipher=settings.cipher,
+            puzzle_bits=settings.puzzle_bits,
+            read_only=settings.unreachable,
+            on_request=protocol.accept,
+            peers_remembered=settings.peers_remembered,
+        )
+        return protocol
+
+    # Life ---------------------------------------------------------------------------------
+
+    def listen(self, endpoint: Endpoint) -> None:
+        """Take the overlay's datagrams from an open endpoint, and keep the tables fresh."""
+        for family in endpoint.addresses:
+            self._families |= FAMILY_BITS[family]
+        endpoint.take(range(0xD0, 0xE0), self.protocol.datagram_received)
+        self.protocol.connection_made(endpoint)
+        self.wire.connect(endpoint.sendto)
+        self.tasks.start(self._keep_fresh(), name="keep the tables fresh")
+
+    def speaks(self, family: int) -> bool:
+        """Whether there is a socket of this address family (4 or 6)."""
+        return bool(self._families & FAMILY_BITS[family])
+
+    def stop(self) -> None:
+        """Forget what is pending. The tasks belong to the owner that was given."""
+        self.wire.close()
+
+    async def bootstrap(self, addrs: Iterable[Contact]) -> int:
+        """Join through contacts that we have heard of; returns how many contacts we now know.
+
+        Raises Unreachable if none of them answers.
+        """
+        answered = await asyncio.gather(
+            *(self.protocol.call_ping(contact) for contact in addrs), return_exceptions=True
+        )
+        for outcome in answered:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, ModswarmError):
+                raise outcome
+        if not len(self.tables):
+            raise Unreachable("no contact answers")
+        await self.lookup(self.identity.peer_id)
+        await self._refresh_table()
+        return len(self.tables)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            jitter = 0.9 + 0.2 * self._environment.rng.random()
+            await asyncio.sleep(limits.REFRESH_S * jitter)
+            await self._refresh_table(limits.REFRESH_S)
+
+    async def _refresh_table(self, age_s: float = 0.0) -> None:
+        """Look up a random id in every bucket that had no lookup for `age_s` (Kademlia, 2.3)."""
+        now = asyncio.get_running_loop().time()
+        stale = {index: table for table in self.tables for index in table.stale(now, age_s)}
+        targets = [table.id_in_bucket(n, self._environment.rng) for n, table in stale.items()]
+        for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
+            batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
+            await asyncio.gather(*(self.lookup(target) for target in batch))
+
+    def bootstrappable_neighbors(self) -> list[Contact]:
+        """The contacts worth saving for the next start, the most recently seen first."""
+        entries = sorted(self.tables.entries(), key=lambda entry: -entry.last_seen)
+        return [entry.contact for entry in entries[: limits.CONTACTS_SAVED]]
+
+    # Lookups ------------------------------------------------------------------------------
+
+    async def lookup(
+        self,
+        target: bytes,
+        *,
+        kind: int | None = None,
+        on_found: Callable[[Lookup, Contact, Found], None] | None = None,
+        rules: LookupRules | None = None,
+    ) -> Lookup:
+        """Find the contacts nearest to `target` (20 bytes), asking for records on the way."""
+        number = int.from_bytes(target)
+        now = asyncio.get_running_loop().time()
+        lookup = Lookup(
+            target,
+            self.tables.nearest(number, limits.CONTACTS_PER_REPLY, self._families),
+            own_id=self.identity.peer_id,
+            now=now,
+            timeout_s=self.wire.timeout_s,
+            rules=rules or self.settings.lookup,
+        )
+        hook: OnFound | None = partial(on_found, lookup) if on_found is not None else None
+        for table in self.tables:
+            table.looked_up(number, now)
+        search = Search(self.protocol, lookup, families=self._families, kind=kind, on_found=hook)
+        return await search.run()
+
+    async def read(
+        self, key: bytes, kind: int, *, enough: Callable[[Reading], bool] | None = None
+    ) -> Reading:
+        """Read records from the contacts nearest to `key`, ending early once `enough` says so.
+
+        What this node keeps itself counts too. Nothing found is an empty reading, not an error.
+        """
+        reading = Reading()
+        for record in self.store.get(key, kind, self._environment.wall()):
+            self._take(reading, record)
+
+        def on_found(lookup: Lookup, contact: Contact, found: Found) -> None:
+            if found.registered:
+                reading.registrars.append(contact)
+            taken = [self._take_raw(reading, raw, key) for raw in found.values]
+            if any(taken):
+                reading.holders.append(contact)
+                reading.hops = reading.hops or lookup.hops_to(contact)
+            if enough is not None and enough(reading):
+                lookup.stop()
+
+        if enough is None or not enough(reading):
+            lookup = await self.lookup(key, kind=kind, on_found=on_found)
+            reading.closest = lookup.closest()
+            reading.requests = lookup.requests
+        return reading
+
+    def _take_raw(self, reading: Reading, raw: bytes, key: bytes) -> bool:
+        held = {record.raw for record in reading.records.values()}
+        if raw in held:
+            return True
+        try:
+            record = records.read(
+                raw,
+                key=key,
+                now=self._environment.wall(),
+                puzzle_bits=self.settings.puzzle_bits,
+            )
+        except RemoteError as error:
+            self.counters.refuse(error)
+            return False
+        self._take(reading, record)
+        return True
+
+    def _take(self, reading: Reading, record: Record) -> None:
+        held = reading.records.get(record.public_key)
+        if held is None or held.sequence < record.sequence:
+            reading.records[record.public_key] = record
+
+    # Publishing ---------------------------------------------------------------------------
+
+    async def publish(self, record: Record) -> Published:
+        """Store a record of ours at the k contacts nearest to its key."""
+        lookup = await self.lookup(record.key)
+        closest = lookup.closest()
+        if self._is_among(closest, record.key):
+            self.storage[record.key] = record
+        confirmed = await asyncio.gather(*(self._store_at(contact, record) for contact in closest))
+        return Published(sum(confirmed), len(closest))
+
+    def _is_among(self, closest: list[Contact], key: bytes) -> bool:
+        """Whether this node is itself one of the k nearest to `key` that others can reach."""
+        if self.settings.unreachable:
+            return False
+        number = int.from_bytes(key)
+        own = int.from_bytes(self.identity.peer_id) ^ number
+        return len(closest) < self.ksize or own < closest[-1].number ^ number
+
+    async def _store_at(self, contact: Contact, record: Record) -> bool:
+        try:
+            response = await self.protocol.call_store(contact, record.key, record)
+        except ModswarmError as error:
+            _log.debug("not stored at %r: %s", contact, error)
+            return False
+        return response.code == Code.OK

@@ -1,0 +1,49 @@
+"""One routing table per address family that the node speaks."""
+
+from collections.abc import Callable, Iterator
+
+from protocol.addresses import Address
+from protocol.overlay.contacts import Contact
+from protocol.overlay.routing import Entry, RoutingTable
+
+V4 = 1
+V6 = 2
+FAMILY_BITS = {4: V4, 6: V6}
+
+
+class Tables:
+    """The tables by family (4 or 6); each contact belongs to exactly one."""
+
+    def __init__(
+        self, own_id: bytes, *, k: int, network_of: Callable[[Address], bytes] | None = None
+    ) -> None:
+        self.own_id = own_id
+        self._tables = {
+            family: RoutingTable(own_id, k=k, network_of=network_of) for family in FAMILY_BITS
+        }
+
+    def of(self, contact: Contact) -> RoutingTable:
+        """The table of this contact's family."""
+        return self._tables[contact.family]
+
+    def __iter__(self) -> Iterator[RoutingTable]:
+        return iter(self._tables.values())
+
+    def __len__(self) -> int:
+        return sum(map(len, self))
+
+    def entries(self) -> Iterator[Entry]:
+        """Every live entry of both families."""
+        for table in self:
+            yield from table
+
+    def nearest(self, target: int, count: int, families: int = V4 | V6) -> list[Contact]:
+        """The nearest contacts of these families, `count` of all together, nearest first."""
+        found = [
+            contact
+            for family, bit in FAMILY_BITS.items()
+            if families & bit
+            for contact in self._tables[family].nearest(target, count)
+        ]
+        found.sort(key=lambda contact: contact.number ^ target)
+        return found[:count]

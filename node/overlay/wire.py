@@ -1,0 +1,367 @@
+"""Requests and responses over sealed datagrams: sessions, proofs of address, time limits.
+
+Nothing here knows what a request means. `receive` never raises: what a peer gets wrong is counted
+under its error's name, and the node lives on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from node.counters import Counters
+from node.environment import Environment
+from node.overlay.meter import HostMeter
+from protocol import datagrams, limits
+from protocol.addresses import Address
+from protocol.datagrams import PacketCipher
+from protocol.errors import (
+    BadToken,
+    Malformed,
+    ModswarmError,
+    RemoteError,
+    TimedOut,
+    UnexpectedReply,
+)
+from protocol.identity import Identity, checked_peer_id
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import (
+    EPOCH_BYTES,
+    READ_ONLY,
+    TRANSACTION_BYTES,
+    Code,
+    Method,
+    Request,
+    Response,
+    code_of,
+    decode_body,
+    encode_request,
+    encode_response,
+)
+from protocol.overlay.sessions import ReplayWindow, Session, Sessions, Tokens
+
+
+class Reply(NamedTuple):
+    """How a request of ours ended: with a response, or with the error that stood in its way."""
+
+    contact: Contact
+    response: Response | None
+    error: ModswarmError | None
+
+
+class Incoming:
+    """A request by a peer, to be answered once, now or later."""
+
+    __slots__ = ("_wire", "address", "proved", "request", "session")
+
+    def __init__(
+        self, wire: "Wire", session: Session, address: Address, request: Request, *, proved: bool
+    ) -> None:
+        self._wire = wire
+        self.session = session
+        self.address = address
+        self.request = request
+        self.proved = proved
+
+    @property
+    def room_bytes(self) -> int:
+        """How long the response's body may be: no amplification without proof of address."""
+        return datagrams.BODY_BYTES if self.proved else self.request.size
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the sender says that it cannot be reached unasked."""
+        return bool(self.request.flags & READ_ONLY)
+
+    def answer(self, result: list[Any], code: Code = Code.OK) -> None:
+        """Send the response."""
+        self._wire.respond(self, code, result)
+
+
+class _Pending(NamedTuple):
+    contact: Contact
+    sent_at: float
+    on_reply: Callable[[Reply], None]
+    timer: asyncio.TimerHandle
+
+
+class Wire:
+    """The overlay's end of the socket. `on_request` takes each authenticated request."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        environment: Environment,
+        counters: Counters,
+        *,
+        cipher: PacketCipher,
+        puzzle_bits: int,
+        read_only: bool,
+        on_request: Callable[[Incoming], None],
+        peers_remembered: int = limits.PEERS_REMEMBERED,
+    ) -> None:
+        self._identity = identity
+        self._rng = environment.rng
+        self._counters = counters
+        self._cipher = cipher
+        self._puzzle_bits = puzzle_bits
+        self._flags = READ_ONLY if read_only else 0
+        self._on_request = on_request
+        self._loop = asyncio.get_running_loop()
+        self._sessions = Sessions(peers_remembered)
+        self._tokens = Tokens(self._rng.randbytes(32))
+        self._epoch = self._rng.randbytes(EPOCH_BYTES)
+        self._counter = 0
+        self._pending: dict[bytes, _Pending] = {}
+        self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
+        self._paths: dict[Address, float] | None = {} if read_only else None
+        self._meter = HostMeter(self._loop.time)
+        self._send: Callable[[bytes, Address], None] = _not_connected
+        self._readers: dict[int, Callable[[bytes, Address], None]] = {
+            cipher.first_byte: self._receive_sealed,
+            datagrams.HELLO: self._receive_hello,
+            datagrams.HELLO_REPLY: self._receive_hello_reply,
+        }
+
+    def connect(self, send: Callable[[bytes, Address], None]) -> None:
+        """From now on datagrams leave by `send`."""
+        self._send = send
+
+    def close(self) -> None:
+        """Forget all that is pending; nobody is called back."""
+        for pending in self._pending.values():
+            pending.timer.cancel()
+        self._pending.clear()
+        for _, answered in self._greetings.values():
+            answered.cancel()
+
+    # Receiving ----------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, address: Address) -> None:
+        """Take one datagram from the network; never raises."""
+        if self._paths is not None and not self._has_path(address):
+            self._counters.refused["no_path"] += 1
+            return
+        reader = self._readers.get(datagram[0])
+        if reader is None:
+            self._counters.refused["unknown_first_byte"] += 1
+            return
+        try:
+            reader(datagram, address)
+        except RemoteError as error:
+            self._counters.refuse(error)
+
+    def _receive_sealed(self, datagram: bytes, address: Address) -> None:
+        session = self._session_with(datagrams.sender_of(datagram))
+        body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
+        self._sessions.add(session)
+        message = decode_body(body)
+        if isinstance(message, Response):
+            self._take_response(session, address, message)
+        else:
+            self._take_request(session, address, message)
+
+    def _session_with(self, public_key: bytes) -> Session:
+        session = self._sessions.get(public_key)
+        if session is None:
+            peer_id = checked_peer_id(public_key, self._puzzle_bits)
+            keys = self._cipher.keys(self._identity, public_key)
+            session = Session(public_key, peer_id, keys)
+        return session
+
+    def _take_request(self, session: Session, address: Address, request: Request) -> None:
+        self._meter.charge(address.host)
+        now = self._loop.time()
+        proved = self._tokens.proves(request.token, session.public_key, address, now)
+        window = session.window
+        if window is None or (window.epoch != request.epoch and proved):
+            window = session.window = ReplayWindow(request.epoch)
+        if window.epoch == request.epoch:
+            window.accept(request.counter)
+        incoming = Incoming(self, session, address, request, proved=proved)
+        try:
+            self._on_request(incoming)
+        except RemoteError as error:
+            self._counters.refuse(error)
+            incoming.answer([], code_of(error))
+
+    def _take_response(self, session: Session, address: Address, response: Response) -> None:
+        pending = self._pending.get(response.transaction)
+        if (
+            pending is None
+            or pending.contact.address != address
+            or pending.contact.public_key != session.public_key
+        ):
+            raise UnexpectedReply("a reply that matches no request")
+        del self._pending[response.transaction]
+        pending.timer.cancel()
+        now = self._loop.time()
+        session.round_trip.measured(now - pending.sent_at)
+        if response.token:
+            session.learn_token(response.token, address, now)
+        pending.on_reply(Reply(pending.contact, response, None))
+
+    def respond(self, incoming: Incoming, code: Code, result: list[Any]) -> None:
+        """Answer a request to where it came from."""
+        session, address = incoming.session, incoming.address
+        token = self._tokens.make(session.public_key, address, self._loop.time())
+        body = encode_response(
+            incoming.request.transaction, code, token=token, observed=address, result=result
+        )
+        if len(body) > incoming.room_bytes:
+            # Whoever it is must first show, by this token, that the address is its own.
+            body = encode_response(
+                incoming.request.transaction,
+                Code.BAD_TOKEN,
+                token=token,
+                observed=address,
+                result=[],
+            )
+        self._send_sealed(session, address, body)
+
+    # Asking -------------------------------------------------------------------------------
+
+    def request(
+        self,
+        contact: Contact,
+        method: Method,
+        arguments: list[Any],
+        on_reply: Callable[[Reply], None],
+        *,
+        timeout_s: float = limits.LATE_REPLY_S,
+    ) -> None:
+        """Send a request; `on_reply` is called once, never before this returns.
+
+        Errors come in the reply as well: TimedOut, and what is wrong with the contact itself.
+        """
+        try:
+            session = self._session_with(contact.public_key)
+            address = contact.address
+            if len(self._pending) >= limits.REQUESTS_OUTSTANDING:
+                raise TimedOut("too many requests are waiting for an answer")
+        except ModswarmError as error:
+            self._loop.call_soon(on_reply, Reply(contact, None, error))
+            return
+        self._sessions.add(session)
+        now = self._loop.time()
+        transaction = self._rng.randbytes(TRANSACTION_BYTES)
+        self._counter += 1
+        body = encode_request(
+            transaction,
+            method,
+            epoch=self._epoch,
+            counter=self._counter,
+            token=session.token_for(address, now),
+            flags=self._flags,
+            arguments=arguments,
+        )
+        timer = self._loop.call_later(timeout_s, self._expire, transaction)
+        self._pending[transaction] = _Pending(contact, now, on_reply, timer)
+        self._send_sealed(session, address, body)
+
+    def _expire(self, transaction: bytes) -> None:
+        pending = self._pending.pop(transaction)
+        pending.on_reply(Reply(pending.contact, None, TimedOut("no answer")))
+
+    async def ask(
+        self,
+        contact: Contact,
+        method: Method,
+        arguments: list[Any],
+        *,
+        timeout_s: float | None = None,
+        tries: int = 2,
+    ) -> Response:
+        """Ask, and again if nothing comes or our token has aged.
+
+        Raises TimedOut, BadToken, or what is wrong with the contact.
+        """
+        error: ModswarmError | None = None
+        for _ in range(tries):
+            answered: asyncio.Future[Reply] = self._loop.create_future()
+            wait_s = timeout_s or 2 * self.timeout_s(contact)
+            self.request(contact, method, arguments, _resolve(answered), timeout_s=wait_s)
+            reply = await answered
+            if reply.response is None:
+                error = reply.error
+            elif reply.response.code == Code.BAD_TOKEN:
+                error = BadToken("the contact does not take our proof of address")
+            else:
+                return reply.response
+        raise error or TimedOut("no answer")
+
+    def timeout_s(self, contact: Contact) -> float:
+        """How long this contact usually needs at most, in seconds."""
+        session = self._sessions.get(contact.public_key)
+        return session.round_trip.timeout_s() if session else limits.TIMEOUT_UNKNOWN_S
+
+    def round_trip_s(self, contact: Contact) -> float | None:
+        """The smoothed RTT of a contact, if one was ever measured."""
+        session = self._sessions.get(contact.public_key)
+        return session.round_trip.smoothed_s or None if session else None
+
+    def _send_sealed(self, session: Session, address: Address, body: bytes) -> None:
+        nonce = self._rng.randbytes(datagrams.NONCE_BYTES)
+        datagram = datagrams.seal(
+            self._cipher, self._identity.public_key, session.keys.outgoing, nonce, body
+        )
+        self._send_on_path(datagram, address)
+
+    # A node that is not reachable unasked hears only those to whom it keeps a path ---------
+
+    def _send_on_path(self, datagram: bytes, address: Address) -> None:
+        if self._paths is not None:
+            self._paths.pop(address, None)
+            self._paths[address] = self._loop.time()
+            while len(self._paths) > limits.PEERS_REMEMBERED:
+                del self._paths[next(iter(self._paths))]
+        self._send(datagram, address)
+
+    def _has_path(self, address: Address) -> bool:
+        assert self._paths is not None
+        sent_at = self._paths.get(address)
+        return sent_at is not None and self._loop.time() - sent_at <= limits.PATH_S
+
+    # Hello: who is at a bare address? -----------------------------------------------------
+
+    async def greet(self, address: Address, timeout_s: float) -> Contact:
+        """Ask who answers at `address`; raises TimedOut."""
+        random = self._rng.randbytes(datagrams.HELLO_RANDOM_BYTES)
+        answered: asyncio.Future[bytes] = self._loop.create_future()
+        self._greetings[random] = (address, answered)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    self._send_on_path(datagrams.hello(random), address)
+                    done, _ = await asyncio.wait({answered}, timeout=limits.HELLO_REPEAT_S)
+                    if done:
+                        return Contact.at(answered.result(), address)
+        except TimeoutError:
+            raise TimedOut(f"no answer from {address} within {timeout_s:g} s") from None
+        finally:
+            del self._greetings[random]
+
+    def _receive_hello(self, datagram: bytes, address: Address) -> None:
+        self._meter.charge(address.host)
+        self._send_on_path(datagrams.answer_hello(self._identity, datagram), address)
+
+    def _receive_hello_reply(self, datagram: bytes, address: Address) -> None:
+        if len(datagram) != datagrams.HELLO_BYTES:
+            raise Malformed(f"a hello reply of {len(datagram)} bytes")
+        asked, answered = self._greetings.get(datagrams.hello_random(datagram), (None, None))
+        if answered is None or asked != address or answered.done():
+            raise UnexpectedReply("a hello reply that nobody waits for")
+        public_key = datagrams.read_hello_reply(datagram)
+        checked_peer_id(public_key, self._puzzle_bits)
+        answered.set_result(public_key)
+
+
+def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
+    def resolve(reply: Reply) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    return resolve
+
+
+def _not_connected(_datagram: bytes, _address: Address) -> None:
+    raise RuntimeError("the overlay has no socket yet")

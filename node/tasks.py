@@ -1,0 +1,56 @@
+"""Who owns a task. No task of a node is an orphan: each has an owner that ends and awaits it."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from protocol.errors import ModswarmError
+
+_log = logging.getLogger(__name__)
+
+
+class TaskOwner:
+    """Starts tasks and ends them all; what they raise is logged, never lost.
+
+    A named error of the project ends its task quietly. Anything else is a defect: `on_defect`
+    (for tests and simulations) sees it as well as the log.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._closed = False
+        self.defects: list[BaseException] = []
+
+    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run a coroutine until it ends or the owner does."""
+        if self._closed:
+            coroutine.close()
+            raise RuntimeError(f"{self._name} is closed")
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self._name}: {name}")
+        self._tasks[task] = None
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, ModswarmError):
+            _log.info("%s: %s", task.get_name(), error)
+        elif error is not None:
+            self.defects.append(error)
+            _log.error("%s failed", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel every task and wait until all have ended."""
+        self._closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __len__(self) -> int:
+        return len(self._tasks)

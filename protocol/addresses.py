@@ -1,0 +1,81 @@
+"""Where a peer is: IP literals and ports, and nothing that a resolver would have to see."""
+
+import ipaddress
+from typing import NamedTuple
+
+from protocol import limits
+from protocol.errors import BadAddress, Malformed
+
+_PACKED_V4 = 6
+_PACKED_V6 = 18
+
+
+class Address(NamedTuple):
+    """An IP literal in canonical spelling and a UDP port in 1..65535."""
+
+    host: str
+    port: int
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.host else 4
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.family == 6 else f"{self.host}:{self.port}"
+
+
+def canonical(host: str, port: int) -> Address:
+    """The one spelling of this address; raises BadAddress.
+
+    IPv4-mapped IPv6 addresses become IPv4 ones, scopes are refused.
+    """
+    try:
+        literal = ipaddress.ip_address(host)
+    except ValueError:
+        raise BadAddress(f"not an IP address: {host[:80]!r}") from None
+    if isinstance(literal, ipaddress.IPv6Address):
+        if literal.scope_id is not None:
+            raise BadAddress(f"an address with a scope cannot be shared: {host[:80]!r}")
+        literal = literal.ipv4_mapped or literal
+    if not 0 < port < 65536:
+        raise BadAddress(f"not a port: {port}")
+    return Address(str(literal), port)
+
+
+def pack(address: Address) -> bytes:
+    """6 bytes (IPv4) or 18 (IPv6): the address and the port, big-endian."""
+    return ipaddress.ip_address(address.host).packed + address.port.to_bytes(2)
+
+
+def unpack(data: bytes) -> Address:
+    """The address that `pack` packed; raises Malformed."""
+    if len(data) not in {_PACKED_V4, _PACKED_V6}:
+        raise Malformed(f"an address of {len(data)} bytes")
+    port = int.from_bytes(data[-2:])
+    if port == 0:
+        raise Malformed("an address with port 0")
+    if len(data) == _PACKED_V4:
+        return Address(".".join(map(str, data[:4])), port)  # much faster than ipaddress
+    literal = ipaddress.IPv6Address(data[:-2])
+    if literal.ipv4_mapped is not None:
+        raise Malformed("an IPv4 address in IPv6 form")
+    return Address(str(literal), port)
+
+
+def split_host_port(text: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as a person writes it; the host may be a name.
+
+    Raises BadAddress.
+    """
+    host, colon, port_text = text.strip().rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise BadAddress(f"write an IPv6 address as [address]:port, not {text[:80]!r}")
+    if not colon or not host or not port_text.isascii() or not port_text.isdigit():
+        raise BadAddress(f"not an address of the form host:port: {text[:80]!r}")
+    port = int(port_text[:6])
+    if port > limits.PORT_MAX:
+        raise BadAddress(f"not a port: {port_text[:20]}")
+    return host, port

@@ -1,0 +1,95 @@
+"""Which mods a peer can serve, as Bloom filters that each fit a datagram.
+
+`pybloom-live` does the filter; only its raw bits travel, never its own file form, whose header
+sizes an allocation. Mods are spread over 2**shard_bits filters by the first bits of their id.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bitarray import bitarray
+from pybloom_live import BloomFilter
+
+from protocol import limits
+from protocol.codec import decode_canonical, encode, ranged, shape
+from protocol.errors import Malformed
+
+ERROR_RATE = 0.01
+_MOD_ID_BITS = 256
+
+
+def shard_bits_for(mod_ids: Collection[bytes]) -> int:
+    """The smallest number of prefix bits whose shards all fit a filter."""
+    bits = 0
+    while bits < limits.SHARD_BITS_MAX:
+        loads: dict[int, int] = {}
+        for mod_id in mod_ids:
+            shard = shard_of(mod_id, bits)
+            loads[shard] = loads.get(shard, 0) + 1
+        if max(loads.values(), default=0) <= limits.SHARD_CAPACITY:
+            break
+        bits += 1
+    return bits
+
+
+def shard_of(mod_id: bytes, shard_bits: int) -> int:
+    """The number of the shard that holds this mod."""
+    return int.from_bytes(mod_id) >> (_MOD_ID_BITS - shard_bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """One shard: filter bits for `capacity` mods at a false-positive rate of ERROR_RATE."""
+
+    shard_bits: int
+    shard: int
+    capacity: int
+    bits: bytes
+
+    def may_have(self, mod_id: bytes) -> bool:
+        """False: certainly not. True: yes, or one time in a hundred no."""
+        if shard_of(mod_id, self.shard_bits) != self.shard:
+            return False
+        held = BloomFilter(self.capacity, ERROR_RATE)
+        stored = bitarray(endian="little")
+        stored.frombytes(self.bits)
+        held.bitarray = stored[: held.num_bits]
+        return mod_id.hex() in held
+
+    def encode(self) -> bytes:
+        """The body of an availability record."""
+        return encode([self.shard_bits, self.shard, self.capacity, self.bits])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Availability":
+        """Read a record's body; raises Malformed."""
+        value = decode_canonical(data, max_bytes=limits.RECORD_BYTES, max_items=4)
+        shard_bits, shard, capacity, bits = shape(value, int, int, int, bytes)
+        ranged(shard_bits, 0, limits.SHARD_BITS_MAX)
+        ranged(shard, 0, (1 << shard_bits) - 1)
+        ranged(capacity, 1, limits.SHARD_CAPACITY)
+        if len(bits) != _filter_bytes(capacity):
+            raise Malformed(f"{len(bits)} bytes of filter for {capacity} mods")
+        return cls(shard_bits, shard, capacity, bits)
+
+
+def _filter_bytes(capacity: int) -> int:
+    return (int(BloomFilter(capacity, ERROR_RATE).num_bits) + 7) // 8
+
+
+def build(mod_ids: Collection[bytes]) -> list[Availability]:
+    """The shards that hold these mods; empty shards are left out."""
+    shard_bits = shard_bits_for(mod_ids)
+    shards: dict[int, list[bytes]] = {}
+    for mod_id in sorted(mod_ids):
+        shards.setdefault(shard_of(mod_id, shard_bits), []).append(mod_id)
+    return [_build_shard(shard_bits, shard, members) for shard, members in shards.items()]
+
+
+def _build_shard(shard_bits: int, shard: int, mod_ids: list[bytes]) -> Availability:
+    # Sizes in steps, so that a watcher of the record cannot count mods one by one.
+    capacity = next(size for size in limits.SHARD_SIZES if size >= len(mod_ids))
+    held = BloomFilter(capacity, ERROR_RATE)
+    for mod_id in mod_ids:
+        held.add(mod_id.hex())
+    return Availability(shard_bits, shard, capacity, held.bitarray.tobytes())

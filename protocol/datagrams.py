@@ -1,0 +1,152 @@
+"""The envelope of every DHT datagram: who sent it, proved, and a body that only the receiver reads.
+
+    sealed       0xD0  sender's public key (32)  nonce (24)  ciphertext and tag (16)
+    hello        0xD1  random (16)  zeros up to HELLO_BYTES
+    hello reply  0xD2  random (16)  public key (32)  signature (64)
+
+Sealed bodies are XChaCha20-Poly1305 with the whole header as associated data. The key is BLAKE2b
+over the X25519 secret and both public keys in the order sender, receiver: one key for each
+direction, so a reflected datagram does not open, and bound to the exact spelling of both
+identities.
+"""
+
+import hashlib
+from typing import NamedTuple, Protocol
+
+from nacl.bindings import (
+    crypto_aead_xchacha20poly1305_ietf_decrypt,
+    crypto_aead_xchacha20poly1305_ietf_encrypt,
+    crypto_scalarmult,
+)
+from nacl.exceptions import CryptoError
+
+from protocol import limits
+from protocol.errors import BadKey, Malformed, NotAuthentic, Oversized, Truncated
+from protocol.identity import Identity, exchange_key, verify
+
+HELLO = 0xD1
+HELLO_REPLY = 0xD2
+
+NONCE_BYTES = 24
+_TAG_BYTES = 16
+_KEY_END = 1 + limits.KEY_BYTES
+_HEADER_BYTES = _KEY_END + NONCE_BYTES
+OVERHEAD_BYTES = _HEADER_BYTES + _TAG_BYTES
+"""What sealing adds to a body."""
+
+BODY_BYTES = limits.DATAGRAM_BYTES - OVERHEAD_BYTES
+"""The largest body that fits a datagram."""
+
+HELLO_RANDOM_BYTES = 16
+_SIGNATURE_BYTES = 64
+HELLO_BYTES = 1 + HELLO_RANDOM_BYTES + limits.KEY_BYTES + _SIGNATURE_BYTES
+"""A hello is padded to the length of its reply, so that nobody is made to amplify."""
+
+
+class PacketKeys(NamedTuple):
+    """The two 32-byte keys between us and one peer."""
+
+    outgoing: bytes
+    incoming: bytes
+
+
+class PacketCipher(Protocol):
+    """How datagrams are sealed. There is one; a simulation of the overlay alone may swap it."""
+
+    first_byte: int
+
+    def keys(self, identity: Identity, public_key: bytes) -> PacketKeys:
+        """Derive both keys with a peer; raises BadKey."""
+        ...
+
+    def encrypt(self, key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
+        """Ciphertext and tag of `body`."""
+        ...
+
+    def decrypt(self, key: bytes, header: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
+        """The body; raises NotAuthentic."""
+        ...
+
+
+class XChaCha20Poly1305:
+    """The cipher of the real network."""
+
+    first_byte = 0xD0
+
+    def keys(self, identity: Identity, public_key: bytes) -> PacketKeys:
+        """130 us: one key conversion and one X25519."""
+        try:
+            secret = crypto_scalarmult(identity.exchange_secret, exchange_key(public_key))
+        except (CryptoError, RuntimeError):
+            raise BadKey("not a usable public key") from None
+        return PacketKeys(
+            outgoing=_directed(secret, identity.public_key, public_key),
+            incoming=_directed(secret, public_key, identity.public_key),
+        )
+
+    def encrypt(self, key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
+        """See PacketCipher."""
+        return crypto_aead_xchacha20poly1305_ietf_encrypt(body, header, nonce, key)
+
+    def decrypt(self, key: bytes, header: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
+        """See PacketCipher."""
+        try:
+            return crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, header, nonce, key)
+        except CryptoError:
+            raise NotAuthentic("a datagram that does not open under its sender's key") from None
+
+
+def _directed(secret: bytes, sender: bytes, receiver: bytes) -> bytes:
+    return hashlib.blake2b(
+        secret + sender + receiver, digest_size=32, person=b"modswarm/packet1"
+    ).digest()
+
+
+def seal(cipher: PacketCipher, public_key: bytes, key: bytes, nonce: bytes, body: bytes) -> bytes:
+    """A datagram from `public_key` (ours) under the outgoing `key`; raises Oversized."""
+    if len(body) > BODY_BYTES:
+        raise Oversized(f"a body of {len(body)} bytes does not fit a datagram")
+    header = bytes((cipher.first_byte,)) + public_key + nonce
+    return header + cipher.encrypt(key, header, nonce, body)
+
+
+def sender_of(datagram: bytes) -> bytes:
+    """The public key that a sealed datagram claims; raises Truncated, Oversized."""
+    if len(datagram) < OVERHEAD_BYTES:
+        raise Truncated(f"a sealed datagram of {len(datagram)} bytes")
+    if len(datagram) > limits.DATAGRAM_BYTES:
+        raise Oversized(f"a datagram of {len(datagram)} bytes")
+    return datagram[1:_KEY_END]
+
+
+def unseal(cipher: PacketCipher, key: bytes, datagram: bytes) -> bytes:
+    """The body, under the incoming `key` of the sender; raises NotAuthentic."""
+    header = datagram[:_HEADER_BYTES]
+    return cipher.decrypt(key, header, header[_KEY_END:], datagram[_HEADER_BYTES:])
+
+
+def hello(random: bytes) -> bytes:
+    """Ask a bare address who it is. `random`: 16 bytes that the reply must sign."""
+    return bytes((HELLO,)) + random.ljust(HELLO_BYTES - 1, b"\0")
+
+
+def answer_hello(identity: Identity, datagram: bytes) -> bytes:
+    """The reply to a hello; raises Malformed."""
+    if len(datagram) != HELLO_BYTES:
+        raise Malformed(f"a hello of {len(datagram)} bytes")
+    random = hello_random(datagram)
+    return bytes((HELLO_REPLY,)) + random + identity.public_key + identity.sign("hello", random)
+
+
+def hello_random(datagram: bytes) -> bytes:
+    """The random that a hello or its reply bears."""
+    return datagram[1 : 1 + HELLO_RANDOM_BYTES]
+
+
+def read_hello_reply(datagram: bytes) -> bytes:
+    """The public key that signed the random of a hello reply; raises Malformed, BadSignature."""
+    if len(datagram) != HELLO_BYTES:
+        raise Malformed(f"a hello reply of {len(datagram)} bytes")
+    public_key = datagram[1 + HELLO_RANDOM_BYTES : -_SIGNATURE_BYTES]
+    verify(public_key, "hello", hello_random(datagram), datagram[-_SIGNATURE_BYTES:])
+    return public_key

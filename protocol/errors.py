@@ -1,0 +1,218 @@
+"""Every error of the project, as one tree that says whose fault it was.
+
+    ModswarmError
+    ├── LocalError            this machine, its disk, its settings or the person at it
+    │   ├── BadInput          what a person typed or a file they gave
+    │   │   ├── BadLink, BadAddress, BadPeerId, BadConfig, UnsafePath, BadFolder
+    │   ├── HomeError         the node's folder cannot be used
+    │   ├── DiskError         full, read-only or failing
+    │   ├── TargetExists      the place to write to is taken
+    │   └── InsecureRandomness
+    ├── NetworkError          nobody's fault: it is not there, or not there now
+    │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed, CallFailed
+    │   └── NotRunning        no node answers at the home's control address
+    └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
+        ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical
+        ├── NotAuthentic      BadSignature, BadPuzzle, BadKey, WrongKey
+        ├── NotTimely         Expired, IssuedInFuture, SequenceTooLow, Replayed
+        ├── Unexpected        UnexpectedReply, BadToken
+        ├── OverLimit         RateLimited, StoreFull
+        └── BadContent        BadManifest, ChunkMismatch
+
+`name` is the counter under which a refusal is counted and the name that a person reads.
+"""
+
+import re
+
+
+class ModswarmError(Exception):
+    """Root of the tree. The message is one plain sentence."""
+
+    name: str = "modswarm_error"
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+class LocalError(ModswarmError):
+    """This machine or the person at it can mend it."""
+
+
+class BadInput(LocalError):
+    """What a person typed, or a file that they gave, cannot be used."""
+
+
+class BadLink(BadInput):
+    """Text that is not a modswarm link."""
+
+
+class BadAddress(BadInput):
+    """Text that is not `host:port` with an IP literal or a name."""
+
+
+class BadPeerId(BadInput):
+    """Text that is not a peer id."""
+
+
+class BadConfig(BadInput):
+    """A setting is unknown or out of its range."""
+
+
+class UnsafePath(BadInput):
+    """A path in a folder to share that other systems could not hold, or that leads out of it."""
+
+
+class BadFolder(BadInput):
+    """A folder to share that is missing, empty or unreadable."""
+
+
+class HomeError(LocalError):
+    """The node's home folder cannot be used."""
+
+
+class DiskError(LocalError):
+    """The disk is full, read-only or failing; nothing under a final name was touched."""
+
+
+class TargetExists(LocalError):
+    """The place to write to is taken."""
+
+
+class InsecureRandomness(LocalError):
+    """A seeded random source outside a simulation."""
+
+
+class NetworkError(ModswarmError):
+    """Nobody's fault: it is not there, or not there now."""
+
+
+class NotFound(NetworkError):
+    """Nobody who was asked knows it."""
+
+
+class TimedOut(NetworkError):
+    """No answer within the time limit."""
+
+
+class Unreachable(NetworkError):
+    """No path to the peer."""
+
+
+class NoSources(NetworkError):
+    """Nobody who can be reached serves the mod."""
+
+
+class LinkClosed(NetworkError):
+    """The link ended, by either side or by the path."""
+
+
+class LinkFailed(NetworkError):
+    """A link could not be opened; the message says what was tried."""
+
+
+class CallFailed(NetworkError):
+    """A call ended without a link; the message is the callee's or the registrars' reason."""
+
+
+class NotRunning(NetworkError):
+    """No node answers at the home's control address."""
+
+
+class RemoteError(ModswarmError):
+    """A peer broke a rule of the protocol."""
+
+
+class Malformed(RemoteError):
+    """Bytes that do not have the form they claim."""
+
+
+class Truncated(Malformed):
+    """Fewer bytes than the form needs."""
+
+
+class Oversized(Malformed):
+    """More bytes or items than the bound allows."""
+
+
+class UnknownVersion(Malformed):
+    """A form or a version that this node does not speak."""
+
+
+class NotCanonical(Malformed):
+    """Signed bytes that are not in the one canonical form."""
+
+
+class NotAuthentic(RemoteError):
+    """The bytes are not from whom they claim to be."""
+
+
+class BadSignature(NotAuthentic):
+    """A signature does not match its body, kind and key."""
+
+
+class BadPuzzle(NotAuthentic):
+    """A public key that does not solve the identity puzzle."""
+
+
+class BadKey(NotAuthentic):
+    """Bytes that are not a usable public key."""
+
+
+class WrongKey(NotAuthentic):
+    """A record stored under, or returned for, a key that is not its own."""
+
+
+class NotTimely(RemoteError):
+    """Valid once, or valid later, but not now."""
+
+
+class Expired(NotTimely):
+    """Past its expiry."""
+
+
+class IssuedInFuture(NotTimely):
+    """Issued further ahead than clocks may differ."""
+
+
+class SequenceTooLow(NotTimely):
+    """A record with a sequence number that a newer one has overtaken."""
+
+
+class Replayed(NotTimely):
+    """Seen before, and good only once."""
+
+
+class Unexpected(RemoteError):
+    """Well-formed, but nobody asked for it, or the peer has not earned it yet."""
+
+
+class UnexpectedReply(Unexpected):
+    """A reply that matches no request to that peer at that address."""
+
+
+class BadToken(Unexpected):
+    """A request that changes state without proof of its address."""
+
+
+class OverLimit(RemoteError):
+    """More than a peer may ask for."""
+
+
+class RateLimited(OverLimit):
+    """Too many in too short a time."""
+
+
+class StoreFull(OverLimit):
+    """The store's bytes, the key's values or the publisher's values are used up."""
+
+
+class BadContent(RemoteError):
+    """Bytes of a mod that are not what was announced."""
+
+
+class BadManifest(BadContent):
+    """A manifest that lies, overflows or names an unsafe path."""
+
+
+class ChunkMismatch(BadContent):
+    """A chunk whose bytes do not hash to its address, or do not open under its key."""

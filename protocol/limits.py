@@ -1,0 +1,278 @@
+"""Every quantity that a remote drives, with its bound, its unit and its reason."""
+
+# Identities ---------------------------------------------------------------------------------
+
+ID_BYTES = 20
+"""Peer ids and DHT keys: Kademlia's 160 bits."""
+
+KEY_BYTES = 32
+"""Ed25519 and X25519 public keys."""
+
+PUZZLE_BITS = 16
+"""Zero bits that a key's double hash must start with: 2 s to make an identity, and
+45 ids around one key among a million nodes cost 14 core-minutes."""
+
+PORT_MAX = 65535
+
+# Datagrams ----------------------------------------------------------------------------------
+
+DATAGRAM_BYTES = 1200
+"""Fits every path that QUIC runs on (RFC 9000, 14)."""
+
+DATAGRAM_ITEMS = 64
+"""Items of any one list in a datagram: bounds what decoding allocates."""
+
+CONTACTS_PER_REPLY = 20
+"""More than k, so that a lookup survives 30 % dead contacts: 20 IPv4 contacts are 760 B."""
+
+CLOCK_SKEW_S = 60.0
+"""How far ahead of our clock a record or an offer may claim to be issued."""
+
+VALUES_PER_REPLY = 16
+"""Records in one reply; more come by asking for the next page."""
+
+# Records ------------------------------------------------------------------------------------
+
+RECORD_BYTES = 1000
+"""A record and the sealed datagram around it stay within DATAGRAM_BYTES."""
+
+PEER_RECORD_BYTES = 400
+PEER_ADDRESSES = 8
+"""Addresses in a peer record or a description: enough for two families, LAN and relays."""
+
+RECORD_LIFETIME_S = {"peer": 2 * 3600, "availability": 2 * 3600, "provider": 24 * 3600}
+"""Longest accepted time between issue and expiry, by kind."""
+
+REFRESH_RECORD_S = {1: 3600.0, 2: 11 * 3600.0, 3: 3600.0}
+"""When the publisher refreshes a record, by the number of its kind: half its life at most."""
+
+REPUBLISH_AFTER_FAILURE_S = 20.0
+
+SHARD_SIZES = (16, 64, 160, 320, 640)
+SHARD_CAPACITY = SHARD_SIZES[-1]
+"""Mods in one availability filter: 640 at 1 % are 767 B, and the record still fits a datagram."""
+
+SHARD_BITS_MAX = 10
+"""1024 filters: 650 000 mods of one peer."""
+
+SEQUENCE_MAX = 2**53
+"""Sequence numbers are publishing times in milliseconds; no honest one gets there."""
+
+# The store for others -----------------------------------------------------------------------
+
+STORE_BYTES = 32 * 2**20
+STORE_VALUES_PER_KEY = 512
+"""Providers of one popular mod kept at one contact."""
+STORE_VALUES_PER_PUBLISHER = 4096
+"""One publisher's mods and shards at one contact."""
+
+# Sessions between DHT nodes -----------------------------------------------------------------
+
+PEERS_REMEMBERED = 4096
+"""Peers whose packet keys and counters are kept: about 1 kB each."""
+
+REPLAY_WINDOW = 64
+"""How far out of order requests of one peer may arrive."""
+
+TOKEN_BYTES = 8
+TOKEN_PERIOD_S = 300.0
+"""A token proves an address for one to two periods (BEP 5 uses 5 minutes as well)."""
+
+TIMEOUT_MIN_S = 0.2
+TIMEOUT_MAX_S = 1.5
+TIMEOUT_UNKNOWN_S = 1.0
+"""Wait for a contact's answer: SRTT + 4 RTTVAR within these, and this much for a stranger."""
+
+LATE_REPLY_S = 5.0
+"""Until then a reply is still used, though nobody waits for it any more."""
+
+REQUESTS_OUTSTANDING = 4096
+"""Requests of ours without an answer yet."""
+
+REQUESTS_PER_SECOND_PER_HOST = 500.0
+REQUEST_BURST_PER_HOST = 1000.0
+"""Served requests of one source address. A lookup asks one contact once; 500 is a whole LAN party
+behind one NAT."""
+
+PATH_S = 60.0
+"""How long a node that is not reachable unasked listens to an address that it sent to."""
+
+HELLO_REPEAT_S = 1.0
+
+HOSTS_METERED = 4096
+"""Source addresses whose rate is remembered."""
+
+# Tables -------------------------------------------------------------------------------------
+
+K = 16
+"""Kademlia's k: contacts in a bucket, and replicas of a record."""
+
+FAILURES_MAX = 3
+"""Failures in a row after which a contact leaves the table (BEP 5 calls it bad)."""
+
+FRESH_S = 60.0
+"""A contact seen within this time is not pinged to make room for another."""
+
+NETWORK_IN_BUCKET = 2
+NETWORK_IN_TABLE = 10
+"""Contacts of one public /24 or /64: one network cannot fill a table (S/Kademlia, 3)."""
+
+REFRESH_S = 3600.0
+"""Each bucket sees a lookup at least this often (Kademlia, 2.3)."""
+
+LOOKUPS_AT_ONCE = 4
+"""Refreshing lookups side by side."""
+
+CONTACTS_SAVED = 200
+"""Contacts kept in the home for the next start."""
+
+VERIFYING = 32
+"""Strangers being pinged at once before they enter a table."""
+
+# Lookups ------------------------------------------------------------------------------------
+
+LOOKUP_CANDIDATES = 200
+LOOKUP_REQUESTS = 120
+LOOKUP_S = 20.0
+
+# Joining ------------------------------------------------------------------------------------
+
+GREET_S = 4.0
+"""A bootstrap that does not answer is said within 5 s."""
+
+JOIN_RETRY_MIN_S = 2.0
+JOIN_RETRY_MAX_S = 60.0
+JOIN_WATCH_S = 5.0
+
+# Signaling ----------------------------------------------------------------------------------
+
+SIGNAL_BYTES = 900
+"""A sealed offer or answer, so that it and its frames fit one datagram twice over (caller to
+registrar, registrar to callee)."""
+
+REGISTRATIONS = 2048
+"""Peers that one registrar keeps paths for."""
+
+REGISTRATION_S = 20 * 60.0
+KEEPALIVE_S = 25.0
+"""Shorter than the 30 s after which the impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
+
+REGISTRARS = 6
+"""Contacts nearest to its id that keep a path to a peer; a call tries REGISTRARS_CALLED of them."""
+REGISTRARS_CALLED = 3
+
+REGISTRARS_RENEWED_S = 8 * 60.0
+"""How often a registered peer looks whether nearer contacts have come."""
+
+CALL_S = 10.0
+CALLS_PER_CALLER = 4
+CALLS_PER_CALLEE = 8
+CALLS_PENDING = 1024
+OFFERS_REMEMBERED = 4096
+"""Offer ids kept against replays for twice CLOCK_SKEW_S."""
+
+CALL_COPIES = 3
+"""Requests of one call that wait for its answer at one node: repeats, and three registrars."""
+
+CALL_REPEAT_S = 1.0
+CALL_MEMORY_S = 60.0
+"""How long an answer is kept for copies of its call."""
+
+CANDIDATES = 16
+"""ICE candidates in one description."""
+
+# Links --------------------------------------------------------------------------------------
+
+MESSAGE_BYTES = 65536
+"""Largest data-channel message that stock WebRTC peers take (RFC 8841, 6: the default)."""
+
+LINKS = 64
+"""Open links of one node."""
+
+LINK_ATTEMPTS = 16
+"""Calls of others that are being made into links at one time: each holds a socket per address."""
+
+DESCRIPTION_BYTES = 512
+"""A description with CANDIDATES IPv6 candidates and the longest credentials is 438 B."""
+
+ICE_USERNAME_CHARS = 32
+ICE_PASSWORD_CHARS = 32
+"""No sender may use longer ones (RFC 8839, 5.4)."""
+
+ICE_ADDRESSES_LEARNED = 32
+"""Addresses of one peer, told or learned from its checks: each pairs with each of our sockets."""
+
+ICE_DATAGRAMS_WAITING = 1024
+"""Datagrams of one peer that DTLS has not read yet: 1.5 MB."""
+
+SESSION_MESSAGES = 2**32
+"""Messages under one key: 281 TB, far below the bounds of AES-GCM for 64 KiB messages."""
+
+EARLY_MESSAGES_BYTES = 2**20
+"""What a peer may send on a new link before its owner here has set a receiver."""
+
+CLOSE_REASON_BYTES = 200
+"""The reason that a peer gives for closing a link, in UTF-8."""
+
+SCTP_CHUNKS_UNDELIVERED = 8192
+"""SCTP chunks held because an earlier one is missing, or the message is not complete: several
+times what the 1 MB window of stock peers allows."""
+
+# Content ------------------------------------------------------------------------------------
+
+CHUNK_BYTES_MIN = 16 * 1024
+CHUNK_BYTES_AVERAGE = 64 * 1024
+CHUNK_BYTES_MAX = 256 * 1024
+"""FastCDC's three sizes, of plaintext; part of the wire form."""
+
+SEALED_CHUNK_BYTES = CHUNK_BYTES_MAX + 17
+"""A chunk that did not compress: codec byte, plaintext, GCM tag."""
+
+MANIFEST_BYTES = 64 * 2**20
+"""A manifest of a mod of about 50 GB."""
+
+MANIFEST_CHUNKS = 2**20
+MANIFEST_FILES = 200_000
+PATH_BYTES = 1024
+NAME_BYTES = 255
+"""One component of a path: the limit of every common file system."""
+
+MOD_BYTES = 2**40
+MOD_NAME_BYTES = 200
+"""A mod's name in UTF-8."""
+
+MANIFEST_FOLDERS = 200_000
+"""Folders that the paths of one manifest name: bounds what checking them allocates."""
+
+ZSTD_WINDOW_BYTES = 8 * 2**20
+"""What every Zstandard decoder must support (RFC 8878, 3.1.1.1.2): bounds its memory."""
+
+HINTS = 8
+HINT_BYTES = 120
+"""One hint of a link: an address, a port and a peer id."""
+
+LINK_TEXT_BYTES = 2048
+"""A link as text: two keys and every hint."""
+
+STREAMS_PER_LINK = 64
+"""Downloads that one peer may run over one link at once."""
+
+REQUESTS_PER_STREAM = 1024
+"""Chunks asked for and not yet sent on one stream: at their average size twice the widest window."""
+
+WINDOW_S = 3.0
+WINDOW_BYTES_MIN = 256 * 1024
+WINDOW_BYTES_MAX = 32 * 2**20
+"""What is asked of one source ahead of its answers: three seconds at its rate, within these."""
+
+STALL_S = 10.0
+"""After so long without a byte a source's requests go to others, if there are any."""
+
+SILENT_S = 60.0
+"""After so long without a byte a source counts as gone, though its link stands."""
+
+BENCH_S = 30.0
+"""How long a source that stalled or fell behind gets no requests while others can serve."""
+
+DIRTY_BYTES = 32 * 2**20
+"""Fetched chunks in memory, not yet on disk: beyond it nothing more is asked for."""

@@ -1,0 +1,1 @@
+"""The Kademlia overlay without its sockets: messages, tables, lookups and the store."""

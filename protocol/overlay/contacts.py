@@ -1,0 +1,78 @@
+"""DHT nodes that others can reach, in the 38 or 50 bytes in which they travel."""
+
+import hashlib
+from collections.abc import Iterable
+
+from protocol import addresses, limits
+from protocol.addresses import Address
+from protocol.errors import Malformed, Oversized
+
+PACKED_BYTES = {4: limits.KEY_BYTES + 6, 6: limits.KEY_BYTES + 18}
+"""Bytes of one contact by address family."""
+
+
+class Contact:
+    """A public key at an address. Cheap to make: replies carry twenty of them.
+
+    `packed` is the wire form (key, address, port), `peer_id` 20 bytes and `number` the same as an
+    integer for XOR distances. Whether the key solves the puzzle is checked by whoever first sends
+    to it.
+    """
+
+    __slots__ = ("_address", "number", "packed", "peer_id")
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+        digest = hashlib.sha256(packed[: limits.KEY_BYTES]).digest()
+        self.peer_id = digest[: limits.ID_BYTES]
+        self.number = int.from_bytes(self.peer_id)
+        self._address: Address | None = None
+
+    @classmethod
+    def at(cls, public_key: bytes, address: Address) -> "Contact":
+        """The contact with this key at this address."""
+        contact = cls(public_key + addresses.pack(address))
+        contact._address = address
+        return contact
+
+    @property
+    def public_key(self) -> bytes:
+        """Ed25519, 32 bytes."""
+        return self.packed[: limits.KEY_BYTES]
+
+    @property
+    def address(self) -> Address:
+        """Where it is; raises Malformed for bytes that are no address."""
+        if self._address is None:
+            self._address = addresses.unpack(self.packed[limits.KEY_BYTES :])
+        return self._address
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 4 if len(self.packed) == PACKED_BYTES[4] else 6
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Contact) and self.packed == other.packed
+
+    def __hash__(self) -> int:
+        return hash(self.packed)
+
+    def __repr__(self) -> str:
+        return f"<Contact {self.peer_id.hex()[:8]} {self.address}>"
+
+
+def pack(contacts: Iterable[Contact]) -> bytes:
+    """Contacts of one family, one after another."""
+    return b"".join(contact.packed for contact in contacts)
+
+
+def unpack(data: bytes, family: int) -> list[Contact]:
+    """The contacts that `pack` packed; raises Malformed, Oversized."""
+    size = PACKED_BYTES[family]
+    count, rest = divmod(len(data), size)
+    if rest:
+        raise Malformed(f"{len(data)} bytes are not a whole number of contacts")
+    if count > limits.CONTACTS_PER_REPLY:
+        raise Oversized(f"{count} contacts in one reply")
+    return [Contact(data[start : start + size]) for start in range(0, len(data), size)]

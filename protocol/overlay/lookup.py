@@ -1,0 +1,196 @@
+"""A lookup as a pure state machine, without rounds: ask, hear, or stop waiting, one at a time.
+
+Each candidate goes through these states; only WAITING ones occupy one of the alpha slots:
+
+    NEW ──asked──> WAITING ──slow──> SLOW ──given up──> FAILED
+                      └──── answered ───┴───────────────┴──> ANSWERED
+
+A slot is freed early (SLOW) when an answer is later than usual, and a late answer still counts
+while the lookup runs. It ends when the k nearest candidates that did not fail have all answered
+(Kademlia, 2.3), or at one of its caps.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from protocol import limits
+from protocol.overlay.contacts import Contact
+
+
+class State(Enum):
+    """What became of a candidate."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    SLOW = "slow"
+    FAILED = "failed"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True)
+class LookupRules:
+    """How eagerly to look. `slow_s`: when a slot is freed though its answer may still come."""
+
+    k: int = limits.K
+    alpha: int = 4
+    alpha_last: int = 16
+    beta: int = 3
+    slow_s: float = 0.45
+
+
+class Candidate:
+    """A contact in one lookup. `hops` counts contacts between us and whoever named it, plus 1."""
+
+    __slots__ = ("asked_at", "contact", "distance", "give_up_at", "hops", "slow_at", "state")
+
+    def __init__(self, contact: Contact, distance: int, hops: int) -> None:
+        self.contact = contact
+        self.distance = distance
+        self.hops = hops
+        self.state = State.NEW
+        self.asked_at = self.slow_at = self.give_up_at = 0.0
+
+
+class Lookup:
+    """The search for the contacts nearest to `target` (20 bytes).
+
+    `timeout_s` tells how long to wait for a contact. Drive it so: `next(now)` gives the contacts to
+    ask now; `answered` and `failed` feed it; call `next` again after either, and at `wake_at`.
+    """
+
+    def __init__(
+        self,
+        target: bytes,
+        seeds: Iterable[Contact],
+        *,
+        own_id: bytes,
+        now: float,
+        timeout_s: Callable[[Contact], float],
+        rules: LookupRules | None = None,
+    ) -> None:
+        self.target = int.from_bytes(target)
+        self.rules = rules or LookupRules()
+        self.started_at = now
+        self.requests = 0
+        self.finished = False
+        self.given_up: list[Contact] = []
+        self._timeout_s = timeout_s
+        self._candidates: list[Candidate] = []
+        self._by_id: dict[bytes, Candidate] = {}
+        self._own_id = own_id
+        for contact in seeds:
+            self._add(contact, hops=1)
+
+    def next(self, now: float) -> list[Contact]:
+        """The contacts to ask at once. Also stops waiting for those whose time is over."""
+        self._stop_waiting(now)
+        if self.finished:
+            return []
+        nearest = self._nearest_not_failed()
+        if self._is_over(nearest, now):
+            self.finished = True
+            return []
+        asked: list[Contact] = []
+        slots = self._slots(nearest) - sum(
+            candidate.state is State.WAITING for candidate in self._candidates
+        )
+        for candidate in nearest:
+            if slots <= len(asked) or self.requests >= limits.LOOKUP_REQUESTS:
+                break
+            if candidate.state is State.NEW:
+                self._ask(candidate, now)
+                asked.append(candidate.contact)
+        return asked
+
+    def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
+        """`contact` answered and named others. Late answers count while the lookup runs."""
+        candidate = self._by_id.get(contact.peer_id)
+        if self.finished or candidate is None or candidate.contact != contact:
+            return
+        candidate.state = State.ANSWERED
+        for other in named:
+            self._add(other, hops=candidate.hops + 1)
+
+    def failed(self, contact: Contact) -> None:
+        """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
+        candidate = self._by_id.get(contact.peer_id)
+        if candidate is not None and candidate.state is not State.ANSWERED:
+            candidate.state = State.FAILED
+
+    def stop(self) -> None:
+        """End early, because what was looked for is found."""
+        self.finished = True
+
+    def wake_at(self) -> float | None:
+        """When `next` has something to do even if nothing arrives; None once finished."""
+        if self.finished:
+            return None
+        times = [self.started_at + limits.LOOKUP_S]
+        for candidate in self._candidates:
+            if candidate.state is State.WAITING:
+                times.append(candidate.slow_at)
+            elif candidate.state is State.SLOW:
+                times.append(candidate.give_up_at)
+        return min(times)
+
+    def closest(self) -> list[Contact]:
+        """At most k contacts, nearest first, each of which answered in this lookup."""
+        answered = (one.contact for one in self._candidates if one.state is State.ANSWERED)
+        return [contact for contact, _ in zip(answered, range(self.rules.k), strict=False)]
+
+    def hops_to(self, contact: Contact) -> int:
+        """How many steps away from us this candidate was named; 1 for those we knew."""
+        candidate = self._by_id.get(contact.peer_id)
+        return candidate.hops if candidate else 0
+
+    def _add(self, contact: Contact, hops: int) -> None:
+        if contact.peer_id in self._by_id or contact.peer_id == self._own_id:
+            return
+        candidate = Candidate(contact, contact.number ^ self.target, hops)
+        if len(self._candidates) >= limits.LOOKUP_CANDIDATES:
+            farthest = self._candidates[-1]
+            if candidate.distance >= farthest.distance or farthest.state is not State.NEW:
+                return
+            self._candidates.pop()
+            del self._by_id[farthest.contact.peer_id]
+        self._by_id[contact.peer_id] = candidate
+        insort(self._candidates, candidate, key=_distance)
+
+    def _ask(self, candidate: Candidate, now: float) -> None:
+        timeout_s = self._timeout_s(candidate.contact)
+        candidate.state = State.WAITING
+        candidate.asked_at = now
+        candidate.slow_at = now + min(timeout_s, self.rules.slow_s)
+        candidate.give_up_at = now + timeout_s
+        self.requests += 1
+
+    def _stop_waiting(self, now: float) -> None:
+        for candidate in self._candidates:
+            if candidate.state is State.WAITING and now >= candidate.slow_at:
+                candidate.state = State.SLOW
+            if candidate.state is State.SLOW and now >= candidate.give_up_at:
+                candidate.state = State.FAILED
+                self.given_up.append(candidate.contact)
+
+    def _nearest_not_failed(self) -> list[Candidate]:
+        alive = (one for one in self._candidates if one.state is not State.FAILED)
+        return [one for one, _ in zip(alive, range(self.rules.k), strict=False)]
+
+    def _slots(self, nearest: list[Candidate]) -> int:
+        """More slots once the nearest have answered: what is left is only to hear the others."""
+        settled = all(one.state is State.ANSWERED for one in nearest[: self.rules.beta])
+        return self.rules.alpha_last if settled and nearest else self.rules.alpha
+
+    def _is_over(self, nearest: list[Candidate], now: float) -> bool:
+        if now - self.started_at >= limits.LOOKUP_S:
+            return True
+        if all(one.state is State.ANSWERED for one in nearest):
+            return True
+        waiting = any(one.state in {State.WAITING, State.SLOW} for one in nearest)
+        return self.requests >= limits.LOOKUP_REQUESTS and not waiting
+
+
+def _distance(candidate: Candidate) -> int:
+    return candidate.distance

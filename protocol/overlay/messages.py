@@ -1,0 +1,243 @@
+"""What one DHT node says to another, inside the sealed envelope.
+
+    request   [0, transaction, method, epoch, counter, token, flags, arguments, padding]
+    response  [1, transaction, code, token, observed address, result]
+
+`epoch` is drawn once per start of the sender, `counter` rises with each request: together they
+tell a replay. `token` in a response is what the receiver must echo to prove its address; in a
+request it is that echo. Padding makes a request without a token as long as its longest answer.
+"""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.addresses import pack as pack_address
+from protocol.addresses import unpack as unpack_address
+from protocol.codec import decode, encode, list_of, ranged, shape, sized
+from protocol.datagrams import BODY_BYTES
+from protocol.errors import (
+    BadToken,
+    Expired,
+    IssuedInFuture,
+    Malformed,
+    NotAuthentic,
+    RateLimited,
+    RemoteError,
+    SequenceTooLow,
+    StoreFull,
+    WrongKey,
+)
+from protocol.overlay import contacts
+from protocol.overlay.contacts import Contact
+
+TRANSACTION_BYTES = 8
+EPOCH_BYTES = 8
+VERSION = 1
+
+_REQUEST = 0
+_RESPONSE = 1
+
+READ_ONLY = 1
+"""Flag: the sender cannot be reached unasked, so nobody may put it into a table (BEP 43)."""
+
+
+class Method(IntEnum):
+    """What a request asks for."""
+
+    PING = 1
+    FIND_NODE = 2
+    FIND_VALUE = 3
+    STORE = 4
+    REGISTER = 5
+    KEEPALIVE = 6
+    SIGNAL = 7
+    DELIVER = 8
+
+
+class Code(IntEnum):
+    """How a request ended."""
+
+    OK = 0
+    MALFORMED = 1
+    BAD_TOKEN = 2
+    NOT_AUTHENTIC = 3
+    EXPIRED = 4
+    ISSUED_IN_FUTURE = 5
+    SEQUENCE_TOO_LOW = 6
+    WRONG_KEY = 7
+    STORE_FULL = 8
+    RATE_LIMITED = 9
+    REFUSED = 10
+    OFFLINE = 11
+    BUSY = 12
+    TIMED_OUT = 13
+
+
+# From the most to the least specific: the first that fits is what the wire says.
+_CODES: tuple[tuple[type[RemoteError], Code], ...] = (
+    (BadToken, Code.BAD_TOKEN),
+    (WrongKey, Code.WRONG_KEY),
+    (Expired, Code.EXPIRED),
+    (IssuedInFuture, Code.ISSUED_IN_FUTURE),
+    (SequenceTooLow, Code.SEQUENCE_TOO_LOW),
+    (StoreFull, Code.STORE_FULL),
+    (RateLimited, Code.RATE_LIMITED),
+    (NotAuthentic, Code.NOT_AUTHENTIC),
+    (Malformed, Code.MALFORMED),
+)
+
+
+def code_of(error: RemoteError) -> Code:
+    """The code under which an error travels."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Code.REFUSED)
+
+
+class Request(NamedTuple):
+    """A decoded request; `size` is the length of its datagram's body."""
+
+    transaction: bytes
+    method: int
+    epoch: bytes
+    counter: int
+    token: bytes
+    flags: int
+    arguments: list[Any]
+    size: int
+
+
+class Response(NamedTuple):
+    """A decoded response."""
+
+    transaction: bytes
+    code: int
+    token: bytes
+    observed: Address
+    result: list[Any]
+
+
+_COUNTER_MAX = 2**63
+_SHORT_ANSWER_BYTES = 96
+_SIGNAL_ANSWER_BYTES = 640
+_EMPTY_PADDING_BYTES = 2
+
+ANSWER_BYTES: dict[Method, int] = {
+    Method.PING: _SHORT_ANSWER_BYTES,
+    Method.FIND_NODE: BODY_BYTES,
+    Method.FIND_VALUE: BODY_BYTES,
+    Method.STORE: _SHORT_ANSWER_BYTES,
+    Method.REGISTER: _SHORT_ANSWER_BYTES,
+    Method.KEEPALIVE: _SHORT_ANSWER_BYTES,
+    Method.SIGNAL: _SHORT_ANSWER_BYTES,
+    Method.DELIVER: _SIGNAL_ANSWER_BYTES,
+}
+"""How long an answer may be that is sent to an address without proof; requests pad to it."""
+
+
+def encode_request(
+    transaction: bytes,
+    method: Method,
+    *,
+    epoch: bytes,
+    counter: int,
+    token: bytes,
+    flags: int,
+    arguments: list[Any],
+) -> bytes:
+    """A request's body, padded when it bears no token."""
+    fields = [_REQUEST, transaction, int(method), epoch, counter, token, flags, arguments, b""]
+    body = encode(fields)
+    missing = 0 if token else ANSWER_BYTES[method] - len(body)
+    if missing > 0:
+        fields[-1] = bytes(max(0, missing - _EMPTY_PADDING_BYTES))
+        body = encode(fields)
+    return body
+
+
+def encode_response(
+    transaction: bytes, code: Code, *, token: bytes, observed: Address, result: list[Any]
+) -> bytes:
+    """A response's body."""
+    return encode([_RESPONSE, transaction, int(code), token, pack_address(observed), result])
+
+
+def decode_body(body: bytes) -> Request | Response:
+    """Read what a datagram held; raises Malformed, Oversized."""
+    value = decode(body, max_bytes=BODY_BYTES, max_items=limits.DATAGRAM_ITEMS)
+    if type(value) is not list or not value:
+        raise Malformed("a datagram that holds no message")
+    if value[0] == _REQUEST:
+        return _decode_request(value, len(body))
+    if value[0] == _RESPONSE:
+        return _decode_response(value)
+    raise Malformed("neither a request nor a response")
+
+
+def _decode_request(value: list[Any], size: int) -> Request:
+    _, transaction, method, epoch, counter, token, flags, arguments, _ = shape(
+        value, int, bytes, int, bytes, int, bytes, int, list, bytes
+    )
+    sized(transaction, TRANSACTION_BYTES)
+    sized(epoch, EPOCH_BYTES)
+    ranged(counter, 0, _COUNTER_MAX)
+    if token:
+        sized(token, limits.TOKEN_BYTES)
+    return Request(transaction, method, epoch, counter, token, flags, arguments, size)
+
+
+def _decode_response(value: list[Any]) -> Response:
+    _, transaction, code, token, observed, result = shape(
+        value, int, bytes, int, bytes, bytes, list
+    )
+    sized(transaction, TRANSACTION_BYTES)
+    if token:
+        sized(token, limits.TOKEN_BYTES)
+    return Response(transaction, code, token, unpack_address(observed), result)
+
+
+class Found(NamedTuple):
+    """The answer to FIND_NODE and FIND_VALUE.
+
+    `values` are records, not verified yet; `total` how many the contact holds under the key;
+    `registered` whether it keeps a path to the peer whose id is the key.
+    """
+
+    contacts: list[Contact]
+    values: list[bytes]
+    total: int
+    registered: bool
+
+
+_FOUND_FRAME_BYTES = 64
+_VALUE_FRAME_BYTES = 3
+
+
+def encode_found(
+    nearest: list[Contact], values: list[bytes], *, skip: int, registered: bool, max_bytes: int
+) -> list[Any]:
+    """As much as fits `max_bytes`: values first, from number `skip` on, then contacts."""
+    room = max_bytes - _FOUND_FRAME_BYTES
+    sent: list[bytes] = []
+    for raw in values[skip : skip + limits.VALUES_PER_REPLY]:
+        room -= len(raw) + _VALUE_FRAME_BYTES
+        if room < 0:
+            break
+        sent.append(raw)
+    by_family: dict[int, list[Contact]] = {4: [], 6: []}
+    for contact in nearest[: limits.CONTACTS_PER_REPLY]:
+        room -= len(contact.packed)
+        if room < 0:
+            break
+        by_family[contact.family].append(contact)
+    packed4, packed6 = contacts.pack(by_family[4]), contacts.pack(by_family[6])
+    return [packed4, packed6, sent, len(values), registered]
+
+
+def decode_found(result: list[Any]) -> Found:
+    """Read an answer to FIND_NODE or FIND_VALUE; raises Malformed, Oversized."""
+    packed4, packed6, values, total, registered = shape(result, bytes, bytes, list, int, bool)
+    list_of(values, bytes, max_items=limits.VALUES_PER_REPLY)
+    ranged(total, 0, limits.STORE_VALUES_PER_KEY)
+    found = contacts.unpack(packed4, 4) + contacts.unpack(packed6, 6)
+    return Found(found, values, total, registered)

@@ -1,0 +1,213 @@
+"""The routing table: who is out there, exact about who is nearest.
+
+One bucket per length of the prefix shared with our id, as in Kademlia's section 2.2 without its
+splitting. Deviations from the paper: nodes enter only after they answered us (verified), leave
+after FAILURES_MAX failures in a row, and are limited per network, so that one network cannot fill
+a table.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.overlay.contacts import Contact
+from protocol.randomness import Random
+
+ID_BITS = 8 * limits.ID_BYTES
+
+
+@dataclass(slots=True)
+class Entry:
+    """A contact that answered us. Times are monotonic seconds."""
+
+    contact: Contact
+    network: bytes
+    last_seen: float
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Bucket:
+    """At most k live entries, the longest unseen first, and newcomers that wait for a place."""
+
+    live: dict[bytes, Entry] = field(default_factory=dict)
+    waiting: dict[bytes, Entry] = field(default_factory=dict)
+    last_lookup: float = 0.0
+
+
+class RoutingTable:
+    """Contacts of one address family around `own_id` (20 bytes)."""
+
+    def __init__(
+        self,
+        own_id: bytes,
+        *,
+        k: int = limits.K,
+        network_of: Callable[[Address], bytes] | None = None,
+    ) -> None:
+        self.own_number = int.from_bytes(own_id)
+        self.k = k
+        self._network_of = network_of or public_network
+        self._buckets: dict[int, Bucket] = {}
+        self._networks: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return sum(len(bucket.live) for bucket in self._buckets.values())
+
+    def __iter__(self) -> Iterator[Entry]:
+        for index in sorted(self._buckets):
+            yield from self._buckets[index].live.values()
+
+    def get(self, peer_id: bytes) -> Entry | None:
+        """The live entry of this peer."""
+        bucket = self._buckets.get(self.index_of(int.from_bytes(peer_id)))
+        return bucket.live.get(peer_id) if bucket else None
+
+    def index_of(self, number: int) -> int:
+        """How many leading bits an id shares with ours: 0..159, and 160 for our own."""
+        return ID_BITS - (self.own_number ^ number).bit_length()
+
+    def nearest(self, target: int, count: int) -> list[Contact]:
+        """The `count` contacts nearest to `target` by XOR, exactly, nearest first."""
+        found: list[tuple[int, Contact]] = []
+        for group in self._groups_by_distance(self.index_of(target)):
+            members = [
+                (entry.contact.number ^ target, entry.contact)
+                for index in group
+                for entry in self._buckets[index].live.values()
+            ]
+            members.sort(key=_distance)
+            found += members
+            if len(found) >= count:
+                break
+        return [contact for _, contact in found[:count]]
+
+    def _groups_by_distance(self, index: int) -> Iterator[list[int]]:
+        """Bucket numbers in groups, all of a group nearer than all of the next.
+
+        A target that shares `index` bits with us shares more with its own bucket, exactly `index`
+        with all deeper ones, and ever fewer with the shallower ones.
+        """
+        if index in self._buckets:
+            yield [index]
+        yield sorted(number for number in self._buckets if number > index)
+        for number in range(min(index, ID_BITS) - 1, -1, -1):
+            if number in self._buckets:
+                yield [number]
+
+    def wants(self, contact: Contact) -> bool:
+        """Whether it is worth a ping to verify this stranger."""
+        index = self.index_of(contact.number)
+        if index == ID_BITS:
+            return False
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            return True
+        known = bucket.live.get(contact.peer_id)
+        if known is not None:
+            return known.contact != contact and known.failures > 0
+        return len(bucket.live) < self.k or (
+            len(bucket.waiting) < self.k and contact.peer_id not in bucket.waiting
+        )
+
+    def answered(self, contact: Contact, now: float) -> Contact | None:
+        """Note that `contact` answered a request of ours.
+
+        Returns the contact whose place it would take, for a ping, when its bucket is full.
+        """
+        index = self.index_of(contact.number)
+        if index == ID_BITS:
+            return None
+        bucket = self._buckets.setdefault(index, Bucket())
+        known = bucket.live.pop(contact.peer_id, None)
+        if known is not None:
+            self._forget_network(known)
+        entry = Entry(contact, self._network_of(contact.address), now)
+        if not self._allowed(bucket, entry):
+            return None
+        if len(bucket.live) < self.k:
+            self._enter(bucket, entry)
+            return None
+        bucket.waiting.pop(contact.peer_id, None)
+        bucket.waiting[contact.peer_id] = entry
+        if len(bucket.waiting) > self.k:
+            del bucket.waiting[next(iter(bucket.waiting))]
+        oldest = min(bucket.live.values(), key=lambda live: live.last_seen)
+        return oldest.contact if now - oldest.last_seen > limits.FRESH_S else None
+
+    def failed(self, contact: Contact) -> Contact | None:
+        """Note that `contact` did not answer; only its own (id, address) can lose its place.
+
+        Returns a waiting contact to verify when a place became free.
+        """
+        bucket = self._buckets.get(self.index_of(contact.number))
+        if bucket is None:
+            return None
+        waiting = bucket.waiting.get(contact.peer_id)
+        if waiting is not None and waiting.contact == contact:
+            del bucket.waiting[contact.peer_id]
+        entry = bucket.live.get(contact.peer_id)
+        if entry is None or entry.contact != contact:
+            return None
+        entry.failures += 1
+        if entry.failures < limits.FAILURES_MAX:
+            return None
+        del bucket.live[contact.peer_id]
+        self._forget_network(entry)
+        return next(reversed(bucket.waiting.values())).contact if bucket.waiting else None
+
+    def _enter(self, bucket: Bucket, entry: Entry) -> None:
+        bucket.waiting.pop(entry.contact.peer_id, None)
+        bucket.live[entry.contact.peer_id] = entry
+        if entry.network:
+            self._networks[entry.network] = self._networks.get(entry.network, 0) + 1
+
+    def _allowed(self, bucket: Bucket, entry: Entry) -> bool:
+        if not entry.network:
+            return True
+        in_bucket = sum(other.network == entry.network for other in bucket.live.values())
+        return (
+            in_bucket < limits.NETWORK_IN_BUCKET
+            and self._networks.get(entry.network, 0) < limits.NETWORK_IN_TABLE
+        )
+
+    def _forget_network(self, entry: Entry) -> None:
+        if entry.network:
+            self._networks[entry.network] -= 1
+            if not self._networks[entry.network]:
+                del self._networks[entry.network]
+
+    def looked_up(self, target: int, now: float) -> None:
+        """Note a lookup in the bucket of `target`, which needs no refresh for a while."""
+        bucket = self._buckets.get(self.index_of(target))
+        if bucket is not None:
+            bucket.last_lookup = now
+
+    def stale(self, now: float, age_s: float) -> list[int]:
+        """Buckets without a lookup for `age_s`, down to the deepest that holds anyone."""
+        deepest = max((index for index, one in self._buckets.items() if one.live), default=-1)
+        return [
+            index
+            for index in range(deepest + 1)
+            if index not in self._buckets or now - self._buckets[index].last_lookup >= age_s
+        ]
+
+    def id_in_bucket(self, index: int, rng: Random) -> bytes:
+        """A random id that shares exactly `index` leading bits with ours."""
+        low_bits = ID_BITS - index - 1
+        flipped = (self.own_number >> low_bits) ^ 1
+        return ((flipped << low_bits) | rng.getrandbits(low_bits)).to_bytes(limits.ID_BYTES)
+
+
+def _distance(item: tuple[int, Contact]) -> int:
+    return item[0]
+
+
+def public_network(address: Address) -> bytes:
+    """The /24 or /64 that a global address is in; empty for private ones, which have no limit."""
+    literal = ipaddress.ip_address(address.host)
+    if not literal.is_global:
+        return b""
+    return literal.packed[:3] if literal.version == 4 else literal.packed[:8]

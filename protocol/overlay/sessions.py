@@ -1,0 +1,151 @@
+"""What a node remembers of each peer it exchanges datagrams with: keys, replays, tokens, RTT."""
+
+import hashlib
+from collections import OrderedDict
+
+from protocol import limits
+from protocol.addresses import Address, pack
+from protocol.datagrams import PacketKeys
+from protocol.errors import Replayed
+
+_RTT_GAIN = 1 / 8
+_DEVIATION_GAIN = 1 / 4
+
+
+class RoundTrip:
+    """Smoothed RTT and its deviation, by RFC 6298, 2."""
+
+    __slots__ = ("deviation_s", "smoothed_s")
+
+    def __init__(self) -> None:
+        self.smoothed_s = 0.0
+        self.deviation_s = 0.0
+
+    def measured(self, rtt_s: float) -> None:
+        """Take one sample of a request that was not repeated."""
+        if self.smoothed_s == 0.0:
+            self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
+            return
+        error = abs(self.smoothed_s - rtt_s)
+        self.deviation_s += _DEVIATION_GAIN * (error - self.deviation_s)
+        self.smoothed_s += _RTT_GAIN * (rtt_s - self.smoothed_s)
+
+    def timeout_s(self) -> float:
+        """How long to wait before giving a contact up, clamped to the bounds in limits."""
+        if self.smoothed_s == 0.0:
+            return limits.TIMEOUT_UNKNOWN_S
+        wanted = self.smoothed_s + 4 * self.deviation_s
+        return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+
+
+class ReplayWindow:
+    """Which request counters of one epoch have been seen (the window of RFC 6479 in one int)."""
+
+    __slots__ = ("_highest", "_seen", "epoch")
+
+    def __init__(self, epoch: bytes) -> None:
+        self.epoch = epoch
+        self._highest = -1
+        self._seen = 0
+
+    def accept(self, counter: int) -> None:
+        """Note a counter; raises Replayed if it was seen, or is too old to tell."""
+        ahead = counter - self._highest
+        if ahead > 0:
+            kept = self._seen << ahead if ahead < limits.REPLAY_WINDOW else 0
+            self._seen = (kept | 1) & ((1 << limits.REPLAY_WINDOW) - 1)
+            self._highest = counter
+            return
+        bit = 1 << -ahead
+        if -ahead >= limits.REPLAY_WINDOW or self._seen & bit:
+            raise Replayed("a request that was seen before")
+        self._seen |= bit
+
+
+class Session:
+    """One peer: its keys, and what is known of its address and its counters."""
+
+    __slots__ = (
+        "keys",
+        "peer_id",
+        "public_key",
+        "round_trip",
+        "token",
+        "token_address",
+        "token_at",
+        "window",
+    )
+
+    def __init__(self, public_key: bytes, peer_id: bytes, keys: PacketKeys) -> None:
+        self.public_key = public_key
+        self.peer_id = peer_id
+        self.keys = keys
+        self.round_trip = RoundTrip()
+        self.window: ReplayWindow | None = None
+        # What the peer gave us to prove our address to it, and where it gave it.
+        self.token = b""
+        self.token_address: Address | None = None
+        self.token_at = 0.0
+
+    def token_for(self, address: Address, now: float) -> bytes:
+        """The token to send to this peer at this address, empty if there is none that is fresh."""
+        if self.token_address != address or now - self.token_at > limits.TOKEN_PERIOD_S:
+            return b""
+        return self.token
+
+    def learn_token(self, token: bytes, address: Address, now: float) -> None:
+        """Keep the token of a response that came from `address`."""
+        self.token, self.token_address, self.token_at = token, address, now
+
+
+class Sessions:
+    """The peers remembered, the longest unused forgotten first."""
+
+    def __init__(self, capacity: int = limits.PEERS_REMEMBERED) -> None:
+        self._capacity = capacity
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+
+    def get(self, public_key: bytes) -> Session | None:
+        """The session with this key, if remembered."""
+        session = self._sessions.get(public_key)
+        if session is not None:
+            self._sessions.move_to_end(public_key)
+        return session
+
+    def add(self, session: Session) -> None:
+        """Remember a peer, and forget the longest unused beyond the capacity."""
+        self._sessions[session.public_key] = session
+        if len(self._sessions) > self._capacity:
+            self._sessions.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+
+class Tokens:
+    """Proofs of address (BEP 5): a keyed hash over address, peer and period.
+
+    A token is good in the period it was made in and the next one.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def make(self, public_key: bytes, address: Address, now: float) -> bytes:
+        """The token for a peer at an address; `now` is monotonic seconds."""
+        return self._hash(public_key, address, int(now // limits.TOKEN_PERIOD_S))
+
+    def proves(self, token: bytes, public_key: bytes, address: Address, now: float) -> bool:
+        """Whether `token` was made for this peer at this address not long ago."""
+        if not token:
+            return False
+        period = int(now // limits.TOKEN_PERIOD_S)
+        return token == self._hash(public_key, address, period) or token == self._hash(
+            public_key, address, period - 1
+        )
+
+    def _hash(self, public_key: bytes, address: Address, period: int) -> bytes:
+        proved = public_key + pack(address) + (period & 0xFFFFFFFF).to_bytes(4)
+        return hashlib.blake2b(
+            proved, key=self._secret, digest_size=limits.TOKEN_BYTES, person=b"modswarm/token"
+        ).digest()

@@ -1,0 +1,217 @@
+"""Offers and answers: who wants a link with whom, sealed to one reader and signed by one writer.
+
+    offer   [1, caller's key, callee's id, offer id, issued, description, signature]
+    answer  [1, callee's key, offer hash, status, description, signature]
+
+Both are sealed to the receiver's X25519 key from a fresh one (the sealed box of libsodium), so a
+registrar that forwards them reads nothing. The offer's signature covers caller, callee and offer
+id, so it cannot be sealed again to a third; the answer's covers the hash of the whole offer.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import IntEnum
+
+from nacl.bindings import (
+    crypto_box,
+    crypto_box_seal_open,
+    crypto_box_SEALBYTES,
+    crypto_box_seed_keypair,
+    crypto_scalarmult_base,
+)
+from nacl.exceptions import CryptoError
+
+from protocol import limits
+from protocol.codec import decode_canonical, encode, ranged, shape, sized
+from protocol.description import Description
+from protocol.errors import (
+    Expired,
+    IssuedInFuture,
+    NotAuthentic,
+    Oversized,
+    RateLimited,
+    Replayed,
+    UnknownVersion,
+    WrongKey,
+)
+from protocol.identity import Identity, PeerId, checked_peer_id, exchange_key, verify
+from protocol.randomness import Random
+
+VERSION = 1
+OFFER_ID_BYTES = 16
+_HASH_BYTES = 32
+_SEED_BYTES = 32
+_NONCE_BYTES = 24
+_ITEMS = 8
+
+
+class Status(IntEnum):
+    """What the callee says. Only an accepted call bears a description."""
+
+    ACCEPTED = 0
+    BUSY = 1
+    REFUSED = 2
+    BLOCKED = 3
+    RATE_LIMITED = 4
+    CROSSED = 5
+    """The callee is calling the caller, and its own offer wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer, made or verified. `digest` is the SHA-256 that the answer signs."""
+
+    caller_key: bytes
+    callee_id: PeerId
+    offer_id: bytes
+    issued: int
+    description: Description
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verified answer."""
+
+    callee_key: bytes
+    status: Status
+    description: Description | None
+
+
+def make_offer(
+    identity: Identity,
+    callee_key: bytes,
+    callee_id: PeerId,
+    description: Description,
+    *,
+    now: float,
+    rng: Random,
+) -> tuple[Offer, bytes]:
+    """An offer and its sealed form; `now` is wall seconds. Raises BadKey, Oversized."""
+    offer_id = rng.randbytes(OFFER_ID_BYTES)
+    fields = [
+        VERSION,
+        identity.public_key,
+        callee_id,
+        offer_id,
+        int(now),
+        description.encode(),
+    ]
+    plain = encode([*fields, identity.sign("offer", encode(fields))])
+    offer = Offer(identity.public_key, callee_id, offer_id, int(now), description, _digest(plain))
+    return offer, _seal(plain, callee_key, rng)
+
+
+def read_offer(identity: Identity, sealed: bytes, *, now: float, puzzle_bits: int) -> Offer:
+    """Open and verify an offer to us.
+
+    Raises NotAuthentic, Malformed, UnknownVersion, WrongKey, Expired, IssuedInFuture, BadPuzzle,
+    BadSignature. Replays are the business of `OfferMemory`.
+    """
+    plain = _open(identity, sealed)
+    value = decode_canonical(plain, max_bytes=limits.SIGNAL_BYTES, max_items=_ITEMS)
+    fields = shape(value, int, bytes, bytes, bytes, int, bytes, bytes)
+    version, caller_key, callee_id, offer_id, issued, described, signature = fields
+    _check_version(version)
+    sized(caller_key, limits.KEY_BYTES)
+    sized(offer_id, OFFER_ID_BYTES)
+    if callee_id != identity.peer_id:
+        raise WrongKey("an offer to another peer")
+    if issued > now + limits.CLOCK_SKEW_S:
+        raise IssuedInFuture("an offer issued in the future")
+    if issued < now - limits.CLOCK_SKEW_S:
+        raise Expired("an offer that is too old")
+    checked_peer_id(caller_key, puzzle_bits)
+    verify(caller_key, "offer", encode(fields[:-1]), signature)
+    description = Description.decode(described)
+    return Offer(caller_key, callee_id, offer_id, issued, description, _digest(plain))
+
+
+def make_answer(
+    identity: Identity,
+    offer: Offer,
+    status: Status,
+    description: Description | None,
+    *,
+    rng: Random,
+) -> bytes:
+    """The sealed answer to a verified offer."""
+    described = description.encode() if description else b""
+    fields = [VERSION, identity.public_key, offer.digest, int(status), described]
+    plain = encode([*fields, identity.sign("answer", encode(fields))])
+    return _seal(plain, offer.caller_key, rng)
+
+
+def read_answer(identity: Identity, offer: Offer, sealed: bytes, *, callee_key: bytes) -> Answer:
+    """Open and verify the answer to an offer of ours.
+
+    Raises NotAuthentic, Malformed, UnknownVersion, WrongKey, BadSignature.
+    """
+    plain = _open(identity, sealed)
+    value = decode_canonical(plain, max_bytes=limits.SIGNAL_BYTES, max_items=_ITEMS)
+    fields = shape(value, int, bytes, bytes, int, bytes, bytes)
+    version, answering_key, digest, status, described, signature = fields
+    _check_version(version)
+    if answering_key != callee_key or sized(digest, _HASH_BYTES) != offer.digest:
+        raise WrongKey("an answer from another peer, or to another offer")
+    verify(callee_key, "answer", encode(fields[:-1]), signature)
+    known = Status(ranged(status, 0, max(Status)))
+    accepted = known is Status.ACCEPTED
+    return Answer(callee_key, known, Description.decode(described) if accepted else None)
+
+
+def _check_version(version: int) -> None:
+    if version != VERSION:
+        raise UnknownVersion(f"signaling version {version}")
+
+
+def _digest(plain: bytes) -> bytes:
+    return hashlib.sha256(plain).digest()
+
+
+def _seal(plain: bytes, receiver_key: bytes, rng: Random) -> bytes:
+    """Libsodium's sealed box, with its ephemeral key from our own source of randomness."""
+    receiver = exchange_key(receiver_key)
+    public, secret = crypto_box_seed_keypair(rng.randbytes(_SEED_BYTES))
+    nonce = hashlib.blake2b(public + receiver, digest_size=_NONCE_BYTES).digest()
+    sealed = bytes(public + crypto_box(plain, nonce, receiver, secret))
+    if len(sealed) > limits.SIGNAL_BYTES:
+        raise Oversized(f"a signal of {len(sealed)} bytes")
+    return sealed
+
+
+def _open(identity: Identity, sealed: bytes) -> bytes:
+    if not crypto_box_SEALBYTES < len(sealed) <= limits.SIGNAL_BYTES:
+        raise Oversized(f"a signal of {len(sealed)} bytes")
+    secret = identity.exchange_secret
+    try:
+        return crypto_box_seal_open(sealed, crypto_scalarmult_base(secret), secret)
+    except CryptoError:
+        raise NotAuthentic("a signal that is not sealed to us") from None
+
+
+class OfferMemory:
+    """Offers that were answered, so that a copy by another registrar gets the same answer.
+
+    An offer outlives CLOCK_SKEW_S on neither side of now, so remembering twice that is enough.
+    """
+
+    def __init__(self, capacity: int = limits.OFFERS_REMEMBERED) -> None:
+        self._capacity = capacity
+        self._issued: OrderedDict[bytes, int] = OrderedDict()
+
+    def accept(self, offer: Offer, now: float) -> None:
+        """Note an offer; raises Replayed if it came before, RateLimited if memory is full."""
+        if offer.digest in self._issued:
+            raise Replayed("an offer that was answered before")
+        while self._issued and next(iter(self._issued.values())) < now - 2 * limits.CLOCK_SKEW_S:
+            self._issued.popitem(last=False)
+        if len(self._issued) >= self._capacity:
+            raise RateLimited("more offers than can be remembered")
+        self._issued[offer.digest] = offer.issued
+
+
+def own_offer_wins(own_id: PeerId, other_id: PeerId) -> bool:
+    """When both call at once the smaller peer id's offer is the one that counts."""
+    return own_id < other_id

@@ -1,0 +1,40 @@
+# Sourced by every script: leaves $python pointing at the interpreter of an up-to-date .venv.
+# Makes .venv on first use and refreshes it when setup.cfg or pyproject.toml changed.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${MODSWARM_VENV:-$root/.venv}
+python=$venv/bin/python
+
+find_python() {
+    local candidate
+    for candidate in ${MODSWARM_PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "modswarm needs Python 3.11 or newer, and none was found. Install it, or name one in MODSWARM_PYTHON." >&2
+    return 1
+}
+
+prepare() {
+    local wanted base
+    wanted=$(cat "$root/setup.cfg" "$root/pyproject.toml" | cksum)
+    [ -x "$python" ] && [ "$(cat "$venv/installed-from" 2>/dev/null)" = "$wanted" ] && return
+    base=$(find_python) || return 1
+    echo "Setting up $venv (once, and again when setup.cfg changes) ..." >&2
+    [ -x "$python" ] || "$base" -m venv "$venv" || return 1
+    "$python" -m pip install --quiet --disable-pip-version-check \
+        --editable "$root[test,simulations,bench]" >&2 || return 1
+    echo "$wanted" > "$venv/installed-from"
+}
+
+# Two scripts started at once must not install over each other.
+if command -v flock > /dev/null; then
+    exec 9> "${venv%/}.lock"
+    flock 9
+    prepare || exit 1
+    exec 9>&-
+else
+    prepare || exit 1
+fi
