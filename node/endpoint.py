@@ -26,6 +26,7 @@ class Endpoint:
         self._counters = counters
         self._transports: dict[int, asyncio.DatagramTransport] = {}
         self._handlers: list[Handler] = [self._unclaimed] * 256
+        self._closed: list[asyncio.Future[None]] = []
         self.addresses: dict[int, Address] = {}
 
     def take(self, first_bytes: Iterable[int], handler: Handler) -> None:
@@ -36,9 +37,11 @@ class Endpoint:
     async def open(self, address: Address) -> Address:
         """Bind a socket of this address's family; port 0 picks one. Raises OSError."""
         loop = asyncio.get_running_loop()
+        closed: asyncio.Future[None] = loop.create_future()
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Socket(self), local_addr=(address.host, address.port)
+            lambda: _Socket(self, closed), local_addr=(address.host, address.port)
         )
+        self._closed.append(closed)
         name = transport.get_extra_info("sockname")
         bound = Address(name[0], name[1])
         self._transports[bound.family] = transport
@@ -72,11 +75,12 @@ class Endpoint:
         self._counters.refused["socket_error"] += 1
         _log.debug("socket error: %s", error)
 
-    def close(self) -> None:
-        """Close every socket."""
+    async def close(self) -> None:
+        """Close every socket, and wait until the loop has let go of each."""
         for transport in self._transports.values():
             transport.close()
         self._transports.clear()
+        await asyncio.gather(*self._closed)
 
     def _unclaimed(self, _datagram: bytes, _address: Address) -> None:
         self._counters.refused["unknown_first_byte"] += 1
@@ -85,8 +89,13 @@ class Endpoint:
 class _Socket(asyncio.DatagramProtocol):
     """Asyncio's view of one socket: passes everything to the endpoint."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, closed: asyncio.Future[None]) -> None:
         self._endpoint = endpoint
+        self._closed = closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._closed.done():
+            self._closed.set_result(None)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self._endpoint.received(data, addr)

@@ -93,3 +93,8 @@ def _build_shard(shard_bits: int, shard: int, mod_ids: list[bytes]) -> Availabil
     for mod_id in mod_ids:
         held.add(mod_id.hex())
     return Availability(shard_bits, shard, capacity, held.bitarray.tobytes())
+
+
+def empty_shard(shard_bits: int, shard: int) -> Availability:
+    """A shard that holds nothing (any more)."""
+    return _build_shard(shard_bits, shard, [])

@@ -135,6 +135,10 @@ LOOKUP_CANDIDATES = 200
 LOOKUP_REQUESTS = 120
 LOOKUP_S = 20.0
 
+READ_RECORDS = 128
+READERS_PAGED = 3
+"""Records that one read collects, and contacts whose further pages it turns."""
+
 # Joining ------------------------------------------------------------------------------------
 
 GREET_S = 4.0

@@ -51,7 +51,7 @@ class Crossed(CallFailed):
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """An accepted call. `signaled_via`: the registrar whose answer came first, if any was needed."""
+    """An accepted call. `signaled_via`: the registrar that was needed, and answered first."""
 
     offer_id: bytes
     peer_key: bytes

@@ -14,14 +14,14 @@ from node.counters import Counters
 from node.environment import Environment
 from node.overlay.adapters import OverlayNode, RecordStorage
 from node.overlay.registrar import Registrar
-from node.overlay.tables import Tables
+from node.overlay.tables import V4, V6, Tables
 from node.overlay.wire import Incoming, Reply, Wire
 from protocol import limits, records
 from protocol.addresses import Address
 from protocol.codec import ranged, shape, sized
 from protocol.errors import BadToken, Malformed, RemoteError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import VERSION, Method, Response, encode_found
+from protocol.overlay.messages import VERSION, Found, Method, Response, decode_found, encode_found
 from protocol.records import Record
 
 Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
@@ -189,6 +189,14 @@ class OverlayProtocol(KademliaProtocol):
     async def call_store(self, node_to_ask: Contact, key: bytes, value: Record) -> Response:
         """Store a record at one contact; raises TimedOut."""
         return await self.wire.ask(node_to_ask, Method.STORE, [key, value.raw])
+
+    async def call_find_value(
+        self, node_to_ask: Contact, key: bytes, kind: int, skip: int = 0
+    ) -> Found:
+        """Read records at one contact from number `skip` on; raises TimedOut, Malformed."""
+        arguments = [key, kind, skip, V4 | V6]
+        response = await self.wire.ask(node_to_ask, Method.FIND_VALUE, arguments)
+        return decode_found(response.result)
 
 
 _HANDLERS: dict[int, Handler] = {

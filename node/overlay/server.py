@@ -39,13 +39,15 @@ _log = logging.getLogger(__name__)
 class Reading:
     """What a read found: the newest valid record of each publisher, and who keeps their path.
 
-    `hops` is the distance, in contacts asked one after another, of the first record.
+    `hops` is the distance, in contacts asked one after another, of the first record. `more` are
+    the contacts that hold more records than they sent: how many they sent, and hold.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
     registrars: list[Contact] = field(default_factory=list)
     holders: list[Contact] = field(default_factory=list)
     closest: list[Contact] = field(default_factory=list)
+    more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
     hops: int = 0
     requests: int = 0
 
@@ -214,6 +216,8 @@ class OverlayServer(Server):
             if any(taken):
                 reading.holders.append(contact)
                 reading.hops = reading.hops or lookup.hops_to(contact)
+            if len(found.values) < found.total:
+                reading.more[contact] = (len(found.values), found.total)
             if enough is not None and enough(reading):
                 lookup.stop()
 
@@ -221,7 +225,25 @@ class OverlayServer(Server):
             lookup = await self.lookup(key, kind=kind, on_found=on_found)
             reading.closest = lookup.closest()
             reading.requests = lookup.requests
+        if enough is None or not enough(reading):
+            await self._read_more(reading, key, kind)
         return reading
+
+    async def _read_more(self, reading: Reading, key: bytes, kind: int) -> None:
+        """Turn pages at the contacts that hold most, until nothing is missing or one too many."""
+        fullest = sorted(reading.more.items(), key=lambda item: -item[1][1])
+        for contact, (sent, total) in fullest[: limits.READERS_PAGED]:
+            while sent < total and len(reading.records) < min(total, limits.READ_RECORDS):
+                try:
+                    found = await self.protocol.call_find_value(contact, key, kind, sent)
+                except ModswarmError as error:
+                    _log.debug("no further page from %r: %s", contact, error)
+                    break
+                if not found.values:
+                    break
+                for raw in found.values:
+                    self._take_raw(reading, raw, key)
+                sent += len(found.values)
 
     def _take_raw(self, reading: Reading, raw: bytes, key: bytes) -> bool:
         held = {record.raw for record in reading.records.values()}

@@ -114,7 +114,7 @@ class Wire:
         self._pending: dict[bytes, _Pending] = {}
         self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
         self._paths: dict[Address, float] | None = {} if read_only else None
-        self._meter = HostMeter(self._loop.time)
+        self.meter = HostMeter(self._loop.time)
         self._send: Callable[[bytes, Address], None] = _not_connected
         self._readers: dict[int, Callable[[bytes, Address], None]] = {
             cipher.first_byte: self._receive_sealed,
@@ -169,7 +169,7 @@ class Wire:
         return session
 
     def _take_request(self, session: Session, address: Address, request: Request) -> None:
-        self._meter.charge(address.host)
+        self.meter.charge(address.host)
         now = self._loop.time()
         proved = self._tokens.proves(request.token, session.public_key, address, now)
         window = session.window
@@ -289,6 +289,11 @@ class Wire:
                 return reply.response
         raise error or TimedOut("no answer")
 
+    @property
+    def pending_count(self) -> int:
+        """Requests of ours without an answer yet."""
+        return len(self._pending)
+
     def timeout_s(self, contact: Contact) -> float:
         """How long this contact usually needs at most, in seconds."""
         session = self._sessions.get(contact.public_key)
@@ -341,7 +346,7 @@ class Wire:
             del self._greetings[random]
 
     def _receive_hello(self, datagram: bytes, address: Address) -> None:
-        self._meter.charge(address.host)
+        self.meter.charge(address.host)
         self._send_on_path(datagrams.answer_hello(self._identity, datagram), address)
 
     def _receive_hello_reply(self, datagram: bytes, address: Address) -> None:

@@ -1,0 +1,96 @@
+"""A node's settings: `config.toml` in its home, overruled by what the command line says."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from node.overlay.joining import Bootstrap
+from protocol.addresses import Address, canonical, split_host_port
+from protocol.errors import BadAddress, BadConfig
+
+DEFAULT_PORT = 4001
+_DATA_PATHS = ("stock",)
+_MAX_CONFIG_BYTES = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a person can choose. Addresses are text here, as in the file.
+
+    `listen`: one `host:port` per address family, port 0 for any. `bootstrap`: `host:port`, with
+    `/peer-id` behind it to pin who answers. `unreachable`: take DHT traffic only from contacts to
+    which a path is kept. `ice_addresses`: where links may open sockets; by default the host's own
+    addresses, or only loopback when every listening address is loopback.
+    """
+
+    listen: tuple[str, ...] = (f"0.0.0.0:{DEFAULT_PORT}",)
+    bootstrap: tuple[str, ...] = ()
+    unreachable: bool = False
+    ice_addresses: tuple[str, ...] = ()
+    data_path: str = "stock"
+
+    def __post_init__(self) -> None:
+        for text in self.bootstrap:
+            Bootstrap.parse(text)
+        if self.data_path not in _DATA_PATHS:
+            raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
+        families = [address.family for address in self.listen_addresses()]
+        if not families or len(families) != len(set(families)):
+            raise BadConfig("listen needs one address per family, IPv4 or IPv6")
+        for host in self.ice_addresses:
+            canonical(host, 1)
+
+    def listen_addresses(self) -> list[Address]:
+        """The addresses to bind; raises BadAddress."""
+        return [_listen_address(text) for text in self.listen]
+
+    def with_overrides(self, **given: Any) -> "Config":
+        """These settings with those of the command line that were given (not None or empty)."""
+        return replace(self, **{key: value for key, value in given.items() if value})
+
+
+def _listen_address(text: str) -> Address:
+    host, port = split_host_port(text)
+    if port:
+        return canonical(host, port)
+    return Address(canonical(host, 1).host, 0)
+
+
+def load(path: Path) -> Config:
+    """Read `config.toml`; a missing file gives the defaults. Raises BadConfig, BadAddress."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise BadConfig(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > _MAX_CONFIG_BYTES:
+        raise BadConfig(f"{path} is larger than a configuration can be")
+    try:
+        values = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path} is not TOML: {error}") from None
+    try:
+        return Config(**_typed(values))
+    except (BadAddress, BadConfig) as error:
+        raise BadConfig(f"{path}: {error}") from None
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the types of Config's fields; raises BadConfig naming the setting."""
+    typed: dict[str, Any] = {}
+    known = {field.name: field.default for field in fields(Config)}
+    for name, value in values.items():
+        if name not in known:
+            raise BadConfig(f"unknown setting {name!r}; known are {', '.join(sorted(known))}")
+        if isinstance(known[name], tuple):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise BadConfig(f"{name} must be a list of texts")
+            typed[name] = tuple(value)
+        elif type(value) is not type(known[name]):
+            raise BadConfig(f"{name} must be of the type {type(known[name]).__name__}")
+        else:
+            typed[name] = value
+    return typed

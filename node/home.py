@@ -1,0 +1,168 @@
+"""A node's folder: who it is, what it knows, and that only one node uses it at a time.
+
+format.json        version of this layout
+identity.key       the seed of the identity, hex, mode 0600
+config.toml        settings, written by the person
+certificate.pem    the DTLS certificate and its key, mode 0600
+contacts.json      DHT contacts of the last run
+control.json       where the running node's control API is, and its token, mode 0600
+vault/             chunks and their index
+lock               held while a node runs
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically
+from protocol import limits
+from protocol.errors import HomeError, Malformed
+from protocol.identity import Identity, find_seed, solves_puzzle
+from protocol.overlay.contacts import PACKED_BYTES, Contact
+
+FORMAT = 1
+_MAX_FILE_BYTES = 2**20
+_SEED_BYTES = 32
+
+
+class Home:
+    """An open home folder. Make it by `open`; `close` lets another node use it."""
+
+    def __init__(self, path: Path, lock: IO[bytes]) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path) -> "Home":
+        """Make the folder if it is new, lock it, and check its format; raises HomeError."""
+        try:
+            path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            if os.name != "nt":
+                path.chmod(PRIVATE_FOLDER)
+            lock = (path / "lock").open("ab")
+        except OSError as error:
+            raise HomeError(f"cannot use {path} as a home: {error.strerror or error}") from error
+        try:
+            _lock_or_fail(lock)
+        except OSError:
+            lock.close()
+            raise HomeError(f"another node is running in {path}") from None
+        home = cls(path, lock)
+        try:
+            home._check_format()
+        except BaseException:
+            home.close()
+            raise
+        return home
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._lock.close()
+
+    @property
+    def vault(self) -> Path:
+        """Where chunks are kept."""
+        return self.path / "vault"
+
+    @property
+    def certificate(self) -> Path:
+        """The DTLS certificate with its private key."""
+        return self.path / "certificate.pem"
+
+    def identity(self, random_bytes: Callable[[int], bytes]) -> Identity:
+        """Load the identity, or make one (about 2 s of work); raises HomeError, DiskError."""
+        path = self.path / "identity.key"
+        if not path.exists():
+            seed = find_seed(random_bytes, limits.PUZZLE_BITS)
+            write_atomically(path, seed.hex().encode() + b"\n", PRIVATE_FILE)
+        try:
+            seed = bytes.fromhex(_read(path).decode().strip())
+        except ValueError:
+            seed = b""
+        if len(seed) != _SEED_BYTES:
+            raise HomeError(f"{path} is damaged: it does not hold an identity")
+        identity = Identity(seed)
+        if not solves_puzzle(identity.public_key, limits.PUZZLE_BITS):
+            raise HomeError(f"{path} holds a key that other nodes would refuse")
+        return identity
+
+    def saved_contacts(self) -> list[Contact]:
+        """The contacts of the last run; a damaged file is an empty list."""
+        try:
+            texts = json.loads(_read(self.path / "contacts.json"))["contacts"]
+            packed = [bytes.fromhex(text) for text in texts[: limits.CONTACTS_SAVED]]
+            return [_saved_contact(one) for one in packed]
+        except (HomeError, ValueError, KeyError, TypeError, AttributeError, Malformed):
+            return []
+
+    def save_contacts(self, contacts: list[Contact]) -> None:
+        """Keep contacts for the next start; raises DiskError."""
+        data = {"format": FORMAT, "contacts": [contact.packed.hex() for contact in contacts]}
+        write_atomically(self.path / "contacts.json", json.dumps(data).encode())
+
+    def write_control(self, address: str, token: str) -> None:
+        """Tell the command line where the control API is; raises DiskError."""
+        data = {"format": FORMAT, "address": address, "token": token, "pid": os.getpid()}
+        write_atomically(self.path / "control.json", json.dumps(data).encode(), PRIVATE_FILE)
+
+    def remove_control(self) -> None:
+        """The control API is closed."""
+        (self.path / "control.json").unlink(missing_ok=True)
+
+    def _check_format(self) -> None:
+        path = self.path / "format.json"
+        if not path.exists():
+            write_atomically(path, json.dumps({"format": FORMAT}).encode())
+            return
+        try:
+            found: Any = json.loads(_read(path))["format"]
+        except (ValueError, KeyError, TypeError):
+            raise HomeError(f"{path} is damaged: it does not tell the home's format") from None
+        if found != FORMAT:
+            raise HomeError(
+                f"the home {self.path} has format {found}, and this version of modswarm reads "
+                f"format {FORMAT}; use the version that made it, or another home"
+            )
+
+
+def read_control(path: Path) -> tuple[str, str] | None:
+    """The address and the token of the node running in the home `path`, if any says so."""
+    try:
+        data = json.loads(_read(path / "control.json"))
+        address, token = data["address"], data["token"]
+    except (HomeError, ValueError, KeyError, TypeError):
+        return None
+    return (address, token) if isinstance(address, str) and isinstance(token, str) else None
+
+
+def _saved_contact(packed: bytes) -> Contact:
+    if len(packed) not in PACKED_BYTES.values():
+        raise Malformed(f"a contact of {len(packed)} bytes")
+    contact = Contact(packed)
+    return Contact.at(contact.public_key, contact.address)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise HomeError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise HomeError(f"{path} is larger than it can be")
+    return data
+
+
+def _lock_or_fail(lock: IO[bytes]) -> None:
+    """Take an exclusive lock that ends with the process; raises OSError if another holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

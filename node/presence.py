@@ -1,0 +1,87 @@
+"""What this node says about itself in the DHT: where it is, what it serves, and its filters."""
+
+from collections.abc import Callable, Collection
+
+from node.overlay.upkeep import Upkeep
+from protocol import availability, limits, records
+from protocol.addresses import Address
+from protocol.availability import Availability
+from protocol.errors import NotFound
+from protocol.overlay.messages import VERSION
+from protocol.records import Body, PeerBody, ProviderBody, Record
+
+CONTACT = 1
+"""Capability: can be reached unasked, so it may stand in others' tables."""
+
+
+class Presence:
+    """The node's own records. `own_addresses` tells where it believes it can be reached."""
+
+    def __init__(
+        self, upkeep: Upkeep, *, reachable: bool, own_addresses: Callable[[], list[Address]]
+    ) -> None:
+        self._upkeep = upkeep
+        self._reachable = reachable
+        self._own_addresses = own_addresses
+        self._served: dict[bytes, bool] = {}
+        self._shards: dict[tuple[int, int], Availability] = {}
+        upkeep.keep("peer", records.PEER, self._peer_body)
+
+    def peer_record(self) -> Record:
+        """A freshly signed peer record."""
+        return self._upkeep.make(records.PEER, self._peer_body())
+
+    def _peer_body(self) -> PeerBody:
+        known = self._own_addresses() if self._reachable else []
+        return PeerBody(
+            addresses=tuple(known[: limits.PEER_ADDRESSES]),
+            capabilities=CONTACT if self._reachable else 0,
+            versions=(VERSION, VERSION),
+            shard_bits=availability.shard_bits_for(self._served),
+        )
+
+    def serve(self, mods: Collection[tuple[bytes, bool]]) -> None:
+        """From now on serve exactly these mods: (mod id, complete)."""
+        wanted = dict(mods)
+        for mod_id in [known for known in self._served if known not in wanted]:
+            self._upkeep.drop(("provider", mod_id))
+        for mod_id, complete in wanted.items():
+            if self._served.get(mod_id) is not complete:
+                body = ProviderBody(mod_id, complete)
+                self._upkeep.keep(("provider", mod_id), records.PROVIDER, _always(body))
+        had_bits = availability.shard_bits_for(self._served)
+        self._served = wanted
+        self._refresh_shards()
+        if availability.shard_bits_for(wanted) != had_bits:
+            self._upkeep.keep("peer", records.PEER, self._peer_body)
+
+    def _refresh_shards(self) -> None:
+        shards = {(one.shard_bits, one.shard): one for one in availability.build(self._served)}
+        bits = availability.shard_bits_for(self._served)
+        for place in [known for known in self._shards if known not in shards]:
+            if place[0] == bits:
+                # Readers still look there: say that nothing is left, rather than nothing.
+                shards[place] = availability.empty_shard(*place)
+            else:
+                self._upkeep.drop(("availability", place))
+        for place, shard in shards.items():
+            if self._shards.get(place) != shard:
+                self._upkeep.keep(("availability", place), records.AVAILABILITY, _always(shard))
+        self._shards = shards
+
+    async def announce(self, mod_id: bytes) -> tuple[int, int]:
+        """Publish the provider record of one served mod now: (confirmed, asked) contacts.
+
+        Raises NotFound if the mod is not served.
+        """
+        if mod_id not in self._served:
+            raise NotFound("this node does not serve that mod")
+        published = await self._upkeep.publish_now(("provider", mod_id))
+        return published.confirmed, published.asked
+
+
+def _always(body: Body) -> Callable[[], Body]:
+    def make_body() -> Body:
+        return body
+
+    return make_body

@@ -1,0 +1,150 @@
+"""What two peers must know of each other to open a link: the offer and the answer, without SDP.
+
+    description  [username, password, fingerprint, role, [candidate, ...]]
+    candidate    one byte of kind, then the packed address
+
+Everything that SDP would add is fixed or derived: one component over UDP, one data channel,
+SHA-256 fingerprints, and ICE's priorities and foundations, which follow from kind and place in the
+list. Two IPv4 candidates make 87 bytes.
+"""
+
+import base64
+import ipaddress
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from protocol import addresses, limits
+from protocol.addresses import Address
+from protocol.codec import decode_canonical, encode, list_of, ranged, shape, sized
+from protocol.errors import Malformed, Oversized, Truncated
+from protocol.randomness import Random
+
+FINGERPRINT_BYTES = 32
+
+_USERNAME = re.compile(rf"[A-Za-z0-9+/]{{4,{limits.ICE_USERNAME_CHARS}}}")
+_PASSWORD = re.compile(rf"[A-Za-z0-9+/]{{22,{limits.ICE_PASSWORD_CHARS}}}")
+
+_USERNAME_RANDOM_BYTES = 6
+_PASSWORD_RANDOM_BYTES = 18
+
+_COMPONENT = 1
+
+
+class CandidateKind(IntEnum):
+    """How an address was learned. Peer-reflexive ones are never sent."""
+
+    HOST = 0
+    SERVER_REFLEXIVE = 1
+    RELAYED = 2
+
+
+class DtlsRole(IntEnum):
+    """RFC 5763, 5: an offer leaves the choice open, and an answer makes it."""
+
+    ACTPASS = 0
+    ACTIVE = 1
+    """The client."""
+    PASSIVE = 2
+    """The server."""
+
+
+_TYPE_PREFERENCES = {
+    CandidateKind.HOST: 126,
+    CandidateKind.SERVER_REFLEXIVE: 100,
+    CandidateKind.RELAYED: 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An address to try, with a canonical IP literal; raises Malformed unless it is unicast."""
+
+    kind: int
+    address: Address
+
+    def __post_init__(self) -> None:
+        ranged(self.kind, CandidateKind.HOST, CandidateKind.RELAYED)
+        literal = ipaddress.ip_address(self.address.host)
+        reserved = literal.version == 4 and literal.is_reserved
+        if literal.is_multicast or literal.is_unspecified or reserved:
+            raise Malformed(f"a candidate that is not a unicast address: {literal}")
+
+    def encode(self) -> bytes:
+        """7 bytes for IPv4, 19 for IPv6."""
+        return bytes((self.kind,)) + addresses.pack(self.address)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Candidate":
+        """The candidate that `encode` spelled; raises Malformed."""
+        if not data:
+            raise Truncated("an empty candidate")
+        return cls(
+            CandidateKind(ranged(data[0], 0, max(CandidateKind))), addresses.unpack(data[1:])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """One side of a link to be; raises Malformed for what ICE or DTLS could not use.
+
+    `fingerprint` is the SHA-256 of the DTLS certificate in DER. Candidates stand in the sender's
+    order of preference.
+    """
+
+    ufrag: str
+    password: str
+    fingerprint: bytes
+    role: int
+    candidates: tuple[Candidate, ...]
+
+    def __post_init__(self) -> None:
+        if not _USERNAME.fullmatch(self.ufrag):
+            raise Malformed("not an ICE user name fragment")
+        if not _PASSWORD.fullmatch(self.password):
+            raise Malformed("not an ICE password")
+        sized(self.fingerprint, FINGERPRINT_BYTES)
+        ranged(self.role, DtlsRole.ACTPASS, DtlsRole.PASSIVE)
+        if len(self.candidates) > limits.CANDIDATES:
+            raise Oversized(f"{len(self.candidates)} candidates")
+
+    def encode(self) -> bytes:
+        """The canonical bytes, at most DESCRIPTION_BYTES."""
+        candidates = [candidate.encode() for candidate in self.candidates]
+        return encode([self.ufrag, self.password, self.fingerprint, int(self.role), candidates])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Description":
+        """The description that `encode` spelled; raises Malformed and its children."""
+        value = decode_canonical(
+            data, max_bytes=limits.DESCRIPTION_BYTES, max_items=limits.CANDIDATES
+        )
+        ufrag, password, fingerprint, role, packed = shape(value, str, str, bytes, int, list)
+        return cls(
+            ufrag,
+            password,
+            fingerprint,
+            DtlsRole(ranged(role, 0, max(DtlsRole))),
+            tuple(map(Candidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
+        )
+
+
+def priority(kind: int, position: int) -> int:
+    """The ICE priority of the candidate at this place of its description (RFC 8445, 5.1.2.1)."""
+    local_preference = 65535 - position
+    return _TYPE_PREFERENCES[CandidateKind(kind)] << 24 | local_preference << 8 | 256 - _COMPONENT
+
+
+def fresh_credentials(rng: Random) -> tuple[str, str]:
+    """An ICE user name fragment and a password, of 48 and 144 random bits (RFC 8445, 5.3)."""
+    username = base64.b64encode(rng.randbytes(_USERNAME_RANDOM_BYTES))
+    password = base64.b64encode(rng.randbytes(_PASSWORD_RANDOM_BYTES))
+    return username.decode(), password.decode()
+
+
+def answering_role(offered: int) -> DtlsRole:
+    """What the answerer becomes: the client, unless the offerer insists on that (RFC 8842, 5.3).
+
+    The answerer finishes ICE last, so its first flight never arrives too early.
+    """
+    return DtlsRole.PASSIVE if offered == DtlsRole.ACTIVE else DtlsRole.ACTIVE

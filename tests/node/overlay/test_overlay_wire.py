@@ -1,0 +1,379 @@
+"""What arrives on the socket: garbage, replays, lies. Each is refused by name, and nothing dies."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from protocol import datagrams, limits, records
+from protocol.addresses import Address
+from protocol.datagrams import XChaCha20Poly1305, answer_hello, hello, seal
+from protocol.errors import RateLimited, TimedOut
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import (
+    Code,
+    Method,
+    Request,
+    Response,
+    decode_body,
+    encode_request,
+    encode_response,
+)
+from protocol.records import PeerBody, ProviderBody, Record
+from tests.node.overlay.network import OverlayPeer, identity, open_peer
+
+MOD = bytes(32)
+CIPHER = XChaCha20Poly1305()
+STRANGER = identity(500)
+
+
+class Wiretap(asyncio.DatagramProtocol):
+    """A socket of an attacker, or of a node that we play by hand."""
+
+    def __init__(self) -> None:
+        self.received: asyncio.Queue[bytes] = asyncio.Queue()
+        self.transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self.received.put_nowait(data)
+
+
+async def wiretap() -> Wiretap:
+    loop = asyncio.get_running_loop()
+    _, tap = await loop.create_datagram_endpoint(Wiretap, local_addr=("127.0.0.1", 0))
+    return tap
+
+
+class Stranger:
+    """Speaks the protocol by hand with one node, as `STRANGER`."""
+
+    def __init__(self, victim: OverlayPeer, tap: Wiretap) -> None:
+        self.tap = tap
+        self.victim = victim
+        self.keys = CIPHER.keys(STRANGER, victim.server.identity.public_key)
+        self.token = b""
+        self.counter = 0
+
+    def request(self, method: int, arguments: list[Any], *, epoch: bytes = b"epoch..1") -> bytes:
+        self.counter += 1
+        body = encode_request(
+            self.counter.to_bytes(8),
+            Method(method),
+            epoch=epoch,
+            counter=self.counter,
+            token=self.token,
+            flags=1,
+            arguments=arguments,
+        )
+        return self.sealed(body)
+
+    def sealed(self, body: bytes) -> bytes:
+        return seal(CIPHER, STRANGER.public_key, self.keys.outgoing, bytes(24), body)
+
+    def send(self, datagram: bytes) -> None:
+        self.tap.transport.sendto(datagram, self.victim.address)
+
+    async def answer(self) -> Response:
+        datagram = await self.tap.received.get()
+        message = decode_body(datagrams.unseal(CIPHER, self.keys.incoming, datagram))
+        assert isinstance(message, Response)
+        self.token = message.token
+        return message
+
+    async def ask(self, method: int, arguments: list[Any]) -> Response:
+        self.send(self.request(method, arguments))
+        return await self.answer()
+
+
+def run(scenario: Callable[[OverlayPeer, Stranger], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        victim, tap = await open_peer(1), await wiretap()
+        try:
+            await scenario(victim, Stranger(victim, tap))
+            # Whatever came before, the node still answers.
+            probe = Stranger(victim, tap)
+            probe.counter = 1_000_000
+            assert (await probe.ask(Method.PING, [])).code == Code.OK
+        finally:
+            tap.transport.close()
+            await victim.close()
+
+    asyncio.run(whole())
+
+
+def test_garbage_is_counted_by_name() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        rng = random.Random(7)
+        good = stranger.request(Method.PING, [])
+        cases = {
+            "empty_datagram": b"",
+            "unknown_first_byte": b"\x50hello",
+            "truncated": good[:60],
+            "oversized": good + bytes(1200),
+            "not_authentic": good[:-1] + bytes((good[-1] ^ 1,)),
+            "bad_puzzle": bytes((CIPHER.first_byte,))
+            + _key_without_puzzle(rng)
+            + rng.randbytes(99),
+        }
+        # asyncio itself does not send empty datagrams, so this one is sent by hand.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            for datagram in cases.values():
+                plain.sendto(datagram, victim.address)
+        assert (await stranger.ask(Method.PING, [])).code == Code.OK
+        for name in cases:
+            assert victim.counters.refused[name] == 1, name
+
+    run(scenario)
+
+
+def _key_without_puzzle(rng: random.Random) -> bytes:
+    from protocol.identity import solves_puzzle
+
+    return next(key for key in iter(lambda: rng.randbytes(32), b"") if not solves_puzzle(key, 2))
+
+
+def test_sealed_nonsense_is_malformed_and_answered_where_it_is_a_request() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        for body in (b"", b"\xc1", b"\x90", b"\x91\x05", b"\x93\x00\x00\x00", b"\x80" * 40):
+            stranger.send(stranger.sealed(body))
+        for method, arguments in (
+            (Method.PING, [1]),
+            (Method.FIND_NODE, [b"short", 3]),
+            (Method.FIND_NODE, [bytes(20), "3"]),
+            (Method.FIND_VALUE, [bytes(20), 1, -1, 3]),
+            (Method.FIND_VALUE, [bytes(20)]),
+        ):
+            assert (await stranger.ask(method, arguments)).code == Code.MALFORMED
+        assert victim.counters.refused["malformed"] == 11
+
+    run(scenario)
+
+
+def test_a_replayed_request_is_dropped() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        captured = stranger.request(Method.PING, [])
+        stranger.send(captured)
+        await stranger.answer()
+        for _ in range(3):
+            stranger.send(captured)
+        await stranger.ask(Method.PING, [])
+        assert victim.counters.refused["replayed"] == 3
+        assert stranger.tap.received.empty()
+
+    run(scenario)
+
+
+def test_a_request_of_an_older_run_of_its_sender_changes_nothing() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        await stranger.ask(Method.PING, [])
+        raw = _provider().raw
+        key = records.provider_key(MOD)
+        stranger.token = b""
+        old_run = stranger.request(Method.STORE, [key, raw], epoch=b"epoch..0")
+        stranger.send(old_run)
+        assert (await stranger.answer()).code == Code.BAD_TOKEN
+        assert len(victim.server.store) == 0
+
+    run(scenario)
+
+
+def test_changing_state_needs_proof_of_the_address() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        key, raw = records.provider_key(MOD), _provider().raw
+        for method, arguments in (
+            (Method.STORE, [key, raw]),
+            (Method.REGISTER, [_peer_record().raw]),
+            (Method.SIGNAL, [bytes(20), b"sealed"]),
+        ):
+            stranger.token = b"12345678"
+            assert (await stranger.ask(method, arguments)).code == Code.BAD_TOKEN
+        # The refusal itself brought a token.
+        assert (await stranger.ask(Method.STORE, [key, raw])).code == Code.OK
+        assert len(victim.server.store) == 1
+
+    run(scenario)
+
+
+def test_a_token_is_worth_nothing_at_another_address() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        await stranger.ask(Method.PING, [])
+        elsewhere = Stranger(victim, await wiretap())
+        elsewhere.token, elsewhere.counter = stranger.token, 500
+        answer = await elsewhere.ask(Method.STORE, [records.provider_key(MOD), _provider().raw])
+        assert answer.code == Code.BAD_TOKEN
+        elsewhere.tap.transport.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("signature", Code.NOT_AUTHENTIC),
+        ("key", Code.WRONG_KEY),
+        ("expired", Code.EXPIRED),
+        ("future", Code.ISSUED_IN_FUTURE),
+        ("sequence", Code.SEQUENCE_TOO_LOW),
+        ("form", Code.MALFORMED),
+    ],
+)
+def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        key = records.provider_key(MOD)
+        await stranger.ask(Method.PING, [])
+        assert (await stranger.ask(Method.STORE, [key, _provider(sequence=5).raw])).code == Code.OK
+        raw = {
+            "signature": _provider(sequence=9).raw[:-1] + b"\0",
+            "key": _provider(sequence=9).raw,
+            "expired": _provider(sequence=9, age_s=25 * 3600).raw,
+            "future": _provider(sequence=9, age_s=-120).raw,
+            "sequence": _provider(sequence=4).raw,
+            "form": _provider(sequence=9).raw + b"\0",
+        }[change]
+        where = bytes(20) if change == "key" else key
+        assert (await stranger.ask(Method.STORE, [where, raw])).code == code
+        (held,) = victim.server.store
+        assert held.sequence == 5
+        assert sum(victim.counters.refused.values()) == 1
+
+    run(scenario)
+
+
+def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        asked, other = await wiretap(), await wiretap()
+        contact = Contact.at(STRANGER.public_key, _address_of(asked))
+        asking = asyncio.ensure_future(
+            victim.server.wire.ask(contact, Method.PING, [], timeout_s=30.0, tries=1)
+        )
+        datagram = await asked.received.get()
+        request = decode_body(datagrams.unseal(CIPHER, stranger.keys.incoming, datagram))
+        assert isinstance(request, Request)
+        reply = encode_response(
+            request.transaction, Code.OK, token=b"", observed=victim.address, result=[1]
+        )
+        impostor = identity(501)
+        keys = CIPHER.keys(impostor, victim.server.identity.public_key)
+        forged = seal(CIPHER, impostor.public_key, keys.outgoing, bytes(24), reply)
+        asked.transport.sendto(forged, victim.address)
+        other.transport.sendto(stranger.sealed(reply), victim.address)
+        await stranger.ask(Method.PING, [])
+        assert not asking.done()
+        assert victim.counters.refused["unexpected_reply"] == 2
+        asked.transport.sendto(stranger.sealed(reply), victim.address)
+        assert (await asking).result == [1]
+        asked.transport.close()
+        other.transport.close()
+
+    run(scenario)
+
+
+def test_a_stranger_enters_no_table_before_it_answered() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        stranger.counter += 1
+        body = encode_request(
+            bytes(8), Method.PING, epoch=bytes(8), counter=1, token=b"", flags=0, arguments=[]
+        )
+        stranger.send(stranger.sealed(body))
+        got = [await stranger.tap.received.get(), await stranger.tap.received.get()]
+        kinds = [decode_body(datagrams.unseal(CIPHER, stranger.keys.incoming, d)) for d in got]
+        assert any(isinstance(kind, Request) and kind.method == Method.PING for kind in kinds)
+        assert len(victim.server.tables) == 0
+
+    run(scenario)
+
+
+def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        for seed in range(600, 640):
+            public_key = identity(seed).public_key
+            contact = Contact.at(public_key, Address("127.0.0.1", 1024 + seed))
+            victim.server.protocol.answered(contact)
+        victim.server.storage[records.provider_key(MOD)] = _provider()
+        for method, arguments in (
+            (Method.PING, []),
+            (Method.FIND_NODE, [bytes(20), 3]),
+            (Method.FIND_VALUE, [records.provider_key(MOD), records.PROVIDER, 0, 3]),
+            (Method.STORE, [bytes(20), b""]),
+            (Method.REGISTER, [b""]),
+            (Method.KEEPALIVE, []),
+            (Method.SIGNAL, [bytes(20), b""]),
+            (Method.DELIVER, [b"", b""]),
+        ):
+            stranger.token = b""
+            datagram = stranger.request(method, arguments)
+            stranger.send(datagram)
+            assert len(await stranger.tap.received.get()) <= len(datagram), method
+        stranger.send(hello(bytes(16)))
+        assert len(await stranger.tap.received.get()) <= len(hello(bytes(16)))
+
+    run(scenario)
+
+
+def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        asked, other = await wiretap(), await wiretap()
+        greeting = asyncio.ensure_future(victim.server.wire.greet(_address_of(asked), 30.0))
+        question = await asked.received.get()
+        replayed = answer_hello(STRANGER, hello(bytes(16)))
+        asked.transport.sendto(replayed, victim.address)
+        good = answer_hello(STRANGER, question)
+        asked.transport.sendto(good[:-1] + b"\0", victim.address)
+        other.transport.sendto(good, victim.address)
+        await stranger.ask(Method.PING, [])
+        assert not greeting.done()
+        asked.transport.sendto(good, victim.address)
+        assert (await greeting).public_key == STRANGER.public_key
+        asked.transport.close()
+        other.transport.close()
+
+    run(scenario)
+
+
+def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        contact = Contact.at(STRANGER.public_key, _address_of(stranger.tap))
+        with pytest.raises(TimedOut):
+            await victim.server.wire.ask(contact, Method.PING, [], timeout_s=0.01, tries=1)
+        assert not victim.server.wire.pending_count
+        await stranger.tap.received.get()
+
+    run(scenario)
+
+
+def test_one_host_cannot_ask_without_limit() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        meter = victim.server.wire.meter
+        for _ in range(int(limits.REQUEST_BURST_PER_HOST)):
+            meter.charge("192.0.2.1")
+        with pytest.raises(RateLimited, match="one address"):
+            meter.charge("192.0.2.1")
+        meter.charge("192.0.2.2")
+
+    run(scenario)
+
+
+def _address_of(tap: Wiretap) -> Address:
+    return Address(*tap.transport.get_extra_info("sockname"))
+
+
+def _provider(*, sequence: int = 1, age_s: float = 0.0) -> Record:
+    body = ProviderBody(MOD, complete=True)
+    return records.make(STRANGER, records.PROVIDER, body, now=_wall() - age_s, sequence=sequence)
+
+
+def _peer_record() -> Record:
+    body = PeerBody((), 0, (1, 1), 0)
+    return records.make(STRANGER, records.PEER, body, now=_wall(), sequence=1)
+
+
+def _wall() -> float:
+    from node.environment import Environment
+
+    return Environment().wall()
