@@ -38,7 +38,7 @@ class Wiretap(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self.received.put_nowait(data)
@@ -116,7 +116,7 @@ def test_garbage_is_counted_by_name() -> None:
             "unknown_first_byte": b"\x50hello",
             "truncated": good[:60],
             "oversized": good + bytes(1200),
-            "not_authentic": good[:-1] + bytes((good[-1] ^ 1,)),
+            "not_authentic": _flipped(good),
             "bad_puzzle": bytes((CIPHER.first_byte,))
             + _key_without_puzzle(rng)
             + rng.randbytes(99),
@@ -229,7 +229,7 @@ def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) -> Non
         await stranger.ask(Method.PING, [])
         assert (await stranger.ask(Method.STORE, [key, _provider(sequence=5).raw])).code == Code.OK
         raw = {
-            "signature": _provider(sequence=9).raw[:-1] + b"\0",
+            "signature": _flipped(_provider(sequence=9).raw),
             "key": _provider(sequence=9).raw,
             "expired": _provider(sequence=9, age_s=25 * 3600).raw,
             "future": _provider(sequence=9, age_s=-120).raw,
@@ -324,7 +324,7 @@ def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> No
         replayed = answer_hello(STRANGER, hello(bytes(16)))
         asked.transport.sendto(replayed, victim.address)
         good = answer_hello(STRANGER, question)
-        asked.transport.sendto(good[:-1] + b"\0", victim.address)
+        asked.transport.sendto(_flipped(good), victim.address)
         other.transport.sendto(good, victim.address)
         await stranger.ask(Method.PING, [])
         assert not greeting.done()
@@ -357,6 +357,11 @@ def test_one_host_cannot_ask_without_limit() -> None:
         meter.charge("192.0.2.2")
 
     run(scenario)
+
+
+def _flipped(data: bytes) -> bytes:
+    """The same with its last bit flipped."""
+    return data[:-1] + bytes((data[-1] ^ 1,))
 
 
 def _address_of(tap: Wiretap) -> Address:
