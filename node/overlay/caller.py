@@ -183,7 +183,7 @@ class Caller:
             return Status.REFUSED, None
         try:
             return Status.ACCEPTED, await self.on_offer(offer)
-        except CallFailed as error:
+        except ModswarmError as error:
             _log.info("refused a call of %s: %s", peer_id_text(caller_id), error)
             return Status.BUSY, None
 

@@ -66,6 +66,9 @@ class Joining:
             if len(self._server.tables) and self.joined.is_set():
                 await asyncio.sleep(limits.JOIN_WATCH_S)
                 continue
+            if not self._bootstraps and not self._saved:
+                # The first node of a network: it is joined once others have joined through it.
+                await self._server.protocol.wait_for_company()
             if await self._try():
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue

@@ -51,6 +51,7 @@ class OverlayProtocol(KademliaProtocol):
         self._puzzle_bits = puzzle_bits
         self._verifying: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
+        self._company = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         """No attribute springs into being: rpcudp would make a remote call of any name."""
@@ -155,8 +156,15 @@ class OverlayProtocol(KademliaProtocol):
     def answered(self, contact: Contact) -> None:
         """A contact showed that it lives at its address."""
         displaced = self.router.of(contact).answered(contact, self._loop.time())
+        self._company.set()
         if displaced is not None:
             self.verify(displaced)
+
+    async def wait_for_company(self) -> None:
+        """Wait until somebody has answered since the tables were last empty."""
+        if not len(self.router):
+            self._company.clear()
+        await self._company.wait()
 
     def failed(self, contact: Contact) -> None:
         """A contact did not answer in time."""

@@ -1,0 +1,42 @@
+"""Where calls over the overlay and links meet: each answered call becomes a link."""
+
+import asyncio
+from collections import OrderedDict
+
+from node.links.pool import CallResult, LinkPool
+from node.overlay.caller import Caller, Crossed
+from node.overlay.caller import CallResult as Call
+from protocol import limits
+from protocol.description import Description
+from protocol.identity import PeerId
+from protocol.signaling import Offer
+
+
+class Calls:
+    """Carries the pool's offers, hands it those of others, and remembers how each call went."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._made: OrderedDict[PeerId, Call] = OrderedDict()
+        self.pool: LinkPool
+
+    async def call(self, peer_id: PeerId, description: Description) -> CallResult:
+        """The pool's caller. Raises NotFound, TimedOut, CallFailed."""
+        try:
+            made = await self._caller.call(peer_id, description)
+        except Crossed:
+            # The other side's call goes on, and the pool ends this one when its link is up.
+            await asyncio.sleep(limits.CALL_S)
+            raise
+        self._made[peer_id] = made
+        while len(self._made) > limits.LINKS:
+            self._made.popitem(last=False)
+        return CallResult(made.offer_id, made.peer_key, made.description)
+
+    def made_to(self, peer_id: PeerId) -> Call | None:
+        """How the latest call to a peer went, if it was we who called."""
+        return self._made.get(peer_id)
+
+    async def answer(self, offer: Offer) -> Description:
+        """Our description for a verified offer. Raises CallFailed, LinkFailed, LinkClosed."""
+        return await self.pool.answer(offer.caller_key, offer.offer_id, offer.description)
