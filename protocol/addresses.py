@@ -1,6 +1,7 @@
 """Where a peer is: IP literals and ports, and nothing that a resolver would have to see."""
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocol import limits
@@ -43,6 +44,7 @@ def canonical(host: str, port: int) -> Address:
     return Address(str(literal), port)
 
 
+@lru_cache(maxsize=4096)
 def pack(address: Address) -> bytes:
     """6 bytes (IPv4) or 18 (IPv6): the address and the port, big-endian."""
     return ipaddress.ip_address(address.host).packed + address.port.to_bytes(2)

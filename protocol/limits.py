@@ -123,6 +123,7 @@ REFRESH_S = 3600.0
 LOOKUPS_AT_ONCE = 4
 """Refreshing lookups side by side."""
 
+SAVE_CONTACTS_S = 300.0
 CONTACTS_SAVED = 200
 """Contacts kept in the home for the next start."""
 

@@ -39,11 +39,13 @@ class Tables:
 
     def nearest(self, target: int, count: int, families: int = V4 | V6) -> list[Contact]:
         """The nearest contacts of these families, `count` of all together, nearest first."""
-        found = [
-            contact
+        tables = [
+            self._tables[family]
             for family, bit in FAMILY_BITS.items()
-            if families & bit
-            for contact in self._tables[family].nearest(target, count)
+            if families & bit and len(self._tables[family])
         ]
+        if len(tables) == 1:
+            return tables[0].nearest(target, count)
+        found = [contact for table in tables for contact in table.nearest(target, count)]
         found.sort(key=lambda contact: contact.number ^ target)
         return found[:count]

@@ -9,6 +9,7 @@ a table.
 import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from protocol import limits
 from protocol.addresses import Address
@@ -30,7 +31,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Bucket:
-    """At most k live entries, the longest unseen first, and newcomers that wait for a place."""
+    """At most k live entries, and newcomers that wait for a place, the latest last."""
 
     live: dict[bytes, Entry] = field(default_factory=dict)
     waiting: dict[bytes, Entry] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class RoutingTable:
                 for index in group
                 for entry in self._buckets[index].live.values()
             ]
-            members.sort(key=_distance)
+            members.sort(key=itemgetter(0))
             found += members
             if len(found) >= count:
                 break
@@ -121,8 +122,12 @@ class RoutingTable:
         if index == ID_BITS:
             return None
         bucket = self._buckets.setdefault(index, Bucket())
-        known = bucket.live.pop(contact.peer_id, None)
+        known = bucket.live.get(contact.peer_id)
         if known is not None:
+            if known.contact == contact:
+                known.last_seen, known.failures = now, 0
+                return None
+            del bucket.live[contact.peer_id]
             self._forget_network(known)
         entry = Entry(contact, self._network_of(contact.address), now)
         if not self._allowed(bucket, entry):
@@ -199,10 +204,6 @@ class RoutingTable:
         low_bits = ID_BITS - index - 1
         flipped = (self.own_number >> low_bits) ^ 1
         return ((flipped << low_bits) | rng.getrandbits(low_bits)).to_bytes(limits.ID_BYTES)
-
-
-def _distance(item: tuple[int, Contact]) -> int:
-    return item[0]
 
 
 def public_network(address: Address) -> bytes:
