@@ -46,6 +46,13 @@ RECORD_LIFETIME_S = {"peer": 2 * 3600, "availability": 2 * 3600, "provider": 24 
 REFRESH_RECORD_S = {1: 3600.0, 2: 11 * 3600.0, 3: 3600.0}
 """When the publisher refreshes a record, by the number of its kind: half its life at most."""
 
+PROVIDERS_TRIED = 64
+CONNECTING = 8
+"""Holders of a mod that are called for one download, and how many of them at once."""
+
+FILTERS_ASKED = 8
+"""Peers whose availability is read side by side."""
+
 REPUBLISH_AFTER_FAILURE_S = 20.0
 
 SHARD_SIZES = (16, 64, 160, 320, 640)
@@ -147,6 +154,7 @@ GREET_S = 4.0
 
 JOIN_RETRY_MIN_S = 2.0
 JOIN_RETRY_MAX_S = 60.0
+JOIN_WAIT_S = 10.0
 JOIN_WATCH_S = 5.0
 
 # Signaling ----------------------------------------------------------------------------------
@@ -269,6 +277,9 @@ WINDOW_S = 3.0
 WINDOW_BYTES_MIN = 256 * 1024
 WINDOW_BYTES_MAX = 32 * 2**20
 """What is asked of one source ahead of its answers: three seconds at its rate, within these."""
+
+WINDOWS_BYTES = 128 * 2**20
+"""What is asked ahead of all sources of one download: all of it may come before the disk is ready."""
 
 STALL_S = 10.0
 """After so long without a byte a source's requests go to others, if there are any."""

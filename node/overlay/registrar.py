@@ -77,6 +77,11 @@ class Registrar:
         held = self._registrations.get(peer_id)
         return held.contact if held and held.expires_at > self._loop.time() else None
 
+    def registered(self) -> list[Contact]:
+        """The peers to whom this node keeps a path."""
+        now = self._loop.time()
+        return [held.contact for held in self._registrations.values() if held.expires_at > now]
+
     def register(self, incoming: Incoming, now: float) -> None:
         """Keep a path to the sender, whose address is proved; raises RateLimited when full."""
         peer_id = incoming.session.peer_id

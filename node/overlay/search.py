@@ -8,9 +8,11 @@ from node.overlay.protocol import OverlayProtocol
 from node.overlay.wire import Reply
 from protocol.errors import Malformed, RemoteError
 from protocol.overlay.contacts import Contact
+from protocol.overlay.disjoint import DisjointLookup
 from protocol.overlay.lookup import Lookup
 from protocol.overlay.messages import Code, Found, Method, decode_found
 
+AnyLookup = Lookup | DisjointLookup
 OnFound = Callable[[Contact, Found], None]
 
 
@@ -23,7 +25,7 @@ class Search:
     def __init__(
         self,
         protocol: OverlayProtocol,
-        lookup: Lookup,
+        lookup: AnyLookup,
         *,
         families: int,
         kind: int | None = None,
@@ -39,7 +41,7 @@ class Search:
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[None] = self._loop.create_future()
 
-    async def run(self) -> Lookup:
+    async def run(self) -> AnyLookup:
         """Look until the lookup is finished, and give it back."""
         self._advance()
         try:
@@ -56,8 +58,8 @@ class Search:
         now = self._loop.time()
         for contact in self.lookup.next(now):
             self._ask(contact)
-        while self.lookup.given_up:
-            self._protocol.failed(self.lookup.given_up.pop())
+        for contact in self.lookup.take_given_up():
+            self._protocol.failed(contact)
         self._set_timer()
         if self.lookup.finished:
             self._done.set_result(None)

@@ -18,7 +18,7 @@ from node.environment import Environment
 from node.overlay.adapters import OverlayNode, RecordStorage
 from node.overlay.protocol import OverlayProtocol
 from node.overlay.registrar import Registrar
-from node.overlay.search import OnFound, Search
+from node.overlay.search import AnyLookup, OnFound, Search
 from node.overlay.settings import OverlaySettings
 from node.overlay.tables import FAMILY_BITS, Tables
 from node.overlay.wire import Wire
@@ -27,7 +27,7 @@ from protocol import limits, records
 from protocol.errors import ModswarmError, RemoteError, Unreachable
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
-from protocol.overlay.lookup import Lookup, LookupRules
+from protocol.overlay.disjoint import start_lookup
 from protocol.overlay.messages import Code, Found
 from protocol.overlay.store import RecordStore
 from protocol.records import Record
@@ -178,19 +178,23 @@ class OverlayServer(Server):
         target: bytes,
         *,
         kind: int | None = None,
-        on_found: Callable[[Lookup, Contact, Found], None] | None = None,
-        rules: LookupRules | None = None,
-    ) -> Lookup:
-        """Find the contacts nearest to `target` (20 bytes), asking for records on the way."""
+        on_found: Callable[[AnyLookup, Contact, Found], None] | None = None,
+        paths: int = 1,
+    ) -> AnyLookup:
+        """Find the contacts nearest to `target` (20 bytes), asking for records on the way.
+
+        With several disjoint `paths` an adversary needs to sit on every one of them.
+        """
         number = int.from_bytes(target)
         now = asyncio.get_running_loop().time()
-        lookup = Lookup(
+        lookup = start_lookup(
             target,
             self.tables.nearest(number, limits.CONTACTS_PER_REPLY, self._families),
             own_id=self.identity.peer_id,
             now=now,
             timeout_s=self.wire.timeout_s,
-            rules=rules or self.settings.lookup,
+            rules=self.settings.lookup,
+            paths=paths,
         )
         hook: OnFound | None = partial(on_found, lookup) if on_found is not None else None
         for table in self.tables:
@@ -209,7 +213,7 @@ class OverlayServer(Server):
         for record in self.store.get(key, kind, self._environment.wall()):
             self._take(reading, record)
 
-        def on_found(lookup: Lookup, contact: Contact, found: Found) -> None:
+        def on_found(lookup: AnyLookup, contact: Contact, found: Found) -> None:
             if found.registered:
                 reading.registrars.append(contact)
             taken = [self._take_raw(reading, raw, key) for raw in found.values]

@@ -59,7 +59,11 @@ class Contact:
         return hash(self.packed)
 
     def __repr__(self) -> str:
-        return f"<Contact {self.peer_id.hex()[:8]} {self.address}>"
+        try:
+            where = str(self.address)
+        except Malformed as error:  # a log line may show what a peer named
+            where = str(error)
+        return f"<Contact {self.peer_id.hex()[:8]} {where}>"
 
 
 def pack(contacts: Iterable[Contact]) -> bytes:

@@ -5,9 +5,10 @@ Each candidate goes through these states; only WAITING ones occupy one of the al
     NEW ──asked──> WAITING ──slow──> SLOW ──given up──> FAILED
                       └──── answered ───┴───────────────┴──> ANSWERED
 
-A slot is freed early (SLOW) when an answer is later than usual, and a late answer still counts
-while the lookup runs. It ends when the k nearest candidates that did not fail have all answered
-(Kademlia, 2.3), or at one of its caps.
+With disjoint paths a NEW candidate that another path has asked becomes TAKEN, and counts for that
+path alone. A slot is freed early (SLOW) when an answer is later than usual, and a late answer still
+counts while the lookup runs. It ends when the k nearest candidates that did not fail have all
+answered (Kademlia, 2.3), or at one of its caps.
 """
 
 from bisect import insort
@@ -26,6 +27,7 @@ class State(Enum):
     WAITING = "waiting"
     SLOW = "slow"
     FAILED = "failed"
+    TAKEN = "taken"
     ANSWERED = "answered"
 
 
@@ -69,14 +71,17 @@ class Lookup:
         now: float,
         timeout_s: Callable[[Contact], float],
         rules: LookupRules | None = None,
+        may_ask: Callable[[Contact], bool] = lambda _: True,
     ) -> None:
         self.target = int.from_bytes(target)
         self.rules = rules or LookupRules()
         self.started_at = now
+        self._ends_at = now + limits.LOOKUP_S
         self.requests = 0
         self.finished = False
-        self.given_up: list[Contact] = []
+        self._given_up: list[Contact] = []
         self._timeout_s = timeout_s
+        self._may_ask = may_ask
         self._candidates: list[Candidate] = []
         self._by_id: dict[bytes, Candidate] = {}
         self._own_id = own_id
@@ -119,6 +124,11 @@ class Lookup:
         if candidate is not None and candidate.state is not State.ANSWERED:
             candidate.state = State.FAILED
 
+    def take_given_up(self) -> list[Contact]:
+        """The contacts that have been given up since the last call."""
+        given_up, self._given_up = self._given_up, []
+        return given_up
+
     def stop(self) -> None:
         """End early, because what was looked for is found."""
         self.finished = True
@@ -127,7 +137,7 @@ class Lookup:
         """When `next` has something to do even if nothing arrives; None once finished."""
         if self.finished:
             return None
-        times = [self.started_at + limits.LOOKUP_S]
+        times = [self._ends_at]
         for candidate in self._candidates:
             if candidate.state is State.WAITING:
                 times.append(candidate.slow_at)
@@ -149,14 +159,25 @@ class Lookup:
         if contact.peer_id in self._by_id or contact.peer_id == self._own_id:
             return
         candidate = Candidate(contact, contact.number ^ self.target, hops)
-        if len(self._candidates) >= limits.LOOKUP_CANDIDATES:
-            farthest = self._candidates[-1]
-            if candidate.distance >= farthest.distance or farthest.state is not State.NEW:
-                return
-            self._candidates.pop()
-            del self._by_id[farthest.contact.peer_id]
+        if len(self._candidates) >= limits.LOOKUP_CANDIDATES and not self._make_room(candidate):
+            return
         self._by_id[contact.peer_id] = candidate
         insort(self._candidates, candidate, key=_distance)
+
+    def _make_room(self, newcomer: Candidate) -> bool:
+        """Drop the farthest candidate not asked yet, if the newcomer is nearer.
+
+        Those that were asked stay, so that nobody is asked twice.
+        """
+        for position in range(len(self._candidates) - 1, -1, -1):
+            candidate = self._candidates[position]
+            if candidate.distance <= newcomer.distance:
+                return False
+            if candidate.state is State.NEW:
+                del self._candidates[position]
+                del self._by_id[candidate.contact.peer_id]
+                return True
+        return False
 
     def _ask(self, candidate: Candidate, now: float) -> None:
         timeout_s = self._timeout_s(candidate.contact)
@@ -172,11 +193,18 @@ class Lookup:
                 candidate.state = State.SLOW
             if candidate.state is State.SLOW and now >= candidate.give_up_at:
                 candidate.state = State.FAILED
-                self.given_up.append(candidate.contact)
+                self._given_up.append(candidate.contact)
 
     def _nearest_not_failed(self) -> list[Candidate]:
-        alive = (one for one in self._candidates if one.state is not State.FAILED)
-        return [one for one, _ in zip(alive, range(self.rules.k), strict=False)]
+        nearest: list[Candidate] = []
+        for candidate in self._candidates:
+            if candidate.state is State.NEW and not self._may_ask(candidate.contact):
+                candidate.state = State.TAKEN
+            if candidate.state not in _OUT:
+                nearest.append(candidate)
+                if len(nearest) == self.rules.k:
+                    break
+        return nearest
 
     def _slots(self, nearest: list[Candidate]) -> int:
         """More slots once the nearest have answered: what is left is only to hear the others."""
@@ -184,12 +212,15 @@ class Lookup:
         return self.rules.alpha_last if settled and nearest else self.rules.alpha
 
     def _is_over(self, nearest: list[Candidate], now: float) -> bool:
-        if now - self.started_at >= limits.LOOKUP_S:
+        if now >= self._ends_at:
             return True
         if all(one.state is State.ANSWERED for one in nearest):
             return True
         waiting = any(one.state in {State.WAITING, State.SLOW} for one in nearest)
         return self.requests >= limits.LOOKUP_REQUESTS and not waiting
+
+
+_OUT = frozenset((State.FAILED, State.TAKEN))
 
 
 def _distance(candidate: Candidate) -> int:

@@ -5,7 +5,8 @@
 
 `epoch` is drawn once per start of the sender, `counter` rises with each request: together they
 tell a replay. `token` in a response is what the receiver must echo to prove its address; in a
-request it is that echo. Padding makes a request without a token as long as its longest answer.
+request it is that echo. Padding makes a request without a token as long as its longest answer, and
+every request as long as a refusal, so that no answer to an unproved address is ever longer.
 """
 
 from enum import IntEnum
@@ -27,6 +28,7 @@ from protocol.errors import (
     RemoteError,
     SequenceTooLow,
     StoreFull,
+    Truncated,
     WrongKey,
 )
 from protocol.overlay import contacts
@@ -119,8 +121,11 @@ class Response(NamedTuple):
 
 _COUNTER_MAX = 2**63
 _SHORT_ANSWER_BYTES = 96
-_SIGNAL_ANSWER_BYTES = 640
-_EMPTY_PADDING_BYTES = 2
+_SIGNAL_ANSWER_BYTES = 704
+_BIN8_MAX = 255
+
+REFUSAL_BYTES = 44
+"""The longest response without a result, to an IPv6 address. No request may be shorter."""
 
 ANSWER_BYTES: dict[Method, int] = {
     Method.PING: _SHORT_ANSWER_BYTES,
@@ -145,12 +150,13 @@ def encode_request(
     flags: int,
     arguments: list[Any],
 ) -> bytes:
-    """A request's body, padded when it bears no token."""
+    """A request's body, padded to its longest answer, or to a refusal when it bears a token."""
     fields = [_REQUEST, transaction, int(method), epoch, counter, token, flags, arguments, b""]
     body = encode(fields)
-    missing = 0 if token else ANSWER_BYTES[method] - len(body)
+    missing = (REFUSAL_BYTES if token else ANSWER_BYTES[method]) - len(body)
     if missing > 0:
-        fields[-1] = bytes(max(0, missing - _EMPTY_PADDING_BYTES))
+        # Longer padding has a longer header; the one length between the two is overshot by a byte.
+        fields[-1] = bytes(missing - 1 if missing > _BIN8_MAX + 1 else missing)
         body = encode(fields)
     return body
 
@@ -178,6 +184,8 @@ def _decode_request(value: list[Any], size: int) -> Request:
     _, transaction, method, epoch, counter, token, flags, arguments, _ = shape(
         value, int, bytes, int, bytes, int, bytes, int, list, bytes
     )
+    if size < REFUSAL_BYTES:
+        raise Truncated(f"a request of {size} bytes, shorter than its refusal")
     sized(transaction, TRANSACTION_BYTES)
     sized(epoch, EPOCH_BYTES)
     ranged(counter, 0, _COUNTER_MAX)

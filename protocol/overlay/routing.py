@@ -129,13 +129,13 @@ class RoutingTable:
                 return None
             del bucket.live[contact.peer_id]
             self._forget_network(known)
+        bucket.waiting.pop(contact.peer_id, None)
         entry = Entry(contact, self._network_of(contact.address), now)
         if not self._allowed(bucket, entry):
             return None
         if len(bucket.live) < self.k:
             self._enter(bucket, entry)
             return None
-        bucket.waiting.pop(contact.peer_id, None)
         bucket.waiting[contact.peer_id] = entry
         if len(bucket.waiting) > self.k:
             del bucket.waiting[next(iter(bucket.waiting))]
@@ -145,7 +145,7 @@ class RoutingTable:
     def failed(self, contact: Contact) -> Contact | None:
         """Note that `contact` did not answer; only its own (id, address) can lose its place.
 
-        Returns a waiting contact to verify when a place became free.
+        Returns a waiting contact to verify while its bucket has a free place.
         """
         bucket = self._buckets.get(self.index_of(contact.number))
         if bucket is None:
@@ -154,17 +154,16 @@ class RoutingTable:
         if waiting is not None and waiting.contact == contact:
             del bucket.waiting[contact.peer_id]
         entry = bucket.live.get(contact.peer_id)
-        if entry is None or entry.contact != contact:
+        if entry is not None and entry.contact == contact:
+            entry.failures += 1
+            if entry.failures >= limits.FAILURES_MAX:
+                del bucket.live[contact.peer_id]
+                self._forget_network(entry)
+        if len(bucket.live) >= self.k or not bucket.waiting:
             return None
-        entry.failures += 1
-        if entry.failures < limits.FAILURES_MAX:
-            return None
-        del bucket.live[contact.peer_id]
-        self._forget_network(entry)
-        return next(reversed(bucket.waiting.values())).contact if bucket.waiting else None
+        return next(reversed(bucket.waiting.values())).contact
 
     def _enter(self, bucket: Bucket, entry: Entry) -> None:
-        bucket.waiting.pop(entry.contact.peer_id, None)
         bucket.live[entry.contact.peer_id] = entry
         if entry.network:
             self._networks[entry.network] = self._networks.get(entry.network, 0) + 1

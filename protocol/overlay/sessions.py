@@ -15,15 +15,18 @@ _DEVIATION_GAIN = 1 / 4
 class RoundTrip:
     """Smoothed RTT and its deviation, by RFC 6298, 2."""
 
-    __slots__ = ("deviation_s", "smoothed_s")
+    __slots__ = ("_is_known", "deviation_s", "smoothed_s")
 
     def __init__(self) -> None:
+        self._is_known = False
         self.smoothed_s = 0.0
         self.deviation_s = 0.0
 
     def measured(self, rtt_s: float) -> None:
         """Take one sample of a request that was not repeated."""
-        if self.smoothed_s == 0.0:
+        if not self._is_known:
+            # A sample may be 0 where the clock is coarser than the path.
+            self._is_known = True
             self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
             return
         error = abs(self.smoothed_s - rtt_s)
@@ -32,7 +35,7 @@ class RoundTrip:
 
     def timeout_s(self) -> float:
         """How long to wait before giving a contact up, clamped to the bounds in limits."""
-        if self.smoothed_s == 0.0:
+        if not self._is_known:
             return limits.TIMEOUT_UNKNOWN_S
         wanted = self.smoothed_s + 4 * self.deviation_s
         return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)

@@ -4,73 +4,56 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 
 from node.counters import Counters
-from node.endpoint import Endpoint
 from node.environment import Environment
-from node.overlay.caller import Caller
+from node.membership import Membership
 from node.overlay.joining import Bootstrap, Joining
 from node.overlay.registration import Registrations
-from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
-from node.overlay.upkeep import Upkeep
-from node.tasks import TaskOwner
-from protocol import records
 from protocol.addresses import Address
 from protocol.description import Candidate, CandidateKind, Description, DtlsRole
 from protocol.identity import Identity, find_seed
 from protocol.overlay.contacts import Contact
-from protocol.records import PeerBody, Record
 
 PUZZLE_BITS = 2
 LOOPBACK = Address("127.0.0.1", 0)
 
 
-@dataclass(eq=False)
 class OverlayPeer:
-    """One node's overlay with what stands around it in a real node."""
+    """One membership, with short names for what tests look at."""
 
-    server: OverlayServer
-    endpoint: Endpoint
-    counters: Counters
-    tasks: TaskOwner
-    upkeep: Upkeep
-    caller: Caller
-    said: list[str] = field(default_factory=list)
+    def __init__(self, membership: Membership, counters: Counters, said: list[str]) -> None:
+        self.membership = membership
+        self.server = membership.server
+        self.upkeep = membership.upkeep
+        self.caller = membership.caller
+        self.tasks = membership.tasks
+        self.counters = counters
+        self.said = said
 
     @property
     def address(self) -> Address:
-        return next(iter(self.endpoint.addresses.values()))
+        return next(iter(self.membership.endpoint.addresses.values()))
 
     @property
     def contact(self) -> Contact:
         return Contact.at(self.server.identity.public_key, self.address)
 
-    def peer_record(self) -> Record:
-        return self.upkeep.make(records.PEER, PeerBody((), 0, (1, 1), 0))
-
-    async def join(self, bootstrap: Address, saved: Sequence[Contact] = ()) -> Joining:
-        joining = Joining(
-            self.server,
-            [Bootstrap(bootstrap.host, bootstrap.port, None)],
-            saved,
-            say=self.said.append,
-        )
+    async def join(self, bootstrap: Address, saved: Sequence[Contact] = ()) -> None:
+        where = Bootstrap(bootstrap.host, bootstrap.port, None)
+        joining = Joining(self.server, [where], saved, say=self.said.append)
         self.tasks.start(joining.run(), name="join")
         await joining.joined.wait()
-        return joining
 
     async def register(self) -> Registrations:
-        registrations = Registrations(self.server, self.peer_record)
+        registrations = self.membership.registrations
         self.tasks.start(registrations.run(), name="register")
         await registrations.registered.wait()
         return registrations
 
     async def close(self) -> None:
-        self.server.stop()
-        await self.tasks.close()
-        await self.endpoint.close()
+        await self.membership.stop()
         assert not self.tasks.defects, self.tasks.defects
 
 
@@ -81,21 +64,20 @@ def identity(seed: int) -> Identity:
 async def open_peer(
     seed: int, *, unreachable: bool = False, bind: Address = LOOPBACK
 ) -> OverlayPeer:
-    counters, tasks = Counters(), TaskOwner(f"peer {seed}")
-    endpoint = Endpoint(counters)
-    await endpoint.open(bind)
-    environment = Environment()
-    server = OverlayServer(
+    counters = Counters()
+    said: list[str] = []
+    membership = Membership(
         identity(seed),
-        environment,
+        Environment(),
         settings=OverlaySettings(unreachable=unreachable, puzzle_bits=PUZZLE_BITS),
-        tasks=tasks,
         counters=counters,
+        bootstraps=[],
+        saved=[],
+        say=said.append,
     )
-    server.listen(endpoint)
-    return OverlayPeer(
-        server, endpoint, counters, tasks, Upkeep(server, environment), Caller(server, environment)
-    )
+    await membership.endpoint.open(bind)
+    membership.server.listen(membership.endpoint)
+    return OverlayPeer(membership, counters, said)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,129 @@
+"""Lookups over disjoint paths (S/Kademlia, Baumgart & Mies 2007, 4.2).
+
+Each path is a lookup of its own, and no contact is asked by more than one. An adversary on a path
+can lead only that path astray; the others still reach the target's true neighbours.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup import Lookup, LookupRules
+
+
+class DisjointLookup:
+    """`paths` lookups for one target, driven like one `Lookup`.
+
+    The seeds are dealt out in turn, nearest first. Slots are shared: each path gets its part of
+    `rules.alpha`, and at least one.
+    """
+
+    def __init__(
+        self,
+        target: bytes,
+        seeds: Iterable[Contact],
+        *,
+        own_id: bytes,
+        now: float,
+        timeout_s: Callable[[Contact], float],
+        rules: LookupRules,
+        paths: int,
+    ) -> None:
+        self.target = int.from_bytes(target)
+        self._k = rules.k
+        self._asked_by: dict[bytes, int] = {}
+        dealt = sorted(seeds, key=lambda contact: contact.number ^ self.target)
+        shared = replace(
+            rules,
+            alpha=max(1, rules.alpha // paths),
+            alpha_last=max(1, rules.alpha_last // paths),
+        )
+        self._paths = [
+            Lookup(
+                target,
+                dealt[number::paths],
+                own_id=own_id,
+                now=now,
+                timeout_s=timeout_s,
+                rules=shared,
+                may_ask=self._is_free,
+            )
+            for number in range(paths)
+        ]
+
+    def _is_free(self, contact: Contact) -> bool:
+        return contact.peer_id not in self._asked_by
+
+    @property
+    def finished(self) -> bool:
+        """Whether every path is."""
+        return all(path.finished for path in self._paths)
+
+    @property
+    def requests(self) -> int:
+        """Requests of all paths."""
+        return sum(path.requests for path in self._paths)
+
+    def take_given_up(self) -> list[Contact]:
+        """The contacts that have been given up since the last call."""
+        return [contact for path in self._paths for contact in path.take_given_up()]
+
+    def next(self, now: float) -> list[Contact]:
+        """The contacts to ask at once, by whichever path."""
+        asked: list[Contact] = []
+        for number, path in enumerate(self._paths):
+            for contact in path.next(now):
+                self._asked_by[contact.peer_id] = number
+                asked.append(contact)
+        return asked
+
+    def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
+        """`contact` answered: what it named is for the path that asked it alone."""
+        number = self._asked_by.get(contact.peer_id)
+        if number is not None:
+            self._paths[number].answered(contact, named)
+
+    def failed(self, contact: Contact) -> None:
+        """`contact` cannot be used."""
+        number = self._asked_by.get(contact.peer_id)
+        if number is not None:
+            self._paths[number].failed(contact)
+
+    def stop(self) -> None:
+        """End every path early."""
+        for path in self._paths:
+            path.stop()
+
+    def wake_at(self) -> float | None:
+        """When `next` has something to do even if nothing arrives; None once finished."""
+        times = [path.wake_at() for path in self._paths]
+        return min((time for time in times if time is not None), default=None)
+
+    def closest(self) -> list[Contact]:
+        """At most k contacts of all paths, nearest first, each of which answered."""
+        found = [contact for path in self._paths for contact in path.closest()]
+        found.sort(key=lambda contact: contact.number ^ self.target)
+        return found[: self._k]
+
+    def hops_to(self, contact: Contact) -> int:
+        """How many steps away from us this candidate was named on the path that asked it."""
+        number = self._asked_by.get(contact.peer_id)
+        return self._paths[number].hops_to(contact) if number is not None else 0
+
+
+def start_lookup(
+    target: bytes,
+    seeds: Iterable[Contact],
+    *,
+    own_id: bytes,
+    now: float,
+    timeout_s: Callable[[Contact], float],
+    rules: LookupRules,
+    paths: int,
+) -> Lookup | DisjointLookup:
+    """A lookup over one path, or over several disjoint ones."""
+    if paths == 1:
+        return Lookup(target, seeds, own_id=own_id, now=now, timeout_s=timeout_s, rules=rules)
+    return DisjointLookup(
+        target, seeds, own_id=own_id, now=now, timeout_s=timeout_s, rules=rules, paths=paths
+    )
