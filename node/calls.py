@@ -1,11 +1,10 @@
 """Where calls over the overlay and links meet: each answered call becomes a link."""
 
-import asyncio
 from collections import OrderedDict
 
-from node.links.pool import CallResult, LinkPool
-from node.overlay.caller import Caller, Crossed
-from node.overlay.caller import CallResult as Call
+from node.links.calls import CallCrossed
+from node.links.pool import LinkPool
+from node.overlay.caller import Caller, CallResult, Crossed
 from protocol import limits
 from protocol.description import Description
 from protocol.identity import PeerId
@@ -17,23 +16,21 @@ class Calls:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._made: OrderedDict[PeerId, Call] = OrderedDict()
+        self._made: OrderedDict[PeerId, CallResult] = OrderedDict()
         self.pool: LinkPool
 
     async def call(self, peer_id: PeerId, description: Description) -> CallResult:
-        """The pool's caller. Raises NotFound, TimedOut, CallFailed."""
+        """The pool's caller. Raises NotFound, TimedOut, CallFailed, CallCrossed."""
         try:
             made = await self._caller.call(peer_id, description)
-        except Crossed:
-            # The other side's call goes on, and the pool ends this one when its link is up.
-            await asyncio.sleep(limits.CALL_S)
-            raise
+        except Crossed as error:
+            raise CallCrossed(str(error)) from error
         self._made[peer_id] = made
         while len(self._made) > limits.LINKS:
             self._made.popitem(last=False)
-        return CallResult(made.offer_id, made.peer_key, made.description)
+        return made
 
-    def made_to(self, peer_id: PeerId) -> Call | None:
+    def made_to(self, peer_id: PeerId) -> CallResult | None:
         """How the latest call to a peer went, if it was we who called."""
         return self._made.get(peer_id)
 

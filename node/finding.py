@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from node.calls import Calls
+from node.content.ports import LinkPort
 from node.links.link import Link
 from node.links.pool import LinkPool
 from node.overlay.server import OverlayServer
@@ -40,7 +41,7 @@ class HolderSearch:
         self._loop = asyncio.get_running_loop()
         self.trail = Trail()
 
-    async def links(self, mod_id: bytes) -> AsyncIterator[Link]:
+    async def links(self, mod_id: bytes) -> AsyncIterator[LinkPort]:
         """Links to holders as they come up.
 
         Raises NotFound if nobody is known to hold the mod, NoSources if no link comes of it.

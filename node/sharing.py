@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from node.calls import Calls
-from node.content import assembler
+from node.content.assembler import Assembler
 from node.content.downloader import Downloader
 from node.content.exchange import Exchanges
 from node.content.publisher import Publisher
@@ -21,7 +21,8 @@ from protocol import limits, records
 from protocol.addresses import Address
 from protocol.availability import Availability, shard_of
 from protocol.content.link import ModLink
-from protocol.errors import BadLink, ModswarmError
+from protocol.content.paths import check_path
+from protocol.errors import BadLink, ModswarmError, UnsafePath
 from protocol.identity import PeerId, base32_text, peer_id_text
 from protocol.records import PeerBody, Record
 
@@ -40,6 +41,7 @@ class Sharing:
         self._exchanges = Exchanges(vault)
         self._publisher = Publisher(vault, self._environment)
         self._downloader = Downloader(vault, self._exchanges, self._environment)
+        self._assembler = Assembler(vault)
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -118,14 +120,18 @@ class Sharing:
         search = HolderSearch(self._overlay, self._pool, self._calls)
         fetched = await self._downloader.download(link, search.links, progress)
         transferred = self._loop.time()
-        path = await assembler.assemble(self._vault, link, target, into=into, report=progress)
+        assert fetched.contents is not None
+        if target is None:
+            target = (into or Path.cwd()) / _folder_name(fetched.contents.name, link.mod_id)
+        written = await self._assembler.assemble(link.mod_id, target, progress)
         await self._announce_all()
         trail = search.trail
         return {
             "mod_id": base32_text(link.mod_id),
-            "path": str(path),
-            "files": fetched.files,
-            "bytes": fetched.bytes,
+            "name": fetched.contents.name,
+            "path": str(written.path),
+            "files": written.files,
+            "bytes": written.bytes,
             "bytes_fetched": fetched.bytes_fetched,
             "seconds": round(self._loop.time() - started, 3),
             "lookup_ms": round(trail.lookup_ms, 1),
@@ -133,7 +139,7 @@ class Sharing:
             "transfer_MBps": _rate(fetched.bytes_fetched, transferred - trail.linked_at),
             "record_hops": trail.record_hops,
             "signaled_via": [peer_id_text(peer) for peer in trail.signaled_via],
-            "sources": [peer_id_text(peer) for peer in trail.sources],
+            "sources": [peer_id_text(peer) for peer in fetched.bytes_from],
         }
 
     async def _wait_until_joined(self) -> None:
@@ -201,6 +207,15 @@ class Sharing:
         except ModswarmError:
             return None
         return next((one for one in reading.records.values() if one.peer_id == peer_id), None)
+
+
+def _folder_name(name: str, mod_id: bytes) -> str:
+    """What to call the folder of a mod whose publisher may have named it anything."""
+    try:
+        check_path(name)
+    except UnsafePath:
+        return f"mod-{base32_text(mod_id)[:12]}"
+    return name.replace("/", "_")
 
 
 def _rate(fetched_bytes: int, seconds: float) -> float | None:
