@@ -79,10 +79,7 @@ class XChaCha20Poly1305:
             secret = crypto_scalarmult(identity.exchange_secret, exchange_key(public_key))
         except (CryptoError, RuntimeError):
             raise BadKey("not a usable public key") from None
-        return PacketKeys(
-            outgoing=_directed(secret, identity.public_key, public_key),
-            incoming=_directed(secret, public_key, identity.public_key),
-        )
+        return directed_keys(secret, identity.public_key, public_key)
 
     def encrypt(self, key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
         """See PacketCipher."""
@@ -94,6 +91,14 @@ class XChaCha20Poly1305:
             return crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, header, nonce, key)
         except CryptoError:
             raise NotAuthentic("a datagram that does not open under its sender's key") from None
+
+
+def directed_keys(secret: bytes, own_key: bytes, other_key: bytes) -> PacketKeys:
+    """The keys of both directions that follow from the X25519 secret of two identities."""
+    return PacketKeys(
+        outgoing=_directed(secret, own_key, other_key),
+        incoming=_directed(secret, other_key, own_key),
+    )
 
 
 def _directed(secret: bytes, sender: bytes, receiver: bytes) -> bytes:
