@@ -18,9 +18,10 @@ from node.environment import Environment
 from node.membership import Membership
 from node.overlay.settings import OverlaySettings
 from protocol.addresses import Address
+from protocol.datagrams import PacketCipher
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
-from simulations.ciphers import RememberedAgreements
+from simulations.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import Latency, SyntheticLatency
@@ -49,6 +50,15 @@ def simulated_settings(**changes: Any) -> OverlaySettings:
         OverlaySettings(puzzle_bits=0, cipher=RememberedAgreements(), peers_remembered=512),
         **changes,
     )
+
+
+def cipher_named(name: str) -> PacketCipher:
+    """`real`, or `test` for worlds of the overlay alone in which cryptography would dominate."""
+    ciphers: dict[str, type[PacketCipher]] = {
+        "real": RememberedAgreements,
+        "test": MarkedTestCipher,
+    }
+    return ciphers[name]()
 
 
 @dataclass(slots=True)

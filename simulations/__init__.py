@@ -1,0 +1,1 @@
+"""Many real nodes in virtual time on a simulated internet: experiments and a test bench."""

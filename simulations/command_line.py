@@ -1,0 +1,108 @@
+"""`python -m simulations`: list, run and sweep experiments."""
+
+import argparse
+import json
+import shlex
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+from protocol.errors import ModswarmError
+from simulations import experiment
+
+_OK, _FAILED, _USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="python -m simulations", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="name the experiments")
+    run = commands.add_parser("run", help="run one experiment")
+    names = run.add_subparsers(dest="name", required=True)
+    for name, module in experiment.catalogue().items():
+        _add_options(names.add_parser(name, help=experiment.summary(module)), module)
+    options = parser.parse_args(given)
+    if options.command == "list":
+        return _list()
+    try:
+        return _run(options)
+    except ModswarmError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"Repeat it with: {_command(given)}", file=sys.stderr)
+        return _FAILED
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return "python -m simulations " + shlex.join(arguments)
+
+
+def _list() -> int:
+    for name, module in experiment.catalogue().items():
+        print(f"{name:16} {experiment.summary(module)}")
+    return _OK
+
+
+def _run(options: argparse.Namespace) -> int:
+    module = experiment.find(options.name)
+    values = {one.name: getattr(options, one.name) for one in fields(module.PARAMETERS)}
+    parameters = module.PARAMETERS(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    )
+    report = experiment.perform(module, parameters, lambda text: print(text, file=sys.stderr))
+    result = report.as_json(parameters)
+    if options.out is not None:
+        for path in experiment.save(options.name, report, parameters, options.out):
+            print(f"wrote {path}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print(json.dumps(result, indent=2))
+        print(f"seed {parameters.seed}, history {report.log_hash}, {report.wall_s:.1f} s")
+    return _OK
+
+
+def _add_options(parser: argparse.ArgumentParser, module: types.ModuleType) -> None:
+    """One option for each field of the experiment's parameters, and those of every experiment."""
+    hints = typing.get_type_hints(module.PARAMETERS)
+    for one in fields(module.PARAMETERS):
+        _add_option(parser, one, hints[one.name])
+    parser.add_argument("--out", type=Path, help="folder for the JSON file and the plot")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
+
+
+def _add_option(parser: argparse.ArgumentParser, one: "Field[Any]", hint: Any) -> None:
+    flag = "--" + one.name.replace("_", "-")
+    explained = one.metadata.get("help", "")
+    default = one.default if one.default is not MISSING else None
+    if hint is bool:
+        parser.add_argument(flag, action="store_true", help=explained)
+        return
+    kind, many = _kind(hint)
+    parser.add_argument(
+        flag,
+        type=kind,
+        nargs="+" if many else None,
+        default=default,
+        choices=one.metadata.get("choices"),
+        help=f"{explained} (default: {_shown(default)})".strip(),
+    )
+
+
+def _kind(hint: Any) -> tuple[Any, bool]:
+    """The type of one value of an option, and whether it takes several."""
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True
+    if isinstance(hint, types.UnionType):
+        (kind,) = (one for one in typing.get_args(hint) if one is not type(None))
+        return kind, False
+    return hint, False
+
+
+def _shown(default: Any) -> str:
+    return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -1,0 +1,1 @@
+"""The experiments, one module each. `catalogue` finds them; nothing else needs to know them."""

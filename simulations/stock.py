@@ -1,0 +1,66 @@
+"""The unmodified kademlia library on the simulated internet, to be compared with.
+
+Nothing of it is changed but what makes it random: node ids come from the seed, and the global
+random source is seeded. Its message ids are drawn from the operating system, and no event of the
+history depends on them.
+"""
+
+import asyncio
+import logging
+import random
+
+from kademlia.crawling import NodeSpiderCrawl
+from kademlia.network import Server
+from kademlia.node import Node
+
+from simulations.internet.host import Host
+from simulations.internet.internet import Internet
+from simulations.internet.latency import Latency
+from simulations.loop import VirtualLoop
+from simulations.seeds import derive_rng
+from simulations.world import INTRODUCERS, JOIN_SPACING_S, PORT
+
+_ID_BYTES = 20
+
+
+class StockWorld:
+    """Nodes of the stock library, joined like ours."""
+
+    def __init__(self, seed: int, latency: Latency) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self.loop = loop
+        self.internet = Internet(loop, seed, latency)
+        self.servers: list[tuple[Host, Server]] = []
+        self._rng = derive_rng(seed, "stock")
+        random.seed(seed)
+        for name in ("kademlia", "rpcudp"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    async def populate(self, count: int) -> None:
+        """Start `count` nodes, each of which has heard of a few earlier ones."""
+        joining = []
+        for _ in range(count):
+            host = self.internet.add_host()
+            with host.running():
+                server = Server(node_id=self._rng.randbytes(_ID_BYTES))
+                await server.listen(PORT, interface=_address(host))
+                known = self._rng.sample(self.servers, min(INTRODUCERS, len(self.servers)))
+                addresses = [(_address(other), PORT) for other, _ in known]
+                joining.append(asyncio.ensure_future(server.bootstrap(addresses)))
+            self.servers.append((host, server))
+            await asyncio.sleep(JOIN_SPACING_S)
+        await asyncio.gather(*joining)
+
+    async def closest(self, server: Server, target: bytes) -> list[bytes]:
+        """The ids that a stock lookup of `target` ends with."""
+        node = Node(target)
+        nearest = server.protocol.router.find_neighbors(node)
+        crawl = NodeSpiderCrawl(server.protocol, node, nearest, server.ksize, server.alpha)
+        return [found.id for found in await crawl.find()]
+
+
+def _address(host: Host) -> str:
+    address = host.address()
+    assert address is not None
+    return address
