@@ -1,0 +1,145 @@
+"""One attempt at a link, step by step, on either side: ICE, DTLS, SCTP, session."""
+
+import asyncio
+from importlib import import_module
+from typing import Protocol
+
+from node.environment import Environment
+from node.links.certificate import Certificate
+from node.links.channel import Channel
+from node.links.dtls import DtlsPath
+from node.links.failure import LinkAttemptFailed, Stage
+from node.links.ice import IcePath
+from node.links.link import Link, LinkOrigin
+from node.links.settings import DATA_PATHS, LinkSettings
+from protocol.description import Description, DtlsRole
+from protocol.errors import LinkClosed, RemoteError
+from protocol.identity import Identity
+from protocol.session import EPHEMERAL_BYTES, Handshake, Party, prologue
+
+_OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
+
+
+class _Layer(Protocol):
+    """What an attempt has built so far: closing the uppermost layer closes all."""
+
+    async def close(self) -> None: ...
+
+
+class Attempt:
+    """Everything that a link needs before it exists. Ends as a link, or leaves nothing behind."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        environment: Environment,
+        certificate: Certificate,
+        settings: LinkSettings,
+    ) -> None:
+        self._identity = identity
+        self._environment = environment
+        self._certificate = certificate
+        self._settings = settings
+        self._asked_at = asyncio.get_running_loop().time()
+        self._stage = Stage.ICE
+        self._ice = IcePath(environment, settings)
+        self._uppermost: _Layer = self._ice
+
+    async def describe(self, role: DtlsRole, *, outgoing: bool) -> Description:
+        """Open our sockets and describe them; the caller controls. Raises LinkAttemptFailed."""
+        await self._ice.gather(controlling=outgoing)
+        return self._ice.describe(self._certificate.fingerprint, role)
+
+    async def finish(
+        self,
+        *,
+        peer_key: bytes,
+        offer_id: bytes,
+        offer: Description,
+        answer: Description,
+        outgoing: bool,
+    ) -> Link:
+        """The open link; raises LinkAttemptFailed. `offer` is the caller's, `answer` the callee's.
+
+        Both sides agree on all of this, or the session's handshake fails.
+        """
+        limit_s = self._settings.connect_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._finish(peer_key, offer_id, offer, answer, outgoing)
+        except TimeoutError:
+            raise self._failed(f"nothing came of it within {limit_s:g} s") from None
+        except (LinkClosed, RemoteError) as error:
+            raise self._failed(str(error)) from error
+
+    async def abandon(self) -> None:
+        """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""
+        await self._uppermost.close()
+
+    async def _finish(
+        self,
+        peer_key: bytes,
+        offer_id: bytes,
+        offer: Description,
+        answer: Description,
+        outgoing: bool,
+    ) -> Link:
+        remote = answer if outgoing else offer
+        await self._ice.connect(remote)
+        self._stage = Stage.DTLS
+        answering_role = _chosen_role(answer)
+        own_role = _OTHER_ROLE[answering_role] if outgoing else answering_role
+        dtls = DtlsPath(self._ice, self._certificate)
+        self._uppermost = dtls
+        await dtls.secure(remote.fingerprint, own_role)
+        self._stage = Stage.SCTP
+        carrier = import_module(DATA_PATHS[self._settings.data_path])
+        channel: Channel = carrier.create_channel(dtls, self._environment.rng)
+        handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)
+        link = Link(channel, handshake, self._origin(peer_key, outgoing))
+        self._uppermost = link
+        await channel.open()
+        self._stage = Stage.SESSION
+        await link.open()
+        return link
+
+    def _handshake(
+        self,
+        peer_key: bytes,
+        offer_id: bytes,
+        offer: Description,
+        answer: Description,
+        outgoing: bool,
+    ) -> Handshake:
+        caller_key, callee_key = self._identity.public_key, peer_key
+        if not outgoing:
+            caller_key, callee_key = callee_key, caller_key
+        role = _chosen_role(answer)
+        caller = Party(caller_key, offer.fingerprint, _OTHER_ROLE[role])
+        callee = Party(callee_key, answer.fingerprint, role)
+        return Handshake(
+            self._identity,
+            peer_key,
+            initiator=outgoing,
+            prologue=prologue(offer_id, caller, callee),
+            ephemeral_secret=self._environment.rng.randbytes(EPHEMERAL_BYTES),
+        )
+
+    def _origin(self, peer_key: bytes, outgoing: bool) -> LinkOrigin:
+        return LinkOrigin(
+            peer_key,
+            "outgoing" if outgoing else "incoming",
+            "relayed" if self._ice.relayed else "direct",
+            self._ice.remote_address,
+            self._asked_at,
+        )
+
+    def _failed(self, reason: str) -> LinkAttemptFailed:
+        return LinkAttemptFailed(self._stage, reason, self._ice.tried())
+
+
+def _chosen_role(answer: Description) -> DtlsRole:
+    """The callee's DTLS role; raises LinkAttemptFailed if its answer leaves it open."""
+    if answer.role == DtlsRole.ACTPASS:
+        raise LinkAttemptFailed(Stage.CALL, "the answer leaves the DTLS role open")
+    return DtlsRole(answer.role)

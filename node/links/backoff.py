@@ -1,0 +1,51 @@
+"""When a peer that could not be reached may be tried again."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from node.links.settings import LinkSettings
+from protocol.errors import LinkFailed
+from protocol.identity import PeerId
+from protocol.randomness import Random
+
+_PEERS_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    count: int
+    next_at: float
+    reason: str
+
+
+class Backoff:
+    """Failures of attempts by peer; times are seconds of the loop's clock."""
+
+    def __init__(self, settings: LinkSettings, rng: Random) -> None:
+        self._settings = settings
+        self._rng = rng
+        self._failures: OrderedDict[PeerId, _Failure] = OrderedDict()
+
+    def check(self, peer_id: PeerId, now: float) -> None:
+        """Raise LinkFailed if it is too early for another attempt."""
+        failure = self._failures.get(peer_id)
+        if failure is not None and now < failure.next_at:
+            wait_s = failure.next_at - now
+            raise LinkFailed(f"tried and failed, next attempt in {wait_s:.1f} s: {failure.reason}")
+
+    def failed(self, peer_id: PeerId, now: float, reason: str) -> None:
+        """Note a failure: the wait doubles each time, and is spread over its upper half."""
+        previous = self._failures.pop(peer_id, None)
+        count = previous.count + 1 if previous else 1
+        longest_s = min(
+            self._settings.backoff_first_s * 2.0 ** min(count - 1, 32),
+            self._settings.backoff_max_s,
+        )
+        wait_s = longest_s * (0.5 + 0.5 * self._rng.random())
+        self._failures[peer_id] = _Failure(count, now + wait_s, reason)
+        if len(self._failures) > _PEERS_REMEMBERED:
+            self._failures.popitem(last=False)
+
+    def succeeded(self, peer_id: PeerId) -> None:
+        """Forget the failures of a peer to which there is a link now."""
+        self._failures.pop(peer_id, None)

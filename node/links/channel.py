@@ -1,0 +1,55 @@
+"""What a link needs from below, whichever SCTP provides it: messages in order, and their end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from protocol import limits
+
+
+class Channel(Protocol):
+    """One ordered, reliable data channel over ICE and DTLS, which it owns and closes."""
+
+    max_message_bytes: int
+
+    receiver: Callable[[bytes], None] | None
+    """Called for each message, in order. Set it before `open`; without one, messages are lost."""
+
+    closed: asyncio.Future[str]
+    """Done once the channel can carry nothing more; the result is the reason, for people. Shield
+    it when waiting: it belongs to the channel."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that wait for the network."""
+        ...
+
+    async def open(self) -> None:
+        """Return once messages can be sent; raises LinkClosed."""
+        ...
+
+    def send(self, message: bytes) -> None:
+        """Queue one message of at most `max_message_bytes`; raises LinkClosed."""
+        ...
+
+    async def drained(self) -> None:
+        """Return once few bytes are buffered; raises LinkClosed."""
+        ...
+
+    async def close(self, reason: str = "") -> None:
+        """Tell the peer why, drop what is still queued, and free SCTP, DTLS and ICE in order.
+
+        Called once, from a task that nobody cancels.
+        """
+        ...
+
+
+def spoken_reason(text: str) -> bytes:
+    """A reason as it is sent: UTF-8 of at most CLOSE_REASON_BYTES."""
+    return text.encode()[: limits.CLOSE_REASON_BYTES]
+
+
+def heard_reason(data: bytes) -> str:
+    """A peer's reason, made fit for people: printable, and of bounded length."""
+    text = data[: limits.CLOSE_REASON_BYTES].decode(errors="ignore")
+    return "".join(letter for letter in text if letter.isprintable())

@@ -1,0 +1,30 @@
+"""Why a link did not come to be: how far it got, what was tried, and what went wrong."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from protocol.errors import LinkFailed
+
+
+class Stage(StrEnum):
+    """The steps to a link, in order."""
+
+    CALL = "call"
+    ICE = "ice"
+    DTLS = "dtls"
+    SCTP = "sctp"
+    SESSION = "session"
+
+
+class LinkAttemptFailed(LinkFailed):
+    """A link could not be opened; `stage`, `reason` and `tried` say how far it came.
+
+    `tried` holds one line for each pair of addresses, with its outcome.
+    """
+
+    def __init__(self, stage: Stage, reason: str, tried: Sequence[str] = ()) -> None:
+        self.stage = stage
+        self.reason = reason
+        self.tried = tuple(tried)
+        paths = f"; tried {', '.join(tried)}" if tried else ""
+        super().__init__(f"no link, it failed at {stage}: {reason}{paths}")

@@ -1,0 +1,212 @@
+"""A link to one peer: frames sealed by the session, over whatever channel carries them."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from node.links.channel import Channel
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import LinkClosed, ModswarmError, Oversized, RemoteError
+from protocol.identity import PeerId, peer_id_of
+from protocol.session import TAG_BYTES, Handshake, Session
+
+_log = logging.getLogger(__name__)
+
+Receiver = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOrigin:
+    """How a link came to be. `asked_at` is when its attempt began, by the loop's clock."""
+
+    peer_key: bytes
+    direction: Literal["outgoing", "incoming"]
+    path: Literal["direct", "relayed"]
+    remote_address: Address
+    asked_at: float
+
+
+class Link:
+    """Frames to and from one peer, in order; `closed` is done when no more can follow.
+
+    Times are seconds of the loop's clock, and byte counts are of frames.
+    """
+
+    def __init__(self, channel: Channel, handshake: Handshake, origin: LinkOrigin) -> None:
+        loop = asyncio.get_running_loop()
+        self.peer_key = origin.peer_key
+        self.peer_id: PeerId = peer_id_of(origin.peer_key)
+        self.direction = origin.direction
+        self.path = origin.path
+        self.remote_address = origin.remote_address
+        self.asked_at = origin.asked_at
+        self.opened_at = self.last_used_at = loop.time()
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.max_frame_bytes = channel.max_message_bytes - TAG_BYTES
+        self.closed: asyncio.Future[str] = loop.create_future()
+        self._loop = loop
+        self._channel = channel
+        self._handshake = handshake
+        self._session: Session | None = None
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._started = False
+        self._receiver: Receiver | None = None
+        self._early_messages: deque[bytes] = deque()
+        self._early_frames: deque[bytes] = deque()
+        self._early_bytes = 0
+        self._queued_bytes = 0
+        self._moved_bytes = 0
+        self._moved_at = loop.time()
+        self._farewell = ""
+        self._closing: asyncio.Task[None] | None = None
+        channel.receiver = self._message_received
+        channel.closed.add_done_callback(self._channel_closed)
+        self._opened.add_done_callback(_mark_retrieved)
+
+    async def open(self) -> None:
+        """Open the channel's session: return once the peer has proved who it is.
+
+        Raises NotAuthentic or Malformed for a wrong peer, LinkClosed if the channel ends.
+        """
+        self._started = True
+        try:
+            self._send_all(self._handshake.start())
+        except LinkClosed as error:
+            self._end(str(error), error)
+        while self._early_messages:
+            message = self._early_messages.popleft()
+            self._early_bytes -= len(message)
+            self._message_received(message)
+        await self._opened
+
+    def send(self, frame: bytes) -> None:
+        """Queue one frame of at most `max_frame_bytes`; raises LinkClosed."""
+        if self.closed.done() or self._session is None:
+            raise LinkClosed(self.closed.result() if self.closed.done() else "not open yet")
+        message = self._session.seal(frame)
+        self._channel.send(message)
+        self._queued_bytes += len(message)
+        self.bytes_sent += len(frame)
+        self.last_used_at = self._loop.time()
+
+    async def drained(self) -> None:
+        """Return once few bytes are buffered; raises LinkClosed."""
+        if self.closed.done():
+            raise LinkClosed(self.closed.result())
+        await self._channel.drained()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that were sent and wait for the network."""
+        return self._channel.buffered_bytes
+
+    @property
+    def receiver(self) -> Receiver | None:
+        """Called for each frame, in order. Frames from before it was set follow at once.
+
+        A RemoteError that it raises closes the link and is told to the peer by name.
+        """
+        return self._receiver
+
+    @receiver.setter
+    def receiver(self, receiver: Receiver | None) -> None:
+        self._receiver = receiver
+        if self._early_frames:
+            self._loop.call_soon(self._deliver_early)
+
+    def stalled_for(self, now: float) -> float:
+        """Seconds for which the queue has not moved, as far as calls of this could see."""
+        moved_bytes = self._queued_bytes - self.buffered_bytes
+        if moved_bytes != self._moved_bytes or not self.buffered_bytes:
+            self._moved_bytes = moved_bytes
+            self._moved_at = now
+        return now - self._moved_at
+
+    async def close(self, reason: str = "") -> None:
+        """Close, tell the peer why, and return once nothing is left. Queued frames are dropped."""
+        self._farewell = self._farewell or reason
+        self._end(f"closed by us: {reason}" if reason else "closed by us")
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._channel.close(self._farewell))
+        await asyncio.shield(self._closing)  # half closed would be half open for ever
+
+    def _message_received(self, message: bytes) -> None:
+        if self.closed.done():
+            return
+        try:
+            if not self._started:
+                self._keep(self._early_messages, message)
+            elif self._session is None:
+                self._continue_handshake(message)
+            else:
+                self._frame_received(self._session.open(message))
+        except (RemoteError, LinkClosed) as error:
+            self._fail(error)
+
+    def _continue_handshake(self, message: bytes) -> None:
+        self._send_all(self._handshake.receive(message))
+        self._session = self._handshake.session
+        if self._session is not None and not self._opened.done():
+            self.opened_at = self.last_used_at = self._loop.time()
+            self._opened.set_result(None)
+
+    def _frame_received(self, frame: bytes) -> None:
+        self.bytes_received += len(frame)
+        self.last_used_at = self._loop.time()
+        if self._receiver is None or self._early_frames:
+            self._keep(self._early_frames, frame)
+        else:
+            self._deliver(self._receiver, frame)
+
+    def _keep(self, queue: deque[bytes], item: bytes) -> None:
+        self._early_bytes += len(item)
+        if self._early_bytes > limits.EARLY_MESSAGES_BYTES:
+            raise Oversized("more frames than a link keeps before somebody reads them")
+        queue.append(item)
+
+    def _deliver_early(self) -> None:
+        while self._early_frames and self._receiver is not None and not self.closed.done():
+            frame = self._early_frames.popleft()
+            self._early_bytes -= len(frame)
+            self._deliver(self._receiver, frame)
+
+    def _deliver(self, receiver: Receiver, frame: bytes) -> None:
+        try:
+            receiver(frame)
+        except (RemoteError, LinkClosed) as error:
+            self._fail(error)
+        except Exception:  # noqa: BLE001 - a fault in what owns the link ends only that link
+            _log.exception("a frame could not be handled; its link is closed")
+            self._farewell = "internal error"
+            self._end("internal error")
+
+    def _send_all(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self._channel.send(message)
+
+    def _fail(self, error: ModswarmError) -> None:
+        self._farewell = error.name
+        self._end(str(error), error)
+
+    def _channel_closed(self, closed: asyncio.Future[str]) -> None:
+        self._end(closed.result() if not closed.cancelled() else "closed")
+
+    def _end(self, reason: str, error: ModswarmError | None = None) -> None:
+        if self.closed.done():
+            return
+        self.closed.set_result(reason)
+        self._early_messages.clear()
+        self._early_frames.clear()
+        if not self._opened.done():
+            self._opened.set_exception(error or LinkClosed(reason))
+
+
+def _mark_retrieved(future: asyncio.Future[None]) -> None:
+    """Keep asyncio from reporting a failure that the time limit overtook."""
+    if not future.cancelled():
+        future.exception()

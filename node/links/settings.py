@@ -1,0 +1,58 @@
+"""What a person may set about links, and the timings that tests and simulations shorten."""
+
+from dataclasses import dataclass
+
+from protocol import limits
+from protocol.addresses import canonical
+from protocol.errors import BadAddress, BadConfig
+
+DATA_PATHS = {"stock": "node.links.stock_channel"}
+"""The modules that can carry messages over DTLS, by the name that `data_path` gives them. Each has
+`create_channel(dtls, rng)`, which returns a channel yet to be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Times are seconds. Raises BadConfig for a data path or an address that cannot be."""
+
+    data_path: str = "stock"
+
+    ice_addresses: tuple[str, ...] | None = None
+    """The only local IP literals to use; None means all that are neither loopback nor
+    link-local."""
+
+    max_links: int = limits.LINKS
+    """Links, and attempts to make one, at the same time."""
+
+    call_timeout_s: float = 30.0
+    """From the offer to the answer: looking up the peer and carrying the signals."""
+
+    connect_timeout_s: float = 15.0
+    """From the answer to the link: ICE, DTLS, SCTP and the session together."""
+
+    idle_timeout_s: float = 300.0
+    """A link without frames for this long is closed."""
+
+    busy_s: float = 5.0
+    """A link with frames this recently is not closed to make room for another."""
+
+    stall_timeout_s: float = 30.0
+    """A link whose queue has not moved for this long is closed."""
+
+    consent_interval_s: float = 4.0
+    consent_failures: int = 4
+    """So many checks in a row without an answer, one in each interval, mean a vanished peer
+    (RFC 7675 allows 30 s in all)."""
+
+    backoff_first_s: float = 1.0
+    backoff_max_s: float = 60.0
+    """Wait before the next attempt after one failure, doubled with each, and its bound."""
+
+    def __post_init__(self) -> None:
+        if self.data_path not in DATA_PATHS:
+            raise BadConfig(f"data_path is one of {', '.join(DATA_PATHS)}, not {self.data_path!r}")
+        try:
+            for host in self.ice_addresses or ():
+                canonical(host, 1)
+        except BadAddress as error:
+            raise BadConfig(f"ice_addresses: {error}") from None

@@ -1,0 +1,365 @@
+"""A link over a channel in memory: who may speak on it, and what ends it."""
+
+import asyncio
+import random
+
+import pytest
+
+from node.links.link import Link, LinkOrigin
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import LinkClosed, ModswarmError, NotAuthentic
+from protocol.identity import Identity
+from protocol.session import Handshake, Party, prologue
+from tests.node.links.fake_channel import FakeChannel, Tamper
+from tests.node.links.link_network import run
+
+CALLER = Identity(b"\1" * 32)
+CALLEE = Identity(b"\2" * 32)
+STRANGER = Identity(b"\3" * 32)
+PROLOGUE = prologue(
+    bytes(16), Party(CALLER.public_key, b"c" * 32, 2), Party(CALLEE.public_key, b"d" * 32, 1)
+)
+
+
+def make(
+    channel: FakeChannel, identity: Identity, peer: Identity, initiator: bool, seed: int = 0
+) -> Link:
+    handshake = Handshake(
+        identity,
+        peer.public_key,
+        initiator=initiator,
+        prologue=PROLOGUE,
+        ephemeral_secret=random.Random(seed * 2 + initiator).randbytes(32),
+    )
+    origin = LinkOrigin(
+        peer.public_key,
+        "outgoing" if initiator else "incoming",
+        "direct",
+        Address("127.0.0.1", 1),
+        asked_at=0.0,
+    )
+    return Link(channel, handshake, origin)
+
+
+async def open_pair() -> tuple[Link, Link, FakeChannel, FakeChannel]:
+    near, far = FakeChannel.pair()
+    ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+    await asyncio.gather(ours.open(), theirs.open())
+    return ours, theirs, near, far
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_frames_from_before_there_was_a_receiver_come_first() -> None:
+    async def scenario() -> None:
+        ours, theirs, _, _ = await open_pair()
+        got: list[bytes] = []
+        ours.send(b"1")
+        ours.send(b"2")
+        await turns()
+        assert theirs.bytes_received == 2
+        theirs.receiver = got.append
+        ours.send(b"3")
+        assert got == []
+        await turns()
+        assert got == [b"1", b"2", b"3"]
+
+    run(scenario)
+
+
+def test_a_frame_that_comes_right_after_the_receiver_waits_for_the_early_ones() -> None:
+    async def scenario() -> None:
+        ours, theirs, near, far = await open_pair()
+        got: list[bytes] = []
+        ours.send(b"1")
+        await turns()
+        far.tamper = lambda _: []
+        ours.send(b"2")
+        theirs.receiver = got.append
+        theirs._message_received(near.sent[-1])
+        await turns()
+        assert got == [b"1", b"2"]
+
+    run(scenario)
+
+
+def test_early_frames_that_were_read_make_room_for_others() -> None:
+    async def scenario() -> None:
+        ours, theirs, _, _ = await open_pair()
+        got: list[bytes] = []
+        for _ in range(3):
+            theirs.receiver = None
+            for _ in range(15):
+                ours.send(bytes(60_000))
+            await turns()
+            theirs.receiver = got.append
+            await turns()
+        assert len(got) == 45
+
+    run(scenario)
+
+
+def test_a_receiver_can_be_changed_while_early_frames_are_delivered() -> None:
+    async def scenario() -> None:
+        ours, theirs, _, _ = await open_pair()
+        first: list[bytes] = []
+        second: list[bytes] = []
+
+        def hand_over(frame: bytes) -> None:
+            first.append(frame)
+            theirs.receiver = second.append
+
+        for frame in (b"1", b"2", b"3"):
+            ours.send(frame)
+        await turns()
+        theirs.receiver = hand_over
+        await turns()
+        assert (first, second) == ([b"1"], [b"2", b"3"])
+
+    run(scenario)
+
+
+def test_a_peer_cannot_fill_a_link_that_nobody_reads() -> None:
+    async def scenario() -> None:
+        ours, theirs, _, far = await open_pair()
+        for _ in range(limits.EARLY_MESSAGES_BYTES // 50_000):
+            ours.send(bytes(50_000))
+        await turns()
+        assert not theirs.closed.done()
+        ours.send(bytes(50_000))
+        await turns()
+        assert "more frames than a link keeps" in theirs.closed.result()
+        await theirs.close()
+        assert far.farewell == "oversized"
+
+    run(scenario)
+
+
+def flip(position: int) -> Tamper:
+    def tamper(batch: list[bytes]) -> list[bytes]:
+        message = bytearray(batch[0])
+        message[position] ^= 1
+        return [bytes(message), *batch[1:]]
+
+    return tamper
+
+
+def _swap(batch: list[bytes]) -> list[bytes]:
+    return batch[::-1]
+
+
+def _repeat(batch: list[bytes]) -> list[bytes]:
+    return [batch[0], *batch]
+
+
+def _drop(batch: list[bytes]) -> list[bytes]:
+    return batch[1:]
+
+
+def _reflect_nothing(batch: list[bytes]) -> list[bytes]:
+    return [b"", *batch]
+
+
+def _truncate(batch: list[bytes]) -> list[bytes]:
+    return [batch[0][:-1], *batch[1:]]
+
+
+def _oversize(batch: list[bytes]) -> list[bytes]:
+    return [bytes(limits.MESSAGE_BYTES + 1)]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "intact", "named"),
+    [
+        (flip(0), [], "not_authentic"),
+        (flip(-1), [], "not_authentic"),
+        (_swap, [], "not_authentic"),
+        (_repeat, [b"first"], "not_authentic"),
+        (_drop, [], "not_authentic"),
+        (_reflect_nothing, [], "not_authentic"),
+        (_truncate, [], "not_authentic"),
+        (_oversize, [], "oversized"),
+    ],
+)
+def test_a_tampered_frame_is_not_delivered_and_closes_the_link(
+    tamper: Tamper, intact: list[bytes], named: str
+) -> None:
+    async def scenario() -> None:
+        ours, theirs, _, far = await open_pair()
+        got: list[bytes] = []
+        theirs.receiver = got.append
+        far.tamper = tamper
+        ours.send(b"first")
+        ours.send(b"second")
+        await turns()
+        assert got == intact
+        assert theirs.closed.done()
+        with pytest.raises(LinkClosed):
+            theirs.send(b"answer")
+        await theirs.close()
+        assert far.farewell == named
+        await turns()
+        assert ours.closed.result() == f"closed by the peer: {named}"
+
+    run(scenario)
+
+
+def test_a_frame_of_ours_sent_back_to_us_is_not_authentic() -> None:
+    async def scenario() -> None:
+        ours, _, near, _ = await open_pair()
+        ours.send(b"echo")
+        near.arrive(near.sent[-1])
+        await turns()
+        assert "did not seal" in ours.closed.result()
+
+    run(scenario)
+
+
+def test_a_frame_of_another_session_is_not_authentic() -> None:
+    async def scenario() -> None:
+        ours, _, near, _ = await open_pair()
+        other_near, other_far = FakeChannel.pair()
+        again = make(other_near, CALLER, CALLEE, True, seed=7)
+        their_again = make(other_far, CALLEE, CALLER, False, seed=7)
+        await asyncio.gather(again.open(), their_again.open())
+        their_again.send(b"of another session")
+        near.arrive(other_far.sent[-1])
+        await turns()
+        assert "did not seal" in ours.closed.result()
+
+    run(scenario)
+
+
+async def _failing_open(link: Link) -> ModswarmError:
+    with pytest.raises(ModswarmError) as failed:
+        await link.open()
+    return failed.value
+
+
+@pytest.mark.parametrize("wrong", ["caller", "callee"])
+def test_an_impostor_on_either_side_opens_no_link(wrong: str) -> None:
+    async def scenario() -> None:
+        near, far = FakeChannel.pair()
+        ours = make(near, STRANGER if wrong == "caller" else CALLER, CALLEE, True)
+        theirs = make(far, STRANGER if wrong == "callee" else CALLEE, CALLER, False)
+        opening = asyncio.ensure_future(_failing_open(ours))
+        assert isinstance(await _failing_open(theirs), NotAuthentic)
+        await theirs.close()
+        assert isinstance(await opening, LinkClosed)
+        await turns()
+        assert ours.closed.result() == "closed by the peer: not_authentic"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("position", [0, 31, 32, 47])
+@pytest.mark.parametrize("direction", ["first", "second"])
+def test_a_tampered_handshake_opens_no_link(direction: str, position: int) -> None:
+    async def scenario() -> None:
+        near, far = FakeChannel.pair()
+        ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+        victim, channel, other = (
+            (theirs, far, ours) if direction == "first" else (ours, near, theirs)
+        )
+        channel.tamper = flip(position)
+        waiting = asyncio.ensure_future(_failing_open(other))
+        assert isinstance(await _failing_open(victim), NotAuthentic)
+        await victim.close()
+        await waiting
+
+    run(scenario)
+
+
+def test_the_answering_side_is_open_only_after_the_callers_proof() -> None:
+    async def scenario() -> None:
+        near, far = FakeChannel.pair()
+        ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+        far.tamper = lambda batch: batch if len(near.sent) == 1 else []
+        answering = asyncio.ensure_future(theirs.open())
+        await ours.open()
+        await turns()
+        assert not answering.done()
+        with pytest.raises(LinkClosed, match="not open yet"):
+            theirs.send(b"too early")
+        far.tamper = list
+        far.arrive(near.sent[1])
+        await answering
+
+    run(scenario)
+
+
+def test_handshake_messages_that_come_before_open_are_kept() -> None:
+    async def scenario() -> None:
+        near, far = FakeChannel.pair()
+        ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+        opening = asyncio.ensure_future(ours.open())
+        await turns()
+        assert far.sent == []
+        await theirs.open()
+        await opening
+
+    run(scenario)
+
+
+def test_a_channel_that_ends_during_the_handshake_fails_it() -> None:
+    async def scenario() -> None:
+        near, far = FakeChannel.pair()
+        far.receiver = lambda _: None
+        ours = make(near, CALLER, CALLEE, True)
+        opening = asyncio.ensure_future(_failing_open(ours))
+        await turns()
+        await far.close("gone")
+        assert str(await opening) == "closed by the peer: gone"
+
+    run(scenario)
+
+
+def test_a_fault_of_the_receiver_closes_only_the_link() -> None:
+    async def scenario() -> None:
+        ours, theirs, _, far = await open_pair()
+
+        def fail(frame: bytes) -> None:
+            raise ZeroDivisionError
+
+        theirs.receiver = fail
+        ours.send(b"frame")
+        await turns()
+        assert theirs.closed.result() == "internal error"
+        await theirs.close()
+        assert far.farewell == "internal error"
+
+    run(scenario)
+
+
+def test_a_queue_that_does_not_move_is_seen() -> None:
+    async def scenario() -> None:
+        ours, _, near, _ = await open_pair()
+        now = asyncio.get_running_loop().time()
+        assert ours.stalled_for(now + 100.0) == 0.0
+        near.buffered_bytes = 21
+        ours.send(b"frame")
+        assert ours.stalled_for(now + 100.0) == 0.0  # seen for the first time
+        assert ours.stalled_for(now + 130.0) == pytest.approx(30.0)
+        near.buffered_bytes = 20
+        assert ours.stalled_for(now + 140.0) == 0.0
+        assert ours.stalled_for(now + 145.0) == pytest.approx(5.0)
+        near.buffered_bytes = 0
+        assert ours.stalled_for(now + 150.0) == 0.0
+
+    run(scenario)
+
+
+def test_closing_twice_keeps_the_first_reason() -> None:
+    async def scenario() -> None:
+        ours, theirs, near, _ = await open_pair()
+        await ours.close("first")
+        await ours.close("second")
+        assert ours.closed.result() == "closed by us: first"
+        assert near.farewell == "first"
+        await theirs.close()
+
+    run(scenario)
