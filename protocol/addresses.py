@@ -77,7 +77,7 @@ def split_host_port(text: str) -> tuple[str, int]:
         raise BadAddress(f"write an IPv6 address as [address]:port, not {text[:80]!r}")
     if not colon or not host or not port_text.isascii() or not port_text.isdigit():
         raise BadAddress(f"not an address of the form host:port: {text[:80]!r}")
-    port = int(port_text[:6])
-    if port > limits.PORT_MAX:
+    digits = port_text.lstrip("0")
+    if len(digits) > 5 or int(digits or "0") > limits.PORT_MAX:
         raise BadAddress(f"not a port: {port_text[:20]}")
-    return host, port
+    return host, int(digits or "0")

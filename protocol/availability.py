@@ -78,12 +78,19 @@ def _filter_bytes(capacity: int) -> int:
 
 
 def build(mod_ids: Collection[bytes]) -> list[Availability]:
-    """The shards that hold these mods; empty shards are left out."""
-    shard_bits = shard_bits_for(mod_ids)
+    """The shards that hold these mods; empty shards are left out.
+
+    Of a shard that overflows at SHARD_BITS_MAX, the first SHARD_CAPACITY mods are announced.
+    """
+    distinct = sorted(set(mod_ids))
+    shard_bits = shard_bits_for(distinct)
     shards: dict[int, list[bytes]] = {}
-    for mod_id in sorted(mod_ids):
+    for mod_id in distinct:
         shards.setdefault(shard_of(mod_id, shard_bits), []).append(mod_id)
-    return [_build_shard(shard_bits, shard, members) for shard, members in shards.items()]
+    return [
+        _build_shard(shard_bits, shard, members[: limits.SHARD_CAPACITY])
+        for shard, members in shards.items()
+    ]
 
 
 def _build_shard(shard_bits: int, shard: int, mod_ids: list[bytes]) -> Availability:

@@ -12,26 +12,38 @@ from protocol.errors import Malformed, NotCanonical, Oversized
 
 _pack = msgpack.Packer(use_bin_type=True, strict_types=True).pack
 
+NESTING_MAX = 8
+"""Lists within lists: twice what our forms need, so that nothing that walks a value runs deep."""
+
+_PLAIN = frozenset((int, bytes, str, bool, type(None)))
+
 
 def encode(value: Any) -> bytes:
-    """The canonical bytes of `value`; raises TypeError on what the form does not hold."""
+    """The canonical bytes of `value`; raises TypeError on what the form does not hold.
+
+    OverflowError and ValueError tell of integers beyond 64 bits, and of text that is not Unicode.
+    """
+    alien = _alien([value])
+    if alien:
+        raise TypeError(alien)
     return _pack(value)  # type: ignore[no-any-return]
 
 
 def decode(data: bytes, *, max_bytes: int, max_items: int) -> Any:
     """Read exactly one value from `data`.
 
-    `max_items` bounds each list before it is allocated. Raises Oversized or Malformed; the caller
-    checks the shape.
+    `max_items` bounds each list before it is allocated. Raises Oversized, or Malformed also for
+    maps, floats and extension types; the caller checks the shape.
     """
     if len(data) > max_bytes:
         raise Oversized(f"{len(data)} bytes where at most {max_bytes} are allowed")
     try:
-        return msgpack.unpackb(
+        value = msgpack.unpackb(
             data,
             raw=False,
             strict_map_key=True,
-            max_array_len=max_items,
+            # Each item takes a byte at least: a short text may not reserve a long list.
+            max_array_len=min(max_items, len(data)),
             max_map_len=0,
             max_ext_len=0,
             max_str_len=len(data),
@@ -39,16 +51,31 @@ def decode(data: bytes, *, max_bytes: int, max_items: int) -> Any:
         )
     except (ValueError, RecursionError, OverflowError) as error:
         raise Malformed(f"not a MessagePack value: {type(error).__name__}") from None
+    # MessagePack's bounds let empty maps and extensions through, and it has none for floats.
+    alien = _alien([value])
+    if alien:
+        raise Malformed(alien)
+    return value
+
+
+def _alien(items: list[Any], nesting: int = 0) -> str:
+    """What the form does not hold and `items` do; empty if there is no such thing."""
+    for item in items:
+        if type(item) not in _PLAIN:
+            if type(item) is not list:
+                return f"{type(item).__name__} is not in the canonical form"
+            if nesting == NESTING_MAX:
+                return f"lists nested more than {NESTING_MAX} deep"
+            alien = _alien(item, nesting + 1)
+            if alien:
+                return alien
+    return ""
 
 
 def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
     """Like `decode`, and refuse any other spelling of the same value (NotCanonical)."""
     value = decode(data, max_bytes=max_bytes, max_items=max_items)
-    try:
-        spelled = encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        raise NotCanonical("a value outside the canonical form") from None
-    if spelled != data:
+    if _pack(value) != data:
         raise NotCanonical("not the canonical spelling of its value")
     return value
 

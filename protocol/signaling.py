@@ -32,6 +32,7 @@ from protocol.errors import (
     Oversized,
     RateLimited,
     Replayed,
+    Truncated,
     UnknownVersion,
     WrongKey,
 )
@@ -182,7 +183,9 @@ def _seal(plain: bytes, receiver_key: bytes, rng: Random) -> bytes:
 
 
 def _open(identity: Identity, sealed: bytes) -> bytes:
-    if not crypto_box_SEALBYTES < len(sealed) <= limits.SIGNAL_BYTES:
+    if len(sealed) <= crypto_box_SEALBYTES:
+        raise Truncated(f"a signal of {len(sealed)} bytes")
+    if len(sealed) > limits.SIGNAL_BYTES:
         raise Oversized(f"a signal of {len(sealed)} bytes")
     secret = identity.exchange_secret
     try:

@@ -1,5 +1,6 @@
 # Sourced by every script: leaves $python pointing at the interpreter of an up-to-date .venv.
 # Makes .venv on first use and refreshes it when setup.cfg or pyproject.toml changed.
+# Never changes the folder, so that a script's relative paths mean what its caller meant.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${MODSWARM_VENV:-$root/.venv}
@@ -17,13 +18,23 @@ find_python() {
     return 1
 }
 
+is_current() {
+    [ "$(cat "$venv/installed-from" 2>/dev/null)" = "$wanted" ] && "$python" -c '' 2>/dev/null
+}
+
 prepare() {
-    local wanted base
-    wanted=$(cat "$root/setup.cfg" "$root/pyproject.toml" | cksum)
-    [ -x "$python" ] && [ "$(cat "$venv/installed-from" 2>/dev/null)" = "$wanted" ] && return
+    local wanted base clear
+    # The root too: an installation in place does not survive that the checkout moves.
+    wanted=$({ echo "$root"; cat "$root/setup.cfg" "$root/pyproject.toml"; } | cksum)
+    is_current && return
     base=$(find_python) || return 1
     echo "Setting up $venv (once, and again when setup.cfg changes) ..." >&2
-    [ -x "$python" ] || "$base" -m venv "$venv" || return 1
+    # A .venv whose Python was upgraded away, or whose making was interrupted, is made anew.
+    [ -e "$venv/pyvenv.cfg" ] && clear=--clear
+    "$python" -m pip --version > /dev/null 2>&1 || "$base" -m venv ${clear-} "$venv" || {
+        echo "Python's venv module failed. On Debian and Ubuntu: apt install python3-venv" >&2
+        return 1
+    }
     "$python" -m pip install --quiet --disable-pip-version-check \
         --editable "$root[test,simulations,bench]" >&2 || return 1
     echo "$wanted" > "$venv/installed-from"

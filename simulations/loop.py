@@ -74,9 +74,10 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         NetworkCalls.__init__(self)
         FailsStrictly.__init__(self, strict=strict)
         self.now = start_s
-        self.sleeping_hosts = 0
+        self.sleepers: dict[SuspendableHost, None] = {}
         self._spin_limit = spin_limit
         self._rounds = 0
+        self._is_ending = False
         self._ready: deque[ReadyHandle | VirtualTimer] = deque()
         self._heap: list[HeapEntry] = []
         self._next_number = itertools.count().__next__
@@ -171,9 +172,15 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
             heapq.heapify(self._heap)
             self._husks = 0
 
-    def resume(self, handles: list[asyncio.Handle]) -> None:
-        """Make handles ready that were held back while their host slept."""
-        self._ready.extend(handles)  # type: ignore[arg-type]
+    def fall_asleep(self, host: SuspendableHost) -> None:
+        """Hold back from now on what belongs to a host that is not awake."""
+        self.sleepers[host] = None
+
+    def wake_up(self, host: SuspendableHost) -> None:
+        """Make ready, in order, what was held back for a host."""
+        del self.sleepers[host]
+        held_back, host.held_back = host.held_back or [], []
+        self._ready.extend(held_back)  # type: ignore[arg-type]
 
     # running
 
@@ -200,6 +207,7 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
     ) -> Result:
         """Run until the future is done, and return its result or raise its exception."""
         self._check_can_run()
+        self._wake_if_ending()
         is_new = not asyncio.isfuture(future)
         awaited = asyncio.ensure_future(cast("Awaitable[Result]", future), loop=self)
         if is_new:
@@ -264,9 +272,10 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         while ready:
             for _ in range(len(ready)):
                 handle = ready.popleft()
-                if handle._cancelled or (self.sleeping_hosts and self._holds_back(handle)):
+                if handle._cancelled or (self.sleepers and self._holds_back(handle)):
                     continue
                 handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type, misc]
+            del handle  # a failed task's traceback may keep this frame, and so the task, alive
             if self._stopping:
                 return
             self._rounds += 1
@@ -277,9 +286,24 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         host = handle._context.get(current_host)
         if host is None or host.awake:
             return False
-        if host.held_back is not None:
-            host.held_back.append(handle)
+        if host.held_back is None:
+            return True
+        if self._is_ending:
+            return False
+        host.held_back.append(handle)
         return True
+
+    def _wake_if_ending(self) -> None:
+        """Let sleeping hosts unwind once every task was cancelled, as runners do at the end."""
+        if not self.sleepers:
+            return
+        tasks = live_tasks(self)
+        self._is_ending = bool(tasks) and all(task.cancelling() for task in tasks)
+        if self._is_ending:
+            for host in self.sleepers:
+                self._ready.extend(host.held_back or ())  # type: ignore[arg-type]
+                if host.held_back is not None:
+                    host.held_back = []
 
     def _describe_spin(self) -> str:
         upcoming = ", ".join(repr(handle) for handle in itertools.islice(self._ready, 3))

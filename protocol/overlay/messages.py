@@ -228,9 +228,10 @@ def encode_found(
     room = max_bytes - _FOUND_FRAME_BYTES
     sent: list[bytes] = []
     for raw in values[skip : skip + limits.VALUES_PER_REPLY]:
-        room -= len(raw) + _VALUE_FRAME_BYTES
-        if room < 0:
+        needed = len(raw) + _VALUE_FRAME_BYTES
+        if needed > room:
             break
+        room -= needed
         sent.append(raw)
     by_family: dict[int, list[Contact]] = {4: [], 6: []}
     for contact in nearest[: limits.CONTACTS_PER_REPLY]:

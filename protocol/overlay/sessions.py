@@ -59,10 +59,10 @@ class ReplayWindow:
             self._seen = (kept | 1) & ((1 << limits.REPLAY_WINDOW) - 1)
             self._highest = counter
             return
-        bit = 1 << -ahead
-        if -ahead >= limits.REPLAY_WINDOW or self._seen & bit:
+        # Too old comes first: the peer chooses the distance, and 1 << distance is as many bits.
+        if -ahead >= limits.REPLAY_WINDOW or self._seen & 1 << -ahead:
             raise Replayed("a request that was seen before")
-        self._seen |= bit
+        self._seen |= 1 << -ahead
 
 
 class Session:

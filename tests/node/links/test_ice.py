@@ -258,8 +258,11 @@ def test_checks_that_overtake_the_answer_settle_no_other_role() -> None:
     """The callee checks as soon as it has answered, and its answer may take longer than that."""
 
     async def scenario() -> None:
-        for _ in range(6):  # an undecided role would lose a draw, so one time in two each
-            one, other = (IcePath(environment([]), SETTINGS) for _ in range(2))
+        for seed in range(6):  # an undecided role would lose a draw, so one time in two each
+            one, other = (
+                IcePath(Environment(rng=random.Random(2 * seed + side)), SETTINGS)
+                for side in range(2)
+            )
             await one.gather(controlling=True)
             await other.gather(controlling=False)
             mine = one.describe(bytes(32), DtlsRole.ACTPASS)
