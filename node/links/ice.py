@@ -100,14 +100,6 @@ class _Socket(StunProtocol):
             with contextlib.suppress(struct.error):
                 super().datagram_received(data, addr)
 
-    async def send_data(self, data: bytes, addr: tuple[str, int]) -> None:
-        if not self.transport.is_closing():
-            self.transport.sendto(data, addr)
-
-    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        if not self.transport.is_closing():
-            super().send_stun(message, addr)
-
 
 class _Agent(Connection):
     """aioice's agent. Its own gathering, consent checks and answers to strangers are replaced."""

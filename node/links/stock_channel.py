@@ -18,7 +18,7 @@ from node.links.channel import Channel, heard_reason, spoken_reason
 from node.links.dtls import DtlsPath
 from node.links.sctp_guard import check_packet
 from protocol import limits
-from protocol.errors import LinkClosed, RemoteError
+from protocol.errors import LinkClosed, Oversized, RemoteError
 from protocol.randomness import Random
 
 _log = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ class _Association(RTCSctpTransport):
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
         await super()._receive_data_chunk(chunk)
         held = len(self._get_inbound_stream(_STREAM).reassembly)
-        if max(held, len(self._sack_misordered)) > limits.SCTP_CHUNKS_UNDELIVERED:
-            raise ValueError("more data out of order than fits")
+        if held > limits.SCTP_CHUNKS_UNDELIVERED:
+            raise Oversized(f"{held} chunks of messages that are not complete")
 
     async def _send_chunk(self, chunk: Chunk) -> None:
         """Send; aiortc calls this from tasks that nobody awaits, so nothing may be raised."""

@@ -69,6 +69,9 @@ def test_both_sides_know_who_and_where_the_other_is() -> None:
             assert (ours.direction, theirs.direction) == ("outgoing", "incoming")
             assert ours.path == theirs.path == "direct"
             assert ours.remote_address.host == theirs.remote_address.host == "127.0.0.1"
+            for link, controlling in ((ours, True), (theirs, False)):
+                agent = link._channel._dtls.ice._agent  # type: ignore[attr-defined]
+                assert agent.ice_controlling is controlling
             assert one.announced == one.pool.links() == [ours]
             assert other.announced == other.pool.links() == [theirs]
             assert await one.pool.connect(other.peer_id) is ours
@@ -388,6 +391,38 @@ def test_calls_that_fail_say_why() -> None:
     run(scenario)
 
 
+def test_a_fault_in_the_caller_is_a_failure_and_a_defect() -> None:
+    async def broken(*_: object) -> Answered:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        async with network() as peers:
+            one, other = peers.add(), peers.add()
+            peers.carry = broken
+            with pytest.raises(LinkFailed, match="in the log"):
+                await one.pool.connect(other.peer_id)
+            assert [type(defect) for defect in one.pool.defects] == [ZeroDivisionError]
+            one.pool._attempts.defects.clear()
+
+    run(scenario)
+
+
+def test_a_close_that_is_cancelled_goes_on() -> None:
+    async def scenario() -> None:
+        async with network() as peers:
+            one, other = peers.add(), peers.add()
+            ours, theirs = await linked(one, other)
+            closing = asyncio.ensure_future(ours.close("first try"))
+            await turn()
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await until(theirs.closed.done)
+            assert theirs.closed.result() == "closed by the peer: first try"
+
+    run(scenario)
+
+
 def test_a_call_without_an_answer_ends_in_time() -> None:
     async def silent(*_: object) -> Answered:
         await asyncio.Event().wait()
@@ -591,6 +626,7 @@ def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
                 await third.pool.connect(hub.peer_id)
             move(5.0)
             to_first.send(b"used after the other")
+            await until(lambda: first.received)
             move(5.0)
             await linked(hub, third)
             assert to_second.closed.result() == "closed by us: making room for another link"

@@ -1,0 +1,79 @@
+"""The values that the vault and its neighbours pass around."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from protocol.content.link import ModLink
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMod:
+    """A mod in the vault, complete or not. Without its content key it is only held for others."""
+
+    mod_id: bytes
+    content_key: bytes | None = field(repr=False)
+    name: str
+    version: str
+    files: int
+    bytes: int
+    """Of all files together."""
+    sealed_bytes: int
+    """Of all unique chunks together."""
+    chunks: int
+    published: bool
+    """Made here, not fetched."""
+    added: float
+    """Seconds since 1970."""
+
+    @property
+    def link(self) -> ModLink:
+        """What to give to others; opens the mod for whoever has it."""
+        return ModLink(self.mod_id, self.content_key)
+
+
+@dataclass(frozen=True, slots=True)
+class LineageChunk:
+    """A chunk that a lineage has sealed: found again by the SHA-256 of its plaintext."""
+
+    plaintext_hash: bytes
+    address: bytes
+    key: bytes = field(repr=False)
+    sealed_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMod:
+    """What publishing made."""
+
+    mod_id: bytes
+    link: ModLink
+    name: str
+    files: int
+    bytes: int
+    """Of all files together."""
+    chunks: int
+    """Unique ones."""
+    new_bytes: int
+    """Sealed bytes that the vault did not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is. `stage` is one of "reading", "finding", "manifest", "chunks", "files"."""
+
+    stage: str
+    chunks_total: int = 0
+    chunks_done: int = 0
+    bytes_total: int = 0
+    bytes_done: int = 0
+    bytes_fetched: int = 0
+    """In this run, from others."""
+    sources: int = 0
+
+
+Report = Callable[[Progress], None]
+"""Called on the event loop, often; must return at once."""
+
+
+def ignore_progress(_: Progress) -> None:
+    """A Report for those who do not look."""

@@ -1,0 +1,136 @@
+"""Which files of a folder become a mod, and reading them without being led elsewhere.
+
+Links are followed as long as they stay inside the folder and do not lead in a circle. Everything
+else that is not a plain file or a folder is refused rather than left out: what a person shares is
+what others get. Empty folders are not part of a mod.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol import limits
+from protocol.content import paths
+from protocol.content.paths import Tree, check_path, shown
+from protocol.errors import BadFolder, UnsafePath
+
+_READ_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # opening a pipe that took a file's place must not wait
+)
+_EXECUTABLE = stat.S_IXUSR
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file to share: its path in the mod, where it is, and what it was when it was found."""
+
+    path: str
+    source: Path
+    size: int
+    executable: bool
+    changed_ns: int
+
+
+def walk(root: Path) -> list[FoundFile]:
+    """The files under `root`, or `root` itself if it is a file, in path order.
+
+    Raises BadFolder, and UnsafePath for what other systems could not hold.
+    """
+    name = name_of(root)
+    try:
+        root = Path(os.path.realpath(root, strict=True))
+        files = [_found(name, root)] if root.is_file() else list(_Walk(root))
+    except OSError as error:
+        place = getattr(error, "filename", None) or root
+        raise BadFolder(f"{place} cannot be read: {error.strerror or error}") from error
+    if not files:
+        raise BadFolder(f"{root} has no files")
+    tree = Tree()
+    for file in files:
+        tree.add(check_path(file.path))
+    return sorted(files, key=lambda file: file.path)
+
+
+def name_of(root: Path) -> str:
+    """What a person calls a folder or file, also if they wrote `.` or came by a link."""
+    return root.resolve().name if root.name in {"", ".."} else root.name
+
+
+class _Walk:
+    """Visits a tree; the folders on the way to the present one are known, to notice circles."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._found = 0
+
+    def __iter__(self) -> Iterator[FoundFile]:
+        return self._folder("", self._root, (self._root,))
+
+    def _folder(
+        self, prefix: str, folder: Path, ancestors: tuple[Path, ...]
+    ) -> Iterator[FoundFile]:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        for entry in listed:
+            path = check_path(prefix + entry.name)
+            real, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
+            if entry.is_symlink():
+                real = self._target(path, real, ancestors)
+                is_folder = real.is_dir()
+            if is_folder:
+                yield from self._folder(path + "/", real, (*ancestors, real))
+            else:
+                self._found += 1
+                if self._found > limits.MANIFEST_FILES:
+                    raise BadFolder(f"{self._root} has more than {limits.MANIFEST_FILES} files")
+                yield _found(path, real)
+
+    def _target(self, path: str, link: Path, ancestors: tuple[Path, ...]) -> Path:
+        """Where a link leads, if a mod may follow it."""
+        target = Path(os.path.realpath(link, strict=True))  # resolve() has two errors for circles
+        if not target.is_relative_to(self._root):
+            raise UnsafePath(f"{shown(path)} is a link that leads out of the folder")
+        if target in ancestors:
+            raise UnsafePath(f"{shown(path)} is a link that leads in a circle")
+        return target
+
+
+def _found(path: str, source: Path) -> FoundFile:
+    status = source.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafePath(f"{shown(path)} is neither a file nor a folder")
+    executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
+    return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns)
+
+
+def read(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
+    """The bytes of a file in pieces; raises BadFolder if it changed since it was found."""
+    try:
+        descriptor = os.open(file.source, _READ_FLAGS | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            left = file.size
+            _check_unchanged(file, os.fstat(descriptor))
+            while left:
+                piece = os.read(descriptor, min(left, piece_bytes))
+                if not piece:
+                    break
+                left -= len(piece)
+                yield piece
+            _check_unchanged(file, os.fstat(descriptor), left)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BadFolder(f"{file.source} cannot be read: {error.strerror or error}") from error
+
+
+def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> None:
+    if (
+        left
+        or not stat.S_ISREG(status.st_mode)
+        or (status.st_size, status.st_mtime_ns) != (file.size, file.changed_ns)
+    ):
+        raise BadFolder(f"{paths.shown(file.path)} changed while it was read; try again")

@@ -1,0 +1,50 @@
+"""Who may use the control API: programs on this machine that can read the home, and no web page.
+
+The token keeps other users of the machine out. A page in the owner's browser has no token either,
+but could still probe; so requests that bear an `Origin` are refused, and so are those whose `Host`
+is not a loopback name, which is how DNS rebinding shows.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+
+from node.faces.api.errors import Forbidden, Unauthorized
+from protocol.errors import BadConfig
+
+TOKEN_BYTES = 32
+_SCHEME = "bearer "
+
+
+def check_loopback(host: str) -> None:
+    """Raise BadConfig unless `host` is a loopback IP literal."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise BadConfig(f"the control API listens on loopback addresses only, not on {host!r}")
+
+
+def check(headers: Mapping[str, str], token: str) -> None:
+    """Raise Forbidden or Unauthorized unless the request may be served."""
+    if "Origin" in headers:
+        raise Forbidden("the control API is not for web pages")
+    if not _names_loopback(headers.get("Host", "")):
+        raise Forbidden("the control API answers only under a loopback name")
+    given = headers.get("Authorization", "")
+    bearer = given[len(_SCHEME) :] if given[: len(_SCHEME)].lower() == _SCHEME else ""
+    offered = bearer.strip().encode(errors="surrogateescape")
+    if not hmac.compare_digest(offered, token.encode()):
+        raise Unauthorized("the control API wants the bearer token that stands in the home folder")
+
+
+def _names_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.removeprefix("[").removesuffix("]")
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

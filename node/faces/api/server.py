@@ -1,0 +1,142 @@
+"""The control API on aiohttp: one loopback port, the table of routes, JSON for every answer."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from node.faces.api import errors, guard, stream
+from node.faces.api.document import document
+from node.faces.api.handlers import Call, Service
+from node.faces.api.routes import ROUTES, Route
+from node.faces.api.validation import check
+from node.runtime import Node
+from protocol.errors import ModswarmError
+
+_log = logging.getLogger(__name__)
+
+BODY_BYTES = 64 * 1024
+"""Requests name a path and a link at most."""
+
+_SHUTDOWN_S = 0.5
+
+_HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
+    404: (errors.NoSuchPath, "no such path in this API; GET /v1/openapi.json lists them"),
+    405: (errors.MethodNotAllowed, "this path does not take this method"),
+    413: (errors.BodyTooLarge, f"the body is larger than {BODY_BYTES} bytes"),
+}
+"""How what aiohttp itself refuses is told, by its status."""
+
+
+class ControlServer:
+    """Serves one node's control API and says in the home where it is.
+
+    `on_stop` is called when somebody asks the node to end; whoever runs the node then closes this
+    server and stops the node.
+    """
+
+    def __init__(self, node: Node, *, version: str, on_stop: Callable[[], None]) -> None:
+        self._home = node.home
+        self._token = node.environment.rng.randbytes(guard.TOKEN_BYTES).hex()
+        self._service = Service(node, document(ROUTES, version), on_stop)
+        self._stopping = asyncio.Event()
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S
+        )
+        self.address = ""
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Bind and tell the home; raises BadConfig for a host that is not loopback, OSError."""
+        guard.check_loopback(host)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        bound = self._runner.addresses[0]
+        self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+        self._home.write_control(self.address, self._token)
+
+    async def close(self) -> None:
+        """Take no more requests, end those that run, and close; takes about a second at most."""
+        self._home.remove_control()
+        self._stopping.set()
+        await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=BODY_BYTES, middlewares=[self._guarded])
+        for route in ROUTES:
+            application.router.add_route(route.method, route.path, self._served(route))
+        return application
+
+    @web.middleware
+    async def _guarded(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Check who asks before anything else, and answer every failure as JSON."""
+        try:
+            guard.check(request.headers, self._token)
+            return await handler(request)
+        except web.HTTPException as refusal:
+            kind, sentence = _HTTP_ERRORS.get(refusal.status, (errors.BadRequest, refusal.reason))
+            return _failure(kind(sentence), refusal.status)
+        except ModswarmError as error:
+            return _failure(error, errors.status_of(error))
+        except Exception:  # noqa: BLE001 (logged, and told as JSON; the server lives on)
+            _log.exception("%s %s failed", request.method, request.path)
+            return _failure(errors.defect(), 500)
+
+    def _served(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            call = await self._call(request, route)
+            if route.handler is not None:
+                return web.json_response(await route.handler(self._service, call))
+            return await self._stream(request, route, call)
+
+        return answer
+
+    async def _call(self, request: web.Request, route: Route) -> Call:
+        unknown = set(request.query) - {name for name, _ in route.query}
+        if unknown:
+            raise errors.BadRequest(f"this route takes no parameter {min(unknown)[:80]!r}")
+        body: Any = {}
+        if route.body is not None:
+            body = await _json_body(request)
+            check(body, route.body, self._service.document["components"]["schemas"])
+        return Call(body, dict(request.query), dict(request.match_info))
+
+    async def _stream(self, request: web.Request, route: Route, call: Call) -> web.StreamResponse:
+        handler = route.stream_handler
+        assert handler is not None
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+
+        async def write(line: dict[str, Any]) -> None:
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(json.dumps(line).encode() + b"\n")
+
+        try:
+            await stream.tell(
+                lambda progress: handler(self._service, call, progress), write, self._stopping
+            )
+        except ConnectionResetError:
+            _log.info("%s %s was cancelled by its client", request.method, request.path)
+        return response
+
+
+async def _json_body(request: web.Request) -> Any:
+    if request.content_type != "application/json":
+        raise errors.NotJson("send the body as application/json")
+    try:
+        return json.loads(await request.read())
+    except (ValueError, RecursionError):
+        raise errors.NotJson("the body is not JSON") from None
+
+
+def _failure(error: ModswarmError, status: int) -> web.Response:
+    response = web.json_response(errors.as_json(error), status=status)
+    if status == errors.STATUSES[errors.Unauthorized]:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

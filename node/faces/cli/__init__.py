@@ -1,0 +1,14 @@
+"""The command line: a thin client of the control API, and `run`, which is the node itself.
+
+main        the group of commands, loaded one by one so that the command line starts fast
+exits       exit statuses, in one table
+options     what commands have in common
+client      the control API, seen from here
+output      for people or as JSON, and never a control character of a stranger's
+bars        progress
+running     run
+asking      status, id, ls, peers, links
+mods        share, get, rm
+connecting  connect
+demo        demo
+"""

@@ -1,0 +1,122 @@
+"""Commands that ask a running node and change nothing: status, id, ls, peers, links."""
+
+from pathlib import Path
+
+import click
+
+from node.faces.cli import options, output
+from node.faces.cli.client import ControlClient
+
+
+@click.command()
+@options.asking
+def status(home: Path, as_json: bool) -> None:
+    """Show how the node is doing."""
+    told = ControlClient(home).get("/v1/status")
+    if as_json:
+        output.show_json(told)
+        return
+    refused = ", ".join(f"{name} {count}" for name, count in told["refused"].items())
+    output.show_facts(
+        (
+            ("Peer id", told["peer_id"]),
+            ("Listening on", ", ".join(told["addresses"]) or "-"),
+            ("Running for", output.duration(told["uptime_s"])),
+            ("Reachable unasked", output.yes_no(told["reachable"])),
+            ("Joined", _joined(told["joined"], told["join_ms"])),
+            ("Contacts", told["contacts"]),
+            ("Registered at", output.counted(len(told["registrars"]), "registrar")),
+            ("Registrar for", output.counted(told["registered_peers"], "peer")),
+            ("Records stored", told["records"]),
+            ("Links", told["links"]),
+            ("DHT traffic sent", output.size(told["bytes_sent"])),
+            ("DHT traffic received", output.size(told["bytes_received"])),
+            ("Refused", refused or "nothing"),
+        )
+    )
+
+
+def _joined(joined: bool, join_ms: float | None) -> str:
+    if not joined:
+        return "not yet"
+    return f"yes, in {output.milliseconds(join_ms)}" if join_ms is not None else "yes"
+
+
+@click.command("id")
+@options.asking
+def identity(home: Path, as_json: bool) -> None:
+    """Show who the node is, and what to give to friends."""
+    told = ControlClient(home).get("/v1/id")
+    if as_json:
+        output.show_json(told)
+        return
+    output.show_facts(
+        [("Peer id", told["peer_id"])]
+        + [("Address for friends", address) for address in told["friend_addresses"]]
+    )
+
+
+@click.command()
+@options.asking
+def ls(home: Path, as_json: bool) -> None:
+    """List the mods that the node has."""
+    told = ControlClient(home).get("/v1/mods")
+    if as_json:
+        output.show_json(told)
+        return
+    output.show_table(
+        ("NAME", "FILES", "SIZE", "FROM", "COMPLETE", "LINK"),
+        (
+            (
+                mod["name"] or "(unknown)",
+                mod["files"],
+                output.size(mod["bytes"]),
+                "here" if mod["shared"] else "peers",
+                output.yes_no(mod["complete"]),
+                mod["link"] or mod["mod_id"],
+            )
+            for mod in told["mods"]
+        ),
+        empty="No mods yet. Share one with: modswarm share FOLDER",
+    )
+
+
+@click.command()
+@click.option("--has", metavar="LINK", help="Also ask which of them serve this mod.")
+@options.asking
+def peers(has: str | None, home: Path, as_json: bool) -> None:
+    """List the peers that the node knows."""
+    told = ControlClient(home).get("/v1/peers", has=has)
+    if as_json:
+        output.show_json(told)
+        return
+    output.show_table(
+        ("PEER", "ADDRESS", "KIND", "SEEN", "ROUND TRIP", "HAS IT"),
+        (
+            (
+                peer["peer_id"],
+                peer["address"] or "-",
+                peer["kind"],
+                output.duration(peer["last_seen_s"]),
+                output.milliseconds(peer["rtt_ms"]),
+                output.yes_no(peer["has"]),
+            )
+            for peer in told["peers"]
+        ),
+        empty="No peers yet. Is the node joined? See: modswarm status",
+    )
+
+
+@click.command()
+@options.asking
+def links(home: Path, as_json: bool) -> None:
+    """List the open links to peers."""
+    told = ControlClient(home).get("/v1/links")
+    if as_json:
+        output.show_json(told)
+        return
+    output.show_table(
+        ("PEER", "DIRECTION", "PATH", "ADDRESS", "OPEN FOR", "SENT", "RECEIVED"),
+        (output.link_row(link) for link in told["links"]),
+        empty="No open links. They open when something is fetched.",
+    )

@@ -1,0 +1,89 @@
+"""Progress on standard error while long work runs; silent for JSON and when nobody looks."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from node.faces.cli.output import counted
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_STAGES = {
+    "reading": "Reading files",
+    "finding": "Looking for sources",
+    "manifest": "Fetching the manifest",
+    "chunks": "Fetching",
+    "files": "Writing files",
+}
+"""What a stage is called for people."""
+
+
+class Bar:
+    """One bar for one stage of the work after another; without `bars` it shows nothing."""
+
+    def __init__(self, bars: "Progress | None" = None) -> None:
+        self._bars = bars
+        self._task = bars.add_task("", visible=False, sources="") if bars else None
+        self._stage = ""
+
+    def show(self, progress: dict[str, Any]) -> None:
+        """Take a progress object of the control API."""
+        if self._bars is None or self._task is None:
+            return
+        if progress["stage"] != self._stage:
+            self._stage = progress["stage"]
+            self._bars.reset(self._task, visible=True)
+        sources = progress["sources"]
+        self._bars.update(
+            self._task,
+            description=_STAGES.get(self._stage, self._stage),
+            total=progress["bytes_total"] or None,
+            completed=progress["bytes_done"],
+            sources=f"from {counted(sources, 'source')}" if sources else "",
+        )
+
+    def rest(self) -> None:
+        """Nothing is under way for now."""
+        self._stage = ""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, visible=False)
+
+
+@contextmanager
+def bar(*, quiet: bool) -> Iterator[Bar]:
+    """A progress bar, if standard error is a terminal and nothing speaks against it."""
+    if quiet or not sys.stderr.isatty():
+        yield Bar()
+        return
+    # rich costs a tenth of a second, which only those who see a bar should pay.
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[sources]}", markup=False),
+    )
+    console = Console(stderr=True)
+    # What is printed meanwhile goes above the bar, unless it goes to a file or a pipe.
+    redirect = sys.stdout.isatty()
+    with progress.Progress(
+        *columns, console=console, transient=True, redirect_stdout=redirect
+    ) as bars:
+        yield Bar(bars)
+
+
+def follow(lines: Iterable[dict[str, Any]], shown: Bar) -> Any:
+    """Show the progress in a stream of the control API and return its result."""
+    for line in lines:
+        if line.get("progress"):
+            shown.show(line["progress"])
+        if "result" in line:
+            shown.rest()
+            return line["result"]
+    raise RuntimeError("a stream of the control API ended without a result or an error")

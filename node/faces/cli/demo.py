@@ -1,0 +1,83 @@
+"""demo: the main job end to end on one machine, with real nodes as processes."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from node.faces.cli import bars, exits, options, output
+from protocol.errors import ModswarmError
+
+_NODES_MIN = 3
+_NODES_MAX = 64
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+@click.command()
+@click.option(
+    "--path",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR",
+    help="What to share; by default the largest installed Python package.",
+)
+@click.option("--nodes", type=click.IntRange(_NODES_MIN, _NODES_MAX), default=8, show_default=True)
+@options.as_json
+def demo(path: Path | None, nodes: int, as_json: bool) -> int:
+    """Show on this machine how it all works.
+
+    Real nodes start and join each other; one shares a folder, another that never heard of it finds
+    and fetches it, and every byte is compared. Nobody but this machine is asked for anything.
+
+    With --json the steps go to standard error, and the last line of standard output is the result.
+    """
+    from node.faces.demo import packages, processes, story
+
+    source = path.resolve() if path else packages.largest_package()
+    tell = _teller(as_json)
+    try:
+        with _interruptible(), bars.bar(quiet=as_json) as bar:
+            result = story.play(source, nodes, tell, bar, processes.make_identities)
+    except ModswarmError as error:
+        if not as_json:
+            raise
+        click.echo(f"Error: {output.printable(error)}", err=True)
+        failure = {"name": error.name, "message": str(error)}
+        output.show_json({"ok": False, "nodes": nodes, "verified": False, "error": failure})
+        return exits.status_of(error)
+    if as_json:
+        output.show_json(result)
+    return exits.OK
+
+
+def _teller(as_json: bool) -> Callable[[str, str], None]:
+    began = time.monotonic()
+
+    def tell(step: str, sentence: str) -> None:
+        elapsed_s = time.monotonic() - began
+        click.echo(f"{elapsed_s:6.2f} s  {step:<12} {output.printable(sentence)}", err=as_json)
+
+    return tell
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let every signal that ends a program end the demo as Ctrl-C does; one, for it cleans up."""
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = [(number, signal.signal(number, interrupt)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,69 @@
+"""Exit statuses: one table from errors to what a script sees."""
+
+from protocol.errors import (
+    BadInput,
+    BadLink,
+    CallFailed,
+    DiskError,
+    ModswarmError,
+    NetworkError,
+    NoSources,
+    NotFound,
+    NotRunning,
+    TargetExists,
+    TimedOut,
+)
+
+OK = 0
+FAILURE = 1
+USAGE = 2
+NOT_RUNNING = 3
+NOT_FOUND = 4
+NETWORK = 5
+DISK = 6
+INTERRUPTED = 130
+
+MEANINGS = {
+    OK: "done",
+    FAILURE: "failed",
+    USAGE: "wrong usage or bad input, such as a link with a typo",
+    NOT_RUNNING: "no node is running in that home",
+    NOT_FOUND: "not found, or nobody who can be reached has it",
+    NETWORK: "the network: not joined, peer offline, timed out",
+    DISK: "the disk: full, read-only, or the target exists",
+    INTERRUPTED: "interrupted by Ctrl-C",
+}
+"""What `modswarm --help` says of each status."""
+
+_STATUSES: dict[type[ModswarmError], int] = {
+    BadInput: USAGE,
+    DiskError: DISK,
+    TargetExists: DISK,
+    NotRunning: NOT_RUNNING,
+    NotFound: NOT_FOUND,
+    NoSources: NOT_FOUND,
+    NetworkError: NETWORK,
+    ModswarmError: FAILURE,
+}
+"""The status of an error is that of its nearest ancestor here."""
+
+
+def status_of(error: ModswarmError) -> int:
+    """The exit status for an error that ended a command."""
+    return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+
+
+_ADVICE: dict[type[ModswarmError], str] = {
+    BadLink: "Copy the whole link and put it in quotes.",
+    TargetExists: "Name another folder with --to.",
+    DiskError: "Nothing was written under the final name; make room or name another place.",
+    NoSources: "Try again when somebody who has it is online.",
+    CallFailed: "Try again when the peer is online.",
+    TimedOut: "`modswarm status` shows whether the node has joined; then try again.",
+    ModswarmError: "",
+}
+
+
+def advice_for(error: ModswarmError) -> str:
+    """What to do about an error, in a sentence; empty if its message says all."""
+    return next(_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE)

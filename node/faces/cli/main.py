@@ -1,0 +1,109 @@
+"""The command `modswarm`: finds commands, and turns every error into a sentence and a status."""
+
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from node.faces.cli import exits
+from node.faces.cli.output import printable
+from protocol.errors import ModswarmError
+
+_log = logging.getLogger(__name__)
+
+COMMANDS = {
+    "run": "running",
+    "status": "asking",
+    "id": "asking",
+    "ls": "asking",
+    "peers": "asking",
+    "links": "asking",
+    "share": "mods",
+    "get": "mods",
+    "rm": "mods",
+    "connect": "connecting",
+    "demo": "demo",
+}
+"""In which module beside this one a command is; its function has the command's name."""
+
+_RENAMED = {"id": "identity"}
+
+_EPILOG = "\b\nExit statuses:\n" + "\n".join(
+    f"  {status:>3}  {meaning}" for status, meaning in exits.MEANINGS.items()
+)
+
+
+class Commands(click.Group):
+    """Imports a command's module when the command is asked for, and ends with its exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"node.faces.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, _RENAMED.get(cmd_name, cmd_name))
+        return command
+
+
+@click.group(
+    cls=Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="modswarm", message="modswarm %(version)s")
+def modswarm() -> None:
+    """Share mods between people, with no server anywhere.
+
+    Start a node with `modswarm run` and leave it running; the other commands talk to it.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its status; never with a traceback."""
+    sys.exit(_status(list(sys.argv[1:] if args is None else args)))
+
+
+def _status(args: list[str]) -> int:
+    try:
+        result = modswarm.main(args, prog_name="modswarm", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        _fail_in_json(args, "usage", error.format_message())
+        return exits.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted.", err=True)
+        return exits.INTERRUPTED
+    except ModswarmError as error:
+        return _fail(args, error.name, str(error), exits.status_of(error), exits.advice_for(error))
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILURE
+    except Exception as error:  # noqa: BLE001 (people get a sentence, and -vv the traceback)
+        _log.debug("%s failed", args[:1], exc_info=True)
+        message = f"modswarm failed in a way that nobody foresaw: {error!r}"
+        return _fail(args, "defect", message, exits.FAILURE)
+    return result if isinstance(result, int) else exits.OK
+
+
+def _fail(args: list[str], name: str, message: str, status: int, advice: str = "") -> int:
+    click.echo(f"Error: {printable(message)}", err=True)
+    if advice:
+        click.echo(advice, err=True)
+    _fail_in_json(args, name, message)
+    return status
+
+
+def _fail_in_json(args: list[str], name: str, message: str) -> None:
+    if "--json" in args:
+        click.echo(json.dumps({"error": {"name": name, "message": message}}))

@@ -1,0 +1,102 @@
+"""An overlay of real node processes on loopback, and two strangers who have never met."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from node.faces.cli.output import milliseconds
+from node.faces.demo.processes import NodeProcess, end_all, wait_until
+from protocol.errors import ModswarmError
+
+Prepare = Callable[[Iterable[Path]], None]
+"""Makes these homes, with identities; `processes.make_identities` outside of tests."""
+
+Tell = Callable[[str, str], None]
+"""Takes what happened: in a word, and in a sentence."""
+
+_UP_S = 60.0
+_JOIN_S = 30.0
+_ANY_PORT = "127.0.0.1:0"
+
+
+class Overlay:
+    """Node processes on loopback: a bootstrap, nodes that joined through it, and two strangers."""
+
+    def __init__(self, folder: Path, nodes: int) -> None:
+        self._folder = folder
+        self.bootstrap = NodeProcess(folder / "0", "--listen", _ANY_PORT)
+        self.others: list[NodeProcess] = []
+        self.strangers: list[NodeProcess] = []
+        self._nodes = nodes
+
+    @property
+    def all(self) -> list[NodeProcess]:
+        """Every node, the bootstrap first, the strangers last."""
+        return [self.bootstrap, *self.others, *self.strangers]
+
+    def homes(self) -> list[Path]:
+        """Where the homes of all nodes are or will be."""
+        return [self._folder / str(number) / "home" for number in range(self._nodes)]
+
+    def start(self) -> None:
+        """Start every node, and return once the two strangers can be called."""
+        self.bootstrap.start()
+        wait_until(lambda: self.bootstrap.running() is not None, _UP_S, "starting the bootstrap")
+        self.others = self._start(range(1, self._nodes - 2))
+        self.strangers = self._start(range(self._nodes - 2, self._nodes), "--unreachable")
+        wait_until(lambda: all(map(_is_callable, self.strangers)), _JOIN_S, "registering")
+
+    def _start(self, numbers: Iterable[int], *options: str) -> list[NodeProcess]:
+        """Start nodes that know nothing but the bootstrap's address, and wait until they joined."""
+        bootstrap = self.bootstrap.status()["addresses"][0]
+        common = ("--listen", _ANY_PORT, "--bootstrap", bootstrap, *options)
+        nodes = [NodeProcess(self._folder / str(number), *common) for number in numbers]
+        try:
+            for node in nodes:
+                node.start()
+            wait_until(lambda: all(node.running() for node in nodes), _UP_S, "starting the nodes")
+            wait_until(lambda: all(node.status()["joined"] for node in nodes), _JOIN_S, "joining")
+        except BaseException:
+            end_all(nodes)
+            raise
+        return nodes
+
+    def end(self) -> None:
+        """End every process."""
+        end_all(self.all)
+
+
+def _is_callable(node: NodeProcess) -> bool:
+    return bool(node.status()["registrars"])
+
+
+@contextmanager
+def overlay(nodes: int, prepare: Prepare, tell: Tell) -> Iterator[tuple[Overlay, Path]]:
+    """A running overlay and a folder for files; both are gone at the end, whatever happens.
+
+    It takes three at least: a bootstrap, a sharer and a getter.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="modswarm-demo-"))
+    built = Overlay(folder / "nodes", nodes)
+    try:
+        tell("Preparing", f"{nodes} identities; to find one takes some seconds of work, once")
+        prepare(built.homes())
+        tell("Starting", f"{nodes} nodes, each a process with a home and a port of its own")
+        built.start()
+        joins = [node.status()["join_ms"] for node in built.all[1:]]
+        tell("Joined", f"{len(joins)} through one bootstrap, in {milliseconds(median(joins))} each")
+        yield built, folder
+    except ModswarmError as error:
+        raise type(error)(f"{error}{_last_words(built)}") from error
+    finally:
+        built.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_words(built: Overlay) -> str:
+    """What the nodes' logs end with, because the logs go with the folder."""
+    words = [(number, node.last_words()) for number, node in enumerate(built.all)]
+    return "".join(f"; node {number} said: {said}" for number, said in words if said)

@@ -1,0 +1,148 @@
+"""Nodes as processes of their own, which end when they should, whatever happens to their parent.
+
+Each holds a pipe from us as its standard input and ends when that closes: the system closes it
+even if this process is killed.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from node.faces.cli.client import ControlClient
+from protocol.errors import LocalError, TimedOut
+
+_PYTHON = (sys.executable, "-P", "-m")
+"""-P: a folder named `node` where the person stands must not be taken for ours."""
+
+_POLL_S = 0.02
+_END_S = 3.0
+_WORDS_CHARS = 500
+_WORRIES = re.compile(r"\b(WARNING|ERROR|CRITICAL|Error)\b")
+
+
+class ProcessFailed(LocalError):
+    """A node process ended that should have lived."""
+
+
+class NodeProcess:
+    """`modswarm run` in the home `folder/home`. Make it, `start` it, `end` it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.home = folder / "home"
+        self.client = ControlClient(self.home)
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process and return at once."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [*_PYTHON, "node", "run", "--home", str(self.home), "--json"]
+        with self._output.open("wb") as output, self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and arguments)
+                [*command, "--until-stdin-closes", *self._options],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,
+            )
+
+    def running(self) -> dict[str, Any] | None:
+        """What the node said when it came up; None while it has not. Raises ProcessFailed."""
+        line, newline, _ = self._output.read_bytes().partition(b"\n")
+        if newline:
+            told: dict[str, Any] = json.loads(line)
+            if "error" in told:
+                raise ProcessFailed(f"a node did not start: {told['error']['message']}")
+            return told
+        if self._process is not None and self._process.poll() is not None:
+            raise ProcessFailed(f"a node process ended with status {self._process.returncode}")
+        return None
+
+    def last_words(self) -> str:
+        """The end of what it logged; nothing if all went well."""
+        if self._process is None:
+            return ""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return " | ".join(line for line in lines if _WORRIES.search(line))[-_WORDS_CHARS:]
+
+    def status(self) -> dict[str, Any]:
+        """What `modswarm status --json` prints."""
+        status: dict[str, Any] = self.client.get("/v1/status")
+        return status
+
+    def ask_to_end(self) -> None:
+        """Close the pipe that keeps the node running."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def end(self) -> int | None:
+        """Make sure that the process has ended; its exit status."""
+        self.ask_to_end()
+        process = self._process
+        if process is None:
+            return None
+        for insist in (process.terminate, process.kill):
+            try:
+                return process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                insist()
+        return process.wait()
+
+    @property
+    def _output(self) -> Path:
+        return self._folder / "output.jsonl"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log.txt"
+
+
+def _environment() -> dict[str, str]:
+    # A shared package must not grow caches of byte code while it is being read.
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def end_all(processes: Iterable[NodeProcess]) -> None:
+    """Ask all to end, then wait for all."""
+    started = list(processes)
+    for process in started:
+        process.ask_to_end()
+    for process in started:
+        process.end()
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
+    """Poll until the condition holds; raises TimedOut with `what` was waited for."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{what} took longer than {limit_s:.0f} s")
+        time.sleep(_POLL_S)
+
+
+def make_identities(homes: Iterable[Path]) -> None:
+    """Make homes with identities, as many at a time as there are processors."""
+    waiting = list(homes)
+    working: list[subprocess.Popen[bytes]] = []
+    try:
+        while waiting or working:
+            while waiting and len(working) < (os.cpu_count() or 1):
+                command = [*_PYTHON, "node.faces.demo.identity", str(waiting.pop())]
+                working.append(subprocess.Popen(command))  # noqa: S603 (our own interpreter)
+            time.sleep(_POLL_S)
+            for process in working:
+                if process.poll() not in {None, 0}:
+                    raise ProcessFailed("an identity could not be made")
+            working = [process for process in working if process.poll() is None]
+    finally:
+        for process in working:
+            process.kill()
+            process.wait()

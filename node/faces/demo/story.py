@@ -1,0 +1,77 @@
+"""What the demo does: an overlay of strangers, one shares, another fetches, every byte compared.
+
+The sharer and the getter can be reached by nobody unasked and know only the bootstrap's address,
+and the link names nothing but the mod: so the getter has to find who serves it in the DHT, and to
+call that peer through the contacts that keep a path to it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from node.faces.cli import bars
+from node.faces.cli.output import counted, duration, milliseconds, size
+from node.faces.demo import comparison
+from node.faces.demo.overlay import Overlay, Prepare, Tell, overlay
+from protocol.content.link import parse as parse_link
+from protocol.errors import CallFailed, ModswarmError
+
+_FIGURES = (
+    "mod_id",
+    "files",
+    "bytes",
+    "seconds",
+    "join_ms",
+    "lookup_ms",
+    "connect_ms",
+    "transfer_MBps",
+    "record_hops",
+    "signaled_via",
+)
+
+
+def play(source: Path, nodes: int, tell: Tell, bar: bars.Bar, prepare: Prepare) -> dict[str, Any]:
+    """Play the whole demo and return its final JSON. Raises what ended it."""
+    began = time.monotonic()
+    with overlay(nodes, prepare, tell) as (built, folder):
+        told = carry(built, source, folder / "fetched", tell, bar)
+    tell("Cleaned up", f"everything took {duration(time.monotonic() - began)}")
+    return {"ok": True, "nodes": nodes, **{name: told[name] for name in _FIGURES}, "verified": True}
+
+
+def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar) -> dict[str, Any]:
+    """Share `source` from one stranger, fetch it on the other, compare.
+
+    Returns what the getter reported, with `files` and `bytes` as the comparison counted them and
+    the getter's `join_ms`. Raises Different, CallFailed (no third node carried the signals), and
+    what the nodes answer.
+    """
+    sharer, getter = built.strangers
+    tell("Sharing", f"{source} from a node that nobody can reach unasked")
+    shared = bars.follow(sharer.client.stream("/v1/mods", {"path": str(source)}), bar)
+    published = shared["published"]
+    tell("Shared", f"announced at {published['confirmed']} of {published['asked']} contacts")
+    link = parse_link(shared["link"])
+    if link.hints:
+        raise ModswarmError("the link names addresses, so it would prove nothing")
+    request = {"link": str(link), "to": str(target)}
+    fetched = bars.follow(getter.client.stream("/v1/downloads", request), bar)
+    endpoints = {node.status()["peer_id"] for node in built.strangers}
+    if not fetched["signaled_via"] or endpoints & set(fetched["signaled_via"]):
+        raise CallFailed("the call did not go through other nodes, so it would prove nothing")
+    _tell_fetched(fetched, tell)
+    compared = comparison.compare(source, target)
+    tell("Verified", f"every byte is the same; SHA-256 of all: {compared.digest}")
+    checked = {"files": compared.files, "bytes": compared.bytes}
+    return {**fetched, **checked, "join_ms": getter.status()["join_ms"]}
+
+
+def _tell_fetched(told: dict[str, Any], tell: Tell) -> None:
+    found = f"who has it, in {milliseconds(told['lookup_ms'])} and {told['record_hops']} hops"
+    tell("Looked up", found)
+    tell("Signaled", f"through {', '.join(told['signaled_via'])}")
+    tell("Linked", f"by WebRTC, in {milliseconds(told['connect_ms'])} from call to open link")
+    sealed = f"{size(told['bytes_fetched'])}, compressed and sealed"
+    tell("Transferred", f"{sealed}, at {told['transfer_MBps']:.1f} MB/s")
+    written = f"{counted(told['files'], 'file')}, {size(told['bytes'])}"
+    tell("Written", f"{written}, {duration(told['seconds'])} after the command was given")

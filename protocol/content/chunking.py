@@ -1,0 +1,63 @@
+"""Where a mod's byte stream is cut: content-defined, so an edit changes only the chunks it touches.
+
+FastCDC (Xia et al. 2020) with the sizes of `limits`. Two publishers need not cut alike to read each
+other's mods, but a publisher must cut alike in every version, or nothing would stay unchanged.
+"""
+
+from collections.abc import Iterator
+
+from protocol import limits
+
+try:
+    from pyfastcdc.cy import FastCDC
+except ImportError as error:
+    raise ImportError(
+        "pyfastcdc has no compiled module here, and without it chunking is a hundred times slower;"
+        " install it from a wheel"
+    ) from error
+
+_NORMALIZATION = 1
+_BATCH_BYTES = 4 * limits.CHUNK_BYTES_MAX
+"""Fewer bytes than this wait for more, so that small feeds do not cut the same bytes again."""
+
+
+class Chunker:
+    """Cuts a byte stream that arrives in pieces; the cuts do not depend on the pieces."""
+
+    def __init__(self) -> None:
+        self._fastcdc = FastCDC(
+            limits.CHUNK_BYTES_AVERAGE,
+            min_size=limits.CHUNK_BYTES_MIN,
+            max_size=limits.CHUNK_BYTES_MAX,
+            normalized_chunking=_NORMALIZATION,
+            seed=0,
+        )
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the chunks that no later byte can change."""
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes < _BATCH_BYTES:
+            return []
+        return list(self._chunks(final=False))
+
+    def cut(self) -> list[bytes]:
+        """Force a boundary here; return the chunks up to it."""
+        return list(self._chunks(final=True))
+
+    def _chunks(self, *, final: bool) -> Iterator[bytes]:
+        buffer = b"".join(self._waiting)
+        # A cut depends on at most CHUNK_BYTES_MAX bytes after the chunk's start.
+        settled = len(buffer) if final else len(buffer) - limits.CHUNK_BYTES_MAX
+        position = 0
+        if buffer:
+            for chunk in self._fastcdc.cut_buf(buffer):
+                if chunk.offset >= settled:
+                    break
+                position = chunk.offset + chunk.length
+                yield buffer[chunk.offset : position]
+        rest = buffer[position:]
+        self._waiting = [rest] if rest else []
+        self._waiting_bytes = len(rest)

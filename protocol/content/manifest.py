@@ -1,0 +1,242 @@
+"""What a mod is made of: a public part that every holder reads, and a sealed part for readers.
+
+The public part lists the unique chunks by address and sealed length: enough to fetch, verify,
+store and serve them. The sealed part tells names, files, chunk keys and the order of the chunks in
+the mod's byte stream, which is its files in path order, one after the other. The mod id is the
+SHA-256 of the whole manifest.
+
+On the wire a manifest is the list [version, table, sealed]; PROTOCOL.md gives the bytes.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from protocol import codec, limits
+from protocol.content import paths, sealing
+from protocol.errors import BadContent, BadManifest, Malformed, UnknownVersion, UnsafePath
+
+VERSION = 1
+
+_ROW = struct.Struct(">32sI")
+"""One chunk of the table: address, sealed length."""
+_SEALED_BYTES_MIN = sealing.OVERHEAD_BYTES + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModFile:
+    """One file of a mod. `size` in bytes."""
+
+    path: str
+    size: int
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest as every holder can read it; `data` is its one spelling."""
+
+    mod_id: bytes
+    addresses: tuple[bytes, ...] = field(repr=False)
+    sealed_lengths: tuple[int, ...] = field(repr=False)
+    sealed: bytes = field(repr=False)
+    data: bytes = field(repr=False)
+
+    @property
+    def sealed_bytes(self) -> int:
+        """How much there is to fetch."""
+        return sum(self.sealed_lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The sealed part. `keys` and `lengths` (plaintext bytes) go with the manifest's chunks.
+
+    `order` has the chunk numbers of the byte stream; chunks are numbered by first appearance.
+    """
+
+    name: str
+    version: str
+    files: tuple[ModFile, ...] = field(repr=False)
+    keys: tuple[bytes, ...] = field(repr=False)
+    lengths: tuple[int, ...] = field(repr=False)
+    order: tuple[int, ...] = field(repr=False)
+
+    @property
+    def total_bytes(self) -> int:
+        """The bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def build(
+    contents: Contents, chunks: Sequence[tuple[bytes, int]], lineage_secret: bytes
+) -> tuple[Manifest, bytes]:
+    """The manifest and the content key of a mod whose chunks have these addresses and lengths.
+
+    The key follows from the lineage secret and what is sealed: the same mod published twice is
+    the same mod. Raises BadManifest if readers would refuse it.
+    """
+    table = b"".join(_ROW.pack(address, length) for address, length in chunks)
+    body = sealing.Packer().pack(_encode_contents(contents))
+    digest = hashlib.sha256(hashlib.sha256(table).digest() + body).digest()
+    content_key = sealing.derive_key(lineage_secret, "content key", digest)
+    sealed = sealing.encrypt(_manifest_key(content_key), body, table)
+    manifest = decode(codec.encode([VERSION, table, sealed]))
+    _check(contents, manifest)
+    return manifest, content_key
+
+
+def decode(data: bytes) -> Manifest:
+    """Read the public part; raises BadManifest or UnknownVersion."""
+    try:
+        fields = codec.decode_canonical(data, max_bytes=limits.MANIFEST_BYTES, max_items=3)
+        version, table, sealed = codec.shape(fields, int, bytes, bytes)
+    except Malformed as error:
+        raise BadManifest(f"the manifest is not well-formed: {error}") from None
+    if version != VERSION:
+        raise UnknownVersion(f"a manifest of version {version}")
+    if len(table) % _ROW.size or len(table) > limits.MANIFEST_CHUNKS * _ROW.size:
+        raise BadManifest(f"the manifest's table of chunks has {len(table)} bytes")
+    rows = list(_ROW.iter_unpack(table))
+    addresses = tuple(address for address, _ in rows)
+    lengths = tuple(length for _, length in rows)
+    if len(set(addresses)) != len(addresses):
+        raise BadManifest("the manifest lists a chunk twice")
+    if lengths and not (
+        min(lengths) >= _SEALED_BYTES_MIN and max(lengths) <= limits.SEALED_CHUNK_BYTES
+    ):
+        raise BadManifest("the manifest lists a chunk of an impossible length")
+    return Manifest(hashlib.sha256(data).digest(), addresses, lengths, sealed, data)
+
+
+def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
+    """Open the sealed part; raises BadManifest if it does not open, lies or is unsafe."""
+    table = b"".join(
+        _ROW.pack(address, length)
+        for address, length in zip(manifest.addresses, manifest.sealed_lengths, strict=True)
+    )
+    try:
+        body = sealing.decrypt(_manifest_key(content_key), manifest.sealed, table)
+    except BadContent:
+        raise BadManifest("the link's content key does not open the manifest") from None
+    try:
+        contents = _decode_contents(sealing.unpack(body, limits.MANIFEST_BYTES))
+    except (BadContent, Malformed) as error:
+        raise BadManifest(f"the manifest's sealed part is not well-formed: {error}") from None
+    _check(contents, manifest)
+    return contents
+
+
+def _manifest_key(content_key: bytes) -> bytes:
+    return sealing.derive_key(content_key, "manifest")
+
+
+def _encode_contents(contents: Contents) -> bytes:
+    files = contents.files
+    return codec.encode(
+        [
+            contents.name,
+            contents.version,
+            [file.path for file in files],
+            struct.pack(f">{len(files)}Q", *(file.size for file in files)),
+            bytes(file.executable for file in files),
+            b"".join(contents.keys),
+            _packed_u32(contents.lengths),
+            _packed_u32(contents.order),
+        ]
+    )
+
+
+def _decode_contents(data: bytes) -> Contents:
+    fields = codec.decode_canonical(
+        data, max_bytes=limits.MANIFEST_BYTES, max_items=limits.MANIFEST_FILES
+    )
+    kinds = (str, str, list, bytes, bytes, bytes, bytes, bytes)
+    name, version, names, sizes, flags, keys, lengths, order = codec.shape(fields, *kinds)
+    codec.list_of(names, str, max_items=limits.MANIFEST_FILES)
+    codec.sized(sizes, 8 * len(names))
+    codec.sized(flags, len(names))
+    if flags.translate(None, b"\0\1"):
+        raise Malformed("an executable flag that is neither 0 nor 1")
+    unpacked_sizes = struct.unpack(f">{len(names)}Q", sizes)
+    return Contents(
+        name,
+        version,
+        tuple(
+            ModFile(path, size, flag == 1)
+            for path, size, flag in zip(names, unpacked_sizes, flags, strict=True)
+        ),
+        tuple(_slices(keys, sealing.KEY_BYTES)),
+        _unpacked_u32(lengths),
+        _unpacked_u32(order),
+    )
+
+
+def _slices(data: bytes, size: int) -> Iterable[bytes]:
+    if len(data) % size or len(data) > size * limits.MANIFEST_CHUNKS:
+        raise Malformed(f"{len(data)} bytes are no array of {size}-byte items")
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _packed_u32(numbers: Sequence[int]) -> bytes:
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
+def _unpacked_u32(data: bytes) -> tuple[int, ...]:
+    if len(data) % 4 or len(data) > 4 * limits.MANIFEST_CHUNKS:
+        raise Malformed(f"{len(data)} bytes are no array of 4-byte numbers")
+    return struct.unpack(f">{len(data) // 4}I", data)
+
+
+def _check(contents: Contents, manifest: Manifest) -> None:
+    """Raise BadManifest unless the two parts agree and the files are safe to write."""
+    try:
+        paths.check_text(contents.name, "the mod's name", limits.MOD_NAME_BYTES)
+        paths.check_text(contents.version, "the mod's version", limits.MOD_NAME_BYTES)
+        paths.check_tree([file.path for file in contents.files])
+    except UnsafePath as error:
+        raise BadManifest(str(error)) from None
+    if not contents.name:
+        raise BadManifest("the manifest gives its mod no name")
+    _check_files(contents)
+    _check_chunks(contents, manifest)
+
+
+def _check_files(contents: Contents) -> None:
+    if not 1 <= len(contents.files) <= limits.MANIFEST_FILES:
+        raise BadManifest(f"the manifest names {len(contents.files)} files")
+    previous = ""
+    for file in contents.files:
+        if file.path <= previous:
+            raise BadManifest(f"the file {paths.shown(file.path)} is not in path order")
+        previous = file.path
+    if contents.total_bytes > limits.MOD_BYTES:
+        raise BadManifest(f"the manifest's files have more than {limits.MOD_BYTES} bytes")
+
+
+def _check_chunks(contents: Contents, manifest: Manifest) -> None:
+    count = len(manifest.addresses)
+    if len(contents.keys) != count or len(contents.lengths) != count:
+        raise BadManifest("the manifest's two parts do not have the same number of chunks")
+    for length, sealed_length in zip(contents.lengths, manifest.sealed_lengths, strict=True):
+        if not 1 <= length <= limits.CHUNK_BYTES_MAX:
+            raise BadManifest(f"the manifest has a chunk of {length} bytes")
+        if sealed_length > length + sealing.OVERHEAD_BYTES:
+            raise BadManifest("the manifest has a chunk that grew when it was sealed")
+    _check_order(contents.order, count)
+    chunk_bytes = sum(contents.lengths[number] for number in contents.order)
+    if chunk_bytes != contents.total_bytes:
+        raise BadManifest(
+            f"the manifest's files have {contents.total_bytes} bytes and its chunks {chunk_bytes}"
+        )
+
+
+def _check_order(order: Sequence[int], count: int) -> None:
+    appeared = 0
+    for number in order:
+        if number > appeared or number >= count:
+            raise BadManifest("the manifest's chunks are not numbered by first appearance")
+        appeared += number == appeared
+    if appeared != count:
+        raise BadManifest("the manifest lists a chunk that no file needs")

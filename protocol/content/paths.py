@@ -1,0 +1,140 @@
+"""Which paths a mod may hold: those that every system can write, inside the folder, as one file.
+
+A path is relative, its parts joined by `/`. What one system cannot hold, or would write somewhere
+else, is refused for all of them, so that a mod means the same files everywhere.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+from protocol import limits
+from protocol.errors import UnsafePath
+
+_RESERVED_CHARACTERS = frozenset('<>:"\\|?*')
+_RESERVED_NAMES = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {port + digit for port in ("com", "lpt") for digit in "0123456789\u00b9\u00b2\u00b3"}
+)
+"""Devices in every Windows folder, whatever the extension (Naming Files, Paths and Namespaces)."""
+
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cs"})
+"""Control characters (NUL among them) and halves of surrogate pairs."""
+
+
+def check_path(path: str) -> str:
+    """Return `path` itself; raise UnsafePath, saying why, if some system could not hold it."""
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise UnsafePath(f"the path {shown(path)} is not text") from None
+    if size > limits.PATH_BYTES:
+        raise UnsafePath(f"the path {shown(path)} is longer than {limits.PATH_BYTES} bytes")
+    if path.startswith("/"):
+        raise UnsafePath(f"the path {shown(path)} is absolute")
+    for name in path.split("/"):
+        reason = _objection(name)
+        if reason:
+            raise UnsafePath(f"the path {shown(path)} {reason}")
+    return path
+
+
+def check_text(text: str, what: str, max_bytes: int) -> str:
+    """Return `text` if it is one line of at most `max_bytes` in UTF-8; else raise UnsafePath."""
+    if any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in text):
+        raise UnsafePath(f"{what} {shown(text)} has a control character")
+    if len(text.encode()) > max_bytes:
+        raise UnsafePath(f"{what} {shown(text)} is longer than {max_bytes} bytes")
+    return text
+
+
+def shown(text: str) -> str:
+    """`text` in quotes, escaped and shortened: safe in any terminal or log."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
+def _objection(name: str) -> str:
+    """Why no file or folder may be called `name`, or nothing."""
+    if name in {"", ".", ".."}:
+        return f"has the part {name!r}"
+    if name[-1] in ". ":
+        return "has a part that ends in a dot or a space"
+    if not name.isascii() or not name.isprintable():
+        if any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in name):
+            return "has a control character"
+        if len(name.encode()) > limits.NAME_BYTES:
+            return f"has a part of more than {limits.NAME_BYTES} bytes"
+    elif len(name) > limits.NAME_BYTES:
+        return f"has a part of more than {limits.NAME_BYTES} bytes"
+    if not _RESERVED_CHARACTERS.isdisjoint(name):
+        return "has one of the characters " + " ".join(sorted(_RESERVED_CHARACTERS))
+    if name.partition(".")[0].rstrip(" ").lower() in _RESERVED_NAMES:
+        return "has a part that names a Windows device"
+    return ""
+
+
+def collision_key(name: str) -> str:
+    """Equal for names that some file system takes for the same (case and composition)."""
+    if name.isascii():
+        return name.lower()
+    folded = unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+class Tree:
+    """The files of one mod, each added once; refuses those that could not stand side by side."""
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[int, str], tuple[int, str]] = {}
+        self._files: dict[tuple[int, str], str] = {}
+        self._latest: tuple[str, int] = ("", 0)
+
+    def add(self, path: str) -> None:
+        """Add a checked path; raises UnsafePath if it collides with one that is there."""
+        folder, _, name = path.rpartition("/")
+        parent = self._folder(folder, path)
+        key = (parent, collision_key(name))
+        if key in self._files:
+            raise UnsafePath(self._collision(self._files[key], name, path))
+        if key in self._folders:
+            raise UnsafePath(f"the path {shown(path)} is both a file and a folder")
+        self._files[key] = name
+
+    def _folder(self, folder: str, path: str) -> int:
+        """The number of a folder; those on the way to it are made."""
+        if folder == self._latest[0]:
+            return self._latest[1]
+        if not folder:
+            return 0
+        parent = 0
+        for name in folder.split("/"):
+            key = (parent, collision_key(name))
+            if key in self._files:
+                raise UnsafePath(f"a part of {shown(path)} is both a file and a folder")
+            known = self._folders.get(key)
+            if known is None:
+                known = (self._new_folder(), name)
+                self._folders[key] = known
+            if known[1] != name:
+                raise UnsafePath(self._collision(known[1], name, path))
+            parent = known[0]
+        self._latest = (folder, parent)
+        return parent
+
+    def _new_folder(self) -> int:
+        number = len(self._folders) + 1
+        if number > limits.MANIFEST_FOLDERS:
+            raise UnsafePath(f"more than {limits.MANIFEST_FOLDERS} folders")
+        return number
+
+    @staticmethod
+    def _collision(known: str, name: str, path: str) -> str:
+        if known == name:
+            return f"the path {shown(path)} is there twice"
+        return f"{shown(known)} and {shown(path)} are one name on systems that ignore case"
+
+
+def check_tree(paths: Sequence[str]) -> None:
+    """Raise UnsafePath unless every path is safe and all of them can stand in one folder."""
+    tree = Tree()
+    for path in paths:
+        tree.add(check_path(path))

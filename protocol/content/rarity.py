@@ -1,0 +1,95 @@
+"""The chunks nobody has been asked for yet, rarest first.
+
+Only partial sources count: a complete source has every chunk and so changes no order. Chunks of the
+same rarity come in random order, so that many downloaders of one mod soon hold different parts.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+
+class Shuffler(Protocol):
+    """The part of `random.Random` that is needed here."""
+
+    def shuffle(self, x: list[int]) -> None:
+        """Reorder a list in place."""
+
+
+class _Bag:
+    """Numbers with constant-time removal, taken from the end."""
+
+    __slots__ = ("_places", "numbers")
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self._places: dict[int, int] = {}
+
+    def add(self, number: int) -> None:
+        self._places[number] = len(self.numbers)
+        self.numbers.append(number)
+
+    def remove(self, number: int) -> None:
+        place = self._places.pop(number)
+        last = self.numbers.pop()
+        if last != number:
+            self.numbers[place] = last
+            self._places[last] = place
+
+
+class RarestFirst:
+    """The waiting chunks of one download. Chunks are numbers below `count`."""
+
+    def __init__(self, count: int, waiting: Iterable[int], rng: Shuffler) -> None:
+        self._partial_holders = [0] * count
+        order = list(waiting)
+        rng.shuffle(order)
+        self._waiting: set[int] = set()
+        self._levels: dict[int, _Bag] = {}
+        for chunk in order:
+            self.add(chunk)
+
+    def __contains__(self, chunk: int) -> bool:
+        return chunk in self._waiting
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, chunk: int) -> None:
+        """Let a chunk wait; among its equals it is the next to be taken."""
+        self._waiting.add(chunk)
+        self._levels.setdefault(self._partial_holders[chunk], _Bag()).add(chunk)
+
+    def remove(self, chunk: int) -> None:
+        """A chunk that waits is no longer needed."""
+        self._waiting.remove(chunk)
+        level = self._partial_holders[chunk]
+        bag = self._levels[level]
+        bag.remove(chunk)
+        if not bag.numbers:
+            del self._levels[level]
+
+    def count_holder(self, chunks: Iterable[int], change: int) -> None:
+        """One partial source more (+1) or less (-1) holds these chunks."""
+        for chunk in chunks:
+            waits = chunk in self._waiting
+            if waits:
+                self.remove(chunk)
+            self._partial_holders[chunk] += change
+            if waits:
+                self.add(chunk)
+
+    def take(
+        self, holds: Callable[[int], bool], lengths: Sequence[int], most: int, budget_bytes: int
+    ) -> list[int]:
+        """Remove and return up to `most` chunks that a source holds, as long as bytes are left."""
+        taken: list[int] = []
+        for level in sorted(self._levels):
+            for chunk in reversed(self._levels[level].numbers):
+                if len(taken) >= most or budget_bytes <= 0:
+                    break
+                if holds(chunk):
+                    taken.append(chunk)
+                    budget_bytes -= lengths[chunk]
+        for chunk in taken:
+            self.remove(chunk)
+        return taken

@@ -1,0 +1,54 @@
+"""One stream's pieces become whole manifests and chunks, in order and never more than announced.
+
+The bytes are kept in one array: a list of parts would let a source that sends single bytes take
+forty times the memory.
+"""
+
+from protocol.content.frames import ChunkPiece, ManifestPiece
+from protocol.errors import ChunkMismatch, Unexpected
+
+
+class ManifestPieces:
+    """Collects a manifest of a length that its source announced."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._bytes = bytearray()
+
+    def add(self, piece: ManifestPiece) -> bytes | None:
+        """The manifest's bytes once they are all here; raises Unexpected on a wrong piece."""
+        have = len(self._bytes)
+        if piece.offset != have or have + len(piece.data) > self._length:
+            raise Unexpected("a piece of a manifest that does not follow the one before")
+        self._bytes += piece.data
+        return bytes(self._bytes) if len(self._bytes) == self._length else None
+
+
+class ChunkPieces:
+    """Collects one chunk at a time: a source never interleaves the chunks of a stream."""
+
+    def __init__(self) -> None:
+        self._chunk: int | None = None
+        self._bytes = bytearray()
+
+    def add(self, piece: ChunkPiece, length: int) -> bytes | None:
+        """The chunk once its `length` bytes are all here.
+
+        Raises Unexpected for pieces out of turn, ChunkMismatch for bytes beyond the length.
+        """
+        if self._chunk is None:
+            self._chunk = piece.chunk
+        have = len(self._bytes)
+        if piece.chunk != self._chunk or piece.offset != have:
+            raise Unexpected("a piece of a chunk that does not follow the one before")
+        if have + len(piece.data) > length:
+            raise ChunkMismatch("a chunk longer than its manifest says")
+        if len(piece.data) == length:
+            self._chunk = None
+            return piece.data
+        self._bytes += piece.data
+        if len(self._bytes) < length:
+            return None
+        data = bytes(self._bytes)
+        self._chunk, self._bytes = None, bytearray()
+        return data

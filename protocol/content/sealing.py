@@ -1,0 +1,142 @@
+"""How plaintext becomes the bytes that anyone may hold, and back.
+
+A chunk is packed (Zstandard when that helps) and sealed with AES-256-GCM. Its key follows from the
+publisher's lineage secret and from exactly the bytes that GCM seals, so a key never meets a second
+plaintext under the one nonce, which can therefore be zero: another release of Zstandard packs
+other bytes, and so has another key. The same chunk of the same lineage always becomes the same
+ciphertext; two lineages share none.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from protocol import limits
+from protocol.errors import BadContent, ChunkMismatch
+
+RAW = 0
+ZSTD = 1
+"""Codec bytes, the first byte of what is sealed."""
+
+KEY_BYTES = 32
+OVERHEAD_BYTES = 17
+"""The codec byte and the GCM tag."""
+
+_NONCE = bytes(12)
+_LEVEL = 3
+_WORTHWHILE = 31 / 32
+"""Packing must save more than this leaves, or the reader unpacks for nothing."""
+
+
+def derive_key(secret: bytes, purpose: str, context: bytes = b"") -> bytes:
+    """32 bytes by HKDF-SHA256 (RFC 5869), for one purpose and one context only."""
+    info = b"modswarm/" + purpose.encode() + b"/1\0" + context
+    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=info).derive(secret)
+
+
+def address_of(sealed: bytes) -> bytes:
+    """The address of sealed bytes: their SHA-256, 32 bytes."""
+    return hashlib.sha256(sealed).digest()
+
+
+class Packer:
+    """Makes the bytes that GCM seals. Keeps Zstandard's tables, so use one per thread."""
+
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(
+            level=_LEVEL, write_checksum=False, write_content_size=True
+        )
+
+    def pack(self, plaintext: bytes) -> bytes:
+        """The codec byte, then `plaintext` in that codec."""
+        compressed = self._compressor.compress(plaintext)
+        if len(compressed) < len(plaintext) * _WORTHWHILE:
+            return b"\x01" + compressed
+        return b"\0" + plaintext
+
+
+def unpack(body: bytes, max_bytes: int) -> bytes:
+    """What `Packer.pack` packed; raises BadContent.
+
+    Nothing is unpacked before the frame's header has promised at most `max_bytes`.
+    """
+    if not body:
+        raise BadContent("a sealed part without its codec byte")
+    if body[0] == RAW:
+        if len(body) - 1 > max_bytes:
+            raise BadContent(f"more than {max_bytes} bytes")
+        return body[1:]
+    if body[0] != ZSTD:
+        raise BadContent(f"the codec {body[0]} is unknown")
+    return _decompress(memoryview(body)[1:], max_bytes)
+
+
+def _decompress(frame: memoryview, max_bytes: int) -> bytes:
+    try:
+        header = zstandard.get_frame_parameters(frame)
+        if header.content_size > max_bytes:  # an unknown size reads as 2**64 - 1
+            raise BadContent(f"packed data that claims more than {max_bytes} bytes")
+        if header.dict_id or header.window_size > limits.ZSTD_WINDOW_BYTES:
+            raise BadContent("packed data that needs a dictionary or too wide a window")
+        # An empty frame would make the decompressor ignore what follows it.
+        if header.content_size == 0:
+            raise BadContent("packed data of no length")
+        return zstandard.ZstdDecompressor().decompress(
+            frame, max_output_size=header.content_size, allow_extra_data=False
+        )
+    except zstandard.ZstdError:
+        raise BadContent("packed data that does not unpack") from None
+
+
+def encrypt(key: bytes, body: bytes, associated: bytes = b"") -> bytes:
+    """`body` and its 16-byte tag by AES-256-GCM with a zero nonce: `key` is good for one body."""
+    return AESGCM(key).encrypt(_NONCE, body, associated)
+
+
+def decrypt(key: bytes, sealed: bytes, associated: bytes = b"") -> bytes:
+    """The body that `encrypt` sealed; raises BadContent."""
+    try:
+        return AESGCM(key).decrypt(_NONCE, sealed, associated)
+    except (InvalidTag, ValueError):
+        raise BadContent("sealed bytes that do not open under their key") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedChunk:
+    """A chunk as it is stored and sent, with the key that only the manifest's sealed part tells."""
+
+    address: bytes
+    key: bytes = field(repr=False)
+    data: bytes = field(repr=False)
+
+
+def seal_chunk(packer: Packer, lineage_secret: bytes, plaintext: bytes) -> SealedChunk:
+    """Pack and seal 1..CHUNK_BYTES_MAX bytes of a mod for one lineage."""
+    body = packer.pack(plaintext)
+    key = derive_key(lineage_secret, "chunk", hashlib.sha256(body).digest())
+    data = encrypt(key, body)
+    return SealedChunk(address_of(data), key, data)
+
+
+def open_chunk(key: bytes, data: bytes, plaintext_bytes: int) -> bytes:
+    """The plaintext of a sealed chunk; raises ChunkMismatch unless it has the declared length."""
+    try:
+        plaintext = unpack(decrypt(key, data), plaintext_bytes)
+    except BadContent as error:
+        raise ChunkMismatch(f"a chunk does not open: {error}") from None
+    if len(plaintext) != plaintext_bytes:
+        raise ChunkMismatch(
+            f"a chunk holds {len(plaintext)} bytes where its manifest says {plaintext_bytes}"
+        )
+    return plaintext
+
+
+def check_address(address: bytes, data: bytes) -> None:
+    """Raise ChunkMismatch unless `data` hashes to `address`."""
+    if address_of(data) != address:
+        raise ChunkMismatch("a chunk's bytes do not hash to its address")

@@ -1,0 +1,288 @@
+"""Which source is asked for which chunk: one mod's download from many sources, without any clock.
+
+Each chunk is, at any time, in one of four places:
+
+    waiting --take--> asked of one source --all bytes came--> arrived --vault has it--> stored
+       ^                       |                                 |
+       +------ released <------+------- mismatched (its source is banned) <---+
+
+A whole chunk comes from one source, so blame is exact. A source's requests are released when it is
+lost, banned or lacks them, and by `review` when it stalls or falls behind while others could serve;
+what it still sends of them is welcome. Nothing is asked of two sources at once otherwise.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from operator import or_
+
+from protocol import limits
+from protocol.content.rarity import RarestFirst, Shuffler
+from protocol.content.rate import RateMeter
+from protocol.errors import Unexpected
+
+SourceId = bytes
+"""The peer id of a source."""
+
+
+class Reproach(Enum):
+    """What `review` found: the requests of such a source are to be cancelled, or it is gone."""
+
+    BENCHED = "its requests went to others"
+    SILENT = "it stopped answering"
+
+
+@dataclass(slots=True)
+class _Source:
+    peer: SourceId
+    meter: RateMeter
+    heard: float
+    """When bytes came, or when it was asked after it owed nothing."""
+    held: bytearray | None
+    """A bit a chunk, the highest bit of a byte first; None if it holds every chunk."""
+    asked: dict[int, None] = field(default_factory=dict)
+    """Chunks asked for and not yet here, oldest first."""
+    asked_bytes: int = 0
+    busy_since: float = 0.0
+    late: set[int] = field(default_factory=set)
+    """Chunks released from this source that may come until it confirms the cancel."""
+    lacks: set[int] = field(default_factory=set)
+    benched_until: float = 0.0
+    offered_nothing_at: int = -1
+    """The swarm's edition in which this source had nothing to offer."""
+
+    def holds(self, chunk: int) -> bool:
+        """Whether it could be asked for this chunk."""
+        if chunk in self.lacks or chunk in self.asked:
+            return False
+        return self.held is None or bool(self.held[chunk >> 3] & (0x80 >> (chunk & 7)))
+
+
+class Swarm:
+    """The state of one download. Chunks are numbers of the manifest's table; times are seconds."""
+
+    def __init__(self, lengths: Sequence[int], missing: Iterable[int], rng: Shuffler) -> None:
+        """`lengths` are of all sealed chunks, `missing` the numbers that are to be fetched."""
+        self._lengths = lengths
+        self._waiting = RarestFirst(len(lengths), missing, rng)
+        self._left = len(self._waiting)
+        self._sources: dict[SourceId, _Source] = {}
+        self._holder_of: dict[int, SourceId] = {}
+        self._arrived_from: dict[int, SourceId] = {}
+        self._asked_bytes = 0
+        self._edition = 0
+        self.banned: set[SourceId] = set()
+
+    @property
+    def left(self) -> int:
+        """Chunks that are not stored yet."""
+        return self._left
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked for and nothing waits for the vault."""
+        return not self._holder_of and not self._arrived_from
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether every chunk is here, stored or not."""
+        return not self._holder_of and not len(self._waiting)
+
+    @property
+    def sources(self) -> tuple[SourceId, ...]:
+        """Who can be asked, in the order of joining."""
+        return tuple(self._sources)
+
+    def join(self, source: SourceId, now: float, *, complete: bool) -> bool:
+        """A source opened its stream. False if it is banned or here already."""
+        if source in self.banned or source in self._sources:
+            return False
+        held = None if complete else bytearray((len(self._lengths) + 7) // 8)
+        self._sources[source] = _Source(source, RateMeter(now), now, held)
+        return True
+
+    def holds(self, source: SourceId, first: int, bits: bytes) -> None:
+        """A partial source holds these chunks as well; raises Unexpected beyond the last chunk."""
+        known = self._sources[source]
+        if known.held is None:
+            return
+        start, end = first // 8, first // 8 + len(bits)
+        if end > len(known.held):
+            raise Unexpected("a source claims chunks that the mod does not have")
+        new = bytes(now & ~before for now, before in zip(bits, known.held[start:end], strict=True))
+        known.held[start:end] = map(or_, known.held[start:end], new)
+        self._waiting.count_holder(_numbers(new, first, len(self._lengths)), +1)
+        self._edition += 1
+
+    def lacks(self, source: SourceId, chunks: Iterable[int]) -> None:
+        """A source that was asked for these chunks does not hold them."""
+        known = self._sources[source]
+        for chunk in chunks:
+            if chunk in known.asked:
+                self._release(known, chunk)
+            elif chunk not in known.late:
+                raise Unexpected("a source lacks chunks that it was not asked for")
+            known.late.discard(chunk)
+            known.lacks.add(chunk)
+
+    def leave(self, source: SourceId) -> None:
+        """A source is lost; its requests wait again."""
+        known = self._sources.pop(source, None)
+        if known is None:
+            return
+        for chunk in reversed(tuple(known.asked)):
+            self._release(known, chunk)
+        if known.held is not None:
+            self._waiting.count_holder(_numbers(known.held, 0, len(self._lengths)), -1)
+
+    def ban(self, source: SourceId) -> None:
+        """A source broke a rule: it is lost and does not come back to this download."""
+        self.banned.add(source)
+        self.leave(source)
+
+    def requests(self, source: SourceId, now: float) -> list[int]:
+        """What to ask of a source now, to fill its window; may be nothing."""
+        known = self._sources[source]
+        if known.late or known.offered_nothing_at == self._edition or self._is_benched(known, now):
+            return []
+        most = limits.REQUESTS_PER_STREAM - len(known.asked)
+        budget_bytes = min(
+            window_bytes(known.meter.rate(now)) - known.asked_bytes,
+            limits.WINDOWS_BYTES - self._asked_bytes,
+        )
+        if most <= 0 or budget_bytes < min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2:
+            return []  # few requests with many chunks each, not one for every arrival
+        chunks = self._waiting.take(known.holds, self._lengths, most, budget_bytes)
+        if not chunks:
+            known.offered_nothing_at = self._edition
+        elif not known.asked:
+            known.heard = known.busy_since = now
+        for chunk in chunks:
+            known.asked[chunk] = None
+            known.asked_bytes += self._lengths[chunk]
+            self._asked_bytes += self._lengths[chunk]
+            self._holder_of[chunk] = source
+        return chunks
+
+    def heard(self, source: SourceId, size: int, now: float) -> None:
+        """`size` bytes of some chunk came from a source."""
+        known = self._sources[source]
+        known.meter.add(size, now)
+        known.heard = now
+
+    def cancelled(self, source: SourceId) -> None:
+        """A source confirmed a cancel: what was released from it comes no more."""
+        self._sources[source].late.clear()
+
+    def expects(self, source: SourceId, chunk: int) -> bool:
+        """Whether a source may send this chunk: it was asked for it and has not sent it."""
+        known = self._sources[source]
+        return chunk in known.asked or chunk in known.late
+
+    def arrived(self, source: SourceId, chunk: int) -> bool:
+        """All bytes of a chunk came; whether they are wanted (not if another was faster).
+
+        Raises Unexpected if the source was not asked for it.
+        """
+        known = self._sources[source]
+        if chunk in known.asked:
+            self._forget(known, chunk)
+        elif chunk in known.late:
+            known.late.remove(chunk)
+        else:
+            raise Unexpected("a chunk that was not asked for")
+        if chunk in self._waiting:
+            self._waiting.remove(chunk)
+        elif self._holder_of.pop(chunk, None) is None:
+            return False
+        self._arrived_from[chunk] = source
+        return True
+
+    def stored(self, chunk: int) -> None:
+        """An arrived chunk was verified and is in the vault."""
+        del self._arrived_from[chunk]
+        self._left -= 1
+
+    def mismatched(self, chunk: int) -> SourceId:
+        """An arrived chunk is not what its address says: ban who sent it and return its id."""
+        source = self._arrived_from.pop(chunk)
+        self._wait(chunk)
+        self.ban(source)
+        return source
+
+    def review(self, now: float) -> list[tuple[SourceId, Reproach]]:
+        """Release the requests of sources that stall or fall behind, and name those sources.
+
+        Call it about once a second. Silent sources have left; send the others a cancel.
+        """
+        found: list[tuple[SourceId, Reproach]] = []
+        for source, known in tuple(self._sources.items()):
+            if (known.asked or known.late) and now - known.heard > limits.SILENT_S:
+                self.leave(source)
+                found.append((source, Reproach.SILENT))
+            elif self._is_behind(known, now):
+                self._bench(known, now)
+                found.append((source, Reproach.BENCHED))
+        return found
+
+    def _is_benched(self, known: _Source, now: float) -> bool:
+        """The bench counts only while somebody else is left to ask."""
+        return known.benched_until > now and any(
+            other.benched_until <= now for other in self._sources.values()
+        )
+
+    def _is_behind(self, known: _Source, now: float) -> bool:
+        """Whether another source should take over what was asked of this one."""
+        if not known.asked or known.late:
+            return False
+        others = [
+            other
+            for other in self._sources.values()
+            if other is not known and other.benched_until <= now
+        ]
+        if now - known.heard > limits.STALL_S:
+            return bool(others)
+        seconds_left = known.asked_bytes / max(known.meter.rate(now), 1.0)
+        return (
+            now - known.busy_since > limits.STALL_S
+            and seconds_left > limits.STALL_S
+            and not len(self._waiting)
+            and any(not other.asked and all(map(other.holds, known.asked)) for other in others)
+        )
+
+    def _bench(self, known: _Source, now: float) -> None:
+        known.benched_until = now + limits.BENCH_S
+        released = tuple(known.asked)
+        for chunk in reversed(released):
+            self._release(known, chunk)
+        known.late.update(released)
+
+    def _release(self, known: _Source, chunk: int) -> None:
+        """It no longer is this source's to send, if it still was."""
+        self._forget(known, chunk)
+        if self._holder_of.get(chunk) == known.peer:
+            del self._holder_of[chunk]
+            self._wait(chunk)
+
+    def _forget(self, known: _Source, chunk: int) -> None:
+        del known.asked[chunk]
+        known.asked_bytes -= self._lengths[chunk]
+        self._asked_bytes -= self._lengths[chunk]
+
+    def _wait(self, chunk: int) -> None:
+        self._waiting.add(chunk)
+        self._edition += 1
+
+
+def _numbers(bits: bytes | bytearray, first: int, count: int) -> Iterable[int]:
+    """The chunks below `count` whose bits are set in a field that starts at chunk `first`."""
+    for place, byte in enumerate(bits):
+        if byte:
+            start = first + 8 * place
+            yield from (start + i for i in range(8) if byte & (0x80 >> i) and start + i < count)
+
+
+def window_bytes(rate: float) -> int:
+    """How much is asked of a source ahead, at `rate` bytes per second."""
+    wanted = int(rate * limits.WINDOW_S)
+    return max(limits.WINDOW_BYTES_MIN, min(wanted, limits.WINDOW_BYTES_MAX))

@@ -1,0 +1,43 @@
+"""What all parts of one association share."""
+
+from collections import Counter
+
+from protocol.sctp.config import AssociationConfig, RandomBytes
+from protocol.sctp.events import Inbox
+from protocol.sctp.outqueue import OutQueue
+from protocol.sctp.packets import PacketWriter
+from protocol.sctp.rtt import RoundTrip
+from protocol.sctp.status import Status
+from protocol.sctp.timers import Timers
+
+
+class Core:
+    """State without behaviour of its own; it outlives a restart of the peer.
+
+    `counters` says what was dropped or refused, and why.
+    """
+
+    __slots__ = (
+        "config",
+        "counters",
+        "inbox",
+        "packet_bytes",
+        "queue",
+        "random",
+        "round_trip",
+        "status",
+        "timers",
+        "writer",
+    )
+
+    def __init__(self, config: AssociationConfig, random: RandomBytes) -> None:
+        self.config = config
+        self.random = random
+        self.packet_bytes = config.packet_bytes
+        self.counters: Counter[str] = Counter()
+        self.status = Status()
+        self.timers = Timers()
+        self.inbox = Inbox()
+        self.queue = OutQueue()
+        self.round_trip = RoundTrip(config.rto_min_s)
+        self.writer = PacketWriter(config.local_port, config.remote_port)

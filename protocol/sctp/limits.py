@@ -1,0 +1,103 @@
+"""Every quantity of an association that a peer or a path drives, with its bound and its reason."""
+
+# Packets ------------------------------------------------------------------------------------
+
+PACKET_BYTES_DEFAULT = 1188
+"""SCTP packet within a DTLS record within the smallest IPv6 packet (1280 - 48 - 37), cut to a
+multiple of four."""
+
+PACKET_BYTES_MIN = 512
+PACKET_BYTES_MAX = 9000
+"""Settings outside this range are refused: below, the headers outweigh the data; above, there is
+no such path."""
+
+CONTROL_QUEUE = 64
+"""Control datagrams waiting to be sent. A peer that asks faster than we may answer goes without
+answers: each is repeated by whoever needs it."""
+
+CHUNKS_PER_PACKET = 512
+"""Chunks read from one datagram: a full one of DATA chunks with four bytes each has fewer."""
+
+PARAMETERS_PER_CHUNK = 64
+"""Parameters read from one chunk; the RFCs together define fewer than thirty."""
+
+# Streams ------------------------------------------------------------------------------------
+
+STREAMS_MAX = 65535
+"""What RFC 8831, 6.2 asks to offer; a stream costs nothing before its first message."""
+
+CHANNELS_MAX = 4096
+"""Open data channels of one association; further ones of the peer are reset at once."""
+
+LABEL_BYTES_MAX = 1024
+"""Label and protocol of a data channel, each. RFC 8832 allows 65535; nobody needs it."""
+
+RESET_STREAMS_PER_REQUEST = 128
+"""Streams in one reset request: 256 bytes, which fits every packet."""
+
+# Receiving ----------------------------------------------------------------------------------
+
+RECEIVE_WINDOW_BYTES = 16 * 2**20
+"""Held for the peer at most: twice the bytes of 120 MB/s over 50 ms, so that one round of
+retransmission does not stop the flow."""
+
+RECEIVE_WINDOW_SLACK_BYTES = 128 * 1024
+"""Beyond the window, for the packet that the peer may have been sending when it closed."""
+
+TSN_AHEAD = 65535
+"""A gap block's offsets have 16 bits (RFC 9260, 3.3.4): what lies further ahead cannot be told."""
+
+GAPS_MAX = 4096
+"""Islands of TSNs behind a hole; a packet that would open one more is dropped and comes again."""
+
+GAP_BLOCKS_PER_SACK = 240
+"""Reported at once, lowest first: 960 bytes, so that any packet holds them."""
+
+DUPLICATES_PER_SACK = 16
+"""Duplicate TSNs reported at once; they only tune the sender."""
+
+MESSAGE_OVERHEAD_BYTES = 128
+"""Charged on top of each held message or fragment: Python objects cost this, and a peer that sends
+single bytes must not hold a hundred times its window."""
+
+# Sending ------------------------------------------------------------------------------------
+
+SEND_BUFFER_BYTES = 64 * 2**20
+"""Queued by the application at most; `writable` turns false at a quarter of it."""
+
+OUTSTANDING_MAX = 65000
+"""TSNs in flight, below TSN_AHEAD: the peer cannot report more."""
+
+DATAGRAMS_PER_CALL = 64
+"""Built by one call, so that the caller can look at its socket in between; a message of 64 KiB."""
+
+# Times --------------------------------------------------------------------------------------
+
+COOKIE_LIFETIME_S = 60.0
+"""Valid.Cookie.Life (RFC 9260, 16)."""
+
+RTO_INITIAL_S = 1.0
+RTO_MIN_OWN_S = 0.2
+RTO_MIN_FOREIGN_S = 0.4
+"""A foreign peer may delay its SACK by 200 ms (RFC 9260, 6.2)."""
+RTO_MAX_S = 10.0
+"""Shorter than the RFC's 60 s: DTLS and ICE have given up by then."""
+
+RETRANSMITS_MAX = 10
+"""Timeouts in a row after which the peer counts as gone (Association.Max.Retrans)."""
+
+INIT_RETRANSMITS_MAX = 8
+"""Attempts at a handshake step (Max.Init.Retransmits)."""
+
+SACK_DELAY_S = 0.02
+"""An odd packet waits so long for a second one. The RFC allows 200 ms; less keeps round trips
+honest."""
+
+HEARTBEAT_S = 30.0
+"""Idle time before a heartbeat (HB.interval)."""
+
+SHUTDOWN_GUARD_S = 60.0
+"""A graceful shutdown that takes longer becomes an abort (T5-shutdown-guard, 5 x RTO.Max)."""
+
+PROBES_PENDING = 8
+"""Path probes in flight; older ones are forgotten."""

@@ -1,0 +1,120 @@
+"""Ways to end: SHUTDOWN, which loses nothing, and ABORT, which does not wait (RFC 9260, 9)."""
+
+from protocol.sctp import chunks, limits
+from protocol.sctp.core import Core
+from protocol.sctp.receiver import Receiver
+from protocol.sctp.sender import Sender
+from protocol.sctp.serial import TSN_MASK
+from protocol.sctp.status import CONNECTED, OPENING, Closed, State
+from protocol.sctp.timers import Timer
+
+_GRACEFUL = "The association was shut down."
+
+
+class Teardown:
+    """Ends the association; `closed` is called once with the reason."""
+
+    def __init__(self, core: Core, closed: Closed) -> None:
+        self._status = core.status
+        self._writer = core.writer
+        self._timers = core.timers
+        self._round_trip = core.round_trip
+        self._closed = closed
+        self._attempts = 0
+        self._by_peer = False
+        self.sender: Sender | None = None
+        self.receiver: Receiver | None = None
+
+    def shutdown(self, now: float) -> None:
+        """End once everything queued on both sides has arrived."""
+        if self._status.state is State.ESTABLISHED:
+            self._status.state = State.SHUTDOWN_PENDING
+            self._timers.at[Timer.GUARD] = now + limits.SHUTDOWN_GUARD_S
+            self.advance(now)
+        elif self._status.state in OPENING and not self._status.over:
+            self.abort("The association was given up before it was established.")
+
+    def abort(self, reason: str, cause: int = chunks.CAUSE_USER_ABORT) -> None:
+        """End at once and say so to the peer."""
+        if self._status.over:
+            return
+        if self._status.state in CONNECTED or self._status.state is State.COOKIE_ECHOED:
+            causes = chunks.encode_parameters([(cause, reason.encode())])
+            self._writer.control.clear()
+            self._writer.queue(chunks.encode_chunk(chunks.ABORT, 0, causes))
+        self._closed(reason, False, False)
+
+    def advance(self, now: float) -> None:
+        """Take the next step if the last of our data has been acknowledged."""
+        state = self._status.state
+        if state is State.SHUTDOWN_PENDING and self.sender is not None and self.sender.idle:
+            self._status.state = State.SHUTDOWN_SENT
+            self._begin_step(now)
+        elif state is State.SHUTDOWN_RECEIVED and self.sender is not None and self.sender.idle:
+            self._status.state = State.SHUTDOWN_ACK_SENT
+            self._begin_step(now)
+
+    def _begin_step(self, now: float) -> None:
+        self._attempts = 0
+        self._timers.at[Timer.GUARD] = now + limits.SHUTDOWN_GUARD_S
+        self._send_step(now)
+
+    def _send_step(self, now: float) -> None:
+        if self._status.state is State.SHUTDOWN_SENT and self.receiver is not None:
+            self._writer.queue(chunks.encode_shutdown(self.receiver.cumulative & TSN_MASK))
+        else:
+            self._writer.queue(chunks.encode_chunk(chunks.SHUTDOWN_ACK))
+        self._timers.at[Timer.SHUTDOWN] = now + self._round_trip.rto_s
+
+    def on_timer(self, now: float) -> None:
+        """The peer has not answered SHUTDOWN or SHUTDOWN ACK."""
+        self._attempts += 1
+        if self._attempts > limits.RETRANSMITS_MAX:
+            self.abort("The peer does not answer the shutdown.")
+            return
+        self._round_trip.back_off()
+        self._send_step(now)
+
+    def on_shutdown(self, value: bytes, now: float) -> None:
+        """The peer has nothing more to send."""
+        if self.sender is None:
+            return
+        self.sender.on_shutdown_tsn(chunks.decode_shutdown(value), now)
+        self._by_peer = True
+        if self._status.state is State.SHUTDOWN_SENT:
+            self._status.state = State.SHUTDOWN_ACK_SENT
+            self._begin_step(now)
+        elif self._status.state is not State.SHUTDOWN_RECEIVED:
+            self._status.state = State.SHUTDOWN_RECEIVED
+            self.advance(now)
+
+    def on_data(self, now: float) -> None:
+        """Data still comes after our SHUTDOWN: its TSN has moved, so send it again (9.2)."""
+        if self._status.state is State.SHUTDOWN_SENT:
+            self._send_step(now)
+
+    def repeat_shutdown_ack(self) -> None:
+        """The peer has forgotten that it was shutting down (9.2)."""
+        self._writer.queue(chunks.encode_chunk(chunks.SHUTDOWN_ACK))
+
+    def on_shutdown_ack(self, packet_tag: int) -> None:
+        """Both sides are done; also answered for an association that is over (8.4, 8.5.1)."""
+        complete = chunks.SHUTDOWN_COMPLETE
+        if self._status.state in (State.SHUTDOWN_SENT, State.SHUTDOWN_ACK_SENT):
+            self._writer.queue(chunks.encode_chunk(complete))
+            self._closed(_GRACEFUL, self._by_peer, True)
+        elif self._status.over or self._status.state in OPENING:
+            reflected = chunks.encode_chunk(complete, chunks.FLAG_TAG_REFLECTED)
+            self._writer.queue_with_tag(packet_tag, reflected)
+
+    def on_shutdown_complete(self) -> None:
+        """The peer is done."""
+        self._closed(_GRACEFUL, self._by_peer, True)
+
+    def on_abort(self, value: bytes) -> None:
+        """The peer ends at once."""
+        causes = chunks.split_parameters(value)
+        reason = "The peer aborted the association"
+        if causes:
+            reason += f" (cause {causes[0][0]})"
+        self._closed(reason + ".", True, False)

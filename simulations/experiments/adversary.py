@@ -1,0 +1,256 @@
+"""How many lookups succeed when a share of all nodes misleads them (S/Kademlia's figure 4).
+
+Twice: in S/Kademlia's abstract network (`simulations.sgraph`), and with the real lookup among real
+nodes. There a part of the nodes turns once all tables are full and all records are stored: it
+answers lookups with fellow conspirators alone, the nearest to the target, and keeps no records. A
+lookup succeeds if it finds the honest node whose id it looks up; a read, if it finds a record that
+was stored before the betrayal. Nodes that look are honest.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from protocol import limits, records
+from protocol.errors import RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup import LookupRules
+from protocol.overlay.messages import Found
+from protocol.records import ProviderBody
+from simulations.attackers import Conspiracy, Turncoat
+from simulations.experiment import Report, Say
+from simulations.internet.host import Host
+from simulations.options import latency_of, option
+from simulations.seeds import derive_rng, derive_seed
+from simulations.sgraph import StaticNetwork, endure
+from simulations.statistics import mean
+from simulations.world import World, cipher_named, run_virtually, simulated_settings
+
+_SETTLE_S = 30.0
+_RECORDS = 100
+_AT_ONCE = 40
+_STEP = 0.05
+_STEPS = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What to run."""
+
+    seed: int = option(1, "the seed of everything")
+    nodes: int = option(1000, "real nodes; 0 leaves the real lookup out")
+    graph_nodes: int = option(10_000, "nodes of the abstract network; 0 leaves it out")
+    adversaries: tuple[float, ...] = option(
+        tuple(round(step * _STEP, 2) for step in range(_STEPS)), "shares of adversarial nodes"
+    )
+    paths: tuple[int, ...] = option((1, 2, 4, 8), "numbers of disjoint paths")
+    k: int = option(limits.K, "contacts in a bucket")
+    lookups: int = option(200, "real lookups, and as many reads, for each point")
+    graph_lookups: int = option(6000, "abstract lookups for each number of paths")
+    cipher: str = option("real", "packet cipher: real or test", ("real", "test"))
+    latency_matrix: Path | None = option(None, "file with measured round-trip times")
+
+
+PARAMETERS = Parameters
+
+
+def run(parameters: Parameters, say: Say) -> Report:
+    """Both kinds of points, the abstract ones first."""
+    points: list[dict[str, Any]] = []
+    hashes: list[str] = []
+    if parameters.graph_nodes:
+        points += _graph_points(parameters)
+        say(f"abstract network of {parameters.graph_nodes} nodes: done")
+    if parameters.nodes:
+        real, log_hash = run_virtually(_Real(parameters, say).run())
+        points += real
+        hashes.append(log_hash)
+    data = {"cipher": parameters.cipher, "points": points}
+    return Report(
+        data, lambda figure: _draw(figure, parameters, points), f"{derive_seed(0, *hashes):016x}"
+    )
+
+
+# The abstract network ---------------------------------------------------------------------------
+
+
+def _graph_points(parameters: Parameters) -> list[dict[str, Any]]:
+    seed, k = parameters.seed, parameters.k
+    network = StaticNetwork(parameters.graph_nodes, k, derive_rng(seed, "abstract network"))
+    points = []
+    for d in parameters.paths:
+        rng = derive_rng(seed, "abstract lookups", d)
+        endurance = endure(network, d, parameters.graph_lookups, rng)
+        points += [
+            {
+                "kind": "graph",
+                "k": k,
+                "d": d,
+                "adversaries": share,
+                "success": round(endurance.success(share), 4),
+                "lookups": parameters.graph_lookups,
+                "mean_path": round(endurance.mean_path, 3),
+            }
+            for share in parameters.adversaries
+        ]
+    return points
+
+
+# The real lookup ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one lookup or read came to."""
+
+    success: bool
+    requests: int
+    seconds: float
+
+
+Attempt = tuple[Host, Callable[[], Coroutine[Any, Any, _Outcome]]]
+
+
+class _Real:
+    """One world in which more and more residents turn."""
+
+    def __init__(self, parameters: Parameters, say: Say) -> None:
+        self.parameters = parameters
+        self.say = say
+        self.conspiracy = Conspiracy()
+        self.mods: list[bytes] = []
+
+    async def run(self) -> tuple[list[dict[str, Any]], str]:
+        """The points in ascending order of adversaries, and the hash of the history."""
+        parameters = self.parameters
+        await self._prepare()
+        order = list(self.residents)
+        derive_rng(parameters.seed, "who turns").shuffle(order)
+        points = []
+        for share in sorted(parameters.adversaries):
+            while len(self.conspiracy) < round(share * len(order)):
+                order[len(self.conspiracy)].turn(self.conspiracy)
+            honest = order[len(self.conspiracy) :]
+            points += [await self._point(share, d, honest) for d in parameters.paths]
+            self.say(f"real lookups with {share:.0%} adversaries: done")
+        log_hash = self.world.internet.log.digest()
+        await self.world.close()
+        return points, log_hash
+
+    async def _prepare(self) -> None:
+        """A settled world of honest nodes, and records in it."""
+        parameters = self.parameters
+        settings = simulated_settings(
+            cipher=cipher_named(parameters.cipher),
+            k=parameters.k,
+            lookup=LookupRules(k=parameters.k),
+        )
+        latency = latency_of(parameters.latency_matrix, parameters.seed)
+        self.world = World(parameters.seed, latency=latency, settings=settings)
+        await self.world.populate(parameters.nodes, kind=Turncoat)
+        self.residents = [one for one in self.world.residents if isinstance(one, Turncoat)]
+        await asyncio.sleep(_SETTLE_S)
+        rng = derive_rng(parameters.seed, "records")
+        for _ in range(_RECORDS):
+            mod_id = rng.randbytes(32)
+            publisher = rng.choice(self.residents).running
+            record = publisher.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
+            await publisher.server.publish(record)
+            self.mods.append(mod_id)
+
+    async def _point(self, share: float, d: int, honest: Sequence[Turncoat]) -> dict[str, Any]:
+        """Lookups and reads of random honest nodes; the same ones whatever `d` is."""
+        rng = derive_rng(self.parameters.seed, "lookups", share)
+        lookups: list[Attempt] = []
+        reads: list[Attempt] = []
+        for _ in range(self.parameters.lookups):
+            asker, wanted = rng.sample(honest, 2)
+            lookups.append((asker.host, partial(self._find, asker, wanted.identity.peer_id, d)))
+            reader, key = rng.choice(honest), records.provider_key(rng.choice(self.mods))
+            reads.append((reader.host, partial(self._read, reader, key, d)))
+        found, read = await _perform(lookups), await _perform(reads)
+        return {
+            "kind": "real",
+            "k": self.parameters.k,
+            "d": d,
+            "adversaries": share,
+            "success": round(mean([one.success for one in found]), 4),
+            "read": round(mean([one.success for one in read]), 4),
+            "lookups": len(found),
+            "requests": round(mean([one.requests for one in found]), 1),
+            "read_requests": round(mean([one.requests for one in read]), 1),
+            "mean_s": round(mean([one.seconds for one in found]), 3),
+        }
+
+    async def _find(self, asker: Turncoat, wanted: bytes, d: int) -> _Outcome:
+        started = self.world.loop.time()
+        lookup = await asker.running.server.lookup(wanted, paths=d)
+        found = any(contact.peer_id == wanted for contact in lookup.closest())
+        return _Outcome(found, lookup.requests, self.world.loop.time() - started)
+
+    async def _read(self, reader: Turncoat, key: bytes, d: int) -> _Outcome:
+        """Up to the first valid record, as the node's own `read`, over `d` paths."""
+        started = self.world.loop.time()
+        held = reader.running.server.store.get(key, records.PROVIDER, self.world.loop.wall_time())
+        if held:
+            return _Outcome(success=True, requests=0, seconds=0.0)
+        found = False
+
+        def on_found(lookup: Any, _contact: Contact, answer: Found) -> None:
+            nonlocal found
+            if any(self._is_valid(raw, key) for raw in answer.values):
+                found = True
+                lookup.stop()
+
+        lookup = await reader.running.server.lookup(
+            key, kind=records.PROVIDER, on_found=on_found, paths=d
+        )
+        return _Outcome(found, lookup.requests, self.world.loop.time() - started)
+
+    def _is_valid(self, raw: bytes, key: bytes) -> bool:
+        try:
+            records.read(raw, key=key, now=self.world.loop.wall_time(), puzzle_bits=0)
+        except RemoteError:
+            return False
+        return True
+
+
+async def _perform(attempts: Sequence[Attempt]) -> list[_Outcome]:
+    """The outcomes, in the order of the attempts, a few of which run at once."""
+    outcomes: list[_Outcome] = []
+    for start in range(0, len(attempts), _AT_ONCE):
+        batch = attempts[start : start + _AT_ONCE]
+        outcomes += await asyncio.gather(*(host.create_task(look()) for host, look in batch))
+    return outcomes
+
+
+def _draw(figure: Any, parameters: Parameters, points: list[dict[str, Any]]) -> None:
+    """Success against the share of adversaries: abstract lines, real marks, a colour for each d."""
+    axes = figure.subplots()
+    looks = {
+        ("graph", "success"): ("-", "", "abstract"),
+        ("real", "success"): ("--", "o", "real lookup"),
+        ("real", "read"): (":", "x", "real read"),
+    }
+    for number, d in enumerate(parameters.paths):
+        for (kind, metric), (line, mark, name) in looks.items():
+            mine = [one for one in points if one["kind"] == kind and one["d"] == d]
+            if mine:
+                axes.plot(
+                    [100 * one["adversaries"] for one in mine],
+                    [100 * one[metric] for one in mine],
+                    color=f"C{number}",
+                    linestyle=line,
+                    marker=mark,
+                    markersize=4,
+                    label=f"{name}, d = {d}",
+                )
+    axes.set_xlabel("adversarial nodes (% of all)")
+    axes.set_ylabel("successful (% of lookups or reads)")
+    axes.set_ylim(0, 103)
+    axes.set_title(f"Lookups over d disjoint paths against adversaries, k = {parameters.k}")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="small", ncols=len(looks))

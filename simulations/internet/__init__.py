@@ -1,0 +1,47 @@
+"""The simulated internet under a virtual loop's datagram endpoints.
+
+Hosts with addresses, boxes by RFC 4787, lines with rates and queues, faults, partitions, sleep.
+Start at `Internet`; the other names are what its methods take and return.
+"""
+
+from simulations.internet.gateway import Gateway, StaticMapping
+from simulations.internet.host import Host
+from simulations.internet.internet import Internet
+from simulations.internet.latency import (
+    PLANETLAB_RTT_MS,
+    Latency,
+    MatrixLatency,
+    SyntheticLatency,
+    UniformLatency,
+    rtt_percentiles_ms,
+    triangle_violations,
+)
+from simulations.internet.log import EventLog, Fate, Kind
+from simulations.internet.nat import Dependence, Nat, NatBehaviour, PortAssignment
+from simulations.internet.router import Access, Burst, Faults
+from simulations.internet.transport import Transport
+
+__all__ = [
+    "PLANETLAB_RTT_MS",
+    "Access",
+    "Burst",
+    "Dependence",
+    "EventLog",
+    "Fate",
+    "Faults",
+    "Gateway",
+    "Host",
+    "Internet",
+    "Kind",
+    "Latency",
+    "MatrixLatency",
+    "Nat",
+    "NatBehaviour",
+    "PortAssignment",
+    "StaticMapping",
+    "SyntheticLatency",
+    "Transport",
+    "UniformLatency",
+    "rtt_percentiles_ms",
+    "triangle_violations",
+]

@@ -1,0 +1,113 @@
+"""A simulated UPnP gateway: what a home router offers to those behind it.
+
+The error codes are those of UPnP's WANIPConnection:2; a node meets this object where it would meet
+miniupnpc. Calls take no virtual time, as everything that runs in an executor does here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from simulations.errors import GatewayRefused
+from simulations.internet.addresses import PORT_MAX, Endpoint
+
+MAPPINGS_MAX: Final = 64
+"""Home routers keep a few dozen."""
+LEASE_MAX_S: Final = 604_800.0
+
+INVALID_ARGS: Final = 402
+NO_SUCH_ENTRY: Final = 714
+CONFLICT: Final = 718
+NO_MAPPINGS_AVAILABLE: Final = 728
+
+
+@dataclass(frozen=True, slots=True)
+class StaticMapping:
+    """One forwarded port; `expires_s` is virtual time, None for a mapping without a lease."""
+
+    external_port: int
+    inside: Endpoint
+    expires_s: float | None
+
+
+class Gateway:
+    """Forwards ports of a NAT box's outside address, for as long as their leases run."""
+
+    def __init__(self, external_address: Callable[[], str], clock: Callable[[], float]) -> None:
+        self._external_address = external_address
+        self._clock = clock
+        self._by_port: dict[int, StaticMapping] = {}
+        self._port_of: dict[Endpoint, int] = {}
+
+    def external_address(self) -> str:
+        """The box's outside address: a private one behind a second box (CGNAT)."""
+        return self._external_address()
+
+    def add_port_mapping(
+        self,
+        protocol: str,
+        external_port: int,
+        internal_host: str,
+        internal_port: int,
+        lease_s: float = 0.0,
+    ) -> None:
+        """Forward a port; asking again for the same inside endpoint renews its lease (0: for ever).
+
+        GatewayRefused for what is not UDP or no port, a port forwarded elsewhere, or a full table.
+        """
+        ports_valid = 0 < external_port <= PORT_MAX and 0 < internal_port <= PORT_MAX
+        if protocol.upper() != "UDP" or not ports_valid or not 0 <= lease_s <= LEASE_MAX_S:
+            raise GatewayRefused(INVALID_ARGS, "only UDP ports 1 to 65535 and leases of a week")
+        self._drop_expired()
+        inside = (internal_host, internal_port)
+        known = self._by_port.get(external_port)
+        if known is not None and known.inside != inside:
+            raise GatewayRefused(CONFLICT, f"port {external_port} is forwarded elsewhere")
+        if known is None and len(self._by_port) >= MAPPINGS_MAX:
+            raise GatewayRefused(NO_MAPPINGS_AVAILABLE, "the table of mappings is full")
+        expires = self._clock() + lease_s if lease_s else None
+        self._by_port[external_port] = StaticMapping(external_port, inside, expires)
+        self._port_of[inside] = external_port
+
+    def delete_port_mapping(self, protocol: str, external_port: int) -> None:
+        """Stop forwarding a port; GatewayRefused if it is not forwarded."""
+        self._drop_expired()
+        mapping = self._by_port.get(external_port)
+        if protocol.upper() != "UDP" or mapping is None:
+            raise GatewayRefused(NO_SUCH_ENTRY, f"port {external_port} is not forwarded")
+        self._drop(mapping)
+
+    def mappings(self) -> list[StaticMapping]:
+        """What is forwarded now, in the order of the requests."""
+        self._drop_expired()
+        return list(self._by_port.values())
+
+    def inside_of(self, external_port: int) -> Endpoint | None:
+        """Where packets to an outside port go, if it is forwarded."""
+        mapping = self._by_port.get(external_port)
+        if mapping is None or self._is_expired(mapping):
+            return None
+        return mapping.inside
+
+    def port_of(self, inside: Endpoint) -> int | None:
+        """The outside port last forwarded to an inside endpoint, if it still is."""
+        port = self._port_of.get(inside)
+        return port if port is not None and self.inside_of(port) == inside else None
+
+    def forget(self) -> None:
+        """Lose every mapping, as a router does that restarts."""
+        self._by_port.clear()
+        self._port_of.clear()
+
+    def _drop_expired(self) -> None:
+        for mapping in list(self._by_port.values()):
+            if self._is_expired(mapping):
+                self._drop(mapping)
+
+    def _drop(self, mapping: StaticMapping) -> None:
+        del self._by_port[mapping.external_port]
+        if self._port_of.get(mapping.inside) == mapping.external_port:
+            del self._port_of[mapping.inside]
+
+    def _is_expired(self, mapping: StaticMapping) -> bool:
+        return mapping.expires_s is not None and mapping.expires_s <= self._clock()

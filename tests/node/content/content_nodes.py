@@ -1,0 +1,107 @@
+"""Nodes that consist of their content rooms only, and folders to share."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from node.content.assembler import Assembler
+from node.content.downloader import Downloader
+from node.content.exchange import Exchanges
+from node.content.ports import LinkPort
+from node.content.publisher import Publisher
+from node.content.roster import FindLinks
+from node.content.vault import Vault
+from node.environment import Environment
+from tests.node.content.memory_links import MemoryLink, memory_link
+
+
+class ContentNode:
+    """A vault and all that works on it."""
+
+    def __init__(self, number: int, vault: Vault, environment: Environment) -> None:
+        self.peer_id = bytes([number]) * 20
+        self.vault = vault
+        self.exchanges = Exchanges(vault)
+        self.publisher = Publisher(vault, environment)
+        self.downloader = Downloader(vault, self.exchanges, environment)
+        self.assembler = Assembler(vault)
+
+    def connect(self, other: "ContentNode") -> tuple[MemoryLink, MemoryLink]:
+        """A link on which both ends serve; our end, and the other's."""
+        ours, theirs = memory_link(self.peer_id, other.peer_id)
+        self.exchanges.attach(ours)
+        other.exchanges.attach(theirs)
+        return ours, theirs
+
+
+@contextlib.asynccontextmanager
+async def content_node(folder: Path, number: int = 1) -> AsyncIterator[ContentNode]:
+    """A node whose vault is in `folder`."""
+    vault = await Vault.open(folder / "vault")
+    node = ContentNode(number, vault, Environment(wall=lambda: 1.7e9, rng=random.Random(number)))
+    try:
+        yield node
+    finally:
+        await node.exchanges.close()
+        await vault.close()
+
+
+@contextlib.asynccontextmanager
+async def content_nodes(folder: Path, count: int) -> AsyncIterator[list[ContentNode]]:
+    """Several nodes, each with its own vault."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(content_node(folder / f"node{number}", number))
+            for number in range(1, count + 1)
+        ]
+
+
+def links_to(*links: LinkPort, forever: bool = False) -> FindLinks:
+    """A search that finds these links at once; it then ends, or goes on for ever."""
+
+    async def find(_: bytes) -> AsyncIterator[LinkPort]:
+        for link in links:
+            yield link
+        if forever:
+            await asyncio.get_running_loop().create_future()
+
+    return find
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let everything else run until something has come true."""
+    for _ in range(1_000_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came true")
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+    """A folder with these files."""
+    for path, data in files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    return folder
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def some_files(
+    seed: int = 1, sizes: Sequence[int] = (0, 1, 100, 70_000, 300_000)
+) -> dict[str, bytes]:
+    """Files of these sizes, of random bytes."""
+    rng = random.Random(seed)
+    return {
+        f"part{place % 3}/file{place:04}.bin": rng.randbytes(n) for place, n in enumerate(sizes)
+    }

@@ -1,0 +1,439 @@
+"""The store: what it took lasts, what it gives is right, what is unneeded goes."""
+
+import errno
+import os
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.content import packs
+from node.content.records import LineageChunk, StoredMod
+from node.content.store import Store
+from protocol.content import sealing
+from protocol.errors import DiskError, HomeError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    opened = Store(folder)
+    yield opened
+    opened.close()
+
+
+def blob(number: int, size: int = 1000) -> tuple[bytes, bytes]:
+    data = random.Random(number).randbytes(size)
+    return sealing.address_of(data), data
+
+
+def mod(number: int, chunks: int, *, key: bytes | None = b"k" * 32) -> tuple[StoredMod, bytes]:
+    manifest = b"manifest %d" % number
+    record = StoredMod(
+        *(sealing.address_of(manifest), key, f"mod {number}", "1", 3, 5000, 4000, chunks),
+        published=False,
+        added=1.0,
+    )
+    return record, manifest
+
+
+def pack_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in (folder / "packs").iterdir())
+
+
+def test_what_was_put_is_there(store: Store) -> None:
+    blobs = [blob(number) for number in range(20)]
+    assert store.put(blobs) == []
+    assert store.get_many([address for address, _ in blobs]) == [data for _, data in blobs]
+    assert store.get(bytes(32)) is None
+
+
+def test_it_is_there_after_opening_again(folder: Path) -> None:
+    store = Store(folder)
+    blobs = [blob(number) for number in range(20)]
+    store.put(blobs[:10])
+    store.put(blobs[10:])
+    store.close()
+    again = Store(folder)
+    assert again.get_many([address for address, _ in blobs]) == [data for _, data in blobs]
+    again.close()
+
+
+def test_bytes_that_are_not_what_they_claim_are_refused(store: Store, folder: Path) -> None:
+    (good, data), (other, _) = blob(1), blob(2)
+    assert store.put([(other, data), (good, data)]) == [other]
+    assert store.get(other) is None
+    assert store.get(good) == data
+    assert pack_bytes(folder) == len(data)
+
+
+def test_nothing_is_stored_twice(store: Store, folder: Path) -> None:
+    store.put([blob(1), blob(1)])
+    store.put([blob(1), blob(2)])
+    assert pack_bytes(folder) == 2000
+
+
+def test_a_damaged_chunk_is_missing_not_wrong(folder: Path) -> None:
+    store = Store(folder)
+    record, manifest = mod(1, 2)
+    blobs = [blob(1), blob(2)]
+    store.add_mod(record, manifest, [address for address, _ in blobs])
+    store.put(blobs)
+    assert store.missing(record.mod_id) == []
+    pack = next((folder / "packs").iterdir())
+    content = bytearray(pack.read_bytes())
+    content[content.index(blobs[0][1][:50])] ^= 1
+    pack.write_bytes(content)
+    assert store.get_chunks(record.mod_id, [0, 1]) == [None, blobs[1][1]]
+    assert store.missing(record.mod_id) == [0]
+    assert store.put([blobs[0]]) == []
+    assert store.get(blobs[0][0]) == blobs[0][1]
+    store.close()
+
+
+def test_a_pack_that_lost_its_end_is_believed(folder: Path) -> None:
+    """A disk that lied about fsync: what is gone is missing, the rest stays."""
+    store = Store(folder)
+    blobs = [blob(number) for number in range(3)]
+    store.put(blobs)
+    store.close()
+    pack = next((folder / "packs").iterdir())
+    pack.write_bytes(pack.read_bytes()[:2500])
+    again = Store(folder)
+    assert again.get_many([address for address, _ in blobs]) == [blobs[0][1], blobs[1][1], None]
+    again.put(blobs)
+    assert again.get(blobs[2][0]) == blobs[2][1]
+    again.close()
+
+
+def test_a_pack_that_is_gone_is_believed(folder: Path) -> None:
+    store = Store(folder)
+    store.put([blob(1)])
+    store.close()
+    next((folder / "packs").iterdir()).unlink()
+    again = Store(folder)
+    assert again.get(blob(1)[0]) is None
+    again.put([blob(1)])
+    assert again.get(blob(1)[0]) == blob(1)[1]
+    again.close()
+
+
+def test_what_the_index_does_not_know_is_overwritten_or_removed(folder: Path) -> None:
+    store = Store(folder)
+    store.put([blob(1)])
+    store.close()
+    with (folder / "packs" / "00000001.pack").open("ab") as pack:
+        pack.write(b"half a chunk")
+    (folder / "packs" / "00000002.pack").write_bytes(b"never recorded")
+    (folder / "packs" / "notes.txt").write_bytes(b"not ours")
+    again = Store(folder)
+    again.put([blob(2)])
+    assert [again.get(blob(number)[0]) for number in (1, 2)] == [blob(1)[1], blob(2)[1]]
+    assert sorted(path.name for path in (folder / "packs").iterdir()) == [
+        "00000001.pack",
+        "notes.txt",
+    ]
+    assert (folder / "packs" / "00000001.pack").stat().st_size == 2000
+    again.close()
+
+
+def test_packs_end_at_their_size(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_BYTES", 3000)
+    blobs = [blob(number) for number in range(10)]
+    for one in blobs:
+        store.put([one])
+    assert len(list((folder / "packs").iterdir())) == 4
+    assert store.get_many([address for address, _ in blobs]) == [data for _, data in blobs]
+
+
+def test_many_packs_can_be_read(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_BYTES", 1)
+    monkeypatch.setattr(packs, "_OPEN_FILES", 3)
+    blobs = [blob(number) for number in range(8)]
+    for one in blobs:
+        store.put([one])
+    for _ in range(2):
+        assert store.get_many([address for address, _ in blobs]) == [data for _, data in blobs]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_nobody_else_may_read_the_secrets(folder: Path, store: Store) -> None:
+    store.lineage("a", bytes(32))
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_only_one_node_may_use_a_vault(folder: Path, store: Store) -> None:
+    with pytest.raises(HomeError, match="in use by another node"):
+        Store(folder)
+    store.put([blob(1)])
+    assert store.get(blob(1)[0]) == blob(1)[1]
+
+
+def test_another_format_is_refused(folder: Path) -> None:
+    Store(folder).close()
+    database = sqlite3.connect(folder / "index.sqlite")
+    database.execute("PRAGMA user_version = 9")
+    database.close()
+    with pytest.raises(HomeError, match="format 9"):
+        Store(folder)
+
+
+def test_a_damaged_index_is_named(folder: Path) -> None:
+    Store(folder).close()
+    (folder / "index.sqlite").write_bytes(b"not a database " * 1000)
+    with pytest.raises(HomeError, match=r"index\.sqlite is damaged"):
+        Store(folder)
+
+
+def test_a_vault_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "vault").write_bytes(b"")
+    with pytest.raises(DiskError):
+        Store(tmp_path / "vault")
+
+
+# Mods
+
+
+def test_mods_are_remembered(folder: Path) -> None:
+    store = Store(folder)
+    first, manifest = mod(1, 2)
+    store.add_mod(first, manifest, [blob(1)[0], blob(2)[0]])
+    second, other = mod(2, 1, key=None)
+    store.add_mod(second, other, [blob(2)[0]])
+    store.close()
+    again = Store(folder)
+    assert again.mods() == [first, second]
+    assert again.mod(first.mod_id) == first
+    assert again.mod(bytes(32)) is None
+    assert again.get(first.mod_id) == manifest
+    assert again.missing(first.mod_id) == [0, 1]
+    again.put([blob(2)])
+    assert again.missing(first.mod_id) == [0]
+    assert again.missing(second.mod_id) == []
+    assert again.missing(bytes(32)) == []
+    again.close()
+
+
+def test_a_mod_that_comes_again_keeps_what_is_known(store: Store) -> None:
+    known, manifest = mod(1, 1)
+    store.add_mod(known, manifest, [blob(1)[0]])
+    unknown, _ = mod(1, 1, key=None)
+    store.add_mod(unknown, manifest, [blob(1)[0]])
+    assert store.mods() == [known]
+
+
+def test_a_key_that_comes_later_is_kept(store: Store) -> None:
+    unknown, manifest = mod(1, 1, key=None)
+    store.add_mod(unknown, manifest, [blob(1)[0]])
+    known, _ = mod(1, 1)
+    store.add_mod(known, manifest, [blob(1)[0]])
+    assert store.mods() == [known]
+
+
+def test_a_manifest_that_is_not_the_mods(store: Store) -> None:
+    record, _ = mod(1, 0)
+    with pytest.raises(ValueError, match="manifest"):
+        store.add_mod(record, b"another", [])
+    assert store.mods() == []
+
+
+def test_what_is_held(store: Store) -> None:
+    record, manifest = mod(1, 2)
+    assert store.held(record.mod_id) is None
+    store.add_mod(record, manifest, [blob(1)[0], blob(2)[0]])
+    store.put([blob(2)])
+    held = store.held(record.mod_id)
+    assert held is not None
+    assert (held.manifest_bytes, held.chunks, held.missing) == (len(manifest), 2, (0,))
+    assert store.get_chunks(record.mod_id, [0, 1, 7]) == [None, blob(2)[1], None]
+    assert store.get_chunks(bytes(32), [0]) is None
+
+
+# Room
+
+
+def test_what_no_mod_needs_goes(store: Store, folder: Path) -> None:
+    kept, manifest = mod(1, 2)
+    store.add_mod(kept, manifest, [blob(1)[0], blob(2)[0]])
+    removed, other = mod(2, 2)
+    store.add_mod(removed, other, [blob(2)[0], blob(3, 50_000)[0]])
+    store.put([blob(1), blob(2), blob(3, 50_000)])
+    assert store.collect() == 0
+    assert store.remove_mod(removed.mod_id)
+    assert not store.remove_mod(removed.mod_id)
+    assert store.collect() == 2
+    while store.compact():
+        pass
+    assert store.mods() == [kept]
+    assert store.get_many([blob(1)[0], blob(2)[0], kept.mod_id]) == [
+        blob(1)[1],
+        blob(2)[1],
+        manifest,
+    ]
+    assert store.get(blob(3, 50_000)[0]) is None
+    assert pack_bytes(folder) == 2000 + len(manifest)
+
+
+def test_everything_may_go(store: Store, folder: Path) -> None:
+    store.put([blob(number) for number in range(5)])
+    assert store.collect() == 5
+    while store.compact():
+        pass
+    assert list((folder / "packs").iterdir()) == []
+    store.put([blob(1)])
+    assert store.get(blob(1)[0]) == blob(1)[1]
+
+
+def test_compacting_moves_only_what_is_right(store: Store, folder: Path) -> None:
+    record, manifest = mod(1, 2)
+    store.add_mod(record, manifest, [blob(1)[0], blob(2)[0]])
+    store.put([blob(1), blob(2), blob(3, 50_000)])
+    pack = next((folder / "packs").iterdir())
+    content = bytearray(pack.read_bytes())
+    content[content.index(blob(1)[1][:50])] ^= 1
+    pack.write_bytes(content)
+    store.collect()
+    while store.compact():
+        pass
+    assert store.missing(record.mod_id) == [0]
+    assert store.get(blob(2)[0]) == blob(2)[1]
+
+
+# Lineages
+
+
+def test_a_lineage_keeps_its_secret(folder: Path) -> None:
+    store = Store(folder)
+    number, secret = store.lineage("name", b"1" * 32)
+    store.close()
+    again = Store(folder)
+    assert again.lineage("name", b"2" * 32) == (number, secret) == (number, b"1" * 32)
+    assert again.lineage("other", b"3" * 32) == (number + 1, b"3" * 32)
+    again.close()
+
+
+def lineage_chunk(number: int) -> tuple[LineageChunk, bytes]:
+    address, data = blob(number)
+    return LineageChunk(b"%032d" % number, address, b"%032d" % -number, len(data)), data
+
+
+def test_a_lineage_knows_what_it_sealed(store: Store) -> None:
+    one, _ = store.lineage("one", bytes(32))
+    two, _ = store.lineage("two", bytes(32))
+    sealed = [lineage_chunk(1), lineage_chunk(2)]
+    assert store.put_sealed(one, sealed) == 2000
+    assert store.put_sealed(one, sealed) == 0
+    hashes = [chunk.plaintext_hash for chunk, _ in sealed]
+    assert store.known_chunks(one, [*hashes, b"?"]) == {
+        chunk.plaintext_hash: chunk for chunk, _ in sealed
+    }
+    assert store.known_chunks(two, hashes) == {}
+
+
+def test_a_lineage_forgets_what_is_gone(store: Store) -> None:
+    one, _ = store.lineage("one", bytes(32))
+    sealed = [lineage_chunk(1)]
+    store.put_sealed(one, sealed)
+    store.collect()
+    assert store.known_chunks(one, [sealed[0][0].plaintext_hash]) == {}
+
+
+# Disks
+
+
+def no_room(*_: Any) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def read_only(*_: Any) -> int:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize(
+    ("failing", "name", "message"),
+    [
+        (no_room, "write", "is full"),
+        (no_room, "fsync", "is full"),
+        (read_only, "open", "read-only"),
+    ],
+)
+def test_a_disk_that_fails(
+    failing: Any, name: str, message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(folder)
+    store.put([blob(1)])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, name, failing)
+        with pytest.raises(DiskError, match=message) as caught:
+            store.put([blob(2), blob(3)])
+    assert "\n" not in str(caught.value)
+    assert pack_bytes(folder) == 1000
+    assert store.get(blob(2)[0]) is None
+    assert store.put([blob(4)]) == []
+    assert [store.get(blob(number)[0]) for number in (1, 4)] == [blob(1)[1], blob(4)[1]]
+    store.close()
+
+
+def test_a_disk_that_fills_up_in_the_middle(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_write, room = os.write, [1500]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if not room[0]:
+            no_room()
+        written = real_write(descriptor, data[: room[0]])
+        room[0] -= written
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write)
+        with pytest.raises(DiskError, match="is full"):
+            store.put([blob(1), blob(2)])
+    assert pack_bytes(folder) == 0
+    store.put([blob(2), blob(3)])
+    assert [store.get(blob(number)[0]) for number in (1, 2, 3)] == [None, blob(2)[1], blob(3)[1]]
+
+
+def test_an_index_that_cannot_be_written(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put([blob(1)])
+
+    def fail(*_: Any) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("node.content.index.Index.record", fail)
+        with pytest.raises(DiskError, match="is full"):
+            store.put([blob(2)])
+    assert store.get(blob(2)[0]) is None
+    store.put([blob(3)])
+    assert pack_bytes(folder) == 2000
+    assert store.get(blob(3)[0]) == blob(3)[1]
+
+
+def test_reading_survives_a_disk_that_cannot_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put([blob(1)])
+
+    def fail(*_: Any) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("node.content.packs.Packs.read", fail)
+        assert store.get(blob(1)[0]) is None

@@ -1,0 +1,440 @@
+"""The control API over real loopback HTTP: who may ask, what is answered, how work ends."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from node.content.records import Progress, Report
+from node.faces.api import errors, stream
+from node.faces.api.document import document, line
+from node.faces.api.routes import ROUTES, Route
+from node.faces.api.schemas import COMPONENTS
+from node.faces.api.server import BODY_BYTES, ControlServer
+from node.faces.api.validation import check
+from node.home import read_control
+from protocol.errors import (
+    BadLink,
+    CallFailed,
+    DiskError,
+    ModswarmError,
+    NoSources,
+    NotFound,
+    NotRunning,
+    Replayed,
+    TargetExists,
+    TimedOut,
+)
+from protocol.identity import base32_text, peer_id_text
+from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
+
+Answer = tuple[int, Any]
+
+
+class Client:
+    """Asks a control server; `headers` replace or (None) remove those of a proper client."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str, token: str) -> None:
+        self.session = session
+        self.base = f"http://{address}"
+        self.token = token
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str | None] | None = None,
+        data: bytes | None = None,
+    ) -> Answer:
+        wanted: dict[str, str | None] = {"Authorization": f"Bearer {self.token}"}
+        if body is not None:
+            data = json.dumps(body).encode()
+        if data is not None:
+            wanted["Content-Type"] = "application/json"
+        wanted.update(headers or {})
+        given = {name: value for name, value in wanted.items() if value is not None}
+        async with self.session.request(
+            method, self.base + path, data=data, headers=given, skip_auto_headers=["Content-Type"]
+        ) as answer:
+            if answer.content_type == "application/x-ndjson":
+                text = await answer.text()
+                return answer.status, [json.loads(one) for one in text.splitlines()]
+            return answer.status, await answer.json()
+
+
+def run(
+    folder: Path,
+    scenario: Callable[[Client, FakeNode], Awaitable[None]],
+    on_stop: Callable[[], None] = lambda: None,
+) -> None:
+    async def main() -> None:
+        async with served(folder, on_stop) as (node, server):
+            control = read_control(folder)
+            assert control is not None
+            assert control[0] == server.address
+            async with aiohttp.ClientSession() as session:
+                await scenario(Client(session, *control), node)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic {token}", "{token}", "Bearer {token}0"],
+)
+def test_without_the_token_every_route_answers_401(tmp_path: Path, header: str | None) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        given = header.format(token=client.token) if header is not None else None
+        for route in ROUTES:
+            status, answer = await client.ask(
+                route.method, route.path, headers={"Authorization": given}
+            )
+            assert status == 401, route
+            assert answer["error"]["name"] == "unauthorized"
+        assert node.asked == []
+
+    run(tmp_path, scenario)
+
+
+def test_a_token_of_other_bytes_than_ascii_is_refused_like_any_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as (_, server):
+            host, _, port = server.address.partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+                b"Authorization: Bearer \xff\xfe\r\n\r\n"
+            )
+            assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Origin", "http://127.0.0.1"),
+        ("Origin", "null"),
+        ("Host", "evil.example"),
+        ("Host", "evil.example:80"),
+        ("Host", "127.0.0.1.evil.example"),
+        ("Host", "192.168.1.5:80"),
+        ("Host", "localhost.evil.example"),
+    ],
+)
+def test_web_pages_are_refused_even_with_the_token(tmp_path: Path, name: str, value: str) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        status, answer = await client.ask("GET", "/v1/status", headers={name: value})
+        assert (status, answer["error"]["name"]) == (403, "forbidden")
+        assert node.asked == []
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:80", "[::1]"])
+def test_loopback_names_are_served(tmp_path: Path, host: str) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        status, _ = await client.ask("GET", "/v1/status", headers={"Host": host})
+        assert status == 200
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "localhost", "example.org"])
+def test_it_binds_to_loopback_literals_only(tmp_path: Path, host: str) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as (node, _):
+            other = ControlServer(node, version="1", on_stop=lambda: None)  # type: ignore[arg-type]
+            with pytest.raises(ModswarmError, match="loopback"):
+                await other.start(host)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "name"),
+    [
+        (b" " * (BODY_BYTES + 1), 413, "body_too_large"),
+        (b"{", 415, "not_json"),
+        (b"[" * 20_000, 415, "not_json"),
+        (b"\xff", 415, "not_json"),
+        (b"[]", 400, "bad_request"),
+        (b"{}", 400, "bad_request"),
+        (b'{"path": 1}', 400, "bad_request"),
+        (b'{"path": "/x", "more": 1}', 400, "bad_request"),
+        (b'{"path": "not/absolute"}', 400, "bad_request"),
+        (b'{"path": "/a\\u0000b"}', 400, "bad_request"),
+        (b'{"path": "/x", "name": "%s"}' % (b"n" * 1000), 400, "bad_request"),
+    ],
+)
+def test_bad_bodies_are_refused_before_the_node_hears_of_them(
+    tmp_path: Path, body: bytes, status: int, name: str
+) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        got, answer = await client.ask("POST", "/v1/mods", data=body)
+        assert (got, answer["error"]["name"]) == (status, name)
+        assert node.asked == []
+
+    run(tmp_path, scenario)
+
+
+def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        for declared in (None, "text/plain", "application/x-www-form-urlencoded"):
+            status, answer = await client.ask(
+                "POST", "/v1/stop", {}, headers={"Content-Type": declared}
+            )
+            assert (status, answer["error"]["name"]) == (415, "not_json")
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name"),
+    [
+        ("GET", "/", 404, "no_such_path"),
+        ("GET", "/v1/nothing", 404, "no_such_path"),
+        ("GET", "/v2/status", 404, "no_such_path"),
+        ("PUT", "/v1/status", 405, "method_not_allowed"),
+        ("GET", "/v1/status?x=1", 400, "bad_request"),
+        ("GET", "/v1/peers?has=nonsense", 400, "bad_link"),
+        ("DELETE", "/v1/mods/abc", 400, "bad_request"),
+        ("DELETE", "/v1/mods/" + base32_text(bytes(32)), 404, "not_found"),
+    ],
+)
+def test_wrong_requests_are_answered_as_json(
+    tmp_path: Path, method: str, path: str, status: int, name: str
+) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        got, answer = await client.ask(method, path)
+        assert (got, answer["error"]["name"]) == (status, name)
+        check(answer, COMPONENTS["Failure"], COMPONENTS)
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BadLink("a"), 400),
+        (TargetExists("b"), 409),
+        (DiskError("c"), 507),
+        (NotFound("d"), 404),
+        (NoSources("e"), 404),
+        (TimedOut("f"), 504),
+        (CallFailed("g"), 502),
+        (Replayed("h"), 502),
+        (ModswarmError("i"), 500),
+    ],
+)
+def test_errors_keep_name_and_message_and_get_their_status(
+    tmp_path: Path, error: ModswarmError, status: int
+) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        node.failure = error
+        got, answer = await client.ask("GET", "/v1/mods")
+        assert got == status
+        assert answer == {"error": {"name": error.name, "message": str(error)}}
+        back = errors.from_json(answer)
+        assert type(back) is type(error)
+        assert str(back) == str(error)
+
+    run(tmp_path, scenario)
+
+
+def test_a_defect_is_logged_and_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        node.failure = ValueError("secret detail")
+        status, answer = await client.ask("GET", "/v1/mods")
+        assert (status, answer["error"]["name"]) == (500, "modswarm_error")
+        told = await client.ask("POST", "/v1/mods", {"path": "/x"})
+        assert "secret" not in json.dumps([answer, told])
+
+    run(tmp_path, scenario)
+    assert caplog.text.count("secret detail") >= 2
+
+
+REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
+    ("GET", "/v1/openapi.json"): ("/v1/openapi.json", None),
+    ("GET", "/v1/status"): ("/v1/status", None),
+    ("GET", "/v1/id"): ("/v1/id", None),
+    ("GET", "/v1/mods"): ("/v1/mods", None),
+    ("GET", "/v1/peers"): (f"/v1/peers?has={str(LINK).replace('#', '%23')}", None),
+    ("GET", "/v1/links"): ("/v1/links", None),
+    ("POST", "/v1/mods"): ("/v1/mods", {"path": "/mods/hats", "name": "Hats"}),
+    ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
+    ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),
+    ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
+    ("POST", "/v1/stop"): ("/v1/stop", {}),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_each_route_is_documented_and_answers_as_documented(tmp_path: Path, route: Route) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        _, told = await client.ask("GET", "/v1/openapi.json")
+        operation = told["paths"][route.path][route.method.lower()]
+        components = told["components"]["schemas"]
+        path, body = REQUESTS[route.method, route.path]
+        if body is not None:
+            content = operation["requestBody"]["content"]["application/json"]
+            check(body, content["schema"], components)
+        status, answer = await client.ask(route.method, path, body)
+        assert status == 200, answer
+        for media_type, content in operation["responses"]["200"]["content"].items():
+            lines = answer if media_type == "application/x-ndjson" else [answer]
+            for one in lines:
+                check(one, content["schema"], components)
+            assert route.stream_handler is None or "result" in lines[-1]
+
+    run(tmp_path, scenario)
+
+
+def test_the_document_has_every_route_and_nothing_else() -> None:
+    told = document(ROUTES, "1.2.3")
+    documented = {
+        (method.upper(), path) for path, methods in told["paths"].items() for method in methods
+    }
+    assert documented == {(route.method, route.path) for route in ROUTES}
+    assert (told["openapi"], told["info"]["version"]) == ("3.1.0", "1.2.3")
+    names = [method["operationId"] for one in told["paths"].values() for method in one.values()]
+    assert len(set(names)) == len(names)
+    for reference in _references(told):
+        assert reference.removeprefix("#/components/schemas/") in COMPONENTS
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [one for item in value.values() for one in _references(item)]
+    if isinstance(value, list):
+        return [one for item in value for one in _references(item)]
+    return []
+
+
+def test_the_arguments_reach_the_node(tmp_path: Path) -> None:
+    stops: list[bool] = []
+
+    async def scenario(client: Client, node: FakeNode) -> None:
+        for path, body in REQUESTS.values():
+            await client.ask("POST" if body is not None else "GET", path, body)
+        await client.ask("POST", "/v1/downloads", {"link": str(LINK), "into": "/mods"})
+        assert ("share", Path("/mods/hats"), "Hats") in node.asked
+        assert ("get", LINK, Path("/out"), None) in node.asked
+        assert ("get", LINK, None, Path("/mods")) in node.asked
+        assert ("peers", LINK) in node.asked
+        assert ("connect", PEER) in node.asked
+        assert stops == [True]
+
+    run(tmp_path, scenario, lambda: stops.append(True))
+
+
+@pytest.mark.parametrize("place", [{}, {"to": "/a", "into": "/b"}])
+def test_a_download_goes_to_one_place(tmp_path: Path, place: dict[str, str]) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        status, answer = await client.ask("POST", "/v1/downloads", {"link": str(LINK), **place})
+        assert (status, answer["error"]["name"]) == (400, "bad_request")
+
+    run(tmp_path, scenario)
+
+
+def test_a_failure_before_any_progress_has_its_status(tmp_path: Path) -> None:
+    async def scenario(client: Client, node: FakeNode) -> None:
+        node.failure = NoSources("nobody serves it")
+        body = {"link": str(LINK), "to": "/out"}
+        status, answer = await client.ask("POST", "/v1/downloads", body)
+        assert status == 404
+        assert answer == {"error": {"name": "no_sources", "message": "nobody serves it"}}
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"), [(NoSources("gone"), "no_sources"), (ValueError("x"), "modswarm_error")]
+)
+def test_a_failure_after_progress_is_the_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
+) -> None:
+    monkeypatch.setattr(stream, "TICK_S", 0.01)
+    told = asyncio.Event()
+
+    async def work(progress: Report) -> None:
+        progress(Progress("finding"))
+        await told.wait()
+        raise error
+
+    lines: list[dict[str, Any]] = []
+
+    async def write(one: dict[str, Any]) -> None:
+        lines.append(one)
+        told.set()
+
+    asyncio.run(stream.tell(work, write, asyncio.Event()))
+    assert lines[0]["progress"]["stage"] == "finding"
+    assert lines[-1]["error"]["name"] == name
+
+
+def test_a_download_is_cancelled_with_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(stream, "TICK_S", 0.01)
+
+    async def scenario(client: Client, node: FakeNode) -> None:
+        node.hold = True
+        body = json.dumps({"link": str(LINK), "to": "/out"})
+        headers = {
+            "Authorization": f"Bearer {client.token}",
+            "Content-Type": "application/json",
+        }
+        answer = await client.session.post(
+            client.base + "/v1/downloads", data=body, headers=headers
+        )
+        first = json.loads(await answer.content.readline())
+        assert first["progress"]["stage"] == "chunks"
+        assert not node.cancelled.is_set()
+        answer.close()
+        async with asyncio.timeout(5):
+            await node.cancelled.wait()
+        assert (await client.ask("GET", "/v1/status"))[0] == 200
+
+    run(tmp_path, scenario)
+
+
+def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as (node, server), aiohttp.ClientSession() as session:
+            node.hold = True
+            control = read_control(tmp_path)
+            assert control is not None
+            body = {"link": str(LINK), "to": "/out"}
+            asking = asyncio.create_task(
+                Client(session, *control).ask("POST", "/v1/downloads", body)
+            )
+            await node.downloading.wait()
+            began = asyncio.get_running_loop().time()
+            await server.close()
+            assert asyncio.get_running_loop().time() - began < 1.5
+            status, answer = await asking
+            assert (status, answer["error"]["name"]) == (503, NotRunning.name)
+            assert node.cancelled.is_set()
+            assert read_control(tmp_path) is None
+
+    asyncio.run(main())
+
+
+def test_lines_of_streams_are_documented() -> None:
+    streams = [route for route in ROUTES if route.stream_handler is not None]
+    assert {route.path for route in streams} == {"/v1/mods", "/v1/downloads"}
+    for route in streams:
+        check({"progress": None}, line(route), COMPONENTS)
+        check({"error": {"name": "x", "message": "y"}}, line(route), COMPONENTS)
+        with pytest.raises(ModswarmError):
+            check({"result": {}}, line(route), COMPONENTS)

@@ -1,0 +1,281 @@
+"""Commands against a real control API with a node that answers from memory."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.faces.cli import exits, options
+from node.faces.cli.main import COMMANDS, main, modswarm
+from node.home import Home
+from protocol.content.link import ModLink
+from protocol.errors import (
+    CallFailed,
+    DiskError,
+    ModswarmError,
+    NoSources,
+    NotFound,
+    TargetExists,
+    TimedOut,
+)
+from protocol.identity import base32_text, peer_id_text
+from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served_in_thread, stored_mod
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
+    home = tmp_path / "home"
+    monkeypatch.setenv("MODSWARM_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    with served_in_thread(home) as fake:
+        yield fake
+
+
+def status_of(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def told_by(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
+    assert status_of(*args, "--json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    return json.loads(lines[0])
+
+
+def test_each_command_that_asks_prints_one_json_document(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told_by(capsys, "status")["contacts"] == 3
+    assert told_by(capsys, "id")["friend_addresses"] == node.friend_addresses()
+    assert told_by(capsys, "ls")["mods"] == node.mod_list
+    assert told_by(capsys, "peers")["peers"][0]["has"] is None
+    assert told_by(capsys, "peers", "--has", str(LINK))["peers"][0]["has"] is True
+    assert told_by(capsys, "links")["links"][0]["path"] == "direct"
+    assert told_by(capsys, "connect", peer_id_text(PEER))["peer_id"] == peer_id_text(PEER)
+    assert told_by(capsys, "share", "some/folder")["link"] == str(LINK)
+    assert told_by(capsys, "get", str(LINK))["bytes"] == 10
+    assert told_by(capsys, "rm", "hats") == {"removed": base32_text(MOD_ID)}
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["status"], ["Reachable unasked", "yes, in 12 ms", "bad_signature 2"]),
+        (["id"], ["Peer id", "127.0.0.1:4001/p"]),
+        (["ls"], ["hats", "10 B", "here", str(LINK)]),
+        (["peers"], [peer_id_text(PEER), "contact", "3.00 s"]),
+        (["peers", "--has", str(LINK)], ["yes"]),
+        (["links"], ["outgoing", "2.0 kB"]),
+        (["connect", peer_id_text(PEER)], ["Linked: direct, outgoing"]),
+        (["get", str(LINK)], ["hats", "2 files, 10 B", "from 1 peer", "90 ms"]),
+        (["rm", "hats"], ["Removed hats."]),
+    ],
+)
+def test_people_are_told_in_words(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], args: list[str], expected: list[str]
+) -> None:
+    assert status_of(*args) == 0
+    printed = capsys.readouterr().out
+    for text in expected:
+        assert text in printed
+
+
+def test_share_prints_the_link_alone_on_standard_output(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert status_of("share", "hats", "--name", "Hats") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{LINK}\n"
+    assert "Announced at 3 of 4 contacts" in printed.err
+    assert node.asked[-1] == ("share", tmp_path / "hats", "Hats")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("a", "a"), ("./a/b", "a/b"), (".", "."), ("x/../a", "a")]
+)
+def test_paths_are_meant_from_where_the_person_stands(
+    node: FakeNode, tmp_path: Path, given: str, meant: str
+) -> None:
+    assert status_of("share", given) == 0
+    assert status_of("get", str(LINK), "--to", given) == 0
+    assert node.asked == [
+        ("share", tmp_path / meant, None),
+        ("get", LINK, tmp_path / meant, None),
+    ]
+
+
+def test_without_a_target_the_mod_goes_into_the_current_folder(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    assert status_of("get", str(LINK)) == 0
+    assert node.asked[-1] == ("get", LINK, None, tmp_path)
+
+
+def test_get_reads_the_link_from_standard_input(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"  {LINK}\n"))
+    assert status_of("get", "-") == 0
+    assert node.asked[-1][:2] == ("get", LINK)
+
+
+@pytest.mark.parametrize("link", ["modswarm:abc", "http://example.org", "", "modswarm:"])
+def test_a_link_with_a_typo_is_bad_input(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], link: str
+) -> None:
+    assert status_of("get", link) == exits.USAGE
+    assert "not a modswarm link: " in capsys.readouterr().err
+    assert node.asked == []
+
+
+def test_a_link_from_an_empty_pipe_is_bad_input(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert status_of("get", "-") == exits.USAGE
+
+
+OTHER = bytes([1]) + MOD_ID[1:]
+
+
+@pytest.mark.parametrize(
+    "text", ["caps", str(ModLink(OTHER)), base32_text(OTHER), base32_text(OTHER)[:4].upper()]
+)
+def test_rm_takes_an_id_its_beginning_a_link_or_a_name(node: FakeNode, text: str) -> None:
+    node.mod_list.append(stored_mod(OTHER, "caps"))
+    assert status_of("rm", text) == exits.NOT_FOUND
+    assert node.asked[-1] == ("remove", OTHER)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("", exits.NOT_FOUND),
+        ("shoes", exits.NOT_FOUND),
+        (str(ModLink(bytes(32))), exits.NOT_FOUND),
+        ("a", exits.USAGE),
+        ("hats", exits.USAGE),
+        ("modswarm:x", exits.USAGE),
+    ],
+)
+def test_rm_removes_nothing_when_it_is_unclear_what(node: FakeNode, text: str, status: int) -> None:
+    node.mod_list.append(stored_mod(MOD_ID[:-1] + b"\1", "hats"))
+    assert status_of("rm", text) == status
+    assert all(asked[0] != "remove" for asked in node.asked)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFound("it is not there"), exits.NOT_FOUND),
+        (NoSources("nobody has it"), exits.NOT_FOUND),
+        (TimedOut("too slow"), exits.NETWORK),
+        (CallFailed("busy"), exits.NETWORK),
+        (DiskError("the disk is full"), exits.DISK),
+        (TargetExists("it is there"), exits.DISK),
+        (ModswarmError("something else"), exits.FAILURE),
+        (ValueError("a defect"), exits.FAILURE),
+    ],
+)
+def test_failures_are_one_sentence_and_the_status_of_their_kind(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], error: Exception, status: int
+) -> None:
+    node.failure = error
+    assert status_of("get", str(LINK), "--json") == status
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)["error"]
+    assert printed.err.startswith("Error: ")
+    assert "Traceback" not in printed.err
+    if isinstance(error, ModswarmError):
+        assert told == {"name": error.name, "message": str(error)}
+        assert str(error) in printed.err
+
+
+@pytest.mark.parametrize("command", [["status"], ["get", str(LINK)], ["share", "."], ["rm", "x"]])
+def test_without_a_node_commands_say_how_to_start_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert status_of(*command, "--home", str(tmp_path)) == exits.NOT_RUNNING
+    assert f"modswarm run --home {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left_behind", ["closed port", "foreign server", "garbage"])
+def test_a_control_file_of_a_killed_node_is_no_node(
+    node: FakeNode, tmp_path: Path, left_behind: str
+) -> None:
+    folder = tmp_path / "killed"
+    home = Home.open(folder)
+    own = json.loads((tmp_path / "home" / "control.json").read_text())
+    address = {"closed port": "127.0.0.1:1", "foreign server": own["address"], "garbage": "x:y"}
+    home.write_control(address[left_behind], "0" * 64)
+    home.close()
+    assert status_of("status", "--home", str(folder)) == exits.NOT_RUNNING
+
+
+def test_names_from_strangers_cannot_steer_the_terminal(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.mod_list = [stored_mod(MOD_ID, "\x1b[2Jhats\r\n\x9b1m")]
+    assert status_of("ls") == 0
+    assert status_of("rm", base32_text(MOD_ID)) == 0
+    node.failure = CallFailed("\x1b]0;busy\x07")
+    assert status_of("connect", peer_id_text(PEER)) == exits.NETWORK
+    printed = capsys.readouterr()
+    for char in "\x1b\r\x9b\x07":
+        assert char not in printed.out + printed.err
+
+
+def test_every_command_is_there_and_takes_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert status_of(name, "--help") == 0
+        assert "--json" in capsys.readouterr().out
+    assert status_of("--help") == 0
+    printed = capsys.readouterr().out
+    for status, meaning in exits.MEANINGS.items():
+        assert f"{status}  {meaning}" in printed
+    assert all(command in printed for command in modswarm.list_commands(None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("args", [["nonsense"], ["get"], ["status", "--nonsense"], []])
+def test_wrong_usage_is_status_2(args: list[str]) -> None:
+    assert status_of(*args) == exits.USAGE
+
+
+def test_the_home_is_named_by_option_then_environment_then_platform(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert status_of("status") == 0
+    assert status_of("status", "--home", "elsewhere") == exits.NOT_RUNNING
+    monkeypatch.delenv("MODSWARM_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert options.default_home() == tmp_path / "data" / "modswarm"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert options.default_home() == tmp_path / "local" / "modswarm"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert options.default_home().parts[-2:] == ("Application Support", "modswarm")
+
+
+HEAVY = ("aiohttp", "aiortc", "kademlia", "cryptography", "rich", "msgpack", "pyfastcdc")
+
+
+def test_help_starts_fast_because_it_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from node.faces.cli.main import main\n"
+        "try:\n"
+        "    main(['--help'])\n"
+        "finally:\n"
+        f"    print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")

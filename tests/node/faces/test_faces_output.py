@@ -1,0 +1,94 @@
+"""What people read: amounts, times, tables and bars."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from node.faces.cli import output
+from node.faces.cli.bars import Bar, follow
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (5 * 10**15, "5000.0 TB"),
+    ],
+)
+def test_sizes(count: float | None, text: str) -> None:
+    assert output.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0.004, "0.00 s"), (59.9, "59.90 s"), (60, "1 min"), (7200, "2.0 h")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert output.duration(seconds) == text
+    assert output.duration(3 * 86400) == "3.0 days"
+
+
+def test_counts_have_their_noun() -> None:
+    assert [output.counted(count, "file") for count in (0, 1, 2)] == [
+        "0 files",
+        "1 file",
+        "2 files",
+    ]
+
+
+def test_tables_align_and_never_shorten(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show_table(("A", "B"), [("x" * 300, 1), ("y", "2\x1b")], empty="none")
+    assert capsys.readouterr().out.splitlines() == [
+        "A" + " " * 301 + "B",
+        "x" * 300 + "  1",
+        "y" + " " * 301 + "2?",
+    ]
+    output.show_table(("A",), [], empty="none")
+    assert capsys.readouterr().out == "none\n"
+
+
+def told(stage: str, done: int, sources: int = 0) -> dict[str, Any]:
+    return {"stage": stage, "bytes_total": 100, "bytes_done": done, "sources": sources}
+
+
+def test_the_bar_follows_a_stream_from_stage_to_stage_and_rests() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True)
+    seen: list[tuple[bool, str, float, str]] = []
+    with Progress(TextColumn("{task.description}"), console=console) as bars:
+        bar = Bar(bars)
+
+        def look() -> None:
+            (task,) = bars.tasks
+            seen.append((task.visible, task.description, task.completed, task.fields["sources"]))
+
+        def lines() -> Iterator[dict[str, Any]]:
+            look()
+            yield {"progress": None}
+            for progress in (told("finding", 0), told("chunks", 60, 1), told("files", 10, 2)):
+                yield {"progress": progress}
+                look()
+            yield {"result": {"files": 3}}
+
+        assert follow(lines(), bar) == {"files": 3}
+        look()
+    assert seen == [
+        (False, "", 0, ""),
+        (True, "Looking for sources", 0, ""),
+        (True, "Fetching", 60, "from 1 source"),
+        (True, "Writing files", 10, "from 2 sources"),
+        (False, "Writing files", 10, "from 2 sources"),
+    ]
+
+
+def test_without_a_terminal_a_bar_shows_nothing() -> None:
+    bar = Bar()
+    bar.show(told("chunks", 1))
+    bar.rest()

@@ -1,0 +1,109 @@
+"""What real nodes answer through the control API is what the document says they answer."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from node.config import Config
+from node.environment import Environment
+from node.faces.api.document import line
+from node.faces.api.routes import ROUTES
+from node.faces.api.schemas import COMPONENTS
+from node.faces.api.server import ControlServer
+from node.faces.api.validation import check
+from node.home import read_control
+from node.runtime import Node
+from tests.identities import give_identities
+
+
+@asynccontextmanager
+async def real_node(home: Path, *bootstrap: str) -> AsyncIterator[Node]:
+    config = Config(listen=("127.0.0.1:0",), bootstrap=bootstrap)
+    node = Node.open(home, config, Environment(), lambda _: None)
+    await node.start()
+    server = ControlServer(node, version="1", on_stop=lambda: None)
+    await server.start()
+    try:
+        yield node
+    finally:
+        await server.close()
+        await node.stop()
+    assert node.defects == []
+
+
+class Checked:
+    """Asks a node's API and checks each answer against the route's schema."""
+
+    def __init__(self, session: aiohttp.ClientSession, home: Path) -> None:
+        control = read_control(home)
+        assert control is not None
+        self._session = session
+        self._base = f"http://{control[0]}"
+        self._headers = {"Authorization": f"Bearer {control[1]}"}
+        self.asked: set[tuple[str, str]] = set()
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, item: str = "", query: str = ""
+    ) -> Any:
+        route = next(one for one in ROUTES if (one.method, one.path) == (method, path))
+        self.asked.add((method, path))
+        url = self._base + path.replace("{mod_id}", item) + query
+        async with self._session.request(method, url, json=body, headers=self._headers) as answer:
+            lines = [json.loads(one) for one in (await answer.text()).splitlines()]
+            assert answer.status == 200, lines
+        if route.stream_handler is None:
+            check(lines[0], route.answer, COMPONENTS)
+            return lines[0]
+        for one in lines:
+            check(one, line(route), COMPONENTS)
+        return lines[-1]["result"]
+
+
+def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) -> None:
+    homes = [tmp_path / "a", tmp_path / "b"]
+    give_identities(homes)
+    source = tmp_path / "hats"
+    source.mkdir()
+    (source / "red.txt").write_text("red" * 1000)
+
+    async def scenario() -> None:
+        async with (
+            real_node(homes[0]) as sharer,
+            real_node(homes[1], sharer.friend_addresses()[0]) as getter,
+            aiohttp.ClientSession() as session,
+        ):
+            await asyncio.wait_for(getter.joined.wait(), 10)
+            a, b = Checked(session, homes[0]), Checked(session, homes[1])
+            shared = await a.ask("POST", "/v1/mods", {"path": str(source)})
+            has = "?has=" + shared["link"].replace("#", "%23")
+            before = await b.ask("GET", "/v1/peers")
+            assert [one["has"] for one in before["peers"]] == [None]
+            peers = await b.ask("GET", "/v1/peers", query=has)
+            who = await a.ask("GET", "/v1/id")
+            assert [(one["peer_id"], one["has"]) for one in peers["peers"]] == [
+                (who["peer_id"], True)
+            ]
+            request = {"link": shared["link"], "into": str(tmp_path)}
+            (source / "red.txt").unlink()
+            source.rmdir()
+            fetched = await b.ask("POST", "/v1/downloads", request)
+            assert fetched["path"] == str(source)
+            assert (source / "red.txt").read_text() == "red" * 1000
+            assert fetched["sources"] == [who["peer_id"]]
+            await b.ask("POST", "/v1/connect", {"peer": who["peer_id"]})
+            assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
+            (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
+            assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
+            await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
+            assert (await b.ask("GET", "/v1/mods"))["mods"] == []
+            for path in ("/v1/status", "/v1/openapi.json"):
+                await b.ask("GET", path)
+            await b.ask("POST", "/v1/stop", {})
+            assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}
+
+    asyncio.run(scenario())

@@ -1,0 +1,184 @@
+"""`modswarm run` as the process that people start and end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.faces.cli import exits
+from node.faces.cli.client import ControlClient
+from node.home import Home, read_control
+from tests.identities import give_identities
+from tests.node.faces.fake_node import LINK, served_in_thread
+
+STOP_S = 2.0
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+
+
+class RunningNode:
+    """A node process; `facts` is its first line."""
+
+    def __init__(self, process: subprocess.Popen[str], home: Path) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.home = home
+        self.facts: dict[str, Any] = json.loads(process.stdout.readline())
+
+    def end_within(self, seconds: float) -> tuple[int, list[dict[str, Any]], str]:
+        """Exit status, events since the first, and standard error."""
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
+
+
+@contextmanager
+def running(home: Path, *options: str, number: int = 0) -> Iterator[RunningNode]:
+    give_identities([home], first=number)
+    process = start(home, "127.0.0.1:0", *options)
+    try:
+        yield RunningNode(process, home)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def start(home: Path, listen: str, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "node", "run", "--home", str(home), "--json"]
+    return subprocess.Popen(
+        [*command, "--listen", listen, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@posix
+def test_a_silent_bootstrap_is_told_and_sigterm_ends_the_node_in_order(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with running(tmp_path / "home", "--bootstrap", address) as node:
+            began = time.monotonic()
+            assert node.process.stderr is not None
+            told = node.process.stderr.readline()
+            assert f"The bootstrap {address} does not answer." in told
+            assert time.monotonic() - began < 5
+            status = ControlClient(node.home).get("/v1/status")
+            assert (status["joined"], status["contacts"]) == (False, 0)
+            node.process.send_signal(signal.SIGTERM)
+            code, events, err = node.end_within(STOP_S)
+            assert (code, err) == (0, "")
+            assert [one["event"] for one in events] == ["stopped"]
+
+
+@posix
+def test_ctrl_c_ends_the_node_in_order_and_leaves_its_home_to_the_next(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as node:
+        assert node.facts["event"] == "running"
+        assert node.facts["control"] == control_address(node.home)
+        assert node.facts["addresses"][0].startswith("127.0.0.1:")
+        assert node.facts["friend_addresses"] == [
+            f"{node.facts['addresses'][0]}/{node.facts['peer_id']}"
+        ]
+        node.process.send_signal(signal.SIGINT)
+        code, events, _ = node.end_within(STOP_S)
+        assert code == 0
+        assert events[-1]["event"] == "stopped"
+    assert read_control(tmp_path / "home") is None
+    Home.open(tmp_path / "home").close()
+
+
+def control_address(home: Path) -> str:
+    control = read_control(home)
+    assert control is not None
+    return control[0]
+
+
+def test_a_node_joins_and_ends_by_stop_or_with_its_parent(tmp_path: Path) -> None:
+    with running(tmp_path / "a") as first:
+        bootstrap = first.facts["friend_addresses"][0]
+        options = ("--bootstrap", bootstrap, "--until-stdin-closes")
+        with running(tmp_path / "b", *options, number=1) as second:
+            assert second.process.stdout is not None
+            joined = json.loads(second.process.stdout.readline())
+            assert (joined["event"], joined["contacts"]) == ("joined", 1)
+            second.process.stdin.close()  # type: ignore[union-attr]
+            second.process.stdin = None
+            code, events, _ = second.end_within(STOP_S)
+            assert (code, events[-1]["event"]) == (0, "stopped")
+        assert ControlClient(first.home).post("/v1/stop", {}) == {"stopping": True}
+        code, events, _ = first.end_within(STOP_S)
+        assert (code, events[-1]["event"]) == (0, "stopped")
+
+
+def test_a_home_and_a_port_have_one_node(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as node:
+        give_identities([tmp_path / "other"], first=1)
+        rival = start(node.home, "127.0.0.1:0")
+        neighbour = start(tmp_path / "other", node.facts["addresses"][0])
+        _, told = rival.communicate(timeout=30)
+        assert rival.returncode == exits.FAILURE
+        assert "another node is running" in told
+        _, told = neighbour.communicate(timeout=30)
+        assert neighbour.returncode == exits.USAGE
+        assert "listen" in told
+
+
+@posix
+def test_a_second_signal_ends_a_node_that_hangs(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, os\n"
+        "from node.faces.cli.ending import Ending\n"
+        "ending = Ending()\n"
+        "ending.watch_signals()\n"
+        "async def hang():\n"
+        "    ending.attach()\n"
+        "    print('up', flush=True)\n"
+        "    await ending.asked.wait()\n"
+        "    print('asked', flush=True)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(hang())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for expected in ("up\n", "asked\n"):
+            assert process.stdout.readline() == expected
+            process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_S) == exits.INTERRUPTED
+
+
+@posix
+def test_ctrl_c_on_get_cancels_the_download_at_the_node(tmp_path: Path) -> None:
+    with served_in_thread(tmp_path / "home") as fake:
+        fake.hold = True
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", "get", str(LINK)],
+            env={**os.environ, "MODSWARM_HOME": str(tmp_path / "home")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(fake.downloading.is_set)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=STOP_S)
+        assert (process.returncode, told.strip()) == (exits.INTERRUPTED, "Interrupted.")
+        wait_for(fake.cancelled.is_set)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -1,0 +1,86 @@
+"""Contacts: the bytes in which they travel, and what any bytes may claim to be."""
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.addresses import Address
+from protocol.errors import Malformed, Oversized
+from protocol.identity import peer_id_of
+from protocol.limits import CONTACTS_PER_REPLY
+from protocol.overlay.contacts import PACKED_BYTES, Contact, pack, unpack
+
+repeatable = settings(deadline=None, derandomize=True)
+
+KEYS = st.binary(min_size=32, max_size=32)
+HOSTS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is None)
+ADDRESSES = st.builds(lambda ip, port: Address(str(ip), port), HOSTS, st.integers(1, 65535))
+
+
+@repeatable
+@given(KEYS, ADDRESSES)
+def test_a_contact_is_its_key_and_its_address(key: bytes, address: Address) -> None:
+    contact = Contact.at(key, address)
+    assert len(contact.packed) == PACKED_BYTES[address.family]
+    for same in (contact, Contact(contact.packed)):
+        assert (same.public_key, same.address, same.family) == (key, address, address.family)
+        assert same.peer_id == peer_id_of(key) == hashlib.sha256(key).digest()[:20]
+        assert same.number == int(same.peer_id.hex(), 16)
+        assert same == contact
+        assert hash(same) == hash(contact)
+
+
+def test_a_contact_differs_by_key_and_by_address() -> None:
+    here, there = Address("192.0.2.1", 1), Address("192.0.2.1", 2)
+    contact = Contact.at(bytes(32), here)
+    assert contact != Contact.at(bytes(32), there)
+    assert contact != Contact.at(b"k" * 32, here)
+    assert contact != contact.packed
+    assert Contact.at(bytes(32), there).peer_id == contact.peer_id
+
+
+@repeatable
+@given(st.lists(st.tuples(KEYS, ADDRESSES), max_size=CONTACTS_PER_REPLY))
+def test_contacts_of_a_family_come_back_in_order(pairs: list[tuple[bytes, Address]]) -> None:
+    for family in (4, 6):
+        contacts = [Contact.at(key, where) for key, where in pairs if where.family == family]
+        assert unpack(pack(contacts), family) == contacts
+
+
+@repeatable
+@given(st.binary(max_size=1200), st.sampled_from((4, 6)))
+def test_any_bytes_are_contacts_or_malformed(data: bytes, family: int) -> None:
+    try:
+        contacts = unpack(data, family)
+    except Malformed:
+        assert len(data) % PACKED_BYTES[family] or len(data) > 20 * PACKED_BYTES[family]
+        return
+    assert pack(contacts) == data
+    for contact in contacts:
+        assert contact.family == family
+        assert "Contact" in repr(contact)  # a log line never fails
+        try:
+            assert contact.address.family == family
+        except Malformed:
+            continue
+
+
+def test_a_reply_names_twenty_contacts_at_most() -> None:
+    for family, size in PACKED_BYTES.items():
+        assert len(unpack(bytes(CONTACTS_PER_REPLY * size), family)) == CONTACTS_PER_REPLY
+        with pytest.raises(Oversized):
+            unpack(bytes((CONTACTS_PER_REPLY + 1) * size), family)
+        for wrong in (1, size - 1, size + 1):
+            with pytest.raises(Malformed):
+                unpack(bytes(wrong), family)
+
+
+def test_an_impossible_address_is_malformed_when_it_is_used() -> None:
+    nowhere = Contact(b"k" * 32 + b"\x01\x02\x03\x04\x00\x00")
+    mapped = Contact(b"k" * 32 + bytes(10) + b"\xff\xff\x01\x02\x03\x04\x00\x50")
+    for contact in (nowhere, mapped):
+        with pytest.raises(Malformed):
+            _ = contact.address
+        assert contact.peer_id.hex()[:8] in repr(contact)

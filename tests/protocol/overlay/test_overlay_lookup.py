@@ -1,0 +1,468 @@
+"""Lookups: they end within their caps, ask nobody twice, and find the true nearest."""
+
+import heapq
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup import Lookup, LookupRules
+
+repeatable = settings(deadline=None, derandomize=True)
+
+ID_BITS = 160
+HERE = Address("10.0.0.1", 4001)
+TARGET = bytes(20)
+OWN = b"\xff" * 20
+
+
+def contact_with(number: int, address: Address = HERE) -> Contact:
+    """A contact of any id, so that its distance to a target of zeros is its number."""
+    contact = Contact.at(number.to_bytes(32), address)
+    contact.number = number
+    contact.peer_id = number.to_bytes(20)
+    return contact
+
+
+def lookup_of(
+    seeds: list[Contact],
+    *,
+    target: bytes = TARGET,
+    own_id: bytes = OWN,
+    now: float = 0.0,
+    timeout_s: Callable[[Contact], float] = lambda _: 1.0,
+    rules: LookupRules | None = None,
+) -> Lookup:
+    return Lookup(
+        target, seeds, own_id=own_id, now=now, timeout_s=timeout_s, rules=rules or LookupRules()
+    )
+
+
+# One step at a time -------------------------------------------------------------------------
+
+
+def test_nobody_to_ask_is_nobody_found() -> None:
+    lookup = lookup_of([])
+    assert lookup.next(0.0) == []
+    assert lookup.finished
+    assert lookup.wake_at() is None
+    assert lookup.closest() == []
+
+
+def test_the_nearest_are_asked_first_alpha_at_a_time() -> None:
+    seeds = [contact_with(number) for number in (50, 10, 40, 20, 30, 60)]
+    lookup = lookup_of(seeds, rules=LookupRules(alpha=4))
+    assert [one.number for one in lookup.next(0.0)] == [10, 20, 30, 40]
+    assert lookup.next(0.0) == []
+    lookup.answered(contact_with(20), [contact_with(5)])
+    assert [one.number for one in lookup.next(0.1)] == [5]
+    assert lookup.hops_to(contact_with(20)) == 1
+    assert lookup.hops_to(contact_with(5)) == 2
+    assert lookup.hops_to(contact_with(99)) == 0
+
+
+def test_a_slow_contact_frees_its_slot_and_still_counts() -> None:
+    seeds = [contact_with(number) for number in range(1, 7)]
+    lookup = lookup_of(seeds, rules=LookupRules(alpha=1, k=6, slow_s=0.45))
+    assert [one.number for one in lookup.next(0.0)] == [1]
+    assert lookup.wake_at() == 0.45
+    assert lookup.next(0.44) == []
+    assert [one.number for one in lookup.next(0.45)] == [2]
+    lookup.answered(contact_with(1), [])
+    for number in (2, 3, 4, 5, 6):
+        lookup.next(0.5)
+        lookup.answered(contact_with(number), [])
+    lookup.next(0.6)
+    assert lookup.finished
+    assert [one.number for one in lookup.closest()] == [1, 2, 3, 4, 5, 6]
+    assert lookup.take_given_up() == []
+
+
+def test_an_answer_after_the_time_limit_still_counts_while_the_lookup_runs() -> None:
+    lookup = lookup_of([contact_with(1), contact_with(2)], rules=LookupRules(alpha=1))
+    lookup.next(0.0)
+    lookup.next(1.0)
+    assert [one.number for one in lookup.take_given_up()] == [1]
+    assert lookup.take_given_up() == []
+    lookup.answered(contact_with(1), [contact_with(3)])
+    lookup.answered(contact_with(2), [])
+    assert [one.number for one in lookup.next(1.1)] == [3]
+    lookup.answered(contact_with(3), [])
+    lookup.next(1.2)
+    assert lookup.finished
+    assert [one.number for one in lookup.closest()] == [1, 2, 3]
+
+
+def test_an_answer_after_the_end_changes_nothing() -> None:
+    lookup = lookup_of([contact_with(1), contact_with(2)])
+    lookup.next(0.0)
+    lookup.answered(contact_with(1), [])
+    lookup.stop()
+    lookup.answered(contact_with(2), [contact_with(3)])
+    assert lookup.next(0.1) == []
+    assert lookup.wake_at() is None
+    assert lookup.closest() == [contact_with(1)]
+
+
+def test_who_fails_is_replaced_and_not_found() -> None:
+    lookup = lookup_of([contact_with(n) for n in range(1, 5)], rules=LookupRules(k=2, alpha=2))
+    assert [one.number for one in lookup.next(0.0)] == [1, 2]
+    lookup.failed(contact_with(1))
+    lookup.failed(contact_with(99))
+    assert [one.number for one in lookup.next(0.0)] == [3]
+    for number in (2, 3):
+        lookup.answered(contact_with(number), [])
+    lookup.failed(contact_with(2))  # it answered: what breaks later does not undo that
+    lookup.next(0.1)
+    assert lookup.finished
+    assert [one.number for one in lookup.closest()] == [2, 3]
+
+
+def test_an_answer_by_the_same_id_at_another_address_is_not_its_answer() -> None:
+    lookup = lookup_of([contact_with(1)])
+    lookup.next(0.0)
+    lookup.answered(contact_with(1, Address("10.0.0.2", 1)), [contact_with(2)])
+    assert lookup.next(0.1) == []
+    assert lookup.closest() == []
+
+
+def test_we_do_not_ask_ourselves() -> None:
+    own = contact_with(int.from_bytes(OWN))
+    lookup = lookup_of([own, contact_with(1)])
+    assert lookup.next(0.0) == [contact_with(1)]
+    lookup.answered(contact_with(1), [own])
+    assert lookup.next(0.1) == []
+    assert lookup.finished
+
+
+@pytest.mark.parametrize("started_at", [26.634890386569726, 0.1, 12.3, 1e-9, 1e6 / 3])
+def test_the_time_limit_is_over_when_it_is_reached(started_at: float) -> None:
+    # started_at + LOOKUP_S - started_at may round to less than LOOKUP_S.
+    lookup = lookup_of([contact_with(1)], now=started_at, timeout_s=lambda _: 100.0)
+    lookup.next(started_at)
+    woken = 0
+    now = started_at
+    while (at := lookup.wake_at()) is not None:
+        assert at > now
+        now = at
+        lookup.next(now)
+        woken += 1
+    assert woken == 2
+    assert now == pytest.approx(started_at + limits.LOOKUP_S)
+
+
+def test_nearer_contacts_are_taken_though_the_memory_is_full_of_others() -> None:
+    far = contact_with(1 << 159)
+    lookup = lookup_of([far])
+    lookup.next(0.0)
+    crowd = [contact_with((1 << 100) + number) for number in range(limits.LOOKUP_CANDIDATES + 50)]
+    lookup.answered(far, crowd)
+    near = [contact_with(number) for number in range(1, 17)]
+    first, *_ = lookup.next(0.1)
+    lookup.answered(first, near)
+    while not lookup.finished:
+        for contact in lookup.next(0.2):
+            lookup.answered(contact, near)
+    assert lookup.closest() == near
+
+
+def test_a_crowd_at_the_target_cannot_make_a_lookup_ask_without_end() -> None:
+    # Each answer names twenty that are nearer still, as no honest one would.
+    lookup = lookup_of([contact_with(1 << 150)])
+    numbers = iter(range((1 << 140) - 1, 0, -1))
+    asked = 0
+    while not lookup.finished:
+        for contact in lookup.next(0.0):
+            asked += 1
+            lookup.answered(contact, [contact_with(next(numbers)) for _ in range(20)])
+    assert asked == lookup.requests == limits.LOOKUP_REQUESTS
+
+
+# A network in virtual time ------------------------------------------------------------------
+
+
+class Network:
+    """Nodes with exact tables: up to k contacts in each bucket, as in a healthy overlay."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.contacts = sorted(
+            (contact_with(self.rng.getrandbits(ID_BITS)) for _ in range(size)),
+            key=lambda one: one.number,
+        )
+        self.tables: dict[int, list[Contact]] = {}
+
+    def table_of(self, own: int) -> list[Contact]:
+        if own not in self.tables:
+            buckets: dict[int, list[Contact]] = {}
+            for contact in self.contacts:
+                buckets.setdefault((contact.number ^ own).bit_length(), []).append(contact)
+            buckets.pop(0, None)
+            self.tables[own] = [
+                contact
+                for bucket in buckets.values()
+                for contact in (bucket if len(bucket) <= 16 else self.rng.sample(bucket, 16))
+            ]
+        return self.tables[own]
+
+    def named_by(self, own: int, target: int) -> list[Contact]:
+        return nearest(self.table_of(own), target, limits.CONTACTS_PER_REPLY)
+
+
+def nearest(contacts: list[Contact], target: int, count: int) -> list[Contact]:
+    return heapq.nsmallest(count, contacts, key=lambda one: one.number ^ target)
+
+
+def drive(
+    lookup: Lookup,
+    answer: Callable[[Contact], tuple[float, list[Contact]] | None],
+    *,
+    now: float = 0.0,
+    fails_at_once: Callable[[Contact], bool] = lambda _: False,
+) -> float:
+    """Run a lookup to its end; `answer` gives a contact's delay and what it names, or silence.
+
+    Checks on the way what must hold at each step. Returns when it ended.
+    """
+    replies: list[tuple[float, int, Contact, list[Contact]]] = []
+    asked: dict[bytes, float] = {}
+    answered: set[bytes] = set()
+    while True:
+        to_ask = lookup.next(now)
+        for contact in to_ask:
+            assert contact.packed not in asked
+            asked[contact.packed] = now
+            if fails_at_once(contact):
+                lookup.failed(contact)
+                continue
+            reply = answer(contact)
+            if reply is not None:
+                delay_s, named = reply
+                heapq.heappush(replies, (now + delay_s, len(asked), contact, named))
+        assert lookup.requests == len(asked) <= limits.LOOKUP_REQUESTS
+        found = [one.number ^ lookup.target for one in lookup.closest()]
+        assert found == sorted(found)
+        assert len(found) <= lookup.rules.k
+        assert {one.packed for one in lookup.closest()} <= answered
+        wake_at = lookup.wake_at()
+        if wake_at is None:
+            assert lookup.finished
+            return now
+        assert wake_at > now
+        if to_ask and any(map(fails_at_once, to_ask)):
+            continue  # as Search does: it advances after each failure
+        if replies and replies[0][0] <= wake_at:
+            now, _, contact, named = heapq.heappop(replies)
+            lookup.answered(contact, named)
+            answered.add(contact.packed)
+        else:
+            now = wake_at
+
+
+@pytest.mark.parametrize(("size", "seed"), [(1, 1), (5, 2), (16, 3), (17, 4), (200, 5), (1500, 6)])
+def test_in_an_honest_network_the_true_nearest_are_found(size: int, seed: int) -> None:
+    network = Network(size, seed)
+    rng = network.rng
+    for _ in range(12):
+        own, target = rng.getrandbits(ID_BITS), rng.getrandbits(ID_BITS)
+        lookup = lookup_of(
+            network.named_by(own, target), target=target.to_bytes(20), own_id=own.to_bytes(20)
+        )
+
+        def answer(one: Contact, target: int = target) -> tuple[float, list[Contact]]:
+            return rng.uniform(0.01, 0.3), network.named_by(one.number, target)
+
+        drive(lookup, answer)
+        assert lookup.closest() == nearest(network.contacts, target, 16)
+        assert lookup.requests <= 40
+
+
+def test_a_contact_in_the_table_is_found_by_its_own_id() -> None:
+    network = Network(300, 7)
+    for sought in network.contacts[:10]:
+        own = network.rng.getrandbits(ID_BITS)
+        lookup = lookup_of(
+            network.named_by(own, sought.number),
+            target=sought.peer_id,
+            own_id=own.to_bytes(20),
+        )
+
+        def answer(one: Contact, target: int = sought.number) -> tuple[float, list[Contact]]:
+            return 0.1, network.named_by(one.number, target)
+
+        drive(lookup, answer)
+        assert lookup.closest()[0] == sought
+
+
+def test_dead_contacts_cost_no_seconds_each() -> None:
+    network = Network(800, 8)
+    rng = network.rng
+    dead = {one.packed for one in rng.sample(network.contacts, 240)}
+    alive = [one for one in network.contacts if one.packed not in dead]
+    missed, times = 0, []
+    for _ in range(20):
+        own, target = rng.getrandbits(ID_BITS), rng.getrandbits(ID_BITS)
+        lookup = lookup_of(
+            network.named_by(own, target), target=target.to_bytes(20), own_id=own.to_bytes(20)
+        )
+
+        def answer(one: Contact, target: int = target) -> tuple[float, list[Contact]] | None:
+            if one.packed in dead:
+                return None
+            return rng.uniform(0.02, 0.2), network.named_by(one.number, target)
+
+        times.append(drive(lookup, answer))
+        missed += len(set(nearest(alive, target, 16)) - set(lookup.closest()))
+    assert missed <= 0.05 * 20 * 16
+    assert sum(times) / len(times) < 4.0
+
+
+def test_late_replies_are_used() -> None:
+    network = Network(100, 9)
+    own = network.rng.getrandbits(ID_BITS)
+    lookup = lookup_of(network.named_by(own, 0), own_id=own.to_bytes(20))
+    # Every reply comes after its time limit, and most after the slot was given to another.
+    drive(lookup, lambda one: (network.rng.uniform(1.0, 1.4), network.named_by(one.number, 0)))
+    assert len(set(lookup.closest()) & set(nearest(network.contacts, 0, 16))) >= 12
+
+
+NUMBERS = st.integers(1, 2**ID_BITS - 1)
+
+
+@settings(repeatable, max_examples=80)
+@given(st.randoms(use_true_random=False), st.integers(0, 25), st.floats(0, 1e6))
+def test_whatever_the_network_does_a_lookup_ends_within_its_caps(
+    rng: random.Random, seeds: int, started_at: float
+) -> None:
+    # Contacts lie, name one another, name dead ones at the target, fall silent or fail at once.
+    pool = [contact_with(rng.getrandbits(rng.choice((8, 20, 100, 160)))) for _ in range(60)]
+
+    def answer(one: Contact) -> tuple[float, list[Contact]] | None:
+        if rng.random() < 0.3:
+            return None
+        named = rng.sample(pool, rng.randrange(21))
+        if rng.random() < 0.3:
+            named += [contact_with(rng.getrandbits(30)) for _ in range(20)]
+        return rng.choice((0.0, 0.05, 0.44, 0.45, 1.0, 1.7, 6.0)), named
+
+    rules = LookupRules(
+        k=rng.randrange(1, 17),
+        alpha=rng.randrange(1, 5),
+        alpha_last=rng.randrange(4, 17),
+        beta=rng.randrange(1, 4),
+        slow_s=rng.choice((0.1, 0.45, 3.0)),
+    )
+    lookup = lookup_of(
+        rng.sample(pool, seeds),
+        now=started_at,
+        timeout_s=lambda one: 0.2 + one.number % 14 / 10,
+        rules=rules,
+    )
+    ended_at = drive(lookup, answer, now=started_at, fails_at_once=lambda one: one.number % 11 == 0)
+    assert ended_at <= started_at + limits.LOOKUP_S + 1e-6
+
+
+# Any order of events ------------------------------------------------------------------------
+
+_POOL = [contact_with(1 << shift | low) for shift in range(2, 10) for low in range(4)]
+CONTACTS = st.sampled_from(_POOL)
+
+
+class LookupMachine(RuleBasedStateMachine):
+    """Answers, refusals and silence in any order: few wait at once, and nobody is asked twice."""
+
+    @initialize(
+        seeds=st.lists(CONTACTS, max_size=8, unique=True),
+        k=st.sampled_from((1, 4, 16)),
+        alpha_last=st.sampled_from((2, 5)),
+    )
+    def start(self, seeds: list[Contact], k: int, alpha_last: int) -> None:
+        self.now = 0.0
+        self.eagerness = LookupRules(k=k, alpha=2, alpha_last=alpha_last, beta=2)
+        self.lookup = lookup_of(seeds, rules=self.eagerness, timeout_s=lambda _: 1.0)
+        self.known = set(seeds)
+        self.asked: dict[Contact, float] = {}
+        self.answered: set[Contact] = set()
+        self.failed: set[Contact] = set()
+        self.advance()
+
+    def advance(self) -> None:
+        for contact in self.lookup.next(self.now):
+            assert contact in self.known
+            assert contact not in self.asked
+            self.asked[contact] = self.now
+
+    def pending(self) -> list[Contact]:
+        return [one for one in self.asked if one not in self.answered | self.failed]
+
+    @rule(data=st.data(), named=st.lists(CONTACTS, max_size=6))
+    @precondition(lambda self: self.pending())
+    def somebody_answers(self, data: st.DataObject, named: list[Contact]) -> None:
+        contact = data.draw(st.sampled_from(self.pending()))
+        was_finished = self.lookup.finished
+        self.lookup.answered(contact, named)
+        if not was_finished:
+            self.answered.add(contact)
+            self.known |= set(named)
+        else:
+            self.failed.add(contact)
+        self.advance()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.pending())
+    def somebody_cannot_be_used(self, data: st.DataObject) -> None:
+        contact = data.draw(st.sampled_from(self.pending()))
+        self.lookup.failed(contact)
+        self.failed.add(contact)
+        self.advance()
+
+    @rule()
+    @precondition(lambda self: not self.lookup.finished)
+    def nothing_comes(self) -> None:
+        wake_at = self.lookup.wake_at()
+        assert wake_at is not None
+        assert wake_at > self.now
+        before = [one.state for one in self.lookup._candidates]
+        self.now = wake_at
+        self.advance()
+        # Being woken always does something, or the driver would spin.
+        assert self.lookup.finished or before != [one.state for one in self.lookup._candidates]
+
+    @rule(pause_s=st.sampled_from((0.01, 0.3, 2.0)))
+    def time_passes(self, pause_s: float) -> None:
+        self.now += pause_s
+        self.advance()
+
+    @invariant()
+    def few_wait_and_what_is_found_has_answered(self) -> None:
+        waiting = [
+            one
+            for one in self.pending()
+            if self.now - self.asked[one] < self.eagerness.slow_s and not self.lookup.finished
+        ]
+        assert len(waiting) <= self.eagerness.alpha_last
+        found = self.lookup.closest()
+        ordered = sorted(self.answered, key=lambda one: one.number)
+        assert found == ordered[: self.eagerness.k]
+
+    @invariant()
+    def the_end_comes_when_nobody_nearer_can_be_asked(self) -> None:
+        if not self.lookup.finished:
+            return
+        overdue = {one for one, at in self.asked.items() if self.now - at >= 1.0} - self.answered
+        usable = sorted(self.known - self.failed - overdue, key=lambda one: one.number)
+        assert (
+            set(usable[: self.eagerness.k]) <= self.answered
+            or self.now >= limits.LOOKUP_S
+            or len(self.asked) == limits.LOOKUP_REQUESTS
+        )
+
+
+TestLookupMachine = LookupMachine.TestCase
+TestLookupMachine.settings = settings(repeatable, max_examples=80, stateful_step_count=40)

@@ -1,0 +1,205 @@
+"""What is remembered of a peer: time limits, replays against a model, proofs of address."""
+
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.datagrams import PacketKeys
+from protocol.errors import Replayed
+from protocol.overlay.sessions import ReplayWindow, RoundTrip, Session, Sessions, Tokens
+
+repeatable = settings(deadline=None, derandomize=True)
+
+HERE, THERE = Address("192.0.2.1", 4001), Address("192.0.2.2", 4001)
+PERIOD_S = limits.TOKEN_PERIOD_S
+
+
+# Round trips --------------------------------------------------------------------------------
+
+
+def test_a_stranger_gets_the_time_of_strangers() -> None:
+    assert RoundTrip().timeout_s() == limits.TIMEOUT_UNKNOWN_S
+
+
+@repeatable
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=50))
+def test_a_time_limit_stays_within_its_bounds_and_follows_rfc_6298(samples: list[float]) -> None:
+    trip = RoundTrip()
+    smoothed = deviation = 0.0
+    for number, sample in enumerate(samples):
+        trip.measured(sample)
+        if number == 0:
+            smoothed, deviation = sample, sample / 2
+        else:
+            deviation = 3 / 4 * deviation + 1 / 4 * abs(smoothed - sample)
+            smoothed = 7 / 8 * smoothed + 1 / 8 * sample
+        assert trip.smoothed_s == pytest.approx(smoothed)
+        assert trip.deviation_s == pytest.approx(deviation)
+        timeout_s = trip.timeout_s()
+        assert limits.TIMEOUT_MIN_S <= timeout_s <= limits.TIMEOUT_MAX_S
+        wanted = smoothed + 4 * deviation
+        if limits.TIMEOUT_MIN_S < wanted < limits.TIMEOUT_MAX_S:
+            assert timeout_s == pytest.approx(wanted)
+
+
+def test_a_path_faster_than_the_clock_is_known_all_the_same() -> None:
+    trip = RoundTrip()
+    trip.measured(0.0)
+    assert trip.timeout_s() == limits.TIMEOUT_MIN_S
+    trip.measured(0.4)
+    assert trip.smoothed_s == pytest.approx(0.05)
+
+
+# Replays ------------------------------------------------------------------------------------
+
+
+class ModelWindow:
+    """The same rule as a set: unseen, and less than a window behind the highest."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def accepts(self, counter: int) -> bool:
+        highest = max(self.seen, default=-1)
+        if counter in self.seen or counter <= highest - limits.REPLAY_WINDOW:
+            return False
+        self.seen.add(counter)
+        return True
+
+
+COUNTERS = st.lists(
+    st.integers(0, 200)
+    | st.integers(0, 2**63)
+    | st.sampled_from((0, 63, 64, 65, 127, 128, 2**63 - 64, 2**63 - 63, 2**63)),
+    max_size=120,
+)
+
+
+@settings(repeatable, max_examples=300)
+@given(COUNTERS)
+def test_a_window_does_as_the_set_does(counters: list[int]) -> None:
+    window, model = ReplayWindow(bytes(8)), ModelWindow()
+    for counter in counters:
+        if model.accepts(counter):
+            window.accept(counter)
+        else:
+            with pytest.raises(Replayed):
+                window.accept(counter)
+        assert window._seen < 2**limits.REPLAY_WINDOW
+
+
+def test_requests_may_arrive_out_of_order_by_a_window_and_once() -> None:
+    window = ReplayWindow(bytes(8))
+    highest = 1000
+    window.accept(highest)
+    for counter in range(highest - 1, highest - limits.REPLAY_WINDOW, -1):
+        window.accept(counter)
+    for counter in (highest, highest - limits.REPLAY_WINDOW + 1, highest - limits.REPLAY_WINDOW, 0):
+        with pytest.raises(Replayed):
+            window.accept(counter)
+    window.accept(highest + 2 * limits.REPLAY_WINDOW)
+    window.accept(highest + limits.REPLAY_WINDOW + 1)
+
+
+def test_a_leap_back_costs_no_memory() -> None:
+    # The peer chooses both counters, so their distance may size nothing.
+    window = ReplayWindow(bytes(8))
+    window.accept(2**28)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Replayed):
+            window.accept(0)
+        window.accept(2**63)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**16
+
+
+# Tokens -------------------------------------------------------------------------------------
+
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
+def test_a_token_is_for_one_peer_at_one_address_of_one_node() -> None:
+    tokens = Tokens(b"s" * 32)
+    token = tokens.make(KEY, HERE, 1000.0)
+    assert len(token) == limits.TOKEN_BYTES
+    assert tokens.proves(token, KEY, HERE, 1000.0)
+    assert not tokens.proves(token, OTHER_KEY, HERE, 1000.0)
+    assert not tokens.proves(token, KEY, THERE, 1000.0)
+    assert not tokens.proves(token, KEY, Address(HERE.host, 4002), 1000.0)
+    assert not tokens.proves(token, KEY, Address("::1", 4001), 1000.0)
+    assert not Tokens(b"t" * 32).proves(token, KEY, HERE, 1000.0)
+    for wrong in (b"", token[:-1], token + b"\0", bytes(8), token[:-1] + bytes((token[-1] ^ 1,))):
+        assert not tokens.proves(wrong, KEY, HERE, 1000.0)
+
+
+@repeatable
+@given(st.floats(0, 1e9), st.floats(0, 3 * limits.TOKEN_PERIOD_S))
+def test_a_token_lives_through_its_period_and_the_next(made_at: float, age_s: float) -> None:
+    tokens = Tokens(b"s" * 32)
+    token = tokens.make(KEY, HERE, made_at)
+    periods = int((made_at + age_s) // PERIOD_S) - int(made_at // PERIOD_S)
+    assert tokens.proves(token, KEY, HERE, made_at + age_s) == (periods <= 1)
+    # So it is good for one period at least, and for two at most.
+    if age_s <= PERIOD_S * 0.999:
+        assert periods <= 1
+    if age_s >= PERIOD_S * 2.001:
+        assert periods > 1
+
+
+def test_a_token_of_the_future_proves_nothing() -> None:
+    tokens = Tokens(b"s" * 32)
+    assert not tokens.proves(tokens.make(KEY, HERE, 1000.0), KEY, HERE, 1000.0 - PERIOD_S)
+
+
+# Sessions -----------------------------------------------------------------------------------
+
+
+def session(number: int) -> Session:
+    return Session(number.to_bytes(32), number.to_bytes(20), PacketKeys(bytes(32), bytes(32)))
+
+
+def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
+    one = session(1)
+    assert one.token_for(HERE, 0.0) == b""
+    one.learn_token(b"first", HERE, 100.0)
+    assert one.token_for(HERE, 100.0) == b"first"
+    assert one.token_for(HERE, 100.0 + PERIOD_S) == b"first"
+    assert one.token_for(HERE, 100.1 + PERIOD_S) == b""
+    assert one.token_for(THERE, 100.0) == b""
+    one.learn_token(b"second", THERE, 200.0)
+    assert one.token_for(THERE, 200.0) == b"second"
+    assert one.token_for(HERE, 200.0) == b""
+
+
+def test_an_echoed_token_is_still_good_at_its_maker() -> None:
+    tokens, one = Tokens(b"s" * 32), session(1)
+    for made_at in (0.0, PERIOD_S - 0.1, PERIOD_S, 12345.6):
+        one.learn_token(tokens.make(KEY, HERE, made_at), HERE, made_at)
+        for age_s in (0.0, 1.0, PERIOD_S / 2, PERIOD_S):
+            echoed = one.token_for(HERE, made_at + age_s)
+            assert tokens.proves(echoed, KEY, HERE, made_at + age_s)
+
+
+@repeatable
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), max_size=60))
+def test_the_longest_unused_session_is_forgotten_first(steps: list[tuple[bool, int]]) -> None:
+    sessions, model = Sessions(capacity=4), list[int]()
+    for adds, number in steps:
+        known = sessions.get(number.to_bytes(32))
+        assert (known is not None) == (number in model)
+        if number in model:
+            model.remove(number)
+            model.append(number)
+        if adds:
+            sessions.add(known or session(number))
+            if number not in model:
+                model.append(number)
+            del model[:-4]
+        assert len(sessions) == len(model)

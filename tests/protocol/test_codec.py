@@ -1,0 +1,296 @@
+"""The canonical encoding: one spelling of each value, bounded, and no error but ours."""
+
+import enum
+import tracemalloc
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.codec import (
+    NESTING_MAX,
+    decode,
+    decode_canonical,
+    encode,
+    list_of,
+    ranged,
+    shape,
+    sized,
+)
+from protocol.datagrams import BODY_BYTES
+from protocol.errors import Malformed, NotCanonical, Oversized
+from protocol.limits import DATAGRAM_ITEMS
+
+repeatable = settings(deadline=None, derandomize=True)
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.binary(max_size=300)
+    | st.text(max_size=50)
+)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=20), max_leaves=8)
+
+
+def read(data: bytes) -> Any:
+    return decode(data, max_bytes=2**16, max_items=2**10)
+
+
+def read_canonical(data: bytes) -> Any:
+    return decode_canonical(data, max_bytes=2**16, max_items=2**10)
+
+
+@repeatable
+@given(VALUES)
+def test_every_value_comes_back_as_it_was(value: Any) -> None:
+    data = encode(value)
+    for back in (read(data), read_canonical(data)):
+        assert repr(back) == repr(value)  # repr tells True from 1
+
+
+@repeatable
+@given(VALUES, st.data())
+def test_a_value_cut_short_or_followed_by_more_is_malformed(
+    value: Any, data: st.DataObject
+) -> None:
+    spelled = encode(value)
+    cut = data.draw(st.integers(0, len(spelled) - 1))
+    for wrong in (spelled[:cut], spelled + b"\xc0"):
+        with pytest.raises(Malformed):
+            read(wrong)
+
+
+@settings(repeatable, max_examples=500)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_value_of_the_form_or_malformed(data: bytes) -> None:
+    try:
+        value = read(data)
+    except Malformed:
+        return
+    assert read_canonical(encode(value)) == value
+
+
+@settings(repeatable, max_examples=300)
+@given(VALUES, st.integers(0, 2**16), st.integers(0, 255))
+def test_what_is_read_as_canonical_has_one_spelling(value: Any, place: int, byte: int) -> None:
+    changed = bytearray(encode(value))
+    changed[place % len(changed)] = byte
+    try:
+        read_back = read_canonical(bytes(changed))
+    except Malformed:
+        return
+    assert encode(read_back) == bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"),
+    [
+        (0, "00"),
+        (127, "7f"),
+        (128, "cc80"),
+        (256, "cd0100"),
+        (65536, "ce00010000"),
+        (2**32, "cf0000000100000000"),
+        (-1, "ff"),
+        (-33, "d0df"),
+        (None, "c0"),
+        (False, "c2"),
+        (True, "c3"),
+        ("", "a0"),
+        ("é", "a2c3a9"),
+        (b"", "c400"),
+        (b"\0" * 256, "c50100" + "00" * 256),
+        ([], "90"),
+        ([1, [b"x"]], "920191c40178"),
+        ([0] * 16, "dc0010" + "00" * 16),
+    ],
+)
+def test_the_spelling_is_messagepack_s_shortest(value: Any, spelled: str) -> None:
+    assert encode(value).hex() == spelled
+    assert read_canonical(bytes.fromhex(spelled)) == value
+
+
+@pytest.mark.parametrize(
+    "longer",
+    [
+        "cc01",
+        "cd0001",
+        "ce00000001",
+        "cf0000000000000001",
+        "d001",
+        "d1ffff",
+        "d90161",
+        "da000161",
+        "c5000100",
+        "c60000000100",
+        "dc000101",
+        "dd0000000101",
+        "91cc01",
+    ],
+)
+def test_a_longer_spelling_is_read_but_is_not_canonical(longer: str) -> None:
+    read(bytes.fromhex(longer))
+    with pytest.raises(NotCanonical):
+        read_canonical(bytes.fromhex(longer))
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("nothing", ""),
+        ("the unused byte", "c1"),
+        ("an empty map", "80"),
+        ("a map", "810102"),
+        ("a map of 32-bit length", "df00000000"),
+        ("a single float", "ca00000000"),
+        ("a double", "cb3ff8000000000000"),
+        ("not a number", "cb7ff8000000000000"),
+        ("infinity", "cb7ff0000000000000"),
+        ("an empty extension", "c70005"),
+        ("an extension", "d40100"),
+        ("a timestamp", "d6ff00000000"),
+        ("an empty timestamp", "c700ff"),
+        ("a surrogate in text", "a3eda080"),
+        ("text that is not UTF-8", "a1ff"),
+        ("bytes that are missing", "c40a00"),
+        ("a list without its items", "93"),
+        ("more bytes than any memory", "c6ffffffff"),
+        ("more items than any memory", "ddffffffff"),
+        ("a trailing byte", "0000"),
+    ],
+)
+def test_what_the_form_does_not_hold_is_malformed(what: str, data: str) -> None:
+    for spelled in (bytes.fromhex(data), b"\x91" + bytes.fromhex(data)):
+        with pytest.raises(Malformed):
+            read(spelled)
+        with pytest.raises(Malformed):
+            read_canonical(spelled)
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.5,
+        float("nan"),
+        {},
+        {1: 2},
+        (1,),
+        bytearray(b"x"),
+        memoryview(b"x"),
+        Number.ONE,
+        {1},
+        object(),
+        msgpack.ExtType(1, b""),
+        msgpack.Timestamp(1),
+    ],
+)
+def test_only_what_can_be_read_back_is_spelled(value: Any) -> None:
+    for nested in (value, [value], [[1], [[value]]]):
+        with pytest.raises(TypeError):
+            encode(nested)
+
+
+def test_integers_beyond_64_bits_and_surrogates_cannot_be_spelled() -> None:
+    for value in (2**64, -(2**63) - 1):
+        with pytest.raises(OverflowError):
+            encode([value])
+    with pytest.raises(ValueError, match="surrogates"):
+        encode("\ud800")
+    assert encode(1) == b"\x01"  # and the next value is not spoilt by the last
+
+
+def test_more_bytes_than_allowed_are_oversized() -> None:
+    data = encode(b"x" * 10)
+    assert decode(data, max_bytes=len(data), max_items=0) == b"x" * 10
+    with pytest.raises(Oversized):
+        decode(data, max_bytes=len(data) - 1, max_items=0)
+
+
+def test_longer_lists_than_allowed_are_malformed_at_any_depth() -> None:
+    for value in ([0] * 5, [[0] * 5], [0, [1, [0] * 5]]):
+        data = encode(value)
+        assert decode(data, max_bytes=100, max_items=5) == value
+        with pytest.raises(Malformed):
+            decode(data, max_bytes=100, max_items=4)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\xdc\x00\x40" * (BODY_BYTES // 3),
+        b"\xdd\x00\x00\x00\x40" * (BODY_BYTES // 5),
+        b"\x9f" * BODY_BYTES,
+        b"\x91" * 1000 + b"\x90",
+        (b"\xdc\x00\x40" + b"\x9f" * 63)[:66] * (BODY_BYTES // 66),
+        b"\xdd\x00\x00\xff\xff" * (BODY_BYTES // 5),
+        b"\xc6\x7f\xff\xff\xff" * (BODY_BYTES // 5),
+        b"\xdc\x00\x40" + b"\xc6\x7f\xff\xff\xff" * 64,
+        b"\xdf\x7f\xff\xff\xff" * (BODY_BYTES // 5),
+    ],
+)
+def test_a_datagram_allocates_little_whatever_it_claims(bomb: bytes) -> None:
+    assert len(bomb) <= BODY_BYTES
+    for items in (DATAGRAM_ITEMS, 2**20):
+        tracemalloc.start()
+        try:
+            for reader in (decode, decode_canonical):
+                try:
+                    reader(bomb, max_bytes=BODY_BYTES, max_items=items)
+                except Malformed:
+                    continue
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        if items == DATAGRAM_ITEMS:
+            assert peak < 2**18
+        else:
+            # A list may reserve as many places as there are bytes, at each of 1024 levels.
+            assert peak < 2**20 * 11
+
+
+def test_lists_nest_to_a_limit() -> None:
+    deepest: list[Any] = []
+    for _ in range(NESTING_MAX - 1):
+        deepest = [deepest]
+    assert read_canonical(encode(deepest)) == deepest
+    with pytest.raises(TypeError):
+        encode([deepest])
+    for levels in (NESTING_MAX, 600, 1000, 60_000):
+        with pytest.raises(Malformed):
+            read(b"\x91" * levels + b"\x90")
+
+
+def test_a_shape_is_a_list_of_exactly_these_types() -> None:
+    assert shape([1, b"x", [2]], int, bytes, list) == [1, b"x", [2]]
+    assert shape([]) == []
+    wrong: Any
+    for wrong in ([True, b"x", []], [1, "x", []], [1, b"x"], [1, b"x", [], 0], (1, b"x", []), None):
+        with pytest.raises(Malformed):
+            shape(wrong, int, bytes, list)
+
+
+def test_a_list_has_one_type_of_item_and_a_length() -> None:
+    assert list_of([1, 2], int, max_items=2) == [1, 2]
+    with pytest.raises(Oversized):
+        list_of([1, 2, 3], int, max_items=2)
+    for wrong in ([1, True], [1, b""], b"12", (1, 2), {1: 2}, None):
+        with pytest.raises(Malformed):
+            list_of(wrong, int, max_items=2)
+
+
+def test_sizes_and_ranges_include_their_ends() -> None:
+    assert sized(b"ab", 2) == b"ab"
+    assert [ranged(value, -1, 1) for value in (-1, 0, 1)] == [-1, 0, 1]
+    for wrong in (b"a", b"abc"):
+        with pytest.raises(Malformed):
+            sized(wrong, 2)
+    for number in (-2, 2):
+        with pytest.raises(Malformed):
+            ranged(number, -1, 1)
