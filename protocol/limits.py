@@ -25,6 +25,9 @@ DATAGRAM_ITEMS = 64
 CONTACTS_PER_REPLY = 20
 """More than k, so that a lookup survives 30 % dead contacts: 20 IPv4 contacts are 760 B."""
 
+CONTACTS_SHARED = 8192
+"""Contacts of replies kept as one object each: about 3 MB."""
+
 CLOCK_SKEW_S = 60.0
 """How far ahead of our clock a record or an offer may claim to be issued."""
 

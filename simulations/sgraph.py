@@ -62,6 +62,10 @@ class StaticNetwork:
             table += [self._ids[member] for member in members]
         return table
 
+    def id_of(self, number: int) -> int:
+        """The id of a node; ids ascend with numbers."""
+        return self._ids[number]
+
     def known_to(self, number: int) -> list[int]:
         """The ids in the table of a node."""
         return self._tables[number]

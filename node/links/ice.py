@@ -1,25 +1,15 @@
-"""ICE for one link: aioice's agent with our addresses, our randomness and no server of any kind.
+"""ICE for one link, from its sockets to a path, without a server of any kind.
 
-aioice asks a public STUN server by default, leaves out 127.0.0.1, hands whatever arrives from
-anybody to DTLS (where an empty datagram ends the connection), answers requests that nobody
-authenticated, and lets a peer add addresses without bound. The hooks below settle each of these.
+aiortc asks a public STUN server unless it is told not to, and aioice leaves out 127.0.0.1.
 """
 
-import asyncio
-import contextlib
 import ipaddress
-import logging
-import socket
-import struct
-from collections.abc import Sequence
 
-from aioice import Candidate as AgentCandidate
-from aioice import Connection, ConnectionClosed, stun
 from aioice.candidate import candidate_foundation
-from aioice.ice import CandidatePair, ConnectionEvent, StunProtocol
 from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTransport
 
 from node.environment import Environment
+from node.links.agent import COMPONENT, Agent
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.settings import LinkSettings
 from protocol import limits
@@ -32,33 +22,11 @@ from protocol.description import (
     priority,
 )
 from protocol.errors import BadAddress
-from protocol.randomness import Random
-
-_log = logging.getLogger(__name__)
-
-_COMPONENT = 1
-_STUN_FIRST_BYTES = range(4)
-_DTLS_FIRST_BYTES = range(20, 64)
-_RECEIVE_BUFFER_BYTES = 1024 * 1024
-
-_ROLE_CONFLICT = 487
-"""The error code of RFC 8445, 7.3.1.1."""
-
-_CONSENT_RETRANSMISSIONS = 2
-"""The answer may take 3.5 s (0.5 + 1 + 2), so that a slow path is not taken for a dead one."""
 
 _AGENT_TYPES = {
     CandidateKind.HOST: "host",
     CandidateKind.SERVER_REFLEXIVE: "srflx",
     CandidateKind.RELAYED: "relay",
-}
-
-_OUTCOMES = {
-    CandidatePair.State.FROZEN: "not tried",
-    CandidatePair.State.WAITING: "not tried",
-    CandidatePair.State.IN_PROGRESS: "no answer",
-    CandidatePair.State.SUCCEEDED: "answered",
-    CandidatePair.State.FAILED: "failed",
 }
 
 
@@ -84,165 +52,10 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback
 
 
-class _Socket(StunProtocol):
-    """One UDP socket: tells STUN from DTLS by the first byte (RFC 7983) and drops the rest."""
-
-    receiver: "_Agent"
-
-    def datagram_received(self, data: bytes | str, addr: tuple[object, ...]) -> None:
-        if not data or isinstance(data, str):
-            return
-        if data[0] in _DTLS_FIRST_BYTES:
-            if self.receiver.knows(str(addr[0]), addr[1]):
-                self.receiver.data_received(data, _COMPONENT)
-        elif data[0] in _STUN_FIRST_BYTES:
-            # aioice's parser lets struct.error out for attributes of a wrong length.
-            with contextlib.suppress(struct.error):
-                super().datagram_received(data, addr)
-
-
-class _Agent(Connection):
-    """aioice's agent. Its own gathering, consent checks and answers to strangers are replaced."""
-
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        settings: LinkSettings,
-        rng: Random,
-        credentials: tuple[str, str],
-    ) -> None:
-        super().__init__(
-            ice_controlling=False, local_username=credentials[0], local_password=credentials[1]
-        )
-        self._addresses = addresses
-        self._settings = settings
-        self._rng = rng
-        self._tie_breaker = rng.getrandbits(64)
-        self._last_known: tuple[str, object] | None = None
-        self.consent_lost = False
-
-    async def gather_candidates(self) -> None:
-        """Open a socket on each address; those that cannot be bound are left out."""
-        loop = asyncio.get_running_loop()
-        for address in self._addresses:
-            try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    lambda: _Socket(self), local_addr=(address, 0)
-                )
-            except OSError as error:
-                _log.info("no socket on %s: %s", address, error)
-                continue
-            self._add_socket(transport, protocol)
-        self._local_candidates_end = True
-
-    def _add_socket(self, transport: asyncio.DatagramTransport, protocol: _Socket) -> None:
-        own_socket = transport.get_extra_info("socket")
-        if own_socket is not None:
-            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        host, port = transport.get_extra_info("sockname")[:2]
-        protocol.local_candidate = AgentCandidate(
-            foundation=candidate_foundation("host", "udp", host),
-            component=_COMPONENT,
-            transport="udp",
-            priority=priority(CandidateKind.HOST, len(self._protocols)),
-            host=host,
-            port=port,
-            type="host",
-        )
-        self._protocols.append(protocol)
-        self._local_candidates.append(protocol.local_candidate)
-
-    def knows(self, host: str, port: object) -> bool:
-        """Whether this is an address of the peer: told by it, or proved by a check."""
-        if (host, port) == self._last_known:
-            return True
-        if any(c.host == host and c.port == port for c in self._remote_candidates):
-            self._last_known = (host, port)
-            return True
-        return False
-
-    def data_received(self, data: bytes, component: int) -> None:
-        """Queue a datagram for DTLS; what cannot be DTLS is dropped, and so is a flood."""
-        if data[0] in _DTLS_FIRST_BYTES and self._queue.qsize() < limits.ICE_DATAGRAMS_WAITING:
-            super().data_received(data, component)
-
-    def build_request(self, pair: CandidatePair, nominate: bool) -> stun.Message:
-        """A check whose transaction id comes from our randomness."""
-        request = super().build_request(pair, nominate)
-        request.transaction_id = self._rng.randbytes(12)
-        return request
-
-    def check_incoming(
-        self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
-    ) -> None:
-        """Take an authenticated check; a peer may not have more addresses than it needs."""
-        full = len(self._remote_candidates) >= limits.ICE_ADDRESSES_LEARNED
-        if "PRIORITY" in message.attributes and (self.knows(*addr) or not full):
-            super().check_incoming(message, addr, protocol)
-
-    def respond_error(
-        self,
-        request: stun.Message,
-        addr: tuple[str, int],
-        protocol: StunProtocol,
-        error_code: tuple[int, str],
-    ) -> None:
-        """Answer a conflict of roles, and nothing that nobody authenticated: no reflection."""
-        if error_code[0] == _ROLE_CONFLICT:
-            super().respond_error(request, addr, protocol, error_code)
-
-    async def query_consent(self) -> None:
-        """Check that the peer is still there (RFC 7675), with jitter from our randomness."""
-        failures = 0
-        while failures < self._settings.consent_failures:
-            await asyncio.sleep(
-                self._settings.consent_interval_s * (0.8 + 0.4 * self._rng.random())
-            )
-            failures = 0 if await self._peer_answers() else failures + 1
-        self.consent_lost = True
-        self._query_consent_task = None
-        await self.close()
-
-    async def _peer_answers(self) -> bool:
-        pair = self._nominated.get(_COMPONENT)
-        if pair is None or self.remote_password is None:
-            return False
-        try:
-            await pair.protocol.request(
-                self.build_request(pair, nominate=False),
-                pair.remote_addr,
-                integrity_key=self.remote_password.encode(),
-                retransmissions=_CONSENT_RETRANSMISSIONS,
-            )
-        except stun.TransactionError:
-            return False
-        return True
-
-    async def get_event(self) -> ConnectionEvent | None:
-        """The next event. Once closed aioice returns None at once, and its caller would spin."""
-        return await super().get_event() or ConnectionClosed()
-
-    @property
-    def nominated_pair(self) -> CandidatePair | None:
-        """The pair of addresses that carries the link."""
-        return self._nominated.get(_COMPONENT)
-
-    def outcomes(self) -> list[str]:
-        """One line for each pair of addresses in the check list."""
-        return [
-            f"{_text(pair.local_addr)} to {_text(pair.remote_addr)}: {_OUTCOMES[pair.state]}"
-            for pair in self._check_list
-        ]
-
-
-def _text(address: tuple[str, int]) -> str:
-    return str(Address(*address[:2]))
-
-
 class _Gatherer(RTCIceGatherer):
     """aiortc's gatherer around our agent."""
 
-    def __init__(self, agent: _Agent) -> None:
+    def __init__(self, agent: Agent) -> None:
         super().__init__(
             iceServers=[],
             local_username=agent.local_username,
@@ -256,7 +69,7 @@ class IcePath:
 
     def __init__(self, environment: Environment, settings: LinkSettings) -> None:
         self._addresses = local_addresses(settings, environment)
-        self._agent = _Agent(
+        self._agent = Agent(
             self._addresses, settings, environment.rng, fresh_credentials(environment.rng)
         )
         self._gatherer = _Gatherer(self._agent)
@@ -339,7 +152,7 @@ def _to_agent(candidate: Candidate, position: int) -> RTCIceCandidate:
     kind = _AGENT_TYPES[CandidateKind(candidate.kind)]
     host, port = candidate.address
     return RTCIceCandidate(
-        component=_COMPONENT,
+        component=COMPONENT,
         foundation=candidate_foundation(kind, "udp", host),
         ip=host,
         port=port,

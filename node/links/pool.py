@@ -89,29 +89,40 @@ class LinkPool:
         was tried, at once when a recent attempt failed or all links are in use; what the caller
         raised (CallFailed, NotFound, TimedOut); LinkClosed when the pool is closing.
         """
+        while True:
+            link = self.get(peer_id)
+            if link is not None:
+                return link
+            under_way = self._to_wait_for(peer_id)
+            if under_way is None:
+                ours = self._outgoing.get(peer_id) or self._begin_call(peer_id)
+                return await asyncio.shield(ours.link)
+            await asyncio.wait([under_way])
+
+    def _to_wait_for(self, peer_id: PeerId) -> asyncio.Task[None] | None:
+        """An attempt with this peer that must end before one of ours can begin or be joined."""
         theirs = self._incoming.get(peer_id)
-        if theirs is not None and theirs.task is not None:
-            await asyncio.wait([theirs.task])
-        link = self.get(peer_id)
-        if link is not None:
-            return link
-        ours = self._outgoing.get(peer_id) or self._begin_call(peer_id)
-        return await asyncio.shield(ours.link)
+        if theirs is not None:
+            return theirs.task
+        ours = self._outgoing.get(peer_id)
+        return ours.task if ours is not None and ours.link.done() else None
 
     async def answer(self, caller_key: bytes, offer_id: bytes, offer: Description) -> Description:
         """Our description for a peer that calls, whose offer and key have been verified.
 
-        The link is finished in a task of the pool. Raises CallFailed with the reason when there
-        is no room, LinkFailed when this machine has no address, LinkClosed when closing.
+        The link is finished in a task of the pool. Raises CallFailed with the reason: no room,
+        no address here, or closing.
         """
-        self._check_open(peer_id_of(caller_key))
         call = IncomingCall(caller_key, offer_id, offer)
-        task = self._begin_answer(call)
         try:
+            self._begin_answer(call)
             return await call.answer
         except asyncio.CancelledError:
-            task.cancel()
+            if call.task is not None:
+                call.task.cancel()
             raise
+        except (LinkFailed, LinkClosed) as error:
+            raise CallFailed(f"no link now: {error}") from error
 
     async def close(self) -> None:
         """Close every link and end every attempt; returns once nothing is left of them."""
@@ -190,19 +201,16 @@ class LinkPool:
 
     # Calls of others ------------------------------------------------------------------------
 
-    def _begin_answer(self, call: IncomingCall) -> asyncio.Task[None]:
+    def _begin_answer(self, call: IncomingCall) -> None:
+        self._check_open(call.peer_id)
         self._give_up_answering(call.peer_id)
         if len(self._incoming) >= limits.LINK_ATTEMPTS:
-            raise CallFailed("busy: too many calls at once")
-        try:
-            self._keeper.make_room(self._pending())
-        except LinkFailed as error:
-            raise CallFailed(f"busy: {error}") from None
+            raise CallFailed("too many calls at once")
+        self._keeper.make_room(self._pending())
         name = f"answer {peer_id_text(call.peer_id)}"
-        task = call.task = self._attempts.start(self._answer(call), name=name)
+        call.task = self._attempts.start(self._answer(call), name=name)
         self._incoming[call.peer_id] = call
-        task.add_done_callback(lambda _: self._answer_ended(call))
-        return task
+        call.task.add_done_callback(lambda _: self._answer_ended(call))
 
     async def _answer(self, call: IncomingCall) -> None:
         attempt = await self._attempt()

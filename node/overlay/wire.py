@@ -37,7 +37,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
-from protocol.overlay.sessions import ReplayWindow, Session, Sessions, Tokens
+from protocol.overlay.sessions import ReplayWindow, RoundTrip, Session, Sessions, Tokens
 
 
 class Reply(NamedTuple):
@@ -112,9 +112,10 @@ class Wire:
         self._epoch = self._rng.randbytes(EPOCH_BYTES)
         self._counter = 0
         self._pending: dict[bytes, _Pending] = {}
+        self._anyone = RoundTrip()
         self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
         self._paths: dict[Address, float] | None = {} if read_only else None
-        self.meter = HostMeter(self._loop.time)
+        self._meter = HostMeter(self._loop.time)
         self._send: Callable[[bytes, Address], None] = _not_connected
         self._readers: dict[int, Callable[[bytes, Address], None]] = {
             cipher.first_byte: self._receive_sealed,
@@ -169,7 +170,7 @@ class Wire:
         return session
 
     def _take_request(self, session: Session, address: Address, request: Request) -> None:
-        self.meter.charge(address.host)
+        self._meter.charge(address.host)
         now = self._loop.time()
         proved = self._tokens.proves(request.token, session.public_key, address, now)
         window = session.window
@@ -195,7 +196,9 @@ class Wire:
         del self._pending[response.transaction]
         pending.timer.cancel()
         now = self._loop.time()
-        session.round_trip.measured(now - pending.sent_at)
+        rtt_s = now - pending.sent_at
+        session.round_trip.measured(rtt_s)
+        self._anyone.measured(rtt_s)
         if response.token:
             session.learn_token(response.token, address, now)
         pending.on_reply(Reply(pending.contact, response, None))
@@ -295,9 +298,10 @@ class Wire:
         return len(self._pending)
 
     def timeout_s(self, contact: Contact) -> float:
-        """How long this contact usually needs at most, in seconds."""
+        """How long this contact usually needs at most, in seconds; of a stranger, anyone's."""
         session = self._sessions.get(contact.public_key)
-        return session.round_trip.timeout_s() if session else limits.TIMEOUT_UNKNOWN_S
+        known = session is not None and session.round_trip.smoothed_s > 0.0
+        return (session.round_trip if session and known else self._anyone).timeout_s()
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact, if one was ever measured."""
@@ -346,7 +350,7 @@ class Wire:
             del self._greetings[random]
 
     def _receive_hello(self, datagram: bytes, address: Address) -> None:
-        self.meter.charge(address.host)
+        self._meter.charge(address.host)
         self._send_on_path(datagrams.answer_hello(self._identity, datagram), address)
 
     def _receive_hello_reply(self, datagram: bytes, address: Address) -> None:

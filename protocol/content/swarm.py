@@ -44,8 +44,10 @@ class _Source:
     """Chunks asked for and not yet here, oldest first."""
     asked_bytes: int = 0
     busy_since: float = 0.0
+    cancelling: bool = False
+    """Its requests were taken back, and it has not confirmed that."""
     late: set[int] = field(default_factory=set)
-    """Chunks released from this source that may come until it confirms the cancel."""
+    """The chunks that it may still send until then."""
     lacks: set[int] = field(default_factory=set)
     benched_until: float = 0.0
     offered_nothing_at: int = -1
@@ -61,11 +63,12 @@ class _Source:
 class Swarm:
     """The state of one download. Chunks are numbers of the manifest's table; times are seconds."""
 
-    def __init__(self, lengths: Sequence[int], missing: Iterable[int], rng: Shuffler) -> None:
+    def __init__(self, lengths: Sequence[int], missing: Sequence[int], rng: Shuffler) -> None:
         """`lengths` are of all sealed chunks, `missing` the numbers that are to be fetched."""
         self._lengths = lengths
         self._waiting = RarestFirst(len(lengths), missing, rng)
         self._left = len(self._waiting)
+        self._bytes_to_come = sum(lengths[chunk] for chunk in missing)
         self._sources: dict[SourceId, _Source] = {}
         self._holder_of: dict[int, SourceId] = {}
         self._arrived_from: dict[int, SourceId] = {}
@@ -143,11 +146,13 @@ class Swarm:
     def requests(self, source: SourceId, now: float) -> list[int]:
         """What to ask of a source now, to fill its window; may be nothing."""
         known = self._sources[source]
-        if known.late or known.offered_nothing_at == self._edition or self._is_benched(known, now):
+        if known.cancelling or known.offered_nothing_at == self._edition:
+            return []
+        if self._is_benched(known, now):
             return []
         most = limits.REQUESTS_PER_STREAM - len(known.asked)
         budget_bytes = min(
-            window_bytes(known.meter.rate(now)) - known.asked_bytes,
+            self._window_bytes(known, now) - known.asked_bytes,
             limits.WINDOWS_BYTES - self._asked_bytes,
         )
         if most <= 0 or budget_bytes < min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2:
@@ -172,7 +177,9 @@ class Swarm:
 
     def cancelled(self, source: SourceId) -> None:
         """A source confirmed a cancel: what was released from it comes no more."""
-        self._sources[source].late.clear()
+        known = self._sources[source]
+        known.cancelling = False
+        known.late.clear()
 
     def expects(self, source: SourceId, chunk: int) -> bool:
         """Whether a source may send this chunk: it was asked for it and has not sent it."""
@@ -196,6 +203,7 @@ class Swarm:
         elif self._holder_of.pop(chunk, None) is None:
             return False
         self._arrived_from[chunk] = source
+        self._bytes_to_come -= self._lengths[chunk]
         return True
 
     def stored(self, chunk: int) -> None:
@@ -206,6 +214,7 @@ class Swarm:
     def mismatched(self, chunk: int) -> SourceId:
         """An arrived chunk is not what its address says: ban who sent it and return its id."""
         source = self._arrived_from.pop(chunk)
+        self._bytes_to_come += self._lengths[chunk]
         self._wait(chunk)
         self.ban(source)
         return source
@@ -217,13 +226,23 @@ class Swarm:
         """
         found: list[tuple[SourceId, Reproach]] = []
         for source, known in tuple(self._sources.items()):
-            if (known.asked or known.late) and now - known.heard > limits.SILENT_S:
+            if (known.asked or known.cancelling) and now - known.heard > limits.SILENT_S:
                 self.leave(source)
                 found.append((source, Reproach.SILENT))
             elif self._is_behind(known, now):
                 self._bench(known, now)
                 found.append((source, Reproach.BENCHED))
         return found
+
+    def _window_bytes(self, known: _Source, now: float) -> int:
+        """How much to ask of a source ahead: no more than its share of what is to come.
+
+        Without that a fast source would ask for the whole end, and the others would look on.
+        """
+        rate = known.meter.rate(now)
+        rates = sum(other.meter.rate(now) for other in self._sources.values())
+        share = self._bytes_to_come * rate / rates if rates else 0.0
+        return max(limits.WINDOW_BYTES_MIN, min(window_bytes(rate), int(share)))
 
     def _is_benched(self, known: _Source, now: float) -> bool:
         """The bench counts only while somebody else is left to ask."""
@@ -233,7 +252,7 @@ class Swarm:
 
     def _is_behind(self, known: _Source, now: float) -> bool:
         """Whether another source should take over what was asked of this one."""
-        if not known.asked or known.late:
+        if not known.asked or known.cancelling:
             return False
         others = [
             other
@@ -256,6 +275,7 @@ class Swarm:
         for chunk in reversed(released):
             self._release(known, chunk)
         known.late.update(released)
+        known.cancelling = True
 
     def _release(self, known: _Source, chunk: int) -> None:
         """It no longer is this source's to send, if it still was."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from protocol import addresses, limits
 from protocol.addresses import Address
@@ -79,4 +80,8 @@ def unpack(data: bytes, family: int) -> list[Contact]:
         raise Malformed(f"{len(data)} bytes are not a whole number of contacts")
     if count > limits.CONTACTS_PER_REPLY:
         raise Oversized(f"{count} contacts in one reply")
-    return [Contact(data[start : start + size]) for start in range(0, len(data), size)]
+    return [_shared(data[start : start + size]) for start in range(0, len(data), size)]
+
+
+_shared = lru_cache(maxsize=limits.CONTACTS_SHARED)(Contact)
+"""The replies of a lookup name mostly the same contacts: each is hashed and kept once."""

@@ -83,6 +83,7 @@ class Lookup:
         self._timeout_s = timeout_s
         self._may_ask = may_ask
         self._candidates: list[Candidate] = []
+        self._pending: list[Candidate] = []
         self._by_id: dict[bytes, Candidate] = {}
         self._own_id = own_id
         for contact in seeds:
@@ -93,15 +94,15 @@ class Lookup:
         self._stop_waiting(now)
         if self.finished:
             return []
-        nearest = self._nearest_not_failed()
+        nearest, eligible = self._nearest()
         if self._is_over(nearest, now):
             self.finished = True
             return []
+        slots = self._slots(nearest)
+        for candidate in self._pending:
+            slots -= candidate.state is State.WAITING
         asked: list[Contact] = []
-        slots = self._slots(nearest) - sum(
-            candidate.state is State.WAITING for candidate in self._candidates
-        )
-        for candidate in nearest:
+        for candidate in eligible:
             if slots <= len(asked) or self.requests >= limits.LOOKUP_REQUESTS:
                 break
             if candidate.state is State.NEW:
@@ -114,6 +115,8 @@ class Lookup:
         candidate = self._by_id.get(contact.peer_id)
         if self.finished or candidate is None or candidate.contact != contact:
             return
+        if candidate in self._pending:
+            self._pending.remove(candidate)
         candidate.state = State.ANSWERED
         for other in named:
             self._add(other, hops=candidate.hops + 1)
@@ -122,6 +125,8 @@ class Lookup:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
         candidate = self._by_id.get(contact.peer_id)
         if candidate is not None and candidate.state is not State.ANSWERED:
+            if candidate in self._pending:
+                self._pending.remove(candidate)
             candidate.state = State.FAILED
 
     def take_given_up(self) -> list[Contact]:
@@ -137,13 +142,11 @@ class Lookup:
         """When `next` has something to do even if nothing arrives; None once finished."""
         if self.finished:
             return None
-        times = [self._ends_at]
-        for candidate in self._candidates:
-            if candidate.state is State.WAITING:
-                times.append(candidate.slow_at)
-            elif candidate.state is State.SLOW:
-                times.append(candidate.give_up_at)
-        return min(times)
+        at = self._ends_at
+        for candidate in self._pending:
+            waiting = candidate.state is State.WAITING
+            at = min(at, candidate.slow_at if waiting else candidate.give_up_at)
+        return at
 
     def closest(self) -> list[Contact]:
         """At most k contacts, nearest first, each of which answered in this lookup."""
@@ -185,26 +188,41 @@ class Lookup:
         candidate.asked_at = now
         candidate.slow_at = now + min(timeout_s, self.rules.slow_s)
         candidate.give_up_at = now + timeout_s
+        self._pending.append(candidate)
         self.requests += 1
 
     def _stop_waiting(self, now: float) -> None:
-        for candidate in self._candidates:
+        for candidate in self._pending:
             if candidate.state is State.WAITING and now >= candidate.slow_at:
                 candidate.state = State.SLOW
             if candidate.state is State.SLOW and now >= candidate.give_up_at:
                 candidate.state = State.FAILED
                 self._given_up.append(candidate.contact)
+        if self._given_up:
+            self._pending = [one for one in self._pending if one.state is not State.FAILED]
 
-    def _nearest_not_failed(self) -> list[Candidate]:
+    def _nearest(self) -> tuple[list[Candidate], list[Candidate]]:
+        """The k nearest that did not fail, and whom to ask now: as many, not counting SLOW ones.
+
+        A slow candidate is probably dead. Whoever would take its place is asked right away, and the
+        lookup still waits for both.
+        """
         nearest: list[Candidate] = []
+        eligible: list[Candidate] = []
+        k = self.rules.k
         for candidate in self._candidates:
-            if candidate.state is State.NEW and not self._may_ask(candidate.contact):
-                candidate.state = State.TAKEN
-            if candidate.state not in _OUT:
+            state = candidate.state
+            if state is State.NEW and not self._may_ask(candidate.contact):
+                candidate.state = state = State.TAKEN
+            if state is State.FAILED or state is State.TAKEN:
+                continue
+            if len(nearest) < k:
                 nearest.append(candidate)
-                if len(nearest) == self.rules.k:
+            if state is not State.SLOW:
+                eligible.append(candidate)
+                if len(eligible) == k:
                     break
-        return nearest
+        return nearest, eligible
 
     def _slots(self, nearest: list[Candidate]) -> int:
         """More slots once the nearest have answered: what is left is only to hear the others."""
@@ -216,11 +234,7 @@ class Lookup:
             return True
         if all(one.state is State.ANSWERED for one in nearest):
             return True
-        waiting = any(one.state in {State.WAITING, State.SLOW} for one in nearest)
-        return self.requests >= limits.LOOKUP_REQUESTS and not waiting
-
-
-_OUT = frozenset((State.FAILED, State.TAKEN))
+        return self.requests >= limits.LOOKUP_REQUESTS and not self._pending
 
 
 def _distance(candidate: Candidate) -> int:

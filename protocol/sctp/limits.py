@@ -41,8 +41,8 @@ RECEIVE_WINDOW_BYTES = 16 * 2**20
 """Held for the peer at most: twice the bytes of 120 MB/s over 50 ms, so that one round of
 retransmission does not stop the flow."""
 
-RECEIVE_WINDOW_SLACK_BYTES = 128 * 1024
-"""Beyond the window, for the packet that the peer may have been sending when it closed."""
+RECEIVE_WINDOW_SLACK = 4
+"""One part in so many is taken beyond the window: the peer counts no MESSAGE_OVERHEAD_BYTES."""
 
 TSN_AHEAD = 65535
 """A gap block's offsets have 16 bits (RFC 9260, 3.3.4): what lies further ahead cannot be told."""
@@ -65,8 +65,9 @@ single bytes must not hold a hundred times its window."""
 SEND_BUFFER_BYTES = 64 * 2**20
 """Queued by the application at most; `writable` turns false at a quarter of it."""
 
-OUTSTANDING_MAX = 65000
-"""TSNs in flight, below TSN_AHEAD: the peer cannot report more."""
+OUTSTANDING_MAX = 32000
+"""TSNs in flight: each may be a message of one stream, and numbers of 16 bits are only in order
+while they are less than 32768 apart."""
 
 DATAGRAMS_PER_CALL = 64
 """Built by one call, so that the caller can look at its socket in between; a message of 64 KiB."""

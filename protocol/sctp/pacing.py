@@ -41,6 +41,11 @@ class Pacer:
         self._at = now
         return self._tokens
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more may leave before the next burst."""
+        return self._tokens <= 0 and self.rate != inf
+
     def spend(self, size: int) -> None:
         """So many bytes have left."""
         self._tokens -= size

@@ -22,11 +22,10 @@ class _Partial:
 class PartialReliability:
     """Remembers which TSNs belong to messages with a limit on time or retransmissions."""
 
-    __slots__ = ("_by_tsn", "_forwarded", "due")
+    __slots__ = ("_by_tsn", "due")
 
     def __init__(self) -> None:
         self._by_tsn: dict[int, _Partial] = {}
-        self._forwarded = -1
         self.due = False
         """Whether a FORWARD TSN should leave."""
 
@@ -89,8 +88,8 @@ class PartialReliability:
         skipped: dict[int, int] = {}
         room = (space - 8) // 4
         for tsn in range(board.cumulative + 1, point + 1):
-            partial = self._by_tsn[tsn]
-            if partial.message.unordered:
+            partial = self._by_tsn.get(tsn)
+            if partial is None or not partial.given_up or partial.message.unordered:
                 continue
             if partial.stream_id not in skipped and len(skipped) == room:
                 point = tsn - 1

@@ -192,10 +192,8 @@ class Reassembly:
             self._deliver(stream_id, payload_protocol, data)
             if stream_id in self._waiting:
                 self._deliver_waiting(stream_id)
-        elif ssn_is_ahead(sequence, expected):
-            self._wait(stream_id, sequence, payload_protocol, data)
         else:
-            self.stale_messages += 1
+            self._wait(stream_id, sequence, payload_protocol, data)
 
     def _wait(self, stream_id: int, sequence: int, payload_protocol: int, data: bytes) -> None:
         waiting = self._waiting.setdefault(stream_id, {})

@@ -45,7 +45,8 @@ class Receiver:
         config = core.config
         self._packet_bytes = config.packet_bytes
         self._window_bytes = config.receive_window_bytes
-        self._limit = config.receive_window_bytes + limits.RECEIVE_WINDOW_SLACK_BYTES
+        slack_bytes = config.receive_window_bytes // limits.RECEIVE_WINDOW_SLACK
+        self._limit = config.receive_window_bytes + slack_bytes
         self._room = self._limit
         self._timers = core.timers
         self._inbox = core.inbox
@@ -85,7 +86,7 @@ class Receiver:
         ahead = (wire - self.cumulative) & TSN_MASK
         reassembly = self.reassembly
         self._room -= len(data) + limits.MESSAGE_OVERHEAD_BYTES
-        if self._room < 0 and not self._make_room(len(data)):
+        if self._room < 0 and not self._make_room(len(data), ahead):
             return
         if ahead == 1 and not self._lows:
             self.cumulative += 1
@@ -99,11 +100,17 @@ class Receiver:
             self._urgent = True
         reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data)
 
-    def _make_room(self, size: int) -> bool:
-        """Count anew what is free, since `_room` only falls; False: the data must be dropped."""
+    def _make_room(self, size: int, ahead: int) -> bool:
+        """Count anew what is free, since `_room` only falls; False: the data must be dropped.
+
+        Behind a window that is said to be shut, only holes are filled.
+        """
         held_bytes = self.reassembly.held_bytes + self._inbox.undrained_bytes
         self._room = self._limit - held_bytes - size
-        if self._room < 0:
+        fills = bool(self._highs) and self.cumulative + ahead < self._highs[-1]
+        shut = not self._advertised and not self.window_bytes and not fills
+        if self._room < 0 or shut:
+            self._room = -1
             self.dropped_chunks += 1
             self._urgent = True
             return False
@@ -215,6 +222,8 @@ class Receiver:
             offsets.append(low - cumulative)
             offsets.append(high - cumulative)
         self._advertised = self.window_bytes
+        if not self._advertised:
+            self._room = -1
         duplicates = self._duplicates
         chunk = chunks.encode_sack(
             cumulative & TSN_MASK, min(self._advertised, TSN_MASK), offsets, duplicates

@@ -108,11 +108,19 @@ class Scoreboard:
             marks[index] = GIVEN_UP
 
     def given_up_until(self) -> int:
-        """Return the last TSN of the given-up ones that follow the cumulative one without a gap."""
-        index, end = self.cumulative + 1 - self.base, len(self.marks)
-        while index < end and self.marks[index] == GIVEN_UP:
-            index += 1
-        return self.base + index - 1
+        """Return the last given-up TSN before which the peer lacks nothing else.
+
+        RFC 3758, 3.5 C2, moves over given-up chunks only. To move over acknowledged ones as well is
+        safe, since a message that is not given up then lies between with all its chunks, and on a
+        bad path it saves a round trip for each.
+        """
+        marks, first = self.marks, self.cumulative + 1 - self.base
+        end = len(marks)
+        for missing in (IN_FLIGHT, LOST):
+            index = marks.find(missing, first, end)
+            end = index if index >= 0 else end
+        index = marks.rfind(GIVEN_UP, first, end)
+        return self.base + index if index >= 0 else self.cumulative
 
     def acknowledge(
         self, cumulative: int, gap_offsets: Sequence[int], now: float, min_rtt_s: float
@@ -153,18 +161,15 @@ class Scoreboard:
             news.acked_bytes += size
             if news.newest is None or newest.at >= news.newest.at:
                 news.newest = newest
+            marks[low:high] = b"\1" * span
         elif fresh or marks.count(ACKNOWLEDGED, low, high) != span:
             for index in range(low, high):
-                if marks[index] != ACKNOWLEDGED:
+                if marks[index] == IN_FLIGHT or marks[index] == LOST:
                     self._take_one(index, news, now, early_s)
-        else:
-            return
-        marks[low:high] = b"\1" * span
 
     def _take_one(self, index: int, news: AckNews, now: float, early_s: float) -> None:
         mark = self.marks[index]
-        if mark == GIVEN_UP:
-            return
+        self.marks[index] = ACKNOWLEDGED
         size = len(self.chunks[index])
         departure = self.departures[index]
         news.acked_bytes += size
@@ -266,6 +271,20 @@ class Scoreboard:
         self.lost = deque(
             self.base + index for index in range(first, len(marks)) if marks[index] == LOST
         )
+
+    def find_again(self) -> None:
+        """The timeout was wrong: what has not been repeated since is in flight as before."""
+        for tsn in self.lost:
+            index = tsn - self.base
+            if tsn > self.cumulative and self.marks[index] == LOST:
+                if self.departures[index].repeated:
+                    continue
+                self.marks[index] = IN_FLIGHT
+                size = len(self.chunks[index])
+                self.lost_bytes -= size
+                self.flight_bytes += size
+                if tsn <= self._exposed:
+                    self._suspects.append(tsn)
 
     def last_in_flight(self) -> int | None:
         """Return the highest TSN in flight, which a tail probe repeats."""

@@ -33,7 +33,7 @@ class Sender:
         self._fragmenter = Fragmenter(core, self._flight)
         self._window_probe = False
         self._tail_probed = False
-        self._timed_out = False
+        self._timed_out_until = -1
         self._timeouts_in_row = 0
         self.congestion = congestion
         self.pacer = Pacer(core.packet_bytes)
@@ -105,7 +105,7 @@ class Sender:
         timers = self._timers
         if not timers.running(Timer.RETRANSMIT):
             timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
-        if not timers.running(Timer.PROBE) and not self._tail_probed:
+        if not (timers.running(Timer.PROBE) or self._tail_probed or self._timeouts_in_row):
             timers.at[Timer.PROBE] = now + self._probe_timeout_s()
 
     def _probe_timeout_s(self) -> float:
@@ -119,7 +119,7 @@ class Sender:
         if queue.empty and not board.lost_bytes:
             if window_left:
                 self._flight.limited_by_application()
-        elif wanted and window_left:
+        elif wanted and window_left and self.pacer.exhausted:
             timers.at[Timer.PACING] = self.pacer.next_burst_at(now)
         if not (queue.empty or board.outstanding or timers.running(Timer.RETRANSMIT)):
             timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
@@ -203,14 +203,20 @@ class Sender:
             self._rearm(now)
 
     def _undo_timeout(self, news: AckNews) -> None:
-        if self._timed_out and news.acked_bytes:
-            if news.revived or news.early_repeats:
-                self.congestion.on_timeout_undone()
-            self._timed_out = False
+        """An original that was given up for lost has arrived: so may all the others."""
+        if self._timed_out_until < 0:
+            return
+        if news.revived or news.early_repeats:
+            self.board.find_again()
+            self.congestion.on_timeout_undone()
+            self._timed_out_until = -1
+        elif self.board.cumulative >= self._timed_out_until:
+            self._timed_out_until = -1
 
     def _rearm(self, now: float) -> None:
         timers, board = self._timers, self.board
-        self._round_trip.reset_backoff()
+        if self._flight.peer_window:
+            self._round_trip.reset_backoff()
         self._tail_probed = False
         timers.stop(Timer.RETRANSMIT)
         timers.stop(Timer.PROBE)
@@ -259,8 +265,9 @@ class Sender:
         self.timeouts += 1
         self._timeouts_in_row += 1
         board.lose_all()
-        self._timed_out = True
-        self.congestion.on_timeout()
+        if self._flight.peer_window:
+            self._timed_out_until = board.next_tsn - 1
+            self.congestion.on_timeout()
         if self._forward_tsn:
             self._flight.partial.on_sack(board)
         return self._timeouts_in_row <= limits.RETRANSMITS_MAX

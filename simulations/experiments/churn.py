@@ -20,9 +20,10 @@ import contextlib
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,10 @@ def run(parameters: Parameters, say: Say) -> Report:
     for policy in parameters.policy:
         refresh_s_of(policy)
     rows, hashes = [], []
-    with ProcessPoolExecutor(min(parameters.processes, len(parameters.policy))) as pool:
-        pending = [pool.submit(_run_policy, parameters, policy) for policy in parameters.policy]
-        for policy, leg in zip(parameters.policy, pending, strict=True):
-            row, log_hash = leg.result()
-            rows.append(row)
-            hashes.append(log_hash)
-            say(f"{policy}: found {row['found']:.2%}, {row['bytes_per_s']} B/s")
+    for policy, (row, log_hash) in zip(parameters.policy, _legs(parameters), strict=True):
+        rows.append(row)
+        hashes.append(log_hash)
+        say(f"{policy}: found {row['found']:.2%}, {row['bytes_per_s']} B/s")
     first = rows[0]
     data = {
         "hours": parameters.hours,
@@ -94,6 +92,17 @@ def run(parameters: Parameters, say: Say) -> Report:
     }
     combined = f"{derive_seed(0, *hashes):016x}"
     return Report(data, lambda figure: _draw(figure, parameters, rows), combined)
+
+
+def _legs(parameters: Parameters) -> Iterator[tuple[dict[str, Any], str]]:
+    """What each policy's world gave, in their order."""
+    of_policy = partial(_run_policy, parameters)
+    workers = min(parameters.processes, len(parameters.policy))
+    if workers == 1:
+        yield from map(of_policy, parameters.policy)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(of_policy, parameters.policy)
 
 
 def refresh_s_of(policy: str) -> float | None:

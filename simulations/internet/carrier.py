@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from simulations.internet.addresses import Endpoint, is_loopback
 from simulations.internet.latency import Latency
-from simulations.internet.log import EventLog, Fate, kind_of
+from simulations.internet.log import NOT_DROPPED, EventLog, Fate, kind_of
 from simulations.internet.nat import Nat
 from simulations.internet.router import Faults, Pipe
 from simulations.internet.space import Space
@@ -55,7 +55,7 @@ class Carrier:
         self.log = EventLog()
         self.public = Space("the public internet")
         self.delivered = 0
-        self.dropped: dict[Fate, int] = dict.fromkeys(Fate, 0)
+        self.dropped = {fate: 0 for fate in Fate if fate not in NOT_DROPPED}
         self._latency = latency
         self._rows = latency.rows
         self._fault_rng = fault_rng

@@ -49,6 +49,9 @@ class Fate(IntEnum):
     CHANGED = 16
 
 
+NOT_DROPPED: Final = frozenset({Fate.DELIVERED, Fate.OPENED, Fate.CLOSED, Fate.CHANGED})
+
+
 def _kind_of(first: int) -> Kind:
     if first < 4:
         return Kind.STUN

@@ -26,6 +26,8 @@ class MemoryLink:
         self.bytes_sent = 0
         self.most_buffered_bytes = 0
         self.is_held = False
+        self.bytes_per_second: float | None = None
+        """How fast the line is in virtual time; None delivers at once."""
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._is_delivering = False
@@ -79,7 +81,8 @@ class MemoryLink:
     def _deliver_soon(self) -> None:
         if self._queue and not self._is_delivering and not self.is_held:
             self._is_delivering = True
-            asyncio.get_running_loop().call_soon(self._deliver)
+            delay_s = len(self._queue[0]) / self.bytes_per_second if self.bytes_per_second else 0.0
+            asyncio.get_running_loop().call_later(delay_s, self._deliver)
 
     def _deliver(self) -> None:
         self._is_delivering = False

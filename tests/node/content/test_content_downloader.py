@@ -377,19 +377,39 @@ def test_the_only_source_vanishes_and_comes_back(tmp_path: Path) -> None:
     run_virtually(scenario())
 
 
-def test_two_sources_at_once(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with swarm(tmp_path, 3) as ((first, second, downloader), shared):
-            await copy_mod(shared, first, second)
-            links = [node.connect(downloader)[1] for node in (first, second)]
-            requests = Requests(*links)
-            done = await downloader.downloader.download(shared.link, links_to(*links))
+async def paced_download(folder: Path, rates: list[float]) -> tuple[float, Download]:
+    """How long a download of 5 MB takes from sources with lines of these bytes per second."""
+    async with swarm(folder, 1 + len(rates)) as ((origin, *others), shared):
+        downloader = others.pop()
+        for other in others:
+            await copy_mod(shared, origin, other)
+        ends = [node.connect(downloader) for node in (origin, *others)]
+        for (ours, _), rate in zip(ends, rates, strict=True):
+            ours.bytes_per_second = rate
+        requests = Requests(*(theirs for _, theirs in ends))
+        started = asyncio.get_running_loop().time()
+        find = links_to(*(theirs for _, theirs in ends))
+        done = await downloader.downloader.download(shared.link, find)
+        assert done.bytes_fetched == shared.new_bytes
+        if max(rates) < 20 * min(rates):
             assert requests.chunks == Counter(range(shared.chunks))
-            shares = [done.bytes_from[node.peer_id] for node in (first, second)]
-            assert sum(shares) == shared.new_bytes
-            assert min(shares) > shared.new_bytes / 5
+        return asyncio.get_running_loop().time() - started, done
 
-    asyncio.run(scenario())
+
+def test_two_sources_at_once(tmp_path: Path) -> None:
+    """Two lines carry what both can; no chunk is asked for twice."""
+    alone_s, _ = run_virtually(paced_download(tmp_path / "alone", [1e6]))
+    both_s, done = run_virtually(paced_download(tmp_path / "both", [1e6, 2e6]))
+    assert 5.0 <= alone_s < 5.5
+    assert both_s < 0.42 * alone_s
+    shares = sorted(done.bytes_from.values())
+    assert 0.4 < shares[0] / shares[1] < 0.6
+
+
+def test_a_slow_source_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    seconds, done = run_virtually(paced_download(tmp_path, [5e3, 1e6]))
+    assert seconds < limits.STALL_S + 3  # its window alone would have taken 50 s
+    assert len(done.bytes_from) >= 1
 
 
 def test_two_partial_sources_make_a_whole(tmp_path: Path) -> None:

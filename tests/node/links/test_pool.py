@@ -169,9 +169,9 @@ def test_a_vanished_peer_is_noticed() -> None:
             one, other = peers.add(), peers.add()
             ours, theirs = await linked(one, other)
             _silence(theirs)
-            took_s = await until_moved(ours.closed.done, 45.0)
+            took_s = await until_moved(ours.closed.done, 30.0)
             assert ours.closed.result() == "the peer stopped answering"
-            assert took_s > 10.0
+            assert took_s > 15.0
             assert one.pool.links() == []
 
     run(scenario)
@@ -242,7 +242,7 @@ def test_a_machine_without_an_address_says_so() -> None:
             one, other = peers.add(ice_addresses=()), peers.add()
             with pytest.raises(LinkAttemptFailed, match="no network address"):
                 await one.pool.connect(other.peer_id)
-            with pytest.raises(LinkAttemptFailed, match="no network address"):
+            with pytest.raises(CallFailed, match="no network address"):
                 await other.pool.connect(one.peer_id)
 
     run(scenario)
@@ -560,8 +560,12 @@ def test_a_call_that_was_answered_goes_on_beside_the_other() -> None:
             await other.pool.connect(slow.peer_id)
             link = await waiting
             assert slow.pool._outgoing
-            await until_moved(lambda: not slow.pool._outgoing, 20.0)
-            assert slow.pool.links() == [link]
+            await link.close("used up")
+            peers.carry = call_directly
+            again = asyncio.ensure_future(slow.pool.connect(other.peer_id))
+            await until_moved(lambda: not slow.pool._outgoing, 20.0)  # the dead end
+            assert (await again).direction == "outgoing"
+            assert slow.pool.links() == [await again]
 
     run(scenario)
 
@@ -622,7 +626,7 @@ def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
             to_second, _ = await linked(hub, second)
             with pytest.raises(LinkFailed, match="all 2 links are in use"):
                 await hub.pool.connect(third.peer_id)
-            with pytest.raises(CallFailed, match="busy: all 2 links are in use"):
+            with pytest.raises(CallFailed, match="no link now: all 2 links are in use"):
                 await third.pool.connect(hub.peer_id)
             move(5.0)
             to_first.send(b"used after the other")
@@ -648,7 +652,7 @@ def test_only_so_many_calls_are_answered_at_once() -> None:
             strangers = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
             for stranger in strangers:
                 await busy.pool.answer(stranger.public_key, bytes(16), offer)
-            with pytest.raises(CallFailed, match="busy: too many calls"):
+            with pytest.raises(CallFailed, match="too many calls"):
                 await caller.pool.connect(busy.peer_id)
             # One that calls again takes its own place.
             await busy.pool.answer(strangers[0].public_key, bytes(16), offer)
@@ -760,7 +764,7 @@ def test_closing_a_pool_ends_everything_within_a_second(stage: str) -> None:
             assert all(isinstance(outcome, LinkClosed | Link) for outcome in outcomes)
             with pytest.raises(LinkClosed, match="the node is stopping"):
                 await one.pool.connect(other.peer_id)
-            with pytest.raises(LinkClosed, match="the node is stopping"):
+            with pytest.raises(CallFailed, match="the node is stopping"):
                 await one.pool.answer(other.identity.public_key, bytes(16), offer)
             await until(lambda: not other.pool.links())
 

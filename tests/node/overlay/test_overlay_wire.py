@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from node.overlay.meter import HostMeter
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.datagrams import XChaCha20Poly1305, answer_hello, hello, seal
@@ -348,15 +349,17 @@ def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
 
 
 def test_one_host_cannot_ask_without_limit() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
-        meter = victim.server.wire.meter
-        for _ in range(int(limits.REQUEST_BURST_PER_HOST)):
-            meter.charge("192.0.2.1")
-        with pytest.raises(RateLimited, match="one address"):
-            meter.charge("192.0.2.1")
-        meter.charge("192.0.2.2")
-
-    run(scenario)
+    now = 0.0
+    meter = HostMeter(lambda: now)
+    for _ in range(int(limits.REQUEST_BURST_PER_HOST)):
+        meter.charge("192.0.2.1")
+    with pytest.raises(RateLimited, match="one address"):
+        meter.charge("192.0.2.1")
+    meter.charge("192.0.2.2")
+    now = 1.5 / limits.REQUESTS_PER_SECOND_PER_HOST
+    meter.charge("192.0.2.1")
+    with pytest.raises(RateLimited):
+        meter.charge("192.0.2.1")
 
 
 def _flipped(data: bytes) -> bytes:

@@ -24,7 +24,7 @@ MB = 2**20
 
 
 def swarm_of(count: int, length: int = 80_000, missing: list[int] | None = None) -> Swarm:
-    chunks = range(count) if missing is None else missing
+    chunks = list(range(count)) if missing is None else missing
     return Swarm([length] * count, chunks, random.Random(1))
 
 

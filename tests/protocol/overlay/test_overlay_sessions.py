@@ -188,9 +188,9 @@ def test_an_echoed_token_is_still_good_at_its_maker() -> None:
 
 
 @repeatable
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8)), max_size=60))
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=30, max_size=60))
 def test_the_longest_unused_session_is_forgotten_first(steps: list[tuple[bool, int]]) -> None:
-    sessions, model = Sessions(capacity=4), list[int]()
+    sessions, model = Sessions(capacity=3), list[int]()
     for adds, number in steps:
         known = sessions.get(number.to_bytes(32))
         assert (known is not None) == (number in model)
@@ -201,5 +201,5 @@ def test_the_longest_unused_session_is_forgotten_first(steps: list[tuple[bool, i
             sessions.add(known or session(number))
             if number not in model:
                 model.append(number)
-            del model[:-4]
+            del model[:-3]
         assert len(sessions) == len(model)

@@ -98,6 +98,8 @@ class Direction:
         self.delay_s = delay_s
         self.faults = faults
         self.down = False
+        self.not_before = 0.0
+        """Nothing arrives earlier: a path that pauses and then delivers."""
         self.sent = 0
         self.lost = 0
 
@@ -111,7 +113,7 @@ class Direction:
         served_at = self.bottleneck.admit(size, self._world.now)
         if served_at is None:
             return
-        arrives_at = served_at + self.delay_s
+        arrives_at = max(served_at + self.delay_s, self.not_before)
         if faults.reorder and random.random() < faults.reorder:
             arrives_at += random.uniform(0.0, 2 * faults.reorder_s)
         self._world.at(arrives_at, deliver)

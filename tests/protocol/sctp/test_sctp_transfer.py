@@ -1,5 +1,6 @@
 """RFC 9260, 6: data, acknowledgements, windows, timeouts; and the pitfalls of naive senders."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -152,7 +153,7 @@ def test_section_6_1_the_peers_window_is_respected_and_a_shut_one_probed() -> No
     pair.run(30)
     assert server.receiver is not None
     assert server.receiver.window_bytes == 0
-    assert server._core.inbox.undrained_bytes <= 100_000 + 2_000
+    assert server._core.inbox.undrained_bytes <= 100_000 + 15_000
     assert not pair.client.association.over
     sent_before = pair.forward.sent
     pair.run(60)
@@ -324,6 +325,7 @@ def drop_next(pair: Pair, count: int) -> None:
 def test_section_7_2_4_a_hole_is_filled_after_a_round_trip_and_without_a_timeout() -> None:
     pair = lossy(Faults())
     stream_id = pair.client.association.open_channel("c")
+    pair.client.flush()
     pair.run(1)
     began = pair.world.now
     drop_next(pair, 1)
@@ -373,18 +375,21 @@ def test_section_6_3_3_timeouts_back_off_and_at_last_give_up() -> None:
     pair.run(1)
     pair.forward.down = True
     client.send(stream_id, bytes(100), pair.world.now)
-    pair.client.flush()
     times: list[float] = []
     send = pair.forward.send
 
     def noting(size: int, deliver: object) -> None:
-        times.append(pair.world.now)
+        if size > 150:
+            times.append(pair.world.now)
         send(size, deliver)  # type: ignore[arg-type]
 
     pair.forward.send = noting  # type: ignore[method-assign]
+    pair.client.flush()
     pair.run(200)
-    waits = [later - earlier for earlier, later in zip(times[1:], times[2:], strict=False)]
-    assert all(later >= earlier * 0.99 for earlier, later in zip(waits, waits[1:-1], strict=False))
+    waits = [later - earlier for earlier, later in pairwise(times[1:])]
+    assert len(waits) >= limits.RETRANSMITS_MAX - 1
+    assert all(later >= earlier * 0.99 for earlier, later in pairwise(waits))
+    assert waits[3] > 3.9 * waits[1]
     assert max(waits) <= limits.RTO_MAX_S * 1.01
     assert pair.client.events[-1] == Closed("The peer does not answer any more.", False, False)
 
@@ -399,13 +404,10 @@ def test_a_path_that_stalls_and_returns_repeats_little() -> None:
     pair.run(3)
     assert client.sender is not None
     repeated = client.sender.repeated_chunks
-    pair.backward.delay_s += 1.5
-    pair.run(0.01)
-    pair.backward.delay_s -= 1.5
-    pair.forward.bottleneck._free_at += 1.0
+    pair.forward.not_before = pair.world.now + 1.5
     pair.run(5)
     assert client.sender.timeouts >= 1
-    assert client.sender.repeated_chunks - repeated < 40
+    assert client.sender.repeated_chunks - repeated < 20
 
 
 def test_truncated_gap_reports_are_not_taken_for_losses() -> None:
@@ -428,7 +430,7 @@ def test_truncated_gap_reports_are_not_taken_for_losses() -> None:
 
 
 def test_a_reordering_path_is_learned() -> None:
-    pair = lossy(Faults(reorder=0.05, reorder_s=0.02), forward=Bottleneck(2_500_000, 250_000))
+    pair = lossy(Faults(reorder=0.05, reorder_s=0.02), forward=Bottleneck(1_250_000, 125_000))
     client = pair.client.association
     stream_id = client.open_channel("c")
     pair.client.send_forever(stream_id, bytes(16384), 200_000)
@@ -436,7 +438,7 @@ def test_a_reordering_path_is_learned() -> None:
     pair.run(5)
     assert client.sender is not None
     early = client.sender.repeated_chunks
-    pair.run(20)
+    pair.run(10)
     sent = client.sender.sent_chunks
     assert client.sender.repeated_chunks - early < sent * 0.002
 
@@ -446,15 +448,16 @@ def test_holes_of_one_stream_do_not_delay_another() -> None:
     streams = [client.open_channel(str(number)) for number in range(3)]
     exchange(client, server)
     server.events()
-    for number in range(6):
+    for number in range(9):
         client.send(streams[number % 3], bytes([number]) * 1160, 0.0)
     datagrams = client.datagrams_to_send(0.0)
-    server.receive_burst(datagrams[1:], 0.0)
-    arrived = [event.stream_id for event in server.events() if isinstance(event, MessageReceived)]
-    assert arrived == [streams[1], streams[2], streams[1], streams[2]] or len(arrived) == 4
-    server.receive_burst(datagrams[:1], 0.0)
+    lost = [datagram for datagram in datagrams if chunks_of([datagram])[0][2][12:13] == b"\0"]
+    server.receive_burst([datagram for datagram in datagrams if datagram not in lost], 0.0)
+    early = [event.data[0] for event in server.events() if isinstance(event, MessageReceived)]
+    assert sorted(early) == [1, 2, 4, 5, 7, 8]
+    server.receive_burst(lost, 0.0)
     late = [event.data[0] for event in server.events() if isinstance(event, MessageReceived)]
-    assert sorted(late) == sorted(set(range(6)) - set(range(1, 6)) | {3} if late else late)
+    assert late == [0, 3, 6]
 
 
 def test_streams_take_turns() -> None:

@@ -1,0 +1,156 @@
+"""The congestion control alone, and on modelled paths against its goals."""
+
+import pytest
+
+from protocol.sctp.congestion import AckSample, FixedWindow
+from protocol.sctp.pathmodel import GAINS, PathModel, Phase
+from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, shaped
+
+PACKET = 1188
+
+
+class Pipe:
+    """Feeds a control with what an ideal path of a rate and a round trip would show."""
+
+    def __init__(self, rate: float, rtt_s: float) -> None:
+        self.rate = rate
+        self.rtt_s = rtt_s
+        self.now = 0.0
+        self.delivered = 0
+        self.control = PathModel(PACKET)
+
+    def round(self, *, lost: float = 0.0, app_limited: bool = False) -> None:
+        """Let one round trip pass in which the window was sent."""
+        window = self.control.window_bytes
+        pipe = self.rate * self.rtt_s
+        rtt_s = self.rtt_s * max(1.0, window / pipe)
+        steps = 10
+        for step in range(steps):
+            self.now += rtt_s / steps
+            prior = self.delivered if step == 0 else self.delivered - window // steps * step
+            acked = int(window * (1 - lost)) // steps
+            self.delivered += acked
+            self.control.on_ack(
+                AckSample(
+                    now=self.now,
+                    delivered=self.delivered,
+                    prior_delivered=prior if step == 0 else 0,
+                    acked_bytes=acked,
+                    lost_bytes=int(window * lost) // steps,
+                    flight_bytes=window,
+                    rate=min(self.rate, window / self.rtt_s),
+                    rtt_s=rtt_s,
+                    app_limited=app_limited,
+                )
+            )
+
+
+def test_startup_doubles_until_the_pipe_is_full_and_then_drains() -> None:
+    pipe = Pipe(1_250_000.0, 0.05)
+    assert pipe.control.window_bytes == 10 * PACKET
+    seen = []
+    for _ in range(12):
+        seen.append(pipe.control.phase)
+        pipe.round()
+    assert seen[0] is Phase.STARTUP
+    assert Phase.DRAIN in seen or pipe.control.phase is not Phase.STARTUP
+    assert pipe.control.rate == pytest.approx(1_250_000, rel=0.01)
+    assert pipe.control.window_bytes < 2.2 * 1_250_000 * 0.05
+
+
+def test_an_application_that_sends_little_does_not_end_startup() -> None:
+    pipe = Pipe(1_250_000.0, 0.05)
+    for _ in range(10):
+        pipe.round(app_limited=True)
+    assert pipe.control.phase is Phase.STARTUP
+
+
+def test_two_percent_of_loss_change_nothing_and_twenty_do() -> None:
+    calm, wild = Pipe(12_500_000.0, 0.05), Pipe(12_500_000.0, 0.05)
+    for _ in range(15):
+        calm.round()
+        wild.round()
+    before = calm.control.window_bytes
+    for _ in range(5):
+        calm.round(lost=0.02)
+        wild.round(lost=0.2)
+    assert calm.control.window_bytes > 0.9 * before
+    assert wild.control.window_bytes < 0.7 * before
+
+
+def test_a_timeout_shrinks_the_window_and_can_be_undone() -> None:
+    pipe = Pipe(1_250_000.0, 0.05)
+    for _ in range(10):
+        pipe.round()
+    before = pipe.control.window_bytes
+    pipe.control.on_timeout()
+    pipe.control.on_timeout()
+    assert pipe.control.window_bytes == 2 * PACKET
+    pipe.control.on_timeout_undone()
+    assert pipe.control.window_bytes == before
+
+
+def test_a_stale_round_trip_is_measured_again() -> None:
+    pipe = Pipe(1_250_000.0, 0.05)
+    for _ in range(10):
+        pipe.round()
+    pipe.rtt_s = 0.08
+    seen = set()
+    for _ in range(300):
+        pipe.round()
+        seen.add(pipe.control.phase)
+    assert Phase.PROBE_RTT in seen
+    assert pipe.control.min_rtt_s == pytest.approx(0.08, rel=0.9)
+    assert pipe.control.min_rtt_s > 0.05
+
+
+def test_every_phase_has_gains_and_the_machine_visits_them() -> None:
+    assert set(GAINS) == set(Phase)
+
+
+def test_a_fixed_window_is_fixed() -> None:
+    control = FixedWindow(1000)
+    control.on_timeout()
+    control.on_timeout_undone()
+    assert (control.window_bytes, control.pacing_rate) == (1000, float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("loss", "reorder", "goal"),
+    [(0.0, 0.0, 0.95), (0.001, 0.0, 0.93), (0.01, 0.0, 0.85), (0.02, 0.0, 0.8), (0.0, 0.01, 0.93)],
+)
+def test_goal_a_line_of_50_ms_is_filled_within_two_seconds(
+    loss: float, reorder: float, goal: float
+) -> None:
+    figures = shaped(20e6, 0.05, 1, loss=loss, reorder=reorder, start=2, seconds=8)
+    assert figures["share"] >= goal
+    assert figures["timeouts"] == 0
+
+
+def test_goal_a_long_thin_line_with_loss() -> None:
+    assert shaped(10e6, 0.2, 1, loss=0.01, start=0, seconds=20)["share"] >= 0.8
+
+
+def test_goal_a_queue_of_a_second_is_not_filled() -> None:
+    figures = shaped(10e6, 0.05, 0, queue_s=1.0, seconds=15)
+    assert figures["worst_delay_ms"] <= 100
+    assert figures["steady_delay_ms"] <= 40
+    assert figures["share"] >= 0.95
+
+
+@pytest.mark.parametrize("order", ["together", "cubic first", "ours first"])
+def test_goal_half_of_a_line_shared_with_tcp_cubic(order: str) -> None:
+    share = against_cubic(
+        5e6,
+        0.05,
+        2,
+        60,
+        cubic_first_s=10 if order == "cubic first" else 0,
+        own_first_s=10 if order == "ours first" else 0,
+    )
+    assert 0.35 <= share <= 0.65
+
+
+def test_goal_two_of_ours_share_alike() -> None:
+    assert against_itself(5e6, 0.05, 2, 30) >= 0.9
+    assert against_itself(5e6, 0.05, 1, 30, stagger_s=5.0) >= 0.9
