@@ -72,11 +72,13 @@ class Home:
         """The DTLS certificate with its private key."""
         return self.path / "certificate.pem"
 
-    def identity(self, random_bytes: Callable[[int], bytes]) -> Identity:
+    def identity(
+        self, random_bytes: Callable[[int], bytes], puzzle_bits: int = limits.PUZZLE_BITS
+    ) -> Identity:
         """Load the identity, or make one (about 2 s of work); raises HomeError, DiskError."""
         path = self.path / "identity.key"
         if not path.exists():
-            seed = find_seed(random_bytes, limits.PUZZLE_BITS)
+            seed = find_seed(random_bytes, puzzle_bits)
             write_atomically(path, seed.hex().encode() + b"\n", PRIVATE_FILE)
         try:
             seed = bytes.fromhex(_read(path).decode().strip())
@@ -85,7 +87,7 @@ class Home:
         if len(seed) != _SEED_BYTES:
             raise HomeError(f"{path} is damaged: it does not hold an identity")
         identity = Identity(seed)
-        if not solves_puzzle(identity.public_key, limits.PUZZLE_BITS):
+        if not solves_puzzle(identity.public_key, puzzle_bits):
             raise HomeError(f"{path} holds a key that other nodes would refuse")
         return identity
 

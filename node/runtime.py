@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,18 @@ class Node:
     """
 
     def __init__(
-        self, home: Home, config: Config, environment: Environment, say: Callable[[str], None]
+        self,
+        home: Home,
+        config: Config,
+        environment: Environment,
+        say: Callable[[str], None],
+        overlay: OverlaySettings | None = None,
     ) -> None:
         self.home = home
         self.config = config
         self.environment = environment
-        self.identity = home.identity(environment.rng.randbytes)
+        self._overlay = replace(overlay or OverlaySettings(), unreachable=config.unreachable)
+        self.identity = home.identity(environment.rng.randbytes, self._overlay.puzzle_bits)
         self.counters = Counters()
         self._say = say
         self._started_at = 0.0
@@ -50,15 +57,20 @@ class Node:
 
     @classmethod
     def open(
-        cls, home: Path, config: Config, environment: Environment, say: Callable[[str], None]
+        cls,
+        home: Path,
+        config: Config,
+        environment: Environment,
+        say: Callable[[str], None],
+        overlay: OverlaySettings | None = None,
     ) -> "Node":
         """Open a home and make its node; about 2 s the first time, for the identity.
 
-        Raises HomeError, DiskError.
+        Only simulations give `overlay`. Raises HomeError, DiskError.
         """
         opened = Home.open(home)
         try:
-            return cls(opened, config, environment, say)
+            return cls(opened, config, environment, say, overlay)
         except BaseException:
             opened.close()
             raise
@@ -66,12 +78,12 @@ class Node:
     @property
     def joined(self) -> asyncio.Event:
         """Set once the node has found its place in the overlay."""
-        return self._membership.joined
+        return self.membership.joined
 
     @property
     def defects(self) -> list[BaseException]:
         """What tasks raised that no code foresaw."""
-        return self._tasks.defects + self._membership.tasks.defects
+        return self._tasks.defects + self.membership.tasks.defects
 
     # Life ---------------------------------------------------------------------------------
 
@@ -86,7 +98,7 @@ class Node:
         except BaseException:
             self.home.close()
             raise
-        self._calls = Calls(self._membership.caller)
+        self._calls = Calls(self.membership.caller)
         self._pool = self._calls.pool = LinkPool(
             self.identity,
             self.environment,
@@ -95,28 +107,28 @@ class Node:
             self._calls.call,
             self.counters,
         )
-        self._sharing = Sharing(self._vault, self._membership, self._pool, self._calls)
+        self._sharing = Sharing(self._vault, self.membership, self._pool, self._calls)
         await self._sharing.start()
-        self._membership.caller.on_offer = self._calls.answer
-        self._membership.start()
+        self.membership.caller.on_offer = self._calls.answer
+        self.membership.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
 
     async def _open(self) -> None:
         """What can fail: settings, sockets, disk."""
-        self._membership = self._make_membership()
+        self.membership = self._make_membership()
         try:
             await self._bind()
             self._certificate = load_or_create(self.home.certificate, self.environment)
             self._vault = await Vault.open(self.home.vault)
         except BaseException:
-            await self._membership.stop()
+            await self.membership.stop()
             raise
 
     def _make_membership(self) -> Membership:
         return Membership(
             self.identity,
             self.environment,
-            settings=OverlaySettings(unreachable=self.config.unreachable),
+            settings=self._overlay,
             counters=self.counters,
             bootstraps=[Bootstrap.parse(text) for text in self.config.bootstrap],
             saved=self.home.saved_contacts(),
@@ -126,7 +138,7 @@ class Node:
     async def _bind(self) -> None:
         for address in self.config.listen_addresses():
             try:
-                await self._membership.endpoint.open(address)
+                await self.membership.endpoint.open(address)
             except OSError as error:
                 raise BadAddress(
                     f"cannot listen on {address}: {error.strerror or error}"
@@ -135,18 +147,18 @@ class Node:
     def _ice_addresses(self) -> tuple[str, ...] | None:
         if self.config.ice_addresses:
             return self.config.ice_addresses
-        if self._membership.is_on_loopback:
-            return tuple(one.host for one in self._membership.endpoint.addresses.values())
+        if self.membership.is_on_loopback:
+            return tuple(one.host for one in self.membership.endpoint.addresses.values())
         return None
 
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, disk, sockets, lock."""
-        self._membership.caller.on_offer = None
+        self.membership.caller.on_offer = None
         await self._sharing.close()
         await self._pool.close()
         self._save_contacts()
         await self._tasks.close()
-        await self._membership.stop()
+        await self.membership.stop()
         await self._vault.close()
         self.home.close()
 
@@ -156,7 +168,7 @@ class Node:
             self._save_contacts()
 
     def _save_contacts(self) -> None:
-        contacts = self._membership.server.bootstrappable_neighbors()
+        contacts = self.membership.server.bootstrappable_neighbors()
         if not contacts:
             return
         try:
@@ -169,16 +181,16 @@ class Node:
     def friend_addresses(self) -> list[str]:
         """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
         who = peer_id_text(self.identity.peer_id)
-        return [f"{address}/{who}" for address in self._membership.own_addresses()]
+        return [f"{address}/{who}" for address in self.membership.own_addresses()]
 
     def status(self) -> dict[str, Any]:
         """Everything about the node in one JSON-ready dictionary."""
-        server = self._membership.server
-        joined_at = self._membership.joining.joined_at
-        registrars = self._membership.registrations.registrars
+        server = self.membership.server
+        joined_at = self.membership.joining.joined_at
+        registrars = self.membership.registrations.registrars
         return {
             "peer_id": peer_id_text(self.identity.peer_id),
-            "addresses": [str(address) for address in self._membership.own_addresses()],
+            "addresses": [str(address) for address in self.membership.own_addresses()],
             "friend_addresses": self.friend_addresses(),
             "uptime_s": round(asyncio.get_running_loop().time() - self._started_at, 3),
             "reachable": not self.config.unreachable,

@@ -3,14 +3,14 @@
 The nodes are the product's own `Membership`, unmodified; only what it takes from its environment is
 virtual. Attackers are subclasses of `Resident`. Use it inside a running VirtualLoop:
 
-    with virtual_run() as run:
-        run(main(...))
+    run_virtually(main(...))
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from node.counters import Counters
@@ -25,7 +25,7 @@ from simulations.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import Latency, SyntheticLatency
-from simulations.loop import VirtualLoop
+from simulations.loop import VirtualLoop, run
 from simulations.seeds import derive_rng
 
 Result = TypeVar("Result")
@@ -40,8 +40,7 @@ JOIN_SPACING_S = 0.05
 
 def run_virtually(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+    return run(VirtualLoop(), main)
 
 
 def simulated_settings(**changes: Any) -> OverlaySettings:
@@ -134,6 +133,7 @@ class World:
         *,
         latency: Latency | None = None,
         settings: OverlaySettings | None = None,
+        folder: Path | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -142,7 +142,14 @@ class World:
         self.internet = Internet(loop, seed, latency or SyntheticLatency(seed))
         self.settings = settings or simulated_settings()
         self.residents: list[Resident] = []
+        self._folder = folder
         self._introducing = derive_rng(seed, "introducers")
+
+    @property
+    def folder(self) -> Path:
+        """Where whole nodes keep their homes."""
+        assert self._folder is not None, "this world was made without a folder"
+        return self._folder
 
     def add(
         self,

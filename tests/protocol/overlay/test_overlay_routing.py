@@ -302,4 +302,4 @@ class TableMachine(RuleBasedStateMachine):
 
 
 TestTable = TableMachine.TestCase
-TestTable.settings = settings(repeatable, max_examples=120, stateful_step_count=60)
+TestTable.settings = settings(repeatable, max_examples=70, stateful_step_count=50)

@@ -100,8 +100,8 @@ def test_a_stale_round_trip_is_measured_again() -> None:
         pipe.round()
         seen.add(pipe.control.phase)
     assert Phase.PROBE_RTT in seen
-    assert pipe.control.min_rtt_s == pytest.approx(0.08, rel=0.9)
-    assert pipe.control.min_rtt_s > 0.05
+    assert pipe.control.min_rtt_s is not None
+    assert 0.05 < pipe.control.min_rtt_s < 0.16
 
 
 def test_every_phase_has_gains_and_the_machine_visits_them() -> None:
@@ -122,17 +122,17 @@ def test_a_fixed_window_is_fixed() -> None:
 def test_goal_a_line_of_50_ms_is_filled_within_two_seconds(
     loss: float, reorder: float, goal: float
 ) -> None:
-    figures = shaped(20e6, 0.05, 1, loss=loss, reorder=reorder, start=2, seconds=8)
+    figures = shaped(10e6, 0.05, 1, loss=loss, reorder=reorder, start=2, seconds=6)
     assert figures["share"] >= goal
     assert figures["timeouts"] == 0
 
 
 def test_goal_a_long_thin_line_with_loss() -> None:
-    assert shaped(10e6, 0.2, 1, loss=0.01, start=0, seconds=20)["share"] >= 0.8
+    assert shaped(10e6, 0.2, 1, loss=0.01, start=0, seconds=15)["share"] >= 0.8
 
 
 def test_goal_a_queue_of_a_second_is_not_filled() -> None:
-    figures = shaped(10e6, 0.05, 0, queue_s=1.0, seconds=15)
+    figures = shaped(10e6, 0.05, 0, queue_s=1.0, seconds=8)
     assert figures["worst_delay_ms"] <= 100
     assert figures["steady_delay_ms"] <= 40
     assert figures["share"] >= 0.95
@@ -141,7 +141,7 @@ def test_goal_a_queue_of_a_second_is_not_filled() -> None:
 @pytest.mark.parametrize("order", ["together", "cubic first", "ours first"])
 def test_goal_half_of_a_line_shared_with_tcp_cubic(order: str) -> None:
     share = against_cubic(
-        5e6,
+        4e6,
         0.05,
         2,
         60,
@@ -152,5 +152,5 @@ def test_goal_half_of_a_line_shared_with_tcp_cubic(order: str) -> None:
 
 
 def test_goal_two_of_ours_share_alike() -> None:
-    assert against_itself(5e6, 0.05, 2, 30) >= 0.9
-    assert against_itself(5e6, 0.05, 1, 30, stagger_s=5.0) >= 0.9
+    assert against_itself(4e6, 0.05, 2, 20) >= 0.9
+    assert against_itself(4e6, 0.05, 1, 20, stagger_s=5.0) >= 0.9

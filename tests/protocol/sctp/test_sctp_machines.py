@@ -53,14 +53,12 @@ scripts = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(scripts, st.randoms(use_true_random=False))
-def test_reassembly_in_any_order_of_arrival(
-    script: list[tuple[int, int, bool]], random: Random
-) -> None:
+@given(scripts, st.integers(0, 2**32))
+def test_reassembly_in_any_order_of_arrival(script: list[tuple[int, int, bool]], seed: int) -> None:
     fragments, whole = cut(script, 1000)
     delivered: list[tuple[int, bytes]] = []
     reassembly = Reassembly(10_000, lambda stream, _, data: delivered.append((stream, data)))
-    random.shuffle(fragments)
+    Random(seed).shuffle(fragments)
     for index, fragment in enumerate(fragments):
         reassembly.add(*fragment)
         here = {tsn for tsn, *_ in fragments[: index + 1]}
@@ -93,22 +91,16 @@ def expected_whole(script: list[tuple[int, int, bool]], here: set[int], unordere
     return count
 
 
+@pytest.mark.timeout(20)
 def test_reassembly_costs_the_same_per_fragment_in_the_worst_order() -> None:
-    """Backwards, and outside-in: a list of runs would be scanned or copied for each."""
-    count = 20_000
+    """Backwards, and every second one first: a scan or a copy for each would take minutes."""
+    count = 60_000
     fragments, [whole] = cut([(0, count, False)], 0)
     for order in (list(reversed(range(count))), sorted(range(count), key=lambda n: n % 2)):
         delivered: list[bytes] = []
         reassembly = Reassembly(1 << 20, lambda _, __, data, done=delivered: done.append(data))  # type: ignore[misc]
-        moved = 0
         for index in order:
-            before = (
-                {id(run): len(run.fragments) for run in reassembly._by_first.values()}
-                if (index % 1000 == 0)
-                else {}
-            )
             reassembly.add(*fragments[index])
-            moved += len(before) // 1_000_000
         assert delivered == [whole]
 
 
@@ -186,17 +178,10 @@ def test_receiver_reports_exactly_what_is_here(
     assert receiver.duplicate_chunks == len(offsets) - len(here)
 
 
-class BoardModel:
-    """What a scoreboard should say, computed from sets."""
-
-    def __init__(self) -> None:
-        self.state: dict[int, int] = {}
-        self.cumulative = 99
-
-
 @settings(max_examples=200, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_scoreboard_accounts_for_every_byte(random: Random) -> None:
+@given(st.integers(0, 2**32))
+def test_scoreboard_accounts_for_every_byte(seed: int) -> None:
+    random = Random(seed)
     board = Scoreboard(100)
     arrived: set[int] = set()
     cumulative, now = 99, 0.0
@@ -221,11 +206,11 @@ def test_scoreboard_accounts_for_every_byte(random: Random) -> None:
         elif action == 3:
             board.find_losses(now, now, random.choice((0.0, 0.02)))
         else:
-            tsn = board.next_lost()
-            if tsn is not None:
-                assert tsn not in arrived or tsn > board.reported
+            lost_tsn = board.next_lost()
+            if lost_tsn is not None:
+                assert lost_tsn not in arrived or lost_tsn > board.reported
                 board.lost.popleft()
-                board.departed_again(tsn, Departure(now, 0, 0.0, 0.0, False, True))
+                board.departed_again(lost_tsn, Departure(now, 0, 0.0, 0.0, False, True))
             elif random.random() < 0.2:
                 board.lose_all()
         first = board.cumulative + 1 - board.base
@@ -237,11 +222,11 @@ def test_scoreboard_accounts_for_every_byte(random: Random) -> None:
         assert board.outstanding == len(board.chunks) - first
         for index, mark in enumerate(board.marks[first:], first):
             assert mark != ACKNOWLEDGED or board.base + index in arrived
-        lost = (
-            {tsn for tsn in board.lost if board.marks[tsn - board.base] == LOST}
-            if (board.lost_bytes)
-            else set()
-        )
+        lost = {
+            tsn
+            for tsn in board.lost
+            if tsn > board.cumulative and board.marks[tsn - board.base] == LOST
+        }
         assert lost == {
             board.base + index
             for index in range(first, len(board.marks))

@@ -38,16 +38,19 @@ def data_packets(association: Association, count: int) -> list[bytes]:
     return [datagram for datagram in datagrams if len(datagram) == 1188]
 
 
+def unlimited(packet_bytes: int, offset: int) -> FixedWindow:
+    return FixedWindow(1 << 30)
+
+
 def wide_open(own_peer: bool = True) -> tuple[Association, Association]:
-    pair = tuple(
-        make_association(role, seed, lambda size, offset: FixedWindow(1 << 30), own_peer=own_peer)
-        for seed, role in ((1, Role.CLIENT), (2, Role.SERVER))
-    )
-    pair[0].connect(0.0)
-    exchange(*pair)
-    for association in pair:
-        association.events()
-    return pair[0], pair[1]
+    """Return an established pair without congestion control."""
+    client = make_association(Role.CLIENT, 1, unlimited, own_peer=own_peer)
+    server = make_association(Role.SERVER, 2, unlimited, own_peer=own_peer)
+    client.connect(0.0)
+    exchange(client, server)
+    client.events()
+    server.events()
+    return client, server
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 1159, 1160, 1161, 2320, 65536, 1 << 20])

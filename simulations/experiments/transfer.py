@@ -1,0 +1,155 @@
+"""How fast one sharer's mod reaches n getters over lines of given rates, against the ideal.
+
+The ideal is the time that the bytes of the mod need on the slower of the sharer's line, shared by
+all getters, and a getter's own line, as if every getter could pass on what it has.
+"""
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protocol.content.link import parse
+from simulations.experiment import Report, Say
+from simulations.internet.latency import UniformLatency
+from simulations.internet.router import Access
+from simulations.options import option
+from simulations.seams import virtual_libraries
+from simulations.seeds import derive_rng
+from simulations.statistics import quantile
+from simulations.whole import WholeResident
+from simulations.world import World, run_virtually
+
+_BITS = 8
+_MEGA = 1_000_000
+_PAYLOAD_SHARE = 0.94
+"""Of a full IP packet, what is left for data under UDP, DTLS and SCTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What to run."""
+
+    seed: int = option(1, "the seed of everything")
+    nodes: int = option(16, "public nodes of the overlay")
+    getters: int = option(4, "nodes that fetch at once")
+    megabytes: float = option(8.0, "size of the mod, in 10^6 bytes")
+    up_mbps: float = option(20.0, "every line's rate towards the network, in Mbit/s")
+    down_mbps: float = option(50.0, "every line's rate from the network, in Mbit/s")
+    rtt_ms: float = option(50.0, "round trip between any two nodes")
+
+
+PARAMETERS = Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One getter's download."""
+
+    seconds: float
+    sources: int
+    bytes_fetched: int
+    lookup_s: float
+    connect_s: float
+
+
+def run(parameters: Parameters, say: Say) -> Report:
+    """One sharer, all getters at once."""
+    with tempfile.TemporaryDirectory(prefix="modswarm-") as folder:
+        arrivals, log_hash = run_virtually(_world(parameters, Path(folder), say))
+    ideal_s = _ideal_s(parameters)
+    times = sorted(one.seconds for one in arrivals)
+    data = {
+        "getters": parameters.getters,
+        "bytes": int(parameters.megabytes * _MEGA),
+        "p50_s": round(quantile(times, 0.5), 3),
+        "last_s": round(times[-1], 3),
+        "ideal_s": round(ideal_s, 3),
+        "arrivals": [
+            {
+                "seconds": round(one.seconds, 3),
+                "sources": one.sources,
+                "bytes": one.bytes_fetched,
+                "lookup_s": round(one.lookup_s, 3),
+                "connect_s": round(one.connect_s, 3),
+            }
+            for one in arrivals
+        ],
+    }
+    return Report(data, lambda figure: _draw(figure, times, ideal_s), log_hash)
+
+
+async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Arrival], str]:
+    latency = UniformLatency(parameters.rtt_ms / 1000)
+    world = World(parameters.seed, latency=latency, folder=folder)
+    with virtual_libraries(world.internet):
+        await world.populate(parameters.nodes)
+        people = [_move_in(world, parameters) for _ in range(parameters.getters + 1)]
+        for one in people:
+            await one.start()
+            await one.running.joined.wait()
+        link = await _share(people[0], parameters, folder)
+        say(f"{parameters.getters} getters start")
+        arrivals = await asyncio.gather(
+            *(_get(one, link, folder / f"out{one.number}") for one in people[1:])
+        )
+        await world.close()
+    return list(arrivals), world.internet.log.digest()
+
+
+def _move_in(world: World, parameters: Parameters) -> WholeResident:
+    access = Access(
+        up_bytes_s=parameters.up_mbps * _MEGA / _BITS,
+        down_bytes_s=parameters.down_mbps * _MEGA / _BITS,
+    )
+    resident = world.add(WholeResident, host=world.internet.add_host(access=access))
+    assert isinstance(resident, WholeResident)
+    return resident
+
+
+async def _share(sharer: WholeResident, parameters: Parameters, folder: Path) -> str:
+    mod = folder / "mod"
+    mod.mkdir()
+    content = derive_rng(parameters.seed, "mod").randbytes(int(parameters.megabytes * _MEGA))
+    (mod / "content.bin").write_bytes(content)
+    with sharer.host.running():
+        shared = await sharer.running_node.share(mod)
+    return str(shared["link"])
+
+
+async def _get(getter: WholeResident, link: str, target: Path) -> Arrival:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    with getter.host.running():
+        task = getter.host.create_task(getter.running_node.get(parse(link), target))
+    report = await task
+    return Arrival(
+        loop.time() - started,
+        len(report["sources"]),
+        report["bytes_fetched"],
+        report["lookup_ms"] / 1000,
+        report["connect_ms"] / 1000,
+    )
+
+
+def _ideal_s(parameters: Parameters) -> float:
+    size_bits = parameters.megabytes * _MEGA * _BITS / _PAYLOAD_SHARE
+    everyone_up = parameters.up_mbps * parameters.getters
+    spread = parameters.getters * size_bits / (everyone_up * _MEGA)
+    own = size_bits / (parameters.down_mbps * _MEGA)
+    seed_once = size_bits / (parameters.up_mbps * _MEGA)
+    return max(spread, own, seed_once)
+
+
+def _draw(figure: Any, times: list[float], ideal_s: float) -> None:
+    axes = figure.subplots()
+    shares = [(place + 1) / len(times) for place in range(len(times))]
+    axes.step([0.0, *times], [0.0, *shares], where="post", label="getters that have the mod")
+    axes.axvline(ideal_s, linestyle="--", color="gray", label=f"ideal: {ideal_s:.1f} s")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("time since all getters began (virtual seconds)")
+    axes.set_ylabel("share of getters that have it all")
+    axes.set_title("One sharer, many getters")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
