@@ -2,17 +2,18 @@
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
 from protocol.errors import ModswarmError
-from simulations import experiment
+from simulations import experiment, sweep
 
 _OK, _FAILED, _USAGE = 0, 1, 2
 
@@ -27,11 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = run.add_subparsers(dest="name", required=True)
     for name, module in experiment.catalogue().items():
         _add_options(names.add_parser(name, help=experiment.summary(module)), module)
+    _add_sweep_options(commands.add_parser("sweep", help="run a grid of runs"))
     options = parser.parse_args(given)
-    if options.command == "list":
-        return _list()
     try:
-        return _run(options)
+        return _COMMANDS[options.command](options)
     except ModswarmError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         print(f"Repeat it with: {_command(given)}", file=sys.stderr)
@@ -42,7 +42,7 @@ def _command(arguments: Sequence[str]) -> str:
     return "python -m simulations " + shlex.join(arguments)
 
 
-def _list() -> int:
+def _list(_: argparse.Namespace) -> int:
     for name, module in experiment.catalogue().items():
         print(f"{name:16} {experiment.summary(module)}")
     return _OK
@@ -65,6 +65,35 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(result, indent=2))
         print(f"seed {parameters.seed}, history {report.log_hash}, {report.wall_s:.1f} s")
     return _OK
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    spec = sweep.load(options.spec)
+    folder = options.out or Path(options.spec).with_suffix("")
+    columns = (TextColumn("runs"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("runs", total=len(spec.runs))
+        results = sweep.sweep(
+            spec,
+            folder,
+            workers=options.workers,
+            ray_address=options.ray,
+            on_done=lambda: progress.advance(task),
+        )
+    for path in sweep.plot(spec, results, folder):
+        print(f"wrote {path}", file=sys.stderr)
+    print(json.dumps({"runs": len(results), "results": str(folder / "results.jsonl")}))
+    return _OK
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="the SPEC.toml")
+    parser.add_argument("--out", type=Path, help="folder of the results (default: beside the spec)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="runs at once")
+    parser.add_argument("--ray", metavar="ADDRESS", help="spread over a Ray cluster, or `local`")
 
 
 def _add_options(parser: argparse.ArgumentParser, module: types.ModuleType) -> None:
@@ -106,3 +135,10 @@ def _kind(hint: Any) -> tuple[Any, bool]:
 
 def _shown(default: Any) -> str:
     return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "list": _list,
+    "run": _run,
+    "sweep": _sweep,
+}

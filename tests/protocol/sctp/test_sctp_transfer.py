@@ -204,9 +204,9 @@ def test_the_application_is_told_when_to_go_on() -> None:
     config = AssociationConfig(Role.CLIENT, send_buffer_bytes=10_000)
     small = Association(config, Random(1))
     stream_id = small.open_channel("c")
-    assert small.writable
+    writable = [small.writable]
     small.send(stream_id, bytes(9_000), 0.0)
-    assert not small.writable
+    assert [*writable, small.writable] == [True, False]
     with pytest.raises(SendBufferFull):
         small.send(stream_id, bytes(2_000), 0.0)
 
