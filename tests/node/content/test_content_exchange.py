@@ -170,7 +170,7 @@ def test_a_cancel_is_confirmed_and_nothing_follows(tmp_path: Path) -> None:
             heard = await peer.until(lambda heard: Cancelled(0) in heard)
             assert heard[-1] == Cancelled(0)
             sent = {piece.chunk for piece in heard if isinstance(piece, ChunkPiece)}
-            assert 1 <= len(sent) < shared.chunks
+            assert 1 <= len(sent) <= 8 < shared.chunks
             peer.say(Open(1, bytes(32)))
             await peer.hear(Refused)
 

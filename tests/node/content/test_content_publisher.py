@@ -303,6 +303,30 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(scenario())
 
 
+def test_another_mod_removed_in_the_middle(tmp_path: Path) -> None:
+    """What is stored and not yet part of a mod does not go with the other mod."""
+    source = write_files(tmp_path / "source", some_files(sizes=(30_000_000,)))
+    other = write_files(tmp_path / "other", some_files(seed=2))
+
+    async def scenario() -> None:
+        async with content_node(tmp_path) as node:
+            old = await node.publisher.publish(other)
+            removals: list[asyncio.Future[bool]] = []
+
+            def report(progress: Progress) -> None:
+                if progress.bytes_done > 10_000_000 and not removals:
+                    removals.append(asyncio.ensure_future(node.vault.remove_mod(old.mod_id)))
+
+            shared = await node.publisher.publish(source, "m", report)
+            assert await removals[0]
+            assert await node.vault.missing(shared.mod_id) == []
+            assert len(await node.vault.mods()) == 1
+        stored = sum(path.stat().st_size for path in (tmp_path / "vault" / "packs").iterdir())
+        assert stored < shared.new_bytes + 2 * old.new_bytes
+
+    asyncio.run(scenario())
+
+
 def test_stopped_in_the_middle_and_begun_again(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", some_files(sizes=(30_000_000,)))
 

@@ -102,11 +102,15 @@ def test_a_pack_that_lost_its_end_is_believed(folder: Path) -> None:
     """A disk that lied about fsync: what is gone is missing, the rest stays."""
     store = Store(folder)
     blobs = [blob(number) for number in range(3)]
+    record, manifest = mod(1, 3)
+    store.put(blobs[:1])
+    store.add_mod(record, manifest, [address for address, _ in blobs])
     store.put(blobs)
     store.close()
     pack = next((folder / "packs").iterdir())
-    pack.write_bytes(pack.read_bytes()[:2500])
+    pack.write_bytes(pack.read_bytes()[: 2500 + len(manifest)])
     again = Store(folder)
+    assert again.missing(record.mod_id) == [2]
     assert again.get_many([address for address, _ in blobs]) == [blobs[0][1], blobs[1][1], None]
     again.put(blobs)
     assert again.get(blobs[2][0]) == blobs[2][1]

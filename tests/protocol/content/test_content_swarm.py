@@ -205,6 +205,36 @@ def test_what_a_benched_source_still_sends_is_welcome() -> None:
     assert swarm.left == 0
 
 
+def benched_and_taken_over() -> tuple[Swarm, int]:
+    """A was asked for a chunk and benched, B was asked then, and now A's copy comes."""
+    swarm = swarm_of(1)
+    swarm.join(A, 0.0, complete=True)
+    swarm.requests(A, 0.0)
+    swarm.join(B, 0.0, complete=True)
+    now = limits.STALL_S + 1
+    swarm.review(now)
+    (chunk,) = swarm.requests(B, now)
+    assert swarm.arrived(A, chunk)
+    return swarm, chunk
+
+
+def test_who_was_asked_in_vain_may_leave() -> None:
+    swarm, chunk = benched_and_taken_over()
+    swarm.leave(B)
+    assert swarm.is_gathered
+    swarm.stored(chunk)
+    assert swarm.left == 0
+
+
+def test_who_still_owes_a_chunk_is_not_asked_for_it_twice() -> None:
+    swarm, chunk = benched_and_taken_over()
+    assert swarm.mismatched(chunk) == A
+    assert swarm.requests(B, 30.0) == []
+    assert swarm.arrived(B, chunk)
+    swarm.stored(chunk)
+    assert swarm.left == 0
+
+
 def test_after_a_confirmed_cancel_nothing_more_is_expected() -> None:
     swarm = swarm_of(4)
     swarm.join(A, 0.0, complete=True)
