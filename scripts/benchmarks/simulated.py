@@ -5,7 +5,6 @@ Each size is a process of its own, so that its memory is its own: `python simula
 
 import asyncio
 import json
-import random
 import resource
 import subprocess
 import sys
@@ -70,7 +69,7 @@ async def _stock(nodes: int) -> dict[str, Any]:
     joined_s = time.perf_counter() - started
     joining = world.internet.delivered
     await asyncio.sleep(_SETTLE_S)
-    rng = random.Random(_SEED)
+    rng = derive_rng(_SEED, "bench")
 
     async def look_up() -> None:
         host, server = rng.choice(world.servers)

@@ -48,7 +48,7 @@ class Parameters:
     )
     paths: tuple[int, ...] = option((1, 2, 4, 8), "numbers of disjoint paths")
     k: int = option(limits.K, "contacts in a bucket")
-    lookups: int = option(200, "real lookups, and as many reads, for each point")
+    lookups: int = option(100, "real lookups, and as many reads, for each point")
     graph_lookups: int = option(6000, "abstract lookups for each number of paths")
     cipher: str = option("real", "packet cipher: real or test", ("real", "test"))
     latency_matrix: Path | None = option(None, "file with measured round-trip times")

@@ -79,6 +79,7 @@ COMPONENTS: dict[str, Schema] = {
         contacts=COUNT,
         registrars=TEXTS,
         registered_peers=COUNT,
+        forwarded_calls=COUNT,
         records=COUNT,
         links=COUNT,
         datagrams_received=COUNT,

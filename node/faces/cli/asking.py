@@ -27,6 +27,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Contacts", told["contacts"]),
             ("Registered at", output.counted(len(told["registrars"]), "registrar")),
             ("Registrar for", output.counted(told["registered_peers"], "peer")),
+            ("Calls forwarded", told["forwarded_calls"]),
             ("Records stored", told["records"]),
             ("Links", told["links"]),
             ("DHT traffic sent", output.size(told["bytes_sent"])),

@@ -56,6 +56,7 @@ class FakeNode:
             "contacts": 3,
             "registrars": [],
             "registered_peers": 0,
+            "forwarded_calls": 0,
             "records": 4,
             "links": 1,
             "datagrams_received": 10,

@@ -1,0 +1,148 @@
+"""The experiments run from the command line, keep their contracts, and draw their plots."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import BadInput
+from simulations import experiment, sweep
+from simulations.command_line import main
+from simulations.experiments import connect
+
+SMALL = {
+    "lookup": ["--nodes", "12", "--lookups", "4", "--dead", "0", "0.2", "--stock"],
+    "connect": ["--nodes", "8", "--pairs", "3"],
+    "transfer": ["--nodes", "6", "--getters", "2", "--megabytes", "0.2"],
+}
+CONTRACT = {
+    "lookup": {"seed", "nodes", "log_hash", "wall_s", "packets_per_s", "results"},
+    "connect": {"pairs", "success", "direct_of_punchable", "p50_s", "p95_s", "by_nat"},
+    "transfer": {"getters", "p50_s", "last_s", "ideal_s"},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_experiment_prints_its_contract_and_writes_its_plot(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", name, *SMALL[name], "--out", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert CONTRACT[name] <= set(result)
+    assert json.loads((tmp_path / f"{name}.json").read_text()) == result
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_history(capsys: pytest.CaptureFixture[str]) -> None:
+    hashes = []
+    for seed in ("1", "1", "2"):
+        arguments = ["run", "connect", "--nodes", "8", "--pairs", "2", "--seed", seed, "--json"]
+        assert main(arguments) == 0
+        hashes.append(json.loads(capsys.readouterr().out.splitlines()[-1])["log_hash"])
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_without_out_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "connect", "--nodes", "6", "--pairs", "1"]) == 0
+    assert "seed 1, history" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(experiment.catalogue())
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_a_failing_run_says_how_to_repeat_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "connect", "--mix", "nonsense=1", "--seed", "9"]) == 1
+    said = capsys.readouterr().err
+    assert "no NAT box is called 'nonsense'" in said
+    assert "python -m simulations run connect --mix nonsense=1 --seed 9" in said
+
+
+def test_a_mix_is_checked() -> None:
+    assert connect.parse_mix(("public=0.5", "symmetric=1")) == {"public": 0.5, "symmetric": 1.0}
+    with pytest.raises(BadInput):
+        connect.parse_mix(("public",))
+
+
+SPEC = """
+experiment = "transfer"
+figures = ["p50_s"]
+x = "getters"
+[fixed]
+megabytes = 0.1
+nodes = 4
+[vary]
+getters = [1, 2]
+seed = [1, 2]
+"""
+
+
+def test_a_sweep_resumes_where_it_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec_path = tmp_path / "spec.toml"
+    spec_path.write_text(SPEC)
+    spec = sweep.load(spec_path)
+    done: list[sweep.Run] = []
+
+    def perform(name: str, run: sweep.Run) -> sweep.Run:
+        if len(done) == 2:
+            raise BadInput("cut short")
+        done.append(run)
+        return {"parameters": run, "result": {"p50_s": run["getters"] + run["seed"] / 10}}
+
+    monkeypatch.setattr(sweep, "perform", perform)
+    arguments = {"workers": 1, "ray_address": None, "on_done": lambda: None}
+    with pytest.raises(BadInput):
+        sweep.sweep(spec, tmp_path / "out", **arguments)
+    results = tmp_path / "out" / "results.jsonl"
+    results.write_text(results.read_text() + '{"parameters": {"get')
+    before = list(done)
+    done.clear()
+    done.append({})
+    monkeypatch.setattr(
+        sweep,
+        "perform",
+        lambda name, run: (
+            {"parameters": run, "result": {"p50_s": run["getters"] + run["seed"] / 10}}
+            if run not in before
+            else pytest.fail("a finished run was done again")
+        ),
+    )
+    merged = sweep.sweep(spec, tmp_path / "out", **arguments)
+    assert [one["parameters"] for one in merged] == list(spec.runs)
+    points = sweep.series(spec, merged, "p50_s")["p50_s"]
+    assert [(x, round(mean, 3)) for x, mean, _ in points] == [(1, 1.15), (2, 2.15)]
+    assert all(half > 0 for *_, half in points)
+    assert sweep.plot(spec, merged, tmp_path / "out")[0].read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sweep_runs_processes(tmp_path: Path) -> None:
+    one = sweep.perform("transfer", {"getters": 1, "megabytes": 0.1, "nodes": 4, "seed": 1})
+    assert one["result"]["getters"] == 1
+    with pytest.raises(BadInput, match=r"Repeat it with: python -m simulations run connect"):
+        sweep.perform("connect", {"mix": ["nonsense=1"]})
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("getters = [1, 2]", "geters = [1]"), "no parameter geters"),
+        (('"transfer"', '"teleport"'), "no experiment is called 'teleport'"),
+        (("seed = [1, 2]", "seed = 1"), "needs a list"),
+        (('x = "getters"', 'z = "getters"'), "unknown entries z"),
+        (("[vary]", "[vary"), "cannot be read"),
+    ],
+)
+def test_a_spec_is_checked(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text(SPEC.replace(*change))
+    with pytest.raises(BadInput, match=complaint):
+        sweep.load(path)
