@@ -45,8 +45,8 @@ class Source:
         """It says that it holds these as well."""
         start, end = have.first // 8, have.first // 8 + len(have.bits)
         self.bits.extend(bytes(max(0, end - len(self.bits))))
-        for place, byte in enumerate(have.bits, start):
-            self.bits[place] |= byte
+        held = int.from_bytes(self.bits[start:end]) | int.from_bytes(have.bits)
+        self.bits[start:end] = held.to_bytes(end - start)
 
 
 class Phase(Generic[_Result]):

@@ -119,6 +119,16 @@ class Store:
             self._index.forget([address])  # a read-only disk must not stop us from reading on
         return None
 
+    def get_part(self, address: bytes, offset: int, length: int) -> bytes | None:
+        """Some of the bytes of an address; that all are right is checked with the first part."""
+        if offset == 0 and self.get(address) is None:
+            return None
+        place = self._index.place(address)
+        if place is None or not 0 <= offset < place.length:
+            return None
+        length = min(length, place.length - offset)
+        return self._packs.read(Place(place.pack, place.offset + offset, length))
+
     def get_many(self, addresses: Iterable[bytes]) -> list[bytes | None]:
         """`get` for each of them."""
         return [self.get(address) for address in addresses]

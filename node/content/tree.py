@@ -29,7 +29,7 @@ def checked_target(target: Path) -> Path:
             return target
         if not target.is_dir() or any(target.iterdir()):
             raise TargetExists(f"{target} exists and is not an empty folder")
-        if target.is_mount():
+        if os.path.ismount(target):
             raise TargetExists(f"{target} is a mount point; name a new folder inside it")
     return target
 

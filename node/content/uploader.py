@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _BATCH_CHUNKS = 16
 """Chunks read from the vault at once: about a megabyte."""
+_MANIFEST_PART_BYTES = 2**20
 _NEWS_INTERVAL_S = 1.0
 """How often a peer hears which chunks have come to us since."""
 
@@ -33,6 +34,7 @@ class _Stream:
     mod_id: bytes
     wanted: deque[int] = field(default_factory=deque)
     opened: bool = False
+    manifest_bytes: int = 0
     manifest: str = ""
     """"", "wanted" or "sent"."""
     cancels: bool = False
@@ -112,19 +114,18 @@ class Uploader:
 
     async def run(self) -> None:
         """Serve until the link closes (LinkClosed) or the task is cancelled."""
-        self._vault.watchers.add(self._on_stored)
         try:
-            while True:
-                await self._work.wait()
-                while self._turns:
-                    number = next(iter(self._turns))
-                    del self._turns[number]
-                    await self._serve(number, self._streams[number])
-                    if number in self._streams:
-                        self._give_turn(number)
-                self._work.clear()
+            with self._vault.watched_by(self._on_stored):
+                while True:
+                    await self._work.wait()
+                    while self._turns:
+                        number = next(iter(self._turns))
+                        del self._turns[number]
+                        await self._serve(number, self._streams[number])
+                        if number in self._streams:
+                            self._give_turn(number)
+                    self._work.clear()
         finally:
-            self._vault.watchers.discard(self._on_stored)
             if self._news_timer is not None:
                 self._news_timer.cancel()
 
@@ -154,6 +155,7 @@ class Uploader:
             self._refuse(number)
             return
         stream.opened = True
+        stream.manifest_bytes = held.manifest_bytes
         self._send(frames.Opened(number, held.manifest_bytes, not held.missing))
         if held.missing:
             stream.bits = bytes((held.chunks + 7) // 8)
@@ -180,15 +182,16 @@ class Uploader:
             self._send(frames.Have(number, 8 * start, part))
 
     async def _send_manifest(self, number: int, stream: _Stream) -> None:
-        data = await self._vault.get(stream.mod_id)
-        if data is None:
-            self._refuse(number)
-            return
-        for offset, part in self._pieces(data):
-            if not self._stands(number, stream):
+        start = 0
+        while start < stream.manifest_bytes and self._stands(number, stream):
+            data = await self._vault.get_part(stream.mod_id, start, _MANIFEST_PART_BYTES)
+            if not data:
+                self._refuse(number)
                 return
-            self._send(frames.ManifestPiece(number, offset, part))
-            await self._link.drained()
+            for offset, part in self._pieces(data):
+                self._send(frames.ManifestPiece(number, start + offset, part))
+                await self._link.drained()
+            start += len(data)
 
     async def _send_chunks(self, number: int, stream: _Stream) -> None:
         """Send the next chunks that are wanted, a batch at a time."""

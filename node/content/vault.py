@@ -6,7 +6,7 @@ is one job for that thread, so jobs carry many chunks. Jobs run in the order of 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -29,8 +29,7 @@ class Vault:
         self._store: Store
         self._holds = 0
         self._collect_later = False
-        self.watchers: set[Callable[[], None]] = set()
-        """Called on the event loop after chunks were stored."""
+        self._watchers: dict[Callable[[], None], None] = {}
 
     @classmethod
     async def open(cls, folder: Path) -> "Vault":
@@ -60,6 +59,10 @@ class Vault:
     async def get(self, address: bytes) -> bytes | None:
         """The bytes of an address; None if they are not here."""
         return await self._run(self._store.get, address)
+
+    async def get_part(self, address: bytes, offset: int, length: int) -> bytes | None:
+        """Some of the bytes of an address that is too long to hold in memory for long."""
+        return await self._run(self._store.get_part, address, offset, length)
 
     async def get_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         """`get` for each of them, in one job."""
@@ -110,6 +113,15 @@ class Vault:
         """Store chunks that a lineage just sealed; return the bytes that are new here."""
         return await self._run(self._store.put_sealed, lineage, sealed)
 
+    @contextlib.contextmanager
+    def watched_by(self, watcher: Callable[[], None]) -> Iterator[None]:
+        """While inside, `watcher` is called on the event loop after chunks were stored."""
+        self._watchers[watcher] = None
+        try:
+            yield
+        finally:
+            del self._watchers[watcher]
+
     @contextlib.asynccontextmanager
     async def holding(self) -> AsyncIterator[None]:
         """While inside, nothing is collected: chunks are being stored that no mod needs yet."""
@@ -131,7 +143,7 @@ class Vault:
             pass  # one pack a job, so that others get their turn
 
     def _tell_watchers(self) -> None:
-        for watcher in tuple(self.watchers):
+        for watcher in tuple(self._watchers):
             watcher()
 
     async def _run(

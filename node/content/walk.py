@@ -78,7 +78,8 @@ class _Walk:
         for entry in listed:
             path = check_path(prefix + entry.name)
             real, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
-            if entry.is_symlink():
+            # On Windows a junction leads elsewhere and says that it is a plain folder.
+            if entry.is_symlink() or (is_folder and os.name == "nt"):
                 real = self._target(path, real, ancestors)
                 is_folder = real.is_dir()
             if is_folder:

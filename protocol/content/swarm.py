@@ -14,7 +14,6 @@ what it still sends of them is welcome. Nothing is asked of two sources at once 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from operator import or_
 
 from protocol import limits
 from protocol.content.rarity import RarestFirst, Shuffler
@@ -112,10 +111,13 @@ class Swarm:
         start, end = first // 8, first // 8 + len(bits)
         if end > len(known.held):
             raise Unexpected("a source claims chunks that the mod does not have")
-        new = bytes(now & ~before for now, before in zip(bits, known.held[start:end], strict=True))
-        known.held[start:end] = map(or_, known.held[start:end], new)
-        self._waiting.count_holder(_numbers(new, first, len(self._lengths)), +1)
-        self._edition += 1
+        before = int.from_bytes(known.held[start:end])
+        new = int.from_bytes(bits) & ~before
+        if new:
+            known.held[start:end] = (before | new).to_bytes(end - start)
+            added = _numbers(new.to_bytes(end - start), first, len(self._lengths))
+            self._waiting.count_holder(added, +1)
+            self._edition += 1
 
     def lacks(self, source: SourceId, chunks: Iterable[int]) -> None:
         """A source that was asked for these chunks does not hold them."""

@@ -18,6 +18,7 @@ from enum import Enum
 from math import inf
 
 from protocol.sctp.congestion import AckSample
+from protocol.sctp.cubic import CubicWindow
 
 _INITIAL_PACKETS = 10
 _MINIMUM_PACKETS = 4
@@ -67,6 +68,11 @@ GAINS: dict[Phase, Gains] = {
     Phase.PROBE_RTT: Gains(pacing=1.0, window=0.5),
 }
 
+_FOREIGN_QUEUE = 2.1
+_FOREIGN_QUEUE_S = 0.01
+_FOREIGN_ROUNDS = 3
+_OWN_QUEUE = 1.5
+_COMPETING_PACE = 1.2
 _CRUISE_ROUND_TRIPS = 6.0
 _PROBE_ROUND_TRIPS = 3.0
 _DRAIN_ROUND_TRIPS = 2.0
@@ -96,6 +102,12 @@ class PathModel:
         self._lost_in_round = 0
         self._ceiling_bytes = inf
         self._window_before_timeout = 0
+        self._round_rtt_s = inf
+        self._slow_rounds = 0
+        self._base_rtt_s = inf
+        self._suspected = False
+        self._window_before_probe = 0
+        self.competing: CubicWindow | None = None
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
         self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
 
@@ -129,6 +141,7 @@ class PathModel:
         self._take_rate(sample)
         self._take_rtt(sample)
         if self._round_started:
+            self._judge_queue(sample)
             self._judge_losses()
         _STEPS[self.phase](self, sample)
         self._consider_probe_rtt(sample)
@@ -157,6 +170,8 @@ class PathModel:
         if rtt_s is None:
             return
         self._probe_rtt_s = min(self._probe_rtt_s, rtt_s)
+        self._round_rtt_s = min(self._round_rtt_s, rtt_s)
+        self._base_rtt_s = min(self._base_rtt_s, rtt_s)
         if self.min_rtt_s is None or rtt_s <= self.min_rtt_s:
             if self.min_rtt_s is None:
                 self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / rtt_s
@@ -164,6 +179,22 @@ class PathModel:
             self._min_rtt_at = sample.now
         elif rtt_s <= self.min_rtt_s * _MIN_RTT_TOLERANCE + _MIN_RTT_TOLERANCE_S:
             self._min_rtt_at = sample.now
+
+    def _judge_queue(self, sample: AckSample) -> None:
+        """Notice a queue that is not ours: suspect it by its delay, prove it by leaving it."""
+        rtt_s, self._round_rtt_s = self._round_rtt_s, inf
+        if rtt_s == inf or not self._pipe_filled:
+            return
+        foreign = rtt_s > max(_FOREIGN_QUEUE * self._base_rtt_s, self._base_rtt_s + _FOREIGN_QUEUE_S)
+        self._slow_rounds = self._slow_rounds + 1 if foreign else 0
+        if self.competing is not None:
+            if rtt_s < _OWN_QUEUE * self._base_rtt_s:
+                self.competing = None
+            elif self._lost_in_round:
+                self.competing.on_loss(_MINIMUM_PACKETS)
+        elif self._slow_rounds >= _FOREIGN_ROUNDS and self.phase is not Phase.PROBE_RTT:
+            self._slow_rounds = 0
+            self._suspected = True
 
     def _judge_losses(self) -> None:
         lost, total = self._lost_in_round, self._lost_in_round + self._acked_in_round
@@ -225,8 +256,10 @@ class PathModel:
 
     def _consider_probe_rtt(self, sample: AckSample) -> None:
         expired = sample.now - self._min_rtt_at > _MIN_RTT_LIFETIME_S
-        if expired and self.phase is not Phase.PROBE_RTT and self.min_rtt_s is not None:
+        if (expired or self._suspected) and self.phase is not Phase.PROBE_RTT and self.min_rtt_s is not None:
             self._enter(Phase.PROBE_RTT, sample.now)
+            self._window_before_probe = self.window_bytes
+            self._suspected = False
             self._probe_rtt_s = inf
             self._probe_rtt_until = inf
 
@@ -238,11 +271,19 @@ class PathModel:
         elif sample.now >= self._probe_rtt_until:
             if self._probe_rtt_s != inf:
                 self.min_rtt_s = self._probe_rtt_s
+                self._judge_competition()
             self._min_rtt_at = sample.now
             if self._pipe_filled:
                 self._enter_cruise(sample.now)
             else:
                 self._enter(Phase.STARTUP, sample.now)
+
+    def _judge_competition(self) -> None:
+        """What remains of the delay while we hold back is not ours."""
+        if self._probe_rtt_s <= _OWN_QUEUE * self._base_rtt_s:
+            self.competing = None
+        elif self.competing is None:
+            self.competing = CubicWindow(self._window_before_probe / self._packet_bytes)
 
     def _target_bytes(self) -> int:
         gains = GAINS[self.phase]
@@ -252,6 +293,8 @@ class PathModel:
             quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
             slack = _QUANTA * max(quantum, self._packet_bytes)
         target = min(gains.window * self.pipe_bytes + slack, self._ceiling_bytes)
+        if self.competing is not None and self.phase is not Phase.PROBE_RTT:
+            target = max(target, self.competing.window * self._packet_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 
     def _apply(self, sample: AckSample) -> None:
@@ -259,6 +302,9 @@ class PathModel:
         if not rate:
             self.window_bytes += sample.acked_bytes
             return
+        if self.competing is not None and self.phase is not Phase.PROBE_RTT:
+            packets = sample.acked_bytes / self._packet_bytes
+            self.competing.on_ack(packets, sample.now, sample.rtt_s or self._base_rtt_s)
         target = self._target_bytes()
         grown = self.window_bytes + sample.acked_bytes
         if self._pipe_filled or self.phase is Phase.PROBE_RTT:
@@ -266,6 +312,8 @@ class PathModel:
         elif self.window_bytes < target:
             self.window_bytes = grown
         paced = GAINS[self.phase].pacing * rate
+        if self.competing is not None and sample.rtt_s:
+            paced = max(paced, _COMPETING_PACE * self.window_bytes / sample.rtt_s)
         if self._pipe_filled or paced > self.pacing_rate:
             self.pacing_rate = paced
 

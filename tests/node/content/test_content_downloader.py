@@ -16,7 +16,7 @@ from node.content.records import Progress, SharedMod
 from node.content.roster import FindLinks
 from protocol import limits
 from protocol.content import frames, manifest, sealing
-from protocol.content.frames import ChunkPiece, GetChunks, ManifestPiece, Missing, Opened
+from protocol.content.frames import ChunkPiece, GetChunks, ManifestPiece, Missing, Open, Opened
 from protocol.content.link import ModLink
 from protocol.errors import BadManifest, DiskError, NoSources, NotFound
 from tests.node.content.content_nodes import (
@@ -255,6 +255,36 @@ def test_a_liar_is_banned_while_an_honest_source_completes(tmp_path: Path) -> No
 
     asyncio.run(scenario())
     assert read_files(tmp_path / "out") == FILES
+
+
+def test_a_banned_source_does_not_come_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with swarm(tmp_path, 3) as ((honest, liar, downloader), shared):
+            await copy_mod(shared, honest, liar)
+            lying, from_liar = liar.connect(downloader)
+            lying.meddler = flipping(ChunkPiece)
+            _, from_honest = honest.connect(downloader)
+            opened = 0
+
+            def count(data: bytes) -> bytes:
+                nonlocal opened
+                opened += isinstance(frames.decode(data), Open)
+                return data
+
+            from_liar.meddler = count
+
+            async def find(_: bytes) -> AsyncIterator[MemoryLink]:
+                yield from_liar
+                await until(lambda: downloader.exchanges.refusals["chunk_mismatch"])
+                yield from_liar
+                yield from_honest
+
+            done = await downloader.downloader.download(shared.link, find)
+            assert set(done.banned) == {liar.peer_id}
+            assert done.bytes_from[honest.peer_id] == shared.new_bytes
+            assert opened == 1
+
+    asyncio.run(scenario())
 
 
 def test_a_liar_alone_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.content import uploader
 from node.content.exchange import Stream
 from node.content.records import SharedMod
 from protocol import limits
@@ -111,6 +112,24 @@ def test_a_mod_is_served(tmp_path: Path) -> None:
             assert found is not None
             assert found[0] is not None
             assert await peer.chunk(5, 0, len(found[0])) == found[0]
+
+    asyncio.run(scenario())
+
+
+def test_a_long_manifest_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploader, "_MANIFEST_PART_BYTES", 300)
+
+    async def scenario() -> None:
+        async with serving(tmp_path) as (node, shared):
+            data = await node.vault.get(shared.mod_id)
+            assert data is not None
+            peer = Peer(node, max_frame_bytes=200)
+            peer.say(Open(0, shared.mod_id), GetManifest(0))
+            _, *pieces = await peer.until(lambda heard: sum(map(_size, heard)) >= len(data))
+            assert b"".join(piece.data for piece in pieces) == data  # type: ignore[union-attr]
+            await node.vault.remove_mod(shared.mod_id)
+            peer.say(Open(1, shared.mod_id))
+            await peer.hear(Refused)
 
     asyncio.run(scenario())
 

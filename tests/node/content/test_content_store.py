@@ -98,6 +98,22 @@ def test_a_damaged_chunk_is_missing_not_wrong(folder: Path) -> None:
     store.close()
 
 
+def test_parts(store: Store, folder: Path) -> None:
+    address, data = blob(1)
+    store.put([blob(2), (address, data), blob(3)])
+    assert store.get_part(address, 0, 300) == data[:300]
+    assert store.get_part(address, 300, 5000) == data[300:]
+    assert store.get_part(address, 1000, 1) is None
+    assert store.get_part(address, -1, 1) is None
+    assert store.get_part(bytes(32), 0, 1) is None
+    pack = next((folder / "packs").iterdir())
+    content = bytearray(pack.read_bytes())
+    content[content.index(data[-50:])] ^= 1
+    pack.write_bytes(content)
+    assert store.get_part(address, 0, 300) is None
+    assert store.get_part(address, 300, 300) is None
+
+
 def test_a_pack_that_lost_its_end_is_believed(folder: Path) -> None:
     """A disk that lied about fsync: what is gone is missing, the rest stays."""
     store = Store(folder)

@@ -105,8 +105,9 @@ def test_watchers_hear_of_new_chunks(tmp_path: Path) -> None:
     async def scenario() -> None:
         vault = await Vault.open(tmp_path / "vault")
         heard = []
-        vault.watchers.add(lambda: heard.append(threading.get_ident()))
-        await vault.put([blob(1)])
+        with vault.watched_by(lambda: heard.append(threading.get_ident())):
+            await vault.put([blob(1)])
+        await vault.put([blob(2)])
         assert heard == [threading.get_ident()]
         await vault.close()
 
