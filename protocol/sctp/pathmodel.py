@@ -18,7 +18,6 @@ from enum import Enum
 from math import inf
 
 from protocol.sctp.congestion import AckSample
-from protocol.sctp.cubic import CubicWindow
 
 _INITIAL_PACKETS = 10
 _MINIMUM_PACKETS = 4
@@ -61,10 +60,10 @@ class Gains:
 
 GAINS: dict[Phase, Gains] = {
     Phase.STARTUP: Gains(pacing=2.77, window=2.0),
-    Phase.DRAIN: Gains(pacing=0.5, window=1.85),
-    Phase.PROBE_UP: Gains(pacing=1.25, window=1.85),
-    Phase.PROBE_DOWN: Gains(pacing=0.8, window=1.85),
-    Phase.CRUISE: Gains(pacing=1.0, window=1.85),
+    Phase.DRAIN: Gains(pacing=0.5, window=1.75),
+    Phase.PROBE_UP: Gains(pacing=1.25, window=1.75),
+    Phase.PROBE_DOWN: Gains(pacing=0.8, window=1.75),
+    Phase.CRUISE: Gains(pacing=1.0, window=1.75),
     Phase.PROBE_RTT: Gains(pacing=1.0, window=0.5),
 }
 
@@ -72,7 +71,8 @@ _FOREIGN_QUEUE = 2.1
 _FOREIGN_QUEUE_S = 0.01
 _FOREIGN_ROUNDS = 3
 _OWN_QUEUE = 1.5
-_COMPETING_PACE = 1.2
+_COMPETING_LIFETIME_S = 2.5
+_COMPETING_WINDOW = 1.5
 _CRUISE_ROUND_TRIPS = 6.0
 _PROBE_ROUND_TRIPS = 3.0
 _DRAIN_ROUND_TRIPS = 2.0
@@ -106,8 +106,7 @@ class PathModel:
         self._slow_rounds = 0
         self._base_rtt_s = inf
         self._suspected = False
-        self._window_before_probe = 0
-        self.competing: CubicWindow | None = None
+        self.competing = False
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
         self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
 
@@ -187,12 +186,7 @@ class PathModel:
             return
         foreign = rtt_s > max(_FOREIGN_QUEUE * self._base_rtt_s, self._base_rtt_s + _FOREIGN_QUEUE_S)
         self._slow_rounds = self._slow_rounds + 1 if foreign else 0
-        if self.competing is not None:
-            if rtt_s < _OWN_QUEUE * self._base_rtt_s:
-                self.competing = None
-            elif self._lost_in_round:
-                self.competing.on_loss(_MINIMUM_PACKETS)
-        elif self._slow_rounds >= _FOREIGN_ROUNDS and self.phase is not Phase.PROBE_RTT:
+        if not self.competing and self._slow_rounds >= _FOREIGN_ROUNDS:
             self._slow_rounds = 0
             self._suspected = True
 
@@ -255,10 +249,10 @@ class PathModel:
             self._enter_cruise(sample.now)
 
     def _consider_probe_rtt(self, sample: AckSample) -> None:
-        expired = sample.now - self._min_rtt_at > _MIN_RTT_LIFETIME_S
+        lifetime_s = _COMPETING_LIFETIME_S if self.competing else _MIN_RTT_LIFETIME_S
+        expired = sample.now - self._min_rtt_at > lifetime_s
         if (expired or self._suspected) and self.phase is not Phase.PROBE_RTT and self.min_rtt_s is not None:
             self._enter(Phase.PROBE_RTT, sample.now)
-            self._window_before_probe = self.window_bytes
             self._suspected = False
             self._probe_rtt_s = inf
             self._probe_rtt_until = inf
@@ -279,11 +273,13 @@ class PathModel:
                 self._enter(Phase.STARTUP, sample.now)
 
     def _judge_competition(self) -> None:
-        """What remains of the delay while we hold back is not ours."""
-        if self._probe_rtt_s <= _OWN_QUEUE * self._base_rtt_s:
-            self.competing = None
-        elif self.competing is None:
-            self.competing = CubicWindow(self._window_before_probe / self._packet_bytes)
+        """What remains of the delay while we hold back is not ours: then fight for a share."""
+        own_s = max(_OWN_QUEUE * self._base_rtt_s, self._base_rtt_s + _FOREIGN_QUEUE_S)
+        before, self.competing = self.competing, self._probe_rtt_s > own_s
+        if self.competing and not before:
+            self._pipe_filled = False
+            self._full_rate = 0.0
+            self._full_rounds = 0
 
     def _target_bytes(self) -> int:
         gains = GAINS[self.phase]
@@ -292,9 +288,10 @@ class PathModel:
         else:
             quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
             slack = _QUANTA * max(quantum, self._packet_bytes)
-        target = min(gains.window * self.pipe_bytes + slack, self._ceiling_bytes)
-        if self.competing is not None and self.phase is not Phase.PROBE_RTT:
-            target = max(target, self.competing.window * self._packet_bytes)
+        if self.competing:
+            target = min(gains.window, _COMPETING_WINDOW) * self.pipe_bytes + slack
+        else:
+            target = min(gains.window * self.pipe_bytes + slack, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 
     def _apply(self, sample: AckSample) -> None:
@@ -302,9 +299,6 @@ class PathModel:
         if not rate:
             self.window_bytes += sample.acked_bytes
             return
-        if self.competing is not None and self.phase is not Phase.PROBE_RTT:
-            packets = sample.acked_bytes / self._packet_bytes
-            self.competing.on_ack(packets, sample.now, sample.rtt_s or self._base_rtt_s)
         target = self._target_bytes()
         grown = self.window_bytes + sample.acked_bytes
         if self._pipe_filled or self.phase is Phase.PROBE_RTT:
@@ -312,8 +306,6 @@ class PathModel:
         elif self.window_bytes < target:
             self.window_bytes = grown
         paced = GAINS[self.phase].pacing * rate
-        if self.competing is not None and sample.rtt_s:
-            paced = max(paced, _COMPETING_PACE * self.window_bytes / sample.rtt_s)
         if self._pipe_filled or paced > self.pacing_rate:
             self.pacing_rate = paced
 

@@ -19,25 +19,22 @@ import asyncio
 import contextlib
 import math
 import os
-import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from node.membership import Membership
-from node.overlay.upkeep import Upkeep
 from protocol import records
-from protocol.errors import BadInput
-from protocol.records import Body, ProviderBody
 from simulations.churn import HABITS, Churn, Comer
 from simulations.experiment import Report, Say
 from simulations.options import latency_of, option
+from simulations.publishers import Publisher, refresh_s_of
 from simulations.seeds import derive_rng, derive_seed
 from simulations.statistics import mean, quantile
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
+from simulations.world import World, cipher_named, run_virtually, simulated_settings
 
 _HOUR_S = 3600.0
 _MINUTE_S = 60.0
@@ -105,72 +102,8 @@ def _legs(parameters: Parameters) -> Iterator[tuple[dict[str, Any], str]]:
         yield from pool.map(of_policy, parameters.policy)
 
 
-def refresh_s_of(policy: str) -> float | None:
-    """Seconds between refreshes; None is as the product does, infinite never. Raises BadInput."""
-    if policy in _NAMED_POLICIES:
-        return _NAMED_POLICIES[policy]
-    try:
-        hours = float(policy.removesuffix("h"))
-    except ValueError:
-        hours = math.nan
-    if not (policy.endswith("h") and 0 < hours < math.inf):
-        raise BadInput(f"{policy!r} is no refresh policy: product, never, or hours such as 3h")
-    return hours * _HOUR_S
-
-
-_NAMED_POLICIES = {"product": None, "never": math.inf}
-
-
 def _run_policy(parameters: Parameters, policy: str) -> tuple[dict[str, Any], str]:
     return run_virtually(_Leg(parameters, policy).run())
-
-
-# Publishers ---------------------------------------------------------------------------------------
-
-
-class TimedUpkeep(Upkeep):
-    """The node's own upkeep with another time between refreshes."""
-
-    refresh_s = _HOUR_S
-
-    def _refresh_s(self, kind: int) -> float:
-        jitter = 0.95 + 0.1 * self._environment.rng.random()
-        return self.refresh_s * jitter
-
-
-@dataclass(slots=True)
-class Publisher(Resident):
-    """A peer that stays, and stands for provider records."""
-
-    mods: list[bytes] = field(default_factory=list)
-
-    def publish(self, count: int, rng: random.Random, refresh_s: float | None) -> None:
-        """Start to publish `count` records, in the background; see `refresh_s_of`."""
-        self.mods = [rng.randbytes(32) for _ in range(count)]
-        membership = self.running
-        with self.host.running():
-            if refresh_s == math.inf:
-                membership.tasks.start(self._publish_once(membership), name="publish once")
-                return
-            upkeep = membership.upkeep
-            if refresh_s is not None:
-                upkeep = TimedUpkeep(membership.server, membership.environment)
-                upkeep.refresh_s = refresh_s
-                membership.tasks.start(upkeep.run(), name="keep our provider records alive")
-            for mod_id in self.mods:
-                upkeep.keep(("provider", mod_id), records.PROVIDER, _always(mod_id))
-
-    async def _publish_once(self, membership: Membership) -> None:
-        for mod_id in self.mods:
-            record = membership.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
-            await membership.server.publish(record)
-
-
-def _always(mod_id: bytes) -> Any:
-    def make_body() -> Body:
-        return ProviderBody(mod_id, complete=True)
-
-    return make_body
 
 
 # One policy ---------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from protocol.errors import BadInput
 from simulations.churn import HABITS, Habits, Weibull
 from simulations.experiments import churn
-from simulations.experiments.churn import Parameters, Publisher, refresh_s_of
+from simulations.experiments.churn import Parameters
+from simulations.publishers import Publisher, refresh_s_of
 from simulations.world import World, cipher_named, run_virtually, simulated_settings
 
 SMALL = Parameters(

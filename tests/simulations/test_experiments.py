@@ -99,9 +99,14 @@ def test_a_sweep_resumes_where_it_was_cut_short(
         return {"parameters": run, "result": {"p50_s": run["getters"] + run["seed"] / 10}}
 
     monkeypatch.setattr(sweep, "perform", perform)
-    arguments = {"workers": 1, "ray_address": None, "on_done": lambda: None}
+
+    def do() -> list[sweep.Run]:
+        return sweep.sweep(
+            spec, tmp_path / "out", workers=1, ray_address=None, on_done=lambda: None
+        )
+
     with pytest.raises(BadInput):
-        sweep.sweep(spec, tmp_path / "out", **arguments)
+        do()
     results = tmp_path / "out" / "results.jsonl"
     results.write_text(results.read_text() + '{"parameters": {"get')
     before = list(done)
@@ -116,7 +121,7 @@ def test_a_sweep_resumes_where_it_was_cut_short(
             else pytest.fail("a finished run was done again")
         ),
     )
-    merged = sweep.sweep(spec, tmp_path / "out", **arguments)
+    merged = do()
     assert [one["parameters"] for one in merged] == list(spec.runs)
     points = sweep.series(spec, merged, "p50_s")["p50_s"]
     assert [(x, round(mean, 3)) for x, mean, _ in points] == [(1, 1.15), (2, 2.15)]

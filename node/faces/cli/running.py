@@ -21,8 +21,6 @@ _STOP_S = 1.7
 _LEAVE_S = 0.2
 """Together they keep the promise that a node ends within 2 s."""
 
-_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
-
 
 @click.command()
 @options.home
@@ -132,8 +130,11 @@ class Voice:
 
 
 def _log_to_stderr(verbose: int) -> None:
-    level = _LEVELS[min(verbose, len(_LEVELS) - 1)]
+    """Warnings; with -v what this node does; with -vv also what the libraries below it do."""
+    level = logging.DEBUG if verbose > 1 else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if verbose == 1:
+        logging.getLogger("node").setLevel(logging.INFO)
 
 
 def _open(home: Path, voice: Voice, **overrides: Any) -> "Node":
