@@ -35,5 +35,5 @@ class Calls:
         return self._made.get(peer_id)
 
     async def answer(self, offer: Offer) -> Description:
-        """Our description for a verified offer. Raises CallFailed, LinkFailed, LinkClosed."""
+        """Our description for a verified offer. Raises CallFailed."""
         return await self.pool.answer(offer.caller_key, offer.offer_id, offer.description)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from node.counters import Counters
+from node.environment import Environment
 from protocol.addresses import Address
 
 _log = logging.getLogger(__name__)
@@ -22,8 +23,9 @@ _V4_MAPPED = "::ffff:"
 class Endpoint:
     """Sockets bound by `open`; datagrams go to the handler that took their first byte."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, environment: Environment) -> None:
         self._counters = counters
+        self._udp_socket = environment.udp_socket
         self._transports: dict[int, asyncio.DatagramTransport] = {}
         self._handlers: list[Handler] = [self._unclaimed] * 256
         self._closed: list[asyncio.Future[None]] = []
@@ -38,9 +40,14 @@ class Endpoint:
         """Bind a socket of this address's family; port 0 picks one. Raises OSError."""
         loop = asyncio.get_running_loop()
         closed: asyncio.Future[None] = loop.create_future()
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Socket(self, closed), local_addr=(address.host, address.port)
-        )
+        if self._udp_socket is None:
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Socket(self, closed), local_addr=address
+            )
+        else:
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Socket(self, closed), sock=self._udp_socket(*address)
+            )
         self._closed.append(closed)
         name = transport.get_extra_info("sockname")
         bound = Address(name[0], name[1])

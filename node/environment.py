@@ -7,6 +7,7 @@ can make one history.
 import asyncio
 import random
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,13 +23,32 @@ def host_addresses() -> list[str]:
     return [ip if isinstance(ip, str) else ip[0] for ip in ips]
 
 
+def udp_socket(host: str, port: int) -> socket.socket:
+    """A bound UDP socket; an IPv6 one leaves IPv4 alone, so both may have one port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setblocking(False)
+        made.bind((host, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`wall` gives seconds since 1970; `rng` every random draw; `host_addresses` IP literals."""
+    """`wall` gives seconds since 1970; `rng` every random draw; `host_addresses` IP literals.
+
+    `udp_socket` binds a socket, or is None where the loop makes its own (a simulated internet).
+    """
 
     wall: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=secrets.SystemRandom)
     host_addresses: Callable[[], list[str]] = host_addresses
+    udp_socket: Callable[[str, int], socket.socket] | None = udp_socket
 
     def check_randomness(self) -> None:
         """Raise InsecureRandomness for a seeded source on a loop that runs in real time."""

@@ -45,7 +45,7 @@ class Membership:
         self.environment = environment
         self.settings = settings
         self.tasks = TaskOwner("overlay")
-        self.endpoint = Endpoint(counters)
+        self.endpoint = Endpoint(counters, environment)
         self.server = OverlayServer(
             identity, environment, settings=settings, tasks=self.tasks, counters=counters
         )

@@ -163,9 +163,10 @@ class Node:
         self.home.close()
 
     async def _save_contacts_regularly(self) -> None:
+        await self.joined.wait()
         while True:
-            await asyncio.sleep(limits.SAVE_CONTACTS_S)
             self._save_contacts()
+            await asyncio.sleep(limits.SAVE_CONTACTS_S)
 
     def _save_contacts(self) -> None:
         contacts = self.membership.server.bootstrappable_neighbors()

@@ -35,7 +35,9 @@ class WholeResident(Resident):
                     listen=tuple(f"{address}:{PORT}" for address in self.host.addresses),
                     unreachable=self.unreachable,
                 ),
-                Environment(self.world.loop.wall_time, self.rng, lambda: list(self.host.addresses)),
+                Environment(
+                    self.world.loop.wall_time, self.rng, lambda: list(self.host.addresses), None
+                ),
                 lambda _: None,
                 self.world.settings,
             )

@@ -92,7 +92,7 @@ class Resident:
         loop = world.loop
         return Membership(
             self.identity,
-            Environment(loop.wall_time, self.rng, lambda: list(self.host.addresses)),
+            Environment(loop.wall_time, self.rng, lambda: list(self.host.addresses), None),
             settings=replace(world.settings, unreachable=self.unreachable),
             counters=Counters(),
             bootstraps=[],

@@ -100,7 +100,7 @@ class Voice:
     def _invite(self, addresses: list[str]) -> None:
         click.echo("Your friends join through it with:")
         for address in addresses:
-            click.echo(f"    modswarm run --bootstrap {address}")
+            click.echo(f"    modswarm run --bootstrap {shlex.quote(address)}")
         hosts = [address.rpartition("/")[0].rpartition(":")[0].strip("[]") for address in addresses]
         if not any(ip_address(host).is_global or ip_address(host).is_loopback for host in hosts):
             click.echo("From outside of your network they need its public address in that place,")
@@ -171,7 +171,7 @@ async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_close
 
 
 async def _welcome(node: "Node", voice: Voice) -> None:
-    if not node.config.bootstrap and not node.status()["contacts"]:
+    if not node.config.bootstrap and not node.home.saved_contacts():
         voice.say("It knows nobody yet and waits until others join through it.")
     await node.joined.wait()
     voice.joined(node.status())

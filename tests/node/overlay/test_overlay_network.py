@@ -7,6 +7,7 @@ import pytest
 from node.overlay.caller import Crossed
 from node.overlay.joining import Bootstrap, Joining
 from protocol import availability, limits, records
+from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import CallFailed, NotFound, Unreachable
 from protocol.overlay.contacts import Contact
@@ -302,3 +303,28 @@ def test_an_unreachable_node_hears_only_those_it_sent_to(monkeypatch: pytest.Mon
 
 def _peer_body() -> records.PeerBody:
     return records.PeerBody((), 0, (1, 1), 0)
+
+
+def test_both_families_may_listen_on_one_port() -> None:
+    async def scenario() -> None:
+        peer = await open_peer(1, bind=Address("0.0.0.0", 0))
+        port = peer.address.port
+        assert await peer.membership.endpoint.open(Address("::", port)) == Address("::", port)
+        await peer.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_overlay_of_ipv6_addresses_works_like_any_other() -> None:
+    async def scenario() -> None:
+        peers = [await open_peer(seed, bind=Address("::1", 0)) for seed in range(4)]
+        for peer in peers[1:]:
+            await peer.join(peers[0].address)
+        record = peers[1].upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+        assert (await peers[1].server.publish(record)).confirmed == 3
+        reading = await peers[3].server.read(records.provider_key(MOD), records.PROVIDER)
+        assert set(reading.records) == {record.public_key}
+        for peer in peers:
+            await peer.close()
+
+    asyncio.run(scenario())
