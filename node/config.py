@@ -1,5 +1,6 @@
 """A node's settings: `config.toml` in its home, overruled by what the command line says."""
 
+import ipaddress
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -19,13 +20,14 @@ _MAX_CONFIG_BYTES = 2**16
 class Config:
     """What a person can choose. Addresses are text here, as in the file.
 
-    `listen`: one `host:port` per address family, port 0 for any. `bootstrap`: `host:port`, with
-    `/peer-id` behind it to pin who answers. `unreachable`: take DHT traffic only from contacts to
-    which a path is kept. `ice_addresses`: where links may open sockets; by default the host's own
-    addresses, or only loopback when every listening address is loopback.
+    `listen`: one `host:port` per address family, port 0 for any; by default DEFAULT_PORT, or any
+    if that is taken, on all IPv4 addresses, and on loopback alone if every bootstrap is there.
+    `bootstrap`: `host:port`, with `/peer-id` behind it to pin who answers. `unreachable`: take DHT
+    traffic only from contacts to which a path is kept. `ice_addresses`: where links may open
+    sockets; by default the host's own addresses, or only loopback when every listening address is.
     """
 
-    listen: tuple[str, ...] = (f"0.0.0.0:{DEFAULT_PORT}",)
+    listen: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
     unreachable: bool = False
     ice_addresses: tuple[str, ...] = ()
@@ -37,14 +39,19 @@ class Config:
         if self.data_path not in _DATA_PATHS:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
         families = [address.family for address in self.listen_addresses()]
-        if not families or len(families) != len(set(families)):
-            raise BadConfig("listen needs one address per family, IPv4 or IPv6")
+        if len(families) != len(set(families)):
+            raise BadConfig("listen takes one address per family, IPv4 or IPv6")
         for host in self.ice_addresses:
             canonical(host, 1)
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind; raises BadAddress."""
-        return [_listen_address(text) for text in self.listen]
+        if self.listen:
+            return [_listen_address(text) for text in self.listen]
+        hosts = [Bootstrap.parse(text).host for text in self.bootstrap]
+        if hosts and all(map(_is_loopback, hosts)):
+            return [Address(hosts[0], 0)]
+        return [Address("0.0.0.0", DEFAULT_PORT)]  # noqa: S104 (a peer is there for everyone)
 
     def with_overrides(self, **given: Any) -> "Config":
         """These settings with those of the command line that were given (not None or empty)."""
@@ -56,6 +63,13 @@ def _listen_address(text: str) -> Address:
     if port:
         return canonical(host, port)
     return Address(canonical(host, 1).host, 0)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load(path: Path) -> Config:

@@ -1,6 +1,7 @@
 """One running node: builds the rooms, starts them, answers about them, and ends them in order."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from node.overlay.settings import OverlaySettings
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.addresses import Address
 from protocol.content.link import ModLink
 from protocol.errors import BadAddress, DiskError
 from protocol.identity import PeerId, peer_id_text
@@ -140,9 +142,11 @@ class Node:
             try:
                 await self.membership.endpoint.open(address)
             except OSError as error:
-                raise BadAddress(
-                    f"cannot listen on {address}: {error.strerror or error}"
-                ) from error
+                if self.config.listen or error.errno != errno.EADDRINUSE:
+                    reason = error.strerror or str(error)
+                    raise BadAddress(f"cannot listen on {address}: {reason}") from error
+                # Nobody asked for this very port, and another node may have it.
+                await self.membership.endpoint.open(Address(address.host, 0))
 
     def _ice_addresses(self) -> tuple[str, ...] | None:
         if self.config.ice_addresses:

@@ -11,6 +11,7 @@ from node.content.downloader import Downloader
 from node.content.exchange import Exchanges
 from node.content.publisher import Publisher
 from node.content.records import Report, StoredMod
+from node.content.tree import checked_target
 from node.content.vault import Vault
 from node.finding import HolderSearch
 from node.links.link import Link
@@ -52,6 +53,7 @@ class Sharing:
     async def start(self) -> None:
         """Serve the links to come, and announce what is in the vault."""
         self._pool.on_link = self._serve
+        await self._vault.collect()
         await self._announce_all()
 
     async def close(self) -> None:
@@ -115,6 +117,9 @@ class Sharing:
         """Fetch, then write the files; see `Node.get`."""
         if link.content_key is None:
             raise BadLink("not a modswarm link: it lacks the key that opens the mod")
+        if target is not None:
+            # Whether it can be written there at all is said before anything is fetched.
+            await self._loop.run_in_executor(None, checked_target, target)
         started = self._loop.time()
         await self._wait_until_joined()
         search = HolderSearch(self._overlay, self._pool, self._calls)

@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from node.membership import Membership
 from node.overlay.upkeep import Upkeep
 from protocol import records
 from protocol.errors import BadInput
@@ -50,9 +49,6 @@ class Publisher(Resident):
         self.mods = [rng.randbytes(32) for _ in range(count)]
         membership = self.running
         with self.host.running():
-            if refresh_s == math.inf:
-                membership.tasks.start(self._publish_once(membership), name="publish once")
-                return
             upkeep = membership.upkeep
             if refresh_s is not None:
                 upkeep = TimedUpkeep(membership.server, membership.environment)
@@ -60,11 +56,6 @@ class Publisher(Resident):
                 membership.tasks.start(upkeep.run(), name="keep our provider records alive")
             for mod_id in self.mods:
                 upkeep.keep(("provider", mod_id), records.PROVIDER, _always(mod_id))
-
-    async def _publish_once(self, membership: Membership) -> None:
-        for mod_id in self.mods:
-            record = membership.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
-            await membership.server.publish(record)
 
 
 def _always(mod_id: bytes) -> Callable[[], Body]:

@@ -48,18 +48,24 @@ def test_every_bucket_is_as_full_as_can_be(network: StaticNetwork) -> None:
             assert len(known) == min(K, len(covered))
 
 
-def test_buckets_hold_random_members() -> None:
-    """Not always the same end of a subtree: all of the far half is known to somebody."""
-    network = StaticNetwork(100, K, random.Random(2))
-    known = {one for number in range(len(network)) for one in network.known_to(number)}
-    assert len(known) == 100
+def test_buckets_hold_random_members(network: StaticNetwork) -> None:
+    """The far half is the same for a hundred nodes, and each knows four others of it."""
+    ids = [network.id_of(number) for number in range(len(network))]
+    half = 1 << (ID_BITS - 1)
+    far = [one for one in ids if one >= half]
+    times_known = dict.fromkeys(far, 0)
+    near = [number for number, own in enumerate(ids) if own < half]
+    for number in near:
+        for one in network.known_to(number):
+            if one >= half:
+                times_known[one] += 1
+    assert max(times_known.values()) < 5 * K * len(near) / len(far)
+    assert sum(map(bool, times_known.values())) > 0.9 * len(far)
 
 
-@pytest.mark.parametrize("d", [1, 2, 4])
-def test_paths_are_disjoint_and_end_where_the_target_is_known(
-    network: StaticNetwork, d: int
-) -> None:
-    rng = random.Random(3)
+@pytest.mark.parametrize(("k", "d"), [(4, 1), (4, 2), (4, 4), (2, 2)])
+def test_paths_are_disjoint_and_end_where_the_target_is_known(k: int, d: int) -> None:
+    network, rng = StaticNetwork(200, k, random.Random(1)), random.Random(3)
     direct = indirect = 0
     for _ in range(300):
         initiator, target = rng.sample(range(len(network)), 2)
@@ -74,8 +80,13 @@ def test_paths_are_disjoint_and_end_where_the_target_is_known(
         asked = [one for path in paths if path is not None for one in path]
         assert len(set(asked)) == len(asked)
         assert not {source, wanted} & set(asked)
-        for path in paths:
+        dealt = network.nearest(source, wanted)
+        for place, path in enumerate(paths):
             if path is not None:
+                heard = dealt[place::d]
+                for one in path:
+                    assert one in heard
+                    heard += network.nearest(one, wanted)
                 assert [wanted in network.nearest(one, wanted) for one in path] == [
                     *[False] * (len(path) - 1),
                     True,
@@ -208,6 +219,18 @@ def test_a_conspirator_that_restarts_goes_on_lying() -> None:
         await world.close()
 
     run_virtually(main())
+
+
+def test_whoever_joins_a_conspiracy_is_named_from_then_on() -> None:
+    contacts = [Contact(bytes([number]) * 38) for number in range(40)]
+    contacts.sort(key=lambda contact: contact.number)
+    conspiracy = Conspiracy()
+    for contact in contacts[1:]:
+        conspiracy.admit(contact)
+    assert conspiracy.nearest(bytes(20)) == contacts[1:22]
+    conspiracy.admit(contacts[0])
+    assert conspiracy.nearest(bytes(20)) == contacts[:21]
+    assert len(conspiracy) == 40
 
 
 def test_conspirators_name_as_many_as_fit_and_never_the_asker() -> None:

@@ -28,7 +28,8 @@ _LEAVE_S = 0.2
     "--listen",
     multiple=True,
     metavar="HOST:PORT",
-    help="Where to take UDP, one for each of IPv4 and IPv6; port 0 is any. Default: 0.0.0.0:4001.",
+    help="Where to take UDP, one for each of IPv4 and IPv6; port 0 is any. Default: 0.0.0.0:4001, "
+    "or loopback if every bootstrap is there.",
 )
 @click.option(
     "--bootstrap",

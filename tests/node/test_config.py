@@ -1,0 +1,56 @@
+"""Settings: defaults, the file, and what is wrong with either."""
+
+from pathlib import Path
+
+import pytest
+
+from node.config import DEFAULT_PORT, Config, load
+from protocol.addresses import Address
+from protocol.errors import BadAddress, BadConfig, BadInput
+
+
+def test_by_default_a_node_listens_for_everyone() -> None:
+    assert Config().listen_addresses() == [Address("0.0.0.0", DEFAULT_PORT)]
+    elsewhere = Config(bootstrap=("127.0.0.1:4001", "192.0.2.1:4001"))
+    assert elsewhere.listen_addresses() == [Address("0.0.0.0", DEFAULT_PORT)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_node_whose_bootstraps_are_on_this_machine_stays_there_with_them(host: str) -> None:
+    config = Config(bootstrap=(f"{host}:4001",))
+    assert config.listen_addresses() == [Address(host.strip("[]"), 0)]
+
+
+def test_what_was_asked_for_is_what_is_bound() -> None:
+    config = Config(listen=("0.0.0.0:5000", "[::]:0"), bootstrap=("127.0.0.1:4001",))
+    assert config.listen_addresses() == [Address("0.0.0.0", 5000), Address("::", 0)]
+
+
+def test_the_command_line_overrules_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('listen = ["127.0.0.1:1"]\nunreachable = true\n')
+    config = load(path).with_overrides(listen=("127.0.0.1:2",), bootstrap=(), unreachable=False)
+    assert config == Config(listen=("127.0.0.1:2",), unreachable=True)
+    assert load(tmp_path / "none.toml") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("lissten = []", "unknown setting 'lissten'"),
+        ('listen = "127.0.0.1:1"', "must be a list"),
+        ("unreachable = 1", "must be of the type bool"),
+        ('bootstrap = ["nowhere"]', "host:port"),
+        ('data_path = "teleport"', "data_path"),
+        ('listen = ["127.0.0.1:1", "127.0.0.2:1"]', "one address per family"),
+        ('ice_addresses = ["here"]', "not an IP address"),
+        ("listen = [", "not TOML"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_reason(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=complaint) as caught:
+        load(path)
+    assert isinstance(caught.value, BadConfig | BadAddress)
+    assert str(path) in str(caught.value)
