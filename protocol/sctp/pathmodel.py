@@ -289,7 +289,8 @@ class PathModel:
             quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
             slack = _QUANTA * max(quantum, self._packet_bytes)
         if self.competing:
-            target = min(gains.window, _COMPETING_WINDOW) * self.pipe_bytes + slack
+            gain = gains.window if self.phase is Phase.PROBE_RTT else _COMPETING_WINDOW
+            target = gain * self.pipe_bytes + slack
         else:
             target = min(gains.window * self.pipe_bytes + slack, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
