@@ -9,6 +9,7 @@
     │   ├── TargetExists      the place to write to is taken
     │   └── InsecureRandomness
     ├── NetworkError          nobody's fault: it is not there, or not there now
+    │   ├── Overloaded        this node has more under way than it may
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed, CallFailed
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
@@ -92,6 +93,10 @@ class NotFound(NetworkError):
 
 class TimedOut(NetworkError):
     """No answer within the time limit."""
+
+
+class Overloaded(NetworkError):
+    """This node has more under way than it may; later it can."""
 
 
 class Unreachable(NetworkError):

@@ -84,6 +84,9 @@ PEERS_REMEMBERED = 4096
 REPLAY_WINDOW = 64
 """How far out of order requests of one peer may arrive."""
 
+EPOCHS_LEFT = 4
+"""Earlier runs of a peer that are remembered; their tokens die within ten minutes."""
+
 TOKEN_BYTES = 8
 TOKEN_PERIOD_S = 300.0
 """A token proves an address for one to two periods (BEP 5 uses 5 minutes as well)."""
@@ -274,7 +277,7 @@ STREAMS_PER_LINK = 64
 """Downloads that one peer may run over one link at once."""
 
 REQUESTS_PER_STREAM = 1024
-"""Chunks asked for and not yet sent on one stream: at their average size twice the widest window."""
+"""Chunks asked for and not yet sent on one stream: twice the widest window at average size."""
 
 WINDOW_S = 3.0
 WINDOW_BYTES_MIN = 256 * 1024
@@ -282,7 +285,7 @@ WINDOW_BYTES_MAX = 32 * 2**20
 """What is asked of one source ahead of its answers: three seconds at its rate, within these."""
 
 WINDOWS_BYTES = 128 * 2**20
-"""What is asked ahead of all sources of one download: all of it may come before the disk is ready."""
+"""What is asked ahead of all sources of one download: it may all come before the disk is ready."""
 
 STALL_S = 10.0
 """After so long without a byte a source's requests go to others, if there are any."""

@@ -14,6 +14,7 @@ from protocol.errors import (
     CallFailed,
     ModswarmError,
     NotFound,
+    Overloaded,
     TimedOut,
 )
 from protocol.identity import PeerId, peer_id_of, peer_id_text
@@ -148,13 +149,15 @@ class Caller:
         give_up_at = loop.time() + limits.CALL_S
         arguments = [offer.callee_id, sealed]
         while True:
+            asked_at = loop.time()
             try:
                 response = await self._server.wire.ask(
                     contact, Method.SIGNAL, arguments, timeout_s=2 * limits.CALL_REPEAT_S
                 )
-            except TimedOut:
+            except (TimedOut, Overloaded):
                 if loop.time() >= give_up_at:
                     raise
+                await asyncio.sleep(max(0.0, asked_at + limits.CALL_REPEAT_S - loop.time()))
                 continue
             if response.code != Code.OK:
                 raise CallFailed(_failure(response.code))

@@ -19,10 +19,21 @@ from node.overlay.wire import Incoming, Reply, Wire
 from protocol import limits, records
 from protocol.addresses import Address
 from protocol.codec import ranged, shape, sized
-from protocol.errors import BadToken, Malformed, RemoteError
+from protocol.datagrams import OVERHEAD_BYTES
+from protocol.errors import BadToken, Malformed, Overloaded, RemoteError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import VERSION, Found, Method, Response, decode_found, encode_found
+from protocol.overlay.messages import (
+    ANSWER_BYTES,
+    VERSION,
+    Found,
+    Method,
+    Response,
+    decode_found,
+    encode_found,
+)
 from protocol.records import Record
+
+_PING_BYTES = ANSWER_BYTES[Method.PING] + OVERHEAD_BYTES
 
 Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
 
@@ -150,7 +161,7 @@ class OverlayProtocol(KademliaProtocol):
         contact = Contact.at(incoming.session.public_key, incoming.address)
         if incoming.proved:
             self.answered(contact)
-        elif self.router.of(contact).wants(contact):
+        elif self.router.of(contact).wants(contact) and incoming.afford(_PING_BYTES):
             self.verify(contact)
 
     def answered(self, contact: Contact) -> None:
@@ -183,7 +194,7 @@ class OverlayProtocol(KademliaProtocol):
         self._verifying.discard(reply.contact.packed)
         if reply.response is not None:
             self.answered(reply.contact)
-        else:
+        elif not isinstance(reply.error, Overloaded):
             self.failed(reply.contact)
 
     # Requests of ours, in kademlia's names -------------------------------------------------

@@ -17,7 +17,7 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address, pack
 from protocol.codec import shape
-from protocol.errors import Malformed, RateLimited, RemoteError
+from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, code_of
 
@@ -46,6 +46,7 @@ class _Call:
     answer: bytes | None = None
     failure: Code = Code.TIMED_OUT
     done: bool = False
+    renewed: bool = False
 
 
 class Registrar:
@@ -168,14 +169,22 @@ class Registrar:
             call.waiting.append(incoming)
 
     def _forward(self, call: _Call, callee: Contact, caller: Address, sealed: bytes) -> None:
+        sent_at = 0.0
+
         def on_reply(reply: Reply) -> None:
-            repeat = reply.response is None or reply.response.code == Code.BAD_TOKEN
-            if repeat and self._loop.time() < call.started_at + limits.CALL_S:
+            stale = reply.response is not None and reply.response.code == Code.BAD_TOKEN
+            over = call.done or self._loop.time() >= call.started_at + limits.CALL_S
+            if over or not (stale or reply.response is None):
+                self._finish(call, *_outcome(reply))
+            elif stale and not call.renewed:
+                call.renewed = True
                 send()
-                return
-            self._finish(call, *_outcome(reply))
+            else:
+                self._loop.call_at(max(self._loop.time(), sent_at + limits.CALL_REPEAT_S), send)
 
         def send() -> None:
+            nonlocal sent_at
+            sent_at = self._loop.time()
             self.wire.request(
                 callee,
                 Method.DELIVER,
@@ -195,8 +204,13 @@ class Registrar:
         except RemoteError as error:
             _log.debug("a call was refused: %s", error)
             self._finish(call, None, code_of(error))
+        except ModswarmError as error:
+            _log.info("a call could not be answered: %s", error)
+            self._finish(call, None, Code.REFUSED)
 
     def _finish(self, call: _Call, answer: bytes | None, failure: Code) -> None:
+        if call.done:
+            return
         call.done, call.answer, call.failure = True, answer, failure
         self._release(call)
         for incoming in call.waiting:
@@ -236,6 +250,7 @@ class Registrar:
                 return
             del self._calls[digest]
             if not first.done:
+                first.done = True
                 self._release(first)
 
 

@@ -18,6 +18,7 @@ from protocol.errors import (
     BadToken,
     Malformed,
     ModswarmError,
+    Overloaded,
     RemoteError,
     TimedOut,
     UnexpectedReply,
@@ -27,6 +28,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     EPOCH_BYTES,
     READ_ONLY,
+    REFUSAL_BYTES,
     TRANSACTION_BYTES,
     Code,
     Method,
@@ -37,7 +39,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
-from protocol.overlay.sessions import ReplayWindow, RoundTrip, Session, Sessions, Tokens
+from protocol.overlay.sessions import RoundTrip, Session, Sessions, Tokens
 
 
 class Reply(NamedTuple):
@@ -51,7 +53,7 @@ class Reply(NamedTuple):
 class Incoming:
     """A request by a peer, to be answered once, now or later."""
 
-    __slots__ = ("_wire", "address", "proved", "request", "session")
+    __slots__ = ("_spent_bytes", "_wire", "address", "proved", "request", "session")
 
     def __init__(
         self, wire: "Wire", session: Session, address: Address, request: Request, *, proved: bool
@@ -61,11 +63,23 @@ class Incoming:
         self.address = address
         self.request = request
         self.proved = proved
+        self._spent_bytes = 0
 
     @property
     def room_bytes(self) -> int:
         """How long the response's body may be: no amplification without proof of address."""
-        return datagrams.BODY_BYTES if self.proved else self.request.size
+        return datagrams.BODY_BYTES if self.proved else self.request.size - self._spent_bytes
+
+    def afford(self, extra_bytes: int) -> bool:
+        """Whether a datagram of ours besides the response stays within what was received.
+
+        If so it is counted: an address without proof gets no more bytes than it sent.
+        """
+        if not self.proved:
+            if self.request.size - extra_bytes < REFUSAL_BYTES + extra_bytes:
+                return False
+            self._spent_bytes += extra_bytes
+        return True
 
     @property
     def read_only(self) -> bool:
@@ -142,7 +156,7 @@ class Wire:
         if self._paths is not None and not self._has_path(address):
             self._counters.refused["no_path"] += 1
             return
-        reader = self._readers.get(datagram[0])
+        reader = self._readers.get(datagram[0]) if datagram else None
         if reader is None:
             self._counters.refused["unknown_first_byte"] += 1
             return
@@ -152,7 +166,11 @@ class Wire:
             self._counters.refuse(error)
 
     def _receive_sealed(self, datagram: bytes, address: Address) -> None:
-        session = self._session_with(datagrams.sender_of(datagram))
+        public_key = datagrams.sender_of(datagram)
+        if self._sessions.get(public_key) is None:
+            # A new key costs a key agreement, so whoever shows many of them pays as for requests.
+            self._meter.charge(address.host)
+        session = self._session_with(public_key)
         body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
         self._sessions.add(session)
         message = decode_body(body)
@@ -173,11 +191,7 @@ class Wire:
         self._meter.charge(address.host)
         now = self._loop.time()
         proved = self._tokens.proves(request.token, session.public_key, address, now)
-        window = session.window
-        if window is None or (window.epoch != request.epoch and proved):
-            window = session.window = ReplayWindow(request.epoch)
-        if window.epoch == request.epoch:
-            window.accept(request.counter)
+        session.accept(request.epoch, request.counter, proved=proved)
         incoming = Incoming(self, session, address, request, proved=proved)
         try:
             self._on_request(incoming)
@@ -240,7 +254,7 @@ class Wire:
             session = self._session_with(contact.public_key)
             address = contact.address
             if len(self._pending) >= limits.REQUESTS_OUTSTANDING:
-                raise TimedOut("too many requests are waiting for an answer")
+                raise Overloaded("too many requests of ours are waiting for an answer")
         except ModswarmError as error:
             self._loop.call_soon(on_reply, Reply(contact, None, error))
             return
@@ -279,17 +293,19 @@ class Wire:
         Raises TimedOut, BadToken, or what is wrong with the contact.
         """
         error: ModswarmError | None = None
-        for _ in range(tries):
+        renewed = False
+        while tries > 0:
             answered: asyncio.Future[Reply] = self._loop.create_future()
             wait_s = timeout_s or 2 * self.timeout_s(contact)
             self.request(contact, method, arguments, _resolve(answered), timeout_s=wait_s)
             reply = await answered
-            if reply.response is None:
-                error = reply.error
-            elif reply.response.code == Code.BAD_TOKEN:
-                error = BadToken("the contact does not take our proof of address")
-            else:
+            if reply.response is not None and reply.response.code != Code.BAD_TOKEN:
                 return reply.response
+            if reply.response is not None and not renewed:
+                renewed = True  # the refusal brought a fresh token, so this try does not count
+                continue
+            tries -= 1
+            error = reply.error or BadToken("the contact does not take our proof of address")
         raise error or TimedOut("no answer")
 
     @property

@@ -69,6 +69,7 @@ class Session:
     """One peer: its keys, and what is known of its address and its counters."""
 
     __slots__ = (
+        "_epochs_left",
         "keys",
         "peer_id",
         "public_key",
@@ -85,10 +86,27 @@ class Session:
         self.keys = keys
         self.round_trip = RoundTrip()
         self.window: ReplayWindow | None = None
+        self._epochs_left: tuple[bytes, ...] = ()
         # What the peer gave us to prove our address to it, and where it gave it.
         self.token = b""
         self.token_address: Address | None = None
         self.token_at = 0.0
+
+    def accept(self, epoch: bytes, counter: int, *, proved: bool) -> None:
+        """Note a request of the peer; raises Replayed if it came before.
+
+        A new epoch is followed only with proof of address, and one that was left is never
+        returned to. A request of another epoch without proof changes nothing here.
+        """
+        if epoch in self._epochs_left:
+            raise Replayed("a request of an earlier run of its sender")
+        if self.window is None or (self.window.epoch != epoch and proved):
+            if self.window is not None:
+                left = (self.window.epoch, *self._epochs_left)
+                self._epochs_left = left[: limits.EPOCHS_LEFT]
+            self.window = ReplayWindow(epoch)
+        if self.window.epoch == epoch:
+            self.window.accept(counter)
 
     def token_for(self, address: Address, now: float) -> bytes:
         """The token to send to this peer at this address, empty if there is none that is fresh."""

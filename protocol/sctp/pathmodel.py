@@ -59,11 +59,11 @@ class Gains:
 
 
 GAINS: dict[Phase, Gains] = {
-    Phase.STARTUP: Gains(pacing=2.77, window=2.0),
-    Phase.DRAIN: Gains(pacing=0.5, window=1.75),
-    Phase.PROBE_UP: Gains(pacing=1.25, window=1.75),
-    Phase.PROBE_DOWN: Gains(pacing=0.8, window=1.75),
-    Phase.CRUISE: Gains(pacing=1.0, window=1.75),
+    Phase.STARTUP: Gains(pacing=2.77, window=2.25),
+    Phase.DRAIN: Gains(pacing=0.5, window=1.35),
+    Phase.PROBE_UP: Gains(pacing=1.25, window=2.1),
+    Phase.PROBE_DOWN: Gains(pacing=0.8, window=1.35),
+    Phase.CRUISE: Gains(pacing=1.0, window=1.35),
     Phase.PROBE_RTT: Gains(pacing=1.0, window=0.5),
 }
 
@@ -184,7 +184,9 @@ class PathModel:
         rtt_s, self._round_rtt_s = self._round_rtt_s, inf
         if rtt_s == inf or not self._pipe_filled:
             return
-        foreign = rtt_s > max(_FOREIGN_QUEUE * self._base_rtt_s, self._base_rtt_s + _FOREIGN_QUEUE_S)
+        foreign = rtt_s > max(
+            _FOREIGN_QUEUE * self._base_rtt_s, self._base_rtt_s + _FOREIGN_QUEUE_S
+        )
         self._slow_rounds = self._slow_rounds + 1 if foreign else 0
         if not self.competing and self._slow_rounds >= _FOREIGN_ROUNDS:
             self._slow_rounds = 0
@@ -251,7 +253,11 @@ class PathModel:
     def _consider_probe_rtt(self, sample: AckSample) -> None:
         lifetime_s = _COMPETING_LIFETIME_S if self.competing else _MIN_RTT_LIFETIME_S
         expired = sample.now - self._min_rtt_at > lifetime_s
-        if (expired or self._suspected) and self.phase is not Phase.PROBE_RTT and self.min_rtt_s is not None:
+        if (
+            (expired or self._suspected)
+            and self.phase is not Phase.PROBE_RTT
+            and self.min_rtt_s is not None
+        ):
             self._enter(Phase.PROBE_RTT, sample.now)
             self._suspected = False
             self._probe_rtt_s = inf

@@ -30,14 +30,13 @@ class RoundTrip:
             self._variation_s += _BETA * (abs(self.smoothed_s - sample_s) - self._variation_s)
             self.smoothed_s += _ALPHA * (sample_s - self.smoothed_s)
             self.min_s = min(self.min_s, sample_s)
-        self._backoff = 0
 
     def back_off(self) -> None:
         """Double the timeout, up to its bound."""
         self._backoff = min(self._backoff + 1, limits.RETRANSMITS_MAX)
 
     def reset_backoff(self) -> None:
-        """The peer answers again."""
+        """The peer takes data again."""
         self._backoff = 0
 
     @property

@@ -277,17 +277,71 @@ def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> N
 
 def test_a_stranger_enters_no_table_before_it_answered() -> None:
     async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
-        stranger.counter += 1
-        body = encode_request(
-            bytes(8), Method.PING, epoch=bytes(8), counter=1, token=b"", flags=0, arguments=[]
-        )
-        stranger.send(stranger.sealed(body))
+        asked = _unproved(stranger, Method.FIND_NODE, [bytes(20), 3])
+        stranger.send(asked)
         got = [await stranger.tap.received.get(), await stranger.tap.received.get()]
         kinds = [decode_body(datagrams.unseal(CIPHER, stranger.keys.incoming, d)) for d in got]
         assert any(isinstance(kind, Request) and kind.method == Method.PING for kind in kinds)
         assert len(victim.server.tables) == 0
+        assert sum(map(len, got)) <= len(asked), "nobody is sent more than it sent"
 
     run(scenario)
+
+
+def test_a_short_request_of_a_stranger_makes_us_send_no_ping() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        asked = _unproved(stranger, Method.PING, [])
+        stranger.send(asked)
+        assert len(await stranger.tap.received.get()) <= len(asked)
+        assert victim.server.wire.pending_count == 0
+
+    run(scenario)
+
+
+def test_a_run_that_was_left_is_never_returned_to() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        await stranger.ask(Method.PING, [])
+        old = stranger.request(Method.PING, [], epoch=b"epoch..1")
+        stranger.send(stranger.request(Method.PING, [], epoch=b"epoch..2"))
+        await stranger.answer()
+        stranger.send(old)
+        stranger.send(stranger.request(Method.PING, [], epoch=b"epoch..2"))
+        await stranger.answer()
+        assert victim.counters.refused["replayed"] == 1
+        stranger.counter = 2_000_000
+        assert stranger.tap.received.empty()
+
+    async def whole() -> None:
+        victim, tap = await open_peer(1), await wiretap()
+        await scenario(victim, Stranger(victim, tap))
+        tap.transport.close()
+        await victim.close()
+
+    asyncio.run(whole())
+
+
+def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        other = await open_peer(2)
+        wire = other.server.wire
+        await wire.ask(victim.contact, Method.PING, [])
+        session = wire._sessions.get(victim.server.identity.public_key)
+        assert session is not None
+        session.token = b"stale..."
+        key = records.provider_key(MOD)
+        response = await wire.ask(victim.contact, Method.STORE, [key, _provider().raw], tries=1)
+        assert response.code == Code.OK
+        await other.close()
+
+    run(scenario)
+
+
+def _unproved(stranger: Stranger, method: Method, arguments: list[Any]) -> bytes:
+    """A request of a reachable stranger without a token."""
+    body = encode_request(
+        bytes(8), method, epoch=bytes(8), counter=1, token=b"", flags=0, arguments=arguments
+    )
+    return stranger.sealed(body)
 
 
 def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:

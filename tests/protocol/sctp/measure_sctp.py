@@ -173,7 +173,7 @@ def cpu(own_peer: bool, megabytes: int = 130, message_bytes: int = 65536) -> dic
         association.connect(now)
     stream_id = client.open_channel("bulk")
     message = Random(1).randbytes(message_bytes)
-    clock = time.perf_counter
+    clock = time.process_time
     sending = receiving = acknowledging = 0.0
     count = megabytes * 1_000_000 // message_bytes
     sent = received = packets = 0
@@ -240,7 +240,9 @@ def main(parts: list[str]) -> None:
             show(f"100 Mbit/s 50 ms 2 BDP 60 s, seed {seed}", figures)
     if "cpu" in parts:
         for own_peer in (True, False):
-            show(f"CPU, {'own' if own_peer else 'foreign'} peer", cpu(own_peer))
+            runs = [cpu(own_peer) for _ in range(5)]
+            best = max(runs, key=lambda figures: figures["MBps_both_sides"])
+            show(f"CPU, {'own' if own_peer else 'foreign'} peer, best of 5", best)
 
 
 if __name__ == "__main__":

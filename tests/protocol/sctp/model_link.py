@@ -65,6 +65,10 @@ class Bottleneck:
         self._free_at = now + waiting_s + size / self.rate
         return self._free_at
 
+    def pause(self, seconds: float, now: float) -> None:
+        """Serve nothing for a while; what waits and what comes is served afterwards."""
+        self._free_at = max(self._free_at, now) + seconds
+
     def worst_delay_s(self, since: float = 0.0) -> float:
         """Longest wait in the queue."""
         return max((delay for at, delay in self.delays if at >= since), default=0.0)
@@ -98,8 +102,6 @@ class Direction:
         self.delay_s = delay_s
         self.faults = faults
         self.down = False
-        self.not_before = 0.0
-        """Nothing arrives earlier: a path that pauses and then delivers."""
         self.sent = 0
         self.lost = 0
 
@@ -113,7 +115,7 @@ class Direction:
         served_at = self.bottleneck.admit(size, self._world.now)
         if served_at is None:
             return
-        arrives_at = max(served_at + self.delay_s, self.not_before)
+        arrives_at = served_at + self.delay_s
         if faults.reorder and random.random() < faults.reorder:
             arrives_at += random.uniform(0.0, 2 * faults.reorder_s)
         self._world.at(arrives_at, deliver)

@@ -336,6 +336,20 @@ def test_section_9_2_shutdown_is_graceful_on_both_sides() -> None:
         ]
 
 
+def test_section_9_2_data_after_our_shutdown_repeats_it() -> None:
+    client, server = established()
+    stream_id = client.open_channel("c")
+    drain(client, server)
+    server.send(stream_id, bytes(3000), 5.0)
+    late = server.datagrams_to_send(5.0)
+    client.shutdown(5.0)
+    assert [kind for kind, _, _ in chunks_of(client.datagrams_to_send(5.0))] == [chunks.SHUTDOWN]
+    client.receive_burst(late, 5.0)
+    again = [kind for kind, _, _ in chunks_of(client.datagrams_to_send(5.0))]
+    assert chunks.SACK in again
+    assert chunks.SHUTDOWN in again
+
+
 def test_section_9_2_both_shut_down_at_once() -> None:
     client, server = established()
     client.shutdown(0.0)

@@ -328,5 +328,5 @@ def test_round_trip_section_6_3_1() -> None:
     for _ in range(20):
         round_trip.back_off()
     assert round_trip.rto_s == limits.RTO_MAX_S
-    round_trip.on_sample(0.1)
+    round_trip.reset_backoff()
     assert round_trip.rto_s == pytest.approx(0.2)

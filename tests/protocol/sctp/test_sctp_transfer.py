@@ -158,6 +158,7 @@ def test_section_6_1_the_peers_window_is_respected_and_a_shut_one_probed() -> No
     assert server.receiver.window_bytes == 0
     assert server._core.inbox.undrained_bytes <= 100_000 + 15_000
     assert not pair.client.association.over
+    assert server.receiver.dropped_chunks >= 3, "what a shut window is probed with is not kept"
     sent_before = pair.forward.sent
     pair.run(60)
     assert 1 <= pair.forward.sent - sent_before <= 20, "probes continue, rarely"
@@ -399,7 +400,7 @@ def test_section_6_3_3_timeouts_back_off_and_at_last_give_up() -> None:
 
 def test_a_path_that_stalls_and_returns_repeats_little() -> None:
     """The originals arrive after a spurious timeout: they are not sent a second time."""
-    pair = lossy(Faults(), forward=Bottleneck(1_250_000, 200_000))
+    pair = lossy(Faults(), forward=Bottleneck(1_250_000))
     client = pair.client.association
     stream_id = client.open_channel("c")
     pair.client.send_forever(stream_id, bytes(16384), 200_000)
@@ -407,7 +408,7 @@ def test_a_path_that_stalls_and_returns_repeats_little() -> None:
     pair.run(3)
     assert client.sender is not None
     repeated = client.sender.repeated_chunks
-    pair.forward.not_before = pair.world.now + 1.5
+    pair.forward.bottleneck.pause(1.5, pair.world.now)
     pair.run(5)
     assert client.sender.timeouts >= 1
     assert client.sender.repeated_chunks - repeated < 20
@@ -430,6 +431,41 @@ def test_truncated_gap_reports_are_not_taken_for_losses() -> None:
     assert len(packets) >= 50
     assert len(lost) == 10
     assert max(lost) < client.sender.board.cumulative + 21
+
+
+def test_the_newest_sack_of_a_burst_counts() -> None:
+    client, server = wide_open(own_peer=False)
+    packets = data_packets(client, 20)
+    server.receive_burst(packets, 0.1)
+    answers = server.datagrams_to_send(0.1)
+    assert len(answers) >= 10
+    for order in (answers, answers[5:] + answers[:5]):
+        client.receive_burst(order, 0.1)
+        assert client.sender is not None
+        assert client.sender.board.outstanding == 1, "all but the message's last chunk"
+
+
+def test_a_shut_window_that_takes_probes_is_probed_ever_more_rarely() -> None:
+    client, server = wide_open()
+    data_packets(client, 3)
+    stream_id = client.open_channel("more")
+    client.send(stream_id, bytes(100_000), 0.0)
+    tag, now, probes = client._handshake.local_tag, 0.1, []
+    assert client.sender is not None
+    while now < 60:
+        acknowledged = (client.sender.board.next_tsn - 1) & 0xFFFFFFFF
+        sack = chunks.encode_sack(acknowledged, 0, [])
+        client.receive(seal(chunks.COMMON_HEADER.pack(5000, 5000, tag), sack), now)
+        if client.datagrams_to_send(now):
+            probes.append(now)
+        timer_at = client.next_timer()
+        assert timer_at is not None
+        now = max(now, timer_at)
+        client.handle_timer(now)
+        if client.datagrams_to_send(now):
+            probes.append(now)
+    assert 5 <= len(probes) <= 20
+    assert not server.over
 
 
 def test_a_reordering_path_is_learned() -> None:
