@@ -1,6 +1,7 @@
 """Run one benchmark and print its figures as JSON: `./scripts/bench [NAME] [--json]`.
 
-A benchmark is a module beside this one with `run(runs: int) -> dict` and one line in BENCHMARKS.
+A benchmark is a module beside this one with `run`, which takes one option and gives a dictionary,
+and one line in BENCHMARKS.
 """
 
 import argparse
@@ -12,24 +13,29 @@ import sys
 from importlib import metadata
 
 BENCHMARKS = {
-    "main": ("whole_job", "join, lookup, connect and transfer between real node processes"),
+    "main": ("whole_job", "runs", "join, lookup, connect and transfer between real node processes"),
+    "sim": ("simulated", "sizes", "packets, time and memory of simulated nodes, beside stock"),
 }
-"""Name: the module, and what it measures."""
+"""Name: the module, the option that it takes, and what it measures."""
 
 
 def main() -> None:
     """Parse, run, print."""
-    epilog = "\n".join(f"  {name:<8} {what}" for name, (_, what) in BENCHMARKS.items())
+    epilog = "\n".join(f"  {name:<8} {what}" for name, (*_, what) in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="bench",
         epilog=f"benchmarks:\n{epilog}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", nargs="?", choices=BENCHMARKS, default="main")
-    parser.add_argument("--runs", type=int, default=5, help="figures are medians of so many")
+    parser.add_argument("--runs", type=_positive, default=5, help="figures are medians of so many")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[100, 1000, 10_000], help="nodes of each world"
+    )
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()
-    figures = importlib.import_module(BENCHMARKS[given.name][0]).run(max(1, given.runs))
+    module, option, _ = BENCHMARKS[given.name]
+    figures = importlib.import_module(module).run(getattr(given, option))
     result = {
         "benchmark": given.name,
         "version": metadata.version("modswarm"),
@@ -39,6 +45,13 @@ def main() -> None:
     }
     json.dump(result, sys.stdout, indent=None if given.json else 2)
     print()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 main()
