@@ -5,15 +5,17 @@ Spoken on the wire: RFC 9260, its extensions RFC 3758 and RFC 6525, and the data
 RFC 8831 and RFC 8832. One association has one path, the DTLS connection beneath it, so there is
 no multihoming.
 
-    association                 the public face: datagrams, timers, events
-    ├── handshake   cookie      who we are talking to; states as a table
+    association                 the public face
+    ├── inbound                 datagrams taken apart, each chunk to the part it is for
+    ├── handshake   cookie      who we are talking to
+    ├── teardown    liveness    the end; heartbeats and path probes
     ├── channels    datachannel what streams mean: labels, opening, closing
     ├── reset                   streams start again at zero (RFC 6525)
     ├── sender                  when to send, what to send again
-    │   ├── outqueue            messages waiting, one queue per stream
-    │   ├── scoreboard          every TSN in flight, and which of them are lost
+    │   ├── outqueue fragments  messages waiting, and cut into chunks
+    │   ├── flight  scoreboard  every TSN on its way, and which of them are lost
     │   ├── partial             messages that may be given up (RFC 3758)
-    │   └── congestion pacing   how much and how fast
-    ├── receiver    reassembly  which TSNs are here, and the messages they make
-    └── packets     chunks      the bytes
+    │   └── pathmodel  pacing   how much and how fast (`congestion` says what is replaceable)
+    └── receiver    reassembly  which TSNs are here, and the messages they make
+    packets chunks serial status timers core: the bytes, and what all parts share
 """

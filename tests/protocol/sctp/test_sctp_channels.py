@@ -542,3 +542,28 @@ def test_rfc_3758_a_message_given_up_half_sent_is_skipped() -> None:
     assert client.sender is not None
     assert client.sender.board.outstanding == 0
     assert client.buffered_amount(stream_id) == 0
+
+
+def test_rfc_3758_giving_up_never_skips_what_is_reliable() -> None:
+    pair = join(
+        World(), make_association(Role.CLIENT, 1), make_association(Role.SERVER, 2), rtt_s=0.1
+    ).connect()
+    pair.run(1)
+    client = pair.client.association
+    reliable = client.open_channel("reliable")
+    fickle = client.open_channel("fickle", max_retransmits=0)
+    pair.client.flush()
+    pair.run(1)
+    pair.forward.faults = Faults(loss=0.1, reorder=0.1)
+    sent = []
+    for number in range(300):
+        message = number.to_bytes(2) * Random(number).randrange(1, 2000)
+        sent.append(message)
+        client.send(reliable, message, pair.world.now)
+        client.send(fickle, message, pair.world.now)
+        pair.client.flush()
+        pair.run(0.01)
+    pair.forward.faults = Faults()
+    pair.run(10)
+    assert pair.server.messages(reliable) == sent
+    assert 100 < len(pair.server.messages(fickle)) < 300

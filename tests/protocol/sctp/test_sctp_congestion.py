@@ -18,12 +18,14 @@ class Pipe:
         self.now = 0.0
         self.delivered = 0
         self.control = PathModel(PACKET)
+        self.foreign_s = 0.0
+        """Delay of a queue that is not ours."""
 
     def round(self, *, lost: float = 0.0, app_limited: bool = False) -> None:
         """Let one round trip pass in which the window was sent."""
         window = self.control.window_bytes
         pipe = self.rate * self.rtt_s
-        rtt_s = self.rtt_s * max(1.0, window / pipe)
+        rtt_s = self.foreign_s + self.rtt_s * max(1.0, window / pipe)
         steps = 10
         for step in range(steps):
             self.now += rtt_s / steps
@@ -54,7 +56,7 @@ def test_startup_doubles_until_the_pipe_is_full_and_then_drains() -> None:
         pipe.round()
     assert seen[0] is Phase.STARTUP
     assert Phase.DRAIN in seen or pipe.control.phase is not Phase.STARTUP
-    assert pipe.control.rate == pytest.approx(1_250_000, rel=0.01)
+    assert pipe.control.path.rate == pytest.approx(1_250_000, rel=0.01)
     assert pipe.control.window_bytes < 2.2 * 1_250_000 * 0.05
 
 
@@ -100,8 +102,29 @@ def test_a_stale_round_trip_is_measured_again() -> None:
         pipe.round()
         seen.add(pipe.control.phase)
     assert Phase.PROBE_RTT in seen
-    assert pipe.control.min_rtt_s is not None
-    assert 0.05 < pipe.control.min_rtt_s < 0.16
+    assert pipe.control.path.min_rtt_s is not None
+    assert 0.05 < pipe.control.path.min_rtt_s < 0.16
+
+
+def test_a_queue_of_somebody_else_is_noticed_and_fought_for_moderately() -> None:
+    pipe = Pipe(12_500_000.0, 0.05)
+    for _ in range(40):
+        pipe.round()
+    control = pipe.control
+    competed_alone = control.competing
+    assert not competed_alone
+    pipe.foreign_s = 0.1
+    for _ in range(15):
+        pipe.round()
+    assert control.competing
+    for _ in range(60):
+        pipe.round()
+    if control.phase is not Phase.PROBE_RTT:
+        assert 1.5 < control.window_bytes / control.path.pipe_bytes < 1.9
+    pipe.foreign_s = 0.0
+    for _ in range(100):
+        pipe.round()
+    assert not control.competing
 
 
 def test_every_phase_has_gains_and_the_machine_visits_them() -> None:
