@@ -284,6 +284,8 @@ class Association:
         self._early_resets.clear()
         self._liveness.start(now)
         core.inbox.add(Restarted() if restarted else Connected())
+        if restarted:
+            self._teardown.on_restart(now)
 
     def _close(self, reason: str, by_peer: bool, graceful: bool) -> None:
         if not self._status.over:

@@ -71,6 +71,7 @@ CAUSE_UNRECOGNIZED_CHUNK = 6
 CAUSE_INVALID_PARAMETER = 7
 CAUSE_UNRECOGNIZED_PARAMETERS = 8
 CAUSE_NO_USER_DATA = 9
+CAUSE_COOKIE_WHILE_SHUTTING_DOWN = 10
 CAUSE_USER_ABORT = 12
 CAUSE_PROTOCOL_VIOLATION = 13
 
@@ -84,6 +85,7 @@ _PARAMETER_HEADER = Struct("!HH")
 _PARAMETER_HEADER_BYTES = 4
 _TSN = Struct("!L")
 _STREAM_SEQUENCE = Struct("!HH")
+_MISSING = Struct("!LH")
 _ZEROS = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 Chunk = tuple[int, int, bytes]
@@ -231,6 +233,22 @@ def sack_age(older: bytes, newer: bytes) -> int:
 
 _SACK_PLAIN = Struct("!LL4x")
 _SACK_BODY = Struct("!LLHH")
+
+
+def encode_abort(cause: int, value: bytes = b"", *, reflected: bool = False) -> bytes:
+    """Return an ABORT chunk with one error cause; `reflected`: under the receiver's own tag."""
+    flags = FLAG_TAG_REFLECTED if reflected else 0
+    return encode_chunk(ABORT, flags, encode_parameters([(cause, value)]))
+
+
+def encode_error(cause: int, value: bytes = b"") -> bytes:
+    """Return an ERROR chunk with one error cause."""
+    return encode_chunk(ERROR, 0, encode_parameters([(cause, value)]))
+
+
+def missing_parameter(kind: int) -> bytes:
+    """Return the value of CAUSE_MISSING_PARAMETER that names one type (RFC 9260, 3.3.10.2)."""
+    return _MISSING.pack(1, kind)
 
 
 def encode_forward_tsn(cumulative_tsn: int, skipped: list[tuple[int, int]]) -> bytes:

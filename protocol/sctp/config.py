@@ -56,6 +56,8 @@ class AssociationConfig:
             raise SctpMisuse("A message bound cannot be negative.")
         if self.receive_window_bytes < 2 * self.max_message_bytes:
             raise SctpMisuse("The receive window must hold two messages of the largest size.")
+        if self.receive_window_bytes < limits.PEER_WINDOW_BYTES_MIN:
+            raise SctpMisuse("No peer accepts so small a receive window.")
         if self.send_buffer_bytes < self.packet_bytes:
             raise SctpMisuse("The send buffer must hold a packet.")
 

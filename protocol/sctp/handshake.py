@@ -6,6 +6,7 @@ a cookie of ours comes back in any of these --COOKIE ACK--> ESTABLISHED
 """
 
 from collections.abc import Callable
+from math import inf
 
 from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import Init
@@ -19,6 +20,7 @@ Established = Callable[[Peer, bool, float], None]
 
 _SECRET_BYTES = 32
 _GRANULARITY_S = 0.00001
+_LATE_US_MAX = 0xFFFFFFFF
 _SUPPORTED = (
     (chunks.PARAMETER_FORWARD_TSN, b""),
     (chunks.PARAMETER_SUPPORTED_CHUNKS, bytes((chunks.RECONFIG, chunks.FORWARD_TSN))),
@@ -54,6 +56,7 @@ class Handshake:
         self.local_tag = self._new_tag()
         self.first_tsn = self._new_tsn()
         self.peer: Peer | None = None
+        self._peer_until = -inf
         self._attempts = 0
         self._asked_at = 0.0
         self._cookie_echo = b""
@@ -104,33 +107,34 @@ class Handshake:
             (value for kind, value in init.parameters if kind == chunks.PARAMETER_STATE_COOKIE),
             None,
         )
-        if cookie is None or not _acceptable(init):
-            self._refuse(init, "The peer's INIT ACK cannot be used.")
+        if cookie is None:
+            missing = chunks.missing_parameter(chunks.PARAMETER_STATE_COOKIE)
+            self._refuse(init, chunks.encode_abort(chunks.CAUSE_MISSING_PARAMETER, missing))
+            return
+        if not _acceptable(init):
+            self._refuse(init, chunks.encode_abort(chunks.CAUSE_INVALID_PARAMETER))
             return
         if not self._attempts:
             self._round_trip.on_sample(max(now - self._asked_at, _GRANULARITY_S))
-        self._adopt(_peer_of(init))
+        self._adopt(_peer_of(init), now + limits.COOKIE_LIFETIME_S)
         reports = _unrecognized(init)
         self._cookie_echo = chunks.encode_chunk(chunks.COOKIE_ECHO, 0, cookie)
         if reports:
             cause = (chunks.CAUSE_UNRECOGNIZED_PARAMETERS, b"".join(reports))
-            self._cookie_echo += chunks.encode_chunk(
-                chunks.ERROR, 0, chunks.encode_parameters([cause])
-            )
+            self._cookie_echo += chunks.encode_error(*cause)
         self._status.state = State.COOKIE_ECHOED
         self._attempts = 0
         self._ask(now)
 
-    def _refuse(self, init: Init, reason: str) -> None:
-        abort = chunks.encode_chunk(
-            chunks.ABORT, 0, chunks.encode_parameters([(chunks.CAUSE_INVALID_PARAMETER, b"")])
-        )
+    def _refuse(self, init: Init, abort: bytes) -> None:
         if init.tag:
             self._writer.queue_with_tag(init.tag, abort)
-        self._closed(reason, False, False)
+        self._closed("The peer's INIT ACK cannot be used.", False, False)
 
-    def _adopt(self, peer: Peer) -> None:
+    def _adopt(self, peer: Peer, until: float) -> None:
+        """Speak to this peer; `until` is when a cookie made on first hearing of it expires."""
         self.peer = peer
+        self._peer_until = until
         self._writer.set_tag(peer.tag)
 
     def on_cookie_ack(self, now: float) -> None:
@@ -161,8 +165,7 @@ class Handshake:
         if init.tag == 0:
             return
         if not _acceptable(init):
-            causes = chunks.encode_parameters([(chunks.CAUSE_INVALID_PARAMETER, b"")])
-            abort = chunks.encode_chunk(chunks.ABORT, 0, causes)
+            abort = chunks.encode_abort(chunks.CAUSE_INVALID_PARAMETER)
             self._writer.queue_with_tag(init.tag, abort)
             return
         tag, first_tsn, local_tie, peer_tie = self.local_tag, self.first_tsn, 0, 0
@@ -189,7 +192,8 @@ class Handshake:
     def on_cookie_echo(self, value: bytes, packet_tag: int, now: float) -> bool:
         """Take a cookie back (RFC 9260, 5.2.4); whether the rest of the packet may be read.
 
-        Raises MalformedChunk for a cookie that is not ours.
+        Of two peers that answer to one tag of ours the one heard of last is alive. Raises
+        MalformedChunk for a cookie that is not ours.
         """
         cookie = open_cookie(value, self._secret)
         if cookie.local_tag != packet_tag:
@@ -200,19 +204,26 @@ class Handshake:
         if local_matches and peer_matches:
             return self._confirm(opening, now)
         if cookie.expires_at < now:
-            stale = chunks.encode_parameters([(chunks.CAUSE_STALE_COOKIE, b"\0\0\0\0")])
-            error = chunks.encode_chunk(chunks.ERROR, 0, stale)
-            self._writer.queue_with_tag(cookie.peer.tag, error)
+            self._report_stale(cookie, now)
             return False
-        if local_matches and opening:
-            return self._begin(cookie, False, now)
+        if local_matches and (opening or cookie.expires_at > self._peer_until):
+            return self._begin(cookie, not opening, now)
         tied = self.peer is not None and (cookie.local_tie, cookie.peer_tie) == (
             self.local_tag,
             self.peer.tag,
         )
-        if tied and not opening:
+        if tied and self._status.state is State.SHUTDOWN_ACK_SENT:
+            error = chunks.encode_error(chunks.CAUSE_COOKIE_WHILE_SHUTTING_DOWN)
+            self._writer.queue(chunks.encode_chunk(chunks.SHUTDOWN_ACK))
+            self._writer.queue_with_tag(cookie.peer.tag, error)
+        elif tied and not opening:
             return self._begin(cookie, True, now)
         return False
+
+    def _report_stale(self, cookie: Cookie, now: float) -> None:
+        late_us = min(int((now - cookie.expires_at) * 1e6), _LATE_US_MAX)
+        error = chunks.encode_error(chunks.CAUSE_STALE_COOKIE, late_us.to_bytes(4))
+        self._writer.queue_with_tag(cookie.peer.tag, error)
 
     def _confirm(self, opening: bool, now: float) -> bool:
         self._writer.queue(chunks.encode_chunk(chunks.COOKIE_ACK))
@@ -222,14 +233,15 @@ class Handshake:
 
     def _begin(self, cookie: Cookie, restarted: bool, now: float) -> bool:
         self.local_tag, self.first_tsn = cookie.local_tag, cookie.local_first_tsn
-        self._adopt(cookie.peer)
+        self._adopt(cookie.peer, cookie.expires_at)
         self._writer.queue(chunks.encode_chunk(chunks.COOKIE_ACK))
         self._complete(restarted, now)
         return True
 
 
 def _acceptable(init: Init) -> bool:
-    return bool(init.tag and init.outgoing_streams and init.incoming_streams)
+    has_room = init.window_bytes >= limits.PEER_WINDOW_BYTES_MIN
+    return bool(init.tag and init.outgoing_streams and init.incoming_streams and has_room)
 
 
 def _peer_of(init: Init) -> Peer:

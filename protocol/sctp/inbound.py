@@ -99,7 +99,7 @@ class Inbound:
 
     def _after_burst(self, now: float) -> None:
         halves, sack = self.halves, self._sack
-        if halves is None:
+        if halves is None or self._status.over:
             return
         self._liveness.heard(now)
         halves.receiver.after_burst(now)
@@ -192,10 +192,11 @@ class Inbound:
                 unknown = chunks.encode_chunk(kind, flags, value)
                 self.report(chunks.CAUSE_UNRECOGNIZED_CHUNK, unknown)
             return bool(kind & chunks.ACTION_SKIP)
-        if kind == chunks.COOKIE_ECHO:
-            return not status.over and self._handshake.on_cookie_echo(value, tag, now)
         if status.over and kind != chunks.SHUTDOWN_ACK:
+            self._teardown.refuse(kind, value, tag)
             return False
+        if kind == chunks.COOKIE_ECHO:
+            return self._handshake.on_cookie_echo(value, tag, now)
         if status.state not in allowed:
             self._core.counters["chunk out of turn"] += 1
             return True
@@ -207,8 +208,7 @@ class Inbound:
     def report(self, cause: int, value: bytes) -> None:
         """Tell the peer about an error that does not end the association."""
         if self._handshake.peer is not None and not self._status.over:
-            causes = chunks.encode_parameters([(cause, value)])
-            self._core.writer.queue(chunks.encode_chunk(chunks.ERROR, 0, causes))
+            self._core.writer.queue(chunks.encode_error(cause, value))
 
     def _on_data(self, flags: int, value: bytes, tag: int, now: float) -> None:
         if len(value) <= 12:
@@ -255,7 +255,8 @@ class Inbound:
 
     def _on_error(self, flags: int, value: bytes, tag: int, now: float) -> None:
         for cause, _ in chunks.split_parameters(value):
-            self._core.counters[f"error cause {cause}"] += 1
+            known = cause <= chunks.CAUSE_PROTOCOL_VIOLATION
+            self._core.counters[f"error cause {cause if known else 'unknown'}"] += 1
             if cause == chunks.CAUSE_STALE_COOKIE:
                 self._handshake.on_stale_cookie(now)
 

@@ -60,6 +60,9 @@ MESSAGE_OVERHEAD_BYTES = 128
 """Charged on top of each held message or fragment: Python objects cost this, and a peer that sends
 single bytes must not hold a hundred times its window."""
 
+PEER_WINDOW_BYTES_MIN = 1500
+"""A peer that offers less has not even room for one packet; it is refused (RFC 9260, 3.3.2)."""
+
 # Sending ------------------------------------------------------------------------------------
 
 SEND_BUFFER_BYTES = 64 * 2**20

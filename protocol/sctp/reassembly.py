@@ -108,8 +108,12 @@ class Reassembly:
         sequence: int,
         payload_protocol: int,
         data: bytes,
+        cumulative: int = -1,
     ) -> None:
-        """Take the fragment of a TSN that was not here before; raises ProtocolViolation."""
+        """Take the fragment of a TSN that was not here before; raises ProtocolViolation.
+
+        Every TSN up to `cumulative` is here or given up, this one included if it is not above.
+        """
         if flags & FLAG_WHOLE == FLAG_WHOLE:
             self._complete(
                 bool(flags & FLAG_UNORDERED), stream_id, sequence, payload_protocol, data
@@ -118,6 +122,10 @@ class Reassembly:
         run = self._tail
         if run is None or run.last + 1 != tsn or flags & FLAG_FIRST:
             run = self._find_run(tsn, flags, stream_id, sequence, payload_protocol)
+            if not run.begins and not run.size and tsn <= cumulative:
+                self._tail = None
+                self.stale_messages += 1
+                return
         if run.stream_id != stream_id or run.sequence != sequence:
             raise ProtocolViolation("Fragments of one message name different streams.")
         run.fragments.append(data)
@@ -214,17 +222,20 @@ class Reassembly:
         if not waiting:
             del self._waiting[stream_id]
 
-    def skip(self, cumulative: int, streams: Iterable[tuple[int, int]]) -> None:
-        """Do without what is missing up to a TSN, and up to a number in some streams (RFC 3758)."""
-        self._prune(cumulative)
+    def skip(self, before: int, cumulative: int, streams: Iterable[tuple[int, int]]) -> None:
+        """Do without what is missing up to a TSN, and up to a number in some streams (RFC 3758).
+
+        `before` is the last TSN that nothing was missing up to until now. The work grows with what
+        is skipped or with what is held, whichever is less: a packet may ask for a hundred skips.
+        """
+        self._prune(before, cumulative)
         for stream_id, sequence in streams:
             expected = self._next_sequence.get(stream_id, 0)
             after = (sequence + 1) & SSN_MASK
             if not ssn_is_ahead(after, expected):
                 continue
             waiting = self._waiting.get(stream_id, {})
-            held = [number for number in waiting if not ssn_is_ahead(number, sequence)]
-            for number in sorted(held, key=lambda number: (number - expected) & SSN_MASK):
+            for number in _skipped(waiting, expected, after):
                 payload_protocol, data = waiting.pop(number)
                 self._held_bytes -= len(data) + _OVERHEAD
                 self._deliver(stream_id, payload_protocol, data)
@@ -232,16 +243,25 @@ class Reassembly:
             if stream_id in self._waiting:
                 self._deliver_waiting(stream_id)
 
-    def _prune(self, cumulative: int) -> None:
+    def _prune(self, before: int, cumulative: int) -> None:
         """Discard runs that can never be whole: they end, or begin without a first, before it."""
         if self._tail is not None:
             self._stash(self._tail)
             self._tail = None
-        for run in list(self._by_first.values()):
+        for run in self._begun(before, cumulative):
             hopeless = run.last <= cumulative or (run.first <= cumulative and not run.begins)
             if hopeless:
                 self._unstash(run)
                 self.stale_messages += 1
+
+    def _begun(self, before: int, cumulative: int) -> list[_Run]:
+        """Return all runs that may begin up to `cumulative`, those done with by `before` apart."""
+        by_first = self._by_first
+        if len(by_first) <= cumulative - before:
+            return list(by_first.values())
+        runs = [by_first[tsn] for tsn in range(before + 1, cumulative + 1) if tsn in by_first]
+        unfinished = self._by_last.get(before)
+        return runs if unfinished is None else [unfinished, *runs]
 
     def reset(self, stream_ids: Iterable[int]) -> None:
         """Expect number zero next in these streams, in all when none is named (RFC 6525)."""
@@ -250,3 +270,13 @@ class Reassembly:
             for _, data in self._waiting.pop(stream_id, {}).values():
                 self._held_bytes -= len(data) + _OVERHEAD
                 self.stale_messages += 1
+
+
+def _skipped(waiting: dict[int, tuple[int, bytes]], expected: int, after: int) -> list[int]:
+    """Return the numbers held from `expected` up to but not including `after`, in order."""
+    count = (after - expected) & SSN_MASK
+    if count < len(waiting):
+        numbers = ((expected + offset) & SSN_MASK for offset in range(count))
+        return [number for number in numbers if number in waiting]
+    held = [number for number in waiting if (number - expected) & SSN_MASK < count]
+    return sorted(held, key=lambda number: (number - expected) & SSN_MASK)

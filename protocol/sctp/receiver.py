@@ -98,7 +98,7 @@ class Receiver:
                 return
         if flags & FLAG_IMMEDIATE:
             self._urgent = True
-        reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data)
+        reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data, self.cumulative)
 
     def _make_room(self, size: int, ahead: int) -> bool:
         """Count anew what is free, since `_room` only falls; False: the data must be dropped.
@@ -184,9 +184,9 @@ class Receiver:
         ahead = (wire - self.cumulative) & TSN_MASK
         if not 0 < ahead <= limits.TSN_AHEAD:
             return
-        skipped_to = self.cumulative + ahead
-        self._advance(skipped_to)
-        self.reassembly.skip(skipped_to, streams)
+        before = self.cumulative
+        self._advance(before + ahead)
+        self.reassembly.skip(before, before + ahead, streams)
 
     # When to acknowledge --------------------------------------------------------------------
 

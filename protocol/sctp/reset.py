@@ -18,6 +18,8 @@ from protocol.sctp.timers import Timer
 NOTHING_TO_DO = 0
 PERFORMED = 1
 DENIED = 2
+WRONG_STREAM = 3
+REQUEST_IN_PROGRESS = 4
 BAD_SEQUENCE = 5
 IN_PROGRESS = 6
 
@@ -44,6 +46,7 @@ class StreamReset:
         outgoing_done: StreamsReset,
         incoming_done: StreamsReset,
     ) -> None:
+        self._streams = core.config.streams
         self._queue = core.queue
         self._writer = core.writer
         self._timers = core.timers
@@ -142,12 +145,18 @@ class StreamReset:
         streams = tuple(
             int.from_bytes(tail[position : position + 2]) for position in range(0, len(tail), 2)
         )
+        if any(stream_id >= self._streams for stream_id in streams):
+            self._answer(sequence, WRONG_STREAM)
+            return
         self._deferred = (sequence, last_tsn, streams)
         if not self._finish_deferred():
             self._answer(sequence, IN_PROGRESS)
 
     def _is_new(self, sequence: int) -> bool:
-        """Whether a request is the next one; repeated and strange ones are answered here."""
+        """Whether a request is the next one; all others are answered here."""
+        if sequence == self._expected and self._deferred is not None:
+            self._answer(sequence, REQUEST_IN_PROGRESS, remember=False)
+            return False
         if sequence == self._expected:
             self._expected = (sequence + 1) & TSN_MASK
             return True

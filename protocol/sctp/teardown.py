@@ -9,6 +9,8 @@ from protocol.sctp.status import CONNECTED, OPENING, Closed, State
 from protocol.sctp.timers import Timer
 
 _GRACEFUL = "The association was shut down."
+_UNANSWERED = frozenset({chunks.ABORT, chunks.SHUTDOWN_COMPLETE, chunks.COOKIE_ACK, chunks.ERROR})
+"""Answering these could go on for ever between two that are over."""
 
 
 class Teardown:
@@ -22,11 +24,13 @@ class Teardown:
         self._closed = closed
         self._attempts = 0
         self._by_peer = False
+        self._wanted = False
         self.sender: Sender | None = None
         self.receiver: Receiver | None = None
 
     def shutdown(self, now: float) -> None:
         """End once everything queued on both sides has arrived."""
+        self._wanted = True
         if self._status.state is State.ESTABLISHED:
             self._status.state = State.SHUTDOWN_PENDING
             self._timers.at[Timer.GUARD] = now + limits.SHUTDOWN_GUARD_S
@@ -34,14 +38,19 @@ class Teardown:
         elif self._status.state in OPENING and not self._status.over:
             self.abort("The association was given up before it was established.")
 
+    def on_restart(self, now: float) -> None:
+        """The peer began anew, which undoes its own shutdown but not ours."""
+        self._by_peer = False
+        if self._wanted:
+            self.shutdown(now)
+
     def abort(self, reason: str, cause: int = chunks.CAUSE_USER_ABORT) -> None:
         """End at once and say so to the peer."""
         if self._status.over:
             return
         if self._status.state in CONNECTED or self._status.state is State.COOKIE_ECHOED:
-            causes = chunks.encode_parameters([(cause, reason.encode())])
             self._writer.control.clear()
-            self._writer.queue(chunks.encode_chunk(chunks.ABORT, 0, causes))
+            self._writer.queue(chunks.encode_abort(cause, reason.encode()))
         self._closed(reason, False, False)
 
     def advance(self, now: float) -> None:
@@ -106,6 +115,16 @@ class Teardown:
         elif self._status.over or self._status.state in OPENING:
             reflected = chunks.encode_chunk(complete, chunks.FLAG_TAG_REFLECTED)
             self._writer.queue_with_tag(packet_tag, reflected)
+
+    def refuse(self, kind: int, value: bytes, packet_tag: int) -> None:
+        """Tell a peer that still sends to an association that is over (8.4)."""
+        if kind == chunks.INIT:
+            tag = chunks.decode_init(value).tag
+            if tag:
+                self._writer.queue_with_tag(tag, chunks.encode_abort(chunks.CAUSE_OUT_OF_RESOURCE))
+        elif kind not in _UNANSWERED:
+            abort = chunks.encode_chunk(chunks.ABORT, chunks.FLAG_TAG_REFLECTED)
+            self._writer.queue_with_tag(packet_tag, abort)
 
     def on_shutdown_complete(self) -> None:
         """The peer is done."""

@@ -4,12 +4,12 @@ from random import Random
 
 import pytest
 
-from protocol.sctp import chunks, datachannel, limits
+from protocol.sctp import chunks, datachannel, limits, reset
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.datachannel import ChannelTerms
 from protocol.sctp.errors import SctpMisuse
-from protocol.sctp.events import ChannelClosed, ChannelOpened, Closed, MessageReceived
+from protocol.sctp.events import ChannelClosed, ChannelOpened, Closed, Connected, MessageReceived
 from protocol.sctp.outqueue import Message
 from protocol.sctp.packets import seal
 from protocol.sctp.status import State
@@ -273,6 +273,35 @@ def test_rfc_6525_section_5_2_requests_in_and_out_of_turn() -> None:
     assert (following, 1) in responses(server.datagrams_to_send(0.0)), stream_id
 
 
+def test_rfc_6525_section_5_2_2_a_second_request_waits_for_the_first() -> None:
+    client, server = established()
+    server_tag = server._handshake.local_tag
+    assert server.receiver is not None
+    first_tsn = (server.receiver.cumulative + 1) & 0xFFFFFFFF
+
+    def request(sequence: int, last_tsn: int, *streams: int) -> int:
+        numbers = [sequence & 0xFFFFFFFF, 0, last_tsn & 0xFFFFFFFF]
+        body = b"".join(number.to_bytes(4) for number in numbers)
+        body += b"".join(stream.to_bytes(2) for stream in streams)
+        parameters = chunks.encode_parameters([(chunks.PARAMETER_OUTGOING_RESET, body)])
+        chunk = chunks.encode_chunk(chunks.RECONFIG, 0, parameters)
+        server.receive(seal(chunks.COMMON_HEADER.pack(5000, 5000, server_tag), chunk), 0.0)
+        [(_, _, value)] = chunks_of(server.datagrams_to_send(0.0))
+        [(_, answer)] = chunks.split_parameters(value)
+        return int.from_bytes(answer[4:8])
+
+    assert request(first_tsn, first_tsn, 0) == reset.IN_PROGRESS
+    assert request(first_tsn + 1, first_tsn, 2) == reset.REQUEST_IN_PROGRESS
+    assert request(first_tsn, first_tsn, 0) == reset.IN_PROGRESS
+    data = chunks.encode_data(3, first_tsn, 0, 0, 53, b"x")
+    server.receive(seal(chunks.COMMON_HEADER.pack(5000, 5000, server_tag), data), 0.0)
+    server.datagrams_to_send(0.0)
+    assert request(first_tsn, first_tsn, 0) == reset.PERFORMED
+    assert request(first_tsn + 1, first_tsn, 65535) == reset.WRONG_STREAM
+    assert request(first_tsn + 2, first_tsn, 2) == reset.PERFORMED
+    assert client.connected
+
+
 def test_rfc_6525_what_we_do_not_offer_is_denied() -> None:
     client, server = established()
     assert client.sender is not None
@@ -432,6 +461,64 @@ def test_section_8_4_a_shutdown_ack_for_a_dead_association_is_answered() -> None
     assert chunks_of(client.datagrams_to_send(0.0)) == [(chunks.SHUTDOWN_COMPLETE, 1, b"")]
 
 
+def test_section_8_4_whoever_sends_to_a_dead_association_is_told_once_a_packet() -> None:
+    client, server = established()
+    stream_id = client.open_channel("c")
+    client.send(stream_id, bytes(10_000), 0.0)
+    late = client.datagrams_to_send(0.0)
+    server.abort()
+    server.datagrams_to_send(0.0)
+    server.receive_burst(late, 0.0)
+    answers = server.datagrams_to_send(0.0)
+    assert chunks_of(answers) == [(chunks.ABORT, chunks.FLAG_TAG_REFLECTED, b"")] * len(late)
+    server.receive_burst(late * 100, 0.0)
+    assert len(server.datagrams_to_send(0.0)) <= limits.CONTROL_QUEUE
+    client.receive_burst(answers, 0.0)
+    assert client.over
+    client.datagrams_to_send(0.0)
+    client.receive_burst(answers, 0.0)
+    assert client.datagrams_to_send(0.0) == [], "an ABORT is never answered"
+
+
+def test_section_8_4_an_init_to_a_dead_association_is_refused_under_its_own_tag() -> None:
+    client, server = established()
+    server.abort()
+    server.datagrams_to_send(0.0)
+    anew = make_association(Role.CLIENT, 9)
+    anew.connect(1.0)
+    server.receive_burst(anew.datagrams_to_send(1.0), 1.0)
+    anew.receive_burst(server.datagrams_to_send(1.0), 1.0)
+    assert [type(event) for event in anew.events()] == [Closed]
+    assert client.connected
+
+
+def test_section_9_2_nothing_more_is_taken_from_the_application() -> None:
+    client, server = established()
+    stream_id = client.open_channel("c")
+    client.shutdown(0.0)
+    with pytest.raises(SctpMisuse):
+        client.send(stream_id, b"late", 0.0)
+    server.receive_burst(client.datagrams_to_send(0.0), 0.0)
+    exchange(client, server)
+    assert client.over
+    assert server.over
+
+
+def test_section_9_2_a_peer_that_begins_anew_does_not_undo_our_shutdown() -> None:
+    client, server = established()
+    stream_id = server.open_channel("c")
+    server.send(stream_id, bytes(5000), 0.0)
+    server.datagrams_to_send(0.0)
+    server.shutdown(0.0)
+    assert server.state is State.SHUTDOWN_PENDING
+    anew = make_association(Role.CLIENT, 9)
+    anew.connect(1.0)
+    exchange(anew, server, 1.0)
+    assert server.over
+    assert [type(event) for event in anew.events()] == [Connected, Closed]
+    assert client.connected
+
+
 def test_nothing_is_read_after_the_end() -> None:
     client, server = established()
     stream_id = client.open_channel("c")
@@ -445,7 +532,7 @@ def test_nothing_is_read_after_the_end() -> None:
     server.receive_burst(late, 0.0)
     assert len(events) == 1
     assert server.events() == []
-    assert server.datagrams_to_send(0.0) == []
+    assert server.next_timer() is None
 
 
 def partial_run(

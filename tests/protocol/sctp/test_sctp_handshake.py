@@ -152,6 +152,10 @@ def test_section_5_2_6_a_stale_cookie_begins_again() -> None:
     [echo] = deliver(client, deliver(server, client.datagrams_to_send(0.0)))
     late = limits.COOKIE_LIFETIME_S + 1
     error = deliver(server, [echo], late)
+    [(_, _, value)] = chunks_of(error)
+    assert chunks.split_parameters(value) == [
+        (chunks.CAUSE_STALE_COOKIE, (1_000_000).to_bytes(4))
+    ], "how late it came, in microseconds (3.3.10.3)"
     again = deliver(client, error, late)
     assert kinds(again) == [chunks.INIT]
     client.receive_burst(deliver(server, again, late), late)
@@ -212,6 +216,105 @@ def test_section_5_2_4_an_old_cookie_does_not_bring_a_dead_peer_back() -> None:
     client.send(stream_id, b"x", 0.0)
     exchange(client, server)
     assert server.events()[-1] == MessageReceived(stream_id, b"x", True)
+
+
+def test_section_5_2_4_action_b_the_younger_of_two_peers_is_the_one_alive() -> None:
+    _, server = two()
+    first = make_association(Role.CLIENT, 9)
+    first.connect(0.0)
+    first_echo = deliver(first, deliver(server, first.datagrams_to_send(0.0)))
+    again = make_association(Role.CLIENT, 10)
+    again.connect(1.0)
+    again_echo = deliver(again, deliver(server, again.datagrams_to_send(1.0), 1.0), 1.0)
+    deliver(server, first_echo, 1.1)
+    assert kinds(deliver(server, again_echo, 1.2)) == [chunks.COOKIE_ACK]
+    assert server.events() == [Connected(), Restarted()]
+    assert deliver(server, first_echo, 1.3) == []
+    stream_id = server.open_channel("alive")
+    server.send(stream_id, b"x", 1.3)
+    again.receive(packet(again._handshake.local_tag, chunks.encode_chunk(chunks.COOKIE_ACK)), 1.3)
+    exchange(server, again, 1.3)
+    assert again.events()[-1] == MessageReceived(stream_id, b"x", True)
+
+
+def test_section_5_2_4_action_a_not_while_the_shutdown_is_acknowledged() -> None:
+    client, server = established()
+    anew = make_association(Role.CLIENT, 3)
+    anew.connect(0.0)
+    echo = deliver(anew, deliver(server, anew.datagrams_to_send(0.0)))
+    client.shutdown(0.0)
+    deliver(server, client.datagrams_to_send(0.0))
+    assert server.state is State.SHUTDOWN_ACK_SENT
+    answers = deliver(server, echo)
+    assert kinds(answers) == [chunks.SHUTDOWN_ACK, chunks.ERROR]
+    assert open_packet(answers[1])[2] == anew._handshake.local_tag
+    causes = chunks.split_parameters(chunks_of(answers)[1][2])
+    assert causes == [(chunks.CAUSE_COOKIE_WHILE_SHUTTING_DOWN, b"")]
+    complete = deliver(anew, answers)
+    assert kinds(complete) == [chunks.SHUTDOWN_COMPLETE]
+    deliver(server, complete)
+    assert server.over
+
+
+def test_section_5_2_3_an_init_ack_out_of_turn_is_discarded() -> None:
+    client, server = two()
+    client.connect(0.0)
+    answered = deliver(server, client.datagrams_to_send(0.0))
+    deliver(client, deliver(server, deliver(client, answered)))
+    assert client.connected
+    assert deliver(client, answered) == []
+    assert client.connected
+
+
+def test_section_5_2_5_a_second_cookie_ack_is_discarded() -> None:
+    client, _ = established()
+    client.counters.clear()
+    ack = packet(client._handshake.local_tag, chunks.encode_chunk(chunks.COOKIE_ACK))
+    assert deliver(client, [ack]) == []
+    assert client.connected
+    assert client.events() == []
+    assert client.counters["chunk out of turn"] == 1
+
+
+def test_section_5_3_1_tags_are_random_and_never_zero() -> None:
+    class Zeros(Random):
+        def randbytes(self, n: int) -> bytes:
+            return bytes(n)
+
+    association = Association(AssociationConfig(Role.CLIENT), Zeros())
+    assert association._handshake.local_tag != 0
+    tags = {make_association(Role.CLIENT, seed)._handshake.local_tag for seed in range(100)}
+    assert len(tags) == 100
+
+
+@pytest.mark.parametrize("window_bytes", [0, 1499, 1500])
+def test_section_3_3_2_a_window_too_small_for_a_packet_is_refused(window_bytes: int) -> None:
+    _, server = two()
+    [answer] = deliver(server, [packet(0, init(window_bytes=window_bytes))])
+    assert open_packet(answer)[2] == 77
+    expected = chunks.INIT_ACK if window_bytes == 1500 else chunks.ABORT
+    assert kinds([answer]) == [expected]
+    assert server.state is State.CLOSED
+
+
+@pytest.mark.parametrize("section", ["3.3.3 window", "3.3.10.2 cookie"])
+def test_section_3_3_3_an_init_ack_that_cannot_be_used_ends_the_attempt(section: str) -> None:
+    client, _ = two()
+    client.connect(0.0)
+    client.datagrams_to_send(0.0)
+    cookie = ((chunks.PARAMETER_STATE_COOKIE, b"any"),)
+    poor = Init(77, 1000, 10, 10, 1000, cookie) if "window" in section else Init(77, 2000, 9, 9, 1)
+    answer = deliver(
+        client,
+        [packet(client._handshake.local_tag, chunks.encode_init(chunks.INIT_ACK, poor))],
+    )
+    [(kind, _, value)] = chunks_of(answer)
+    [(cause, detail)] = chunks.split_parameters(value)
+    assert kind == chunks.ABORT
+    assert open_packet(answer[0])[2] == 77
+    if "cookie" in section:
+        assert (cause, detail) == (chunks.CAUSE_MISSING_PARAMETER, b"\0\0\0\1\0\7")
+    assert [type(event) for event in client.events()] == [Closed]
 
 
 def test_section_8_5_a_wrong_tag_port_or_checksum_is_dropped() -> None:
@@ -324,6 +427,7 @@ def test_settings_are_checked() -> None:
         {"streams": 0},
         {"max_message_bytes": 0},
         {"receive_window_bytes": 1},
+        {"receive_window_bytes": 1499, "max_message_bytes": 1},
         {"send_buffer_bytes": 1},
     ):
         with pytest.raises(SctpMisuse):

@@ -121,12 +121,37 @@ def test_reassembly_skips_what_was_given_up_and_keeps_what_was_not() -> None:
     reassembly.add(12, FLAG_FIRST | FLAG_LAST, 0, 1, 53, b"second")
     reassembly.add(14, FLAG_FIRST, 0, 3, 53, b"for")
     reassembly.add(16, FLAG_LAST, 0, 3, 53, b"th")
-    reassembly.skip(13, [(0, 2)])
+    reassembly.skip(10, 13, [(0, 2)])
     assert delivered == [b"second"]
     reassembly.add(15, 0, 0, 3, 53, b"ur")
     assert delivered == [b"second", b"forurth"]
-    reassembly.skip(13, [(0, 2)])
+    reassembly.skip(13, 13, [(0, 2)])
     assert reassembly.held_bytes == 0
+
+
+@pytest.mark.timeout(15)
+def test_reassembly_skips_at_a_cost_that_no_peer_can_drive() -> None:
+    """Ends without beginnings, and messages after a hole: each held once, never walked again."""
+    delivered: list[bytes] = []
+    reassembly = Reassembly(1000, lambda _, __, data: delivered.append(data))
+    count = 60_000
+    for tsn in range(2, count):
+        reassembly.add(tsn, FLAG_LAST, 1, 0, 53, b"x")
+    for sequence in range(30_001, count):
+        reassembly.add(count + sequence, FLAG_FIRST | FLAG_LAST, 2, sequence, 53, b"x")
+    for step in range(1, 30_000):
+        reassembly.skip(step - 1, step, [(2, step)])
+    assert reassembly.stale_messages == 30_000 - 2
+    reassembly.skip(29_999, 2 * count, [])
+    assert not reassembly._by_first
+
+
+def test_reassembly_keeps_no_fragment_that_can_never_be_whole() -> None:
+    reassembly = Reassembly(1000, lambda _, __, data: None)
+    reassembly.add(11, FLAG_LAST, 0, 0, 53, b"end of what was given up", 11)
+    reassembly.add(13, FLAG_LAST, 0, 1, 53, b"may be whole yet", 11)
+    assert reassembly.stale_messages == 1
+    assert len(reassembly._by_first) == 1
 
 
 def test_reassembly_refuses_to_grow_a_message_beyond_its_bound() -> None:
