@@ -13,25 +13,20 @@ identities.
 import hashlib
 from typing import NamedTuple, Protocol
 
-from nacl.bindings import (
-    crypto_aead_xchacha20poly1305_ietf_decrypt,
-    crypto_aead_xchacha20poly1305_ietf_encrypt,
-    crypto_scalarmult,
-)
+from nacl.bindings import crypto_scalarmult
 from nacl.exceptions import CryptoError
 
-from protocol import limits
-from protocol.errors import BadKey, Malformed, NotAuthentic, Oversized, Truncated
+from protocol import aead, limits
+from protocol.errors import BadKey, Malformed, Oversized, Truncated
 from protocol.identity import Identity, exchange_key, verify
 
 HELLO = 0xD1
 HELLO_REPLY = 0xD2
 
-NONCE_BYTES = 24
-_TAG_BYTES = 16
+NONCE_BYTES = aead.NONCE_BYTES
 _KEY_END = 1 + limits.KEY_BYTES
 _HEADER_BYTES = _KEY_END + NONCE_BYTES
-OVERHEAD_BYTES = _HEADER_BYTES + _TAG_BYTES
+OVERHEAD_BYTES = _HEADER_BYTES + aead.TAG_BYTES
 """What sealing adds to a body."""
 
 BODY_BYTES = limits.DATAGRAM_BYTES - OVERHEAD_BYTES
@@ -83,14 +78,11 @@ class XChaCha20Poly1305:
 
     def encrypt(self, key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
         """See PacketCipher."""
-        return crypto_aead_xchacha20poly1305_ietf_encrypt(body, header, nonce, key)
+        return aead.encrypt(key, header, nonce, body)
 
     def decrypt(self, key: bytes, header: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
         """See PacketCipher."""
-        try:
-            return crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, header, nonce, key)
-        except CryptoError:
-            raise NotAuthentic("a datagram that does not open under its sender's key") from None
+        return aead.decrypt(key, header, nonce, ciphertext)
 
 
 def directed_keys(secret: bytes, own_key: bytes, other_key: bytes) -> PacketKeys:

@@ -158,7 +158,7 @@ class OverlayProtocol(KademliaProtocol):
         """A stranger asked us something: verify it before it enters a table."""
         if incoming.read_only:
             return
-        contact = Contact.at(incoming.session.public_key, incoming.address)
+        contact = incoming.session.contact_at(incoming.address)
         if incoming.proved:
             self.answered(contact)
         elif self.router.of(contact).wants(contact) and incoming.afford(_PING_BYTES):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from node.counters import Counters
 from node.environment import Environment
+from node.overlay.deadlines import Deadlines
 from node.overlay.meter import HostMeter
 from protocol import datagrams, limits
 from protocol.addresses import Address
@@ -95,7 +96,6 @@ class _Pending(NamedTuple):
     contact: Contact
     sent_at: float
     on_reply: Callable[[Reply], None]
-    timer: asyncio.TimerHandle
 
 
 class Wire:
@@ -126,6 +126,7 @@ class Wire:
         self._epoch = self._rng.randbytes(EPOCH_BYTES)
         self._counter = 0
         self._pending: dict[bytes, _Pending] = {}
+        self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._anyone = RoundTrip()
         self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
         self._paths: dict[Address, float] | None = {} if read_only else None
@@ -143,8 +144,7 @@ class Wire:
 
     def close(self) -> None:
         """Forget all that is pending; nobody is called back."""
-        for pending in self._pending.values():
-            pending.timer.cancel()
+        self._deadlines.clear()
         self._pending.clear()
         for _, answered in self._greetings.values():
             answered.cancel()
@@ -167,30 +167,30 @@ class Wire:
 
     def _receive_sealed(self, datagram: bytes, address: Address) -> None:
         public_key = datagrams.sender_of(datagram)
-        if self._sessions.get(public_key) is None:
+        session = self._sessions.get(public_key)
+        if session is None:
             # A new key costs a key agreement, so whoever shows many of them pays as for requests.
             self._meter.charge(address.host)
-        session = self._session_with(public_key)
-        body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
-        self._sessions.add(session)
+            session = self._new_session(public_key)
+            body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
+            self._sessions.add(session)
+        else:
+            body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
         message = decode_body(body)
         if isinstance(message, Response):
             self._take_response(session, address, message)
         else:
             self._take_request(session, address, message)
 
-    def _session_with(self, public_key: bytes) -> Session:
-        session = self._sessions.get(public_key)
-        if session is None:
-            peer_id = checked_peer_id(public_key, self._puzzle_bits)
-            keys = self._cipher.keys(self._identity, public_key)
-            session = Session(public_key, peer_id, keys)
-        return session
+    def _new_session(self, public_key: bytes) -> Session:
+        peer_id = checked_peer_id(public_key, self._puzzle_bits)
+        keys = self._cipher.keys(self._identity, public_key)
+        return Session(public_key, peer_id, keys)
 
     def _take_request(self, session: Session, address: Address, request: Request) -> None:
         self._meter.charge(address.host)
         now = self._loop.time()
-        proved = self._tokens.proves(request.token, session.public_key, address, now)
+        proved = self._tokens.proves(request.token, session, address, now)
         session.accept(request.epoch, request.counter, proved=proved)
         incoming = Incoming(self, session, address, request, proved=proved)
         try:
@@ -208,7 +208,6 @@ class Wire:
         ):
             raise UnexpectedReply("a reply that matches no request")
         del self._pending[response.transaction]
-        pending.timer.cancel()
         now = self._loop.time()
         rtt_s = now - pending.sent_at
         session.round_trip.measured(rtt_s)
@@ -220,7 +219,7 @@ class Wire:
     def respond(self, incoming: Incoming, code: Code, result: list[Any]) -> None:
         """Answer a request to where it came from."""
         session, address = incoming.session, incoming.address
-        token = self._tokens.make(session.public_key, address, self._loop.time())
+        token = self._tokens.make(session, address, self._loop.time())
         body = encode_response(
             incoming.request.transaction, code, token=token, observed=address, result=result
         )
@@ -251,14 +250,16 @@ class Wire:
         Errors come in the reply as well: TimedOut, and what is wrong with the contact itself.
         """
         try:
-            session = self._session_with(contact.public_key)
             address = contact.address
             if len(self._pending) >= limits.REQUESTS_OUTSTANDING:
                 raise Overloaded("too many requests of ours are waiting for an answer")
+            session = self._sessions.get(contact.public_key)
+            if session is None:
+                session = self._new_session(contact.public_key)
+                self._sessions.add(session)
         except ModswarmError as error:
             self._loop.call_soon(on_reply, Reply(contact, None, error))
             return
-        self._sessions.add(session)
         now = self._loop.time()
         transaction = self._rng.randbytes(TRANSACTION_BYTES)
         self._counter += 1
@@ -271,8 +272,8 @@ class Wire:
             flags=self._flags,
             arguments=arguments,
         )
-        timer = self._loop.call_later(timeout_s, self._expire, transaction)
-        self._pending[transaction] = _Pending(contact, now, on_reply, timer)
+        self._pending[transaction] = _Pending(contact, now, on_reply)
+        self._deadlines.set(transaction, now + timeout_s)
         self._send_sealed(session, address, body)
 
     def _expire(self, transaction: bytes) -> None:

@@ -15,15 +15,16 @@ PACKED_BYTES = {4: limits.KEY_BYTES + 6, 6: limits.KEY_BYTES + 18}
 class Contact:
     """A public key at an address. Cheap to make: replies carry twenty of them.
 
-    `packed` is the wire form (key, address, port), `peer_id` 20 bytes and `number` the same as an
-    integer for XOR distances. Whether the key solves the puzzle is checked by whoever first sends
-    to it.
+    `packed` is the wire form (key, address, port), `family` 4 or 6, `peer_id` 20 bytes and
+    `number` the same as an integer for XOR distances. Whether the key solves the puzzle is checked
+    by whoever first sends to it.
     """
 
-    __slots__ = ("_address", "number", "packed", "peer_id")
+    __slots__ = ("_address", "family", "number", "packed", "peer_id")
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
+        self.family = 4 if len(packed) == PACKED_BYTES[4] else 6
         digest = hashlib.sha256(packed[: limits.KEY_BYTES]).digest()
         self.peer_id = digest[: limits.ID_BYTES]
         self.number = int.from_bytes(self.peer_id)
@@ -48,11 +49,6 @@ class Contact:
             self._address = addresses.unpack(self.packed[limits.KEY_BYTES :])
         return self._address
 
-    @property
-    def family(self) -> int:
-        """4 or 6."""
-        return 4 if len(self.packed) == PACKED_BYTES[4] else 6
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Contact) and self.packed == other.packed
 
@@ -67,9 +63,15 @@ class Contact:
         return f"<Contact {self.peer_id.hex()[:8]} {where}>"
 
 
-def pack(contacts: Iterable[Contact]) -> bytes:
-    """Contacts of one family, one after another."""
-    return b"".join(contact.packed for contact in contacts)
+def pack(nearest: Iterable[Contact], room_bytes: int) -> tuple[bytes, bytes]:
+    """As many contacts as fit, the first ones first: those of IPv4 and those of IPv6."""
+    packed: dict[int, list[bytes]] = {4: [], 6: []}
+    for contact in nearest:
+        room_bytes -= PACKED_BYTES[contact.family]
+        if room_bytes < 0:
+            break
+        packed[contact.family].append(contact.packed)
+    return b"".join(packed[4]), b"".join(packed[6])
 
 
 def unpack(data: bytes, family: int) -> list[Contact]:

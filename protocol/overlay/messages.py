@@ -233,13 +233,7 @@ def encode_found(
             break
         room -= needed
         sent.append(raw)
-    by_family: dict[int, list[Contact]] = {4: [], 6: []}
-    for contact in nearest[: limits.CONTACTS_PER_REPLY]:
-        room -= len(contact.packed)
-        if room < 0:
-            break
-        by_family[contact.family].append(contact)
-    packed4, packed6 = contacts.pack(by_family[4]), contacts.pack(by_family[6])
+    packed4, packed6 = contacts.pack(nearest[: limits.CONTACTS_PER_REPLY], room)
     return [packed4, packed6, sent, len(values), registered]
 
 

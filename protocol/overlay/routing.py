@@ -7,9 +7,10 @@ a table.
 """
 
 import ipaddress
+from bisect import insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from operator import itemgetter
+from functools import lru_cache
 
 from protocol import limits
 from protocol.addresses import Address
@@ -52,13 +53,15 @@ class RoutingTable:
         self.k = k
         self._network_of = network_of or public_network
         self._buckets: dict[int, Bucket] = {}
+        self._indices: list[int] = []
+        self._size = 0
         self._networks: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return sum(len(bucket.live) for bucket in self._buckets.values())
+        return self._size
 
     def __iter__(self) -> Iterator[Entry]:
-        for index in sorted(self._buckets):
+        for index in self._indices:
             yield from self._buckets[index].live.values()
 
     def get(self, peer_id: bytes) -> Entry | None:
@@ -72,31 +75,33 @@ class RoutingTable:
 
     def nearest(self, target: int, count: int) -> list[Contact]:
         """The `count` contacts nearest to `target` by XOR, exactly, nearest first."""
-        found: list[tuple[int, Contact]] = []
-        for group in self._groups_by_distance(self.index_of(target)):
-            members = [
-                (entry.contact.number ^ target, entry.contact)
-                for index in group
-                for entry in self._buckets[index].live.values()
-            ]
-            members.sort(key=itemgetter(0))
+        found: list[Contact] = []
+        for index in self._by_distance(target):
+            members = [entry.contact for entry in self._buckets[index].live.values()]
+            members.sort(key=lambda contact: contact.number ^ target)
             found += members
             if len(found) >= count:
                 break
-        return [contact for _, contact in found[:count]]
+        return found[:count]
 
-    def _groups_by_distance(self, index: int) -> Iterator[list[int]]:
-        """Bucket numbers in groups, all of a group nearer than all of the next.
+    def _by_distance(self, target: int) -> Iterator[int]:
+        """Bucket numbers, all members of one nearer than all of the next.
 
-        A target that shares `index` bits with us shares more with its own bucket, exactly `index`
-        with all deeper ones, and ever fewer with the shallower ones.
+        A target that shares `index` bits with us shares more with its own bucket. The deeper ones
+        come next: those that differ from us in a bit in which the target does too are nearer than
+        all that are deeper still, the others farther. The shallower ones share ever fewer.
         """
-        if index in self._buckets:
-            yield [index]
-        yield sorted(number for number in self._buckets if number > index)
-        for number in range(min(index, ID_BITS) - 1, -1, -1):
-            if number in self._buckets:
-                yield [number]
+        difference = self.own_number ^ target
+        own = ID_BITS - difference.bit_length()
+        farther: list[int] = []
+        for index in self._indices:
+            if index < own:
+                farther.append(index)
+            elif index == own or difference >> (ID_BITS - 1 - index) & 1:
+                yield index
+            else:
+                farther.append(index)
+        yield from reversed(farther)
 
     def wants(self, contact: Contact) -> bool:
         """Whether it is worth a ping to verify this stranger."""
@@ -121,14 +126,13 @@ class RoutingTable:
         index = self.index_of(contact.number)
         if index == ID_BITS:
             return None
-        bucket = self._buckets.setdefault(index, Bucket())
+        bucket = self._bucket(index)
         known = bucket.live.get(contact.peer_id)
         if known is not None:
             if known.contact == contact:
                 known.last_seen, known.failures = now, 0
                 return None
-            del bucket.live[contact.peer_id]
-            self._forget_network(known)
+            self._leave(bucket, known)
         bucket.waiting.pop(contact.peer_id, None)
         entry = Entry(contact, self._network_of(contact.address), now)
         if not self._allowed(bucket, entry):
@@ -157,14 +161,21 @@ class RoutingTable:
         if entry is not None and entry.contact == contact:
             entry.failures += 1
             if entry.failures >= limits.FAILURES_MAX:
-                del bucket.live[contact.peer_id]
-                self._forget_network(entry)
+                self._leave(bucket, entry)
         if len(bucket.live) >= self.k or not bucket.waiting:
             return None
         return next(reversed(bucket.waiting.values())).contact
 
+    def _bucket(self, index: int) -> Bucket:
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            bucket = self._buckets[index] = Bucket()
+            insort(self._indices, index)
+        return bucket
+
     def _enter(self, bucket: Bucket, entry: Entry) -> None:
         bucket.live[entry.contact.peer_id] = entry
+        self._size += 1
         if entry.network:
             self._networks[entry.network] = self._networks.get(entry.network, 0) + 1
 
@@ -177,7 +188,9 @@ class RoutingTable:
             and self._networks.get(entry.network, 0) < limits.NETWORK_IN_TABLE
         )
 
-    def _forget_network(self, entry: Entry) -> None:
+    def _leave(self, bucket: Bucket, entry: Entry) -> None:
+        del bucket.live[entry.contact.peer_id]
+        self._size -= 1
         if entry.network:
             self._networks[entry.network] -= 1
             if not self._networks[entry.network]:
@@ -207,7 +220,12 @@ class RoutingTable:
 
 def public_network(address: Address) -> bytes:
     """The /24 or /64 that a global address is in; empty for private ones, which have no limit."""
-    literal = ipaddress.ip_address(address.host)
+    return _network_of_host(address.host)
+
+
+@lru_cache(maxsize=limits.CONTACTS_SHARED)
+def _network_of_host(host: str) -> bytes:
+    literal = ipaddress.ip_address(host)
     if not literal.is_global:
         return b""
     return literal.packed[:3] if literal.version == 4 else literal.packed[:8]

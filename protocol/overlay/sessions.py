@@ -2,11 +2,13 @@
 
 import hashlib
 from collections import OrderedDict
+from typing import NamedTuple
 
 from protocol import limits
 from protocol.addresses import Address, pack
 from protocol.datagrams import PacketKeys
 from protocol.errors import Replayed
+from protocol.overlay.contacts import Contact
 
 _RTT_GAIN = 1 / 8
 _DEVIATION_GAIN = 1 / 4
@@ -65,11 +67,21 @@ class ReplayWindow:
         self._seen |= 1 << -ahead
 
 
+class Issued(NamedTuple):
+    """The token that a peer was last given, and what it proves."""
+
+    address: Address
+    period: int
+    token: bytes
+
+
 class Session:
     """One peer: its keys, and what is known of its address and its counters."""
 
     __slots__ = (
+        "_contact",
         "_epochs_left",
+        "issued",
         "keys",
         "peer_id",
         "public_key",
@@ -87,10 +99,19 @@ class Session:
         self.round_trip = RoundTrip()
         self.window: ReplayWindow | None = None
         self._epochs_left: tuple[bytes, ...] = ()
+        self._contact: Contact | None = None
+        self.issued: Issued | None = None
         # What the peer gave us to prove our address to it, and where it gave it.
         self.token = b""
         self.token_address: Address | None = None
         self.token_at = 0.0
+
+    def contact_at(self, address: Address) -> Contact:
+        """The peer as a contact, made once for each address that it sends from in a row."""
+        contact = self._contact
+        if contact is None or contact.address != address:
+            contact = self._contact = Contact.at(self.public_key, address)
+        return contact
 
     def accept(self, epoch: bytes, counter: int, *, proved: bool) -> None:
         """Note a request of the peer; raises Replayed if it came before.
@@ -152,18 +173,23 @@ class Tokens:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def make(self, public_key: bytes, address: Address, now: float) -> bytes:
+    def make(self, session: Session, address: Address, now: float) -> bytes:
         """The token for a peer at an address; `now` is monotonic seconds."""
-        return self._hash(public_key, address, int(now // limits.TOKEN_PERIOD_S))
+        period = int(now // limits.TOKEN_PERIOD_S)
+        issued = session.issued
+        if issued is None or issued.period != period or issued.address != address:
+            token = self._hash(session.public_key, address, period)
+            issued = session.issued = Issued(address, period, token)
+        return issued.token
 
-    def proves(self, token: bytes, public_key: bytes, address: Address, now: float) -> bool:
+    def proves(self, token: bytes, session: Session, address: Address, now: float) -> bool:
         """Whether `token` was made for this peer at this address not long ago."""
         if not token:
             return False
+        if token == self.make(session, address, now):
+            return True
         period = int(now // limits.TOKEN_PERIOD_S)
-        return token == self._hash(public_key, address, period) or token == self._hash(
-            public_key, address, period - 1
-        )
+        return token == self._hash(session.public_key, address, period - 1)
 
     def _hash(self, public_key: bytes, address: Address, period: int) -> bytes:
         proved = public_key + pack(address) + (period & 0xFFFFFFFF).to_bytes(4)

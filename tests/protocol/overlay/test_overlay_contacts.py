@@ -18,6 +18,9 @@ KEYS = st.binary(min_size=32, max_size=32)
 HOSTS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is None)
 ADDRESSES = st.builds(lambda ip, port: Address(str(ip), port), HOSTS, st.integers(1, 65535))
 
+EVERYTHING = 10**6
+"""More room than any contacts need."""
+
 
 @repeatable
 @given(KEYS, ADDRESSES)
@@ -43,10 +46,26 @@ def test_a_contact_differs_by_key_and_by_address() -> None:
 
 @repeatable
 @given(st.lists(st.tuples(KEYS, ADDRESSES), max_size=CONTACTS_PER_REPLY))
-def test_contacts_of_a_family_come_back_in_order(pairs: list[tuple[bytes, Address]]) -> None:
-    for family in (4, 6):
-        contacts = [Contact.at(key, where) for key, where in pairs if where.family == family]
-        assert unpack(pack(contacts), family) == contacts
+def test_contacts_come_back_by_family_and_in_order(pairs: list[tuple[bytes, Address]]) -> None:
+    contacts = [Contact.at(key, where) for key, where in pairs]
+    packed = pack(contacts, EVERYTHING)
+    for family, data in zip((4, 6), packed, strict=True):
+        assert unpack(data, family) == [one for one in contacts if one.family == family]
+
+
+@repeatable
+@given(st.lists(st.tuples(KEYS, ADDRESSES), max_size=CONTACTS_PER_REPLY), st.integers(0, 1200))
+def test_the_first_contacts_are_packed_that_fit(
+    pairs: list[tuple[bytes, Address]], room_bytes: int
+) -> None:
+    contacts = [Contact.at(key, where) for key, where in pairs]
+    packed4, packed6 = pack(contacts, room_bytes)
+    assert len(packed4) + len(packed6) <= room_bytes
+    sent = len(packed4) // PACKED_BYTES[4] + len(packed6) // PACKED_BYTES[6]
+    assert pack(contacts[:sent], EVERYTHING) == (packed4, packed6)
+    if sent < len(contacts):
+        used_bytes = len(packed4) + len(packed6)
+        assert used_bytes + PACKED_BYTES[contacts[sent].family] > room_bytes
 
 
 @repeatable
@@ -57,7 +76,7 @@ def test_any_bytes_are_contacts_or_malformed(data: bytes, family: int) -> None:
     except Malformed:
         assert len(data) % PACKED_BYTES[family] or len(data) > 20 * PACKED_BYTES[family]
         return
-    assert pack(contacts) == data
+    assert pack(contacts, EVERYTHING)[0 if family == 4 else 1] == data
     for contact in contacts:
         assert contact.family == family
         assert "Contact" in repr(contact)  # a log line never fails

@@ -122,30 +122,41 @@ def test_a_leap_back_costs_no_memory() -> None:
 
 # Tokens -------------------------------------------------------------------------------------
 
-KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+def session(number: int) -> Session:
+    return Session(number.to_bytes(32), number.to_bytes(20), PacketKeys(bytes(32), bytes(32)))
 
 
 def test_a_token_is_for_one_peer_at_one_address_of_one_node() -> None:
-    tokens = Tokens(b"s" * 32)
-    token = tokens.make(KEY, HERE, 1000.0)
+    tokens, one = Tokens(b"s" * 32), session(1)
+    token = tokens.make(one, HERE, 1000.0)
     assert len(token) == limits.TOKEN_BYTES
-    assert tokens.proves(token, KEY, HERE, 1000.0)
-    assert not tokens.proves(token, OTHER_KEY, HERE, 1000.0)
-    assert not tokens.proves(token, KEY, THERE, 1000.0)
-    assert not tokens.proves(token, KEY, Address(HERE.host, 4002), 1000.0)
-    assert not tokens.proves(token, KEY, Address("::1", 4001), 1000.0)
-    assert not Tokens(b"t" * 32).proves(token, KEY, HERE, 1000.0)
+    assert tokens.proves(token, one, HERE, 1000.0)
+    assert not tokens.proves(token, session(2), HERE, 1000.0)
+    assert not tokens.proves(token, one, THERE, 1000.0)
+    assert not tokens.proves(token, one, Address(HERE.host, 4002), 1000.0)
+    assert not tokens.proves(token, one, Address("::1", 4001), 1000.0)
+    assert not Tokens(b"t" * 32).proves(token, one, HERE, 1000.0)
     for wrong in (b"", token[:-1], token + b"\0", bytes(8), token[:-1] + bytes((token[-1] ^ 1,))):
-        assert not tokens.proves(wrong, KEY, HERE, 1000.0)
+        assert not tokens.proves(wrong, one, HERE, 1000.0)
+
+
+def test_what_was_proved_at_one_address_does_not_stick_to_another() -> None:
+    tokens, one = Tokens(b"s" * 32), session(1)
+    here, there = tokens.make(one, HERE, 1000.0), tokens.make(one, THERE, 1000.0)
+    assert here != there
+    assert tokens.make(one, HERE, 1000.0) == here
+    assert not tokens.proves(there, one, HERE, 1000.0)
+    assert tokens.make(one, HERE, 1000.0 + PERIOD_S) != here
 
 
 @repeatable
 @given(st.floats(0, 1e9), st.floats(0, 3 * limits.TOKEN_PERIOD_S))
 def test_a_token_lives_through_its_period_and_the_next(made_at: float, age_s: float) -> None:
-    tokens = Tokens(b"s" * 32)
-    token = tokens.make(KEY, HERE, made_at)
+    tokens, one = Tokens(b"s" * 32), session(1)
+    token = tokens.make(one, HERE, made_at)
     periods = int((made_at + age_s) // PERIOD_S) - int(made_at // PERIOD_S)
-    assert tokens.proves(token, KEY, HERE, made_at + age_s) == (periods <= 1)
+    assert tokens.proves(token, one, HERE, made_at + age_s) == (periods <= 1)
     # So it is good for one period at least, and for two at most.
     if age_s <= PERIOD_S * 0.999:
         assert periods <= 1
@@ -154,15 +165,11 @@ def test_a_token_lives_through_its_period_and_the_next(made_at: float, age_s: fl
 
 
 def test_a_token_of_the_future_proves_nothing() -> None:
-    tokens = Tokens(b"s" * 32)
-    assert not tokens.proves(tokens.make(KEY, HERE, 1000.0), KEY, HERE, 1000.0 - PERIOD_S)
+    tokens, one = Tokens(b"s" * 32), session(1)
+    assert not tokens.proves(tokens.make(one, HERE, 1000.0), one, HERE, 1000.0 - PERIOD_S)
 
 
 # Sessions -----------------------------------------------------------------------------------
-
-
-def session(number: int) -> Session:
-    return Session(number.to_bytes(32), number.to_bytes(20), PacketKeys(bytes(32), bytes(32)))
 
 
 def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
@@ -181,10 +188,10 @@ def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
 def test_an_echoed_token_is_still_good_at_its_maker() -> None:
     tokens, one = Tokens(b"s" * 32), session(1)
     for made_at in (0.0, PERIOD_S - 0.1, PERIOD_S, 12345.6):
-        one.learn_token(tokens.make(KEY, HERE, made_at), HERE, made_at)
+        one.learn_token(tokens.make(one, HERE, made_at), HERE, made_at)
         for age_s in (0.0, 1.0, PERIOD_S / 2, PERIOD_S):
             echoed = one.token_for(HERE, made_at + age_s)
-            assert tokens.proves(echoed, KEY, HERE, made_at + age_s)
+            assert tokens.proves(echoed, one, HERE, made_at + age_s)
 
 
 @repeatable
