@@ -33,8 +33,13 @@ def peer_id_of(public_key: bytes) -> PeerId:
 
 def solves_puzzle(public_key: bytes, bits: int) -> bool:
     """Whether SHA-256(SHA-256(public key)) starts with `bits` zero bits."""
+    return effort_bits(public_key) >= bits
+
+
+def effort_bits(public_key: bytes) -> int:
+    """How many zero bits SHA-256(SHA-256(public key)) starts with."""
     digest = hashlib.sha256(hashlib.sha256(public_key).digest()).digest()
-    return int.from_bytes(digest) >> (256 - bits) == 0
+    return 256 - int.from_bytes(digest).bit_length()
 
 
 def checked_peer_id(public_key: bytes, puzzle_bits: int) -> PeerId:

@@ -126,9 +126,10 @@ FAILURES_MAX = 3
 FRESH_S = 60.0
 """A contact seen within this time is not pinged to make room for another."""
 
-NETWORK_IN_BUCKET = 2
-NETWORK_IN_TABLE = 10
-"""Contacts of one public /24 or /64: one network cannot fill a table (S/Kademlia, 3)."""
+NETWORK_IN_BUCKET = {3: 2, 8: 2, 6: 4, 4: 8}
+NETWORK_IN_TABLE = {3: 10, 8: 10, 6: 20, 4: 40}
+"""Contacts of one public network, by the bytes of its prefix: IPv4 /24, and IPv6 /64, /48 and /32.
+One network cannot fill a table (S/Kademlia, 3)."""
 
 REFRESH_S = 3600.0
 """Each bucket sees a lookup at least this often (Kademlia, 2.3)."""
@@ -140,6 +141,14 @@ SAVE_CONTACTS_S = 300.0
 CONTACTS_SAVED = 200
 """Contacts kept in the home for the next start."""
 
+MEETING = 32
+NAMES_PER_BUCKET = 64
+"""Contacts met at once while tables are filled, and those kept in mind for each bucket."""
+
+SOURCES_AT_ONCE = 2
+SOURCES_PER_BUCKET = 4
+"""Contacts asked for what a bucket lacks: more than one, so that nobody chooses all of it."""
+
 VERIFYING = 32
 """Strangers being pinged at once before they enter a table."""
 
@@ -147,13 +156,21 @@ VERIFYING = 32
 
 LOOKUP_CANDIDATES = 200
 LOOKUP_REQUESTS = 120
+PATH_REQUESTS = 40
+"""Requests of one lookup, and of each disjoint path of one that has many paths."""
 LOOKUP_S = 20.0
+LOOKUP_VARIANTS = 4
+"""Addresses at which one lookup keeps one peer: liars name true neighbours at dead ones."""
 
 READ_RECORDS = 128
 READERS_PAGED = 3
 """Records that one read collects, and contacts whose further pages it turns."""
 
 # Joining ------------------------------------------------------------------------------------
+
+KNOCKS_AT_ONCE = 32
+KNOCK_S = 0.5
+"""Saved contacts asked side by side, and how long before the next ones are."""
 
 GREET_S = 4.0
 """A bootstrap that does not answer is said within 5 s."""

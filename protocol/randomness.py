@@ -1,6 +1,9 @@
 """Where randomness comes in: the caller's source, the operating system's or a simulation's."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+_Item = TypeVar("_Item")
 
 
 class Random(Protocol):
@@ -17,3 +20,12 @@ class Random(Protocol):
     def random(self) -> float:
         """A float in [0, 1)."""
         ...
+
+
+def sample(rng: Random, items: Sequence[_Item], count: int) -> list[_Item]:
+    """`count` different ones of the items, or all if there are fewer, in random order."""
+    drawn = list(items)
+    for place in range(min(count, len(drawn))):
+        other = place + int(rng.random() * (len(drawn) - place))
+        drawn[place], drawn[other] = drawn[other], drawn[place]
+    return drawn[:count]

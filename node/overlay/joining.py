@@ -76,13 +76,22 @@ class Joining:
             pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
 
     async def _try(self) -> bool:
-        found = [*self._saved]
+        """By saved contacts, which need nobody's help; else by bootstraps.
+
+        Bootstraps are greeted in any case: who knows only each other is not in the overlay.
+        """
+        by_saved = bool(self._saved) and await self._join(self._saved)
         greeted = await asyncio.gather(*(self._greet(one) for one in self._bootstraps))
-        found += [contact for contact in greeted if contact is not None]
-        if not found and not len(self._server.tables):
-            return False
+        found = [contact for contact in greeted if contact is not None]
+        if by_saved:
+            for contact in found:
+                self._server.protocol.verify(contact)
+            return True
+        return bool(found or len(self._server.tables)) and await self._join(found)
+
+    async def _join(self, contacts: Sequence[Contact]) -> bool:
         try:
-            await self._server.bootstrap(found)
+            await self._server.bootstrap(contacts)
         except ModswarmError as error:
             _log.info("not joined yet: %s", error)
             return False

@@ -95,6 +95,10 @@ class OverlayProtocol(KademliaProtocol):
         shape(incoming.request.arguments)
         return [VERSION]
 
+    def rpc_meet(self, incoming: Incoming) -> list[Any]:
+        """MEET []: a PING long enough for the asked to ping back, by who wants to be known."""
+        return self.rpc_ping(incoming)
+
     def rpc_find_node(self, incoming: Incoming) -> list[Any]:
         """FIND_NODE [target, families]: the contacts nearest to the target."""
         target, families = shape(incoming.request.arguments, bytes, int)
@@ -159,10 +163,18 @@ class OverlayProtocol(KademliaProtocol):
         if incoming.read_only:
             return
         contact = incoming.session.contact_at(incoming.address)
+        table = self.router.of(contact)
         if incoming.proved:
-            self.answered(contact)
-        elif self.router.of(contact).wants(contact) and incoming.afford(_PING_BYTES):
+            table.heard(contact, self._loop.time())
+        if table.wants(contact, proved=incoming.proved) and incoming.afford(_PING_BYTES):
             self.verify(contact)
+
+    def sound(self, named: list[Contact]) -> list[Contact]:
+        """Those of the contacts that somebody named whose key and address may be one."""
+        sound = [contact for contact in named if contact.is_sound(self._puzzle_bits)]
+        if len(sound) < len(named):
+            self._counters.refused["unsound_contact"] += len(named) - len(sound)
+        return sound
 
     def answered(self, contact: Contact) -> None:
         """A contact showed that it lives at its address."""
@@ -199,11 +211,25 @@ class OverlayProtocol(KademliaProtocol):
 
     # Requests of ours, in kademlia's names -------------------------------------------------
 
-    async def call_ping(self, node_to_ask: Contact) -> Response:
-        """Ping; raises TimedOut. The contact enters the tables if it answers."""
-        response = await self.wire.ask(node_to_ask, Method.PING, [])
+    def meet(self, contact: Contact) -> asyncio.Future[None]:
+        """Ping a contact so that it may get to know us, too; done when it answered, or did not."""
+        met: asyncio.Future[None] = self._loop.create_future()
+
+        def on_reply(reply: Reply) -> None:
+            self._verified(reply)
+            if not met.done():
+                met.set_result(None)
+
+        self.wire.request(contact, Method.MEET, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
+        return met
+
+    async def call_find_node(
+        self, node_to_ask: Contact, target: bytes, families: int = V4 | V6
+    ) -> Found:
+        """Ask one contact for those nearest to a target; raises TimedOut, Malformed."""
+        response = await self.wire.ask(node_to_ask, Method.FIND_NODE, [target, families])
         self.answered(node_to_ask)
-        return response
+        return decode_found(response.result)
 
     async def call_store(self, node_to_ask: Contact, key: bytes, value: Record) -> Response:
         """Store a record at one contact; raises TimedOut."""
@@ -220,6 +246,7 @@ class OverlayProtocol(KademliaProtocol):
 
 _HANDLERS: dict[int, Handler] = {
     Method.PING: OverlayProtocol.rpc_ping,
+    Method.MEET: OverlayProtocol.rpc_meet,
     Method.FIND_NODE: OverlayProtocol.rpc_find_node,
     Method.FIND_VALUE: OverlayProtocol.rpc_find_value,
     Method.STORE: OverlayProtocol.rpc_store,

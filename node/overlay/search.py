@@ -37,6 +37,7 @@ class Search:
         self._kind = kind
         self._on_found = on_found
         self._target = lookup.target.to_bytes(20)
+        self._given_up: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[None] = self._loop.create_future()
@@ -59,6 +60,7 @@ class Search:
         for contact in self.lookup.next(now):
             self._ask(contact)
         for contact in self.lookup.take_given_up():
+            self._given_up.add(contact.packed)
             self._protocol.failed(contact)
         self._set_timer()
         if self.lookup.finished:
@@ -87,7 +89,9 @@ class Search:
                 self.lookup.failed(contact)
                 self._advance()
             return
-        self._protocol.answered(contact)
+        if contact.packed not in self._given_up:
+            # What comes later is used, but whoever makes others wait so long is no good contact.
+            self._protocol.answered(contact)
         if self.lookup.finished:
             return
         try:
@@ -98,7 +102,7 @@ class Search:
             self._protocol.refuse(error)
             self.lookup.failed(contact)
         else:
-            self.lookup.answered(contact, found.contacts)
+            self.lookup.answered(contact, self._protocol.sound(found.contacts))
             if self._on_found is not None:
                 self._on_found(contact, found)
         self._advance()

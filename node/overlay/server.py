@@ -16,6 +16,7 @@ from node.counters import Counters
 from node.endpoint import Endpoint
 from node.environment import Environment
 from node.overlay.adapters import OverlayNode, RecordStorage
+from node.overlay.freshness import Freshness
 from node.overlay.protocol import OverlayProtocol
 from node.overlay.registrar import Registrar
 from node.overlay.search import AnyLookup, OnFound, Search
@@ -29,6 +30,7 @@ from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import start_lookup
 from protocol.overlay.messages import Code, Found
+from protocol.overlay.networks import smallest_network
 from protocol.overlay.store import RecordStore
 from protocol.records import Record
 
@@ -84,12 +86,19 @@ class OverlayServer(Server):
             storage=RecordStorage(self.store, environment),
         )
         self.node = OverlayNode(identity.peer_id, identity.public_key)
-        self.tables = Tables(identity.peer_id, k=settings.k, network_of=settings.network_of)
+        self.tables = Tables(identity.peer_id, k=settings.k, networks_of=settings.networks_of)
         self.registrar = Registrar(identity.peer_id, tasks)
         self._environment = environment
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
         self.wire = self.protocol.wire
+        self._freshness = Freshness(
+            self.protocol,
+            self.tables,
+            environment,
+            lookup=self.lookup,
+            families=lambda: self._families,
+        )
 
     def _create_protocol(self) -> OverlayProtocol:
         settings = self.settings
@@ -124,7 +133,7 @@ class OverlayServer(Server):
         endpoint.take(range(0xD0, 0xE0), self.protocol.datagram_received)
         self.protocol.connection_made(endpoint)
         self.wire.connect(endpoint.sendto)
-        self.tasks.start(self._keep_fresh(), name="keep the tables fresh")
+        self.tasks.start(self._freshness.run(), name="keep the tables fresh")
 
     def speaks(self, family: int) -> bool:
         """Whether there is a socket of this address family (4 or 6)."""
@@ -139,32 +148,14 @@ class OverlayServer(Server):
 
         Raises Unreachable if none of them answers.
         """
-        answered = await asyncio.gather(
-            *(self.protocol.call_ping(contact) for contact in addrs), return_exceptions=True
-        )
-        for outcome in answered:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, ModswarmError):
-                raise outcome
+        await self._freshness.join(list(addrs))
         if not len(self.tables):
             raise Unreachable("no contact answers")
-        await self.lookup(self.identity.peer_id)
-        await self._refresh_table()
         return len(self.tables)
 
-    async def _keep_fresh(self) -> None:
-        while True:
-            jitter = 0.9 + 0.2 * self._environment.rng.random()
-            await asyncio.sleep(limits.REFRESH_S * jitter)
-            await self._refresh_table(limits.REFRESH_S)
-
-    async def _refresh_table(self, age_s: float = 0.0) -> None:
-        """Look up a random id in every bucket that had no lookup for `age_s` (Kademlia, 2.3)."""
-        now = asyncio.get_running_loop().time()
-        stale = {index: table for table in self.tables for index in table.stale(now, age_s)}
-        targets = [table.id_in_bucket(n, self._environment.rng) for n, table in stale.items()]
-        for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
-            batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
-            await asyncio.gather(*(self.lookup(target) for target in batch))
+    async def _refresh_table(self) -> None:
+        """Look up a random id in every bucket without a lookup for long (Kademlia, 2.3)."""
+        await self._freshness.refresh()
 
     def bootstrappable_neighbors(self) -> list[Contact]:
         """The contacts worth saving for the next start, the most recently seen first."""
@@ -194,6 +185,7 @@ class OverlayServer(Server):
             now=now,
             timeout_s=self.wire.timeout_s,
             rules=self.settings.lookup,
+            network_of=partial(smallest_network, self.settings.networks_of),
             paths=paths,
         )
         hook: OnFound | None = partial(on_found, lookup) if on_found is not None else None

@@ -1,12 +1,11 @@
 """What can be chosen about a node's part in the overlay."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol import limits
-from protocol.addresses import Address
 from protocol.datagrams import PacketCipher, XChaCha20Poly1305
 from protocol.overlay.lookup import LookupRules
+from protocol.overlay.networks import NetworksOf, public_networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +20,5 @@ class OverlaySettings:
     lookup: LookupRules = field(default_factory=LookupRules)
     puzzle_bits: int = limits.PUZZLE_BITS
     cipher: PacketCipher = field(default_factory=XChaCha20Poly1305)
-    network_of: Callable[[Address], bytes] | None = None
+    networks_of: NetworksOf = public_networks
     peers_remembered: int = limits.PEERS_REMEMBERED

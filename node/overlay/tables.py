@@ -1,9 +1,9 @@
 """One routing table per address family that the node speaks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
+from protocol.overlay.networks import NetworksOf, public_networks
 from protocol.overlay.routing import Entry, RoutingTable
 
 V4 = 1
@@ -14,17 +14,22 @@ FAMILY_BITS = {4: V4, 6: V6}
 class Tables:
     """The tables by family (4 or 6); each contact belongs to exactly one."""
 
-    def __init__(
-        self, own_id: bytes, *, k: int, network_of: Callable[[Address], bytes] | None = None
-    ) -> None:
+    def __init__(self, own_id: bytes, *, k: int, networks_of: NetworksOf = public_networks) -> None:
         self.own_id = own_id
+        self.k = k
         self._tables = {
-            family: RoutingTable(own_id, k=k, network_of=network_of) for family in FAMILY_BITS
+            family: RoutingTable(own_id, k=k, networks_of=networks_of) for family in FAMILY_BITS
         }
 
     def of(self, contact: Contact) -> RoutingTable:
         """The table of this contact's family."""
         return self._tables[contact.family]
+
+    def spoken(self, families: int) -> Iterator[tuple[int, RoutingTable]]:
+        """The tables of these families, each with its family."""
+        for family, bit in FAMILY_BITS.items():
+            if families & bit:
+                yield family, self._tables[family]
 
     def __iter__(self) -> Iterator[RoutingTable]:
         return iter(self._tables.values())
@@ -39,11 +44,7 @@ class Tables:
 
     def nearest(self, target: int, count: int, families: int = V4 | V6) -> list[Contact]:
         """The nearest contacts of these families, `count` of all together, nearest first."""
-        tables = [
-            self._tables[family]
-            for family, bit in FAMILY_BITS.items()
-            if families & bit and len(self._tables[family])
-        ]
+        tables = [table for _, table in self.spoken(families) if len(table)]
         if len(tables) == 1:
             return tables[0].nearest(target, count)
         found = [contact for table in tables for contact in table.nearest(target, count)]

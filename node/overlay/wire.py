@@ -40,7 +40,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
-from protocol.overlay.sessions import RoundTrip, Session, Sessions, Tokens
+from protocol.overlay.sessions import Session, Sessions, SharedRoundTrip, Tokens
 
 
 class Reply(NamedTuple):
@@ -127,7 +127,7 @@ class Wire:
         self._counter = 0
         self._pending: dict[bytes, _Pending] = {}
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
-        self._anyone = RoundTrip()
+        self._anyone = SharedRoundTrip()
         self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
         self._paths: dict[Address, float] | None = {} if read_only else None
         self._meter = HostMeter(self._loop.time)
@@ -317,8 +317,9 @@ class Wire:
     def timeout_s(self, contact: Contact) -> float:
         """How long this contact usually needs at most, in seconds; of a stranger, anyone's."""
         session = self._sessions.get(contact.public_key)
-        known = session is not None and session.round_trip.smoothed_s > 0.0
-        return (session.round_trip if session and known else self._anyone).timeout_s()
+        if session is not None and session.round_trip.smoothed_s > 0.0:
+            return session.round_trip.timeout_s()
+        return self._anyone.timeout_s()
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact, if one was ever measured."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from protocol import addresses, limits
 from protocol.addresses import Address
 from protocol.errors import Malformed, Oversized
+from protocol.identity import effort_bits
 
 PACKED_BYTES = {4: limits.KEY_BYTES + 6, 6: limits.KEY_BYTES + 18}
 """Bytes of one contact by address family."""
@@ -16,11 +17,11 @@ class Contact:
     """A public key at an address. Cheap to make: replies carry twenty of them.
 
     `packed` is the wire form (key, address, port), `family` 4 or 6, `peer_id` 20 bytes and
-    `number` the same as an integer for XOR distances. Whether the key solves the puzzle is checked
-    by whoever first sends to it.
+    `number` the same as an integer for XOR distances. A contact that another names may be
+    nonsense: see `is_sound`.
     """
 
-    __slots__ = ("_address", "family", "number", "packed", "peer_id")
+    __slots__ = ("_address", "_effort_bits", "family", "number", "packed", "peer_id")
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
@@ -29,6 +30,7 @@ class Contact:
         self.peer_id = digest[: limits.ID_BYTES]
         self.number = int.from_bytes(self.peer_id)
         self._address: Address | None = None
+        self._effort_bits: int | None = None
 
     @classmethod
     def at(cls, public_key: bytes, address: Address) -> "Contact":
@@ -48,6 +50,17 @@ class Contact:
         if self._address is None:
             self._address = addresses.unpack(self.packed[limits.KEY_BYTES :])
         return self._address
+
+    def is_sound(self, puzzle_bits: int) -> bool:
+        """Whether the key solves the identity puzzle, and the address is one. Checked once."""
+        if self._effort_bits is None:
+            try:
+                _ = self.address
+            except Malformed:
+                self._effort_bits = -1
+            else:
+                self._effort_bits = effort_bits(self.public_key)
+        return self._effort_bits >= puzzle_bits
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Contact) and self.packed == other.packed

@@ -6,7 +6,10 @@ can lead only that path astray; the others still reach the target's true neighbo
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
+from protocol import limits
+from protocol.overlay.candidates import State
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import Lookup, LookupRules
 
@@ -27,16 +30,19 @@ class DisjointLookup:
         now: float,
         timeout_s: Callable[[Contact], float],
         rules: LookupRules,
+        network_of: Callable[[Contact], bytes],
         paths: int,
     ) -> None:
         self.target = int.from_bytes(target)
         self._k = rules.k
-        self._asked_by: dict[bytes, int] = {}
+        self._network_of = network_of
+        self._asked_by: dict[bytes, Lookup] = {}
         dealt = sorted(seeds, key=lambda contact: contact.number ^ self.target)
         shared = replace(
             rules,
             alpha=max(1, rules.alpha // paths),
             alpha_last=max(1, rules.alpha_last // paths),
+            requests_max=max(limits.PATH_REQUESTS, rules.requests_max // paths),
         )
         self._paths = [
             Lookup(
@@ -46,13 +52,19 @@ class DisjointLookup:
                 now=now,
                 timeout_s=timeout_s,
                 rules=shared,
-                may_ask=self._is_free,
+                network_of=network_of,
+                elsewhere=self._elsewhere,
             )
             for number in range(paths)
         ]
 
-    def _is_free(self, contact: Contact) -> bool:
-        return contact.peer_id not in self._asked_by
+    def _elsewhere(self, contact: Contact) -> State:
+        """What a path that has not asked this contact may make of it."""
+        path = self._asked_by.get(contact.packed)
+        if path is None:
+            return State.NEW
+        state = path.state_of(contact)
+        return state if state in {State.ANSWERED, State.FAILED} else State.TAKEN
 
     @property
     def finished(self) -> bool:
@@ -70,24 +82,26 @@ class DisjointLookup:
 
     def next(self, now: float) -> list[Contact]:
         """The contacts to ask at once, by whichever path."""
+        for path in self._paths:
+            path.stop_waiting(now)  # what fails on one path may be what another needs to know
         asked: list[Contact] = []
-        for number, path in enumerate(self._paths):
+        for path in self._paths:
             for contact in path.next(now):
-                self._asked_by[contact.peer_id] = number
+                self._asked_by[contact.packed] = path
                 asked.append(contact)
         return asked
 
     def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
         """`contact` answered: what it named is for the path that asked it alone."""
-        number = self._asked_by.get(contact.peer_id)
-        if number is not None:
-            self._paths[number].answered(contact, named)
+        path = self._asked_by.get(contact.packed)
+        if path is not None:
+            path.answered(contact, named)
 
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used."""
-        number = self._asked_by.get(contact.peer_id)
-        if number is not None:
-            self._paths[number].failed(contact)
+        path = self._asked_by.get(contact.packed)
+        if path is not None:
+            path.failed(contact)
 
     def stop(self) -> None:
         """End every path early."""
@@ -100,15 +114,23 @@ class DisjointLookup:
         return min((time for time in times if time is not None), default=None)
 
     def closest(self) -> list[Contact]:
-        """At most k contacts of all paths, nearest first, each of which answered."""
+        """At most k contacts of all paths, nearest first, each answering and of another network."""
         found = [contact for path in self._paths for contact in path.closest()]
         found.sort(key=lambda contact: contact.number ^ self.target)
-        return found[: self._k]
+        kept: list[Contact] = []
+        networks: set[bytes] = set()
+        for contact in found:
+            network = self._network_of(contact)
+            is_new = network not in networks and contact.peer_id not in networks
+            if is_new:
+                networks |= {network, contact.peer_id} if network else {contact.peer_id}
+                kept.append(contact)
+        return kept[: self._k]
 
     def hops_to(self, contact: Contact) -> int:
-        """How many steps away from us this candidate was named on the path that asked it."""
-        number = self._asked_by.get(contact.peer_id)
-        return self._paths[number].hops_to(contact) if number is not None else 0
+        """How many steps away from us this peer was named on the path that asked it."""
+        path = self._asked_by.get(contact.packed)
+        return path.hops_to(contact) if path is not None else 0
 
 
 def start_lookup(
@@ -119,11 +141,17 @@ def start_lookup(
     now: float,
     timeout_s: Callable[[Contact], float],
     rules: LookupRules,
+    network_of: Callable[[Contact], bytes],
     paths: int,
 ) -> Lookup | DisjointLookup:
     """A lookup over one path, or over several disjoint ones."""
-    if paths == 1:
-        return Lookup(target, seeds, own_id=own_id, now=now, timeout_s=timeout_s, rules=rules)
-    return DisjointLookup(
-        target, seeds, own_id=own_id, now=now, timeout_s=timeout_s, rules=rules, paths=paths
+    single = Lookup if paths == 1 else partial(DisjointLookup, paths=paths)
+    return single(
+        target,
+        seeds,
+        own_id=own_id,
+        now=now,
+        timeout_s=timeout_s,
+        rules=rules,
+        network_of=network_of,
     )

@@ -1,65 +1,57 @@
 """A lookup as a pure state machine, without rounds: ask, hear, or stop waiting, one at a time.
 
-Each candidate goes through these states; only WAITING ones occupy one of the alpha slots:
+Each contact that is asked goes through these states; only WAITING ones occupy one of the slots:
 
     NEW ──asked──> WAITING ──slow──> SLOW ──given up──> FAILED
                       └──── answered ───┴───────────────┴──> ANSWERED
 
-With disjoint paths a NEW candidate that another path has asked becomes TAKEN, and counts for that
-path alone. A slot is freed early (SLOW) when an answer is later than usual, and a late answer still
-counts while the lookup runs. It ends when the k nearest candidates that did not fail have all
-answered (Kademlia, 2.3), or at one of its caps.
+A slot is freed early (SLOW) when an answer is later than usual, and a late answer still counts
+while the lookup runs. Once `beta` of the k nearest have answered, what is left is to hear the
+others: then there are more slots, and a few more than k are asked at once, since some will turn out
+to be dead. It ends when the k nearest candidates that did not fail have all answered (Kademlia,
+2.3), or at one of its caps. Of one network only the nearest counts among the k.
+
+With disjoint paths a candidate that another path has asked is TAKEN until it answers there. That
+counts here, too, but what it names is for the other path alone.
 """
 
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 
 from protocol import limits
+from protocol.overlay.candidates import Candidate, State, Variant
 from protocol.overlay.contacts import Contact
-
-
-class State(Enum):
-    """What became of a candidate."""
-
-    NEW = "new"
-    WAITING = "waiting"
-    SLOW = "slow"
-    FAILED = "failed"
-    TAKEN = "taken"
-    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
 class LookupRules:
-    """How eagerly to look. `slow_s`: when a slot is freed though its answer may still come."""
+    """How eagerly to look. `slow_s`: when a slot is freed though its answer may still come.
+
+    `alpha` contacts are asked side by side at first, and `alpha_last` once `beta` of the k nearest
+    have answered; of these as many as `spare` may be farther than the k nearest.
+    """
 
     k: int = limits.K
     alpha: int = 4
-    alpha_last: int = 16
-    beta: int = 3
+    alpha_last: int = 20
+    beta: int = 2
+    spare: int = 4
     slow_s: float = 0.45
+    requests_max: int = limits.LOOKUP_REQUESTS
 
 
-class Candidate:
-    """A contact in one lookup. `hops` counts contacts between us and whoever named it, plus 1."""
-
-    __slots__ = ("asked_at", "contact", "distance", "give_up_at", "hops", "slow_at", "state")
-
-    def __init__(self, contact: Contact, distance: int, hops: int) -> None:
-        self.contact = contact
-        self.distance = distance
-        self.hops = hops
-        self.state = State.NEW
-        self.asked_at = self.slow_at = self.give_up_at = 0.0
+def _no_network(_contact: Contact) -> bytes:
+    return b""
 
 
 class Lookup:
     """The search for the contacts nearest to `target` (20 bytes).
 
-    `timeout_s` tells how long to wait for a contact. Drive it so: `next(now)` gives the contacts to
-    ask now; `answered` and `failed` feed it; call `next` again after either, and at `wake_at`.
+    `timeout_s` tells how long to wait for a contact, `network_of` in which network it is (empty for
+    none that counts), and `elsewhere` what became of it on other paths: NEW if none asked it. Drive
+    it so: `next(now)` gives the contacts to ask now; `answered` and `failed` feed it; call `next`
+    again after either, and at `wake_at`.
     """
 
     def __init__(
@@ -71,7 +63,8 @@ class Lookup:
         now: float,
         timeout_s: Callable[[Contact], float],
         rules: LookupRules | None = None,
-        may_ask: Callable[[Contact], bool] = lambda _: True,
+        network_of: Callable[[Contact], bytes] = _no_network,
+        elsewhere: Callable[[Contact], State] | None = None,
     ) -> None:
         self.target = int.from_bytes(target)
         self.rules = rules or LookupRules()
@@ -81,9 +74,11 @@ class Lookup:
         self.finished = False
         self._given_up: list[Contact] = []
         self._timeout_s = timeout_s
-        self._may_ask = may_ask
+        self._network_of = network_of
+        self._elsewhere = elsewhere
         self._candidates: list[Candidate] = []
-        self._pending: list[Candidate] = []
+        self._pending: list[Variant] = []
+        self._asked: dict[bytes, Variant] = {}
         self._by_id: dict[bytes, Candidate] = {}
         self._own_id = own_id
         for contact in seeds:
@@ -91,7 +86,7 @@ class Lookup:
 
     def next(self, now: float) -> list[Contact]:
         """The contacts to ask at once. Also stops waiting for those whose time is over."""
-        self._stop_waiting(now)
+        self.stop_waiting(now)
         if self.finished:
             return []
         nearest, eligible = self._nearest()
@@ -99,35 +94,38 @@ class Lookup:
             self.finished = True
             return []
         slots = self._slots(nearest)
-        for candidate in self._pending:
-            slots -= candidate.state is State.WAITING
+        for variant in self._pending:
+            slots -= variant.state is State.WAITING
         asked: list[Contact] = []
         for candidate in eligible:
-            if slots <= len(asked) or self.requests >= limits.LOOKUP_REQUESTS:
+            if slots <= len(asked) or self.requests >= self.rules.requests_max:
                 break
             if candidate.state is State.NEW:
-                self._ask(candidate, now)
-                asked.append(candidate.contact)
+                asked.append(self._ask(candidate, now))
         return asked
 
     def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
         """`contact` answered and named others. Late answers count while the lookup runs."""
-        candidate = self._by_id.get(contact.peer_id)
-        if self.finished or candidate is None or candidate.contact != contact:
+        variant = self._asked.get(contact.packed)
+        if self.finished or variant is None or variant.state is State.ANSWERED:
             return
-        if candidate in self._pending:
-            self._pending.remove(candidate)
-        candidate.state = State.ANSWERED
-        for other in named:
+        if variant in self._pending:
+            self._pending.remove(variant)
+        variant.enter(State.ANSWERED)
+        candidate = variant.candidate
+        if len(candidate.variants) > 1:
+            candidate.network = self._network_of(contact)
+        # Of each peer the first place that an answer gives it: nobody names all the variants.
+        for other in {one.peer_id: one for one in reversed(list(named))}.values():
             self._add(other, hops=candidate.hops + 1)
 
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
-        candidate = self._by_id.get(contact.peer_id)
-        if candidate is not None and candidate.state is not State.ANSWERED:
-            if candidate in self._pending:
-                self._pending.remove(candidate)
-            candidate.state = State.FAILED
+        variant = self._asked.get(contact.packed)
+        if variant is not None and variant.state is not State.ANSWERED:
+            if variant in self._pending:
+                self._pending.remove(variant)
+            variant.enter(State.FAILED)
 
     def take_given_up(self) -> list[Contact]:
         """The contacts that have been given up since the last call."""
@@ -143,98 +141,131 @@ class Lookup:
         if self.finished:
             return None
         at = self._ends_at
-        for candidate in self._pending:
-            waiting = candidate.state is State.WAITING
-            at = min(at, candidate.slow_at if waiting else candidate.give_up_at)
+        for variant in self._pending:
+            waiting = variant.state is State.WAITING
+            at = min(at, variant.slow_at if waiting else variant.give_up_at)
         return at
 
     def closest(self) -> list[Contact]:
-        """At most k contacts, nearest first, each of which answered in this lookup."""
-        answered = (one.contact for one in self._candidates if one.state is State.ANSWERED)
-        return [contact for contact, _ in zip(answered, range(self.rules.k), strict=False)]
+        """At most k contacts, nearest first and each of another network, that answered here."""
+        found: list[Contact] = []
+        networks: set[bytes] = set()
+        for candidate in self._candidates:
+            if candidate.state is not State.ANSWERED or candidate.network in networks:
+                continue
+            if candidate.network:
+                networks.add(candidate.network)
+            found.append(candidate.answer())
+            if len(found) == self.rules.k:
+                break
+        return found
 
     def hops_to(self, contact: Contact) -> int:
-        """How many steps away from us this candidate was named; 1 for those we knew."""
+        """How many steps away from us this peer was named; 1 for those we knew."""
         candidate = self._by_id.get(contact.peer_id)
         return candidate.hops if candidate else 0
 
+    def state_of(self, contact: Contact) -> State:
+        """What became of a contact that this lookup asked."""
+        return self._asked[contact.packed].state
+
     def _add(self, contact: Contact, hops: int) -> None:
-        if contact.peer_id in self._by_id or contact.peer_id == self._own_id:
+        known = self._by_id.get(contact.peer_id)
+        if known is not None:
+            known.name(contact)
             return
-        candidate = Candidate(contact, contact.number ^ self.target, hops)
-        if len(self._candidates) >= limits.LOOKUP_CANDIDATES and not self._make_room(candidate):
+        distance = contact.number ^ self.target
+        full = len(self._candidates) >= limits.LOOKUP_CANDIDATES
+        if contact.peer_id == self._own_id or (full and not self._make_room(distance)):
             return
+        candidate = Candidate(contact, distance, hops, self._network_of(contact))
         self._by_id[contact.peer_id] = candidate
         insort(self._candidates, candidate, key=_distance)
 
-    def _make_room(self, newcomer: Candidate) -> bool:
-        """Drop the farthest candidate not asked yet, if the newcomer is nearer.
+    def _make_room(self, distance: int) -> bool:
+        """Drop the farthest candidate not asked yet, if a newcomer at `distance` is nearer.
 
         Those that were asked stay, so that nobody is asked twice.
         """
         for position in range(len(self._candidates) - 1, -1, -1):
             candidate = self._candidates[position]
-            if candidate.distance <= newcomer.distance:
+            if candidate.distance <= distance:
                 return False
-            if candidate.state is State.NEW:
+            if not candidate.was_asked:
                 del self._candidates[position]
-                del self._by_id[candidate.contact.peer_id]
+                del self._by_id[candidate.variants[0].contact.peer_id]
                 return True
         return False
 
-    def _ask(self, candidate: Candidate, now: float) -> None:
-        timeout_s = self._timeout_s(candidate.contact)
-        candidate.state = State.WAITING
-        candidate.asked_at = now
-        candidate.slow_at = now + min(timeout_s, self.rules.slow_s)
-        candidate.give_up_at = now + timeout_s
-        self._pending.append(candidate)
+    def _ask(self, candidate: Candidate, now: float) -> Contact:
+        variant = candidate.to_ask()
+        contact = variant.contact
+        timeout_s = self._timeout_s(contact)
+        variant.slow_at = now + min(timeout_s, self.rules.slow_s)
+        variant.give_up_at = now + timeout_s
+        variant.enter(State.WAITING)
+        self._pending.append(variant)
+        self._asked[contact.packed] = variant
         self.requests += 1
+        if len(candidate.variants) > 1:
+            candidate.network = self._network_of(contact)
+        return contact
 
-    def _stop_waiting(self, now: float) -> None:
-        for candidate in self._pending:
-            if candidate.state is State.WAITING and now >= candidate.slow_at:
-                candidate.state = State.SLOW
-            if candidate.state is State.SLOW and now >= candidate.give_up_at:
-                candidate.state = State.FAILED
-                self._given_up.append(candidate.contact)
+    def stop_waiting(self, now: float) -> None:
+        """Stop waiting for those whose time is over; `next` does it as well."""
+        for variant in self._pending:
+            if variant.state is State.WAITING and now >= variant.slow_at:
+                variant.enter(State.SLOW)
+            if variant.state is State.SLOW and now >= variant.give_up_at:
+                variant.enter(State.FAILED)
+                self._given_up.append(variant.contact)
         if self._given_up:
             self._pending = [one for one in self._pending if one.state is not State.FAILED]
 
     def _nearest(self) -> tuple[list[Candidate], list[Candidate]]:
-        """The k nearest that did not fail, and whom to ask now: as many, not counting SLOW ones.
+        """The k nearest that did not fail, and whom to ask now: some more, and no SLOW ones.
 
         A slow candidate is probably dead. Whoever would take its place is asked right away, and the
         lookup still waits for both.
         """
         nearest: list[Candidate] = []
         eligible: list[Candidate] = []
-        k = self.rules.k
+        networks: set[bytes] = set()
+        k, most = self.rules.k, self.rules.k + self.rules.spare
         for candidate in self._candidates:
+            if self._elsewhere is not None:
+                self._note_other_paths(candidate)
             state = candidate.state
-            if state is State.NEW and not self._may_ask(candidate.contact):
-                candidate.state = state = State.TAKEN
-            if state is State.FAILED or state is State.TAKEN:
+            if state is State.FAILED or candidate.network in networks:
                 continue
+            if candidate.network:
+                networks.add(candidate.network)
             if len(nearest) < k:
                 nearest.append(candidate)
             if state is not State.SLOW:
                 eligible.append(candidate)
-                if len(eligible) == k:
+                if len(eligible) == most:
                     break
         return nearest, eligible
 
+    def _note_other_paths(self, candidate: Candidate) -> None:
+        assert self._elsewhere is not None
+        for variant in candidate.variants:
+            if variant.contact.packed not in self._asked:
+                variant.enter(self._elsewhere(variant.contact))
+
     def _slots(self, nearest: list[Candidate]) -> int:
-        """More slots once the nearest have answered: what is left is only to hear the others."""
-        settled = all(one.state is State.ANSWERED for one in nearest[: self.rules.beta])
-        return self.rules.alpha_last if settled and nearest else self.rules.alpha
+        """More slots once a few of the nearest have answered."""
+        heard = sum(one.state is State.ANSWERED for one in nearest)
+        is_near = heard >= min(self.rules.beta, len(nearest))
+        return self.rules.alpha_last if is_near else self.rules.alpha
 
     def _is_over(self, nearest: list[Candidate], now: float) -> bool:
         if now >= self._ends_at:
             return True
         if all(one.state is State.ANSWERED for one in nearest):
             return True
-        return self.requests >= limits.LOOKUP_REQUESTS and not self._pending
+        return self.requests >= self.rules.requests_max and not self._pending
 
 
 def _distance(candidate: Candidate) -> int:

@@ -56,6 +56,7 @@ class Method(IntEnum):
     KEEPALIVE = 6
     SIGNAL = 7
     DELIVER = 8
+    MEET = 9
 
 
 class Code(IntEnum):
@@ -122,6 +123,7 @@ class Response(NamedTuple):
 _COUNTER_MAX = 2**63
 _SHORT_ANSWER_BYTES = 96
 _SIGNAL_ANSWER_BYTES = 704
+_MEETING_BYTES = 384
 _BIN8_MAX = 255
 
 REFUSAL_BYTES = 44
@@ -136,6 +138,7 @@ ANSWER_BYTES: dict[Method, int] = {
     Method.KEEPALIVE: _SHORT_ANSWER_BYTES,
     Method.SIGNAL: _SHORT_ANSWER_BYTES,
     Method.DELIVER: _SIGNAL_ANSWER_BYTES,
+    Method.MEET: _MEETING_BYTES,
 }
 """How long an answer may be that is sent to an address without proof; requests pad to it."""
 

@@ -6,15 +6,13 @@ after FAILURES_MAX failures in a row, and are limited per network, so that one n
 a table.
 """
 
-import ipaddress
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from protocol import limits
-from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
+from protocol.overlay.networks import Networks, NetworksOf, public_networks
 from protocol.randomness import Random
 
 ID_BITS = 8 * limits.ID_BYTES
@@ -25,7 +23,7 @@ class Entry:
     """A contact that answered us. Times are monotonic seconds."""
 
     contact: Contact
-    network: bytes
+    networks: Networks
     last_seen: float
     failures: int = 0
 
@@ -47,11 +45,11 @@ class RoutingTable:
         own_id: bytes,
         *,
         k: int = limits.K,
-        network_of: Callable[[Address], bytes] | None = None,
+        networks_of: NetworksOf = public_networks,
     ) -> None:
         self.own_number = int.from_bytes(own_id)
         self.k = k
-        self._network_of = network_of or public_network
+        self._networks_of = networks_of
         self._buckets: dict[int, Bucket] = {}
         self._indices: list[int] = []
         self._size = 0
@@ -72,6 +70,11 @@ class RoutingTable:
     def index_of(self, number: int) -> int:
         """How many leading bits an id shares with ours: 0..159, and 160 for our own."""
         return ID_BITS - (self.own_number ^ number).bit_length()
+
+    def room(self, index: int) -> int:
+        """How many more contacts the bucket of this number can take."""
+        bucket = self._buckets.get(index)
+        return self.k - len(bucket.live) if bucket else self.k
 
     def nearest(self, target: int, count: int) -> list[Contact]:
         """The `count` contacts nearest to `target` by XOR, exactly, nearest first."""
@@ -103,8 +106,11 @@ class RoutingTable:
                 farther.append(index)
         yield from reversed(farther)
 
-    def wants(self, contact: Contact) -> bool:
-        """Whether it is worth a ping to verify this stranger."""
+    def wants(self, contact: Contact, *, proved: bool = False) -> bool:
+        """Whether it is worth a ping to verify this contact: there is room for it.
+
+        A known peer is believed to have moved if it proved its new address, or fails at the old.
+        """
         index = self.index_of(contact.number)
         if index == ID_BITS:
             return False
@@ -113,10 +119,17 @@ class RoutingTable:
             return True
         known = bucket.live.get(contact.peer_id)
         if known is not None:
-            return known.contact != contact and known.failures > 0
-        return len(bucket.live) < self.k or (
-            len(bucket.waiting) < self.k and contact.peer_id not in bucket.waiting
-        )
+            return known.contact != contact and (proved or known.failures > 0)
+        return len(bucket.live) < self.k
+
+    def heard(self, contact: Contact, now: float) -> None:
+        """Note that `contact` sent a request with proof of its address.
+
+        Failures stay counted: a contact is good for asking only while it answers.
+        """
+        known = self.get(contact.peer_id)
+        if known is not None and known.contact == contact:
+            known.last_seen = now
 
     def answered(self, contact: Contact, now: float) -> Contact | None:
         """Note that `contact` answered a request of ours.
@@ -134,7 +147,7 @@ class RoutingTable:
                 return None
             self._leave(bucket, known)
         bucket.waiting.pop(contact.peer_id, None)
-        entry = Entry(contact, self._network_of(contact.address), now)
+        entry = Entry(contact, self._networks_of(contact.address), now)
         if not self._allowed(bucket, entry):
             return None
         if len(bucket.live) < self.k:
@@ -176,25 +189,26 @@ class RoutingTable:
     def _enter(self, bucket: Bucket, entry: Entry) -> None:
         bucket.live[entry.contact.peer_id] = entry
         self._size += 1
-        if entry.network:
-            self._networks[entry.network] = self._networks.get(entry.network, 0) + 1
+        for network in entry.networks:
+            self._networks[network] = self._networks.get(network, 0) + 1
 
     def _allowed(self, bucket: Bucket, entry: Entry) -> bool:
-        if not entry.network:
-            return True
-        in_bucket = sum(other.network == entry.network for other in bucket.live.values())
-        return (
-            in_bucket < limits.NETWORK_IN_BUCKET
-            and self._networks.get(entry.network, 0) < limits.NETWORK_IN_TABLE
-        )
+        for network in entry.networks:
+            in_bucket = sum(network in other.networks for other in bucket.live.values())
+            if (
+                in_bucket >= limits.NETWORK_IN_BUCKET[len(network)]
+                or self._networks.get(network, 0) >= limits.NETWORK_IN_TABLE[len(network)]
+            ):
+                return False
+        return True
 
     def _leave(self, bucket: Bucket, entry: Entry) -> None:
         del bucket.live[entry.contact.peer_id]
         self._size -= 1
-        if entry.network:
-            self._networks[entry.network] -= 1
-            if not self._networks[entry.network]:
-                del self._networks[entry.network]
+        for network in entry.networks:
+            self._networks[network] -= 1
+            if not self._networks[network]:
+                del self._networks[network]
 
     def looked_up(self, target: int, now: float) -> None:
         """Note a lookup in the bucket of `target`, which needs no refresh for a while."""
@@ -216,16 +230,3 @@ class RoutingTable:
         low_bits = ID_BITS - index - 1
         flipped = (self.own_number >> low_bits) ^ 1
         return ((flipped << low_bits) | rng.getrandbits(low_bits)).to_bytes(limits.ID_BYTES)
-
-
-def public_network(address: Address) -> bytes:
-    """The /24 or /64 that a global address is in; empty for private ones, which have no limit."""
-    return _network_of_host(address.host)
-
-
-@lru_cache(maxsize=limits.CONTACTS_SHARED)
-def _network_of_host(host: str) -> bytes:
-    literal = ipaddress.ip_address(host)
-    if not literal.is_global:
-        return b""
-    return literal.packed[:3] if literal.version == 4 else literal.packed[:8]

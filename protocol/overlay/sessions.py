@@ -12,6 +12,8 @@ from protocol.overlay.contacts import Contact
 
 _RTT_GAIN = 1 / 8
 _DEVIATION_GAIN = 1 / 4
+_SHARED_SAMPLES = 64
+_SHARED_SAMPLES_MIN = 8
 
 
 class RoundTrip:
@@ -40,6 +42,36 @@ class RoundTrip:
         if not self._is_known:
             return limits.TIMEOUT_UNKNOWN_S
         wanted = self.smoothed_s + 4 * self.deviation_s
+        return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+
+
+class SharedRoundTrip:
+    """What to expect of a contact never met: the round trips of all others, slowly forgotten.
+
+    Contacts differ far more than the packets of one do, so a few in a row say little: the gains
+    start as those of a plain mean.
+    """
+
+    __slots__ = ("_deviation_s", "_samples", "_smoothed_s")
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._smoothed_s = self._deviation_s = 0.0
+
+    def measured(self, rtt_s: float) -> None:
+        """Take one sample. Who answers only after every time limit is no example of others."""
+        if rtt_s > limits.TIMEOUT_MAX_S:
+            return
+        self._samples = min(self._samples + 1, _SHARED_SAMPLES)
+        error = rtt_s - self._smoothed_s
+        self._smoothed_s += error / self._samples
+        self._deviation_s += (abs(error) - self._deviation_s) / self._samples
+
+    def timeout_s(self) -> float:
+        """How long to wait before giving a stranger up, clamped to the bounds in limits."""
+        if self._samples < _SHARED_SAMPLES_MIN:
+            return limits.TIMEOUT_UNKNOWN_S
+        wanted = self._smoothed_s + 4 * self._deviation_s
         return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
 
 

@@ -13,6 +13,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import Lookup, LookupRules
+from protocol.overlay.networks import public_networks, smallest_network
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -130,6 +131,149 @@ def test_an_answer_by_the_same_id_at_another_address_is_not_its_answer() -> None
     lookup.answered(contact_with(1, Address("10.0.0.2", 1)), [contact_with(2)])
     assert lookup.next(0.1) == []
     assert lookup.closest() == []
+
+
+# A peer named at several addresses ------------------------------------------------------------
+
+DEAD = Address("10.9.9.9", 1)
+
+
+def test_a_liar_who_names_a_neighbour_at_a_dead_address_does_not_hide_it() -> None:
+    liar, honest, hidden = contact_with(100), contact_with(101), contact_with(1)
+    lookup = lookup_of([liar, honest])
+    lookup.next(0.0)
+    lookup.answered(liar, [contact_with(1, DEAD)])
+    assert lookup.next(0.1) == [contact_with(1, DEAD)]
+    lookup.answered(honest, [hidden])
+    assert lookup.next(0.2) == [], "one address at a time"
+    assert lookup.next(0.1 + 0.45) == [hidden], "the next one as soon as the first is slow"
+    lookup.answered(hidden, [])
+    lookup.next(0.6)
+    assert lookup.finished, "nobody waits for the dead address of a peer that has answered"
+    assert lookup.closest() == [hidden, liar, honest]
+    assert lookup.hops_to(hidden) == 2
+
+
+def test_the_address_that_most_contacts_name_is_asked_first() -> None:
+    seeds = [contact_with(number) for number in (101, 102, 103)]
+    lookup = lookup_of(seeds, rules=LookupRules(alpha=3, beta=3, k=4))
+    lookup.next(0.0)
+    lookup.answered(seeds[0], [contact_with(1, DEAD)])
+    lookup.answered(seeds[1], [contact_with(1)])
+    lookup.answered(seeds[2], [contact_with(1)])
+    assert lookup.next(0.1) == [contact_with(1)]
+
+
+def test_one_answer_gives_a_peer_one_address() -> None:
+    liar = contact_with(100)
+    lookup = lookup_of([liar])
+    lookup.next(0.0)
+    places = [contact_with(1, Address("10.9.9.9", port)) for port in range(1, 20)]
+    lookup.answered(liar, places)
+    asked = lookup.next(0.1)
+    lookup.failed(asked[0])
+    assert asked == places[:1]
+    assert lookup.next(0.2) == []
+    assert lookup.finished
+
+
+def test_the_addresses_of_one_peer_are_bounded_and_the_true_one_stays() -> None:
+    liars = [contact_with(number) for number in range(100, 120)]
+    honest = [contact_with(number) for number in range(120, 123)]
+    rules = LookupRules(k=32, alpha=32, beta=32, alpha_last=32)
+    lookup = lookup_of([*liars, *honest], rules=rules)
+    lookup.next(0.0)
+    for one in honest:
+        lookup.answered(one, [contact_with(1)])
+    for port, liar in enumerate(liars, 1):
+        lookup.answered(liar, [contact_with(1, Address("10.9.9.9", port))])
+    assert lookup.next(0.1) == [contact_with(1)]
+    lookup.failed(contact_with(1))
+    tried = 0
+    while lookup.next(0.2):
+        tried += 1
+        lookup.failed(contact_with(1, Address("10.9.9.9", 20)))
+        for port in range(1, 21):
+            lookup.failed(contact_with(1, Address("10.9.9.9", port)))
+    assert tried == limits.LOOKUP_VARIANTS - 1
+
+
+def test_a_late_answer_from_one_address_ends_the_wait_for_another() -> None:
+    liar, honest = contact_with(100), contact_with(101)
+    lookup = lookup_of([liar, honest], rules=LookupRules(k=3))
+    lookup.next(0.0)
+    lookup.answered(liar, [contact_with(1, DEAD)])
+    lookup.next(0.0)
+    lookup.answered(honest, [contact_with(1)])
+    lookup.next(0.5)
+    lookup.answered(contact_with(1, DEAD), [])  # it was only slow
+    lookup.next(0.6)
+    assert lookup.finished
+    assert lookup.closest()[0] == contact_with(1, DEAD)
+
+
+# One of a network -----------------------------------------------------------------------------
+
+
+def network_of(contact: Contact) -> bytes:
+    return smallest_network(public_networks, contact)
+
+
+def test_of_one_network_only_the_nearest_is_found() -> None:
+    crowd = [contact_with(number, Address(f"8.8.8.{number}", 1)) for number in range(1, 20)]
+    others = [contact_with(100 + n, Address(f"9.9.{n}.1", 1)) for n in range(15)]
+    lookup = Lookup(
+        TARGET,
+        [*crowd, *others],
+        own_id=OWN,
+        now=0.0,
+        timeout_s=lambda _: 1.0,
+        network_of=network_of,
+    )
+    asked: list[Contact] = []
+    while not lookup.finished:
+        for contact in lookup.next(0.0):
+            asked.append(contact)
+            if contact == crowd[0]:
+                lookup.failed(contact)
+            else:
+                lookup.answered(contact, [])
+    assert lookup.closest() == [crowd[1], *others]
+    assert asked.count(crowd[0]) == asked.count(crowd[1]) == 1
+    assert crowd[2] not in asked
+
+
+def test_private_networks_have_no_limit() -> None:
+    near = [contact_with(number, Address(f"10.0.0.{number}", 1)) for number in range(1, 17)]
+    lookup = Lookup(
+        TARGET, near, own_id=OWN, now=0.0, timeout_s=lambda _: 1.0, network_of=network_of
+    )
+    while not lookup.finished:
+        for contact in lookup.next(0.0):
+            lookup.answered(contact, [])
+    assert lookup.closest() == near
+
+
+# One step at a time, continued ----------------------------------------------------------------
+
+
+def test_once_a_few_have_answered_spares_are_asked_with_the_nearest() -> None:
+    seeds = [contact_with(number) for number in range(1, 12)]
+    rules = LookupRules(k=4, alpha=2, alpha_last=20, beta=2, spare=3)
+    lookup = lookup_of(seeds, rules=rules)
+    assert lookup.next(0.0) == seeds[:2]
+    lookup.answered(seeds[0], [])
+    assert lookup.next(0.1) == seeds[2:3]
+    lookup.answered(seeds[2], [])
+    assert lookup.next(0.1) == seeds[3:7]
+    lookup.answered(seeds[3], [])
+    lookup.answered(seeds[4], [])
+    assert lookup.next(0.2) == [], "there are four of seven, but the second is still awaited"
+    assert not lookup.finished
+    lookup.failed(seeds[1])
+    lookup.next(0.3)
+    assert lookup.closest() == [seeds[0], *seeds[2:5]]
+    assert lookup.finished
 
 
 def test_we_do_not_ask_ourselves() -> None:
@@ -371,7 +515,7 @@ def test_whatever_the_network_does_a_lookup_ends_within_its_caps(
 # Any order of events ------------------------------------------------------------------------
 
 _POOL = [contact_with(1 << shift | low) for shift in range(2, 10) for low in range(4)]
-CONTACTS = st.sampled_from(_POOL)
+CONTACTS = st.sampled_from([*_POOL, *(contact_with(one.number, DEAD) for one in _POOL)])
 
 
 class LookupMachine(RuleBasedStateMachine):
@@ -410,7 +554,7 @@ class LookupMachine(RuleBasedStateMachine):
         self.lookup.answered(contact, named)
         if not was_finished:
             self.answered.add(contact)
-            self.known |= set(named)
+            self.known |= set({one.peer_id: one for one in reversed(named)}.values())
         else:
             self.failed.add(contact)
         self.advance()
@@ -449,17 +593,27 @@ class LookupMachine(RuleBasedStateMachine):
         ]
         assert len(waiting) <= self.eagerness.alpha_last
         found = self.lookup.closest()
-        ordered = sorted(self.answered, key=lambda one: one.number)
-        assert found == ordered[: self.eagerness.k]
+        ordered = sorted({one.number for one in self.answered})
+        assert [one.number for one in found] == ordered[: self.eagerness.k]
+        assert set(found) <= self.answered
+
+    @invariant()
+    def nobody_is_asked_at_two_places_at_once(self) -> None:
+        waiting = [
+            one.number
+            for one in self.pending()
+            if self.now < self.asked[one] + self.eagerness.slow_s and not self.lookup.finished
+        ]
+        assert len(waiting) == len(set(waiting))
 
     @invariant()
     def the_end_comes_when_nobody_nearer_can_be_asked(self) -> None:
         if not self.lookup.finished:
             return
         overdue = {one for one, at in self.asked.items() if self.now >= at + 1.0} - self.answered
-        usable = sorted(self.known - self.failed - overdue, key=lambda one: one.number)
+        usable = sorted({one.number for one in self.known - self.failed - overdue})
         assert (
-            set(usable[: self.eagerness.k]) <= self.answered
+            set(usable[: self.eagerness.k]) <= {one.number for one in self.answered}
             or self.now >= limits.LOOKUP_S
             or len(self.asked) == limits.LOOKUP_REQUESTS
         )

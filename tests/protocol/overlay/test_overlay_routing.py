@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,7 +16,8 @@ from hypothesis.stateful import (
 from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
-from protocol.overlay.routing import ID_BITS, Entry, RoutingTable, public_network
+from protocol.overlay.networks import public_networks
+from protocol.overlay.routing import ID_BITS, Entry, RoutingTable
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -116,29 +118,92 @@ def test_buckets_need_a_lookup_once_an_hour() -> None:
     assert table.stale(1e6 + limits.REFRESH_S, limits.REFRESH_S) == [0, 1, 2, 3]
 
 
-def test_a_network_is_a_24_or_a_64_and_private_ones_do_not_count() -> None:
-    def network(host: str) -> bytes:
-        return public_network(Address(host, 1))
+def test_networks_are_a_24_or_a_64_a_48_and_a_32_and_private_ones_do_not_count() -> None:
+    def networks(host: str) -> tuple[bytes, ...]:
+        return public_networks(Address(host, 1))
 
-    assert network("8.8.8.1") == network("8.8.8.254") == b"\x08\x08\x08"
-    assert network("8.8.8.1") != network("8.8.9.1")
-    assert network("2600::1") == network("2600::ffff:1:2:3") != network("2600:0:0:1::1")
-    assert len(network("2600::1")) == 8
+    assert networks("8.8.8.1") == networks("8.8.8.254") == (b"\x08\x08\x08",)
+    assert networks("8.8.8.1") != networks("8.8.9.1")
+    assert networks("2600::1") == networks("2600::ffff:1:2:3")
+    near, far = networks("2600::1"), networks("2600:0:0:1::1")
+    assert near[0] != far[0]
+    assert near[1:] == far[1:]
+    assert [len(network) for network in near] == [8, 6, 4]
     for private in ("127.0.0.1", "10.1.2.3", "192.168.1.1", "100.64.0.1", "::1", "fe80::1"):
-        assert network(private) == b""
+        assert networks(private) == ()
 
 
-def test_one_network_cannot_fill_a_table() -> None:
+@pytest.mark.parametrize(
+    ("host", "next_door", "prefix_bytes"),
+    [
+        ("8.8.8.{}", "8.8.9.1", 3),
+        ("2600:1:2:3::{}", "2600:1:2:4::1", 8),
+        ("2600:1:2:{}::1", "2600:1:3::1", 6),
+        ("2600:1:{}::1", "2600:2::1", 4),
+    ],
+)
+def test_one_network_cannot_fill_a_table(host: str, next_door: str, prefix_bytes: int) -> None:
     table = table_of(0)
-    for number in range(200):
-        bucket = number // 10
-        contact = contact_with(1 << 159 - bucket | number, Address(f"8.8.8.{number % 250}", 1))
-        table.answered(contact, 0.0)
-    assert len(table) == limits.NETWORK_IN_TABLE
+    for number in range(1, 600):
+        address = Address(host.format(number % 250 + 1), number)
+        table.answered(contact_with(1 << 159 - number // 15 | number, address), 0.0)
+    assert len(table) == limits.NETWORK_IN_TABLE[prefix_bytes]
     indices = [table.index_of(entry.contact.number) for entry in table]
-    assert max(map(indices.count, indices)) == limits.NETWORK_IN_BUCKET
-    table.answered(contact_with(1 << 159 | 999, Address("8.8.9.1", 1)), 0.0)
-    assert len(table) == limits.NETWORK_IN_TABLE + 1
+    assert max(map(indices.count, indices)) == limits.NETWORK_IN_BUCKET[prefix_bytes]
+    table.answered(contact_with(1 << 159 | 9999, Address(next_door, 1)), 0.0)
+    assert len(table) == limits.NETWORK_IN_TABLE[prefix_bytes] + 1
+
+
+def test_a_network_gives_its_places_back() -> None:
+    table = table_of(0)
+    contacts = [contact_with(1 << 159 | n, Address(f"8.8.8.{n + 1}", 1)) for n in range(3)]
+    for contact in contacts:
+        table.answered(contact, 0.0)
+    assert table.get(contacts[2].peer_id) is None
+    for _ in range(limits.FAILURES_MAX):
+        table.failed(contacts[0])
+    table.answered(contacts[2], 0.0)
+    assert [entry.contact for entry in table] == contacts[1:]
+
+
+def test_a_peer_moves_by_proof_or_once_it_fails_where_it_was() -> None:
+    table = table_of(0)
+    here, there = (contact_with(5 << 150, Address(f"10.0.0.{n}", 1)) for n in (1, 2))
+    table.answered(here, 0.0)
+    assert not table.wants(there)
+    assert table.wants(there, proved=True)
+    assert not table.wants(here, proved=True)
+    table.failed(there)  # a liar named it there
+    assert not table.wants(there)
+    table.failed(here)
+    assert table.wants(there)
+    table.answered(there, 1.0)
+    assert [entry.contact for entry in table] == [there]
+
+
+def test_being_heard_of_is_not_answering() -> None:
+    table = table_of(0)
+    contact, elsewhere = (contact_with(5 << 150, Address(f"10.0.0.{n}", 1)) for n in (1, 2))
+    table.heard(contact, 0.0)
+    assert len(table) == 0
+    table.answered(contact, 0.0)
+    table.failed(contact)
+    table.heard(contact, 3.0)
+    table.heard(elsewhere, 4.0)
+    entry = table.get(contact.peer_id)
+    assert entry is not None
+    assert (entry.last_seen, entry.failures) == (3.0, 1)
+
+
+def test_room_is_what_a_bucket_lacks() -> None:
+    table = table_of(0, k=2)
+    assert (table.room(0), table.room(7)) == (2, 2)
+    table.answered(contact_with(1 << 159), 0.0)
+    assert (table.room(0), table.room(1)) == (1, 2)
+    table.answered(contact_with(1 << 159 | 1), 0.0)
+    assert table.room(0) == 0
+    # A full bucket is not worth a ping: whoever answers anyway waits for a place.
+    assert not table.wants(contact_with(1 << 159 | 2))
 
 
 def test_a_free_place_goes_to_whoever_waits_and_answers() -> None:
@@ -260,17 +325,21 @@ class TableMachine(RuleBasedStateMachine):
         if waiting:
             self.a_contact_answers(data.draw(st.sampled_from(waiting)))
 
-    @rule(contact=CONTACTS)
-    def a_stranger_asks(self, contact: Contact) -> None:
+    @rule(contact=CONTACTS, proved=st.booleans())
+    def a_stranger_asks(self, contact: Contact, proved: bool) -> None:
         before = self.live()
-        wanted = self.table.wants(contact)
+        if proved:
+            self.table.heard(contact, self.now)
+        wanted = self.table.wants(contact, proved=proved)
         assert self.live() == before
         known = before.get(contact.peer_id)
         if contact.number == OWN or known == contact:
             assert not wanted
         elif known is not None:
             # Nobody takes a place that its holder still fills.
-            assert wanted == (self.failures[contact.peer_id] > 0)
+            assert wanted == (proved or self.failures[contact.peer_id] > 0)
+        else:
+            assert wanted == (len(self.bucket_of(contact)) < self.table.k)
 
     @invariant()
     def the_rules_hold(self) -> None:
@@ -282,15 +351,15 @@ class TableMachine(RuleBasedStateMachine):
             assert len(bucket.live) <= self.table.k
             assert len(bucket.waiting) <= self.table.k
             assert not bucket.live.keys() & bucket.waiting.keys()
-            in_bucket = [one.network for one in bucket.live.values() if one.network]
-            assert max(map(in_bucket.count, in_bucket), default=0) <= limits.NETWORK_IN_BUCKET
+            in_bucket = [network for one in bucket.live.values() for network in one.networks]
+            assert max(map(in_bucket.count, in_bucket), default=0) <= limits.NETWORK_IN_BUCKET[3]
             for network in in_bucket:
                 networks[network] = networks.get(network, 0) + 1
             for held in (*bucket.live.values(), *bucket.waiting.values()):
                 assert self.table.index_of(held.contact.number) == index
-                assert held.network == public_network(held.contact.address)
+                assert held.networks == public_networks(held.contact.address)
         assert self.table._networks == networks
-        assert max(networks.values(), default=0) <= limits.NETWORK_IN_TABLE
+        assert max(networks.values(), default=0) <= limits.NETWORK_IN_TABLE[3]
         for entry in entries:
             assert entry.failures == self.failures[entry.contact.peer_id] < limits.FAILURES_MAX
             assert self.table.get(entry.contact.peer_id) is entry

@@ -1,5 +1,6 @@
 """What is remembered of a peer: time limits, replays against a model, proofs of address."""
 
+import random
 import tracemalloc
 
 import pytest
@@ -10,7 +11,14 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.datagrams import PacketKeys
 from protocol.errors import Replayed
-from protocol.overlay.sessions import ReplayWindow, RoundTrip, Session, Sessions, Tokens
+from protocol.overlay.sessions import (
+    ReplayWindow,
+    RoundTrip,
+    Session,
+    Sessions,
+    SharedRoundTrip,
+    Tokens,
+)
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -52,6 +60,30 @@ def test_a_path_faster_than_the_clock_is_known_all_the_same() -> None:
     assert trip.timeout_s() == limits.TIMEOUT_MIN_S
     trip.measured(0.4)
     assert trip.smoothed_s == pytest.approx(0.05)
+
+
+def test_what_strangers_get_is_what_others_needed() -> None:
+    shared = SharedRoundTrip()
+    assert shared.timeout_s() == limits.TIMEOUT_UNKNOWN_S
+    rng = random.Random(1)
+    for _ in range(7):
+        shared.measured(0.03)
+    assert shared.timeout_s() == limits.TIMEOUT_UNKNOWN_S, "seven say little of all others"
+    samples = [rng.uniform(0.05, 0.35) for _ in range(500)]
+    limits_s = []
+    for one in samples:
+        shared.measured(one)
+        limits_s.append(shared.timeout_s())
+    # Mean 0.2 and mean deviation 0.075: no run of near contacts makes all others look dead.
+    settled = limits_s[100:]
+    assert min(settled) > 0.35
+    assert max(settled) < 0.65
+    for _ in range(200):
+        shared.measured(4.9)
+    assert shared.timeout_s() == limits_s[-1], "who answers after every limit is no example"
+    for _ in range(1000):
+        shared.measured(0.01)
+    assert shared.timeout_s() == limits.TIMEOUT_MIN_S
 
 
 # Replays ------------------------------------------------------------------------------------

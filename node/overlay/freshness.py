@@ -1,0 +1,83 @@
+"""Keeping the tables full of contacts that live: at the start, and once in a while."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from node.environment import Environment
+from node.overlay.filling import Filling
+from node.overlay.protocol import OverlayProtocol
+from node.overlay.search import AnyLookup
+from node.overlay.tables import Tables
+from protocol import limits
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Found
+
+
+class Freshness:
+    """The upkeep of one node's tables. `families` are those it speaks, as in requests."""
+
+    def __init__(
+        self,
+        protocol: OverlayProtocol,
+        tables: Tables,
+        environment: Environment,
+        *,
+        lookup: Callable[..., Awaitable[AnyLookup]],
+        families: Callable[[], int],
+    ) -> None:
+        self._protocol = protocol
+        self._tables = tables
+        self._rng = environment.rng
+        self._lookup = lookup
+        self._families = families
+
+    async def run(self) -> None:
+        """Refresh the tables about hourly, until cancelled."""
+        while True:
+            await asyncio.sleep(limits.REFRESH_S * (0.9 + 0.2 * self._rng.random()))
+            await self.refresh()
+
+    async def join(self, contacts: Sequence[Contact]) -> None:
+        """Meet contacts that we have heard of; if any answers, find our place and fill up."""
+        await self._knock(contacts)
+        if len(self._tables):
+            await self._fill()
+
+    async def refresh(self) -> None:
+        """Look up a random id in every bucket without a lookup for long, and fill up."""
+        now = asyncio.get_running_loop().time()
+        targets = [
+            table.id_in_bucket(index, self._rng)
+            for table in self._tables
+            for index in table.stale(now, limits.REFRESH_S)
+        ]
+        for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
+            batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
+            await asyncio.gather(*(self._lookup(target) for target in batch))
+        if len(self._tables):
+            await self._fill()
+
+    async def _fill(self) -> None:
+        """Look up our own id, then fill from what that named and what it did not reach."""
+        filling = Filling(self._protocol, self._tables, self._rng, self._families())
+
+        def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:
+            filling.hear(contact, found)
+
+        lookup = await self._lookup(self._tables.own_id, on_found=on_found)
+        await filling.fill(lookup.closest())
+
+    async def _knock(self, contacts: Sequence[Contact]) -> None:
+        """Meet contacts, a few at a time, until some answer.
+
+        Each few have a moment to answer; the last ones as long as any contact has.
+        """
+        for start in range(0, len(contacts), limits.KNOCKS_AT_ONCE):
+            few = contacts[start : start + limits.KNOCKS_AT_ONCE]
+            is_last = start + len(few) == len(contacts)
+            meetings = [self._protocol.meet(contact) for contact in few]
+            await asyncio.wait(
+                meetings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.KNOCK_S
+            )
+            if len(self._tables):
+                return
