@@ -12,7 +12,7 @@ from protocol.addresses import Address, canonical, split_host_port
 from protocol.errors import BadAddress, BadConfig
 
 DEFAULT_PORT = 4001
-_DATA_PATHS = ("stock",)
+_DATA_PATHS = ("native", "stock")
 _MAX_CONFIG_BYTES = 2**16
 
 
@@ -25,13 +25,14 @@ class Config:
     `bootstrap`: `host:port`, with `/peer-id` behind it to pin who answers. `unreachable`: take DHT
     traffic only from contacts to which a path is kept. `ice_addresses`: where links may open
     sockets; by default the host's own addresses, or only loopback when every listening address is.
+    `data_path`: which SCTP carries links, `native` or, as reference, `stock`.
     """
 
     listen: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
     unreachable: bool = False
     ice_addresses: tuple[str, ...] = ()
-    data_path: str = "stock"
+    data_path: str = "native"
 
     def __post_init__(self) -> None:
         for text in self.bootstrap:

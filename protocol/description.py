@@ -1,11 +1,11 @@
 """What two peers must know of each other to open a link: the offer and the answer, without SDP.
 
-    description  [username, password, fingerprint, role, [candidate, ...]]
+    description  [username, password, fingerprint, role, [candidate, ...], features]
     candidate    one byte of kind, then the packed address
 
 Everything that SDP would add is fixed or derived: one component over UDP, one data channel,
 SHA-256 fingerprints, and ICE's priorities and foundations, which follow from kind and place in the
-list. Two IPv4 candidates make 87 bytes.
+list. Features stand there only if there are any. Two IPv4 candidates make 88 bytes.
 """
 
 import base64
@@ -29,6 +29,9 @@ _USERNAME_RANDOM_BYTES = 6
 _PASSWORD_RANDOM_BYTES = 18
 
 _COMPONENT = 1
+
+_FIELDS = (str, str, bytes, int, list)
+_TAKES_BURSTS = 1
 
 
 class CandidateKind(IntEnum):
@@ -89,7 +92,8 @@ class Description:
     """One side of a link to be; raises Malformed for what ICE or DTLS could not use.
 
     `fingerprint` is the SHA-256 of the DTLS certificate in DER. Candidates stand in the sender's
-    order of preference.
+    order of preference. `takes_bursts`: the sender's SCTP answers a burst of packets with one SACK,
+    and knows what it means when the peer's does.
     """
 
     ufrag: str
@@ -97,6 +101,7 @@ class Description:
     fingerprint: bytes
     role: int
     candidates: tuple[Candidate, ...]
+    takes_bursts: bool = False
 
     def __post_init__(self) -> None:
         if not _USERNAME.fullmatch(self.ufrag):
@@ -111,7 +116,8 @@ class Description:
     def encode(self) -> bytes:
         """The canonical bytes, at most DESCRIPTION_BYTES."""
         candidates = [candidate.encode() for candidate in self.candidates]
-        return encode([self.ufrag, self.password, self.fingerprint, int(self.role), candidates])
+        fields = [self.ufrag, self.password, self.fingerprint, int(self.role), candidates]
+        return encode([*fields, _TAKES_BURSTS] if self.takes_bursts else fields)
 
     @classmethod
     def decode(cls, data: bytes) -> "Description":
@@ -119,13 +125,18 @@ class Description:
         value = decode_canonical(
             data, max_bytes=limits.DESCRIPTION_BYTES, max_items=limits.CANDIDATES
         )
-        ufrag, password, fingerprint, role, packed = shape(value, str, str, bytes, int, list)
+        has_features = isinstance(value, list) and len(value) > len(_FIELDS)
+        fields = shape(value, *_FIELDS, int) if has_features else [*shape(value, *_FIELDS), 0]
+        ufrag, password, fingerprint, role, packed, features = fields
+        if has_features:
+            ranged(features, _TAKES_BURSTS, _TAKES_BURSTS)
         return cls(
             ufrag,
             password,
             fingerprint,
             DtlsRole(ranged(role, 0, max(DtlsRole))),
             tuple(map(Candidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
+            takes_bursts=bool(features),
         )
 
 

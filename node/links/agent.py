@@ -8,20 +8,23 @@ addresses and its randomness from the system. The hooks below settle each of the
 import asyncio
 import contextlib
 import logging
-import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from aioice import Candidate as AgentCandidate
 from aioice import Connection, ConnectionClosed, stun
 from aioice.candidate import candidate_foundation
 from aioice.ice import CandidatePair, ConnectionEvent, StunProtocol
 
+from node.environment import Environment
+from node.links.records import APPLICATION_DATA
 from node.links.settings import LinkSettings
+from node.udp.opening import open_port
+from node.udp.port import Arrival, Port, PortUser, split
 from protocol import limits
 from protocol.addresses import Address
 from protocol.description import CandidateKind, priority
-from protocol.randomness import Random
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +32,6 @@ COMPONENT = 1
 
 _STUN_FIRST_BYTES = range(4)
 _DTLS_FIRST_BYTES = range(20, 64)
-_RECEIVE_BUFFER_BYTES = 1024 * 1024
 
 _ROLE_CONFLICT = 487
 """The error code of RFC 8445, 7.3.1.1."""
@@ -46,10 +48,36 @@ _OUTCOMES = {
 }
 
 
-class _Socket(StunProtocol):
+RecordBuffers = list[tuple[bytes, int]]
+"""Buffers of DTLS application records, each with the size of the datagrams in it."""
+
+
+class _Socket(StunProtocol, PortUser):
     """One UDP socket: tells STUN from DTLS by the first byte (RFC 7983) and drops the rest."""
 
     receiver: "Agent"
+
+    def burst_received(self, burst: list[Arrival]) -> None:
+        """Pass application records on in bulk, and everything else one by one."""
+        agent = self.receiver
+        take = agent.take_records
+        buffers: RecordBuffers = []
+        for buffer, size, source in burst:
+            first_bytes = buffer[:: size or 1]
+            records = first_bytes.count(APPLICATION_DATA) == len(first_bytes) > 0
+            if records and take is not None:
+                if agent.knows(source[0], source[1]):
+                    buffers.append((buffer, size))
+                continue
+            for datagram in split(buffer, size):
+                self.datagram_received(datagram, source)
+        if buffers and take is not None:
+            take(buffers)
+
+    def resume_writing(self) -> None:
+        """The socket takes datagrams again."""
+        if self.receiver.writable is not None:
+            self.receiver.writable()
 
     def datagram_received(self, data: bytes | str, addr: tuple[object, ...]) -> None:
         if not data or isinstance(data, str):
@@ -64,13 +92,17 @@ class _Socket(StunProtocol):
 
 
 class Agent(Connection):
-    """aioice's agent. Its own gathering, consent checks and answers to strangers are replaced."""
+    """aioice's agent. Its own gathering, consent checks and answers to strangers are replaced.
+
+    `take_records`, once set, gets application records of DTLS past aioice's queue; `writable` is
+    called when a socket takes datagrams again after it had been full.
+    """
 
     def __init__(
         self,
         addresses: Sequence[str],
         settings: LinkSettings,
-        rng: Random,
+        environment: Environment,
         credentials: tuple[str, str],
     ) -> None:
         super().__init__(
@@ -78,37 +110,35 @@ class Agent(Connection):
         )
         self._addresses = addresses
         self._settings = settings
-        self._rng = rng
-        self._tie_breaker = rng.getrandbits(64)
+        self._udp_socket = environment.udp_socket
+        self._rng = environment.rng
+        self._tie_breaker = self._rng.getrandbits(64)
         self._last_known: tuple[str, object] | None = None
         self.consent_lost = False
+        self.take_records: Callable[[RecordBuffers], None] | None = None
+        self.writable: Callable[[], None] | None = None
 
     async def gather_candidates(self) -> None:
         """Open a socket on each address; those that cannot be bound are left out."""
-        loop = asyncio.get_running_loop()
         for address in self._addresses:
+            user = _Socket(self)
             try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    lambda: _Socket(self), local_addr=(address, 0)
-                )
+                port = await open_port(user, address, 0, self._udp_socket)
             except OSError as error:
                 _log.info("no socket on %s: %s", address, error)
                 continue
-            self._add_socket(transport, protocol)
+            self._add_socket(port, user)
         self._local_candidates_end = True
 
-    def _add_socket(self, transport: asyncio.DatagramTransport, protocol: _Socket) -> None:
-        own_socket = transport.get_extra_info("socket")
-        if own_socket is not None:
-            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-        host, port = transport.get_extra_info("sockname")[:2]
+    def _add_socket(self, port: Port, protocol: _Socket) -> None:
+        host, number = port.get_extra_info("sockname")[:2]
         protocol.local_candidate = AgentCandidate(
             foundation=candidate_foundation("host", "udp", host),
             component=COMPONENT,
             transport="udp",
             priority=priority(CandidateKind.HOST, len(self._protocols)),
             host=host,
-            port=port,
+            port=number,
             type="host",
         )
         self._protocols.append(protocol)
@@ -183,6 +213,12 @@ class Agent(Connection):
     async def get_event(self) -> ConnectionEvent | None:
         """The next event. Once closed aioice returns None at once, and its caller would spin."""
         return await super().get_event() or ConnectionClosed()
+
+    @property
+    def port(self) -> Port | None:
+        """The socket that carries the link."""
+        pair = self._nominated.get(COMPONENT)
+        return None if pair is None else cast("Port", pair.protocol.transport)
 
     @property
     def nominated_pair(self) -> CandidatePair | None:

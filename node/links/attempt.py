@@ -11,7 +11,7 @@ from node.links.dtls import DtlsPath
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.ice import IcePath
 from node.links.link import Link, LinkOrigin
-from node.links.settings import DATA_PATHS, LinkSettings
+from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, RemoteError
 from protocol.identity import Identity
@@ -48,7 +48,8 @@ class Attempt:
     async def describe(self, role: DtlsRole, *, outgoing: bool) -> Description:
         """Open our sockets and describe them; the caller controls. Raises LinkAttemptFailed."""
         await self._ice.gather(controlling=outgoing)
-        return self._ice.describe(self._certificate.fingerprint, role)
+        bursts = self._settings.data_path == OWN_DATA_PATH
+        return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
 
     async def finish(
         self,
@@ -94,7 +95,9 @@ class Attempt:
         await dtls.secure(remote.fingerprint, own_role)
         self._stage = Stage.SCTP
         carrier = import_module(DATA_PATHS[self._settings.data_path])
-        channel: Channel = carrier.create_channel(dtls, self._environment.rng)
+        channel: Channel = carrier.create_channel(
+            dtls, self._environment.rng, own_peer=remote.takes_bursts
+        )
         handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)
         link = Link(channel, handshake, self._origin(peer_key, outgoing))
         self._uppermost = link

@@ -6,6 +6,14 @@ from typing import Protocol
 
 from protocol import limits
 
+LABEL = "modswarm"
+SCTP_PORT = 5000
+STREAM = 0
+"""The one negotiated data channel of a link (PROTOCOL.md, 7)."""
+
+LOW_WATER_BYTES = 256 * 1024
+"""With this much buffered or less, `drained` returns."""
+
 
 class Channel(Protocol):
     """One ordered, reliable data channel over ICE and DTLS, which it owns and closes."""

@@ -2,22 +2,34 @@
 
 aiortc takes the DTLS role from ICE's, says nothing to the peer when the fingerprint is wrong, and
 leaves its task behind when stopped.
+
+Once `carry` was called, application records go straight between the socket and OpenSSL. All others
+(handshakes, alerts) still go through aiortc's queue and its task, which know what they mean.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from OpenSSL import SSL
 
+from node.links.agent import RecordBuffers
 from node.links.certificate import Certificate
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.ice import IcePath
+from node.links.records import Records
+from node.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
 from protocol.description import DtlsRole
 
 _log = logging.getLogger(__name__)
+
+Packets = list[bytes]
+
+_RECORD_OVERHEAD_MAX: Final = 64
+"""What a record of the ciphers that aiortc offers adds, and more."""
 
 _OPENSSL_ROLES = {DtlsRole.ACTIVE: "client", DtlsRole.PASSIVE: "server"}
 
@@ -34,6 +46,8 @@ class DtlsPath(RTCDtlsTransport):
         )
         self.ice = ice
         self._stopping = False
+        self._records: Records | None = None
+        self._receive: Callable[[Packets], None] | None = None
         self.on("statechange", self._state_changed)
 
     async def secure(self, fingerprint: bytes, own_role: DtlsRole) -> None:
@@ -46,6 +60,84 @@ class DtlsPath(RTCDtlsTransport):
         await self.start(RTCDtlsParameters([digest]))
         if self.state != "connected":
             raise LinkAttemptFailed(Stage.DTLS, self._why_not(), self.ice.tried())
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we began the DTLS handshake."""
+        return self._role == "client"
+
+    # Records, without detours ---------------------------------------------------------------
+
+    def carry(self, receive: Callable[[Packets], None], writable: Callable[[], None]) -> None:
+        """Give decrypted packets to `receive` from now on, as they arrive, in bursts.
+
+        `writable` is called when the socket takes datagrams again after it had been `full`.
+        """
+        assert self._ssl is not None
+        self._records = Records(self._ssl)
+        self._receive = receive
+        self._register_data_receiver(self)  # for what is in aiortc's queue already
+        self.ice.carry_records(self._take_records, writable)
+
+    @property
+    def full(self) -> bool:
+        """Whether datagrams wait for the socket: what can wait should not be sent now."""
+        return self.ice.full
+
+    def send_packets(self, packets: Packets) -> None:
+        """Encrypt and send; packets of one size in a row leave together. Nothing is raised."""
+        records = self._records
+        if records is None or self.state != "connected":
+            return
+        try:
+            for group in _groups(packets):
+                sealed = records.seal(group)
+                if sealed:
+                    self.ice.send_segments(sealed, records.size_of_first(sealed))
+        except SSL.Error:
+            self._lose("DTLS broke")
+
+    def send_whole(self, packet: bytes) -> bool:
+        """Encrypt and send a packet that nobody may cut; False if that cannot be asked for."""
+        records = self._records
+        if records is None or self.state != "connected":
+            return False
+        try:
+            return self.ice.send_whole(records.seal((packet,)))
+        except SSL.Error:
+            self._lose("DTLS broke")
+            return False
+
+    async def _handle_data(self, data: bytes) -> None:
+        """What aiortc calls with a packet that came through its queue."""
+        if self._receive is not None:
+            self._receive([data])
+
+    def _take_records(self, buffers: RecordBuffers) -> None:
+        records, receive = self._records, self._receive
+        if records is None or receive is None or self.state != "connected":
+            return
+        packets: Packets = []
+        ended = ""
+        try:
+            for buffer, size in buffers:
+                records.open(buffer, size, packets)
+        except SSL.ZeroReturnError:
+            ended = "closed by the peer"
+        except SSL.Error:
+            ended = "DTLS broke"
+        if packets:
+            receive(packets)
+        if ended:
+            self._lose(ended)
+        elif answer := records.left_over():
+            self.ice.send_segments(answer, len(answer))
+
+    def _lose(self, reason: str) -> None:
+        if not self._stopping and self.on_lost is not None:
+            self.on_lost(reason)
+
+    # The end --------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Say goodbye, end the task, and close ICE. Call it once, from a task that is let be."""
@@ -75,6 +167,21 @@ class DtlsPath(RTCDtlsTransport):
         return "the handshake broke off"
 
     def _state_changed(self) -> None:
-        if self.state == "closed" and not self._stopping and self.on_lost is not None:
+        if self.state == "closed":
             vanished = self.ice.peer_vanished
-            self.on_lost("the peer stopped answering" if vanished else "closed by the peer")
+            self._lose("the peer stopped answering" if vanished else "closed by the peer")
+
+
+def _groups(packets: Packets) -> Iterator[Packets]:
+    """Packets in a row that one buffer can hold: of one size, the last perhaps shorter."""
+    start = 0
+    while start < len(packets):
+        size = len(packets[start])
+        most = min(SEGMENTS_MAX, BUFFER_BYTES_MAX // (size + _RECORD_OVERHEAD_MAX)) or 1
+        end = start + 1
+        while end < min(start + most, len(packets)) and len(packets[end]) == size:
+            end += 1
+        if end < min(start + most, len(packets)) and len(packets[end]) < size:
+            end += 1
+        yield packets[start:end]
+        start = end

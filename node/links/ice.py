@@ -4,12 +4,13 @@ aiortc asks a public STUN server unless it is told not to, and aioice leaves out
 """
 
 import ipaddress
+from collections.abc import Callable
 
 from aioice.candidate import candidate_foundation
 from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTransport
 
 from node.environment import Environment
-from node.links.agent import COMPONENT, Agent
+from node.links.agent import COMPONENT, Agent, RecordBuffers
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.settings import LinkSettings
 from protocol import limits
@@ -70,7 +71,7 @@ class IcePath:
     def __init__(self, environment: Environment, settings: LinkSettings) -> None:
         self._addresses = local_addresses(settings, environment)
         self._agent = Agent(
-            self._addresses, settings, environment.rng, fresh_credentials(environment.rng)
+            self._addresses, settings, environment, fresh_credentials(environment.rng)
         )
         self._gatherer = _Gatherer(self._agent)
         self.transport = RTCIceTransport(self._gatherer)
@@ -86,7 +87,7 @@ class IcePath:
         if not self._agent.local_candidates:
             raise LinkAttemptFailed(Stage.ICE, "this machine has no network address to use")
 
-    def describe(self, fingerprint: bytes, role: int) -> Description:
+    def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
         """What the peer must know, with our candidates."""
         candidates = tuple(
             Candidate(CandidateKind.HOST, canonical(found.host, found.port))
@@ -95,7 +96,9 @@ class IcePath:
         own = self._gatherer.getLocalParameters()
         assert own.usernameFragment is not None
         assert own.password is not None
-        return Description(own.usernameFragment, own.password, fingerprint, role, candidates)
+        return Description(
+            own.usernameFragment, own.password, fingerprint, role, candidates, takes_bursts
+        )
 
     async def connect(self, remote: Description) -> None:
         """Find a pair of addresses that works; raises LinkAttemptFailed. Has no time limit."""
@@ -129,6 +132,32 @@ class IcePath:
             pair.remote_candidate.type,
         }
 
+    def carry_records(
+        self, take: Callable[[RecordBuffers], None], writable: Callable[[], None]
+    ) -> None:
+        """Give application records to `take` from now on, and tell when `full` is over."""
+        self._agent.take_records = take
+        self._agent.writable = writable
+
+    @property
+    def full(self) -> bool:
+        """Whether the socket takes nothing more at present."""
+        port = self._agent.port
+        return port is not None and port.full
+
+    def send_segments(self, buffer: bytes, size: int) -> None:
+        """Send a buffer to the peer as datagrams of `size` bytes, the last of what is left."""
+        pair, port = self._agent.nominated_pair, self._agent.port
+        if pair is not None and port is not None:
+            port.send_segments(buffer, size, pair.remote_addr)
+
+    def send_whole(self, datagram: bytes) -> bool:
+        """Send a datagram that nobody may cut; False if that cannot be asked for."""
+        pair, port = self._agent.nominated_pair, self._agent.port
+        if pair is None or port is None:
+            return False
+        return port.send_whole(datagram, pair.remote_addr)
+
     @property
     def peer_vanished(self) -> bool:
         """Whether the path ended because the peer stopped answering."""
@@ -136,6 +165,7 @@ class IcePath:
 
     async def close(self) -> None:
         """Close the sockets, at any stage. Call it once, from a task that is let be."""
+        self._agent.take_records = self._agent.writable = None
         await self.transport.stop()
 
     def _usable(self, candidate: Candidate) -> bool:

@@ -6,16 +6,21 @@ from protocol import limits
 from protocol.addresses import canonical
 from protocol.errors import BadAddress, BadConfig
 
-DATA_PATHS = {"stock": "node.links.stock_channel"}
+OWN_DATA_PATH = "native"
+DATA_PATHS = {
+    OWN_DATA_PATH: "node.links.native_channel",
+    "stock": "node.links.stock_channel",
+}
 """The modules that can carry messages over DTLS, by the name that `data_path` gives them. Each has
-`create_channel(dtls, rng)`, which returns a channel yet to be opened."""
+`create_channel(dtls, rng, own_peer=...)`, which returns a channel yet to be opened. Peers need not
+have chosen the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """Times are seconds. Raises BadConfig for a data path or an address that cannot be."""
 
-    data_path: str = "stock"
+    data_path: str = OWN_DATA_PATH
 
     ice_addresses: tuple[str, ...] | None = None
     """The only local IP literals to use; None means all that are neither loopback nor

@@ -14,7 +14,15 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.rtcsctptransport import AbortChunk, Chunk, DataChunk
 from OpenSSL import SSL
 
-from node.links.channel import Channel, heard_reason, spoken_reason
+from node.links.channel import (
+    LABEL,
+    LOW_WATER_BYTES,
+    SCTP_PORT,
+    STREAM,
+    Channel,
+    heard_reason,
+    spoken_reason,
+)
 from node.links.dtls import DtlsPath
 from node.links.sctp_guard import check_packet
 from protocol import limits
@@ -23,11 +31,6 @@ from protocol.randomness import Random
 
 _log = logging.getLogger(__name__)
 
-LABEL = "modswarm"
-SCTP_PORT = 5000
-
-_STREAM = 0
-_LOW_WATER_BYTES = 256 * 1024
 _FIRST_TIMEOUT_S = 1.0
 """RTO.Initial of RFC 9260, 16; aiortc still waits 3 s for a lost INIT, as RFC 4960 did."""
 
@@ -46,8 +49,11 @@ _STOCK_FAULTS = (
 """What aiortc's SCTP raises on packets that it does not expect."""
 
 
-def create_channel(dtls: DtlsPath, rng: Random) -> Channel:
-    """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended."""
+def create_channel(dtls: DtlsPath, rng: Random, *, own_peer: bool = False) -> Channel:
+    """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
+
+    It is the same for every peer, `own_peer` or not.
+    """
     if dtls.state != "connected":
         raise LinkClosed("closed by the peer")
     return StockChannel(dtls, rng)
@@ -95,7 +101,7 @@ class _Association(RTCSctpTransport):
 
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
         await super()._receive_data_chunk(chunk)
-        held = len(self._get_inbound_stream(_STREAM).reassembly)
+        held = len(self._get_inbound_stream(STREAM).reassembly)
         if held > limits.SCTP_CHUNKS_UNDELIVERED:
             raise Oversized(f"{held} chunks of messages that are not complete")
 
@@ -121,9 +127,9 @@ class StockChannel:
         self._changed = asyncio.Event()
         self._association = _Association(dtls, rng, self._end)
         self._channel = RTCDataChannel(
-            self._association, RTCDataChannelParameters(label=LABEL, negotiated=True, id=_STREAM)
+            self._association, RTCDataChannelParameters(label=LABEL, negotiated=True, id=STREAM)
         )
-        self._channel.bufferedAmountLowThreshold = _LOW_WATER_BYTES
+        self._channel.bufferedAmountLowThreshold = LOW_WATER_BYTES
         self._channel.on("open", self._changed.set)
         self._channel.on("bufferedamountlow", self._changed.set)
         self._channel.on("close", self._channel_closed)
@@ -153,7 +159,7 @@ class StockChannel:
 
     async def drained(self) -> None:
         """Return once few bytes are buffered; raises LinkClosed."""
-        while self.buffered_bytes > _LOW_WATER_BYTES or self.closed.done():
+        while self.buffered_bytes > LOW_WATER_BYTES or self.closed.done():
             await self._change()
 
     async def close(self, reason: str = "") -> None:

@@ -96,6 +96,11 @@ class Association:
         """Smoothed round-trip time, once measured."""
         return self._core.round_trip.smoothed_s
 
+    @property
+    def peer_reason(self) -> bytes:
+        """What the peer gave as its reason when it aborted, unchecked; empty if it gave none."""
+        return self._teardown.heard_reason
+
     def connect(self, now: float) -> None:
         """Begin the handshake; in WebRTC both sides do (RFC 8841, 9.3)."""
         if self._status.state is State.CLOSED and not self._status.over:

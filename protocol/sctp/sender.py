@@ -54,6 +54,11 @@ class Sender:
         return self._flight.board
 
     @property
+    def timeouts_in_row(self) -> int:
+        """Retransmission timeouts since anything was acknowledged."""
+        return self._timeouts_in_row
+
+    @property
     def sent_chunks(self) -> int:
         """Chunks that have left, repetitions not counted."""
         return self._fragmenter.sent_chunks

@@ -25,6 +25,7 @@ class Teardown:
         self._attempts = 0
         self._by_peer = False
         self._wanted = False
+        self.heard_reason = b""
         self.sender: Sender | None = None
         self.receiver: Receiver | None = None
 
@@ -135,5 +136,6 @@ class Teardown:
         causes = chunks.split_parameters(value)
         reason = "The peer aborted the association"
         if causes:
+            self.heard_reason = dict(causes).get(chunks.CAUSE_USER_ABORT, b"")
             reason += f" (cause {causes[0][0]})"
         self._closed(reason + ".", True, False)

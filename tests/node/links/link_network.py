@@ -5,12 +5,13 @@ import contextlib
 import gc
 import itertools
 import random
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from node.counters import Counters
-from node.environment import Environment
+from node.environment import Environment, udp_socket
 from node.links.certificate import Certificate, create
 from node.links.link import Link
 from node.links.pool import LinkPool
@@ -30,7 +31,7 @@ class MovableLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._ahead_s = 0.0
-        self.datagram_transports: list[asyncio.BaseTransport] = []
+        self.sockets: list[socket.socket] = []
         self.problems: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.problems.append(context))
 
@@ -41,10 +42,14 @@ class MovableLoop(asyncio.SelectorEventLoop):
         """Let this much time have passed."""
         self._ahead_s += seconds
 
-    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> Any:
-        made = await super().create_datagram_endpoint(*args, **kwargs)
-        self.datagram_transports.append(made[0])
-        return made
+
+def remembered_socket(host: str, port: int) -> socket.socket:
+    """A socket as a node opens it, that its loop will be asked about at the end."""
+    made = udp_socket(host, port)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, MovableLoop)
+    loop.sockets.append(made)
+    return made
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -64,10 +69,7 @@ async def _leaving_nothing(scenario: Callable[[], Coroutine[Any, Any, None]]) ->
     for _ in range(3):  # a closed transport lets go of its socket in the next turn
         await turn()
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    open_sockets = [
-        one for one in loop.datagram_transports if one.get_extra_info("socket").fileno() >= 0
-    ]
-    assert open_sockets == []
+    assert [one for one in loop.sockets if one.fileno() >= 0] == []
 
 
 async def turn() -> None:
@@ -139,7 +141,7 @@ class Network:
     def add(self, settings: LinkSettings = SETTINGS, **changes: Any) -> Node:
         """A fresh node; `changes` are settings that differ."""
         rng = random.Random(next(_seeds))
-        environment = Environment(rng=rng)
+        environment = Environment(rng=rng, udp_socket=remembered_socket)
         node = Node(Identity(rng.randbytes(32)), create(environment), Counters())
 
         async def call(peer_id: PeerId, offer: Description) -> Answered:

@@ -111,6 +111,10 @@ GARBAGE = [
     b"\x14",
     b"\x16\xfe\xfd" + bytes(10),
     b"\x15\xfe\xfd" + bytes(8) + b"\0\x02\x02\x28",  # a fatal alert in the clear
+    b"\x17",
+    b"\x17\xfe\xfd" + bytes(10),
+    b"\x17\xfe\xfd\0\1" + bytes(5) + b"\1\0\0\x30" + bytes(48),  # a record that is not authentic
+    b"\x17\xfe\xfd\0\1" + bytes(5) + b"\1\0\xff\xff" + bytes(1400),  # and one cut short
     b"\x40" + bytes(30),
     b"\x80" + bytes(30),
     b"\xff" * 1400,
@@ -159,7 +163,7 @@ def test_garbage_from_the_peers_own_address_does_not_end_a_link() -> None:
             one, other = peers.add(), peers.add()
             ours, theirs = await linked(one, other)
             agent: Any = theirs._channel._dtls.ice._agent  # type: ignore[attr-defined]
-            raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")._sock
+            raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")
             for datagram in GARBAGE:
                 raw.sendto(datagram, _address_of(ours))
             theirs.send(b"after all that")

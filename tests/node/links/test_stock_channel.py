@@ -4,6 +4,7 @@ import asyncio
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,9 @@ from node.links.link import Link
 from node.links.stock_channel import create_channel
 from protocol import limits
 from protocol.errors import LinkClosed
-from tests.node.links.link_network import Network, Node, linked, network, run, until
+from tests.node.links.link_network import SETTINGS, Network, Node, linked, network, run, until
+
+STOCK = replace(SETTINGS, data_path="stock")
 
 
 def association(link: Link) -> Any:
@@ -92,7 +95,7 @@ def _not_utf8(attacker: Any) -> Chunk:
 
 
 async def _still_works(peers: Network, victim: Node) -> None:
-    ours, _ = await linked(peers.add(), victim)
+    ours, _ = await linked(peers.add(STOCK), victim)
     ours.send(b"alive")
     await until(lambda: b"alive" in victim.received)
 
@@ -101,7 +104,7 @@ async def _still_works(peers: Network, victim: Node) -> None:
 def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None:
     async def scenario() -> None:
         async with network() as peers:
-            villain, victim = peers.add(), peers.add()
+            villain, victim = peers.add(STOCK), peers.add(STOCK)
             theirs, ours = await linked(villain, victim)
             await association(theirs)._send_chunk(HARMFUL[harm](association(theirs)))
             await until(ours.closed.done)
@@ -116,9 +119,9 @@ def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None:
 def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
     async def scenario() -> None:
         async with network() as peers:
-            victim = peers.add()
+            victim = peers.add(STOCK)
             for ending in ("reset", "shutdown"):
-                theirs, ours = await linked(peers.add(), victim)
+                theirs, ours = await linked(peers.add(STOCK), victim)
                 attacker = association(theirs)
                 if ending == "reset":
                     await attacker._send_chunk(_reset(attacker, truncated=False))
@@ -133,7 +136,7 @@ def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
 def test_asking_for_streams_and_restarting_do_no_harm() -> None:
     async def scenario() -> None:
         async with network() as peers:
-            villain, victim = peers.add(), peers.add()
+            villain, victim = peers.add(STOCK), peers.add(STOCK)
             theirs, ours = await linked(villain, victim)
             chunk = ReconfigChunk()
             request = StreamAddOutgoingParam(association(theirs)._reconfig_request_seq, 65535)
@@ -162,7 +165,7 @@ def test_incomplete_data_is_held_only_up_to_a_bound(
 
     async def scenario() -> None:
         async with network() as peers:
-            villain, victim = peers.add(), peers.add()
+            villain, victim = peers.add(STOCK), peers.add(STOCK)
             theirs, ours = await linked(villain, victim)
             attacker = association(theirs)
             chunks = [data(attacker, offset + n, flags=2 if n else 2 >> offset) for n in range(51)]
@@ -181,7 +184,7 @@ def test_incomplete_data_is_held_only_up_to_a_bound(
 def test_an_end_of_dtls_is_noticed_at_once() -> None:
     async def scenario() -> None:
         async with network() as peers:
-            one, other = peers.add(), peers.add()
+            one, other = peers.add(STOCK), peers.add(STOCK)
             theirs, ours = await linked(one, other)
             dtls: Any = theirs._channel._dtls  # type: ignore[attr-defined]
             await dtls.stop()  # close_notify, without a word of SCTP
@@ -206,7 +209,7 @@ def test_a_broken_dtls_ends_the_link() -> None:
 
     async def scenario() -> None:
         async with network() as peers:
-            one, other = peers.add(), peers.add()
+            one, other = peers.add(STOCK), peers.add(STOCK)
             ours, _ = await linked(one, other)
             dtls: Any = ours._channel._dtls  # type: ignore[attr-defined]
             dtls._ssl = Broken(dtls._ssl)
@@ -226,7 +229,7 @@ def test_dtls_that_has_ended_gets_no_channel() -> None:
 def test_a_lost_first_packet_costs_one_second_and_not_three() -> None:
     async def scenario() -> None:
         async with network() as peers:
-            one, other = peers.add(), peers.add()
+            one, other = peers.add(STOCK), peers.add(STOCK)
             ours, _ = await linked(one, other)
             assert association(ours)._rto == pytest.approx(1.0)
             assert struct.pack("!L", association(ours)._local_verification_tag) != bytes(4)

@@ -1,0 +1,86 @@
+"""What a kernel may do for datagrams: cut and join them in bulk, and keep them whole on the way.
+
+Each function answers with what it got, so that callers fall back without a word. Python has no
+names for most of these options; the numbers are those of each system's headers.
+"""
+
+import errno
+import socket
+import struct
+import sys
+from typing import Any, Final
+
+SEGMENTS_MAX: Final = 64
+"""UDP_MAX_SEGMENTS of Linux before 6.9; later ones allow twice as many."""
+
+BUFFER_BYTES_MAX: Final = 65_507
+"""A buffer to be cut is one UDP datagram to the kernel until the last moment."""
+
+_SOL_UDP: Final = 17
+_UDP_SEGMENT: Final = 103
+_UDP_GRO: Final = 104
+_SEGMENT_SIZE = struct.Struct("=H")
+_RECEIVED_SIZE = struct.Struct("=i")
+
+GRO_CONTROL_BYTES: Final = 64
+"""Room for the control message that tells the size of joined datagrams."""
+
+UNUSABLE: Final = frozenset({errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
+"""With these a kernel refuses to cut a buffer: no checksum offload on the way out, a segment that
+does not fit the interface, or a tunnel that cannot."""
+
+_WHOLE: Final = {
+    "linux": {socket.AF_INET: (0, 10, 0, 3), socket.AF_INET6: (41, 23, 0, 3)},
+    "darwin": {socket.AF_INET: (0, 28, 0, 1), socket.AF_INET6: (41, 62, 0, 1)},
+    "win32": {socket.AF_INET: (0, 14, 0, 1), socket.AF_INET6: (41, 14, 0, 1)},
+}
+"""Level, option, value for datagrams that may be cut, value for those that may not: IP_MTU_DISCOVER
+with DONT and PROBE, IP_DONTFRAG, IP_DONTFRAGMENT, and their kin of IPv6."""
+
+
+def can_cut(own_socket: socket.socket) -> bool:
+    """Whether the kernel knows how to cut a buffer into datagrams (UDP GSO, Linux 4.18)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        own_socket.getsockopt(_SOL_UDP, _UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
+
+
+def cut_at(size: int) -> list[tuple[int, int, bytes]]:
+    """The control message that asks for datagrams of `size` bytes."""
+    return [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(size))]
+
+
+def ask_to_join(own_socket: socket.socket) -> bool:
+    """Let the kernel join datagrams that arrive together (UDP GRO, Linux 5.0), if it can."""
+    if sys.platform != "linux":
+        return False
+    try:
+        own_socket.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
+def joined_size(control: list[tuple[int, int, bytes]], received_bytes: int) -> int:
+    """The size of each datagram of what was received, from its control messages."""
+    for level, kind, data in control:
+        if (level, kind) == (_SOL_UDP, _UDP_GRO) and len(data) >= _RECEIVED_SIZE.size:
+            return int(_RECEIVED_SIZE.unpack_from(data)[0])
+    return received_bytes
+
+
+def let_be_cut(own_socket: Any, *, allowed: bool) -> bool:
+    """Allow or forbid that datagrams are cut into fragments on the way; False: it has no say."""
+    option = _WHOLE.get(sys.platform, {}).get(own_socket.family)
+    if option is None:
+        return False
+    level, name, cut, whole = option
+    try:
+        own_socket.setsockopt(level, name, cut if allowed else whole)
+    except OSError:
+        return False
+    return True

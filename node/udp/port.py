@@ -1,0 +1,64 @@
+"""What a UDP port offers, and what it asks of its user."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+Arrival = tuple[bytes, int, tuple[Any, ...]]
+"""A buffer of datagrams from one source, the size of each of them (the last may be shorter), and
+the source, as sockets name it."""
+
+
+class PortUser(asyncio.DatagramProtocol):
+    """Gets what arrives; the other callbacks are asyncio's own.
+
+    `pause_writing` and `resume_writing` tell when the port is `full` and when it no longer is.
+    """
+
+    def burst_received(self, burst: list[Arrival]) -> None:
+        """Take all that had arrived at one wake-up, at least one datagram."""
+        for buffer, size, source in burst:
+            for datagram in split(buffer, size):
+                self.datagram_received(datagram, source)
+
+
+class Port(Protocol):
+    """An open UDP socket. Sending never raises for what the network does."""
+
+    @property
+    def full(self) -> bool:
+        """Whether datagrams already wait for the kernel: send later what can wait."""
+        ...
+
+    def sendto(self, data: bytes, addr: Any = None) -> None:
+        """Send one datagram."""
+        ...
+
+    def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
+        """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
+        ...
+
+    def send_whole(self, data: bytes, addr: Any) -> bool:
+        """Send one datagram that nobody on the way may cut; False: that cannot be asked for."""
+        ...
+
+    def close(self) -> None:
+        """Close; the user's `connection_lost` follows."""
+        ...
+
+    def is_closing(self) -> bool:
+        """Whether it is closing or closed."""
+        ...
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`sockname` and `socket`, as asyncio's transports do."""
+        ...
+
+
+def split(buffer: bytes, size: int) -> Iterator[bytes]:
+    """The datagrams of an arrival, in order; an empty buffer is one empty datagram."""
+    if len(buffer) <= size or not size:
+        yield buffer
+        return
+    for start in range(0, len(buffer), size):
+        yield buffer[start : start + size]
