@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 Packets = list[bytes]
 
-_RECORD_OVERHEAD_MAX: Final = 64
-"""What a record of the ciphers that aiortc offers adds, and more."""
+_RECORD_OVERHEAD_MAX: Final = 65
+"""What a record adds with the worst cipher that aiortc offers: AES-CBC with SHA-1."""
 
 _OPENSSL_ROLES = {DtlsRole.ACTIVE: "client", DtlsRole.PASSIVE: "server"}
 
@@ -174,14 +174,17 @@ class DtlsPath(RTCDtlsTransport):
 
 def _groups(packets: Packets) -> Iterator[Packets]:
     """Packets in a row that one buffer can hold: of one size, the last perhaps shorter."""
-    start = 0
-    while start < len(packets):
-        size = len(packets[start])
+    sizes = [len(packet) for packet in packets]
+    start, count = 0, len(sizes)
+    while start < count:
+        size = sizes[start]
         most = min(SEGMENTS_MAX, BUFFER_BYTES_MAX // (size + _RECORD_OVERHEAD_MAX)) or 1
-        end = start + 1
-        while end < min(start + most, len(packets)) and len(packets[end]) == size:
-            end += 1
-        if end < min(start + most, len(packets)) and len(packets[end]) < size:
-            end += 1
+        limit = end = min(start + most, count)
+        if sizes.count(size) != count:
+            end = start + 1
+            while end < limit and sizes[end] == size:
+                end += 1
+            if end < limit and sizes[end] < size:
+                end += 1
         yield packets[start:end]
         start = end

@@ -15,9 +15,9 @@ from node.udp.port import Arrival, PortUser
 
 _log = logging.getLogger(__name__)
 
-READS_MAX: Final = 64
-BURST_BYTES_MAX: Final = 2**20
-"""Read at one wake-up at most: so many times, and about so much."""
+BURST_BYTES_MAX: Final = 2**19
+_READ_COST_BYTES: Final = 2**11
+"""Read at one wake-up at most about so much, where each reading counts for so many bytes more."""
 
 QUEUE_BYTES_MAX: Final = 2**20
 """Kept at most while the kernel takes nothing; what comes on top is dropped, as it would be by any
@@ -56,32 +56,50 @@ class KernelPort(asyncio.DatagramTransport):
 
     def _read(self) -> None:
         burst: list[Arrival] = []
-        budget = BURST_BYTES_MAX
-        for _ in range(READS_MAX):
-            try:
-                arrival = self._read_joined() if self._joins else self._read_one()
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError as error:  # an earlier datagram's, told by ICMP
-                self._user.error_received(error)
-                break
-            burst.append(arrival)
-            budget -= len(arrival[0])
-            if budget <= 0:
-                break
+        try:
+            if self._joins:
+                self._read_joined(burst)
+            else:
+                self._read_and_join(burst)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:  # an earlier datagram's, told by ICMP
+            self._user.error_received(error)
         if burst:
             self._user.burst_received(burst)
 
-    def _read_joined(self) -> Arrival:
-        count, control, _, source = self._socket.recvmsg_into(
-            [self._space], offload.GRO_CONTROL_BYTES
-        )
-        size = offload.joined_size(control, count) if control else count
-        return bytes(self._view[:count]), size, source
+    def _read_joined(self, burst: list[Arrival]) -> None:
+        """Read what the kernel has joined; raises OSError when there is nothing more."""
+        budget = BURST_BYTES_MAX
+        while budget > 0:
+            count, control, _, source = self._socket.recvmsg_into(
+                [self._space], offload.GRO_CONTROL_BYTES
+            )
+            size = offload.joined_size(control, count) if control else count
+            burst.append((bytes(self._view[:count]), size, source))
+            budget -= count + _READ_COST_BYTES
 
-    def _read_one(self) -> Arrival:
-        count, source = self._socket.recvfrom_into(self._space)
-        return bytes(self._view[:count]), count, source
+    def _read_and_join(self, burst: list[Arrival]) -> None:
+        """The same, joining here what came from one source in one size, the last one shorter."""
+        parts: list[bytes] = []
+        size, whole = 0, 0
+        origin: tuple[Any, ...] = ()
+        budget = BURST_BYTES_MAX
+        try:
+            while budget > 0:
+                count, source = self._socket.recvfrom_into(self._space)
+                fits = source == origin and count <= size and len(parts) == whole
+                if not fits and parts:
+                    burst.append((b"".join(parts), size, origin))
+                    parts = []
+                if not parts:
+                    size, whole, origin = count, 0, source
+                parts.append(bytes(self._view[:count]))
+                whole += count == size and count > 0
+                budget -= count + _READ_COST_BYTES
+        finally:
+            if parts:
+                burst.append((b"".join(parts), size, origin))
 
     # Sending --------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A UDP port on whatever datagram transport the running loop makes, one datagram at a time."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from node.udp import offload
 from node.udp.port import PortUser, split
@@ -25,8 +25,8 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and tell the user."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # asyncio's own datagram transports are no DatagramTransport to `isinstance`.
+        self._transport = cast("asyncio.DatagramTransport", transport)
         self._user.connection_made(self)  # type: ignore[arg-type]  # it is used as a Port
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:

@@ -51,6 +51,7 @@ descriptions = st.builds(
     st.binary(min_size=32, max_size=32),
     st.sampled_from(DtlsRole),
     st.lists(candidates, max_size=limits.CANDIDATES).map(tuple),
+    st.booleans(),
 )
 
 
@@ -212,3 +213,13 @@ def test_credentials_are_what_ice_wants_and_follow_the_seed() -> None:
 )
 def test_the_answer_chooses_the_dtls_role(offered: DtlsRole, answered: DtlsRole) -> None:
     assert answering_role(offered) is answered
+
+
+def test_what_a_side_can_do_stands_there_only_if_it_can() -> None:
+    plain, able = SMALL.encode(), replace(SMALL, takes_bursts=True).encode()
+    assert able == b"\x96" + plain[1:] + b"\x01"
+    assert Description.decode(able).takes_bursts
+    assert not Description.decode(plain).takes_bursts
+    for last in (b"\x00", b"\x02", b"\xc3", b"\x01\x01"):
+        with pytest.raises(Malformed):
+            Description.decode(able[:-1] + last)

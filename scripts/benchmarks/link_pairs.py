@@ -1,0 +1,93 @@
+"""Two processes with a data channel between them, and how fast it carries."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PEER = Path(__file__).with_name("link_peer.py")
+_MEGA = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Megabytes of messages a second, and milliseconds of CPU for each megabyte on either side."""
+
+    MBps: float
+    send_cost: float
+    receive_cost: float
+
+
+class Process:
+    """A peer: `python program OPTIONS`, perhaps behind a command that puts it elsewhere."""
+
+    def __init__(
+        self, options: dict[str, Any], program: Path = _PEER, prefix: Sequence[str] = ()
+    ) -> None:
+        self._process = subprocess.Popen(
+            [*prefix, sys.executable, str(program), json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def hear(self) -> Any:
+        """The next line that it says."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a peer of the benchmark ended early")
+        return json.loads(line)
+
+    def tell(self, value: Any) -> None:
+        """Say a line to it."""
+        assert self._process.stdin is not None
+        print(json.dumps(value), file=self._process.stdin, flush=True)
+
+    def end(self) -> None:
+        """Let it end, and wait."""
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+
+def measure(sender: Process, receiver: Process, seconds: float, warm_up_s: float) -> Speed:
+    """Connect two processes and measure for so long, after a while that does not count."""
+    peers = (sender, receiver)
+    try:
+        described = [peer.hear() for peer in peers]
+        sender.tell(described[1])
+        receiver.tell(described[0])
+        for peer in peers:
+            assert peer.hear() == "open"
+        time.sleep(warm_up_s)
+        before = _mark(peers)
+        time.sleep(seconds)
+        after = _mark(peers)
+    finally:
+        for peer in peers:
+            peer.end()
+    took_s = after[1][0] - before[1][0]
+    megabytes = (after[1][2] - before[1][2]) / _MEGA
+    cpu_ms = [1000 * (new[1] - old[1]) for old, new in zip(before, after, strict=True)]
+    cost = [used / megabytes if megabytes else 0.0 for used in cpu_ms]
+    return Speed(round(megabytes / took_s, 2), round(cost[0], 2), round(cost[1], 2))
+
+
+def _mark(peers: Sequence[Process]) -> list[list[float]]:
+    for peer in peers:
+        peer.tell("mark")
+    return [peer.hear() for peer in peers]
+
+
+def own_pair(seconds: float, warm_up_s: float, **options: Any) -> Speed:
+    """Two peers of ours with these options."""
+    sender = Process({"sends": True, **options})
+    receiver = Process({"sends": False, **options})
+    return measure(sender, receiver, seconds, warm_up_s)

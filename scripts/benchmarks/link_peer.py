@@ -1,0 +1,163 @@
+"""One end of a data channel in a process of its own: `python link_peer.py OPTIONS`, with JSON.
+
+It prints its description, reads the peer's, connects, and then sends or receives as fast as it can.
+Each line `mark` on its input is answered by what it has received and what CPU it has used so far;
+the end of its input ends it. The delay and the losses of a long path are made here, where datagrams
+come in, since not every machine may shape its network.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+from unittest import mock
+
+from node.environment import Environment
+from node.links import agent
+from node.links.certificate import create
+from node.links.channel import Channel
+from node.links.dtls import DtlsPath
+from node.links.ice import IcePath
+from node.links.settings import DATA_PATHS, LinkSettings
+from node.udp import offload, opening
+from node.udp.port import Arrival, Port, PortUser, split
+from protocol.description import Description, DtlsRole
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the process is told: `sends` decides the role, `address` the socket's."""
+
+    data_path: str
+    sends: bool
+    address: str = "127.0.0.1"
+    message_bytes: int = 65536
+    offload: bool = True
+    delay_s: float = 0.0
+    loss: float = 0.0
+    seed: int = 1
+
+
+class LongPath(PortUser):
+    """Stands between a port and its user: loses datagrams, and brings the others later."""
+
+    def __init__(self, user: PortUser, options: Options) -> None:
+        self._user = user
+        self._options = options
+        self._random = random.Random(options.seed)  # noqa: S311 - a model of a path
+        self._loop = asyncio.get_running_loop()
+        for name in ("connection_made", "connection_lost", "error_received"):
+            setattr(self, name, getattr(user, name))
+        self.resume_writing = user.resume_writing  # type: ignore[method-assign]
+
+    def burst_received(self, burst: list[Arrival]) -> None:
+        """Hand over what is left of a burst, later."""
+        if self._options.loss:
+            burst = [arrival for one in burst for arrival in self._survivors(one)]
+        if burst:
+            self._loop.call_later(self._options.delay_s, self._user.burst_received, burst)
+
+    def _survivors(self, arrival: Arrival) -> list[Arrival]:
+        """An arrival without the datagrams that are lost; only its last one may be short."""
+        buffer, size, source = arrival
+        draw, loss = self._random.random, self._options.loss
+        kept = [datagram for datagram in split(buffer, size) if draw() >= loss]
+        return [(b"".join(kept), size, source)] if kept else []
+
+
+def prepare(options: Options) -> None:
+    """Make the network of this process what the options say."""
+    if not options.offload:
+        for able in ("can_cut", "ask_to_join"):
+            mock.patch.object(offload, able, return_value=False).start()
+    if options.delay_s or options.loss:
+
+        async def open_long_port(user: PortUser, *where: Any) -> Port:
+            return await opening.open_port(LongPath(user, options), *where)
+
+        mock.patch.object(agent, "open_port", open_long_port).start()
+
+
+async def connect(options: Options, ask: Any) -> tuple[Channel, Description]:
+    """An open channel; `ask` exchanges descriptions."""
+    environment = Environment()
+    settings = LinkSettings(data_path=options.data_path, ice_addresses=(options.address,))
+    certificate = create(environment)
+    ice = IcePath(environment, settings)
+    await ice.gather(controlling=options.sends)
+    role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
+    native = options.data_path == "native"
+    own = ice.describe(certificate.fingerprint, role, takes_bursts=native)
+    peer = Description.decode(bytes.fromhex(await ask(own.encode().hex())))
+    await ice.connect(peer)
+    dtls = DtlsPath(ice, certificate)
+    await dtls.secure(peer.fingerprint, role)
+    carrier = import_module(DATA_PATHS[options.data_path])
+    channel: Channel = carrier.create_channel(dtls, environment.rng, own_peer=peer.takes_bursts)
+    return channel, peer
+
+
+class Counted:
+    """Counts what a channel receives."""
+
+    def __init__(self) -> None:
+        self.received_bytes = 0
+        self.messages = 0
+
+    def take(self, message: bytes) -> None:
+        """One more message."""
+        self.received_bytes += len(message)
+        self.messages += 1
+
+
+async def feed(channel: Channel, message_bytes: int) -> None:
+    """Send for ever, as fast as the channel takes it."""
+    message = os.urandom(message_bytes)
+    while True:
+        for _ in range(4):
+            channel.send(message)
+        await channel.drained()
+
+
+def say(line: Any) -> None:
+    """Print one line for the parent."""
+    print(json.dumps(line), flush=True)
+
+
+async def read_lines() -> asyncio.StreamReader:
+    """Our input, without blocking."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+async def main(options: Options) -> None:
+    """Connect, then send or receive until the input ends."""
+    prepare(options)
+    lines = await read_lines()
+
+    async def ask(own: str) -> str:
+        say(own)
+        return str(json.loads(await lines.readline()))
+
+    channel, _ = await connect(options, ask)
+    counted = Counted()
+    channel.receiver = counted.take
+    await channel.open()
+    say("open")
+    sending = asyncio.ensure_future(feed(channel, options.message_bytes)) if options.sends else None
+    while await lines.readline():
+        say([time.perf_counter(), time.process_time(), counted.received_bytes])
+    if sending is not None:
+        sending.cancel()
+    await channel.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Options(**json.loads(sys.argv[1]))))

@@ -1,0 +1,84 @@
+"""Two channels over ICE and DTLS on loopback, without a session, of any data path on each side."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from node.environment import Environment
+from node.links.certificate import create
+from node.links.channel import Channel
+from node.links.dtls import DtlsPath
+from node.links.ice import IcePath
+from node.links.settings import DATA_PATHS, LinkSettings
+from protocol.description import Description, DtlsRole
+from tests.node.links.link_network import remembered_socket
+
+_LATER = {True: DtlsRole.PASSIVE, False: DtlsRole.ACTIVE}
+
+
+@dataclass(eq=False)
+class End:
+    """One side: its channel, what it received, and the layers below for whoever means harm."""
+
+    data_path: str
+    dtls: DtlsPath
+    channel: Channel = field(init=False)
+    received: list[bytes] = field(default_factory=list)
+
+    @property
+    def association(self) -> Any:
+        channel: Any = self.channel
+        return channel._association
+
+    @property
+    def port(self) -> Any:
+        return self.dtls.ice._agent.port
+
+
+async def _secure(
+    ice: IcePath, certificate: Any, own: Description, peer: Description, data_path: str
+) -> End:
+    await ice.connect(peer)
+    dtls = DtlsPath(ice, certificate)
+    await dtls.secure(peer.fingerprint, DtlsRole(own.role))
+    end = End(data_path, dtls)
+    carrier = import_module(DATA_PATHS[data_path])
+    end.channel = carrier.create_channel(
+        dtls, random.Random(len(own.candidates)), own_peer=peer.takes_bursts
+    )
+    end.channel.receiver = end.received.append
+    return end
+
+
+@contextlib.asynccontextmanager
+async def channels(
+    caller: str = "native", callee: str = "native"
+) -> AsyncIterator[tuple[End, End]]:
+    """Two open channels, closed at the end. The caller is the DTLS server."""
+    environment = Environment(rng=random.Random(7), udp_socket=remembered_socket)
+    settings = LinkSettings(ice_addresses=("127.0.0.1",))
+    parts = []
+    for data_path, controlling in ((caller, True), (callee, False)):
+        ice, certificate = IcePath(environment, settings), create(environment)
+        await ice.gather(controlling=controlling)
+        described = ice.describe(
+            certificate.fingerprint,
+            _LATER[controlling],
+            takes_bursts=data_path == "native",
+        )
+        parts.append((ice, certificate, described, data_path))
+    (ice, certificate, one, path), (other_ice, other_certificate, other, other_path) = parts
+    ends = await asyncio.gather(
+        _secure(ice, certificate, one, other, path),
+        _secure(other_ice, other_certificate, other, one, other_path),
+    )
+    await asyncio.gather(*(end.channel.open() for end in ends))
+    try:
+        yield ends[0], ends[1]
+    finally:
+        for end in ends:
+            await end.channel.close()

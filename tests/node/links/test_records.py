@@ -1,0 +1,151 @@
+"""Records between two OpenSSL connections in memory: in bulk, and with whatever among them."""
+
+import contextlib
+import random
+from typing import Any
+
+import pytest
+from aiortc import RTCCertificate
+from aiortc.rtcdtlstransport import SRTP_PROFILES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from OpenSSL import SSL
+
+from node.links.dtls import _groups
+from node.links.records import Records
+from node.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
+
+
+def _connection(*, client: bool) -> Any:
+    certificate = RTCCertificate.generateCertificate()
+    context = certificate._create_ssl_context(srtp_profiles=SRTP_PROFILES)
+    made = SSL.Connection(context)
+    if client:
+        made.set_connect_state()
+    else:
+        made.set_accept_state()
+    return made
+
+
+def _drive(connection: Any) -> list[bytes]:
+    """Take a step of the handshake; returns the datagrams to send."""
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+    datagrams: list[bytes] = []
+    while True:
+        try:
+            flight = connection.bio_read(1 << 16)
+        except SSL.WantReadError:
+            return datagrams
+        while flight:
+            end = 13 + int.from_bytes(flight[11:13])
+            datagrams.append(flight[:end])
+            flight = flight[end:]
+
+
+def connected() -> tuple[Records, Records]:
+    """Two ends after their handshake."""
+    one, other = _connection(client=True), _connection(client=False)
+    datagrams = _drive(one)
+    for near, far in ((other, one), (one, other)) * 3:
+        answers = []
+        for datagram in datagrams:
+            near.bio_write(datagram)
+            answers += _drive(near)
+        datagrams = answers
+        assert far is not None
+    return Records(one), Records(other)
+
+
+def opened(records: Records, buffer: bytes, size: int) -> list[bytes]:
+    packets: list[bytes] = []
+    records.open(buffer, size, packets)
+    return packets
+
+
+def test_records_of_one_size_come_out_as_one_buffer_and_back() -> None:
+    one, other = connected()
+    rng = random.Random(1)
+    for count, size, last in ((1, 1, 1), (44, 1432, 1432), (44, 1432, 7), (7, 9000, 8999)):
+        packets = [*(rng.randbytes(size) for _ in range(count - 1)), rng.randbytes(last)]
+        sealed = one.seal(packets)
+        assert len(sealed) == sum(map(len, packets)) + 37 * count
+        record_bytes = one.size_of_first(sealed)
+        assert record_bytes == len(packets[0]) + 37
+        assert opened(other, sealed, record_bytes) == packets
+
+
+GARBAGE = {
+    "zeros": bytes(137),
+    "noise": random.Random(5).randbytes(137),
+    "not authentic": b"\x17\xfe\xfd\0\1\0\0\0\0\0\x99\0\x7c" + bytes(124),
+    "an old epoch": b"\x17\xfe\xfd\0\0\0\0\0\0\0\x99\0\x7c" + bytes(124),
+    "a length beyond the datagram": b"\x17\xfe\xfd\0\1\0\0\0\0\0\x98\xff\xff" + bytes(124),
+    "a length short of the datagram": b"\x17\xfe\xfd\0\1\0\0\0\0\0\x97\0\x01" + bytes(124),
+    "an alert in the clear": b"\x15\xfe\xfd\0\0\0\0\0\0\0\x99\0\2\2\x28" + bytes(122),
+    "a ClientHello in the clear": b"\x16\xfe\xfd\0\0\0\0\0\0\0\x99\0\x7c\1" + bytes(123),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_among_records_takes_none_along(garbage: str) -> None:
+    one, other = connected()
+    for place in (0, 1, 5, 19):
+        packets = [bytes([n]) * 100 for n in range(20)]
+        sealed = one.seal(packets)
+        at = place * 137
+        mixed = sealed[:at] + GARBAGE[garbage] + sealed[at:]
+        assert opened(other, mixed, 137) == packets
+    assert opened(one, other.seal([b"and back"]), 45) == [b"and back"]
+
+
+def test_records_that_come_twice_or_late_are_taken_once() -> None:
+    one, other = connected()
+    sealed = [one.seal([b"%d" % n]) for n in range(3)]
+    assert opened(other, sealed[1] * 3, len(sealed[1])) == [b"1"]
+    assert opened(other, sealed[0], len(sealed[0])) == [b"0"]
+    assert opened(other, sealed[2] + sealed[0], len(sealed[2])) == [b"2"]
+
+
+def test_several_records_in_one_datagram_are_all_read() -> None:
+    one, other = connected()
+    sealed = one.seal([b"a", b"bb"]) + one.seal([b"ccc"])
+    assert opened(other, sealed, len(sealed)) == [b"a", b"bb", b"ccc"]
+
+
+def test_a_farewell_among_records_is_told_after_them() -> None:
+    one, other = connected()
+    sealed = one.seal([b"last words"])
+    raw: Any = one._connection
+    raw.shutdown()
+    farewell = one.left_over()
+    packets: list[bytes] = []
+    with pytest.raises(SSL.ZeroReturnError):
+        other.open(sealed + farewell, len(sealed), packets)
+    assert packets == [b"last words"]
+    with pytest.raises(SSL.Error):
+        one.seal([b"after the end"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=3000), st.integers(1, 1500))
+def test_any_bytes_are_harmless(buffer: bytes, size: int) -> None:
+    one, other = _PAIR
+    assert opened(other, buffer, size) == []
+    assert opened(other, one.seal([b"fine"]), 41) == [b"fine"]
+
+
+_PAIR = connected()
+
+
+@given(st.lists(st.sampled_from([1, 28, 700, 1188, 1432, 9000]), max_size=300))
+def test_groups_keep_the_order_and_fit_a_buffer_that_can_be_cut(sizes: list[int]) -> None:
+    packets = [bytes(size) for size in sizes]
+    groups = list(_groups(packets))
+    assert [packet for group in groups for packet in group] == packets
+    for group in groups:
+        assert len(group) <= SEGMENTS_MAX
+        assert {len(packet) for packet in group[:-1]} <= {len(group[0])}
+        assert len(group[-1]) <= len(group[0])
+        assert sum(len(packet) + 65 for packet in group) <= BUFFER_BYTES_MAX
+    assert len(list(_groups([bytes(1432)] * 86))) == 2
