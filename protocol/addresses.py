@@ -50,6 +50,7 @@ def pack(address: Address) -> bytes:
     return ipaddress.ip_address(address.host).packed + address.port.to_bytes(2)
 
 
+@lru_cache(maxsize=4096)
 def unpack(data: bytes) -> Address:
     """The address that `pack` packed; raises Malformed."""
     if len(data) not in {_PACKED_V4, _PACKED_V6}:

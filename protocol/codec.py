@@ -85,9 +85,11 @@ def shape(value: Any, *kinds: type) -> list[Any]:
     """
     if type(value) is not list or len(value) != len(kinds):
         raise Malformed("a list of the wrong shape")
-    for item, kind in zip(value, kinds, strict=True):
-        if type(item) is not kind:
-            raise Malformed(f"{type(item).__name__} where {kind.__name__} is needed")
+    if tuple(map(type, value)) != kinds:
+        wrong = next(
+            pair for pair in zip(value, kinds, strict=True) if type(pair[0]) is not pair[1]
+        )
+        raise Malformed(f"{type(wrong[0]).__name__} where {wrong[1].__name__} is needed")
     return value
 
 

@@ -178,7 +178,6 @@ GREET_S = 4.0
 JOIN_RETRY_MIN_S = 2.0
 JOIN_RETRY_MAX_S = 60.0
 JOIN_WAIT_S = 10.0
-JOIN_WATCH_S = 5.0
 
 # Signaling ----------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
+from simulations.collector import collecting_rarely
 from simulations.errors import Spinning, Stuck
 from simulations.failures import FailsStrictly
 from simulations.handles import ReadyHandle, VirtualTask, VirtualTimer
@@ -430,15 +431,16 @@ def run(loop: VirtualLoop, main: Coroutine[Any, Any, Result]) -> Result:
 
     `asyncio.Runner` works too, but cancels what is left in the order of a set.
     """
-    try:
-        return loop.run_until_complete(main)
-    finally:
+    with collecting_rarely():
         try:
-            if not loop.is_closed():
-                _cancel_the_rest(loop)
-                loop.run_until_complete(loop.shutdown_asyncgens())
+            return loop.run_until_complete(main)
         finally:
-            loop.close()
+            try:
+                if not loop.is_closed():
+                    _cancel_the_rest(loop)
+                    loop.run_until_complete(loop.shutdown_asyncgens())
+            finally:
+                loop.close()
 
 
 def _cancel_the_rest(loop: VirtualLoop) -> None:

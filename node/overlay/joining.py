@@ -61,14 +61,14 @@ class Joining:
 
     async def run(self) -> None:
         """Try until joined; then watch, and join again if every contact is lost."""
+        company = self._server.protocol.company
         pause_s = limits.JOIN_RETRY_MIN_S
         while True:
-            if len(self._server.tables) and self.joined.is_set():
-                await asyncio.sleep(limits.JOIN_WATCH_S)
-                continue
+            if self.joined.is_set():
+                await company.gone()
             if not self._bootstraps and not self._saved:
                 # The first node of a network: it is joined once others have joined through it.
-                await self._server.protocol.wait_for_company()
+                await company.present()
             if await self._try():
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue

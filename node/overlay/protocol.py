@@ -13,6 +13,7 @@ from kademlia.protocol import KademliaProtocol
 from node.counters import Counters
 from node.environment import Environment
 from node.overlay.adapters import OverlayNode, RecordStorage
+from node.overlay.company import Company
 from node.overlay.registrar import Registrar
 from node.overlay.tables import V4, V6, Tables
 from node.overlay.wire import Incoming, Reply, Wire
@@ -62,7 +63,7 @@ class OverlayProtocol(KademliaProtocol):
         self._puzzle_bits = puzzle_bits
         self._verifying: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
-        self._company = asyncio.Event()
+        self.company = Company(tables)
 
     def __getattr__(self, name: str) -> Any:
         """No attribute springs into being: rpcudp would make a remote call of any name."""
@@ -179,19 +180,14 @@ class OverlayProtocol(KademliaProtocol):
     def answered(self, contact: Contact) -> None:
         """A contact showed that it lives at its address."""
         displaced = self.router.of(contact).answered(contact, self._loop.time())
-        self._company.set()
+        self.company.changed()
         if displaced is not None:
             self.verify(displaced)
-
-    async def wait_for_company(self) -> None:
-        """Wait until somebody has answered since the tables were last empty."""
-        if not len(self.router):
-            self._company.clear()
-        await self._company.wait()
 
     def failed(self, contact: Contact) -> None:
         """A contact did not answer in time."""
         candidate = self.router.of(contact).failed(contact)
+        self.company.changed()
         if candidate is not None:
             self.verify(candidate)
 

@@ -44,9 +44,12 @@ class Tables:
 
     def nearest(self, target: int, count: int, families: int = V4 | V6) -> list[Contact]:
         """The nearest contacts of these families, `count` of all together, nearest first."""
-        tables = [table for _, table in self.spoken(families) if len(table)]
-        if len(tables) == 1:
-            return tables[0].nearest(target, count)
-        found = [contact for table in tables for contact in table.nearest(target, count)]
-        found.sort(key=lambda contact: contact.number ^ target)
+        found: list[Contact] = []
+        sources = 0
+        for _, table in self.spoken(families):
+            if len(table):
+                found += table.nearest(target, count)
+                sources += 1
+        if sources > 1:
+            found.sort(key=lambda contact: contact.number ^ target)
         return found[:count]
