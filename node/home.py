@@ -94,7 +94,7 @@ class Home:
     def saved_contacts(self) -> list[Contact]:
         """The contacts of the last run; a damaged file is an empty list."""
         try:
-            texts = json.loads(_read(self.path / "contacts.json"))["contacts"]
+            texts = _parse(_read(self.path / "contacts.json"))["contacts"]
             packed = [bytes.fromhex(text) for text in texts[: limits.CONTACTS_SAVED]]
             return [_saved_contact(one) for one in packed]
         except (HomeError, ValueError, KeyError, TypeError, AttributeError, Malformed):
@@ -120,7 +120,7 @@ class Home:
             write_atomically(path, json.dumps({"format": FORMAT}).encode())
             return
         try:
-            found: Any = json.loads(_read(path))["format"]
+            found: Any = _parse(_read(path))["format"]
         except (ValueError, KeyError, TypeError):
             raise HomeError(f"{path} is damaged: it does not tell the home's format") from None
         if found != FORMAT:
@@ -133,7 +133,7 @@ class Home:
 def read_control(path: Path) -> tuple[str, str] | None:
     """The address and the token of the node running in the home `path`, if any says so."""
     try:
-        data = json.loads(_read(path / "control.json"))
+        data = _parse(_read(path / "control.json"))
         address, token = data["address"], data["token"]
     except (HomeError, ValueError, KeyError, TypeError):
         return None
@@ -145,6 +145,14 @@ def _saved_contact(packed: bytes) -> Contact:
         raise Malformed(f"a contact of {len(packed)} bytes")
     contact = Contact(packed)
     return Contact.at(contact.public_key, contact.address)
+
+
+def _parse(data: bytes) -> Any:
+    """JSON that anybody may have written; raises ValueError, also where it is nested too deep."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _read(path: Path) -> bytes:

@@ -177,7 +177,8 @@ def has_virtual_clock(path: Path) -> bool:
     """Whether its loops run in virtual time, where asyncio's sleep costs nothing."""
     names = imported_by(path)
     return name_of(path).startswith("tests/simulations/") or any(
-        "virtual_time" in name.split(".") or name.startswith("simulations.") for name in names
+        {"virtual_time", "arena"} & set(name.split(".")) or name.startswith("simulations.")
+        for name in names
     )
 
 

@@ -78,10 +78,10 @@ class Upkeep:
 
     async def _publish(self, kept: _Kept) -> Published:
         loop = asyncio.get_running_loop()
-        record = self.make(kept.kind, kept.make_body())
         # Taken before the await, so that nobody publishes the same thing twice at once.
         kept.due_at = loop.time() + self._refresh_s(kept.kind)
         try:
+            record = self.make(kept.kind, kept.make_body())
             published = await self._server.publish(record)
         except ModswarmError as error:
             _log.info("a record could not be published: %s", error)

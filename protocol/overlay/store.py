@@ -74,10 +74,11 @@ class RecordStore:
 
     def get(self, key: bytes, kind: int, now: float) -> list[Record]:
         """The live records of one kind under a key, the freshest first."""
+        self.expire(now)
         held = self._values.get(key)
         if not held:
             return []
-        live = [one for one in held.values() if one.kind == kind and one.expires > now]
+        live = [one for one in held.values() if one.kind == kind]
         live.sort(key=_freshest_first)
         return live
 
