@@ -96,9 +96,8 @@ class StreamReset:
 
     def _send_request(self, now: float) -> None:
         self._writer.queue(self._request)
-        self._timers.at[Timer.RECONFIGURE] = now + self._round_trip.rto_s * 2 ** min(
-            self._attempts, 6
-        )
+        wait_s = self._round_trip.rto_s * 2**self._attempts
+        self._timers.at[Timer.RECONFIGURE] = now + min(wait_s, limits.RTO_MAX_S)
 
     def on_timer(self, now: float) -> bool:
         """No answer yet. False: the peer never answers."""

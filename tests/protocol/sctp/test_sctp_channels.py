@@ -1,5 +1,6 @@
 """Data channels (RFC 8831, RFC 8832), stream resets (RFC 6525), and the end (RFC 9260, 9)."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -333,14 +334,17 @@ def test_a_reset_that_is_never_answered_ends_the_association() -> None:
     stream_id = client.open_channel("c")
     drain(client, server)
     client.close_channel(stream_id)
-    now, requests = 3.0, 0
+    client._core.round_trip.on_sample(5.0)  # waits that double must not grow beyond all bounds
+    now, requests = 3.0, []
+    datagrams = client.datagrams_to_send(now)
     while (timer_at := client.next_timer()) is not None and not client.over:
-        requests += sum(
-            kind == chunks.RECONFIG for kind, _, _ in chunks_of(client.datagrams_to_send(now))
-        )
+        requests += [now for kind, _, _ in chunks_of(datagrams) if kind == chunks.RECONFIG]
         now = timer_at
         client.handle_timer(now)
-    assert requests == limits.RETRANSMITS_MAX + 1
+        datagrams = client.datagrams_to_send(now)
+    assert len(requests) == limits.RETRANSMITS_MAX + 1
+    waits = [later - earlier for earlier, later in pairwise(requests)]
+    assert max(waits) == pytest.approx(limits.RTO_MAX_S)
     assert isinstance(client.events()[-1], Closed)
 
 
