@@ -56,6 +56,7 @@ class NativeChannel:
         self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self._own_peer = own_peer
         self._packet_size = PacketSize()
         self._association = Association(
             AssociationConfig(
@@ -210,7 +211,7 @@ class NativeChannel:
     def _happened(self, event: events.Event) -> None:
         now = self._loop.time()
         match event:
-            case events.Connected():
+            case events.Connected() if self._own_peer:  # werift dies of a PADDING chunk
                 self._packet_size.start(now)
             case events.PathProbed():
                 self._adopt_size(self._packet_size.probed(event.packet_bytes, now))

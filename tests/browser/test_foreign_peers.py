@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from node.environment import Environment
+from node.links.channel import LABEL, STREAM
+from node.links.dtls import DtlsPath
+from node.links.native_channel import create_channel
 from protocol.description import DtlsRole
 from protocol.sctp.events import ChannelClosed, ChannelOpened
 from tests.browser.foreign import MISSING, Foreign, start
-from tests.browser.our_side import LARGEST_BYTES, OurSide
+from tests.browser.our_side import LARGEST_BYTES, OurPath, OurSide
+from tests.browser.peers.python_peer import payload
 
 MESSAGES: list[int | str] = [
     *(0, 1, 3, 1159, 1160, 1161, 2400, 16384, 65535, 65536, LARGEST_BYTES),
@@ -31,29 +36,44 @@ every_peer = pytest.mark.parametrize("name", PEERS)
 either_offers = pytest.mark.parametrize("we_offer", [True, False], ids=["offerer", "answerer"])
 
 Scenario = Callable[[OurSide, Foreign], Coroutine[Any, Any, None]]
+PathScenario = Callable[[DtlsPath, Environment, Foreign], Coroutine[Any, Any, None]]
+
+
+def secured(name: str, we_offer: bool, scenario: PathScenario, label: str, **channel: Any) -> None:
+    """Run a scenario over DTLS between us and a peer that has opened a channel of this label."""
+
+    async def run() -> None:
+        path = OurPath()
+        async with asyncio.timeout(LIMIT_S), start(name) as peer:
+            try:
+                await peer.do("open", label=label, options=channel)
+                if we_offer:
+                    answer = await peer.do("answer", sdp=await path.describe(DtlsRole.ACTPASS))
+                    dtls = await path.secure(answer)
+                else:
+                    offer = await peer.do("offer")
+                    await peer.do("accept", sdp=await path.describe(DtlsRole.ACTIVE))
+                    dtls = await path.secure(offer, DtlsRole.ACTIVE)
+                await scenario(dtls, path.environment, peer)
+                await peer.do("end")
+            finally:
+                await path.close()
+
+    asyncio.run(run())
 
 
 def connected(name: str, we_offer: bool, scenario: Scenario, **channel: Any) -> None:
-    """Run a scenario between us and a peer that has opened a channel named "theirs"."""
+    """The same with an association of ours on that path; the peer's channel is "theirs"."""
 
-    async def run() -> None:
-        ours = OurSide()
-        async with asyncio.timeout(LIMIT_S), start(name) as peer:
-            try:
-                await peer.do("open", label="theirs", options=channel)
-                if we_offer:
-                    answer = await peer.do("answer", sdp=await ours.describe(DtlsRole.ACTPASS))
-                    await ours.connect(answer)
-                else:
-                    offer = await peer.do("offer")
-                    await peer.do("accept", sdp=await ours.describe(DtlsRole.ACTIVE))
-                    await ours.connect(offer, DtlsRole.ACTIVE)
-                await scenario(ours, peer)
-                await peer.do("end")
-            finally:
-                await ours.close()
+    async def run(dtls: DtlsPath, environment: Environment, peer: Foreign) -> None:
+        ours = OurSide(dtls, environment)
+        try:
+            await ours.connect()
+            await scenario(ours, peer)
+        finally:
+            ours.end()
 
-    asyncio.run(run())
+    secured(name, we_offer, run, "theirs", **channel)
 
 
 def opened(ours: OurSide, label: str) -> int | None:
@@ -131,3 +151,27 @@ def test_a_peer_that_ends_is_noticed(name: str) -> None:
         await ours.until(lambda: bool(ours.lost) or ours.association.over)
 
     connected(name, True, scenario)
+
+
+@every_peer
+@either_offers
+def test_the_channel_of_a_link_carries_bytes_and_ends_with_its_peer(
+    name: str, we_offer: bool
+) -> None:
+    sizes: list[int | str] = [1, 1000, 65_536, 65_535, 20_000] * 4
+
+    async def scenario(dtls: DtlsPath, environment: Environment, peer: Foreign) -> None:
+        channel = create_channel(dtls, environment.rng)
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        channel.receiver = arrived.put_nowait
+        await channel.open()
+        for index, size in enumerate(sizes):
+            channel.send(payload(index, int(size)))
+        assert await peer.do("heard", label=LABEL, count=len(sizes)) == sizes
+        await peer.do("send", label=LABEL, messages=sizes)
+        for index, size in enumerate(sizes):
+            assert await arrived.get() == payload(index, int(size))
+        await peer.do("end")
+        assert await channel.closed
+
+    secured(name, we_offer, scenario, LABEL, negotiated=True, id=STREAM)
