@@ -87,6 +87,10 @@ class Line:
         self._free_at_s = start + size_bytes / self._rate
         return self._free_at_s
 
+    def waiting_s(self, now: float) -> float:
+        """How long a packet handed over now would wait."""
+        return max(self._free_at_s - now, 0.0)
+
 
 Copy = tuple[float, bytes]
 """(seconds, datagram): extra delay from a fault injector, time of leaving from a pipe."""
@@ -142,6 +146,10 @@ class Pipe:
         self._line = line
         self._injector = None if faults is None else FaultInjector(faults, rng)
         self._mtu_bytes = None if faults is None else faults.mtu_bytes
+
+    def waiting_s(self, now: float) -> float:
+        """How long a packet handed over now would wait for those before it."""
+        return 0.0 if self._line is None else self._line.waiting_s(now)
 
     def carry(self, now: float, data: bytes, is_v6: bool) -> list[Copy] | Fate:
         """The copies that leave and when, at least one; or why none does."""

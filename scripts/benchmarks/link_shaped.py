@@ -1,0 +1,93 @@
+"""What share of a shaped line one link of ours fills: on the simulated internet and in the kernel.
+
+The share is of what the line could carry as data in full packets, headers aside. On the simulated
+internet the figures are exact and the same each time; between namespaces they are the kernel's.
+"""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.benchmarks.line import FAR_ADDRESS, NEAR_ADDRESS, shaped, why_not
+from scripts.benchmarks.link_pairs import Process, measure
+from simulations.experiments.line import PAYLOAD_SHARE, Parameters
+from simulations.experiments.line import run as simulate
+
+_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A line and what happens on it; figures count from `warm_up_s` on."""
+
+    mbps: float
+    rtt_ms: float
+    queue_ms: float
+    loss: float = 0.0
+    reorder: float = 0.0
+    warm_up_s: float = 2.0
+
+
+PATHS = (
+    Path(100, 50, 50),
+    Path(100, 50, 50, loss=0.001),
+    Path(100, 50, 50, loss=0.01),
+    Path(100, 50, 50, reorder=0.01),
+    Path(10, 200, 200, loss=0.01, warm_up_s=0.0),
+    Path(10, 50, 1000, warm_up_s=0.0),
+)
+"""The last has a queue of a second, which must not be filled."""
+
+
+def run(seconds: float, paths: Iterable[Path] = PATHS) -> list[dict[str, Any]]:
+    """One row for each path and place, the kernel's only where namespaces can be made."""
+    paths = tuple(paths)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        rows = list(pool.map(_simulated, paths, [seconds] * len(paths)))
+    if why_not() is None:
+        rows += [_in_kernel(path, seconds) for path in paths]
+    return rows
+
+
+def _row(path: Path, place: str, share: float) -> dict[str, Any]:
+    return {
+        "place": place,
+        "line_Mbps": path.mbps,
+        "rtt_ms": path.rtt_ms,
+        "queue_ms": path.queue_ms,
+        "loss": path.loss,
+        "reorder": path.reorder,
+        "share": round(share, 4),
+    }
+
+
+def _simulated(path: Path, seconds: float) -> dict[str, Any]:
+    parameters = Parameters(
+        mbps=path.mbps,
+        rtt_ms=path.rtt_ms,
+        queue_ms=path.queue_ms,
+        loss=path.loss,
+        reorder=path.reorder,
+        warm_up_s=path.warm_up_s,
+        seconds=_long_enough(path, seconds),
+    )
+    data = simulate(parameters, lambda _: None).data
+    return {**_row(path, "simulated", data["share"]), "worst_delay_ms": data["worst_delay_ms"]}
+
+
+def _in_kernel(path: Path, seconds: float) -> dict[str, Any]:
+    faults = {"loss": path.loss, "reorder": path.reorder}
+    with shaped(path.mbps, path.rtt_ms, path.queue_ms, **faults) as line:
+        options = {"data_path": "native", "sends": True, "address": NEAR_ADDRESS}
+        sender = Process(options, prefix=line.at(line.near))
+        options = {**options, "sends": False, "address": FAR_ADDRESS}
+        receiver = Process(options, prefix=line.at(line.far))
+        speed = measure(sender, receiver, _long_enough(path, seconds), path.warm_up_s)
+    return _row(path, "kernel", speed.MBps * _BITS / path.mbps / PAYLOAD_SHARE)
+
+
+def _long_enough(path: Path, seconds: float) -> float:
+    """Where the beginning counts, it must not be all: a slow start over 200 ms takes 2 s."""
+    return seconds if path.warm_up_s else max(seconds, 10.0)

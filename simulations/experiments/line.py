@@ -1,0 +1,162 @@
+"""How much of a shaped line one link fills, what delay it adds, and how alike several share it.
+
+Every link goes from a machine of its own, with ICE, DTLS and SCTP as nodes have them, to one
+machine whose line is the bottleneck: a rate, and a queue that drops what does not fit. A share is
+of what the line could carry as data, which is less than its rate by all headers.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from node.links.channel import Channel
+from node.links.settings import DATA_PATHS, OWN_DATA_PATH
+from simulations.experiment import Report, Say
+from simulations.internet import Host, Internet, UniformLatency
+from simulations.internet.router import HEADERS_BYTES, Access, Faults
+from simulations.links import open_link
+from simulations.loop import VirtualLoop
+from simulations.loop import run as run_loop
+from simulations.options import option
+from simulations.seams import virtual_libraries
+
+_BITS = 8
+_MEGA = 1_000_000
+_MESSAGE_BYTES = 64 * 1024
+_SAMPLE_S = 0.01
+_PACKET_BYTES = 1432
+PAYLOAD_SHARE = (_PACKET_BYTES - 28) / (_PACKET_BYTES + 37 + HEADERS_BYTES)
+"""Of a full packet where 1500 bytes fit: data, without the bytes of SCTP, DTLS, UDP and IP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What to run."""
+
+    seed: int = option(1, "the seed of everything")
+    data_path: str = option(OWN_DATA_PATH, "which SCTP", choices=tuple(DATA_PATHS))
+    mbps: float = option(100.0, "the line's rate, in Mbit/s")
+    rtt_ms: float = option(50.0, "round trip without a queue")
+    queue_ms: float = option(50.0, "what the line's queue holds")
+    loss: float = option(0.0, "share of packets lost at random")
+    reorder: float = option(0.0, "share of packets that come 10 ms late")
+    flows: int = option(1, "links that share the line")
+    stagger_s: float = option(1.0, "between the beginnings of links")
+    warm_up_s: float = option(2.0, "after the last beginning, before anything counts")
+    seconds: float = option(10.0, "what counts")
+
+
+PARAMETERS = Parameters
+
+
+@dataclass(slots=True)
+class Flow:
+    """One link and what came of it."""
+
+    sender: Channel
+    receiver: Channel
+    received_bytes: int = 0
+
+    def take(self, message: bytes) -> None:
+        """One more message arrived."""
+        self.received_bytes += len(message)
+
+    async def feed(self) -> None:
+        """Send for ever, as fast as the channel takes it."""
+        message = bytes(_MESSAGE_BYTES)
+        while True:
+            self.sender.send(message)
+            await self.sender.drained()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Bytes of each flow in the time that counts, and the queue at all times (seconds each)."""
+
+    received: list[int]
+    delays: list[tuple[float, float]]
+    counts_from_s: float
+    log_hash: str
+
+
+def run(parameters: Parameters, say: Say) -> Report:
+    """All flows over one line."""
+    internet = Internet(VirtualLoop(), parameters.seed, UniformLatency(parameters.rtt_ms / 1000))
+    with virtual_libraries(internet):
+        measured = run_loop(internet.loop, _measure(internet, parameters))
+    say(f"{internet.delivered} packets delivered")
+    could = parameters.mbps * _MEGA / _BITS * parameters.seconds * PAYLOAD_SHARE
+    shares = [received / could for received in measured.received]
+    data = {
+        "share": round(sum(shares), 4),
+        "shares": [round(share, 4) for share in shares],
+        "jain": round(jain(measured.received), 4),
+        "worst_delay_ms": _worst_ms(measured.delays, 0.0),
+        "steady_delay_ms": _worst_ms(measured.delays, measured.counts_from_s),
+    }
+    return Report(data, lambda figure: _draw(figure, measured.delays), measured.log_hash)
+
+
+def jain(received: list[int]) -> float:
+    """Jain's index of fairness: 1 when all got alike, 1/n when one got all."""
+    squares = sum(size * size for size in received)
+    return sum(received) ** 2 / (len(received) * squares) if squares else 0.0
+
+
+def _worst_ms(delays: list[tuple[float, float]], since: float) -> float:
+    return round(1000 * max((delay for at, delay in delays if at >= since), default=0.0), 1)
+
+
+async def _measure(internet: Internet, parameters: Parameters) -> Measured:
+    loop = internet.loop
+    rate = parameters.mbps * _MEGA / _BITS
+    line = Access(
+        down_bytes_s=rate,
+        queue_bytes=int(rate * parameters.queue_ms / 1000),
+        faults_down=Faults(loss=parameters.loss, reorder=parameters.reorder),
+    )
+    receiver = internet.add_host("receiver", access=line)
+    delays: list[tuple[float, float]] = []
+    watching = loop.create_task(_watch(internet, receiver, delays))
+    flows, feeding = [], []
+    for number in range(parameters.flows):
+        if number:
+            await asyncio.sleep(parameters.stagger_s)
+        sender = internet.add_host(f"sender{number}")
+        ends = (sender, receiver)
+        flow = Flow(*await open_link(internet, ends, str(number), parameters.data_path))
+        flow.receiver.receiver = flow.take
+        flows.append(flow)
+        feeding.append(sender.create_task(flow.feed()))
+    await asyncio.sleep(parameters.warm_up_s)
+    counts_from_s = loop.time()
+    before = [flow.received_bytes for flow in flows]
+    await asyncio.sleep(parameters.seconds)
+    received = [flow.received_bytes - had for flow, had in zip(flows, before, strict=True)]
+    await _end([*feeding, watching], flows)
+    return Measured(received, delays, counts_from_s, internet.log.digest())
+
+
+async def _watch(internet: Internet, host: Host, delays: list[tuple[float, float]]) -> None:
+    assert host.down is not None
+    while True:
+        now = internet.loop.time()
+        delays.append((now, host.down.waiting_s(now)))
+        await asyncio.sleep(_SAMPLE_S)
+
+
+async def _end(tasks: list[asyncio.Task[None]], flows: list[Flow]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for flow in flows:
+        await asyncio.gather(flow.sender.close(), flow.receiver.close())
+
+
+def _draw(figure: Any, delays: list[tuple[float, float]]) -> None:
+    axes = figure.subplots()
+    axes.plot([at for at, _ in delays], [1000 * delay for _, delay in delays], linewidth=0.8)
+    axes.set_xlabel("virtual seconds")
+    axes.set_ylabel("wait in the line's queue (ms)")
+    axes.set_title("One line, and what waits for it")
+    axes.grid(visible=True, alpha=0.3)

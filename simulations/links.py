@@ -1,0 +1,66 @@
+"""Bare links between simulated machines: ICE, DTLS and a data channel, without an overlay."""
+
+import asyncio
+from importlib import import_module
+
+from node.environment import Environment
+from node.links import certificate
+from node.links.channel import Channel
+from node.links.dtls import DtlsPath
+from node.links.ice import IcePath
+from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from protocol.description import Description, DtlsRole
+from simulations.internet import Host, Internet
+from simulations.seeds import derive_rng
+
+_ROLES = (DtlsRole.ACTIVE, DtlsRole.PASSIVE)
+
+
+class LinkEnd:
+    """One end of a link on a host."""
+
+    def __init__(self, internet: Internet, host: Host, name: str, data_path: str) -> None:
+        self.host = host
+        self._data_path = data_path
+        rng = derive_rng(internet.seed, "link", name, host.name)
+        self._environment = Environment(
+            internet.loop.wall_time, rng, lambda: list(host.addresses), None
+        )
+        self._certificate = certificate.create(self._environment)
+        settings = LinkSettings(data_path=data_path, ice_addresses=tuple(host.addresses))
+        self._ice = IcePath(self._environment, settings)
+
+    async def describe(self, role: DtlsRole) -> Description:
+        """Open the socket; the DTLS client controls."""
+        await self._ice.gather(controlling=role is DtlsRole.ACTIVE)
+        bursts = self._data_path == OWN_DATA_PATH
+        return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+
+    async def open(self, remote: Description, role: DtlsRole) -> Channel:
+        """The open channel to whoever described itself so."""
+        await self._ice.connect(remote)
+        dtls = DtlsPath(self._ice, self._certificate)
+        await dtls.secure(remote.fingerprint, role)
+        carrier = import_module(DATA_PATHS[self._data_path])
+        channel: Channel = carrier.create_channel(
+            dtls, self._environment.rng, own_peer=remote.takes_bursts
+        )
+        await channel.open()
+        return channel
+
+
+async def open_link(
+    internet: Internet, hosts: tuple[Host, Host], name: str, data_path: str = OWN_DATA_PATH
+) -> tuple[Channel, Channel]:
+    """The channels at both ends; `name` tells links between the same hosts apart."""
+    ends = [LinkEnd(internet, host, name, data_path) for host in hosts]
+    described = await asyncio.gather(
+        *(end.host.create_task(end.describe(role)) for end, role in zip(ends, _ROLES, strict=True))
+    )
+    one, two = await asyncio.gather(
+        *(
+            end.host.create_task(end.open(remote, role))
+            for end, remote, role in zip(ends, reversed(described), _ROLES, strict=True)
+        )
+    )
+    return one, two
