@@ -15,14 +15,21 @@ _FRESH_S = 0.0003
 
 _FOREIGN_QUEUE = 2.1
 _FOREIGN_ROUNDS = 3
+_FOREIGN_S = 0.1
 _OWN_QUEUE = 1.5
 _QUEUE_MIN_S = 0.01
 """Our own flows hold a round trip below 2 of the smallest ever seen; one beyond `_FOREIGN_QUEUE`
-for some rounds, and by at least 10 ms, means a queue that somebody else keeps."""
+for some rounds and a tenth of a second, and by 10 ms more than what we hold for clumps, means a
+queue that somebody else keeps."""
 
 _EXCESS_LOSS = 0.06
 _EXCESS_LOSS_PACKETS = 8
 """More in one round than radio links lose, and more than chance: the queue was overrun."""
+
+_CLUMP_LIFETIME_S = 1.0
+_CLUMP_S_MAX = 0.02
+"""Acknowledgements that come in clumps, because a machine was busy elsewhere or a radio slept, say
+nothing for as long as this. What they then say at once must fit the window, or the path idles."""
 
 _IDLE_S = 1.0
 _PROOF_LIFETIME_S = 30.0
@@ -35,19 +42,26 @@ class PathEstimate:
     """Reads samples. The flags ending in a round are about the round that has just ended.
 
     `rate` is the best delivery rate of the last rounds, `min_rtt_s` the smallest round trip since
-    `confirmed_at`, `base_rtt_s` the smallest ever.
+    `confirmed_at`, `base_rtt_s` the smallest ever. `clump_bytes` is by how much acknowledgements
+    have been ahead of the rate, of late and at most.
     """
 
     __slots__ = (
         "_acked_bytes",
+        "_clump_from",
+        "_clump_sum",
+        "_clumps",
+        "_clumps_from",
         "_heard_at",
         "_lost_bytes",
         "_rates",
         "_round",
         "_round_end",
         "_round_rtt_s",
+        "_slow_from",
         "_slow_rounds",
         "base_rtt_s",
+        "clump_bytes",
         "confirmed_at",
         "foreign_queue",
         "lost_in_excess",
@@ -63,9 +77,15 @@ class PathEstimate:
         self._round_end = 0
         self._round_rtt_s = inf
         self._slow_rounds = 0
+        self._slow_from = 0.0
         self._acked_bytes = 0
         self._lost_bytes = 0
         self._heard_at = -inf
+        self._clump_from = 0.0
+        self._clump_sum = 0
+        self._clumps = (0.0, 0.0)
+        self._clumps_from = -inf
+        self.clump_bytes = 0.0
         self.min_rtt_s: float | None = None
         self.base_rtt_s = inf
         self.confirmed_at = -inf
@@ -98,8 +118,9 @@ class PathEstimate:
         if self.round_ended:
             self._round += 1
             self._round_end = sample.delivered
-            self._judge_round(packet_bytes)
+            self._judge_round(packet_bytes, sample.now)
         self._add_rate(sample)
+        self._add_clump(sample)
 
     def _add_rtt(self, rtt_s: float, now: float) -> None:
         self.recent_rtt_s = min(self.recent_rtt_s, rtt_s)
@@ -122,13 +143,32 @@ class PathEstimate:
         while len(rates) > 1 and rates[0][0] <= self._round - _RATE_ROUNDS:
             rates.popleft()
 
-    def _judge_round(self, packet_bytes: int) -> None:
+    def _add_clump(self, sample: AckSample) -> None:
+        """Compare what has been acknowledged with what the rate would have brought since."""
+        now, rate = sample.now, self.rate
+        expected = rate * (now - self._clump_from)
+        if self._clump_sum <= expected:
+            self._clump_sum, self._clump_from, expected = 0, now, 0.0
+        self._clump_sum += sample.acked_bytes
+        if now - self._clumps_from > _CLUMP_LIFETIME_S:
+            self._clumps = (self._clumps[1], 0.0)
+            self._clumps_from = now
+        ahead = min(self._clump_sum - expected, _CLUMP_S_MAX * rate)
+        before, latest = self._clumps
+        self._clumps = (before, max(latest, ahead))
+        self.clump_bytes = max(self._clumps)
+
+    def _judge_round(self, packet_bytes: int, now: float) -> None:
         lost, total = self._lost_bytes, self._lost_bytes + self._acked_bytes
         self.lost_in_excess = lost > max(_EXCESS_LOSS * total, _EXCESS_LOSS_PACKETS * packet_bytes)
         self._acked_bytes = self._lost_bytes = 0
-        slow = inf > self._round_rtt_s > self._beyond(_FOREIGN_QUEUE)
-        self._slow_rounds = self._slow_rounds + 1 if slow else 0
-        self.foreign_queue = self._slow_rounds >= _FOREIGN_ROUNDS
+        own_s = self.clump_bytes / self.rate if self.rate else 0.0
+        if inf > self._round_rtt_s > self._beyond(_FOREIGN_QUEUE) + own_s:
+            self._slow_rounds += 1
+        else:
+            self._slow_rounds, self._slow_from = 0, now
+        for_long = now - self._slow_from >= _FOREIGN_S
+        self.foreign_queue = self._slow_rounds >= _FOREIGN_ROUNDS and for_long
         self._round_rtt_s = inf
 
     def _beyond(self, share: float) -> float:

@@ -8,7 +8,7 @@ few milliseconds' worth; more would be the burst that pacing exists to avoid.
 from math import inf
 
 _BURST_S = 0.001
-_CATCH_UP_S = 0.006
+CATCH_UP_S = 0.01
 _BURST_PACKETS_MIN = 2
 _CATCH_UP_PACKETS_MIN = 4
 _BURST_BYTES_MAX = 64 * 1024
@@ -36,7 +36,7 @@ class Pacer:
         """Bytes that may leave now."""
         if self.rate == inf:
             return inf
-        deepest = max(self.rate * _CATCH_UP_S, _CATCH_UP_PACKETS_MIN * self._packet_bytes)
+        deepest = max(self.rate * CATCH_UP_S, _CATCH_UP_PACKETS_MIN * self._packet_bytes)
         self._tokens = min(self._tokens + (now - self._at) * self.rate, deepest)
         self._at = now
         return self._tokens

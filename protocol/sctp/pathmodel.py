@@ -47,6 +47,8 @@ _PROBE_RTT_S = 0.1
 _RTT_LIFETIME_S = 10.0
 _RTT_LIFETIME_COMPETING_S = 2.5
 _COMPETING_WINDOW = 1.65
+_TRUST_S = 5.0
+"""So long after a suspicion there is no other: each costs a tenth of a second."""
 
 
 class Phase(Enum):
@@ -92,6 +94,7 @@ class PathModel:
         self._full_rounds = 0
         self._pipe_filled = False
         self._probe_rtt_until = inf
+        self._trusted_until = -inf
         self._ceiling_bytes = inf
         self._window_before_timeout = 0
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
@@ -188,7 +191,14 @@ class PathModel:
         path = self.path
         if self.phase is Phase.PROBE_RTT or path.min_rtt_s is None:
             return
-        suspected = path.foreign_queue and self._pipe_filled and not self.competing
+        suspected = (
+            path.foreign_queue
+            and self._pipe_filled
+            and not self.competing
+            and now >= self._trusted_until
+        )
+        if suspected:
+            self._trusted_until = now + _TRUST_S
         if suspected or path.is_stale(now, self._rtt_lifetime_s):
             self._enter(Phase.PROBE_RTT, now)
             self._probe_rtt_until = inf
@@ -215,7 +225,7 @@ class PathModel:
             target = gain * pipe_bytes
         else:
             quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
-            slack = _QUANTA * max(quantum, self._packet_bytes)
+            slack = _QUANTA * max(quantum, self._packet_bytes) + self.path.clump_bytes
             if self.competing:
                 target = _COMPETING_WINDOW * pipe_bytes + slack
             else:

@@ -5,6 +5,8 @@ probed, and the retransmission timeout is the last resort. The probe's timer is 
 begins and moved by acknowledgements, never by sending: else a busy sender would never probe.
 """
 
+from math import inf
+
 from protocol.sctp import chunks, limits
 from protocol.sctp.congestion import CongestionControl
 from protocol.sctp.cookie import Peer
@@ -12,7 +14,7 @@ from protocol.sctp.core import Core
 from protocol.sctp.departure import AckNews
 from protocol.sctp.flight import Flight
 from protocol.sctp.fragments import Fragmenter
-from protocol.sctp.pacing import Pacer
+from protocol.sctp.pacing import CATCH_UP_S, Pacer
 from protocol.sctp.scoreboard import Scoreboard
 from protocol.sctp.timers import Timer
 
@@ -33,6 +35,7 @@ class Sender:
         self._fragmenter = Fragmenter(core, self._flight)
         self._window_probe = False
         self._tail_probed = False
+        self._paced_until = inf
         self._timed_out_until = -1
         self._timeouts_in_row = 0
         self.congestion = congestion
@@ -77,6 +80,8 @@ class Sender:
             return
         if partial.due:
             self._send_forward_tsn(datagrams, now)
+        if now - self._paced_until > CATCH_UP_S:
+            self._flight.limited_by_application()  # by a machine that was busy elsewhere
         pacer = self.pacer
         pacer.set_rate(self.congestion.pacing_rate)
         before = len(datagrams)
@@ -121,11 +126,12 @@ class Sender:
         timers, board, queue = self._timers, self.board, self._queue
         window_left = self.congestion.window_bytes > board.flight_bytes
         timers.stop(Timer.PACING)
+        self._paced_until = inf
         if queue.empty and not board.lost_bytes:
             if window_left:
                 self._flight.limited_by_application()
         elif wanted and window_left and self.pacer.exhausted:
-            timers.at[Timer.PACING] = self.pacer.next_burst_at(now)
+            timers.at[Timer.PACING] = self._paced_until = self.pacer.next_burst_at(now)
         if not (queue.empty or board.outstanding or timers.running(Timer.RETRANSMIT)):
             timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 

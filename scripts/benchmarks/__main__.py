@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()
     module, option, _ = BENCHMARKS[given.name]
-    figures = importlib.import_module(module).run(getattr(given, option))
+    figures = importlib.import_module(f"scripts.benchmarks.{module}").run(getattr(given, option))
     result = {
         "benchmark": given.name,
         "version": metadata.version("modswarm"),

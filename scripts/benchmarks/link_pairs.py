@@ -61,9 +61,8 @@ def measure(sender: Process, receiver: Process, seconds: float, warm_up_s: float
     """Connect two processes and measure for so long, after a while that does not count."""
     peers = (sender, receiver)
     try:
-        described = [peer.hear() for peer in peers]
-        sender.tell(described[1])
-        receiver.tell(described[0])
+        receiver.tell(sender.hear())
+        sender.tell(receiver.hear())
         for peer in peers:
             assert peer.hear() == "open"
         time.sleep(warm_up_s)

@@ -22,6 +22,8 @@ from tests.protocol.sctp.model_link import (
     make_association,
 )
 
+_BUSY_SHARE = 0.3
+
 PACKET = 1188
 CHUNK_PAYLOAD = PACKET - 12 - 16
 PAYLOAD_SHARE = CHUNK_PAYLOAD / (PACKET + DATAGRAM_OVERHEAD_BYTES)
@@ -99,6 +101,27 @@ def shaped(
         "repeated": sender.repeated_chunks,
         "lost": pair.forward.lost + bottleneck.dropped,
         "timeouts": sender.timeouts,
+    }
+
+
+def busy(line_bits: float, rtt_s: float, absent_s: float, *, seed: int = 1) -> dict[str, float]:
+    """Measure a flow between machines that are busy elsewhere at times, for up to `absent_s`."""
+    world = World()
+    rate = line_bits / 8
+    bottleneck = Bottleneck(rate, rate * 0.05)
+    pair = bulk_pair(world, bottleneck, rtt_s, seed=seed)
+    random = Random(seed)
+
+    def turn() -> None:
+        for host in (pair.client, pair.server):
+            host.wake_s = absent_s * random.random() if random.random() < _BUSY_SHARE else 0.0
+        world.at(world.now + 0.001, turn)
+
+    turn()
+    speed = received_after(pair.server, world, 1.0, 4.0)
+    return {
+        "share": speed / (rate * PAYLOAD_SHARE),
+        "steady_delay_ms": bottleneck.worst_delay_s(1.0) * 1000,
     }
 
 
@@ -230,6 +253,7 @@ def main(parts: list[str]) -> None:
         )
         show("10 Mbit/s 50 ms, 1 s queue", shaped(10e6, 0.05, 0, queue_s=1.0, seconds=40))
         show("100 Mbit/s 50 ms, foreign peer", shaped(100e6, 0.05, 1, own_peer=False))
+        show("100 Mbit/s 0.5 ms, busy for 10 ms", busy(100e6, 0.0005, 0.01))
         show("100 Mbit/s 2 ms, 1 BDP", shaped(100e6, 0.002, 1, seconds=10))
     if "fairness" in parts:
         for seed in (1, 2):

@@ -4,7 +4,7 @@ import pytest
 
 from protocol.sctp.congestion import AckSample, FixedWindow
 from protocol.sctp.pathmodel import GAINS, PathModel, Phase
-from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, shaped
+from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, busy, shaped
 
 PACKET = 1188
 
@@ -152,6 +152,13 @@ def test_goal_a_line_of_50_ms_is_filled_within_two_seconds(
 
 def test_goal_a_long_thin_line_with_loss() -> None:
     assert shaped(10e6, 0.2, 1, loss=0.01, start=0, seconds=15)["share"] >= 0.8
+
+
+@pytest.mark.parametrize("absent_s", [0.005, 0.01])
+def test_goal_a_short_line_is_filled_by_machines_that_are_busy_elsewhere(absent_s: float) -> None:
+    figures = busy(50e6, 0.0005, absent_s)
+    assert figures["share"] >= 0.93
+    assert figures["steady_delay_ms"] < 40
 
 
 def test_goal_a_queue_of_a_second_is_not_filled() -> None:

@@ -325,7 +325,7 @@ def test_pacer_spreads_bursts_and_forgives_a_late_caller_a_little() -> None:
         now = pacer.next_burst_at(now)
     assert sent == pytest.approx(1_000_000, rel=0.02)
     late = pacer.allowance(now + 10)
-    assert late < 10_000
+    assert late <= 10_000
 
 
 def test_timers_run_by_kind() -> None:

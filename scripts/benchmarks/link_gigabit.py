@@ -1,0 +1,82 @@
+"""A line of 1 Gbit/s between two network namespaces: a data channel of ours beside an HTTP GET."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.benchmarks.link_pairs import Process, Speed, measure
+
+_HTTP_PEER = Path(__file__).with_name("link_http_peer.py")
+_ADDRESSES = ("10.203.0.1", "10.203.0.2")
+_LINE = ("rate", "1gbit", "burst", "256kb", "latency", "20ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A namespace: its name, and the address of its end of the line."""
+
+    name: str
+    address: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """What runs a command there."""
+        return ("ip", "netns", "exec", self.name)
+
+
+def possible() -> bool:
+    """Whether this machine lets us make namespaces."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("tc") is not None
+
+
+@contextlib.contextmanager
+def line() -> Iterator[tuple[Place, Place]]:
+    """Two places with the line between them, as long as the block runs."""
+    names = [f"modswarm-bench-{os.getpid()}-{side}" for side in "ab"]
+    try:
+        for name in names:
+            _run("ip", "netns", "add", name)
+        _run(
+            *("ip", "link", "add", "line", "netns", names[0], "type", "veth"),
+            *("peer", "name", "line", "netns", names[1]),
+        )
+        for name, address in zip(names, _ADDRESSES, strict=True):
+            inside = ("ip", "-n", name)
+            _run(*inside, "addr", "add", f"{address}/24", "dev", "line")
+            _run(*inside, "link", "set", "line", "up")
+            _run(*inside, "link", "set", "lo", "up")
+            _run("tc", "-n", name, "qdisc", "add", "dev", "line", "root", "tbf", *_LINE)
+        yield Place(names[0], _ADDRESSES[0]), Place(names[1], _ADDRESSES[1])
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def run(seconds: float) -> tuple[Speed, Speed]:
+    """How fast our channel was, and then HTTP; raises CalledProcessError where `tc` will not."""
+    with line() as (here, there):
+        ours = measure(
+            Process(_channel(here, sends=True), prefix=here.prefix),
+            Process(_channel(there, sends=False), prefix=there.prefix),
+            seconds,
+            warm_up_s=1.0,
+        )
+        http = measure(
+            Process({"sends": True, "address": here.address}, _HTTP_PEER, here.prefix),
+            Process({"sends": False, "address": there.address}, _HTTP_PEER, there.prefix),
+            seconds,
+            warm_up_s=1.0,
+        )
+    return ours, http
+
+
+def _channel(place: Place, *, sends: bool) -> dict[str, object]:
+    return {"data_path": "native", "sends": sends, "address": place.address}
