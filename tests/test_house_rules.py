@@ -45,7 +45,7 @@ OWNERS = {
     "aioice": ("node/links/", "simulations/seams.py"),
     "pylibsrtp": ("node/links/",),
     "OpenSSL": ("node/links/", "simulations/seams.py"),
-    "aiohttp": ("node/faces/",),
+    "aiohttp": ("node/faces/", "scripts/benchmarks/link_http_peer.py"),
     "click": ("node/faces/",),
     "rich": ("node/faces/", "simulations/command_line.py"),
 }
