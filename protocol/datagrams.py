@@ -39,7 +39,7 @@ HELLO_BYTES = 1 + HELLO_RANDOM_BYTES + limits.KEY_BYTES + _SIGNATURE_BYTES
 
 
 class PacketKeys(NamedTuple):
-    """The two 32-byte keys between us and one peer."""
+    """The two keys between us and one peer, of the same length."""
 
     outgoing: bytes
     incoming: bytes

@@ -31,6 +31,11 @@ def peer_id_of(public_key: bytes) -> PeerId:
     return hashlib.sha256(public_key).digest()[: limits.ID_BYTES]
 
 
+def id_number(public_key: bytes) -> int:
+    """The same as an integer, for XOR distances."""
+    return int.from_bytes(hashlib.sha256(public_key).digest()[: limits.ID_BYTES])
+
+
 def solves_puzzle(public_key: bytes, bits: int) -> bool:
     """Whether SHA-256(SHA-256(public key)) starts with `bits` zero bits."""
     return effort_bits(public_key) >= bits

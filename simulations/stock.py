@@ -8,7 +8,10 @@ history depends on them.
 import asyncio
 import logging
 import random
+from collections.abc import Iterable
+from typing import Any
 
+import umsgpack
 from kademlia.crawling import NodeSpiderCrawl
 from kademlia.network import Server
 from kademlia.node import Node
@@ -64,3 +67,28 @@ def _address(host: Host) -> str:
     address = host.address()
     assert address is not None
     return address
+
+
+class StockAnswerer:
+    """One stock node without a network: datagrams go into `receive`, answers into a transport."""
+
+    def __init__(
+        self, node_id: bytes, contacts: Iterable[tuple[bytes, str, int]], transport: Any
+    ) -> None:
+        self._server = Server(node_id=node_id)
+        self._protocol = self._server._create_protocol()
+        self._protocol.connection_made(transport)
+        for contact in contacts:
+            self._protocol.router.add_contact(Node(*contact))
+        self.receive = self._protocol.datagram_received
+
+    def known(self) -> list[tuple[bytes, tuple[str, int]]]:
+        """Ids and addresses of those that found a place in its table."""
+        buckets = self._protocol.router.buckets
+        return [(node.id, (node.ip, node.port)) for one in buckets for node in one.get_nodes()]
+
+
+def stock_request(message_id: bytes, name: str, arguments: list[bytes]) -> bytes:
+    """A request as the stock library spells it; `message_id` has 20 bytes."""
+    packed: bytes = umsgpack.packb([name, arguments])
+    return b"\0" + message_id + packed

@@ -154,8 +154,8 @@ class OverlayProtocol(KademliaProtocol):
     def _nearest(self, incoming: Incoming, target: bytes, families: int) -> list[Contact]:
         count = limits.CONTACTS_PER_REPLY
         nearest = self.router.nearest(int.from_bytes(target), count + 1, families)
-        asker = incoming.session.peer_id
-        return [contact for contact in nearest if contact.peer_id != asker][:count]
+        asker = incoming.session.contact.number
+        return [contact for contact in nearest if contact.number != asker][:count]
 
     # Who enters the tables ----------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from protocol.errors import (
     TimedOut,
     UnexpectedReply,
 )
-from protocol.identity import Identity, checked_peer_id
+from protocol.identity import Identity, checked_peer_id, id_number
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     EPOCH_BYTES,
@@ -167,25 +167,25 @@ class Wire:
 
     def _receive_sealed(self, datagram: bytes, address: Address) -> None:
         public_key = datagrams.sender_of(datagram)
-        session = self._sessions.get(public_key)
+        session = self._sessions.get(id_number(public_key))
         if session is None:
             # A new key costs a key agreement, so whoever shows many of them pays as for requests.
             self._meter.charge(address.host)
-            session = self._new_session(public_key)
-            body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
+            session = self._new_session(Contact.at(public_key, address))
+            body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
             self._sessions.add(session)
         else:
-            body = datagrams.unseal(self._cipher, session.keys.incoming, datagram)
+            body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
         message = decode_body(body)
         if isinstance(message, Response):
             self._take_response(session, address, message)
         else:
             self._take_request(session, address, message)
 
-    def _new_session(self, public_key: bytes) -> Session:
-        peer_id = checked_peer_id(public_key, self._puzzle_bits)
-        keys = self._cipher.keys(self._identity, public_key)
-        return Session(public_key, peer_id, keys)
+    def _new_session(self, contact: Contact) -> Session:
+        public_key = contact.public_key
+        checked_peer_id(public_key, self._puzzle_bits)
+        return Session(contact, self._cipher.keys(self._identity, public_key))
 
     def _take_request(self, session: Session, address: Address, request: Request) -> None:
         self._meter.charge(address.host)
@@ -204,7 +204,7 @@ class Wire:
         if (
             pending is None
             or pending.contact.address != address
-            or pending.contact.public_key != session.public_key
+            or pending.contact.number != session.contact.number
         ):
             raise UnexpectedReply("a reply that matches no request")
         del self._pending[response.transaction]
@@ -213,7 +213,7 @@ class Wire:
         session.round_trip.measured(rtt_s)
         self._anyone.measured(rtt_s)
         if response.token:
-            session.learn_token(response.token, address, now)
+            session.learn_token(response.token, pending.contact, now)
         pending.on_reply(Reply(pending.contact, response, None))
 
     def respond(self, incoming: Incoming, code: Code, result: list[Any]) -> None:
@@ -253,9 +253,9 @@ class Wire:
             address = contact.address
             if len(self._pending) >= limits.REQUESTS_OUTSTANDING:
                 raise Overloaded("too many requests of ours are waiting for an answer")
-            session = self._sessions.get(contact.public_key)
+            session = self._sessions.get(contact.number)
             if session is None:
-                session = self._new_session(contact.public_key)
+                session = self._new_session(contact)
                 self._sessions.add(session)
         except ModswarmError as error:
             self._loop.call_soon(on_reply, Reply(contact, None, error))
@@ -316,20 +316,20 @@ class Wire:
 
     def timeout_s(self, contact: Contact) -> float:
         """How long this contact usually needs at most, in seconds; of a stranger, anyone's."""
-        session = self._sessions.get(contact.public_key)
-        if session is not None and session.round_trip.smoothed_s > 0.0:
+        session = self._sessions.get(contact.number)
+        if session is not None and session.round_trip.smoothed_s is not None:
             return session.round_trip.timeout_s()
         return self._anyone.timeout_s()
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact, if one was ever measured."""
-        session = self._sessions.get(contact.public_key)
-        return session.round_trip.smoothed_s or None if session else None
+        session = self._sessions.get(contact.number)
+        return session.round_trip.smoothed_s if session else None
 
     def _send_sealed(self, session: Session, address: Address, body: bytes) -> None:
         nonce = self._rng.randbytes(datagrams.NONCE_BYTES)
         datagram = datagrams.seal(
-            self._cipher, self._identity.public_key, session.keys.outgoing, nonce, body
+            self._cipher, self._identity.public_key, session.outgoing_key, nonce, body
         )
         self._send_on_path(datagram, address)
 

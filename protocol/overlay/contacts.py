@@ -1,43 +1,47 @@
 """DHT nodes that others can reach, in the 38 or 50 bytes in which they travel."""
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
 from protocol import addresses, limits
 from protocol.addresses import Address
 from protocol.errors import Malformed, Oversized
-from protocol.identity import effort_bits
+from protocol.identity import PeerId, effort_bits, id_number
 
 PACKED_BYTES = {4: limits.KEY_BYTES + 6, 6: limits.KEY_BYTES + 18}
 """Bytes of one contact by address family."""
 
+_PACKED_V4_BYTES = PACKED_BYTES[4]
+
 
 class Contact:
-    """A public key at an address. Cheap to make: replies carry twenty of them.
+    """A public key at an address. Cheap to make and small: replies carry twenty of them.
 
-    `packed` is the wire form (key, address, port), `family` 4 or 6, `peer_id` 20 bytes and
-    `number` the same as an integer for XOR distances. A contact that another names may be
-    nonsense: see `is_sound`.
+    `packed` is the wire form (key, address, port), `number` the peer id as an integer for XOR
+    distances. A contact that another names may be nonsense: see `is_sound`.
     """
 
-    __slots__ = ("_address", "_effort_bits", "family", "number", "packed", "peer_id")
+    __slots__ = ("_effort_bits", "number", "packed")
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
-        self.family = 4 if len(packed) == PACKED_BYTES[4] else 6
-        digest = hashlib.sha256(packed[: limits.KEY_BYTES]).digest()
-        self.peer_id = digest[: limits.ID_BYTES]
-        self.number = int.from_bytes(self.peer_id)
-        self._address: Address | None = None
+        self.number = id_number(packed[: limits.KEY_BYTES])
         self._effort_bits: int | None = None
 
     @classmethod
     def at(cls, public_key: bytes, address: Address) -> "Contact":
         """The contact with this key at this address."""
-        contact = cls(public_key + addresses.pack(address))
-        contact._address = address
-        return contact
+        return cls(public_key + addresses.pack(address))
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 4 if len(self.packed) == _PACKED_V4_BYTES else 6
+
+    @property
+    def peer_id(self) -> PeerId:
+        """20 bytes; `number` is the same and at hand."""
+        return self.number.to_bytes(limits.ID_BYTES)
 
     @property
     def public_key(self) -> bytes:
@@ -47,9 +51,7 @@ class Contact:
     @property
     def address(self) -> Address:
         """Where it is; raises Malformed for bytes that are no address."""
-        if self._address is None:
-            self._address = addresses.unpack(self.packed[limits.KEY_BYTES :])
-        return self._address
+        return addresses.unpack(self.packed[limits.KEY_BYTES :])
 
     def is_sound(self, puzzle_bits: int) -> bool:
         """Whether the key solves the identity puzzle, and the address is one. Checked once."""

@@ -79,8 +79,8 @@ class Lookup:
         self._candidates: list[Candidate] = []
         self._pending: list[Variant] = []
         self._asked: dict[bytes, Variant] = {}
-        self._by_id: dict[bytes, Candidate] = {}
-        self._own_id = own_id
+        self._by_id: dict[int, Candidate] = {}
+        self._own_number = int.from_bytes(own_id)
         for contact in seeds:
             self._add(contact, hops=1)
 
@@ -116,7 +116,7 @@ class Lookup:
         if len(candidate.variants) > 1:
             candidate.network = self._network_of(contact)
         # Of each peer the first place that an answer gives it: nobody names all the variants.
-        for other in {one.peer_id: one for one in reversed(list(named))}.values():
+        for other in {one.number: one for one in reversed(list(named))}.values():
             self._add(other, hops=candidate.hops + 1)
 
     def failed(self, contact: Contact) -> None:
@@ -162,7 +162,7 @@ class Lookup:
 
     def hops_to(self, contact: Contact) -> int:
         """How many steps away from us this peer was named; 1 for those we knew."""
-        candidate = self._by_id.get(contact.peer_id)
+        candidate = self._by_id.get(contact.number)
         return candidate.hops if candidate else 0
 
     def state_of(self, contact: Contact) -> State:
@@ -170,16 +170,16 @@ class Lookup:
         return self._asked[contact.packed].state
 
     def _add(self, contact: Contact, hops: int) -> None:
-        known = self._by_id.get(contact.peer_id)
+        known = self._by_id.get(contact.number)
         if known is not None:
             known.name(contact)
             return
         distance = contact.number ^ self.target
         full = len(self._candidates) >= limits.LOOKUP_CANDIDATES
-        if contact.peer_id == self._own_id or (full and not self._make_room(distance)):
+        if contact.number == self._own_number or (full and not self._make_room(distance)):
             return
         candidate = Candidate(contact, distance, hops, self._network_of(contact))
-        self._by_id[contact.peer_id] = candidate
+        self._by_id[contact.number] = candidate
         insort(self._candidates, candidate, key=_distance)
 
     def _make_room(self, distance: int) -> bool:
@@ -193,7 +193,7 @@ class Lookup:
                 return False
             if not candidate.was_asked:
                 del self._candidates[position]
-                del self._by_id[candidate.variants[0].contact.peer_id]
+                del self._by_id[candidate.variants[0].contact.number]
                 return True
         return False
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from protocol import limits
 from protocol.overlay.contacts import Contact
-from protocol.overlay.networks import Networks, NetworksOf, public_networks
+from protocol.overlay.networks import NetworksOf, public_networks
 from protocol.randomness import Random
 
 ID_BITS = 8 * limits.ID_BYTES
@@ -23,7 +23,6 @@ class Entry:
     """A contact that answered us. Times are monotonic seconds."""
 
     contact: Contact
-    networks: Networks
     last_seen: float
     failures: int = 0
 
@@ -32,8 +31,8 @@ class Entry:
 class Bucket:
     """At most k live entries, and newcomers that wait for a place, the latest last."""
 
-    live: dict[bytes, Entry] = field(default_factory=dict)
-    waiting: dict[bytes, Entry] = field(default_factory=dict)
+    live: dict[int, Entry] = field(default_factory=dict)
+    waiting: dict[int, Entry] = field(default_factory=dict)
     last_lookup: float = 0.0
 
 
@@ -64,8 +63,11 @@ class RoutingTable:
 
     def get(self, peer_id: bytes) -> Entry | None:
         """The live entry of this peer."""
-        bucket = self._buckets.get(self.index_of(int.from_bytes(peer_id)))
-        return bucket.live.get(peer_id) if bucket else None
+        return self._entry(int.from_bytes(peer_id))
+
+    def _entry(self, number: int) -> Entry | None:
+        bucket = self._buckets.get(self.index_of(number))
+        return bucket.live.get(number) if bucket else None
 
     def index_of(self, number: int) -> int:
         """How many leading bits an id shares with ours: 0..159, and 160 for our own."""
@@ -117,7 +119,7 @@ class RoutingTable:
         bucket = self._buckets.get(index)
         if bucket is None:
             return True
-        known = bucket.live.get(contact.peer_id)
+        known = bucket.live.get(contact.number)
         if known is not None:
             return known.contact != contact and (proved or known.failures > 0)
         return len(bucket.live) < self.k
@@ -127,7 +129,7 @@ class RoutingTable:
 
         Failures stay counted: a contact is good for asking only while it answers.
         """
-        known = self.get(contact.peer_id)
+        known = self._entry(contact.number)
         if known is not None and known.contact == contact:
             known.last_seen = now
 
@@ -140,20 +142,20 @@ class RoutingTable:
         if index == ID_BITS:
             return None
         bucket = self._bucket(index)
-        known = bucket.live.get(contact.peer_id)
+        known = bucket.live.get(contact.number)
         if known is not None:
             if known.contact == contact:
                 known.last_seen, known.failures = now, 0
                 return None
             self._leave(bucket, known)
-        bucket.waiting.pop(contact.peer_id, None)
-        entry = Entry(contact, self._networks_of(contact.address), now)
-        if not self._allowed(bucket, entry):
+        bucket.waiting.pop(contact.number, None)
+        if not self._allowed(bucket, contact):
             return None
+        entry = Entry(contact, now)
         if len(bucket.live) < self.k:
             self._enter(bucket, entry)
             return None
-        bucket.waiting[contact.peer_id] = entry
+        bucket.waiting[contact.number] = entry
         if len(bucket.waiting) > self.k:
             del bucket.waiting[next(iter(bucket.waiting))]
         oldest = min(bucket.live.values(), key=lambda live: live.last_seen)
@@ -167,10 +169,10 @@ class RoutingTable:
         bucket = self._buckets.get(self.index_of(contact.number))
         if bucket is None:
             return None
-        waiting = bucket.waiting.get(contact.peer_id)
+        waiting = bucket.waiting.get(contact.number)
         if waiting is not None and waiting.contact == contact:
-            del bucket.waiting[contact.peer_id]
-        entry = bucket.live.get(contact.peer_id)
+            del bucket.waiting[contact.number]
+        entry = bucket.live.get(contact.number)
         if entry is not None and entry.contact == contact:
             entry.failures += 1
             if entry.failures >= limits.FAILURES_MAX:
@@ -187,25 +189,29 @@ class RoutingTable:
         return bucket
 
     def _enter(self, bucket: Bucket, entry: Entry) -> None:
-        bucket.live[entry.contact.peer_id] = entry
+        bucket.live[entry.contact.number] = entry
         self._size += 1
-        for network in entry.networks:
+        for network in self._networks_of(entry.contact.address):
             self._networks[network] = self._networks.get(network, 0) + 1
 
-    def _allowed(self, bucket: Bucket, entry: Entry) -> bool:
-        for network in entry.networks:
-            in_bucket = sum(network in other.networks for other in bucket.live.values())
-            if (
-                in_bucket >= limits.NETWORK_IN_BUCKET[len(network)]
-                or self._networks.get(network, 0) >= limits.NETWORK_IN_TABLE[len(network)]
-            ):
+    def _allowed(self, bucket: Bucket, contact: Contact) -> bool:
+        for network in self._networks_of(contact.address):
+            in_table = self._networks.get(network, 0)
+            if in_table >= limits.NETWORK_IN_TABLE[len(network)]:
+                return False
+            if in_table and self._held(bucket, network) >= limits.NETWORK_IN_BUCKET[len(network)]:
                 return False
         return True
 
+    def _held(self, bucket: Bucket, network: bytes) -> int:
+        """How many contacts of a network are in a bucket."""
+        addresses = (entry.contact.address for entry in bucket.live.values())
+        return sum(network in self._networks_of(address) for address in addresses)
+
     def _leave(self, bucket: Bucket, entry: Entry) -> None:
-        del bucket.live[entry.contact.peer_id]
+        del bucket.live[entry.contact.number]
         self._size -= 1
-        for network in entry.networks:
+        for network in self._networks_of(entry.contact.address):
             self._networks[network] -= 1
             if not self._networks[network]:
                 del self._networks[network]

@@ -1,13 +1,13 @@
 """What a node remembers of each peer it exchanges datagrams with: keys, replays, tokens, RTT."""
 
 import hashlib
-from collections import OrderedDict
 from typing import NamedTuple
 
 from protocol import limits
 from protocol.addresses import Address, pack
 from protocol.datagrams import PacketKeys
 from protocol.errors import Replayed
+from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 
 _RTT_GAIN = 1 / 8
@@ -19,29 +19,27 @@ _SHARED_SAMPLES_MIN = 8
 class RoundTrip:
     """Smoothed RTT and its deviation, by RFC 6298, 2."""
 
-    __slots__ = ("_is_known", "deviation_s", "smoothed_s")
+    __slots__ = ("_deviation_s", "smoothed_s")
 
     def __init__(self) -> None:
-        self._is_known = False
-        self.smoothed_s = 0.0
-        self.deviation_s = 0.0
+        # None while unknown: a sample may be 0 where the clock is coarser than the path.
+        self.smoothed_s: float | None = None
+        self._deviation_s = 0.0
 
     def measured(self, rtt_s: float) -> None:
         """Take one sample of a request that was not repeated."""
-        if not self._is_known:
-            # A sample may be 0 where the clock is coarser than the path.
-            self._is_known = True
-            self.smoothed_s, self.deviation_s = rtt_s, rtt_s / 2
+        if self.smoothed_s is None:
+            self.smoothed_s, self._deviation_s = rtt_s, rtt_s / 2
             return
         error = abs(self.smoothed_s - rtt_s)
-        self.deviation_s += _DEVIATION_GAIN * (error - self.deviation_s)
+        self._deviation_s += _DEVIATION_GAIN * (error - self._deviation_s)
         self.smoothed_s += _RTT_GAIN * (rtt_s - self.smoothed_s)
 
     def timeout_s(self) -> float:
         """How long to wait before giving a contact up, clamped to the bounds in limits."""
-        if not self._is_known:
+        if self.smoothed_s is None:
             return limits.TIMEOUT_UNKNOWN_S
-        wanted = self.smoothed_s + 4 * self.deviation_s
+        wanted = self.smoothed_s + 4 * self._deviation_s
         return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
 
 
@@ -108,42 +106,61 @@ class Issued(NamedTuple):
 
 
 class Session:
-    """One peer: its keys, and what is known of its address and its counters."""
+    """One peer: its keys, and what is known of its address and its counters.
+
+    A node holds thousands, so both keys are one piece of memory, and the contact is shared with
+    the tables.
+    """
 
     __slots__ = (
-        "_contact",
         "_epochs_left",
+        "_keys",
+        "_token",
+        "_token_at",
+        "_token_of",
+        "contact",
         "issued",
-        "keys",
-        "peer_id",
-        "public_key",
         "round_trip",
-        "token",
-        "token_address",
-        "token_at",
         "window",
     )
 
-    def __init__(self, public_key: bytes, peer_id: bytes, keys: PacketKeys) -> None:
-        self.public_key = public_key
-        self.peer_id = peer_id
-        self.keys = keys
+    def __init__(self, contact: Contact, keys: PacketKeys) -> None:
+        self.contact = contact
+        self._keys = keys.outgoing + keys.incoming
         self.round_trip = RoundTrip()
         self.window: ReplayWindow | None = None
         self._epochs_left: tuple[bytes, ...] = ()
-        self._contact: Contact | None = None
         self.issued: Issued | None = None
-        # What the peer gave us to prove our address to it, and where it gave it.
-        self.token = b""
-        self.token_address: Address | None = None
-        self.token_at = 0.0
+        # What the peer gave us to prove our address to it, and the contact that gave it.
+        self._token = b""
+        self._token_of = contact
+        self._token_at = 0.0
+
+    @property
+    def outgoing_key(self) -> bytes:
+        """The key of what we send to the peer."""
+        return self._keys[: len(self._keys) // 2]
+
+    @property
+    def incoming_key(self) -> bytes:
+        """The key of what the peer sends to us."""
+        return self._keys[len(self._keys) // 2 :]
+
+    @property
+    def public_key(self) -> bytes:
+        """Ed25519, 32 bytes."""
+        return self.contact.public_key
+
+    @property
+    def peer_id(self) -> PeerId:
+        """20 bytes."""
+        return self.contact.peer_id
 
     def contact_at(self, address: Address) -> Contact:
         """The peer as a contact, made once for each address that it sends from in a row."""
-        contact = self._contact
-        if contact is None or contact.address != address:
-            contact = self._contact = Contact.at(self.public_key, address)
-        return contact
+        if self.contact.address != address:
+            self.contact = Contact.at(self.public_key, address)
+        return self.contact
 
     def accept(self, epoch: bytes, counter: int, *, proved: bool) -> None:
         """Note a request of the peer; raises Replayed if it came before.
@@ -163,13 +180,13 @@ class Session:
 
     def token_for(self, address: Address, now: float) -> bytes:
         """The token to send to this peer at this address, empty if there is none that is fresh."""
-        if self.token_address != address or now - self.token_at > limits.TOKEN_PERIOD_S:
+        if not self._token or now - self._token_at > limits.TOKEN_PERIOD_S:
             return b""
-        return self.token
+        return self._token if self._token_of.address == address else b""
 
-    def learn_token(self, token: bytes, address: Address, now: float) -> None:
-        """Keep the token of a response that came from `address`."""
-        self.token, self.token_address, self.token_at = token, address, now
+    def learn_token(self, token: bytes, contact: Contact, now: float) -> None:
+        """Keep the token of a response of this peer, which came from where `contact` is."""
+        self._token, self._token_of, self._token_at = token, contact, now
 
 
 class Sessions:
@@ -177,20 +194,22 @@ class Sessions:
 
     def __init__(self, capacity: int = limits.PEERS_REMEMBERED) -> None:
         self._capacity = capacity
-        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        # By the peer id as a number, which every contact holds already. A dictionary keeps the
+        # order of insertion, at half of what an OrderedDict takes.
+        self._sessions: dict[int, Session] = {}
 
-    def get(self, public_key: bytes) -> Session | None:
-        """The session with this key, if remembered."""
-        session = self._sessions.get(public_key)
+    def get(self, number: int) -> Session | None:
+        """The session with the peer of this id, if remembered."""
+        session = self._sessions.pop(number, None)
         if session is not None:
-            self._sessions.move_to_end(public_key)
+            self._sessions[number] = session
         return session
 
     def add(self, session: Session) -> None:
         """Remember a peer, and forget the longest unused beyond the capacity."""
-        self._sessions[session.public_key] = session
+        self._sessions[session.contact.number] = session
         if len(self._sessions) > self._capacity:
-            self._sessions.popitem(last=False)
+            del self._sessions[next(iter(self._sessions))]
 
     def __len__(self) -> int:
         return len(self._sessions)

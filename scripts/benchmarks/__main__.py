@@ -14,6 +14,7 @@ from importlib import metadata
 
 BENCHMARKS = {
     "main": ("whole_job", "runs", "join, lookup, connect and transfer between real node processes"),
+    "dht": ("overlay", "nodes", "processor time and memory of an overlay node, beside stock"),
     "sim": ("simulated", "sizes", "packets, time and memory of simulated nodes, beside stock"),
 }
 """Name: the module, the option that it takes, and what it measures."""
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[100, 1000, 10_000], help="nodes of each world"
     )
+    parser.add_argument("--nodes", type=_positive, default=1000, help="of the world that idles")
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()
     module, option, _ = BENCHMARKS[given.name]

@@ -61,7 +61,7 @@ class Way:
         self._reorder_s = options.reorder_s
         self._loss = options.loss if faulty else 0.0
         self._reorder = options.reorder if faulty else 0.0
-        self._random = random.Random(options.seed)  # noqa: S311 - a model of a path
+        self._random = random.Random(options.seed)
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._late: deque[tuple[float, bytes]] = deque()
 

@@ -49,7 +49,7 @@ class LongPath(PortUser):
     def __init__(self, user: PortUser, options: Options) -> None:
         self._user = user
         self._options = options
-        self._random = random.Random(options.seed)  # noqa: S311 - a model of a path
+        self._random = random.Random(options.seed)
         self._loop = asyncio.get_running_loop()
         for name in ("connection_made", "connection_lost", "error_received"):
             setattr(self, name, getattr(user, name))

@@ -325,9 +325,9 @@ def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
         other = await open_peer(2)
         wire = other.server.wire
         await wire.ask(victim.contact, Method.PING, [])
-        session = wire._sessions.get(victim.server.identity.public_key)
+        session = wire._sessions.get(victim.contact.number)
         assert session is not None
-        session.token = b"stale..."
+        session.learn_token(b"stale...", victim.contact, wire._loop.time())
         key = records.provider_key(MOD)
         response = await wire.ask(victim.contact, Method.STORE, [key, _provider().raw], tries=1)
         assert response.code == Code.OK

@@ -27,7 +27,6 @@ def contact_with(number: int, address: Address = HERE) -> Contact:
     """A contact of any id, so that its distance to a target of zeros is its number."""
     contact = Contact.at(number.to_bytes(32), address)
     contact.number = number
-    contact.peer_id = number.to_bytes(20)
     return contact
 
 

@@ -11,6 +11,8 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.datagrams import PacketKeys
 from protocol.errors import Replayed
+from protocol.identity import id_number
+from protocol.overlay.contacts import Contact
 from protocol.overlay.sessions import (
     ReplayWindow,
     RoundTrip,
@@ -46,7 +48,7 @@ def test_a_time_limit_stays_within_its_bounds_and_follows_rfc_6298(samples: list
             deviation = 3 / 4 * deviation + 1 / 4 * abs(smoothed - sample)
             smoothed = 7 / 8 * smoothed + 1 / 8 * sample
         assert trip.smoothed_s == pytest.approx(smoothed)
-        assert trip.deviation_s == pytest.approx(deviation)
+        assert trip._deviation_s == pytest.approx(deviation)
         timeout_s = trip.timeout_s()
         assert limits.TIMEOUT_MIN_S <= timeout_s <= limits.TIMEOUT_MAX_S
         wanted = smoothed + 4 * deviation
@@ -155,8 +157,13 @@ def test_a_leap_back_costs_no_memory() -> None:
 # Tokens -------------------------------------------------------------------------------------
 
 
+KEY = bytes(32)
+AT_HERE = Contact.at(KEY, HERE)
+
+
 def session(number: int) -> Session:
-    return Session(number.to_bytes(32), number.to_bytes(20), PacketKeys(bytes(32), bytes(32)))
+    contact = Contact.at(number.to_bytes(32), HERE)
+    return Session(contact, PacketKeys(bytes(32), bytes(32)))
 
 
 def test_a_token_is_for_one_peer_at_one_address_of_one_node() -> None:
@@ -207,12 +214,12 @@ def test_a_token_of_the_future_proves_nothing() -> None:
 def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
     one = session(1)
     assert one.token_for(HERE, 0.0) == b""
-    one.learn_token(b"first", HERE, 100.0)
+    one.learn_token(b"first", AT_HERE, 100.0)
     assert one.token_for(HERE, 100.0) == b"first"
     assert one.token_for(HERE, 100.0 + PERIOD_S) == b"first"
     assert one.token_for(HERE, 100.1 + PERIOD_S) == b""
     assert one.token_for(THERE, 100.0) == b""
-    one.learn_token(b"second", THERE, 200.0)
+    one.learn_token(b"second", Contact.at(KEY, THERE), 200.0)
     assert one.token_for(THERE, 200.0) == b"second"
     assert one.token_for(HERE, 200.0) == b""
 
@@ -220,7 +227,7 @@ def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
 def test_an_echoed_token_is_still_good_at_its_maker() -> None:
     tokens, one = Tokens(b"s" * 32), session(1)
     for made_at in (0.0, PERIOD_S - 0.1, PERIOD_S, 12345.6):
-        one.learn_token(tokens.make(one, HERE, made_at), HERE, made_at)
+        one.learn_token(tokens.make(one, HERE, made_at), AT_HERE, made_at)
         for age_s in (0.0, 1.0, PERIOD_S / 2, PERIOD_S):
             echoed = one.token_for(HERE, made_at + age_s)
             assert tokens.proves(echoed, one, HERE, made_at + age_s)
@@ -231,7 +238,7 @@ def test_an_echoed_token_is_still_good_at_its_maker() -> None:
 def test_the_longest_unused_session_is_forgotten_first(steps: list[tuple[bool, int]]) -> None:
     sessions, model = Sessions(capacity=3), list[int]()
     for adds, number in steps:
-        known = sessions.get(number.to_bytes(32))
+        known = sessions.get(id_number(number.to_bytes(32)))
         assert (known is not None) == (number in model)
         if number in model:
             model.remove(number)

@@ -203,7 +203,7 @@ async def _ours_is_filled_with_chosen_ids() -> bool:
 def _forged(number: int) -> Contact:
     """A contact under an id that in truth would cost 2**160 keys."""
     contact = Contact.at(number.to_bytes(32), Address("1.2.3.4", 5))
-    contact.peer_id, contact.number = number.to_bytes(20), number
+    contact.number = number
     return contact
 
 

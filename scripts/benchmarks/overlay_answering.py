@@ -1,0 +1,178 @@
+"""Requests answered a second of processor time: `python overlay_answering.py ours|stock`."""
+
+import asyncio
+import gc
+import json
+import random
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from node.counters import Counters
+from node.environment import Environment
+from node.overlay.server import OverlayServer
+from node.overlay.settings import OverlaySettings
+from node.overlay.wire import Reply, Wire
+from node.tasks import TaskOwner
+from protocol.addresses import Address
+from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Method
+from simulations.stock import StockAnswerer, stock_request
+
+_ASKERS = 50
+_REQUESTS = 200
+_CONTACTS = 400
+_ANSWERER = Address("198.51.100.1", 4001)
+_rng = random.Random("answering")
+
+Datagrams = list[tuple[bytes, Address]]
+
+
+class Sink:
+    """Stands where the endpoint or the transport stands, and counts what is sent."""
+
+    def __init__(self) -> None:
+        self.addresses = {4: _ANSWERER}
+        self.sent = 0
+        self.last = b""
+
+    def take(self, first_bytes: object, handler: object) -> None:
+        """An endpoint's registry of handlers: nobody registers here."""
+
+    def sendto(self, datagram: bytes, _address: object) -> None:
+        """Count a datagram."""
+        self.sent += 1
+        self.last = datagram
+
+
+class Asker(NamedTuple):
+    """A peer that asks, and where it is."""
+
+    wire: Wire
+    outbox: Sink
+    address: Address
+
+
+def _address(number: int) -> Address:
+    """A global address in a /24 of its own."""
+    return Address(f"{11 + number // 256}.{number % 256}.1.1", 4001)
+
+
+def _make_asker(number: int) -> Asker:
+    settings = OverlaySettings(puzzle_bits=0)
+    outbox = Sink()
+    wire = Wire(
+        Identity(_rng.randbytes(32)),
+        Environment(),
+        Counters(),
+        cipher=settings.cipher,
+        puzzle_bits=0,
+        read_only=False,
+        on_request=lambda _: None,
+    )
+    wire.connect(outbox.sendto)
+    return Asker(wire, outbox, _address(1000 + number))
+
+
+def _request(asker: Asker, target: Contact, method: Method) -> bytes:
+    arguments: list[Any] = [] if method == Method.PING else [_rng.randbytes(20), 1]
+    asker.wire.request(target, method, arguments, _ignore)
+    return asker.outbox.last
+
+
+def _ignore(_reply: Reply) -> None:
+    return
+
+
+async def ours() -> dict[str, float]:
+    """Fill a node's tables, let askers prove their addresses, then flood it."""
+    sink, tasks = Sink(), TaskOwner("bench")
+    server = OverlayServer(
+        Identity(_rng.randbytes(32)),
+        Environment(rng=secrets.SystemRandom()),
+        settings=OverlaySettings(puzzle_bits=0),
+        tasks=tasks,
+        counters=Counters(),
+    )
+    server.wire.connect(sink.sendto)
+    for number in range(_CONTACTS):
+        server.tables.of(contact := Contact.at(_rng.randbytes(32), _address(number))).answered(
+            contact, 0.0
+        )
+    target = Contact.at(server.identity.public_key, _ANSWERER)
+    askers = [_make_asker(number) for number in range(_ASKERS)]
+    receive = server.protocol.datagram_received
+    for asker in askers:
+        receive(_request(asker, target, Method.PING), asker.address)
+        asker.wire.receive(sink.last, _ANSWERER)
+        if len(server.wire._pending):  # it verifies the stranger: let it be answered
+            receive(asker.outbox.last, asker.address)
+    figures = {}
+    for name, method in (("pings", Method.PING), ("find_node", Method.FIND_NODE)):
+        requests = [
+            (_request(asker, target, method), asker.address)
+            for _ in range(_REQUESTS)
+            for asker in askers
+        ]
+        figures[f"{name}_per_s"] = await _flood(receive, requests, sink, _nothing)
+    for asker in askers:
+        asker.wire.close()
+    server.stop()
+    return figures
+
+
+async def stock() -> dict[str, float]:
+    """The same for the unmodified library."""
+    sink = Sink()
+    contacts = [(_rng.randbytes(20), *_address(number)) for number in range(_CONTACTS)]
+    answerer = StockAnswerer(_rng.randbytes(20), contacts, sink)
+    askers = answerer.known()[:_ASKERS]
+    figures = {}
+    for name in ("ping", "find_node"):
+        requests: Datagrams = []
+        for _ in range(_REQUESTS):
+            for peer_id, address in askers:
+                arguments = [peer_id] if name == "ping" else [peer_id, _rng.randbytes(20)]
+                request = stock_request(_rng.randbytes(20), name, arguments)
+                requests.append((request, Address(*address)))
+        kind = "pings" if name == "ping" else name
+        figures[f"{kind}_per_s"] = await _flood(answerer.receive, requests, sink, _all_tasks)
+    return figures
+
+
+async def _flood(
+    receive: Callable[[bytes, Address], None],
+    requests: Datagrams,
+    sink: Sink,
+    settle: Callable[[], Awaitable[None]],
+) -> float:
+    """Hand over all requests in bursts as a busy socket would; every one must be answered."""
+    before = sink.sent
+    gc.collect()
+    started = time.process_time()
+    for number, (datagram, address) in enumerate(requests):
+        receive(datagram, address)
+        if number % 50 == 49:
+            await settle()
+    await settle()
+    seconds = time.process_time() - started
+    if sink.sent - before < len(requests):
+        raise RuntimeError(f"{sink.sent - before} answers to {len(requests)} requests")
+    return len(requests) / seconds
+
+
+async def _nothing() -> None:
+    return
+
+
+async def _all_tasks() -> None:
+    """Let the tasks run that the library started for each datagram, one after the other."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+
+
+if __name__ == "__main__":
+    json.dump(asyncio.run({"ours": ours, "stock": stock}[sys.argv[1]]()), sys.stdout)
