@@ -2,9 +2,11 @@
 
 import asyncio
 from importlib import import_module
+from typing import BinaryIO
 
 from node.environment import Environment
 from node.links import certificate
+from node.links.capture import CapturingDtlsPath
 from node.links.channel import Channel
 from node.links.dtls import DtlsPath
 from node.links.ice import IcePath
@@ -19,9 +21,12 @@ _ROLES = (DtlsRole.ACTIVE, DtlsRole.PASSIVE)
 class LinkEnd:
     """One end of a link on a host."""
 
-    def __init__(self, internet: Internet, host: Host, name: str, data_path: str) -> None:
+    def __init__(
+        self, internet: Internet, host: Host, name: str, data_path: str, capture: BinaryIO | None
+    ) -> None:
         self.host = host
         self._data_path = data_path
+        self._capture = capture
         rng = derive_rng(internet.seed, "link", name, host.name)
         self._environment = Environment(
             internet.loop.wall_time, rng, lambda: list(host.addresses), None
@@ -39,7 +44,7 @@ class LinkEnd:
     async def open(self, remote: Description, role: DtlsRole) -> Channel:
         """The open channel to whoever described itself so."""
         await self._ice.connect(remote)
-        dtls = DtlsPath(self._ice, self._certificate)
+        dtls = self._dtls()
         await dtls.secure(remote.fingerprint, role)
         carrier = import_module(DATA_PATHS[self._data_path])
         channel: Channel = carrier.create_channel(
@@ -48,12 +53,28 @@ class LinkEnd:
         await channel.open()
         return channel
 
+    def _dtls(self) -> DtlsPath:
+        if self._capture is None:
+            return DtlsPath(self._ice, self._certificate)
+        wall = self._environment.wall
+        return CapturingDtlsPath(self._ice, self._certificate, self._capture, wall)
+
 
 async def open_link(
-    internet: Internet, hosts: tuple[Host, Host], name: str, data_path: str = OWN_DATA_PATH
+    internet: Internet,
+    hosts: tuple[Host, Host],
+    name: str,
+    data_path: str = OWN_DATA_PATH,
+    capture: BinaryIO | None = None,
 ) -> tuple[Channel, Channel]:
-    """The channels at both ends; `name` tells links between the same hosts apart."""
-    ends = [LinkEnd(internet, host, name, data_path) for host in hosts]
+    """The channels at both ends; `name` tells links between the same hosts apart.
+
+    What the first end sends and receives is written to `capture`, as pcap.
+    """
+    ends = [
+        LinkEnd(internet, host, name, data_path, file)
+        for host, file in zip(hosts, (capture, None), strict=True)
+    ]
     described = await asyncio.gather(
         *(end.host.create_task(end.describe(role)) for end, role in zip(ends, _ROLES, strict=True))
     )

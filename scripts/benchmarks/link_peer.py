@@ -14,12 +14,14 @@ import sys
 import time
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from node.environment import Environment
 from node.links import agent
-from node.links.certificate import create
+from node.links.capture import CapturingDtlsPath
+from node.links.certificate import Certificate, create
 from node.links.channel import Channel
 from node.links.dtls import DtlsPath
 from node.links.ice import IcePath
@@ -41,6 +43,8 @@ class Options:
     delay_s: float = 0.0
     loss: float = 0.0
     seed: int = 1
+    pcap: str = ""
+    """A file for the SCTP packets, with the native data path."""
 
 
 class LongPath(PortUser):
@@ -95,11 +99,21 @@ async def connect(options: Options, ask: Any) -> tuple[Channel, Description]:
     own = ice.describe(certificate.fingerprint, role, takes_bursts=native)
     peer = Description.decode(bytes.fromhex(await ask(own.encode().hex())))
     await ice.connect(peer)
-    dtls = DtlsPath(ice, certificate)
+    dtls = make_dtls(options, ice, certificate, environment)
     await dtls.secure(peer.fingerprint, role)
     carrier = import_module(DATA_PATHS[options.data_path])
     channel: Channel = carrier.create_channel(dtls, environment.rng, own_peer=peer.takes_bursts)
     return channel, peer
+
+
+def make_dtls(
+    options: Options, ice: IcePath, certificate: Certificate, environment: Environment
+) -> DtlsPath:
+    """The DTLS of this process, which keeps a record of SCTP if the options say so."""
+    if not options.pcap:
+        return DtlsPath(ice, certificate)
+    file = Path(options.pcap).open("wb")  # noqa: SIM115 - as long as the process
+    return CapturingDtlsPath(ice, certificate, file, environment.wall)
 
 
 class Counted:

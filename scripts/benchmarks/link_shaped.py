@@ -16,18 +16,19 @@ from simulations.experiments.line import PAYLOAD_SHARE, Parameters
 from simulations.experiments.line import run as simulate
 
 _BITS = 8
+_WARM_UP_S = 2.0
+"""Figures count from then on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A line and what happens on it; figures count from `warm_up_s` on."""
+    """A line and what happens on it."""
 
     mbps: float
     rtt_ms: float
     queue_ms: float
     loss: float = 0.0
     reorder: float = 0.0
-    warm_up_s: float = 2.0
 
 
 PATHS = (
@@ -35,8 +36,8 @@ PATHS = (
     Path(100, 50, 50, loss=0.001),
     Path(100, 50, 50, loss=0.01),
     Path(100, 50, 50, reorder=0.01),
-    Path(10, 200, 200, loss=0.01, warm_up_s=0.0),
-    Path(10, 50, 1000, warm_up_s=0.0),
+    Path(10, 200, 200, loss=0.01),
+    Path(10, 50, 1000),
 )
 """The last has a queue of a second, which must not be filled."""
 
@@ -70,8 +71,8 @@ def _simulated(path: Path, seconds: float) -> dict[str, Any]:
         queue_ms=path.queue_ms,
         loss=path.loss,
         reorder=path.reorder,
-        warm_up_s=path.warm_up_s,
-        seconds=_long_enough(path, seconds),
+        warm_up_s=_WARM_UP_S,
+        seconds=seconds,
     )
     data = simulate(parameters, lambda _: None).data
     return {**_row(path, "simulated", data["share"]), "worst_delay_ms": data["worst_delay_ms"]}
@@ -84,10 +85,5 @@ def _in_kernel(path: Path, seconds: float) -> dict[str, Any]:
         sender = Process(options, prefix=line.at(line.near))
         options = {**options, "sends": False, "address": FAR_ADDRESS}
         receiver = Process(options, prefix=line.at(line.far))
-        speed = measure(sender, receiver, _long_enough(path, seconds), path.warm_up_s)
+        speed = measure(sender, receiver, seconds, _WARM_UP_S)
     return _row(path, "kernel", speed.MBps * _BITS / path.mbps / PAYLOAD_SHARE)
-
-
-def _long_enough(path: Path, seconds: float) -> float:
-    """Where the beginning counts, it must not be all: a slow start over 200 ms takes 2 s."""
-    return seconds if path.warm_up_s else max(seconds, 10.0)

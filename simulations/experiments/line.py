@@ -6,8 +6,11 @@ of what the line could carry as data, which is less than its rate by all headers
 """
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from node.links.channel import Channel
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH
@@ -44,6 +47,7 @@ class Parameters:
     stagger_s: float = option(1.0, "between the beginnings of links")
     warm_up_s: float = option(2.0, "after the last beginning, before anything counts")
     seconds: float = option(10.0, "what counts")
+    pcap: Path | None = option(None, "file for the first link's SCTP packets (native only)")
 
 
 PARAMETERS = Parameters
@@ -82,8 +86,8 @@ class Measured:
 def run(parameters: Parameters, say: Say) -> Report:
     """All flows over one line."""
     internet = Internet(VirtualLoop(), parameters.seed, UniformLatency(parameters.rtt_ms / 1000))
-    with virtual_libraries(internet):
-        measured = run_loop(internet.loop, _measure(internet, parameters))
+    with virtual_libraries(internet), _opened(parameters.pcap) as capture:
+        measured = run_loop(internet.loop, _measure(internet, parameters, capture))
     say(f"{internet.delivered} packets delivered")
     could = parameters.mbps * _MEGA / _BITS * parameters.seconds * PAYLOAD_SHARE
     shares = [received / could for received in measured.received]
@@ -97,6 +101,15 @@ def run(parameters: Parameters, say: Say) -> Report:
     return Report(data, lambda figure: _draw(figure, measured.delays), measured.log_hash)
 
 
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
+    if path is None:
+        yield None
+    else:
+        with path.open("wb") as file:
+            yield file
+
+
 def jain(received: list[int]) -> float:
     """Jain's index of fairness: 1 when all got alike, 1/n when one got all."""
     squares = sum(size * size for size in received)
@@ -107,7 +120,9 @@ def _worst_ms(delays: list[tuple[float, float]], since: float) -> float:
     return round(1000 * max((delay for at, delay in delays if at >= since), default=0.0), 1)
 
 
-async def _measure(internet: Internet, parameters: Parameters) -> Measured:
+async def _measure(
+    internet: Internet, parameters: Parameters, capture: BinaryIO | None
+) -> Measured:
     loop = internet.loop
     rate = parameters.mbps * _MEGA / _BITS
     line = Access(
@@ -123,8 +138,8 @@ async def _measure(internet: Internet, parameters: Parameters) -> Measured:
         if number:
             await asyncio.sleep(parameters.stagger_s)
         sender = internet.add_host(f"sender{number}")
-        ends = (sender, receiver)
-        flow = Flow(*await open_link(internet, ends, str(number), parameters.data_path))
+        ends, traced = (sender, receiver), None if number else capture
+        flow = Flow(*await open_link(internet, ends, str(number), parameters.data_path, traced))
         flow.receiver.receiver = flow.take
         flows.append(flow)
         feeding.append(sender.create_task(flow.feed()))

@@ -1,9 +1,14 @@
 """The experiment "line": a whole link, ICE, DTLS and SCTP, on lines of the simulated internet."""
 
+from collections import Counter
+from pathlib import Path
+from struct import unpack
 from typing import Any
 
 import pytest
 
+from node.links.capture import SNAP_BYTES
+from protocol.sctp import pcap
 from simulations.experiments.line import Parameters, jain, run
 from simulations.internet.router import Access, Line, pipes
 
@@ -64,3 +69,21 @@ def test_a_line_says_how_long_a_packet_would_wait() -> None:
     assert up is not None
     assert up.waiting_s(0.0) == 0.0
     assert down is None
+
+
+def test_a_link_can_be_written_to_a_pcap_file(tmp_path: Path) -> None:
+    file = tmp_path / "link.pcap"
+    measured(mbps=10.0, seconds=1.0, flows=2, pcap=file)
+    written = file.read_bytes()
+    assert written.startswith(pcap.FILE_HEADER)
+    at, sources, cut = len(pcap.FILE_HEADER), Counter[bytes](), 0
+    while at < len(written):
+        kept, total = unpack("<LL", written[at + 8 : at + 16])
+        sources[written[at + 28 : at + 32]] += 1
+        cut += kept < total
+        assert kept <= SNAP_BYTES
+        at += 16 + kept
+    assert at == len(written)
+    assert sources[pcap.OWN_ADDRESS.packed] > 500
+    assert sources[pcap.PEER_ADDRESS.packed] > 100
+    assert cut > 500
