@@ -16,26 +16,19 @@ from kademlia.network import Server
 from kademlia.node import Node as StockNode
 
 from node.overlay.server import OverlayServer
-from protocol import datagrams
-from protocol.addresses import Address
 from protocol.identity import Identity
-from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     Code,
     Method,
     Request,
-    Response,
-    decode_body,
-    encode_request,
-    encode_response,
 )
-from simulations.ciphers import RememberedAgreements
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import UniformLatency
 from simulations.loop import VirtualLoop, run
 from simulations.seeds import derive_rng
 from simulations.stock import StockWorld
+from simulations.stranger import Answer, Stranger
 from simulations.world import PORT, Resident, World
 
 Scenario = Callable[..., Awaitable[bool]]
@@ -150,8 +143,13 @@ class StockMallory(asyncio.DatagramProtocol):
 
 async def stock_mallory(internet: Internet, **answers: Callable[..., Any]) -> StockMallory:
     """An attacker on a host of its own."""
+    loop = asyncio.get_running_loop()
     mallory = StockMallory(answers)
-    await _place(internet, mallory)
+    mallory.host = internet.add_host()
+    with mallory.host.running():
+        where = (mallory.host.address() or "", PORT)
+        await loop.create_datagram_endpoint(lambda: mallory, local_addr=where)
+    await asyncio.sleep(0)
     return mallory
 
 
@@ -175,115 +173,15 @@ def key_pair(number: int) -> Identity:
     return Identity(derive_rng(SEED, "mallory", number).randbytes(32))
 
 
-OurAnswer = Callable[[Request], tuple[Code, list[Any]] | list[Any] | None]
-
-
-class OurMallory(asyncio.DatagramProtocol):
-    """Speaks our protocol by hand. `answers` maps a method to a result, or (code, result)."""
-
-    def __init__(self, identity: Identity, answers: dict[Method, OurAnswer]) -> None:
-        self.identity = identity
-        self.answers = answers
-        self.requests: list[Request] = []
-        self.responses: list[Response] = []
-        self.token = b""
-        self.sent_bytes = self.received_bytes = 0
-        self.flags = 0
-        self.counter = 0
-        self._cipher = RememberedAgreements()
-        self.transport: asyncio.DatagramTransport
-        self.host: Host
-
-    @property
-    def address(self) -> Address:
-        """Where it is."""
-        return Address(*self.transport.get_extra_info("sockname"))
-
-    @property
-    def contact(self) -> Contact:
-        """The contact under which a node knows it."""
-        return Contact.at(self.identity.public_key, self.address)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self.received_bytes += len(data)
-        public_key = datagrams.sender_of(data)
-        keys = self._cipher.keys(self.identity, public_key)
-        message = decode_body(datagrams.unseal(self._cipher, keys.incoming, data))
-        if isinstance(message, Response):
-            self.responses.append(message)
-            self.token = message.token or self.token
-            return
-        self.requests.append(message)
-        make_answer = self.answers.get(Method(message.method))
-        answer = make_answer(message) if make_answer is not None else None
-        if answer is not None:
-            self.answer(message, answer, public_key, addr)
-
-    def answer(
-        self,
-        request: Request,
-        answer: tuple[Code, list[Any]] | list[Any],
-        public_key: bytes,
-        addr: tuple[Any, ...],
-    ) -> None:
-        """Answer a request with anything."""
-        code, result = answer if isinstance(answer, tuple) else (Code.OK, answer)
-        body = encode_response(
-            request.transaction, code, token=b"", observed=Address(*addr), result=result
-        )
-        self.transport.sendto(self.sealed(body, public_key), addr)
-
-    def send(
-        self,
-        method: int,
-        arguments: list[Any],
-        to: Contact,
-        *,
-        epoch: bytes = b"epoch..1",
-        counter: int | None = None,
-    ) -> bytes:
-        """One request; returns its datagram."""
-        self.counter += 1
-        body = encode_request(
-            self.counter.to_bytes(8),
-            cast("Method", method),
-            epoch=epoch,
-            counter=self.counter if counter is None else counter,
-            token=self.token,
-            flags=self.flags,
-            arguments=arguments,
-        )
-        datagram = self.sealed(body, to.public_key)
-        self.sent_bytes += len(datagram)
-        self.transport.sendto(datagram, to.address)
-        return datagram
-
-    async def ask(self, method: int, arguments: list[Any], to: Contact) -> Response | None:
-        """One request and what came back within a second."""
-        before = len(self.responses)
-        self.send(method, arguments, to)
-        await asyncio.sleep(1.0)
-        return self.responses[-1] if len(self.responses) > before else None
-
-    def sealed(self, body: bytes, public_key: bytes) -> bytes:
-        """A body in the envelope of the protocol."""
-        keys = self._cipher.keys(self.identity, public_key)
-        own_key = self.identity.public_key
-        return datagrams.seal(self._cipher, own_key, keys.outgoing, bytes(24), body)
-
-
 async def our_mallory(
-    internet: Internet, identity: Identity | None = None, **answers: OurAnswer
-) -> OurMallory:
+    internet: Internet, identity: Identity | None = None, **answers: Answer
+) -> Stranger:
     """An attacker on a host of its own; `answers` by the methods' names in lower case."""
     by_method = {Method[name.upper()]: answer for name, answer in answers.items()}
     if "ping" in answers:
         by_method[Method.MEET] = answers["ping"]
-    mallory = OurMallory(identity or key_pair(0), by_method)
-    await _place(internet, mallory)
+    mallory = Stranger(identity or key_pair(0), by_method)
+    await mallory.move_in(internet)
     return mallory
 
 
@@ -302,14 +200,3 @@ def pong(_request: Request) -> list[Any]:
 def nobody(_request: Request) -> list[Any]:
     """The answer to FIND_NODE of somebody who knows nobody."""
     return [b"", b"", [], 0, False]
-
-
-async def _place(internet: Internet, mallory: StockMallory | OurMallory) -> None:
-    loop = asyncio.get_running_loop()
-    host = internet.add_host()
-    address = host.address()
-    assert address is not None
-    with host.running():
-        await loop.create_datagram_endpoint(lambda: mallory, local_addr=(address, PORT))
-    mallory.host = host
-    await asyncio.sleep(0)

@@ -1,0 +1,137 @@
+"""One half of a fuzzing run: libFuzzer calls `_Half.take` until its time is over, and then exits.
+
+An exception that no rule allows does not end the run: the input is kept, once for each place that
+raised, and the fuzzer goes on.
+"""
+
+import gc
+import hashlib
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import atheris
+
+with atheris.instrument_imports(include=["protocol", "node.overlay", "node.endpoint"]):
+    from simulations.fuzzing import decoders, node
+
+VECTORS = Path(__file__).parents[2] / "tests" / "vectors" / "fuzz"
+INPUT_BYTES = 4096
+_REPORT_EVERY = 2000
+
+
+class _Half:
+    """Feeds inputs, keeps what breaks, and counts objects to see whether memory is flat."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.count = 0
+        self.found: dict[str, str] = {}
+        self.objects: list[int] = []
+
+    def take(self, data: bytes) -> None:
+        """One input of libFuzzer."""
+        name, rest, play = self.choose(data)
+        try:
+            play(rest)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is what we look for)
+            self._keep(name, rest, error)
+            self.broken()
+        self.count += 1
+        if self.count % _REPORT_EVERY == 0:
+            self._report()
+
+    def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
+        """The name of what is fed, what it is fed, and how."""
+        raise NotImplementedError
+
+    def broken(self) -> None:
+        """An input broke something: make it whole again."""
+
+    def seeds(self) -> list[bytes]:
+        """Where to start."""
+        raise NotImplementedError
+
+    def _keep(self, name: str, data: bytes, error: Exception) -> None:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{name}: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        if where in self.found:
+            return
+        folder = VECTORS / name.replace(" ", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{hashlib.sha256(data).hexdigest()[:16]}.bin"
+        path.write_bytes(data)
+        self.found[where] = str(path)
+        print(where, file=sys.stderr)
+        traceback.print_exception(error)
+        self._report()
+
+    def _report(self) -> None:
+        self.objects.append(len(gc.get_objects()))
+        quarter = self.objects[len(self.objects) // 4]
+        told = {
+            "found": sorted(self.found),
+            "objects_after_a_quarter": quarter,
+            "objects_at_the_end": self.objects[-1],
+        }
+        (self.work / "figures.json").write_text(json.dumps(told))
+
+
+class _Decoders(_Half):
+    _names = sorted(decoders.DECODERS)
+
+    def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
+        name = self._names[(data[0] if data else 0) % len(self._names)]
+        return name, data[1:], lambda rest: decoders.feed(name, rest)
+
+    def seeds(self) -> list[bytes]:
+        return [
+            bytes((number,)) + seed
+            for number, name in enumerate(self._names)
+            for seed in decoders.DECODERS[name].seeds
+        ]
+
+
+class _Node(_Half):
+    def __init__(self, work: Path) -> None:
+        super().__init__(work)
+        self._fire = node.NodeUnderFire()
+
+    def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
+        return "node", data, self._fire.feed
+
+    def broken(self) -> None:
+        self._fire = node.NodeUnderFire()
+
+    def seeds(self) -> list[bytes]:
+        return list(node.SEEDS)
+
+
+_HALVES: dict[str, type[_Half]] = {"decoders": _Decoders, "node": _Node}
+
+
+def main(half: str, seconds: str, folder: str) -> None:
+    """Fuzz one half for so long. Does not return: libFuzzer ends the process."""
+    work = Path(folder)
+    corpus, seeds = work / "corpus", work / "seeds"
+    for needed in (corpus, seeds):
+        needed.mkdir(parents=True, exist_ok=True)
+    fuzzed = _HALVES[half](work)
+    for number, seed in enumerate(fuzzed.seeds()):
+        (seeds / f"{number}").write_bytes(seed)
+    options: list[Any] = [
+        f"-max_total_time={seconds}",
+        f"-max_len={INPUT_BYTES}",
+        "-timeout=20",
+        "-rss_limit_mb=2000",
+        "-print_final_stats=1",
+        f"-artifact_prefix={work}/",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(corpus), str(seeds)], fuzzed.take)
+    atheris.Fuzz()
+
+
+main(*sys.argv[1:])

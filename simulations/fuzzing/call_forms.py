@@ -1,0 +1,109 @@
+"""What a call and a session are made of: descriptions, sealed signals, handshakes, frames.
+
+What arrives sealed or signed is sealed here: an attacker with a key of its own can do so too.
+"""
+
+import random
+
+from protocol import codec, session, signaling
+from protocol.addresses import Address
+from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.errors import Oversized, RemoteError
+from protocol.identity import Identity
+from simulations.fuzzing.target import NOW_S, OURS, THEIRS, Target
+
+_RNG = random.Random(1)
+_PLAIN_BYTES = 800
+
+_DESCRIPTION = Description(
+    "ufrag",
+    "p" * 22,
+    bytes(32),
+    DtlsRole.ACTPASS,
+    (
+        Candidate(CandidateKind.HOST, Address("1.2.3.4", 4001)),
+        Candidate(CandidateKind.SERVER_REFLEXIVE, Address("2a00::1", 4001)),
+    ),
+)
+_OFFER, _ = signaling.make_offer(
+    THEIRS, OURS.public_key, OURS.peer_id, _DESCRIPTION, now=NOW_S, rng=_RNG
+)
+
+
+def signed_to(reader_key: bytes, writer: Identity, kind: str, data: bytes) -> bytes:
+    """The list that `data` holds, with a signature of `writer` that fits it, sealed to a reader.
+
+    Bytes that hold no list are sealed as they are.
+    """
+    plain = data
+    try:
+        fields = codec.decode(data, max_bytes=len(data), max_items=16)
+        if type(fields) is list:
+            plain = codec.encode([*fields, writer.sign(kind, codec.encode(fields))])
+    except (RemoteError, TypeError, ValueError, OverflowError):
+        pass  # what is no value, and what our encoder does not spell: floats, maps
+    try:
+        return signaling._seal(plain, reader_key, _RNG)
+    except Oversized:
+        return signaling._seal(data[:_PLAIN_BYTES], reader_key, _RNG)
+
+
+def _signed(kind: str, data: bytes) -> bytes:
+    return signed_to(OURS.public_key, THEIRS, kind, data)
+
+
+def _read_offer(data: bytes) -> object:
+    return signaling.read_offer(OURS, _signed("offer", data), now=NOW_S, puzzle_bits=0)
+
+
+def _read_answer(data: bytes) -> object:
+    sealed = _signed("answer", data)
+    return signaling.read_answer(OURS, _OFFER, sealed, callee_key=THEIRS.public_key)
+
+
+def _offer_fields() -> bytes:
+    described = _DESCRIPTION.encode()
+    return codec.encode([1, THEIRS.public_key, OURS.peer_id, bytes(16), int(NOW_S), described])
+
+
+def _answer_fields(status: int) -> bytes:
+    described = b"" if status else _DESCRIPTION.encode()
+    return codec.encode([1, THEIRS.public_key, _OFFER.digest, status, described])
+
+
+def _shake_hands(data: bytes) -> object:
+    handshake = session.Handshake(
+        OURS,
+        THEIRS.public_key,
+        initiator=False,
+        prologue=b"prologue",
+        ephemeral_secret=bytes(range(32)),
+    )
+    return handshake.receive(data)
+
+
+def _first_message() -> bytes:
+    (first,) = session.Handshake(
+        THEIRS,
+        OURS.public_key,
+        initiator=True,
+        prologue=b"prologue",
+        ephemeral_secret=bytes(range(1, 33)),
+    ).start()
+    return first
+
+
+CALL_FORMS = {
+    "description": Target(Description.decode, (_DESCRIPTION.encode(),)),
+    "offer": Target(_read_offer, (_offer_fields(),)),
+    "answer": Target(_read_answer, (_answer_fields(0), _answer_fields(1))),
+    "sealed signal": Target(
+        lambda data: signaling.read_offer(OURS, data, now=NOW_S, puzzle_bits=0),
+        (_signed("offer", _offer_fields()),),
+    ),
+    "handshake": Target(_shake_hands, (_first_message(),)),
+    "frame of a session": Target(
+        lambda data: session.Session(bytes(32), bytes(32)).open(data),
+        (session.Session(bytes(32), bytes(32)).seal(b"frame"),),
+    ),
+}

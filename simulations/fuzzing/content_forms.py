@@ -1,0 +1,62 @@
+"""What links carry about mods, and what a person types or pastes."""
+
+from collections.abc import Callable
+
+from node.overlay.joining import Bootstrap
+from protocol import addresses, identity, limits
+from protocol.content import frames, link, manifest, paths, sealing
+from protocol.content.link import ModLink
+from protocol.content.manifest import Contents, ModFile
+from protocol.errors import BadInput
+from simulations.fuzzing.target import OURS, Target
+
+_CONTENTS = Contents(
+    "A mod",
+    "1.0",
+    (ModFile("a/b.txt", 150), ModFile("a/c", 0, executable=True), ModFile("b", 150)),
+    (b"\1" * 32, b"\2" * 32),
+    (100, 100),
+    (0, 1, 0),
+)
+_CHUNKS = [(b"\3" * 32, 117), (b"\4" * 32, 60)]
+_MANIFEST, _CONTENT_KEY = manifest.build(_CONTENTS, _CHUNKS, b"\7" * 32)
+
+
+def _read_manifest(data: bytes) -> object:
+    return manifest.open_contents(manifest.decode(data), _CONTENT_KEY)
+
+
+def _read_contents(data: bytes) -> object:
+    """What stands behind the seal of a manifest: whoever publishes may seal anything."""
+    contents = manifest._decode_contents(data)
+    manifest._check(contents, _MANIFEST)
+    return contents
+
+
+def _text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: parse(data.decode("utf-8", "replace"))
+
+
+CONTENT_FORMS = {
+    "frame": Target(
+        frames.decode,
+        (
+            frames.encode(frames.GetChunks(1, (1, 2, 3))),
+            frames.encode(frames.Opened(1, 5000, complete=True)),
+            frames.encode(frames.Have(1, 8, b"\xff")),
+        ),
+    ),
+    "manifest": Target(_read_manifest, (_MANIFEST.data,)),
+    "manifest contents": Target(_read_contents, (manifest._encode_contents(_CONTENTS),)),
+    "chunk body": Target(
+        lambda data: sealing.unpack(data, limits.CHUNK_BYTES_MAX),
+        (b"\0raw", sealing.Packer().pack(bytes(1000))),
+    ),
+    "path": Target(_text(paths.check_path), (b"a/b.txt",), BadInput),
+    "link": Target(_text(link.parse), (str(ModLink(bytes(32), bytes(32))).encode(),), BadInput),
+    "peer id": Target(
+        _text(identity.parse_peer_id), (identity.peer_id_text(OURS.peer_id).encode(),), BadInput
+    ),
+    "host and port": Target(_text(addresses.split_host_port), (b"[::1]:4001",), BadInput),
+    "bootstrap": Target(_text(Bootstrap.parse), (b"host.example:4001",), BadInput),
+}
