@@ -67,6 +67,7 @@ class NativeChannel:
                 max_message_bytes=self.max_message_bytes,
                 peer_max_message_bytes=self.max_message_bytes,
                 streams=STREAM + 1,
+                heartbeat_s=None,  # ICE checks already whether the peer is there
             ),
             rng,
         )

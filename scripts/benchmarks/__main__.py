@@ -15,6 +15,7 @@ from importlib import metadata
 BENCHMARKS = {
     "main": ("whole_job", "runs", "join, lookup, connect and transfer between real node processes"),
     "dht": ("overlay", "nodes", "processor time and memory of an overlay node, beside stock"),
+    "link": ("link", "quick", "a data channel on many paths, beside stock, libwebrtc and HTTP"),
     "sim": ("simulated", "sizes", "packets, time and memory of simulated nodes, beside stock"),
 }
 """Name: the module, the option that it takes, and what it measures."""
@@ -34,6 +35,7 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=[100, 1000, 10_000], help="nodes of each world"
     )
     parser.add_argument("--nodes", type=_positive, default=1000, help="of the world that idles")
+    parser.add_argument("--quick", action="store_true", help="shorter measurements, of a link")
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()
     module, option, _ = BENCHMARKS[given.name]

@@ -87,8 +87,8 @@ def prepare(options: Options) -> None:
         mock.patch.object(agent, "open_port", open_long_port).start()
 
 
-async def connect(options: Options, ask: Any) -> tuple[Channel, Description]:
-    """An open channel; `ask` exchanges descriptions."""
+async def connect(options: Options, ask: Any) -> Channel:
+    """A channel, yet to be opened; `ask` exchanges descriptions."""
     environment = Environment()
     settings = LinkSettings(data_path=options.data_path, ice_addresses=(options.address,))
     certificate = create(environment)
@@ -98,12 +98,19 @@ async def connect(options: Options, ask: Any) -> tuple[Channel, Description]:
     native = options.data_path == "native"
     own = ice.describe(certificate.fingerprint, role, takes_bursts=native)
     peer = Description.decode(bytes.fromhex(await ask(own.encode().hex())))
-    await ice.connect(peer)
     dtls = make_dtls(options, ice, certificate, environment)
+    return await finish(ice, dtls, role, peer, options.data_path)
+
+
+async def finish(
+    ice: IcePath, dtls: DtlsPath, role: DtlsRole, peer: Description, data_path: str
+) -> Channel:
+    """The channel to a peer whose description is known."""
+    await ice.connect(peer)
     await dtls.secure(peer.fingerprint, role)
-    carrier = import_module(DATA_PATHS[options.data_path])
-    channel: Channel = carrier.create_channel(dtls, environment.rng, own_peer=peer.takes_bursts)
-    return channel, peer
+    carrier = import_module(DATA_PATHS[data_path])
+    channel: Channel = carrier.create_channel(dtls, Environment().rng, own_peer=peer.takes_bursts)
+    return channel
 
 
 def make_dtls(
@@ -160,7 +167,7 @@ async def main(options: Options) -> None:
         say(own)
         return str(json.loads(await lines.readline()))
 
-    channel, _ = await connect(options, ask)
+    channel = await connect(options, ask)
     counted = Counted()
     channel.receiver = counted.take
     await channel.open()

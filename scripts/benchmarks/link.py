@@ -1,0 +1,122 @@
+"""The data channel of a link: ours beside stock, libwebrtc and HTTP, all in one run.
+
+What runs on the real clock runs alone; what is exact whatever else runs (the simulated internet,
+the CPU of idle links) shares the processors at the end.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
+
+from scripts.benchmarks import link_fairness, link_gigabit, link_idle, link_shaped
+from scripts.benchmarks.link_pairs import Process, Speed, measure, own_pair
+
+_WRTC_PEER = Path(__file__).with_name("link_wrtc_peer.py")
+_LOSSES = (0.0, 0.001, 0.01)
+_DELAY_S = 0.025
+"""One way, and as much back: 50 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Seconds of each measurement, without its warming up."""
+
+    loopback_s: float
+    rtt50_s: float
+    rtt50_warm_up_s: float
+    gigabit_s: float
+    idle_s: float
+    idle_links: int
+    shaped_s: float
+    paths: tuple[link_shaped.Path, ...]
+    fairness_s: float
+
+
+_FULL = Effort(5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, link_shaped.PATHS, 60.0)
+_QUICK = Effort(1.2, 1.2, 1.2, 1.5, 4.0, 60, 1.5, link_shaped.PATHS[:3:2], 4.0)
+
+
+def run(quick: bool) -> dict[str, Any]:
+    """All figures; null for what cannot be measured on this machine."""
+    effort = _QUICK if quick else _FULL
+    return {
+        "loopback": _loopback(effort),
+        "rtt50": _rtt50(effort),
+        "gigabit_vs_http": _gigabit(effort),
+        **_rest(effort, quick=quick),
+    }
+
+
+def _loopback(effort: Effort) -> dict[str, Any]:
+    seconds = effort.loopback_s
+    ours = _told("loopback, ours", own_pair(seconds, 1.0, data_path="native"))
+    plain = _told(
+        "loopback, ours without offload",
+        own_pair(seconds, 1.0, data_path="native", offload=False),
+    )
+    stock = _told("loopback, stock", own_pair(seconds, 1.0, data_path="stock"))
+    foreign = None
+    if find_spec("webrtc") is not None:
+        sender, receiver = (Process({"sends": sends}, _WRTC_PEER) for sends in (True, False))
+        foreign = _told("loopback, libwebrtc", measure(sender, receiver, seconds, 1.0))
+    return {
+        "ours_MBps": ours.MBps,
+        "ours_no_gso_MBps": plain.MBps,
+        "stock_MBps": stock.MBps,
+        "libwebrtc_MBps": foreign and foreign.MBps,
+        "ours_cpu_ms_per_MB": [ours.send_cost, ours.receive_cost],
+    }
+
+
+def _rtt50(effort: Effort) -> list[dict[str, Any]]:
+    def one(data_path: str, loss: float) -> Speed:
+        seconds, warm_up_s = effort.rtt50_s, effort.rtt50_warm_up_s
+        speed = own_pair(seconds, warm_up_s, data_path=data_path, loss=loss, delay_s=_DELAY_S)
+        return _told(f"50 ms, {100 * loss:g} % lost, {data_path}", speed)
+
+    # The stock path idles most of the time, so its runs hardly disturb each other.
+    with ThreadPoolExecutor(len(_LOSSES)) as pool:
+        stock = list(pool.map(lambda loss: one("stock", loss), _LOSSES))
+    return [
+        {"loss": loss, "ours_MBps": one("native", loss).MBps, "stock_MBps": slow.MBps}
+        for loss, slow in zip(_LOSSES, stock, strict=True)
+    ]
+
+
+def _gigabit(effort: Effort) -> float | None:
+    if not link_gigabit.possible():
+        _say("1 Gbit/s: no namespaces without root, ip and tc")
+        return None
+    try:
+        ours, http = link_gigabit.run(effort.gigabit_s)
+    except CalledProcessError as error:
+        _say(f"1 Gbit/s: {' '.join(error.cmd)} failed")
+        return None
+    _told("1 Gbit/s, ours", ours)
+    _told("1 Gbit/s, HTTP", http)
+    return round(ours.MBps / http.MBps, 3)
+
+
+def _rest(effort: Effort, *, quick: bool) -> dict[str, Any]:
+    with ThreadPoolExecutor(2) as pool:
+        idle = pool.submit(link_idle.run, effort.idle_s, effort.idle_links)
+        shaped = link_shaped.run(effort.shaped_s, effort.paths, kernel=not quick)
+        idle_percent = idle.result()
+    for row in shaped:
+        _say(f"shaped: {row}")
+    fairness = link_fairness.run(effort.fairness_s, twice=not quick)
+    _say(f"fairness: {fairness}")
+    return {"shaped": shaped, "idle200_cpu_percent": idle_percent, "fairness": fairness}
+
+
+def _told(what: str, speed: Speed) -> Speed:
+    _say(f"{what}: {speed.MBps} MB/s, {speed.send_cost} and {speed.receive_cost} ms CPU per MB")
+    return speed
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,42 @@
+"""One end of many idle links in a process of its own, as link_peer.py is of one busy channel."""
+
+import asyncio
+import json
+import sys
+import time
+
+from node.environment import Environment
+from node.links.certificate import create
+from node.links.dtls import DtlsPath
+from node.links.ice import IcePath
+from node.links.settings import LinkSettings
+from protocol.description import Description, DtlsRole
+from scripts.benchmarks.link_peer import finish, read_lines, say
+
+
+async def main(*, sends: bool, links: int) -> None:
+    """Open so many links, then do nothing until the input ends."""
+    environment = Environment()
+    lines = await read_lines()
+    certificate = create(environment)
+    role = DtlsRole.PASSIVE if sends else DtlsRole.ACTIVE
+    paths = [IcePath(environment, LinkSettings(ice_addresses=("127.0.0.1",))) for _ in range(links)]
+    for path in paths:
+        await path.gather(controlling=sends)
+    own = [path.describe(certificate.fingerprint, role, takes_bursts=True) for path in paths]
+    say([description.encode().hex() for description in own])
+    peers = json.loads(await lines.readline())
+    channels = []
+    for path, text in zip(paths, peers, strict=True):
+        peer = Description.decode(bytes.fromhex(text))
+        channels.append(await finish(path, DtlsPath(path, certificate), role, peer, "native"))
+        await channels[-1].open()
+    say("open")
+    while await lines.readline():
+        say([time.perf_counter(), time.process_time(), 0])
+    for channel in channels:
+        await channel.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(**json.loads(sys.argv[1])))
