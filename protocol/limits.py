@@ -149,6 +149,9 @@ SOURCES_AT_ONCE = 2
 SOURCES_PER_BUCKET = 4
 """Contacts asked for what a bucket lacks: more than one, so that nobody chooses all of it."""
 
+RECHECK_S = 3.0
+"""A contact that failed is pinged again after this, until it answers or leaves the table."""
+
 VERIFYING = 32
 """Strangers being pinged at once before they enter a table."""
 

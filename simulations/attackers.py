@@ -1,10 +1,12 @@
-"""Attackers: residents that keep to the protocol until they turn, then mislead every lookup.
+"""Attackers: residents that are the real node except for what they answer, or when.
 
-They are the real node except for what they answer. They act together, which is the worst case:
-whoever asks one of them is sent to the conspirators nearest to the target, and to nobody else.
+Turncoats keep to the protocol until they turn, then mislead every lookup. They act together, which
+is the worst case: whoever asks one of them is sent to the conspirators nearest to the target, and
+to nobody else. Dawdlers answer truthfully and too late.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from heapq import nsmallest
@@ -13,20 +15,36 @@ from typing import Any
 from node.membership import Membership
 from node.overlay.wire import Incoming
 from protocol import limits
+from protocol.addresses import Address
 from protocol.codec import shape, sized
+from protocol.errors import RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method, encode_found
 from simulations.world import Resident
 
 _TARGETS_REMEMBERED = 4096
 
+NOWHERE = Address("198.51.100.1", 4001)
+"""An address for documentation (RFC 5737): no host has it."""
+
+DAWDLE_S = 4.9
+"""Just before the time after which no reply is used any more."""
+
 
 class Conspiracy:
-    """Residents that have turned, and know each other."""
+    """Residents that have turned, and know each other.
 
-    def __init__(self) -> None:
+    With `hidden`, contacts of honest nodes, it also tries to hide these: half of each answer are
+    the nearest of them, at an address where nobody is. All say the same, as their word counts most
+    so.
+    """
+
+    def __init__(self, hidden: Sequence[Contact] = ()) -> None:
         self._members: dict[bytes, Contact] = {}
         self._nearest: dict[bytes, list[Contact]] = {}
+        self._misplaced = {
+            contact.peer_id: Contact.at(contact.public_key, NOWHERE) for contact in hidden
+        }
 
     def __len__(self) -> int:
         return len(self._members)
@@ -34,21 +52,25 @@ class Conspiracy:
     def admit(self, contact: Contact) -> None:
         """Take in one more."""
         self._members[contact.peer_id] = contact
+        self._misplaced.pop(contact.peer_id, None)
         self._nearest.clear()
 
     def nearest(self, target: bytes) -> list[Contact]:
-        """The members nearest to `target`, one more than a reply may name, nearest first."""
+        """Whom to name to those who look for `target`, one more than a reply may name."""
         known = self._nearest.get(target)
         if known is None:
             if len(self._nearest) >= _TARGETS_REMEMBERED:
                 self._nearest.clear()
             number = int.from_bytes(target)
-            known = self._nearest[target] = nsmallest(
-                limits.CONTACTS_PER_REPLY + 1,
-                self._members.values(),
-                key=lambda contact: contact.number ^ number,
-            )
+            count = limits.CONTACTS_PER_REPLY + 1
+            hidden = _nearest_of(self._misplaced.values(), number, count // 2)
+            members = _nearest_of(self._members.values(), number, count - len(hidden))
+            known = self._nearest[target] = hidden + members
         return known
+
+
+def _nearest_of(contacts: Iterable[Contact], target: int, count: int) -> list[Contact]:
+    return nsmallest(count, contacts, key=lambda contact: contact.number ^ target)
 
 
 @dataclass(slots=True)
@@ -106,3 +128,32 @@ _LIES: dict[int, Callable[[Conspiracy, Incoming], list[Any]]] = {
     Method.FIND_VALUE: _hide_records,
     Method.STORE: _forget_record,
 }
+
+
+@dataclass(slots=True)
+class Dawdler(Resident):
+    """Answers truthfully, but so late that nobody may wait for it (slow loris).
+
+    `dawdles` from the start, or once it is set.
+    """
+
+    dawdles: bool = True
+
+    def make_membership(self) -> Membership:
+        """The honest node's rooms, with a pause before its answers."""
+        membership = Resident.make_membership(self)
+        wire = membership.server.wire
+        wire._on_request = partial(self._answer, promptly=wire._on_request)
+        return membership
+
+    def _answer(self, incoming: Incoming, *, promptly: Callable[[Incoming], None]) -> None:
+        if self.dawdles:
+            self.world.loop.call_later(DAWDLE_S, self._answer_late, incoming, promptly)
+        else:
+            promptly(incoming)
+
+    def _answer_late(self, incoming: Incoming, promptly: Callable[[Incoming], None]) -> None:
+        if self.membership is None:
+            return
+        with contextlib.suppress(RemoteError):
+            promptly(incoming)

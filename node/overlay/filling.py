@@ -35,7 +35,7 @@ class Filling:
 
     def hear(self, _contact: Contact, found: Found) -> None:
         """An answer in a lookup: keep in mind whom it names."""
-        for contact in self._protocol.sound(found.contacts):
+        for contact in self._protocol.acquaintances.sound(found.contacts):
             table = self._tables.of(contact)
             bucket = contact.family, table.index_of(contact.number)
             named = self._named.setdefault(bucket, {})
@@ -94,7 +94,7 @@ class Filling:
         self._tried.add(contact.packed)
         async with self._at_once:
             if self._tables.of(contact).wants(contact):
-                await self._protocol.meet(contact)
+                await self._protocol.acquaintances.meet(contact)
 
     async def _ask(self, source: Contact, table: RoutingTable, index: int) -> None:
         target = table.id_in_bucket(index, self._rng)

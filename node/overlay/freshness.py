@@ -75,7 +75,7 @@ class Freshness:
         for start in range(0, len(contacts), limits.KNOCKS_AT_ONCE):
             few = contacts[start : start + limits.KNOCKS_AT_ONCE]
             is_last = start + len(few) == len(contacts)
-            meetings = [self._protocol.meet(contact) for contact in few]
+            meetings = [self._protocol.acquaintances.meet(contact) for contact in few]
             await asyncio.wait(
                 meetings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.KNOCK_S
             )

@@ -61,7 +61,7 @@ class Joining:
 
     async def run(self) -> None:
         """Try until joined; then watch, and join again if every contact is lost."""
-        company = self._server.protocol.company
+        company = self._server.protocol.acquaintances.company
         pause_s = limits.JOIN_RETRY_MIN_S
         while True:
             if self.joined.is_set():
@@ -85,7 +85,7 @@ class Joining:
         found = [contact for contact in greeted if contact is not None]
         if by_saved:
             for contact in found:
-                self._server.protocol.verify(contact)
+                self._server.protocol.acquaintances.verify(contact)
             return True
         return bool(found or len(self._server.tables)) and await self._join(found)
 

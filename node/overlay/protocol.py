@@ -12,19 +12,17 @@ from kademlia.protocol import KademliaProtocol
 
 from node.counters import Counters
 from node.environment import Environment
+from node.overlay.acquaintances import Acquaintances
 from node.overlay.adapters import OverlayNode, RecordStorage
-from node.overlay.company import Company
 from node.overlay.registrar import Registrar
 from node.overlay.tables import V4, V6, Tables
-from node.overlay.wire import Incoming, Reply, Wire
+from node.overlay.wire import Incoming, Wire
 from protocol import limits, records
 from protocol.addresses import Address
 from protocol.codec import ranged, shape, sized
-from protocol.datagrams import OVERHEAD_BYTES
-from protocol.errors import BadToken, Malformed, Overloaded, RemoteError
+from protocol.errors import BadToken, Malformed, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
-    ANSWER_BYTES,
     VERSION,
     Found,
     Method,
@@ -33,8 +31,6 @@ from protocol.overlay.messages import (
     encode_found,
 )
 from protocol.records import Record
-
-_PING_BYTES = ANSWER_BYTES[Method.PING] + OVERHEAD_BYTES
 
 Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
 
@@ -61,9 +57,8 @@ class OverlayProtocol(KademliaProtocol):
         self._wall = environment.wall
         self._counters = counters
         self._puzzle_bits = puzzle_bits
-        self._verifying: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
-        self.company = Company(tables)
+        self.acquaintances = Acquaintances(tables, counters, puzzle_bits)
 
     def __getattr__(self, name: str) -> Any:
         """No attribute springs into being: rpcudp would make a remote call of any name."""
@@ -86,7 +81,7 @@ class OverlayProtocol(KademliaProtocol):
             raise Malformed(f"unknown method {incoming.request.method}")
         if handler in _CHANGES_STATE and not incoming.proved:
             raise BadToken("this request needs proof of its address")
-        self._meet(incoming)
+        self.acquaintances.asked_by(incoming)
         result = handler(self, incoming)
         if result is not None:
             incoming.answer(result)
@@ -157,74 +152,14 @@ class OverlayProtocol(KademliaProtocol):
         asker = incoming.session.contact.number
         return [contact for contact in nearest if contact.number != asker][:count]
 
-    # Who enters the tables ----------------------------------------------------------------
-
-    def _meet(self, incoming: Incoming) -> None:
-        """A stranger asked us something: verify it before it enters a table."""
-        if incoming.read_only:
-            return
-        contact = incoming.session.contact_at(incoming.address)
-        table = self.router.of(contact)
-        if incoming.proved:
-            table.heard(contact, self._loop.time())
-        if table.wants(contact, proved=incoming.proved) and incoming.afford(_PING_BYTES):
-            self.verify(contact)
-
-    def sound(self, named: list[Contact]) -> list[Contact]:
-        """Those of the contacts that somebody named whose key and address may be one."""
-        sound = [contact for contact in named if contact.is_sound(self._puzzle_bits)]
-        if len(sound) < len(named):
-            self._counters.refused["unsound_contact"] += len(named) - len(sound)
-        return sound
-
-    def answered(self, contact: Contact) -> None:
-        """A contact showed that it lives at its address."""
-        displaced = self.router.of(contact).answered(contact, self._loop.time())
-        self.company.changed()
-        if displaced is not None:
-            self.verify(displaced)
-
-    def failed(self, contact: Contact) -> None:
-        """A contact did not answer in time."""
-        candidate = self.router.of(contact).failed(contact)
-        self.company.changed()
-        if candidate is not None:
-            self.verify(candidate)
-
-    def verify(self, contact: Contact) -> None:
-        """Ping a contact, once at a time, and let the tables know how it went."""
-        if contact.packed in self._verifying or len(self._verifying) >= limits.VERIFYING:
-            return
-        self._verifying.add(contact.packed)
-        self.wire.request(contact, Method.PING, [], self._verified, timeout_s=limits.TIMEOUT_MAX_S)
-
-    def _verified(self, reply: Reply) -> None:
-        self._verifying.discard(reply.contact.packed)
-        if reply.response is not None:
-            self.answered(reply.contact)
-        elif not isinstance(reply.error, Overloaded):
-            self.failed(reply.contact)
-
     # Requests of ours, in kademlia's names -------------------------------------------------
-
-    def meet(self, contact: Contact) -> asyncio.Future[None]:
-        """Ping a contact so that it may get to know us, too; done when it answered, or did not."""
-        met: asyncio.Future[None] = self._loop.create_future()
-
-        def on_reply(reply: Reply) -> None:
-            self._verified(reply)
-            if not met.done():
-                met.set_result(None)
-
-        self.wire.request(contact, Method.MEET, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
-        return met
 
     async def call_find_node(
         self, node_to_ask: Contact, target: bytes, families: int = V4 | V6
     ) -> Found:
         """Ask one contact for those nearest to a target; raises TimedOut, Malformed."""
         response = await self.wire.ask(node_to_ask, Method.FIND_NODE, [target, families])
-        self.answered(node_to_ask)
+        self.acquaintances.answered(node_to_ask)
         return decode_found(response.result)
 
     async def call_store(self, node_to_ask: Contact, key: bytes, value: Record) -> Response:

@@ -33,6 +33,7 @@ class Search:
     ) -> None:
         self.lookup = lookup
         self._protocol = protocol
+        self._acquaintances = protocol.acquaintances
         self._families = families
         self._kind = kind
         self._on_found = on_found
@@ -61,7 +62,7 @@ class Search:
             self._ask(contact)
         for contact in self.lookup.take_given_up():
             self._given_up.add(contact.packed)
-            self._protocol.failed(contact)
+            self._acquaintances.failed(contact)
         self._set_timer()
         if self.lookup.finished:
             self._done.set_result(None)
@@ -91,7 +92,7 @@ class Search:
             return
         if contact.packed not in self._given_up:
             # What comes later is used, but whoever makes others wait so long is no good contact.
-            self._protocol.answered(contact)
+            self._acquaintances.answered(contact)
         if self.lookup.finished:
             return
         try:
@@ -102,7 +103,7 @@ class Search:
             self._protocol.refuse(error)
             self.lookup.failed(contact)
         else:
-            self.lookup.answered(contact, self._protocol.sound(found.contacts))
+            self.lookup.answered(contact, self._acquaintances.sound(found.contacts))
             if self._on_found is not None:
                 self._on_found(contact, found)
         self._advance()

@@ -112,7 +112,7 @@ class OverlayServer(Server):
             counters=self.counters,
             puzzle_bits=settings.puzzle_bits,
         )
-        protocol.wire = self.registrar.wire = Wire(
+        protocol.wire = protocol.acquaintances.wire = self.registrar.wire = Wire(
             self.identity,
             self._environment,
             self.counters,
@@ -141,6 +141,7 @@ class OverlayServer(Server):
 
     def stop(self) -> None:
         """Forget what is pending. The tasks belong to the owner that was given."""
+        self.protocol.acquaintances.close()
         self.wire.close()
 
     async def bootstrap(self, addrs: Iterable[Contact]) -> int:

@@ -42,6 +42,12 @@ class Tables:
         for table in self:
             yield from table
 
+    def last_seen(self, but: Contact) -> Contact | None:
+        """Whoever answered last, of all but one."""
+        others = (entry for entry in self.entries() if entry.contact != but)
+        latest = max(others, key=lambda entry: entry.last_seen, default=None)
+        return latest.contact if latest else None
+
     def nearest(self, target: int, count: int, families: int = V4 | V6) -> list[Contact]:
         """The nearest contacts of these families, `count` of all together, nearest first."""
         found: list[Contact] = []

@@ -5,6 +5,7 @@ under its error's name, and the node lives on.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -128,6 +129,7 @@ class Wire:
         self._pending: dict[bytes, _Pending] = {}
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._anyone = SharedRoundTrip()
+        self.heard_at = -math.inf
         self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
         self._paths: dict[Address, float] | None = {} if read_only else None
         self._meter = HostMeter(self._loop.time)
@@ -210,8 +212,11 @@ class Wire:
         del self._pending[response.transaction]
         now = self._loop.time()
         rtt_s = now - pending.sent_at
-        session.round_trip.measured(rtt_s)
-        self._anyone.measured(rtt_s)
+        if rtt_s <= limits.TIMEOUT_MAX_S:
+            # Who answers after every time limit shall not make anyone wait for so long.
+            session.round_trip.measured(rtt_s)
+            self._anyone.measured(rtt_s)
+        self.heard_at = now
         if response.token:
             session.learn_token(response.token, pending.contact, now)
         pending.on_reply(Reply(pending.contact, response, None))

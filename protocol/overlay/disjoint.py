@@ -37,6 +37,7 @@ class DisjointLookup:
         self._k = rules.k
         self._network_of = network_of
         self._asked_by: dict[bytes, Lookup] = {}
+        self._stopped = False
         dealt = sorted(seeds, key=lambda contact: contact.number ^ self.target)
         shared = replace(
             rules,
@@ -68,8 +69,8 @@ class DisjointLookup:
 
     @property
     def finished(self) -> bool:
-        """Whether every path is."""
-        return all(path.finished for path in self._paths)
+        """Whether every path is; one that was may have to go on when another fails."""
+        return self._stopped or all(path.finished for path in self._paths)
 
     @property
     def requests(self) -> int:
@@ -82,8 +83,11 @@ class DisjointLookup:
 
     def next(self, now: float) -> list[Contact]:
         """The contacts to ask at once, by whichever path."""
+        if self.finished:
+            return []
         for path in self._paths:
-            path.stop_waiting(now)  # what fails on one path may be what another needs to know
+            path.resume()
+            path.stop_waiting(now)
         asked: list[Contact] = []
         for path in self._paths:
             for contact in path.next(now):
@@ -94,7 +98,8 @@ class DisjointLookup:
     def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
         """`contact` answered: what it named is for the path that asked it alone."""
         path = self._asked_by.get(contact.packed)
-        if path is not None:
+        if path is not None and not self.finished:
+            path.resume()
             path.answered(contact, named)
 
     def failed(self, contact: Contact) -> None:
@@ -105,13 +110,11 @@ class DisjointLookup:
 
     def stop(self) -> None:
         """End every path early."""
-        for path in self._paths:
-            path.stop()
+        self._stopped = True
 
     def wake_at(self) -> float | None:
         """When `next` has something to do even if nothing arrives; None once finished."""
-        times = [path.wake_at() for path in self._paths]
-        return min((time for time in times if time is not None), default=None)
+        return None if self.finished else min(path.next_limit() for path in self._paths)
 
     def closest(self) -> list[Contact]:
         """At most k contacts of all paths, nearest first, each answering and of another network."""

@@ -138,13 +138,19 @@ class Lookup:
 
     def wake_at(self) -> float | None:
         """When `next` has something to do even if nothing arrives; None once finished."""
-        if self.finished:
-            return None
+        return None if self.finished else self.next_limit()
+
+    def next_limit(self) -> float:
+        """When the next time limit runs out: a contact's, or else that of the whole lookup."""
         at = self._ends_at
         for variant in self._pending:
             waiting = variant.state is State.WAITING
             at = min(at, variant.slow_at if waiting else variant.give_up_at)
         return at
+
+    def resume(self) -> None:
+        """Look again whether this is finished: other paths learned something."""
+        self.finished = False
 
     def closest(self) -> list[Contact]:
         """At most k contacts, nearest first and each of another network, that answered here."""

@@ -57,9 +57,7 @@ class SharedRoundTrip:
         self._smoothed_s = self._deviation_s = 0.0
 
     def measured(self, rtt_s: float) -> None:
-        """Take one sample. Who answers only after every time limit is no example of others."""
-        if rtt_s > limits.TIMEOUT_MAX_S:
-            return
+        """Take one sample."""
         self._samples = min(self._samples + 1, _SHARED_SAMPLES)
         error = rtt_s - self._smoothed_s
         self._smoothed_s += error / self._samples

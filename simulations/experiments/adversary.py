@@ -2,7 +2,8 @@
 
 Twice: in S/Kademlia's abstract network (`simulations.sgraph`), and with the real lookup among real
 nodes. There a part of the nodes turns once all tables are full and all records are stored: it
-answers lookups with fellow conspirators alone, the nearest to the target, and keeps no records. A
+answers lookups with fellow conspirators alone, the nearest to the target, and keeps no records.
+With `--attack hide` half of those it names are the true nearest, at an address where nobody is. A
 lookup succeeds if it finds the honest node whose id it looks up; a read, if it finds a record that
 was stored before the betrayal. Nodes that look are honest.
 """
@@ -50,6 +51,11 @@ class Parameters:
     k: int = option(limits.K, "contacts in a bucket")
     lookups: int = option(100, "real lookups, and as many reads, for each point")
     graph_lookups: int = option(6000, "abstract lookups for each number of paths")
+    attack: str = option(
+        "mislead",
+        "what adversaries do: mislead, or also hide true neighbours at a dead address",
+        ("mislead", "hide"),
+    )
     cipher: str = option("real", "packet cipher: real or test", ("real", "test"))
     latency_matrix: Path | None = option(None, "file with measured round-trip times")
 
@@ -68,7 +74,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         real, log_hash = run_virtually(_Real(parameters, say).run())
         points += real
         hashes.append(log_hash)
-    data = {"cipher": parameters.cipher, "points": points}
+    data = {"cipher": parameters.cipher, "attack": parameters.attack, "points": points}
     return Report(
         data, lambda figure: _draw(figure, parameters, points), f"{derive_seed(0, *hashes):016x}"
     )
@@ -120,13 +126,14 @@ class _Real:
     def __init__(self, parameters: Parameters, say: Say) -> None:
         self.parameters = parameters
         self.say = say
-        self.conspiracy = Conspiracy()
         self.mods: list[bytes] = []
 
     async def run(self) -> tuple[list[dict[str, Any]], str]:
         """The points in ascending order of adversaries, and the hash of the history."""
         parameters = self.parameters
         await self._prepare()
+        hidden = [one.contact for one in self.residents] if parameters.attack == "hide" else []
+        self.conspiracy = Conspiracy(hidden)
         order = list(self.residents)
         derive_rng(parameters.seed, "who turns").shuffle(order)
         points = []

@@ -349,7 +349,7 @@ def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
         for seed in range(600, 640):
             public_key = identity(seed).public_key
             contact = Contact.at(public_key, Address("127.0.0.1", 1024 + seed))
-            victim.server.protocol.answered(contact)
+            victim.server.protocol.acquaintances.answered(contact)
         victim.server.storage[records.provider_key(MOD)] = _provider()
         for method, arguments in (
             (Method.PING, []),

@@ -1,5 +1,6 @@
 """Disjoint paths: nobody is asked by two of them, and no liar leads more than its own astray."""
 
+import heapq
 import random
 from collections.abc import Callable
 
@@ -39,22 +40,35 @@ def disjoint_of(
     return lookup
 
 
-def drive(lookup: DisjointLookup, answer: Callable[[Contact], list[Contact] | None]) -> None:
-    """Answers come at once; who gives None is silent. Time passes when there is nobody to ask."""
-    now, asked = 0.0, set()
+def drive(
+    lookup: DisjointLookup,
+    answer: Callable[[Contact], list[Contact] | None],
+    delay_s: Callable[[], float] = lambda: 0.0,
+) -> float:
+    """Run a lookup to its end and return when that was; who gives None is silent."""
+    now = 0.0
+    asked: set[bytes] = set()
     before = lookup.requests
-    while (wake_at := lookup.wake_at()) is not None:
-        contacts = lookup.next(now)
-        for contact in contacts:
+    replies: list[tuple[float, int, Contact, list[Contact]]] = []
+    while True:
+        to_ask = lookup.next(now)
+        for contact in to_ask:
             assert contact.packed not in asked
             asked.add(contact.packed)
             named = answer(contact)
             if named is not None:
-                lookup.answered(contact, named)
-        if not contacts:
+                heapq.heappush(replies, (now + delay_s(), len(asked), contact, named))
+        wake_at = lookup.wake_at()
+        if wake_at is None:
+            assert lookup.finished
+            assert lookup.requests == before + len(asked)
+            return now
+        if replies and replies[0][0] <= wake_at:
+            now, _, contact, named = heapq.heappop(replies)
+            lookup.answered(contact, named)
+        else:
+            assert wake_at > now
             now = wake_at
-    assert lookup.finished
-    assert lookup.requests == before + len(asked)
 
 
 def test_one_path_is_a_plain_lookup() -> None:
@@ -156,6 +170,21 @@ def test_the_paths_together_find_one_of_a_network_and_each_peer_once() -> None:
     lookup = disjoint_of([contact_with(5), contact_with(6)], paths=2)
     drive(lookup, lambda one: moved[one.number % 2 : one.number % 2 + 1] if one.number > 1 else [])
     assert [one.number for one in lookup.closest()] == [1, 5, 6]
+
+
+@pytest.mark.parametrize("paths", [4, 8])
+def test_no_path_waits_for_what_a_finished_one_heard_or_gave_up(paths: int) -> None:
+    network = Network(600, 6)
+    rng = network.rng
+    silent = {one.packed for one in rng.sample(network.contacts, 60)}
+    for _ in range(40):
+        own, target = rng.getrandbits(ID_BITS), rng.getrandbits(ID_BITS)
+        lookup = disjoint_of(network.named_by(own, target), paths, target=target.to_bytes(20))
+
+        def answer(one: Contact, target: int = target) -> list[Contact] | None:
+            return None if one.packed in silent else network.named_by(one.number, target)
+
+        assert drive(lookup, answer, lambda: rng.uniform(0.05, 0.35)) < 6.0
 
 
 def test_to_stop_is_to_stop_every_path() -> None:

@@ -80,9 +80,6 @@ def test_what_strangers_get_is_what_others_needed() -> None:
     settled = limits_s[100:]
     assert min(settled) > 0.35
     assert max(settled) < 0.65
-    for _ in range(200):
-        shared.measured(4.9)
-    assert shared.timeout_s() == limits_s[-1], "who answers after every limit is no example"
     for _ in range(1000):
         shared.measured(0.01)
     assert shared.timeout_s() == limits.TIMEOUT_MIN_S
