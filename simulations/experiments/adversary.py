@@ -235,29 +235,35 @@ async def _perform(attempts: Sequence[Attempt]) -> list[_Outcome]:
 
 
 def _draw(figure: Any, parameters: Parameters, points: list[dict[str, Any]]) -> None:
-    """Success against the share of adversaries: abstract lines, real marks, a colour for each d."""
-    axes = figure.subplots()
-    looks = {
-        ("graph", "success"): ("-", "", "abstract"),
-        ("real", "success"): ("--", "o", "real lookup"),
-        ("real", "read"): (":", "x", "real read"),
-    }
-    for number, d in enumerate(parameters.paths):
-        for (kind, metric), (line, mark, name) in looks.items():
-            mine = [one for one in points if one["kind"] == kind and one["d"] == d]
-            if mine:
-                axes.plot(
-                    [100 * one["adversaries"] for one in mine],
-                    [100 * one[metric] for one in mine],
-                    color=f"C{number}",
-                    linestyle=line,
-                    marker=mark,
-                    markersize=4,
-                    label=f"{name}, d = {d}",
-                )
-    axes.set_xlabel("adversarial nodes (% of all)")
-    axes.set_ylabel("successful (% of lookups or reads)")
-    axes.set_ylim(0, 103)
-    axes.set_title(f"Lookups over d disjoint paths against adversaries, k = {parameters.k}")
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize="small", ncols=len(looks))
+    """A panel for lookups and one for reads, each beside the abstract network; a colour for each d."""
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, metric, title in zip(
+        panels, ("success", "read"), ("find a node by its id", "read a record"), strict=True
+    ):
+        for number, d in enumerate(parameters.paths):
+            _draw_line(axes, points, "graph", d, "success", color=f"C{number}", alpha=0.45)
+            _draw_line(
+                axes, points, "real", d, metric, color=f"C{number}", marker="o", markersize=4
+            )
+        axes.set_xlabel("adversarial nodes (% of all)")
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 103)
+        axes.set_title(title)
+        axes.grid(visible=True, alpha=0.3)
+    panels[0].set_ylabel("successful (% of lookups or reads)")
+    panels[0].legend(fontsize="small", loc="lower left")
+    figure.suptitle(f"Lookups over d disjoint paths against adversaries, k = {parameters.k}")
+
+
+def _draw_line(
+    axes: Any, points: list[dict[str, Any]], kind: str, d: int, metric: str, **look: Any
+) -> None:
+    mine = [one for one in points if one["kind"] == kind and one["d"] == d]
+    if mine:
+        name = "abstract network" if kind == "graph" else "real nodes"
+        axes.plot(
+            [100 * one["adversaries"] for one in mine],
+            [100 * one[metric] for one in mine],
+            label=f"{name}, d = {d}",
+            **look,
+        )
