@@ -103,8 +103,14 @@ class Acquaintances:
         asked_at = self._verifying.pop(reply.contact.packed)
         if reply.response is not None:
             self.answered(reply.contact)
-        elif not isinstance(reply.error, Overloaded) and self.wire.heard_at >= asked_at:
+        elif not isinstance(reply.error, Overloaded) and self._is_its_own_fault(
+            reply.contact, asked_at
+        ):
             self.failed(reply.contact)
+
+    def _is_its_own_fault(self, contact: Contact, asked_at: float) -> bool:
+        """Whether it is the contact that is silent, and not our network."""
+        return self.wire.heard_at >= asked_at or self._tables.last_seen(contact) is None
 
     def _recheck(self, contact: Contact) -> None:
         if contact.packed in self._rechecks or len(self._rechecks) >= limits.VERIFYING:

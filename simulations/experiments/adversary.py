@@ -235,7 +235,7 @@ async def _perform(attempts: Sequence[Attempt]) -> list[_Outcome]:
 
 
 def _draw(figure: Any, parameters: Parameters, points: list[dict[str, Any]]) -> None:
-    """A panel for lookups and one for reads, each beside the abstract network; a colour for each d."""
+    """A panel for lookups and one for reads, each beside the abstract network."""
     panels = figure.subplots(1, 2, sharey=True)
     for axes, metric, title in zip(
         panels, ("success", "read"), ("find a node by its id", "read a record"), strict=True

@@ -250,7 +250,7 @@ async def _ours_amplifies(method: Method, arguments: list[Any]) -> bool:
     victim.storage[key] = records.make(key_pair(8), records.PROVIDER, body, now=now, sequence=1)
     for number in range(30):
         where = Address(f"{30 + number}.2.3.4", 5)
-        victim.protocol.answered(Contact.at(key_pair(100 + number).public_key, where))
+        victim.protocol.acquaintances.answered(Contact.at(key_pair(100 + number).public_key, where))
     mallory = await our_mallory(world.internet)
     for _ in range(3):
         mallory.token = b""

@@ -111,7 +111,7 @@ async def _ours_gets_a_malformed_reply(result: list[Any], doing: str) -> bool:
         find_value=lambda _: result,
         store=lambda _: result,
     )
-    victim.server.protocol.answered(mallory.contact)
+    victim.server.protocol.acquaintances.answered(mallory.contact)
     record = victim.upkeep.make(records.PROVIDER, ProviderBody(bytes(32), complete=True))
     if doing == "set":
         published = await victim.server.publish(record)
@@ -173,9 +173,9 @@ async def _ours_hears_a_lie_about_a_good_contact() -> bool:
     mallory = await our_mallory(
         world.internet, ping=pong, find_node=lambda _: [lie.packed, b"", [], 0, False]
     )
-    victim.protocol.answered(mallory.contact)
+    victim.protocol.acquaintances.answered(mallory.contact)
     for _ in range(4):
-        victim.protocol.verify(lie)
+        victim.protocol.acquaintances.verify(lie)
         await victim.lookup(good.identity.peer_id)
         await asyncio.sleep(10.0)
     entry = victim.tables.of(good.contact).get(good.identity.peer_id)
@@ -296,7 +296,7 @@ async def _ours_is_led_ever_closer() -> bool:
             Method.PING: pong,
             Method.FIND_NODE: lambda _, named=named: [named, b"", [], 0, False],  # type: ignore[misc]
         }
-    victim.protocol.answered(many[0].contact)
+    victim.protocol.acquaintances.answered(many[0].contact)
     lookup = await victim.lookup(target)
     assert isinstance(lookup, Lookup)
     return lookup.requests > 120 or len(lookup._candidates) > 200

@@ -46,7 +46,7 @@ async def _ours_publishes_to_nobody() -> bool:
     resident, victim = await our_server(world)
     for number in range(3):
         silent = await our_mallory(world.internet, key_pair(number), ping=pong, find_node=nobody)
-        victim.protocol.answered(silent.contact)
+        victim.protocol.acquaintances.answered(silent.contact)
     published = await victim.publish(_provider(resident.identity, world.loop.wall_time()))
     assert published.asked == 3
     return published.confirmed > 0
@@ -74,7 +74,7 @@ async def _ours_publishes_among_the_dead() -> bool:
     resident, victim = await our_server(world)
     for number in range(3):
         dead = await our_mallory(world.internet, key_pair(number))
-        victim.protocol.answered(dead.contact)
+        victim.protocol.acquaintances.answered(dead.contact)
     published = await victim.publish(_provider(resident.identity, world.loop.wall_time()))
     return published.confirmed > 0
 
@@ -320,7 +320,7 @@ async def _ours_reads_past_a_contact_that_never_stores() -> bool:
         key_pair(2),
         find_value=lambda _: [holder.contact.packed, b"", [], 0, False],
     )
-    victim.protocol.answered(guide.contact)
+    victim.protocol.acquaintances.answered(guide.contact)
     started = world.loop.time()
     reading = await victim.read(KEY, records.PROVIDER, enough=lambda one: bool(one.records))
     assert reading.records

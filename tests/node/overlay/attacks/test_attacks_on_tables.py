@@ -288,7 +288,7 @@ async def _ours_loses_one_packet() -> bool:
     victim, other = world.residents[0].running.server, world.residents[1]
     await asyncio.sleep(10.0)
     other.host.unplug()
-    victim.protocol.verify(other.contact)
+    victim.protocol.acquaintances.verify(other.contact)
     await asyncio.sleep(5.0)
     entry = victim.tables.of(other.contact).get(other.identity.peer_id)
     assert entry is None or entry.failures == 1, "the packet was not lost"
@@ -345,7 +345,7 @@ async def _ours_meets_itself() -> bool:
         world.internet, ping=pong, find_node=lambda _: [own.packed, b"", [], 0, False]
     )
     await victim.bootstrap([mallory.contact])
-    victim.protocol.answered(own)
+    victim.protocol.acquaintances.answered(own)
     await asyncio.sleep(5.0)
     return victim.identity.peer_id in {entry.contact.peer_id for entry in victim.tables.entries()}
 
