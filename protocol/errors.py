@@ -17,7 +17,7 @@
         ├── NotAuthentic      BadSignature, BadPuzzle, BadKey, WrongKey
         ├── NotTimely         Expired, IssuedInFuture, SequenceTooLow, Replayed
         ├── Unexpected        UnexpectedReply, BadToken
-        ├── OverLimit         RateLimited, StoreFull
+        ├── OverLimit         RateLimited, StoreFull (KeyFull, PublisherFull)
         └── BadContent        BadManifest, ChunkMismatch
 
 `name` is the counter under which a refusal is counted and the name that a person reads.
@@ -209,6 +209,14 @@ class RateLimited(OverLimit):
 
 class StoreFull(OverLimit):
     """The store's bytes, the key's values or the publisher's values are used up."""
+
+
+class KeyFull(StoreFull):
+    """This key holds as many values as it may; elsewhere there may be room."""
+
+
+class PublisherFull(StoreFull):
+    """This publisher stores as many values as it may."""
 
 
 class BadContent(RemoteError):

@@ -56,6 +56,9 @@ CONNECTING = 8
 FILTERS_ASKED = 8
 """Peers whose availability is read side by side."""
 
+PUBLISHED_SHARE = 0.75
+"""Of the stores of a record, those that must have confirmed before its publisher is told."""
+
 REPUBLISH_AFTER_FAILURE_S = 20.0
 
 SHARD_SIZES = (16, 64, 160, 320, 640)
@@ -70,7 +73,14 @@ SEQUENCE_MAX = 2**53
 
 # The store for others -----------------------------------------------------------------------
 
-STORE_BYTES = 32 * 2**20
+STORE_BYTES = 64 * 2**20
+"""Memory, not bytes of records: about 60 000 providers of a mod each, and twice what 500 mods a
+peer and ten peers to each contact come to."""
+
+STORE_VALUE_BYTES = 650
+STORE_KEY_BYTES = 300
+"""Memory of one value besides its record's bytes, and of a key's first value: measured."""
+
 STORE_VALUES_PER_KEY = 512
 """Providers of one popular mod kept at one contact."""
 STORE_VALUES_PER_PUBLISHER = 4096

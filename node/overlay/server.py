@@ -18,6 +18,7 @@ from node.environment import Environment
 from node.overlay.adapters import OverlayNode, RecordStorage
 from node.overlay.freshness import Freshness
 from node.overlay.protocol import OverlayProtocol
+from node.overlay.publishing import Published, Publishing
 from node.overlay.registrar import Registrar
 from node.overlay.search import AnyLookup, OnFound, Search
 from node.overlay.settings import OverlaySettings
@@ -29,7 +30,7 @@ from protocol.errors import ModswarmError, RemoteError, Unreachable
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import start_lookup
-from protocol.overlay.messages import Code, Found
+from protocol.overlay.messages import Found
 from protocol.overlay.networks import smallest_network
 from protocol.overlay.store import RecordStore
 from protocol.records import Record
@@ -52,14 +53,6 @@ class Reading:
     more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
     hops: int = 0
     requests: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Where a record was stored: how many contacts confirmed it, of how many asked."""
-
-    confirmed: int
-    asked: int
 
 
 class OverlayServer(Server):
@@ -98,6 +91,15 @@ class OverlayServer(Server):
             environment,
             lookup=self.lookup,
             families=lambda: self._families,
+        )
+        self._publishing = Publishing(
+            self.protocol,
+            self.storage,
+            tasks,
+            lookup=self.lookup,
+            own_number=int.from_bytes(identity.peer_id),
+            k=settings.k,
+            is_reachable=not settings.unreachable,
         )
 
     def _create_protocol(self) -> OverlayProtocol:
@@ -267,26 +269,5 @@ class OverlayServer(Server):
     # Publishing ---------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> Published:
-        """Store a record of ours at the k contacts nearest to its key."""
-        lookup = await self.lookup(record.key)
-        closest = lookup.closest()
-        if self._is_among(closest, record.key):
-            self.storage[record.key] = record
-        confirmed = await asyncio.gather(*(self._store_at(contact, record) for contact in closest))
-        return Published(sum(confirmed), len(closest))
-
-    def _is_among(self, closest: list[Contact], key: bytes) -> bool:
-        """Whether this node is itself one of the k nearest to `key` that others can reach."""
-        if self.settings.unreachable:
-            return False
-        number = int.from_bytes(key)
-        own = int.from_bytes(self.identity.peer_id) ^ number
-        return len(closest) < self.ksize or own < closest[-1].number ^ number
-
-    async def _store_at(self, contact: Contact, record: Record) -> bool:
-        try:
-            response = await self.protocol.call_store(contact, record.key, record)
-        except ModswarmError as error:
-            _log.debug("not stored at %r: %s", contact, error)
-            return False
-        return response.code == Code.OK
+        """Store a record of ours at the k contacts nearest to its key; see `Publishing`."""
+        return await self._publishing.publish(record)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from node.environment import Environment
-from node.overlay.server import OverlayServer, Published
+from node.overlay.publishing import Published
+from node.overlay.server import OverlayServer
 from protocol import limits, records
 from protocol.errors import ModswarmError
 from protocol.records import Body, Record
@@ -86,6 +87,8 @@ class Upkeep:
         except ModswarmError as error:
             _log.info("a record could not be published: %s", error)
             published = Published(0, 0)
+        if published.refused:
+            _log.info("stored at %d, not at others: %s", published.confirmed, published.refused)
         if not published.confirmed:
             kept.due_at = loop.time() + limits.REPUBLISH_AFTER_FAILURE_S
         return published

@@ -22,8 +22,10 @@ from protocol.errors import (
     BadToken,
     Expired,
     IssuedInFuture,
+    KeyFull,
     Malformed,
     NotAuthentic,
+    PublisherFull,
     RateLimited,
     RemoteError,
     SequenceTooLow,
@@ -76,6 +78,8 @@ class Code(IntEnum):
     OFFLINE = 11
     BUSY = 12
     TIMED_OUT = 13
+    KEY_FULL = 14
+    PUBLISHER_FULL = 15
 
 
 # From the most to the least specific: the first that fits is what the wire says.
@@ -85,6 +89,8 @@ _CODES: tuple[tuple[type[RemoteError], Code], ...] = (
     (Expired, Code.EXPIRED),
     (IssuedInFuture, Code.ISSUED_IN_FUTURE),
     (SequenceTooLow, Code.SEQUENCE_TOO_LOW),
+    (KeyFull, Code.KEY_FULL),
+    (PublisherFull, Code.PUBLISHER_FULL),
     (StoreFull, Code.STORE_FULL),
     (RateLimited, Code.RATE_LIMITED),
     (NotAuthentic, Code.NOT_AUTHENTIC),

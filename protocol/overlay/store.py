@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterator
 
 from protocol import limits
-from protocol.errors import SequenceTooLow, StoreFull
+from protocol.errors import KeyFull, PublisherFull, SequenceTooLow, StoreFull
 from protocol.records import Record
 
 _Slot = tuple[bytes, int]
@@ -16,7 +16,10 @@ _SLACK = 64
 
 
 class RecordStore:
-    """Verified records by their DHT key. `now` is wall seconds everywhere."""
+    """Verified records by their DHT key. `now` is wall seconds everywhere.
+
+    `used_bytes` is the memory that they take, as the caps count it.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class RecordStore:
     def put(self, record: Record, now: float) -> None:
         """Keep a verified record under its own key.
 
-        Raises SequenceTooLow, and StoreFull naming the cap that refused.
+        Raises SequenceTooLow, and by the cap that refused StoreFull, KeyFull or PublisherFull.
         """
         self.expire(now)
         slot = (record.public_key, record.kind)
@@ -52,25 +55,30 @@ class RecordStore:
         self._check_caps(record, held)
         if held is not None:
             self._remove(held.key, slot)
+        self.used_bytes += self._cost(record)
         self._values.setdefault(record.key, {})[slot] = record
         publisher = record.public_key
         self._per_publisher[publisher] = self._per_publisher.get(publisher, 0) + 1
-        self.used_bytes += len(record.raw)
         self.count += 1
         heapq.heappush(self._expiries, (record.expires, record.key, slot))
         if len(self._expiries) > 2 * self.count + _SLACK:
             self._forget_overtaken_expiries()
 
     def _check_caps(self, record: Record, held: Record | None) -> None:
-        held_bytes = len(held.raw) if held else 0
-        if self.used_bytes - held_bytes + len(record.raw) > self._max_bytes:
+        added_bytes = len(record.raw) - len(held.raw) if held else self._cost(record)
+        if self.used_bytes + added_bytes > self._max_bytes:
             raise StoreFull("the store's bytes are used up")
         if held is not None:
             return
         if len(self._values.get(record.key, ())) >= self._max_per_key:
-            raise StoreFull("this key holds as many values as it may")
+            raise KeyFull("this key holds as many values as it may")
         if self._per_publisher.get(record.public_key, 0) >= self._max_per_publisher:
-            raise StoreFull("this publisher stores as many values as it may")
+            raise PublisherFull("this publisher stores as many values as it may")
+
+    def _cost(self, record: Record) -> int:
+        """Memory that a value takes where the publisher has none: not only its record's bytes."""
+        of_key = 0 if record.key in self._values else limits.STORE_KEY_BYTES
+        return len(record.raw) + limits.STORE_VALUE_BYTES + of_key
 
     def get(self, key: bytes, kind: int, now: float) -> list[Record]:
         """The live records of one kind under a key, the freshest first."""
@@ -104,7 +112,7 @@ class RecordStore:
         held = self._values[key].pop(slot)
         if not self._values[key]:
             del self._values[key]
-        self.used_bytes -= len(held.raw)
+        self.used_bytes -= self._cost(held)
         self.count -= 1
         publisher = slot[0]
         self._per_publisher[publisher] -= 1

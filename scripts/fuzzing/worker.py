@@ -56,8 +56,11 @@ class _Half:
         raise NotImplementedError
 
     def _keep(self, name: str, data: bytes, error: Exception) -> None:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{name}: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        place = traceback.extract_tb(cause.__traceback__)[-1]
+        where = f"{name}: {type(cause).__name__} at {Path(place.filename).name}:{place.lineno}"
         if where in self.found:
             return
         folder = VECTORS / name.replace(" ", "_")

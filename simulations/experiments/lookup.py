@@ -2,8 +2,9 @@
 
 Dead means silenced after the tables have settled; lookups start at once, with no refresh between.
 `closest` finds the k nearest contacts, each having answered in this lookup; `read` ends at the
-first valid record. With --stock the unmodified kademlia library does the same on an internet of the
-same seed.
+first valid record; `publish` (with --op) when the publisher is told, its recall being the share of
+stores confirmed by then. With --stock the unmodified kademlia library does the same on an internet
+of the same seed.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ class Parameters:
     seed: int = option(1, "the seed of everything")
     nodes: int = option(1000, "nodes in the network")
     dead: tuple[float, ...] = option((0.0, 0.1, 0.3), "shares of silenced nodes")
-    op: tuple[str, ...] = option(("closest", "read"), "closest, read or both")
+    op: tuple[str, ...] = option(("closest", "read"), "closest, read, publish or several")
     lookups: int = option(500, "lookups for each share and operation")
     paths: int = option(1, "disjoint paths of each lookup")
     stock: bool = option(default=False, help_text="run the stock library too")
@@ -114,7 +115,7 @@ class _Leg:
         rows, latencies = [], []
         for op in self.parameters.op:
             delivered, started = internet.delivered, time.process_time()
-            perform = {"closest": self.closest, "read": self.read}[op]
+            perform = {"closest": self.closest, "read": self.read, "publish": self.publish}[op]
             samples = [await self._one(perform, alive) for _ in range(self.parameters.lookups)]
             spent = time.process_time() - started
             rows.append(self._row(op, samples, (internet.delivered - delivered) / spent))
@@ -157,6 +158,10 @@ class _Leg:
 
     async def read(self, number: int, alive: list[int]) -> Sample:
         """Read a record that was stored while all were alive."""
+        raise NotImplementedError
+
+    async def publish(self, number: int, alive: list[int]) -> Sample:
+        """Publish a record, until the publisher is told that it is stored."""
         raise NotImplementedError
 
 
@@ -204,6 +209,18 @@ class _OurLeg(_Leg):
         seconds = self.world.loop.time() - started
         found = bool(reading.records)
         return Sample(seconds, float(found), reading.requests, success=found)
+
+    async def publish(self, number: int, alive: list[int]) -> Sample:
+        publisher = self.world.residents[number].running
+        body = ProviderBody(self.rng.randbytes(32), complete=True)
+        record = publisher.upkeep.make(records.PROVIDER, body)
+        sent = publisher.server.counters.datagrams_sent
+        started = self.world.loop.time()
+        published = await publisher.server.publish(record)
+        seconds = self.world.loop.time() - started
+        share = published.confirmed / published.asked if published.asked else 0.0
+        requests = publisher.server.counters.datagrams_sent - sent
+        return Sample(seconds, share, requests, success=bool(published.confirmed))
 
 
 class _StockLeg(_Leg):
@@ -253,6 +270,14 @@ class _StockLeg(_Leg):
         seconds = self.world.loop.time() - started
         requests = self._requests() - before
         return Sample(seconds, float(value is not None), requests, success=value is not None)
+
+    async def publish(self, number: int, alive: list[int]) -> Sample:
+        server = self.world.servers[number][1]
+        started, before = self.world.loop.time(), self._requests()
+        # It says yes even if every store timed out, so its share is what it claims.
+        claimed = await server.set(f"new {self.rng.random()}", b"x" * 130)
+        seconds = self.world.loop.time() - started
+        return Sample(seconds, float(claimed), self._requests() - before, success=claimed)
 
 
 def _draw(figure: Any, curves: list[tuple[str, list[float]]]) -> None:

@@ -96,7 +96,7 @@ class NodeUnderFire:
             "sessions": (len(wire._sessions), settings.peers_remembered),
             "requests": (wire.pending_count, limits.REQUESTS_OUTSTANDING),
             "metered hosts": (len(wire._meter._levels), limits.HOSTS_METERED),
-            "verifications": (len(server.protocol._verifying), limits.VERIFYING),
+            "verifications": (len(server.protocol.acquaintances._verifying), limits.VERIFYING),
             "registrations": (len(registrar), limits.REGISTRATIONS),
             "calls": (len(registrar._calls), limits.CALLS_PENDING),
             "stored bytes": (server.store.used_bytes, limits.STORE_BYTES),
@@ -147,7 +147,7 @@ def _answer_requests(fire: NodeUnderFire, variant: int, rest: bytes) -> Any:
     """The node reads, publishes, joins or looks up, and the attacker answers with `rest`."""
     fire.answer = (Code(variant // 8 % len(Code)), _values(rest))
     server = fire.node.server
-    fire.node.server.protocol.answered(fire.attacker.contact)
+    fire.node.server.protocol.acquaintances.answered(fire.attacker.contact)
     key = records.provider_key(bytes(31) + bytes((variant,)))
     verbs: list[Callable[[], Any]] = [
         lambda: server.lookup(key),

@@ -488,6 +488,8 @@ def test_a_request_in_a_datagram_has_room_for_the_largest_record_and_signal() ->
         (errors.IssuedInFuture, Code.ISSUED_IN_FUTURE),
         (errors.SequenceTooLow, Code.SEQUENCE_TOO_LOW),
         (errors.StoreFull, Code.STORE_FULL),
+        (errors.KeyFull, Code.KEY_FULL),
+        (errors.PublisherFull, Code.PUBLISHER_FULL),
         (errors.RateLimited, Code.RATE_LIMITED),
         (errors.Truncated, Code.MALFORMED),
         (errors.NotCanonical, Code.MALFORMED),

@@ -1,12 +1,15 @@
 """The record store against a naive one: caps, sequences, expiry, and what it remembers."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from protocol import records
-from protocol.errors import SequenceTooLow, StoreFull
+from protocol import limits, records
+from protocol.codec import decode, encode
+from protocol.errors import KeyFull, PublisherFull, SequenceTooLow, StoreFull
 from protocol.overlay.store import RecordStore
 from protocol.records import PEER, PROVIDER, PeerBody, ProviderBody, Record
 
@@ -36,6 +39,11 @@ def providers(store: RecordStore, mod_id: bytes, now: float) -> list[Record]:
     return store.get(records.provider_key(mod_id), PROVIDER, now)
 
 
+def cost(sizes: list[int], keys: int) -> int:
+    """What the store counts for records of these sizes under so many keys."""
+    return sum(sizes) + limits.STORE_VALUE_BYTES * len(sizes) + limits.STORE_KEY_BYTES * keys
+
+
 def test_many_publishers_have_a_value_each_under_one_key() -> None:
     store = RecordStore()
     first = record_of(PUBLISHERS[0], issued=5)
@@ -47,7 +55,7 @@ def test_many_publishers_have_a_value_each_under_one_key() -> None:
     assert providers(store, MODS[1], 10.0) == []
     assert store.get(records.provider_key(MODS[0]), PEER, 10.0) == []
     assert sorted(store, key=lambda one: one.public_key) == [first, second, third]
-    assert (len(store), store.used_bytes) == (3, 300)
+    assert (len(store), store.used_bytes) == (3, cost([100] * 3, 1))
 
 
 def test_only_a_higher_sequence_replaces() -> None:
@@ -62,7 +70,7 @@ def test_only_a_higher_sequence_replaces() -> None:
     newer = record_of(sequence=6, size=150)
     store.put(newer, 0.0)
     assert providers(store, MODS[0], 0.0) == [newer]
-    assert (len(store), store.used_bytes) == (1, 150)
+    assert (len(store), store.used_bytes) == (1, cost([150], 1))
 
 
 def test_a_record_is_gone_at_its_expiry_and_then_any_sequence_is_new() -> None:
@@ -88,29 +96,34 @@ def test_a_refreshed_record_outlives_its_first_expiry() -> None:
 
 
 def test_each_cap_says_that_it_refused() -> None:
-    caps = {"max_bytes": 1000, "max_values_per_key": 2, "max_values_per_publisher": 2}
+    caps = {
+        "max_bytes": cost([100, 100, 100, 700], 3),
+        "max_values_per_key": 2,
+        "max_values_per_publisher": 2,
+    }
     store = RecordStore(**caps)
     a, b, c, _ = PUBLISHERS
     store.put(record_of(a), 0.0)
     store.put(record_of(b), 0.0)
-    with pytest.raises(StoreFull, match="this key"):
+    with pytest.raises(KeyFull, match="this key"):
         store.put(record_of(c), 0.0)
     store.put(record_of(a, MODS[1]), 0.0)
-    with pytest.raises(StoreFull, match="this publisher"):
+    with pytest.raises(PublisherFull, match="this publisher"):
         store.put(record_of(a, MODS[2]), 0.0)
     store.put(record_of(c, MODS[2], size=600), 0.0)
-    with pytest.raises(StoreFull, match="the store"):
+    with pytest.raises(StoreFull, match="the store") as raised:
         store.put(record_of(b, MODS[2], size=101), 0.0)
+    assert not isinstance(raised.value, KeyFull | PublisherFull)
     # What is replaced makes room for its own successor, and a refusal leaves it where it is.
     store.put(record_of(c, MODS[2], sequence=2, size=700), 0.0)
     with pytest.raises(StoreFull):
         store.put(record_of(c, MODS[2], sequence=3, size=701), 0.0)
     assert [one.sequence for one in providers(store, MODS[2], 0.0)] == [2]
-    assert (len(store), store.used_bytes) == (4, 1000)
+    assert (len(store), store.used_bytes) == (4, cost([100, 100, 100, 700], 3))
 
 
 def test_the_full_caps_free_themselves_by_expiry() -> None:
-    store = RecordStore(max_bytes=100, max_values_per_key=1, max_values_per_publisher=1)
+    store = RecordStore(max_bytes=cost([100], 1), max_values_per_key=1, max_values_per_publisher=1)
     store.put(record_of(PUBLISHERS[0], expires=10), 0.0)
     with pytest.raises(StoreFull):
         store.put(record_of(PUBLISHERS[1]), 9.9)
@@ -131,8 +144,12 @@ def test_a_busy_publisher_does_not_grow_what_is_remembered() -> None:
 
 # Against a naive model ----------------------------------------------------------------------
 
-MAX_BYTES, MAX_PER_KEY, MAX_PER_PUBLISHER = 900, 3, 3
+MAX_BYTES, MAX_PER_KEY, MAX_PER_PUBLISHER = cost([100] * 6 + [400], 4), 3, 3
 Place = tuple[bytes, bytes, int]
+
+
+def _cost_of(held: list[Record]) -> int:
+    return cost([len(one.raw) for one in held], len({one.key for one in held}))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -156,7 +173,7 @@ class StoreMachine(RuleBasedStateMachine):
         if held is not None and held.sequence >= record.sequence:
             return "too low"
         others = [one for one in self.model.values() if one is not held]
-        if sum(len(one.raw) for one in others) + len(record.raw) > MAX_BYTES:
+        if _cost_of([*others, record]) > MAX_BYTES:
             return "full"
         if held is None and sum(one.key == record.key for one in others) >= MAX_PER_KEY:
             return "full"
@@ -225,7 +242,7 @@ class StoreMachine(RuleBasedStateMachine):
     def sums_agree_and_memory_is_bounded(self) -> None:
         held = list(self.store)
         assert len(held) == len(self.store) == self.store.count
-        assert self.store.used_bytes == sum(len(one.raw) for one in held) <= MAX_BYTES
+        assert self.store.used_bytes == _cost_of(held) <= MAX_BYTES
         publishers = [one.public_key for one in held]
         assert self.store._per_publisher == {one: publishers.count(one) for one in set(publishers)}
         assert max(map(publishers.count, publishers), default=0) <= MAX_PER_PUBLISHER
@@ -235,3 +252,29 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(repeatable, max_examples=60, stateful_step_count=60)
+
+
+# Memory -------------------------------------------------------------------------------------
+
+
+def _a_record(publisher: int, mod: int) -> Record:
+    """As a datagram brings it: nothing of it is shared with another record."""
+    fields = [PROVIDER, publisher.to_bytes(32), mod, mod, mod + 1000]
+    body = ProviderBody(mod.to_bytes(32), complete=True).encode()
+    raw = encode([*fields, body, bytes(64)])
+    kind, key, sequence, issued, expires, body, _ = decode(raw, max_bytes=1000, max_items=8)
+    return Record(kind, key, sequence, issued, expires, ProviderBody.decode(body), raw)
+
+
+@pytest.mark.parametrize(("publishers", "keys"), [(1, 4000), (4000, 4000), (400, 10)])
+def test_what_is_counted_is_the_memory_that_is_held(publishers: int, keys: int) -> None:
+    store = RecordStore(max_values_per_publisher=10_000)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(4000):
+        publisher = 10**9 + (number if keys == 4000 else number // keys) % publishers
+        store.put(_a_record(publisher, 10**9 + number % keys), 0.0)
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(store) == 4000
+    assert 0.9 * store.used_bytes < held < 1.1 * store.used_bytes

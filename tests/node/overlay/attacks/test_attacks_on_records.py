@@ -206,7 +206,7 @@ async def _ours_is_filled_by_one_publisher() -> bool:
         where = records.provider_key(mod_id)
         response = await mallory.ask(Method.STORE, [where, record.raw], resident.contact)
     assert response is not None
-    assert response.code == Code.STORE_FULL
+    assert response.code == Code.PUBLISHER_FULL
     return len(victim.store) > 20
 
 

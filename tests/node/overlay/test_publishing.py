@@ -1,0 +1,131 @@
+"""Publishing: told when most stores are confirmed, finished in the background, honest in both."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from node.overlay.publishing import Published
+from protocol import records
+from protocol.identity import Identity
+from protocol.overlay.messages import Code, Method, Request
+from protocol.records import ProviderBody, Record
+from simulations.experiments import lookup
+from simulations.experiments.lookup import Parameters
+from simulations.internet.latency import UniformLatency
+from simulations.seeds import derive_rng
+from simulations.stranger import Stranger
+from simulations.world import Resident, World, run_virtually
+
+RTT_S = 0.1
+
+
+async def _publisher(world: World) -> tuple[Resident, Record]:
+    resident = world.add()
+    await resident.start()
+    body = ProviderBody(bytes(32), complete=True)
+    return resident, resident.running.upkeep.make(records.PROVIDER, body)
+
+
+async def _keeper(world: World, publisher: Resident, number: int, store: Any) -> Stranger:
+    """Somebody who answers all but STORE like an honest node that knows nobody."""
+    answers: dict[Method, Any] = {
+        Method.PING: lambda _: [1],
+        Method.MEET: lambda _: [1],
+        Method.FIND_NODE: lambda _: [b"", b"", [], 0, False],
+    }
+    if store is not None:
+        answers[Method.STORE] = store
+    identity = Identity(derive_rng(1, "keeper", number).randbytes(32))
+    keeper = Stranger(identity, answers)
+    await keeper.move_in(world.internet)
+    publisher.running.server.protocol.acquaintances.answered(keeper.contact)
+    return keeper
+
+
+def _takes(_request: Request) -> list[Any]:
+    return []
+
+
+def test_the_publisher_does_not_wait_for_the_slowest_store() -> None:
+    async def main() -> None:
+        world = World(1, latency=UniformLatency(RTT_S))
+        publisher, record = await _publisher(world)
+        for number in range(3):
+            await _keeper(world, publisher, number, _takes)
+        silent = await _keeper(world, publisher, 3, None)
+        started = world.loop.time()
+        published = await publisher.running.server.publish(record)
+        assert published == Published(3, 4)
+        assert world.loop.time() - started < 3 * RTT_S
+        tasks = publisher.running.tasks
+        assert any("store a record" in task.get_name() for task in tasks._tasks)
+        await asyncio.sleep(10.0)
+        stores = [one for one in silent.requests if one.arguments == [record.key, record.raw]]
+        assert len(stores) == 2, "it was asked again in the background"
+        assert not any("store a record" in task.get_name() for task in tasks._tasks)
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_refusals_are_told_by_their_names_and_too_few_stores_are_waited_for() -> None:
+    async def main() -> None:
+        world = World(1, latency=UniformLatency(RTT_S))
+        publisher, record = await _publisher(world)
+        refusals = (Code.STORE_FULL, Code.KEY_FULL, Code.PUBLISHER_FULL, 99)
+        for number, code in enumerate(refusals):
+            await _keeper(world, publisher, number, lambda _, code=code: (code, []))
+        await _keeper(world, publisher, 8, _takes)
+        await _keeper(world, publisher, 9, None)
+        published = await publisher.running.server.publish(record)
+        assert (published.confirmed, published.asked) == (1, 6)
+        assert published.refused == {
+            "99": 1,
+            "key_full": 1,
+            "publisher_full": 1,
+            "store_full": 1,
+            "timed_out": 1,
+        }
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_publisher_whose_own_store_is_full_publishes_elsewhere() -> None:
+    async def main() -> None:
+        world = World(1, latency=UniformLatency(RTT_S))
+        publisher, record = await _publisher(world)
+        publisher.running.server.store._max_bytes = 10
+        await _keeper(world, publisher, 0, _takes)
+        assert (await publisher.running.server.publish(record)).confirmed == 1
+        assert len(publisher.running.server.store) == 0
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_publisher_that_stops_leaves_no_store_behind() -> None:
+    async def main() -> None:
+        world = World(1, latency=UniformLatency(RTT_S))
+        publisher, record = await _publisher(world)
+        for number in range(3):
+            await _keeper(world, publisher, number, None)
+        publishing = asyncio.ensure_future(publisher.running.server.publish(record))
+        await asyncio.sleep(2 * RTT_S)
+        await publisher.stop()
+        assert (await publishing).confirmed == 0
+        await world.close()
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("dead", [0.0, 0.1])
+def test_most_records_are_published_within_a_second(dead: float) -> None:
+    parameters = Parameters(
+        nodes=100, dead=(dead,), op=("publish",), lookups=60, cipher="test", processes=1
+    )
+    (row,) = lookup.run(parameters, lambda _: None).data["results"]
+    assert row["success"] == 1.0
+    assert row["recall"] >= 0.75
+    assert 0.2 < row["p50_s"] <= 1.0
