@@ -209,6 +209,9 @@ REGISTRARS = 6
 """Contacts nearest to its id that keep a path to a peer; a call tries REGISTRARS_CALLED of them."""
 REGISTRARS_CALLED = 3
 
+CARRIERS = 24
+"""Contacts that claim to reach one callee and are believed in one call: liars may be among them."""
+
 REGISTRARS_RENEWED_S = 8 * 60.0
 """How often a registered peer looks whether nearer contacts have come."""
 

@@ -1,25 +1,16 @@
-"""Calling a peer through the overlay: find its registrars, send the offer, get the answer."""
+"""Calls over the overlay, both ways: ours and what came of them, and our answers to others'."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from node.environment import Environment
-from node.overlay.server import OverlayServer, Reading
-from protocol import limits, records
-from protocol.codec import shape
+from node.overlay.calling import Calling
+from node.overlay.server import OverlayServer
 from protocol.description import Description
-from protocol.errors import (
-    CallFailed,
-    ModswarmError,
-    NotFound,
-    Overloaded,
-    TimedOut,
-)
+from protocol.errors import CallFailed, ModswarmError
 from protocol.identity import PeerId, peer_id_of, peer_id_text
-from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import Code, Method
 from protocol.signaling import (
     Answer,
     Offer,
@@ -43,7 +34,6 @@ _REASONS = {
     Status.BLOCKED: "it has blocked us",
     Status.RATE_LIMITED: "it gets too many calls",
 }
-_NOT_ANSWERS = {Code.OFFLINE, Code.TIMED_OUT, Code.RATE_LIMITED, Code.REFUSED}
 
 
 class Crossed(CallFailed):
@@ -77,93 +67,42 @@ class Caller:
 
     async def call(self, peer_id: PeerId, description: Description) -> CallResult:
         """Offer a link to a peer. Raises NotFound, TimedOut, Crossed, CallFailed."""
-        where = await self._find(peer_id)
+        calling = Calling(
+            self._server,
+            peer_id,
+            begin=partial(self._begin, peer_id, description),
+            read_answer=self._read_answer,
+        )
+        try:
+            answer, carrier = await calling.run()
+        finally:
+            if self._calling.get(peer_id) is calling.offer:
+                self._calling.pop(peer_id, None)
+        if answer.status is Status.CROSSED:
+            raise Crossed("both sides called at once; the other's call goes on")
+        if answer.description is None:
+            raise CallFailed(_REASONS[answer.status])
+        assert calling.offer is not None
+        via = () if carrier.peer_id == peer_id else (carrier.peer_id,)
+        return CallResult(
+            calling.offer.offer_id, answer.callee_key, answer.description, via, calling.hops
+        )
+
+    def _begin(self, peer_id: PeerId, description: Description, key: bytes) -> tuple[Offer, bytes]:
+        """The offer and its sealed form; from now on we are calling this peer."""
         offer, sealed = make_offer(
             self._identity,
-            where.key,
+            key,
             peer_id,
             description,
             now=self._environment.wall(),
             rng=self._environment.rng,
         )
         self._calling[peer_id] = offer
-        try:
-            answer, carriers = await self._signal(where, offer, sealed)
-        finally:
-            if self._calling.get(peer_id) is offer:
-                del self._calling[peer_id]
-        if answer.status is Status.CROSSED:
-            raise Crossed("both sides called at once; the other's call goes on")
-        if answer.description is None:
-            raise CallFailed(_REASONS[answer.status])
-        return CallResult(offer.offer_id, where.key, answer.description, carriers, where.hops)
+        return offer, sealed
 
-    async def _find(self, peer_id: PeerId) -> "_Where":
-        """The peer's key and the contacts that can carry a signal to it; raises NotFound."""
-
-        def enough(reading: Reading) -> bool:
-            found = reading.records and len(reading.registrars) >= limits.REGISTRARS_CALLED
-            return bool(found)
-
-        reading = await self._server.read(records.peer_key(peer_id), records.PEER, enough=enough)
-        itself = [contact for contact in reading.closest if contact.peer_id == peer_id]
-        registered_here = self._server.registrar.contact_of(peer_id)
-        if registered_here is not None:
-            itself = [registered_here]
-        if not reading.records and not itself:
-            raise NotFound(f"nobody knows the peer {peer_id_text(peer_id)}")
-        key = itself[0].public_key if itself else next(iter(reading.records))
-        carriers = [*itself, *reading.registrars][: limits.REGISTRARS_CALLED]
-        if not carriers:
-            raise CallFailed("it is offline: nobody keeps a path to it")
-        return _Where(key, carriers, reading.hops)
-
-    async def _signal(
-        self, where: "_Where", offer: Offer, sealed: bytes
-    ) -> tuple[Answer, tuple[PeerId, ...]]:
-        """Send the offer by all carriers at once; the first signed answer counts."""
-        attempts = [
-            asyncio.ensure_future(self._signal_by(contact, where, offer, sealed))
-            for contact in where.carriers
-        ]
-        failures: list[ModswarmError] = []
-        try:
-            for next_done in asyncio.as_completed(attempts):
-                try:
-                    answer, contact = await next_done
-                except ModswarmError as error:
-                    failures.append(error)
-                else:
-                    carried_by = contact.peer_id
-                    return answer, (carried_by,) if carried_by != offer.callee_id else ()
-        finally:
-            for attempt in attempts:
-                attempt.cancel()
-            await asyncio.gather(*attempts, return_exceptions=True)
-        raise failures[0]
-
-    async def _signal_by(
-        self, contact: Contact, where: "_Where", offer: Offer, sealed: bytes
-    ) -> tuple[Answer, Contact]:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + limits.CALL_S
-        arguments = [offer.callee_id, sealed]
-        while True:
-            asked_at = loop.time()
-            try:
-                response = await self._server.wire.ask(
-                    contact, Method.SIGNAL, arguments, timeout_s=2 * limits.CALL_REPEAT_S
-                )
-            except (TimedOut, Overloaded):
-                if loop.time() >= give_up_at:
-                    raise
-                await asyncio.sleep(max(0.0, asked_at + limits.CALL_REPEAT_S - loop.time()))
-                continue
-            if response.code != Code.OK:
-                raise CallFailed(_failure(response.code))
-            (sealed_answer,) = shape(response.result, bytes)
-            answer = read_answer(self._identity, offer, sealed_answer, callee_key=where.key)
-            return answer, contact
+    def _read_answer(self, offer: Offer, sealed: bytes, key: bytes) -> Answer:
+        return read_answer(self._identity, offer, sealed, callee_key=key)
 
     # Calls to us --------------------------------------------------------------------------
 
@@ -189,17 +128,3 @@ class Caller:
         except ModswarmError as error:
             _log.info("refused a call of %s: %s", peer_id_text(caller_id), error)
             return Status.BUSY, None
-
-
-@dataclass(frozen=True, slots=True)
-class _Where:
-    key: bytes
-    carriers: list[Contact]
-    hops: int
-
-
-def _failure(code: int) -> str:
-    if code == Code.OFFLINE:
-        return "it is offline: its registrars do not reach it"
-    name = Code(code).name.lower().replace("_", " ") if code in set(Code) else str(code)
-    return f"the registrar says: {name}"

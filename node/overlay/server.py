@@ -47,6 +47,7 @@ class Reading:
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
+    answered: list[Contact] = field(default_factory=list)
     registrars: list[Contact] = field(default_factory=list)
     holders: list[Contact] = field(default_factory=list)
     closest: list[Contact] = field(default_factory=list)
@@ -209,6 +210,7 @@ class OverlayServer(Server):
             self._take(reading, record)
 
         def on_found(lookup: AnyLookup, contact: Contact, found: Found) -> None:
+            reading.answered.append(contact)
             if found.registered:
                 reading.registrars.append(contact)
             taken = [self._take_raw(reading, raw, key) for raw in found.values]

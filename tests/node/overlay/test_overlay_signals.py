@@ -1,0 +1,154 @@
+"""Offers by several carriers at once: silence, refusals, and what counts as a failure."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from node.overlay.signals import Signals
+from node.overlay.wire import Reply
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import CallFailed, ModswarmError, TimedOut, WrongKey
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Code, Method, Response
+from protocol.signaling import Answer, Status
+from simulations.world import run_virtually
+
+GOOD = b"the answer"
+CARRIERS = [
+    Contact.at(bytes([number]) * 32, Address("192.0.2.1", number)) for number in range(1, 8)
+]
+
+
+Behaviours = Mapping[Contact, tuple[float, Code, bytes] | None]
+
+
+class FakeWire:
+    """Notes who was asked when; `behave` says after how long which code comes, None for never."""
+
+    def __init__(self, behave: Behaviours) -> None:
+        self._behave = behave
+        self._loop = asyncio.get_running_loop()
+        self.asked: list[tuple[float, Contact]] = []
+
+    def request(
+        self,
+        contact: Contact,
+        method: Method,
+        arguments: list[Any],
+        on_reply: Callable[[Reply], None],
+        *,
+        timeout_s: float,
+    ) -> None:
+        assert method is Method.SIGNAL
+        assert arguments == [bytes(20), b"sealed"]
+        self.asked.append((self._loop.time(), contact))
+        behaviour = self._behave.get(contact)
+        if behaviour is None:
+            reply = Reply(contact, None, TimedOut("no answer"))
+            self._loop.call_later(timeout_s, on_reply, reply)
+        else:
+            after_s, code, sealed = behaviour
+            response = Response(bytes(8), code, b"", contact.address, [sealed] if sealed else [])
+            self._loop.call_later(after_s, on_reply, Reply(contact, response, None))
+
+
+def _read_answer(sealed: bytes) -> Answer:
+    if sealed != GOOD:
+        raise WrongKey("an answer from another peer")
+    return Answer(bytes(32), Status.ACCEPTED, None)
+
+
+class Outcome:
+    """How one call by the first `count` carriers ended."""
+
+    def __init__(self, behave: Behaviours, count: int = 7) -> None:
+        run_virtually(self._run(behave, count))
+
+    async def _run(self, behave: Any, count: int) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        wire: Any = FakeWire(behave)
+        answered: asyncio.Future[tuple[Answer, Contact]] = loop.create_future()
+        signals = Signals(wire, bytes(20), b"sealed", read_answer=_read_answer, answered=answered)
+        for carrier in (*CARRIERS[:count], *CARRIERS[:count]):
+            signals.add(carrier)
+        signals.complete()
+        self.carrier: Contact | None = None
+        self.error: ModswarmError | None = None
+        try:
+            _, self.carrier = await answered
+        except ModswarmError as error:
+            self.error = error
+        self.seconds = loop.time() - started
+        await asyncio.sleep(3 * limits.CALL_S)
+        self.asked = [(at - started, contact) for at, contact in wire.asked]
+
+
+def test_three_are_signaled_at_once_and_the_first_answer_counts() -> None:
+    outcome = Outcome({CARRIERS[1]: (0.2, Code.OK, GOOD), CARRIERS[2]: (0.3, Code.OK, GOOD)})
+    assert outcome.carrier == CARRIERS[1]
+    assert outcome.seconds == pytest.approx(0.2)
+    assert [contact for _, contact in outcome.asked] == CARRIERS[: limits.REGISTRARS_CALLED]
+
+
+def test_silent_carriers_are_signaled_past_after_a_moment() -> None:
+    outcome = Outcome({CARRIERS[6]: (0.1, Code.OK, GOOD)})
+    assert outcome.carrier == CARRIERS[6]
+    assert outcome.seconds == pytest.approx(2 * limits.CALL_REPEAT_S + 0.1)
+
+
+def test_a_late_answer_of_a_silent_carrier_still_counts() -> None:
+    outcome = Outcome({CARRIERS[0]: (4.4, Code.OK, GOOD)}, count=1)
+    assert outcome.carrier == CARRIERS[0]
+    assert outcome.seconds == pytest.approx(4.4)
+    assert [at for at, _ in outcome.asked] == pytest.approx([0, 1, 2, 3, 4])
+
+
+def test_what_one_registrar_says_is_no_failure_while_others_may_answer() -> None:
+    behave = {CARRIERS[0]: (0.1, Code.OFFLINE, b""), CARRIERS[1]: (0.5, Code.OK, GOOD)}
+    outcome = Outcome(behave, count=2)
+    assert outcome.carrier == CARRIERS[1]
+
+
+def test_an_answer_that_the_callee_did_not_sign_is_worth_nothing() -> None:
+    behave = {CARRIERS[0]: (0.1, Code.OK, b"forged"), CARRIERS[1]: (0.5, Code.OK, GOOD)}
+    assert Outcome(behave, count=2).carrier == CARRIERS[1]
+    alone = Outcome({CARRIERS[0]: (0.1, Code.OK, b"forged")}, count=1)
+    assert isinstance(alone.error, CallFailed)
+
+
+def test_all_registrars_say_the_same() -> None:
+    outcome = Outcome(dict.fromkeys(CARRIERS, (0.1, Code.OFFLINE, b"")))
+    assert isinstance(outcome.error, CallFailed)
+    assert "registrars do not reach it" in str(outcome.error)
+    assert outcome.seconds < 1.0
+
+
+def test_registrars_that_disagree_are_quoted() -> None:
+    behave = {CARRIERS[0]: (0.1, Code.OFFLINE, b""), CARRIERS[1]: (0.1, Code.RATE_LIMITED, b"")}
+    error = Outcome(behave, count=2).error
+    assert isinstance(error, CallFailed)
+    assert "disagree" in str(error)
+    assert "rate limited" in str(error)
+
+
+def test_silence_of_all_is_a_time_out() -> None:
+    outcome = Outcome({}, count=2)
+    assert isinstance(outcome.error, TimedOut)
+    assert limits.CALL_S < outcome.seconds <= limits.CALL_S + 3 * limits.CALL_REPEAT_S
+    assert all(at <= outcome.seconds for at, _ in outcome.asked), "nothing is sent afterwards"
+
+
+def test_nobody_carries() -> None:
+    error = Outcome({}, count=0).error
+    assert isinstance(error, CallFailed)
+    assert "nobody keeps a path" in str(error)
+
+
+def test_a_token_that_aged_is_renewed_once() -> None:
+    outcome = Outcome({CARRIERS[0]: (0.1, Code.BAD_TOKEN, b"")}, count=1)
+    assert isinstance(outcome.error, CallFailed)
+    assert len([at for at, _ in outcome.asked if at < 0.5]) == 2
