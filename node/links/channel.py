@@ -12,7 +12,7 @@ STREAM = 0
 """The one negotiated data channel of a link (PROTOCOL.md, 7)."""
 
 LOW_WATER_BYTES = 256 * 1024
-"""With this much buffered or less, `drained` returns."""
+"""With this much buffered or less, `drained` returns at the latest."""
 
 
 class Channel(Protocol):

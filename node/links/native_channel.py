@@ -28,6 +28,10 @@ from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.packetsize import PacketSize
 
+_LOW_WATER_S: Final = 0.02
+_LOW_WATER_BYTES_MAX: Final = 4 * 2**20
+"""On a fast path so much time's worth stays buffered, while the disk is asked for more."""
+
 _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
 
@@ -107,8 +111,16 @@ class NativeChannel:
 
     async def drained(self) -> None:
         """Return once few bytes are buffered; raises LinkClosed."""
-        while self.buffered_bytes > LOW_WATER_BYTES or self.closed.done():
+        while self.buffered_bytes > self._low_water_bytes() or self.closed.done():
             await self._change()
+
+    def _low_water_bytes(self) -> int:
+        sender, low = self._association.sender, LOW_WATER_BYTES
+        if sender is not None:
+            ahead = min(sender.congestion.pacing_rate * _LOW_WATER_S, _LOW_WATER_BYTES_MAX)
+            low = max(low, int(ahead))
+        self._association.set_buffered_amount_low(STREAM, low)
+        return low
 
     async def close(self, reason: str = "") -> None:
         """Abort SCTP with the reason, then close DTLS and ICE."""

@@ -1,4 +1,4 @@
-"""The main job with real processes on loopback, over the stock data path.
+"""The main job with real processes on loopback.
 
 Each run is an overlay of its own with the same identities. The bytes are random, so that what is
 measured is carrying them and not compressing them.
@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from node.config import Config
 from node.faces.cli.bars import Bar
 from node.faces.demo.overlay import overlay
 from node.faces.demo.processes import make_identities
@@ -35,7 +36,7 @@ def run(runs: int) -> dict[str, Any]:
         measured = [_run_once(source, identities, f"{1 + number}/{runs}") for number in range(runs)]
     joins = [one for each in measured for one in each["joins_ms"]]
     return {
-        "data_path": "stock",
+        "data_path": Config().data_path,
         "runs": runs,
         "nodes": _NODES,
         "bytes": _FILES * _FILE_BYTES,

@@ -93,14 +93,34 @@ def test_only_our_own_software_batches_its_acknowledgements(caller: str, callee:
 def test_a_sender_that_waits_is_held_back_and_released() -> None:
     async def scenario() -> None:
         async with channels() as (one, other):
-            for _ in range(40):
+            for _ in range(80):
                 one.channel.send(bytes(65_536))
             waiting = asyncio.ensure_future(one.channel.drained())
             await asyncio.sleep(0)
             assert not waiting.done()
             await waiting
-            assert one.channel.buffered_bytes <= 256 * 1024
-            await until(lambda: len(other.received) == 40)
+            assert one.channel.buffered_bytes <= 4 * 2**20
+            await until(lambda: len(other.received) == 80)
+
+    run(scenario)
+
+
+def test_on_a_fast_path_more_stays_buffered_than_on_a_slow_one() -> None:
+    async def scenario() -> None:
+        async with channels() as (one, _):
+            channel: Any = one.channel
+            control = SimpleNamespace(pacing_rate=1e6)
+            channel._association = SimpleNamespace(
+                sender=SimpleNamespace(congestion=control),
+                set_buffered_amount_low=lambda _stream, _size: None,
+                abort=channel._association.abort,
+                datagrams_to_send=channel._association.datagrams_to_send,
+            )
+            assert channel._low_water_bytes() == 256 * 1024
+            control.pacing_rate = 1e8
+            assert channel._low_water_bytes() == 2_000_000
+            control.pacing_rate = float("inf")
+            assert channel._low_water_bytes() == 4 * 2**20
 
     run(scenario)
 

@@ -101,16 +101,16 @@ def test_a_sender_that_waits_is_held_back_and_released() -> None:
             one, other = peers.add(), peers.add()
             ours, _ = await linked(one, other)
             frame = bytes(ours.max_frame_bytes)
-            for _ in range(12):
+            for _ in range(80):
                 ours.send(frame)
             waiting = asyncio.ensure_future(ours.drained())
             await asyncio.sleep(0)
             buffered = ours.buffered_bytes
-            assert buffered > 256 * 1024
+            assert buffered > 4 * 2**20
             assert not waiting.done()
             await waiting
-            assert ours.buffered_bytes <= 256 * 1024
-            await until(lambda: len(other.received) == 12)
+            assert ours.buffered_bytes <= 4 * 2**20
+            await until(lambda: len(other.received) == 80)
             assert ours.buffered_bytes == 0
 
     run(scenario)
