@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node.overlay.joining import Bootstrap
+from protocol import limits
 from protocol.addresses import Address, canonical, split_host_port
 from protocol.errors import BadAddress, BadConfig
 
@@ -25,7 +26,8 @@ class Config:
     `bootstrap`: `host:port`, with `/peer-id` behind it to pin who answers. `unreachable`: take DHT
     traffic only from contacts to which a path is kept. `ice_addresses`: where links may open
     sockets; by default the host's own addresses, or only loopback when every listening address is.
-    `data_path`: which SCTP carries links, `native` or, as reference, `stock`.
+    `data_path`: which SCTP carries links, `native` or, as reference, `stock`. `paths`: over how
+    many disjoint paths records are looked up; more outlast more adversaries.
     """
 
     listen: tuple[str, ...] = ()
@@ -33,12 +35,15 @@ class Config:
     unreachable: bool = False
     ice_addresses: tuple[str, ...] = ()
     data_path: str = "native"
+    paths: int = limits.PATHS
 
     def __post_init__(self) -> None:
         for text in self.bootstrap:
             Bootstrap.parse(text)
         if self.data_path not in _DATA_PATHS:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
+        if not 1 <= self.paths <= limits.PATHS_MAX:
+            raise BadConfig(f"paths must be from 1 to {limits.PATHS_MAX}")
         families = [address.family for address in self.listen_addresses()]
         if len(families) != len(set(families)):
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")

@@ -50,7 +50,9 @@ class Node:
         self.home = home
         self.config = config
         self.environment = environment
-        self._overlay = replace(overlay or OverlaySettings(), unreachable=config.unreachable)
+        self._overlay = replace(
+            overlay or OverlaySettings(), unreachable=config.unreachable, paths=config.paths
+        )
         self.identity = home.identity(environment.rng.randbytes, self._overlay.puzzle_bits)
         self.counters = Counters()
         self._say = say

@@ -204,6 +204,7 @@ class OverlayServer(Server):
         """Read records from the contacts nearest to `key`, ending early once `enough` says so.
 
         What this node keeps itself counts too. Nothing found is an empty reading, not an error.
+        It goes over several disjoint paths, as the settings say.
         """
         reading = Reading()
         for record in self.store.get(key, kind, self._environment.wall()):
@@ -223,7 +224,8 @@ class OverlayServer(Server):
                 lookup.stop()
 
         if enough is None or not enough(reading):
-            lookup = await self.lookup(key, kind=kind, on_found=on_found)
+            paths = self.settings.paths
+            lookup = await self.lookup(key, kind=kind, on_found=on_found, paths=paths)
             reading.closest = lookup.closest()
             reading.requests = lookup.requests
         if enough is None or not enough(reading):

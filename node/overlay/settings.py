@@ -12,11 +12,13 @@ from protocol.overlay.networks import NetworksOf, public_networks
 class OverlaySettings:
     """Simulations may lower `puzzle_bits` and swap the cipher; a real node keeps the defaults.
 
-    `unreachable`: hear only contacts to whom a path is kept, and be called by registrars.
+    `paths`: over how many disjoint paths records are read. `unreachable`: hear only contacts to
+    whom a path is kept, and be called by registrars.
     """
 
     unreachable: bool = False
     k: int = limits.K
+    paths: int = limits.PATHS
     lookup: LookupRules = field(default_factory=LookupRules)
     puzzle_bits: int = limits.PUZZLE_BITS
     cipher: PacketCipher = field(default_factory=XChaCha20Poly1305)

@@ -3,8 +3,9 @@
 Dead means silenced after the tables have settled; lookups start at once, with no refresh between.
 `closest` finds the k nearest contacts, each having answered in this lookup; `read` ends at the
 first valid record; `publish` (with --op) when the publisher is told, its recall being the share of
-stores confirmed by then. With --stock the unmodified kademlia library does the same on an internet
-of the same seed.
+stores confirmed by then. `contacts_share` compares the tables with those of an all-knowing filler,
+and `join_packets` are datagrams for each node until then. With --stock the unmodified kademlia
+library does the same on an internet of the same seed.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from protocol import records
 from protocol.records import ProviderBody
 from simulations.experiment import Report, Say
 from simulations.internet.host import Host
+from simulations.observer import table_report
 from simulations.options import latency_of, option
 from simulations.seeds import derive_rng, derive_seed
 from simulations.statistics import mean, quantile
@@ -39,7 +41,7 @@ class Parameters:
     dead: tuple[float, ...] = option((0.0, 0.1, 0.3), "shares of silenced nodes")
     op: tuple[str, ...] = option(("closest", "read"), "closest, read, publish or several")
     lookups: int = option(500, "lookups for each share and operation")
-    paths: int = option(1, "disjoint paths of each lookup")
+    paths: int = option(1, "disjoint paths of each lookup; reads take the node's own number")
     stock: bool = option(default=False, help_text="run the stock library too")
     cipher: str = option("real", "packet cipher: real or test", ("real", "test"))
     latency_matrix: Path | None = option(None, "file with measured round-trip times")
@@ -102,6 +104,7 @@ class _Leg:
         self.parameters = parameters
         self.dead = dead
         self.rng = derive_rng(parameters.seed, "lookups")
+        self.joining: dict[str, float] = {}
 
     async def run(self) -> tuple[list[dict[str, Any]], str, list[list[float]]]:
         """The rows of the result, the hash of the history, and the latencies behind each row."""
@@ -140,9 +143,10 @@ class _Leg:
             "p50_s": round(quantile(found, 0.5), 3),
             "p90_s": round(quantile(found, 0.9), 3),
             "p99_s": round(quantile(found, 0.99), 3),
+            "mean_s": round(mean(found), 3),
             "recall": round(mean([one.recall for one in samples]), 4),
             "requests": round(mean([one.requests for one in samples]), 1),
-        }
+        } | self.joining
 
     async def prepare(self) -> Any:
         """A settled world; returns its internet."""
@@ -175,6 +179,7 @@ class _OurLeg(_Leg):
         self.world = World(parameters.seed, latency=latency, settings=settings)
         await self.world.populate(parameters.nodes)
         await asyncio.sleep(_SETTLE_S)
+        self.joining = self._joining()
         self.mods = [
             self.rng.randbytes(32) for _ in range(_RECORDS if "read" in parameters.op else 0)
         ]
@@ -183,6 +188,15 @@ class _OurLeg(_Leg):
             body = ProviderBody(mod_id, complete=True)
             await publisher.server.publish(publisher.upkeep.make(records.PROVIDER, body))
         return self.world.internet
+
+    def _joining(self) -> dict[str, float]:
+        """How full the tables are after all have joined, and what that cost each node."""
+        tables = table_report(self.world.residents, self.world.settings.k)
+        return {
+            "contacts": tables["mean"],
+            "contacts_share": tables["share"],
+            "join_packets": round(self.world.internet.delivered / self.parameters.nodes, 1),
+        }
 
     def host(self, number: int) -> Host:
         return self.world.residents[number].host

@@ -53,7 +53,8 @@ def run(parameters: Parameters, say: Say) -> Report:
         say(f"{share:.0%} slow: done")
     usual = {row["op"]: row["p50_s"] for row in points if row["slow"] == 0}
     for row in points:
-        row["raise"] = round(row["p50_s"] / usual[row["op"]] - 1, 3)
+        before_s = usual[row["op"]]  # 0 where everybody holds every record
+        row["raise"] = round(row["p50_s"] / before_s - 1, 3) if before_s else None
     data = {"cipher": parameters.cipher, "points": points}
     return Report(data, lambda figure: _draw(figure, points), f"{derive_seed(0, *hashes):016x}")
 

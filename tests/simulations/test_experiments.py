@@ -12,12 +12,14 @@ from simulations.experiments import connect
 
 SMALL = {
     "lookup": ["--nodes", "12", "--lookups", "4", "--dead", "0", "0.2", "--stock"],
+    "slow": ["--nodes", "16", "--lookups", "5", "--slow", "0.2"],
     "connect": ["--nodes", "8", "--pairs", "3"],
     "line": ["--mbps", "10", "--seconds", "1", "--flows", "2"],
     "transfer": ["--nodes", "6", "--getters", "2", "--megabytes", "0.2"],
 }
 CONTRACT = {
     "lookup": {"seed", "nodes", "log_hash", "wall_s", "packets_per_s", "results"},
+    "slow": {"seed", "nodes", "log_hash", "wall_s", "points"},
     "connect": {"pairs", "success", "direct_of_punchable", "p50_s", "p95_s", "by_nat"},
     "line": {"share", "shares", "jain", "worst_delay_ms", "steady_delay_ms", "log_hash"},
     "transfer": {"getters", "p50_s", "last_s", "ideal_s"},

@@ -13,6 +13,7 @@ from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.datagrams import XChaCha20Poly1305, answer_hello, hello, seal
 from protocol.errors import RateLimited, TimedOut
+from protocol.identity import solves_puzzle
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     Code,
@@ -24,7 +25,7 @@ from protocol.overlay.messages import (
     encode_response,
 )
 from protocol.records import PeerBody, ProviderBody, Record
-from tests.node.overlay.network import OverlayPeer, identity, open_peer
+from tests.node.overlay.network import PUZZLE_BITS, OverlayPeer, identity, open_peer
 
 MOD = bytes(32)
 CIPHER = XChaCha20Poly1305()
@@ -80,9 +81,12 @@ class Stranger:
     def send(self, datagram: bytes) -> None:
         self.tap.transport.sendto(datagram, self.victim.address)
 
-    async def answer(self) -> Response:
+    async def received(self) -> Request | Response:
         datagram = await self.tap.received.get()
-        message = decode_body(datagrams.unseal(CIPHER, self.keys.incoming, datagram))
+        return decode_body(datagrams.unseal(CIPHER, self.keys.incoming, datagram))
+
+    async def answer(self) -> Response:
+        message = await self.received()
         assert isinstance(message, Response)
         self.token = message.token
         return message
@@ -275,15 +279,75 @@ def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> N
     run(scenario)
 
 
-def test_a_stranger_enters_no_table_before_it_answered() -> None:
+@pytest.mark.parametrize(
+    ("method", "arguments"), [(Method.FIND_NODE, [bytes(20), 3]), (Method.MEET, [])]
+)
+def test_a_stranger_enters_no_table_before_it_answered(
+    method: Method, arguments: list[Any]
+) -> None:
     async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
-        asked = _unproved(stranger, Method.FIND_NODE, [bytes(20), 3])
+        asked = _unproved(stranger, method, arguments)
         stranger.send(asked)
         got = [await stranger.tap.received.get(), await stranger.tap.received.get()]
         kinds = [decode_body(datagrams.unseal(CIPHER, stranger.keys.incoming, d)) for d in got]
         assert any(isinstance(kind, Request) and kind.method == Method.PING for kind in kinds)
         assert len(victim.server.tables) == 0
         assert sum(map(len, got)) <= len(asked), "nobody is sent more than it sent"
+
+    run(scenario)
+
+
+def test_a_proved_address_is_no_answer_in_time() -> None:
+    """Who shows our token lives there, but may keep everybody waiting: it is pinged as well."""
+
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        await stranger.ask(Method.PING, [])
+        assert stranger.token
+        body = encode_request(
+            bytes(8),
+            Method.PING,
+            epoch=b"epoch..1",
+            counter=9,
+            token=stranger.token,
+            flags=0,
+            arguments=[],
+        )
+        stranger.send(stranger.sealed(body))
+        got = [await stranger.received(), await stranger.received()]
+        (ping,) = (one for one in got if isinstance(one, Request))
+        assert len(victim.server.tables) == 0
+        stranger.send(stranger.sealed(_response(ping, [1], victim)))
+        await stranger.ask(Method.PING, [])
+        assert [one.contact.public_key for one in victim.server.tables.entries()] == [
+            STRANGER.public_key
+        ]
+
+    run(scenario)
+
+
+def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked() -> None:
+    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+        bystander = await wiretap()
+        where = _address_of(bystander)
+        cheap = next(
+            key
+            for key in (bytes([number]) * 32 for number in range(256))
+            if not solves_puzzle(key, PUZZLE_BITS)
+        )
+        named = Contact.at(cheap, where).packed + identity(700).public_key + bytes(6)
+        contact = Contact.at(STRANGER.public_key, _address_of(stranger.tap))
+        victim.server.protocol.acquaintances.answered(contact)
+        looking = asyncio.ensure_future(victim.server.lookup(bytes(20)))
+        question = await stranger.received()
+        assert isinstance(question, Request)
+        result = [named, b"", [], 0, False]
+        stranger.send(stranger.sealed(_response(question, result, victim)))
+        lookup = await looking
+        assert lookup.closest() == [contact]
+        assert lookup.requests == 1
+        assert victim.counters.refused["unsound_contact"] == 2
+        assert bystander.received.empty()
+        bystander.transport.close()
 
     run(scenario)
 
@@ -414,6 +478,12 @@ def test_one_host_cannot_ask_without_limit() -> None:
     meter.charge("192.0.2.1")
     with pytest.raises(RateLimited):
         meter.charge("192.0.2.1")
+
+
+def _response(request: Request, result: list[Any], victim: OverlayPeer) -> bytes:
+    return encode_response(
+        request.transaction, Code.OK, token=b"", observed=victim.address, result=result
+    )
 
 
 def _flipped(data: bytes) -> bytes:

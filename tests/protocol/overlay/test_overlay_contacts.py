@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.addresses import Address
+from protocol.addresses import unpack as unpack_address
 from protocol.errors import Malformed, Oversized
-from protocol.identity import peer_id_of
+from protocol.identity import peer_id_of, solves_puzzle
 from protocol.limits import CONTACTS_PER_REPLY
 from protocol.overlay.contacts import PACKED_BYTES, Contact, pack, unpack
 
@@ -33,6 +34,19 @@ def test_a_contact_is_its_key_and_its_address(key: bytes, address: Address) -> N
         assert same.number == int(same.peer_id.hex(), 16)
         assert same == contact
         assert hash(same) == hash(contact)
+
+
+@repeatable
+@given(KEYS, st.binary(min_size=6, max_size=6) | st.binary(min_size=18, max_size=18))
+def test_a_sound_contact_has_an_address_and_a_key_that_cost_work(key: bytes, where: bytes) -> None:
+    contact = Contact(key + where)
+    try:
+        unpack_address(where)
+    except Malformed:
+        assert not contact.is_sound(0)
+        return
+    for bits in (0, 1, 2, 3, 16):
+        assert contact.is_sound(bits) == solves_puzzle(key, bits)
 
 
 def test_a_contact_differs_by_key_and_by_address() -> None:
