@@ -13,6 +13,7 @@ from node.config import Config
 from node.content.records import Report, ignore_progress
 from node.content.vault import Vault
 from node.counters import Counters
+from node.diagnosis import Diagnosis
 from node.environment import Environment
 from node.home import Home
 from node.links.certificate import load_or_create
@@ -111,6 +112,7 @@ class Node:
             self._calls.call,
             self.counters,
         )
+        self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self._sharing = Sharing(self._vault, self.membership, self._pool, self._calls)
         await self._sharing.start()
         self.membership.caller.on_offer = self._calls.answer

@@ -180,6 +180,17 @@ LOOKUP_S = 20.0
 LOOKUP_VARIANTS = 4
 """Addresses at which one lookup keeps one peer: liars name true neighbours at dead ones."""
 
+PATHS_MAX = 8
+"""Disjoint paths of one lookup (S/Kademlia measured up to 8)."""
+
+CRAWL_CONTACTS = 2000
+CRAWL_S = 30.0
+CRAWL_AT_ONCE = 32
+"""How far a crawl walks, how long, and how many contacts it asks side by side."""
+
+CRAWL_TARGETS = 8
+"""Random targets by which a crawl estimates the size of the network: to about 9 %."""
+
 READ_RECORDS = 128
 READERS_PAGED = 3
 """Records that one read collects, and contacts whose further pages it turns."""

@@ -12,11 +12,13 @@ from typing import Any
 from node.content.records import Report
 from node.faces.api.errors import BadRequest
 from node.runtime import Node
+from protocol import limits
 from protocol.content.link import parse as parse_link
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, base32_text, parse_peer_id, peer_id_text
 
 _MOD_ID_BYTES = 32
+_COUNT_CHARS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,33 @@ async def remove(service: Service, call: Call) -> Any:
 async def connect(service: Service, call: Call) -> Any:
     """Open a link to a peer, or show the one that is open."""
     return await service.node.connect(parse_peer_id(call.body["peer"]))
+
+
+async def dht_lookup(service: Service, call: Call) -> Any:
+    """The DHT contacts nearest to a target, and by whom each was found."""
+    paths = call.query.get("paths", "1")
+    if not (paths.isascii() and paths.isdigit() and len(paths) <= _COUNT_CHARS):
+        raise BadRequest(f"not a number of paths: {paths[:80]!r}")
+    return await service.node.diagnosis.lookup(_target(call), int(paths))
+
+
+async def dht_records(service: Service, call: Call) -> Any:
+    """The verified records under a target, and who keeps them."""
+    return await service.node.diagnosis.records(_target(call), call.query.get("kind"))
+
+
+async def dht_crawl(service: Service, call: Call) -> Any:
+    """Walk through the DHT from contact to contact, within bounds."""
+    contacts = call.body.get("contacts", limits.CRAWL_CONTACTS)
+    if contacts < 1:
+        raise BadRequest("a crawl asks at least one contact")
+    return await service.node.diagnosis.crawl(contacts)
+
+
+def _target(call: Call) -> str:
+    if "target" not in call.query:
+        raise BadRequest("the query lacks 'target'")
+    return call.query["target"]
 
 
 async def stop(service: Service, call: Call) -> Any:

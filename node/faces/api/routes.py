@@ -43,6 +43,8 @@ class Route:
         return re.findall(r"{(\w+)}", self.path)
 
 
+_TARGET = ("target", "A peer id, a mod's link, or a DHT key of 40 hex digits.")
+
 ROUTES = (
     Route("GET", "/v1/openapi.json", schemas.DOCUMENT, handlers.document),
     Route("GET", "/v1/status", schemas.ref("Status"), handlers.status),
@@ -72,5 +74,20 @@ ROUTES = (
         body=schemas.DOWNLOAD,
     ),
     Route("POST", "/v1/connect", schemas.ref("Link"), handlers.connect, body=schemas.CONNECT),
+    Route(
+        "GET",
+        "/v1/dht/lookup",
+        schemas.ref("DhtLookup"),
+        handlers.dht_lookup,
+        query=(_TARGET, ("paths", "How many disjoint paths, 1 to 8.")),
+    ),
+    Route(
+        "GET",
+        "/v1/dht/records",
+        schemas.ref("DhtRecords"),
+        handlers.dht_records,
+        query=(_TARGET, ("kind", "The kind of record: peer, provider or availability.")),
+    ),
+    Route("POST", "/v1/dht/crawl", schemas.ref("DhtCrawl"), handlers.dht_crawl, body=schemas.CRAWL),
     Route("POST", "/v1/stop", schemas.STOPPING, handlers.stop, body=schemas.NOTHING),
 )

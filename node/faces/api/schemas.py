@@ -128,6 +128,43 @@ COMPONENTS: dict[str, Schema] = {
         kind=STRING,
         has=_or_null(BOOLEAN),
     ),
+    "DhtContact": answer(peer_id=STRING, address=STRING, rtt_ms=_or_null(NUMBER), path=TEXTS),
+    "DhtLookup": answer(
+        target=STRING,
+        seconds=NUMBER,
+        requests=COUNT,
+        closest={"type": "array", "items": ref("DhtContact")},
+    ),
+    "DhtRecord": answer(
+        publisher=STRING,
+        sequence=COUNT,
+        issued=COUNT,
+        expires=COUNT,
+        bytes=COUNT,
+        body={"type": "object"},
+    ),
+    "DhtRecords": answer(
+        key=STRING,
+        kind=STRING,
+        seconds=NUMBER,
+        requests=COUNT,
+        hops=COUNT,
+        holders=TEXTS,
+        registrars=TEXTS,
+        records={"type": "array", "items": ref("DhtRecord")},
+    ),
+    "DhtCrawl": answer(
+        seconds=NUMBER,
+        named=COUNT,
+        asked=COUNT,
+        answered=COUNT,
+        silent=COUNT,
+        whole=BOOLEAN,
+        size_estimate=_or_null(COUNT),
+        versions=COUNTS,
+        families=COUNTS,
+        rtt_p50_ms=_or_null(NUMBER),
+    ),
     "Link": answer(
         peer_id=STRING,
         direction=STRING,
@@ -160,4 +197,5 @@ DOWNLOAD = _request(
 """With exactly one of `to` and `into`."""
 
 CONNECT = _request({"peer": _bounded(limits.HINT_BYTES, "A peer id.")})
+CRAWL = _request({}, {"contacts": COUNT})
 NOTHING = _request({})

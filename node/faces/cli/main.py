@@ -27,6 +27,7 @@ COMMANDS = {
     "get": "mods",
     "rm": "mods",
     "connect": "connecting",
+    "dht": "dht",
     "demo": "demo",
 }
 """In which module beside this one a command is; its function has the command's name."""

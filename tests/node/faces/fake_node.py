@@ -21,6 +21,56 @@ LINK = ModLink(MOD_ID, bytes(32))
 PEER = Identity(SEEDS[1]).peer_id
 
 
+class FakeDiagnosis:
+    """What `modswarm dht` shows of a network of one."""
+
+    def __init__(self, answer: Callable[..., None]) -> None:
+        self._answer = answer
+
+    async def lookup(self, target: str, paths: int = 1) -> dict[str, Any]:
+        self._answer("lookup", target, paths)
+        named = {"peer_id": peer_id_text(PEER), "address": "127.0.0.1:5000", "rtt_ms": 1.5}
+        known = {**named, "rtt_ms": None, "path": []}
+        closest = [{**named, "path": [peer_id_text(PEER)] * 2}, known]
+        return {"target": "00" * 20, "seconds": 0.5, "requests": 12, "closest": closest}
+
+    async def records(self, target: str, kind: str | None = None) -> dict[str, Any]:
+        self._answer("records", target, kind)
+        record = {
+            "publisher": peer_id_text(PEER),
+            "sequence": 7,
+            "issued": 0,
+            "expires": 86400,
+            "bytes": 159,
+            "body": {"addresses": ["127.0.0.1:5000"], "shard_bits": 2},
+        }
+        return {
+            "key": "00" * 20,
+            "kind": "peer",
+            "seconds": 0.5,
+            "requests": 12,
+            "hops": 1,
+            "holders": [peer_id_text(PEER)],
+            "registrars": [],
+            "records": [record],
+        }
+
+    async def crawl(self, contacts: int) -> dict[str, Any]:
+        self._answer("crawl", contacts)
+        return {
+            "seconds": 2.5,
+            "named": 9,
+            "asked": 9,
+            "answered": 7,
+            "silent": 2,
+            "whole": True,
+            "size_estimate": 8,
+            "versions": {"1": 7},
+            "families": {"4": 6, "6": 1},
+            "rtt_p50_ms": 12.5,
+        }
+
+
 class FakeNode:
     """What it answers are attributes; `failure` is raised instead, `hold` keeps downloads alive."""
 
@@ -36,6 +86,7 @@ class FakeNode:
         self.peer_id = peer_id_text(self.identity.peer_id)
         self.link = LINK
         self.signaled_via = [peer_id_text(PEER)]
+        self.diagnosis = FakeDiagnosis(self._answer)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
 
     def _answer(self, *asked: Any) -> None:

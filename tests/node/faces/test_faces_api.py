@@ -205,6 +205,10 @@ def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
         ("PUT", "/v1/status", 405, "method_not_allowed"),
         ("GET", "/v1/status?x=1", 400, "bad_request"),
         ("GET", "/v1/peers?has=nonsense", 400, "bad_link"),
+        ("GET", "/v1/dht/lookup", 400, "bad_request"),
+        ("GET", "/v1/dht/records?kind=peer", 400, "bad_request"),
+        ("GET", "/v1/dht/lookup?target=x&paths=-1", 400, "bad_request"),
+        ("GET", "/v1/dht/lookup?target=x&paths=9999", 400, "bad_request"),
         ("DELETE", "/v1/mods/abc", 400, "bad_request"),
         ("DELETE", "/v1/mods/" + base32_text(bytes(32)), 404, "not_found"),
     ],
@@ -272,6 +276,9 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
+    ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
+    ("GET", "/v1/dht/records"): (f"/v1/dht/records?target={peer_id_text(PEER)}&kind=peer", None),
+    ("POST", "/v1/dht/crawl"): ("/v1/dht/crawl", {"contacts": 50}),
     ("POST", "/v1/stop"): ("/v1/stop", {}),
 }
 

@@ -63,6 +63,10 @@ def test_each_command_that_asks_prints_one_json_document(
     assert told_by(capsys, "share", "some/folder")["link"] == str(LINK)
     assert told_by(capsys, "get", str(LINK))["bytes"] == 10
     assert told_by(capsys, "rm", "hats") == {"removed": base32_text(MOD_ID)}
+    assert told_by(capsys, "dht", "lookup", "x", "--paths", "4")["requests"] == 12
+    assert told_by(capsys, "dht", "get", "x", "--kind", "peer")["records"][0]["sequence"] == 7
+    assert told_by(capsys, "dht", "crawl", "--contacts", "50")["size_estimate"] == 8
+    assert node.asked[-3:] == [("lookup", "x", 4), ("records", "x", "peer"), ("crawl", 50)]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,9 @@ def test_each_command_that_asks_prints_one_json_document(
         (["connect", peer_id_text(PEER)], ["Linked: direct, outgoing"]),
         (["get", str(LINK)], ["hats", "2 files, 10 B", "from 1 peer", "90 ms"]),
         (["rm", "hats"], ["Removed hats."]),
+        (["dht", "lookup", "00" * 20], [peer_id_text(PEER), "2 ms", "known", " > "]),
+        (["dht", "get", peer_id_text(PEER)], ["1970-01-02", "159 B", "addresses 127.0.0.1:5000"]),
+        (["dht", "crawl"], ["Nodes, by density", "9 of 9 named", "7, silent 2", "1: 7", "6, 1"]),
     ],
 )
 def test_people_are_told_in_words(

@@ -101,6 +101,12 @@ def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) -> Non
             assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
             await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
             assert (await b.ask("GET", "/v1/mods"))["mods"] == []
+            near = await b.ask("GET", "/v1/dht/lookup", query=f"?target={who['peer_id']}")
+            assert [one["peer_id"] for one in near["closest"]] == [who["peer_id"]]
+            read = await b.ask("GET", "/v1/dht/records", query=f"?target={who['peer_id']}")
+            assert [one["publisher"] for one in read["records"]] == [who["peer_id"]]
+            seen = await b.ask("POST", "/v1/dht/crawl", {})
+            assert (seen["answered"], seen["size_estimate"], seen["whole"]) == (1, 1, True)
             for path in ("/v1/status", "/v1/openapi.json"):
                 await b.ask("GET", path)
             await b.ask("POST", "/v1/stop", {})

@@ -1,0 +1,158 @@
+"""What people who debug are shown: who is near, what is stored, how large the network is."""
+
+import asyncio
+import random
+
+import pytest
+
+from node.diagnosis import Diagnosis, parse_kind, parse_target
+from protocol import limits, records
+from protocol.content.link import ModLink
+from protocol.errors import BadInput
+from protocol.identity import base32_text, peer_id_text
+from protocol.overlay.density import network_size
+from protocol.records import ProviderBody
+from simulations.internet.latency import UniformLatency
+from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
+
+MOD = bytes(range(32))
+RTT_S = 0.05
+
+
+async def _world(count: int) -> World:
+    settings = simulated_settings(cipher=cipher_named("test"))
+    world = World(4, latency=UniformLatency(RTT_S), settings=settings)
+    await world.populate(count)
+    await asyncio.sleep(30.0)
+    return world
+
+
+def _diagnosis(resident: Resident) -> Diagnosis:
+    return Diagnosis(resident.running.server, resident.running.environment)
+
+
+def test_what_a_person_may_name() -> None:
+    peer_id = bytes(range(20))
+    assert parse_target(peer_id_text(peer_id)) == (peer_id, records.PEER)
+    provider = records.provider_key(MOD), records.PROVIDER
+    assert parse_target(str(ModLink(MOD))) == provider
+    assert parse_target(peer_id.hex()) == (peer_id, records.PROVIDER)
+    for text in ("", "p", "00" * 19, "00" * 21, "zz" * 20, "modswarm:x", " " * 40, "0x" * 20):
+        with pytest.raises(BadInput):
+            parse_target(text)
+    assert parse_kind("availability") == records.AVAILABILITY
+    with pytest.raises(BadInput, match="peer, provider, availability"):
+        parse_kind("pear")
+
+
+def test_a_lookup_shows_the_closest_with_round_trips_and_who_named_them() -> None:
+    async def main() -> None:
+        world = await _world(150)
+        asker = world.residents[0]
+        target = random.Random(1).randbytes(20)
+        others = world.residents[1:]
+        with asker.host.running():
+            told = await _diagnosis(asker).lookup(target.hex(), paths=2)
+        ids = [peer_id_text(one) for one in world.true_closest(target, others, limits.K)]
+        shown = told["closest"]
+        assert [one["peer_id"] for one in shown] == ids
+        assert all(one["rtt_ms"] == pytest.approx(RTT_S * 1000, abs=1) for one in shown)
+        known = {peer_id_text(e.contact.peer_id) for e in asker.running.server.tables.entries()}
+        paths = [one["path"] for one in shown]
+        assert any(paths), "with 150 nodes some of the nearest are not known beforehand"
+        assert all(path[0] in known for path in paths if path)
+        assert told["requests"] >= limits.K
+        with pytest.raises(BadInput, match="paths"):
+            await _diagnosis(asker).lookup(target.hex(), paths=9)
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
+    async def main() -> None:
+        world = await _world(40)
+        publisher = world.residents[3].running
+        record = publisher.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+        await publisher.server.publish(record)
+        await asyncio.sleep(5.0)
+        told = await _diagnosis(world.residents[9]).records(str(ModLink(MOD)))
+        (shown,) = told["records"]
+        assert shown["publisher"] == peer_id_text(publisher.server.identity.peer_id)
+        assert shown["body"] == {"mod_id": base32_text(MOD), "complete": True}
+        assert shown["expires"] - shown["issued"] == 24 * 3600
+        assert shown["bytes"] == len(record.raw)
+        assert len(told["holders"]) >= 12
+        nothing = await _diagnosis(world.residents[9]).records("00" * 20, "availability")
+        assert (nothing["records"], nothing["holders"]) == ([], [])
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_crawl_sees_the_whole_of_a_network_and_who_is_silent() -> None:
+    async def main() -> None:
+        world = await _world(120)
+        dead = random.Random(2).sample(world.residents[1:], 20)
+        for resident in dead:
+            resident.host.unplug()
+        told = await _diagnosis(world.residents[0]).crawl()
+        assert told["answered"] == 99
+        assert told["silent"] == 20
+        assert told["named"] == told["asked"] == 119
+        assert told["whole"] is True
+        assert told["versions"] == {"1": 99}
+        assert told["families"] == {"4": 99, "6": 0}
+        assert 70 <= told["size_estimate"] <= 140
+        assert told["rtt_p50_ms"] == pytest.approx(RTT_S * 1000, abs=1)
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_crawl_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        world = await _world(80)
+        loop = world.loop
+        told = await _diagnosis(world.residents[0]).crawl(30)
+        assert (told["named"], told["asked"], told["whole"]) == (30, 30, False)
+        monkeypatch.setattr(limits, "CRAWL_S", 3 * RTT_S)
+        started = loop.time()
+        told = await _diagnosis(world.residents[0]).crawl()
+        assert told["whole"] is False
+        assert told["answered"] < 79
+        assert loop.time() - started < 5.0
+        assert not [task for task in asyncio.all_tasks() if "visit" in task.get_name()]
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_crawl_of_nobody_is_an_answer_too() -> None:
+    async def main() -> None:
+        world = World(4, latency=UniformLatency(RTT_S))
+        resident = world.add()
+        await resident.start()
+        told = await _diagnosis(resident).crawl()
+        assert (told["named"], told["size_estimate"], told["rtt_p50_ms"]) == (0, None, None)
+        await world.close()
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("size", [100, 1000, 20_000])
+def test_density_tells_the_size_of_a_network(size: int) -> None:
+    rng = random.Random(size)
+    ids = [rng.getrandbits(160) for _ in range(size)]
+    estimates = []
+    for _ in range(20):
+        targets = [rng.getrandbits(160) for _ in range(limits.CRAWL_TARGETS)]
+        found = [(t, sorted(ids, key=lambda one, t=t: one ^ t)[:16]) for t in targets]  # type: ignore[misc]
+        estimate = network_size(found)
+        assert estimate is not None
+        estimates.append(estimate)
+        assert 0.6 * size < estimate < 1.6 * size
+    assert sum(estimates) / len(estimates) == pytest.approx(size, rel=0.1)
+    assert network_size([]) is None
+    assert network_size([(5, [])]) is None
+    assert network_size([(5, [5])]) is None
