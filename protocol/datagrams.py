@@ -3,6 +3,7 @@
     sealed       0xD0  sender's public key (32)  nonce (24)  ciphertext and tag (16)
     hello        0xD1  random (16)  zeros up to HELLO_BYTES
     hello reply  0xD2  random (16)  public key (32)  signature (64)
+    cookie       0xD3  nonce of a sealed datagram (24)  cookie (16)
 
 Sealed bodies are XChaCha20-Poly1305 with the whole header as associated data. The key is BLAKE2b
 over the X25519 secret and both public keys in the order sender, receiver: one key for each
@@ -22,6 +23,7 @@ from protocol.identity import Identity, exchange_key, verify
 
 HELLO = 0xD1
 HELLO_REPLY = 0xD2
+COOKIE = 0xD3
 
 NONCE_BYTES = aead.NONCE_BYTES
 _KEY_END = 1 + limits.KEY_BYTES
@@ -34,6 +36,7 @@ BODY_BYTES = limits.DATAGRAM_BYTES - OVERHEAD_BYTES
 
 HELLO_RANDOM_BYTES = 16
 _SIGNATURE_BYTES = 64
+_COOKIE_END = 1 + NONCE_BYTES + limits.COOKIE_BYTES
 HELLO_BYTES = 1 + HELLO_RANDOM_BYTES + limits.KEY_BYTES + _SIGNATURE_BYTES
 """A hello is padded to the length of its reply, so that nobody is made to amplify."""
 
@@ -114,6 +117,27 @@ def sender_of(datagram: bytes) -> bytes:
     if len(datagram) > limits.DATAGRAM_BYTES:
         raise Oversized(f"a datagram of {len(datagram)} bytes")
     return datagram[1:_KEY_END]
+
+
+def nonce_of(datagram: bytes) -> bytes:
+    """The nonce of a sealed datagram whose length `sender_of` has checked.
+
+    A request's ends with its transaction, so that a cookie finds it; what comes before is random,
+    or the cookie of a contact that asked for it.
+    """
+    return datagram[_KEY_END:_HEADER_BYTES]
+
+
+def ask_cookie(nonce: bytes, cookie: bytes) -> bytes:
+    """Tell the sender of a sealed datagram to begin its nonce with `cookie`."""
+    return bytes((COOKIE,)) + nonce + cookie
+
+
+def read_cookie(datagram: bytes) -> tuple[bytes, bytes]:
+    """The nonce and the cookie that `ask_cookie` was given; raises Malformed."""
+    if len(datagram) != _COOKIE_END:
+        raise Malformed(f"a cookie in {len(datagram)} bytes")
+    return datagram[1 : 1 + NONCE_BYTES], datagram[1 + NONCE_BYTES :]
 
 
 def unseal(cipher: PacketCipher, key: bytes, datagram: bytes) -> bytes:

@@ -17,7 +17,7 @@
         ├── NotAuthentic      BadSignature, BadPuzzle, BadKey, WrongKey
         ├── NotTimely         Expired, IssuedInFuture, SequenceTooLow, Replayed
         ├── Unexpected        UnexpectedReply, BadToken
-        ├── OverLimit         RateLimited, StoreFull (KeyFull, PublisherFull)
+        ├── OverLimit         RateLimited, CookieNeeded, StoreFull (KeyFull, PublisherFull)
         └── BadContent        BadManifest, ChunkMismatch
 
 `name` is the counter under which a refusal is counted and the name that a person reads.
@@ -205,6 +205,10 @@ class OverLimit(RemoteError):
 
 class RateLimited(OverLimit):
     """Too many in too short a time."""
+
+
+class CookieNeeded(OverLimit):
+    """A stranger that must show, under load, that it receives at its address."""
 
 
 class StoreFull(OverLimit):

@@ -98,6 +98,7 @@ EPOCHS_LEFT = 4
 """Earlier runs of a peer that are remembered; their tokens die within ten minutes."""
 
 TOKEN_BYTES = 8
+COOKIE_BYTES = 16
 TOKEN_PERIOD_S = 300.0
 """A token proves an address for one to two periods (BEP 5 uses 5 minutes as well)."""
 
@@ -116,6 +117,19 @@ REQUESTS_PER_SECOND_PER_HOST = 500.0
 REQUEST_BURST_PER_HOST = 1000.0
 """Served requests of one source address. A lookup asks one contact once; 500 is a whole LAN party
 behind one NAT."""
+
+STRANGERS_PER_SECOND = 300.0
+STRANGERS_BURST = 600.0
+"""Unknown keys taken as they come: each costs a key agreement of 130 us, so these are 4 % of a
+core. Further ones must echo a cookie."""
+
+PROVED_STRANGERS_PER_SECOND = 600.0
+PROVED_STRANGERS_BURST = 600.0
+"""Unknown keys with a cookie that are met besides: 8 % of a core."""
+
+COOKIES_PER_SECOND = 2000.0
+HELLOS_PER_SECOND = 200.0
+"""Cookies and hellos answered: 10 us, and a signature of 50 us, each."""
 
 PATH_S = 60.0
 """How long a node that is not reachable unasked listens to an address that it sent to."""

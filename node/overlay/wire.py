@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 from node.counters import Counters
 from node.environment import Environment
 from node.overlay.deadlines import Deadlines
+from node.overlay.greeter import Greeter
 from node.overlay.meter import HostMeter
+from node.overlay.strangers import Strangers
 from protocol import datagrams, limits
 from protocol.addresses import Address
 from protocol.datagrams import PacketCipher
 from protocol.errors import (
     BadToken,
-    Malformed,
     ModswarmError,
     Overloaded,
     RemoteError,
@@ -97,6 +98,8 @@ class _Pending(NamedTuple):
     contact: Contact
     sent_at: float
     on_reply: Callable[[Reply], None]
+    nonce: bytes
+    body: bytes
 
 
 class Wire:
@@ -130,14 +133,19 @@ class Wire:
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._anyone = SharedRoundTrip()
         self.heard_at = -math.inf
-        self._greetings: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
         self._paths: dict[Address, float] | None = {} if read_only else None
         self._meter = HostMeter(self._loop.time)
+        self._strangers = Strangers(self._rng.randbytes(32), self._loop.time, self._send_on_path)
+        self._greeter = Greeter(
+            identity, self._rng, puzzle_bits=puzzle_bits, send=self._send_on_path
+        )
+        self.greet = self._greeter.greet
         self._send: Callable[[bytes, Address], None] = _not_connected
         self._readers: dict[int, Callable[[bytes, Address], None]] = {
             cipher.first_byte: self._receive_sealed,
-            datagrams.HELLO: self._receive_hello,
-            datagrams.HELLO_REPLY: self._receive_hello_reply,
+            datagrams.HELLO: self._greeter.receive_hello,
+            datagrams.HELLO_REPLY: self._greeter.receive_reply,
+            datagrams.COOKIE: self._receive_cookie,
         }
 
     def connect(self, send: Callable[[bytes, Address], None]) -> None:
@@ -148,8 +156,7 @@ class Wire:
         """Forget all that is pending; nobody is called back."""
         self._deadlines.clear()
         self._pending.clear()
-        for _, answered in self._greetings.values():
-            answered.cancel()
+        self._greeter.close()
 
     # Receiving ----------------------------------------------------------------------------
 
@@ -171,9 +178,7 @@ class Wire:
         public_key = datagrams.sender_of(datagram)
         session = self._sessions.get(id_number(public_key))
         if session is None:
-            # A new key costs a key agreement, so whoever shows many of them pays as for requests.
-            self._meter.charge(address.host)
-            session = self._new_session(Contact.at(public_key, address))
+            session = self._meet(datagram, public_key, address)
             body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
             self._sessions.add(session)
         else:
@@ -183,6 +188,13 @@ class Wire:
             self._take_response(session, address, message)
         else:
             self._take_request(session, address, message)
+
+    def _meet(self, datagram: bytes, public_key: bytes, address: Address) -> Session:
+        """A session with a key that is not known yet; what costs least is checked first."""
+        checked_peer_id(public_key, self._puzzle_bits)
+        self._meter.charge(address.host)
+        self._strangers.admit(datagram, public_key, address)
+        return self._new_session(Contact.at(public_key, address))
 
     def _new_session(self, contact: Contact) -> Session:
         public_key = contact.public_key
@@ -221,6 +233,21 @@ class Wire:
             session.learn_token(response.token, pending.contact, now)
         pending.on_reply(Reply(pending.contact, response, None))
 
+    def _receive_cookie(self, datagram: bytes, address: Address) -> None:
+        """A busy contact wants to see its cookie in our nonce: send the request once more."""
+        nonce, cookie = datagrams.read_cookie(datagram)
+        transaction = nonce[limits.COOKIE_BYTES :]
+        pending = self._pending.get(transaction)
+        if pending is None or pending.nonce != nonce or pending.contact.address != address:
+            raise UnexpectedReply("a cookie that belongs to no request")
+        session = self._sessions.get(pending.contact.number)
+        if session is None:
+            return
+        # No nonce fits what is sent now, so a second cookie for the same request finds nothing.
+        again = pending._replace(sent_at=self._loop.time(), nonce=b"")
+        self._pending[transaction] = again
+        self._send_sealed(session, address, cookie + transaction, pending.body)
+
     def respond(self, incoming: Incoming, code: Code, result: list[Any]) -> None:
         """Answer a request to where it came from."""
         session, address = incoming.session, incoming.address
@@ -237,7 +264,7 @@ class Wire:
                 observed=address,
                 result=[],
             )
-        self._send_sealed(session, address, body)
+        self._send_sealed(session, address, self._rng.randbytes(datagrams.NONCE_BYTES), body)
 
     # Asking -------------------------------------------------------------------------------
 
@@ -277,9 +304,10 @@ class Wire:
             flags=self._flags,
             arguments=arguments,
         )
-        self._pending[transaction] = _Pending(contact, now, on_reply)
+        nonce = self._rng.randbytes(limits.COOKIE_BYTES) + transaction
+        self._pending[transaction] = _Pending(contact, now, on_reply, nonce, body)
         self._deadlines.set(transaction, now + timeout_s)
-        self._send_sealed(session, address, body)
+        self._send_sealed(session, address, nonce, body)
 
     def _expire(self, transaction: bytes) -> None:
         pending = self._pending.pop(transaction)
@@ -331,8 +359,7 @@ class Wire:
         session = self._sessions.get(contact.number)
         return session.round_trip.smoothed_s if session else None
 
-    def _send_sealed(self, session: Session, address: Address, body: bytes) -> None:
-        nonce = self._rng.randbytes(datagrams.NONCE_BYTES)
+    def _send_sealed(self, session: Session, address: Address, nonce: bytes, body: bytes) -> None:
         datagram = datagrams.seal(
             self._cipher, self._identity.public_key, session.outgoing_key, nonce, body
         )
@@ -352,39 +379,6 @@ class Wire:
         assert self._paths is not None
         sent_at = self._paths.get(address)
         return sent_at is not None and self._loop.time() - sent_at <= limits.PATH_S
-
-    # Hello: who is at a bare address? -----------------------------------------------------
-
-    async def greet(self, address: Address, timeout_s: float) -> Contact:
-        """Ask who answers at `address`; raises TimedOut."""
-        random = self._rng.randbytes(datagrams.HELLO_RANDOM_BYTES)
-        answered: asyncio.Future[bytes] = self._loop.create_future()
-        self._greetings[random] = (address, answered)
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    self._send_on_path(datagrams.hello(random), address)
-                    done, _ = await asyncio.wait({answered}, timeout=limits.HELLO_REPEAT_S)
-                    if done:
-                        return Contact.at(answered.result(), address)
-        except TimeoutError:
-            raise TimedOut(f"no answer from {address} within {timeout_s:g} s") from None
-        finally:
-            del self._greetings[random]
-
-    def _receive_hello(self, datagram: bytes, address: Address) -> None:
-        self._meter.charge(address.host)
-        self._send_on_path(datagrams.answer_hello(self._identity, datagram), address)
-
-    def _receive_hello_reply(self, datagram: bytes, address: Address) -> None:
-        if len(datagram) != datagrams.HELLO_BYTES:
-            raise Malformed(f"a hello reply of {len(datagram)} bytes")
-        asked, answered = self._greetings.get(datagrams.hello_random(datagram), (None, None))
-        if answered is None or asked != address or answered.done():
-            raise UnexpectedReply("a hello reply that nobody waits for")
-        public_key = datagrams.read_hello_reply(datagram)
-        checked_peer_id(public_key, self._puzzle_bits)
-        answered.set_result(public_key)
 
 
 def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:

@@ -1,14 +1,14 @@
 """What a node remembers of each peer it exchanges datagrams with: keys, replays, tokens, RTT."""
 
-import hashlib
 from typing import NamedTuple
 
 from protocol import limits
-from protocol.addresses import Address, pack
+from protocol.addresses import Address
 from protocol.datagrams import PacketKeys
 from protocol.errors import Replayed
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
+from protocol.overlay.proofs import proof_of_address
 
 _RTT_GAIN = 1 / 8
 _DEVIATION_GAIN = 1 / 4
@@ -241,7 +241,6 @@ class Tokens:
         return token == self._hash(session.public_key, address, period - 1)
 
     def _hash(self, public_key: bytes, address: Address, period: int) -> bytes:
-        proved = public_key + pack(address) + (period & 0xFFFFFFFF).to_bytes(4)
-        return hashlib.blake2b(
-            proved, key=self._secret, digest_size=limits.TOKEN_BYTES, person=b"modswarm/token"
-        ).digest()
+        return proof_of_address(
+            self._secret, b"modswarm/token", limits.TOKEN_BYTES, public_key, address, period
+        )

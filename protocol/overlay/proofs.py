@@ -1,0 +1,42 @@
+"""Keyed hashes by which an address shows that it gets what is sent to it.
+
+A token (BEP 5) is given to a peer with every response. A cookie is given to a stranger, before
+anything is spent on it; like WireGuard's it is asked for under load only.
+"""
+
+import hashlib
+
+from protocol import limits
+from protocol.addresses import Address, pack
+
+
+def proof_of_address(
+    secret: bytes, purpose: bytes, size: int, public_key: bytes, address: Address, period: int
+) -> bytes:
+    """`size` bytes over peer, address and period, which only the holder of `secret` can make.
+
+    `purpose` has at most 16 bytes.
+    """
+    proved = public_key + pack(address) + (period & 0xFFFFFFFF).to_bytes(4)
+    return hashlib.blake2b(proved, key=secret, digest_size=size, person=purpose).digest()
+
+
+class Cookies:
+    """Cookies of one node. One is good in the period it was made in and the next."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def make(self, public_key: bytes, address: Address, now: float) -> bytes:
+        """The cookie for a stranger at an address; `now` is monotonic seconds."""
+        return self._of(public_key, address, int(now // limits.TOKEN_PERIOD_S))
+
+    def proves(self, cookie: bytes, public_key: bytes, address: Address, now: float) -> bool:
+        """Whether `cookie` was made for this stranger at this address not long ago."""
+        period = int(now // limits.TOKEN_PERIOD_S)
+        return cookie in {self._of(public_key, address, one) for one in (period, period - 1)}
+
+    def _of(self, public_key: bytes, address: Address, period: int) -> bytes:
+        return proof_of_address(
+            self._secret, b"modswarm/cookie", limits.COOKIE_BYTES, public_key, address, period
+        )
