@@ -95,7 +95,7 @@ class NodeUnderFire:
         return {
             "sessions": (len(wire._sessions), settings.peers_remembered),
             "requests": (wire.pending_count, limits.REQUESTS_OUTSTANDING),
-            "metered hosts": (len(wire._meter._levels), limits.HOSTS_METERED),
+            "metered hosts": (len(wire._meter._full_at), limits.HOSTS_METERED),
             "verifications": (len(server.protocol.acquaintances._verifying), limits.VERIFYING),
             "registrations": (len(registrar), limits.REGISTRATIONS),
             "calls": (len(registrar._calls), limits.CALLS_PENDING),
