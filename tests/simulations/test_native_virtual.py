@@ -1,0 +1,86 @@
+"""The native data path in virtual time: it opens, carries and repeats itself, whatever is lost."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from node.links.channel import Channel
+from simulations.dtls_flights import FIRST_DELAY_S
+from simulations.internet import Faults, Internet, UniformLatency
+from simulations.links import open_link
+from simulations.loop import VirtualLoop, run
+from simulations.seams import virtual_libraries
+from tests.simulations.test_aiortc_virtual import LosesOne
+
+RTT_S = 0.050
+
+
+def new_internet(seed: int = 1) -> Internet:
+    return Internet(VirtualLoop(), seed, UniformLatency(RTT_S))
+
+
+async def exchange(internet: Internet, count: int) -> tuple[float, list[list[bytes]]]:
+    """Open a link, send `count` messages each way, close; returns when it was open, and all."""
+    hosts = (internet.add_host(), internet.add_host())
+    channels = await open_link(internet, hosts, "link")
+    opened_at = internet.loop.now
+    received: list[list[bytes]] = [[], []]
+    done = asyncio.Event()
+
+    def taker(into: list[bytes]) -> Callable[[bytes], None]:
+        def take(message: bytes) -> None:
+            into.append(message)
+            if all(len(one) == count for one in received):
+                done.set()
+
+        return take
+
+    rng = random.Random(internet.seed)
+    for host, channel, into in zip(hosts, channels, received, strict=True):
+        channel.receiver = taker(into)
+        with host.running():
+            for _ in range(count):
+                channel.send(rng.randbytes(rng.randrange(60_000)))
+    if count:
+        await done.wait()
+    await _close(*channels)
+    return opened_at, received
+
+
+async def _close(one: Channel, other: Channel) -> None:
+    await one.close("done")
+    assert (await asyncio.shield(other.closed)).startswith("closed by the peer")
+    await other.close()
+
+
+def test_a_link_is_open_within_a_few_round_trips() -> None:
+    internet = new_internet()
+    with virtual_libraries(internet):
+        opened_at, _ = run(internet.loop, exchange(internet, 0))
+    assert 0.2 <= opened_at <= 0.5
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_a_lost_flight_of_the_handshake_costs_a_virtual_second(position: int) -> None:
+    internet = new_internet()
+    LosesOne(internet, position)
+    with virtual_libraries(internet):
+        opened_at, received = run(internet.loop, exchange(internet, 3))
+    assert FIRST_DELAY_S < opened_at < FIRST_DELAY_S + 1.6  # and INIT, which came too early
+    assert [len(one) for one in received] == [3, 3]
+
+
+def test_one_seed_gives_one_history_on_a_bad_path() -> None:
+    def history(seed: int) -> tuple[str, float, list[list[bytes]]]:
+        internet = new_internet(seed)
+        internet.set_faults(Faults(loss=0.03, duplicate=0.01), jitter_s=0.002)
+        with virtual_libraries(internet):
+            opened_at, received = run(internet.loop, exchange(internet, 20))
+        return internet.log.digest(), opened_at, received
+
+    first, again, other = history(5), history(5), history(6)
+    assert first == again
+    assert first[0] != other[0]
+    assert [len(one) for one in first[2]] == [20, 20]
