@@ -11,6 +11,8 @@ from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
+from node.udp.opening import open_port
+from node.udp.port import Port, PortUser
 from protocol.addresses import Address
 
 _log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class Endpoint:
     def __init__(self, counters: Counters, environment: Environment) -> None:
         self._counters = counters
         self._udp_socket = environment.udp_socket
-        self._transports: dict[int, asyncio.DatagramTransport] = {}
+        self._ports: dict[int, Port] = {}
         self._handlers: list[Handler] = [self._unclaimed] * 256
         self._closed: list[asyncio.Future[None]] = []
         self.addresses: dict[int, Address] = {}
@@ -38,32 +40,24 @@ class Endpoint:
 
     async def open(self, address: Address) -> Address:
         """Bind a socket of this address's family; port 0 picks one. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        closed: asyncio.Future[None] = loop.create_future()
-        if self._udp_socket is None:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Socket(self, closed), local_addr=address
-            )
-        else:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Socket(self, closed), sock=self._udp_socket(*address)
-            )
-        self._closed.append(closed)
-        name = transport.get_extra_info("sockname")
+        user = _User(self)
+        port = await open_port(user, *address, self._udp_socket)
+        self._closed.append(user.closed)
+        name = port.get_extra_info("sockname")
         bound = Address(name[0], name[1])
-        self._transports[bound.family] = transport
+        self._ports[bound.family] = port
         self.addresses[bound.family] = bound
         return bound
 
     def sendto(self, datagram: bytes, address: Address) -> None:
         """Send, or count why not; never raises for what the network does."""
-        transport = self._transports.get(address.family)
-        if transport is None or transport.is_closing():
+        port = self._ports.get(address.family)
+        if port is None or port.is_closing():
             self._counters.refused["no_socket_of_this_family"] += 1
             return
         self._counters.datagrams_sent += 1
         self._counters.bytes_sent += len(datagram)
-        transport.sendto(datagram, address)
+        port.sendto(datagram, address)
 
     def received(self, datagram: bytes, source: tuple[Any, ...]) -> None:
         """Hand a datagram to whoever took its first byte."""
@@ -77,36 +71,35 @@ class Endpoint:
             host = host.partition("%")[0].removeprefix(_V4_MAPPED)
         self._handlers[datagram[0]](datagram, Address(host, source[1]))
 
-    def socket_error(self, error: OSError) -> None:
-        """Count an error that the kernel reported for an earlier datagram."""
+    def socket_error(self, error: Exception) -> None:
+        """Count what the kernel would not send, or reported for an earlier datagram."""
         self._counters.refused["socket_error"] += 1
         _log.debug("socket error: %s", error)
 
     async def close(self) -> None:
         """Close every socket, and wait until the loop has let go of each."""
-        for transport in self._transports.values():
-            transport.close()
-        self._transports.clear()
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
         await asyncio.gather(*self._closed)
 
     def _unclaimed(self, _datagram: bytes, _address: Address) -> None:
         self._counters.refused["unknown_first_byte"] += 1
 
 
-class _Socket(asyncio.DatagramProtocol):
-    """Asyncio's view of one socket: passes everything to the endpoint."""
+class _User(PortUser):
+    """Passes everything that one port tells to the endpoint."""
 
-    def __init__(self, endpoint: Endpoint, closed: asyncio.Future[None]) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._closed = closed
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._closed.done():
-            self._closed.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self._endpoint.received(data, addr)
 
     def error_received(self, exc: Exception) -> None:
-        if isinstance(exc, OSError):
-            self._endpoint.socket_error(exc)
+        self._endpoint.socket_error(exc)
