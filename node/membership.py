@@ -54,7 +54,7 @@ class Membership:
         self.presence = Presence(
             self.upkeep, reachable=not settings.unreachable, own_addresses=self.own_addresses
         )
-        self.registrations = Registrations(self.server, self.presence.peer_record)
+        self.registrations = Registrations(self.server, environment, self.presence.peer_record)
         self.joining = Joining(self.server, bootstraps, saved, say=say)
 
     @property

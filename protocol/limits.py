@@ -250,7 +250,9 @@ CALLS_PER_CALLER = 4
 CALLS_PER_CALLEE = 8
 CALLS_PENDING = 1024
 OFFERS_REMEMBERED = 4096
-"""Offer ids kept against replays for twice CLOCK_SKEW_S."""
+OFFERS_PER_CALLER = 32
+"""Offers kept against replays for twice CLOCK_SKEW_S, of all callers and of one: more than a call
+every four seconds is nobody's need, and to fill it takes 128 identities."""
 
 CALL_COPIES = 3
 """Requests of one call that wait for its answer at one node: repeats, and three registrars."""

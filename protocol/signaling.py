@@ -9,7 +9,7 @@ id, so it cannot be sealed again to a third; the answer's covers the hash of the
 """
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -198,21 +198,40 @@ class OfferMemory:
     """Offers that were answered, so that a copy by another registrar gets the same answer.
 
     An offer outlives CLOCK_SKEW_S on neither side of now, so remembering twice that is enough.
+    Each caller has a share of its own, so that one who calls all the time keeps nobody else out.
     """
 
-    def __init__(self, capacity: int = limits.OFFERS_REMEMBERED) -> None:
+    def __init__(
+        self,
+        capacity: int = limits.OFFERS_REMEMBERED,
+        per_caller: int = limits.OFFERS_PER_CALLER,
+    ) -> None:
         self._capacity = capacity
-        self._issued: OrderedDict[bytes, int] = OrderedDict()
+        self._per_caller = per_caller
+        self._offers: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
+        self._by_caller: Counter[bytes] = Counter()
 
     def accept(self, offer: Offer, now: float) -> None:
         """Note an offer; raises Replayed if it came before, RateLimited if memory is full."""
-        if offer.digest in self._issued:
+        if offer.digest in self._offers:
             raise Replayed("an offer that was answered before")
-        while self._issued and next(iter(self._issued.values())) < now - 2 * limits.CLOCK_SKEW_S:
-            self._issued.popitem(last=False)
-        if len(self._issued) >= self._capacity:
+        self._forget_old(now)
+        if self._by_caller[offer.caller_key] >= self._per_caller:
+            raise RateLimited("more offers of one caller than are answered")
+        if len(self._offers) >= self._capacity:
             raise RateLimited("more offers than can be remembered")
-        self._issued[offer.digest] = offer.issued
+        self._offers[offer.digest] = (offer.issued, offer.caller_key)
+        self._by_caller[offer.caller_key] += 1
+
+    def _forget_old(self, now: float) -> None:
+        while self._offers:
+            digest, (issued, caller_key) = next(iter(self._offers.items()))
+            if issued >= now - 2 * limits.CLOCK_SKEW_S:
+                return
+            del self._offers[digest]
+            self._by_caller[caller_key] -= 1
+            if not self._by_caller[caller_key]:
+                del self._by_caller[caller_key]
 
 
 def own_offer_wins(own_id: PeerId, other_id: PeerId) -> bool:

@@ -30,6 +30,7 @@ from protocol.overlay.messages import (
     decode_found,
     encode_found,
 )
+from protocol.overlay.registrations import check_registration
 from protocol.records import Record
 
 Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
@@ -99,7 +100,7 @@ class OverlayProtocol(KademliaProtocol):
         """FIND_NODE [target, families]: the contacts nearest to the target."""
         target, families = shape(incoming.request.arguments, bytes, int)
         nearest = self._nearest(incoming, sized(target, limits.ID_BYTES), families)
-        return encode_found(nearest, [], skip=0, registered=False, max_bytes=incoming.room_bytes)
+        return encode_found(nearest, [], skip=0, registration=b"", max_bytes=incoming.room_bytes)
 
     def rpc_find_value(self, incoming: Incoming) -> list[Any]:
         """FIND_VALUE [key, kind, skip, families]: records under the key, and contacts."""
@@ -110,7 +111,7 @@ class OverlayProtocol(KademliaProtocol):
             self._nearest(incoming, key, families),
             [record.raw for record in held],
             skip=skip,
-            registered=self.registrar.holds(key),
+            registration=self.registrar.shown_for(key),
             max_bytes=incoming.room_bytes,
         )
 
@@ -121,10 +122,14 @@ class OverlayProtocol(KademliaProtocol):
         return []
 
     def rpc_register(self, incoming: Incoming) -> list[Any]:
-        """REGISTER [peer record]: keep a path to the sender, and its record."""
-        (raw,) = shape(incoming.request.arguments, bytes)
-        record = self._read(raw, incoming.session.peer_id)
-        self.registrar.register(incoming, self._loop.time())
+        """REGISTER [peer record, registration]: keep a path to the sender, and its record."""
+        raw, registration = shape(incoming.request.arguments, bytes, bytes)
+        peer_id = incoming.session.peer_id
+        record = self._read(raw, peer_id)
+        check_registration(
+            registration, peer_id=peer_id, registrar_id=self.source_node.id, now=self._wall()
+        )
+        self.registrar.register(incoming, registration, self._loop.time())
         self.storage[record.key] = record
         return [int(limits.REGISTRATION_S)]
 

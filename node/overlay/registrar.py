@@ -29,9 +29,10 @@ Answerer = Callable[[bytes], Awaitable[bytes]]
 
 @dataclass(slots=True)
 class Registration:
-    """A peer to whom this node keeps a path."""
+    """A peer to whom this node keeps a path; `shown` is the peer's own word for it."""
 
     contact: Contact
+    shown: bytes
     expires_at: float
 
 
@@ -69,9 +70,10 @@ class Registrar:
 
     # Registrations ------------------------------------------------------------------------
 
-    def holds(self, peer_id: bytes) -> bool:
-        """Whether there is a live registration of this peer here."""
-        return self.contact_of(peer_id) is not None
+    def shown_for(self, peer_id: bytes) -> bytes:
+        """What shows others that this peer is registered here; empty if it is not."""
+        held = self._registrations.get(peer_id)
+        return held.shown if held and held.expires_at > self._loop.time() else b""
 
     def contact_of(self, peer_id: bytes) -> Contact | None:
         """Where a peer that is registered here can be sent to."""
@@ -83,7 +85,7 @@ class Registrar:
         now = self._loop.time()
         return [held.contact for held in self._registrations.values() if held.expires_at > now]
 
-    def register(self, incoming: Incoming, now: float) -> None:
+    def register(self, incoming: Incoming, shown: bytes, now: float) -> None:
         """Keep a path to the sender, whose address is proved; raises RateLimited when full."""
         peer_id = incoming.session.peer_id
         self._forget_expired(now)
@@ -92,6 +94,7 @@ class Registrar:
         self._registrations.pop(peer_id, None)
         self._registrations[peer_id] = Registration(
             Contact.at(incoming.session.public_key, incoming.address),
+            shown,
             now + limits.REGISTRATION_S,
         )
 

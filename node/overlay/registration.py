@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from node.environment import Environment
 from node.overlay.server import OverlayServer
 from protocol import limits
 from protocol.codec import shape
 from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
+from protocol.overlay.registrations import make_registration
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
@@ -21,8 +23,11 @@ class Registrations:
     `peer_record` makes a fresh signed peer record whenever one is needed.
     """
 
-    def __init__(self, server: OverlayServer, peer_record: Callable[[], Record]) -> None:
+    def __init__(
+        self, server: OverlayServer, environment: Environment, peer_record: Callable[[], Record]
+    ) -> None:
         self._server = server
+        self._environment = environment
         self._peer_record = peer_record
         self._lost = asyncio.Event()
         self.registrars: dict[Contact, float] = {}
@@ -59,7 +64,12 @@ class Registrations:
 
     async def _register(self, contact: Contact, record: Record) -> None:
         try:
-            response = await self._server.wire.ask(contact, Method.REGISTER, [record.raw], tries=3)
+            shown = make_registration(
+                self._server.identity, contact.peer_id, self._environment.wall()
+            )
+            response = await self._server.wire.ask(
+                contact, Method.REGISTER, [record.raw, shown], tries=3
+            )
         except ModswarmError as error:
             _log.debug("not registered at %r: %s", contact, error)
             self.registrars.pop(contact, None)

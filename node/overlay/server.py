@@ -32,6 +32,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import start_lookup
 from protocol.overlay.messages import Found
 from protocol.overlay.networks import smallest_network
+from protocol.overlay.registrations import check_registration
 from protocol.overlay.store import RecordStore
 from protocol.records import Record
 
@@ -212,7 +213,7 @@ class OverlayServer(Server):
 
         def on_found(lookup: AnyLookup, contact: Contact, found: Found) -> None:
             reading.answered.append(contact)
-            if found.registered:
+            if found.registration and self._is_registered(key, contact, found.registration):
                 reading.registrars.append(contact)
             taken = [self._take_raw(reading, raw, key) for raw in found.values]
             if any(taken):
@@ -231,6 +232,16 @@ class OverlayServer(Server):
         if enough is None or not enough(reading):
             await self._read_more(reading, key, kind)
         return reading
+
+    def _is_registered(self, peer_id: bytes, contact: Contact, shown: bytes) -> bool:
+        try:
+            check_registration(
+                shown, peer_id=peer_id, registrar_id=contact.peer_id, now=self._environment.wall()
+            )
+        except RemoteError as error:
+            self.counters.refuse(error)
+            return False
+        return True
 
     async def _read_more(self, reading: Reading, key: bytes, kind: int) -> None:
         """Turn pages at the contacts that hold most, until nothing is missing or one too many."""

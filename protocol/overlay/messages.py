@@ -35,6 +35,7 @@ from protocol.errors import (
 )
 from protocol.overlay import contacts
 from protocol.overlay.contacts import Contact
+from protocol.overlay.registrations import REGISTRATION_BYTES
 
 TRANSACTION_BYTES = 8
 EPOCH_BYTES = 8
@@ -217,13 +218,14 @@ class Found(NamedTuple):
     """The answer to FIND_NODE and FIND_VALUE.
 
     `values` are records, not verified yet; `total` how many the contact holds under the key;
-    `registered` whether it keeps a path to the peer whose id is the key.
+    `registration` shows that it keeps a path to the peer whose id is the key, or is empty: see
+    `check_registration`.
     """
 
     contacts: list[Contact]
     values: list[bytes]
     total: int
-    registered: bool
+    registration: bytes
 
 
 _FOUND_FRAME_BYTES = 64
@@ -231,10 +233,13 @@ _VALUE_FRAME_BYTES = 3
 
 
 def encode_found(
-    nearest: list[Contact], values: list[bytes], *, skip: int, registered: bool, max_bytes: int
+    nearest: list[Contact], values: list[bytes], *, skip: int, registration: bytes, max_bytes: int
 ) -> list[Any]:
     """As much as fits `max_bytes`: values first, from number `skip` on, then contacts."""
     room = max_bytes - _FOUND_FRAME_BYTES
+    if len(registration) > room:
+        registration = b""
+    room -= len(registration)
     sent: list[bytes] = []
     for raw in values[skip : skip + limits.VALUES_PER_REPLY]:
         needed = len(raw) + _VALUE_FRAME_BYTES
@@ -243,13 +248,15 @@ def encode_found(
         room -= needed
         sent.append(raw)
     packed4, packed6 = contacts.pack(nearest[: limits.CONTACTS_PER_REPLY], room)
-    return [packed4, packed6, sent, len(values), registered]
+    return [packed4, packed6, sent, len(values), registration]
 
 
 def decode_found(result: list[Any]) -> Found:
     """Read an answer to FIND_NODE or FIND_VALUE; raises Malformed, Oversized."""
-    packed4, packed6, values, total, registered = shape(result, bytes, bytes, list, int, bool)
+    packed4, packed6, values, total, registration = shape(result, bytes, bytes, list, int, bytes)
     list_of(values, bytes, max_items=limits.VALUES_PER_REPLY)
     ranged(total, 0, limits.STORE_VALUES_PER_KEY)
     found = contacts.unpack(packed4, 4) + contacts.unpack(packed6, 6)
-    return Found(found, values, total, registered)
+    if registration:
+        sized(registration, REGISTRATION_BYTES)
+    return Found(found, values, total, registration)

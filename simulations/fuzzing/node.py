@@ -199,9 +199,9 @@ SEEDS: tuple[bytes, ...] = (
     b"\2\4" + codec.encode([bytes(20), bytes(200)]),
     b"\2\5" + codec.encode([bytes(200)]),
     b"\2\7" + codec.encode([bytes(20), bytes(100)]),
-    b"\3\0" + codec.encode([bytes(38), bytes(50), [], 0, False]),
-    b"\3\1" + codec.encode([b"", b"", [bytes(100)], 1, True]),
-    b"\3\1" + codec.encode([b"", b"", [5], 1, True]),
+    b"\3\0" + codec.encode([bytes(38), bytes(50), [], 0, b""]),
+    b"\3\1" + codec.encode([b"", b"", [bytes(100)], 1, bytes(104)]),
+    b"\3\1" + codec.encode([b"", b"", [5], 1, bytes(104)]),
     b"\4\0" + codec.encode([1, bytes(32), bytes(20), bytes(16), 1_790_000_000, bytes(90)]),
 )
 """Inputs that reach into each attack."""

@@ -9,6 +9,7 @@ from protocol.identity import Identity
 from protocol.overlay import contacts, messages
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
+from protocol.overlay.registrations import check_registration, make_registration
 from protocol.records import PeerBody, ProviderBody
 from simulations.ciphers import RememberedAgreements
 from simulations.fuzzing.target import NOW_S, OURS, THEIRS, Target
@@ -44,7 +45,11 @@ _CONTACTS = tuple(
     for number, address in enumerate((_HERE, _FAR, Address("9.8.7.6", 5)), 1)
 )
 _FOUND = messages.encode_found(
-    list(_CONTACTS), [_provider().raw], skip=0, registered=True, max_bytes=1000
+    list(_CONTACTS),
+    [_provider().raw],
+    skip=0,
+    registration=make_registration(THEIRS, OURS.peer_id, NOW_S),
+    max_bytes=1000,
 )
 
 
@@ -105,6 +110,12 @@ OVERLAY_FORMS = {
     "datagram": Target(_read_datagram, (_datagram(),)),
     "hello": Target(lambda data: datagrams.answer_hello(OURS, data), (_HELLO,)),
     "hello reply": Target(datagrams.read_hello_reply, (datagrams.answer_hello(THEIRS, _HELLO),)),
+    "registration": Target(
+        lambda data: check_registration(
+            data, peer_id=THEIRS.peer_id, registrar_id=OURS.peer_id, now=NOW_S
+        ),
+        (make_registration(THEIRS, OURS.peer_id, NOW_S),),
+    ),
     "record": Target(_read_record, (_provider().raw, _peer().raw)),
     "peer body": Target(PeerBody.decode, (_peer().body.encode(),)),
     "provider body": Target(ProviderBody.decode, (_provider().body.encode(),)),

@@ -429,6 +429,20 @@ def test_memory_is_bounded_and_frees_itself() -> None:
         memory.accept(remembered(offer, 20, NOW + 121), NOW + 121)
 
 
+def test_a_caller_who_calls_all_the_time_keeps_nobody_else_out() -> None:
+    offer, _ = offered()
+    memory = OfferMemory(capacity=10, per_caller=4)
+    for number in range(4):
+        memory.accept(remembered(offer, number, NOW), NOW)
+    with pytest.raises(RateLimited, match="one caller"):
+        memory.accept(remembered(offer, 4, NOW), NOW)
+    other = replace(offer, caller_key=bytes(32))
+    memory.accept(remembered(other, 5, NOW), NOW)
+    memory.accept(remembered(offer, 6, NOW + 121), NOW + 121)
+    assert len(memory._offers) == 1
+    assert memory._by_caller == {offer.caller_key: 1}
+
+
 @repeatable
 @given(
     st.lists(

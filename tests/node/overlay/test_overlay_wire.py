@@ -340,7 +340,7 @@ def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked
         looking = asyncio.ensure_future(victim.server.lookup(bytes(20)))
         question = await stranger.received()
         assert isinstance(question, Request)
-        result = [named, b"", [], 0, False]
+        result = [named, b"", [], 0, b""]
         stranger.send(stranger.sealed(_response(question, result, victim)))
         lookup = await looking
         assert lookup.closest() == [contact]

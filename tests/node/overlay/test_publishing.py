@@ -32,7 +32,7 @@ async def _keeper(world: World, publisher: Resident, number: int, store: Any) ->
     answers: dict[Method, Any] = {
         Method.PING: lambda _: [1],
         Method.MEET: lambda _: [1],
-        Method.FIND_NODE: lambda _: [b"", b"", [], 0, False],
+        Method.FIND_NODE: lambda _: [b"", b"", [], 0, b""],
     }
     if store is not None:
         answers[Method.STORE] = store

@@ -114,13 +114,16 @@ def test_golden_found() -> None:
     found = decode_found(whole)
     assert found.contacts == contacts4 + contacts6
     assert found.values == [b"r" * 150, b"q" * 151]
-    assert (found.total, found.registered) == (7, True)
+    assert (found.total, found.registration) == (7, bytes(range(104)))
     mixed = [contacts6[0], contacts4[0], contacts4[1], contacts6[1], contacts4[2]]
     values = [b"r" * 150, b"q" * 151, *[b"x" * 1000] * 5]
-    assert encode_found(mixed, values, skip=0, registered=True, max_bytes=BODY_BYTES) == whole
+    assert (
+        encode_found(mixed, values, skip=0, registration=bytes(range(104)), max_bytes=BODY_BYTES)
+        == whole
+    )
     nothing = golden["found nothing"]
-    assert encode_found([], [], skip=0, registered=False, max_bytes=BODY_BYTES) == nothing
-    assert decode_found(nothing) == ([], [], 0, False)
+    assert encode_found([], [], skip=0, registration=b"", max_bytes=BODY_BYTES) == nothing
+    assert decode_found(nothing) == ([], [], 0, b"")
 
 
 # Round trips and nonsense -------------------------------------------------------------------
@@ -277,14 +280,14 @@ def test_a_body_has_the_size_of_a_datagram() -> None:
         [],
         [b"", b"", [], 0],
         [b"", b"", [], 0, 1],
-        [b"", b"", [1], 0, True],
-        [b"", b"", [], -1, True],
-        [b"", b"", [], limits.STORE_VALUES_PER_KEY + 1, True],
-        [b"x", b"", [], 0, True],
-        [b"", b"x" * 38, [], 0, True],
-        [bytes(38 * 21), b"", [], 0, True],
-        [b"", b"", [b""] * (limits.VALUES_PER_REPLY + 1), 0, True],
-        ["", b"", [], 0, True],
+        [b"", b"", [1], 0, bytes(104)],
+        [b"", b"", [], -1, bytes(104)],
+        [b"", b"", [], limits.STORE_VALUES_PER_KEY + 1, bytes(104)],
+        [b"x", b"", [], 0, bytes(104)],
+        [b"", b"x" * 38, [], 0, bytes(104)],
+        [bytes(38 * 21), b"", [], 0, bytes(104)],
+        [b"", b"", [b""] * (limits.VALUES_PER_REPLY + 1), 0, bytes(104)],
+        ["", b"", [], 0, bytes(104)],
     ],
 )
 def test_a_malformed_find(result: list[Any]) -> None:
@@ -320,7 +323,7 @@ def test_what_was_found_fits_and_is_the_first_that_does(
 ) -> None:
     values = [bytes((number % 256,)) * size for number, size in enumerate(sizes)]
     nearest = contacts_of(v4, v6)
-    result = encode_found(nearest, values, skip=skip, registered=True, max_bytes=room)
+    result = encode_found(nearest, values, skip=skip, registration=bytes(104), max_bytes=room)
     found = decode_found(result)
     assert found.values == values[skip : skip + len(found.values)]
     assert found.total == len(values)
@@ -329,7 +332,8 @@ def test_what_was_found_fits_and_is_the_first_that_does(
     if found.values or found.contacts:
         assert len(responded(result, where=V6)) <= room
     # Nothing was left out that had room: the frame is 64 bytes, and 3 for each value.
-    left = room - 64 - sum(len(one) + 3 for one in found.values)
+    assert bool(found.registration) == (room >= 64 + 104)
+    left = room - 64 - len(found.registration) - sum(len(one) + 3 for one in found.values)
     if len(found.values) < min(len(values[skip:]), limits.VALUES_PER_REPLY):
         assert len(values[skip + len(found.values)]) + 3 > left
     left -= sum(len(one.packed) for one in found.contacts)
@@ -340,11 +344,11 @@ def test_what_was_found_fits_and_is_the_first_that_does(
 def test_a_whole_table_s_worth_of_contacts_fits_a_datagram() -> None:
     for v4, v6, expected in ((20, 0, 20), (0, 20, 20), (10, 10, 20)):
         result = encode_found(
-            contacts_of(v4, v6), [], skip=0, registered=False, max_bytes=BODY_BYTES
+            contacts_of(v4, v6), [], skip=0, registration=b"", max_bytes=BODY_BYTES
         )
         assert len(decode_found(result).contacts) == expected
     longest = encode_found(
-        contacts_of(20, 0), [bytes(1000)], skip=0, registered=False, max_bytes=BODY_BYTES
+        contacts_of(20, 0), [bytes(1000)], skip=0, registration=b"", max_bytes=BODY_BYTES
     )
     assert len(decode_found(longest).values) == 1
 
@@ -354,7 +358,7 @@ def test_the_frame_around_what_was_found_is_counted() -> None:
     values, nearest = [bytes(300)] * 2 + [bytes(1000)] * 300, contacts_of(9, 9)
     full = 0
     for room in range(REFUSAL_BYTES, BODY_BYTES + 1):
-        result = encode_found(nearest, values, skip=0, registered=True, max_bytes=room)
+        result = encode_found(nearest, values, skip=0, registration=bytes(104), max_bytes=room)
         packed4, packed6, sent, *_ = result
         size = len(responded(result, where=V6))
         assert size <= max(room, 60)
@@ -367,7 +371,7 @@ def test_every_value_is_on_some_page() -> None:
     got: list[bytes] = []
     while len(got) < len(values):
         result = encode_found(
-            contacts_of(20, 0), values, skip=len(got), registered=False, max_bytes=BODY_BYTES
+            contacts_of(20, 0), values, skip=len(got), registration=b"", max_bytes=BODY_BYTES
         )
         page = decode_found(result)
         assert page.values
@@ -401,7 +405,7 @@ def test_padding_reaches_every_length_but_one_exactly() -> None:
 def test_the_answer_to_each_request_fits_its_own_padding() -> None:
     target, no_record = bytes(20), bytes(150)
     found = encode_found(
-        contacts_of(20, 20), [no_record] * 9, skip=0, registered=True, max_bytes=BODY_BYTES
+        contacts_of(20, 20), [no_record] * 9, skip=0, registration=bytes(104), max_bytes=BODY_BYTES
     )
     arguments: dict[Method, tuple[list[Any], list[Any]]] = {
         Method.PING: ([], [1]),

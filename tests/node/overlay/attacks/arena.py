@@ -199,4 +199,4 @@ def pong(_request: Request) -> list[Any]:
 
 def nobody(_request: Request) -> list[Any]:
     """The answer to FIND_NODE of somebody who knows nobody."""
-    return [b"", b"", [], 0, False]
+    return [b"", b"", [], 0, b""]

@@ -52,7 +52,7 @@ async def _ours_is_sent_to_a_bad_address(packed_address: bytes) -> bool:
     of_v4 = b"".join(one for one in named if len(one) == 38)
     of_v6 = b"".join(one for one in named if len(one) == 50)
     mallory = await our_mallory(
-        world.internet, ping=pong, find_node=lambda _: [of_v4, of_v6, [], 0, False]
+        world.internet, ping=pong, find_node=lambda _: [of_v4, of_v6, [], 0, b""]
     )
     await victim.bootstrap([mallory.contact])
     assert any(request.method == Method.FIND_NODE for request in mallory.requests)
@@ -128,11 +128,11 @@ async def _ours_gets_a_malformed_reply(result: list[Any], doing: str) -> bool:
     [
         (([(stock_id(1), "1.2.3.4", 1, 2)], "set"), ([b"", b"", []], "set")),
         ((5, "set"), ([5], "set")),
-        (([("text", "1.2.3.4", 1)], "set"), (["", b"", [], 0, False], "set")),
-        (([5], "get"), ([b"x" * 39, b"", [], 0, False], "get")),
-        (({"value": [1]}, "get"), ([b"", b"", [[1]], 1, False], "get")),
-        (({"no value": 1}, "get"), ([b"", b"", [b"no record"], 1, False], "get")),
-        (([(b"\xff" * 21, "1.2.3.4", 1)], "get"), ([b"", b"", [b""] * 99, 99, False], "get")),
+        (([("text", "1.2.3.4", 1)], "set"), (["", b"", [], 0, b""], "set")),
+        (([5], "get"), ([b"x" * 39, b"", [], 0, b""], "get")),
+        (({"value": [1]}, "get"), ([b"", b"", [[1]], 1, b""], "get")),
+        (({"no value": 1}, "get"), ([b"", b"", [b"no record"], 1, b""], "get")),
+        (([(b"\xff" * 21, "1.2.3.4", 1)], "get"), ([b"", b"", [b""] * 99, 99, b""], "get")),
     ],
 )
 def test_03_a_malformed_reply_aborts_a_whole_set_or_get(attack: Any, works: bool) -> None:
@@ -171,7 +171,7 @@ async def _ours_hears_a_lie_about_a_good_contact() -> bool:
     victim, good = world.residents[0].running.server, world.residents[1]
     lie = Contact.at(good.identity.public_key, Address(good.contact.address.host, 9))
     mallory = await our_mallory(
-        world.internet, ping=pong, find_node=lambda _: [lie.packed, b"", [], 0, False]
+        world.internet, ping=pong, find_node=lambda _: [lie.packed, b"", [], 0, b""]
     )
     victim.protocol.acquaintances.answered(mallory.contact)
     for _ in range(4):
@@ -294,7 +294,7 @@ async def _ours_is_led_ever_closer() -> bool:
         named = b"".join(other.contact.packed for other in many[place + 1 : place + 3])
         one.answers = {
             Method.PING: pong,
-            Method.FIND_NODE: lambda _, named=named: [named, b"", [], 0, False],  # type: ignore[misc]
+            Method.FIND_NODE: lambda _, named=named: [named, b"", [], 0, b""],  # type: ignore[misc]
         }
     victim.protocol.acquaintances.answered(many[0].contact)
     lookup = await victim.lookup(target)
@@ -329,7 +329,7 @@ async def _ours_is_made_to_resolve_a_name() -> bool:
     resolved = _watch_names(world.internet)
     name = key_pair(1).public_key + b"tracking.example\0\1"
     mallory = await our_mallory(
-        world.internet, ping=pong, find_node=lambda _: [b"", name, [], 0, False]
+        world.internet, ping=pong, find_node=lambda _: [b"", name, [], 0, b""]
     )
     await victim.bootstrap([mallory.contact])
     await asyncio.sleep(10.0)

@@ -313,12 +313,12 @@ async def _ours_reads_past_a_contact_that_never_stores() -> bool:
     holder = await our_mallory(
         world.internet,
         key_pair(1),
-        find_value=lambda _: [b"", b"", [record.raw], 1, False],
+        find_value=lambda _: [b"", b"", [record.raw], 1, b""],
     )
     guide = await our_mallory(
         world.internet,
         key_pair(2),
-        find_value=lambda _: [holder.contact.packed, b"", [], 0, False],
+        find_value=lambda _: [holder.contact.packed, b"", [], 0, b""],
     )
     victim.protocol.acquaintances.answered(guide.contact)
     started = world.loop.time()

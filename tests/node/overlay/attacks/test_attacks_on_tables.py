@@ -342,7 +342,7 @@ async def _ours_meets_itself() -> bool:
     resident, victim = await our_server(world)
     own = resident.contact
     mallory = await our_mallory(
-        world.internet, ping=pong, find_node=lambda _: [own.packed, b"", [], 0, False]
+        world.internet, ping=pong, find_node=lambda _: [own.packed, b"", [], 0, b""]
     )
     await victim.bootstrap([mallory.contact])
     victim.protocol.acquaintances.answered(own)
