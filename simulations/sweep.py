@@ -20,6 +20,7 @@ sweep that is started again skips the runs whose line is there.
 import itertools
 import json
 import math
+import os
 import subprocess
 import sys
 import tomllib
@@ -36,6 +37,9 @@ from simulations.statistics import mean
 _MAX_RUNS = 10_000
 _T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 """Student's t for 95 % by degrees of freedom from 1; above the last 1.96 is close."""
+
+_ONLY_LOCAL: dict[str, dict[str, Any]] = {"local": {"include_dashboard": False}}
+"""What `ray.init` is told besides when it starts a cluster of its own on this machine."""
 
 Run = dict[str, Any]
 
@@ -140,11 +144,16 @@ def _on_cores(workers: int) -> Spread:
 
 def _on_ray(address: str) -> Spread:
     def spread(name: str, runs: list[Run]) -> Iterator[Run]:
+        # Ray reports its use to its makers unless told not to before it is imported.
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         try:
             import ray
         except ImportError:
             raise BadInput("--ray needs Ray: pip install 'modswarm[ray]'") from None
-        ray.init(address=None if address == "local" else address, log_to_driver=False)
+        try:
+            ray.init(address=address, log_to_driver=False, **_ONLY_LOCAL.get(address, {}))
+        except (ConnectionError, ValueError) as error:
+            raise BadInput(f"no Ray cluster at {address}: {error}") from None
         try:
             remote = ray.remote(num_cpus=1)(perform)
             pending = [remote.remote(name, run) for run in runs]

@@ -1,5 +1,6 @@
 """The experiments run from the command line, keep their contracts, and draw their plots."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -131,6 +132,36 @@ def test_a_sweep_resumes_where_it_was_cut_short(
     assert [(x, round(mean, 3)) for x, mean, _ in points] == [(1, 1.15), (2, 2.15)]
     assert all(half > 0 for *_, half in points)
     assert sweep.plot(spec, merged, tmp_path / "out")[0].read_bytes().startswith(b"\x89PNG")
+
+
+RAY_SPEC = """
+experiment = "lookup"
+figures = ["p50_s"]
+
+[fixed]
+nodes = 8
+lookups = 4
+dead = [0]
+
+[vary]
+seed = [1, 2]
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_sweep_on_ray_gives_what_a_sweep_on_cores_gives(tmp_path: Path) -> None:
+    spec_path = tmp_path / "spec.toml"
+    spec_path.write_text(RAY_SPEC)
+    spec = sweep.load(spec_path)
+    hashes = []
+    for folder, address in (("cores", None), ("ray", "local")):
+        results = sweep.sweep(
+            spec, tmp_path / folder, workers=2, ray_address=address, on_done=lambda: None
+        )
+        hashes.append([one["result"]["log_hash"] for one in results])
+    assert hashes[0] == hashes[1]
+    assert hashes[0][0] != hashes[0][1]
 
 
 def test_a_sweep_runs_processes(tmp_path: Path) -> None:
