@@ -181,7 +181,7 @@ class OverlayServer(Server):
 
         With several disjoint `paths` an adversary needs to sit on every one of them.
         """
-        number = int.from_bytes(target)
+        number, rules = int.from_bytes(target), self.settings.lookup
         now = asyncio.get_running_loop().time()
         lookup = start_lookup(
             target,
@@ -189,7 +189,7 @@ class OverlayServer(Server):
             own_id=self.identity.peer_id,
             now=now,
             timeout_s=self.wire.timeout_s,
-            rules=self.settings.lookup,
+            rules=rules if kind is None else rules.for_reading(),
             network_of=partial(smallest_network, self.settings.networks_of),
             paths=paths,
         )

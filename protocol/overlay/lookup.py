@@ -17,7 +17,7 @@ counts here, too, but what it names is for the other path alone.
 
 from bisect import insort
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol import limits
 from protocol.overlay.candidates import Candidate, State, Variant
@@ -29,16 +29,22 @@ class LookupRules:
     """How eagerly to look. `slow_s`: when a slot is freed though its answer may still come.
 
     `alpha` contacts are asked side by side at first, and `alpha_last` once `beta` of the k nearest
-    have answered; of these as many as `spare` may be farther than the k nearest.
+    have answered; of these as many as `spare` may be farther than the k nearest. A search for
+    records begins with `alpha_read`, as it ends at the first that has one.
     """
 
     k: int = limits.K
     alpha: int = 4
+    alpha_read: int = 8
     alpha_last: int = 20
     beta: int = 2
     spare: int = 4
     slow_s: float = 0.45
     requests_max: int = limits.LOOKUP_REQUESTS
+
+    def for_reading(self) -> "LookupRules":
+        """The same for a search for records."""
+        return replace(self, alpha=self.alpha_read)
 
 
 def _no_network(_contact: Contact) -> bytes:

@@ -176,8 +176,9 @@ def test_the_test_cipher_is_marked_and_the_remembered_one_is_the_real_one() -> N
 
 def test_json_of_a_report_is_plain() -> None:
     from simulations.experiments import lookup
+    from simulations.lookup_legs import Parameters
 
-    parameters = lookup.Parameters(nodes=15, lookups=5, dead=(0.0,), processes=1)
+    parameters = Parameters(nodes=15, lookups=5, dead=(0.0,), processes=1)
     report = lookup.run(parameters, lambda _: None)
     data = json.loads(json.dumps(report.as_json(parameters)))
     rows = data["results"]

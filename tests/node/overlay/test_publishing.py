@@ -11,8 +11,8 @@ from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method, Request
 from protocol.records import ProviderBody, Record
 from simulations.experiments import lookup
-from simulations.experiments.lookup import Parameters
 from simulations.internet.latency import UniformLatency
+from simulations.lookup_legs import Parameters
 from simulations.seeds import derive_rng
 from simulations.stranger import Stranger
 from simulations.world import Resident, World, run_virtually
