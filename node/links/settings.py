@@ -44,9 +44,9 @@ class LinkSettings:
     stall_timeout_s: float = 30.0
     """A link whose queue has not moved for this long is closed."""
 
-    consent_interval_s: float = 7.0
+    consent_interval_s: float = 8.0
     consent_failures: int = 2
-    """So many checks in a row without an answer mean a vanished peer: 18 to 24 s with the 3.5 s
+    """So many checks in a row without an answer mean a vanished peer: 20 to 27 s with the 3.5 s
     that each waits (RFC 7675, 5.1, allows 30). Of idle links the checks are what costs."""
 
     backoff_first_s: float = 1.0

@@ -25,6 +25,7 @@ _DELAY_S = 0.025
 class Effort:
     """Seconds of each measurement, without its warming up."""
 
+    warm_up_s: float
     loopback_s: float
     rtt50_s: float
     rtt50_warm_up_s: float
@@ -36,8 +37,8 @@ class Effort:
     fairness_s: float
 
 
-_FULL = Effort(5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, link_shaped.PATHS, 60.0)
-_QUICK = Effort(1.2, 1.2, 1.2, 1.5, 4.0, 60, 1.5, link_shaped.PATHS[:3:2], 4.0)
+_FULL = Effort(1.0, 5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, link_shaped.PATHS, 60.0)
+_QUICK = Effort(0.6, 1.2, 1.2, 1.2, 1.2, 3.0, 60, 1.5, link_shaped.PATHS[:3:2], 3.0)
 
 
 def run(quick: bool) -> dict[str, Any]:
@@ -52,17 +53,16 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def _loopback(effort: Effort) -> dict[str, Any]:
-    seconds = effort.loopback_s
-    ours = _told("loopback, ours", own_pair(seconds, 1.0, data_path="native"))
+    times = (effort.loopback_s, effort.warm_up_s)
+    ours = _told("loopback, ours", own_pair(*times, data_path="native"))
     plain = _told(
-        "loopback, ours without offload",
-        own_pair(seconds, 1.0, data_path="native", offload=False),
+        "loopback, ours without offload", own_pair(*times, data_path="native", offload=False)
     )
-    stock = _told("loopback, stock", own_pair(seconds, 1.0, data_path="stock"))
+    stock = _told("loopback, stock", own_pair(*times, data_path="stock"))
     foreign = None
     if find_spec("webrtc") is not None:
         sender, receiver = (Process({"sends": sends}, _WRTC_PEER) for sends in (True, False))
-        foreign = _told("loopback, libwebrtc", measure(sender, receiver, seconds, 1.0))
+        foreign = _told("loopback, libwebrtc", measure(sender, receiver, *times))
     return {
         "ours_MBps": ours.MBps,
         "ours_no_gso_MBps": plain.MBps,
@@ -92,7 +92,7 @@ def _gigabit(effort: Effort) -> float | None:
         _say("1 Gbit/s: no namespaces without root, ip and tc")
         return None
     try:
-        ours, http = link_gigabit.run(effort.gigabit_s)
+        ours, http = link_gigabit.run(effort.gigabit_s, effort.warm_up_s)
     except CalledProcessError as error:
         _say(f"1 Gbit/s: {' '.join(error.cmd)} failed")
         return None

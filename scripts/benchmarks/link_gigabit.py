@@ -60,20 +60,20 @@ def _run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
 
 
-def run(seconds: float) -> tuple[Speed, Speed]:
+def run(seconds: float, warm_up_s: float = 1.0) -> tuple[Speed, Speed]:
     """How fast our channel was, and then HTTP; raises CalledProcessError where `tc` will not."""
     with line() as (here, there):
         ours = measure(
             Process(_channel(here, sends=True), prefix=here.prefix),
             Process(_channel(there, sends=False), prefix=there.prefix),
             seconds,
-            warm_up_s=1.0,
+            warm_up_s,
         )
         http = measure(
             Process({"sends": True, "address": here.address}, _HTTP_PEER, here.prefix),
             Process({"sends": False, "address": there.address}, _HTTP_PEER, there.prefix),
             seconds,
-            warm_up_s=1.0,
+            warm_up_s,
         )
     return ours, http
 

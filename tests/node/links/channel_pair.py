@@ -56,11 +56,11 @@ async def _secure(
 
 @contextlib.asynccontextmanager
 async def channels(
-    caller: str = "native", callee: str = "native"
+    caller: str = "native", callee: str = "native", address: str = "127.0.0.1"
 ) -> AsyncIterator[tuple[End, End]]:
     """Two open channels, closed at the end. The caller is the DTLS server."""
     environment = Environment(rng=random.Random(7), udp_socket=remembered_socket)
-    settings = LinkSettings(ice_addresses=("127.0.0.1",))
+    settings = LinkSettings(ice_addresses=(address,))
     parts = []
     for data_path, controlling in ((caller, True), (callee, False)):
         ice, certificate = IcePath(environment, settings), create(environment)
