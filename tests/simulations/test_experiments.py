@@ -12,6 +12,7 @@ from simulations.command_line import main
 from simulations.experiments import connect
 
 SMALL = {
+    "flood": ["--nodes", "3", "--seconds", "1.2", "--rate", "300", "--kinds", "strangers"],
     "lookup": ["--nodes", "12", "--lookups", "4", "--dead", "0", "0.2", "--stock"],
     "slow": ["--nodes", "16", "--lookups", "5", "--slow", "0.2"],
     "connect": ["--nodes", "8", "--pairs", "3"],
@@ -19,6 +20,7 @@ SMALL = {
     "transfer": ["--nodes", "6", "--getters", "2", "--megabytes", "0.2"],
 }
 CONTRACT = {
+    "flood": {"seed", "nodes", "rate", "empty", "floods", "wall_s"},
     "lookup": {"seed", "nodes", "log_hash", "wall_s", "packets_per_s", "results"},
     "slow": {"seed", "nodes", "log_hash", "wall_s", "points"},
     "connect": {"pairs", "success", "direct_of_punchable", "p50_s", "p95_s", "by_nat"},
