@@ -17,7 +17,7 @@ from node.finding import HolderSearch
 from node.links.link import Link
 from node.links.pool import LinkPool
 from node.membership import Membership
-from node.overlay.server import Reading
+from node.overlay.reading import Reading
 from protocol import limits, records
 from protocol.addresses import Address
 from protocol.availability import Availability, shard_of

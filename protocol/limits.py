@@ -209,6 +209,22 @@ READ_RECORDS = 128
 READERS_PAGED = 3
 """Records that one read collects, and contacts whose further pages it turns."""
 
+# Crowds around a key ------------------------------------------------------------------------
+
+SIZE_SAMPLES = 64
+"""Lookups from whose radii the network's size is estimated: good to 4 %."""
+
+SIZE_SAMPLES_SUSPICION = 2
+SIZE_SAMPLES_VERDICT = 8
+"""Lookups of other ids before a crowd is suspected (good to 20 %), and before it is a fact."""
+
+SUSPICIOUS_CHANCE = 0.05
+CROWDED_CHANCE = 0.001
+"""How unlikely the nearest contacts of a key must be to be looked into, and to be a crowd."""
+
+REGION_PARTS = 4
+"""Lookups of a region around a key, which find all but one in 16 of those in it."""
+
 # Joining ------------------------------------------------------------------------------------
 
 KNOCKS_AT_ONCE = 32

@@ -6,11 +6,14 @@ to nobody else. Dawdlers answer truthfully and too late.
 """
 
 import contextlib
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from heapq import nsmallest
 from typing import Any
+
+from nacl.bindings import crypto_sign_seed_keypair
 
 from node.membership import Membership
 from node.overlay.wire import Incoming
@@ -18,9 +21,10 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.codec import shape, sized
 from protocol.errors import RemoteError
+from protocol.identity import Identity, peer_id_of
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method, encode_found
-from simulations.world import Resident
+from simulations.world import Resident, World
 
 _TARGETS_REMEMBERED = 4096
 
@@ -99,6 +103,26 @@ class Turncoat(Resident):
             incoming.answer(lie(self.conspiracy, incoming))
 
 
+def crowd(world: World, target: bytes, count: int, rng: random.Random) -> list[Turncoat]:
+    """Turncoats nearer to `target` than any resident that runs, not started yet.
+
+    Their keys are searched for as an adversary would, but for the puzzle, which only costs time.
+    """
+    number = int.from_bytes(target)
+    distances = (int.from_bytes(one.identity.peer_id) ^ number for one in world.running())
+    nearest = min(distances)
+    members: list[Turncoat] = []
+    while len(members) < count:
+        seed = rng.randbytes(32)
+        peer_id = peer_id_of(crypto_sign_seed_keypair(seed)[0])
+        if int.from_bytes(peer_id) ^ number < nearest:
+            member = world.add(Turncoat)
+            assert isinstance(member, Turncoat)
+            member.identity = Identity(seed)
+            members.append(member)
+    return members
+
+
 def _name_conspirators(conspiracy: Conspiracy, incoming: Incoming) -> list[Any]:
     """What FIND_NODE [target, families] gets."""
     target, _ = shape(incoming.request.arguments, bytes, int)
@@ -116,6 +140,16 @@ def _forget_record(_conspiracy: Conspiracy, _incoming: Incoming) -> list[Any]:
     return []
 
 
+def _forget_path(_conspiracy: Conspiracy, _incoming: Incoming) -> list[Any]:
+    """What REGISTER gets: the promise of a path that nobody will use."""
+    return [int(limits.REGISTRATION_S)]
+
+
+def _feign_path(_conspiracy: Conspiracy, _incoming: Incoming) -> list[Any]:
+    """What KEEPALIVE gets."""
+    return [True]
+
+
 def _found(conspiracy: Conspiracy, incoming: Incoming, target: bytes) -> list[Any]:
     asker = incoming.session.peer_id
     nearest = conspiracy.nearest(sized(target, limits.ID_BYTES))
@@ -127,6 +161,8 @@ _LIES: dict[int, Callable[[Conspiracy, Incoming], list[Any]]] = {
     Method.FIND_NODE: _name_conspirators,
     Method.FIND_VALUE: _hide_records,
     Method.STORE: _forget_record,
+    Method.REGISTER: _forget_path,
+    Method.KEEPALIVE: _feign_path,
 }
 
 

@@ -2,7 +2,7 @@
 
 Most of k stores confirm within a round trip; the last may need its whole time limit. A publisher is
 told once PUBLISHED_SHARE of them have confirmed, and the others are stored to in the background, by
-a task of the overlay's owner.
+a task of the overlay's owner. So are those around, where the nearest are a crowd (see `Regions`).
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from node.overlay.adapters import RecordStorage
 from node.overlay.protocol import OverlayProtocol
+from node.overlay.regions import Regions
 from node.overlay.search import AnyLookup
 from node.tasks import TaskOwner
 from protocol import limits
@@ -47,6 +48,7 @@ class Publishing:
         tasks: TaskOwner,
         *,
         lookup: Callable[[bytes], Awaitable[AnyLookup]],
+        regions: Regions,
         own_number: int,
         k: int,
         is_reachable: bool,
@@ -55,6 +57,7 @@ class Publishing:
         self._storage = storage
         self._tasks = tasks
         self._lookup = lookup
+        self._regions = regions
         self._own_number = own_number
         self._k = k
         self._is_reachable = is_reachable
@@ -89,6 +92,8 @@ class Publishing:
             await asyncio.gather(*(self._store_at(one, record, stores) for one in closest))
         finally:
             stores.tell()
+        beyond = await self._regions.beyond(record.key, closest)
+        await asyncio.gather(*(self._store_at(one, record, stores) for one in beyond))
 
     async def _store_at(self, contact: Contact, record: Record, stores: "_Stores") -> None:
         try:

@@ -52,9 +52,14 @@ class Registrations:
                 continue
 
     async def _register_nearest(self) -> None:
-        """Register with the nearest contacts, anew also with those that know us already."""
-        lookup = await self._server.lookup(self._server.identity.peer_id)
-        nearest = lookup.closest()[: limits.REGISTRARS]
+        """Register with the nearest contacts, anew also with those that know us already.
+
+        If those are a crowd that somebody put there, everyone in the region around keeps a path.
+        """
+        own_id = self._server.identity.peer_id
+        closest = (await self._server.lookup(own_id)).closest()
+        beyond = await self._server.regions.beyond(own_id, closest, certain=True)
+        nearest = closest[: limits.REGISTRARS] + beyond
         record = self._peer_record()
         await asyncio.gather(*(self._register(contact, record) for contact in nearest))
         for contact in [known for known in self.registrars if known not in nearest]:

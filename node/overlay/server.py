@@ -7,7 +7,6 @@ whose tasks all have an owner.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 
 from kademlia.network import Server
@@ -19,42 +18,25 @@ from node.overlay.adapters import OverlayNode, RecordStorage
 from node.overlay.freshness import Freshness
 from node.overlay.protocol import OverlayProtocol
 from node.overlay.publishing import Published, Publishing
+from node.overlay.reading import Reader, Reading
+from node.overlay.regions import Regions
 from node.overlay.registrar import Registrar
 from node.overlay.search import AnyLookup, OnFound, Search
 from node.overlay.settings import OverlaySettings
 from node.overlay.tables import FAMILY_BITS, Tables
 from node.overlay.wire import Wire
 from node.tasks import TaskOwner
-from protocol import limits, records
-from protocol.errors import ModswarmError, RemoteError, Unreachable
+from protocol import limits
+from protocol.errors import Unreachable
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import start_lookup
 from protocol.overlay.messages import Found
 from protocol.overlay.networks import smallest_network
-from protocol.overlay.registrations import check_registration
 from protocol.overlay.store import RecordStore
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Reading:
-    """What a read found: the newest valid record of each publisher, and who keeps their path.
-
-    `hops` is the distance, in contacts asked one after another, of the first record. `more` are
-    the contacts that hold more records than they sent: how many they sent, and hold.
-    """
-
-    records: dict[bytes, Record] = field(default_factory=dict)
-    answered: list[Contact] = field(default_factory=list)
-    registrars: list[Contact] = field(default_factory=list)
-    holders: list[Contact] = field(default_factory=list)
-    closest: list[Contact] = field(default_factory=list)
-    more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
-    hops: int = 0
-    requests: int = 0
 
 
 class OverlayServer(Server):
@@ -94,11 +76,21 @@ class OverlayServer(Server):
             lookup=self.lookup,
             families=lambda: self._families,
         )
+        self.regions = Regions(self.lookup, environment, k=settings.k)
+        self._reader = Reader(
+            self.protocol,
+            self.store,
+            environment,
+            lookup=partial(self.lookup, paths=settings.paths),
+            regions=self.regions,
+            puzzle_bits=settings.puzzle_bits,
+        )
         self._publishing = Publishing(
             self.protocol,
             self.storage,
             tasks,
             lookup=self.lookup,
+            regions=self.regions,
             own_number=int.from_bytes(identity.peer_id),
             k=settings.k,
             is_reachable=not settings.unreachable,
@@ -197,7 +189,10 @@ class OverlayServer(Server):
         for table in self.tables:
             table.looked_up(number, now)
         search = Search(self.protocol, lookup, families=self._families, kind=kind, on_found=hook)
-        return await search.run()
+        await search.run()
+        if hook is None:  # such a lookup ran to its end
+            self.regions.size.note(number, lookup.closest())
+        return lookup
 
     async def read(
         self, key: bytes, kind: int, *, enough: Callable[[Reading], bool] | None = None
@@ -207,79 +202,7 @@ class OverlayServer(Server):
         What this node keeps itself counts too. Nothing found is an empty reading, not an error.
         It goes over several disjoint paths, as the settings say.
         """
-        reading = Reading()
-        for record in self.store.get(key, kind, self._environment.wall()):
-            self._take(reading, record)
-
-        def on_found(lookup: AnyLookup, contact: Contact, found: Found) -> None:
-            reading.answered.append(contact)
-            if found.registration and self._is_registered(key, contact, found.registration):
-                reading.registrars.append(contact)
-            taken = [self._take_raw(reading, raw, key) for raw in found.values]
-            if any(taken):
-                reading.holders.append(contact)
-                reading.hops = reading.hops or lookup.hops_to(contact)
-            if len(found.values) < found.total:
-                reading.more[contact] = (len(found.values), found.total)
-            if enough is not None and enough(reading):
-                lookup.stop()
-
-        if enough is None or not enough(reading):
-            paths = self.settings.paths
-            lookup = await self.lookup(key, kind=kind, on_found=on_found, paths=paths)
-            reading.closest = lookup.closest()
-            reading.requests = lookup.requests
-        if enough is None or not enough(reading):
-            await self._read_more(reading, key, kind)
-        return reading
-
-    def _is_registered(self, peer_id: bytes, contact: Contact, shown: bytes) -> bool:
-        try:
-            check_registration(
-                shown, peer_id=peer_id, registrar_id=contact.peer_id, now=self._environment.wall()
-            )
-        except RemoteError as error:
-            self.counters.refuse(error)
-            return False
-        return True
-
-    async def _read_more(self, reading: Reading, key: bytes, kind: int) -> None:
-        """Turn pages at the contacts that hold most, until nothing is missing or one too many."""
-        fullest = sorted(reading.more.items(), key=lambda item: -item[1][1])
-        for contact, (sent, total) in fullest[: limits.READERS_PAGED]:
-            while sent < total and len(reading.records) < min(total, limits.READ_RECORDS):
-                try:
-                    found = await self.protocol.call_find_value(contact, key, kind, sent)
-                except ModswarmError as error:
-                    _log.debug("no further page from %r: %s", contact, error)
-                    break
-                if not found.values:
-                    break
-                for raw in found.values:
-                    self._take_raw(reading, raw, key)
-                sent += len(found.values)
-
-    def _take_raw(self, reading: Reading, raw: bytes, key: bytes) -> bool:
-        held = {record.raw for record in reading.records.values()}
-        if raw in held:
-            return True
-        try:
-            record = records.read(
-                raw,
-                key=key,
-                now=self._environment.wall(),
-                puzzle_bits=self.settings.puzzle_bits,
-            )
-        except RemoteError as error:
-            self.counters.refuse(error)
-            return False
-        self._take(reading, record)
-        return True
-
-    def _take(self, reading: Reading, record: Record) -> None:
-        held = reading.records.get(record.public_key)
-        if held is None or held.sequence < record.sequence:
-            reading.records[record.public_key] = record
+        return await self._reader.read(key, kind, enough=enough)
 
     # Publishing ---------------------------------------------------------------------------
 

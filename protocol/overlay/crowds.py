@@ -1,0 +1,89 @@
+"""How many contacts a network has, and whether there are implausibly many around one key.
+
+Ids are spread evenly, so among N contacts the k-th nearest to a key is about k / N of the id space
+away. Who wants to hide what is stored under a key puts contacts of its own nearer to it than all
+others, which shows: k contacts where a network of this size has a small part of one (Sridhar et
+al., Content Censorship in the InterPlanetary File System, NDSS 2024, 5).
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from statistics import median
+
+from protocol import limits
+from protocol.overlay.contacts import Contact
+
+_ID_BITS = 8 * limits.ID_BYTES
+_SPACE = float(1 << _ID_BITS)
+_GAMMA_MEDIAN = 1 / 3
+"""The median of the k-th nearest's distance is about (k - 1/3) / N (Gamma distribution)."""
+
+
+def radius(target: int, closest: Sequence[Contact]) -> float:
+    """The part of the id space within which all of `closest` are, from 0.0 to 1.0."""
+    return max(contact.number ^ target for contact in closest) / _SPACE
+
+
+def chance_of(count: int, expected: float) -> float:
+    """The probability of at least `count` contacts where `expected` are (Poisson)."""
+    if expected <= 0.0:
+        return 0.0 if count else 1.0
+    term = math.exp(-expected)
+    below = 0.0
+    for number in range(count):
+        below += term
+        term *= expected / (number + 1)
+    return max(0.0, 1.0 - below)
+
+
+class NetworkSize:
+    """The number of contacts in the network, from the radii of lookups for different targets.
+
+    The median counts, so that whoever crowds a few targets does not change it.
+    """
+
+    def __init__(self, k: int = limits.K) -> None:
+        self._k = k
+        self._radii: OrderedDict[int, float] = OrderedDict()
+
+    def note(self, target: int, closest: Sequence[Contact]) -> None:
+        """A lookup ran to its end and found `closest`. A target counts once, as it was last."""
+        if len(closest) < self._k:
+            return
+        self._radii.pop(target, None)
+        self._radii[target] = radius(target, closest[: self._k])
+        if len(self._radii) > limits.SIZE_SAMPLES:
+            self._radii.popitem(last=False)
+
+    def samples(self, *, without: int) -> int:
+        """How many lookups of other targets the estimate rests on."""
+        return len(self._radii) - (without in self._radii)
+
+    def estimate(self, *, without: int) -> float:
+        """The number of contacts as lookups of other targets show it; needs one at least."""
+        radii = [one for target, one in self._radii.items() if target != without]
+        return (self._k - _GAMMA_MEDIAN) / median(radii)
+
+
+def region_bits(contacts: float, k: int = limits.K) -> int:
+    """How many leading bits those share with a key who are in the region around it.
+
+    The region is the smallest that holds k contacts on average, so that it has k to 2 k.
+    """
+    return max(0, int(math.log2(max(1.0, contacts / k))))
+
+
+def region_targets(target: int, bits: int) -> list[int]:
+    """What to look up to find everyone in the region around a key, but those nearest to it.
+
+    One target in each half, quarter and so on that does not hold the key itself: lookups of these
+    are not led to those who crowd around the key.
+    """
+    deepest = min(bits + limits.REGION_PARTS, _ID_BITS)
+    return [target ^ 1 << (_ID_BITS - 1 - bit) for bit in range(bits, deepest)]
+
+
+def is_in_region(contact: Contact, target: int, bits: int) -> bool:
+    """Whether a contact shares the region's leading bits."""
+    return (contact.number ^ target) >> (_ID_BITS - bits) == 0

@@ -1,0 +1,101 @@
+"""Records and registrations survive a crowd around their key; quiet networks pay nothing for it."""
+
+import asyncio
+
+from protocol import limits, records
+from protocol.records import ProviderBody
+from simulations.attackers import Conspiracy, Turncoat, crowd
+from simulations.seeds import derive_rng
+from simulations.world import World, cipher_named, run_virtually, simulated_settings
+
+MOD = bytes(range(32))
+KEY = records.provider_key(MOD)
+NODES = 60
+
+
+async def _world() -> World:
+    world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
+    await world.populate(NODES)
+    await asyncio.sleep(30)
+    return world
+
+
+async def _besiege(world: World, key: bytes) -> list[Turncoat]:
+    sybils = crowd(world, key, 24, derive_rng(1, "crowd"))
+    conspiracy = Conspiracy()
+    for one in sybils:
+        await one.start()
+    await asyncio.gather(*(one.running.joined.wait() for one in sybils))
+    await asyncio.sleep(30)
+    for one in sybils:
+        one.turn(conspiracy)
+    return sybils
+
+
+def test_what_a_crowd_hides_is_read_from_those_around_it() -> None:
+    async def main() -> None:
+        world = await _world()
+        publishers, reader = world.residents[:2], world.residents[2].running.server
+        made = [
+            one.running.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+            for one in publishers
+        ]
+        await publishers[0].running.server.publish(made[0])
+        sybils = {one.identity.peer_id for one in await _besiege(world, KEY)}
+        closest = (await reader.lookup(KEY)).closest()
+        assert {contact.peer_id for contact in closest} <= sybils, "the attack is one"
+        assert await reader.regions.is_crowded(KEY, closest, certain=True)
+
+        before = await reader.read(KEY, records.PROVIDER)
+        assert set(before.records) == {made[0].public_key}
+        await publishers[1].running.server.publish(made[1])
+        await asyncio.sleep(10)
+        after = await reader.read(KEY, records.PROVIDER)
+        assert set(after.records) == {one.public_key for one in made}
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_peer_in_a_crowd_registers_with_those_around_it() -> None:
+    async def main() -> None:
+        world = await _world()
+        peer = world.add(unreachable=True)
+        sybils = {one.identity.peer_id for one in await _besiege(world, peer.identity.peer_id)}
+        await peer.start()
+        await peer.running.registrations.registered.wait()
+        registrars = {one.peer_id for one in peer.running.registrations.registrars}
+        assert len(registrars & sybils) >= limits.REGISTRARS
+        assert len(registrars - sybils) >= limits.REGISTRARS
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_without_a_crowd_nobody_beyond_the_nearest_is_asked() -> None:
+    async def main() -> None:
+        world = await _world()
+        server = world.residents[5].running.server
+        before = server.regions.size.samples(without=0)
+        closest = (await server.lookup(KEY)).closest()
+        assert await server.regions.beyond(KEY, closest, certain=True) == []
+        learned = server.regions.size.samples(without=int.from_bytes(KEY)) - before
+        assert learned <= limits.SIZE_SAMPLES_SUSPICION
+        assert await server.regions.beyond(KEY, closest[:-1], certain=True) == []
+        await world.close()
+
+    run_virtually(main())
+
+
+def test_a_node_that_has_seen_nothing_yet_suspects_nobody() -> None:
+    async def main() -> None:
+        world = await _world()
+        key = world.residents[5].identity.peer_id
+        server = world.residents[5].running.server
+        server.regions.size = type(server.regions.size)()
+        closest = (await server.lookup(key)).closest()
+        assert not await server.regions.is_crowded(key, closest)
+        assert server.regions.size.samples(without=int.from_bytes(key)) == 0
+        await world.close()
+
+    run_virtually(main())

@@ -1,0 +1,119 @@
+"""How many contacts there are, and how unlikely a crowd around a key is."""
+
+import random
+
+import pytest
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.overlay import crowds
+from protocol.overlay.contacts import Contact
+from protocol.overlay.crowds import NetworkSize
+
+WHERE = Address("192.0.2.1", 1)
+ID_BITS = 160
+
+
+class At(Contact):
+    """A contact whose id is chosen, as no real one's can be."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(bytes(38))
+        self.number = number
+
+
+def nearest(numbers: list[int], target: int, k: int = limits.K) -> list[Contact]:
+    return [At(number) for number in sorted(numbers, key=lambda one: one ^ target)[:k]]
+
+
+def network(count: int, rng: random.Random) -> list[int]:
+    return [rng.getrandbits(ID_BITS) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [100, 1000, 5000])
+def test_the_size_is_learned_from_lookups(count: int) -> None:
+    rng = random.Random(count)
+    ids = network(count, rng)
+    size = NetworkSize()
+    for _ in range(limits.SIZE_SAMPLES):
+        target = rng.getrandbits(ID_BITS)
+        size.note(target, nearest(ids, target))
+    assert size.estimate(without=0) == pytest.approx(count, rel=0.2)
+
+
+def test_a_few_crowded_targets_do_not_change_the_size() -> None:
+    rng = random.Random(2)
+    ids = network(1000, rng)
+    size = NetworkSize()
+    for number in range(limits.SIZE_SAMPLES):
+        target = rng.getrandbits(ID_BITS)
+        crowd = [target ^ rng.getrandbits(130) for _ in range(45)] if number % 4 == 0 else []
+        size.note(target, nearest(ids + crowd, target))
+    assert size.estimate(without=0) == pytest.approx(1000, rel=0.3)
+
+
+def test_a_target_counts_once_and_not_against_itself() -> None:
+    size = NetworkSize(k=2)
+    for _ in range(3):
+        size.note(5, [At(6), At(7)])
+    assert size.samples(without=5) == 0
+    assert size.samples(without=4) == 1
+    size.note(9, [At(9)])
+    assert size.samples(without=4) == 1, "fewer than k found say nothing"
+    half = 1 << 159
+    size.note(9, [At(9), At(9 ^ half)])
+    assert size.samples(without=5) == 1
+    assert size.estimate(without=5) == pytest.approx((2 - 1 / 3) / 0.5)
+
+
+def test_samples_are_bounded() -> None:
+    size = NetworkSize(k=1)
+    for target in range(limits.SIZE_SAMPLES + 10):
+        size.note(target, [At(target ^ 1)])
+    assert size.samples(without=-1) == limits.SIZE_SAMPLES
+    assert size.samples(without=3) == limits.SIZE_SAMPLES, "the oldest are forgotten first"
+
+
+def test_the_chance_of_a_crowd() -> None:
+    assert crowds.chance_of(0, 3.0) == 1.0
+    assert crowds.chance_of(1, 0.0) == 0.0
+    assert crowds.chance_of(1, 1.0) == pytest.approx(0.632, abs=0.001)
+    assert crowds.chance_of(16, 16.0) == pytest.approx(0.533, abs=0.001)
+    assert crowds.chance_of(16, 6.0) == pytest.approx(0.000509, rel=0.01)
+
+
+def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
+    rng = random.Random(3)
+    ids = network(1000, rng)
+    alarms = misses = 0
+    for _ in range(300):
+        target = rng.getrandbits(ID_BITS)
+        honest = nearest(ids, target)
+        closest = honest[0].number ^ target
+        sybils = [target ^ rng.randrange(closest) for _ in range(45)]
+        for numbers, is_attack in ((ids, False), (ids + sybils, True)):
+            found = nearest(numbers, target)
+            chance = crowds.chance_of(limits.K, 1000 * crowds.radius(target, found))
+            crowded = chance < limits.CROWDED_CHANCE
+            alarms += crowded and not is_attack
+            misses += is_attack and not crowded
+    assert alarms <= 3
+    assert misses == 0
+
+
+def test_a_region_holds_k_to_2k_contacts() -> None:
+    assert crowds.region_bits(1600, 16) == 6
+    assert crowds.region_bits(1000, 16) == 5
+    assert crowds.region_bits(20, 16) == 0
+    assert crowds.region_bits(3, 16) == 0
+
+
+def test_the_targets_of_a_region_leave_out_the_key_and_cover_the_rest() -> None:
+    key = 0b1011 << 156
+    bits = 2
+    targets = crowds.region_targets(key, bits)
+    shared = [ID_BITS - (key ^ target).bit_length() for target in targets]
+    assert shared == [bits + part for part in range(limits.REGION_PARTS)]
+    assert all(crowds.is_in_region(At(target), key, bits) for target in targets)
+    assert not crowds.is_in_region(At(key ^ 1 << 158), key, bits)
+    assert crowds.is_in_region(At(key ^ 1 << 158), key, 0)
