@@ -44,6 +44,7 @@ class Flight:
         self._newest_at = -inf
         self._late_by_s = 0.0
         self._late_at = -inf
+        self._wait_s = inf
 
     def departure(self, now: float, *, repeated: bool) -> Departure:
         """Return what to remember of packets that leave now."""
@@ -118,10 +119,14 @@ class Flight:
             _REORDER_SHARE * round_trip.min_s, _REORDER_MARGIN * self._late_by_s, _REORDER_MIN_S
         )
         patience_s = min(patience_s, max(smoothed_s, _PATIENCE_MIN_S))
-        wait_s = max(round_trip.latest_s, smoothed_s) + patience_s
-        lost_bytes, again_at = self.board.find_losses(now, self._newest_at, wait_s)
+        self._wait_s = max(round_trip.latest_s, smoothed_s) + patience_s
+        lost_bytes, again_at = self.board.find_losses(now, self._newest_at, self._wait_s)
         self._timers.at[Timer.REORDER] = again_at
         return lost_bytes
+
+    def is_overstated(self, now: float) -> bool:
+        """Whether much of what counts as in flight is not, because the peer cannot report it."""
+        return self.board.hides(now - self._wait_s)
 
     def sample_of_losses(self, lost_bytes: int, now: float) -> AckSample:
         """Return a sample for losses that time alone has shown."""

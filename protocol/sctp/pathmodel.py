@@ -138,7 +138,8 @@ class PathModel:
         """Stay below what overran a short queue, and feel upwards again while probing."""
         if self.path.lost_in_excess:
             self._pipe_filled = True
-            held = min(float(self.window_bytes), self._ceiling_bytes)
+            # After a timeout the window says nothing about what was held when this was lost.
+            held = max(min(float(self.window_bytes), self._ceiling_bytes), self.path.pipe_bytes)
             self._ceiling_bytes = max(held * _EXCESS_CUT, _MINIMUM_PACKETS * self._packet_bytes)
         elif self._ceiling_bytes != inf and self.phase is Phase.PROBE_UP:
             self._ceiling_bytes *= _CEILING_GROWTH

@@ -21,6 +21,8 @@ LOST = 2
 GIVEN_UP = 3
 
 _TRIM = 256
+_BLOCKS_MANY = 16
+"""Foreign peers report 20 blocks and more at once, our own as many as a packet holds."""
 _EARLY = 0.8
 """An acknowledgement sooner after a retransmission than this share of the smallest round trip is
 for the original."""
@@ -34,6 +36,7 @@ class Scoreboard:
         "_resent",
         "_suspects",
         "base",
+        "blocks",
         "chunks",
         "cumulative",
         "departures",
@@ -48,6 +51,8 @@ class Scoreboard:
         self.base = first_tsn
         self.cumulative = first_tsn - 1
         self.reported = first_tsn - 1
+        self.blocks = 0
+        """Gap blocks in the newest SACK."""
         self._exposed = first_tsn - 1
         self.chunks: list[bytes] = []
         self.departures: list[Departure] = []
@@ -144,6 +149,7 @@ class Scoreboard:
             self._take(low, high, news, now, early_s)
             reached = high
         self.reported = base + reached - 1
+        self.blocks = len(gap_offsets) // 2
         if self.reported > self._exposed:
             self._expose()
         if cumulative - base >= _TRIM or not self.outstanding:
@@ -249,6 +255,23 @@ class Scoreboard:
         self.flight_bytes -= size
         self.lost_bytes += size
         self.lost.append(self.base + index)
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the newest SACK may have had no room for all that the peer has."""
+        return self.blocks >= _BLOCKS_MANY
+
+    def hides(self, sent_before: float) -> bool:
+        """Whether the newest SACK is silent on what left before a time, perhaps for lack of room.
+
+        That is no more in flight, but here or lost.
+        """
+        index = self.reported + 1 - self.base
+        return (
+            self.may_be_cut
+            and index < len(self.departures)
+            and self.departures[index].at < sent_before
+        )
 
     def lose_all(self) -> None:
         """A timeout: everything in flight is lost.

@@ -85,16 +85,26 @@ class Sender:
         pacer = self.pacer
         pacer.set_rate(self.congestion.pacing_rate)
         before = len(datagrams)
-        budget = min(self.congestion.window_bytes - board.flight_bytes, pacer.allowance(now))
+        budget = min(self._room(now), pacer.allowance(now))
         if board.lost and budget > 0:
             budget -= self._repeat_lost(datagrams, now, limit, budget)
         wanted = board.lost_bytes > 0
         if not board.lost_bytes and not self._queue.empty:
             wanted = self._flight.peer_window > board.outstanding_bytes
-            self._send_new(datagrams, now, limit, budget)
+            self._send_new(datagrams, now, limit, min(budget, self._room(now)))
         if len(datagrams) > before:
             self._arm(now)
         self._set_pacing(now, wanted)
+
+    def _room(self, now: float) -> float:
+        """Bytes that the congestion control lets into the path.
+
+        A window that ghosts fill is no reason to hold back what the peer lacks: only that brings
+        it to report the others.
+        """
+        if self.board.lost_bytes and self._flight.is_overstated(now):
+            return inf
+        return self.congestion.window_bytes - self.board.flight_bytes
 
     def _send_new(self, datagrams: list[bytes], now: float, limit: int, budget: float) -> None:
         board = self.board
@@ -124,7 +134,7 @@ class Sender:
     def _set_pacing(self, now: float, wanted: bool) -> None:
         """Wait for the next burst if only time is missing; probe a window that is shut (6.1 A)."""
         timers, board, queue = self._timers, self.board, self._queue
-        window_left = self.congestion.window_bytes > board.flight_bytes
+        window_left = self._room(now) > 0
         timers.stop(Timer.PACING)
         self._paced_until = inf
         if queue.empty and not board.lost_bytes:
@@ -277,7 +287,8 @@ class Sender:
         self._timeouts_in_row += 1
         board.lose_all()
         if self._flight.peer_window:
-            self._timed_out_until = board.next_tsn - 1
+            # Originals that a SACK had no room for are no sign that the timeout was wrong.
+            self._timed_out_until = -1 if board.may_be_cut else board.next_tsn - 1
             self.congestion.on_timeout()
         if self._forward_tsn:
             self._flight.partial.on_sack(board)

@@ -307,6 +307,17 @@ def test_scoreboard_reads_no_gap_block_that_makes_no_sense(offsets: tuple[int, .
     assert board.marks.count(ACKNOWLEDGED) == sane
 
 
+def test_scoreboard_tells_a_report_that_may_be_cut_from_one_that_is_not() -> None:
+    for blocks, sent_before, hidden in ((20, 2.0, True), (20, 1.0, False), (5, 2.0, False)):
+        board = Scoreboard(1)
+        board.chunks.extend([b"x" * 100] * 60)
+        board.departed(60, 6000, Departure(1.0, 0, 0.0, 0.0, False, False))
+        offsets = [offset for block in range(blocks) for offset in (2 * block + 2,) * 2]
+        board.acknowledge(0, offsets, 1.5, 0.1)
+        assert board.hides(sent_before) is hidden
+        assert board.may_be_cut is (blocks == 20)
+
+
 def test_scoreboard_takes_back_what_a_peer_reneges_on() -> None:
     board = sent_board(4)
     board.acknowledge(-1, (1, 2), 0.1, 0.1)
