@@ -16,7 +16,7 @@ from typing import Any
 from nacl.bindings import crypto_sign_seed_keypair
 
 from node.membership import Membership
-from node.overlay.wire import Incoming
+from node.overlay.incoming import Incoming
 from protocol import limits
 from protocol.addresses import Address
 from protocol.codec import shape, sized

@@ -9,8 +9,9 @@ import asyncio
 
 from node.counters import Counters
 from node.overlay.company import Company
+from node.overlay.incoming import Incoming
 from node.overlay.tables import Tables
-from node.overlay.wire import Incoming, Reply, Wire
+from node.overlay.wire import Reply, Wire
 from protocol import limits
 from protocol.datagrams import OVERHEAD_BYTES
 from protocol.errors import Overloaded

@@ -14,9 +14,10 @@ from node.counters import Counters
 from node.environment import Environment
 from node.overlay.acquaintances import Acquaintances
 from node.overlay.adapters import OverlayNode, RecordStorage
+from node.overlay.incoming import Incoming
 from node.overlay.registrar import Registrar
 from node.overlay.tables import V4, V6, Tables
-from node.overlay.wire import Incoming, Wire
+from node.overlay.wire import Wire
 from protocol import limits, records
 from protocol.addresses import Address
 from protocol.codec import ranged, shape, sized

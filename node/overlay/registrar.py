@@ -12,7 +12,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from node.overlay.wire import Incoming, Reply, Wire
+from node.overlay.incoming import Incoming
+from node.overlay.wire import Reply, Wire
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address, pack

@@ -13,7 +13,9 @@ from node.counters import Counters
 from node.environment import Environment
 from node.overlay.deadlines import Deadlines
 from node.overlay.greeter import Greeter
+from node.overlay.incoming import Incoming
 from node.overlay.meter import HostMeter
+from node.overlay.paths import Paths
 from node.overlay.strangers import Strangers
 from protocol import datagrams, limits
 from protocol.addresses import Address
@@ -31,7 +33,6 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     EPOCH_BYTES,
     READ_ONLY,
-    REFUSAL_BYTES,
     TRANSACTION_BYTES,
     Code,
     Method,
@@ -51,47 +52,6 @@ class Reply(NamedTuple):
     contact: Contact
     response: Response | None
     error: ModswarmError | None
-
-
-class Incoming:
-    """A request by a peer, to be answered once, now or later."""
-
-    __slots__ = ("_spent_bytes", "_wire", "address", "proved", "request", "session")
-
-    def __init__(
-        self, wire: "Wire", session: Session, address: Address, request: Request, *, proved: bool
-    ) -> None:
-        self._wire = wire
-        self.session = session
-        self.address = address
-        self.request = request
-        self.proved = proved
-        self._spent_bytes = 0
-
-    @property
-    def room_bytes(self) -> int:
-        """How long the response's body may be: no amplification without proof of address."""
-        return datagrams.BODY_BYTES if self.proved else self.request.size - self._spent_bytes
-
-    def afford(self, extra_bytes: int) -> bool:
-        """Whether a datagram of ours besides the response stays within what was received.
-
-        If so it is counted: an address without proof gets no more bytes than it sent.
-        """
-        if not self.proved:
-            if self.request.size - extra_bytes < REFUSAL_BYTES + extra_bytes:
-                return False
-            self._spent_bytes += extra_bytes
-        return True
-
-    @property
-    def read_only(self) -> bool:
-        """Whether the sender says that it cannot be reached unasked."""
-        return bool(self.request.flags & READ_ONLY)
-
-    def answer(self, result: list[Any], code: Code = Code.OK) -> None:
-        """Send the response."""
-        self._wire.respond(self, code, result)
 
 
 class _Pending(NamedTuple):
@@ -133,7 +93,7 @@ class Wire:
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._anyone = SharedRoundTrip()
         self.heard_at = -math.inf
-        self._paths: dict[Address, float] | None = {} if read_only else None
+        self._paths = Paths(self._loop.time) if read_only else None
         self._meter = HostMeter(self._loop.time)
         self._strangers = Strangers(self._rng.randbytes(32), self._loop.time, self._send_on_path)
         self._greeter = Greeter(
@@ -162,7 +122,7 @@ class Wire:
 
     def receive(self, datagram: bytes, address: Address) -> None:
         """Take one datagram from the network; never raises."""
-        if self._paths is not None and not self._has_path(address):
+        if self._paths is not None and not self._paths.lead_to(address):
             self._counters.refused["no_path"] += 1
             return
         reader = self._readers.get(datagram[0]) if datagram else None
@@ -206,7 +166,7 @@ class Wire:
         now = self._loop.time()
         proved = self._tokens.proves(request.token, session, address, now)
         session.accept(request.epoch, request.counter, proved=proved)
-        incoming = Incoming(self, session, address, request, proved=proved)
+        incoming = Incoming(self.respond, session, address, request, proved=proved)
         try:
             self._on_request(incoming)
         except RemoteError as error:
@@ -365,20 +325,10 @@ class Wire:
         )
         self._send_on_path(datagram, address)
 
-    # A node that is not reachable unasked hears only those to whom it keeps a path ---------
-
     def _send_on_path(self, datagram: bytes, address: Address) -> None:
         if self._paths is not None:
-            self._paths.pop(address, None)
-            self._paths[address] = self._loop.time()
-            while len(self._paths) > limits.PEERS_REMEMBERED:
-                del self._paths[next(iter(self._paths))]
+            self._paths.sent(address)
         self._send(datagram, address)
-
-    def _has_path(self, address: Address) -> bool:
-        assert self._paths is not None
-        sent_at = self._paths.get(address)
-        return sent_at is not None and self._loop.time() - sent_at <= limits.PATH_S
 
 
 def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
