@@ -1,11 +1,12 @@
 """What this node says about itself in the DHT: where it is, what it serves, and its filters."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 from node.overlay.upkeep import Upkeep
 from protocol import availability, limits, records
 from protocol.addresses import Address
-from protocol.availability import Availability
+from protocol.availability import Availability, Place
 from protocol.errors import NotFound
 from protocol.overlay.messages import VERSION
 from protocol.records import Body, PeerBody, ProviderBody, Record
@@ -24,7 +25,8 @@ class Presence:
         self._reachable = reachable
         self._own_addresses = own_addresses
         self._served: dict[bytes, bool] = {}
-        self._shards: dict[tuple[int, int], Availability] = {}
+        self._shards: dict[Place, frozenset[bytes]] = {}
+        self._announced: dict[Place, frozenset[bytes]] = {}
         upkeep.keep("peer", records.PEER, self._peer_body)
 
     def peer_record(self) -> Record:
@@ -56,18 +58,25 @@ class Presence:
             self._upkeep.keep("peer", records.PEER, self._peer_body)
 
     def _refresh_shards(self) -> None:
-        shards = {(one.shard_bits, one.shard): one for one in availability.build(self._served)}
+        """Announce the filters that have changed by much; the others wait for their refresh."""
+        shards = availability.spread(self._served)
         bits = availability.shard_bits_for(self._served)
         for place in [known for known in self._shards if known not in shards]:
             if place[0] == bits:
                 # Readers still look there: say that nothing is left, rather than nothing.
-                shards[place] = availability.empty_shard(*place)
+                shards[place] = frozenset()
             else:
                 self._upkeep.drop(("availability", place))
-        for place, shard in shards.items():
-            if self._shards.get(place) != shard:
-                self._upkeep.keep(("availability", place), records.AVAILABILITY, _always(shard))
+                self._announced.pop(place, None)
         self._shards = shards
+        for place, held in shards.items():
+            if _has_changed(self._announced.get(place), held):
+                make_body = partial(self._shard_body, place)
+                self._upkeep.keep(("availability", place), records.AVAILABILITY, make_body)
+
+    def _shard_body(self, place: Place) -> Availability:
+        held = self._announced[place] = self._shards[place]
+        return availability.build_shard(place, held)
 
     async def announce(self, mod_id: bytes) -> tuple[int, int]:
         """Publish the provider record of one served mod now: (confirmed, asked) contacts.
@@ -78,6 +87,13 @@ class Presence:
             raise NotFound("this node does not serve that mod")
         published = await self._upkeep.publish_now(("provider", mod_id))
         return published.confirmed, published.asked
+
+
+def _has_changed(announced: frozenset[bytes] | None, held: frozenset[bytes]) -> bool:
+    """Whether a filter differs from the announced one by more than readers may be left to think."""
+    if announced is None:
+        return True
+    return len(announced ^ held) > limits.SHARD_CHANGE * len(announced)
 
 
 def _always(body: Body) -> Callable[[], Body]:

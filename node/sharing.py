@@ -13,19 +13,17 @@ from node.content.publisher import Publisher
 from node.content.records import Report, StoredMod
 from node.content.tree import checked_target
 from node.content.vault import Vault
+from node.filters import Filters
 from node.finding import HolderSearch
 from node.links.link import Link
 from node.links.pool import LinkPool
 from node.membership import Membership
-from node.overlay.reading import Reading
 from protocol import limits, records
 from protocol.addresses import Address
-from protocol.availability import Availability, shard_of
 from protocol.content.link import ModLink
 from protocol.content.paths import check_path
-from protocol.errors import BadLink, ModswarmError, UnsafePath
+from protocol.errors import BadLink, UnsafePath
 from protocol.identity import PeerId, base32_text, peer_id_text
-from protocol.records import PeerBody, Record
 
 
 class Sharing:
@@ -43,6 +41,7 @@ class Sharing:
         self._publisher = Publisher(vault, self._environment)
         self._downloader = Downloader(vault, self._exchanges, self._environment)
         self._assembler = Assembler(vault)
+        self._filters = Filters(membership.server)
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -165,12 +164,9 @@ class Sharing:
             for record in (await self._overlay.read(key, records.PROVIDER)).records.values():
                 known.setdefault(record.peer_id, _peer(record.peer_id, "provider", None))
             known.pop(self._overlay.identity.peer_id, None)
-            gate = asyncio.Semaphore(limits.FILTERS_ASKED)
-            answers = await asyncio.gather(
-                *(self._has(peer_id, has.mod_id, gate) for peer_id in known)
-            )
-            for peer, answer in zip(known.values(), answers, strict=True):
-                peer["has"] = answer
+            answers = await self._filters.who_has(has.mod_id, known)
+            for peer_id, answer in answers.items():
+                known[peer_id]["has"] = answer
         return list(known.values())
 
     def _known_peers(self) -> dict[PeerId, dict[str, Any]]:
@@ -189,29 +185,6 @@ class Sharing:
         for contact in self._overlay.registrar.registered():
             known.setdefault(contact.peer_id, _peer(contact.peer_id, "registered", contact.address))
         return known
-
-    async def _has(self, peer_id: PeerId, mod_id: bytes, gate: asyncio.Semaphore) -> bool | None:
-        """What the peer's filter says of a mod; None if the peer publishes none."""
-        async with gate:
-            described = await self._read_one(records.peer_key(peer_id), records.PEER, peer_id)
-            if described is None or not isinstance(described.body, PeerBody):
-                return None
-            bits = described.body.shard_bits
-            key = records.availability_key(peer_id, bits, shard_of(mod_id, bits))
-            shard = await self._read_one(key, records.AVAILABILITY, peer_id)
-        if shard is None or not isinstance(shard.body, Availability):
-            return None
-        return shard.body.may_have(mod_id)
-
-    async def _read_one(self, key: bytes, kind: int, peer_id: PeerId) -> Record | None:
-        def enough(reading: Reading) -> bool:
-            return bool(reading.records)
-
-        try:
-            reading = await self._overlay.read(key, kind, enough=enough)
-        except ModswarmError:
-            return None
-        return next((one for one in reading.records.values() if one.peer_id == peer_id), None)
 
 
 def _folder_name(name: str, mod_id: bytes) -> str:

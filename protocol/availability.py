@@ -77,31 +77,33 @@ def _filter_bytes(capacity: int) -> int:
     return (int(BloomFilter(capacity, ERROR_RATE).num_bits) + 7) // 8
 
 
-def build(mod_ids: Collection[bytes]) -> list[Availability]:
-    """The shards that hold these mods; empty shards are left out.
+Place = tuple[int, int]
+"""Which shard: the number of prefix bits, and the prefix."""
+
+
+def spread(mod_ids: Collection[bytes]) -> dict[Place, frozenset[bytes]]:
+    """The mods of each shard; empty shards are left out.
 
     Of a shard that overflows at SHARD_BITS_MAX, the first SHARD_CAPACITY mods are announced.
     """
     distinct = sorted(set(mod_ids))
     shard_bits = shard_bits_for(distinct)
-    shards: dict[int, list[bytes]] = {}
+    shards: dict[Place, list[bytes]] = {}
     for mod_id in distinct:
-        shards.setdefault(shard_of(mod_id, shard_bits), []).append(mod_id)
-    return [
-        _build_shard(shard_bits, shard, members[: limits.SHARD_CAPACITY])
-        for shard, members in shards.items()
-    ]
+        shards.setdefault((shard_bits, shard_of(mod_id, shard_bits)), []).append(mod_id)
+    return {place: frozenset(held[: limits.SHARD_CAPACITY]) for place, held in shards.items()}
 
 
-def _build_shard(shard_bits: int, shard: int, mod_ids: list[bytes]) -> Availability:
+def build(mod_ids: Collection[bytes]) -> list[Availability]:
+    """The shards that hold these mods."""
+    return [build_shard(place, held) for place, held in spread(mod_ids).items()]
+
+
+def build_shard(place: Place, mod_ids: Collection[bytes]) -> Availability:
+    """One shard, which may hold nothing (any more)."""
     # Sizes in steps, so that a watcher of the record cannot count mods one by one.
     capacity = next(size for size in limits.SHARD_SIZES if size >= len(mod_ids))
     held = BloomFilter(capacity, ERROR_RATE)
     for mod_id in mod_ids:
         held.add(mod_id.hex())
-    return Availability(shard_bits, shard, capacity, held.bitarray.tobytes())
-
-
-def empty_shard(shard_bits: int, shard: int) -> Availability:
-    """A shard that holds nothing (any more)."""
-    return _build_shard(shard_bits, shard, [])
+    return Availability(*place, capacity, held.bitarray.tobytes())

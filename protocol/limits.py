@@ -65,6 +65,9 @@ SHARD_SIZES = (16, 64, 160, 320, 640)
 SHARD_CAPACITY = SHARD_SIZES[-1]
 """Mods in one availability filter: 640 at 1 % are 767 B, and the record still fits a datagram."""
 
+SHARD_CHANGE = 0.01
+"""A filter that changed by more than this share of its mods is published at once, others hourly."""
+
 SHARD_BITS_MAX = 10
 """1024 filters: 650 000 mods of one peer."""
 

@@ -1,6 +1,7 @@
 """Availability filters: what is held is never denied, and little else is claimed."""
 
 import hashlib
+import random
 import tracemalloc
 
 import pytest
@@ -12,7 +13,7 @@ from protocol.availability import (
     ERROR_RATE,
     Availability,
     build,
-    empty_shard,
+    build_shard,
     shard_bits_for,
     shard_of,
 )
@@ -73,7 +74,7 @@ def test_a_shard_says_nothing_of_other_shards() -> None:
 
 
 def test_an_empty_shard_holds_nothing() -> None:
-    empty = empty_shard(2, 3)
+    empty = build_shard((2, 3), [])
     assert (empty.shard_bits, empty.shard) == (2, 3)
     assert not any(map(empty.may_have, MOD_IDS))
     assert Availability.decode(empty.encode()) == empty
@@ -93,6 +94,32 @@ def test_mods_chosen_to_share_a_prefix_overflow_one_shard_and_nothing_else() -> 
 def test_a_shard_is_the_first_bits_of_the_id(bits: int, mod_id: bytes) -> None:
     text = "".join(f"{byte:08b}" for byte in mod_id)
     assert shard_of(mod_id, bits) == int("0" + text[:bits], 2)
+
+
+@pytest.mark.parametrize("size", SHARD_SIZES)
+def test_a_full_filter_errs_as_rarely_as_it_says(size: int) -> None:
+    """100 000 probes of mods that are not there, over 100 filters filled to their capacity."""
+    rng = random.Random(size)
+    wrong = 0
+    for number in range(100):
+        mods = [rng.randbytes(32) for _ in range(size)]
+        (one,) = build(mods)
+        assert one.capacity == size
+        assert number or all(map(one.may_have, mods))
+        wrong += sum(one.may_have(rng.randbytes(32)) for _ in range(1000))
+    assert wrong / 100_000 < 1.2 * ERROR_RATE
+
+
+def test_the_filters_of_a_large_collection_err_as_rarely() -> None:
+    rng = random.Random(3)
+    shards = {one.shard: one for one in build([rng.randbytes(32) for _ in range(5000)])}
+    bits = next(iter(shards.values())).shard_bits
+    assert bits >= 3
+    wrong = 0
+    for _ in range(100_000):
+        mod_id = rng.randbytes(32)
+        wrong += shards[shard_of(mod_id, bits)].may_have(mod_id)
+    assert wrong / 100_000 < 1.2 * ERROR_RATE
 
 
 def spelled(shard_bits: int, shard: int, capacity: int, length: int) -> bytes:
