@@ -1,0 +1,183 @@
+"""The sizes that PROTOCOL.md gives are those that the code makes."""
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol import datagrams, limits, records
+from protocol.addresses import Address
+from protocol.availability import build
+from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.identity import Identity
+from protocol.overlay import contacts, registrations
+from protocol.overlay.messages import (
+    REFUSAL_BYTES,
+    Code,
+    Method,
+    encode_found,
+    encode_request,
+    encode_response,
+)
+from protocol.records import PeerBody, ProviderBody
+from protocol.signaling import Status, make_answer, make_offer
+
+TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text(encoding="utf-8")
+V4, V6 = Address("192.0.2.7", 4001), Address("2001:db8::7", 65535)
+WHO = Identity(bytes(32))
+NOW = 1_790_000_000.0
+
+LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
+    Method.PING: ([], [1]),
+    Method.FIND_NODE: ([bytes(20), 3], []),
+    Method.FIND_VALUE: ([bytes(20), 3, limits.STORE_VALUES_PER_KEY, 3], []),
+    Method.STORE: ([bytes(20), bytes(limits.RECORD_BYTES)], []),
+    Method.REGISTER: (
+        [bytes(limits.PEER_RECORD_BYTES), bytes(registrations.REGISTRATION_BYTES)],
+        [int(limits.REGISTRATION_S)],
+    ),
+    Method.KEEPALIVE: ([], [True]),
+    Method.SIGNAL: ([bytes(20), bytes(limits.SIGNAL_BYTES)], [bytes(limits.SIGNAL_BYTES)]),
+    Method.DELIVER: ([bytes(18), bytes(limits.SIGNAL_BYTES)], [bytes(limits.SIGNAL_BYTES)]),
+    Method.MEET: ([], [1]),
+}
+"""The largest arguments and results of each method."""
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading of PROTOCOL.md."""
+    section = TEXT[TEXT.index(heading) :]
+    lines = section[section.index("\n|") + 1 :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def request(method: Method, arguments: list[Any], token: bytes) -> int:
+    body = encode_request(
+        bytes(8),
+        method,
+        epoch=bytes(8),
+        counter=2**63 - 1,
+        token=token,
+        flags=1,
+        arguments=arguments,
+    )
+    return len(body)
+
+
+def response(method: Method, result: list[Any]) -> int:
+    if method in {Method.FIND_NODE, Method.FIND_VALUE}:
+        many = [contacts.Contact(bytes((n,)) * 38) for n in range(20)]
+        shown = bytes(registrations.REGISTRATION_BYTES)
+        room = datagrams.BODY_BYTES
+        sizes = [
+            len(
+                found_response(
+                    encode_found(many, [b"r" * size], skip=0, registration=shown, max_bytes=room)
+                )
+            )
+            for size in range(1, limits.RECORD_BYTES)
+        ]
+        assert max(sizes) <= room
+        return room
+    return len(found_response(result))
+
+
+def found_response(result: list[Any]) -> bytes:
+    return encode_response(bytes(8), Code.OK, token=bytes(8), observed=V6, result=result)
+
+
+def test_every_method_stands_in_the_table_with_its_sizes() -> None:
+    given = {}
+    for name, with_token, without, answered in rows_of("### 4.4 Sizes"):
+        number, method = name.split()
+        assert Method(int(number)).name == method
+        given[Method[method]] = (int(with_token), int(without), int(answered))
+    assert given == {
+        method: (
+            request(method, arguments, bytes(8)),
+            request(method, arguments, b""),
+            response(method, result),
+        )
+        for method, (arguments, result) in LARGEST.items()
+    }
+    assert max(map(max, given.values())) <= datagrams.BODY_BYTES
+
+
+def test_every_method_and_code_is_described() -> None:
+    methods = {row[0]: row for row in rows_of("## 4. DHT messages")}
+    assert set(methods) == {f"{int(method)} {method.name}" for method in Method}
+    section = TEXT[TEXT.index("| code | meaning |") :].split("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in section]
+    codes = [row[at] for row in cells for at in (0, 2) if row[at]]
+    assert sorted(map(int, codes)) == sorted(Code)
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        (r"hello.*zeros to (\d+) bytes", len(datagrams.hello(bytes(16)))),
+        (r"No datagram of ours is longer than (\d+) bytes", limits.DATAGRAM_BYTES),
+        (r"A body has (\d+) bytes", datagrams.BODY_BYTES),
+        (r"none is shorter than (\d+)\.", REFUSAL_BYTES),
+        (r"20 IPv4 contacts are (\d+) bytes", 20 * contacts.PACKED_BYTES[4]),
+        (r"20 IPv6 ones (\d+)", 20 * contacts.PACKED_BYTES[6]),
+        (r"a window of (\d+)\)", limits.REPLAY_WINDOW),
+        (r"a period being (\d+) s", int(limits.TOKEN_PERIOD_S)),
+        (r"at most\n?\s*(\d+): 20 IPv4", 64),
+    ],
+)
+def test_a_number_in_the_text_is_the_one_in_the_code(said: str, size: int) -> None:
+    found = re.search(said, TEXT)
+    assert found is not None, said
+    assert int(found[1]) == size
+
+
+def test_records_have_the_sizes_given() -> None:
+    largest = {
+        "peer": records.make(
+            WHO, records.PEER, PeerBody((V6,) * 8, 0xFFFF, (1, 0xFFFF), 10), now=NOW, sequence=2**52
+        ),
+        "provider": records.make(
+            WHO, records.PROVIDER, ProviderBody(bytes(32), complete=True), now=NOW, sequence=2**52
+        ),
+        "availability": records.make(
+            WHO,
+            records.AVAILABILITY,
+            build([n.to_bytes(32) for n in range(limits.SHARD_CAPACITY)])[0],
+            now=NOW,
+            sequence=2**52,
+        ),
+    }
+    bounds = {row[0].split()[1]: int(row[4].split()[0]) for row in rows_of("## 5. Records")}
+    made = dict(re.findall(r"largest (\w+) record that is made has (\d+)\s+bytes", TEXT))
+    assert made == {name: str(len(record.raw)) for name, record in largest.items()}
+    assert all(len(record.raw) <= bounds[name] for name, record in largest.items())
+
+
+def test_signals_fit_what_carries_them() -> None:
+    largest = Description(
+        "u" * 32,
+        "p" * 32,
+        bytes(32),
+        DtlsRole.ACTPASS,
+        tuple(Candidate(CandidateKind.HOST, V6) for _ in range(limits.CANDIDATES)),
+        takes_bursts=True,
+    )
+    offer, sealed = make_offer(
+        WHO, WHO.public_key, WHO.peer_id, largest, now=NOW, rng=random.Random(1)
+    )
+    answer = make_answer(WHO, offer, Status.ACCEPTED, largest, rng=random.Random(1))
+    sizes = re.search(r"at most (\d+) bytes \(offer\) and (\d+) \(answer\)", TEXT)
+    assert sizes is not None
+    assert (int(sizes[1]), int(sizes[2])) == (len(sealed), len(answer))
+    assert max(len(sealed), len(answer)) <= limits.SIGNAL_BYTES
+
+
+def test_a_usual_description_has_the_size_given() -> None:
+    candidates = (Candidate(CandidateKind.HOST, V4),) * 2
+    usual = Description("frag", "p" * 22, bytes(32), DtlsRole.ACTPASS, candidates)
+    sizes = re.search(r"the first form has (\d+) bytes", TEXT)
+    assert sizes is not None
+    assert int(sizes[1]) == len(usual.encode())
