@@ -18,4 +18,6 @@ no multihoming.
     │   └── pathmodel  pacing   how much and how fast (`congestion` says what is replaceable)
     └── receiver    reassembly  which TSNs are here, and the messages they make
     packets chunks serial status timers core: the bytes, and what all parts share
+    packetsize                  the largest packet that the path carries
+    pcap                        packets in a file, for Wireshark
 """

@@ -1,7 +1,7 @@
 """Run one benchmark and print its figures as JSON: `./scripts/bench [NAME] [--json]`.
 
-A benchmark is a module beside this one with `run`, which takes one option and gives a dictionary,
-and one line in BENCHMARKS.
+A benchmark is a module beside this one with `run`, which takes options and gives a dictionary, and
+one line in BENCHMARKS.
 """
 
 import argparse
@@ -11,14 +11,23 @@ import os
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 
 BENCHMARKS = {
-    "main": ("whole_job", "runs", "join, lookup, connect and transfer between real node processes"),
-    "dht": ("overlay", "nodes", "processor time and memory of an overlay node, beside stock"),
-    "link": ("link", "quick", "a data channel on many paths, beside stock, libwebrtc and HTTP"),
-    "sim": ("simulated", "sizes", "packets, time and memory of simulated nodes, beside stock"),
+    "main": (
+        "whole_job",
+        ["runs"],
+        "join, lookup, connect and transfer between real node processes",
+    ),
+    "dht": ("overlay", ["nodes"], "processor time and memory of an overlay node, beside stock"),
+    "link": (
+        "link",
+        ["quick", "pcap"],
+        "a data channel on many paths, beside stock, libwebrtc and HTTP",
+    ),
+    "sim": ("simulated", ["sizes"], "packets, time and memory of simulated nodes, beside stock"),
 }
-"""Name: the module, the option that it takes, and what it measures."""
+"""Name: the module, the options that it takes, and what it measures."""
 
 
 def main() -> None:
@@ -36,10 +45,12 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=_positive, default=1000, help="of the world that idles")
     parser.add_argument("--quick", action="store_true", help="shorter measurements, of a link")
+    parser.add_argument("--pcap", type=Path, help="file for the SCTP packets of one more link")
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()
-    module, option, _ = BENCHMARKS[given.name]
-    figures = importlib.import_module(f"scripts.benchmarks.{module}").run(getattr(given, option))
+    module, options, _ = BENCHMARKS[given.name]
+    benchmark = importlib.import_module(f"scripts.benchmarks.{module}")
+    figures = benchmark.run(*(getattr(given, option) for option in options))
     result = {
         "benchmark": given.name,
         "version": metadata.version("modswarm"),
