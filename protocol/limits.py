@@ -206,7 +206,7 @@ CRAWL_AT_ONCE = 32
 """How far a crawl walks, how long, and how many contacts it asks side by side."""
 
 CRAWL_TARGETS = 8
-"""Random targets by which a crawl estimates the size of the network: to about 9 %."""
+"""Random targets by which a crawl estimates the size of the network: to about 11 %."""
 
 READ_RECORDS = 128
 READERS_PAGED = 3

@@ -15,11 +15,12 @@ from protocol import limits
 from protocol.codec import shape
 from protocol.errors import ModswarmError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.density import network_size
+from protocol.overlay.crowds import NetworkSize
 from protocol.overlay.messages import Method
 from protocol.randomness import Random
 
 _EVERY_FAMILY = V4 | V6
+_NO_TARGET = -1
 
 
 @dataclass(slots=True)
@@ -92,11 +93,9 @@ class Crawl:
         """The size of the network: from density, or the count where that tells more."""
         targets = [self._rng.randbytes(limits.ID_BYTES) for _ in range(limits.CRAWL_TARGETS)]
         lookups = await asyncio.gather(*(self._server.lookup(target) for target in targets))
-        found = [
-            (int.from_bytes(target), [contact.number for contact in lookup.closest()])
-            for target, lookup in zip(targets, lookups, strict=True)
-        ]
-        fewest = min(len(nearest) for _, nearest in found)
-        if fewest < self._server.ksize:
+        size = NetworkSize(self._server.ksize)
+        for target, lookup in zip(targets, lookups, strict=True):
+            size.note(int.from_bytes(target), lookup.closest())
+        if not size.samples(without=_NO_TARGET):
             return float(len(self._seen.answered)) or None  # every node is among the nearest
-        return network_size(found)
+        return size.estimate(without=_NO_TARGET)

@@ -10,7 +10,6 @@ from protocol import limits, records
 from protocol.content.link import ModLink
 from protocol.errors import BadInput
 from protocol.identity import base32_text, peer_id_text
-from protocol.overlay.density import network_size
 from protocol.records import ProviderBody
 from simulations.internet.latency import UniformLatency
 from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
@@ -138,21 +137,3 @@ def test_a_crawl_of_nobody_is_an_answer_too() -> None:
         await world.close()
 
     run_virtually(main())
-
-
-@pytest.mark.parametrize("size", [100, 1000, 20_000])
-def test_density_tells_the_size_of_a_network(size: int) -> None:
-    rng = random.Random(size)
-    ids = [rng.getrandbits(160) for _ in range(size)]
-    estimates = []
-    for _ in range(20):
-        targets = [rng.getrandbits(160) for _ in range(limits.CRAWL_TARGETS)]
-        found = [(t, sorted(ids, key=lambda one, t=t: one ^ t)[:16]) for t in targets]  # type: ignore[misc]
-        estimate = network_size(found)
-        assert estimate is not None
-        estimates.append(estimate)
-        assert 0.6 * size < estimate < 1.6 * size
-    assert sum(estimates) / len(estimates) == pytest.approx(size, rel=0.1)
-    assert network_size([]) is None
-    assert network_size([(5, [])]) is None
-    assert network_size([(5, [5])]) is None
