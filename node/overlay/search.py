@@ -68,10 +68,17 @@ class Search:
             self._done.set_result(None)
 
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """Wake when the lookup wants, or before: most timers are overtaken by an answer."""
         at = self.lookup.wake_at()
-        self._timer = self._loop.call_at(at, self._advance) if at is not None else None
+        if self._timer is not None:
+            if at is not None and self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._wake) if at is not None else None
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._advance()
 
     def _ask(self, contact: Contact) -> None:
         if self._kind is None:

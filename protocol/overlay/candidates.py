@@ -71,7 +71,7 @@ class Candidate:
         was not asked.
         """
         for variant in self.variants:
-            if variant.contact.packed == contact.packed:
+            if variant.contact is contact or variant.contact.packed == contact.packed:
                 variant.named += 1
                 return
         if len(self.variants) >= limits.LOOKUP_VARIANTS:

@@ -15,7 +15,7 @@ With disjoint paths a candidate that another path has asked is TAKEN until it an
 counts here, too, but what it names is for the other path alone.
 """
 
-from bisect import insort
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -83,6 +83,7 @@ class Lookup:
         self._network_of = network_of
         self._elsewhere = elsewhere
         self._candidates: list[Candidate] = []
+        self._distances: list[int] = []
         self._pending: list[Variant] = []
         self._asked: dict[bytes, Variant] = {}
         self._by_id: dict[int, Candidate] = {}
@@ -96,10 +97,13 @@ class Lookup:
         if self.finished:
             return []
         nearest, eligible = self._nearest()
-        if self._is_over(nearest, now):
+        heard = [candidate.state for candidate in nearest].count(State.ANSWERED)
+        if self._is_over(len(nearest) - heard, now):
             self.finished = True
             return []
-        slots = self._slots(nearest)
+        # More slots once a few of the nearest have answered.
+        is_near = heard >= min(self.rules.beta, len(nearest))
+        slots = self.rules.alpha_last if is_near else self.rules.alpha
         for variant in self._pending:
             slots -= variant.state is State.WAITING
         asked: list[Contact] = []
@@ -192,7 +196,9 @@ class Lookup:
             return
         candidate = Candidate(contact, distance, hops, self._network_of(contact))
         self._by_id[contact.number] = candidate
-        insort(self._candidates, candidate, key=_distance)
+        position = bisect(self._distances, distance)
+        self._distances.insert(position, distance)
+        self._candidates.insert(position, candidate)
 
     def _make_room(self, distance: int) -> bool:
         """Drop the farthest candidate not asked yet, if a newcomer at `distance` is nearer.
@@ -204,7 +210,7 @@ class Lookup:
             if candidate.distance <= distance:
                 return False
             if not candidate.was_asked:
-                del self._candidates[position]
+                del self._candidates[position], self._distances[position]
                 del self._by_id[candidate.variants[0].contact.number]
                 return True
         return False
@@ -243,20 +249,21 @@ class Lookup:
         nearest: list[Candidate] = []
         eligible: list[Candidate] = []
         networks: set[bytes] = set()
-        k, most = self.rules.k, self.rules.k + self.rules.spare
+        k, spare = self.rules.k, self.rules.spare
+        failed, slow, alone = State.FAILED, State.SLOW, self._elsewhere is None
         for candidate in self._candidates:
-            if self._elsewhere is not None:
+            if not alone:
                 self._note_other_paths(candidate)
-            state = candidate.state
-            if state is State.FAILED or candidate.network in networks:
+            state, network = candidate.state, candidate.network
+            if state is failed or network in networks:
                 continue
-            if candidate.network:
-                networks.add(candidate.network)
+            if network:
+                networks.add(network)
             if len(nearest) < k:
                 nearest.append(candidate)
-            if state is not State.SLOW:
+            if state is not slow:
                 eligible.append(candidate)
-                if len(eligible) == most:
+                if len(eligible) == k + spare:
                     break
         return nearest, eligible
 
@@ -266,19 +273,7 @@ class Lookup:
             if variant.contact.packed not in self._asked:
                 variant.enter(self._elsewhere(variant.contact))
 
-    def _slots(self, nearest: list[Candidate]) -> int:
-        """More slots once a few of the nearest have answered."""
-        heard = sum(one.state is State.ANSWERED for one in nearest)
-        is_near = heard >= min(self.rules.beta, len(nearest))
-        return self.rules.alpha_last if is_near else self.rules.alpha
-
-    def _is_over(self, nearest: list[Candidate], now: float) -> bool:
-        if now >= self._ends_at:
-            return True
-        if all(one.state is State.ANSWERED for one in nearest):
+    def _is_over(self, missing: int, now: float) -> bool:
+        if now >= self._ends_at or not missing:
             return True
         return self.requests >= self.rules.requests_max and not self._pending
-
-
-def _distance(candidate: Candidate) -> int:
-    return candidate.distance
