@@ -164,6 +164,9 @@ REFRESH_S = 3600.0
 LOOKUPS_AT_ONCE = 4
 """Refreshing lookups side by side."""
 
+UNSEEN_AT_ONCE = 8
+"""Contacts not seen for REFRESH_S that are pinged side by side."""
+
 SAVE_CONTACTS_S = 300.0
 CONTACTS_SAVED = 200
 """Contacts kept in the home for the next start."""

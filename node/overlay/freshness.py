@@ -44,7 +44,10 @@ class Freshness:
             await self._fill()
 
     async def refresh(self) -> None:
-        """Look up a random id in every bucket without a lookup for long, and fill up."""
+        """Look up a random id in every bucket without a lookup for long, and fill up.
+
+        Lookups ask only who is near their targets, so the others are pinged.
+        """
         now = asyncio.get_running_loop().time()
         targets = [
             table.id_in_bucket(index, self._rng)
@@ -54,8 +57,18 @@ class Freshness:
         for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
             batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
             await asyncio.gather(*(self._lookup(target) for target in batch))
+        await self._ping_unseen()
         if len(self._tables):
             await self._fill()
+
+    async def _ping_unseen(self) -> None:
+        """Ping the contacts that nobody has heard of for long, a few at a time."""
+        before = asyncio.get_running_loop().time() - limits.REFRESH_S
+        unseen = [one.contact for one in self._tables.entries() if one.last_seen < before]
+        for start in range(0, len(unseen), limits.UNSEEN_AT_ONCE):
+            for contact in unseen[start : start + limits.UNSEEN_AT_ONCE]:
+                self._protocol.acquaintances.verify(contact)
+            await asyncio.sleep(limits.TIMEOUT_MAX_S)
 
     async def _fill(self) -> None:
         """Look up our own id, then fill from what that named and what it did not reach."""

@@ -8,6 +8,7 @@ import pytest
 
 from protocol import limits
 from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup import LookupRules
 from simulations.attackers import NOWHERE, Conspiracy, Dawdler, Turncoat
 from simulations.churn import HABITS, Churn, Comer
 from simulations.observer import contacts_possible, table_report
@@ -122,6 +123,46 @@ def test_a_contact_that_fails_once_is_gone_after_seconds(how: str) -> None:
     run(scenario())
 
 
+def test_an_answer_after_the_time_limit_is_used_but_does_not_make_a_contact_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "RECHECK_S", 1000.0)
+
+    async def scenario() -> None:
+        world = world_of(20)
+        await world.populate(12, kind=prompt)
+        victim, asker = world.residents[3], world.residents[8]
+        assert isinstance(victim, Dawdler)
+        victim.dawdles = True
+        with asker.host.running():
+            await asker.running.server.lookup(victim.identity.peer_id)
+        await asyncio.sleep(10)
+        entry = asker.running.server.tables.of(victim.contact).get(victim.identity.peer_id)
+        assert entry is not None
+        assert entry.failures == 1
+        await world.close()
+
+    run(scenario())
+
+
+def test_who_has_not_been_seen_for_long_is_asked_whether_it_lives() -> None:
+    """Lookups ask only who is near their targets: others might stay in tables for ever."""
+
+    async def scenario() -> None:
+        # A lookup asks only a few of all contacts, as in a large network.
+        few = simulated_settings(cipher=cipher_named("test"), lookup=LookupRules(k=3, spare=1))
+        world = World(21, settings=few)
+        await world.populate(40)
+        victim = world.residents[7]
+        assert any(victim.identity.peer_id in known_to(one) for one in world.residents)
+        await victim.stop()
+        await asyncio.sleep(2.5 * limits.REFRESH_S)
+        assert not any(victim.identity.peer_id in known_to(one) for one in world.running())
+        await world.close()
+
+    run(scenario())
+
+
 def test_who_loses_its_own_network_keeps_its_contacts() -> None:
     async def scenario() -> None:
         world = world_of(15)
@@ -219,7 +260,11 @@ def test_a_node_comes_back_after_a_day_of_churn_without_its_bootstrap() -> None:
 
 
 @pytest.mark.parametrize("alive", [2, 10])
-def test_two_of_forty_saved_contacts_are_enough_to_come_back(alive: int) -> None:
+def test_two_of_forty_saved_contacts_are_enough_to_come_back(
+    alive: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "KNOCKS_AT_ONCE", 8)  # so that the living are not among the first
+
     async def scenario() -> None:
         world = world_of(19)
         await world.populate(40)
@@ -234,6 +279,8 @@ def test_two_of_forty_saved_contacts_are_enough_to_come_back(alive: int) -> None
         for one in newcomers:
             await one.start()
             await one.running.joined.wait()
+        await asyncio.sleep(2.5 * limits.REFRESH_S)  # nobody knows it any more, and calls it back
+        assert not any(returner.identity.peer_id in known_to(one) for one in world.running())
         await returner.start()
         await returner.running.joined.wait()
         await asyncio.sleep(10)
