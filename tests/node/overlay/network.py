@@ -1,9 +1,13 @@
-"""Several real overlay nodes on loopback, in one process, with an easy identity puzzle."""
+"""Several real overlay nodes on one machine, in one process, with an easy identity puzzle.
+
+`virtually` makes the machine a simulated one; under `asyncio.run` it is the real loopback.
+"""
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
@@ -15,6 +19,9 @@ from protocol.addresses import Address
 from protocol.description import Candidate, CandidateKind, Description, DtlsRole
 from protocol.identity import Identity, find_seed
 from protocol.overlay.contacts import Contact
+from simulations.internet import Internet
+from simulations.loop import VirtualLoop
+from simulations.world import run_virtually
 
 PUZZLE_BITS = 2
 LOOPBACK = Address("127.0.0.1", 0)
@@ -57,6 +64,25 @@ class OverlayPeer:
         assert not self.tasks.defects, self.tasks.defects
 
 
+def virtually(scenario: Coroutine[Any, Any, None]) -> None:
+    """Run a scenario on one host of a simulated internet, in virtual time."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        host = Internet(loop, 1).add_host("machine", ["198.51.100.1"], v6=True)
+        await host.create_task(scenario)
+
+    run_virtually(main())
+
+
+def environment(seed: int) -> Environment:
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualLoop):
+        return Environment(loop.wall_time, random.Random(seed), lambda: ["127.0.0.1"], None)
+    return Environment()
+
+
 def identity(seed: int) -> Identity:
     return Identity(find_seed(random.Random(seed).randbytes, PUZZLE_BITS))
 
@@ -68,7 +94,7 @@ async def open_peer(
     said: list[str] = []
     membership = Membership(
         identity(seed),
-        Environment(),
+        environment(seed),
         settings=OverlaySettings(unreachable=unreachable, puzzle_bits=PUZZLE_BITS),
         counters=counters,
         bootstraps=[],

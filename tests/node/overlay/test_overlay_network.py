@@ -13,7 +13,7 @@ from protocol.errors import CallFailed, NotFound, Unreachable
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
 from protocol.signaling import Offer
-from tests.node.overlay.network import description, identity, network, open_peer
+from tests.node.overlay.network import description, identity, network, open_peer, virtually
 
 MOD = bytes(range(32))
 
@@ -26,7 +26,7 @@ def test_everyone_reachable_is_known_and_nobody_else() -> None:
                 known = {entry.contact.peer_id for entry in peer.server.tables.entries()}
                 assert known == reachable - {peer.server.identity.peer_id}
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_all_providers_of_a_mod_are_found_by_a_peer_that_never_heard_of_them() -> None:
@@ -43,7 +43,7 @@ def test_all_providers_of_a_mod_are_found_by_a_peer_that_never_heard_of_them() -
             assert reading.hops == 1
             assert reading.holders
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_republished_record_replaces_its_predecessor_everywhere() -> None:
@@ -57,7 +57,7 @@ def test_a_republished_record_replaces_its_predecessor_everywhere() -> None:
             (found,) = reading.records.values()
             assert found.body == ProviderBody(MOD, complete=True)
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_more_records_under_one_key_than_fit_a_datagram_are_all_read() -> None:
@@ -76,7 +76,7 @@ def test_more_records_under_one_key_than_fit_a_datagram_are_all_read() -> None:
             reading = await peers[3].server.read(records.provider_key(MOD), records.PROVIDER)
             assert set(reading.records) == {one.public_key for one in publishers}
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_an_availability_filter_travels_and_answers() -> None:
@@ -92,7 +92,7 @@ def test_an_availability_filter_travels_and_answers() -> None:
             assert record.body.may_have(MOD)
             assert not record.body.may_have(bytes(32))
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_call_reaches_a_peer_that_cannot_be_reached_unasked() -> None:
@@ -117,7 +117,7 @@ def test_a_call_reaches_a_peer_that_cannot_be_reached_unasked() -> None:
             assert set(result.signaled_via) <= registrars
             assert result.signaled_via
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_registrar_calls_the_peer_that_is_registered_with_it() -> None:
@@ -133,7 +133,7 @@ def test_a_registrar_calls_the_peer_that_is_registered_with_it() -> None:
             result = await registrar.caller.call(peer_id, description())
             assert result.signaled_via == ()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_reachable_peer_is_called_without_a_registrar() -> None:
@@ -147,7 +147,7 @@ def test_a_reachable_peer_is_called_without_a_registrar() -> None:
             result = await peers[3].caller.call(peers[2].server.identity.peer_id, description())
             assert result.signaled_via == ()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_failed_calls_say_why() -> None:
@@ -167,7 +167,7 @@ def test_failed_calls_say_why() -> None:
             with pytest.raises(CallFailed, match="busy"):
                 await caller.caller.call(callee.server.identity.peer_id, description())
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_peer_that_left_is_offline_and_the_caller_is_told(
@@ -184,7 +184,7 @@ def test_a_peer_that_left_is_offline_and_the_caller_is_told(
             with pytest.raises(CallFailed, match="offline"):
                 await caller.caller.call(callee.server.identity.peer_id, description())
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_when_both_call_at_once_the_smaller_id_wins() -> None:
@@ -215,7 +215,7 @@ def test_when_both_call_at_once_the_smaller_id_wins() -> None:
             # The second's offer arrived while the first was calling, or after that call ended.
             assert isinstance(outcomes[1], Crossed) or reached[first].is_set()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_node_restarts_from_its_saved_contacts_without_any_bootstrap() -> None:
@@ -230,7 +230,7 @@ def test_a_node_restarts_from_its_saved_contacts_without_any_bootstrap() -> None
             assert len(again.server.tables) == 4
             await again.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_silent_bootstrap_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_a_silent_bootstrap_is_said_and_tried_again(monkeypatch: pytest.MonkeyPa
         await peer.close()
         await late.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_a_pinned_bootstrap_must_be_the_peer_that_it_names() -> None:
@@ -269,7 +269,7 @@ def test_a_pinned_bootstrap_must_be_the_peer_that_it_names() -> None:
             assert not joining.joined.is_set()
             await stranger.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_bootstrapping_from_dead_contacts_alone_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_bootstrapping_from_dead_contacts_alone_fails(monkeypatch: pytest.Monkey
             await alone.server.bootstrap([contact])
         await alone.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_an_unreachable_node_hears_only_those_it_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +299,7 @@ def test_an_unreachable_node_hears_only_those_it_sent_to(monkeypatch: pytest.Mon
             assert hidden.counters.refused["no_path"] >= 1
             await stranger.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def _peer_body() -> records.PeerBody:
@@ -313,7 +313,7 @@ def test_both_families_may_listen_on_one_port() -> None:
         assert await peer.membership.endpoint.open(Address("::", port)) == Address("::", port)
         await peer.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
 
 
 def test_an_overlay_of_ipv6_addresses_works_like_any_other() -> None:
@@ -328,4 +328,4 @@ def test_an_overlay_of_ipv6_addresses_works_like_any_other() -> None:
         for peer in peers:
             await peer.close()
 
-    asyncio.run(scenario())
+    virtually(scenario())
