@@ -51,19 +51,19 @@ class Stranger(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport
         self.host: Host
 
-    async def move_in(self, internet: Internet) -> None:
+    async def move_in(self, internet: Internet, *, v6: bool = False) -> None:
         """Take a host of its own, and listen there."""
         loop = asyncio.get_running_loop()
-        self.host = internet.add_host()
+        self.host = internet.add_host(v4=not v6, v6=v6)
         with self.host.running():
-            where = (self.host.address() or "", PORT)
+            where = (self.host.addresses[0], PORT)
             await loop.create_datagram_endpoint(lambda: self, local_addr=where)
         await asyncio.sleep(0)
 
     @property
     def address(self) -> Address:
         """Where it is."""
-        return Address(*self.transport.get_extra_info("sockname"))
+        return Address(*self.transport.get_extra_info("sockname")[:2])
 
     @property
     def contact(self) -> Contact:
@@ -102,7 +102,7 @@ class Stranger(asyncio.DatagramProtocol):
         """Answer a request of a key with anything, to anywhere."""
         code, result = answer if isinstance(answer, tuple) else (Code.OK, answer)
         body = encode_response(
-            request.transaction, code, token=b"", observed=Address(*addr), result=result
+            request.transaction, code, token=b"", observed=Address(*addr[:2]), result=result
         )
         self.transport.sendto(self.sealed(body, public_key), addr)
 

@@ -22,6 +22,7 @@ from protocol.datagrams import PacketCipher
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from simulations.ciphers import MarkedTestCipher, RememberedAgreements
+from simulations.internet.addresses import is_v6
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import Latency, SyntheticLatency
@@ -81,10 +82,19 @@ class Resident:
 
     @property
     def contact(self) -> Contact:
-        """The contact under which others know this node."""
-        host = self.host.address()
-        assert host is not None
-        return Contact.at(self.identity.public_key, Address(host, PORT))
+        """The contact under which others know this node, by its first address."""
+        return self.contacts[0]
+
+    @property
+    def contacts(self) -> list[Contact]:
+        """One contact for each of its addresses."""
+        key = self.identity.public_key
+        return [Contact.at(key, Address(host, PORT)) for host in self.host.addresses]
+
+    @property
+    def families(self) -> frozenset[int]:
+        """Of its addresses: 4, 6 or both."""
+        return frozenset(6 if is_v6(host) else 4 for host in self.host.addresses)
 
     def make_membership(self) -> Membership:
         """The node's rooms; an attacker overrides this."""
@@ -177,10 +187,17 @@ class World:
         count: int,
         *,
         kind: Callable[..., Resident] = Resident,
+        v4: bool = True,
+        v6: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Add and start `count` residents, and wait until all of them have joined."""
-        newcomers = [self.add(kind) for _ in range(count)]
+        """Add and start `count` residents, and wait until all of them have joined.
+
+        They have addresses of IPv4, IPv6 or both.
+        """
+        newcomers = [
+            self.add(kind, host=self.internet.add_host(v4=v4, v6=v6)) for _ in range(count)
+        ]
         for done, resident in enumerate(newcomers):
             await resident.start()
             await asyncio.sleep(JOIN_SPACING_S)
@@ -188,11 +205,17 @@ class World:
         await asyncio.gather(*(one.running.joined.wait() for one in newcomers))
 
     def introducers(self, newcomer: Resident) -> list[Contact]:
-        """A few running residents that a newcomer has heard of."""
-        running = self.residents[: newcomer.number]
-        known = [one for one in running if one.membership is not None and not one.unreachable]
+        """Contacts of a few running residents that a newcomer has heard of and can send to."""
+        known = [
+            one
+            for one in self.residents[: newcomer.number]
+            if one.membership is not None
+            and not one.unreachable
+            and not one.families.isdisjoint(newcomer.families)
+        ]
         picked = self._introducing.sample(known, min(INTRODUCERS, len(known)))
-        return [one.contact for one in picked]
+        contacts = [contact for one in picked for contact in one.contacts]
+        return [contact for contact in contacts if contact.family in newcomer.families]
 
     def running(self) -> list[Resident]:
         """The residents whose nodes run."""

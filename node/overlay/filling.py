@@ -15,7 +15,7 @@ from protocol import limits
 from protocol.errors import ModswarmError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found
-from protocol.overlay.routing import RoutingTable
+from protocol.overlay.routing import ID_BITS, RoutingTable
 from protocol.randomness import Random, sample
 
 
@@ -45,18 +45,25 @@ class Filling:
     async def fill(self, closest: Sequence[Contact]) -> None:
         """Fill each bucket that reaches farther than `closest`, the contacts nearest to us.
 
-        All that is nearer is known since the lookup that found them.
+        All that is nearer is known since the lookup that found them, but by one address each: in
+        several families all that was named is met.
         """
-        if len(closest) < self._tables.k:
-            return
-        farthest = closest[-1].number
         await asyncio.gather(
             *(
                 self._fill_bucket(table, family, index)
                 for family, table in self._tables.spoken(self._families)
-                for index in range(table.index_of(farthest) + 1)
+                for index in range(self._depth(table, family, closest))
             )
         )
+
+    def _depth(self, table: RoutingTable, family: int, closest: Sequence[Contact]) -> int:
+        """How many buckets there are to fill."""
+        if sum(1 for _ in self._tables.spoken(self._families)) > 1:
+            named = [index for of, index in self._named if of == family and index < ID_BITS]
+            return max(named, default=-1) + 1
+        if len(closest) < self._tables.k:
+            return 0
+        return table.index_of(closest[-1].number) + 1
 
     async def _fill_bucket(self, table: RoutingTable, family: int, index: int) -> None:
         sources = self._sources(table, index)

@@ -4,8 +4,9 @@ For each attacked key, conspirators nearer to it than any honest node join, name
 confirm stores and registrations, and keep nothing. Honest nodes then judge the key by the density
 of contacts around it (Sridhar et al., NDSS 2024), read a record that was stored before the attack,
 publish and read another one during it, and call a peer that registered during it. `captured` is the
-share of plain lookups that saw nothing but conspirators: what the attack would achieve without the
-region-wide stores and reads. False alarms are counted over random keys that nobody attacks.
+share of plain lookups that saw nothing but conspirators. `read_without` is what the attack would
+achieve: the share of plain reads that find a record stored during it at the nearest contacts alone.
+False alarms are counted over random keys that nobody attacks.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from protocol.description import Candidate, CandidateKind, Description, DtlsRole
 from protocol.errors import ModswarmError
 from protocol.overlay import crowds
 from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Found
 from protocol.records import ProviderBody, Record
 from protocol.signaling import Offer
 from simulations.attackers import Conspiracy, Turncoat, crowd
@@ -68,6 +70,7 @@ class _Tally:
     detected: list[bool] = field(default_factory=list)
     captured: list[bool] = field(default_factory=list)
     read_old: list[bool] = field(default_factory=list)
+    read_without: list[bool] = field(default_factory=list)
     read_new: list[bool] = field(default_factory=list)
     called: list[bool] = field(default_factory=list)
     call_s: list[float] = field(default_factory=list)
@@ -117,6 +120,20 @@ class _Siege:
         await publisher.host.create_task(publisher.running.server.publish(record))
         return record
 
+    async def _publish_plainly(self, mod_id: bytes) -> Record:
+        """Store at the nearest contacts only, as if nothing were wrong with them."""
+        publisher = self.rng.choice(self.honest)
+        record = publisher.running.upkeep.make(
+            records.PROVIDER, ProviderBody(mod_id, complete=True)
+        )
+        await publisher.host.create_task(self._store_plainly(publisher, record))
+        return record
+
+    async def _store_plainly(self, publisher: Resident, record: Record) -> None:
+        server = publisher.running.server
+        for contact in (await server.lookup(record.key)).closest():
+            await server.protocol.call_store(contact, record.key, record)
+
     async def _judge_plain_keys(self) -> None:
         keys = [self.rng.randbytes(20) for _ in range(self.parameters.plain)]
         for start in range(0, len(keys), _AT_ONCE):
@@ -149,6 +166,20 @@ class _Siege:
         )
         return record.public_key in reading.records
 
+    async def _finds_plainly(self, observer: Resident, record: Record) -> bool:
+        found = False
+
+        def on_found(lookup: Any, _contact: Contact, answer: Found) -> None:
+            nonlocal found
+            if record.raw in answer.values:
+                found = True
+                lookup.stop()
+
+        server = observer.running.server
+        paths = server.settings.paths
+        await server.lookup(record.key, kind=records.PROVIDER, on_found=on_found, paths=paths)
+        return found
+
     async def _calls(self, observer: Resident, callee: Resident) -> bool:
         started = self.world.loop.time()
         try:
@@ -169,6 +200,10 @@ class _Siege:
         await self._observe(self.on_keys, key, sybils)
         observers = self.rng.sample(self.honest, self.parameters.observers)
         self.on_keys.read_old += await _all([(one, old) for one in observers], self._finds)
+        plain = await self._publish_plainly(mod_id)
+        self.on_keys.read_without += await _all(
+            [(one, plain) for one in observers], self._finds_plainly
+        )
         new = await self._publish(mod_id)
         await asyncio.sleep(_SETTLE_S)
         self.on_keys.read_new += await _all([(one, new) for one in observers], self._finds)
@@ -224,6 +259,7 @@ class _Siege:
             "detected": _share(detected),
             "false_alarms": _share(self.alarms),
             "captured": _share(self.on_keys.captured + self.on_peers.captured),
+            "read_without": _share(self.on_keys.read_without),
             "mitigated": _share(mitigated),
             "read_stored_before": _share(self.on_keys.read_old),
             "read_stored_during": _share(self.on_keys.read_new),
@@ -264,6 +300,7 @@ def _draw(figure: Any, parameters: Parameters, siege: _Siege, data: dict[str, An
         "detected": data["detected"],
         "false alarms": data["false_alarms"],
         "captured": data["captured"],
+        "read, stored at\nthe nearest only": data["read_without"],
         "read, stored\nbefore": data["read_stored_before"],
         "read, stored\nduring": data["read_stored_during"],
         "called": data["called"],

@@ -79,16 +79,19 @@ class Topology(Carrier):
         behind: Nat | None = None,
         site: int | None = None,
         access: Access | None = None,
+        v4: bool = True,
         v6: bool = False,
     ) -> Host:
-        """A host, public or behind a box. Addresses it is not given are drawn; `v6` adds one.
+        """A host, public or behind a box. Addresses it is not given are drawn: `v4`, `v6` or both.
 
         IPv6 addresses are public ones wherever the host stands. BadTopology if one is taken.
         """
         space = self.public if behind is None else behind.inside
         index = len(self.hosts)
         host = Host(self, name or f"host{index}", index, space, self._place(site, behind))
-        wanted = [_spelled(ip) for ip in addresses or [self._new_address(behind)]]
+        wanted = [_spelled(ip) for ip in addresses or ()]
+        if v4 and not wanted:
+            wanted.append(self._new_address(behind))
         if v6:
             wanted.append(self._pool.global_v6())
         self._claim(host, wanted)

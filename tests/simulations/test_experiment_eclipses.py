@@ -37,7 +37,7 @@ def test_a_crowd_is_noticed_and_what_it_hides_is_found() -> None:
     said: list[str] = []
     report = content_eclipse.run(parameters, said.append)
     data = report.as_json(parameters)
-    assert data["captured"] == 1.0
+    assert data["captured"] == 1.0 > data["read_without"]
     assert data["detected"] == data["mitigated"] == data["called"] == 1.0
     assert data["false_alarms"] <= 0.05
     assert (data["judged"], data["judged_plain"]) == (6, 20)
