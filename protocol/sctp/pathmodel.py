@@ -10,7 +10,7 @@ radio links make, change nothing; rounds that lose a lot do. It is of BBR's fami
   larger, so that shares converge within seconds.
 - It notices a queue that somebody else keeps full, as TCP CUBIC does. Suspecting one by its delay,
   it leaves the queue for a moment; what delay remains is not ours. It then counts that delay as
-  part of the path and holds 1.65 products of it, measured anew every few seconds: a window that
+  part of the path and holds 1.5 products of it, measured anew every few seconds: a window that
   leaves the competitor about half (Ware et al., IMC 2019, tell shares from windows).
 """
 
@@ -46,7 +46,7 @@ _DRAIN_ROUND_TRIPS = 2.0
 _PROBE_RTT_S = 0.1
 _RTT_LIFETIME_S = 10.0
 _RTT_LIFETIME_COMPETING_S = 2.5
-_COMPETING_WINDOW = 1.65
+_COMPETING_WINDOW = 1.5
 _TRUST_S = 5.0
 """So long after a suspicion there is no other: each costs a tenth of a second."""
 
@@ -226,11 +226,12 @@ class PathModel:
             target = gain * pipe_bytes
         else:
             quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
-            slack = _QUANTA * max(quantum, self._packet_bytes) + self.path.clump_bytes
+            slack = _QUANTA * max(quantum, self._packet_bytes)
             if self.competing:
                 target = _COMPETING_WINDOW * pipe_bytes + slack
             else:
-                target = min(gain * pipe_bytes + slack, self._ceiling_bytes)
+                wanted = gain * pipe_bytes + slack + self.path.clump_bytes
+                target = min(wanted, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 
     def _apply(self, sample: AckSample) -> None:
