@@ -258,7 +258,10 @@ class StockLeg(Leg):
         """See Leg."""
         server = self.world.servers[number][1]
         started, before = self.world.loop.time(), self._requests()
-        # It says yes even if every store timed out, so its share is what it claims.
-        claimed = await server.set(f"new {self.rng.random()}", b"x" * 130)
+        try:
+            # It says yes even if every store timed out, so its share is what it claims.
+            claimed = await server.set(f"new {self.rng.random()}", b"x" * 130)
+        except ValueError:  # and this is what it says when it found nobody to store at
+            claimed = False
         seconds = self.world.loop.time() - started
         return Sample(seconds, float(claimed), self._requests() - before, success=claimed)

@@ -129,3 +129,11 @@ def test_most_records_are_published_within_a_second(dead: float) -> None:
     assert row["success"] == 1.0
     assert row["recall"] >= 0.75
     assert 0.2 < row["p50_s"] <= 1.0
+
+
+def test_a_publisher_among_the_dead_counts_as_failed_for_either_library() -> None:
+    parameters = Parameters(
+        nodes=20, dead=(0.95,), op=("publish",), lookups=3, cipher="test", processes=1, stock=True
+    )
+    rows = lookup.run(parameters, lambda _: None).data["results"]
+    assert [(row["who"], row["success"]) for row in rows] == [("ours", 0.0), ("stock", 0.0)]
