@@ -9,7 +9,7 @@ from node.overlay.upkeep import Upkeep
 from protocol import records
 from protocol.errors import BadInput
 from protocol.records import Body, ProviderBody
-from simulations.world import Resident
+from simulations.churn import Comer
 
 _HOUR_S = 3600.0
 _NAMED_POLICIES = {"product": None, "never": math.inf}
@@ -39,7 +39,7 @@ class TimedUpkeep(Upkeep):
 
 
 @dataclass(slots=True)
-class Publisher(Resident):
+class Publisher(Comer):
     """A peer that stays, and stands for provider records."""
 
     mods: list[bytes] = field(default_factory=list)

@@ -12,7 +12,8 @@ Every few minutes random nodes that run and have joined read records of random p
 that finds none is a record lost at that time. `found` is of provider records, `found_peer` of the
 publishers' peer records, which the node's own upkeep refreshes whatever the policy. Traffic is that
 of a node that comes and goes, in both directions, headers of IPv4 and UDP included, over the time
-in which it runs; what the reads cause is left out.
+in which it runs; what the reads cause is left out. `publisher_bytes_per_s` is that of publishers,
+which also keep paths to registrars.
 """
 
 import asyncio
@@ -83,6 +84,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         "found": first["found"],
         "found_peer": first["found_peer"],
         "bytes_per_s": first["bytes_per_s"],
+        "publisher_bytes_per_s": first["publisher_bytes_per_s"],
         "crashes": parameters.crashes,
         "cipher": parameters.cipher,
         "policies": rows,
@@ -129,6 +131,11 @@ class _Idle:
     traffic_bytes: int = 0
     present_s: float = 0.0
 
+    def add(self, before: "_Idle", after: "_Idle") -> None:
+        """Count what came between two sums."""
+        self.traffic_bytes += after.traffic_bytes - before.traffic_bytes
+        self.present_s += after.present_s - before.present_s
+
     def per_s(self) -> float:
         """Bytes per second of a node that runs."""
         return self.traffic_bytes / self.present_s if self.present_s else 0.0
@@ -143,6 +150,7 @@ class _Leg:
         self.rng = derive_rng(parameters.seed, "reads")
         self.moments: list[_Moment] = []
         self.idle = _Idle()
+        self.idle_publishers = _Idle()
 
     async def run(self) -> tuple[dict[str, Any], str]:
         """The row of the result, and the hash of the history."""
@@ -190,17 +198,11 @@ class _Leg:
         started = self.world.loop.time()
         pause_s = parameters.minutes * _MINUTE_S
         for number in range(1, int(parameters.hours * _HOUR_S / pause_s) + 1):
-            before = self._totals()
+            before = _totals(self.comers), _totals(self.publishers)
             await asyncio.sleep(started + number * pause_s - self.world.loop.time())
-            after = self._totals()
-            self.idle.traffic_bytes += after.traffic_bytes - before.traffic_bytes
-            self.idle.present_s += after.present_s - before.present_s
+            self.idle.add(before[0], _totals(self.comers))
+            self.idle_publishers.add(before[1], _totals(self.publishers))
             self.moments.append(await self._read_all(number * pause_s / _HOUR_S))
-
-    def _totals(self) -> _Idle:
-        return _Idle(
-            sum(one.traffic_bytes for one in self.comers), sum(one.present_s for one in self.comers)
-        )
 
     async def _read_all(self, hour: float) -> _Moment:
         """The reads of one moment. Those of readers that leave meanwhile do not count."""
@@ -249,6 +251,7 @@ class _Leg:
             "found_peer": _share([(one.found_peer, one.reads_peer) for one in moments]),
             "reads": sum(one.reads for one in moments),
             "bytes_per_s": round(self.idle.per_s(), 1),
+            "publisher_bytes_per_s": round(self.idle_publishers.per_s(), 1),
             "online": round(mean([one.online for one in moments]), 1),
             "joined": _share([(one.joined, one.online) for one in moments]),
             "crashed": churn.crashed,
@@ -268,6 +271,12 @@ class _Leg:
                 for one in moments
             ],
         }
+
+
+def _totals(residents: Sequence[Comer]) -> _Idle:
+    return _Idle(
+        sum(one.traffic_bytes for one in residents), sum(one.present_s for one in residents)
+    )
 
 
 async def _read(membership: Membership, kind: int, key: bytes) -> bool:

@@ -58,6 +58,7 @@ def test_a_small_run_keeps_the_contract() -> None:
     assert 0.95 <= row["found"] <= 1.0
     assert 0.95 <= row["found_peer"] <= 1.0
     assert 20 < row["bytes_per_s"] < 5000
+    assert 20 < row["publisher_bytes_per_s"] < 5000
     assert 0 < row["online"] < 24
     assert row["crashed"] > 0
     assert row["stopped"] > 0
