@@ -6,15 +6,13 @@ Needs root, `ip`, `tc` and /dev/net/tun; `why_not` says which is missing.
 """
 
 import contextlib
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from scripts.benchmarks import namespaces
 from scripts.benchmarks.link_pairs import Process
+from scripts.benchmarks.namespaces import command, inside
 
 NEAR_ADDRESS = "10.77.1.1"
 FAR_ADDRESS = "10.77.2.2"
@@ -37,19 +35,14 @@ class Line:
 
     def at(self, namespace: str) -> tuple[str, ...]:
         """What to put before a command."""
-        return ("ip", "netns", "exec", namespace)
+        return inside(namespace)
 
 
 def why_not() -> str | None:
     """What this machine lacks, or None."""
-    if os.name != "posix" or os.geteuid() != 0:
-        return "namespaces need root"
-    for tool in ("ip", "tc"):
-        if shutil.which(tool) is None:
-            return f"there is no {tool}"
     if not Path("/dev/net/tun").exists():
         return "there is no /dev/net/tun"
-    return None
+    return namespaces.why_not("tc", "sysctl")
 
 
 @contextlib.contextmanager
@@ -57,12 +50,8 @@ def shaped(
     mbps: float, rtt_ms: float, queue_ms: float, *, loss: float = 0.0, reorder: float = 0.0
 ) -> Iterator[Line]:
     """A line of a rate, a round trip and a queue that drops what does not fit."""
-    near, middle, far = (f"line{os.getpid()}{end}" for end in "nmf")
     faults = {"loss": loss, "reorder": reorder}
-    try:
-        for namespace in (near, middle, far):
-            _run("ip", "netns", "add", namespace)
-            _run("ip", "-n", namespace, "link", "set", "lo", "up")
+    with namespaces.namespaces("near", "middle", "far") as (near, middle, far):
         options = {"near": near, "far": middle, "device": _DEVICE, "delay_s": rtt_ms / 2000}
         relay = Process({**options, **faults}, program=_RELAY)
         try:
@@ -72,14 +61,11 @@ def shaped(
             yield Line(near, far)
         finally:
             relay.end()
-    finally:
-        for namespace in (near, middle, far):
-            subprocess.run(("ip", "netns", "del", namespace), check=False, capture_output=True)
 
 
 def _join(near: str, middle: str, far: str) -> None:
     def ip(namespace: str, *words: str) -> None:
-        _run("ip", "-n", namespace, *words)
+        command("ip", "-n", namespace, *words)
 
     ip(middle, "link", "add", "right", "type", "veth", "peer", "name", "left", "netns", far)
     for namespace, device, address in (
@@ -92,7 +78,7 @@ def _join(near: str, middle: str, far: str) -> None:
         ip(namespace, "link", "set", device, "up", "txqueuelen", str(_PACKETS_WAITING))
     ip(near, "route", "add", "default", "via", "10.77.1.2")
     ip(far, "route", "add", "default", "via", "10.77.2.1")
-    _run("ip", "netns", "exec", middle, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    command(*inside(middle), "sysctl", "-qw", "net.ipv4.ip_forward=1")
 
 
 def _shape(middle: str, mbps: float, queue_ms: float) -> None:
@@ -100,8 +86,4 @@ def _shape(middle: str, mbps: float, queue_ms: float) -> None:
     burst = max(int(rate * _BURST_S), _BURST_BYTES_MIN)
     queue = max(int(rate * queue_ms / 1000), burst)
     tbf = ("tbf", "rate", f"{mbps}mbit", "burst", str(burst), "limit", str(queue))
-    _run("tc", "-n", middle, "qdisc", "add", "dev", "right", "root", *tbf)
-
-
-def _run(*command: Any) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+    command("tc", "-n", middle, "qdisc", "add", "dev", "right", "root", *tbf)

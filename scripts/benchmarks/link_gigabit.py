@@ -1,13 +1,11 @@
 """A line of 1 Gbit/s between two network namespaces: a data channel of ours beside an HTTP GET."""
 
 import contextlib
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.benchmarks import namespaces
 from scripts.benchmarks.link_pairs import Process, Speed, measure
 
 _HTTP_PEER = Path(__file__).with_name("link_http_peer.py")
@@ -25,39 +23,29 @@ class Place:
     @property
     def prefix(self) -> tuple[str, ...]:
         """What runs a command there."""
-        return ("ip", "netns", "exec", self.name)
+        return namespaces.inside(self.name)
 
 
 def possible() -> bool:
     """Whether this machine lets us make namespaces."""
-    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("tc") is not None
+    return namespaces.why_not("tc") is None
 
 
 @contextlib.contextmanager
 def line() -> Iterator[tuple[Place, Place]]:
     """Two places with the line between them, as long as the block runs."""
-    names = [f"modswarm-bench-{os.getpid()}-{side}" for side in "ab"]
-    try:
-        for name in names:
-            _run("ip", "netns", "add", name)
-        _run(
+    command = namespaces.command
+    with namespaces.namespaces("a", "b") as names:
+        command(
             *("ip", "link", "add", "line", "netns", names[0], "type", "veth"),
             *("peer", "name", "line", "netns", names[1]),
         )
         for name, address in zip(names, _ADDRESSES, strict=True):
             inside = ("ip", "-n", name)
-            _run(*inside, "addr", "add", f"{address}/24", "dev", "line")
-            _run(*inside, "link", "set", "line", "up")
-            _run(*inside, "link", "set", "lo", "up")
-            _run("tc", "-n", name, "qdisc", "add", "dev", "line", "root", "tbf", *_LINE)
+            command(*inside, "addr", "add", f"{address}/24", "dev", "line")
+            command(*inside, "link", "set", "line", "up")
+            command("tc", "-n", name, "qdisc", "add", "dev", "line", "root", "tbf", *_LINE)
         yield Place(names[0], _ADDRESSES[0]), Place(names[1], _ADDRESSES[1])
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-
-
-def _run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True)
 
 
 def run(seconds: float, warm_up_s: float = 1.0) -> tuple[Speed, Speed]:
