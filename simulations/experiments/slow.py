@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from protocol import records
+from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
 from simulations.attackers import Dawdler
 from simulations.experiment import Report, Say
 from simulations.options import latency_of, option
 from simulations.seeds import derive_rng, derive_seed
 from simulations.statistics import mean, quantile
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.world import (
+    INTRODUCERS,
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 
 _SETTLE_S = 30.0
 _RECORDS = 50
@@ -59,6 +67,19 @@ def run(parameters: Parameters, say: Say) -> Report:
     return Report(data, lambda figure: _draw(figure, points), f"{derive_seed(0, *hashes):016x}")
 
 
+class _World(World):
+    """Newcomers have heard of prompt nodes: whoever knows only slow ones cannot join at all."""
+
+    def introducers(self, newcomer: Resident) -> list[Contact]:
+        """See World."""
+        prompt = [
+            one.contact
+            for one in self.residents[: newcomer.number]
+            if isinstance(one, Dawdler) and not one.dawdles
+        ]
+        return self._introducing.sample(prompt, min(INTRODUCERS, len(prompt)))
+
+
 class _Trial:
     """One world. `turns`: the slow ones become so after the tables have settled."""
 
@@ -85,7 +106,7 @@ class _Trial:
 
     async def _prepare(self) -> None:
         parameters = self.parameters
-        self.world = World(
+        self.world = _World(
             parameters.seed,
             latency=latency_of(parameters.latency_matrix, parameters.seed),
             settings=simulated_settings(cipher=cipher_named(parameters.cipher)),
