@@ -117,3 +117,20 @@ def test_the_targets_of_a_region_leave_out_the_key_and_cover_the_rest() -> None:
     assert all(crowds.is_in_region(At(target), key, bits) for target in targets)
     assert not crowds.is_in_region(At(key ^ 1 << 158), key, bits)
     assert crowds.is_in_region(At(key ^ 1 << 158), key, 0)
+
+
+def test_a_crowd_too_thin_to_be_noticed_leaves_honest_contacts_among_the_nearest() -> None:
+    rng = random.Random(4)
+    ids = network(1000, rng)
+    unnoticed = next(
+        tenths / 10
+        for tenths in range(200)
+        if crowds.chance_of(limits.K, tenths / 10) >= limits.CROWDED_CHANCE
+    )
+    reach = int(unnoticed / len(ids) * (1 << ID_BITS))
+    left = []
+    for _ in range(400):
+        target = rng.getrandbits(ID_BITS)
+        left.append(sum(one ^ target <= reach for one in ids))
+    assert 5.5 < sum(left) / len(left) < 7.5
+    assert left.count(0) <= 4
