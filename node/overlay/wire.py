@@ -112,6 +112,15 @@ class Wire:
         """From now on datagrams leave by `send`."""
         self._send = send
 
+    def begin_anew(self) -> None:
+        """Number our requests from the start again, as after a restart.
+
+        Where peers take what we send for replays (this machine's memory may have been set back),
+        nobody would ever answer us.
+        """
+        self._epoch = self._rng.randbytes(EPOCH_BYTES)
+        self._counter = 0
+
     def close(self) -> None:
         """Forget all that is pending; nobody is called back."""
         self._deadlines.clear()
