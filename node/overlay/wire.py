@@ -174,7 +174,7 @@ class Wire:
         self._meter.charge(address.host)
         now = self._loop.time()
         proved = self._tokens.proves(request.token, session, address, now)
-        session.accept(request.epoch, request.counter, proved=proved)
+        session.accept(request.epoch, request.counter, now, proved=proved)
         incoming = Incoming(self.respond, session, address, request, proved=proved)
         try:
             self._on_request(incoming)

@@ -12,6 +12,7 @@ from protocol.overlay.proofs import proof_of_address
 
 _RTT_GAIN = 1 / 8
 _DEVIATION_GAIN = 1 / 4
+_TOKENS_DEAD_S = 2 * limits.TOKEN_PERIOD_S
 _SHARED_SAMPLES = 64
 _SHARED_SAMPLES_MIN = 8
 
@@ -113,6 +114,7 @@ class Session:
     __slots__ = (
         "_epochs_left",
         "_keys",
+        "_noted_at",
         "_token",
         "_token_at",
         "_token_of",
@@ -128,6 +130,7 @@ class Session:
         self.round_trip = RoundTrip()
         self.window: ReplayWindow | None = None
         self._epochs_left: tuple[bytes, ...] = ()
+        self._noted_at = 0.0
         self.issued: Issued | None = None
         # What the peer gave us to prove our address to it, and the contact that gave it.
         self._token = b""
@@ -160,12 +163,16 @@ class Session:
             self.contact = Contact.at(self.public_key, address)
         return self.contact
 
-    def accept(self, epoch: bytes, counter: int, *, proved: bool) -> None:
+    def accept(self, epoch: bytes, counter: int, now: float, *, proved: bool) -> None:
         """Note a request of the peer; raises Replayed if it came before.
 
         A new epoch is followed only with proof of address, and one that was left is never
-        returned to. A request of another epoch without proof changes nothing here.
+        returned to. A request of another epoch without proof changes nothing here. What was noted
+        is forgotten once every token has died that an old request may bear: a peer whose counter
+        went astray, as in a machine restored from a snapshot, is not refused for ever.
         """
+        if now - self._noted_at > _TOKENS_DEAD_S:
+            self.window, self._epochs_left = None, ()
         if epoch in self._epochs_left:
             raise Replayed("a request of an earlier run of its sender")
         if self.window is None or (self.window.epoch != epoch and proved):
@@ -175,6 +182,7 @@ class Session:
             self.window = ReplayWindow(epoch)
         if self.window.epoch == epoch:
             self.window.accept(counter)
+            self._noted_at = now
 
     def token_for(self, address: Address, now: float) -> bytes:
         """The token to send to this peer at this address, empty if there is none that is fresh."""

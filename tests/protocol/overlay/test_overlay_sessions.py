@@ -151,6 +151,21 @@ def test_a_leap_back_costs_no_memory() -> None:
     assert peak < 2**16
 
 
+def test_an_astray_counter_is_forgotten_when_no_old_token_lives() -> None:
+    one, dead_s = session(1), 2 * PERIOD_S
+    one.accept(b"epoch..1", 2**60, 0.0, proved=True)
+    for now in (1.0, dead_s):
+        with pytest.raises(Replayed):
+            one.accept(b"epoch..1", 5, now, proved=True)
+    # What is refused does not keep the memory alive.
+    one.accept(b"epoch..1", 5, dead_s + 1.0, proved=True)
+    with pytest.raises(Replayed):
+        one.accept(b"epoch..1", 5, dead_s + 2.0, proved=True)
+    one.accept(b"epoch..2", 1, dead_s + 3.0, proved=True)
+    with pytest.raises(Replayed):
+        one.accept(b"epoch..1", 6, 2 * dead_s, proved=True)
+
+
 # Tokens -------------------------------------------------------------------------------------
 
 
