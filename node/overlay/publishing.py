@@ -70,7 +70,8 @@ class Publishing:
         if not closest:
             return Published(0, 0)
         stores = _Stores(len(closest))
-        self._tasks.start(self._store_all(closest, record, stores), name="store a record")
+        storing = self._tasks.start(self._store_all(closest, record, stores), name="store a record")
+        storing.add_done_callback(lambda _: stores.tell())
         return await stores.known
 
     def _keep(self, record: Record) -> None:
@@ -88,10 +89,8 @@ class Publishing:
         return len(closest) < self._k or self._own_number ^ number < farthest
 
     async def _store_all(self, closest: list[Contact], record: Record, stores: "_Stores") -> None:
-        try:
-            await asyncio.gather(*(self._store_at(one, record, stores) for one in closest))
-        finally:
-            stores.tell()
+        await asyncio.gather(*(self._store_at(one, record, stores) for one in closest))
+        stores.tell()
         beyond = await self._regions.beyond(record.key, closest)
         await asyncio.gather(*(self._store_at(one, record, stores) for one in beyond))
 

@@ -3,10 +3,11 @@
     request   [0, transaction, method, epoch, counter, token, flags, arguments, padding]
     response  [1, transaction, code, token, observed address, result]
 
-`epoch` is drawn once per start of the sender, `counter` rises with each request: together they
-tell a replay. `token` in a response is what the receiver must echo to prove its address; in a
-request it is that echo. Padding makes a request without a token as long as its longest answer, and
-every request as long as a refusal, so that no answer to an unproved address is ever longer.
+`epoch` is drawn at each start of the sender, and when it fails to join; `counter` rises with each
+request: together they tell a replay. `token` in a response is what the receiver must echo to prove
+its address; in a request it is that echo. Padding makes a request without a token as long as its
+longest answer, and every request as long as a refusal, so that no answer to an unproved address is
+ever longer.
 """
 
 from enum import IntEnum
