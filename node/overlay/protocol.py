@@ -156,7 +156,9 @@ class OverlayProtocol(KademliaProtocol):
         count = limits.CONTACTS_PER_REPLY
         nearest = self.router.nearest(int.from_bytes(target), count + 1, families)
         asker = incoming.session.contact.number
-        return [contact for contact in nearest if contact.number != asker][:count]
+        if self.router.knows(asker):
+            nearest = [contact for contact in nearest if contact.number != asker]
+        return nearest[:count]
 
     # Requests of ours, in kademlia's names -------------------------------------------------
 

@@ -42,6 +42,10 @@ class Tables:
         for table in self:
             yield from table
 
+    def knows(self, number: int) -> bool:
+        """Whether the peer of this id is in any of the tables."""
+        return any(table.knows(number) for table in self)
+
     def last_seen(self, but: Contact) -> Contact | None:
         """Whoever answered last, of all but one."""
         others = (entry for entry in self.entries() if entry.contact != but)

@@ -1,6 +1,6 @@
 """DHT nodes that others can reach, in the 38 or 50 bytes in which they travel."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 
 from protocol import addresses, limits
@@ -78,8 +78,11 @@ class Contact:
         return f"<Contact {self.peer_id.hex()[:8]} {where}>"
 
 
-def pack(nearest: Iterable[Contact], room_bytes: int) -> tuple[bytes, bytes]:
+def pack(nearest: Sequence[Contact], room_bytes: int) -> tuple[bytes, bytes]:
     """As many contacts as fit, the first ones first: those of IPv4 and those of IPv6."""
+    all_packed = [contact.packed for contact in nearest]
+    if {len(one) for one in all_packed} == {_PACKED_V4_BYTES}:  # nearly always, and faster
+        return b"".join(all_packed[: max(0, room_bytes) // _PACKED_V4_BYTES]), b""
     packed: dict[int, list[bytes]] = {4: [], 6: []}
     for contact in nearest:
         room_bytes -= PACKED_BYTES[contact.family]

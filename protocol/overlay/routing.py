@@ -65,6 +65,10 @@ class RoutingTable:
         """The live entry of this peer."""
         return self._entry(int.from_bytes(peer_id))
 
+    def knows(self, number: int) -> bool:
+        """Whether the peer of this id, as a number, has a place here."""
+        return self._entry(number) is not None
+
     def _entry(self, number: int) -> Entry | None:
         bucket = self._buckets.get(self.index_of(number))
         return bucket.live.get(number) if bucket else None
