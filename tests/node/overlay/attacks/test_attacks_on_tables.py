@@ -1,7 +1,10 @@
 """Attacks on who is in the tables, and faults of the tables that need no attacker at all."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 from kademlia.node import Node as StockNode
 from kademlia.protocol import KademliaProtocol
@@ -133,9 +136,9 @@ async def _stock_welcomes_a_new_id() -> bool:
     for number in range(500):
         victim.storage[stock_id(number)] = b"value"
     mallory = await stock_mallory(world.internet)
-    searches = _count_calls(victim.protocol.router, "find_neighbors")
-    mallory.send("ping", stock_id(1000), to=(host.address() or "", PORT))
-    await asyncio.sleep(30.0)
+    with _counted(victim.protocol.router, "find_neighbors") as searches:
+        mallory.send("ping", stock_id(1000), to=(host.address() or "", PORT))
+        await asyncio.sleep(30.0)
     copied = sum(name == "store" for name, _ in mallory.requests)
     return len(searches) >= 500 and copied > 0
 
@@ -145,23 +148,23 @@ async def _ours_welcomes_a_new_id() -> bool:
     await world.populate(2)
     resident = world.residents[0]
     victim = resident.running.server
-    walks = _count_calls(type(victim.store), "__iter__")
     for other in world.residents:
         upkeep = other.running.upkeep
         await other.running.server.publish(upkeep.make(1, other.running.presence._peer_body()))
     assert len(victim.store) == 2
     mallory = await our_mallory(world.internet, ping=pong, find_node=nobody)
-    for _ in range(2):
-        await mallory.ask(Method.PING, [], resident.contact)
-    await asyncio.sleep(30.0)
+    with _counted(type(victim.store), "__iter__") as walks:
+        for _ in range(2):
+            await mallory.ask(Method.PING, [], resident.contact)
+        await asyncio.sleep(30.0)
     entered = victim.tables.of(mallory.contact).get(mallory.identity.peer_id) is not None
     copied = sum(request.method == Method.STORE for request in mallory.requests)
-    del type(victim.store).__iter__
     return not entered or copied > 0 or len(walks) > 0
 
 
-def _count_calls(owner: Any, name: str) -> list[None]:
-    """Grows by one at each call of a method from now on."""
+@contextlib.contextmanager
+def _counted(owner: Any, name: str) -> Iterator[list[None]]:
+    """Grows by one at each call of a method inside the `with` block."""
     calls: list[None] = []
     original = getattr(owner, name)
 
@@ -169,8 +172,8 @@ def _count_calls(owner: Any, name: str) -> list[None]:
         calls.append(None)
         return original(*args, **options)
 
-    setattr(owner, name, counting)
-    return calls
+    with mock.patch.object(owner, name, counting):
+        yield calls
 
 
 @both(_stock_welcomes_a_new_id, _ours_welcomes_a_new_id)
