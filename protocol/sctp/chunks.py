@@ -10,6 +10,7 @@ from struct import Struct
 
 from protocol.sctp import limits
 from protocol.sctp.errors import MalformedChunk
+from protocol.sctp.serial import tsn_distance
 
 DATA = 0
 INIT = 1
@@ -227,8 +228,7 @@ def decode_sack(value: bytes) -> tuple[int, int, tuple[int, ...], tuple[int, ...
 
 def sack_age(older: bytes, newer: bytes) -> int:
     """Return by how much a SACK's cumulative TSN is ahead of another one's; negative if behind."""
-    ahead = (int.from_bytes(newer[:4]) - int.from_bytes(older[:4])) & 0xFFFFFFFF
-    return ahead if ahead < 0x80000000 else ahead - 0x100000000
+    return tsn_distance(int.from_bytes(newer[:4]), int.from_bytes(older[:4]))
 
 
 _SACK_PLAIN = Struct("!LL4x")

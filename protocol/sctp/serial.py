@@ -10,10 +10,10 @@ SSN_MASK = 0xFFFF
 SSN_HALF = 0x8000
 
 
-def extend_tsn(wire: int, reference: int) -> int:
-    """Return the integer nearest to `reference` whose low 32 bits are `wire`."""
-    ahead = (wire - reference) & TSN_MASK
-    return reference + ahead if ahead < TSN_HALF else reference + ahead - (TSN_MASK + 1)
+def tsn_distance(newer: int, older: int) -> int:
+    """Return by how much a TSN is ahead of another one; negative if behind (RFC 1982, 3.2)."""
+    ahead = (newer - older) & TSN_MASK
+    return ahead if ahead < TSN_HALF else ahead - (TSN_MASK + 1)
 
 
 def ssn_is_ahead(candidate: int, reference: int) -> bool:

@@ -23,7 +23,10 @@ _DELAY_S = 0.025
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Seconds of each measurement, without its warming up."""
+    """Seconds of each measurement, without its warming up.
+
+    Idle links are watched for longer than the interval between two consent checks.
+    """
 
     warm_up_s: float
     loopback_s: float
@@ -38,7 +41,7 @@ class Effort:
 
 
 _FULL = Effort(1.0, 5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, link_shaped.PATHS, 60.0)
-_QUICK = Effort(0.6, 1.2, 1.2, 1.2, 1.2, 3.0, 60, 1.5, link_shaped.PATHS[:3:2], 3.0)
+_QUICK = Effort(0.4, 0.8, 1.0, 0.8, 0.8, 10.0, 60, 1.5, link_shaped.PATHS[:3:2], 3.0)
 
 
 def run(quick: bool, pcap: Path | None = None) -> dict[str, Any]:
@@ -118,11 +121,11 @@ def _rest(effort: Effort, *, quick: bool) -> dict[str, Any]:
     with ThreadPoolExecutor(2) as pool:
         idle = pool.submit(link_idle.run, effort.idle_s, effort.idle_links)
         shaped = link_shaped.run(effort.shaped_s, effort.paths, kernel=not quick)
+        for row in shaped:
+            _say(f"shaped: {row}")
+        fairness = link_fairness.run(effort.fairness_s, twice=not quick)
+        _say(f"fairness: {fairness}")
         idle_percent = idle.result()
-    for row in shaped:
-        _say(f"shaped: {row}")
-    fairness = link_fairness.run(effort.fairness_s, twice=not quick)
-    _say(f"fairness: {fairness}")
     return {"shaped": shaped, "idle200_cpu_percent": idle_percent, "fairness": fairness}
 
 

@@ -18,7 +18,8 @@ from simulations.internet.latency import SyntheticLatency
 from simulations.world import World, run_virtually
 
 _SETTLE_S = 60.0
-_IDLE_S = 600.0
+_IDLE_S = 3600.0
+"""An hour, in which every table and every record is refreshed once."""
 _START_S = 60.0
 _MB = 1e6
 
