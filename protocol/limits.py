@@ -254,8 +254,19 @@ REGISTRATIONS = 2048
 """Peers that one registrar keeps paths for."""
 
 REGISTRATION_S = 20 * 60.0
-KEEPALIVE_S = 25.0
-"""Shorter than the 30 s after which the impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
+REREGISTERED_S = 25.0
+"""Whichever registrars of a peer die, it has its full number of living ones again within this."""
+
+REGISTRAR_TRIES = 3
+REGISTRAR_SILENT_S = REGISTRAR_TRIES * TIMEOUT_MAX_S
+"""A registrar that lets so many requests go unanswered is replaced: after this at most."""
+
+REGISTRAR_REPLACED_S = 4.5
+"""For a lookup of the own id and REGISTER: both take 1.5 s where a third of all nodes has died."""
+
+KEEPALIVE_S = REREGISTERED_S - REGISTRAR_SILENT_S - REGISTRAR_REPLACED_S
+"""How often each path is used: a registrar that dies just after its answer is missed in time. Far
+below the 30 s after which impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
 
 REGISTRARS = 6
 """Contacts nearest to its id that keep a path to a peer; a call tries REGISTRARS_CALLED of them."""

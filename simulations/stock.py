@@ -15,6 +15,7 @@ import umsgpack
 from kademlia.crawling import NodeSpiderCrawl
 from kademlia.network import Server
 from kademlia.node import Node
+from kademlia.utils import digest
 
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
@@ -61,6 +62,11 @@ class StockWorld:
         nearest = server.protocol.router.find_neighbors(node)
         crawl = NodeSpiderCrawl(server.protocol, node, nearest, server.ksize, server.alpha)
         return [found.id for found in await crawl.find()]
+
+    @staticmethod
+    def holds(server: Server, key: str) -> bool:
+        """Whether this node itself stores something under a key, so that `get` asks nobody."""
+        return server.storage.get(digest(key)) is not None
 
 
 def _address(host: Host) -> str:

@@ -1,8 +1,11 @@
 """Staying callable: an unreachable peer's registrations at the contacts nearest to its id."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from node.environment import Environment
 from node.overlay.server import OverlayServer
@@ -10,7 +13,7 @@ from protocol import limits
 from protocol.codec import shape
 from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import Code, Method
+from protocol.overlay.messages import Code, Method, Response
 from protocol.overlay.registrations import make_registration
 from protocol.records import Record
 
@@ -20,7 +23,13 @@ _log = logging.getLogger(__name__)
 class Registrations:
     """Registers, keeps each path alive, and replaces a registrar that stopped answering.
 
-    `peer_record` makes a fresh signed peer record whenever one is needed.
+    Whichever registrars die, `limits.REREGISTERED_S` later there are as many living ones again: each
+    is touched every `limits.KEEPALIVE_S`, which leaves time to miss its answers and to find another.
+    They are touched in turn, not together, so that if all die at once the first silence comes soon;
+    it starts a lookup, which asks all of them and so passes over every dead one.
+
+    `registrars` holds the turn in which each is touched. `peer_record` makes a fresh signed peer
+    record whenever one is needed.
     """
 
     def __init__(
@@ -30,14 +39,14 @@ class Registrations:
         self._environment = environment
         self._peer_record = peer_record
         self._lost = asyncio.Event()
-        self.registrars: dict[Contact, float] = {}
+        self.registrars: dict[Contact, int] = {}
         self.registered = asyncio.Event()
 
     async def run(self) -> None:
         """Register, and stay registered until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_registered(), name="keep registered")
-            group.create_task(self._keep_alive(), name="keep paths alive")
+            group.create_task(self._keep_alive(group), name="keep paths alive")
 
     async def _keep_registered(self) -> None:
         while True:
@@ -58,44 +67,71 @@ class Registrations:
         """
         own_id = self._server.identity.peer_id
         closest = (await self._server.lookup(own_id)).closest()
-        beyond = await self._server.regions.beyond(own_id, closest, certain=True)
-        nearest = closest[: limits.REGISTRARS] + beyond
         record = self._peer_record()
-        await asyncio.gather(*(self._register(contact, record) for contact in nearest))
-        for contact in [known for known in self.registrars if known not in nearest]:
+        keeping = await self._register_first(closest, record)
+        beyond = await self._server.regions.beyond(own_id, closest, certain=True)
+        keeping += await self._register_all(beyond, record)
+        for contact in [known for known in self.registrars if known not in keeping]:
             del self.registrars[contact]
         if self.registrars:
             self.registered.set()
 
-    async def _register(self, contact: Contact, record: Record) -> None:
+    async def _register_first(self, nearest: Sequence[Contact], record: Record) -> list[Contact]:
+        """Register with the first REGISTRARS of these that take us."""
+        keeping: list[Contact] = []
+        while nearest and len(keeping) < limits.REGISTRARS:
+            missing = limits.REGISTRARS - len(keeping)
+            keeping += await self._register_all(nearest[:missing], record)
+            nearest = nearest[missing:]
+        return keeping
+
+    async def _register_all(self, contacts: Sequence[Contact], record: Record) -> list[Contact]:
+        """Register with all of these; returns those that took us."""
+        took = await asyncio.gather(*(self._register(contact, record) for contact in contacts))
+        return [contact for contact, is_taken in zip(contacts, took, strict=True) if is_taken]
+
+    async def _register(self, contact: Contact, record: Record) -> bool:
         try:
             shown = make_registration(
                 self._server.identity, contact.peer_id, self._environment.wall()
             )
-            response = await self._server.wire.ask(
-                contact, Method.REGISTER, [record.raw, shown], tries=3
-            )
+            response = await self._ask(contact, Method.REGISTER, [record.raw, shown])
         except ModswarmError as error:
             _log.debug("not registered at %r: %s", contact, error)
-            self.registrars.pop(contact, None)
-            return
-        if response.code == Code.OK:
-            self.registrars[contact] = asyncio.get_running_loop().time()
+            is_taken = False
+        else:
+            is_taken = response.code == Code.OK
+        if is_taken:
+            self.registrars.setdefault(contact, self._quietest_turn())
         else:
             self.registrars.pop(contact, None)
+        return is_taken
 
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(limits.KEEPALIVE_S)
-            await asyncio.gather(*(self._touch(contact) for contact in list(self.registrars)))
+    def _quietest_turn(self) -> int:
+        taken = Counter(self.registrars.values())
+        return min(range(limits.REGISTRARS), key=lambda turn: taken[turn])
+
+    async def _keep_alive(self, group: asyncio.TaskGroup) -> None:
+        for turn in itertools.cycle(range(limits.REGISTRARS)):
+            await asyncio.sleep(limits.KEEPALIVE_S / limits.REGISTRARS)
+            for contact in [one for one, its_turn in self.registrars.items() if its_turn == turn]:
+                group.create_task(self._touch(contact), name="keep a path alive")
 
     async def _touch(self, contact: Contact) -> None:
         """Keep one path open; a registrar that is silent, or has forgotten us, is replaced."""
         try:
-            response = await self._server.wire.ask(contact, Method.KEEPALIVE, [], tries=3)
+            response = await self._ask(contact, Method.KEEPALIVE, [])
             (known,) = shape(response.result, bool)
         except (ModswarmError, RemoteError) as error:
             _log.info("lost the registrar %r: %s", contact, error)
             known = False
         if not known and self.registrars.pop(contact, None) is not None:
             self._lost.set()
+
+    async def _ask(self, contact: Contact, method: Method, arguments: list[Any]) -> Response:
+        """Raises TimedOut when a registrar has been silent for limits.REGISTRAR_SILENT_S at most."""
+        wire = self._server.wire
+        wait_s = min(2 * wire.timeout_s(contact), limits.TIMEOUT_MAX_S)
+        return await wire.ask(
+            contact, method, arguments, timeout_s=wait_s, tries=limits.REGISTRAR_TRIES
+        )
