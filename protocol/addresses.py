@@ -5,10 +5,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from protocol import limits
-from protocol.errors import BadAddress, Malformed
+from protocol.errors import BadAddress, Malformed, NotUnicast
 
 _PACKED_V4 = 6
 _PACKED_V6 = 18
+
+_FIRST_V4 = range(1, 224)
+"""First bytes of IPv4's unicast addresses. Below is 0.0.0.0/8, which means oneself; above are
+multicast, what is reserved, and broadcast (RFC 6890, RFC 5771)."""
 
 
 class Address(NamedTuple):
@@ -52,15 +56,23 @@ def pack(address: Address) -> bytes:
 
 @lru_cache(maxsize=4096)
 def unpack(data: bytes) -> Address:
-    """The address that `pack` packed; raises Malformed."""
+    """The unicast address that `pack` packed; raises Malformed, NotUnicast.
+
+    Every address that a peer names, in a contact, a record or a candidate, is read here.
+    """
     if len(data) not in {_PACKED_V4, _PACKED_V6}:
         raise Malformed(f"an address of {len(data)} bytes")
     port = int.from_bytes(data[-2:])
     if port == 0:
         raise Malformed("an address with port 0")
     if len(data) == _PACKED_V4:
-        return Address(".".join(map(str, data[:4])), port)  # much faster than ipaddress
+        address = Address(".".join(map(str, data[:4])), port)  # much faster than ipaddress
+        if data[0] not in _FIRST_V4:
+            raise NotUnicast(f"not one machine's address: {address}")
+        return address
     literal = ipaddress.IPv6Address(data[:-2])
+    if literal.is_unspecified or literal.is_multicast:
+        raise NotUnicast(f"not one machine's address: {literal}")
     if literal.ipv4_mapped is not None:
         raise Malformed("an IPv4 address in IPv6 form")
     return Address(str(literal), port)

@@ -9,7 +9,6 @@ list. Features stand there only if there are any. Two IPv4 candidates make 88 by
 """
 
 import base64
-import ipaddress
 import re
 from dataclasses import dataclass
 from enum import IntEnum
@@ -61,17 +60,14 @@ _TYPE_PREFERENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An address to try, with a canonical IP literal; raises Malformed unless it is unicast."""
+    """An address to try, with a canonical IP literal; raises NotUnicast, Malformed."""
 
     kind: int
     address: Address
 
     def __post_init__(self) -> None:
         ranged(self.kind, CandidateKind.HOST, CandidateKind.RELAYED)
-        literal = ipaddress.ip_address(self.address.host)
-        reserved = literal.version == 4 and literal.is_reserved
-        if literal.is_multicast or literal.is_unspecified or reserved:
-            raise Malformed(f"a candidate that is not a unicast address: {literal}")
+        addresses.unpack(addresses.pack(self.address))
 
     def encode(self) -> bytes:
         """7 bytes for IPv4, 19 for IPv6."""

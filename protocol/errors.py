@@ -13,7 +13,7 @@
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed, CallFailed
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
-        ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical
+        ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical, NotUnicast
         ├── NotAuthentic      BadSignature, BadPuzzle, BadKey, WrongKey
         ├── NotTimely         Expired, IssuedInFuture, SequenceTooLow, Replayed
         ├── Unexpected        UnexpectedReply, BadToken
@@ -145,6 +145,10 @@ class UnknownVersion(Malformed):
 
 class NotCanonical(Malformed):
     """Signed bytes that are not in the one canonical form."""
+
+
+class NotUnicast(Malformed):
+    """An address that is not one machine's: what is sent there reaches nobody, us or many."""
 
 
 class NotAuthentic(RemoteError):

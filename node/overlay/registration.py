@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 class Registrations:
     """Registers, keeps each path alive, and replaces a registrar that stopped answering.
 
-    Whichever registrars die, `limits.REREGISTERED_S` later there are as many living ones again: each
-    is touched every `limits.KEEPALIVE_S`, which leaves time to miss its answers and to find another.
-    They are touched in turn, not together, so that if all die at once the first silence comes soon;
-    it starts a lookup, which asks all of them and so passes over every dead one.
+    Whichever registrars die, `limits.REREGISTERED_S` later there are as many living ones again:
+    each is touched every `limits.KEEPALIVE_S`, which leaves time to miss its answers and to find
+    another. They are touched in turn, not together, so that if all die at once the first silence
+    comes soon; it starts a lookup, which asks all of them and so passes over every dead one.
 
     `registrars` holds the turn in which each is touched. `peer_record` makes a fresh signed peer
     record whenever one is needed.
@@ -129,7 +129,7 @@ class Registrations:
             self._lost.set()
 
     async def _ask(self, contact: Contact, method: Method, arguments: list[Any]) -> Response:
-        """Raises TimedOut when a registrar has been silent for limits.REGISTRAR_SILENT_S at most."""
+        """Raises TimedOut once a registrar was silent for limits.REGISTRAR_SILENT_S at most."""
         wire = self._server.wire
         wait_s = min(2 * wire.timeout_s(contact), limits.TIMEOUT_MAX_S)
         return await wire.ask(

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.addresses import Address, canonical, pack, split_host_port, unpack
-from protocol.errors import BadAddress, Malformed
+from protocol.errors import BadAddress, Malformed, NotUnicast
+from tests.hosts import HOSTS
 
 repeatable = settings(deadline=None, derandomize=True)
 
 PORTS = st.integers(1, 65535)
-HOSTS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is None)
 ADDRESSES = st.builds(lambda host, port: Address(str(host), port), HOSTS, PORTS)
 
 
@@ -42,7 +42,7 @@ def test_any_bytes_are_an_address_in_its_one_spelling_or_malformed(data: bytes) 
     ("address", "packed", "text"),
     [
         (Address("192.0.2.7", 4001), "c00002070fa1", "192.0.2.7:4001"),
-        (Address("0.0.0.0", 1), "000000000001", "0.0.0.0:1"),
+        (Address("1.0.0.0", 1), "010000000001", "1.0.0.0:1"),
         (
             Address("2001:db8::7", 65535),
             "20010db8000000000000000000000007ffff",
@@ -74,6 +74,30 @@ def test_golden_addresses(address: Address, packed: str, text: str) -> None:
 def test_bytes_that_are_no_address(data: bytes) -> None:
     with pytest.raises(Malformed):
         unpack(data)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0.0.0.0",
+        "0.1.2.3",
+        "224.0.0.251",
+        "239.255.255.255",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "ff02::1",
+        "ff0e::1:2",
+    ],
+)
+def test_an_address_that_is_not_one_machines_is_refused_where_a_peer_names_it(host: str) -> None:
+    with pytest.raises(NotUnicast):
+        unpack(pack(Address(host, 4001)))
+
+
+@pytest.mark.parametrize("host", ["1.0.0.0", "223.255.255.255", "127.0.0.1", "::1", "fe80::1"])
+def test_the_addresses_beside_those_are_taken(host: str) -> None:
+    assert unpack(pack(Address(host, 4001))) == (host, 4001)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from protocol.errors import (
     IssuedInFuture,
     Malformed,
     NotCanonical,
+    NotUnicast,
     Oversized,
     RemoteError,
     WrongKey,
@@ -39,6 +40,7 @@ from protocol.records import (
     provider_key,
     read,
 )
+from tests.hosts import HOSTS
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -134,7 +136,6 @@ def test_keys_of_different_kinds_never_meet() -> None:
 
 # Round trips --------------------------------------------------------------------------------
 
-HOSTS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is None)
 ADDRESSES = st.builds(lambda ip, port: Address(str(ip), port), HOSTS, st.integers(1, 65535))
 VERSIONS = st.tuples(st.integers(1, 0xFFFF), st.integers(1, 0xFFFF)).map(
     lambda pair: (min(pair), max(pair))
@@ -260,6 +261,14 @@ def test_too_many_bytes_are_oversized() -> None:
     addresses = (Address("2001:db8::1", 1),) * 20
     with pytest.raises(Oversized):
         make(A, PEER, PeerBody(addresses, 0, (1, 1), 0), now=NOW, sequence=0)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"])
+def test_a_peer_record_names_no_address_but_one_machines(host: str) -> None:
+    body = PeerBody((Address("192.0.2.1", 1), Address(host, 4001)), 0, (1, 1), 0)
+    record = make(A, PEER, body, now=NOW, sequence=0)
+    with pytest.raises(NotUnicast):
+        read_here(record.raw, key=peer_key(A.peer_id))
 
 
 def longer_sequence(raw: bytes) -> bytes:

@@ -1,10 +1,10 @@
 """A peer whose registrars die registers anew in time, whichever die and at the worst moment."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
+from node.overlay.incoming import Incoming
 from protocol import limits
 from simulations.seeds import derive_rng
 from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
@@ -33,9 +33,9 @@ async def _has_answered(registrar: Resident) -> None:
     answered = asyncio.Event()
     keepalive = kept.keepalive
 
-    def answer(*arguments: Any) -> bool:
+    def answer(incoming: Incoming, now: float) -> bool:
         answered.set()
-        return keepalive(*arguments)
+        return keepalive(incoming, now)
 
     kept.keepalive = answer  # type: ignore[method-assign]
     await answered.wait()

@@ -272,6 +272,20 @@ def test_a_pinned_bootstrap_must_be_the_peer_that_it_names() -> None:
     virtually(scenario())
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.1", "255.255.255.255"])
+def test_a_bootstrap_is_one_machine(host: str) -> None:
+    async def scenario() -> None:
+        peer = await open_peer(1)
+        said: asyncio.Queue[str] = asyncio.Queue()
+        joining = Joining(peer.server, [Bootstrap(host, 4001, None)], [], say=said.put_nowait)
+        peer.tasks.start(joining.run(), name="join")
+        assert "not one machine's address" in await said.get()
+        assert not peer.counters.datagrams_sent
+        await peer.close()
+
+    virtually(scenario())
+
+
 def test_bootstrapping_from_dead_contacts_alone_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TIMEOUT_UNKNOWN_S", 0.05)
 

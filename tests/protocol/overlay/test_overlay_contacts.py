@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from protocol.addresses import Address
 from protocol.addresses import unpack as unpack_address
-from protocol.errors import Malformed, Oversized
+from protocol.errors import Malformed, NotUnicast, Oversized
 from protocol.identity import peer_id_of, solves_puzzle
 from protocol.limits import CONTACTS_PER_REPLY
 from protocol.overlay.contacts import PACKED_BYTES, Contact, pack, unpack
+from tests.hosts import HOSTS
 
 repeatable = settings(deadline=None, derandomize=True)
 
 KEYS = st.binary(min_size=32, max_size=32)
-HOSTS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is None)
 ADDRESSES = st.builds(lambda ip, port: Address(str(ip), port), HOSTS, st.integers(1, 65535))
 
 EVERYTHING = 10**6
@@ -47,6 +47,14 @@ def test_a_sound_contact_has_an_address_and_a_key_that_cost_work(key: bytes, whe
         return
     for bits in (0, 1, 2, 3, 16):
         assert contact.is_sound(bits) == solves_puzzle(key, bits)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "ff02::1", "224.0.0.1", "255.255.255.255"])
+def test_a_contact_is_not_sound_unless_it_is_one_machine(host: str) -> None:
+    named = Contact.at(bytes(32), Address(host, 4001))
+    assert not named.is_sound(0)
+    with pytest.raises(NotUnicast):
+        _ = named.address
 
 
 def test_a_contact_differs_by_key_and_by_address() -> None:

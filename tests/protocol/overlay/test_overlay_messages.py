@@ -31,6 +31,7 @@ from protocol.overlay.messages import (
     encode_response,
 )
 from protocol.signaling import Status, make_answer, make_offer
+from tests.hosts import HOSTS
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -130,7 +131,6 @@ def test_golden_found() -> None:
 
 SCALARS = st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.booleans() | st.none()
 ARGUMENTS = st.lists(SCALARS | st.lists(SCALARS, max_size=5), max_size=8)
-HOSTS = st.ip_addresses().filter(lambda ip: ip.version == 4 or ip.ipv4_mapped is None)
 ADDRESSES = st.builds(lambda ip, port: Address(str(ip), port), HOSTS, st.integers(1, 65535))
 EIGHT = st.binary(min_size=8, max_size=8)
 MAYBE_TOKENS = st.just(b"") | EIGHT
