@@ -21,6 +21,7 @@ from protocol import datagrams, limits
 from protocol.addresses import Address
 from protocol.datagrams import PacketCipher
 from protocol.errors import (
+    BadPuzzle,
     BadToken,
     ModswarmError,
     Overloaded,
@@ -56,6 +57,7 @@ class Reply(NamedTuple):
 
 class _Pending(NamedTuple):
     contact: Contact
+    address: Address
     sent_at: float
     on_reply: Callable[[Reply], None]
     nonce: bytes
@@ -166,9 +168,7 @@ class Wire:
         return self._new_session(Contact.at(public_key, address))
 
     def _new_session(self, contact: Contact) -> Session:
-        public_key = contact.public_key
-        checked_peer_id(public_key, self._puzzle_bits)
-        return Session(contact, self._cipher.keys(self._identity, public_key))
+        return Session(contact, self._cipher.keys(self._identity, contact.public_key))
 
     def _take_request(self, session: Session, address: Address, request: Request) -> None:
         self._meter.charge(address.host)
@@ -186,7 +186,7 @@ class Wire:
         pending = self._pending.get(response.transaction)
         if (
             pending is None
-            or pending.contact.address != address
+            or pending.address != address
             or pending.contact.number != session.contact.number
         ):
             raise UnexpectedReply("a reply that matches no request")
@@ -195,7 +195,7 @@ class Wire:
         rtt_s = now - pending.sent_at
         if rtt_s <= limits.TIMEOUT_MAX_S:
             # Who answers after every time limit shall not make anyone wait for so long.
-            session.round_trip.measured(rtt_s)
+            session.measured(rtt_s)
             self._anyone.measured(rtt_s)
         self.heard_at = now
         if response.token:
@@ -207,7 +207,7 @@ class Wire:
         nonce, cookie = datagrams.read_cookie(datagram)
         transaction = nonce[limits.COOKIE_BYTES :]
         pending = self._pending.get(transaction)
-        if pending is None or pending.nonce != nonce or pending.contact.address != address:
+        if pending is None or pending.nonce != nonce or pending.address != address:
             raise UnexpectedReply("a cookie that belongs to no request")
         session = self._sessions.get(pending.contact.number)
         if session is None:
@@ -256,6 +256,8 @@ class Wire:
                 raise Overloaded("too many requests of ours are waiting for an answer")
             session = self._sessions.get(contact.number)
             if session is None:
+                if not contact.is_sound(self._puzzle_bits):
+                    raise BadPuzzle("a contact whose key does not solve the identity puzzle")
                 session = self._new_session(contact)
                 self._sessions.add(session)
         except ModswarmError as error:
@@ -269,12 +271,12 @@ class Wire:
             method,
             epoch=self._epoch,
             counter=self._counter,
-            token=session.token_for(address, now),
+            token=session.token_for(contact, now),
             flags=self._flags,
             arguments=arguments,
         )
         nonce = self._rng.randbytes(limits.COOKIE_BYTES) + transaction
-        self._pending[transaction] = _Pending(contact, now, on_reply, nonce, body)
+        self._pending[transaction] = _Pending(contact, address, now, on_reply, nonce, body)
         self._deadlines.set(transaction, now + timeout_s)
         self._send_sealed(session, address, nonce, body)
 
@@ -319,14 +321,14 @@ class Wire:
     def timeout_s(self, contact: Contact) -> float:
         """How long this contact usually needs at most, in seconds; of a stranger, anyone's."""
         session = self._sessions.get(contact.number)
-        if session is not None and session.round_trip.smoothed_s is not None:
-            return session.round_trip.timeout_s()
+        if session is not None and session.smoothed_s is not None:
+            return session.timeout_s()
         return self._anyone.timeout_s()
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact, if one was ever measured."""
         session = self._sessions.get(contact.number)
-        return session.round_trip.smoothed_s if session else None
+        return session.smoothed_s if session else None
 
     def _send_sealed(self, session: Session, address: Address, nonce: bytes, body: bytes) -> None:
         datagram = datagrams.seal(

@@ -30,8 +30,8 @@ class LoopPort(asyncio.DatagramProtocol):
         self._user.connection_made(self)  # type: ignore[arg-type]  # it is used as a Port
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Hand over a burst of one datagram."""
-        self._user.burst_received([(data, len(data), addr)])
+        """Hand over one datagram."""
+        self._user.datagram_received(data, addr)
 
     def error_received(self, exc: Exception) -> None:
         """Tell the user."""

@@ -10,8 +10,9 @@ the source, as sockets name it."""
 
 
 class PortUser(asyncio.DatagramProtocol):
-    """Gets what arrives; the other callbacks are asyncio's own.
+    """Gets what arrives, in bursts or one by one; the other callbacks are asyncio's own.
 
+    Each user overrides one of `burst_received` and `datagram_received`, which end in each other.
     `pause_writing` and `resume_writing` tell when the port is `full` and when it no longer is.
     """
 
@@ -20,6 +21,10 @@ class PortUser(asyncio.DatagramProtocol):
         for buffer, size, source in burst:
             for datagram in split(buffer, size):
                 self.datagram_received(datagram, source)
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Take one datagram."""
+        self.burst_received([(data, len(data), addr)])
 
 
 class Port(Protocol):

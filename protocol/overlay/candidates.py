@@ -47,15 +47,18 @@ class Variant:
 class Candidate:
     """A peer in one lookup. `hops` counts contacts between us and whoever named it, plus 1.
 
-    `network` is that of the variant which counts at present; empty if it has no limit.
+    `network` is that of the variant which counts at present, empty if it has no limit, None until
+    somebody needs to know: most candidates are too far to matter. `named_in` is the number of the
+    answer that named the peer last.
     """
 
-    __slots__ = ("distance", "hops", "network", "state", "variants")
+    __slots__ = ("distance", "hops", "named_in", "network", "state", "variants")
 
-    def __init__(self, contact: Contact, distance: int, hops: int, network: bytes) -> None:
+    def __init__(self, contact: Contact, distance: int, hops: int, named_in: int) -> None:
         self.distance = distance
         self.hops = hops
-        self.network = network
+        self.named_in = named_in
+        self.network: bytes | None = None
         self.state = State.NEW
         self.variants = [Variant(self, contact)]
 

@@ -28,10 +28,10 @@ class Contact:
         self.number = id_number(packed[: limits.KEY_BYTES])
         self._effort_bits: int | None = None
 
-    @classmethod
-    def at(cls, public_key: bytes, address: Address) -> "Contact":
+    @staticmethod
+    def at(public_key: bytes, address: Address) -> "Contact":
         """The contact with this key at this address."""
-        return cls(public_key + addresses.pack(address))
+        return _shared(public_key + addresses.pack(address))
 
     @property
     def family(self) -> int:
@@ -104,4 +104,5 @@ def unpack(data: bytes, family: int) -> list[Contact]:
 
 
 _shared = lru_cache(maxsize=limits.CONTACTS_SHARED)(Contact)
-"""The replies of a lookup name mostly the same contacts: each is hashed and kept once."""
+"""The replies of a lookup name mostly the same contacts, and senders are among them: each is hashed
+and kept once."""

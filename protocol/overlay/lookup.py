@@ -77,6 +77,7 @@ class Lookup:
         self.started_at = now
         self._ends_at = now + limits.LOOKUP_S
         self.requests = 0
+        self._answers = 0
         self.finished = False
         self._given_up: list[Contact] = []
         self._timeout_s = timeout_s
@@ -89,6 +90,7 @@ class Lookup:
         self._by_id: dict[int, Candidate] = {}
         self._own_number = int.from_bytes(own_id)
         for contact in seeds:
+            self._answers += 1  # a peer may be known at several addresses
             self._add(contact, hops=1)
 
     def next(self, now: float) -> list[Contact]:
@@ -125,9 +127,10 @@ class Lookup:
         candidate = variant.candidate
         if len(candidate.variants) > 1:
             candidate.network = self._network_of(contact)
-        # Of each peer the first place that an answer gives it: nobody names all the variants.
-        for other in {one.number: one for one in reversed(list(named))}.values():
-            self._add(other, hops=candidate.hops + 1)
+        self._answers += 1
+        hops = candidate.hops + 1
+        for other in named:
+            self._add(other, hops)
 
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
@@ -186,16 +189,20 @@ class Lookup:
         return self._asked[contact.packed].state
 
     def _add(self, contact: Contact, hops: int) -> None:
-        known = self._by_id.get(contact.number)
+        number = contact.number
+        known = self._by_id.get(number)
         if known is not None:
-            known.name(contact)
+            # Of each peer the first place that an answer gives it: nobody names all the variants.
+            if known.named_in != self._answers:
+                known.named_in = self._answers
+                known.name(contact)
             return
-        distance = contact.number ^ self.target
+        distance = number ^ self.target
         full = len(self._candidates) >= limits.LOOKUP_CANDIDATES
-        if contact.number == self._own_number or (full and not self._make_room(distance)):
+        if number == self._own_number or (full and not self._make_room(distance)):
             return
-        candidate = Candidate(contact, distance, hops, self._network_of(contact))
-        self._by_id[contact.number] = candidate
+        candidate = Candidate(contact, distance, hops, self._answers)
+        self._by_id[number] = candidate
         position = bisect(self._distances, distance)
         self._distances.insert(position, distance)
         self._candidates.insert(position, candidate)
@@ -255,7 +262,11 @@ class Lookup:
             if not alone:
                 self._note_other_paths(candidate)
             state, network = candidate.state, candidate.network
-            if state is failed or network in networks:
+            if state is failed:
+                continue
+            if network is None:
+                network = candidate.network = self._network_of(candidate.variants[0].contact)
+            if network in networks:
                 continue
             if network:
                 networks.add(network)

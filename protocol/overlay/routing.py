@@ -9,6 +9,7 @@ a table.
 from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from protocol import limits
 from protocol.overlay.contacts import Contact
@@ -18,21 +19,23 @@ from protocol.randomness import Random
 ID_BITS = 8 * limits.ID_BYTES
 
 
-@dataclass(slots=True)
-class Entry:
-    """A contact that answered us. Times are monotonic seconds."""
+class Entry(NamedTuple):
+    """A contact that answered us, as it stands now. Times are monotonic seconds."""
 
     contact: Contact
     last_seen: float
-    failures: int = 0
+    failures: int
 
 
 @dataclass(slots=True)
 class Bucket:
-    """At most k live entries, and newcomers that wait for a place, the latest last."""
+    """At most k live contacts, and newcomers that wait for a place, the latest last.
 
-    live: dict[int, Entry] = field(default_factory=dict)
-    waiting: dict[int, Entry] = field(default_factory=dict)
+    Both by their numbers, so that the nearest are found without touching any other contact.
+    """
+
+    live: dict[int, Contact] = field(default_factory=dict)
+    waiting: dict[int, Contact] = field(default_factory=dict)
     last_lookup: float = 0.0
 
 
@@ -51,27 +54,33 @@ class RoutingTable:
         self._networks_of = networks_of
         self._buckets: dict[int, Bucket] = {}
         self._indices: list[int] = []
-        self._size = 0
+        self._seen: dict[int, float] = {}
+        self._failures: dict[int, int] = {}
         self._networks: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._seen)
 
     def __iter__(self) -> Iterator[Entry]:
         for index in self._indices:
-            yield from self._buckets[index].live.values()
+            yield from map(self._entry, self._buckets[index].live.values())
 
     def get(self, peer_id: bytes) -> Entry | None:
         """The live entry of this peer."""
-        return self._entry(int.from_bytes(peer_id))
+        contact = self._live(int.from_bytes(peer_id))
+        return self._entry(contact) if contact else None
 
     def knows(self, number: int) -> bool:
         """Whether the peer of this id, as a number, has a place here."""
-        return self._entry(number) is not None
+        return number in self._seen
 
-    def _entry(self, number: int) -> Entry | None:
+    def _live(self, number: int) -> Contact | None:
         bucket = self._buckets.get(self.index_of(number))
         return bucket.live.get(number) if bucket else None
+
+    def _entry(self, contact: Contact) -> Entry:
+        number = contact.number
+        return Entry(contact, self._seen[number], self._failures.get(number, 0))
 
     def index_of(self, number: int) -> int:
         """How many leading bits an id shares with ours: 0..159, and 160 for our own."""
@@ -85,13 +94,14 @@ class RoutingTable:
     def nearest(self, target: int, count: int) -> list[Contact]:
         """The `count` contacts nearest to `target` by XOR, exactly, nearest first."""
         found: list[Contact] = []
+        buckets, distance = self._buckets, target.__xor__
         for index in self._by_distance(target):
-            members = [entry.contact for entry in self._buckets[index].live.values()]
-            members.sort(key=lambda contact: contact.number ^ target)
-            found += members
-            if len(found) >= count:
+            live = buckets[index].live
+            members = sorted(live, key=distance)[: count - len(found)]
+            found += [live[number] for number in members]
+            if len(found) == count:
                 break
-        return found[:count]
+        return found
 
     def _by_distance(self, target: int) -> Iterator[int]:
         """Bucket numbers, all members of one nearer than all of the next.
@@ -125,7 +135,7 @@ class RoutingTable:
             return True
         known = bucket.live.get(contact.number)
         if known is not None:
-            return known.contact != contact and (proved or known.failures > 0)
+            return known != contact and (proved or known.number in self._failures)
         return len(bucket.live) < self.k
 
     def heard(self, contact: Contact, now: float) -> None:
@@ -133,9 +143,8 @@ class RoutingTable:
 
         Failures stay counted: a contact is good for asking only while it answers.
         """
-        known = self._entry(contact.number)
-        if known is not None and known.contact == contact:
-            known.last_seen = now
+        if self._live(contact.number) == contact:
+            self._seen[contact.number] = now
 
     def answered(self, contact: Contact, now: float) -> Contact | None:
         """Note that `contact` answered a request of ours.
@@ -148,22 +157,22 @@ class RoutingTable:
         bucket = self._bucket(index)
         known = bucket.live.get(contact.number)
         if known is not None:
-            if known.contact == contact:
-                known.last_seen, known.failures = now, 0
+            if known == contact:
+                self._seen[contact.number] = now
+                self._failures.pop(contact.number, None)
                 return None
             self._leave(bucket, known)
         bucket.waiting.pop(contact.number, None)
         if not self._allowed(bucket, contact):
             return None
-        entry = Entry(contact, now)
         if len(bucket.live) < self.k:
-            self._enter(bucket, entry)
+            self._enter(bucket, contact, now)
             return None
-        bucket.waiting[contact.number] = entry
+        bucket.waiting[contact.number] = contact
         if len(bucket.waiting) > self.k:
             del bucket.waiting[next(iter(bucket.waiting))]
-        oldest = min(bucket.live.values(), key=lambda live: live.last_seen)
-        return oldest.contact if now - oldest.last_seen > limits.FRESH_S else None
+        oldest = min(bucket.live, key=self._seen.__getitem__)
+        return bucket.live[oldest] if now - self._seen[oldest] > limits.FRESH_S else None
 
     def failed(self, contact: Contact) -> Contact | None:
         """Note that `contact` did not answer; only its own (id, address) can lose its place.
@@ -173,17 +182,16 @@ class RoutingTable:
         bucket = self._buckets.get(self.index_of(contact.number))
         if bucket is None:
             return None
-        waiting = bucket.waiting.get(contact.number)
-        if waiting is not None and waiting.contact == contact:
-            del bucket.waiting[contact.number]
-        entry = bucket.live.get(contact.number)
-        if entry is not None and entry.contact == contact:
-            entry.failures += 1
-            if entry.failures >= limits.FAILURES_MAX:
-                self._leave(bucket, entry)
+        number = contact.number
+        if bucket.waiting.get(number) == contact:
+            del bucket.waiting[number]
+        if bucket.live.get(number) == contact:
+            self._failures[number] = self._failures.get(number, 0) + 1
+            if self._failures[number] >= limits.FAILURES_MAX:
+                self._leave(bucket, contact)
         if len(bucket.live) >= self.k or not bucket.waiting:
             return None
-        return next(reversed(bucket.waiting.values())).contact
+        return next(reversed(bucket.waiting.values()))
 
     def _bucket(self, index: int) -> Bucket:
         bucket = self._buckets.get(index)
@@ -192,10 +200,10 @@ class RoutingTable:
             insort(self._indices, index)
         return bucket
 
-    def _enter(self, bucket: Bucket, entry: Entry) -> None:
-        bucket.live[entry.contact.number] = entry
-        self._size += 1
-        for network in self._networks_of(entry.contact.address):
+    def _enter(self, bucket: Bucket, contact: Contact, now: float) -> None:
+        bucket.live[contact.number] = contact
+        self._seen[contact.number] = now
+        for network in self._networks_of(contact.address):
             self._networks[network] = self._networks.get(network, 0) + 1
 
     def _allowed(self, bucket: Bucket, contact: Contact) -> bool:
@@ -209,13 +217,13 @@ class RoutingTable:
 
     def _held(self, bucket: Bucket, network: bytes) -> int:
         """How many contacts of a network are in a bucket."""
-        addresses = (entry.contact.address for entry in bucket.live.values())
+        addresses = (contact.address for contact in bucket.live.values())
         return sum(network in self._networks_of(address) for address in addresses)
 
-    def _leave(self, bucket: Bucket, entry: Entry) -> None:
-        del bucket.live[entry.contact.number]
-        self._size -= 1
-        for network in self._networks_of(entry.contact.address):
+    def _leave(self, bucket: Bucket, contact: Contact) -> None:
+        del bucket.live[contact.number], self._seen[contact.number]
+        self._failures.pop(contact.number, None)
+        for network in self._networks_of(contact.address):
             self._networks[network] -= 1
             if not self._networks[network]:
                 del self._networks[network]

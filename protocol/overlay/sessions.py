@@ -17,33 +17,6 @@ _SHARED_SAMPLES = 64
 _SHARED_SAMPLES_MIN = 8
 
 
-class RoundTrip:
-    """Smoothed RTT and its deviation, by RFC 6298, 2."""
-
-    __slots__ = ("_deviation_s", "smoothed_s")
-
-    def __init__(self) -> None:
-        # None while unknown: a sample may be 0 where the clock is coarser than the path.
-        self.smoothed_s: float | None = None
-        self._deviation_s = 0.0
-
-    def measured(self, rtt_s: float) -> None:
-        """Take one sample of a request that was not repeated."""
-        if self.smoothed_s is None:
-            self.smoothed_s, self._deviation_s = rtt_s, rtt_s / 2
-            return
-        error = abs(self.smoothed_s - rtt_s)
-        self._deviation_s += _DEVIATION_GAIN * (error - self._deviation_s)
-        self.smoothed_s += _RTT_GAIN * (rtt_s - self.smoothed_s)
-
-    def timeout_s(self) -> float:
-        """How long to wait before giving a contact up, clamped to the bounds in limits."""
-        if self.smoothed_s is None:
-            return limits.TIMEOUT_UNKNOWN_S
-        wanted = self.smoothed_s + 4 * self._deviation_s
-        return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
-
-
 class SharedRoundTrip:
     """What to expect of a contact never met: the round trips of all others, slowly forgotten.
 
@@ -72,18 +45,39 @@ class SharedRoundTrip:
         return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
 
 
-class ReplayWindow:
-    """Which request counters of one epoch have been seen (the window of RFC 6479 in one int)."""
+class ReplayGuard:
+    """Which requests of one peer have been seen: the window of RFC 6479, in one epoch at a time."""
 
-    __slots__ = ("_highest", "_seen", "epoch")
+    __slots__ = ("_epoch", "_epochs_left", "_highest", "_noted_at", "_seen")
 
-    def __init__(self, epoch: bytes) -> None:
-        self.epoch = epoch
+    def __init__(self) -> None:
+        self._epoch = b""
+        self._epochs_left: tuple[bytes, ...] = ()
         self._highest = -1
         self._seen = 0
+        self._noted_at = 0.0
 
-    def accept(self, counter: int) -> None:
-        """Note a counter; raises Replayed if it was seen, or is too old to tell."""
+    def accept(self, epoch: bytes, counter: int, now: float, *, proved: bool) -> None:
+        """Note a request of the peer; raises Replayed if it came before, or is too old to tell.
+
+        A new epoch is followed only with proof of address, and one that was left is never
+        returned to. A request of another epoch without proof changes nothing here. What was noted
+        is forgotten once every token has died that an old request may bear: a peer whose counter
+        went astray, as in a machine restored from a snapshot, is not refused for ever.
+        """
+        if now - self._noted_at > _TOKENS_DEAD_S:
+            self._epoch, self._epochs_left = b"", ()
+        if epoch in self._epochs_left:
+            raise Replayed("a request of an earlier run of its sender")
+        if not self._epoch or (self._epoch != epoch and proved):
+            if self._epoch:
+                self._epochs_left = (self._epoch, *self._epochs_left)[: limits.EPOCHS_LEFT]
+            self._epoch, self._highest, self._seen = epoch, -1, 0
+        if self._epoch == epoch:
+            self._note(counter)
+            self._noted_at = now
+
+    def _note(self, counter: int) -> None:
         ahead = counter - self._highest
         if ahead > 0:
             kept = self._seen << ahead if ahead < limits.REPLAY_WINDOW else 0
@@ -105,33 +99,35 @@ class Issued(NamedTuple):
 
 
 class Session:
-    """One peer: its keys, and what is known of its address and its counters.
+    """One peer: its keys, how long it takes to answer, what proves its address and its counters.
 
-    A node holds thousands, so both keys are one piece of memory, and the contact is shared with
-    the tables.
+    A node holds thousands, so both keys are one piece of memory, the contact is shared with the
+    tables, and of a peer that never asked us anything there is no guard. `smoothed_s` is the
+    smoothed RTT of RFC 6298, 2; None while unknown, since a sample may be 0 where the clock is
+    coarser than the path.
     """
 
     __slots__ = (
-        "_epochs_left",
+        "_deviation_s",
+        "_guard",
         "_keys",
-        "_noted_at",
         "_token",
         "_token_at",
         "_token_of",
         "contact",
         "issued",
-        "round_trip",
-        "window",
+        "smoothed_s",
+        "used",
     )
 
     def __init__(self, contact: Contact, keys: PacketKeys) -> None:
         self.contact = contact
         self._keys = keys.outgoing + keys.incoming
-        self.round_trip = RoundTrip()
-        self.window: ReplayWindow | None = None
-        self._epochs_left: tuple[bytes, ...] = ()
-        self._noted_at = 0.0
+        self.smoothed_s: float | None = None
+        self._deviation_s = 0.0
+        self._guard: ReplayGuard | None = None
         self.issued: Issued | None = None
+        self.used = False
         # What the peer gave us to prove our address to it, and the contact that gave it.
         self._token = b""
         self._token_of = contact
@@ -163,32 +159,33 @@ class Session:
             self.contact = Contact.at(self.public_key, address)
         return self.contact
 
+    def measured(self, rtt_s: float) -> None:
+        """Take the round trip of a request that was not repeated."""
+        if self.smoothed_s is None:
+            self.smoothed_s, self._deviation_s = rtt_s, rtt_s / 2
+            return
+        error = abs(self.smoothed_s - rtt_s)
+        self._deviation_s += _DEVIATION_GAIN * (error - self._deviation_s)
+        self.smoothed_s += _RTT_GAIN * (rtt_s - self.smoothed_s)
+
+    def timeout_s(self) -> float:
+        """How long to wait before giving the peer up, clamped to the bounds in limits."""
+        if self.smoothed_s is None:
+            return limits.TIMEOUT_UNKNOWN_S
+        wanted = self.smoothed_s + 4 * self._deviation_s
+        return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+
     def accept(self, epoch: bytes, counter: int, now: float, *, proved: bool) -> None:
-        """Note a request of the peer; raises Replayed if it came before.
+        """Note a request of the peer; see `ReplayGuard.accept`."""
+        if self._guard is None:
+            self._guard = ReplayGuard()
+        self._guard.accept(epoch, counter, now, proved=proved)
 
-        A new epoch is followed only with proof of address, and one that was left is never
-        returned to. A request of another epoch without proof changes nothing here. What was noted
-        is forgotten once every token has died that an old request may bear: a peer whose counter
-        went astray, as in a machine restored from a snapshot, is not refused for ever.
-        """
-        if now - self._noted_at > _TOKENS_DEAD_S:
-            self.window, self._epochs_left = None, ()
-        if epoch in self._epochs_left:
-            raise Replayed("a request of an earlier run of its sender")
-        if self.window is None or (self.window.epoch != epoch and proved):
-            if self.window is not None:
-                left = (self.window.epoch, *self._epochs_left)
-                self._epochs_left = left[: limits.EPOCHS_LEFT]
-            self.window = ReplayWindow(epoch)
-        if self.window.epoch == epoch:
-            self.window.accept(counter)
-            self._noted_at = now
-
-    def token_for(self, address: Address, now: float) -> bytes:
-        """The token to send to this peer at this address, empty if there is none that is fresh."""
+    def token_for(self, contact: Contact, now: float) -> bytes:
+        """The token to send to this peer where `contact` is, empty if there is no fresh one."""
         if not self._token or now - self._token_at > limits.TOKEN_PERIOD_S:
             return b""
-        return self._token if self._token_of.address == address else b""
+        return self._token if self._token_of.packed == contact.packed else b""
 
     def learn_token(self, token: bytes, contact: Contact, now: float) -> None:
         """Keep the token of a response of this peer, which came from where `contact` is."""
@@ -196,26 +193,35 @@ class Session:
 
 
 class Sessions:
-    """The peers remembered, the longest unused forgotten first."""
+    """The peers remembered. Who was not used for a while is forgotten first (CLOCK).
+
+    Moving whoever is used to the end of the dictionary would cost more than all else a packet does
+    with it, so use is only noted, and gives one more turn once it is the peer's turn to go.
+    """
 
     def __init__(self, capacity: int = limits.PEERS_REMEMBERED) -> None:
         self._capacity = capacity
-        # By the peer id as a number, which every contact holds already. A dictionary keeps the
-        # order of insertion, at half of what an OrderedDict takes.
+        # By the peer id as a number, which every contact holds already.
         self._sessions: dict[int, Session] = {}
 
     def get(self, number: int) -> Session | None:
         """The session with the peer of this id, if remembered."""
-        session = self._sessions.pop(number, None)
+        session = self._sessions.get(number)
         if session is not None:
-            self._sessions[number] = session
+            session.used = True
         return session
 
     def add(self, session: Session) -> None:
-        """Remember a peer, and forget the longest unused beyond the capacity."""
-        self._sessions[session.contact.number] = session
-        if len(self._sessions) > self._capacity:
-            del self._sessions[next(iter(self._sessions))]
+        """Remember a peer, and forget another where there is no room for it."""
+        sessions = self._sessions
+        number = session.contact.number
+        while number not in sessions and len(sessions) >= self._capacity:
+            first = next(iter(sessions))
+            oldest = sessions.pop(first)
+            if oldest.used:
+                oldest.used = False
+                sessions[first] = oldest
+        sessions[number] = session
 
     def __len__(self) -> int:
         return len(self._sessions)

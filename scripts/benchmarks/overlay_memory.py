@@ -41,7 +41,7 @@ def _fill(count: int) -> tuple[RoutingTable, Sessions]:
         contact = Contact.at(_rng.randbytes(32), Address(_fresh_host(), 4001))
         table.answered(contact, float(number))
         session = Session(contact, PacketKeys(_rng.randbytes(32), _rng.randbytes(32)))
-        session.round_trip.measured(0.1 + number / 1000)
+        session.measured(0.1 + number / 1000)
         session.learn_token(_rng.randbytes(limits.TOKEN_BYTES), contact, float(number))
         sessions.add(session)
     return table, sessions

@@ -256,7 +256,7 @@ class TableMachine(RuleBasedStateMachine):
 
     def waiting(self, contact: Contact) -> list[Contact]:
         bucket = self.table._buckets.get(self.table.index_of(contact.number))
-        return [entry.contact for entry in bucket.waiting.values()] if bucket else []
+        return list(bucket.waiting.values()) if bucket else []
 
     def others(self, contact: Contact) -> dict[bytes, Contact]:
         return {key: one for key, one in self.live().items() if key != contact.peer_id}
@@ -317,9 +317,9 @@ class TableMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def somebody_who_waits_answers(self, data: st.DataObject) -> None:
         waiting = [
-            entry.contact
+            contact
             for bucket in self.table._buckets.values()
-            for entry in bucket.waiting.values()
+            for contact in bucket.waiting.values()
         ]
         if waiting:
             self.a_contact_answers(data.draw(st.sampled_from(waiting)))
@@ -351,20 +351,18 @@ class TableMachine(RuleBasedStateMachine):
             assert len(bucket.waiting) <= self.table.k
             assert not bucket.live.keys() & bucket.waiting.keys()
             in_bucket = [
-                network
-                for one in bucket.live.values()
-                for network in public_networks(one.contact.address)
+                network for one in bucket.live.values() for network in public_networks(one.address)
             ]
             assert max(map(in_bucket.count, in_bucket), default=0) <= limits.NETWORK_IN_BUCKET[3]
             for network in in_bucket:
                 networks[network] = networks.get(network, 0) + 1
             for held in (*bucket.live.values(), *bucket.waiting.values()):
-                assert self.table.index_of(held.contact.number) == index
+                assert self.table.index_of(held.number) == index
         assert self.table._networks == networks
         assert max(networks.values(), default=0) <= limits.NETWORK_IN_TABLE[3]
         for entry in entries:
             assert entry.failures == self.failures[entry.contact.peer_id] < limits.FAILURES_MAX
-            assert self.table.get(entry.contact.peer_id) is entry
+            assert self.table.get(entry.contact.peer_id) == entry
 
     @invariant()
     def the_nearest_are_exact(self) -> None:

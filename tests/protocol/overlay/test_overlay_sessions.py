@@ -14,8 +14,7 @@ from protocol.errors import Replayed
 from protocol.identity import id_number
 from protocol.overlay.contacts import Contact
 from protocol.overlay.sessions import (
-    ReplayWindow,
-    RoundTrip,
+    ReplayGuard,
     Session,
     Sessions,
     SharedRoundTrip,
@@ -32,13 +31,13 @@ PERIOD_S = limits.TOKEN_PERIOD_S
 
 
 def test_a_stranger_gets_the_time_of_strangers() -> None:
-    assert RoundTrip().timeout_s() == limits.TIMEOUT_UNKNOWN_S
+    assert session(1).timeout_s() == limits.TIMEOUT_UNKNOWN_S
 
 
 @repeatable
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=50))
 def test_a_time_limit_stays_within_its_bounds_and_follows_rfc_6298(samples: list[float]) -> None:
-    trip = RoundTrip()
+    trip = session(1)
     smoothed = deviation = 0.0
     for number, sample in enumerate(samples):
         trip.measured(sample)
@@ -57,7 +56,7 @@ def test_a_time_limit_stays_within_its_bounds_and_follows_rfc_6298(samples: list
 
 
 def test_a_path_faster_than_the_clock_is_known_all_the_same() -> None:
-    trip = RoundTrip()
+    trip = session(1)
     trip.measured(0.0)
     assert trip.timeout_s() == limits.TIMEOUT_MIN_S
     trip.measured(0.4)
@@ -88,6 +87,10 @@ def test_what_strangers_get_is_what_others_needed() -> None:
 # Replays ------------------------------------------------------------------------------------
 
 
+def accept(guard: ReplayGuard, counter: int) -> None:
+    guard.accept(bytes(8), counter, 0.0, proved=True)
+
+
 class ModelWindow:
     """The same rule as a set: unseen, and less than a window behind the highest."""
 
@@ -113,38 +116,38 @@ COUNTERS = st.lists(
 @settings(repeatable, max_examples=300)
 @given(COUNTERS)
 def test_a_window_does_as_the_set_does(counters: list[int]) -> None:
-    window, model = ReplayWindow(bytes(8)), ModelWindow()
+    guard, model = ReplayGuard(), ModelWindow()
     for counter in counters:
         if model.accepts(counter):
-            window.accept(counter)
+            accept(guard, counter)
         else:
             with pytest.raises(Replayed):
-                window.accept(counter)
-        assert window._seen < 2**limits.REPLAY_WINDOW
+                accept(guard, counter)
+        assert guard._seen < 2**limits.REPLAY_WINDOW
 
 
 def test_requests_may_arrive_out_of_order_by_a_window_and_once() -> None:
-    window = ReplayWindow(bytes(8))
+    guard = ReplayGuard()
     highest = 1000
-    window.accept(highest)
+    accept(guard, highest)
     for counter in range(highest - 1, highest - limits.REPLAY_WINDOW, -1):
-        window.accept(counter)
+        accept(guard, counter)
     for counter in (highest, highest - limits.REPLAY_WINDOW + 1, highest - limits.REPLAY_WINDOW, 0):
         with pytest.raises(Replayed):
-            window.accept(counter)
-    window.accept(highest + 2 * limits.REPLAY_WINDOW)
-    window.accept(highest + limits.REPLAY_WINDOW + 1)
+            accept(guard, counter)
+    accept(guard, highest + 2 * limits.REPLAY_WINDOW)
+    accept(guard, highest + limits.REPLAY_WINDOW + 1)
 
 
 def test_a_leap_back_costs_no_memory() -> None:
     # The peer chooses both counters, so their distance may size nothing.
-    window = ReplayWindow(bytes(8))
-    window.accept(2**28)
+    guard = ReplayGuard()
+    accept(guard, 2**28)
     tracemalloc.start()
     try:
         with pytest.raises(Replayed):
-            window.accept(0)
-        window.accept(2**63)
+            accept(guard, 0)
+        accept(guard, 2**63)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -171,6 +174,7 @@ def test_an_astray_counter_is_forgotten_when_no_old_token_lives() -> None:
 
 KEY = bytes(32)
 AT_HERE = Contact.at(KEY, HERE)
+AT_THERE = Contact.at(KEY, THERE)
 
 
 def session(number: int) -> Session:
@@ -225,15 +229,15 @@ def test_a_token_of_the_future_proves_nothing() -> None:
 
 def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
     one = session(1)
-    assert one.token_for(HERE, 0.0) == b""
+    assert one.token_for(AT_HERE, 0.0) == b""
     one.learn_token(b"first", AT_HERE, 100.0)
-    assert one.token_for(HERE, 100.0) == b"first"
-    assert one.token_for(HERE, 100.0 + PERIOD_S) == b"first"
-    assert one.token_for(HERE, 100.1 + PERIOD_S) == b""
-    assert one.token_for(THERE, 100.0) == b""
-    one.learn_token(b"second", Contact.at(KEY, THERE), 200.0)
-    assert one.token_for(THERE, 200.0) == b"second"
-    assert one.token_for(HERE, 200.0) == b""
+    assert one.token_for(AT_HERE, 100.0) == b"first"
+    assert one.token_for(AT_HERE, 100.0 + PERIOD_S) == b"first"
+    assert one.token_for(AT_HERE, 100.1 + PERIOD_S) == b""
+    assert one.token_for(AT_THERE, 100.0) == b""
+    one.learn_token(b"second", AT_THERE, 200.0)
+    assert one.token_for(AT_THERE, 200.0) == b"second"
+    assert one.token_for(AT_HERE, 200.0) == b""
 
 
 def test_an_echoed_token_is_still_good_at_its_maker() -> None:
@@ -241,23 +245,33 @@ def test_an_echoed_token_is_still_good_at_its_maker() -> None:
     for made_at in (0.0, PERIOD_S - 0.1, PERIOD_S, 12345.6):
         one.learn_token(tokens.make(one, HERE, made_at), AT_HERE, made_at)
         for age_s in (0.0, 1.0, PERIOD_S / 2, PERIOD_S):
-            echoed = one.token_for(HERE, made_at + age_s)
+            echoed = one.token_for(AT_HERE, made_at + age_s)
             assert tokens.proves(echoed, one, HERE, made_at + age_s)
 
 
 @repeatable
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=30, max_size=60))
-def test_the_longest_unused_session_is_forgotten_first(steps: list[tuple[bool, int]]) -> None:
-    sessions, model = Sessions(capacity=3), list[int]()
+def test_who_was_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[bool, int]]) -> None:
+    sessions, model = Sessions(capacity=3), dict[int, bool]()
     for adds, number in steps:
         known = sessions.get(id_number(number.to_bytes(32)))
         assert (known is not None) == (number in model)
         if number in model:
-            model.remove(number)
-            model.append(number)
+            model[number] = True
         if adds:
             sessions.add(known or session(number))
-            if number not in model:
-                model.append(number)
-            del model[:-3]
+            while number not in model and len(model) == 3:
+                first = next(iter(model))
+                if model.pop(first):
+                    model[first] = False
+            model.setdefault(number, False)
         assert len(sessions) == len(model)
+
+
+def test_a_flood_of_strangers_does_not_displace_whoever_is_used() -> None:
+    sessions, friend = Sessions(capacity=8), session(0)
+    sessions.add(friend)
+    for stranger in range(1, 100):
+        assert sessions.get(friend.contact.number) is friend
+        sessions.add(session(stranger))
+        assert len(sessions) <= 8
