@@ -7,44 +7,57 @@ import sys
 import tracemalloc
 
 from protocol import limits
-from protocol.addresses import Address
+from protocol.addresses import Address, pack
 from protocol.datagrams import PacketKeys
 from protocol.overlay.contacts import Contact
+from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import RoutingTable
 from protocol.overlay.sessions import Session, Sessions
 
-_CONTACTS = 2000
-_CACHED = 10_000
+_NODES = 20
+_NETWORK = 1000
+_CACHED = 50_000
 _numbers = itertools.count()
 _rng = random.Random("memory")
 
 
 def measure() -> dict[str, float]:
-    """Memory of contacts that were asked and have answered.
+    """Memory of the contacts of nodes that know a network of a thousand, each asked and answered.
 
     Caches that the whole process shares are bounded, and full before the measuring starts.
     """
     tracemalloc.start()
-    _fill(_CACHED)
+    for _ in range(_CACHED):
+        _stranger()
     before = tracemalloc.get_traced_memory()[0]
-    kept = _fill(_CONTACTS)
+    nodes = [_node() for _ in range(_NODES)]
     grown = tracemalloc.get_traced_memory()[0] - before
-    if len(kept[0]) != _CONTACTS:
-        raise RuntimeError(f"{len(kept[0])} of {_CONTACTS} contacts in the table")
-    return {"bytes_per_contact": round(grown / _CONTACTS)}
+    contacts = sum(len(table) for table, _ in nodes)
+    return {
+        "bytes_per_contact": round(grown / contacts),
+        "contacts_per_node": round(contacts / _NODES),
+    }
 
 
-def _fill(count: int) -> tuple[RoutingTable, Sessions]:
-    table = RoutingTable(_rng.randbytes(20), k=count)
-    sessions = Sessions(count)
-    for number in range(count):
-        contact = Contact.at(_rng.randbytes(32), Address(_fresh_host(), 4001))
+def _node() -> tuple[RoutingTable, Sessions]:
+    table, sessions = RoutingTable(_rng.randbytes(20)), Sessions()
+    for number in range(_NETWORK):
+        contact = _stranger()
+        if not table.wants(contact):
+            continue
         table.answered(contact, float(number))
         session = Session(contact, PacketKeys(_rng.randbytes(32), _rng.randbytes(32)))
         session.measured(0.1 + number / 1000)
         session.learn_token(_rng.randbytes(limits.TOKEN_BYTES), contact, float(number))
         sessions.add(session)
     return table, sessions
+
+
+def _stranger() -> Contact:
+    """Somebody in a network of its own; not from the cache, which would keep it for us."""
+    contact = Contact(_rng.randbytes(32) + pack(Address(_fresh_host(), 4001)))
+    public_networks(contact.address)
+    return contact
 
 
 def _fresh_host() -> str:
