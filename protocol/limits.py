@@ -164,8 +164,14 @@ REFRESH_S = 3600.0
 LOOKUPS_AT_ONCE = 4
 """Refreshing lookups side by side."""
 
-UNSEEN_AT_ONCE = 8
-"""Contacts not seen for REFRESH_S that are pinged side by side."""
+ANSWER_AGE_S = 600.0
+ANSWERS_CHECKED_S = 30.0
+"""A contact that has not answered for so long is pinged, and how often a node looks for such. As
+nobody is told who has died or turned slow, all tables name it until each has asked. It costs 55 B/s
+both ways with 1000 nodes (110 contacts), 145 with a million (300)."""
+
+CHECKED_AT_ONCE = 8
+"""Such contacts that are pinged side by side."""
 
 SAVE_CONTACTS_S = 300.0
 CONTACTS_SAVED = 200

@@ -32,10 +32,10 @@ class Freshness:
         self._families = families
 
     async def run(self) -> None:
-        """Refresh the tables about hourly, until cancelled."""
-        while True:
-            await asyncio.sleep(limits.REFRESH_S * (0.9 + 0.2 * self._rng.random()))
-            await self.refresh()
+        """Refresh the tables about hourly, and ping the silent ones sooner, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._refresh_hourly(), name="refresh the tables")
+            group.create_task(self._check_answers(), name="ping contacts")
 
     async def join(self, contacts: Sequence[Contact]) -> None:
         """Meet contacts that we have heard of; if any answers, find our place and fill up."""
@@ -44,10 +44,7 @@ class Freshness:
             await self._fill()
 
     async def refresh(self) -> None:
-        """Look up a random id in every bucket without a lookup for long, and fill up.
-
-        Lookups ask only who is near their targets, so the others are pinged.
-        """
+        """Look up a random id in every bucket without a lookup for long, and fill up."""
         now = asyncio.get_running_loop().time()
         targets = [
             table.id_in_bucket(index, self._rng)
@@ -57,18 +54,27 @@ class Freshness:
         for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
             batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
             await asyncio.gather(*(self._lookup(target) for target in batch))
-        await self._ping_unseen()
         if len(self._tables):
             await self._fill()
 
-    async def _ping_unseen(self) -> None:
-        """Ping the contacts that nobody has heard of for long, a few at a time."""
-        before = asyncio.get_running_loop().time() - limits.REFRESH_S
-        unseen = [one.contact for one in self._tables.entries() if one.last_seen < before]
-        for start in range(0, len(unseen), limits.UNSEEN_AT_ONCE):
-            for contact in unseen[start : start + limits.UNSEEN_AT_ONCE]:
-                self._protocol.acquaintances.verify(contact)
-            await asyncio.sleep(limits.TIMEOUT_MAX_S)
+    async def _refresh_hourly(self) -> None:
+        while True:
+            await asyncio.sleep(limits.REFRESH_S * (0.9 + 0.2 * self._rng.random()))
+            await self.refresh()
+
+    async def _check_answers(self) -> None:
+        """Ping the contacts that have not answered for long, a few at a time.
+
+        Lookups ask only who is near their targets, and whoever asks us need not answer.
+        """
+        while True:
+            await asyncio.sleep(limits.ANSWERS_CHECKED_S * (0.9 + 0.2 * self._rng.random()))
+            before = asyncio.get_running_loop().time() - limits.ANSWER_AGE_S
+            old = [one.contact for one in self._tables.entries() if one.answered_at < before]
+            for start in range(0, len(old), limits.CHECKED_AT_ONCE):
+                for contact in old[start : start + limits.CHECKED_AT_ONCE]:
+                    self._protocol.acquaintances.verify(contact)
+                await asyncio.sleep(limits.TIMEOUT_MAX_S)
 
     async def _fill(self) -> None:
         """Look up our own id, then fill from what that named and what it did not reach."""

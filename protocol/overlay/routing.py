@@ -20,10 +20,15 @@ ID_BITS = 8 * limits.ID_BYTES
 
 
 class Entry(NamedTuple):
-    """A contact that answered us, as it stands now. Times are monotonic seconds."""
+    """A contact that answered us, as it stands now. Times are monotonic seconds.
+
+    `last_seen` is when it answered or asked, `answered_at` when it answered: whoever asks is there,
+    but may keep everybody waiting for its answers.
+    """
 
     contact: Contact
     last_seen: float
+    answered_at: float
     failures: int
 
 
@@ -55,6 +60,7 @@ class RoutingTable:
         self._buckets: dict[int, Bucket] = {}
         self._indices: list[int] = []
         self._seen: dict[int, float] = {}
+        self._answered: dict[int, float] = {}
         self._failures: dict[int, int] = {}
         self._networks: dict[bytes, int] = {}
 
@@ -80,7 +86,8 @@ class RoutingTable:
 
     def _entry(self, contact: Contact) -> Entry:
         number = contact.number
-        return Entry(contact, self._seen[number], self._failures.get(number, 0))
+        failures = self._failures.get(number, 0)
+        return Entry(contact, self._seen[number], self._answered[number], failures)
 
     def index_of(self, number: int) -> int:
         """How many leading bits an id shares with ours: 0..159, and 160 for our own."""
@@ -158,7 +165,7 @@ class RoutingTable:
         known = bucket.live.get(contact.number)
         if known is not None:
             if known == contact:
-                self._seen[contact.number] = now
+                self._seen[contact.number] = self._answered[contact.number] = now
                 self._failures.pop(contact.number, None)
                 return None
             self._leave(bucket, known)
@@ -202,7 +209,7 @@ class RoutingTable:
 
     def _enter(self, bucket: Bucket, contact: Contact, now: float) -> None:
         bucket.live[contact.number] = contact
-        self._seen[contact.number] = now
+        self._seen[contact.number] = self._answered[contact.number] = now
         for network in self._networks_of(contact.address):
             self._networks[network] = self._networks.get(network, 0) + 1
 
@@ -221,8 +228,9 @@ class RoutingTable:
         return sum(network in self._networks_of(address) for address in addresses)
 
     def _leave(self, bucket: Bucket, contact: Contact) -> None:
-        del bucket.live[contact.number], self._seen[contact.number]
-        self._failures.pop(contact.number, None)
+        number = contact.number
+        del bucket.live[number], self._seen[number], self._answered[number]
+        self._failures.pop(number, None)
         for network in self._networks_of(contact.address):
             self._networks[network] -= 1
             if not self._networks[network]:

@@ -1,19 +1,23 @@
 """How much slower lookups get when a part of all contacts answers only after 4.9 s (slow loris).
 
-Twice: with contacts that dawdle from the start, so that no table should hold them; and with ones
-that were prompt until tables had settled, with lookups at once, again after the tables had time to
-notice, and each compared with the same lookups in a world without any.
+Twice: with contacts that dawdle from the start, so that no table should hold them (`after_s` is
+null); and with ones that were prompt until tables had settled, with lookups at once and some
+minutes after they turned, while nodes do nothing but upkeep and these lookups. `raise` compares
+each median with that of the same lookups in a world without any slow contacts.
 """
 
 import asyncio
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from protocol import records
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
-from simulations.attackers import Dawdler
+from simulations.attackers import DAWDLE_S, Dawdler
 from simulations.experiment import Report, Say
 from simulations.options import latency_of, option
 from simulations.seeds import derive_rng, derive_seed
@@ -29,6 +33,11 @@ from simulations.world import (
 
 _SETTLE_S = 30.0
 _RECORDS = 50
+_AT_ONCE = 50
+_AFTER_S = (0, 60, 300, 900, 1800)
+_TITLES = {"closest": "find the k closest", "read": "read the first record"}
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +50,35 @@ class Parameters:
     lookups: int = option(300, "lookups and as many reads for each point")
     cipher: str = option("real", "packet cipher: real or test", ("real", "test"))
     latency_matrix: Path | None = option(None, "file with measured round-trip times")
+    processes: int = option(os.cpu_count() or 1, "worlds side by side")
 
 
 PARAMETERS = Parameters
 
-WHEN = ("from the start", "at once", "later")
-"""When the lookups of a row took place: `at once` and `later` after contacts became slow."""
-
 
 def run(parameters: Parameters, say: Say) -> Report:
     """A world without slow contacts, then two for each share."""
+    trials = [(0.0, False)]
+    trials += [(share, turns) for share in parameters.slow for turns in (False, True)]
     points: list[dict[str, Any]] = []
     hashes: list[str] = []
-    for share in (0.0, *parameters.slow):
-        for turns in (False, True) if share else (False,):
-            rows, log_hash = run_virtually(_Trial(parameters, share, turns=turns).run())
+    with ProcessPoolExecutor(min(parameters.processes, len(trials))) as pool:
+        pending = [pool.submit(_trial, parameters, *trial) for trial in trials]
+        for (share, turns), trial in zip(trials, pending, strict=True):
+            rows, log_hash = trial.result()
             points += rows
             hashes.append(log_hash)
-        say(f"{share:.0%} slow: done")
+            say(f"{share:.0%} slow, {'turned' if turns else 'from the start'}: done")
     usual = {row["op"]: row["p50_s"] for row in points if row["slow"] == 0}
     for row in points:
         before_s = usual[row["op"]]  # 0 where everybody holds every record
         row["raise"] = round(row["p50_s"] / before_s - 1, 3) if before_s else None
     data = {"cipher": parameters.cipher, "points": points}
     return Report(data, lambda figure: _draw(figure, points), f"{derive_seed(0, *hashes):016x}")
+
+
+def _trial(parameters: Parameters, share: float, turns: bool) -> tuple[list[dict[str, Any]], str]:
+    return run_virtually(_Trial(parameters, share, turns=turns).run())
 
 
 class _World(World):
@@ -93,13 +107,15 @@ class _Trial:
         """The rows, and the hash of the history."""
         await self._prepare()
         if not self.turns:
-            rows = await self._measure("from the start")
+            rows = await self._measure(None)
         else:
             for one in self.slow:
                 one.dawdles = True
-            rows = await self._measure("at once")
-            await asyncio.sleep(_SETTLE_S)
-            rows += await self._measure("later")
+            turned_at = self.world.loop.time()
+            rows = []
+            for after_s in _AFTER_S:
+                await asyncio.sleep(turned_at + after_s - self.world.loop.time())
+                rows += await self._measure(after_s)
         log_hash = self.world.internet.log.digest()
         await self.world.close()
         return rows, log_hash
@@ -134,28 +150,29 @@ class _Trial:
             await publisher.server.publish(record)
             self.keys.append(records.provider_key(mod_id))
 
-    async def _measure(self, when: str) -> list[dict[str, Any]]:
-        times: dict[str, list[float]] = {"closest": [], "read": []}
-        recalls: list[float] = []
-        for _ in range(self.parameters.lookups):
-            asker = self.rng.choice(self.prompt)
-            with asker.host.running():
-                seconds, recall = await self._closest(asker)
-                times["closest"].append(seconds)
-                recalls.append(recall)
-                times["read"].append(await self._read(asker))
+    async def _measure(self, after_s: int | None) -> list[dict[str, Any]]:
+        """Lookups and reads of many nodes side by side, so that hardly any time passes."""
+        slow_in_tables = self._slow_in_tables()
+        found: list[tuple[float, float]] = []
+        reads: list[float] = []
+        for start in range(0, self.parameters.lookups, _AT_ONCE):
+            count = min(_AT_ONCE, self.parameters.lookups - start)
+            askers = [self.rng.choice(self.prompt) for _ in range(count)]
+            found += await _all(askers, self._closest)
+            reads += await _all(askers, self._read)
+        times = {"closest": [seconds for seconds, _ in found], "read": reads}
         return [
             {
                 "slow": self.share,
-                "when": when,
+                "after_s": after_s,
                 "op": op,
-                "p50_s": round(quantile(found, 0.5), 3),
-                "p90_s": round(quantile(found, 0.9), 3),
-                "p99_s": round(quantile(found, 0.99), 3),
-                "recall": round(mean(recalls), 4),
-                "slow_in_tables": round(self._slow_in_tables(), 4),
+                "p50_s": round(quantile(seconds, 0.5), 3),
+                "p90_s": round(quantile(seconds, 0.9), 3),
+                "p99_s": round(quantile(seconds, 0.99), 3),
+                "recall": round(mean([recall for _, recall in found]), 4),
+                "slow_in_tables": round(slow_in_tables, 4),
             }
-            for op, found in times.items()
+            for op, seconds in times.items()
         ]
 
     async def _closest(self, asker: Dawdler) -> tuple[float, float]:
@@ -185,37 +202,50 @@ class _Trial:
         return mean(held)
 
 
-def _draw(figure: Any, points: list[dict[str, Any]]) -> None:
-    """The median against the share of slow contacts: a panel for each operation."""
-    for place, (op, axes) in enumerate(
-        zip(("closest", "read"), figure.subplots(1, 2), strict=True)
-    ):
-        mine = [row for row in points if row["op"] == op]
-        usual = [row for row in mine if row["slow"] == 0]
-        axes.axhspan(
-            0, 1.2 * usual[0]["p50_s"], color="C2", alpha=0.12, label="up to 20 % above usual"
-        )
-        for number, when in enumerate(WHEN):
-            line = usual + [row for row in mine if row["slow"] and row["when"] == when]
-            shares = [100 * row["slow"] for row in line]
-            axes.plot(
-                shares,
-                [row["p50_s"] for row in line],
-                marker="o",
-                color=f"C{number}",
-                label=f"{when}: median",
-            )
-            axes.plot(
-                shares,
-                [row["p90_s"] for row in line],
-                linestyle=":",
-                color=f"C{number}",
-                label=f"{when}: 90th percentile",
-            )
+async def _all(
+    askers: Sequence[Dawdler], ask: Callable[[Dawdler], Coroutine[Any, Any, _Answer]]
+) -> list[_Answer]:
+    return await asyncio.gather(*(one.host.create_task(ask(one)) for one in askers))
+
+
+def _draw(figure: Any, points: Sequence[dict[str, Any]]) -> None:
+    """Above against the share of slow contacts, below against the time since they turned slow."""
+    panels = figure.subplots(2, 2, sharey="col")
+    for column, op in enumerate(_TITLES):
+        rows = [row for row in points if row["op"] == op]
+        for axes in panels[:, column]:
+            _draw_bound(axes, rows)
+        _draw_by_share(panels[0, column], rows)
+        _draw_by_time(panels[1, column], rows)
+        panels[0, column].set_title(_TITLES[op])
+    for axes in panels[0]:  # and the panels below, which share the scale
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("contacts that answer after 4.9 s (% of all)")
-        axes.set_ylabel("time of a lookup (virtual seconds)")
-        axes.set_title("find the k closest" if op == "closest" else "read the first record")
-        axes.grid(visible=True, alpha=0.3)
-        if place == 0:
-            axes.legend(fontsize="small")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("median (virtual seconds)")
+    for axes in panels[:, 1]:
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.suptitle(f"Lookups while some contacts answer only after {DAWDLE_S} s")
+
+
+def _draw_bound(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+    usual_s = next(row["p50_s"] for row in rows if not row["slow"])
+    axes.axhspan(usual_s, 1.2 * usual_s, color="C2", alpha=0.2, label="up to 20 % above usual")
+    axes.grid(visible=True, alpha=0.3)
+
+
+def _draw_by_share(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+    moments = {"slow from the start": None, "just turned slow": 0}
+    moments[f"turned {_AFTER_S[-1] // 60} min ago"] = _AFTER_S[-1]
+    for label, after_s in moments.items():
+        line = [row for row in rows if row["after_s"] == after_s or not row["slow"]]
+        shares = [100 * row["slow"] for row in line]
+        axes.plot(shares, [row["p50_s"] for row in line], marker="o", label=label)
+    axes.set_xlabel("slow contacts (% of all)")
+
+
+def _draw_by_time(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
+    for share in sorted({row["slow"] for row in rows if row["slow"]}):
+        line = [row for row in rows if row["slow"] == share and row["after_s"] is not None]
+        minutes = [row["after_s"] / 60 for row in line]
+        axes.plot(minutes, [row["p50_s"] for row in line], marker="o", label=f"{share:.0%} slow")
+    axes.set_xlabel("time since they turned slow (minutes)")

@@ -123,6 +123,30 @@ def test_a_contact_that_fails_once_is_gone_after_seconds(how: str) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("how", ["dies", "dawdles"])
+def test_a_contact_that_nobody_looks_for_is_gone_after_a_quarter_of_an_hour(how: str) -> None:
+    async def scenario() -> None:
+        world = world_of(15)
+        await world.populate(12, kind=prompt)
+        victim = world.residents[3]
+        assert isinstance(victim, Dawdler)
+        others = [one for one in world.residents if one is not victim]
+        assert all(victim.identity.peer_id in known_to(one) for one in others)
+        if how == "dies":
+            victim.host.unplug()
+        else:
+            victim.dawdles = True
+        for _ in range(15):
+            await asyncio.sleep(60)
+            with victim.host.running():  # it asks everyone, which is no answer
+                await victim.running.server.lookup(victim.rng.randbytes(20))
+        for one in others:
+            assert known_to(one) == ids_of(others) - {one.identity.peer_id}
+        await world.close()
+
+    run(scenario())
+
+
 def test_an_answer_after_the_time_limit_is_used_but_does_not_make_a_contact_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

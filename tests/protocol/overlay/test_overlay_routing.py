@@ -191,7 +191,11 @@ def test_being_heard_of_is_not_answering() -> None:
     table.heard(elsewhere, 4.0)
     entry = table.get(contact.peer_id)
     assert entry is not None
-    assert (entry.last_seen, entry.failures) == (3.0, 1)
+    assert (entry.last_seen, entry.answered_at, entry.failures) == (3.0, 0.0, 1)
+    table.answered(contact, 5.0)
+    entry = table.get(contact.peer_id)
+    assert entry is not None
+    assert (entry.last_seen, entry.answered_at, entry.failures) == (5.0, 5.0, 0)
 
 
 def test_room_is_what_a_bucket_lacks() -> None:
