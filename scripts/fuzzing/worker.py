@@ -4,7 +4,6 @@ An exception that no rule allows does not end the run: the input is kept, once f
 raised, and the fuzzer goes on.
 """
 
-import gc
 import hashlib
 import json
 import sys
@@ -15,22 +14,22 @@ from typing import Any
 
 import atheris
 
+from scripts.fuzzing.memory import Memory
+
 with atheris.instrument_imports(include=["protocol", "node.overlay", "node.endpoint"]):
     from simulations.fuzzing import decoders, node
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors" / "fuzz"
 INPUT_BYTES = 4096
-_REPORT_EVERY = 2000
 
 
 class _Half:
     """Feeds inputs, keeps what breaks, and counts objects to see whether memory is flat."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, seconds: float) -> None:
         self.work = work
-        self.count = 0
         self.found: dict[str, str] = {}
-        self.objects: list[int] = []
+        self.memory = Memory(seconds)
 
     def take(self, data: bytes) -> None:
         """One input of libFuzzer."""
@@ -40,8 +39,8 @@ class _Half:
         except Exception as error:  # noqa: BLE001 (whatever it is, it is what we look for)
             self._keep(name, rest, error)
             self.broken()
-        self.count += 1
-        if self.count % _REPORT_EVERY == 0:
+        if self.memory.is_due():
+            self.memory.count()
             self._report()
 
     def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
@@ -73,13 +72,7 @@ class _Half:
         self._report()
 
     def _report(self) -> None:
-        self.objects.append(len(gc.get_objects()))
-        quarter = self.objects[len(self.objects) // 4]
-        told = {
-            "found": sorted(self.found),
-            "objects_after_a_quarter": quarter,
-            "objects_at_the_end": self.objects[-1],
-        }
+        told = {"found": sorted(self.found), **self.memory.figures()}
         (self.work / "figures.json").write_text(json.dumps(told))
 
 
@@ -99,8 +92,8 @@ class _Decoders(_Half):
 
 
 class _Node(_Half):
-    def __init__(self, work: Path) -> None:
-        super().__init__(work)
+    def __init__(self, work: Path, seconds: float) -> None:
+        super().__init__(work, seconds)
         self._fire = node.NodeUnderFire()
 
     def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
@@ -122,7 +115,7 @@ def main(half: str, seconds: str, folder: str) -> None:
     corpus, seeds = work / "corpus", work / "seeds"
     for needed in (corpus, seeds):
         needed.mkdir(parents=True, exist_ok=True)
-    fuzzed = _HALVES[half](work)
+    fuzzed = _HALVES[half](work, float(seconds))
     for number, seed in enumerate(fuzzed.seeds()):
         (seeds / f"{number}").write_bytes(seed)
     options: list[Any] = [

@@ -13,7 +13,9 @@ from protocol import limits, records
 from protocol.content.link import parse
 from protocol.datagrams import BODY_BYTES
 from protocol.errors import ModswarmError
+from protocol.overlay import contacts
 from protocol.records import ProviderBody
+from scripts.fuzzing.memory import Memory
 from simulations.fuzzing.corruption import Damager, LyingCipher, damage_all
 from simulations.fuzzing.decoders import DECODERS, feed
 from simulations.fuzzing.node import _ATTACKS, SEEDS, NodeUnderFire
@@ -173,3 +175,28 @@ def test_the_fuzzer_sees_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DECODERS, "frame", broken)
     with pytest.raises(ZeroDivisionError):
         feed("frame", b"abc")
+
+
+class _Leaked:
+    """What a leak keeps alive."""
+
+
+def test_memory_is_flat_while_bounded_caches_fill_up() -> None:
+    memory = Memory(0.0)
+    for count in range(6):
+        for number in range(1000):
+            contacts.unpack((1000 * count + number).to_bytes(38), 4)
+        memory.count()
+    figures = memory.figures()
+    assert figures["growth"] < 0.002
+    assert figures["objects_with_caches"] > figures["objects"] + 900
+
+
+def test_memory_is_not_flat_while_something_leaks() -> None:
+    memory, kept = Memory(0.0), []
+    for _ in range(6):
+        memory.count()
+        kept += [_Leaked() for _ in range(10_000)]
+    figures = memory.figures()
+    assert figures["growth"] > 0.02
+    assert figures["grown"][f"{__name__}._Leaked"] == 20_000
