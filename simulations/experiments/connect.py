@@ -191,14 +191,19 @@ def _draw(figure: Any, attempts: list[Attempt]) -> None:
     grid = [[float("nan")] * len(kinds) for _ in kinds]
     for row in _by_nat(attempts):
         y, x = kinds.index(row["caller"]), kinds.index(row["callee"])
-        grid[y][x] = row["success"]
+        grid[y][x] = 100 * row["success"]
+        linked = round(row["success"] * row["pairs"])
         timed = f"\n{row['p50_s']:.2f} s" if row["p50_s"] is not None else ""
-        text = f"{row['success']:.0%} of {row['pairs']}{timed}"
-        axes.text(x, y, text, ha="center", va="center", fontsize=8)
-    image = axes.imshow(grid, vmin=0, vmax=1, cmap="RdYlGn")
-    axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right")
-    axes.set_yticks(range(len(kinds)), kinds)
-    axes.set_xlabel("box of the callee")
-    axes.set_ylabel("box of the caller")
-    axes.set_title("Which pairs get a link, and the median time to it (virtual seconds)")
-    figure.colorbar(image, label="share of pairs that linked")
+        axes.text(x, y, f"{linked} of {row['pairs']}{timed}", ha="center", va="center", fontsize=9)
+    image = axes.imshow(grid, vmin=0, vmax=100, cmap="RdYlGn", alpha=0.6, aspect="auto")
+    labels = [f"{kind}\n(no box)" if NATS[kind] is None else kind for kind in kinds]
+    axes.set_xticks(range(len(kinds)), labels)
+    axes.set_yticks(range(len(kinds)), labels)
+    axes.set_xlabel("NAT box of the callee")
+    axes.set_ylabel("NAT box of the caller")
+    linked = sum(one.linked for one in attempts)
+    axes.set_title(
+        f"{linked} of {len(attempts)} pairs got a link; below, how many of each kind did, and\n"
+        "the median time to the link in virtual seconds (white: no such pair was drawn)"
+    )
+    figure.colorbar(image, label="pairs that got a link (%)")

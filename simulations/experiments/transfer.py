@@ -1,7 +1,8 @@
 """How fast one sharer's mod reaches n getters over lines of given rates, against the ideal.
 
 The ideal is the time that the bytes of the mod need on the slower of the sharer's line, shared by
-all getters, and a getter's own line, as if every getter could pass on what it has.
+all getters, and a getter's own line, as if every getter could pass on what it has. `alone_s` is the
+time that it takes if none does, and the sharer sends everything to everyone.
 """
 
 import asyncio
@@ -58,14 +59,14 @@ def run(parameters: Parameters, say: Say) -> Report:
     """One sharer, all getters at once."""
     with tempfile.TemporaryDirectory(prefix="modswarm-") as folder:
         arrivals, log_hash = run_virtually(_world(parameters, Path(folder), say))
-    ideal_s = _ideal_s(parameters)
     times = sorted(one.seconds for one in arrivals)
     data = {
         "getters": parameters.getters,
         "bytes": int(parameters.megabytes * _MEGA),
         "p50_s": round(quantile(times, 0.5), 3),
         "last_s": round(times[-1], 3),
-        "ideal_s": round(ideal_s, 3),
+        "ideal_s": round(_ideal_s(parameters), 3),
+        "alone_s": round(_alone_s(parameters), 3),
         "arrivals": [
             {
                 "seconds": round(one.seconds, 3),
@@ -77,7 +78,7 @@ def run(parameters: Parameters, say: Say) -> Report:
             for one in arrivals
         ],
     }
-    return Report(data, lambda figure: _draw(figure, times, ideal_s), log_hash)
+    return Report(data, lambda figure: _draw(figure, times, parameters), log_hash)
 
 
 async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Arrival], str]:
@@ -133,23 +134,45 @@ async def _get(getter: WholeResident, link: str, target: Path) -> Arrival:
     )
 
 
+def _seconds_of(megabytes: float, mbps: float) -> float:
+    """How long a line is busy with so many megabytes of a mod."""
+    return megabytes * _BITS / _PAYLOAD_SHARE / mbps
+
+
 def _ideal_s(parameters: Parameters) -> float:
-    size_bits = parameters.megabytes * _MEGA * _BITS / _PAYLOAD_SHARE
-    everyone_up = parameters.up_mbps * parameters.getters
-    spread = parameters.getters * size_bits / (everyone_up * _MEGA)
-    own = size_bits / (parameters.down_mbps * _MEGA)
-    seed_once = size_bits / (parameters.up_mbps * _MEGA)
-    return max(spread, own, seed_once)
+    """The sharer sends every byte once, and the getters do the rest."""
+    return max(
+        _seconds_of(parameters.megabytes, parameters.up_mbps),
+        _seconds_of(parameters.megabytes, parameters.down_mbps),
+    )
 
 
-def _draw(figure: Any, times: list[float], ideal_s: float) -> None:
+def _alone_s(parameters: Parameters) -> float:
+    """The sharer sends every byte to every getter."""
+    every = parameters.getters * parameters.megabytes
+    return max(_seconds_of(every, parameters.up_mbps), _ideal_s(parameters))
+
+
+def _draw(figure: Any, times: list[float], parameters: Parameters) -> None:
+    """How many getters have the mod over time, between the two bounds."""
+    ideal_s, alone_s = _ideal_s(parameters), _alone_s(parameters)
+    end_s = 1.05 * max(times[-1], alone_s)
     axes = figure.subplots()
-    shares = [(place + 1) / len(times) for place in range(len(times))]
-    axes.step([0.0, *times], [0.0, *shares], where="post", label="getters that have the mod")
-    axes.axvline(ideal_s, linestyle="--", color="gray", label=f"ideal: {ideal_s:.1f} s")
-    axes.set_xlim(left=0)
+    shares = [100 * (place + 1) / len(times) for place in range(len(times))]
+    moments, heights = [0.0, *times, end_s], [0.0, *shares, shares[-1]]
+    axes.step(moments, heights, where="post", label="measured", linewidth=2)
+    axes.axvline(
+        ideal_s, linestyle="--", color="C2", label=f"{ideal_s:.1f} s: getters pass on all they get"
+    )
+    axes.axvline(
+        alone_s, linestyle=":", color="C3", label=f"{alone_s:.1f} s: the sharer alone sends it all"
+    )
+    axes.set_xlim(0, end_s)
     axes.set_xlabel("time since all getters began (virtual seconds)")
-    axes.set_ylabel("share of getters that have it all")
-    axes.set_title("One sharer, many getters")
+    axes.set_ylabel("getters that have the whole mod (%)")
+    axes.set_title(
+        f"One sharer and {parameters.getters} getters of {parameters.megabytes:g} MB, "
+        f"{parameters.up_mbps:g} Mbit/s up and {parameters.down_mbps:g} down each"
+    )
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    axes.legend(loc="center")
