@@ -90,31 +90,22 @@ class Lookup:
         self._by_id: dict[int, Candidate] = {}
         self._own_number = int.from_bytes(own_id)
         for contact in seeds:
-            self._answers += 1  # a peer may be known at several addresses
-            self._add(contact, hops=1)
+            self._hear_of([contact], hops=1)  # one by one: a peer may be known at several addresses
 
     def next(self, now: float) -> list[Contact]:
         """The contacts to ask at once. Also stops waiting for those whose time is over."""
-        self.stop_waiting(now)
+        waiting = self.stop_waiting(now)
         if self.finished:
             return []
-        nearest, eligible = self._nearest()
-        heard = [candidate.state for candidate in nearest].count(State.ANSWERED)
-        if self._is_over(len(nearest) - heard, now):
+        rules = self.rules
+        near, heard, eligible = self._nearest()
+        if self._is_over(near - heard, now):
             self.finished = True
             return []
         # More slots once a few of the nearest have answered.
-        is_near = heard >= min(self.rules.beta, len(nearest))
-        slots = self.rules.alpha_last if is_near else self.rules.alpha
-        for variant in self._pending:
-            slots -= variant.state is State.WAITING
-        asked: list[Contact] = []
-        for candidate in eligible:
-            if slots <= len(asked) or self.requests >= self.rules.requests_max:
-                break
-            if candidate.state is State.NEW:
-                asked.append(self._ask(candidate, now))
-        return asked
+        slots = rules.alpha_last if heard >= min(rules.beta, near) else rules.alpha
+        left = min(slots - waiting, rules.requests_max - self.requests)
+        return [self._ask(candidate, now) for candidate in eligible[: max(0, left)]]
 
     def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
         """`contact` answered and named others. Late answers count while the lookup runs."""
@@ -127,10 +118,7 @@ class Lookup:
         candidate = variant.candidate
         if len(candidate.variants) > 1:
             candidate.network = self._network_of(contact)
-        self._answers += 1
-        hops = candidate.hops + 1
-        for other in named:
-            self._add(other, hops)
+        self._hear_of(named, candidate.hops + 1)
 
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
@@ -188,15 +176,21 @@ class Lookup:
         """What became of a contact that this lookup asked."""
         return self._asked[contact.packed].state
 
+    def _hear_of(self, named: Iterable[Contact], hops: int) -> None:
+        """One answer names these contacts, or our table does."""
+        self._answers += 1
+        answer, by_id = self._answers, self._by_id
+        for contact in named:
+            known = by_id.get(contact.number)
+            if known is None:
+                self._add(contact, hops)
+            elif known.named_in != answer:
+                # Of each peer the first place that an answer gives it: nobody names all variants.
+                known.named_in = answer
+                known.name(contact)
+
     def _add(self, contact: Contact, hops: int) -> None:
         number = contact.number
-        known = self._by_id.get(number)
-        if known is not None:
-            # Of each peer the first place that an answer gives it: nobody names all the variants.
-            if known.named_in != self._answers:
-                known.named_in = self._answers
-                known.name(contact)
-            return
         distance = number ^ self.target
         full = len(self._candidates) >= limits.LOOKUP_CANDIDATES
         if number == self._own_number or (full and not self._make_room(distance)):
@@ -236,28 +230,34 @@ class Lookup:
             candidate.network = self._network_of(contact)
         return contact
 
-    def stop_waiting(self, now: float) -> None:
-        """Stop waiting for those whose time is over; `next` does it as well."""
+    def stop_waiting(self, now: float) -> int:
+        """Stop waiting for those whose time is over, and count the others; `next` does it too."""
+        waiting, expected = 0, State.WAITING
         for variant in self._pending:
-            if variant.state is State.WAITING and now >= variant.slow_at:
+            if variant.state is expected:
+                if now < variant.slow_at:
+                    waiting += 1
+                    continue
                 variant.enter(State.SLOW)
-            if variant.state is State.SLOW and now >= variant.give_up_at:
+            if now >= variant.give_up_at:
                 variant.enter(State.FAILED)
                 self._given_up.append(variant.contact)
         if self._given_up:
             self._pending = [one for one in self._pending if one.state is not State.FAILED]
+        return waiting
 
-    def _nearest(self) -> tuple[list[Candidate], list[Candidate]]:
-        """The k nearest that did not fail, and whom to ask now: some more, and no SLOW ones.
+    def _nearest(self) -> tuple[int, int, list[Candidate]]:
+        """Of the k nearest that did not fail: how many there are, how many answered, whom to ask.
 
-        A slow candidate is probably dead. Whoever would take its place is asked right away, and the
-        lookup still waits for both.
+        Some more than k may be asked, as a slow candidate is probably dead: whoever would take its
+        place is asked right away, and the lookup still waits for both.
         """
-        nearest: list[Candidate] = []
+        near = heard = asked = 0
         eligible: list[Candidate] = []
         networks: set[bytes] = set()
-        k, spare = self.rules.k, self.rules.spare
-        failed, slow, alone = State.FAILED, State.SLOW, self._elsewhere is None
+        k, most = self.rules.k, self.rules.k + self.rules.spare
+        answered, new, slow, failed = State.ANSWERED, State.NEW, State.SLOW, State.FAILED
+        alone = self._elsewhere is None
         for candidate in self._candidates:
             if not alone:
                 self._note_other_paths(candidate)
@@ -270,13 +270,18 @@ class Lookup:
                 continue
             if network:
                 networks.add(network)
-            if len(nearest) < k:
-                nearest.append(candidate)
-            if state is not slow:
+            if near < k:
+                near += 1
+                heard += state is answered
+            if state is slow:
+                continue
+            if state is new:
                 eligible.append(candidate)
-                if len(eligible) == k + spare:
-                    break
-        return nearest, eligible
+            else:
+                asked += 1
+            if asked + len(eligible) == most:
+                break
+        return near, heard, eligible
 
     def _note_other_paths(self, candidate: Candidate) -> None:
         assert self._elsewhere is not None
