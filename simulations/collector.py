@@ -25,3 +25,12 @@ def collecting_rarely() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def pass_over_the_living() -> None:
+    """Never walk again over what exists now: a world that has settled lives to the end of its run.
+
+    What of it becomes garbage in cycles, as nodes that churn away do, stays until then.
+    """
+    gc.freeze()

@@ -17,6 +17,7 @@ from kademlia.network import Server
 from kademlia.node import Node
 from kademlia.utils import digest
 
+from simulations.collector import pass_over_the_living
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import Latency
@@ -55,6 +56,7 @@ class StockWorld:
             self.servers.append((host, server))
             await asyncio.sleep(JOIN_SPACING_S)
         await asyncio.gather(*joining)
+        pass_over_the_living()
 
     async def closest(self, server: Server, target: bytes) -> list[bytes]:
         """The ids that a stock lookup of `target` ends with."""

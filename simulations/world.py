@@ -22,6 +22,7 @@ from protocol.datagrams import PacketCipher
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from simulations.ciphers import MarkedTestCipher, RememberedAgreements
+from simulations.collector import pass_over_the_living
 from simulations.internet.addresses import is_v6
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
@@ -203,6 +204,7 @@ class World:
             await asyncio.sleep(JOIN_SPACING_S)
             progress(done)
         await asyncio.gather(*(one.running.joined.wait() for one in newcomers))
+        pass_over_the_living()
 
     def introducers(self, newcomer: Resident) -> list[Contact]:
         """Contacts of a few running residents that a newcomer has heard of and can send to."""

@@ -153,12 +153,11 @@ class OverlayProtocol(KademliaProtocol):
         return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
 
     def _nearest(self, incoming: Incoming, target: bytes, families: int) -> list[Contact]:
-        count = limits.CONTACTS_PER_REPLY
-        nearest = self.router.nearest(int.from_bytes(target), count + 1, families)
         asker = incoming.session.contact.number
-        if self.router.knows(asker):
-            nearest = [contact for contact in nearest if contact.number != asker]
-        return nearest[:count]
+        found: list[Contact] = self.router.nearest(
+            int.from_bytes(target), limits.CONTACTS_PER_REPLY, families, but=asker
+        )
+        return found
 
     # Requests of ours, in kademlia's names -------------------------------------------------
 

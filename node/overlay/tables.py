@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import NetworksOf, public_networks
-from protocol.overlay.routing import Entry, RoutingTable
+from protocol.overlay.routing import NOBODY, Entry, RoutingTable
 
 V4 = 1
 V6 = 2
@@ -42,23 +42,24 @@ class Tables:
         for table in self:
             yield from table
 
-    def knows(self, number: int) -> bool:
-        """Whether the peer of this id is in any of the tables."""
-        return any(table.knows(number) for table in self)
-
     def last_seen(self, but: Contact) -> Contact | None:
         """Whoever answered last, of all but one."""
         others = (entry for entry in self.entries() if entry.contact != but)
         latest = max(others, key=lambda entry: entry.last_seen, default=None)
         return latest.contact if latest else None
 
-    def nearest(self, target: int, count: int, families: int = V4 | V6) -> list[Contact]:
-        """The nearest contacts of these families, `count` of all together, nearest first."""
+    def nearest(
+        self, target: int, count: int, families: int = V4 | V6, *, but: int = NOBODY
+    ) -> list[Contact]:
+        """The nearest contacts of these families, `count` of all together, nearest first.
+
+        `but` is the number of a peer that is left out.
+        """
         found: list[Contact] = []
         sources = 0
         for _, table in self.spoken(families):
             if len(table):
-                found += table.nearest(target, count)
+                found += table.nearest(target, count, but=but)
                 sources += 1
         if sources > 1:
             found.sort(key=lambda contact: contact.number ^ target)

@@ -12,13 +12,12 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def __init__(self, user: PortUser) -> None:
         self._user = user
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: asyncio.DatagramTransport
         self._paused = False
 
     @property
     def transport(self) -> asyncio.DatagramTransport:
         """The transport, once the loop has made it."""
-        assert self._transport is not None
         return self._transport
 
     # What the loop calls --------------------------------------------------------------------
@@ -60,7 +59,7 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def sendto(self, data: bytes, addr: Any = None) -> None:
         """Send one datagram."""
-        self.transport.sendto(data, addr)
+        self._transport.sendto(data, addr)
 
     def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
         """Send a buffer as datagrams of `size` bytes each, the last of what is left."""

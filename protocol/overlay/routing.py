@@ -17,6 +17,8 @@ from protocol.overlay.networks import NetworksOf, public_networks
 from protocol.randomness import Random
 
 ID_BITS = 8 * limits.ID_BYTES
+NOBODY = -1
+"""The number of no peer."""
 
 
 class Entry(NamedTuple):
@@ -76,10 +78,6 @@ class RoutingTable:
         contact = self._live(int.from_bytes(peer_id))
         return self._entry(contact) if contact else None
 
-    def knows(self, number: int) -> bool:
-        """Whether the peer of this id, as a number, has a place here."""
-        return number in self._seen
-
     def _live(self, number: int) -> Contact | None:
         bucket = self._buckets.get(self.index_of(number))
         return bucket.live.get(number) if bucket else None
@@ -98,14 +96,19 @@ class RoutingTable:
         bucket = self._buckets.get(index)
         return self.k - len(bucket.live) if bucket else self.k
 
-    def nearest(self, target: int, count: int) -> list[Contact]:
-        """The `count` contacts nearest to `target` by XOR, exactly, nearest first."""
+    def nearest(self, target: int, count: int, *, but: int = NOBODY) -> list[Contact]:
+        """The `count` contacts nearest to `target` by XOR, exactly, nearest first.
+
+        All are peer ids as numbers; `but` is left out.
+        """
         found: list[Contact] = []
         buckets, distance = self._buckets, target.__xor__
         for index in self._by_distance(target):
             live = buckets[index].live
-            members = sorted(live, key=distance)[: count - len(found)]
-            found += [live[number] for number in members]
+            members = sorted(live, key=distance)
+            if but in live:
+                members.remove(but)
+            found += [live[number] for number in members[: count - len(found)]]
             if len(found) == count:
                 break
         return found

@@ -82,7 +82,11 @@ def test_the_nearest_among_random_ids_are_exact() -> None:
     assert len(table) > 100
     for _ in range(100):
         target = rng.getrandbits(ID_BITS)
-        assert table.nearest(target, 20) == by_distance(table, target)[:20]
+        ordered = by_distance(table, target)
+        assert table.nearest(target, 20) == ordered[:20]
+        for asker in ordered[:21]:  # who is left out takes no place
+            others = [contact for contact in ordered if contact != asker]
+            assert table.nearest(target, 20, but=asker.number) == others[:20]
 
 
 @repeatable
