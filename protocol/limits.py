@@ -167,8 +167,9 @@ LOOKUPS_AT_ONCE = 4
 ANSWER_AGE_S = 600.0
 ANSWERS_CHECKED_S = 30.0
 """A contact that has not answered for so long is pinged, and how often a node looks for such. As
-nobody is told who has died or turned slow, all tables name it until each has asked. It costs 55 B/s
-both ways with 1000 nodes (110 contacts), 145 with a million (300)."""
+nobody is told who has died or turned slow, all tables name it until each has asked. It costs an
+idle node 51 B/s both ways with 72 contacts (measured), so 80 among 1000 nodes and 210 among a
+million, answers to others included."""
 
 CHECKED_AT_ONCE = 8
 """Such contacts that are pinged side by side."""
