@@ -38,6 +38,7 @@ def run(nodes: int) -> dict[str, Any]:
         "us_per_ping": round(ours_us[0], 1),
         "us_per_find_node": round(ours_us[1], 1),
         "bytes_per_contact": _in_process("overlay_memory.py")["bytes_per_contact"],
+        **_in_process("overlay_resident.py"),
         "nodes": nodes,
         **_in_process("overlay_idle.py", str(nodes)),
     }
