@@ -27,7 +27,7 @@ def measure() -> dict[str, float]:
         source.mkdir()
         (source / "mod.bin").write_bytes(os.urandom(_MOD_BYTES))
         carry(built, source, folder / "fetched", _ignore_step, Bar())
-        if not all(node.client.get("/v1/links") for node in built.strangers):
+        if not all(node.client.get("/v1/links")["links"] for node in built.strangers):
             raise RuntimeError("no link is open, so nothing would be measured")
         after = max(map(_resident_mb, built.strangers))
     return {"idle_rss_MB": before, "linked_rss_MB": after}
