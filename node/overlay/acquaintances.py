@@ -48,9 +48,8 @@ class Acquaintances:
             return
         contact = incoming.session.contact_at(incoming.address)
         table = self._tables.of(contact)
-        if incoming.proved:
-            table.heard(contact, self._loop.time())
-        if table.wants(contact, proved=incoming.proved) and incoming.afford(_PING_BYTES):
+        wanted = table.asked_by(contact, self._loop.time(), proved=incoming.proved)
+        if wanted and incoming.afford(_PING_BYTES):
             self.verify(contact)
 
     def sound(self, named: list[Contact]) -> list[Contact]:

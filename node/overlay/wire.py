@@ -34,7 +34,6 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     EPOCH_BYTES,
     READ_ONLY,
-    TRANSACTION_BYTES,
     Code,
     Method,
     Request,
@@ -264,7 +263,8 @@ class Wire:
             self._loop.call_soon(on_reply, Reply(contact, None, error))
             return
         now = self._loop.time()
-        transaction = self._rng.randbytes(TRANSACTION_BYTES)
+        nonce = self._rng.randbytes(datagrams.NONCE_BYTES)
+        transaction = nonce[limits.COOKIE_BYTES :]
         self._counter += 1
         body = encode_request(
             transaction,
@@ -275,7 +275,6 @@ class Wire:
             flags=self._flags,
             arguments=arguments,
         )
-        nonce = self._rng.randbytes(limits.COOKIE_BYTES) + transaction
         self._pending[transaction] = _Pending(contact, address, now, on_reply, nonce, body)
         self._deadlines.set(transaction, now + timeout_s)
         self._send_sealed(session, address, nonce, body)

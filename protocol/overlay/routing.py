@@ -148,13 +148,15 @@ class RoutingTable:
             return known != contact and (proved or known.number in self._failures)
         return len(bucket.live) < self.k
 
-    def heard(self, contact: Contact, now: float) -> None:
-        """Note that `contact` sent a request with proof of its address.
+    def asked_by(self, contact: Contact, now: float, *, proved: bool) -> bool:
+        """Note that `contact` sent a request, perhaps with proof of its address; as `wants`.
 
         Failures stay counted: a contact is good for asking only while it answers.
         """
-        if self._live(contact.number) == contact:
+        if proved and self._live(contact.number) == contact:
             self._seen[contact.number] = now
+            return False
+        return self.wants(contact, proved=proved)
 
     def answered(self, contact: Contact, now: float) -> Contact | None:
         """Note that `contact` answered a request of ours.

@@ -187,12 +187,13 @@ def test_a_peer_moves_by_proof_or_once_it_fails_where_it_was() -> None:
 def test_being_heard_of_is_not_answering() -> None:
     table = table_of(0)
     contact, elsewhere = (contact_with(5 << 150, Address(f"10.0.0.{n}", 1)) for n in (1, 2))
-    table.heard(contact, 0.0)
+    assert table.asked_by(contact, 0.0, proved=True)
     assert len(table) == 0
     table.answered(contact, 0.0)
     table.failed(contact)
-    table.heard(contact, 3.0)
-    table.heard(elsewhere, 4.0)
+    assert not table.asked_by(contact, 2.0, proved=False)
+    assert not table.asked_by(contact, 3.0, proved=True)
+    assert table.asked_by(elsewhere, 4.0, proved=True)
     entry = table.get(contact.peer_id)
     assert entry is not None
     assert (entry.last_seen, entry.answered_at, entry.failures) == (3.0, 0.0, 1)
@@ -335,9 +336,8 @@ class TableMachine(RuleBasedStateMachine):
     @rule(contact=CONTACTS, proved=st.booleans())
     def a_stranger_asks(self, contact: Contact, proved: bool) -> None:
         before = self.live()
-        if proved:
-            self.table.heard(contact, self.now)
         wanted = self.table.wants(contact, proved=proved)
+        assert self.table.asked_by(contact, self.now, proved=proved) == wanted
         assert self.live() == before
         known = before.get(contact.peer_id)
         if contact.number == OWN or known == contact:
