@@ -67,10 +67,12 @@ class Freshness:
 
         Lookups ask only who is near their targets, and whoever asks us need not answer.
         """
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(limits.ANSWERS_CHECKED_S * (0.9 + 0.2 * self._rng.random()))
-            before = asyncio.get_running_loop().time() - limits.ANSWER_AGE_S
-            old = [one.contact for one in self._tables.entries() if one.answered_at < before]
+            due_in_s = self._tables.oldest_answer(loop.time()) + limits.ANSWER_AGE_S - loop.time()
+            pause_s = limits.ANSWERS_CHECKED_S * self._rng.random()
+            await asyncio.sleep(max(due_in_s, limits.ANSWERS_CHECKED_S) + pause_s)
+            old = self._tables.silent_since(loop.time() - limits.ANSWER_AGE_S)
             for start in range(0, len(old), limits.CHECKED_AT_ONCE):
                 for contact in old[start : start + limits.CHECKED_AT_ONCE]:
                     self._protocol.acquaintances.verify(contact)

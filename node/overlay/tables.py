@@ -42,6 +42,14 @@ class Tables:
         for table in self:
             yield from table
 
+    def silent_since(self, before: float) -> list[Contact]:
+        """The contacts of both families that have answered nothing since then."""
+        return [contact for table in self for contact in table.silent_since(before)]
+
+    def oldest_answer(self, now: float) -> float:
+        """When whoever has been silent for longest answered; `now` if nobody is known."""
+        return min(table.oldest_answer(now) for table in self)
+
     def last_seen(self, but: Contact) -> Contact | None:
         """Whoever answered last, of all but one."""
         others = (entry for entry in self.entries() if entry.contact != but)

@@ -241,6 +241,15 @@ class RoutingTable:
             if not self._networks[network]:
                 del self._networks[network]
 
+    def silent_since(self, before: float) -> list[Contact]:
+        """The contacts that have answered nothing since then."""
+        silent = [number for number, at in self._answered.items() if at < before]
+        return [contact for number in silent if (contact := self._live(number)) is not None]
+
+    def oldest_answer(self, now: float) -> float:
+        """When whoever has been silent for longest answered; `now` if nobody is here."""
+        return min(self._answered.values(), default=now)
+
     def looked_up(self, target: int, now: float) -> None:
         """Note a lookup in the bucket of `target`, which needs no refresh for a while."""
         bucket = self._buckets.get(self.index_of(target))

@@ -197,10 +197,13 @@ def test_being_heard_of_is_not_answering() -> None:
     entry = table.get(contact.peer_id)
     assert entry is not None
     assert (entry.last_seen, entry.answered_at, entry.failures) == (3.0, 0.0, 1)
+    assert table.oldest_answer(4.0) == 0.0
+    assert (table.silent_since(0.0), table.silent_since(0.1)) == ([], [contact])
     table.answered(contact, 5.0)
     entry = table.get(contact.peer_id)
     assert entry is not None
     assert (entry.last_seen, entry.answered_at, entry.failures) == (5.0, 5.0, 0)
+    assert (table.oldest_answer(6.0), table_of(0).oldest_answer(6.0)) == (5.0, 6.0)
 
 
 def test_room_is_what_a_bucket_lacks() -> None:
