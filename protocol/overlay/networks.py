@@ -9,29 +9,33 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from protocol import limits
-from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 
+_PORT_BYTES = 2
 _PREFIX_BYTES = {4: (3,), 6: (8, 6, 4)}
 """The /24 of IPv4; the /64, the /48 and the /32 of IPv6. The smallest network comes first."""
 
 Networks = tuple[bytes, ...]
-NetworksOf = Callable[[Address], Networks]
+NetworksOf = Callable[[Contact], Networks]
 
 
-@lru_cache(maxsize=limits.CONTACTS_SHARED)
-def public_networks(address: Address) -> Networks:
+def public_networks(contact: Contact) -> Networks:
     """The prefixes of a global address, the smallest network first; none for a private one.
 
     IPv4 and IPv6 prefixes differ in length, so they never collide.
     """
-    literal = ipaddress.ip_address(address.host)
+    return _networks_at(contact.packed[limits.KEY_BYTES : -_PORT_BYTES])
+
+
+@lru_cache(maxsize=limits.CONTACTS_SHARED)
+def _networks_at(packed: bytes) -> Networks:
+    literal = ipaddress.ip_address(packed)
     if not literal.is_global:
         return ()
-    return tuple(literal.packed[:size] for size in _PREFIX_BYTES[literal.version])
+    return tuple(packed[:size] for size in _PREFIX_BYTES[literal.version])
 
 
 def smallest_network(networks_of: NetworksOf, contact: Contact) -> bytes:
     """The one network of a contact that an answer may hold once; empty if there is no limit."""
-    networks = networks_of(contact.address)
+    networks = networks_of(contact)
     return networks[0] if networks else b""

@@ -215,11 +215,11 @@ class RoutingTable:
     def _enter(self, bucket: Bucket, contact: Contact, now: float) -> None:
         bucket.live[contact.number] = contact
         self._seen[contact.number] = self._answered[contact.number] = now
-        for network in self._networks_of(contact.address):
+        for network in self._networks_of(contact):
             self._networks[network] = self._networks.get(network, 0) + 1
 
     def _allowed(self, bucket: Bucket, contact: Contact) -> bool:
-        for network in self._networks_of(contact.address):
+        for network in self._networks_of(contact):
             in_table = self._networks.get(network, 0)
             if in_table >= limits.NETWORK_IN_TABLE[len(network)]:
                 return False
@@ -229,14 +229,14 @@ class RoutingTable:
 
     def _held(self, bucket: Bucket, network: bytes) -> int:
         """How many contacts of a network are in a bucket."""
-        addresses = (contact.address for contact in bucket.live.values())
-        return sum(network in self._networks_of(address) for address in addresses)
+        held = bucket.live.values()
+        return sum(network in self._networks_of(contact) for contact in held)
 
     def _leave(self, bucket: Bucket, contact: Contact) -> None:
         number = contact.number
         del bucket.live[number], self._seen[number], self._answered[number]
         self._failures.pop(number, None)
-        for network in self._networks_of(contact.address):
+        for network in self._networks_of(contact):
             self._networks[network] -= 1
             if not self._networks[network]:
                 del self._networks[network]

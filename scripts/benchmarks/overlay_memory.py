@@ -56,7 +56,7 @@ def _node() -> tuple[RoutingTable, Sessions]:
 def _stranger() -> Contact:
     """Somebody in a network of its own; not from the cache, which would keep it for us."""
     contact = Contact(_rng.randbytes(32) + pack(Address(_fresh_host(), 4001)))
-    public_networks(contact.address)
+    public_networks(contact)
     return contact
 
 

@@ -184,7 +184,7 @@ class _Eclipse:
         }
 
 
-def _no_networks(_address: Address) -> tuple[bytes, ...]:
+def _no_networks(_contact: Contact) -> tuple[bytes, ...]:
     return ()
 
 

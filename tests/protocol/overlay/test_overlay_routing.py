@@ -123,7 +123,7 @@ def test_buckets_need_a_lookup_once_an_hour() -> None:
 
 def test_networks_are_a_24_or_a_64_a_48_and_a_32_and_private_ones_do_not_count() -> None:
     def networks(host: str) -> tuple[bytes, ...]:
-        return public_networks(Address(host, 1))
+        return public_networks(Contact.at(bytes(32), Address(host, 1)))
 
     assert networks("8.8.8.1") == networks("8.8.8.254") == (b"\x08\x08\x08",)
     assert networks("8.8.8.1") != networks("8.8.9.1")
@@ -362,7 +362,7 @@ class TableMachine(RuleBasedStateMachine):
             assert len(bucket.waiting) <= self.table.k
             assert not bucket.live.keys() & bucket.waiting.keys()
             in_bucket = [
-                network for one in bucket.live.values() for network in public_networks(one.address)
+                network for one in bucket.live.values() for network in public_networks(one)
             ]
             assert max(map(in_bucket.count, in_bucket), default=0) <= limits.NETWORK_IN_BUCKET[3]
             for network in in_bucket:
