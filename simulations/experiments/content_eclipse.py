@@ -4,9 +4,11 @@ For each attacked key, conspirators nearer to it than any honest node join, name
 confirm stores and registrations, and keep nothing. Honest nodes then judge the key by the density
 of contacts around it (Sridhar et al., NDSS 2024), read a record that was stored before the attack,
 publish and read another one during it, and call a peer that registered during it. `captured` is the
-share of plain lookups that saw nothing but conspirators. `read_without` is what the attack would
-achieve: the share of plain reads that find a record stored during it at the nearest contacts alone.
-False alarms are counted over random keys that nobody attacks.
+share of plain lookups that saw nothing but conspirators, and `detected_of_captured` the share of
+these observers who noticed: where honest nodes are still found, there is less to notice.
+`read_without` is what the attack would achieve: the share of plain reads that find a record stored
+during it at the nearest contacts alone. False alarms are counted over random keys that nobody
+attacks.
 """
 
 import asyncio
@@ -253,12 +255,15 @@ class _Siege:
 
     def _data(self) -> dict[str, Any]:
         detected = self.on_keys.detected + self.on_peers.detected
+        captured = self.on_keys.captured + self.on_peers.captured
+        seen = [noticed for noticed, taken in zip(detected, captured, strict=True) if taken]
         mitigated = self.on_keys.read_old + self.on_keys.read_new
         return {
             "sybils": self.parameters.sybils,
             "detected": _share(detected),
+            "detected_of_captured": _share(seen),
             "false_alarms": _share(self.alarms),
-            "captured": _share(self.on_keys.captured + self.on_peers.captured),
+            "captured": _share(captured),
             "read_without": _share(self.on_keys.read_without),
             "mitigated": _share(mitigated),
             "read_stored_before": _share(self.on_keys.read_old),
