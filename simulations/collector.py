@@ -29,8 +29,9 @@ def collecting_rarely() -> Iterator[None]:
 
 
 def pass_over_the_living() -> None:
-    """Never walk again over what exists now: a world that has settled lives to the end of its run.
+    """While collecting rarely, never walk again over what exists now: a settled world lives long.
 
-    What of it becomes garbage in cycles, as nodes that churn away do, stays until then.
+    What of it becomes garbage in cycles, as nodes that churn away do, stays until the block ends.
     """
-    gc.freeze()
+    if gc.get_threshold()[0] == YOUNG_OBJECTS:
+        gc.freeze()

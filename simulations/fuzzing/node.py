@@ -19,9 +19,10 @@ from simulations.fuzzing.call_forms import signed_to
 from simulations.internet.latency import UniformLatency
 from simulations.loop import VirtualLoop
 from simulations.stranger import Stranger
-from simulations.world import World
+from simulations.world import World, simulated_settings
 
 _RTT_S = 0.02
+_PEERS = 16
 _INPUT_BYTES = 4096
 _WORK_S = 30.0
 _TASKS_EXTRA_MAX = 16
@@ -40,7 +41,9 @@ class NodeUnderFire:
         self._tasks = len(asyncio.all_tasks(self.loop))
 
     async def _settle(self) -> None:
-        self.world = World(1, latency=UniformLatency(_RTT_S))
+        # Few peers are remembered, so that forgetting them is fuzzed, too.
+        settings = simulated_settings(peers_remembered=_PEERS)
+        self.world = World(1, latency=UniformLatency(_RTT_S), settings=settings)
         await self.world.populate(3)
         self.resident = self.world.residents[0]
         self.node = self.resident.running
