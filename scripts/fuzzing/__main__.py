@@ -15,12 +15,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 HALVES = ("decoders", "node")
 _GRACE_S = 120
-_GROWTH_MAX = 0.05
-"""By how much living objects may grow in the second half of a run before memory is not flat.
-
-A node may still be filling up what it remembers of peers and calls; an object leaked with every
-input would multiply them.
-"""
+_GROWTH_MAX = 0.02
+"""By how much living objects may grow in the second half of a run before memory is not flat."""
 
 
 def main() -> None:
