@@ -10,7 +10,7 @@ import gc
 from collections.abc import Iterator
 from typing import Final
 
-YOUNG_OBJECTS: Final = 200_000
+YOUNG_OBJECTS: Final = 500_000
 """Net allocations between two walks of the youngest generation: some tens of MiB."""
 MIDDLE_WALKS: Final = 20
 OLD_WALKS: Final = 50

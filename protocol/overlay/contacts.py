@@ -12,21 +12,24 @@ PACKED_BYTES = {4: limits.KEY_BYTES + 6, 6: limits.KEY_BYTES + 18}
 """Bytes of one contact by address family."""
 
 _PACKED_V4_BYTES = PACKED_BYTES[4]
+_UNCHECKED = -2
+_NOWHERE = -1
 
 
 class Contact:
     """A public key at an address. Cheap to make and small: replies carry twenty of them.
 
     `packed` is the wire form (key, address, port), `number` the peer id as an integer for XOR
-    distances. A contact that another names may be nonsense: see `is_sound`.
+    distances. A contact that another names may be nonsense: see `is_sound`, which notes in
+    `effort_bits` how many zero bits the key's puzzle shows, negative for none that count.
     """
 
-    __slots__ = ("_effort_bits", "number", "packed")
+    __slots__ = ("effort_bits", "number", "packed")
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
         self.number = id_number(packed[: limits.KEY_BYTES])
-        self._effort_bits: int | None = None
+        self.effort_bits = _UNCHECKED
 
     @staticmethod
     def at(public_key: bytes, address: Address) -> "Contact":
@@ -55,14 +58,14 @@ class Contact:
 
     def is_sound(self, puzzle_bits: int) -> bool:
         """Whether the key solves the identity puzzle, and the address is one. Checked once."""
-        if self._effort_bits is None:
+        if self.effort_bits == _UNCHECKED:
             try:
                 _ = self.address
             except Malformed:
-                self._effort_bits = -1
+                self.effort_bits = _NOWHERE
             else:
-                self._effort_bits = effort_bits(self.public_key)
-        return self._effort_bits >= puzzle_bits
+                self.effort_bits = effort_bits(self.public_key)
+        return self.effort_bits >= puzzle_bits
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Contact) and self.packed == other.packed
