@@ -78,6 +78,11 @@ def unpack(data: bytes) -> Address:
     return Address(str(literal), port)
 
 
+def unicast(address: Address) -> Address:
+    """The same address; raises NotUnicast for one that `unpack` would refuse."""
+    return unpack(pack(address))
+
+
 def split_host_port(text: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port` as a person writes it; the host may be a name.
 

@@ -67,7 +67,7 @@ class Candidate:
 
     def __post_init__(self) -> None:
         ranged(self.kind, CandidateKind.HOST, CandidateKind.RELAYED)
-        addresses.unpack(addresses.pack(self.address))
+        addresses.unicast(self.address)
 
     def encode(self) -> bytes:
         """7 bytes for IPv4, 19 for IPv6."""

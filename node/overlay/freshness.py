@@ -69,7 +69,8 @@ class Freshness:
         """
         loop = asyncio.get_running_loop()
         while True:
-            due_in_s = self._tables.oldest_answer(loop.time()) + limits.ANSWER_AGE_S - loop.time()
+            now = loop.time()
+            due_in_s = self._tables.oldest_answer(now) + limits.ANSWER_AGE_S - now
             pause_s = limits.ANSWERS_CHECKED_S * self._rng.random()
             await asyncio.sleep(max(due_in_s, limits.ANSWERS_CHECKED_S) + pause_s)
             old = self._tables.silent_since(loop.time() - limits.ANSWER_AGE_S)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from node.overlay.server import OverlayServer
 from protocol import limits
-from protocol.addresses import Address, canonical, pack, split_host_port, unpack
+from protocol.addresses import Address, canonical, split_host_port, unicast
 from protocol.errors import BadAddress, BadPeerId, ModswarmError, NotAuthentic, TimedOut
 from protocol.identity import PeerId, parse_peer_id, peer_id_text
 from protocol.overlay.contacts import Contact
@@ -125,5 +125,5 @@ class Joining:
         usable = [canonical(str(sockaddr[0]), bootstrap.port) for *_, sockaddr in found]
         for address in usable:
             if self._server.speaks(address.family):
-                return unpack(pack(address))  # a link's hint may name a broadcast address
+                return unicast(address)  # a link's hint may name a broadcast address
         raise BadAddress("it has no address of a family that this node listens on")

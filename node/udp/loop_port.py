@@ -12,20 +12,15 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def __init__(self, user: PortUser) -> None:
         self._user = user
-        self._transport: asyncio.DatagramTransport
+        self.transport: asyncio.DatagramTransport  # once the loop has made it
         self._paused = False
-
-    @property
-    def transport(self) -> asyncio.DatagramTransport:
-        """The transport, once the loop has made it."""
-        return self._transport
 
     # What the loop calls --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and tell the user."""
         # asyncio's own datagram transports are no DatagramTransport to `isinstance`.
-        self._transport = cast("asyncio.DatagramTransport", transport)
+        self.transport = cast("asyncio.DatagramTransport", transport)
         self._user.connection_made(self)  # type: ignore[arg-type]  # it is used as a Port
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
@@ -59,7 +54,7 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def sendto(self, data: bytes, addr: Any = None) -> None:
         """Send one datagram."""
-        self._transport.sendto(data, addr)
+        self.transport.sendto(data, addr)
 
     def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
         """Send a buffer as datagrams of `size` bytes each, the last of what is left."""

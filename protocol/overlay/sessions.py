@@ -17,6 +17,11 @@ _SHARED_SAMPLES = 64
 _SHARED_SAMPLES_MIN = 8
 
 
+def _time_limit_s(smoothed_s: float, deviation_s: float) -> float:
+    """RFC 6298, 2, within the bounds of limits."""
+    return min(max(smoothed_s + 4 * deviation_s, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+
+
 class SharedRoundTrip:
     """What to expect of a contact never met: the round trips of all others, slowly forgotten.
 
@@ -41,8 +46,7 @@ class SharedRoundTrip:
         """How long to wait before giving a stranger up, clamped to the bounds in limits."""
         if self._samples < _SHARED_SAMPLES_MIN:
             return limits.TIMEOUT_UNKNOWN_S
-        wanted = self._smoothed_s + 4 * self._deviation_s
-        return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+        return _time_limit_s(self._smoothed_s, self._deviation_s)
 
 
 class ReplayGuard:
@@ -172,8 +176,7 @@ class Session:
         """How long to wait before giving the peer up, clamped to the bounds in limits."""
         if self.smoothed_s is None:
             return limits.TIMEOUT_UNKNOWN_S
-        wanted = self.smoothed_s + 4 * self._deviation_s
-        return min(max(wanted, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+        return _time_limit_s(self.smoothed_s, self._deviation_s)
 
     def accept(self, epoch: bytes, counter: int, now: float, *, proved: bool) -> None:
         """Note a request of the peer; see `ReplayGuard.accept`."""
