@@ -166,9 +166,9 @@ LOOKUPS_AT_ONCE = 4
 
 ANSWER_AGE_S = 600.0
 ANSWERS_CHECKED_S = 30.0
-"""A contact that has not answered for so long is pinged, at most twice this time later. As nobody is told who has died or turned slow, all tables name it until each has asked. It costs an
-idle node 51 B/s both ways with 72 contacts (measured), so 80 among 1000 nodes and 210 among a
-million, answers to others included."""
+"""A contact that has not answered for so long is pinged, at most twice this time later. As nobody
+is told who has died or turned slow, all tables name it until each has asked. It costs an idle node
+51 B/s both ways with 72 contacts (measured), so 80 among 1000 nodes and 210 among a million."""
 
 CHECKED_AT_ONCE = 8
 """Such contacts that are pinged side by side."""
