@@ -2,9 +2,9 @@
 
 from collections import OrderedDict
 
-from node.links.calls import CallCrossed
-from node.links.pool import LinkPool
-from node.overlay.caller import Caller, CallResult, Crossed
+from node.links.pool.pending import CallCrossed
+from node.links.pool.pool import LinkPool
+from node.overlay.signaling.caller import Caller, CallResult, Crossed
 from protocol import limits
 from protocol.description import Description
 from protocol.identity import PeerId

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from node.overlay.joining import Bootstrap
+from node.overlay.table.joining import Bootstrap
 from protocol import limits
 from protocol.addresses import Address, canonical, split_host_port
 from protocol.errors import BadAddress, BadConfig

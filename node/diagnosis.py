@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 from node.environment import Environment
-from node.overlay.crawl import Crawl
-from node.overlay.search import AnyLookup
+from node.overlay.lookup.crawl import Crawl
+from node.overlay.lookup.search import AnyLookup
 from node.overlay.server import OverlayServer
 from protocol import limits, records
 from protocol.availability import Availability

@@ -10,19 +10,19 @@ from typing import Any
 
 from node.calls import Calls
 from node.config import Config
-from node.content.records import Report, ignore_progress
-from node.content.vault import Vault
+from node.content.vault.stored_mod import Report, ignore_progress
+from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.environment import Environment
 from node.home import Home
-from node.links.certificate import load_or_create
 from node.links.link import Link
-from node.links.pool import LinkPool
+from node.links.pool.pool import LinkPool
+from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
-from node.membership import Membership
-from node.overlay.joining import Bootstrap
+from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
+from node.overlay.table.joining import Bootstrap
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits

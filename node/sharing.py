@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from node.calls import Calls
-from node.content.assembler import Assembler
-from node.content.downloader import Downloader
-from node.content.exchange import Exchanges
-from node.content.publisher import Publisher
-from node.content.records import Report, StoredMod
-from node.content.tree import checked_target
-from node.content.vault import Vault
-from node.filters import Filters
-from node.finding import HolderSearch
+from node.content.assemble.assembler import Assembler
+from node.content.assemble.tree import checked_target
+from node.content.download.downloader import Downloader
+from node.content.publish.publisher import Publisher
+from node.content.serve.exchange import Exchanges
+from node.content.vault.stored_mod import Report, StoredMod
+from node.content.vault.vault import Vault
+from node.holder_search import HolderSearch
 from node.links.link import Link
-from node.links.pool import LinkPool
-from node.membership import Membership
+from node.links.pool.pool import LinkPool
+from node.overlay.membership import Membership
+from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
 from protocol.addresses import Address
 from protocol.content.link import ModLink
@@ -41,7 +41,7 @@ class Sharing:
         self._publisher = Publisher(vault, self._environment)
         self._downloader = Downloader(vault, self._exchanges, self._environment)
         self._assembler = Assembler(vault)
-        self._filters = Filters(membership.server)
+        self._filters = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()
 
     @property

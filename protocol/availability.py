@@ -77,18 +77,18 @@ def _filter_bytes(capacity: int) -> int:
     return (int(BloomFilter(capacity, ERROR_RATE).num_bits) + 7) // 8
 
 
-Place = tuple[int, int]
+ShardPlace = tuple[int, int]
 """Which shard: the number of prefix bits, and the prefix."""
 
 
-def spread(mod_ids: Collection[bytes]) -> dict[Place, frozenset[bytes]]:
+def spread(mod_ids: Collection[bytes]) -> dict[ShardPlace, frozenset[bytes]]:
     """The mods of each shard; empty shards are left out.
 
     Of a shard that overflows at SHARD_BITS_MAX, the first SHARD_CAPACITY mods are announced.
     """
     distinct = sorted(set(mod_ids))
     shard_bits = shard_bits_for(distinct)
-    shards: dict[Place, list[bytes]] = {}
+    shards: dict[ShardPlace, list[bytes]] = {}
     for mod_id in distinct:
         shards.setdefault((shard_bits, shard_of(mod_id, shard_bits)), []).append(mod_id)
     return {place: frozenset(held[: limits.SHARD_CAPACITY]) for place, held in shards.items()}
@@ -99,7 +99,7 @@ def build(mod_ids: Collection[bytes]) -> list[Availability]:
     return [build_shard(place, held) for place, held in spread(mod_ids).items()]
 
 
-def build_shard(place: Place, mod_ids: Collection[bytes]) -> Availability:
+def build_shard(place: ShardPlace, mod_ids: Collection[bytes]) -> Availability:
     """One shard, which may hold nothing (any more)."""
     # Sizes in steps, so that a watcher of the record cannot count mods one by one.
     capacity = next(size for size in limits.SHARD_SIZES if size >= len(mod_ids))

@@ -59,7 +59,7 @@ _TYPE_PREFERENCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class IceCandidate:
     """An address to try, with a canonical IP literal; raises NotUnicast, Malformed."""
 
     kind: int
@@ -74,7 +74,7 @@ class Candidate:
         return bytes((self.kind,)) + addresses.pack(self.address)
 
     @classmethod
-    def decode(cls, data: bytes) -> "Candidate":
+    def decode(cls, data: bytes) -> "IceCandidate":
         """The candidate that `encode` spelled; raises Malformed."""
         if not data:
             raise Truncated("an empty candidate")
@@ -96,7 +96,7 @@ class Description:
     password: str
     fingerprint: bytes
     role: int
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[IceCandidate, ...]
     takes_bursts: bool = False
 
     def __post_init__(self) -> None:
@@ -131,7 +131,7 @@ class Description:
             password,
             fingerprint,
             DtlsRole(ranged(role, 0, max(DtlsRole))),
-            tuple(map(Candidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
+            tuple(map(IceCandidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
             takes_bursts=bool(features),
         )
 

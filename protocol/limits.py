@@ -121,13 +121,13 @@ REQUEST_BURST_PER_HOST = 1000.0
 """Served requests of one source address. A lookup asks one contact once; 500 is a whole LAN party
 behind one NAT."""
 
-STRANGERS_PER_SECOND = 300.0
-STRANGERS_BURST = 600.0
+UNKNOWN_KEYS_PER_SECOND = 300.0
+UNKNOWN_KEYS_BURST = 600.0
 """Unknown keys taken as they come: each costs a key agreement of 130 us, so these are 4 % of a
 core. Further ones must echo a cookie."""
 
-PROVED_STRANGERS_PER_SECOND = 600.0
-PROVED_STRANGERS_BURST = 600.0
+PROVED_UNKNOWN_KEYS_PER_SECOND = 600.0
+PROVED_UNKNOWN_KEYS_BURST = 600.0
 """Unknown keys with a cookie that are met besides: 8 % of a core."""
 
 COOKIES_PER_SECOND = 2000.0
@@ -139,7 +139,7 @@ PATH_S = 60.0
 
 HELLO_REPEAT_S = 1.0
 
-HOSTS_METERED = 4096
+HOSTS_RATE_LIMITED = 4096
 """Source addresses whose rate is remembered."""
 
 # Tables -------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ REGISTRARS = 6
 """Contacts nearest to its id that keep a path to a peer; a call tries REGISTRARS_CALLED of them."""
 REGISTRARS_CALLED = 3
 
-CARRIERS = 24
+RELAYS_TRIED = 24
 """Contacts that claim to reach one callee and are believed in one call: liars may be among them."""
 
 REGISTRARS_RENEWED_S = 8 * 60.0

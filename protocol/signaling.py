@@ -47,7 +47,7 @@ _NONCE_BYTES = 24
 _ITEMS = 8
 
 
-class Status(IntEnum):
+class AnswerStatus(IntEnum):
     """What the callee says. Only an accepted call bears a description."""
 
     ACCEPTED = 0
@@ -76,7 +76,7 @@ class Answer:
     """A verified answer."""
 
     callee_key: bytes
-    status: Status
+    status: AnswerStatus
     description: Description | None
 
 
@@ -132,7 +132,7 @@ def read_offer(identity: Identity, sealed: bytes, *, now: float, puzzle_bits: in
 def make_answer(
     identity: Identity,
     offer: Offer,
-    status: Status,
+    status: AnswerStatus,
     description: Description | None,
     *,
     rng: Random,
@@ -157,8 +157,8 @@ def read_answer(identity: Identity, offer: Offer, sealed: bytes, *, callee_key: 
     if answering_key != callee_key or sized(digest, _HASH_BYTES) != offer.digest:
         raise WrongKey("an answer from another peer, or to another offer")
     verify(callee_key, "answer", encode(fields[:-1]), signature)
-    known = Status(ranged(status, 0, max(Status)))
-    accepted = known is Status.ACCEPTED
+    known = AnswerStatus(ranged(status, 0, max(AnswerStatus)))
+    accepted = known is AnswerStatus.ACCEPTED
     return Answer(callee_key, known, Description.decode(described) if accepted else None)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import ModswarmError
-from simulations import experiment, sweep
+from simulations.harness import experiment, sweep
 
 _OK, _FAILED, _USAGE = 0, 1, 2
 

@@ -5,17 +5,17 @@ from importlib import import_module
 from typing import Protocol
 
 from node.environment import Environment
-from node.links.certificate import Certificate
-from node.links.channel import Channel
-from node.links.dtls import DtlsPath
+from node.links.channel.channel import Channel
 from node.links.failure import LinkAttemptFailed, Stage
-from node.links.ice import IcePath
 from node.links.link import Link, LinkOrigin
+from node.links.path.ice import IcePath
+from node.links.secure.certificate import Certificate
+from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, RemoteError
 from protocol.identity import Identity
-from protocol.session import EPHEMERAL_BYTES, Handshake, Party, prologue
+from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
 
 _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
 
@@ -113,14 +113,14 @@ class Attempt:
         offer: Description,
         answer: Description,
         outgoing: bool,
-    ) -> Handshake:
+    ) -> NoiseHandshake:
         caller_key, callee_key = self._identity.public_key, peer_key
         if not outgoing:
             caller_key, callee_key = callee_key, caller_key
         role = _chosen_role(answer)
         caller = Party(caller_key, offer.fingerprint, _OTHER_ROLE[role])
         callee = Party(callee_key, answer.fingerprint, role)
-        return Handshake(
+        return NoiseHandshake(
             self._identity,
             peer_key,
             initiator=outgoing,

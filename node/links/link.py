@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from node.links.channel import Channel
+from node.links.channel.channel import Channel
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, ModswarmError, Oversized, RemoteError
 from protocol.identity import PeerId, peer_id_of
-from protocol.session import TAG_BYTES, Handshake, Session
+from protocol.noise_session import TAG_BYTES, NoiseHandshake, NoiseSession
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Link:
     Times are seconds of the loop's clock, and byte counts are of frames.
     """
 
-    def __init__(self, channel: Channel, handshake: Handshake, origin: LinkOrigin) -> None:
+    def __init__(self, channel: Channel, handshake: NoiseHandshake, origin: LinkOrigin) -> None:
         loop = asyncio.get_running_loop()
         self.peer_key = origin.peer_key
         self.peer_id: PeerId = peer_id_of(origin.peer_key)
@@ -52,7 +52,7 @@ class Link:
         self._loop = loop
         self._channel = channel
         self._handshake = handshake
-        self._session: Session | None = None
+        self._session: NoiseSession | None = None
         self._opened: asyncio.Future[None] = loop.create_future()
         self._started = False
         self._receiver: Receiver | None = None

@@ -8,8 +8,8 @@ from protocol.errors import BadAddress, BadConfig
 
 OWN_DATA_PATH = "native"
 DATA_PATHS = {
-    OWN_DATA_PATH: "node.links.native_channel",
-    "stock": "node.links.stock_channel",
+    OWN_DATA_PATH: "node.links.channel.native_channel",
+    "stock": "node.links.channel.stock_channel",
 }
 """The modules that can carry messages over DTLS, by the name that `data_path` gives them. Each has
 `create_channel(dtls, rng, own_peer=...)`, which returns a channel yet to be opened. Peers need not

@@ -12,19 +12,19 @@ from functools import partial
 from kademlia.network import Server
 
 from node.counters import Counters
-from node.endpoint import Endpoint
 from node.environment import Environment
-from node.overlay.adapters import OverlayNode, RecordStorage
-from node.overlay.freshness import Freshness
-from node.overlay.protocol import OverlayProtocol
-from node.overlay.publishing import Published, Publishing
-from node.overlay.reading import Reader, Reading
-from node.overlay.regions import Regions
-from node.overlay.registrar import Registrar
-from node.overlay.search import AnyLookup, OnFound, Search
+from node.net.endpoint import Endpoint
+from node.overlay.lookup.search import AnyLookup, OnFound, Search
+from node.overlay.lookup.sybil_region import SybilRegions
+from node.overlay.records.adapters import OverlayNode, RecordStorage
+from node.overlay.records.publishing import Published, RecordPublisher
+from node.overlay.records.reading import Reader, Reading
+from node.overlay.rpc.protocol import OverlayProtocol
+from node.overlay.rpc.wire import Wire
 from node.overlay.settings import OverlaySettings
-from node.overlay.tables import FAMILY_BITS, Tables
-from node.overlay.wire import Wire
+from node.overlay.signaling.registrar import Registrar
+from node.overlay.table.refresh import TableRefresh
+from node.overlay.table.tables import FAMILY_BITS, Tables
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.errors import Unreachable
@@ -69,28 +69,28 @@ class OverlayServer(Server):
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
         self.wire = self.protocol.wire
-        self._freshness = Freshness(
+        self._refresh = TableRefresh(
             self.protocol,
             self.tables,
             environment,
             lookup=self.lookup,
             families=lambda: self._families,
         )
-        self.regions = Regions(self.lookup, environment, k=settings.k)
+        self.sybil_regions = SybilRegions(self.lookup, environment, k=settings.k)
         self._reader = Reader(
             self.protocol,
             self.store,
             environment,
             lookup=partial(self.lookup, paths=settings.paths),
-            regions=self.regions,
+            sybil_regions=self.sybil_regions,
             puzzle_bits=settings.puzzle_bits,
         )
-        self._publishing = Publishing(
+        self._publishing = RecordPublisher(
             self.protocol,
             self.storage,
             tasks,
             lookup=self.lookup,
-            regions=self.regions,
+            sybil_regions=self.sybil_regions,
             own_number=int.from_bytes(identity.peer_id),
             k=settings.k,
             is_reachable=not settings.unreachable,
@@ -108,7 +108,7 @@ class OverlayServer(Server):
             counters=self.counters,
             puzzle_bits=settings.puzzle_bits,
         )
-        protocol.wire = protocol.acquaintances.wire = self.registrar.wire = Wire(
+        protocol.wire = protocol.maintenance.wire = self.registrar.wire = Wire(
             self.identity,
             self._environment,
             self.counters,
@@ -129,7 +129,7 @@ class OverlayServer(Server):
         endpoint.take(range(0xD0, 0xE0), self.protocol.datagram_received)
         self.protocol.connection_made(endpoint)
         self.wire.connect(endpoint.sendto)
-        self.tasks.start(self._freshness.run(), name="keep the tables fresh")
+        self.tasks.start(self._refresh.run(), name="keep the tables fresh")
 
     def speaks(self, family: int) -> bool:
         """Whether there is a socket of this address family (4 or 6)."""
@@ -137,7 +137,7 @@ class OverlayServer(Server):
 
     def stop(self) -> None:
         """Forget what is pending. The tasks belong to the owner that was given."""
-        self.protocol.acquaintances.close()
+        self.protocol.maintenance.close()
         self.wire.close()
 
     async def bootstrap(self, addrs: Iterable[Contact]) -> int:
@@ -145,14 +145,14 @@ class OverlayServer(Server):
 
         Raises Unreachable if none of them answers.
         """
-        await self._freshness.join(list(addrs))
+        await self._refresh.join(list(addrs))
         if not len(self.tables):
             raise Unreachable("no contact answers")
         return len(self.tables)
 
     async def _refresh_table(self) -> None:
         """Look up a random id in every bucket without a lookup for long (Kademlia, 2.3)."""
-        await self._freshness.refresh()
+        await self._refresh.refresh()
 
     def bootstrappable_neighbors(self) -> list[Contact]:
         """The contacts worth saving for the next start, the most recently seen first."""
@@ -191,7 +191,7 @@ class OverlayServer(Server):
         search = Search(self.protocol, lookup, families=self._families, kind=kind, on_found=hook)
         await search.run()
         if hook is None:  # such a lookup ran to its end
-            self.regions.size.note(number, lookup.closest())
+            self.sybil_regions.size.note(number, lookup.closest())
         return lookup
 
     async def read(
@@ -207,5 +207,5 @@ class OverlayServer(Server):
     # Publishing ---------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> Published:
-        """Store a record of ours at the k contacts nearest to its key; see `Publishing`."""
+        """Store a record of ours at the k contacts nearest to its key; see `RecordPublisher`."""
         return await self._publishing.publish(record)

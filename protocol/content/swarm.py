@@ -24,7 +24,7 @@ SourceId = bytes
 """The peer id of a source."""
 
 
-class Reproach(Enum):
+class StallVerdict(Enum):
     """What `review` found: the requests of such a source are to be cancelled, or it is gone."""
 
     BENCHED = "its requests went to others"
@@ -221,19 +221,19 @@ class Swarm:
         self.ban(source)
         return source
 
-    def review(self, now: float) -> list[tuple[SourceId, Reproach]]:
+    def review(self, now: float) -> list[tuple[SourceId, StallVerdict]]:
         """Release the requests of sources that stall or fall behind, and name those sources.
 
         Call it about once a second. Silent sources have left; send the others a cancel.
         """
-        found: list[tuple[SourceId, Reproach]] = []
+        found: list[tuple[SourceId, StallVerdict]] = []
         for source, known in tuple(self._sources.items()):
             if (known.asked or known.cancelling) and now - known.heard > limits.SILENT_S:
                 self.leave(source)
-                found.append((source, Reproach.SILENT))
+                found.append((source, StallVerdict.SILENT))
             elif self._is_behind(known, now):
                 self._bench(known, now)
-                found.append((source, Reproach.BENCHED))
+                found.append((source, StallVerdict.BENCHED))
         return found
 
     def _window_bytes(self, known: _Source, now: float) -> int:

@@ -11,7 +11,7 @@ from protocol import limits
 from protocol.overlay.contacts import Contact
 
 
-class State(IntEnum):
+class CandidateState(IntEnum):
     """What became of a variant. A candidate's is the first that any of them is in."""
 
     ANSWERED = 0
@@ -27,14 +27,14 @@ class Variant:
 
     __slots__ = ("candidate", "contact", "give_up_at", "named", "slow_at", "state")
 
-    def __init__(self, candidate: "Candidate", contact: Contact) -> None:
+    def __init__(self, candidate: "LookupCandidate", contact: Contact) -> None:
         self.candidate = candidate
         self.contact = contact
         self.named = 1
-        self.state = State.NEW
+        self.state = CandidateState.NEW
         self.slow_at = self.give_up_at = 0.0
 
-    def enter(self, state: State) -> None:
+    def enter(self, state: CandidateState) -> None:
         """Change the state, and the candidate's with it."""
         self.state = state
         candidate = self.candidate
@@ -44,7 +44,7 @@ class Variant:
             candidate.state = min(variant.state for variant in candidate.variants)
 
 
-class Candidate:
+class LookupCandidate:
     """A peer in one lookup. `hops` counts contacts between us and whoever named it, plus 1.
 
     `network` is that of the variant which counts at present, empty if it has no limit, None until
@@ -59,13 +59,16 @@ class Candidate:
         self.hops = hops
         self.named_in = named_in
         self.network: bytes | None = None
-        self.state = State.NEW
+        self.state = CandidateState.NEW
         self.variants = [Variant(self, contact)]
 
     @property
     def was_asked(self) -> bool:
         """Whether any of its variants was."""
-        return any(variant.state not in {State.NEW, State.TAKEN} for variant in self.variants)
+        return any(
+            variant.state not in {CandidateState.NEW, CandidateState.TAKEN}
+            for variant in self.variants
+        )
 
     def name(self, contact: Contact) -> None:
         """One more contact named this peer, at an address known already or at another.
@@ -84,7 +87,7 @@ class Candidate:
             self.variants.remove(least)
         newcomer = Variant(self, contact)
         self.variants.append(newcomer)
-        newcomer.enter(State.NEW)
+        newcomer.enter(CandidateState.NEW)
 
     def to_ask(self) -> Variant:
         """The variant whose turn it is; only where the candidate is NEW."""
@@ -92,10 +95,10 @@ class Candidate:
 
     def answer(self) -> Contact:
         """The variant that answered; only where the candidate is ANSWERED."""
-        return next(one.contact for one in self.variants if one.state is State.ANSWERED)
+        return next(one.contact for one in self.variants if one.state is CandidateState.ANSWERED)
 
     def _unasked(self) -> list[Variant]:
-        return [variant for variant in self.variants if variant.state is State.NEW]
+        return [variant for variant in self.variants if variant.state is CandidateState.NEW]
 
 
 def _named(variant: Variant) -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from protocol import limits
-from protocol.overlay.candidates import State
+from protocol.overlay.candidates import CandidateState
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import Lookup, LookupRules
 
@@ -59,13 +59,17 @@ class DisjointLookup:
             for number in range(paths)
         ]
 
-    def _elsewhere(self, contact: Contact) -> State:
+    def _elsewhere(self, contact: Contact) -> CandidateState:
         """What a path that has not asked this contact may make of it."""
         path = self._asked_by.get(contact.packed)
         if path is None:
-            return State.NEW
+            return CandidateState.NEW
         state = path.state_of(contact)
-        return state if state in {State.ANSWERED, State.FAILED} else State.TAKEN
+        return (
+            state
+            if state in {CandidateState.ANSWERED, CandidateState.FAILED}
+            else CandidateState.TAKEN
+        )
 
     @property
     def finished(self) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from protocol import limits
-from protocol.overlay.candidates import Candidate, State, Variant
+from protocol.overlay.candidates import CandidateState, LookupCandidate, Variant
 from protocol.overlay.contacts import Contact
 
 
@@ -70,7 +70,7 @@ class Lookup:
         timeout_s: Callable[[Contact], float],
         rules: LookupRules | None = None,
         network_of: Callable[[Contact], bytes] = _no_network,
-        elsewhere: Callable[[Contact], State] | None = None,
+        elsewhere: Callable[[Contact], CandidateState] | None = None,
     ) -> None:
         self.target = int.from_bytes(target)
         self.rules = rules or LookupRules()
@@ -83,11 +83,11 @@ class Lookup:
         self._timeout_s = timeout_s
         self._network_of = network_of
         self._elsewhere = elsewhere
-        self._candidates: list[Candidate] = []
+        self._candidates: list[LookupCandidate] = []
         self._distances: list[int] = []
         self._pending: list[Variant] = []
         self._asked: dict[bytes, Variant] = {}
-        self._by_id: dict[int, Candidate] = {}
+        self._by_id: dict[int, LookupCandidate] = {}
         self._own_number = int.from_bytes(own_id)
         for contact in seeds:
             self._hear_of([contact], hops=1)  # one by one: a peer may be known at several addresses
@@ -110,11 +110,11 @@ class Lookup:
     def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
         """`contact` answered and named others. Late answers count while the lookup runs."""
         variant = self._asked.get(contact.packed)
-        if self.finished or variant is None or variant.state is State.ANSWERED:
+        if self.finished or variant is None or variant.state is CandidateState.ANSWERED:
             return
         if variant in self._pending:
             self._pending.remove(variant)
-        variant.enter(State.ANSWERED)
+        variant.enter(CandidateState.ANSWERED)
         candidate = variant.candidate
         if len(candidate.variants) > 1:
             candidate.network = self._network_of(contact)
@@ -123,10 +123,10 @@ class Lookup:
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
         variant = self._asked.get(contact.packed)
-        if variant is not None and variant.state is not State.ANSWERED:
+        if variant is not None and variant.state is not CandidateState.ANSWERED:
             if variant in self._pending:
                 self._pending.remove(variant)
-            variant.enter(State.FAILED)
+            variant.enter(CandidateState.FAILED)
 
     def take_given_up(self) -> list[Contact]:
         """The contacts that have been given up since the last call."""
@@ -145,7 +145,7 @@ class Lookup:
         """When the next time limit runs out: a contact's, or else that of the whole lookup."""
         at = self._ends_at
         for variant in self._pending:
-            waiting = variant.state is State.WAITING
+            waiting = variant.state is CandidateState.WAITING
             at = min(at, variant.slow_at if waiting else variant.give_up_at)
         return at
 
@@ -158,7 +158,7 @@ class Lookup:
         found: list[Contact] = []
         networks: set[bytes] = set()
         for candidate in self._candidates:
-            if candidate.state is not State.ANSWERED or candidate.network in networks:
+            if candidate.state is not CandidateState.ANSWERED or candidate.network in networks:
                 continue
             if candidate.network:
                 networks.add(candidate.network)
@@ -172,7 +172,7 @@ class Lookup:
         candidate = self._by_id.get(contact.number)
         return candidate.hops if candidate else 0
 
-    def state_of(self, contact: Contact) -> State:
+    def state_of(self, contact: Contact) -> CandidateState:
         """What became of a contact that this lookup asked."""
         return self._asked[contact.packed].state
 
@@ -195,7 +195,7 @@ class Lookup:
         full = len(self._candidates) >= limits.LOOKUP_CANDIDATES
         if number == self._own_number or (full and not self._make_room(distance)):
             return
-        candidate = Candidate(contact, distance, hops, self._answers)
+        candidate = LookupCandidate(contact, distance, hops, self._answers)
         self._by_id[number] = candidate
         position = bisect(self._distances, distance)
         self._distances.insert(position, distance)
@@ -216,13 +216,13 @@ class Lookup:
                 return True
         return False
 
-    def _ask(self, candidate: Candidate, now: float) -> Contact:
+    def _ask(self, candidate: LookupCandidate, now: float) -> Contact:
         variant = candidate.to_ask()
         contact = variant.contact
         timeout_s = self._timeout_s(contact)
         variant.slow_at = now + min(timeout_s, self.rules.slow_s)
         variant.give_up_at = now + timeout_s
-        variant.enter(State.WAITING)
+        variant.enter(CandidateState.WAITING)
         self._pending.append(variant)
         self._asked[contact.packed] = variant
         self.requests += 1
@@ -232,31 +232,36 @@ class Lookup:
 
     def stop_waiting(self, now: float) -> int:
         """Stop waiting for those whose time is over, and count the others; `next` does it too."""
-        waiting, expected = 0, State.WAITING
+        waiting, expected = 0, CandidateState.WAITING
         for variant in self._pending:
             if variant.state is expected:
                 if now < variant.slow_at:
                     waiting += 1
                     continue
-                variant.enter(State.SLOW)
+                variant.enter(CandidateState.SLOW)
             if now >= variant.give_up_at:
-                variant.enter(State.FAILED)
+                variant.enter(CandidateState.FAILED)
                 self._given_up.append(variant.contact)
         if self._given_up:
-            self._pending = [one for one in self._pending if one.state is not State.FAILED]
+            self._pending = [one for one in self._pending if one.state is not CandidateState.FAILED]
         return waiting
 
-    def _nearest(self) -> tuple[int, int, list[Candidate]]:
+    def _nearest(self) -> tuple[int, int, list[LookupCandidate]]:
         """Of the k nearest that did not fail: how many there are, how many answered, whom to ask.
 
         Some more than k may be asked, as a slow candidate is probably dead: whoever would take its
         place is asked right away, and the lookup still waits for both.
         """
         near = heard = asked = 0
-        eligible: list[Candidate] = []
+        eligible: list[LookupCandidate] = []
         networks: set[bytes] = set()
         k, most = self.rules.k, self.rules.k + self.rules.spare
-        answered, new, slow, failed = State.ANSWERED, State.NEW, State.SLOW, State.FAILED
+        answered, new, slow, failed = (
+            CandidateState.ANSWERED,
+            CandidateState.NEW,
+            CandidateState.SLOW,
+            CandidateState.FAILED,
+        )
         alone = self._elsewhere is None
         for candidate in self._candidates:
             if not alone:
@@ -283,7 +288,7 @@ class Lookup:
                 break
         return near, heard, eligible
 
-    def _note_other_paths(self, candidate: Candidate) -> None:
+    def _note_other_paths(self, candidate: LookupCandidate) -> None:
         assert self._elsewhere is not None
         for variant in candidate.variants:
             if variant.contact.packed not in self._asked:

@@ -36,7 +36,7 @@ from protocol.errors import (
 )
 from protocol.overlay import contacts
 from protocol.overlay.contacts import Contact
-from protocol.overlay.registrations import REGISTRATION_BYTES
+from protocol.overlay.registration_proof import REGISTRATION_BYTES
 
 TRANSACTION_BYTES = 8
 EPOCH_BYTES = 8

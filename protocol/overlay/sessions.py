@@ -102,7 +102,7 @@ class Issued(NamedTuple):
     token: bytes
 
 
-class Session:
+class PeerSession:
     """One peer: its keys, how long it takes to answer, what proves its address and its counters.
 
     A node holds thousands, so both keys are one piece of memory, the contact is shared with the
@@ -195,7 +195,7 @@ class Session:
         self._token, self._token_of, self._token_at = token, contact, now
 
 
-class Sessions:
+class PeerSessions:
     """The peers remembered. Who was not used for a while is forgotten first (CLOCK).
 
     Moving whoever is used to the end of the dictionary would cost more than all else a packet does
@@ -205,16 +205,16 @@ class Sessions:
     def __init__(self, capacity: int = limits.PEERS_REMEMBERED) -> None:
         self._capacity = capacity
         # By the peer id as a number, which every contact holds already.
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, PeerSession] = {}
 
-    def get(self, number: int) -> Session | None:
+    def get(self, number: int) -> PeerSession | None:
         """The session with the peer of this id, if remembered."""
         session = self._sessions.get(number)
         if session is not None:
             session.used = True
         return session
 
-    def add(self, session: Session) -> None:
+    def add(self, session: PeerSession) -> None:
         """Remember a peer, and forget another where there is no room for it."""
         sessions = self._sessions
         number = session.contact.number
@@ -239,7 +239,7 @@ class Tokens:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
-    def make(self, session: Session, address: Address, now: float) -> bytes:
+    def make(self, session: PeerSession, address: Address, now: float) -> bytes:
         """The token for a peer at an address; `now` is monotonic seconds."""
         period = int(now // limits.TOKEN_PERIOD_S)
         issued = session.issued
@@ -248,7 +248,7 @@ class Tokens:
             issued = session.issued = Issued(address, period, token)
         return issued.token
 
-    def proves(self, token: bytes, session: Session, address: Address, now: float) -> bool:
+    def proves(self, token: bytes, session: PeerSession, address: Address, now: float) -> bool:
         """Whether `token` was made for this peer at this address not long ago."""
         if not token:
             return False

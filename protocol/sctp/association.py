@@ -15,27 +15,27 @@ association with a Closed event.
 from collections.abc import Callable, Sequence
 
 from protocol.sctp import chunks, limits
-from protocol.sctp.channels import Channels
 from protocol.sctp.config import AssociationConfig, RandomBytes
-from protocol.sctp.congestion import CongestionControl
-from protocol.sctp.cookie import Peer
+from protocol.sctp.control.channels import Channels
+from protocol.sctp.control.cookie import Peer
+from protocol.sctp.control.datachannel import ChannelTerms
+from protocol.sctp.control.handshake import AssociationHandshake
+from protocol.sctp.control.liveness import Liveness
+from protocol.sctp.control.reset import StreamReset
+from protocol.sctp.control.teardown import Teardown
 from protocol.sctp.core import Core
-from protocol.sctp.datachannel import ChannelTerms
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.events import BufferedAmountLow, Closed, Connected, Event, Restarted
-from protocol.sctp.handshake import Handshake
-from protocol.sctp.inbound import Halves, Inbound
-from protocol.sctp.liveness import Liveness
-from protocol.sctp.pathmodel import PathModel
-from protocol.sctp.receiver import Receiver
-from protocol.sctp.reset import StreamReset
-from protocol.sctp.sender import Sender
-from protocol.sctp.status import OPENING, RECEIVING, SENDING, State
-from protocol.sctp.teardown import Teardown
+from protocol.sctp.receive.inbound import Halves, Inbound
+from protocol.sctp.receive.receiver import Receiver
+from protocol.sctp.send.congestion import CongestionControl
+from protocol.sctp.send.pathmodel import PathModel
+from protocol.sctp.send.sender import Sender
+from protocol.sctp.status import OPENING, RECEIVING, SENDING, AssociationState
 from protocol.sctp.timers import Timer
 
 _WRITABLE_SHARE = 4
-_SENDABLE = OPENING | {State.ESTABLISHED}
+_SENDABLE = OPENING | {AssociationState.ESTABLISHED}
 _ACKNOWLEDGING = SENDING | RECEIVING
 
 CongestionFactory = Callable[[int, int], CongestionControl]
@@ -58,7 +58,7 @@ class Association:
         self._channels = Channels(core, self._ask_reset)
         self._liveness = Liveness(core)
         self._teardown = Teardown(core, self._close)
-        self._handshake = Handshake(core, self._establish, self._close)
+        self._handshake = AssociationHandshake(core, self._establish, self._close)
         self._inbound = Inbound(core, self._handshake, self._teardown, self._liveness)
         self._early_resets: list[int] = []
         self.counters = core.counters
@@ -69,7 +69,7 @@ class Association:
     @property
     def connected(self) -> bool:
         """Whether data can flow."""
-        return self._status.state is State.ESTABLISHED
+        return self._status.state is AssociationState.ESTABLISHED
 
     @property
     def over(self) -> bool:
@@ -77,7 +77,7 @@ class Association:
         return self._status.over
 
     @property
-    def state(self) -> State:
+    def state(self) -> AssociationState:
         """The state of RFC 9260."""
         return self._status.state
 
@@ -103,7 +103,7 @@ class Association:
 
     def connect(self, now: float) -> None:
         """Begin the handshake; in WebRTC both sides do (RFC 8841, 9.3)."""
-        if self._status.state is State.CLOSED and not self._status.over:
+        if self._status.state is AssociationState.CLOSED and not self._status.over:
             self._handshake.start(now)
 
     def open_channel(
@@ -180,7 +180,7 @@ class Association:
             limits.PACKET_BYTES_MIN <= packet_bytes <= limits.PACKET_BYTES_MAX
         ):
             raise SctpMisuse(f"A probe cannot have {packet_bytes} bytes.")
-        if self._status.state is State.ESTABLISHED:
+        if self._status.state is AssociationState.ESTABLISHED:
             self._liveness.probe(packet_bytes)
 
     def events(self) -> list[Event]:
@@ -295,7 +295,7 @@ class Association:
     def _close(self, reason: str, by_peer: bool, graceful: bool) -> None:
         if not self._status.over:
             self._status.over = True
-            self._status.state = State.CLOSED
+            self._status.state = AssociationState.CLOSED
             self._timers.stop_all()
             self._core.inbox.add(Closed(reason, by_peer, graceful))
 

@@ -4,10 +4,10 @@ from collections import Counter
 
 from protocol.sctp.config import AssociationConfig, RandomBytes
 from protocol.sctp.events import Inbox
-from protocol.sctp.outqueue import OutQueue
 from protocol.sctp.packets import PacketWriter
-from protocol.sctp.rtt import RoundTrip
-from protocol.sctp.status import Status
+from protocol.sctp.send.outqueue import OutQueue
+from protocol.sctp.send.rtt import RoundTrip
+from protocol.sctp.status import AssociationStatus
 from protocol.sctp.timers import Timers
 
 
@@ -35,7 +35,7 @@ class Core:
         self.random = random
         self.packet_bytes = config.packet_bytes
         self.counters: Counter[str] = Counter()
-        self.status = Status()
+        self.status = AssociationStatus()
         self.timers = Timers()
         self.inbox = Inbox()
         self.queue = OutQueue()

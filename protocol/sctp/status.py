@@ -6,7 +6,7 @@ from enum import Enum
 from protocol.sctp import chunks
 
 
-class State(Enum):
+class AssociationState(Enum):
     """RFC 9260's names."""
 
     CLOSED = "closed"
@@ -19,16 +19,16 @@ class State(Enum):
     SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
 
 
-_S = State
+_S = AssociationState
 OPENING = frozenset({_S.CLOSED, _S.COOKIE_WAIT, _S.COOKIE_ECHOED})
 SENDING = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_RECEIVED})
 """DATA may leave, or leave again."""
 RECEIVING = frozenset({_S.ESTABLISHED, _S.SHUTDOWN_PENDING, _S.SHUTDOWN_SENT})
 """DATA may come."""
 CONNECTED = SENDING | RECEIVING | {_S.SHUTDOWN_ACK_SENT}
-EVERY = frozenset(State)
+EVERY = frozenset(AssociationState)
 
-ALLOWED: dict[int, frozenset[State]] = {
+ALLOWED: dict[int, frozenset[AssociationState]] = {
     chunks.DATA: RECEIVING | {_S.COOKIE_ECHOED},
     chunks.INIT: EVERY,
     chunks.INIT_ACK: frozenset({_S.COOKIE_WAIT}),
@@ -53,12 +53,12 @@ Closed = Callable[[str, bool, bool], None]
 """Called once at the end with reason, whether by the peer, whether gracefully."""
 
 
-class Status:
+class AssociationStatus:
     """The state that all parts of an association share."""
 
     __slots__ = ("over", "state")
 
     def __init__(self) -> None:
-        self.state = State.CLOSED
+        self.state = AssociationState.CLOSED
         self.over = False
         """The association has ended and does not begin again."""

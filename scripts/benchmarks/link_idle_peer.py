@@ -6,9 +6,9 @@ import sys
 import time
 
 from node.environment import Environment
-from node.links.certificate import create
-from node.links.dtls import DtlsPath
-from node.links.ice import IcePath
+from node.links.path.ice import IcePath
+from node.links.secure.certificate import create
+from node.links.secure.dtls import DtlsPath
 from node.links.settings import LinkSettings
 from protocol.description import Description, DtlsRole
 from scripts.benchmarks.link_peer import finish, read_lines, say

@@ -19,15 +19,15 @@ from typing import Any
 from unittest import mock
 
 from node.environment import Environment
-from node.links import agent
-from node.links.capture import CapturingDtlsPath
-from node.links.certificate import Certificate, create
-from node.links.channel import Channel
-from node.links.dtls import DtlsPath
-from node.links.ice import IcePath
+from node.links.channel.channel import Channel
+from node.links.path import agent
+from node.links.path.ice import IcePath
+from node.links.secure.capture import CapturingDtlsPath
+from node.links.secure.certificate import Certificate, create
+from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, LinkSettings
-from node.udp import offload, opening
-from node.udp.port import Arrival, Port, PortUser, split
+from node.net.udp import offload, opening
+from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol.description import Description, DtlsRole
 
 

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 from node.counters import Counters
 from node.environment import Environment
+from node.overlay.rpc.wire import Reply, Wire
 from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
-from node.overlay.wire import Reply, Wire
 from node.tasks import TaskOwner
 from protocol.addresses import Address
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
-from simulations.stock import StockAnswerer, stock_request
+from simulations.residents.stock import StockAnswerer, stock_request
 
 _ASKERS = 50
 _REQUESTS = 200

@@ -12,7 +12,7 @@ from protocol.datagrams import PacketKeys
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import RoutingTable
-from protocol.overlay.sessions import Session, Sessions
+from protocol.overlay.sessions import PeerSession, PeerSessions
 
 _NODES = 20
 _NETWORK = 1000
@@ -39,14 +39,14 @@ def measure() -> dict[str, float]:
     }
 
 
-def _node() -> tuple[RoutingTable, Sessions]:
-    table, sessions = RoutingTable(_rng.randbytes(20)), Sessions()
+def _node() -> tuple[RoutingTable, PeerSessions]:
+    table, sessions = RoutingTable(_rng.randbytes(20)), PeerSessions()
     for number in range(_NETWORK):
         contact = _stranger()
         if not table.wants(contact):
             continue
         table.answered(contact, float(number))
-        session = Session(contact, PacketKeys(_rng.randbytes(32), _rng.randbytes(32)))
+        session = PeerSession(contact, PacketKeys(_rng.randbytes(32), _rng.randbytes(32)))
         session.measured(0.1 + number / 1000)
         session.learn_token(_rng.randbytes(limits.TOKEN_BYTES), contact, float(number))
         sessions.add(session)

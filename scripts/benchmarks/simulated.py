@@ -12,9 +12,9 @@ import time
 from typing import Any
 
 from simulations.internet.latency import SyntheticLatency
+from simulations.residents.stock import StockWorld
+from simulations.residents.world import World, run_virtually
 from simulations.seeds import derive_rng
-from simulations.stock import StockWorld
-from simulations.world import World, run_virtually
 
 _SEED = 1
 _LOOKUPS = 1000

@@ -1,8 +1,8 @@
 """How many lookups succeed when a share of all nodes misleads them (S/Kademlia's figure 4).
 
-Twice: in S/Kademlia's abstract network (`simulations.sgraph`), and with the real lookup among real
-nodes. There a part of the nodes turns once all tables are full and all records are stored: it
-answers lookups with fellow conspirators alone, the nearest to the target, and keeps no records.
+Twice: in S/Kademlia's abstract network (`simulations.harness.sgraph`), and with the real lookup
+among real nodes. There a part of the nodes turns once all tables are full and all records are
+stored: it answers lookups with fellow conspirators alone, the nearest to the target, and keeps no records.
 With `--attack hide` half of those it names are the true nearest, at an address where nobody is. A
 lookup succeeds if it finds the honest node whose id it looks up; a read, if it finds a record that
 was stored before the betrayal. Nodes that look are honest.
@@ -21,14 +21,14 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import LookupRules
 from protocol.overlay.messages import Found
 from protocol.records import ProviderBody
-from simulations.attackers import Conspiracy, Turncoat
-from simulations.experiment import Report, Say
+from simulations.attacks.attackers import Conspiracy, Turncoat
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.harness.sgraph import StaticNetwork, endure
+from simulations.harness.statistics import mean
 from simulations.internet.host import Host
-from simulations.options import latency_of, option
+from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
 from simulations.seeds import derive_rng, derive_seed
-from simulations.sgraph import StaticNetwork, endure
-from simulations.statistics import mean
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
 
 _SETTLE_S = 30.0
 _RECORDS = 100
@@ -63,7 +63,7 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """Both kinds of points, the abstract ones first."""
     points: list[dict[str, Any]] = []
     hashes: list[str] = []
@@ -75,7 +75,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         points += real
         hashes.append(log_hash)
     data = {"cipher": parameters.cipher, "attack": parameters.attack, "points": points}
-    return Report(
+    return ExperimentReport(
         data, lambda figure: _draw(figure, parameters, points), f"{derive_seed(0, *hashes):016x}"
     )
 
@@ -164,7 +164,9 @@ class _Real:
         for _ in range(_RECORDS):
             mod_id = rng.randbytes(32)
             publisher = rng.choice(self.residents).running
-            record = publisher.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
+            record = publisher.republisher.make(
+                records.PROVIDER, ProviderBody(mod_id, complete=True)
+            )
             await publisher.server.publish(record)
             self.mods.append(mod_id)
 

@@ -14,24 +14,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.overlay.caller import Crossed
+from node.overlay.signaling.caller import Crossed
 from protocol import limits
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import ModswarmError
 from protocol.identity import PeerId
 from protocol.signaling import Offer
-from simulations.experiment import Report, Say
-from simulations.options import latency_of, option
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.harness.statistics import mean, quantile
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 from simulations.seeds import derive_rng, derive_seed
-from simulations.statistics import mean, quantile
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
 
 _SETTLE_S = 60.0
 _WATCHED_S = 60.0
 _WATCH_STEP_S = 0.25
 _AT_ONCE = 50
-_WHERE = Candidate(CandidateKind.HOST, Address("192.0.2.1", 9))
+_WHERE = IceCandidate(CandidateKind.HOST, Address("192.0.2.1", 9))
 _DESCRIPTION = Description("ufrag", "p" * 22, bytes(32), DtlsRole.ACTPASS, (_WHERE,))
 
 
@@ -51,7 +57,7 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """Every share of dead nodes in a world of its own."""
     rows, seconds, hashes = [], {}, []
     for dead in parameters.dead:
@@ -71,7 +77,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         "results": rows,
     }
     combined = f"{derive_seed(0, *hashes):016x}"
-    return Report(data, lambda figure: _draw(figure, seconds, rows), combined)
+    return ExperimentReport(data, lambda figure: _draw(figure, seconds, rows), combined)
 
 
 @dataclass(frozen=True, slots=True)

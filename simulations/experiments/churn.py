@@ -1,12 +1,12 @@
 """Whether records survive while nodes come and go, and what that costs every node in traffic.
 
-All nodes that can be reached, and so keep records, come and go (`simulations.churn`); a part of
-those who leave crash. Publishers stay, cannot be reached, and keep their records alive by the
-policy:
+All nodes that can be reached, and so keep records, come and go (`simulations.residents.churn`);
+a part of those that leave crash. Publishers stay, cannot be reached, and keep their records alive
+by the policy:
 
     product   the node's own upkeep
     never     published once
-    3h        as the node's own upkeep, but every three hours; any number
+    3h        as the node's own republisher, but every three hours; any number
 
 Every few minutes random nodes that run and have joined read records of random publishers; a read
 that finds none is a record lost at that time. `found` is of provider records, `found_peer` of the
@@ -27,15 +27,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from node.membership import Membership
+from node.overlay.membership import Membership
 from protocol import records
-from simulations.churn import HABITS, Churn, Comer
-from simulations.experiment import Report, Say
-from simulations.options import latency_of, option
-from simulations.publishers import Publisher, refresh_s_of
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.harness.statistics import mean, quantile
+from simulations.residents.churn import HABITS, Churn, Comer
+from simulations.residents.publishers import RecordOwner, refresh_s_of
+from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
 from simulations.seeds import derive_rng, derive_seed
-from simulations.statistics import mean, quantile
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
 
 _HOUR_S = 3600.0
 _MINUTE_S = 60.0
@@ -68,7 +68,7 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """Every policy in a world of its own."""
     for policy in parameters.policy:
         refresh_s_of(policy)
@@ -90,7 +90,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         "policies": rows,
     }
     combined = f"{derive_seed(0, *hashes):016x}"
-    return Report(data, lambda figure: _draw(figure, parameters, rows), combined)
+    return ExperimentReport(data, lambda figure: _draw(figure, parameters, rows), combined)
 
 
 def _legs(parameters: Parameters) -> Iterator[tuple[dict[str, Any], str]]:
@@ -177,10 +177,10 @@ class _Leg:
         self.world = World(parameters.seed, latency=latency, settings=settings)
         await self.world.populate(parameters.nodes, kind=Comer)
         self.comers = [one for one in self.world.residents if isinstance(one, Comer)]
-        self.publishers: list[Publisher] = []
+        self.publishers: list[RecordOwner] = []
         for _ in range(parameters.publishers):
-            publisher = self.world.add(Publisher, unreachable=True)
-            assert isinstance(publisher, Publisher)
+            publisher = self.world.add(RecordOwner, unreachable=True)
+            assert isinstance(publisher, RecordOwner)
             await publisher.start()
             self.publishers.append(publisher)
         for publisher in self.publishers:

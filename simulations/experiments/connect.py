@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import BadInput, ModswarmError
-from simulations.experiment import Report, Say
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.harness.statistics import quantile
 from simulations.internet.host import Host
 from simulations.internet.nat import Dependence, NatBehaviour, PortAssignment
-from simulations.options import latency_of, option
-from simulations.seams import virtual_libraries
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.whole import WholeResident
+from simulations.residents.world import World, run_virtually
 from simulations.seeds import derive_rng
-from simulations.statistics import quantile
-from simulations.whole import WholeResident
-from simulations.world import World, run_virtually
 
 _EI = Dependence.ENDPOINT_INDEPENDENT
 _AD = Dependence.ADDRESS_DEPENDENT
@@ -71,11 +71,11 @@ class Attempt:
     failure: str = ""
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """All pairs in one world, one after another."""
     with tempfile.TemporaryDirectory(prefix="modswarm-") as folder:
         attempts, log_hash = run_virtually(_world(parameters, Path(folder), say))
-    return Report(_data(attempts), lambda figure: _draw(figure, attempts), log_hash)
+    return ExperimentReport(_data(attempts), lambda figure: _draw(figure, attempts), log_hash)
 
 
 async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Attempt], str]:

@@ -17,26 +17,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.overlay.caller import Crossed
+from node.overlay.signaling.caller import Crossed
 from protocol import records
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import ModswarmError
-from protocol.overlay import crowds
+from protocol.overlay import sybil_detection
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found
 from protocol.records import ProviderBody, Record
 from protocol.signaling import Offer
-from simulations.attackers import Conspiracy, Turncoat, crowd
-from simulations.experiment import Report, Say
-from simulations.options import latency_of, option
+from simulations.attacks.attackers import Conspiracy, Turncoat, crowd
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.harness.statistics import mean, quantile
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 from simulations.seeds import derive_rng
-from simulations.statistics import mean, quantile
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
 
 _SETTLE_S = 30.0
 _AT_ONCE = 40
-_WHERE = Candidate(CandidateKind.HOST, Address("192.0.2.1", 9))
+_WHERE = IceCandidate(CandidateKind.HOST, Address("192.0.2.1", 9))
 _DESCRIPTION = Description("ufrag", "p" * 22, bytes(32), DtlsRole.ACTPASS, (_WHERE,))
 
 
@@ -58,11 +64,11 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """All attacks in one world."""
     siege = _Siege(parameters, say)
     data, log_hash = run_virtually(siege.run())
-    return Report(data, lambda figure: _draw(figure, parameters, siege, data), log_hash)
+    return ExperimentReport(data, lambda figure: _draw(figure, parameters, siege, data), log_hash)
 
 
 @dataclass(slots=True)
@@ -118,14 +124,14 @@ class _Siege:
     async def _publish(self, mod_id: bytes) -> Record:
         publisher = self.rng.choice(self.honest)
         body = ProviderBody(mod_id, complete=True)
-        record = publisher.running.upkeep.make(records.PROVIDER, body)
+        record = publisher.running.republisher.make(records.PROVIDER, body)
         await publisher.host.create_task(publisher.running.server.publish(record))
         return record
 
     async def _publish_plainly(self, mod_id: bytes) -> Record:
         """Store at the nearest contacts only, as if nothing were wrong with them."""
         publisher = self.rng.choice(self.honest)
-        record = publisher.running.upkeep.make(
+        record = publisher.running.republisher.make(
             records.PROVIDER, ProviderBody(mod_id, complete=True)
         )
         await publisher.host.create_task(self._store_plainly(publisher, record))
@@ -149,11 +155,11 @@ class _Siege:
         """Whether a node that looks this key up finds that it is crowded."""
         server = observer.running.server
         closest = (await server.lookup(key)).closest()
-        crowded = await server.regions.is_crowded(key, closest)
+        crowded = await server.sybil_regions.is_crowded(key, closest)
         target = int.from_bytes(key)
-        if server.regions.size.samples(without=target):
-            contacts = server.regions.size.estimate(without=target)
-            self.expected[name].append(contacts * crowds.radius(target, closest))
+        if server.sybil_regions.size.samples(without=target):
+            contacts = server.sybil_regions.size.estimate(without=target)
+            self.expected[name].append(contacts * sybil_detection.radius(target, closest))
         return crowded
 
     async def _is_captured(self, observer: Resident, key: bytes, sybils: set[bytes]) -> bool:

@@ -24,12 +24,12 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import VERSION, Method, Request, encode_found
 from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import ID_BITS
-from simulations.attackers import Conspiracy
-from simulations.experiment import Report, Say
-from simulations.options import latency_of, option
+from simulations.attacks.attackers import Conspiracy
+from simulations.attacks.raw_peer import Answer, RawPeer
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.residents.world import PORT, Resident, World, run_virtually, simulated_settings
 from simulations.seeds import derive_rng, derive_seed
-from simulations.stranger import Answer, Stranger
-from simulations.world import PORT, Resident, World, run_virtually, simulated_settings
 
 _SETTLE_S = 30.0
 _SPACING_S = 0.005
@@ -53,7 +53,7 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """The attack with the limits, and without."""
     rows, hashes = [], []
     for limited in (True, False):
@@ -74,7 +74,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         "results": rows,
     }
     combined = f"{derive_seed(0, *hashes):016x}"
-    return Report(data, lambda figure: _draw(figure, parameters, rows), combined)
+    return ExperimentReport(data, lambda figure: _draw(figure, parameters, rows), combined)
 
 
 _PHASES = ("full_table", "after_restart")
@@ -88,7 +88,7 @@ class _Eclipse:
         self.limited = limited
         self.rng = derive_rng(parameters.seed, "eclipse")
         self.conspiracy = Conspiracy()
-        self.attackers: list[Stranger] = []
+        self.attackers: list[RawPeer] = []
 
     async def run(self) -> tuple[dict[str, Any], str]:
         """The row of the result, and the hash of the history."""
@@ -130,7 +130,7 @@ class _Eclipse:
         }
         loop = asyncio.get_running_loop()
         for identity, (host, address) in zip(identities, places, strict=False):
-            attacker = Stranger(identity, answers)
+            attacker = RawPeer(identity, answers)
             with host.running():
                 await loop.create_datagram_endpoint(
                     lambda attacker=attacker: attacker,  # type: ignore[misc]

@@ -16,9 +16,9 @@ from typing import Any
 from protocol.addresses import Address
 from protocol.errors import BadInput
 from protocol.overlay.contacts import Contact
-from simulations.experiment import Report, Say
 from simulations.flooding.flooder import KINDS
-from simulations.options import option
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import option
 
 _HEAD_START_S = 1.0
 _VICTIM, _OTHERS, _EMPTY = "127.0.1.1", "127.0.2.1", "127.0.3.1"
@@ -38,7 +38,7 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """An empty handler, then each kind against a node."""
     if parameters.rate <= 0 or parameters.seconds <= _HEAD_START_S:
         raise BadInput(f"a flood has a rate, and lasts more than {_HEAD_START_S:g} s")
@@ -49,7 +49,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         rows.append(_flood_a_node(parameters, kind))
         say(f"{kind}: lookups take {rows[-1]['slowdown']} times as long")
     data = {"rate": parameters.rate, "empty": empty, "floods": rows}
-    return Report(data, lambda figure: _draw(figure, rows), "")
+    return ExperimentReport(data, lambda figure: _draw(figure, rows), "")
 
 
 class _Role:

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from node.links.channel import Channel
+from node.links.channel.channel import Channel
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH
-from simulations.experiment import Report, Say
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import option
 from simulations.internet import Host, Internet, UniformLatency
 from simulations.internet.router import HEADERS_BYTES, Access, Faults
-from simulations.links import open_link
-from simulations.loop import VirtualLoop
-from simulations.loop import run as run_loop
-from simulations.options import option
-from simulations.seams import virtual_libraries
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.bare_links import open_link
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.loop import run as run_loop
 
 _BITS = 8
 _MEGA = 1_000_000
@@ -83,7 +83,7 @@ class Measured:
     log_hash: str
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """All flows over one line."""
     internet = Internet(VirtualLoop(), parameters.seed, UniformLatency(parameters.rtt_ms / 1000))
     with virtual_libraries(internet), _opened(parameters.pcap) as capture:
@@ -98,7 +98,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         "worst_delay_ms": _worst_ms(measured.delays, 0.0),
         "steady_delay_ms": _worst_ms(measured.delays, measured.counts_from_s),
     }
-    return Report(data, lambda figure: _draw(figure, measured.delays), measured.log_hash)
+    return ExperimentReport(data, lambda figure: _draw(figure, measured.delays), measured.log_hash)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,10 @@ library does the same on an internet of the same seed.
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from simulations.experiment import Report, Say
-from simulations.lookup_legs import OurLeg, Parameters, StockLeg
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.lookup_legs import OurLeg, Parameters, StockLeg
+from simulations.residents.world import run_virtually
 from simulations.seeds import derive_seed
-from simulations.world import run_virtually
 
 PARAMETERS = Parameters
 
@@ -28,7 +28,7 @@ _TITLES = {
 }
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """Every share of dead nodes in a world of its own."""
     who = ("ours", "stock") if parameters.stock else ("ours",)
     legs = [(name, dead) for dead in parameters.dead for name in who]
@@ -50,7 +50,7 @@ def run(parameters: Parameters, say: Say) -> Report:
         "results": results,
     }
     combined = f"{derive_seed(0, *hashes):016x}"
-    return Report(data, lambda figure: _draw(figure, parameters, samples_of), combined)
+    return ExperimentReport(data, lambda figure: _draw(figure, parameters, samples_of), combined)
 
 
 def _leg(

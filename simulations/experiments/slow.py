@@ -17,12 +17,11 @@ from typing import Any, TypeVar
 from protocol import records
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
-from simulations.attackers import DAWDLE_S, Dawdler
-from simulations.experiment import Report, Say
-from simulations.options import latency_of, option
-from simulations.seeds import derive_rng, derive_seed
-from simulations.statistics import mean, quantile
-from simulations.world import (
+from simulations.attacks.attackers import DAWDLE_S, Dawdler
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import latency_of, option
+from simulations.harness.statistics import mean, quantile
+from simulations.residents.world import (
     INTRODUCERS,
     Resident,
     World,
@@ -30,6 +29,7 @@ from simulations.world import (
     run_virtually,
     simulated_settings,
 )
+from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0
 _RECORDS = 50
@@ -56,7 +56,7 @@ class Parameters:
 PARAMETERS = Parameters
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """A world without slow contacts, then two for each share."""
     trials = [(0.0, False)]
     trials += [(share, turns) for share in parameters.slow for turns in (False, True)]
@@ -74,7 +74,9 @@ def run(parameters: Parameters, say: Say) -> Report:
         before_s = usual[row["op"]]  # 0 where everybody holds every record
         row["raise"] = round(row["p50_s"] / before_s - 1, 3) if before_s else None
     data = {"cipher": parameters.cipher, "points": points}
-    return Report(data, lambda figure: _draw(figure, points), f"{derive_seed(0, *hashes):016x}")
+    return ExperimentReport(
+        data, lambda figure: _draw(figure, points), f"{derive_seed(0, *hashes):016x}"
+    )
 
 
 def _trial(parameters: Parameters, share: float, turns: bool) -> tuple[list[dict[str, Any]], str]:
@@ -146,7 +148,9 @@ class _Trial:
         self.keys = []
         for _ in range(_RECORDS):
             publisher, mod_id = self.rng.choice(self.prompt).running, self.rng.randbytes(32)
-            record = publisher.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
+            record = publisher.republisher.make(
+                records.PROVIDER, ProviderBody(mod_id, complete=True)
+            )
             await publisher.server.publish(record)
             self.keys.append(records.provider_key(mod_id))
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from protocol.content.link import parse
-from simulations.experiment import Report, Say
+from simulations.harness.experiment import ExperimentReport, Say
+from simulations.harness.options import option
+from simulations.harness.statistics import quantile
 from simulations.internet.latency import UniformLatency
 from simulations.internet.router import Access
-from simulations.options import option
-from simulations.seams import virtual_libraries
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.whole import WholeResident
+from simulations.residents.world import World, run_virtually
 from simulations.seeds import derive_rng
-from simulations.statistics import quantile
-from simulations.whole import WholeResident
-from simulations.world import World, run_virtually
 
 _BITS = 8
 _MEGA = 1_000_000
@@ -55,7 +55,7 @@ class Arrival:
     connect_s: float
 
 
-def run(parameters: Parameters, say: Say) -> Report:
+def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """One sharer, all getters at once."""
     with tempfile.TemporaryDirectory(prefix="modswarm-") as folder:
         arrivals, log_hash = run_virtually(_world(parameters, Path(folder), say))
@@ -78,7 +78,7 @@ def run(parameters: Parameters, say: Say) -> Report:
             for one in arrivals
         ],
     }
-    return Report(data, lambda figure: _draw(figure, times, parameters), log_hash)
+    return ExperimentReport(data, lambda figure: _draw(figure, times, parameters), log_hash)
 
 
 async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Arrival], str]:

@@ -17,12 +17,12 @@ import psutil
 
 from node.counters import Counters
 from node.environment import Environment
-from node.membership import Membership
+from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
 from protocol.addresses import Address
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
-from simulations.statistics import quantile
+from simulations.harness.statistics import quantile
 
 _MB = 1e6
 

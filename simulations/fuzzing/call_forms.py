@@ -5,9 +5,9 @@ What arrives sealed or signed is sealed here: an attacker with a key of its own 
 
 import random
 
-from protocol import codec, session, signaling
+from protocol import codec, noise_session, signaling
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import Oversized, RemoteError
 from protocol.identity import Identity
 from simulations.fuzzing.target import NOW_S, OURS, THEIRS, Target
@@ -21,8 +21,8 @@ _DESCRIPTION = Description(
     bytes(32),
     DtlsRole.ACTPASS,
     (
-        Candidate(CandidateKind.HOST, Address("1.2.3.4", 4001)),
-        Candidate(CandidateKind.SERVER_REFLEXIVE, Address("2a00::1", 4001)),
+        IceCandidate(CandidateKind.HOST, Address("1.2.3.4", 4001)),
+        IceCandidate(CandidateKind.SERVER_REFLEXIVE, Address("2a00::1", 4001)),
     ),
 )
 _OFFER, _ = signaling.make_offer(
@@ -72,7 +72,7 @@ def _answer_fields(status: int) -> bytes:
 
 
 def _shake_hands(data: bytes) -> object:
-    handshake = session.Handshake(
+    handshake = noise_session.NoiseHandshake(
         OURS,
         THEIRS.public_key,
         initiator=False,
@@ -83,7 +83,7 @@ def _shake_hands(data: bytes) -> object:
 
 
 def _first_message() -> bytes:
-    (first,) = session.Handshake(
+    (first,) = noise_session.NoiseHandshake(
         THEIRS,
         OURS.public_key,
         initiator=True,
@@ -103,7 +103,7 @@ CALL_FORMS = {
     ),
     "handshake": Target(_shake_hands, (_first_message(),)),
     "frame of a session": Target(
-        lambda data: session.Session(bytes(32), bytes(32)).open(data),
-        (session.Session(bytes(32), bytes(32)).seal(b"frame"),),
+        lambda data: noise_session.NoiseSession(bytes(32), bytes(32)).open(data),
+        (noise_session.NoiseSession(bytes(32), bytes(32)).seal(b"frame"),),
     ),
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from node.overlay.joining import Bootstrap
+from node.overlay.table.joining import Bootstrap
 from protocol import addresses, identity, limits
 from protocol.content import frames, link, manifest, paths, sealing
 from protocol.content.link import ModLink

@@ -7,9 +7,9 @@ a defect, or one that lies, sends under its good key, and reaches everything beh
 import random
 from typing import Any
 
-from simulations.ciphers import RememberedAgreements
 from simulations.internet.internet import Internet
 from simulations.internet.transport import Transport
+from simulations.libraries.ciphers import RememberedAgreements
 
 _SPLICED_KEPT = 64
 _INTERESTING = (0, 1, 0x7F, 0x80, 0x90, 0xC0, 0xC4, 0xD0, 0xDC, 0xFF)

@@ -15,11 +15,11 @@ from protocol.errors import ModswarmError
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method
 from protocol.records import ProviderBody
+from simulations.attacks.raw_peer import RawPeer
 from simulations.fuzzing.call_forms import signed_to
 from simulations.internet.latency import UniformLatency
-from simulations.loop import VirtualLoop
-from simulations.stranger import Stranger
-from simulations.world import World, simulated_settings
+from simulations.residents.world import World, simulated_settings
+from simulations.runtime.loop import VirtualLoop
 
 _RTT_S = 0.02
 _PEERS = 16
@@ -49,7 +49,7 @@ class NodeUnderFire:
         self.node = self.resident.running
         self.answer: Any = []
         answers: dict[Method, Any] = {method: lambda _: self.answer for method in Method}
-        self.attacker = Stranger(Identity(bytes(range(3, 35))), answers)
+        self.attacker = RawPeer(Identity(bytes(range(3, 35))), answers)
         await self.attacker.move_in(self.world.internet)
         await self._prove()
 
@@ -98,8 +98,8 @@ class NodeUnderFire:
         return {
             "sessions": (len(wire._sessions), settings.peers_remembered),
             "requests": (wire.pending_count, limits.REQUESTS_OUTSTANDING),
-            "metered hosts": (len(wire._meter._full_at), limits.HOSTS_METERED),
-            "verifications": (len(server.protocol.acquaintances._verifying), limits.VERIFYING),
+            "metered hosts": (len(wire._host_rate_limit._full_at), limits.HOSTS_RATE_LIMITED),
+            "verifications": (len(server.protocol.maintenance._verifying), limits.VERIFYING),
             "registrations": (len(registrar), limits.REGISTRATIONS),
             "calls": (len(registrar._calls), limits.CALLS_PENDING),
             "stored bytes": (server.store.used_bytes, limits.STORE_BYTES),
@@ -113,7 +113,7 @@ class NodeUnderFire:
     async def _work(self) -> bool:
         self.answer = None
         other = self.world.residents[1].running
-        record = other.upkeep.make(records.PROVIDER, ProviderBody(bytes(32), complete=True))
+        record = other.republisher.make(records.PROVIDER, ProviderBody(bytes(32), complete=True))
         await other.server.publish(record)
         with self.resident.host.running():
             reading = await self.node.server.read(record.key, records.PROVIDER)
@@ -150,7 +150,7 @@ def _answer_requests(fire: NodeUnderFire, variant: int, rest: bytes) -> Any:
     """The node reads, publishes, joins or looks up, and the attacker answers with `rest`."""
     fire.answer = (Code(variant // 8 % len(Code)), _values(rest))
     server = fire.node.server
-    fire.node.server.protocol.acquaintances.answered(fire.attacker.contact)
+    fire.node.server.protocol.maintenance.answered(fire.attacker.contact)
     key = records.provider_key(bytes(31) + bytes((variant,)))
     verbs: list[Callable[[], Any]] = [
         lambda: server.lookup(key),

@@ -9,10 +9,10 @@ from protocol.identity import Identity
 from protocol.overlay import contacts, messages
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
-from protocol.overlay.registrations import check_registration, make_registration
+from protocol.overlay.registration_proof import check_registration, make_registration
 from protocol.records import PeerBody, ProviderBody
-from simulations.ciphers import RememberedAgreements
 from simulations.fuzzing.target import NOW_S, OURS, THEIRS, Target
+from simulations.libraries.ciphers import RememberedAgreements
 
 _CIPHER = RememberedAgreements()
 _MOD = bytes(range(32))

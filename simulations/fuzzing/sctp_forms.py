@@ -2,10 +2,11 @@
 
 import random
 
-from protocol.sctp import chunks, datachannel
+from protocol.sctp import chunks
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
-from protocol.sctp.cookie import Cookie, Peer, open_cookie, seal_cookie
+from protocol.sctp.control import datachannel
+from protocol.sctp.control.cookie import Cookie, Peer, open_cookie, seal_cookie
 from protocol.sctp.packets import open_packet, seal
 from simulations.fuzzing.target import Target
 

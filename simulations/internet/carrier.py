@@ -18,7 +18,7 @@ from simulations.internet.nat import Nat
 from simulations.internet.router import Faults, Pipe
 from simulations.internet.space import Space
 from simulations.internet.transport import Transport
-from simulations.loop import VirtualLoop
+from simulations.runtime.loop import VirtualLoop
 
 if TYPE_CHECKING:
     from simulations.internet.host import Host

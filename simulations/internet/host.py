@@ -20,7 +20,7 @@ from simulations.internet.log import Fate
 from simulations.internet.router import Pipe
 from simulations.internet.space import Space
 from simulations.internet.transport import Transport
-from simulations.loop import current_host
+from simulations.runtime.loop import current_host
 
 if TYPE_CHECKING:
     from simulations.internet.nat import Nat

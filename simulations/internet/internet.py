@@ -33,7 +33,7 @@ from simulations.internet.log import Fate
 from simulations.internet.names import Names
 from simulations.internet.topology import Topology
 from simulations.internet.transport import Transport
-from simulations.loop import VirtualLoop, current_host
+from simulations.runtime.loop import VirtualLoop, current_host
 from simulations.seeds import derive_rng
 
 DEFAULT_RTT_S = 0.050

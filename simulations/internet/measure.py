@@ -14,7 +14,7 @@ from typing import Any, Final
 from simulations.internet import Internet, NatBehaviour, SyntheticLatency
 from simulations.internet.addresses import Endpoint
 from simulations.internet.nat import Dependence
-from simulations.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run
 from simulations.seeds import derive_rng
 
 PORT: Final = 4001

@@ -17,7 +17,7 @@ from simulations.internet.nat import Nat, NatBehaviour
 from simulations.internet.router import Access, pipes
 from simulations.internet.space import LAN_ONE_WAY_S, Space
 from simulations.internet.transport import Transport
-from simulations.loop import VirtualLoop
+from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
 
 

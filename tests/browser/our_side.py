@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 from node.environment import Environment
-from node.links import certificate
-from node.links.dtls import DtlsPath
-from node.links.ice import IcePath
+from node.links.path.ice import IcePath
+from node.links.secure import certificate
+from node.links.secure.dtls import DtlsPath
 from node.links.settings import LinkSettings
 from protocol.description import DtlsRole
 from protocol.sctp.association import Association

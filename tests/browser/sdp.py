@@ -6,7 +6,7 @@ Only tests need it: between our own nodes an offer is no SDP.
 from collections.abc import Iterator
 
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole, priority
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
 from protocol.errors import Malformed
 
 SETUP = {DtlsRole.ACTPASS: "actpass", DtlsRole.ACTIVE: "active", DtlsRole.PASSIVE: "passive"}
@@ -36,7 +36,7 @@ def write(description: Description, max_message_bytes: int) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _candidate_line(position: int, candidate: Candidate) -> str:
+def _candidate_line(position: int, candidate: IceCandidate) -> str:
     host, port = candidate.address
     rank = priority(candidate.kind, position)
     return f"a=candidate:{position} 1 udp {rank} {host} {port} typ host"
@@ -64,7 +64,7 @@ def _attributes(sdp: str) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _candidates(sdp: str) -> Iterator[Candidate]:
+def _candidates(sdp: str) -> Iterator[IceCandidate]:
     """UDP host candidates; the loopback has no others."""
     for name, value in _attributes(sdp):
         if name != "candidate":
@@ -72,6 +72,6 @@ def _candidates(sdp: str) -> Iterator[Candidate]:
         _, _, transport, _, host, port, _, kind, *_ = value.split()
         if transport.lower() == "udp" and kind == "host":
             try:
-                yield Candidate(CandidateKind.HOST, Address(host, int(port)))
+                yield IceCandidate(CandidateKind.HOST, Address(host, int(port)))
             except (Malformed, ValueError):
                 continue

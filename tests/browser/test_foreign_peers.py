@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from node.environment import Environment
-from node.links.channel import LABEL, STREAM
-from node.links.dtls import DtlsPath
-from node.links.native_channel import create_channel
+from node.links.channel.channel import LABEL, STREAM
+from node.links.channel.native_channel import create_channel
+from node.links.secure.dtls import DtlsPath
 from protocol.description import DtlsRole
 from protocol.sctp.events import ChannelClosed, ChannelOpened
 from tests.browser.foreign import MISSING, Foreign, start

@@ -3,14 +3,20 @@
 import asyncio
 import random
 
-from node.filters import Filters
+from node.overlay.records.availability_lookup import AvailabilityLookup
 from node.overlay.server import OverlayServer
 from protocol import records
 from protocol.availability import Availability, shard_of
 from protocol.overlay.messages import Method
 from protocol.records import Record
 from simulations.internet.latency import UniformLatency
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 
 RNG = random.Random(1)
 MODS = [RNG.randbytes(32) for _ in range(700)]
@@ -138,7 +144,7 @@ def test_who_has_a_mod_is_asked_of_the_one_shard_that_could_hold_it() -> None:
         wire.request = request  # type: ignore[method-assign]
         peers = [holder.identity.peer_id, world.residents[3].identity.peer_id]
         with asker.host.running():
-            filters = Filters(asker.running.server)
+            filters = AvailabilityLookup(asker.running.server)
             assert await filters.who_has(held, peers) == {peers[0]: True, peers[1]: None}
             keys = {
                 records.availability_key(peers[0], 1, shard_of(held, 1)),

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from protocol import addresses, codec, limits
 from protocol.addresses import Address
 from protocol.description import (
-    Candidate,
     CandidateKind,
     Description,
     DtlsRole,
+    IceCandidate,
     answering_role,
     fresh_credentials,
     priority,
@@ -32,7 +32,7 @@ SMALL = Description("abcd", "p" * 22, bytes(32), DtlsRole.ACTPASS, ())
 
 
 candidates = st.builds(
-    Candidate,
+    IceCandidate,
     st.sampled_from(CandidateKind),
     st.builds(Address, HOSTS.map(str), st.integers(1, 65535)),
 )
@@ -89,7 +89,7 @@ def test_golden_vectors(name: str) -> None:
         fields["password"],
         bytes.fromhex(fields["fingerprint"]),
         fields["role"],
-        tuple(Candidate(kind, Address(host, port)) for kind, host, port in fields["candidates"]),
+        tuple(IceCandidate(kind, Address(host, port)) for kind, host, port in fields["candidates"]),
     )
     assert description.encode() == encoded
     assert Description.decode(encoded) == description
@@ -97,12 +97,12 @@ def test_golden_vectors(name: str) -> None:
 
 def test_two_ipv4_candidates_fit_in_95_bytes() -> None:
     username, password = fresh_credentials(random.Random(1))
-    two = tuple(Candidate(0, Address("192.0.2.1", 40_000 + n)) for n in range(2))
+    two = tuple(IceCandidate(0, Address("192.0.2.1", 40_000 + n)) for n in range(2))
     assert len(Description(username, password, bytes(32), 0, two).encode()) <= 95
 
 
 def test_the_longest_description_fits_its_bound() -> None:
-    many = tuple(Candidate(2, Address(f"2001:db8::{n + 1}", 65535)) for n in range(16))
+    many = tuple(IceCandidate(2, Address(f"2001:db8::{n + 1}", 65535)) for n in range(16))
     longest = Description("u" * 32, "p" * 32, bytes(32), 2, many)
     assert len(longest.encode()) <= limits.DESCRIPTION_BYTES
     assert Description.decode(longest.encode()) == longest
@@ -132,7 +132,7 @@ def test_what_ice_or_dtls_could_not_use_is_malformed(change: dict[str, object]) 
 
 
 def test_too_many_candidates_are_refused() -> None:
-    one = Candidate(0, Address("192.0.2.1", 1))
+    one = IceCandidate(0, Address("192.0.2.1", 1))
     with pytest.raises(Oversized):
         replace(SMALL, candidates=(one,) * (limits.CANDIDATES + 1))
     value = [SMALL.ufrag, SMALL.password, SMALL.fingerprint, 0, [one.encode()] * 17]
@@ -148,9 +148,9 @@ def test_too_many_candidates_are_refused() -> None:
 def test_a_candidate_is_a_unicast_address(host: str) -> None:
     address = Address(host, 5353)
     with pytest.raises(NotUnicast):
-        Candidate(0, address)
+        IceCandidate(0, address)
     with pytest.raises(NotUnicast):
-        Candidate.decode(b"\0" + addresses.pack(address))
+        IceCandidate.decode(b"\0" + addresses.pack(address))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_candidate_is_a_unicast_address(host: str) -> None:
 )
 def test_malformed_candidates(packed: bytes, error: type[Malformed]) -> None:
     with pytest.raises(error):
-        Candidate.decode(packed)
+        IceCandidate.decode(packed)
 
 
 def test_another_spelling_is_refused() -> None:

@@ -10,9 +10,9 @@ import pytest
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.availability import build
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.identity import Identity
-from protocol.overlay import contacts, registrations
+from protocol.overlay import contacts, registration_proof
 from protocol.overlay.messages import (
     REFUSAL_BYTES,
     Code,
@@ -22,7 +22,7 @@ from protocol.overlay.messages import (
     encode_response,
 )
 from protocol.records import PeerBody, ProviderBody
-from protocol.signaling import Status, make_answer, make_offer
+from protocol.signaling import AnswerStatus, make_answer, make_offer
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text(encoding="utf-8")
 V4, V6 = Address("192.0.2.7", 4001), Address("2001:db8::7", 65535)
@@ -35,7 +35,7 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
     Method.FIND_VALUE: ([bytes(20), 3, limits.STORE_VALUES_PER_KEY, 3], []),
     Method.STORE: ([bytes(20), bytes(limits.RECORD_BYTES)], []),
     Method.REGISTER: (
-        [bytes(limits.PEER_RECORD_BYTES), bytes(registrations.REGISTRATION_BYTES)],
+        [bytes(limits.PEER_RECORD_BYTES), bytes(registration_proof.REGISTRATION_BYTES)],
         [int(limits.REGISTRATION_S)],
     ),
     Method.KEEPALIVE: ([], [True]),
@@ -69,7 +69,7 @@ def request(method: Method, arguments: list[Any], token: bytes) -> int:
 def response(method: Method, result: list[Any]) -> int:
     if method in {Method.FIND_NODE, Method.FIND_VALUE}:
         many = [contacts.Contact(bytes((n,)) * 38) for n in range(20)]
-        shown = bytes(registrations.REGISTRATION_BYTES)
+        shown = bytes(registration_proof.REGISTRATION_BYTES)
         room = datagrams.BODY_BYTES
         sizes = [
             len(
@@ -162,13 +162,13 @@ def test_signals_fit_what_carries_them() -> None:
         "p" * 32,
         bytes(32),
         DtlsRole.ACTPASS,
-        tuple(Candidate(CandidateKind.HOST, V6) for _ in range(limits.CANDIDATES)),
+        tuple(IceCandidate(CandidateKind.HOST, V6) for _ in range(limits.CANDIDATES)),
         takes_bursts=True,
     )
     offer, sealed = make_offer(
         WHO, WHO.public_key, WHO.peer_id, largest, now=NOW, rng=random.Random(1)
     )
-    answer = make_answer(WHO, offer, Status.ACCEPTED, largest, rng=random.Random(1))
+    answer = make_answer(WHO, offer, AnswerStatus.ACCEPTED, largest, rng=random.Random(1))
     sizes = re.search(r"at most (\d+) bytes \(offer\) and (\d+) \(answer\)", TEXT)
     assert sizes is not None
     assert (int(sizes[1]), int(sizes[2])) == (len(sealed), len(answer))
@@ -176,7 +176,7 @@ def test_signals_fit_what_carries_them() -> None:
 
 
 def test_a_usual_description_has_the_size_given() -> None:
-    candidates = (Candidate(CandidateKind.HOST, V4),) * 2
+    candidates = (IceCandidate(CandidateKind.HOST, V4),) * 2
     usual = Description("frag", "p" * 22, bytes(32), DtlsRole.ACTPASS, candidates)
     sizes = re.search(r"the first form has (\d+) bytes", TEXT)
     assert sizes is not None

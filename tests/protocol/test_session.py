@@ -14,14 +14,14 @@ from protocol import limits
 from protocol.codec import decode
 from protocol.errors import BadKey, LinkClosed, Malformed, NotAuthentic, Oversized
 from protocol.identity import Identity
-from protocol.session import (
+from protocol.noise_session import (
     MAX_FRAME_BYTES,
     PROLOGUE_LABEL,
     TAG_BYTES,
-    Handshake,
+    NoiseHandshake,
     NoiseKK,
+    NoiseSession,
     Party,
-    Session,
     prologue,
 )
 
@@ -47,8 +47,10 @@ class Call:
         return prologue(self.offer_id, self.caller, self.callee)
 
 
-def caller_side(call: Call = Call(), own: Identity = CALLER, peer: Identity = CALLEE) -> Handshake:
-    return Handshake(
+def caller_side(
+    call: Call = Call(), own: Identity = CALLER, peer: Identity = CALLEE
+) -> NoiseHandshake:
+    return NoiseHandshake(
         own,
         peer.public_key,
         initiator=True,
@@ -57,8 +59,10 @@ def caller_side(call: Call = Call(), own: Identity = CALLER, peer: Identity = CA
     )
 
 
-def callee_side(call: Call = Call(), own: Identity = CALLEE, peer: Identity = CALLER) -> Handshake:
-    return Handshake(
+def callee_side(
+    call: Call = Call(), own: Identity = CALLEE, peer: Identity = CALLER
+) -> NoiseHandshake:
+    return NoiseHandshake(
         own,
         peer.public_key,
         initiator=False,
@@ -67,7 +71,7 @@ def callee_side(call: Call = Call(), own: Identity = CALLEE, peer: Identity = CA
     )
 
 
-def shake_hands(caller: Handshake, callee: Handshake) -> None:
+def shake_hands(caller: NoiseHandshake, callee: NoiseHandshake) -> None:
     """Carry messages until neither has more to say."""
     assert callee.start() == []
     waiting = [(callee, message) for message in caller.start()]
@@ -77,7 +81,7 @@ def shake_hands(caller: Handshake, callee: Handshake) -> None:
         waiting += [(other, answer) for answer in reader.receive(message)]
 
 
-def sessions() -> tuple[Session, Session]:
+def sessions() -> tuple[NoiseSession, NoiseSession]:
     caller, callee = caller_side(), callee_side()
     shake_hands(caller, callee)
     assert caller.session is not None
@@ -164,7 +168,7 @@ def test_an_impostor_who_knows_all_that_is_public_cannot_answer() -> None:
 def test_a_replayed_first_message_gets_no_session() -> None:
     caller = caller_side()
     (first,) = caller.start()
-    callee = Handshake(
+    callee = NoiseHandshake(
         CALLEE,
         CALLER.public_key,
         initiator=False,
@@ -234,7 +238,9 @@ def test_a_handshake_message_has_no_payload() -> None:
 def test_keys_that_are_no_keys_are_refused() -> None:
     for bad in (bytes(32), b"\1" + bytes(31), b"\xff" * 32, b"short"):
         with pytest.raises(BadKey):
-            Handshake(CALLER, bad, initiator=True, prologue=b"", ephemeral_secret=bytes(range(32)))
+            NoiseHandshake(
+                CALLER, bad, initiator=True, prologue=b"", ephemeral_secret=bytes(range(32))
+            )
     for low_order in (bytes(32), b"\1" + bytes(31)):
         with pytest.raises(NotAuthentic):
             callee_side().receive(low_order + bytes(16))
@@ -318,14 +324,14 @@ def test_golden_vector() -> None:
     )
     assert call.prologue().hex() == vector["prologue"]
     ephemerals = [bytes.fromhex(vector[f"{side}_ephemeral"]) for side in ("caller", "callee")]
-    caller = Handshake(
+    caller = NoiseHandshake(
         own,
         peer.public_key,
         initiator=True,
         prologue=call.prologue(),
         ephemeral_secret=ephemerals[0],
     )
-    callee = Handshake(
+    callee = NoiseHandshake(
         peer,
         own.public_key,
         initiator=False,

@@ -14,7 +14,7 @@ from nacl.bindings import crypto_box_seal, crypto_box_seal_open
 from protocol import limits
 from protocol.addresses import Address
 from protocol.codec import encode
-from protocol.description import Candidate, Description
+from protocol.description import Description, IceCandidate
 from protocol.errors import (
     BadKey,
     BadPuzzle,
@@ -34,9 +34,9 @@ from protocol.errors import (
 from protocol.identity import Identity, exchange_key
 from protocol.signaling import (
     Answer,
+    AnswerStatus,
     Offer,
     OfferMemory,
-    Status,
     make_answer,
     make_offer,
     own_offer_wins,
@@ -81,7 +81,7 @@ def description_of(golden: dict[str, Any]) -> Description:
         golden["password"],
         bytes.fromhex(golden["fingerprint"]),
         golden["role"],
-        tuple(Candidate(kind, Address(host, port)) for kind, host, port in golden["candidates"]),
+        tuple(IceCandidate(kind, Address(host, port)) for kind, host, port in golden["candidates"]),
     )
 
 
@@ -101,8 +101,8 @@ def read_by(
     return read_offer(callee, sealed, now=now, puzzle_bits=puzzle_bits)
 
 
-def answered(offer: Offer, status: Status = Status.ACCEPTED) -> bytes:
-    description = DESCRIPTION if status is Status.ACCEPTED else None
+def answered(offer: Offer, status: AnswerStatus = AnswerStatus.ACCEPTED) -> bytes:
+    description = DESCRIPTION if status is AnswerStatus.ACCEPTED else None
     return make_answer(B, offer, status, description, rng=Draws(bytes(32)))
 
 
@@ -152,7 +152,7 @@ def test_golden_answer(golden: dict[str, Any]) -> None:
     offer, _ = golden_offer()
     told = golden["description"]
     description = description_of(told) if told else None
-    status = Status(golden["status"])
+    status = AnswerStatus(golden["status"])
     draws = Draws(*map(bytes.fromhex, golden["random"]))
     sealed = make_answer(B, offer, status, description, rng=draws)
     assert sealed.hex() == golden["sealed"]
@@ -163,14 +163,14 @@ def test_golden_answer(golden: dict[str, Any]) -> None:
 
 def test_the_longest_call_fits() -> None:
     candidates = tuple(
-        Candidate(0, Address(f"2001:db8:1111:2222:3333:4444:5555:{n:x}", 65535))
+        IceCandidate(0, Address(f"2001:db8:1111:2222:3333:4444:5555:{n:x}", 65535))
         for n in range(limits.CANDIDATES)
     )
     longest = Description("u" * 32, "p" * 32, bytes(32), 0, candidates)
     offer, sealed = make_offer(
         A, B.public_key, B.peer_id, longest, now=2**33, rng=Draws(bytes(16), bytes(32))
     )
-    answer = make_answer(B, offer, Status.ACCEPTED, longest, rng=Draws(bytes(32)))
+    answer = make_answer(B, offer, AnswerStatus.ACCEPTED, longest, rng=Draws(bytes(32)))
     assert len(sealed) <= limits.SIGNAL_BYTES
     assert len(answer) <= limits.SIGNAL_BYTES
     assert read_answer(A, offer, answer, callee_key=B.public_key).description == longest
@@ -260,12 +260,12 @@ def test_an_offer_is_refused_by_name(changes: dict[str, Any], error: type[Remote
 # Answers ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", list(Status))
-def test_only_an_accepted_call_bears_a_description(status: Status) -> None:
+@pytest.mark.parametrize("status", list(AnswerStatus))
+def test_only_an_accepted_call_bears_a_description(status: AnswerStatus) -> None:
     offer, _ = offered()
     answer = read_answer(A, offer, answered(offer, status), callee_key=B.public_key)
     assert answer.status is status
-    assert answer.description == (DESCRIPTION if status is Status.ACCEPTED else None)
+    assert answer.description == (DESCRIPTION if status is AnswerStatus.ACCEPTED else None)
 
 
 def test_an_answer_to_another_offer_is_refused() -> None:
@@ -277,7 +277,7 @@ def test_an_answer_to_another_offer_is_refused() -> None:
 
 def test_an_answer_by_another_peer_is_refused() -> None:
     offer, _ = offered()
-    by_third = make_answer(THIRD, offer, Status.BUSY, None, rng=Draws(bytes(32)))
+    by_third = make_answer(THIRD, offer, AnswerStatus.BUSY, None, rng=Draws(bytes(32)))
     with pytest.raises(WrongKey):
         read_answer(A, offer, by_third, callee_key=B.public_key)
     # One that claims the callee's key has not the callee's signature.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simulations.internet import Host, Internet, UniformLatency
-from simulations.loop import VirtualLoop
+from simulations.runtime.loop import VirtualLoop
 
 
 class Inbox(asyncio.DatagramProtocol):

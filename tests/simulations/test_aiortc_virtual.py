@@ -21,12 +21,12 @@ from aiortc import (
 )
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
-from simulations.dtls_flights import FIRST_DELAY_S, FlightKeeper
 from simulations.errors import NoCurrentHost
 from simulations.internet import Fate, Faults, Host, Internet, NatBehaviour, UniformLatency
 from simulations.internet.log import is_handshake
-from simulations.loop import VirtualLoop, run
-from simulations.seams import virtual_libraries
+from simulations.libraries.dtls_flights import FIRST_DELAY_S, FlightKeeper
+from simulations.libraries.seams import virtual_libraries
+from simulations.runtime.loop import VirtualLoop, run
 
 RTT_S = 0.050
 MESSAGE = bytes(16 * 1024)
@@ -191,7 +191,7 @@ def test_without_the_keeper_a_lost_flight_is_lost_for_good(
         peers = await connect(internet, [internet.add_host(), internet.add_host()], 50.0)
         return [peer.dtls.state for peer in peers]
 
-    monkeypatch.setattr("simulations.seams.FlightKeeper", lambda ice: ice)
+    monkeypatch.setattr("simulations.libraries.seams.FlightKeeper", lambda ice: ice)
     with virtual_libraries(internet):
         assert "connecting" in run(internet.loop, main())
 

@@ -7,8 +7,14 @@ from statistics import fmean
 
 import pytest
 
-from simulations.churn import HABITS, Churn, Comer, Habits, Weibull
-from simulations.world import JOIN_SPACING_S, World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.churn import HABITS, Churn, Comer, Habits, Weibull
+from simulations.residents.world import (
+    JOIN_SPACING_S,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 
 DRAWS = 40_000
 

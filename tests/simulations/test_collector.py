@@ -2,14 +2,14 @@
 
 import gc
 
-from simulations.collector import collecting_rarely, pass_over_the_living
+from simulations.runtime.collector import collecting_rarely, freeze_survivors
 
 
 def test_the_living_are_passed_over_until_the_run_ends() -> None:
     thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
     with collecting_rarely():
         assert gc.get_threshold() != thresholds
-        pass_over_the_living()
+        freeze_survivors()
         assert gc.get_freeze_count() > frozen
     assert gc.get_threshold() == thresholds
     assert gc.get_freeze_count() == 0
@@ -17,5 +17,5 @@ def test_the_living_are_passed_over_until_the_run_ends() -> None:
 
 def test_nothing_is_frozen_where_collecting_is_as_usual() -> None:
     before = gc.get_freeze_count()
-    pass_over_the_living()
+    freeze_survivors()
     assert gc.get_freeze_count() == before

@@ -26,7 +26,7 @@ from simulations.internet import (
     SyntheticLatency,
 )
 from simulations.internet.log import FLUSH_BYTES, is_handshake, kind_of
-from simulations.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run
 from simulations.seeds import derive_rng, derive_seed
 
 PORT = 4001

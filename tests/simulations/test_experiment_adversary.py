@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from node.overlay.tables import V4
+from node.overlay.table.tables import V4
 from protocol import records
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, decode_found
 from protocol.records import ProviderBody
-from simulations.attackers import Conspiracy, Turncoat
+from simulations.attacks.attackers import Conspiracy, Turncoat
 from simulations.experiments import adversary
 from simulations.experiments.adversary import Parameters
+from simulations.harness.sgraph import ID_BITS, StaticNetwork, endurance, endure
+from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
 from simulations.seeds import derive_rng
-from simulations.sgraph import ID_BITS, StaticNetwork, endurance, endure
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
 
 K = 4
 
@@ -162,7 +162,9 @@ def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else() -> 
         asker, liar, *others = residents
         wire = asker.running.server.wire
         mod_id = bytes(32)
-        record = liar.running.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
+        record = liar.running.republisher.make(
+            records.PROVIDER, ProviderBody(mod_id, complete=True)
+        )
         store = liar.running.server.store
         with asker.host.running():
             await wire.ask(liar.contact, Method.STORE, [record.key, record.raw])
@@ -185,7 +187,9 @@ def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else() -> 
             assert found.contacts == _by_distance([liar, *others[:3]], record.key)
 
             count = len(store)
-            newer = liar.running.upkeep.make(records.PROVIDER, ProviderBody(mod_id, complete=False))
+            newer = liar.running.republisher.make(
+                records.PROVIDER, ProviderBody(mod_id, complete=False)
+            )
             confirmed = await wire.ask(liar.contact, Method.STORE, [newer.key, newer.raw])
             assert confirmed.code == Code.OK
             assert len(store) == count

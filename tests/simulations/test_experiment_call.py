@@ -4,12 +4,18 @@ import asyncio
 
 from matplotlib.figure import Figure
 
-from node.overlay.caller import CallResult
+from node.overlay.signaling.caller import CallResult
 from protocol import limits
 from protocol.errors import CallFailed, ModswarmError
 from simulations.experiments import call
 from simulations.experiments.call import Parameters
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 
 SMALL = Parameters(nodes=24, peers=8, dead=(0.0, 0.3), calls=2, cipher="test")
 

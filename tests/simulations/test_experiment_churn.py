@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from protocol.errors import BadInput
-from simulations.churn import HABITS, Habits, Weibull
 from simulations.experiments import churn
 from simulations.experiments.churn import Parameters
-from simulations.publishers import Publisher, refresh_s_of
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.churn import HABITS, Habits, Weibull
+from simulations.residents.publishers import RecordOwner, refresh_s_of
+from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
 
 SMALL = Parameters(
     nodes=24,
@@ -113,8 +113,8 @@ def test_publishers_refresh_by_the_policy() -> None:
     async def main(refresh_s: float | None) -> list[int]:
         world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
         await world.populate(4)
-        publisher = world.add(Publisher, unreachable=True)
-        assert isinstance(publisher, Publisher)
+        publisher = world.add(RecordOwner, unreachable=True)
+        assert isinstance(publisher, RecordOwner)
         await publisher.start()
         await publisher.running.registrations.registered.wait()
         published: list[int] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from node.links.capture import SNAP_BYTES
+from node.links.secure.capture import SNAP_BYTES
 from protocol.sctp import pcap
 from simulations.experiments.line import Parameters, jain, run
 from simulations.internet.router import Access, Line, pipes

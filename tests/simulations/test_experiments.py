@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import BadInput
-from simulations import experiment, sweep
 from simulations.command_line import main
 from simulations.experiments import connect
+from simulations.harness import experiment, sweep
 
 SMALL = {
     "flood": ["--nodes", "3", "--seconds", "1.2", "--rate", "300", "--kinds", "strangers"],

@@ -20,9 +20,9 @@ from simulations.fuzzing.corruption import Damager, LyingCipher, damage_all
 from simulations.fuzzing.decoders import DECODERS, feed
 from simulations.fuzzing.node import _ATTACKS, SEEDS, NodeUnderFire
 from simulations.internet.latency import UniformLatency
-from simulations.seams import virtual_libraries
-from simulations.whole import WholeResident
-from simulations.world import World, run_virtually, simulated_settings
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.whole import WholeResident
+from simulations.residents.world import World, run_virtually, simulated_settings
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "fuzz"
 
@@ -128,7 +128,7 @@ async def _busy(world: World, rounds: int) -> int:
     for number in range(rounds):
         writer, reader, callee = (rng.choice(world.residents).running for _ in range(3))
         body = ProviderBody(number.to_bytes(32), complete=True)
-        record = writer.upkeep.make(records.PROVIDER, body)
+        record = writer.republisher.make(records.PROVIDER, body)
         await writer.server.publish(record)
         reading = await reader.server.read(record.key, records.PROVIDER)
         found += record.public_key in reading.records

@@ -20,7 +20,7 @@ from simulations.internet import (
     UniformLatency,
 )
 from simulations.internet.router import FaultInjector, Line
-from simulations.loop import VirtualLoop, current_host, run
+from simulations.runtime.loop import VirtualLoop, current_host, run
 
 OpenInbox = Callable[..., Any]
 PassTime = Callable[[float], None]

@@ -10,7 +10,7 @@ import pytest
 
 from simulations.errors import BadTopology, CallbackFailed, NoCurrentHost
 from simulations.internet import Fate, Internet
-from simulations.loop import VirtualLoop
+from simulations.runtime.loop import VirtualLoop
 
 OpenInbox = Callable[..., Any]
 PassTime = Callable[[float], None]

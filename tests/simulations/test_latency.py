@@ -21,7 +21,7 @@ from simulations.internet import (
     triangle_violations,
 )
 from simulations.internet.latency import MATRIX_SITES_MAX
-from simulations.loop import VirtualLoop
+from simulations.runtime.loop import VirtualLoop
 
 
 @pytest.mark.parametrize("sites", [200, 512, 1000])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulations.errors import CallbackFailed, SimulationError, Spinning, Stuck, TouchedRealWorld
-from simulations.loop import EPOCH_S, HUSKS_MIN, VirtualLoop, run
+from simulations.runtime.loop import CANCELLED_TIMERS_MIN, EPOCH_S, VirtualLoop, run
 
 # the clock
 
@@ -93,7 +93,7 @@ def test_cancelled_timers_neither_run_nor_move_the_clock(loop: VirtualLoop) -> N
 
 
 def test_husks_are_swept_out_of_the_heap(loop: VirtualLoop) -> None:
-    timers = [loop.call_later(1000.0 + number, print) for number in range(4 * HUSKS_MIN)]
+    timers = [loop.call_later(1000.0 + number, print) for number in range(4 * CANCELLED_TIMERS_MIN)]
     kept = timers[::4]
     for timer in timers:
         if timer not in kept:

@@ -11,7 +11,7 @@ from simulations.errors import GatewayRefused
 from simulations.internet import Dependence, Fate, Internet, NatBehaviour, PortAssignment
 from simulations.internet.gateway import MAPPINGS_MAX as FORWARDED_MAX
 from simulations.internet.nat import MAPPINGS_MAX, PERMITTED_MAX
-from simulations.loop import VirtualLoop
+from simulations.runtime.loop import VirtualLoop
 
 OpenInbox = Callable[..., Any]
 PassTime = Callable[[float], None]

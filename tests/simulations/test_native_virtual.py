@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from node.links.channel import Channel
-from simulations.dtls_flights import FIRST_DELAY_S
+from node.links.channel.channel import Channel
 from simulations.internet import Faults, Internet, UniformLatency
-from simulations.links import open_link
-from simulations.loop import VirtualLoop, run
-from simulations.seams import virtual_libraries
+from simulations.libraries.dtls_flights import FIRST_DELAY_S
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.bare_links import open_link
+from simulations.runtime.loop import VirtualLoop, run
 from tests.simulations.test_aiortc_virtual import LosesOne
 
 RTT_S = 0.050

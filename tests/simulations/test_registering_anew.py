@@ -4,10 +4,16 @@ import asyncio
 
 import pytest
 
-from node.overlay.incoming import Incoming
+from node.overlay.rpc.incoming import Incoming
 from protocol import limits
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 from simulations.seeds import derive_rng
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
 
 NODES = 60
 SEEDS = (1, 2, 4, 5, 6)

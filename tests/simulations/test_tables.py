@@ -9,11 +9,17 @@ import pytest
 from protocol import limits
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import LookupRules
-from simulations.attackers import NOWHERE, Conspiracy, Dawdler, Turncoat
-from simulations.churn import HABITS, Churn, Comer
-from simulations.observer import contacts_possible, table_report
+from simulations.attacks.attackers import NOWHERE, Conspiracy, Dawdler, Turncoat
+from simulations.harness.observer import contacts_possible, table_report
+from simulations.residents.churn import HABITS, Churn, Comer
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 from simulations.seeds import derive_rng
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
 
 
 def world_of(seed: int) -> World:

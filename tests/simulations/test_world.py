@@ -14,11 +14,11 @@ from protocol import records
 from protocol.content.link import parse
 from protocol.errors import InsecureRandomness
 from protocol.records import ProviderBody
-from simulations.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.internet.nat import NatBehaviour
-from simulations.seams import virtual_libraries
-from simulations.whole import WholeResident
-from simulations.world import World, run_virtually, simulated_settings
+from simulations.libraries.ciphers import MarkedTestCipher, RememberedAgreements
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.whole import WholeResident
+from simulations.residents.world import World, run_virtually, simulated_settings
 
 MOD = bytes(32)
 
@@ -42,7 +42,8 @@ def test_one_seed_makes_one_history_and_another_seed_another() -> None:
 def test_a_history_does_not_depend_on_the_hash_seed() -> None:
     code = (
         "import asyncio; from tests.simulations.test_world import _history;"
-        "from simulations.world import run_virtually; print(run_virtually(_history(3, 12)))"
+        "from simulations.residents.world import run_virtually;"
+        "print(run_virtually(_history(3, 12)))"
     )
     outputs = set()
     for hash_seed in ("0", "4242"):
@@ -75,7 +76,7 @@ def test_records_survive_a_crash_and_the_crashed_node_comes_back_as_itself() -> 
         await world.populate(25)
         publisher, reader = world.residents[3], world.residents[20]
         body = ProviderBody(MOD, complete=True)
-        record = publisher.running.upkeep.make(records.PROVIDER, body)
+        record = publisher.running.republisher.make(records.PROVIDER, body)
         await publisher.running.server.publish(record)
         for victim in world.residents[5:12]:
             victim.crash()
@@ -176,7 +177,7 @@ def test_the_test_cipher_is_marked_and_the_remembered_one_is_the_real_one() -> N
 
 def test_json_of_a_report_is_plain() -> None:
     from simulations.experiments import lookup
-    from simulations.lookup_legs import Parameters
+    from simulations.harness.lookup_legs import Parameters
 
     parameters = Parameters(nodes=15, lookups=5, dead=(0.0,), processes=1)
     report = lookup.run(parameters, lambda _: None)

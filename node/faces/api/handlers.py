@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.content.records import Report
+from node.content.vault.stored_mod import Report
 from node.faces.api.errors import BadRequest
 from node.runtime import Node
 from protocol import limits

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from node.content.records import Report
+from node.content.vault.stored_mod import Report
 from node.faces.api import handlers, schemas
 from node.faces.api.handlers import Call, Service
 from node.faces.api.validation import Schema

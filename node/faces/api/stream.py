@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from node.content.records import Progress, Report
+from node.content.vault.stored_mod import Progress, Report
 from node.faces.api import errors
 from protocol.errors import ModswarmError, NotRunning
 

@@ -6,13 +6,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from node.content.assembler import Assembler
-from node.content.downloader import Downloader
-from node.content.exchange import Exchanges
+from node.content.assemble.assembler import Assembler
+from node.content.download.downloader import Downloader
+from node.content.download.sources import FindLinks
 from node.content.ports import LinkPort
-from node.content.publisher import Publisher
-from node.content.roster import FindLinks
-from node.content.vault import Vault
+from node.content.publish.publisher import Publisher
+from node.content.serve.exchange import Exchanges
+from node.content.vault.vault import Vault
 from node.environment import Environment
 from tests.node.content.memory_links import MemoryLink, memory_link
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from node.content.vault import Vault
+from node.content.vault.vault import Vault
 from protocol.content import sealing
 from tests.node.content.content_nodes import content_node, links_to, read_files
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from node.content import tree
-from node.content.records import Progress, SharedMod, StoredMod
+from node.content.assemble import tree
+from node.content.vault.stored_mod import Progress, SharedMod, StoredMod
 from protocol.content import manifest, sealing
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import (

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from node.content import writer
-from node.content.downloader import Download
-from node.content.records import Progress, SharedMod
-from node.content.roster import FindLinks
+from node.content.download import writer
+from node.content.download.downloader import Download
+from node.content.download.sources import FindLinks
+from node.content.vault.stored_mod import Progress, SharedMod
 from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import ChunkPiece, GetChunks, ManifestPiece, Missing, Open, Opened

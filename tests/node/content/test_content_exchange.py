@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.content import uploader
-from node.content.exchange import Stream
-from node.content.records import SharedMod
+from node.content.serve import uploader
+from node.content.serve.exchange import Stream
+from node.content.vault.stored_mod import SharedMod
 from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.content.records import Progress
+from node.content.vault.stored_mod import Progress
 from protocol import limits
 from protocol.content import manifest, paths
 from protocol.content.manifest import Contents, Manifest

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from node.content import packs
-from node.content.records import LineageChunk, StoredMod
-from node.content.store import Store
+from node.content.vault import packs
+from node.content.vault.store import Store
+from node.content.vault.stored_mod import LineageChunk, StoredMod
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 
@@ -437,7 +437,7 @@ def test_an_index_that_cannot_be_written(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr("node.content.index.Index.record", fail)
+        patched.setattr("node.content.vault.index.Index.record", fail)
         with pytest.raises(DiskError, match="is full"):
             store.put([blob(2)])
     assert store.get(blob(2)[0]) is None
@@ -455,5 +455,5 @@ def test_reading_survives_a_disk_that_cannot_be_read(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("node.content.packs.Packs.read", fail)
+        patched.setattr("node.content.vault.packs.Packs.read", fail)
         assert store.get(blob(1)[0]) is None

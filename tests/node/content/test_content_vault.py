@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from node.content.store import Store
-from node.content.vault import Vault
+from node.content.vault.store import Store
+from node.content.vault.vault import Vault
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 from tests.node.content.content_nodes import content_node, write_files

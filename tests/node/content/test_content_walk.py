@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.content import walk
+from node.content.publish import walk
 from protocol import limits
 from protocol.errors import BadFolder, UnsafePath
 from tests.node.content.content_nodes import write_files

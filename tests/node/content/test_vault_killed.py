@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.content.store import Store
+from node.content.vault.store import Store
 from tests.node.content.vault_writer import BATCH, batch
 
 ROOT = Path(__file__).parents[3]

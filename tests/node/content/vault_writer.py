@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node.content import index
-from node.content.store import Store
+from node.content.vault import index
+from node.content.vault.store import Store
 from protocol.content import sealing
 
 BATCH = 4

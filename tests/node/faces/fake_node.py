@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from node.content.records import Progress, Report
+from node.content.vault.stored_mod import Progress, Report
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home

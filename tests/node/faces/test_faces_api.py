@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from node.content.records import Progress, Report
+from node.content.vault.stored_mod import Progress, Report
 from node.faces.api import errors, stream
 from node.faces.api.document import document, line
 from node.faces.api.routes import ROUTES, Route

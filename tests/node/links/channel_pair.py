@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import Any
 
 from node.environment import Environment
-from node.links.certificate import create
-from node.links.channel import Channel
-from node.links.dtls import DtlsPath
-from node.links.ice import IcePath
+from node.links.channel.channel import Channel
+from node.links.path.ice import IcePath
+from node.links.secure.certificate import create
+from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, LinkSettings
 from protocol.description import Description, DtlsRole
 from tests.node.links.link_network import remembered_socket

@@ -12,9 +12,9 @@ from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment, udp_socket
-from node.links.certificate import Certificate, create
 from node.links.link import Link
-from node.links.pool import LinkPool
+from node.links.pool.pool import LinkPool
+from node.links.secure.certificate import Certificate, create
 from node.links.settings import LinkSettings
 from protocol.description import Description
 from protocol.errors import CallFailed

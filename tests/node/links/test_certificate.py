@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from node.environment import Environment
-from node.links.certificate import create, load_or_create
+from node.links.secure.certificate import create, load_or_create
 from protocol.errors import HomeError
 
 NOW = 1_800_000_000.0

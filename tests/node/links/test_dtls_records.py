@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from node.links.dtls import _groups
-from node.links.records import Records
-from node.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
+from node.links.secure.dtls import _groups
+from node.links.secure.dtls_records import Records
+from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
 
 
 def _connection(*, client: bool) -> Any:

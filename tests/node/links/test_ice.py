@@ -11,12 +11,12 @@ from aioice import stun
 
 from node.environment import Environment
 from node.links.failure import LinkAttemptFailed
-from node.links.ice import IcePath, local_addresses
 from node.links.link import Link
+from node.links.path.ice import IcePath, local_addresses
 from node.links.settings import LinkSettings
 from protocol import limits
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole, priority
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
 from tests.node.links.link_network import SETTINGS, linked, network, run, until
 
 FOUND = [
@@ -213,7 +213,7 @@ def test_nobody_can_make_a_node_send_to_its_own_loopback() -> None:
         path = IcePath(environment([]), SETTINGS)
         await path.gather(controlling=True)
         path._addresses = ["192.0.2.7"]  # as on a machine with a network
-        candidate = Candidate(CandidateKind.HOST, Address("127.0.0.1", 80))
+        candidate = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", 80))
         remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, (candidate,))
         with pytest.raises(LinkAttemptFailed, match="fits theirs"):
             await path.connect(remote)
@@ -244,7 +244,7 @@ def test_relayed_candidates_make_a_relayed_path() -> None:
         (candidate,) = other.describe(bytes(32), DtlsRole.ACTIVE).candidates
         theirs = replace(
             other.describe(bytes(32), DtlsRole.ACTIVE),
-            candidates=(Candidate(CandidateKind.RELAYED, candidate.address),),
+            candidates=(IceCandidate(CandidateKind.RELAYED, candidate.address),),
         )
         async with asyncio.timeout(5.0):
             await asyncio.gather(one.connect(theirs), other.connect(mine))

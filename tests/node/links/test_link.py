@@ -10,7 +10,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, ModswarmError, NotAuthentic
 from protocol.identity import Identity
-from protocol.session import Handshake, Party, prologue
+from protocol.noise_session import NoiseHandshake, Party, prologue
 from tests.node.links.fake_channel import FakeChannel, Tamper
 from tests.node.links.link_network import run
 
@@ -25,7 +25,7 @@ PROLOGUE = prologue(
 def make(
     channel: FakeChannel, identity: Identity, peer: Identity, initiator: bool, seed: int = 0
 ) -> Link:
-    handshake = Handshake(
+    handshake = NoiseHandshake(
         identity,
         peer.public_key,
         initiator=initiator,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from node.links.native_channel import NativeChannel, create_channel
-from node.links.stock_channel import StockChannel
-from node.udp.port import Arrival, split
+from node.links.channel.native_channel import NativeChannel, create_channel
+from node.links.channel.stock_channel import StockChannel
+from node.net.udp.port import Arrival, split
 from protocol.errors import LinkClosed
 from protocol.sctp import chunks, limits
 from protocol.sctp.packets import seal

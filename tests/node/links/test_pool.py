@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from node.links.calls import CallCrossed
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.link import Link
+from node.links.pool.pending import CallCrossed
 from protocol import limits
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkClosed, LinkFailed, Malformed
 from protocol.identity import Identity
 from tests.node.links.link_network import (
@@ -194,7 +194,7 @@ def test_an_idle_path_that_answers_is_not_taken_for_dead() -> None:
 
 
 def _dead(offer: Description, port: int = 9) -> Description:
-    candidate = Candidate(CandidateKind.HOST, Address("127.0.0.1", port))
+    candidate = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", port))
     return replace(offer, role=DtlsRole.ACTIVE, candidates=(candidate,))
 
 
@@ -221,7 +221,7 @@ def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
 
 def test_an_answer_without_usable_candidates_fails_at_once() -> None:
     async def no_candidates(_: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
-        elsewhere = Candidate(CandidateKind.HOST, Address("2001:db8::1", 5))
+        elsewhere = IceCandidate(CandidateKind.HOST, Address("2001:db8::1", 5))
         answer = replace(offer, role=DtlsRole.ACTIVE, candidates=(elsewhere,))
         return Answered(offer_id, callee.identity.public_key, answer)
 
@@ -806,7 +806,7 @@ def test_the_caller_of_answer_may_give_up() -> None:
 
 def test_the_pool_does_not_import_aiortc() -> None:
     code = (
-        "import sys, node.links.pool;"
+        "import sys, node.links.pool.pool;"
         "print([name for name in ('aiortc', 'aioice', 'av', 'OpenSSL') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from node.links.backoff import Backoff
-from node.links.roster import Roster
+from node.links.pool.backoff import Backoff
+from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from protocol.errors import BadConfig, LinkFailed
 
@@ -32,7 +32,7 @@ def link(*arguments: Any) -> Any:
 
 
 def test_a_single_link_is_the_one_to_use() -> None:
-    roster = Roster(SMALL)
+    roster = OpenLinks(SMALL)
     only: Any = link("outgoing", 0.0, 1.0)
     assert roster.add(only) is None
     assert roster.get(LARGE) == only
@@ -45,7 +45,7 @@ def test_a_single_link_is_the_one_to_use() -> None:
 @pytest.mark.parametrize("own_id", [SMALL, LARGE])
 def test_of_two_that_one_side_asked_for_the_later_is_kept(own_id: bytes) -> None:
     other_id = LARGE if own_id == SMALL else SMALL
-    roster = Roster(own_id)
+    roster = OpenLinks(own_id)
     old, new = link("incoming", 0.0, 1.0, other_id), link("incoming", 0.5, 2.0, other_id)
     roster.add(old)
     assert roster.add(new) is old
@@ -53,7 +53,7 @@ def test_of_two_that_one_side_asked_for_the_later_is_kept(own_id: bytes) -> None
 
 
 def test_the_smaller_peer_keeps_the_first_of_two_that_raced() -> None:
-    roster = Roster(SMALL)
+    roster = OpenLinks(SMALL)
     first, second = link("outgoing", 0.0, 1.0), link("incoming", 0.5, 1.1)
     roster.add(first)
     assert roster.add(second) is second
@@ -61,7 +61,7 @@ def test_the_smaller_peer_keeps_the_first_of_two_that_raced() -> None:
 
 
 def test_the_smaller_peer_keeps_what_was_asked_for_after_the_first_had_opened() -> None:
-    roster = Roster(SMALL)
+    roster = OpenLinks(SMALL)
     first, second = link("outgoing", 0.0, 1.0), link("incoming", 1.5, 2.0)
     roster.add(first)
     assert roster.add(second) is first
@@ -69,7 +69,7 @@ def test_the_smaller_peer_keeps_what_was_asked_for_after_the_first_had_opened() 
 
 
 def test_the_larger_peer_closes_neither_and_uses_what_is_left() -> None:
-    roster = Roster(LARGE)
+    roster = OpenLinks(LARGE)
     first: Any = link("outgoing", 0.0, 1.0, SMALL)
     second: Any = link("incoming", 0.5, 1.1, SMALL)
     roster.add(first)
@@ -80,7 +80,7 @@ def test_the_larger_peer_closes_neither_and_uses_what_is_left() -> None:
 
 
 def test_one_peer_never_holds_more_than_two_places() -> None:
-    roster = Roster(LARGE)
+    roster = OpenLinks(LARGE)
     for number in range(9):
         direction = "incoming" if number % 3 else "outgoing"
         made = link(direction, float(number), number + 0.5, SMALL)
@@ -93,7 +93,7 @@ def test_one_peer_never_holds_more_than_two_places() -> None:
 @pytest.mark.parametrize("own_id", [SMALL, LARGE])
 def test_one_that_has_ended_is_neither_used_nor_kept_for_another(own_id: bytes) -> None:
     other_id = LARGE if own_id == SMALL else SMALL
-    roster = Roster(own_id)
+    roster = OpenLinks(own_id)
     dead: Any = link("outgoing", 0.0, 5.0, other_id)
     fresh: Any = link("incoming", 1.0, 6.0, other_id)
     roster.add(dead)
@@ -107,7 +107,7 @@ def test_one_that_has_ended_is_neither_used_nor_kept_for_another(own_id: bytes) 
 
 
 def test_links_are_listed_by_age() -> None:
-    roster = Roster(SMALL)
+    roster = OpenLinks(SMALL)
     links = [link("incoming", 0.0, age, bytes([9, age]) * 10) for age in (3, 1, 2)]
     for made in links:
         roster.add(made)

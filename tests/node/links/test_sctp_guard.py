@@ -21,7 +21,7 @@ from aiortc.rtcsctptransport import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.links.sctp_guard import check_packet
+from node.links.channel.sctp_guard import check_packet
 from protocol.errors import Malformed
 
 NEXT_TSN = 1000

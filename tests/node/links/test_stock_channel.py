@@ -22,8 +22,8 @@ from aiortc.rtcsctptransport import (
 )
 from OpenSSL import SSL
 
+from node.links.channel.stock_channel import create_channel
 from node.links.link import Link
-from node.links.stock_channel import create_channel
 from protocol import limits
 from protocol.errors import LinkClosed
 from tests.node.links.link_network import SETTINGS, Network, Node, linked, network, run, until

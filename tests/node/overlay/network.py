@@ -11,17 +11,17 @@ from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
-from node.membership import Membership
-from node.overlay.joining import Bootstrap, Joining
-from node.overlay.registration import Registrations
+from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
+from node.overlay.signaling.registration import Registrations
+from node.overlay.table.joining import Bootstrap, Joining
 from protocol.addresses import Address
-from protocol.description import Candidate, CandidateKind, Description, DtlsRole
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.identity import Identity, find_seed
 from protocol.overlay.contacts import Contact
 from simulations.internet import Internet
-from simulations.loop import VirtualLoop
-from simulations.world import run_virtually
+from simulations.residents.world import run_virtually
+from simulations.runtime.loop import VirtualLoop
 
 PUZZLE_BITS = 2
 LOOPBACK = Address("127.0.0.1", 0)
@@ -33,7 +33,7 @@ class OverlayPeer:
     def __init__(self, membership: Membership, counters: Counters, said: list[str]) -> None:
         self.membership = membership
         self.server = membership.server
-        self.upkeep = membership.upkeep
+        self.republisher = membership.republisher
         self.caller = membership.caller
         self.tasks = membership.tasks
         self.counters = counters
@@ -123,5 +123,5 @@ async def network(reachable: int, unreachable: int = 0) -> AsyncIterator[list[Ov
 
 def description(port: int = 9) -> Description:
     """A description that leads nowhere."""
-    where = Candidate(CandidateKind.HOST, Address("127.0.0.1", port))
+    where = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", port))
     return Description("ufrag", "p" * 22, bytes(32), DtlsRole.ACTPASS, (where,))

@@ -12,7 +12,13 @@ from protocol.errors import BadInput
 from protocol.identity import base32_text, peer_id_text
 from protocol.records import ProviderBody
 from simulations.internet.latency import UniformLatency
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 
 MOD = bytes(range(32))
 RTT_S = 0.05
@@ -72,7 +78,7 @@ def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
     async def main() -> None:
         world = await _world(40)
         publisher = world.residents[3].running
-        record = publisher.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+        record = publisher.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
         await publisher.server.publish(record)
         await asyncio.sleep(5.0)
         told = await _diagnosis(world.residents[9]).records(str(ModLink(MOD)))

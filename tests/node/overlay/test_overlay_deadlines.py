@@ -2,8 +2,8 @@
 
 import asyncio
 
-from node.overlay.deadlines import Deadlines
-from simulations.world import run_virtually
+from node.overlay.rpc.deadlines import Deadlines
+from simulations.residents.world import run_virtually
 
 
 class Recorder:

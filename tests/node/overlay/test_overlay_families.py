@@ -11,9 +11,15 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
 from protocol.records import ProviderBody, Record
 from protocol.signaling import Offer
+from simulations.attacks.raw_peer import RawPeer
 from simulations.internet.latency import UniformLatency
-from simulations.stranger import Stranger
-from simulations.world import Resident, World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import (
+    Resident,
+    World,
+    cipher_named,
+    run_virtually,
+    simulated_settings,
+)
 from tests.node.overlay.attacks.arena import key_pair
 from tests.node.overlay.network import description, open_peer
 
@@ -30,7 +36,7 @@ def _world() -> World:
 
 async def _publish(publisher: Resident) -> Record:
     running = publisher.running
-    record = running.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+    record = running.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
     published = await publisher.host.create_task(running.server.publish(record))
     assert published.confirmed >= limits.PUBLISHED_SHARE * published.asked > 0
     await asyncio.sleep(5)
@@ -163,8 +169,8 @@ def test_no_request_from_an_ipv6_address_is_amplified(method: Method) -> None:
         for number in range(30):
             where = Address(f"2a00:{number:x}::1", 5)
             contact = Contact.at(key_pair(100 + number).public_key, where)
-            victim.running.server.protocol.acquaintances.answered(contact)
-        stranger = Stranger(key_pair(0), {})
+            victim.running.server.protocol.maintenance.answered(contact)
+        stranger = RawPeer(key_pair(0), {})
         await stranger.move_in(world.internet, v6=True)
         for _ in range(3):
             stranger.token = b""

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from node.overlay.caller import Crossed
-from node.overlay.joining import Bootstrap, Joining
+from node.overlay.signaling.caller import Crossed
+from node.overlay.table.joining import Bootstrap, Joining
 from protocol import availability, limits, records
 from protocol.addresses import Address
 from protocol.description import Description
@@ -34,7 +34,7 @@ def test_all_providers_of_a_mod_are_found_by_a_peer_that_never_heard_of_them() -
         async with network(6, 3) as peers:
             publishers = peers[5:8]
             for peer in publishers:
-                record = peer.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+                record = peer.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
                 published = await peer.server.publish(record)
                 assert published.asked >= 5
                 assert 0.75 * published.asked <= published.confirmed
@@ -51,7 +51,7 @@ def test_a_republished_record_replaces_its_predecessor_everywhere() -> None:
         async with network(4) as peers:
             publisher = peers[3]
             for complete in (False, True):
-                record = publisher.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete))
+                record = publisher.republisher.make(records.PROVIDER, ProviderBody(MOD, complete))
                 await publisher.server.publish(record)
             reading = await peers[1].server.read(records.provider_key(MOD), records.PROVIDER)
             (found,) = reading.records.values()
@@ -69,7 +69,7 @@ def test_more_records_under_one_key_than_fit_a_datagram_are_all_read() -> None:
                     publisher,
                     records.PROVIDER,
                     ProviderBody(MOD, complete=True),
-                    now=peers[0].upkeep.make(records.PEER, _peer_body()).issued,
+                    now=peers[0].republisher.make(records.PEER, _peer_body()).issued,
                     sequence=1,
                 )
                 await peers[1].server.publish(record)
@@ -84,7 +84,7 @@ def test_an_availability_filter_travels_and_answers() -> None:
         async with network(4) as peers:
             sharer, reader = peers[2], peers[3]
             (shard,) = availability.build([MOD])
-            await sharer.server.publish(sharer.upkeep.make(records.AVAILABILITY, shard))
+            await sharer.server.publish(sharer.republisher.make(records.AVAILABILITY, shard))
             key = records.availability_key(sharer.server.identity.peer_id, 0, 0)
             reading = await reader.server.read(key, records.AVAILABILITY)
             (record,) = reading.records.values()
@@ -335,7 +335,7 @@ def test_an_overlay_of_ipv6_addresses_works_like_any_other() -> None:
         peers = [await open_peer(seed, bind=Address("::1", 0)) for seed in range(4)]
         for peer in peers[1:]:
             await peer.join(peers[0].address)
-        record = peers[1].upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+        record = peers[1].republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
         assert (await peers[1].server.publish(record)).confirmed == 3
         reading = await peers[3].server.read(records.provider_key(MOD), records.PROVIDER)
         assert set(reading.records) == {record.public_key}

@@ -4,9 +4,9 @@ import asyncio
 
 from protocol import limits, records
 from protocol.records import ProviderBody
-from simulations.attackers import Conspiracy, Turncoat, crowd
+from simulations.attacks.attackers import Conspiracy, Turncoat, crowd
+from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
 from simulations.seeds import derive_rng
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
 
 MOD = bytes(range(32))
 KEY = records.provider_key(MOD)
@@ -37,14 +37,14 @@ def test_what_a_crowd_hides_is_read_from_those_around_it() -> None:
         world = await _world()
         publishers, reader = world.residents[:2], world.residents[2].running.server
         made = [
-            one.running.upkeep.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+            one.running.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
             for one in publishers
         ]
         await publishers[0].running.server.publish(made[0])
         sybils = {one.identity.peer_id for one in await _besiege(world, KEY)}
         closest = (await reader.lookup(KEY)).closest()
         assert {contact.peer_id for contact in closest} <= sybils, "the attack is one"
-        assert await reader.regions.is_crowded(KEY, closest, certain=True)
+        assert await reader.sybil_regions.is_crowded(KEY, closest, certain=True)
 
         before = await reader.read(KEY, records.PROVIDER)
         assert set(before.records) == {made[0].public_key}
@@ -76,12 +76,12 @@ def test_without_a_crowd_nobody_beyond_the_nearest_is_asked() -> None:
     async def main() -> None:
         world = await _world()
         server = world.residents[5].running.server
-        before = server.regions.size.samples(without=0)
+        before = server.sybil_regions.size.samples(without=0)
         closest = (await server.lookup(KEY)).closest()
-        assert await server.regions.beyond(KEY, closest, certain=True) == []
-        learned = server.regions.size.samples(without=int.from_bytes(KEY)) - before
+        assert await server.sybil_regions.beyond(KEY, closest, certain=True) == []
+        learned = server.sybil_regions.size.samples(without=int.from_bytes(KEY)) - before
         assert learned <= limits.SIZE_SAMPLES_SUSPICION
-        assert await server.regions.beyond(KEY, closest[:-1], certain=True) == []
+        assert await server.sybil_regions.beyond(KEY, closest[:-1], certain=True) == []
         await world.close()
 
     run_virtually(main())
@@ -92,10 +92,10 @@ def test_a_node_that_has_seen_nothing_yet_suspects_nobody() -> None:
         world = await _world()
         key = world.residents[5].identity.peer_id
         server = world.residents[5].running.server
-        server.regions.size = type(server.regions.size)()
+        server.sybil_regions.size = type(server.sybil_regions.size)()
         closest = (await server.lookup(key)).closest()
-        assert not await server.regions.is_crowded(key, closest)
-        assert server.regions.size.samples(without=int.from_bytes(key)) == 0
+        assert not await server.sybil_regions.is_crowded(key, closest)
+        assert server.sybil_regions.size.samples(without=int.from_bytes(key)) == 0
         await world.close()
 
     run_virtually(main())

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from simulations.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
 
 
 def test_a_node_whose_peers_take_all_it_sends_for_replays_joins_again() -> None:

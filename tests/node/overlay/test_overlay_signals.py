@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from node.overlay.signals import Signals
-from node.overlay.wire import Reply
+from node.overlay.rpc.wire import Reply
+from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import CallFailed, ModswarmError, TimedOut, WrongKey
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
-from protocol.signaling import Answer, Status
-from simulations.world import run_virtually
+from protocol.signaling import Answer, AnswerStatus
+from simulations.residents.world import run_virtually
 
 GOOD = b"the answer"
-CARRIERS = [
+RELAYS_TRIED = [
     Contact.at(bytes([number]) * 32, Address("192.0.2.1", number)) for number in range(1, 8)
 ]
 
@@ -58,7 +58,7 @@ class FakeWire:
 def _read_answer(sealed: bytes) -> Answer:
     if sealed != GOOD:
         raise WrongKey("an answer from another peer")
-    return Answer(bytes(32), Status.ACCEPTED, None)
+    return Answer(bytes(32), AnswerStatus.ACCEPTED, None)
 
 
 class Outcome:
@@ -72,8 +72,10 @@ class Outcome:
         started = loop.time()
         wire: Any = FakeWire(behave)
         answered: asyncio.Future[tuple[Answer, Contact]] = loop.create_future()
-        signals = Signals(wire, bytes(20), b"sealed", read_answer=_read_answer, answered=answered)
-        for carrier in (*CARRIERS[:count], *CARRIERS[:count]):
+        signals = OfferRelay(
+            wire, bytes(20), b"sealed", read_answer=_read_answer, answered=answered
+        )
+        for carrier in (*RELAYS_TRIED[:count], *RELAYS_TRIED[:count]):
             signals.add(carrier)
         signals.complete()
         self.carrier: Contact | None = None
@@ -88,47 +90,52 @@ class Outcome:
 
 
 def test_three_are_signaled_at_once_and_the_first_answer_counts() -> None:
-    outcome = Outcome({CARRIERS[1]: (0.2, Code.OK, GOOD), CARRIERS[2]: (0.3, Code.OK, GOOD)})
-    assert outcome.carrier == CARRIERS[1]
+    outcome = Outcome(
+        {RELAYS_TRIED[1]: (0.2, Code.OK, GOOD), RELAYS_TRIED[2]: (0.3, Code.OK, GOOD)}
+    )
+    assert outcome.carrier == RELAYS_TRIED[1]
     assert outcome.seconds == pytest.approx(0.2)
-    assert [contact for _, contact in outcome.asked] == CARRIERS[: limits.REGISTRARS_CALLED]
+    assert [contact for _, contact in outcome.asked] == RELAYS_TRIED[: limits.REGISTRARS_CALLED]
 
 
 def test_silent_carriers_are_signaled_past_after_a_moment() -> None:
-    outcome = Outcome({CARRIERS[6]: (0.1, Code.OK, GOOD)})
-    assert outcome.carrier == CARRIERS[6]
+    outcome = Outcome({RELAYS_TRIED[6]: (0.1, Code.OK, GOOD)})
+    assert outcome.carrier == RELAYS_TRIED[6]
     assert outcome.seconds == pytest.approx(2 * limits.CALL_REPEAT_S + 0.1)
 
 
 def test_a_late_answer_of_a_silent_carrier_still_counts() -> None:
-    outcome = Outcome({CARRIERS[0]: (4.4, Code.OK, GOOD)}, count=1)
-    assert outcome.carrier == CARRIERS[0]
+    outcome = Outcome({RELAYS_TRIED[0]: (4.4, Code.OK, GOOD)}, count=1)
+    assert outcome.carrier == RELAYS_TRIED[0]
     assert outcome.seconds == pytest.approx(4.4)
     assert [at for at, _ in outcome.asked] == pytest.approx([0, 1, 2, 3, 4])
 
 
 def test_what_one_registrar_says_is_no_failure_while_others_may_answer() -> None:
-    behave = {CARRIERS[0]: (0.1, Code.OFFLINE, b""), CARRIERS[1]: (0.5, Code.OK, GOOD)}
+    behave = {RELAYS_TRIED[0]: (0.1, Code.OFFLINE, b""), RELAYS_TRIED[1]: (0.5, Code.OK, GOOD)}
     outcome = Outcome(behave, count=2)
-    assert outcome.carrier == CARRIERS[1]
+    assert outcome.carrier == RELAYS_TRIED[1]
 
 
 def test_an_answer_that_the_callee_did_not_sign_is_worth_nothing() -> None:
-    behave = {CARRIERS[0]: (0.1, Code.OK, b"forged"), CARRIERS[1]: (0.5, Code.OK, GOOD)}
-    assert Outcome(behave, count=2).carrier == CARRIERS[1]
-    alone = Outcome({CARRIERS[0]: (0.1, Code.OK, b"forged")}, count=1)
+    behave = {RELAYS_TRIED[0]: (0.1, Code.OK, b"forged"), RELAYS_TRIED[1]: (0.5, Code.OK, GOOD)}
+    assert Outcome(behave, count=2).carrier == RELAYS_TRIED[1]
+    alone = Outcome({RELAYS_TRIED[0]: (0.1, Code.OK, b"forged")}, count=1)
     assert isinstance(alone.error, CallFailed)
 
 
 def test_all_registrars_say_the_same() -> None:
-    outcome = Outcome(dict.fromkeys(CARRIERS, (0.1, Code.OFFLINE, b"")))
+    outcome = Outcome(dict.fromkeys(RELAYS_TRIED, (0.1, Code.OFFLINE, b"")))
     assert isinstance(outcome.error, CallFailed)
     assert "registrars do not reach it" in str(outcome.error)
     assert outcome.seconds < 1.0
 
 
 def test_registrars_that_disagree_are_quoted() -> None:
-    behave = {CARRIERS[0]: (0.1, Code.OFFLINE, b""), CARRIERS[1]: (0.1, Code.RATE_LIMITED, b"")}
+    behave = {
+        RELAYS_TRIED[0]: (0.1, Code.OFFLINE, b""),
+        RELAYS_TRIED[1]: (0.1, Code.RATE_LIMITED, b""),
+    }
     error = Outcome(behave, count=2).error
     assert isinstance(error, CallFailed)
     assert "disagree" in str(error)
@@ -149,6 +156,6 @@ def test_nobody_carries() -> None:
 
 
 def test_a_token_that_aged_is_renewed_once() -> None:
-    outcome = Outcome({CARRIERS[0]: (0.1, Code.BAD_TOKEN, b"")}, count=1)
+    outcome = Outcome({RELAYS_TRIED[0]: (0.1, Code.BAD_TOKEN, b"")}, count=1)
     assert isinstance(outcome.error, CallFailed)
     assert len([at for at, _ in outcome.asked if at < 0.5]) == 2

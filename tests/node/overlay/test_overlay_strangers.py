@@ -12,9 +12,9 @@ from protocol.errors import TimedOut
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
-from simulations.ciphers import RememberedAgreements
+from simulations.libraries.ciphers import RememberedAgreements
+from simulations.residents.world import PORT, World, run_virtually, simulated_settings
 from simulations.seeds import derive_rng
-from simulations.world import PORT, World, run_virtually, simulated_settings
 
 
 class CountingCipher(RememberedAgreements):
@@ -32,10 +32,10 @@ class CountingCipher(RememberedAgreements):
 @pytest.fixture
 def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
-        ("STRANGERS_PER_SECOND", 0.01),
-        ("STRANGERS_BURST", 2.0),
-        ("PROVED_STRANGERS_PER_SECOND", 5.0),
-        ("PROVED_STRANGERS_BURST", 40.0),
+        ("UNKNOWN_KEYS_PER_SECOND", 0.01),
+        ("UNKNOWN_KEYS_BURST", 2.0),
+        ("PROVED_UNKNOWN_KEYS_PER_SECOND", 5.0),
+        ("PROVED_UNKNOWN_KEYS_BURST", 40.0),
     ):
         monkeypatch.setattr(limits, name, value)
 

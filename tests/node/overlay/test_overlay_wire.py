@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from node.overlay.meter import HostMeter
+from node.overlay.rpc.rate_limit import HostRateLimit
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.datagrams import XChaCha20Poly1305, answer_hello, hello, seal
@@ -336,7 +336,7 @@ def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked
         )
         named = Contact.at(cheap, where).packed + identity(700).public_key + bytes(6)
         contact = Contact.at(STRANGER.public_key, _address_of(stranger.tap))
-        victim.server.protocol.acquaintances.answered(contact)
+        victim.server.protocol.maintenance.answered(contact)
         looking = asyncio.ensure_future(victim.server.lookup(bytes(20)))
         question = await stranger.received()
         assert isinstance(question, Request)
@@ -413,7 +413,7 @@ def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
         for seed in range(600, 640):
             public_key = identity(seed).public_key
             contact = Contact.at(public_key, Address("127.0.0.1", 1024 + seed))
-            victim.server.protocol.acquaintances.answered(contact)
+            victim.server.protocol.maintenance.answered(contact)
         victim.server.storage[records.provider_key(MOD)] = _provider()
         for method, arguments in (
             (Method.PING, []),
@@ -468,7 +468,7 @@ def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
 
 def test_one_host_cannot_ask_without_limit() -> None:
     now = 0.0
-    meter = HostMeter(lambda: now)
+    meter = HostRateLimit(lambda: now)
     for _ in range(int(limits.REQUEST_BURST_PER_HOST)):
         meter.charge("192.0.2.1")
     with pytest.raises(RateLimited, match="one address"):

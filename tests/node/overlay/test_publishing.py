@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from node.overlay.publishing import Published
+from node.overlay.records.publishing import Published
 from protocol import records
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method, Request
 from protocol.records import ProviderBody, Record
+from simulations.attacks.raw_peer import RawPeer
 from simulations.experiments import lookup
+from simulations.harness.lookup_legs import Parameters
 from simulations.internet.latency import UniformLatency
-from simulations.lookup_legs import Parameters
+from simulations.residents.world import Resident, World, run_virtually
 from simulations.seeds import derive_rng
-from simulations.stranger import Stranger
-from simulations.world import Resident, World, run_virtually
 
 RTT_S = 0.1
 
@@ -24,10 +24,10 @@ async def _publisher(world: World) -> tuple[Resident, Record]:
     resident = world.add()
     await resident.start()
     body = ProviderBody(bytes(32), complete=True)
-    return resident, resident.running.upkeep.make(records.PROVIDER, body)
+    return resident, resident.running.republisher.make(records.PROVIDER, body)
 
 
-async def _keeper(world: World, publisher: Resident, number: int, store: Any) -> Stranger:
+async def _keeper(world: World, publisher: Resident, number: int, store: Any) -> RawPeer:
     """Somebody who answers all but STORE like an honest node that knows nobody."""
     answers: dict[Method, Any] = {
         Method.PING: lambda _: [1],
@@ -37,9 +37,9 @@ async def _keeper(world: World, publisher: Resident, number: int, store: Any) ->
     if store is not None:
         answers[Method.STORE] = store
     identity = Identity(derive_rng(1, "keeper", number).randbytes(32))
-    keeper = Stranger(identity, answers)
+    keeper = RawPeer(identity, answers)
     await keeper.move_in(world.internet)
-    publisher.running.server.protocol.acquaintances.answered(keeper.contact)
+    publisher.running.server.protocol.maintenance.answered(keeper.contact)
     return keeper
 
 

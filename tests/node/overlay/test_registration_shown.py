@@ -18,16 +18,16 @@ from protocol.errors import (
 )
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method, Request
-from protocol.overlay.registrations import (
+from protocol.overlay.registration_proof import (
     REGISTRATION_BYTES,
     check_registration,
     make_registration,
 )
 from protocol.signaling import Offer
+from simulations.attacks.raw_peer import RawPeer
 from simulations.internet.latency import UniformLatency
+from simulations.residents.world import Resident, World, run_virtually
 from simulations.seeds import derive_rng
-from simulations.stranger import Stranger
-from simulations.world import Resident, World, run_virtually
 from tests.node.overlay.network import description
 
 NOW = 1_790_000_000.0
@@ -83,7 +83,7 @@ def test_contacts_that_only_claim_to_reach_a_peer_swallow_no_call() -> None:
         record = callee.running.presence.peer_record()
         liars = [await _liar(world, number, record.raw, real) for number in range(LIARS)]
         for liar in liars:
-            caller.running.server.protocol.acquaintances.answered(liar.contact)
+            caller.running.server.protocol.maintenance.answered(liar.contact)
         with caller.host.running():
             reading = await caller.running.server.read(server.identity.peer_id, records.PEER)
             result = await caller.running.caller.call(callee.identity.peer_id, description())
@@ -115,12 +115,12 @@ async def _world() -> tuple[World, Resident, Resident]:
     return world, callee, caller
 
 
-async def _liar(world: World, number: int, record: bytes, shown: bytes) -> Stranger:
+async def _liar(world: World, number: int, record: bytes, shown: bytes) -> RawPeer:
     def find_value(_: Request) -> list[Any]:
         return [b"", b"", [record], 1, shown]
 
     identity = Identity(derive_rng(3, "liar", number).randbytes(32))
-    liar = Stranger(
+    liar = RawPeer(
         identity,
         {
             Method.PING: lambda _: [1],
@@ -138,7 +138,7 @@ def test_a_registrar_takes_only_a_registration_for_itself() -> None:
         world = World(3, latency=UniformLatency(0.05))
         await world.populate(2)
         resident = world.residents[0]
-        peer = Stranger(PEER, {})
+        peer = RawPeer(PEER, {})
         await peer.move_in(world.internet)
         await peer.ask(Method.PING, [], resident.contact)
         now = world.loop.wall_time()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from node.environment import udp_socket
-from node.udp import kernel_port, offload
-from node.udp.kernel_port import KernelPort
-from node.udp.loop_port import LoopPort
-from node.udp.opening import open_port
-from node.udp.port import Arrival, Port, PortUser, split
+from node.net.udp import kernel_port, offload
+from node.net.udp.kernel_port import KernelPort
+from node.net.udp.loop_port import LoopPort
+from node.net.udp.opening import open_port
+from node.net.udp.port import Arrival, Port, PortUser, split
 from tests.node.links.link_network import until
 
 Scenario = Callable[[], Coroutine[Any, Any, None]]

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from protocol import limits
-from protocol.content.swarm import Reproach, Swarm, window_bytes
+from protocol.content.swarm import StallVerdict, Swarm, window_bytes
 from protocol.errors import Unexpected
 
 A, B, C = b"a" * 20, b"b" * 20, b"c" * 20
@@ -183,7 +183,7 @@ def test_a_stalled_source_gives_way_to_others() -> None:
     swarm.join(B, 0.0, complete=True)
     assert swarm.review(limits.STALL_S - 1) == []
     now = limits.STALL_S + 1
-    assert swarm.review(now) == [(A, Reproach.BENCHED)]
+    assert swarm.review(now) == [(A, StallVerdict.BENCHED)]
     assert swarm.requests(A, now) == []
     assert sorted(swarm.requests(B, now)) == sorted(asked)
 
@@ -252,7 +252,7 @@ def test_a_source_alone_is_not_benched_but_counts_as_gone_at_last() -> None:
     swarm.join(A, 0.0, complete=True)
     swarm.requests(A, 0.0)
     assert swarm.review(limits.SILENT_S - 1) == []
-    assert swarm.review(limits.SILENT_S + 1) == [(A, Reproach.SILENT)]
+    assert swarm.review(limits.SILENT_S + 1) == [(A, StallVerdict.SILENT)]
     assert swarm.sources == ()
 
 
@@ -277,7 +277,7 @@ def test_an_idle_source_takes_over_from_a_slow_one_at_the_end() -> None:
         swarm.heard(A, 100, float(second))
         assert swarm.review(float(second)) == []
     swarm.heard(A, 100, limits.STALL_S + 0.5)
-    assert swarm.review(limits.STALL_S + 1) == [(A, Reproach.BENCHED)]
+    assert swarm.review(limits.STALL_S + 1) == [(A, StallVerdict.BENCHED)]
     assert sorted(swarm.requests(B, limits.STALL_S + 1)) == sorted(slow)
 
 
@@ -448,7 +448,7 @@ class SwarmMachine(RuleBasedStateMachine):
     def _wait(self, seconds: float) -> None:
         self.now += seconds
         for name, reproach in self.swarm.review(self.now):
-            if reproach is Reproach.SILENT:
+            if reproach is StallVerdict.SILENT:
                 del self.peers[name]
             else:
                 peer = self.peers[name]

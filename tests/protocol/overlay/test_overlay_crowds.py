@@ -6,9 +6,9 @@ import pytest
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.overlay import crowds
+from protocol.overlay import sybil_detection
 from protocol.overlay.contacts import Contact
-from protocol.overlay.crowds import NetworkSize
+from protocol.overlay.sybil_detection import NetworkSize
 
 WHERE = Address("192.0.2.1", 1)
 ID_BITS = 160
@@ -75,11 +75,11 @@ def test_samples_are_bounded() -> None:
 
 
 def test_the_chance_of_a_crowd() -> None:
-    assert crowds.chance_of(0, 3.0) == 1.0
-    assert crowds.chance_of(1, 0.0) == 0.0
-    assert crowds.chance_of(1, 1.0) == pytest.approx(0.632, abs=0.001)
-    assert crowds.chance_of(16, 16.0) == pytest.approx(0.533, abs=0.001)
-    assert crowds.chance_of(16, 6.0) == pytest.approx(0.000509, rel=0.01)
+    assert sybil_detection.chance_of(0, 3.0) == 1.0
+    assert sybil_detection.chance_of(1, 0.0) == 0.0
+    assert sybil_detection.chance_of(1, 1.0) == pytest.approx(0.632, abs=0.001)
+    assert sybil_detection.chance_of(16, 16.0) == pytest.approx(0.533, abs=0.001)
+    assert sybil_detection.chance_of(16, 6.0) == pytest.approx(0.000509, rel=0.01)
 
 
 def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
@@ -93,7 +93,9 @@ def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
         sybils = [target ^ rng.randrange(closest) for _ in range(45)]
         for numbers, is_attack in ((ids, False), (ids + sybils, True)):
             found = nearest(numbers, target)
-            chance = crowds.chance_of(limits.K, 1000 * crowds.radius(target, found))
+            chance = sybil_detection.chance_of(
+                limits.K, 1000 * sybil_detection.radius(target, found)
+            )
             crowded = chance < limits.CROWDED_CHANCE
             alarms += crowded and not is_attack
             misses += is_attack and not crowded
@@ -102,21 +104,21 @@ def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
 
 
 def test_a_region_holds_k_to_2k_contacts() -> None:
-    assert crowds.region_bits(1600, 16) == 6
-    assert crowds.region_bits(1000, 16) == 5
-    assert crowds.region_bits(20, 16) == 0
-    assert crowds.region_bits(3, 16) == 0
+    assert sybil_detection.region_bits(1600, 16) == 6
+    assert sybil_detection.region_bits(1000, 16) == 5
+    assert sybil_detection.region_bits(20, 16) == 0
+    assert sybil_detection.region_bits(3, 16) == 0
 
 
 def test_the_targets_of_a_region_leave_out_the_key_and_cover_the_rest() -> None:
     key = 0b1011 << 156
     bits = 2
-    targets = crowds.region_targets(key, bits)
+    targets = sybil_detection.region_targets(key, bits)
     shared = [ID_BITS - (key ^ target).bit_length() for target in targets]
     assert shared == [bits + part for part in range(limits.REGION_PARTS)]
-    assert all(crowds.is_in_region(At(target), key, bits) for target in targets)
-    assert not crowds.is_in_region(At(key ^ 1 << 158), key, bits)
-    assert crowds.is_in_region(At(key ^ 1 << 158), key, 0)
+    assert all(sybil_detection.is_in_region(At(target), key, bits) for target in targets)
+    assert not sybil_detection.is_in_region(At(key ^ 1 << 158), key, bits)
+    assert sybil_detection.is_in_region(At(key ^ 1 << 158), key, 0)
 
 
 def test_a_crowd_too_thin_to_be_noticed_leaves_honest_contacts_among_the_nearest() -> None:
@@ -125,7 +127,7 @@ def test_a_crowd_too_thin_to_be_noticed_leaves_honest_contacts_among_the_nearest
     unnoticed = next(
         tenths / 10
         for tenths in range(200)
-        if crowds.chance_of(limits.K, tenths / 10) >= limits.CROWDED_CHANCE
+        if sybil_detection.chance_of(limits.K, tenths / 10) >= limits.CROWDED_CHANCE
     )
     reach = int(unnoticed / len(ids) * (1 << ID_BITS))
     left = []

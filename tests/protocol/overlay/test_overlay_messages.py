@@ -12,7 +12,7 @@ from protocol import errors, limits
 from protocol.addresses import Address
 from protocol.codec import encode
 from protocol.datagrams import BODY_BYTES
-from protocol.description import Candidate, Description
+from protocol.description import Description, IceCandidate
 from protocol.errors import Malformed, Oversized, RemoteError, Truncated
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
@@ -30,7 +30,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
-from protocol.signaling import Status, make_answer, make_offer
+from protocol.signaling import AnswerStatus, make_answer, make_offer
 from tests.hosts import HOSTS
 
 repeatable = settings(deadline=None, derandomize=True)
@@ -443,9 +443,9 @@ def short_offer() -> bytes:
 
 def longest_answer() -> bytes:
     offer, _ = make_offer(CALLER, CALLEE.public_key, CALLEE.peer_id, SHORT, now=1e9, rng=Zeros())
-    candidates = (Candidate(0, Address("2001:db8::1", 65535)),) * limits.CANDIDATES
+    candidates = (IceCandidate(0, Address("2001:db8::1", 65535)),) * limits.CANDIDATES
     longest = Description("u" * 32, "p" * 32, bytes(32), 1, candidates)
-    return make_answer(CALLEE, offer, Status.ACCEPTED, longest, rng=Zeros())
+    return make_answer(CALLEE, offer, AnswerStatus.ACCEPTED, longest, rng=Zeros())
 
 
 def test_a_refusal_is_never_longer_than_any_request_that_is_read() -> None:

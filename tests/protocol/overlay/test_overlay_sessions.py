@@ -14,9 +14,9 @@ from protocol.errors import Replayed
 from protocol.identity import id_number
 from protocol.overlay.contacts import Contact
 from protocol.overlay.sessions import (
+    PeerSession,
+    PeerSessions,
     ReplayGuard,
-    Session,
-    Sessions,
     SharedRoundTrip,
     Tokens,
 )
@@ -177,9 +177,9 @@ AT_HERE = Contact.at(KEY, HERE)
 AT_THERE = Contact.at(KEY, THERE)
 
 
-def session(number: int) -> Session:
+def session(number: int) -> PeerSession:
     contact = Contact.at(number.to_bytes(32), HERE)
-    return Session(contact, PacketKeys(bytes(32), bytes(32)))
+    return PeerSession(contact, PacketKeys(bytes(32), bytes(32)))
 
 
 def test_a_token_is_for_one_peer_at_one_address_of_one_node() -> None:
@@ -224,7 +224,7 @@ def test_a_token_of_the_future_proves_nothing() -> None:
     assert not tokens.proves(tokens.make(one, HERE, 1000.0), one, HERE, 1000.0 - PERIOD_S)
 
 
-# Sessions -----------------------------------------------------------------------------------
+# PeerSessions -----------------------------------------------------------------------------------
 
 
 def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
@@ -252,7 +252,7 @@ def test_an_echoed_token_is_still_good_at_its_maker() -> None:
 @repeatable
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=30, max_size=60))
 def test_who_was_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[bool, int]]) -> None:
-    sessions, model = Sessions(capacity=3), dict[int, bool]()
+    sessions, model = PeerSessions(capacity=3), dict[int, bool]()
     for adds, number in steps:
         known = sessions.get(id_number(number.to_bytes(32)))
         assert (known is not None) == (number in model)
@@ -269,7 +269,7 @@ def test_who_was_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[boo
 
 
 def test_a_flood_of_strangers_does_not_displace_whoever_is_used() -> None:
-    sessions, friend = Sessions(capacity=8), session(0)
+    sessions, friend = PeerSessions(capacity=8), session(0)
     sessions.add(friend)
     for stranger in range(1, 100):
         assert sessions.get(friend.contact.number) is friend

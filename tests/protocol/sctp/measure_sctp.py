@@ -8,7 +8,7 @@ import time
 from random import Random
 
 from protocol.sctp.config import Role
-from protocol.sctp.congestion import FixedWindow
+from protocol.sctp.send.congestion import FixedWindow
 from tests.protocol.sctp.model_cubic import PACKET_BYTES, CubicFlow
 from tests.protocol.sctp.model_link import (
     DATAGRAM_OVERHEAD_BYTES,

@@ -15,7 +15,7 @@ from protocol.sctp.chunks import split_chunks
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.events import Event, MessageReceived
 from protocol.sctp.packets import open_packet
-from protocol.sctp.pathmodel import PathModel
+from protocol.sctp.send.pathmodel import PathModel
 
 DATAGRAM_OVERHEAD_BYTES = 65
 """IPv4, UDP and a DTLS 1.2 record with AES-GCM around each SCTP packet."""

@@ -5,15 +5,16 @@ from random import Random
 
 import pytest
 
-from protocol.sctp import chunks, datachannel, limits, reset
+from protocol.sctp import chunks, limits
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
-from protocol.sctp.datachannel import ChannelTerms
+from protocol.sctp.control import datachannel, reset
+from protocol.sctp.control.datachannel import ChannelTerms
 from protocol.sctp.errors import SctpMisuse
 from protocol.sctp.events import ChannelClosed, ChannelOpened, Closed, Connected, MessageReceived
-from protocol.sctp.outqueue import Message
 from protocol.sctp.packets import seal
-from protocol.sctp.status import State
+from protocol.sctp.send.outqueue import Message
+from protocol.sctp.status import AssociationState
 from tests.protocol.sctp.model_link import (
     Faults,
     World,
@@ -356,7 +357,7 @@ def test_section_9_2_shutdown_is_graceful_on_both_sides() -> None:
     client.send(stream_id, bytes(300_000), 0.0)
     server.send(stream_id, bytes(300_000), 0.0)
     client.shutdown(0.0)
-    assert client.state is State.SHUTDOWN_PENDING
+    assert client.state is AssociationState.SHUTDOWN_PENDING
     with pytest.raises(SctpMisuse):
         client.send(stream_id, b"too late", 0.0)
     drain(client, server)
@@ -514,7 +515,7 @@ def test_section_9_2_a_peer_that_begins_anew_does_not_undo_our_shutdown() -> Non
     server.send(stream_id, bytes(5000), 0.0)
     server.datagrams_to_send(0.0)
     server.shutdown(0.0)
-    assert server.state is State.SHUTDOWN_PENDING
+    assert server.state is AssociationState.SHUTDOWN_PENDING
     anew = make_association(Role.CLIENT, 9)
     anew.connect(1.0)
     exchange(anew, server, 1.0)

@@ -8,10 +8,11 @@ from aiortc import rtcsctptransport as stock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.sctp import chunks, datachannel
+from protocol.sctp import chunks
 from protocol.sctp.chunks import Init
-from protocol.sctp.cookie import Cookie, Peer, open_cookie, seal_cookie
-from protocol.sctp.datachannel import ChannelTerms
+from protocol.sctp.control import datachannel
+from protocol.sctp.control.cookie import Cookie, Peer, open_cookie, seal_cookie
+from protocol.sctp.control.datachannel import ChannelTerms
 from protocol.sctp.errors import MalformedChunk
 from protocol.sctp.packets import open_packet, seal
 from protocol.sctp.serial import ssn_is_ahead, tsn_distance

@@ -2,8 +2,8 @@
 
 import pytest
 
-from protocol.sctp.congestion import AckSample, FixedWindow
-from protocol.sctp.pathmodel import GAINS, PathModel, Phase
+from protocol.sctp.send.congestion import AckSample, FixedWindow
+from protocol.sctp.send.pathmodel import GAINS, PathModel, Phase
 from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, busy, shaped
 
 PACKET = 1188

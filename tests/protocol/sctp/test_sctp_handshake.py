@@ -11,7 +11,7 @@ from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.errors import SctpMisuse
 from protocol.sctp.events import ChannelClosed, Closed, Connected, MessageReceived, Restarted
 from protocol.sctp.packets import open_packet, seal
-from protocol.sctp.status import State
+from protocol.sctp.status import AssociationState
 from tests.protocol.sctp.model_link import (
     chunks_of,
     established,
@@ -51,9 +51,9 @@ def test_section_5_1_four_messages_when_one_side_begins() -> None:
     asked = client.datagrams_to_send(0.0)
     assert open_packet(asked[0])[2] == 0, "an INIT has tag zero"
     answered = deliver(server, asked)
-    assert server.state is State.CLOSED, "nothing is remembered for an INIT"
+    assert server.state is AssociationState.CLOSED, "nothing is remembered for an INIT"
     echoed = deliver(client, answered)
-    assert client.state is State.COOKIE_ECHOED
+    assert client.state is AssociationState.COOKIE_ECHOED
     confirmed = deliver(server, echoed)
     deliver(client, confirmed)
     assert [kinds(step) for step in (asked, answered, echoed, confirmed)] == [
@@ -139,11 +139,11 @@ def test_section_5_1_5_a_forged_or_expired_cookie_establishes_nothing() -> None:
     forged = bytearray(echo)
     forged[40] ^= 1
     assert deliver(server, [seal(bytes(forged[:8]), bytes(forged[12:]))]) == []
-    assert server.state is State.CLOSED
+    assert server.state is AssociationState.CLOSED
     late = limits.COOKIE_LIFETIME_S + 1
     answer = deliver(server, [echo], late)
     assert kinds(answer) == [chunks.ERROR]
-    assert server.state is State.CLOSED
+    assert server.state is AssociationState.CLOSED
 
 
 def test_section_5_2_6_a_stale_cookie_begins_again() -> None:
@@ -244,7 +244,7 @@ def test_section_5_2_4_action_a_not_while_the_shutdown_is_acknowledged() -> None
     echo = deliver(anew, deliver(server, anew.datagrams_to_send(0.0)))
     client.shutdown(0.0)
     deliver(server, client.datagrams_to_send(0.0))
-    assert server.state is State.SHUTDOWN_ACK_SENT
+    assert server.state is AssociationState.SHUTDOWN_ACK_SENT
     answers = deliver(server, echo)
     assert kinds(answers) == [chunks.SHUTDOWN_ACK, chunks.ERROR]
     assert open_packet(answers[1])[2] == anew._handshake.local_tag
@@ -294,7 +294,7 @@ def test_section_3_3_2_a_window_too_small_for_a_packet_is_refused(window_bytes: 
     assert open_packet(answer)[2] == 77
     expected = chunks.INIT_ACK if window_bytes == 1500 else chunks.ABORT
     assert kinds([answer]) == [expected]
-    assert server.state is State.CLOSED
+    assert server.state is AssociationState.CLOSED
 
 
 @pytest.mark.parametrize("section", ["3.3.3 window", "3.3.10.2 cookie"])
@@ -395,7 +395,7 @@ def test_section_3_3_2_an_init_must_be_alone_and_make_sense() -> None:
         assert deliver(server, [packet(0, bad)]) == []
     for bad in (init(outgoing_streams=0), init(incoming_streams=0)):
         assert kinds(deliver(server, [packet(0, bad)])) == [chunks.ABORT]
-    assert server.state is State.CLOSED
+    assert server.state is AssociationState.CLOSED
 
 
 def test_an_init_ack_without_cookie_ends_the_attempt() -> None:

@@ -13,14 +13,14 @@ from protocol.sctp import limits
 from protocol.sctp.chunks import FLAG_FIRST, FLAG_LAST, FLAG_UNORDERED, decode_sack, split_chunks
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.core import Core
-from protocol.sctp.departure import Departure
 from protocol.sctp.errors import ProtocolViolation
-from protocol.sctp.outqueue import Message, OutQueue
-from protocol.sctp.pacing import Pacer
-from protocol.sctp.reassembly import Reassembly
-from protocol.sctp.receiver import Receiver
-from protocol.sctp.rtt import RoundTrip
-from protocol.sctp.scoreboard import ACKNOWLEDGED, IN_FLIGHT, LOST, Scoreboard
+from protocol.sctp.receive.reassembly import Reassembly
+from protocol.sctp.receive.receiver import Receiver
+from protocol.sctp.send.departure import Departure
+from protocol.sctp.send.outqueue import Message, OutQueue
+from protocol.sctp.send.pacing import Pacer
+from protocol.sctp.send.rtt import RoundTrip
+from protocol.sctp.send.scoreboard import ACKNOWLEDGED, IN_FLIGHT, LOST, Scoreboard
 from protocol.sctp.timers import Timer, Timers
 
 Fragment = tuple[int, int, int, int, int, bytes]
@@ -113,7 +113,7 @@ def test_reassembly_costs_the_same_per_fragment_in_the_worst_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Backwards, and every second one first: a scan for each would take hours."""
-    monkeypatch.setattr("protocol.sctp.reassembly.deque", CountingDeque)
+    monkeypatch.setattr("protocol.sctp.receive.reassembly.deque", CountingDeque)
     count = 100_000
     fragments, [whole] = cut([(0, count, False)], 0)
     for order in (list(reversed(range(count))), sorted(range(count), key=lambda n: n % 2)):

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from protocol.sctp.packetsize import PACKET_SIZES, PacketSize
+from protocol.sctp.send.packetsize import PACKET_SIZES, PacketSize
 
 
 def search(size: PacketSize, carries: int, now: float, until: float) -> list[int]:

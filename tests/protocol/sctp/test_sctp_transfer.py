@@ -8,10 +8,10 @@ import pytest
 from protocol.sctp import chunks, limits
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
-from protocol.sctp.congestion import FixedWindow
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.events import BufferedAmountLow, Closed, MessageReceived
 from protocol.sctp.packets import open_packet, seal
+from protocol.sctp.send.congestion import FixedWindow
 from tests.protocol.sctp.model_link import (
     Bottleneck,
     Faults,

@@ -22,14 +22,14 @@ from protocol.overlay.messages import (
     Method,
     Request,
 )
+from simulations.attacks.raw_peer import Answer, RawPeer
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import UniformLatency
-from simulations.loop import VirtualLoop, run
+from simulations.residents.stock import StockWorld
+from simulations.residents.world import PORT, Resident, World
+from simulations.runtime.loop import VirtualLoop, run
 from simulations.seeds import derive_rng
-from simulations.stock import StockWorld
-from simulations.stranger import Answer, Stranger
-from simulations.world import PORT, Resident, World
 
 Scenario = Callable[..., Awaitable[bool]]
 
@@ -175,12 +175,12 @@ def key_pair(number: int) -> Identity:
 
 async def our_mallory(
     internet: Internet, identity: Identity | None = None, **answers: Answer
-) -> Stranger:
+) -> RawPeer:
     """An attacker on a host of its own; `answers` by the methods' names in lower case."""
     by_method = {Method[name.upper()]: answer for name, answer in answers.items()}
     if "ping" in answers:
         by_method[Method.MEET] = answers["ping"]
-    mallory = Stranger(identity or key_pair(0), by_method)
+    mallory = RawPeer(identity or key_pair(0), by_method)
     await mallory.move_in(internet)
     return mallory
 

@@ -12,8 +12,8 @@ from protocol.errors import Oversized
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
 from protocol.records import ProviderBody
+from simulations.residents.world import PORT
 from simulations.seeds import derive_rng
-from simulations.world import PORT
 from tests.node.overlay.attacks.arena import (
     SEED,
     add_stock_contact,
@@ -250,7 +250,7 @@ async def _ours_amplifies(method: Method, arguments: list[Any]) -> bool:
     victim.storage[key] = records.make(key_pair(8), records.PROVIDER, body, now=now, sequence=1)
     for number in range(30):
         where = Address(f"{30 + number}.2.3.4", 5)
-        victim.protocol.acquaintances.answered(Contact.at(key_pair(100 + number).public_key, where))
+        victim.protocol.maintenance.answered(Contact.at(key_pair(100 + number).public_key, where))
     mallory = await our_mallory(world.internet)
     for _ in range(3):
         mallory.token = b""

@@ -13,7 +13,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import Lookup
 from protocol.overlay.messages import Method
 from protocol.records import ProviderBody
-from simulations.world import PORT
+from simulations.residents.world import PORT
 from tests.node.overlay.attacks.arena import (
     add_stock_contact,
     answers_ping,
@@ -111,8 +111,8 @@ async def _ours_gets_a_malformed_reply(result: list[Any], doing: str) -> bool:
         find_value=lambda _: result,
         store=lambda _: result,
     )
-    victim.server.protocol.acquaintances.answered(mallory.contact)
-    record = victim.upkeep.make(records.PROVIDER, ProviderBody(bytes(32), complete=True))
+    victim.server.protocol.maintenance.answered(mallory.contact)
+    record = victim.republisher.make(records.PROVIDER, ProviderBody(bytes(32), complete=True))
     if doing == "set":
         published = await victim.server.publish(record)
         return published.confirmed < 3
@@ -173,9 +173,9 @@ async def _ours_hears_a_lie_about_a_good_contact() -> bool:
     mallory = await our_mallory(
         world.internet, ping=pong, find_node=lambda _: [lie.packed, b"", [], 0, b""]
     )
-    victim.protocol.acquaintances.answered(mallory.contact)
+    victim.protocol.maintenance.answered(mallory.contact)
     for _ in range(4):
-        victim.protocol.acquaintances.verify(lie)
+        victim.protocol.maintenance.verify(lie)
         await victim.lookup(good.identity.peer_id)
         await asyncio.sleep(10.0)
     entry = victim.tables.of(good.contact).get(good.identity.peer_id)
@@ -296,7 +296,7 @@ async def _ours_is_led_ever_closer() -> bool:
             Method.PING: pong,
             Method.FIND_NODE: lambda _, named=named: [named, b"", [], 0, b""],  # type: ignore[misc]
         }
-    victim.protocol.acquaintances.answered(many[0].contact)
+    victim.protocol.maintenance.answered(many[0].contact)
     lookup = await victim.lookup(target)
     assert isinstance(lookup, Lookup)
     return lookup.requests > 120 or len(lookup._candidates) > 200

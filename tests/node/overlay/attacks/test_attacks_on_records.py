@@ -10,7 +10,7 @@ from protocol import limits, records
 from protocol.errors import BadInput
 from protocol.overlay.messages import Code, Method
 from protocol.records import Body, ProviderBody, Record
-from simulations.world import PORT
+from simulations.residents.world import PORT
 from tests.node.overlay.attacks.arena import (
     add_stock_contact,
     both,
@@ -46,7 +46,7 @@ async def _ours_publishes_to_nobody() -> bool:
     resident, victim = await our_server(world)
     for number in range(3):
         silent = await our_mallory(world.internet, key_pair(number), ping=pong, find_node=nobody)
-        victim.protocol.acquaintances.answered(silent.contact)
+        victim.protocol.maintenance.answered(silent.contact)
     published = await victim.publish(_provider(resident.identity, world.loop.wall_time()))
     assert published.asked == 3
     return published.confirmed > 0
@@ -74,7 +74,7 @@ async def _ours_publishes_among_the_dead() -> bool:
     resident, victim = await our_server(world)
     for number in range(3):
         dead = await our_mallory(world.internet, key_pair(number))
-        victim.protocol.acquaintances.answered(dead.contact)
+        victim.protocol.maintenance.answered(dead.contact)
     published = await victim.publish(_provider(resident.identity, world.loop.wall_time()))
     return published.confirmed > 0
 
@@ -270,10 +270,10 @@ async def _ours_republishing_meets_an_exception() -> bool:
     world = our_world()
     await world.populate(3)
     resident = world.residents[0]
-    upkeep = resident.running.upkeep
+    republisher = resident.running.republisher
     for _ in range(3):
-        upkeep.keep("bad", records.PROVIDER, _fails)
-        upkeep.keep("good", records.PROVIDER, lambda: ProviderBody(MOD, complete=True))
+        republisher.keep("bad", records.PROVIDER, _fails)
+        republisher.keep("good", records.PROVIDER, lambda: ProviderBody(MOD, complete=True))
         await asyncio.sleep(12 * 3600.0)
     other = world.residents[1].running.server
     reading = await other.read(KEY, records.PROVIDER)
@@ -320,7 +320,7 @@ async def _ours_reads_past_a_contact_that_never_stores() -> bool:
         key_pair(2),
         find_value=lambda _: [holder.contact.packed, b"", [], 0, b""],
     )
-    victim.protocol.acquaintances.answered(guide.contact)
+    victim.protocol.maintenance.answered(guide.contact)
     started = world.loop.time()
     reading = await victim.read(KEY, records.PROVIDER, enough=lambda one: bool(one.records))
     assert reading.records

@@ -15,8 +15,8 @@ from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import READ_ONLY, Method
 from protocol.overlay.routing import RoutingTable
+from simulations.residents.world import PORT
 from simulations.seeds import derive_rng
-from simulations.world import PORT
 from tests.node.overlay.attacks.arena import (
     SEED,
     answers_ping,
@@ -149,8 +149,8 @@ async def _ours_welcomes_a_new_id() -> bool:
     resident = world.residents[0]
     victim = resident.running.server
     for other in world.residents:
-        upkeep = other.running.upkeep
-        await other.running.server.publish(upkeep.make(1, other.running.presence._peer_body()))
+        republisher = other.running.republisher
+        await other.running.server.publish(republisher.make(1, other.running.presence._peer_body()))
     assert len(victim.store) == 2
     mallory = await our_mallory(world.internet, ping=pong, find_node=nobody)
     with _counted(type(victim.store), "__iter__") as walks:
@@ -291,7 +291,7 @@ async def _ours_loses_one_packet() -> bool:
     victim, other = world.residents[0].running.server, world.residents[1]
     await asyncio.sleep(10.0)
     other.host.unplug()
-    victim.protocol.acquaintances.verify(other.contact)
+    victim.protocol.maintenance.verify(other.contact)
     await asyncio.sleep(5.0)
     entry = victim.tables.of(other.contact).get(other.identity.peer_id)
     assert entry is None or entry.failures == 1, "the packet was not lost"
@@ -348,7 +348,7 @@ async def _ours_meets_itself() -> bool:
         world.internet, ping=pong, find_node=lambda _: [own.packed, b"", [], 0, b""]
     )
     await victim.bootstrap([mallory.contact])
-    victim.protocol.acquaintances.answered(own)
+    victim.protocol.maintenance.answered(own)
     await asyncio.sleep(5.0)
     return victim.identity.peer_id in {entry.contact.peer_id for entry in victim.tables.entries()}
 

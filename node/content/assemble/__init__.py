@@ -1,0 +1,1 @@
+"""From a complete mod in the vault to files in a folder."""

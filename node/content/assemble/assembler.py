@@ -1,0 +1,141 @@
+"""From a complete mod in the vault to files in a folder: all of them, or nothing under its name.
+
+Every byte comes out of a chunk that hashed to its address in the manifest and opened under its key
+there; the manifest hashed to the mod id. So what is written is what was published.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.content.assemble import tree
+from node.content.assemble.tree import GrowingTree
+from node.content.vault.stored_mod import Progress, Report, ignore_progress
+from node.content.vault.vault import Vault
+from protocol.content import manifest as manifests
+from protocol.content import sealing
+from protocol.content.manifest import Contents, Manifest
+from protocol.errors import NotFound, TargetExists
+
+_BATCH_BYTES = 8 * 2**20
+_SYNCERS = 4
+"""Threads that wait for the disk at once: it then commits many files in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What was written, and where."""
+
+    path: Path
+    files: int
+    bytes: int
+
+
+class Assembler:
+    """Writes mods out of a vault. Several may be written at once, not two to one place."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._targets: set[Path] = set()
+
+    async def assemble(
+        self, mod_id: bytes, target: Path, report: Report = ignore_progress
+    ) -> Assembled:
+        """Write a mod's files into `target`, which must not exist or be an empty folder.
+
+        Raises TargetExists, DiskError, NotFound if the vault lacks some of the mod or its key, and
+        BadContent if its publisher made it wrong. Nothing is then under the target's name.
+        """
+        loop = asyncio.get_running_loop()
+        mod, data = await self._vault.mod(mod_id), await self._vault.get(mod_id)
+        if mod is None or data is None or mod.content_key is None:
+            raise NotFound("the vault does not have this mod, or not its content key")
+        manifest, contents = await loop.run_in_executor(None, _open, data, mod.content_key)
+        target = await loop.run_in_executor(None, tree.checked_target, target)
+        if target in self._targets:
+            raise TargetExists(f"{target} is being written already")
+        self._targets.add(target)
+        growing = GrowingTree(target, mod_id, contents.files)
+        try:
+            await loop.run_in_executor(None, growing.begin, contents.total_bytes)
+            await self._write(growing, manifest, contents, report)
+            await self._sync(growing)
+            await loop.run_in_executor(None, growing.appear)
+        finally:
+            await loop.run_in_executor(None, growing.clean_up)
+            self._targets.discard(target)
+        return Assembled(target, len(contents.files), contents.total_bytes)
+
+    async def _write(
+        self, growing: GrowingTree, manifest: Manifest, contents: Contents, report: Report
+    ) -> None:
+        """Write the byte stream; one batch is read while the one before is opened and written."""
+        loop = asyncio.get_running_loop()
+        done = 0
+        writing: asyncio.Future[int] = loop.create_future()
+        writing.set_result(0)
+        try:
+            for numbers in _batches(contents):
+                sealed = await self._read(manifest, numbers)
+                done += await writing
+                report(_progress(contents, done))
+                writing = loop.run_in_executor(
+                    None, _open_and_write, growing, contents, numbers, sealed
+                )
+            done += await writing
+        finally:
+            await asyncio.gather(writing, return_exceptions=True)
+        await loop.run_in_executor(None, growing.finish)
+        report(_progress(contents, done))
+
+    async def _sync(self, growing: GrowingTree) -> None:
+        """Make everything last; all threads have ended when this returns or raises."""
+        loop = asyncio.get_running_loop()
+        shares = range(_SYNCERS)
+        jobs = [loop.run_in_executor(None, growing.sync, share, _SYNCERS) for share in shares]
+        for result in await asyncio.gather(*jobs, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _read(self, manifest: Manifest, numbers: Sequence[int]) -> list[bytes]:
+        found = await self._vault.get_many([manifest.addresses[number] for number in numbers])
+        sealed = [data for data in found if data is not None]
+        if len(sealed) < len(numbers):
+            raise NotFound("the vault lacks a part of this mod; get it again")
+        return sealed
+
+
+def _open(data: bytes, content_key: bytes) -> tuple[Manifest, Contents]:
+    manifest = manifests.decode(data)
+    return manifest, manifests.open_contents(manifest, content_key)
+
+
+def _batches(contents: Contents) -> Iterator[list[int]]:
+    """The chunk numbers of the byte stream, some megabytes of plaintext at a time."""
+    batch: list[int] = []
+    batch_bytes = 0
+    for number in contents.order:
+        batch.append(number)
+        batch_bytes += contents.lengths[number]
+        if batch_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _open_and_write(
+    growing: GrowingTree, contents: Contents, numbers: Sequence[int], sealed: Sequence[bytes]
+) -> int:
+    """The next bytes of the stream; returns how many."""
+    done = 0
+    for number, data in zip(numbers, sealed, strict=True):
+        plaintext = sealing.open_chunk(contents.keys[number], data, contents.lengths[number])
+        growing.write(plaintext)
+        done += len(plaintext)
+    return done
+
+
+def _progress(contents: Contents, done: int) -> Progress:
+    return Progress("files", bytes_total=contents.total_bytes, bytes_done=done)

@@ -1,0 +1,135 @@
+"""A folder of files that grows in hiding and appears whole, or not at all.
+
+Blocking; `assembler` calls it in an executor, one call at a time except for `sync`.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from node.content.vault import disk
+from protocol.content.manifest import ModFile
+from protocol.errors import DiskError, TargetExists
+
+_ROOM_PER_FILE_BYTES = 4096
+"""What a file system needs for a file besides its bytes, amply."""
+_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+
+
+def checked_target(target: Path) -> Path:
+    """The real path of a target; raises TargetExists unless it is free or an empty folder."""
+    target = Path(os.path.realpath(target))
+    with disk.writing(target):
+        if not target.exists():
+            return target
+        if not target.is_dir() or any(target.iterdir()):
+            raise TargetExists(f"{target} exists and is not an empty folder")
+        if os.path.ismount(target):
+            raise TargetExists(f"{target} is a mount point; name a new folder inside it")
+    return target
+
+
+class GrowingTree:
+    """The files of a mod on their way to `target` (a path from `checked_target`)."""
+
+    def __init__(self, target: Path, mod_id: bytes, files: Sequence[ModFile]) -> None:
+        self._target = target
+        mark = hashlib.sha256(mod_id + os.fsencode(target.name)).hexdigest()[:16]
+        # The same name each time, so that what a killed process left is found and removed.
+        self._root = target.parent / f".modswarm-{mark}.part"
+        self._files = files
+        self._next = 0
+        self._descriptor = -1
+        self._left = 0
+        self._folders: set[Path] = {self._root}
+
+    def begin(self, total_bytes: int) -> None:
+        """Make the hidden folder; raises DiskError, also if there is too little room."""
+        with disk.writing(self._target):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            if self._root.exists():
+                shutil.rmtree(self._root)
+            needed = total_bytes + _ROOM_PER_FILE_BYTES * len(self._files)
+            free = shutil.disk_usage(self._target.parent).free
+            if needed > free:
+                raise DiskError(
+                    f"the disk that holds {self._target} is too full: the mod needs"
+                    f" {needed // 2**20 + 1} MiB and {free // 2**20} MiB are free"
+                )
+            self._root.mkdir()
+
+    def write(self, data: bytes) -> None:
+        """Append to the byte stream of all files; raises DiskError."""
+        view = memoryview(data)
+        with disk.writing(self._target):
+            while view:
+                if not self._left:
+                    self._open_next()
+                part = view[: self._left]
+                disk.write_all(self._descriptor, part)
+                view = view[len(part) :]
+                self._left -= len(part)
+                if not self._left:
+                    self._close()
+
+    def finish(self) -> None:
+        """Make the empty files at the end; raises DiskError."""
+        with disk.writing(self._target):
+            while self._next < len(self._files):
+                self._open_next()
+
+    def sync(self, share: int, shares: int) -> None:
+        """Make every `shares`-th file last, from number `share` on; raises DiskError."""
+        folders = sorted(self._folders)
+        with disk.writing(self._target):
+            for file in self._files[share::shares]:
+                disk.sync_file(self._root / file.path)
+            for folder in folders[share::shares]:
+                disk.sync_folder(folder)
+
+    def appear(self) -> None:
+        """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError."""
+        with disk.writing(self._target):
+            if os.name == "nt":
+                with contextlib.suppress(FileNotFoundError):
+                    self._target.rmdir()  # only Windows does not rename over an empty folder
+            try:
+                self._root.rename(self._target)
+            except OSError as error:
+                if error.errno in _TAKEN:
+                    raise TargetExists(f"{self._target} has been taken meanwhile") from None
+                raise
+            disk.sync_folder(self._target.parent)
+
+    def clean_up(self) -> None:
+        """Remove what did not appear."""
+        self._close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _open_next(self) -> None:
+        """Begin the next file; empty ones are done with that."""
+        file = self._files[self._next]
+        self._next += 1
+        path = self._root / file.path
+        if path.parent not in self._folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._remember_folders(path.parent)
+        self._descriptor = os.open(path, _WRITE_FLAGS, 0o777 if file.executable else 0o666)
+        self._left = file.size
+        if not file.size:
+            self._close()
+
+    def _remember_folders(self, folder: Path) -> None:
+        while folder not in self._folders:
+            self._folders.add(folder)
+            folder = folder.parent
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)

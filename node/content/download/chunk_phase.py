@@ -1,0 +1,183 @@
+"""The second phase of a download: the missing chunks, from all sources at once, into the vault.
+
+`protocol.content.swarm` decides who is asked for what; this carries it out.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from node.content.download.sources import DownloadPhase, Source, Sources
+from node.content.download.writer import ChunkWriter
+from node.content.vault.stored_mod import Progress, Report
+from node.content.vault.vault import Vault
+from protocol import limits
+from protocol.content import frames
+from protocol.content.frames import Answer
+from protocol.content.manifest import Manifest
+from protocol.content.rarity import Shuffler
+from protocol.content.reassembly import ChunkPieces
+from protocol.content.swarm import StallVerdict, Swarm
+from protocol.errors import ChunkMismatch, Unexpected
+
+_REPORT_INTERVAL_S = 0.1
+
+
+class ChunkPhase(DownloadPhase[None]):
+    """Fetches chunks by number; done when the vault has them all. `write` runs beside it."""
+
+    def __init__(
+        self,
+        roster: Sources,
+        vault: Vault,
+        manifest: Manifest,
+        missing: Sequence[int],
+        rng: Shuffler,
+        report: Report,
+    ) -> None:
+        super().__init__()
+        self._roster = roster
+        self._manifest = manifest
+        self._lengths = manifest.sealed_lengths
+        self._swarm = Swarm(self._lengths, missing, rng)
+        self._writer = ChunkWriter(vault, self._stored)
+        self._pieces: dict[bytes, ChunkPieces] = {}
+        self._now = asyncio.get_running_loop().time
+        self._progressed = self._now()
+        self._report = report
+        self._reported = self._now() - _REPORT_INTERVAL_S
+        self._bytes_done = manifest.sealed_bytes - sum(self._lengths[chunk] for chunk in missing)
+        self.bytes_from: Counter[bytes] = Counter()
+        """Sealed bytes of whole chunks that came from each source."""
+        self.chunks_fetched = 0
+        self._handlers: dict[type[Answer], Callable[[Source, Any], None]] = {
+            frames.Have: self._on_have,
+            frames.ChunkPiece: self._on_piece,
+            frames.Missing: self._on_missing,
+            frames.Cancelled: self._on_cancelled,
+        }
+
+    async def write(self) -> None:
+        """Store what comes until cancelled, then what is left; raises DiskError."""
+        try:
+            await self._writer.run()
+        except asyncio.CancelledError:
+            await self._writer.flush()
+            raise
+
+    def joined(self, source: Source) -> None:
+        """Begin to ask a source."""
+        complete = source.opened is not None and source.opened.complete
+        self._swarm.join(source.peer, self._now(), complete=complete)
+        self._pieces[source.peer] = ChunkPieces()
+        if source.bits:
+            self._swarm.holds(source.peer, 0, bytes(source.bits))
+        self._ask(source.peer)
+        self._tell()
+
+    def left(self, source: Source, *, banned: bool) -> None:
+        """Ask others for what was asked of this one."""
+        if banned:
+            self._swarm.ban(source.peer)
+        else:
+            self._swarm.leave(source.peer)
+        self._ask_all()
+
+    def answered(self, source: Source, answer: Answer) -> None:
+        """Take a piece, or news of what a source holds."""
+        handler = self._handlers.get(type(answer))
+        if handler is None:
+            raise Unexpected(f"{type(answer).__name__} was not asked for")
+        handler(source, answer)
+
+    def _on_have(self, source: Source, answer: frames.Have) -> None:
+        self._swarm.holds(source.peer, answer.first, answer.bits)
+        self._ask(source.peer)
+
+    def _on_piece(self, source: Source, answer: frames.ChunkPiece) -> None:
+        chunk, peer = answer.chunk, source.peer
+        if not self._swarm.expects(peer, chunk):
+            raise Unexpected("a chunk that was not asked for")
+        self._swarm.heard(peer, len(answer.data), source.heard)
+        data = self._pieces[peer].add(answer, self._lengths[chunk])
+        if data is None:
+            return
+        if self._swarm.arrived(peer, chunk):
+            self._writer.add(chunk, self._manifest.addresses[chunk], data)
+            self.bytes_from[peer] += len(data)
+            self.chunks_fetched += 1
+            self._bytes_done += len(data)
+            self._progressed = source.heard
+        self._ask(peer)
+        if self._swarm.is_gathered:
+            self._writer.hurry()
+        self._tell()
+
+    def _on_missing(self, source: Source, answer: frames.Missing) -> None:
+        self._swarm.lacks(source.peer, answer.chunks)
+        self._ask_all()
+
+    def _on_cancelled(self, source: Source, _: frames.Cancelled) -> None:
+        self._swarm.cancelled(source.peer)
+        self._ask(source.peer)
+
+    def reviewed(self, now: float) -> None:
+        """Let others do what a source does not get done."""
+        for peer, reproach in self._swarm.review(now):
+            if reproach is StallVerdict.SILENT:
+                self._roster.lose(peer, reproach.value)
+            else:
+                self._roster.sources[peer].stream.cancel()
+        self._ask_all()
+        self._tell()
+
+    def is_stuck(self, now: float) -> bool:
+        """Nobody is here; or nobody who is has been able to give us anything for long."""
+        if not self._swarm.idle:
+            return False
+        return not self._roster.sources or now - self._progressed > limits.SILENT_S
+
+    def _ask(self, peer: bytes) -> None:
+        """Ask a source for what its window has room for, if the disk keeps up."""
+        if self._writer.dirty_bytes < limits.DIRTY_BYTES:
+            chunks = self._swarm.requests(peer, self._now())
+            if chunks:
+                self._roster.sources[peer].stream.get_chunks(tuple(chunks))
+
+    def _ask_all(self) -> None:
+        for peer in self._swarm.sources:
+            self._ask(peer)
+
+    def _stored(self, good: list[int], bad: list[int]) -> None:
+        """The vault has verified a batch."""
+        for chunk in good:
+            self._swarm.stored(chunk)
+        for chunk in bad:
+            self._bytes_done -= self._lengths[chunk]
+            peer = self._swarm.mismatched(chunk)
+            error = ChunkMismatch("a chunk's bytes do not hash to its address")
+            self._roster.ban(peer, error)
+        self._ask_all()
+        self._tell(at_once=not self._swarm.left)
+        if not self._swarm.left:
+            self.finish(None)
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        """Report progress, not too often."""
+        now = self._now()
+        if now - self._reported < _REPORT_INTERVAL_S and not at_once:
+            return
+        self._reported = now
+        total = len(self._lengths)
+        self._report(
+            Progress(
+                "chunks",
+                chunks_total=total,
+                chunks_done=total - self._swarm.left,
+                bytes_total=self._manifest.sealed_bytes,
+                bytes_done=self._bytes_done,
+                bytes_fetched=self.bytes_from.total(),
+                sources=len(self._swarm.sources),
+            )
+        )

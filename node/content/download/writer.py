@@ -1,0 +1,75 @@
+"""Fetched chunks on their way to the vault: many to a job, so that no chunk waits for the disk.
+
+A chunk counts as here as soon as it is in memory; the vault verifies and stores what has gathered
+once there is enough, or after a moment. What is in memory is bounded by who asks for chunks, by
+`dirty_bytes`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from node.content.vault.vault import Vault
+
+_ENOUGH_BYTES = 4 * 2**20
+_LINGER_S = 0.25
+"""At most so much fetched work is lost with a killed process, besides the job under way."""
+
+Stored = Callable[[list[int], list[int]], None]
+"""Called with the chunks that are in the vault now, and with those whose bytes are wrong."""
+
+
+class ChunkWriter:
+    """Gathers one download's chunks; `run` it, and `flush` at the end."""
+
+    def __init__(self, vault: Vault, stored: Stored) -> None:
+        self._vault = vault
+        self._stored = stored
+        self._gathered: dict[bytes, tuple[int, bytes]] = {}
+        self._gathered_bytes = 0
+        self._writing_bytes = 0
+        self._some = asyncio.Event()
+        self._enough = asyncio.Event()
+
+    @property
+    def dirty_bytes(self) -> int:
+        """What is in memory and not yet on disk."""
+        return self._gathered_bytes + self._writing_bytes
+
+    def add(self, chunk: int, address: bytes, data: bytes) -> None:
+        """Take a chunk that came."""
+        self._gathered[address] = (chunk, data)
+        self._gathered_bytes += len(data)
+        self._some.set()
+        if self._gathered_bytes >= _ENOUGH_BYTES:
+            self._enough.set()
+
+    def hurry(self) -> None:
+        """Nothing more will come soon: write what there is."""
+        self._enough.set()
+
+    async def run(self) -> None:
+        """Write batches until cancelled; raises DiskError."""
+        while True:
+            await self._some.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    await self._enough.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has gathered; raises DiskError."""
+        batch, self._gathered = self._gathered, {}
+        self._writing_bytes, self._gathered_bytes = self._gathered_bytes, 0
+        self._some.clear()
+        self._enough.clear()
+        if not batch:
+            return
+        try:
+            blobs = [(address, data) for address, (_, data) in batch.items()]
+            wrong = set(await self._vault.put(blobs))
+        finally:
+            self._writing_bytes = 0
+        good = [chunk for address, (chunk, _) in batch.items() if address not in wrong]
+        bad = [chunk for address, (chunk, _) in batch.items() if address in wrong]
+        self._stored(good, bad)

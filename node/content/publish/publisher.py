@@ -1,0 +1,241 @@
+"""From a folder to a mod in the vault: read, cut, seal what is new, describe it in a manifest.
+
+Reading, sealing and storing run at the same time, each on its own batch, so at most three batches
+are in memory. A chunk that the lineage has sealed before is not sealed again: it keeps its
+ciphertext, and holders of an earlier version have it already.
+"""
+
+import asyncio
+import hashlib
+import os
+import unicodedata
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from node.content.publish import walk
+from node.content.publish.walk import FoundFile
+from node.content.vault.stored_mod import (
+    LineageChunk,
+    Progress,
+    Report,
+    SharedMod,
+    StoredMod,
+    ignore_progress,
+)
+from node.content.vault.vault import Vault
+from node.environment import Environment
+from protocol import limits
+from protocol.content import manifest, paths, sealing
+from protocol.content.chunking import Chunker
+from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.errors import BadFolder, BadInput, BadManifest
+
+_BATCH_BYTES = 8 * 2**20
+_PIECE_BYTES = 2**20
+_SEALERS = min(4, os.cpu_count() or 1)
+
+_Plaintext = tuple[bytes, bytes]
+"""SHA-256 of a chunk's plaintext, and the plaintext."""
+
+
+class Publisher:
+    """Makes mods of folders. Several may be published at once."""
+
+    def __init__(self, vault: Vault, environment: Environment) -> None:
+        self._vault = vault
+        self._environment = environment
+
+    async def publish(
+        self,
+        folder: Path,
+        name: str | None = None,
+        report: Report = ignore_progress,
+        version: str = "",
+    ) -> SharedMod:
+        """Put a folder or a single file into the vault as a mod.
+
+        The name says which lineage it belongs to; it defaults to the folder's. Raises BadFolder,
+        UnsafePath, DiskError.
+        """
+        loop = asyncio.get_running_loop()
+        if name is None:
+            name = await loop.run_in_executor(None, walk.name_of, folder)
+        name = _checked_name(name)
+        paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
+        files = await loop.run_in_executor(None, walk.walk, folder)
+        secret = self._environment.rng.randbytes(sealing.KEY_BYTES)
+        lineage, secret = await self._vault.lineage(name, secret)
+        async with self._vault.holding():
+            publication = _Publication(self._vault, lineage, secret, files, report)
+            await publication.run()
+            made, content_key = await loop.run_in_executor(
+                None, publication.describe, name, version
+            )
+            mod = _stored_mod(made, content_key, name, version, files, self._environment.wall())
+            await self._vault.add_mod(mod, made)
+        return SharedMod(
+            mod.mod_id, mod.link, name, mod.files, mod.bytes, mod.chunks, publication.new_bytes
+        )
+
+
+class _Publication:
+    """One run over one mod's files."""
+
+    def __init__(
+        self, vault: Vault, lineage: int, secret: bytes, files: list[FoundFile], report: Report
+    ) -> None:
+        self._vault = vault
+        self._lineage = lineage
+        self._secret = secret
+        self._files = files
+        self._report = report
+        self._bytes_total = sum(file.size for file in files)
+        self._bytes_done = 0
+        self._sealed: dict[bytes, LineageChunk] = {}
+        self._numbers: dict[bytes, int] = {}
+        self._chunks: list[tuple[LineageChunk, int]] = []
+        self._order: list[int] = []
+        self.new_bytes = 0
+
+    async def run(self) -> None:
+        """Read, seal and store every chunk."""
+        loop = asyncio.get_running_loop()
+        batches = _batches(self._files)
+        self._tell()
+        reading = loop.run_in_executor(None, next, batches, None)
+        storing: asyncio.Future[int] | None = None
+        try:
+            while (batch := await reading) is not None:
+                reading = loop.run_in_executor(None, next, batches, None)
+                new = await self._seal_new(batch)
+                if storing is not None:
+                    self.new_bytes += await storing
+                storing = asyncio.ensure_future(self._vault.put_sealed(self._lineage, new))
+                self._number(batch)
+                self._tell()
+            if storing is not None:
+                self.new_bytes += await storing
+        finally:
+            under_way = (reading,) if storing is None else (reading, storing)
+            await asyncio.gather(*under_way, return_exceptions=True)
+            batches.close()
+
+    async def _seal_new(self, batch: Sequence[_Plaintext]) -> list[tuple[LineageChunk, bytes]]:
+        """Seal what the lineage has not sealed before, on several threads."""
+        unknown = {digest: data for digest, data in batch if digest not in self._sealed}
+        self._sealed |= await self._vault.known_chunks(self._lineage, list(unknown))
+        todo = [(digest, data) for digest, data in unknown.items() if digest not in self._sealed]
+        loop = asyncio.get_running_loop()
+        shares = [todo[start::_SEALERS] for start in range(_SEALERS)]
+        results = await asyncio.gather(
+            *(loop.run_in_executor(None, _seal, self._secret, share) for share in shares if share)
+        )
+        sealed = [pair for result in results for pair in result]
+        self._sealed.update((chunk.plaintext_hash, chunk) for chunk, _ in sealed)
+        return sealed
+
+    def _number(self, batch: Sequence[_Plaintext]) -> None:
+        """Append the batch to the mod's byte stream."""
+        for digest, data in batch:
+            chunk = self._sealed[digest]
+            number = self._numbers.setdefault(chunk.address, len(self._chunks))
+            if number == len(self._chunks):
+                self._chunks.append((chunk, len(data)))
+            self._order.append(number)
+            self._bytes_done += len(data)
+        if len(self._order) > limits.MANIFEST_CHUNKS:
+            raise BadFolder("a folder that large cannot be one mod; share it in parts")
+
+    def describe(self, name: str, version: str) -> tuple[Manifest, bytes]:
+        """The manifest and its content key; raises BadFolder for a mod that is too large."""
+        contents = Contents(
+            name,
+            version,
+            tuple(ModFile(file.path, file.size, file.executable) for file in self._files),
+            tuple(chunk.key for chunk, _ in self._chunks),
+            tuple(length for _, length in self._chunks),
+            tuple(self._order),
+        )
+        table = [(chunk.address, chunk.sealed_length) for chunk, _ in self._chunks]
+        try:
+            return manifest.build(contents, table, self._secret)
+        except BadManifest as error:
+            raise BadFolder(f"this folder cannot be one mod: {error}") from None
+
+    def _tell(self) -> None:
+        self._report(
+            Progress(
+                "reading",
+                chunks_total=len(self._order),
+                chunks_done=len(self._order),
+                bytes_total=self._bytes_total,
+                bytes_done=self._bytes_done,
+            )
+        )
+
+
+def _batches(files: Sequence[FoundFile]) -> Generator[list[_Plaintext], None, None]:
+    """The files' chunks with the hashes of their plaintext, some megabytes at a time."""
+    batch: list[_Plaintext] = []
+    batch_bytes = 0
+    for data in _chunks(files):
+        batch.append((hashlib.sha256(data).digest(), data))
+        batch_bytes += len(data)
+        if batch_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _chunks(files: Sequence[FoundFile]) -> Iterator[bytes]:
+    """The chunks of the files' byte stream; big files begin and end at a boundary."""
+    chunker = Chunker()
+    for file in files:
+        stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
+        if stands_alone:
+            yield from chunker.cut()
+        for piece in walk.read(file, _PIECE_BYTES):
+            yield from chunker.feed(piece)
+        if stands_alone:
+            yield from chunker.cut()
+    yield from chunker.cut()
+
+
+def _seal(secret: bytes, plaintexts: Sequence[_Plaintext]) -> list[tuple[LineageChunk, bytes]]:
+    packer = sealing.Packer()
+    sealed = []
+    for digest, data in plaintexts:
+        chunk = sealing.seal_chunk(packer, secret, data)
+        known = LineageChunk(digest, chunk.address, chunk.key, len(chunk.data))
+        sealed.append((known, chunk.data))
+    return sealed
+
+
+def _checked_name(name: str) -> str:
+    name = unicodedata.normalize("NFC", name)
+    if not name:
+        raise BadInput("a mod needs a name")
+    return paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
+
+
+def _stored_mod(
+    made: Manifest,
+    content_key: bytes,
+    name: str,
+    version: str,
+    files: Sequence[FoundFile],
+    added: float,
+) -> StoredMod:
+    return StoredMod(
+        made.mod_id,
+        content_key,
+        name,
+        version,
+        len(files),
+        sum(file.size for file in files),
+        made.sealed_bytes,
+        len(made.addresses),
+        published=True,
+        added=added,
+    )

@@ -1,0 +1,1 @@
+"""What peers get from the vault over their links."""

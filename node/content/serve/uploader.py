@@ -1,0 +1,259 @@
+"""Serves one peer's requests over one link, one chunk after another, never faster than it takes.
+
+The streams of the link take turns. What a peer can make us remember is bounded: so many streams,
+so many chunk numbers each; the rest is pushed back by the link.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from node.content.ports import LinkPort
+from node.content.vault.store import Held
+from node.content.vault.vault import Vault
+from protocol import limits
+from protocol.content import frames
+from protocol.content.frames import Frame, Request
+from protocol.errors import DiskError, OverLimit, Unexpected
+
+_log = logging.getLogger(__name__)
+
+_BATCH_CHUNKS = 16
+"""Chunks read from the vault at once: about a megabyte."""
+_MANIFEST_PART_BYTES = 2**20
+_NEWS_INTERVAL_S = 1.0
+"""How often a peer hears which chunks have come to us since."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One download of the peer's."""
+
+    mod_id: bytes
+    wanted: deque[int] = field(default_factory=deque)
+    opened: bool = False
+    manifest_bytes: int = 0
+    manifest: str = ""
+    """"", "wanted" or "sent"."""
+    cancels: bool = False
+    """A cancel waits to be confirmed."""
+    bits: bytes | None = None
+    """What the peer knows that we hold; None if we hold all of it."""
+    has_news: bool = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is to be sent."""
+        return (
+            not self.opened
+            or self.manifest == "wanted"
+            or self.cancels
+            or self.has_news
+            or bool(self.wanted)
+        )
+
+
+class Uploader:
+    """The serving side of one link. `run` it for as long as the link stands."""
+
+    def __init__(self, link: LinkPort, vault: Vault) -> None:
+        self._link = link
+        self._vault = vault
+        self._streams: dict[int, _Stream] = {}
+        self._turns: dict[int, None] = {}
+        self._work = asyncio.Event()
+        self._news_timer: asyncio.TimerHandle | None = None
+        self._receivers: dict[type[Frame], Callable[..., None]] = {
+            frames.Open: self._open,
+            frames.GetManifest: self._get_manifest,
+            frames.GetChunks: self._get_chunks,
+            frames.Cancel: self._cancel,
+            frames.Close: self._close,
+        }
+
+    def receive(self, request: Request) -> None:
+        """Take a request; raises OverLimit, Unexpected."""
+        stream = self._streams.get(request.stream)
+        if stream is None and not isinstance(request, frames.Open):
+            return  # sent before the peer knew that this stream is over
+        self._receivers[type(request)](request, stream)
+        if request.stream in self._streams:
+            self._give_turn(request.stream)
+
+    def _open(self, request: frames.Open, stream: _Stream | None) -> None:
+        if stream is not None:
+            raise Unexpected("a stream was opened twice")
+        if len(self._streams) >= limits.STREAMS_PER_LINK:
+            raise OverLimit(f"more than {limits.STREAMS_PER_LINK} streams on one link")
+        self._streams[request.stream] = _Stream(request.mod_id)
+
+    def _get_manifest(self, _: frames.GetManifest, stream: _Stream) -> None:
+        if stream.manifest:
+            raise OverLimit("a manifest was asked for twice on one stream")
+        stream.manifest = "wanted"
+
+    def _get_chunks(self, request: frames.GetChunks, stream: _Stream) -> None:
+        if len(stream.wanted) + len(request.chunks) > limits.REQUESTS_PER_STREAM:
+            raise OverLimit(f"more than {limits.REQUESTS_PER_STREAM} chunks wanted on one stream")
+        stream.wanted.extend(request.chunks)
+
+    def _cancel(self, _: frames.Cancel, stream: _Stream) -> None:
+        stream.wanted.clear()
+        stream.cancels = True
+
+    def _close(self, request: frames.Close, _: _Stream) -> None:
+        del self._streams[request.stream]
+        self._turns.pop(request.stream, None)
+
+    def _give_turn(self, number: int) -> None:
+        if self._streams[number].has_work:
+            self._turns[number] = None
+            self._work.set()
+
+    async def run(self) -> None:
+        """Serve until the link closes (LinkClosed) or the task is cancelled."""
+        try:
+            with self._vault.watched_by(self._on_stored):
+                while True:
+                    await self._work.wait()
+                    while self._turns:
+                        number = next(iter(self._turns))
+                        del self._turns[number]
+                        await self._serve(number, self._streams[number])
+                        if number in self._streams:
+                            self._give_turn(number)
+                    self._work.clear()
+        finally:
+            if self._news_timer is not None:
+                self._news_timer.cancel()
+
+    async def _serve(self, number: int, stream: _Stream) -> None:
+        """One turn of a stream: the most urgent of what it has to do."""
+        try:
+            if not stream.opened:
+                await self._answer_open(number, stream)
+            elif stream.cancels:
+                stream.cancels = False
+                self._send(frames.Cancelled(number))
+            elif stream.manifest == "wanted":
+                stream.manifest = "sent"
+                await self._send_manifest(number, stream)
+            elif stream.has_news:
+                stream.has_news = False
+                await self._send_news(number, stream)
+            elif stream.wanted:
+                await self._send_chunks(number, stream)
+        except DiskError as error:
+            _log.warning("cannot serve %s: %s", stream.mod_id.hex(), error)
+            self._refuse(number)
+
+    async def _answer_open(self, number: int, stream: _Stream) -> None:
+        held = await self._vault.held(stream.mod_id)
+        if held is None:
+            self._refuse(number)
+            return
+        stream.opened = True
+        stream.manifest_bytes = held.manifest_bytes
+        self._send(frames.Opened(number, held.manifest_bytes, not held.missing))
+        if held.missing:
+            stream.bits = bytes((held.chunks + 7) // 8)
+            self._send_have(number, stream, held)
+
+    async def _send_news(self, number: int, stream: _Stream) -> None:
+        held = await self._vault.held(stream.mod_id)
+        if held is None:
+            self._refuse(number)
+        elif stream.bits is not None:
+            self._send_have(number, stream, held)
+
+    def _send_have(self, number: int, stream: _Stream, held: Held) -> None:
+        """Tell what has changed in the bit field since the last time."""
+        bits = _bits(held)
+        old = stream.bits or bytes(len(bits))
+        stream.bits = bits if held.missing else None
+        changed = [place for place in range(len(bits)) if bits[place] != old[place]]
+        if not changed:
+            return
+        most = self._piece_bytes
+        for start in range(changed[0], changed[-1] + 1, most):
+            part = bits[start : min(start + most, changed[-1] + 1)]
+            self._send(frames.Have(number, 8 * start, part))
+
+    async def _send_manifest(self, number: int, stream: _Stream) -> None:
+        start = 0
+        while start < stream.manifest_bytes and self._stands(number, stream):
+            data = await self._vault.get_part(stream.mod_id, start, _MANIFEST_PART_BYTES)
+            if not data:
+                self._refuse(number)
+                return
+            for offset, part in self._pieces(data):
+                self._send(frames.ManifestPiece(number, start + offset, part))
+                await self._link.drained()
+            start += len(data)
+
+    async def _send_chunks(self, number: int, stream: _Stream) -> None:
+        """Send the next chunks that are wanted, a batch at a time."""
+        count = min(_BATCH_CHUNKS, len(stream.wanted))
+        chunks = [stream.wanted.popleft() for _ in range(count)]
+        found = await self._vault.get_chunks(stream.mod_id, chunks)
+        if found is None:
+            self._refuse(number)
+            return
+        missing = []
+        for chunk, data in zip(chunks, found, strict=True):
+            if stream.cancels or not self._stands(number, stream):
+                return
+            if data is None:
+                missing.append(chunk)
+                continue
+            for offset, part in self._pieces(data):
+                self._send(frames.ChunkPiece(number, chunk, offset, part))
+            await self._link.drained()
+        if missing and not stream.cancels and self._stands(number, stream):
+            self._send(frames.Missing(number, tuple(missing)))
+
+    def _stands(self, number: int, stream: _Stream) -> bool:
+        """Whether the peer still wants this stream (and has not opened another by its number)."""
+        return self._streams.get(number) is stream
+
+    def _refuse(self, number: int) -> None:
+        """End a stream from our side."""
+        if self._streams.pop(number, None) is not None:
+            self._turns.pop(number, None)
+            self._send(frames.Refused(number, frames.NOT_HELD))
+
+    @property
+    def _piece_bytes(self) -> int:
+        return self._link.max_frame_bytes - frames.PIECE_OVERHEAD_BYTES
+
+    def _pieces(self, data: bytes) -> Iterable[tuple[int, bytes]]:
+        most = self._piece_bytes
+        return ((start, data[start : start + most]) for start in range(0, len(data), most))
+
+    def _send(self, frame: Frame) -> None:
+        self._link.send(frames.encode(frame))
+
+    def _on_stored(self) -> None:
+        """The vault has more than before: tell those who know that we lack something, soon."""
+        if self._news_timer is None and any(
+            stream.bits is not None for stream in self._streams.values()
+        ):
+            loop = asyncio.get_running_loop()
+            self._news_timer = loop.call_later(_NEWS_INTERVAL_S, self._announce)
+
+    def _announce(self) -> None:
+        self._news_timer = None
+        for number, stream in self._streams.items():
+            if stream.bits is not None:
+                stream.has_news = True
+                self._give_turn(number)
+
+
+def _bits(held: Held) -> bytes:
+    """The bit field of what is held, the highest bit of a byte first."""
+    bits = bytearray(b"\xff" * ((held.chunks + 7) // 8))
+    for chunk in (*held.missing, *range(held.chunks, 8 * len(bits))):
+        bits[chunk >> 3] &= ~(0x80 >> (chunk & 7)) & 0xFF
+    return bytes(bits)

@@ -1,0 +1,275 @@
+"""What the vault knows: which bytes lie where, which mods there are, and what they are made of.
+
+SQLite in WAL mode, with full synchronisation: what a transaction recorded survives a crash at any
+moment. One process at a time may have it open.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from node.content.vault.packs import PackPlace
+from node.content.vault.stored_mod import LineageChunk, StoredMod
+from protocol.errors import HomeError
+
+FORMAT_VERSION = 1
+_BUSY_TIMEOUT_S = 0.5
+
+_SCHEMA = """
+CREATE TABLE blobs (
+    address BLOB PRIMARY KEY, pack INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX blobs_by_pack ON blobs (pack);
+CREATE TABLE mods (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, mod_id BLOB NOT NULL UNIQUE, content_key BLOB,
+    name TEXT NOT NULL, version TEXT NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    sealed_bytes INTEGER NOT NULL, chunks INTEGER NOT NULL, published INTEGER NOT NULL,
+    added REAL NOT NULL
+);
+CREATE TABLE mod_chunks (
+    number INTEGER NOT NULL REFERENCES mods (number) ON DELETE CASCADE,
+    chunk INTEGER NOT NULL, address BLOB NOT NULL, PRIMARY KEY (number, chunk)
+) WITHOUT ROWID;
+CREATE INDEX mod_chunks_by_address ON mod_chunks (address);
+CREATE TABLE lineages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, secret BLOB NOT NULL
+);
+CREATE TABLE lineage_chunks (
+    lineage INTEGER NOT NULL REFERENCES lineages (number) ON DELETE CASCADE,
+    plaintext_hash BLOB NOT NULL, address BLOB NOT NULL, key BLOB NOT NULL,
+    PRIMARY KEY (lineage, plaintext_hash)
+) WITHOUT ROWID;
+"""
+
+_MOD_COLUMNS = (
+    "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
+)
+_NEEDED = "SELECT address FROM mod_chunks UNION SELECT mod_id FROM mods"
+
+
+class Index:
+    """The vault's database. Not for several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create; raises HomeError, sqlite3.Error."""
+        self._database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            self._prepare(path)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
+        execute = self._database.execute
+        try:
+            execute("PRAGMA locking_mode = EXCLUSIVE")
+            execute("PRAGMA journal_mode = WAL")
+            execute("PRAGMA synchronous = FULL")
+            execute("PRAGMA foreign_keys = ON")
+            execute("BEGIN EXCLUSIVE")
+            (version,) = execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._create()
+            execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise HomeError(f"the vault {path.parent} is in use by another node") from None
+            raise
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+                raise HomeError(f"the vault's index {path} is damaged") from None
+            raise
+        if version not in {0, FORMAT_VERSION}:
+            raise HomeError(
+                f"the vault {path.parent} has the format {version},"
+                f" and this program knows {FORMAT_VERSION}"
+            )
+
+    def _create(self) -> None:
+        for statement in _SCHEMA.split(";"):
+            self._database.execute(statement)
+        self._database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what happens inside lasts, or none of it."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    # Where bytes lie
+
+    def place(self, address: bytes) -> PackPlace | None:
+        """Where the bytes of an address lie."""
+        row = self._one("SELECT pack, start, length FROM blobs WHERE address = ?", address)
+        return None if row is None else PackPlace(*row)
+
+    def record(self, blobs: Iterable[tuple[bytes, PackPlace]]) -> None:
+        """These addresses lie at these places from now on."""
+        self._database.executemany(
+            "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)",
+            ((address, *place) for address, place in blobs),
+        )
+
+    def forget(self, addresses: Iterable[bytes]) -> None:
+        """The bytes of these addresses are lost."""
+        self._database.executemany(
+            "DELETE FROM blobs WHERE address = ?", ((address,) for address in addresses)
+        )
+
+    def forget_beyond(self, pack: int, size: int) -> int:
+        """What should lie beyond a pack's end is lost; returns how many addresses that were."""
+        cursor = self._database.execute(
+            "DELETE FROM blobs WHERE pack = ? AND start + length > ?", (pack, size)
+        )
+        return cursor.rowcount
+
+    def forget_unneeded(self) -> int:
+        """Forget what no mod needs; returns how many addresses that were."""
+        cursor = self._database.execute(f"DELETE FROM blobs WHERE address NOT IN ({_NEEDED})")  # noqa: S608  (a constant)
+        self._database.execute(
+            "DELETE FROM lineage_chunks WHERE address NOT IN (SELECT address FROM blobs)"
+        )
+        return cursor.rowcount
+
+    def packs(self) -> dict[int, tuple[int, int]]:
+        """For each pack the end of its last known bytes, and how many are known."""
+        rows = self._all("SELECT pack, MAX(start + length), SUM(length) FROM blobs GROUP BY pack")
+        return {pack: (end, known) for pack, end, known in rows}
+
+    def in_pack(self, pack: int) -> list[tuple[bytes, PackPlace]]:
+        """What lies in a pack, in its order."""
+        rows = self._all(
+            "SELECT address, pack, start, length FROM blobs WHERE pack = ? ORDER BY start", pack
+        )
+        return [(address, PackPlace(*place)) for address, *place in rows]
+
+    # Mods
+
+    def add_mod(self, mod: StoredMod, addresses: Sequence[bytes]) -> None:
+        """Record a mod and its chunks; of a known one the details, if this knows them."""
+        known = self._number(mod.mod_id)
+        if known is not None:
+            if mod.content_key is None:
+                return
+            self._database.execute(
+                "UPDATE mods SET content_key = ?, name = ?, version = ?, files = ?, bytes = ?,"
+                " published = MAX(published, ?) WHERE number = ?",
+                (
+                    *(mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
+                    *(mod.published, known),
+                ),
+            )
+            return
+        cursor = self._database.execute(
+            f"INSERT INTO mods ({_MOD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  (a constant)
+            (
+                *(mod.mod_id, mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
+                *(mod.sealed_bytes, mod.chunks, mod.published, mod.added),
+            ),
+        )
+        number = cursor.lastrowid
+        self._database.executemany(
+            "INSERT INTO mod_chunks VALUES (?, ?, ?)",
+            ((number, chunk, address) for chunk, address in enumerate(addresses)),
+        )
+
+    def remove_mod(self, mod_id: bytes) -> bool:
+        """Forget a mod; whether it was there."""
+        return self._database.execute("DELETE FROM mods WHERE mod_id = ?", (mod_id,)).rowcount > 0
+
+    def mod(self, mod_id: bytes) -> StoredMod | None:
+        """A mod by its id."""
+        row = self._one(f"SELECT {_MOD_COLUMNS} FROM mods WHERE mod_id = ?", mod_id)  # noqa: S608  (a constant)
+        return None if row is None else _stored_mod(row)
+
+    def mods(self) -> list[StoredMod]:
+        """Every mod, in the order of adding."""
+        rows = self._all(f"SELECT {_MOD_COLUMNS} FROM mods ORDER BY number")  # noqa: S608  (a constant)
+        return [_stored_mod(row) for row in rows]
+
+    def missing(self, mod_id: bytes) -> list[int]:
+        """The numbers of a mod's chunks that are not here."""
+        rows = self._all(
+            "SELECT chunk FROM mod_chunks LEFT JOIN blobs USING (address)"
+            " WHERE number = (SELECT number FROM mods WHERE mod_id = ?) AND pack IS NULL"
+            " ORDER BY chunk",
+            mod_id,
+        )
+        return [chunk for (chunk,) in rows]
+
+    def chunk_addresses(self, mod_id: bytes, chunks: Iterable[int]) -> list[bytes | None] | None:
+        """The addresses of a mod's chunks by number; None if the mod is not here."""
+        number = self._number(mod_id)
+        if number is None:
+            return None
+        query = "SELECT address FROM mod_chunks WHERE number = ? AND chunk = ?"
+        rows = (self._one(query, number, chunk) for chunk in chunks)
+        return [None if row is None else row[0] for row in rows]
+
+    def _number(self, mod_id: bytes) -> int | None:
+        row = self._one("SELECT number FROM mods WHERE mod_id = ?", mod_id)
+        return None if row is None else row[0]
+
+    # Lineages
+
+    def lineage(self, name: str) -> tuple[int, bytes] | None:
+        """The number and the secret of the lineage of a mod's name."""
+        row = self._one("SELECT number, secret FROM lineages WHERE name = ?", name)
+        return None if row is None else (row[0], row[1])
+
+    def add_lineage(self, name: str, secret: bytes) -> int:
+        """Begin a lineage; returns its number."""
+        cursor = self._database.execute(
+            "INSERT INTO lineages (name, secret) VALUES (?, ?)", (name, secret)
+        )
+        return int(cursor.lastrowid or 0)
+
+    def known_chunks(
+        self, lineage: int, plaintext_hashes: Iterable[bytes]
+    ) -> dict[bytes, LineageChunk]:
+        """Which of these plaintexts the lineage has sealed before, and still has."""
+        query = (
+            "SELECT address, key, length FROM lineage_chunks JOIN blobs USING (address)"
+            " WHERE lineage = ? AND plaintext_hash = ?"
+        )
+        found = {}
+        for plaintext_hash in plaintext_hashes:
+            row = self._one(query, lineage, plaintext_hash)
+            if row is not None:
+                found[plaintext_hash] = LineageChunk(plaintext_hash, *row)
+        return found
+
+    def remember_chunks(self, lineage: int, chunks: Iterable[LineageChunk]) -> None:
+        """The lineage has sealed these."""
+        self._database.executemany(
+            "INSERT OR REPLACE INTO lineage_chunks VALUES (?, ?, ?, ?)",
+            ((lineage, chunk.plaintext_hash, chunk.address, chunk.key) for chunk in chunks),
+        )
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._database.execute(query, values).fetchone()
+        return row
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._database.execute(query, values).fetchall()
+
+
+def _stored_mod(row: Sequence[Any]) -> StoredMod:
+    mod_id, content_key, name, version, files, size, sealed_bytes, chunks, published, added = row
+    return StoredMod(
+        *(mod_id, content_key, name, version, files, size, sealed_bytes, chunks),
+        published=bool(published),
+        added=added,
+    )

@@ -1,0 +1,144 @@
+"""Where the vault's bytes lie: numbered pack files that only ever grow.
+
+Chunks of a mod come and go together and are read together, so they lie one after another in packs
+of PACK_BYTES instead of in a file each: one write and one fsync carry as many chunks as there are.
+A pack is bytes and nothing else; the index says what lies where. Bytes beyond what the index knows
+are the rest of a write that was cut short, and the next write takes their place.
+"""
+
+import contextlib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from node.content.vault import disk
+
+PACK_BYTES = 64 * 2**20
+"""A pack that has reached this takes no more."""
+
+_OPEN_FILES = 32
+_NAME = re.compile(r"(\d{8})\.pack")
+
+
+class PackPlace(NamedTuple):
+    """Where some bytes lie."""
+
+    pack: int
+    offset: int
+    length: int
+
+
+class Packs:
+    """The pack files of one folder. Not for several threads at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+        self._current = 1
+        self._end = 0
+
+    def start(self, known_ends: dict[int, int]) -> None:
+        """Settle where to append; remove packs that the index does not know.
+
+        `known_ends` has, for each pack with known bytes, the end of the last of them.
+        """
+        for number in self.numbers():
+            if number not in known_ends:
+                self.path(number).unlink()
+        self._current = max(known_ends, default=0) or 1
+        self._end = known_ends.get(self._current, 0)
+
+    @property
+    def current(self) -> int:
+        """The pack to which is appended."""
+        return self._current
+
+    def path(self, number: int) -> Path:
+        """The file of a pack."""
+        return self._folder / f"{number:08}.pack"
+
+    def numbers(self) -> list[int]:
+        """The packs that exist, oldest first."""
+        names = (_NAME.fullmatch(entry.name) for entry in self._folder.iterdir())
+        return sorted(int(name[1]) for name in names if name)
+
+    def size(self, number: int) -> int:
+        """The bytes of a pack's file; 0 if there is none."""
+        try:
+            return self.path(number).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, blobs: Sequence[bytes]) -> list[PackPlace]:
+        """Write the blobs and wait until they last; raises OSError and then nothing has changed."""
+        if self._end >= PACK_BYTES:
+            self.roll()
+        path = self.path(self._current)
+        is_new = not path.exists()
+        places = []
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            os.lseek(descriptor, self._end, os.SEEK_SET)
+            end = self._end
+            for blob in blobs:
+                disk.write_all(descriptor, blob)
+                places.append(PackPlace(self._current, end, len(blob)))
+                end += len(blob)
+            os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, self._end)  # a full disk gets its room back
+            raise
+        finally:
+            os.close(descriptor)
+        if is_new:
+            disk.sync_folder(self._folder)
+        self._end = end
+        return places
+
+    def roll(self) -> None:
+        """Append to a new pack from now on."""
+        self._current += 1
+        self._end = 0
+
+    def take_back(self, places: Sequence[PackPlace]) -> None:
+        """Forget what `append` just wrote: the index could not record it."""
+        if places and places[0].pack == self._current:
+            self._end = min(self._end, places[0].offset)
+
+    def read(self, place: PackPlace) -> bytes:
+        """The bytes at a place, fewer if the file is too short; raises OSError."""
+        file = self._file(place.pack)
+        file.seek(place.offset)
+        return file.read(place.length)
+
+    def remove(self, number: int) -> None:
+        """Delete a pack in which nothing is needed any more."""
+        self._close(number)
+        self.path(number).unlink(missing_ok=True)
+        if number == self._current:
+            self.roll()
+
+    def close(self) -> None:
+        """Close every file."""
+        for number in tuple(self._open):
+            self._close(number)
+
+    def _file(self, number: int) -> BinaryIO:
+        file = self._open.get(number)
+        if file is None:
+            file = self.path(number).open("rb", buffering=0)
+            self._open[number] = file
+            while len(self._open) > _OPEN_FILES:
+                self._close(next(iter(self._open)))
+        self._open.move_to_end(number)
+        return file
+
+    def _close(self, number: int) -> None:
+        file = self._open.pop(number, None)
+        if file is not None:
+            file.close()

@@ -1,0 +1,159 @@
+"""The vault as the event loop sees it: the store behind one thread of its own.
+
+The store's calls block on the disk, and SQLite and the pack files want one thread: each call here
+is one job for that thread, so jobs carry many chunks. Jobs run in the order of calling.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from node.content.vault import disk
+from node.content.vault.store import Blob, Held, Store
+from node.content.vault.stored_mod import LineageChunk, StoredMod
+from protocol.content.manifest import Manifest
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class Vault:
+    """The node's sealed bytes and mods. Open with `Vault.open`, and close."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vault")
+        self._store: Store
+        self._holds = 0
+        self._collect_later = False
+        self._watchers: dict[Callable[[], None], None] = {}
+
+    @classmethod
+    async def open(cls, folder: Path) -> "Vault":
+        """The vault in `folder`, made if there is none; raises HomeError, DiskError."""
+        vault = cls(folder)
+        try:
+            vault._store = await vault._run(Store, folder)
+        except BaseException:
+            vault._executor.shutdown(wait=False)
+            raise
+        return vault
+
+    async def close(self) -> None:
+        """Finish what is under way and close; nothing may be called afterwards."""
+        await self._run(self._store.close)
+        self._executor.shutdown(wait=False)
+
+    async def put(self, blobs: Sequence[Blob]) -> list[bytes]:
+        """Store the blobs; return the addresses of those whose bytes are others.
+
+        All others last when this returns. Raises DiskError.
+        """
+        wrong = await self._run(self._store.put, blobs)
+        self._tell_watchers()
+        return wrong
+
+    async def get(self, address: bytes) -> bytes | None:
+        """The bytes of an address; None if they are not here."""
+        return await self._run(self._store.get, address)
+
+    async def get_part(self, address: bytes, offset: int, length: int) -> bytes | None:
+        """Some of the bytes of an address that is too long to hold in memory for long."""
+        return await self._run(self._store.get_part, address, offset, length)
+
+    async def get_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
+        """`get` for each of them, in one job."""
+        return await self._run(self._store.get_many, addresses)
+
+    async def add_mod(self, mod: StoredMod, manifest: Manifest) -> None:
+        """Record a mod and keep its manifest; its chunks may come later. Raises DiskError."""
+        await self._run(self._store.add_mod, mod, manifest.data, manifest.addresses)
+
+    async def remove_mod(self, mod_id: bytes) -> bool:
+        """Forget a mod and what only it needed; whether it was there. Raises DiskError."""
+        removed = await self._run(self._store.remove_mod, mod_id)
+        if removed:
+            await self.collect()
+        return removed
+
+    async def mod(self, mod_id: bytes) -> StoredMod | None:
+        """A mod by its id."""
+        return await self._run(self._store.mod, mod_id)
+
+    async def mods(self) -> list[StoredMod]:
+        """Every mod, complete or not, in the order of adding."""
+        return await self._run(self._store.mods)
+
+    async def missing(self, mod_id: bytes) -> list[int]:
+        """The numbers of a mod's chunks that are not here."""
+        return await self._run(self._store.missing, mod_id)
+
+    async def held(self, mod_id: bytes) -> Held | None:
+        """What can be served of a mod; None if nothing can."""
+        return await self._run(self._store.held, mod_id)
+
+    async def get_chunks(self, mod_id: bytes, chunks: Sequence[int]) -> list[bytes | None] | None:
+        """A mod's chunks by number; None for what is not here, and if the mod is not."""
+        return await self._run(self._store.get_chunks, mod_id, chunks)
+
+    async def lineage(self, name: str, new_secret: bytes) -> tuple[int, bytes]:
+        """The number and secret of a name's lineage; it begins with `new_secret` if it is new."""
+        return await self._run(self._store.lineage, name, new_secret)
+
+    async def known_chunks(
+        self, lineage: int, plaintext_hashes: Sequence[bytes]
+    ) -> dict[bytes, LineageChunk]:
+        """Which of these plaintexts the lineage has sealed before, and still has."""
+        return await self._run(self._store.known_chunks, lineage, plaintext_hashes)
+
+    async def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
+        """Store chunks that a lineage just sealed; return the bytes that are new here."""
+        return await self._run(self._store.put_sealed, lineage, sealed)
+
+    @contextlib.contextmanager
+    def watched_by(self, watcher: Callable[[], None]) -> Iterator[None]:
+        """While inside, `watcher` is called on the event loop after chunks were stored."""
+        self._watchers[watcher] = None
+        try:
+            yield
+        finally:
+            del self._watchers[watcher]
+
+    @contextlib.asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """While inside, nothing is collected: chunks are being stored that no mod needs yet."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if self._collect_later:
+                await self.collect()
+
+    async def collect(self) -> None:
+        """Give back the room of what no mod needs, once nobody holds it. Raises DiskError."""
+        self._collect_later = self._holds > 0
+        if self._collect_later:
+            return
+        await self._run(self._store.collect)
+        while await self._run(self._store.compact):
+            pass  # one pack a job, so that others get their turn
+
+    def _tell_watchers(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
+
+    async def _run(
+        self,
+        job: Callable[_Arguments, _Result],
+        *arguments: _Arguments.args,
+        **keywords: _Arguments.kwargs,
+    ) -> _Result:
+        def run() -> _Result:
+            with disk.writing(self.folder):
+                return job(*arguments, **keywords)
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run)

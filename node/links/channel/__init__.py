@@ -1,0 +1,1 @@
+"""The data channel of a link: our own SCTP, or aiortc's."""

@@ -1,0 +1,253 @@
+"""The data path "native": our own SCTP over DTLS records that go straight to and from the socket.
+
+No task and no queue of its own: what arrives in one wake-up of the socket is decrypted, read by the
+association, delivered, and answered before the next. A timer of the loop serves the association's.
+"""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from node.links.channel.channel import (
+    LABEL,
+    LOW_WATER_BYTES,
+    SCTP_PORT,
+    STREAM,
+    Channel,
+    heard_reason,
+    spoken_reason,
+)
+from node.links.secure.dtls import DtlsPath
+from protocol import limits
+from protocol.errors import LinkClosed
+from protocol.randomness import Random
+from protocol.sctp import events
+from protocol.sctp.association import Association
+from protocol.sctp.config import AssociationConfig, Role
+from protocol.sctp.errors import SctpMisuse, SendBufferFull
+from protocol.sctp.send.packetsize import PacketSize
+
+_LOW_WATER_S: Final = 0.02
+_LOW_WATER_BYTES_MAX: Final = 4 * 2**20
+"""On a fast path so much time's worth stays buffered, while the disk is asked for more."""
+
+_SILENT_TIMEOUTS: Final = 2
+"""So many timeouts in a row, and the packets may be too large for a path that has changed."""
+
+
+def create_channel(dtls: DtlsPath, rng: Random, *, own_peer: bool = False) -> Channel:
+    """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
+
+    `own_peer`: the peer's SCTP is ours too, by its description.
+    """
+    if dtls.state != "connected":
+        raise LinkClosed("closed by the peer")
+    return NativeChannel(dtls, rng, own_peer=own_peer)
+
+
+class NativeChannel:
+    """A `Channel` on an `Association`: one negotiated, ordered and reliable data channel."""
+
+    max_message_bytes = limits.MESSAGE_BYTES
+
+    def __init__(self, dtls: DtlsPath, rng: Random, *, own_peer: bool) -> None:
+        self.receiver: Callable[[bytes], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[str] = self._loop.create_future()
+        self._dtls = dtls
+        self._changed = asyncio.Event()
+        self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+        self._own_peer = own_peer
+        self._packet_size = PacketSize()
+        self._association = Association(
+            AssociationConfig(
+                Role.CLIENT if dtls.is_client else Role.SERVER,
+                own_peer=own_peer,
+                local_port=SCTP_PORT,
+                remote_port=SCTP_PORT,
+                max_message_bytes=self.max_message_bytes,
+                peer_max_message_bytes=self.max_message_bytes,
+                streams=STREAM + 1,
+                heartbeat_s=None,  # ICE checks already whether the peer is there
+            ),
+            rng,
+        )
+        self._association.open_channel(LABEL, negotiated_id=STREAM)
+        self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
+        dtls.on_lost = self._end
+        dtls.carry(self._received, self._flush)
+
+    # What a link asks for -------------------------------------------------------------------
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that wait for the network."""
+        return self._association.buffered_amount(STREAM)
+
+    async def open(self) -> None:
+        """Return once messages can be sent; raises LinkClosed."""
+        self._association.connect(self._loop.time())
+        self._flush()
+        while not self._association.connected or self.closed.done():
+            await self._change()
+
+    def send(self, message: bytes) -> None:
+        """Queue one message; raises LinkClosed, or ValueError if it is too long."""
+        if self.closed.done():
+            raise LinkClosed(self.closed.result())
+        try:
+            self._association.send(STREAM, message, self._loop.time())
+        except SendBufferFull:
+            self._end("the peer takes less than is sent")
+            raise LinkClosed("the peer takes less than is sent") from None
+        except SctpMisuse as error:
+            raise ValueError(str(error)) from None
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    async def drained(self) -> None:
+        """Return once few bytes are buffered; raises LinkClosed."""
+        while self.buffered_bytes > self._low_water_bytes() or self.closed.done():
+            await self._change()
+
+    def _low_water_bytes(self) -> int:
+        sender, low = self._association.sender, LOW_WATER_BYTES
+        if sender is not None:
+            ahead = min(sender.congestion.pacing_rate * _LOW_WATER_S, _LOW_WATER_BYTES_MAX)
+            low = max(low, int(ahead))
+        self._association.set_buffered_amount_low(STREAM, low)
+        return low
+
+    async def close(self, reason: str = "") -> None:
+        """Abort SCTP with the reason, then close DTLS and ICE."""
+        self._end("closed by us")
+        self._association.abort(spoken_reason(reason).decode(errors="ignore"))
+        self._send_what_is_due()
+        await self._dtls.close()
+
+    async def _change(self) -> None:
+        """Wait for the channel to open, drain or end; raises LinkClosed if it has ended."""
+        if not self.closed.done():
+            self._changed.clear()
+            await self._changed.wait()
+        if self.closed.done():
+            raise LinkClosed(self.closed.result())
+
+    # Packets and time -----------------------------------------------------------------------
+
+    def _received(self, packets: list[bytes]) -> None:
+        if not self.closed.done():
+            self._association.receive_burst(packets, self._loop.time())
+            self._flush()
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, inf
+        if self.closed.done():
+            return
+        association, now = self._association, self._loop.time()
+        association.handle_timer(now)
+        sender = association.sender
+        if sender is not None and sender.timeouts_in_row >= _SILENT_TIMEOUTS:
+            self._adopt_size(self._packet_size.lost(now))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Hand over what happened, send what may leave now, and set the timer."""
+        self._flushing = False
+        if self.closed.done():
+            return
+        self._deliver()
+        self._probe_path()
+        self._send_what_is_due()
+        self._deliver()
+        self._set_timer()
+
+    def _send_what_is_due(self) -> None:
+        association, dtls, now = self._association, self._dtls, self._loop.time()
+        while not dtls.full:
+            packets = association.datagrams_to_send(now)
+            if not packets:
+                break
+            dtls.send_packets(packets)
+
+    def _set_timer(self) -> None:
+        """Wake up at the next deadline. A timer that fires too early is cheaper than two."""
+        next_at = self._association.next_timer()
+        at = self._packet_size.next_at if next_at is None else next_at
+        at = min(at, self._packet_size.next_at)
+        if at < self._timer_at and not self.closed.done():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    # The size of packets --------------------------------------------------------------------
+
+    def _probe_path(self) -> None:
+        """Send a probe if one is due, uncut, whatever else waits."""
+        now = self._loop.time()
+        probe_bytes = self._packet_size.due(now)
+        if probe_bytes is None:
+            return
+        self._association.probe_path(probe_bytes)
+        smaller: list[bytes] = []
+        for packet in self._association.datagrams_to_send(now):
+            if len(packet) != probe_bytes:
+                smaller.append(packet)
+            elif not self._dtls.send_whole(packet):
+                self._packet_size.give_up()
+        self._dtls.send_packets(smaller)
+
+    def _adopt_size(self, changed: bool) -> None:
+        if changed:
+            self._association.set_packet_bytes(self._packet_size.packet_bytes)
+
+    # What the association tells -------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        for event in self._association.events():
+            if type(event) is events.MessageReceived:
+                self._message_received(event)
+            else:
+                self._happened(event)
+
+    def _message_received(self, event: events.MessageReceived) -> None:
+        if not event.binary:
+            self._end("the peer sent text on a channel for bytes")
+        elif self.receiver is not None and not self.closed.done():
+            self.receiver(event.data)
+
+    def _happened(self, event: events.Event) -> None:
+        now = self._loop.time()
+        match event:
+            case events.Connected() if self._own_peer:  # werift dies of a PADDING chunk
+                self._packet_size.start(now)
+            case events.PathProbed():
+                self._adopt_size(self._packet_size.probed(event.packet_bytes, now))
+            case events.ChannelClosed():
+                self._end("closed by the peer")
+            case events.Restarted():
+                self._end("the peer began anew")
+            case events.Closed():
+                self._end(self._why_closed(event))
+            case _:
+                pass
+        self._changed.set()
+
+    def _why_closed(self, event: events.Closed) -> str:
+        if not event.by_peer:
+            return event.reason
+        reason = heard_reason(self._association.peer_reason)
+        return f"closed by the peer: {reason}" if reason else "closed by the peer"
+
+    def _end(self, reason: str) -> None:
+        if not self.closed.done():
+            self.closed.set_result(reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._changed.set()

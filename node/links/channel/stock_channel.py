@@ -1,0 +1,192 @@
+"""The data path "stock": aiortc's SCTP as a channel, fenced against what a peer may send.
+
+aiortc's SCTP never notices that DTLS has ended, gives no reason when it closes, and loses the
+exceptions of its tasks. It is kept as the reference for our own.
+"""
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable
+
+from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpCapabilities, RTCSctpTransport
+from aiortc.exceptions import InvalidStateError
+from aiortc.rtcsctptransport import AbortChunk, Chunk, DataChunk
+from OpenSSL import SSL
+
+from node.links.channel.channel import (
+    LABEL,
+    LOW_WATER_BYTES,
+    SCTP_PORT,
+    STREAM,
+    Channel,
+    heard_reason,
+    spoken_reason,
+)
+from node.links.channel.sctp_guard import check_packet
+from node.links.secure.dtls import DtlsPath
+from protocol import limits
+from protocol.errors import LinkClosed, Oversized, RemoteError
+from protocol.randomness import Random
+
+_log = logging.getLogger(__name__)
+
+_FIRST_TIMEOUT_S = 1.0
+"""RTO.Initial of RFC 9260, 16; aiortc still waits 3 s for a lost INIT, as RFC 4960 did."""
+
+_USER_INITIATED_ABORT = 12
+"""The cause of an ABORT that bears the application's reason (RFC 9260, 3.3.10.12)."""
+
+_STOCK_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What aiortc's SCTP raises on packets that it does not expect."""
+
+
+def create_channel(dtls: DtlsPath, rng: Random, *, own_peer: bool = False) -> Channel:
+    """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
+
+    It is the same for every peer, `own_peer` or not.
+    """
+    if dtls.state != "connected":
+        raise LinkClosed("closed by the peer")
+    return StockChannel(dtls, rng)
+
+
+class _Association(RTCSctpTransport):
+    """aiortc's association: checks before it parses, and reports why it ended."""
+
+    def __init__(self, dtls: DtlsPath, rng: Random, ended: Callable[[str], None]) -> None:
+        super().__init__(dtls, SCTP_PORT)
+        self._ended = ended
+        self._farewell = b""
+        self._rto = _FIRST_TIMEOUT_S
+        self._local_partial_reliability = False
+        # aiortc draws these from the system; a simulation's seed must decide them.
+        self._hmac_key = rng.randbytes(16)
+        self._local_verification_tag = rng.getrandbits(32) or 1
+        self._local_tsn = self._reconfig_request_seq = rng.getrandbits(32)
+        self._last_sacked_tsn = self._advanced_peer_ack_tsn = (self._local_tsn - 1) % 2**32
+
+    async def abort(self, reason: str) -> None:
+        """End the association and tell the peer why."""
+        self._farewell = spoken_reason(reason)
+        await self.stop()
+
+    async def _abort(self) -> None:
+        chunk = AbortChunk()
+        chunk.params.append((_USER_INITIATED_ABORT, self._farewell))
+        await self._send_chunk(chunk)
+
+    async def _handle_data(self, data: bytes) -> None:
+        try:
+            check_packet(data, next_tsn=self._local_tsn)
+            await super()._handle_data(data)
+        except (RemoteError, *_STOCK_FAULTS) as error:
+            _log.info("a peer broke SCTP: %s: %s", type(error).__name__, error)
+            self._ended("the peer broke SCTP")
+
+    async def _receive_chunk(self, chunk: Chunk) -> None:
+        if isinstance(chunk, AbortChunk):
+            causes = dict(chunk.params)
+            reason = heard_reason(causes.get(_USER_INITIATED_ABORT, b""))
+            self._ended(f"closed by the peer: {reason}" if reason else "closed by the peer")
+        await super()._receive_chunk(chunk)
+
+    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        await super()._receive_data_chunk(chunk)
+        held = len(self._get_inbound_stream(STREAM).reassembly)
+        if held > limits.SCTP_CHUNKS_UNDELIVERED:
+            raise Oversized(f"{held} chunks of messages that are not complete")
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        """Send; aiortc calls this from tasks that nobody awaits, so nothing may be raised."""
+        try:
+            await super()._send_chunk(chunk)
+        except ConnectionError:
+            pass  # DTLS has ended, and says so itself
+        except SSL.Error:
+            self._ended("DTLS broke")
+
+
+class StockChannel:
+    """A `Channel` on aiortc's SCTP: one negotiated, ordered and reliable data channel."""
+
+    max_message_bytes = limits.MESSAGE_BYTES
+
+    def __init__(self, dtls: DtlsPath, rng: Random) -> None:
+        self.receiver: Callable[[bytes], None] | None = None
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._dtls = dtls
+        self._changed = asyncio.Event()
+        self._association = _Association(dtls, rng, self._end)
+        self._channel = RTCDataChannel(
+            self._association, RTCDataChannelParameters(label=LABEL, negotiated=True, id=STREAM)
+        )
+        self._channel.bufferedAmountLowThreshold = LOW_WATER_BYTES
+        self._channel.on("open", self._changed.set)
+        self._channel.on("bufferedamountlow", self._changed.set)
+        self._channel.on("close", self._channel_closed)
+        self._channel.on("message", self._received)
+        dtls.on_lost = self._end
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that wait for the network."""
+        return self._channel.bufferedAmount
+
+    async def open(self) -> None:
+        """Return once messages can be sent; raises LinkClosed."""
+        capabilities = RTCSctpCapabilities(maxMessageSize=self.max_message_bytes)
+        await self._association.start(capabilities, SCTP_PORT)
+        while self._channel.readyState == "connecting" or self.closed.done():
+            await self._change()
+
+    def send(self, message: bytes) -> None:
+        """Queue one message; raises LinkClosed, or ValueError if it is too long."""
+        if self.closed.done():
+            raise LinkClosed(self.closed.result())
+        try:
+            self._channel.send(message)
+        except InvalidStateError:
+            raise LinkClosed("the channel is not open") from None
+
+    async def drained(self) -> None:
+        """Return once few bytes are buffered; raises LinkClosed."""
+        while self.buffered_bytes > LOW_WATER_BYTES or self.closed.done():
+            await self._change()
+
+    async def close(self, reason: str = "") -> None:
+        """Abort SCTP with the reason, then close DTLS and ICE."""
+        self._end("closed by us")
+        await self._association.abort(reason)
+        await self._dtls.close()
+        self._channel.remove_all_listeners()
+
+    async def _change(self) -> None:
+        """Wait for the channel to open, drain or end; raises LinkClosed if it has ended."""
+        if not self.closed.done():
+            self._changed.clear()
+            await self._changed.wait()
+        if self.closed.done():
+            raise LinkClosed(self.closed.result())
+
+    def _end(self, reason: str) -> None:
+        if not self.closed.done():
+            self.closed.set_result(reason)
+        self._changed.set()
+
+    def _channel_closed(self) -> None:
+        self._end("closed by the peer")
+
+    def _received(self, message: bytes | str) -> None:
+        if isinstance(message, str):
+            self._end("the peer sent text on a channel for bytes")
+        elif self.receiver is not None and not self.closed.done():
+            self.receiver(message)

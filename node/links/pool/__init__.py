@@ -1,0 +1,1 @@
+"""Which links there are: opened on demand, at most one to each peer, closed when idle."""

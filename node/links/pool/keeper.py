@@ -1,0 +1,140 @@
+"""The open links: which to use, which to close to make room, and which nobody needs any more."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from node.links.link import Link
+from node.links.pool.tie_break import OpenLinks
+from node.links.settings import LinkSettings
+from node.tasks import TaskOwner
+from protocol.errors import LinkFailed
+from protocol.identity import PeerId, peer_id_text
+
+_log = logging.getLogger(__name__)
+
+
+class LinkKeeper:
+    """Keeps links from when they open until nothing is left of them.
+
+    `on_link` is called with each link that is taken in; `counts` says why links were closed.
+    """
+
+    def __init__(self, own_id: PeerId, settings: LinkSettings, counts: Counter[str]) -> None:
+        self.on_link: Callable[[Link], None] | None = None
+        self._settings = settings
+        self._counts = counts
+        self._roster = OpenLinks(own_id)
+        self._unclosed: dict[Link, None] = {}
+        self._owner = TaskOwner("closing links")
+        self._closings: dict[asyncio.Task[None], None] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What went wrong while closing."""
+        return self._owner.defects
+
+    def __len__(self) -> int:
+        return len(self._roster)
+
+    def get(self, peer_id: PeerId) -> Link | None:
+        """The link to use with this peer."""
+        return self._roster.get(peer_id)
+
+    def links(self) -> list[Link]:
+        """Every open link, the oldest first."""
+        return list(self._roster)
+
+    def take(self, link: Link) -> Link:
+        """Take in a link that has just opened; returns the one to use with its peer."""
+        self._unclosed[link] = None
+        link.closed.add_done_callback(lambda closed: self._ended(link, closed.result()))
+        if link.closed.done():
+            return link
+        loser = self._roster.add(link)
+        if loser is not None:
+            self._retire(loser, "twin", "another link to you is kept")
+        if loser is not link:
+            self._introduce(link)
+        return self._roster.get(link.peer_id) or link
+
+    def make_room(self, pending: int) -> None:
+        """Raise LinkFailed when every link is in use; else close the least recently used one.
+
+        `pending` is the number of links that are being made.
+        """
+        if len(self._roster) + pending < self._settings.max_links:
+            return
+        now = asyncio.get_running_loop().time()
+        idle = [
+            link
+            for link in self._roster
+            if now - link.last_used_at >= self._settings.busy_s and not link.buffered_bytes
+        ]
+        if not idle:
+            raise LinkFailed(f"all {self._settings.max_links} links are in use")
+        oldest = min(idle, key=lambda link: link.last_used_at)
+        self._retire(oldest, "to_make_room", "making room for another link")
+
+    def dispose(self, closing: Coroutine[Any, Any, None], name: str) -> None:
+        """Run what closes something, in a task that is never cancelled and is waited for."""
+        task = self._owner.start(closing, name=name)
+        self._closings[task] = None
+        task.add_done_callback(self._closings.pop)
+
+    async def close(self, reason: str) -> None:
+        """Close every link; returns once nothing is left of any, nor of what was disposed of."""
+        self._stopping = True
+        if self._watch is not None:
+            self._watch.cancel()
+        for link in list(self._unclosed):
+            self._start_closing(link, reason)
+        while self._closings:
+            await asyncio.wait(list(self._closings))
+
+    def _introduce(self, link: Link) -> None:
+        _log.info("link %s with %s", link.direction, peer_id_text(link.peer_id))
+        self._start_watch()
+        if self.on_link is None:
+            return
+        try:
+            self.on_link(link)
+        except Exception:  # noqa: BLE001 - a fault in what uses links ends only this one
+            _log.exception("a new link could not be taken over; it is closed")
+            self._retire(link, "fault", "internal error")
+
+    def _retire(self, link: Link, counted_as: str, reason: str) -> None:
+        self._counts[f"closed_{counted_as}"] += 1
+        self._roster.discard(link)
+        self._start_closing(link, reason)
+
+    def _ended(self, link: Link, reason: str) -> None:
+        _log.info("link with %s ended: %s", peer_id_text(link.peer_id), reason)
+        self._roster.discard(link)
+        self._start_closing(link, "")
+
+    def _start_closing(self, link: Link, reason: str) -> None:
+        if link in self._unclosed:
+            del self._unclosed[link]
+            self.dispose(link.close(reason), peer_id_text(link.peer_id))
+
+    def _start_watch(self) -> None:
+        if self._watch is None and not self._stopping:
+            interval_s = min(self._settings.idle_timeout_s, self._settings.stall_timeout_s) / 2
+            self._watch = asyncio.get_running_loop().call_later(interval_s, self._look)
+
+    def _look(self) -> None:
+        """Close links that nobody uses, and those whose peer takes nothing any more."""
+        self._watch = None
+        now = asyncio.get_running_loop().time()
+        for link in self._roster:
+            if link.stalled_for(now) >= self._settings.stall_timeout_s:
+                self._retire(link, "stalled", "stalled")
+            elif now - link.last_used_at >= self._settings.idle_timeout_s:
+                self._retire(link, "idle", "idle")
+        if len(self._roster):
+            self._start_watch()

@@ -1,0 +1,294 @@
+"""The node's links: at most one to each peer, opened on demand and closed when nobody needs it.
+
+Calls are made and answered elsewhere (over the DHT); a pool turns a call that was answered into a
+link. It owns every task about links, and every link ends with its own tasks and sockets.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from node.counters import Counters
+from node.environment import Environment
+from node.links.failure import LinkAttemptFailed, Stage
+from node.links.link import Link
+from node.links.pool.backoff import Backoff
+from node.links.pool.keeper import LinkKeeper
+from node.links.pool.pending import CallCrossed, Caller, CallResult, PendingAnswer, PendingConnect
+from node.links.secure.certificate import Certificate
+from node.links.settings import DATA_PATHS, LinkSettings
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.description import Description, DtlsRole, answering_role
+from protocol.errors import CallFailed, LinkClosed, LinkFailed, ModswarmError, RemoteError
+from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
+
+if TYPE_CHECKING:
+    from node.links.attempt import Attempt
+
+_log = logging.getLogger(__name__)
+
+_STOPPING = "the node is stopping"
+
+
+class LinkPool:
+    """Opens, keeps and closes links. `counts` says what became of every attempt and link."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        environment: Environment,
+        certificate: Certificate,
+        settings: LinkSettings,
+        caller: Caller,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._identity = identity
+        self._environment = environment
+        self._certificate = certificate
+        self._settings = settings
+        self._caller = caller
+        self._counters = counters or Counters()
+        self._backoff = Backoff(settings, environment.rng)
+        self._keeper = LinkKeeper(identity.peer_id, settings, self.counts)
+        self._attempts = TaskOwner("links")
+        self._outgoing: dict[PeerId, PendingConnect] = {}
+        self._incoming: dict[PeerId, PendingAnswer] = {}
+        self._closing = False
+
+    @property
+    def on_link(self) -> Callable[[Link], None] | None:
+        """Called for each new link, of either direction, before any frame is delivered."""
+        return self._keeper.on_link
+
+    @on_link.setter
+    def on_link(self, on_link: Callable[[Link], None] | None) -> None:
+        self._keeper.on_link = on_link
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What went wrong that no peer and no network can be blamed for."""
+        return [*self._attempts.defects, *self._keeper.defects]
+
+    def get(self, peer_id: PeerId) -> Link | None:
+        """The link to this peer, if one is open."""
+        return self._keeper.get(peer_id)
+
+    def links(self) -> list[Link]:
+        """Every open link, the oldest first."""
+        return self._keeper.links()
+
+    async def connect(self, peer_id: PeerId) -> Link:
+        """The link to this peer, which may have to be opened first.
+
+        Joins an attempt that is under way, whichever side began it. Raises LinkFailed with what
+        was tried, at once when a recent attempt failed or all links are in use; what the caller
+        raised (CallFailed, NotFound, TimedOut); LinkClosed when the pool is closing.
+        """
+        while True:
+            link = self.get(peer_id)
+            if link is not None:
+                return link
+            under_way = self._to_wait_for(peer_id)
+            if under_way is None:
+                ours = self._outgoing.get(peer_id) or self._begin_call(peer_id)
+                return await asyncio.shield(ours.link)
+            await asyncio.wait([under_way])
+
+    def _to_wait_for(self, peer_id: PeerId) -> asyncio.Task[None] | None:
+        """An attempt with this peer that must end before one of ours can begin or be joined."""
+        theirs = self._incoming.get(peer_id)
+        if theirs is not None:
+            return theirs.task
+        ours = self._outgoing.get(peer_id)
+        return ours.task if ours is not None and ours.link.done() else None
+
+    async def answer(self, caller_key: bytes, offer_id: bytes, offer: Description) -> Description:
+        """Our description for a peer that calls, whose offer and key have been verified.
+
+        The link is finished in a task of the pool. Raises CallFailed with the reason: no room,
+        no address here, or closing.
+        """
+        call = PendingAnswer(caller_key, offer_id, offer)
+        try:
+            self._begin_answer(call)
+            return await call.answer
+        except asyncio.CancelledError:
+            if call.task is not None:
+                call.task.cancel()
+            raise
+        except (LinkFailed, LinkClosed) as error:
+            raise CallFailed(f"no link now: {error}") from error
+
+    async def close(self) -> None:
+        """Close every link and end every attempt; returns once nothing is left of them."""
+        self._closing = True
+        await self._attempts.close()
+        await self._keeper.close(_STOPPING)
+
+    # Calls of ours --------------------------------------------------------------------------
+
+    def _begin_call(self, peer_id: PeerId) -> PendingConnect:
+        self._check_open(peer_id)
+        self._backoff.check(peer_id, asyncio.get_running_loop().time())
+        self._keeper.make_room(self._pending())
+        call = self._outgoing[peer_id] = PendingConnect(peer_id)
+        name = f"call {peer_id_text(peer_id)}"
+        call.task = self._attempts.start(self._call(call), name=name)
+        call.task.add_done_callback(lambda task: self._call_ended(call, task))
+        return call
+
+    async def _call(self, call: PendingConnect) -> None:
+        try:
+            self._opened(await self._open_outgoing(call))
+        except ModswarmError as error:
+            await self._await_their_call(call, crossed=isinstance(error, CallCrossed))
+            if not call.link.done():
+                self._count_failure(error, call.peer_id)
+                now = asyncio.get_running_loop().time()
+                self._backoff.failed(call.peer_id, now, str(error))
+                call.settle(error)
+
+    async def _open_outgoing(self, call: PendingConnect) -> Link:
+        attempt = await self._attempt()
+        try:
+            offer = await attempt.describe(DtlsRole.ACTPASS, outgoing=True)
+            result = await self._call_out(call.peer_id, offer)
+            call.answered = True
+            return await attempt.finish(
+                peer_key=result.peer_key,
+                offer_id=result.offer_id,
+                offer=offer,
+                answer=result.description,
+                outgoing=True,
+            )
+        except BaseException:
+            self._abandon(attempt, call.peer_id)
+            raise
+
+    async def _call_out(self, peer_id: PeerId, offer: Description) -> CallResult:
+        limit_s = self._settings.call_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                result = await self._caller(peer_id, offer)
+        except TimeoutError:
+            raise LinkAttemptFailed(Stage.CALL, f"no answer within {limit_s:g} s") from None
+        if peer_id_of(result.peer_key) != peer_id:
+            raise LinkAttemptFailed(Stage.CALL, "the answer came from another peer")
+        return result
+
+    async def _await_their_call(self, call: PendingConnect, *, crossed: bool) -> None:
+        """When our call fails but theirs is under way, or on its way, its link will do for us."""
+        theirs = self._incoming.get(call.peer_id)
+        awaited: list[asyncio.Future[Any]] = [call.link]
+        if theirs is not None and theirs.task is not None:
+            awaited.append(theirs.task)
+        elif not crossed:
+            return
+        limit_s = self._settings.connect_timeout_s
+        await asyncio.wait(awaited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def _call_ended(self, call: PendingConnect, task: asyncio.Task[None]) -> None:
+        if self._outgoing.get(call.peer_id) is call:
+            del self._outgoing[call.peer_id]
+        if task.cancelled():
+            call.settle(LinkClosed(_STOPPING))
+        call.settle(LinkFailed("no link, for a reason that is in the log"))
+
+    # Calls of others ------------------------------------------------------------------------
+
+    def _begin_answer(self, call: PendingAnswer) -> None:
+        self._check_open(call.peer_id)
+        self._give_up_answering(call.peer_id)
+        if len(self._incoming) >= limits.LINK_ATTEMPTS:
+            raise CallFailed("too many calls at once")
+        self._keeper.make_room(self._pending())
+        name = f"answer {peer_id_text(call.peer_id)}"
+        call.task = self._attempts.start(self._answer(call), name=name)
+        self._incoming[call.peer_id] = call
+        call.task.add_done_callback(lambda _: self._answer_ended(call))
+
+    async def _answer(self, call: PendingAnswer) -> None:
+        attempt = await self._attempt()
+        try:
+            answer = await attempt.describe(answering_role(call.offer.role), outgoing=False)
+            if not call.answer.done():
+                call.answer.set_result(answer)
+            link = await attempt.finish(
+                peer_key=call.caller_key,
+                offer_id=call.offer_id,
+                offer=call.offer,
+                answer=answer,
+                outgoing=False,
+            )
+        except BaseException as error:
+            self._abandon(attempt, call.peer_id)
+            if not isinstance(error, ModswarmError):
+                raise
+            self._count_failure(error, call.peer_id)
+            call.refuse(error)
+        else:
+            self._opened(link)
+
+    def _give_up_answering(self, peer_id: PeerId) -> None:
+        """An honest peer has one call at a time: a second one means that it gave up the first."""
+        earlier = self._incoming.pop(peer_id, None)
+        if earlier is not None and earlier.task is not None:
+            earlier.task.cancel()
+
+    def _answer_ended(self, call: PendingAnswer) -> None:
+        if self._incoming.get(call.peer_id) is call:
+            del self._incoming[call.peer_id]
+        call.refuse(LinkClosed("the call was given up"))
+
+    # Both -----------------------------------------------------------------------------------
+
+    async def _attempt(self) -> "Attempt":
+        """A fresh attempt. The first one imports aiortc, in a thread: that takes half a second."""
+        loop = asyncio.get_running_loop()
+        make = await loop.run_in_executor(None, _load_attempt, self._settings.data_path)
+        return make(self._identity, self._environment, self._certificate, self._settings)
+
+    def _abandon(self, attempt: "Attempt", peer_id: PeerId) -> None:
+        """Free what an attempt holds, in a task that outlives the attempt's own."""
+        self._keeper.dispose(attempt.abandon(), f"attempt {peer_id_text(peer_id)}")
+
+    def _opened(self, link: Link) -> None:
+        self.counts[f"opened_{link.direction}"] += 1
+        self._backoff.succeeded(link.peer_id)
+        kept = self._keeper.take(link)
+        ours = self._outgoing.get(link.peer_id)
+        if ours is None:
+            return
+        ours.settle(kept)
+        # Once our call was answered the peer may already hold the link that comes of it: then
+        # the attempt goes on, and the roster decides.
+        if not ours.answered and ours.task is not None:
+            ours.task.cancel()
+
+    def _check_open(self, peer_id: PeerId) -> None:
+        if self._closing:
+            raise LinkClosed(_STOPPING)
+        if peer_id == self._identity.peer_id:
+            raise CallFailed("a node cannot link to itself")
+
+    def _pending(self) -> int:
+        return len(self._outgoing) + len(self._incoming)
+
+    def _count_failure(self, error: ModswarmError, peer_id: PeerId) -> None:
+        stage = error.stage if isinstance(error, LinkAttemptFailed) else error.name
+        self.counts[f"failed_{stage}"] += 1
+        if isinstance(error.__cause__, RemoteError):
+            self._counters.refuse(error.__cause__)
+        _log.info("no link with %s: %s", peer_id_text(peer_id), error)
+
+
+def _load_attempt(data_path: str) -> "type[Attempt]":
+    """The class Attempt, with everything imported that it will need."""
+    import_module(DATA_PATHS[data_path])
+    attempt: type[Attempt] = import_module("node.links.attempt").Attempt
+    return attempt

@@ -1,0 +1,1 @@
+"""DTLS of a link: certificate, handshake and application records."""

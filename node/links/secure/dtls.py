@@ -1,0 +1,190 @@
+"""DTLS for one link: aiortc's transport with our certificate, and its end made known.
+
+aiortc takes the DTLS role from ICE's, says nothing to the peer when the fingerprint is wrong, and
+leaves its task behind when stopped.
+
+Once `carry` was called, application records go straight between the socket and OpenSSL. All others
+(handshakes, alerts) still go through aiortc's queue and its task, which know what they mean.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from OpenSSL import SSL
+
+from node.links.failure import LinkAttemptFailed, Stage
+from node.links.path.agent import RecordBuffers
+from node.links.path.ice import IcePath
+from node.links.secure.certificate import Certificate
+from node.links.secure.dtls_records import Records
+from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
+from protocol.description import DtlsRole
+
+_log = logging.getLogger(__name__)
+
+Packets = list[bytes]
+
+_RECORD_OVERHEAD_MAX: Final = 65
+"""What a record adds with the worst cipher that aiortc offers: AES-CBC with SHA-1."""
+
+_OPENSSL_ROLES = {DtlsRole.ACTIVE: "client", DtlsRole.PASSIVE: "server"}
+
+
+class DtlsPath(RTCDtlsTransport):
+    """DTLS over an ICE path, which it owns: closing this closes both."""
+
+    on_lost: Callable[[str], None] | None = None
+    """Called once with the reason when an open connection ends and we did not end it."""
+
+    def __init__(self, ice: IcePath, certificate: Certificate) -> None:
+        super().__init__(
+            ice.transport, [RTCCertificate(key=certificate.key, cert=certificate.certificate)]
+        )
+        self.ice = ice
+        self._stopping = False
+        self._records: Records | None = None
+        self._receive: Callable[[Packets], None] | None = None
+        self.on("statechange", self._state_changed)
+
+    async def secure(self, fingerprint: bytes, own_role: DtlsRole) -> None:
+        """Run the handshake with the holder of this certificate; raises LinkAttemptFailed.
+
+        Has no time limit of its own.
+        """
+        self._set_role(_OPENSSL_ROLES[own_role])
+        digest = RTCDtlsFingerprint("sha-256", fingerprint.hex(":"))
+        await self.start(RTCDtlsParameters([digest]))
+        if self.state != "connected":
+            raise LinkAttemptFailed(Stage.DTLS, self._why_not(), self.ice.tried())
+
+    @property
+    def is_client(self) -> bool:
+        """Whether we began the DTLS handshake."""
+        return self._role == "client"
+
+    # Records, without detours ---------------------------------------------------------------
+
+    def carry(self, receive: Callable[[Packets], None], writable: Callable[[], None]) -> None:
+        """Give decrypted packets to `receive` from now on, as they arrive, in bursts.
+
+        `writable` is called when the socket takes datagrams again after it had been `full`.
+        """
+        assert self._ssl is not None
+        self._records = Records(self._ssl)
+        self._receive = receive
+        self._register_data_receiver(self)  # for what is in aiortc's queue already
+        self.ice.carry_records(self._take_records, writable)
+
+    @property
+    def full(self) -> bool:
+        """Whether datagrams wait for the socket: what can wait should not be sent now."""
+        return self.ice.full
+
+    def send_packets(self, packets: Packets) -> None:
+        """Encrypt and send; packets of one size in a row leave together. Nothing is raised."""
+        records = self._records
+        if records is None or self.state != "connected":
+            return
+        try:
+            for group in _groups(packets):
+                sealed = records.seal(group)
+                if sealed:
+                    self.ice.send_segments(sealed, records.size_of_first(sealed))
+        except SSL.Error:
+            self._lose("DTLS broke")
+
+    def send_whole(self, packet: bytes) -> bool:
+        """Encrypt and send a packet that nobody may cut; False if that cannot be asked for."""
+        records = self._records
+        if records is None or self.state != "connected":
+            return False
+        try:
+            return self.ice.send_whole(records.seal((packet,)))
+        except SSL.Error:
+            self._lose("DTLS broke")
+            return False
+
+    async def _handle_data(self, data: bytes) -> None:
+        """What aiortc calls with a packet that came through its queue."""
+        if self._receive is not None:
+            self._receive([data])
+
+    def _take_records(self, buffers: RecordBuffers) -> None:
+        records, receive = self._records, self._receive
+        if records is None or receive is None or self.state != "connected":
+            return
+        packets: Packets = []
+        ended = ""
+        try:
+            for buffer, size in buffers:
+                records.open(buffer, size, packets)
+        except SSL.ZeroReturnError:
+            ended = "closed by the peer"
+        except SSL.Error:
+            ended = "DTLS broke"
+        if packets:
+            receive(packets)
+        if ended:
+            self._lose(ended)
+        elif answer := records.left_over():
+            self.ice.send_segments(answer, len(answer))
+
+    def _lose(self, reason: str) -> None:
+        if not self._stopping and self.on_lost is not None:
+            self.on_lost(reason)
+
+    # The end --------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Say goodbye, end the task, and close ICE. Call it once, from a task that is let be."""
+        self._stopping = True
+        reader = self._task
+        await self.stop()
+        if self.state == "failed":
+            await self._tell_failure()
+        if reader is not None:
+            await asyncio.wait([reader])
+            if not reader.cancelled() and reader.exception() is not None:
+                _log.error("the reader of DTLS failed", exc_info=reader.exception())
+        self.remove_all_listeners()
+        await self.ice.close()
+
+    async def _tell_failure(self) -> None:
+        """A peer whose certificate we refuse believes that all is well: end it there too."""
+        if self._ssl is None:
+            return
+        with contextlib.suppress(SSL.Error, ConnectionError):
+            self._ssl.shutdown()
+            await self._write_ssl()
+
+    def _why_not(self) -> str:
+        if self.encrypted:
+            return "the peer's certificate is not the one that its signal vouched for"
+        return "the handshake broke off"
+
+    def _state_changed(self) -> None:
+        if self.state == "closed":
+            vanished = self.ice.peer_vanished
+            self._lose("the peer stopped answering" if vanished else "closed by the peer")
+
+
+def _groups(packets: Packets) -> Iterator[Packets]:
+    """Packets in a row that one buffer can hold: of one size, the last perhaps shorter."""
+    sizes = [len(packet) for packet in packets]
+    start, count = 0, len(sizes)
+    while start < count:
+        size = sizes[start]
+        most = min(SEGMENTS_MAX, BUFFER_BYTES_MAX // (size + _RECORD_OVERHEAD_MAX)) or 1
+        limit = end = min(start + most, count)
+        if sizes.count(size) != count:
+            end = start + 1
+            while end < limit and sizes[end] == size:
+                end += 1
+            if end < limit and sizes[end] < size:
+                end += 1
+        yield packets[start:end]
+        start = end

@@ -1,0 +1,210 @@
+"""A UDP port on a socket of our own, which it reads and writes without asyncio's transports.
+
+Those hand over one datagram at a wake-up and allocate 256 KiB for it. Here a wake-up reads what is
+there, up to a bound, so that a flood cannot keep the loop from its other work.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from typing import Any, Final
+
+from node.net.udp import offload
+from node.net.udp.port import Arrival, PortUser
+
+_log = logging.getLogger(__name__)
+
+BURST_BYTES_MAX: Final = 2**19
+_READ_COST_BYTES: Final = 2**11
+"""Read at one wake-up at most about so much, where each reading counts for so many bytes more."""
+
+QUEUE_BYTES_MAX: Final = 2**20
+"""Kept at most while the kernel takes nothing; what comes on top is dropped, as it would be by any
+router."""
+
+SOCKET_BUFFER_BYTES: Final = 4 * 2**20
+"""Asked of the kernel for each direction; it gives what its administrator allows."""
+
+_DATAGRAM_BYTES_MAX: Final = 65_536
+
+_Waiting = tuple[bytes, int, Any]
+
+
+class KernelPort(asyncio.DatagramTransport):
+    """A `Port` on a bound, non-blocking socket, which it owns and closes."""
+
+    def __init__(self, own_socket: socket.socket, user: PortUser) -> None:
+        super().__init__({"socket": own_socket, "sockname": own_socket.getsockname()})
+        self._loop = asyncio.get_running_loop()
+        self._socket = own_socket
+        self._user = user
+        self._closing = False
+        self._queue: deque[_Waiting] = deque()
+        self._queued_bytes = 0
+        self._space = bytearray(_DATAGRAM_BYTES_MAX)
+        self._view = memoryview(self._space)
+        self._cuts = offload.can_cut(own_socket)
+        self._joins = offload.ask_to_join(own_socket)
+        offload.let_be_cut(own_socket, allowed=True)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            own_socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+        self._loop.add_reader(own_socket, self._read)
+        user.connection_made(self)
+
+    # Receiving ------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        burst: list[Arrival] = []
+        try:
+            if self._joins:
+                self._read_joined(burst)
+            else:
+                self._read_and_join(burst)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:  # an earlier datagram's, told by ICMP
+            self._user.error_received(error)
+        if burst:
+            self._user.burst_received(burst)
+
+    def _read_joined(self, burst: list[Arrival]) -> None:
+        """Read what the kernel has joined; raises OSError when there is nothing more."""
+        budget = BURST_BYTES_MAX
+        while budget > 0:
+            count, control, _, source = self._socket.recvmsg_into(
+                [self._space], offload.GRO_CONTROL_BYTES
+            )
+            size = offload.joined_size(control, count) if control else count
+            burst.append((bytes(self._view[:count]), size, source))
+            budget -= count + _READ_COST_BYTES
+
+    def _read_and_join(self, burst: list[Arrival]) -> None:
+        """The same, joining here what came from one source in one size, the last one shorter."""
+        parts: list[bytes] = []
+        size, whole = 0, 0
+        origin: tuple[Any, ...] = ()
+        budget = BURST_BYTES_MAX
+        try:
+            while budget > 0:
+                count, source = self._socket.recvfrom_into(self._space)
+                fits = source == origin and count <= size and len(parts) == whole
+                if not fits and parts:
+                    burst.append((b"".join(parts), size, origin))
+                    parts = []
+                if not parts:
+                    size, whole, origin = count, 0, source
+                parts.append(bytes(self._view[:count]))
+                whole += count == size and count > 0
+                budget -= count + _READ_COST_BYTES
+        finally:
+            if parts:
+                burst.append((b"".join(parts), size, origin))
+
+    # Sending --------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether datagrams wait for the kernel."""
+        return bool(self._queue)
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send one datagram, or keep it while the kernel takes none."""
+        self.send_segments(data, len(data), addr)
+
+    def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
+        """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
+        if self._closing:
+            return
+        if self._queue or not self._send(buffer, size, addr):
+            self._keep(buffer, size, addr)
+
+    def send_whole(self, data: bytes, addr: Any) -> bool:
+        """Send one datagram that nobody may cut; False: this machine cannot ask for that."""
+        if self._closing or not offload.let_be_cut(self._socket, allowed=False):
+            return False
+        try:
+            if not self._queue:
+                self._send_one(data, addr)
+        finally:
+            offload.let_be_cut(self._socket, allowed=True)
+        return True
+
+    def _send(self, buffer: bytes, size: int, addr: Any) -> bool:
+        """Whether the kernel took it, or never will."""
+        if len(buffer) <= size:
+            return self._send_one(buffer, addr)
+        if self._cuts:
+            try:
+                self._socket.sendmsg([buffer], offload.cut_at(size), 0, addr)
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError as error:
+                if error.errno not in offload.UNUSABLE:
+                    self._user.error_received(error)
+                    return True
+                _log.info("the kernel does not cut datagrams here: %s", error)
+                self._cuts = False
+            else:
+                return True
+        for start in range(0, len(buffer), size):
+            if not self._send_one(buffer[start : start + size], addr):
+                self._keep(buffer[start:], size, addr)
+                break
+        return True
+
+    def _send_one(self, data: bytes, addr: Any) -> bool:
+        try:
+            self._socket.sendto(data, addr)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except (OSError, OverflowError) as error:
+            self._user.error_received(error)
+        return True
+
+    def _keep(self, buffer: bytes, size: int, addr: Any) -> None:
+        if self._queued_bytes + len(buffer) > QUEUE_BYTES_MAX:
+            self._user.error_received(BufferError("more to send than the kernel takes"))
+            return
+        if not self._queue:
+            self._loop.add_writer(self._socket, self._write)
+            self._user.pause_writing()
+        self._queue.append((buffer, size, addr))
+        self._queued_bytes += len(buffer)
+
+    def _write(self) -> None:
+        waiting, self._queue = self._queue, deque()
+        self._queued_bytes = 0
+        self._loop.remove_writer(self._socket)
+        while waiting and not self._queue:
+            arrival = waiting.popleft()
+            if not self._send(*arrival):
+                self._keep(*arrival)
+        for arrival in waiting:
+            self._keep(*arrival)
+        if not self._queue:
+            self._user.resume_writing()
+
+    # The end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close; the user's `connection_lost` follows in the loop's next round."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._queue.clear()
+        self._loop.call_soon(self._closed)
+
+    def abort(self) -> None:
+        """The same: what is queued is dropped anyway."""
+        self.close()
+
+    def _closed(self) -> None:
+        self._socket.close()
+        self._user.connection_lost(None)
+
+    def is_closing(self) -> bool:
+        """Whether it is closing or closed."""
+        return self._closing

@@ -1,0 +1,85 @@
+"""A UDP port on whatever datagram transport the running loop makes, one datagram at a time."""
+
+import asyncio
+from typing import Any, cast
+
+from node.net.udp import offload
+from node.net.udp.port import PortUser, split
+
+
+class LoopPort(asyncio.DatagramProtocol):
+    """A `Port` on a transport, whose protocol it is."""
+
+    def __init__(self, user: PortUser) -> None:
+        self._user = user
+        self.transport: asyncio.DatagramTransport  # once the loop has made it
+        self._paused = False
+
+    # What the loop calls --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, and tell the user."""
+        # asyncio's own datagram transports are no DatagramTransport to `isinstance`.
+        self.transport = cast("asyncio.DatagramTransport", transport)
+        self._user.connection_made(self)  # type: ignore[arg-type]  # it is used as a Port
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Hand over one datagram."""
+        self._user.datagram_received(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        """Tell the user."""
+        self._user.error_received(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the user."""
+        self._user.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The transport has begun to queue."""
+        self._paused = True
+        self._user.pause_writing()
+
+    def resume_writing(self) -> None:
+        """What was queued is gone."""
+        self._paused = False
+        self._user.resume_writing()
+
+    # What the user calls --------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether datagrams wait for the kernel."""
+        return self._paused
+
+    def sendto(self, data: bytes, addr: Any = None) -> None:
+        """Send one datagram."""
+        self.transport.sendto(data, addr)
+
+    def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
+        """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
+        send = self.transport.sendto
+        for datagram in split(buffer, size):
+            send(datagram, addr)
+
+    def send_whole(self, data: bytes, addr: Any) -> bool:
+        """Send one datagram that nobody may cut; a simulated internet cuts none."""
+        own_socket = self.transport.get_extra_info("socket")
+        if own_socket is not None and not offload.let_be_cut(own_socket, allowed=False):
+            return False
+        self.transport.sendto(data, addr)
+        if own_socket is not None:
+            offload.let_be_cut(own_socket, allowed=True)
+        return True
+
+    def close(self) -> None:
+        """Close; the user's `connection_lost` follows."""
+        self.transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is closing or closed."""
+        return self.transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the transport says."""
+        return self.transport.get_extra_info(name, default)

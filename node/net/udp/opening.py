@@ -1,0 +1,34 @@
+"""Opens a UDP port in the best way that this machine and this loop have."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from node.net.udp.kernel_port import KernelPort
+from node.net.udp.loop_port import LoopPort
+from node.net.udp.port import Port, PortUser
+
+UdpSocket = Callable[[str, int], socket.socket]
+"""Makes a bound, non-blocking socket for an IP literal and a port; raises OSError."""
+
+
+async def open_port(user: PortUser, host: str, number: int, udp_socket: UdpSocket | None) -> Port:
+    """A port on `host`; number 0 picks a free one. Raises OSError.
+
+    Without `udp_socket` the loop makes the socket, as a simulated internet must.
+    """
+    loop = asyncio.get_running_loop()
+    if udp_socket is None:
+        _, port = await loop.create_datagram_endpoint(
+            lambda: LoopPort(user), local_addr=(host, number)
+        )
+        return port
+    own_socket = udp_socket(host, number)
+    try:
+        return KernelPort(own_socket, user)
+    except NotImplementedError:  # Windows' proactor watches no sockets
+        _, port = await loop.create_datagram_endpoint(lambda: LoopPort(user), sock=own_socket)
+        return port
+    except BaseException:
+        own_socket.close()
+        raise

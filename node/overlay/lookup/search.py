@@ -1,0 +1,116 @@
+"""Runs one lookup over the wire: the pure machine decides, this asks and listens."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from node.overlay.rpc.protocol import OverlayProtocol
+from node.overlay.rpc.wire import Reply
+from protocol.errors import Malformed, RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.disjoint import DisjointLookup
+from protocol.overlay.lookup import Lookup
+from protocol.overlay.messages import Code, Found, Method, decode_found
+
+AnyLookup = Lookup | DisjointLookup
+OnFound = Callable[[Contact, Found], None]
+
+
+class Search:
+    """One lookup under way. With `kind` it asks for records, and `on_found` sees each answer.
+
+    `on_found` may call `lookup.stop()`. No task runs for it: replies and one timer drive it.
+    """
+
+    def __init__(
+        self,
+        protocol: OverlayProtocol,
+        lookup: AnyLookup,
+        *,
+        families: int,
+        kind: int | None = None,
+        on_found: OnFound | None = None,
+    ) -> None:
+        self.lookup = lookup
+        self._protocol = protocol
+        self._maintenance = protocol.maintenance
+        self._families = families
+        self._kind = kind
+        self._on_found = on_found
+        self._target = lookup.target.to_bytes(20)
+        self._given_up: set[bytes] = set()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._done: asyncio.Future[None] = self._loop.create_future()
+
+    async def run(self) -> AnyLookup:
+        """Look until the lookup is finished, and give it back."""
+        self._advance()
+        try:
+            await self._done
+        finally:
+            self.lookup.stop()
+            if self._timer is not None:
+                self._timer.cancel()
+        return self.lookup
+
+    def _advance(self) -> None:
+        if self._done.done():
+            return
+        now = self._loop.time()
+        for contact in self.lookup.next(now):
+            self._ask(contact)
+        for contact in self.lookup.take_given_up():
+            self._given_up.add(contact.packed)
+            self._maintenance.failed(contact)
+        self._set_timer()
+        if self.lookup.finished:
+            self._done.set_result(None)
+
+    def _set_timer(self) -> None:
+        """Wake when the lookup wants, or before: most timers are overtaken by an answer."""
+        at = self.lookup.wake_at()
+        if self._timer is not None:
+            if at is not None and self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._wake) if at is not None else None
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._advance()
+
+    def _ask(self, contact: Contact) -> None:
+        if self._kind is None:
+            self._request(contact, Method.FIND_NODE, [self._target, self._families])
+        else:
+            self._request(contact, Method.FIND_VALUE, [self._target, self._kind, 0, self._families])
+
+    def _request(self, contact: Contact, method: Method, arguments: list[Any]) -> None:
+        self._protocol.wire.request(contact, method, arguments, self._replied)
+
+    def _replied(self, reply: Reply) -> None:
+        """An answer, however late, or nothing for so long that the lookup gave it up itself."""
+        contact = reply.contact
+        if reply.response is None:
+            if isinstance(reply.error, RemoteError):
+                self.lookup.failed(contact)
+                self._advance()
+            return
+        if contact.packed not in self._given_up:
+            # What comes later is used, but whoever makes others wait so long is no good contact.
+            self._maintenance.answered(contact)
+        if self.lookup.finished:
+            return
+        try:
+            if reply.response.code != Code.OK:
+                raise Malformed("a contact that refuses to look")
+            found = decode_found(reply.response.result)
+        except RemoteError as error:
+            self._protocol.refuse(error)
+            self.lookup.failed(contact)
+        else:
+            self.lookup.answered(contact, self._maintenance.sound(found.contacts))
+            if self._on_found is not None:
+                self._on_found(contact, found)
+        self._advance()

@@ -1,0 +1,79 @@
+"""What to do about a crowd around one key: ask everyone in the region that honest nodes share.
+
+The nearest contacts of a key keep what is stored under it, so an adversary who owns all of them
+can hide it. It cannot own the region as well: where the nearest are implausibly near, records and
+registrations also go to, and are read from, everyone in the region around them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from node.environment import Environment
+from node.overlay.lookup.search import AnyLookup
+from protocol import limits
+from protocol.overlay import sybil_detection
+from protocol.overlay.contacts import Contact
+from protocol.overlay.sybil_detection import NetworkSize
+
+
+class SybilRegions:
+    """Learns the network's size from lookups, and finds regions. `lookup` finds the nearest."""
+
+    def __init__(
+        self, lookup: Callable[[bytes], Awaitable[AnyLookup]], environment: Environment, *, k: int
+    ) -> None:
+        self._lookup = lookup
+        self._rng = environment.rng
+        self._k = k
+        self.size = NetworkSize(k)
+
+    async def beyond(
+        self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
+    ) -> list[Contact]:
+        """Those in the region besides `closest`, the nearest to `key`; nobody if all is well."""
+        if not await self.is_crowded(key, closest, certain=certain):
+            return []
+        target = int.from_bytes(key)
+        bits = sybil_detection.region_bits(self.size.estimate(without=target), self._k)
+        lookups = await asyncio.gather(
+            *(
+                self._lookup(part.to_bytes(len(key)))
+                for part in sybil_detection.region_targets(target, bits)
+            )
+        )
+        found = {contact.number: contact for one in lookups for contact in one.closest()}
+        near = {contact.number for contact in closest}
+        return [
+            contact
+            for number, contact in found.items()
+            if number not in near and sybil_detection.is_in_region(contact, target, bits)
+        ]
+
+    async def is_crowded(
+        self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
+    ) -> bool:
+        """Whether `closest` are so near to `key` that somebody must have put them there.
+
+        Random ids are looked up if that takes a better idea of the network's size. A node that has
+        no idea at all suspects nobody, unless it must be `certain`.
+        """
+        if len(closest) < self._k:
+            return False
+        target = int.from_bytes(key)
+        if certain:
+            await self._learn(target, limits.SIZE_SAMPLES_SUSPICION)
+        if not self.size.samples(without=target):
+            return False
+        if self._chance(target, closest) > limits.SUSPICIOUS_CHANCE:
+            return False
+        await self._learn(target, limits.SIZE_SAMPLES_VERDICT)
+        return self._chance(target, closest) < limits.CROWDED_CHANCE
+
+    def _chance(self, target: int, closest: Sequence[Contact]) -> float:
+        expected = self.size.estimate(without=target) * sybil_detection.radius(target, closest)
+        return sybil_detection.chance_of(len(closest), expected)
+
+    async def _learn(self, target: int, samples: int) -> None:
+        missing = samples - self.size.samples(without=target)
+        ids = [self._rng.randbytes(limits.ID_BYTES) for _ in range(missing)]
+        await asyncio.gather(*(self._lookup(one) for one in ids))

@@ -1,0 +1,102 @@
+"""A node's membership in the overlay: all of the DHT's rooms wired together, without any content.
+
+The runtime stands on it, and a simulation of the overlay alone runs just this.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from node.counters import Counters
+from node.environment import Environment
+from node.net.endpoint import Endpoint
+from node.overlay.records.presence import Presence
+from node.overlay.records.republish import Republisher
+from node.overlay.server import OverlayServer
+from node.overlay.settings import OverlaySettings
+from node.overlay.signaling.caller import Caller
+from node.overlay.signaling.registration import Registrations
+from node.overlay.table.joining import Bootstrap, Joining
+from node.tasks import TaskOwner
+from protocol.addresses import Address
+from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+
+_LOOPBACK = ("127.", "::1")
+_LINK_LOCAL = ("169.254.", "fe80:")
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+
+
+class Membership:
+    """Open the endpoint, then `start`; `stop` ends every task. `say` takes sentences for people."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        environment: Environment,
+        *,
+        settings: OverlaySettings,
+        counters: Counters,
+        bootstraps: Sequence[Bootstrap],
+        saved: Sequence[Contact],
+        say: Callable[[str], None],
+    ) -> None:
+        environment.check_randomness()
+        self.environment = environment
+        self.settings = settings
+        self.tasks = TaskOwner("overlay")
+        self.endpoint = Endpoint(counters, environment)
+        self.server = OverlayServer(
+            identity, environment, settings=settings, tasks=self.tasks, counters=counters
+        )
+        self.caller = Caller(self.server, environment)
+        self.republisher = Republisher(self.server, environment)
+        self.presence = Presence(
+            self.republisher, reachable=not settings.unreachable, own_addresses=self.own_addresses
+        )
+        self.registrations = Registrations(self.server, environment, self.presence.peer_record)
+        self.joining = Joining(self.server, bootstraps, saved, say=say)
+
+    @property
+    def joined(self) -> asyncio.Event:
+        """Set once this node has found its place in the overlay."""
+        return self.joining.joined
+
+    def start(self) -> None:
+        """Take datagrams from the open endpoint; join and stay joined in the background."""
+        self.server.listen(self.endpoint)
+        self.tasks.start(self.joining.run(), name="join")
+        self.tasks.start(self._when_joined(self.republisher.run), name="keep our records alive")
+        if self.settings.unreachable:
+            self.tasks.start(self._when_joined(self.registrations.run), name="stay callable")
+
+    async def stop(self) -> None:
+        """End the tasks, then the sockets."""
+        self.server.stop()
+        await self.tasks.close()
+        await self.endpoint.close()
+
+    async def _when_joined(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await self.joined.wait()
+        await work()
+
+    def own_addresses(self) -> list[Address]:
+        """Where others can send to, as far as this machine knows."""
+        found: list[Address] = []
+        for bound in self.endpoint.addresses.values():
+            if bound.host not in _WILDCARDS:
+                found.append(bound)
+                continue
+            hosts = [host for host in self.environment.host_addresses() if _is_shareable(host)]
+            candidates = [Address(host, bound.port) for host in hosts]
+            found += [one for one in candidates if one.family == bound.family]
+        return found
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether every socket is bound to loopback, as in demos and tests."""
+        return all(one.host.startswith(_LOOPBACK) for one in self.endpoint.addresses.values())
+
+
+def _is_shareable(host: str) -> bool:
+    return not host.startswith((*_LOOPBACK, *_LINK_LOCAL))

@@ -1,0 +1,1 @@
+"""Records in the DHT: read, stored, published again, and this node's own."""

@@ -1,0 +1,107 @@
+"""What this node says about itself in the DHT: where it is, what it serves, and its filters."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+from node.overlay.records.republish import Republisher
+from protocol import availability, limits, records
+from protocol.addresses import Address
+from protocol.availability import Availability, ShardPlace
+from protocol.errors import NotFound
+from protocol.overlay.messages import VERSION
+from protocol.records import Body, PeerBody, ProviderBody, Record
+
+CONTACT = 1
+"""Capability: can be reached unasked, so it may stand in others' tables."""
+
+
+class Presence:
+    """The node's own records. `own_addresses` tells where it believes it can be reached."""
+
+    def __init__(
+        self,
+        republisher: Republisher,
+        *,
+        reachable: bool,
+        own_addresses: Callable[[], list[Address]],
+    ) -> None:
+        self._republisher = republisher
+        self._reachable = reachable
+        self._own_addresses = own_addresses
+        self._served: dict[bytes, bool] = {}
+        self._shards: dict[ShardPlace, frozenset[bytes]] = {}
+        self._announced: dict[ShardPlace, frozenset[bytes]] = {}
+        republisher.keep("peer", records.PEER, self._peer_body)
+
+    def peer_record(self) -> Record:
+        """A freshly signed peer record."""
+        return self._republisher.make(records.PEER, self._peer_body())
+
+    def _peer_body(self) -> PeerBody:
+        known = self._own_addresses() if self._reachable else []
+        return PeerBody(
+            addresses=tuple(known[: limits.PEER_ADDRESSES]),
+            capabilities=CONTACT if self._reachable else 0,
+            versions=(VERSION, VERSION),
+            shard_bits=availability.shard_bits_for(self._served),
+        )
+
+    def serve(self, mods: Collection[tuple[bytes, bool]]) -> None:
+        """From now on serve exactly these mods: (mod id, complete)."""
+        wanted = dict(mods)
+        for mod_id in [known for known in self._served if known not in wanted]:
+            self._republisher.drop(("provider", mod_id))
+        for mod_id, complete in wanted.items():
+            if self._served.get(mod_id) is not complete:
+                body = ProviderBody(mod_id, complete)
+                self._republisher.keep(("provider", mod_id), records.PROVIDER, _always(body))
+        had_bits = availability.shard_bits_for(self._served)
+        self._served = wanted
+        self._refresh_shards()
+        if availability.shard_bits_for(wanted) != had_bits:
+            self._republisher.keep("peer", records.PEER, self._peer_body)
+
+    def _refresh_shards(self) -> None:
+        """Announce the filters that have changed by much; the others wait for their refresh."""
+        shards = availability.spread(self._served)
+        bits = availability.shard_bits_for(self._served)
+        for place in [known for known in self._shards if known not in shards]:
+            if place[0] == bits:
+                # Readers still look there: say that nothing is left, rather than nothing.
+                shards[place] = frozenset()
+            else:
+                self._republisher.drop(("availability", place))
+                self._announced.pop(place, None)
+        self._shards = shards
+        for place, held in shards.items():
+            if _has_changed(self._announced.get(place), held):
+                make_body = partial(self._shard_body, place)
+                self._republisher.keep(("availability", place), records.AVAILABILITY, make_body)
+
+    def _shard_body(self, place: ShardPlace) -> Availability:
+        held = self._announced[place] = self._shards[place]
+        return availability.build_shard(place, held)
+
+    async def announce(self, mod_id: bytes) -> tuple[int, int]:
+        """Publish the provider record of one served mod now: (confirmed, asked) contacts.
+
+        Raises NotFound if the mod is not served.
+        """
+        if mod_id not in self._served:
+            raise NotFound("this node does not serve that mod")
+        published = await self._republisher.publish_now(("provider", mod_id))
+        return published.confirmed, published.asked
+
+
+def _has_changed(announced: frozenset[bytes] | None, held: frozenset[bytes]) -> bool:
+    """Whether a filter differs from the announced one by more than readers may be left to think."""
+    if announced is None:
+        return True
+    return len(announced ^ held) > limits.SHARD_CHANGE * len(announced)
+
+
+def _always(body: Body) -> Callable[[], Body]:
+    def make_body() -> Body:
+        return body
+
+    return make_body

@@ -1,0 +1,136 @@
+"""Publishing a record: find where it belongs, store it there, and do not wait for the slowest.
+
+Most of k stores confirm within a round trip; the last may need its whole time limit. A publisher is
+told once PUBLISHED_SHARE of them have confirmed, and the others are stored to in the background, by
+a task of the overlay's owner. So are the contacts around, where sybils are the nearest (see
+`SybilRegions`).
+"""
+
+import asyncio
+import logging
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from node.overlay.lookup.search import AnyLookup
+from node.overlay.lookup.sybil_region import SybilRegions
+from node.overlay.records.adapters import RecordStorage
+from node.overlay.rpc.protocol import OverlayProtocol
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.errors import ModswarmError, RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Code
+from protocol.records import Record
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a record is stored, as far as it was known when the publisher was told.
+
+    `confirmed` contacts of `asked`; `refused` counts what others answered, by the code's name.
+    """
+
+    confirmed: int
+    asked: int
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+class RecordPublisher:
+    """Publishes for one node. `is_reachable`: whether it may itself be among the keepers."""
+
+    def __init__(
+        self,
+        protocol: OverlayProtocol,
+        storage: RecordStorage,
+        tasks: TaskOwner,
+        *,
+        lookup: Callable[[bytes], Awaitable[AnyLookup]],
+        sybil_regions: SybilRegions,
+        own_number: int,
+        k: int,
+        is_reachable: bool,
+    ) -> None:
+        self._protocol = protocol
+        self._storage = storage
+        self._tasks = tasks
+        self._lookup = lookup
+        self._sybil_regions = sybil_regions
+        self._own_number = own_number
+        self._k = k
+        self._is_reachable = is_reachable
+
+    async def publish(self, record: Record) -> Published:
+        """Store at the k contacts nearest to the record's key, and here if we are one of those."""
+        closest = (await self._lookup(record.key)).closest()
+        if self._is_among(closest, record.key):
+            self._keep(record)
+        if not closest:
+            return Published(0, 0)
+        stores = _Stores(len(closest))
+        storing = self._tasks.start(self._store_all(closest, record, stores), name="store a record")
+        storing.add_done_callback(lambda _: stores.tell())
+        return await stores.known
+
+    def _keep(self, record: Record) -> None:
+        try:
+            self._storage[record.key] = record
+        except RemoteError as error:  # our own store is full, others may have room
+            _log.info("not kept here: %s", error)
+
+    def _is_among(self, closest: list[Contact], key: bytes) -> bool:
+        """Whether this node is itself one of the k nearest to `key` that others can reach."""
+        if not self._is_reachable:
+            return False
+        number = int.from_bytes(key)
+        farthest = closest[-1].number ^ number if closest else 0
+        return len(closest) < self._k or self._own_number ^ number < farthest
+
+    async def _store_all(self, closest: list[Contact], record: Record, stores: "_Stores") -> None:
+        await asyncio.gather(*(self._store_at(one, record, stores) for one in closest))
+        stores.tell()
+        beyond = await self._sybil_regions.beyond(record.key, closest)
+        await asyncio.gather(*(self._store_at(one, record, stores) for one in beyond))
+
+    async def _store_at(self, contact: Contact, record: Record, stores: "_Stores") -> None:
+        try:
+            response = await self._protocol.call_store(contact, record.key, record)
+        except ModswarmError as error:
+            _log.debug("not stored at %r: %s", contact, error)
+            stores.answered(error.name)
+            return
+        if response.code == Code.OK:
+            stores.confirmed()
+        else:
+            code = response.code
+            stores.answered(Code(code).name.lower() if code in set(Code) else str(code))
+
+
+class _Stores:
+    """How the stores of one record go. `known` is set when the publisher can be told."""
+
+    def __init__(self, asked: int) -> None:
+        self._asked = asked
+        self._enough = math.ceil(limits.PUBLISHED_SHARE * asked)
+        self._confirmed = 0
+        self._refused: Counter[str] = Counter()
+        self.known: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+
+    def confirmed(self) -> None:
+        """One contact keeps the record."""
+        self._confirmed += 1
+        if self._confirmed >= self._enough:
+            self.tell()
+
+    def answered(self, reason: str) -> None:
+        """One does not."""
+        self._refused[reason] += 1
+
+    def tell(self) -> None:
+        """Let the publisher know how it stands, if it was not told."""
+        if not self.known.done():
+            refused = dict(sorted(self._refused.items()))
+            self.known.set_result(Published(self._confirmed, self._asked, refused))

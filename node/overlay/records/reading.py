@@ -1,0 +1,166 @@
+"""Reading records: from the contacts nearest to their key, and from farther ones where it pays.
+
+Where a contact holds more records than fit a datagram, its further pages are turned. Where the
+nearest contacts are sybils (see `SybilRegions`), the contacts around them are asked too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from node.environment import Environment
+from node.overlay.lookup.search import AnyLookup
+from node.overlay.lookup.sybil_region import SybilRegions
+from node.overlay.rpc.protocol import OverlayProtocol
+from protocol import limits, records
+from protocol.errors import ModswarmError, RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Found
+from protocol.overlay.registration_proof import check_registration
+from protocol.overlay.store import RecordStore
+from protocol.records import Record
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a read found: the newest valid record of each publisher, and who keeps their path.
+
+    `hops` is the distance, in contacts asked one after another, of the first record. `more` are
+    the contacts that hold more records than they sent: how many they sent, and hold.
+    """
+
+    records: dict[bytes, Record] = field(default_factory=dict)
+    answered: list[Contact] = field(default_factory=list)
+    registrars: list[Contact] = field(default_factory=list)
+    holders: list[Contact] = field(default_factory=list)
+    closest: list[Contact] = field(default_factory=list)
+    more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
+    hops: int = 0
+    requests: int = 0
+
+
+Enough = Callable[[Reading], bool]
+
+
+class Reader:
+    """Reads for one node. `lookup` finds the nearest contacts as `OverlayServer.lookup` does."""
+
+    def __init__(
+        self,
+        protocol: OverlayProtocol,
+        store: RecordStore,
+        environment: Environment,
+        *,
+        lookup: Callable[..., Awaitable[AnyLookup]],
+        sybil_regions: SybilRegions,
+        puzzle_bits: int,
+    ) -> None:
+        self._protocol = protocol
+        self._store = store
+        self._wall = environment.wall
+        self._lookup = lookup
+        self._sybil_regions = sybil_regions
+        self._puzzle_bits = puzzle_bits
+
+    async def read(self, key: bytes, kind: int, *, enough: Enough | None = None) -> Reading:
+        """Read records from the contacts nearest to `key`, ending early once `enough` says so.
+
+        What this node keeps itself counts too. Nothing found is an empty reading, not an error.
+        """
+        reading = Reading()
+        for record in self._store.get(key, kind, self._wall()):
+            _take(reading, record)
+        for step in (self._read_nearest, self._read_beyond, self._read_more):
+            if enough is not None and enough(reading):
+                break
+            await step(reading, key, kind, enough or _never)
+        return reading
+
+    async def _read_nearest(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
+        def on_found(lookup: AnyLookup, contact: Contact, found: Found) -> None:
+            if self._hear(reading, key, contact, found):
+                reading.hops = reading.hops or lookup.hops_to(contact)
+            if enough(reading):
+                lookup.stop()
+
+        lookup = await self._lookup(key, kind=kind, on_found=on_found)
+        reading.closest = lookup.closest()
+        reading.requests = lookup.requests
+
+    async def _read_beyond(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
+        """Ask those around a crowd."""
+
+        async def ask(contact: Contact) -> None:
+            try:
+                found = await self._protocol.call_find_value(contact, key, kind)
+            except ModswarmError as error:
+                _log.debug("nothing read from %r: %s", contact, error)
+                return
+            self._hear(reading, key, contact, found)
+            enough(reading)
+
+        beyond = await self._sybil_regions.beyond(key, reading.closest)
+        await asyncio.gather(*map(ask, beyond))
+        reading.requests += len(beyond)
+
+    async def _read_more(self, reading: Reading, key: bytes, kind: int, _enough: Enough) -> None:
+        """Turn pages at the contacts that hold most, until nothing is missing or one too many."""
+        fullest = sorted(reading.more.items(), key=lambda item: -item[1][1])
+        for contact, (sent, total) in fullest[: limits.READERS_PAGED]:
+            while sent < total and len(reading.records) < min(total, limits.READ_RECORDS):
+                try:
+                    found = await self._protocol.call_find_value(contact, key, kind, sent)
+                except ModswarmError as error:
+                    _log.debug("no further page from %r: %s", contact, error)
+                    break
+                if not found.values:
+                    break
+                for raw in found.values:
+                    self._take_raw(reading, raw, key)
+                sent += len(found.values)
+
+    def _hear(self, reading: Reading, key: bytes, contact: Contact, found: Found) -> bool:
+        """Take what one contact said; whether it held a valid record."""
+        reading.answered.append(contact)
+        if found.registration and self._is_registered(key, contact, found.registration):
+            reading.registrars.append(contact)
+        taken = [self._take_raw(reading, raw, key) for raw in found.values]
+        if any(taken):
+            reading.holders.append(contact)
+        if len(found.values) < found.total:
+            reading.more[contact] = (len(found.values), found.total)
+        return any(taken)
+
+    def _is_registered(self, peer_id: bytes, contact: Contact, shown: bytes) -> bool:
+        try:
+            check_registration(
+                shown, peer_id=peer_id, registrar_id=contact.peer_id, now=self._wall()
+            )
+        except RemoteError as error:
+            self._protocol.refuse(error)
+            return False
+        return True
+
+    def _take_raw(self, reading: Reading, raw: bytes, key: bytes) -> bool:
+        if any(record.raw == raw for record in reading.records.values()):
+            return True
+        try:
+            record = records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
+        except RemoteError as error:
+            self._protocol.refuse(error)
+            return False
+        _take(reading, record)
+        return True
+
+
+def _take(reading: Reading, record: Record) -> None:
+    held = reading.records.get(record.public_key)
+    if held is None or held.sequence < record.sequence:
+        reading.records[record.public_key] = record
+
+
+def _never(_reading: Reading) -> bool:
+    return False

@@ -1,0 +1,98 @@
+"""Keeping our own records alive: published again, with jitter, before they expire.
+
+Only a record's publisher refreshes it, so this is the one place where our records are made.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from node.environment import Environment
+from node.overlay.records.publishing import Published
+from node.overlay.server import OverlayServer
+from protocol import limits, records
+from protocol.errors import ModswarmError
+from protocol.records import Body, Record
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A record that we stand for; `make_body` gives its current content."""
+
+    kind: int
+    make_body: Callable[[], Body]
+    due_at: float
+
+
+class Republisher:
+    """The records that this node publishes, by a name of the owner's choice."""
+
+    def __init__(self, server: OverlayServer, environment: Environment) -> None:
+        self._server = server
+        self._environment = environment
+        self._kept: dict[Hashable, _Kept] = {}
+        self._changed = asyncio.Event()
+        self._sequence = 0
+
+    def make(self, kind: int, body: Body) -> Record:
+        """Sign a record with a sequence number above all earlier ones of this node."""
+        now = self._environment.wall()
+        # Milliseconds of wall time survive a restart without any state of their own.
+        self._sequence = max(self._sequence + 1, int(now * 1000))
+        return records.make(self._server.identity, kind, body, now=now, sequence=self._sequence)
+
+    def keep(self, name: Hashable, kind: int, make_body: Callable[[], Body]) -> None:
+        """Publish a record soon, and again before it expires, until `drop`."""
+        self._kept[name] = _Kept(kind, make_body, due_at=0.0)
+        self._changed.set()
+
+    def drop(self, name: Hashable) -> None:
+        """Stop refreshing; what is stored expires by itself."""
+        self._kept.pop(name, None)
+
+    def names(self) -> list[Hashable]:
+        """What is being kept."""
+        return list(self._kept)
+
+    async def publish_now(self, name: Hashable) -> Published:
+        """Publish one kept record at once; returns where it is stored."""
+        kept = self._kept[name]
+        return await self._publish(kept)
+
+    async def run(self) -> None:
+        """Refresh what is due, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._changed.clear()
+            for kept in list(self._kept.values()):
+                if kept.due_at <= loop.time():
+                    await self._publish(kept)
+            due_at = min((kept.due_at for kept in self._kept.values()), default=loop.time() + 3600)
+            try:
+                async with asyncio.timeout_at(due_at):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _publish(self, kept: _Kept) -> Published:
+        loop = asyncio.get_running_loop()
+        # Taken before the await, so that nobody publishes the same thing twice at once.
+        kept.due_at = loop.time() + self._refresh_s(kept.kind)
+        try:
+            record = self.make(kept.kind, kept.make_body())
+            published = await self._server.publish(record)
+        except ModswarmError as error:
+            _log.info("a record could not be published: %s", error)
+            published = Published(0, 0)
+        if published.refused:
+            _log.info("stored at %d, not at others: %s", published.confirmed, published.refused)
+        if not published.confirmed:
+            kept.due_at = loop.time() + limits.REPUBLISH_AFTER_FAILURE_S
+        return published
+
+    def _refresh_s(self, kind: int) -> float:
+        jitter = 0.95 + 0.1 * self._environment.rng.random()
+        return limits.REFRESH_RECORD_S[kind] * jitter

@@ -1,0 +1,1 @@
+"""Requests and responses over sealed datagrams, and what each request means here."""

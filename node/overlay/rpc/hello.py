@@ -1,0 +1,71 @@
+"""Hellos: asking a bare address who is there, and saying who is here."""
+
+import asyncio
+from collections.abc import Callable
+
+from node.overlay.rpc.rate_limit import RateLimit
+from protocol import datagrams, limits
+from protocol.addresses import Address
+from protocol.errors import Malformed, RateLimited, TimedOut, UnexpectedReply
+from protocol.identity import Identity, checked_peer_id
+from protocol.overlay.contacts import Contact
+from protocol.randomness import Random
+
+
+class Hellos:
+    """Asks and answers hellos; `send` takes a datagram and its address."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        rng: Random,
+        *,
+        puzzle_bits: int,
+        send: Callable[[bytes, Address], None],
+    ) -> None:
+        self._identity = identity
+        self._rng = rng
+        self._puzzle_bits = puzzle_bits
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._asked: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
+        self._answers = RateLimit(limits.HELLOS_PER_SECOND, limits.HELLOS_PER_SECOND)
+
+    def close(self) -> None:
+        """Stop waiting for answers."""
+        for _, answered in self._asked.values():
+            answered.cancel()
+
+    async def greet(self, address: Address, timeout_s: float) -> Contact:
+        """Ask who answers at `address`; raises TimedOut."""
+        random = self._rng.randbytes(datagrams.HELLO_RANDOM_BYTES)
+        answered: asyncio.Future[bytes] = self._loop.create_future()
+        self._asked[random] = (address, answered)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    self._send(datagrams.hello(random), address)
+                    done, _ = await asyncio.wait({answered}, timeout=limits.HELLO_REPEAT_S)
+                    if done:
+                        return Contact.at(answered.result(), address)
+        except TimeoutError:
+            raise TimedOut(f"no answer from {address} within {timeout_s:g} s") from None
+        finally:
+            del self._asked[random]
+
+    def receive_hello(self, datagram: bytes, address: Address) -> None:
+        """Answer; each answer costs a signature, so there are only so many a second."""
+        if not self._answers.take(self._loop.time()):
+            raise RateLimited("more hellos than are answered")
+        self._send(datagrams.answer_hello(self._identity, datagram), address)
+
+    def receive_reply(self, datagram: bytes, address: Address) -> None:
+        """Take an answer to a hello of ours; raises RemoteError for any other."""
+        if len(datagram) != datagrams.HELLO_BYTES:
+            raise Malformed(f"a hello reply of {len(datagram)} bytes")
+        asked, answered = self._asked.get(datagrams.hello_random(datagram), (None, None))
+        if answered is None or asked != address or answered.done():
+            raise UnexpectedReply("a hello reply that nobody waits for")
+        public_key = datagrams.read_hello_reply(datagram)
+        checked_peer_id(public_key, self._puzzle_bits)
+        answered.set_result(public_key)

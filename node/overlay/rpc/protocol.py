@@ -1,0 +1,203 @@
+"""The overlay's protocol: what each request means to this node.
+
+A `kademlia.protocol.KademliaProtocol` whose datagrams are authenticated, whose requests are
+dispatched by a table, and which starts no task for a datagram.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from kademlia.protocol import KademliaProtocol
+
+from node.counters import Counters
+from node.environment import Environment
+from node.overlay.records.adapters import OverlayNode, RecordStorage
+from node.overlay.rpc.incoming import Incoming
+from node.overlay.rpc.wire import Wire
+from node.overlay.signaling.registrar import Registrar
+from node.overlay.table.table_maintenance import TableMaintenance
+from node.overlay.table.tables import V4, V6, Tables
+from protocol import limits, records
+from protocol.addresses import Address
+from protocol.codec import ranged, shape, sized
+from protocol.errors import BadToken, Malformed, RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import (
+    VERSION,
+    Found,
+    Method,
+    Response,
+    decode_found,
+    encode_found,
+)
+from protocol.overlay.registration_proof import check_registration
+from protocol.records import Record
+
+Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
+
+
+class OverlayProtocol(KademliaProtocol):
+    """Answers other nodes. Handlers return the result, or None if they answer later."""
+
+    def __init__(
+        self,
+        source_node: OverlayNode,
+        storage: RecordStorage,
+        ksize: int,
+        *,
+        tables: Tables,
+        registrar: Registrar,
+        environment: Environment,
+        counters: Counters,
+        puzzle_bits: int,
+    ) -> None:
+        super().__init__(source_node, storage, ksize)
+        self.router = tables
+        self.wire: Wire
+        self.registrar = registrar
+        self._wall = environment.wall
+        self._counters = counters
+        self._puzzle_bits = puzzle_bits
+        self._loop = asyncio.get_running_loop()
+        self.maintenance = TableMaintenance(tables, counters, puzzle_bits)
+
+    def __getattr__(self, name: str) -> Any:
+        """No attribute springs into being: rpcudp would make a remote call of any name."""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Take one datagram; see `Wire.receive`."""
+        self.wire.receive(data, addr)
+
+    def refuse(self, error: RemoteError) -> None:
+        """Count what a peer got wrong."""
+        self._counters.refuse(error)
+
+    # Requests of others -------------------------------------------------------------------
+
+    def accept(self, incoming: Incoming) -> None:
+        """Answer a request; raises RemoteError for what is wrong with it."""
+        handler = _HANDLERS.get(incoming.request.method)
+        if handler is None:
+            raise Malformed(f"unknown method {incoming.request.method}")
+        if handler in _CHANGES_STATE and not incoming.proved:
+            raise BadToken("this request needs proof of its address")
+        self.maintenance.asked_by(incoming)
+        result = handler(self, incoming)
+        if result is not None:
+            incoming.answer(result)
+
+    def rpc_ping(self, incoming: Incoming) -> list[Any]:
+        """PING []: which protocol version is spoken here."""
+        shape(incoming.request.arguments)
+        return [VERSION]
+
+    def rpc_meet(self, incoming: Incoming) -> list[Any]:
+        """MEET []: a PING long enough for the asked to ping back, by who wants to be known."""
+        return self.rpc_ping(incoming)
+
+    def rpc_find_node(self, incoming: Incoming) -> list[Any]:
+        """FIND_NODE [target, families]: the contacts nearest to the target."""
+        target, families = shape(incoming.request.arguments, bytes, int)
+        nearest = self._nearest(incoming, sized(target, limits.ID_BYTES), families)
+        return encode_found(nearest, [], skip=0, registration=b"", max_bytes=incoming.room_bytes)
+
+    def rpc_find_value(self, incoming: Incoming) -> list[Any]:
+        """FIND_VALUE [key, kind, skip, families]: records under the key, and contacts."""
+        key, kind, skip, families = shape(incoming.request.arguments, bytes, int, int, int)
+        ranged(skip, 0, limits.STORE_VALUES_PER_KEY)
+        held: list[Record] = self.storage.get((sized(key, limits.ID_BYTES), kind), [])
+        return encode_found(
+            self._nearest(incoming, key, families),
+            [record.raw for record in held],
+            skip=skip,
+            registration=self.registrar.shown_for(key),
+            max_bytes=incoming.room_bytes,
+        )
+
+    def rpc_store(self, incoming: Incoming) -> list[Any]:
+        """STORE [key, record]: keep a record of anyone under its own key."""
+        key, raw = shape(incoming.request.arguments, bytes, bytes)
+        self.storage[key] = self._read(raw, key)
+        return []
+
+    def rpc_register(self, incoming: Incoming) -> list[Any]:
+        """REGISTER [peer record, registration]: keep a path to the sender, and its record."""
+        raw, registration = shape(incoming.request.arguments, bytes, bytes)
+        peer_id = incoming.session.peer_id
+        record = self._read(raw, peer_id)
+        check_registration(
+            registration, peer_id=peer_id, registrar_id=self.source_node.id, now=self._wall()
+        )
+        self.registrar.register(incoming, registration, self._loop.time())
+        self.storage[record.key] = record
+        return [int(limits.REGISTRATION_S)]
+
+    def rpc_keepalive(self, incoming: Incoming) -> list[Any]:
+        """KEEPALIVE []: whether the sender is registered here."""
+        shape(incoming.request.arguments)
+        return [self.registrar.keepalive(incoming, self._loop.time())]
+
+    def rpc_signal(self, incoming: Incoming) -> None:
+        """SIGNAL [callee, sealed offer]: forward it, and answer with the callee's answer."""
+        callee_id, sealed = shape(incoming.request.arguments, bytes, bytes)
+        self.registrar.signal(incoming, sized(callee_id, limits.ID_BYTES), sealed)
+
+    def rpc_deliver(self, incoming: Incoming) -> None:
+        """DELIVER [caller's address, sealed offer]: a registrar of ours forwards a call."""
+        _, sealed = shape(incoming.request.arguments, bytes, bytes)
+        self.registrar.deliver(incoming, sealed)
+
+    def _read(self, raw: bytes, key: bytes) -> Record:
+        return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
+
+    def _nearest(self, incoming: Incoming, target: bytes, families: int) -> list[Contact]:
+        asker = incoming.session.contact.number
+        found: list[Contact] = self.router.nearest(
+            int.from_bytes(target), limits.CONTACTS_PER_REPLY, families, but=asker
+        )
+        return found
+
+    # Requests of ours, in kademlia's names -------------------------------------------------
+
+    async def call_find_node(
+        self, node_to_ask: Contact, target: bytes, families: int = V4 | V6
+    ) -> Found:
+        """Ask one contact for those nearest to a target; raises TimedOut, Malformed."""
+        response = await self.wire.ask(node_to_ask, Method.FIND_NODE, [target, families])
+        self.maintenance.answered(node_to_ask)
+        return decode_found(response.result)
+
+    async def call_store(self, node_to_ask: Contact, key: bytes, value: Record) -> Response:
+        """Store a record at one contact; raises TimedOut."""
+        return await self.wire.ask(node_to_ask, Method.STORE, [key, value.raw])
+
+    async def call_find_value(
+        self, node_to_ask: Contact, key: bytes, kind: int, skip: int = 0
+    ) -> Found:
+        """Read records at one contact from number `skip` on; raises TimedOut, Malformed."""
+        arguments = [key, kind, skip, V4 | V6]
+        response = await self.wire.ask(node_to_ask, Method.FIND_VALUE, arguments)
+        return decode_found(response.result)
+
+
+_HANDLERS: dict[int, Handler] = {
+    Method.PING: OverlayProtocol.rpc_ping,
+    Method.MEET: OverlayProtocol.rpc_meet,
+    Method.FIND_NODE: OverlayProtocol.rpc_find_node,
+    Method.FIND_VALUE: OverlayProtocol.rpc_find_value,
+    Method.STORE: OverlayProtocol.rpc_store,
+    Method.REGISTER: OverlayProtocol.rpc_register,
+    Method.KEEPALIVE: OverlayProtocol.rpc_keepalive,
+    Method.SIGNAL: OverlayProtocol.rpc_signal,
+    Method.DELIVER: OverlayProtocol.rpc_deliver,
+}
+
+_CHANGES_STATE: frozenset[Handler] = frozenset(
+    (
+        OverlayProtocol.rpc_store,
+        OverlayProtocol.rpc_register,
+        OverlayProtocol.rpc_signal,
+    )
+)

@@ -1,0 +1,59 @@
+"""How much is taken in a second, of one source address and of all together.
+
+The generic cell rate algorithm (ITU-T I.371) keeps one number: the time at which the bucket will be
+full again. It is the token bucket, without a level to be filled up at every look.
+"""
+
+import ipaddress
+from collections.abc import Callable
+
+from protocol import limits
+from protocol.errors import RateLimited
+
+_NETWORK_CHARS = 19
+"""Of a spelled-out IPv6 address: its /64, which is what one household has."""
+
+
+class RateLimit:
+    """Takes `rate` a second, and `burst` at once."""
+
+    __slots__ = ("_burst_s", "_each_s", "_full_at")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._each_s = 1 / rate
+        self._burst_s = (burst + 0.5) / rate  # the half: sums of floats are not exact
+        self._full_at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more is within the rate; if so it is counted."""
+        full_at = max(self._full_at, now) + self._each_s
+        if full_at - now > self._burst_s:
+            return False
+        self._full_at = full_at
+        return True
+
+
+class HostRateLimit:
+    """A bucket for each IPv4 host or IPv6 /64, the longest unused forgotten first.
+
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._each_s = 1 / limits.REQUESTS_PER_SECOND_PER_HOST
+        self._burst_s = (limits.REQUEST_BURST_PER_HOST + 0.5) * self._each_s
+        self._full_at: dict[str, float] = {}
+
+    def charge(self, host: str) -> None:
+        """Take one request off the host's bucket; raises RateLimited when it is empty."""
+        now = self._clock()
+        if ":" in host:
+            host = ipaddress.ip_address(host).exploded[:_NETWORK_CHARS]
+        full_at = max(self._full_at.pop(host, now), now) + self._each_s
+        is_empty = full_at - now > self._burst_s
+        self._full_at[host] = full_at - self._each_s if is_empty else full_at
+        if len(self._full_at) > limits.HOSTS_RATE_LIMITED:
+            del self._full_at[next(iter(self._full_at))]
+        if is_empty:
+            raise RateLimited("more requests from one address than are served")

@@ -1,0 +1,353 @@
+"""Requests and responses over sealed datagrams: sessions, proofs of address, time limits.
+
+Nothing here knows what a request means. `receive` never raises: what a peer gets wrong is counted
+under its error's name, and the node lives on.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from node.counters import Counters
+from node.environment import Environment
+from node.net.nat_filter import NatFilter
+from node.overlay.rpc.admission import Admission
+from node.overlay.rpc.deadlines import Deadlines
+from node.overlay.rpc.hello import Hellos
+from node.overlay.rpc.incoming import Incoming
+from node.overlay.rpc.rate_limit import HostRateLimit
+from protocol import datagrams, limits
+from protocol.addresses import Address
+from protocol.datagrams import PacketCipher
+from protocol.errors import (
+    BadPuzzle,
+    BadToken,
+    ModswarmError,
+    Overloaded,
+    RemoteError,
+    TimedOut,
+    UnexpectedReply,
+)
+from protocol.identity import Identity, checked_peer_id, id_number
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import (
+    EPOCH_BYTES,
+    READ_ONLY,
+    Code,
+    Method,
+    Request,
+    Response,
+    code_of,
+    decode_body,
+    encode_request,
+    encode_response,
+)
+from protocol.overlay.sessions import PeerSession, PeerSessions, SharedRoundTrip, Tokens
+
+
+class Reply(NamedTuple):
+    """How a request of ours ended: with a response, or with the error that stood in its way."""
+
+    contact: Contact
+    response: Response | None
+    error: ModswarmError | None
+
+
+class _Pending(NamedTuple):
+    contact: Contact
+    address: Address
+    sent_at: float
+    on_reply: Callable[[Reply], None]
+    nonce: bytes
+    body: bytes
+
+
+class Wire:
+    """The overlay's end of the socket. `on_request` takes each authenticated request."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        environment: Environment,
+        counters: Counters,
+        *,
+        cipher: PacketCipher,
+        puzzle_bits: int,
+        read_only: bool,
+        on_request: Callable[[Incoming], None],
+        peers_remembered: int = limits.PEERS_REMEMBERED,
+    ) -> None:
+        self._identity = identity
+        self._rng = environment.rng
+        self._counters = counters
+        self._cipher = cipher
+        self._puzzle_bits = puzzle_bits
+        self._flags = READ_ONLY if read_only else 0
+        self._on_request = on_request
+        self._loop = asyncio.get_running_loop()
+        self._sessions = PeerSessions(peers_remembered)
+        self._tokens = Tokens(self._rng.randbytes(32))
+        self._epoch = self._rng.randbytes(EPOCH_BYTES)
+        self._counter = 0
+        self._pending: dict[bytes, _Pending] = {}
+        self._deadlines = Deadlines(self._pending.__contains__, self._expire)
+        self._anyone = SharedRoundTrip()
+        self.heard_at = -math.inf
+        self._paths = NatFilter(self._loop.time) if read_only else None
+        self._host_rate_limit = HostRateLimit(self._loop.time)
+        self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send_on_path)
+        self._hellos = Hellos(identity, self._rng, puzzle_bits=puzzle_bits, send=self._send_on_path)
+        self.greet = self._hellos.greet
+        self._send: Callable[[bytes, Address], None] = _not_connected
+        self._readers: dict[int, Callable[[bytes, Address], None]] = {
+            cipher.first_byte: self._receive_sealed,
+            datagrams.HELLO: self._hellos.receive_hello,
+            datagrams.HELLO_REPLY: self._hellos.receive_reply,
+            datagrams.COOKIE: self._receive_cookie,
+        }
+
+    def connect(self, send: Callable[[bytes, Address], None]) -> None:
+        """From now on datagrams leave by `send`."""
+        self._send = send
+
+    def begin_anew(self) -> None:
+        """Number our requests from the start again, as after a restart.
+
+        Where peers take what we send for replays (this machine's memory may have been set back),
+        nobody would ever answer us.
+        """
+        self._epoch = self._rng.randbytes(EPOCH_BYTES)
+        self._counter = 0
+
+    def close(self) -> None:
+        """Forget all that is pending; nobody is called back."""
+        self._deadlines.clear()
+        self._pending.clear()
+        self._hellos.close()
+
+    # Receiving ----------------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, address: Address) -> None:
+        """Take one datagram from the network; never raises."""
+        if self._paths is not None and not self._paths.lead_to(address):
+            self._counters.refused["no_path"] += 1
+            return
+        reader = self._readers.get(datagram[0]) if datagram else None
+        if reader is None:
+            self._counters.refused["unknown_first_byte"] += 1
+            return
+        try:
+            reader(datagram, address)
+        except RemoteError as error:
+            self._counters.refuse(error)
+
+    def _receive_sealed(self, datagram: bytes, address: Address) -> None:
+        public_key = datagrams.sender_of(datagram)
+        session = self._sessions.get(id_number(public_key))
+        if session is None:
+            session = self._meet(datagram, public_key, address)
+            body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
+            self._sessions.add(session)
+        else:
+            body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
+        message = decode_body(body)
+        if isinstance(message, Response):
+            self._take_response(session, address, message)
+        else:
+            self._take_request(session, address, message)
+
+    def _meet(self, datagram: bytes, public_key: bytes, address: Address) -> PeerSession:
+        """A session with a key that is not known yet; what costs least is checked first."""
+        checked_peer_id(public_key, self._puzzle_bits)
+        self._host_rate_limit.charge(address.host)
+        self._admission.admit(datagram, public_key, address)
+        return self._new_session(Contact.at(public_key, address))
+
+    def _new_session(self, contact: Contact) -> PeerSession:
+        return PeerSession(contact, self._cipher.keys(self._identity, contact.public_key))
+
+    def _take_request(self, session: PeerSession, address: Address, request: Request) -> None:
+        self._host_rate_limit.charge(address.host)
+        now = self._loop.time()
+        proved = self._tokens.proves(request.token, session, address, now)
+        session.accept(request.epoch, request.counter, now, proved=proved)
+        incoming = Incoming(self.respond, session, address, request, proved=proved)
+        try:
+            self._on_request(incoming)
+        except RemoteError as error:
+            self._counters.refuse(error)
+            incoming.answer([], code_of(error))
+
+    def _take_response(self, session: PeerSession, address: Address, response: Response) -> None:
+        pending = self._pending.get(response.transaction)
+        if (
+            pending is None
+            or pending.address != address
+            or pending.contact.number != session.contact.number
+        ):
+            raise UnexpectedReply("a reply that matches no request")
+        del self._pending[response.transaction]
+        now = self._loop.time()
+        rtt_s = now - pending.sent_at
+        if rtt_s <= limits.TIMEOUT_MAX_S:
+            # Who answers after every time limit shall not make anyone wait for so long.
+            session.measured(rtt_s)
+            self._anyone.measured(rtt_s)
+        self.heard_at = now
+        if response.token:
+            session.learn_token(response.token, pending.contact, now)
+        pending.on_reply(Reply(pending.contact, response, None))
+
+    def _receive_cookie(self, datagram: bytes, address: Address) -> None:
+        """A busy contact wants to see its cookie in our nonce: send the request once more."""
+        nonce, cookie = datagrams.read_cookie(datagram)
+        transaction = nonce[limits.COOKIE_BYTES :]
+        pending = self._pending.get(transaction)
+        if pending is None or pending.nonce != nonce or pending.address != address:
+            raise UnexpectedReply("a cookie that belongs to no request")
+        session = self._sessions.get(pending.contact.number)
+        if session is None:
+            return
+        # No nonce fits what is sent now, so a second cookie for the same request finds nothing.
+        again = pending._replace(sent_at=self._loop.time(), nonce=b"")
+        self._pending[transaction] = again
+        self._send_sealed(session, address, cookie + transaction, pending.body)
+
+    def respond(self, incoming: Incoming, code: Code, result: list[Any]) -> None:
+        """Answer a request to where it came from."""
+        session, address = incoming.session, incoming.address
+        token = self._tokens.make(session, address, self._loop.time())
+        body = encode_response(
+            incoming.request.transaction, code, token=token, observed=address, result=result
+        )
+        if len(body) > incoming.room_bytes:
+            # Whoever it is must first show, by this token, that the address is its own.
+            body = encode_response(
+                incoming.request.transaction,
+                Code.BAD_TOKEN,
+                token=token,
+                observed=address,
+                result=[],
+            )
+        self._send_sealed(session, address, self._rng.randbytes(datagrams.NONCE_BYTES), body)
+
+    # Asking -------------------------------------------------------------------------------
+
+    def request(
+        self,
+        contact: Contact,
+        method: Method,
+        arguments: list[Any],
+        on_reply: Callable[[Reply], None],
+        *,
+        timeout_s: float = limits.LATE_REPLY_S,
+    ) -> None:
+        """Send a request; `on_reply` is called once, never before this returns.
+
+        Errors come in the reply as well: TimedOut, and what is wrong with the contact itself.
+        """
+        try:
+            address = contact.address
+            if len(self._pending) >= limits.REQUESTS_OUTSTANDING:
+                raise Overloaded("too many requests of ours are waiting for an answer")
+            session = self._sessions.get(contact.number)
+            if session is None:
+                if not contact.is_sound(self._puzzle_bits):
+                    raise BadPuzzle("a contact whose key does not solve the identity puzzle")
+                session = self._new_session(contact)
+                self._sessions.add(session)
+        except ModswarmError as error:
+            self._loop.call_soon(on_reply, Reply(contact, None, error))
+            return
+        now = self._loop.time()
+        nonce = self._rng.randbytes(datagrams.NONCE_BYTES)
+        transaction = nonce[limits.COOKIE_BYTES :]
+        self._counter += 1
+        body = encode_request(
+            transaction,
+            method,
+            epoch=self._epoch,
+            counter=self._counter,
+            token=session.token_for(contact, now),
+            flags=self._flags,
+            arguments=arguments,
+        )
+        self._pending[transaction] = _Pending(contact, address, now, on_reply, nonce, body)
+        self._deadlines.set(transaction, now + timeout_s)
+        self._send_sealed(session, address, nonce, body)
+
+    def _expire(self, transaction: bytes) -> None:
+        pending = self._pending.pop(transaction)
+        pending.on_reply(Reply(pending.contact, None, TimedOut("no answer")))
+
+    async def ask(
+        self,
+        contact: Contact,
+        method: Method,
+        arguments: list[Any],
+        *,
+        timeout_s: float | None = None,
+        tries: int = 2,
+    ) -> Response:
+        """Ask, and again if nothing comes or our token has aged.
+
+        Raises TimedOut, BadToken, or what is wrong with the contact.
+        """
+        error: ModswarmError | None = None
+        renewed = False
+        while tries > 0:
+            answered: asyncio.Future[Reply] = self._loop.create_future()
+            wait_s = timeout_s or 2 * self.timeout_s(contact)
+            self.request(contact, method, arguments, _resolve(answered), timeout_s=wait_s)
+            reply = await answered
+            if reply.response is not None and reply.response.code != Code.BAD_TOKEN:
+                return reply.response
+            if reply.response is not None and not renewed:
+                renewed = True  # the refusal brought a fresh token, so this try does not count
+                continue
+            tries -= 1
+            error = reply.error or BadToken("the contact does not take our proof of address")
+        raise error or TimedOut("no answer")
+
+    @property
+    def pending_count(self) -> int:
+        """Requests of ours without an answer yet."""
+        return len(self._pending)
+
+    def timeout_s(self, contact: Contact) -> float:
+        """How long this contact usually needs at most, in seconds; of a stranger, anyone's."""
+        session = self._sessions.get(contact.number)
+        if session is not None and session.smoothed_s is not None:
+            return session.timeout_s()
+        return self._anyone.timeout_s()
+
+    def round_trip_s(self, contact: Contact) -> float | None:
+        """The smoothed RTT of a contact, if one was ever measured."""
+        session = self._sessions.get(contact.number)
+        return session.smoothed_s if session else None
+
+    def _send_sealed(
+        self, session: PeerSession, address: Address, nonce: bytes, body: bytes
+    ) -> None:
+        datagram = datagrams.seal(
+            self._cipher, self._identity.public_key, session.outgoing_key, nonce, body
+        )
+        self._send_on_path(datagram, address)
+
+    def _send_on_path(self, datagram: bytes, address: Address) -> None:
+        if self._paths is not None:
+            self._paths.sent(address)
+        self._send(datagram, address)
+
+
+def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
+    def resolve(reply: Reply) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    return resolve
+
+
+def _not_connected(_datagram: bytes, _address: Address) -> None:
+    raise RuntimeError("the overlay has no socket yet")

@@ -1,0 +1,1 @@
+"""Offers and answers over DHT messages: registrars, calls made and calls answered."""

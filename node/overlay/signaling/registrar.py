@@ -1,0 +1,272 @@
+"""Keeping paths open for peers that cannot be reached unasked, and forwarding their calls.
+
+A call is one request and one response end to end: the caller's SIGNAL is held until the callee's
+answer to our DELIVER comes back. Copies of a call (by a repeated SIGNAL, or by another registrar)
+are recognised by the hash of the sealed offer and get the same answer.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from node.overlay.rpc.incoming import Incoming
+from node.overlay.rpc.wire import Reply, Wire
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.addresses import Address, pack
+from protocol.codec import shape
+from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Code, Method, code_of
+
+_log = logging.getLogger(__name__)
+
+Answerer = Callable[[bytes], Awaitable[bytes]]
+"""Takes a sealed offer to this node, gives the sealed answer; raises RemoteError."""
+
+
+@dataclass(slots=True)
+class Registration:
+    """A peer to whom this node keeps a path; `shown` is the peer's own word for it."""
+
+    contact: Contact
+    shown: bytes
+    expires_at: float
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call under way or just answered; `waiting` are the requests that want its answer."""
+
+    caller_id: bytes
+    callee_id: bytes
+    started_at: float
+    waiting: list[Incoming] = field(default_factory=list)
+    answer: bytes | None = None
+    failure: Code = Code.TIMED_OUT
+    done: bool = False
+    renewed: bool = False
+
+
+class Registrar:
+    """Both ends of forwarding: what we keep for others, and calls that arrive for us."""
+
+    def __init__(self, own_id: bytes, tasks: TaskOwner) -> None:
+        self._own_id = own_id
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._registrations: dict[bytes, Registration] = {}
+        self._calls: OrderedDict[bytes, _Call] = OrderedDict()
+        self._by_caller: Counter[bytes] = Counter()
+        self._by_callee: Counter[bytes] = Counter()
+        self.wire: Wire
+        self.answerer: Answerer | None = None
+        self.forwarded = 0
+
+    def __len__(self) -> int:
+        return len(self._registrations)
+
+    # Registrations ------------------------------------------------------------------------
+
+    def shown_for(self, peer_id: bytes) -> bytes:
+        """What shows others that this peer is registered here; empty if it is not."""
+        held = self._registrations.get(peer_id)
+        return held.shown if held and held.expires_at > self._loop.time() else b""
+
+    def contact_of(self, peer_id: bytes) -> Contact | None:
+        """Where a peer that is registered here can be sent to."""
+        held = self._registrations.get(peer_id)
+        return held.contact if held and held.expires_at > self._loop.time() else None
+
+    def registered(self) -> list[Contact]:
+        """The peers to whom this node keeps a path."""
+        now = self._loop.time()
+        return [held.contact for held in self._registrations.values() if held.expires_at > now]
+
+    def register(self, incoming: Incoming, shown: bytes, now: float) -> None:
+        """Keep a path to the sender, whose address is proved; raises RateLimited when full."""
+        peer_id = incoming.session.peer_id
+        self._forget_expired(now)
+        if peer_id not in self._registrations and len(self) >= limits.REGISTRATIONS:
+            raise RateLimited("this registrar keeps as many paths as it may")
+        self._registrations.pop(peer_id, None)
+        self._registrations[peer_id] = Registration(
+            Contact.at(incoming.session.public_key, incoming.address),
+            shown,
+            now + limits.REGISTRATION_S,
+        )
+
+    def keepalive(self, incoming: Incoming, now: float) -> bool:
+        """Whether the sender's path is still known; a new address counts only with proof."""
+        held = self._registrations.get(incoming.session.peer_id)
+        if held is None or held.expires_at <= now:
+            return False
+        if held.contact.address != incoming.address:
+            if not incoming.proved:
+                return False
+            held.contact = Contact.at(incoming.session.public_key, incoming.address)
+        return True
+
+    def _forget_expired(self, now: float) -> None:
+        # Insertion order is expiry order, because each registration lasts equally long.
+        while self._registrations:
+            peer_id, first = next(iter(self._registrations.items()))
+            if first.expires_at > now:
+                return
+            del self._registrations[peer_id]
+
+    # Calls --------------------------------------------------------------------------------
+
+    def signal(self, incoming: Incoming, callee_id: bytes, sealed: bytes) -> None:
+        """A caller asks to forward an offer, to us or to a peer registered here."""
+        if callee_id == self._own_id:
+            self.deliver(incoming, sealed)
+            return
+        callee = self.contact_of(callee_id)
+        if callee is None:
+            incoming.answer([], Code.OFFLINE)
+            return
+        call, is_new = self._join(incoming, callee_id, sealed)
+        if is_new:
+            self.forwarded += 1
+            self._forward(call, callee, incoming.address, sealed)
+
+    def deliver(self, incoming: Incoming, sealed: bytes) -> None:
+        """An offer to this node, by a registrar or by the caller itself."""
+        call, is_new = self._join(incoming, self._own_id, sealed)
+        if is_new:
+            self._tasks.start(self._answer_own(call, sealed), name="answer a call")
+
+    def _join(self, incoming: Incoming, callee_id: bytes, sealed: bytes) -> tuple[_Call, bool]:
+        """The call that this request belongs to, and whether it has just begun.
+
+        Raises RateLimited, Malformed.
+        """
+        if not 0 < len(sealed) <= limits.SIGNAL_BYTES:
+            raise Malformed(f"a signal of {len(sealed)} bytes")
+        self._forget_old_calls()
+        digest = hashlib.sha256(callee_id + sealed).digest()
+        call = self._calls.get(digest)
+        if call is not None:
+            self._wait_or_repeat(call, incoming)
+            return call, False
+        caller_id = incoming.session.peer_id
+        if (
+            self._by_caller[caller_id] >= limits.CALLS_PER_CALLER
+            or self._by_callee[callee_id] >= limits.CALLS_PER_CALLEE
+            or not self._has_room()
+        ):
+            raise RateLimited("too many calls at once")
+        call = _Call(caller_id, callee_id, self._loop.time(), [incoming])
+        self._calls[digest] = call
+        self._by_caller[caller_id] += 1
+        self._by_callee[callee_id] += 1
+        return call, True
+
+    def _wait_or_repeat(self, call: _Call, incoming: Incoming) -> None:
+        if call.done:
+            self._reply(call, incoming)
+        elif len(call.waiting) < limits.CALL_COPIES:
+            call.waiting.append(incoming)
+
+    def _forward(self, call: _Call, callee: Contact, caller: Address, sealed: bytes) -> None:
+        sent_at = 0.0
+
+        def on_reply(reply: Reply) -> None:
+            stale = reply.response is not None and reply.response.code == Code.BAD_TOKEN
+            over = call.done or self._loop.time() >= call.started_at + limits.CALL_S
+            if over or not (stale or reply.response is None):
+                self._finish(call, *_outcome(reply))
+            elif stale and not call.renewed:
+                call.renewed = True
+                send()
+            else:
+                self._loop.call_at(max(self._loop.time(), sent_at + limits.CALL_REPEAT_S), send)
+
+        def send() -> None:
+            nonlocal sent_at
+            sent_at = self._loop.time()
+            self.wire.request(
+                callee,
+                Method.DELIVER,
+                [pack(caller), sealed],
+                on_reply,
+                timeout_s=limits.CALL_REPEAT_S,
+            )
+
+        send()
+
+    async def _answer_own(self, call: _Call, sealed: bytes) -> None:
+        if self.answerer is None:
+            self._finish(call, None, Code.REFUSED)
+            return
+        try:
+            self._finish(call, await self.answerer(sealed), Code.OK)
+        except RemoteError as error:
+            _log.debug("a call was refused: %s", error)
+            self._finish(call, None, code_of(error))
+        except ModswarmError as error:
+            _log.info("a call could not be answered: %s", error)
+            self._finish(call, None, Code.REFUSED)
+
+    def _finish(self, call: _Call, answer: bytes | None, failure: Code) -> None:
+        if call.done:
+            return
+        call.done, call.answer, call.failure = True, answer, failure
+        self._release(call)
+        for incoming in call.waiting:
+            self._reply(call, incoming)
+        call.waiting.clear()
+
+    def _reply(self, call: _Call, incoming: Incoming) -> None:
+        if call.answer is not None:
+            incoming.answer([call.answer])
+        else:
+            incoming.answer([], call.failure)
+
+    def _release(self, call: _Call) -> None:
+        for counter, peer_id in (
+            (self._by_caller, call.caller_id),
+            (self._by_callee, call.callee_id),
+        ):
+            counter[peer_id] -= 1
+            if counter[peer_id] <= 0:
+                del counter[peer_id]
+
+    def _has_room(self) -> bool:
+        if len(self._calls) < limits.CALLS_PENDING:
+            return True
+        # Remembering an answer is a courtesy; a flood of finished calls must not stop new ones.
+        finished = next((digest for digest, call in self._calls.items() if call.done), None)
+        if finished is None:
+            return False
+        del self._calls[finished]
+        return True
+
+    def _forget_old_calls(self) -> None:
+        old = self._loop.time() - limits.CALL_MEMORY_S
+        while self._calls:
+            digest, first = next(iter(self._calls.items()))
+            if first.started_at > old:
+                return
+            del self._calls[digest]
+            if not first.done:
+                first.done = True
+                self._release(first)
+
+
+def _outcome(reply: Reply) -> tuple[bytes | None, Code]:
+    """The sealed answer of a callee, or the code that says why there is none."""
+    response = reply.response
+    if response is None:
+        return None, Code.OFFLINE
+    if response.code != Code.OK:
+        return None, Code(response.code) if response.code in set(Code) else Code.REFUSED
+    try:
+        (answer,) = shape(response.result, bytes)
+    except RemoteError:
+        return None, Code.REFUSED
+    return (answer, Code.OK) if len(answer) <= limits.SIGNAL_BYTES else (None, Code.REFUSED)

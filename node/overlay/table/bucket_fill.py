@@ -1,0 +1,113 @@
+"""Filling the tables: from what lookups name anyway, asking only where there is room.
+
+Contacts near our own id come with the lookup of that id. Those of the shallower buckets are asked
+for: a contact that shares more bits with us than the bucket covers the same part of the id space
+in the bucket of the same number, and names all of it in one answer. Two such contacts are asked,
+so that tables do not become copies of one another. Whoever is named enters once it answered us.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from node.overlay.rpc.protocol import OverlayProtocol
+from node.overlay.table.tables import Tables
+from protocol import limits
+from protocol.errors import ModswarmError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Found
+from protocol.overlay.routing import ID_BITS, RoutingTable
+from protocol.randomness import Random, sample
+
+
+class BucketFill:
+    """One filling of the tables. `hear` what is named in lookups; `fill` what has room after it."""
+
+    def __init__(
+        self, protocol: OverlayProtocol, tables: Tables, rng: Random, families: int
+    ) -> None:
+        self._protocol = protocol
+        self._tables = tables
+        self._rng = rng
+        self._families = families
+        self._at_once = asyncio.Semaphore(limits.MEETING)
+        self._named: dict[tuple[int, int], dict[bytes, Contact]] = {}
+        self._tried: set[bytes] = set()
+
+    def hear(self, _contact: Contact, found: Found) -> None:
+        """An answer in a lookup: keep in mind whom it names."""
+        for contact in self._protocol.maintenance.sound(found.contacts):
+            table = self._tables.of(contact)
+            bucket = contact.family, table.index_of(contact.number)
+            named = self._named.setdefault(bucket, {})
+            if len(named) < limits.NAMES_PER_BUCKET:
+                named[contact.packed] = contact
+
+    async def fill(self, closest: Sequence[Contact]) -> None:
+        """Fill each bucket that reaches farther than `closest`, the contacts nearest to us.
+
+        All that is nearer is known since the lookup that found them, but by one address each: in
+        several families all that was named is met.
+        """
+        await asyncio.gather(
+            *(
+                self._fill_bucket(table, family, index)
+                for family, table in self._tables.spoken(self._families)
+                for index in range(self._depth(table, family, closest))
+            )
+        )
+
+    def _depth(self, table: RoutingTable, family: int, closest: Sequence[Contact]) -> int:
+        """How many buckets there are to fill."""
+        if sum(1 for _ in self._tables.spoken(self._families)) > 1:
+            named = [index for of, index in self._named if of == family and index < ID_BITS]
+            return max(named, default=-1) + 1
+        if len(closest) < self._tables.k:
+            return 0
+        return table.index_of(closest[-1].number) + 1
+
+    async def _fill_bucket(self, table: RoutingTable, family: int, index: int) -> None:
+        sources = self._sources(table, index)
+        while table.room(index):
+            named = self._untried(table, family, index)
+            if named:
+                few = sample(self._rng, named, table.room(index))
+                await asyncio.gather(*(self._meet(contact) for contact in few))
+            elif sources:
+                asked = [sources.pop() for _ in range(min(len(sources), limits.SOURCES_AT_ONCE))]
+                await asyncio.gather(*(self._ask(source, table, index) for source in asked))
+            else:
+                return
+
+    def _untried(self, table: RoutingTable, family: int, index: int) -> list[Contact]:
+        return [
+            contact
+            for contact in self._named.get((family, index), {}).values()
+            if contact.packed not in self._tried and table.wants(contact)
+        ]
+
+    def _sources(self, table: RoutingTable, index: int) -> list[Contact]:
+        """Whom to ask for contacts in a bucket: those that have one like it, else those in it."""
+        deeper, inside = [], []
+        for entry in table:
+            depth = table.index_of(entry.contact.number)
+            if depth > index:
+                deeper.append(entry.contact)
+            elif depth == index:
+                inside.append(entry.contact)
+        known = deeper or inside
+        return sample(self._rng, known, limits.SOURCES_PER_BUCKET)
+
+    async def _meet(self, contact: Contact) -> None:
+        self._tried.add(contact.packed)
+        async with self._at_once:
+            if self._tables.of(contact).wants(contact):
+                await self._protocol.maintenance.meet(contact)
+
+    async def _ask(self, source: Contact, table: RoutingTable, index: int) -> None:
+        target = table.id_in_bucket(index, self._rng)
+        async with self._at_once:
+            try:
+                found = await self._protocol.call_find_node(source, target, self._families)
+            except ModswarmError:
+                return  # there are other sources
+        self.hear(source, found)

@@ -1,0 +1,129 @@
+"""Getting into the overlay from saved contacts and bare addresses, and trying until it works."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from node.overlay.server import OverlayServer
+from protocol import limits
+from protocol.addresses import Address, canonical, split_host_port, unicast
+from protocol.errors import BadAddress, BadPeerId, ModswarmError, NotAuthentic, TimedOut
+from protocol.identity import PeerId, parse_peer_id, peer_id_text
+from protocol.overlay.contacts import Contact
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """`host:port`, or `host:port/peer-id`, which also pins who must answer there."""
+
+    host: str
+    port: int
+    peer_id: PeerId | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Bootstrap":
+        """Read what a person typed; raises BadAddress."""
+        where, slash, who = text.strip().partition("/")
+        host, port = split_host_port(where)
+        if port == 0:
+            raise BadAddress(f"not a port: {port}")
+        try:
+            return cls(host, port, parse_peer_id(who) if slash else None)
+        except BadPeerId as error:
+            raise BadAddress(str(error)) from None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        pin = f"/{peer_id_text(self.peer_id)}" if self.peer_id else ""
+        return f"{host}:{self.port}{pin}"
+
+
+class Joining:
+    """Joins by whichever way works first, says what does not, and goes on trying."""
+
+    def __init__(
+        self,
+        server: OverlayServer,
+        bootstraps: Sequence[Bootstrap],
+        saved: Sequence[Contact],
+        *,
+        say: Callable[[str], None],
+    ) -> None:
+        self._server = server
+        self._bootstraps = bootstraps
+        self._saved = saved
+        self._say = say
+        self.joined = asyncio.Event()
+        self.joined_at: float | None = None
+
+    async def run(self) -> None:
+        """Try until joined; then watch, and join again if every contact is lost."""
+        company = self._server.protocol.maintenance.connectivity
+        pause_s = limits.JOIN_RETRY_MIN_S
+        while True:
+            if self.joined.is_set():
+                await company.gone()
+            if not self._bootstraps and not self._saved:
+                # The first node of a network: it is joined once others have joined through it.
+                await company.present()
+            if await self._try():
+                pause_s = limits.JOIN_RETRY_MIN_S
+                continue
+            self._server.wire.begin_anew()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
+
+    async def _try(self) -> bool:
+        """By saved contacts, which need nobody's help; else by bootstraps.
+
+        Bootstraps are greeted in any case: who knows only each other is not in the overlay.
+        """
+        by_saved = bool(self._saved) and await self._join(self._saved)
+        greeted = await asyncio.gather(*(self._greet(one) for one in self._bootstraps))
+        found = [contact for contact in greeted if contact is not None]
+        if by_saved:
+            for contact in found:
+                self._server.protocol.maintenance.verify(contact)
+            return True
+        return bool(found or len(self._server.tables)) and await self._join(found)
+
+    async def _join(self, contacts: Sequence[Contact]) -> bool:
+        try:
+            await self._server.bootstrap(contacts)
+        except ModswarmError as error:
+            _log.info("not joined yet: %s", error)
+            return False
+        self.joined_at = asyncio.get_running_loop().time()
+        self.joined.set()
+        return True
+
+    async def _greet(self, bootstrap: Bootstrap) -> Contact | None:
+        try:
+            address = await self._resolve(bootstrap)
+            contact = await self._server.wire.greet(address, limits.GREET_S)
+            if bootstrap.peer_id not in {None, contact.peer_id}:
+                raise NotAuthentic(
+                    f"{peer_id_text(contact.peer_id)} answers there, which is another peer"
+                )
+        except TimedOut:
+            self._say(
+                f"The bootstrap {bootstrap} does not answer. Is it running, and is UDP let "
+                "through? This node keeps trying."
+            )
+        except (ModswarmError, OSError) as error:
+            self._say(f"The bootstrap {bootstrap} cannot be used: {error}. This node keeps trying.")
+        else:
+            return contact
+        return None
+
+    async def _resolve(self, bootstrap: Bootstrap) -> Address:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(bootstrap.host, bootstrap.port)
+        usable = [canonical(str(sockaddr[0]), bootstrap.port) for *_, sockaddr in found]
+        for address in usable:
+            if self._server.speaks(address.family):
+                return unicast(address)  # a link's hint may name a broadcast address
+        raise BadAddress("it has no address of a family that this node listens on")

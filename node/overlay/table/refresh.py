@@ -1,0 +1,105 @@
+"""Keeping the tables full of contacts that live: at the start, and once in a while."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from node.environment import Environment
+from node.overlay.lookup.search import AnyLookup
+from node.overlay.rpc.protocol import OverlayProtocol
+from node.overlay.table.bucket_fill import BucketFill
+from node.overlay.table.tables import Tables
+from protocol import limits
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Found
+
+
+class TableRefresh:
+    """The upkeep of one node's tables. `families` are those it speaks, as in requests."""
+
+    def __init__(
+        self,
+        protocol: OverlayProtocol,
+        tables: Tables,
+        environment: Environment,
+        *,
+        lookup: Callable[..., Awaitable[AnyLookup]],
+        families: Callable[[], int],
+    ) -> None:
+        self._protocol = protocol
+        self._tables = tables
+        self._rng = environment.rng
+        self._lookup = lookup
+        self._families = families
+
+    async def run(self) -> None:
+        """Refresh the tables about hourly, and ping the silent ones sooner, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._refresh_hourly(), name="refresh the tables")
+            group.create_task(self._check_answers(), name="ping contacts")
+
+    async def join(self, contacts: Sequence[Contact]) -> None:
+        """Meet contacts that we have heard of; if any answers, find our place and fill up."""
+        await self._knock(contacts)
+        if len(self._tables):
+            await self._fill()
+
+    async def refresh(self) -> None:
+        """Look up a random id in every bucket without a lookup for long, and fill up."""
+        now = asyncio.get_running_loop().time()
+        targets = [
+            table.id_in_bucket(index, self._rng)
+            for table in self._tables
+            for index in table.stale(now, limits.REFRESH_S)
+        ]
+        for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
+            batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
+            await asyncio.gather(*(self._lookup(target) for target in batch))
+        if len(self._tables):
+            await self._fill()
+
+    async def _refresh_hourly(self) -> None:
+        while True:
+            await asyncio.sleep(limits.REFRESH_S * (0.9 + 0.2 * self._rng.random()))
+            await self.refresh()
+
+    async def _check_answers(self) -> None:
+        """Ping the contacts that have not answered for long, a few at a time.
+
+        Lookups ask only who is near their targets, and whoever asks us need not answer.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            due_in_s = self._tables.oldest_answer(now) + limits.ANSWER_AGE_S - now
+            pause_s = limits.ANSWERS_CHECKED_S * self._rng.random()
+            await asyncio.sleep(max(due_in_s, limits.ANSWERS_CHECKED_S) + pause_s)
+            old = self._tables.silent_since(loop.time() - limits.ANSWER_AGE_S)
+            for start in range(0, len(old), limits.CHECKED_AT_ONCE):
+                for contact in old[start : start + limits.CHECKED_AT_ONCE]:
+                    self._protocol.maintenance.verify(contact)
+                await asyncio.sleep(limits.TIMEOUT_MAX_S)
+
+    async def _fill(self) -> None:
+        """Look up our own id, then fill from what that named and what it did not reach."""
+        filling = BucketFill(self._protocol, self._tables, self._rng, self._families())
+
+        def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:
+            filling.hear(contact, found)
+
+        lookup = await self._lookup(self._tables.own_id, on_found=on_found)
+        await filling.fill(lookup.closest())
+
+    async def _knock(self, contacts: Sequence[Contact]) -> None:
+        """Meet contacts, a few at a time, until some answer.
+
+        Each few have a moment to answer; the last ones as long as any contact has.
+        """
+        for start in range(0, len(contacts), limits.KNOCKS_AT_ONCE):
+            few = contacts[start : start + limits.KNOCKS_AT_ONCE]
+            is_last = start + len(few) == len(contacts)
+            meetings = [self._protocol.maintenance.meet(contact) for contact in few]
+            await asyncio.wait(
+                meetings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.KNOCK_S
+            )
+            if len(self._tables):
+                return

@@ -1,0 +1,271 @@
+"""The inner lock of a link: a handshake between two identities, then sealed frames.
+
+DTLS already encrypts a link, but its certificates are only as good as the signal that vouched for
+them, and a relay or a broken DTLS must see nothing. So the two identities run Noise's KK pattern
+over the open channel (Noise Protocol Framework revision 34, 7.5):
+
+    -> s, <- s     known before
+    -> e, es, ss
+    <- e, ee, se
+    -> an empty frame: only now does the answering side know that the caller is there
+
+Static keys are the X25519 forms of the Ed25519 identities. The prologue binds the handshake to one
+call: its offer id, who called whom, and the DTLS role and certificate of each side. A message that
+does not open ends the session: the channel below is ordered and reliable, so a loss or a change of
+order is somebody's doing.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from protocol import limits
+from protocol.codec import encode
+from protocol.errors import LinkClosed, Malformed, NotAuthentic, Oversized
+from protocol.identity import Identity, exchange_key
+
+PROTOCOL_NAME = b"Noise_KK_25519_AESGCM_SHA256"
+PROLOGUE_LABEL = "modswarm/link/1"
+
+EPHEMERAL_BYTES = 32
+TAG_BYTES = 16
+MAX_FRAME_BYTES = limits.MESSAGE_BYTES - TAG_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One side of a call: Ed25519 key, SHA-256 of its DTLS certificate, and its DTLS role."""
+
+    public_key: bytes
+    fingerprint: bytes
+    role: int
+
+
+def prologue(offer_id: bytes, caller: Party, callee: Party) -> bytes:
+    """What both sides must agree on before a handshake can succeed."""
+    sides = [[side.public_key, side.fingerprint, int(side.role)] for side in (caller, callee)]
+    return encode([PROLOGUE_LABEL, offer_id, *sides])
+
+
+class NoiseSession:
+    """Seals and opens frames: one key per direction, nonces counted from 0 and never sent."""
+
+    def __init__(self, send_key: bytes, receive_key: bytes) -> None:
+        self._seal = AESGCM(send_key).encrypt
+        self._open = AESGCM(receive_key).decrypt
+        self._sent = 0
+        self._received = 0
+
+    def seal(self, frame: bytes) -> bytes:
+        """`frame` with TAG_BYTES more; raises ValueError over MAX_FRAME_BYTES, or LinkClosed."""
+        if len(frame) > MAX_FRAME_BYTES:
+            raise ValueError(f"a frame of {len(frame)} bytes")
+        if self._sent >= limits.SESSION_MESSAGES:
+            raise LinkClosed("the keys of this link are used up")
+        message = self._seal(_nonce(self._sent), frame, None)
+        self._sent += 1
+        return message
+
+    def open(self, message: bytes) -> bytes:
+        """The next frame of the peer; raises NotAuthentic for anything else, or Oversized."""
+        if len(message) > limits.MESSAGE_BYTES:
+            raise Oversized(f"a message of {len(message)} bytes on a link")
+        try:
+            frame = self._open(_nonce(self._received), message, None)
+        except (InvalidTag, ValueError):
+            raise NotAuthentic("a frame that the peer did not seal, or not as the next") from None
+        self._received += 1
+        return frame
+
+
+class _Step(Enum):
+    """What the handshake does next, on either side."""
+
+    OPEN = auto()
+    AWAIT_FIRST = auto()
+    AWAIT_SECOND = auto()
+    AWAIT_CONFIRMATION = auto()
+    DONE = auto()
+    FAILED = auto()
+
+
+class NoiseHandshake:
+    """One side of the handshake. `session` is there once the other side has proved itself.
+
+    The caller of the link is the initiator. Raises BadKey for an unusable public key.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        peer_public_key: bytes,
+        *,
+        initiator: bool,
+        prologue: bytes,
+        ephemeral_secret: bytes,
+    ) -> None:
+        self.session: NoiseSession | None = None
+        self._established: NoiseSession | None = None
+        self._step = _Step.OPEN if initiator else _Step.AWAIT_FIRST
+        self._noise = NoiseKK(
+            static_secret=identity.exchange_secret,
+            ephemeral_secret=ephemeral_secret,
+            remote_static=exchange_key(peer_public_key),
+            initiator=initiator,
+            prologue=prologue,
+        )
+        self._readers = {
+            _Step.AWAIT_FIRST: self._read_first,
+            _Step.AWAIT_SECOND: self._read_second,
+            _Step.AWAIT_CONFIRMATION: self._read_confirmation,
+        }
+
+    def start(self) -> list[bytes]:
+        """The messages that open the handshake: one from the initiator, none from the other."""
+        if self._step is not _Step.OPEN:
+            return []
+        self._step = _Step.AWAIT_SECOND
+        return [self._noise.write()]
+
+    def receive(self, message: bytes) -> list[bytes]:
+        """Take the peer's next message; returns what to send. Raises NotAuthentic, Malformed."""
+        reader = self._readers.get(self._step)
+        self._step = _Step.FAILED
+        if reader is None:
+            raise NotAuthentic("a handshake message where none is expected")
+        return reader(message)
+
+    def _read_first(self, message: bytes) -> list[bytes]:
+        _expect_empty(self._noise.read(message))
+        answer = self._noise.write()
+        self._established = self._noise.split()
+        self._step = _Step.AWAIT_CONFIRMATION
+        return [answer]
+
+    def _read_second(self, message: bytes) -> list[bytes]:
+        _expect_empty(self._noise.read(message))
+        self.session = self._noise.split()
+        self._step = _Step.DONE
+        return [self.session.seal(b"")]
+
+    def _read_confirmation(self, message: bytes) -> list[bytes]:
+        assert self._established is not None
+        _expect_empty(self._established.open(message))
+        self.session = self._established
+        self._step = _Step.DONE
+        return []
+
+
+def _expect_empty(payload: bytes) -> None:
+    if payload:
+        raise Malformed("a handshake message with a payload")
+
+
+_PATTERN = (("es", "ss"), ("ee", "se"))
+"""The Diffie-Hellman tokens of KK's two messages, each after its ephemeral key."""
+
+_EXCHANGES = {
+    ("es", True): ("ephemeral", "static"),
+    ("es", False): ("static", "ephemeral"),
+    ("se", True): ("static", "ephemeral"),
+    ("se", False): ("ephemeral", "static"),
+    ("ss", True): ("static", "static"),
+    ("ss", False): ("static", "static"),
+    ("ee", True): ("ephemeral", "ephemeral"),
+    ("ee", False): ("ephemeral", "ephemeral"),
+}
+"""Own key and the peer's for each token, by whether we are the initiator."""
+
+
+class NoiseKK:
+    """The handshake state of Noise, 5.3, for one pattern: raw X25519 keys in, two keys out."""
+
+    def __init__(
+        self,
+        *,
+        static_secret: bytes,
+        ephemeral_secret: bytes,
+        remote_static: bytes,
+        initiator: bool,
+        prologue: bytes,
+    ) -> None:
+        self._initiator = initiator
+        self._own = {
+            "static": X25519PrivateKey.from_private_bytes(static_secret),
+            "ephemeral": X25519PrivateKey.from_private_bytes(ephemeral_secret),
+        }
+        self._remote = {"static": remote_static}
+        self._tokens = iter(_PATTERN)
+        self._cipher: AESGCM | None = None
+        self._nonce = 0
+        self._chaining_key = self._hash = PROTOCOL_NAME.ljust(hashlib.sha256().digest_size, b"\0")
+        statics = (self._public("static"), remote_static)
+        for known in (prologue, *(statics if initiator else reversed(statics))):
+            self._mix_hash(known)
+
+    def write(self, payload: bytes = b"") -> bytes:
+        """The next message of ours."""
+        ephemeral = self._public("ephemeral")
+        self._mix_hash(ephemeral)
+        self._exchange_keys()
+        return ephemeral + self._encrypt(payload)
+
+    def read(self, message: bytes) -> bytes:
+        """The payload of the peer's next message; raises NotAuthentic."""
+        ephemeral = message[:EPHEMERAL_BYTES]
+        self._remote["ephemeral"] = ephemeral
+        self._mix_hash(ephemeral)
+        try:
+            self._exchange_keys()
+            return self._decrypt(message[EPHEMERAL_BYTES:])
+        except (InvalidTag, ValueError):
+            raise NotAuthentic("the peer is not who it should be, or of another call") from None
+
+    def split(self) -> NoiseSession:
+        """The two keys of the session; the initiator sends under the first."""
+        first, second = _derive(self._chaining_key, b"")
+        return NoiseSession(first, second) if self._initiator else NoiseSession(second, first)
+
+    def _public(self, name: str) -> bytes:
+        return self._own[name].public_key().public_bytes_raw()
+
+    def _exchange_keys(self) -> None:
+        for token in next(self._tokens):
+            own, remote = _EXCHANGES[token, self._initiator]
+            peer = X25519PublicKey.from_public_bytes(self._remote[remote])
+            self._chaining_key, key = _derive(self._chaining_key, self._own[own].exchange(peer))
+            self._cipher, self._nonce = AESGCM(key), 0
+
+    def _encrypt(self, payload: bytes) -> bytes:
+        assert self._cipher is not None
+        sealed = self._cipher.encrypt(_nonce(self._nonce), payload, self._hash)
+        self._nonce += 1
+        self._mix_hash(sealed)
+        return sealed
+
+    def _decrypt(self, sealed: bytes) -> bytes:
+        assert self._cipher is not None
+        payload = self._cipher.decrypt(_nonce(self._nonce), sealed, self._hash)
+        self._nonce += 1
+        self._mix_hash(sealed)
+        return payload
+
+    def _mix_hash(self, data: bytes) -> None:
+        self._hash = hashlib.sha256(self._hash + data).digest()
+
+
+def _derive(chaining_key: bytes, secret: bytes) -> tuple[bytes, bytes]:
+    """Noise's HKDF with two outputs (4.3)."""
+    temporary = hmac.digest(chaining_key, secret, "sha256")
+    first = hmac.digest(temporary, b"\x01", "sha256")
+    return first, hmac.digest(temporary, first + b"\x02", "sha256")
+
+
+def _nonce(count: int) -> bytes:
+    """AES-GCM's nonce in Noise: 4 zero bytes and the count, big-endian (12.4)."""
+    return count.to_bytes(12)

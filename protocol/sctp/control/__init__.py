@@ -1,0 +1,1 @@
+"""Beginning, ending, heartbeats, stream resets and data channels of an association."""

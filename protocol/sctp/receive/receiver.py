@@ -1,0 +1,237 @@
+"""Which TSNs are here, and what the SACK says about them.
+
+What lies behind a hole is kept as islands of consecutive TSNs in two sorted lists; nearly every
+arrival prolongs the last island or the cumulative point, and the rest is found by bisection.
+"""
+
+from bisect import bisect_right
+
+from protocol.sctp import chunks, limits
+from protocol.sctp.chunks import FLAG_IMMEDIATE
+from protocol.sctp.core import Core
+from protocol.sctp.receive.reassembly import Deliver, Reassembly
+from protocol.sctp.serial import TSN_HALF, TSN_MASK
+from protocol.sctp.timers import Timer
+
+
+class Receiver:
+    """The receiving half of an association whose peer begins with `first_tsn`.
+
+    `packets` counts packets with data since the last SACK, `sack_due` says that one should leave.
+    What the application has not taken from the inbox counts against the window as well.
+    """
+
+    __slots__ = (
+        "_advertised",
+        "_duplicates",
+        "_highs",
+        "_inbox",
+        "_limit",
+        "_lows",
+        "_packet_bytes",
+        "_room",
+        "_timers",
+        "_urgent",
+        "_window_bytes",
+        "cumulative",
+        "dropped_chunks",
+        "duplicate_chunks",
+        "packets",
+        "reassembly",
+        "sack_due",
+    )
+
+    def __init__(self, core: Core, first_tsn: int, deliver: Deliver) -> None:
+        config = core.config
+        self._packet_bytes = config.packet_bytes
+        self._window_bytes = config.receive_window_bytes
+        slack_bytes = config.receive_window_bytes // limits.RECEIVE_WINDOW_SLACK
+        self._limit = config.receive_window_bytes + slack_bytes
+        self._room = self._limit
+        self._timers = core.timers
+        self._inbox = core.inbox
+        self.cumulative = first_tsn - 1
+        self._lows: list[int] = []
+        self._highs: list[int] = []
+        self._duplicates: list[int] = []
+        self.packets = 0
+        self._urgent = False
+        self._advertised = config.receive_window_bytes
+        self.sack_due = False
+        self.duplicate_chunks = 0
+        self.dropped_chunks = 0
+        self.reassembly = Reassembly(config.max_message_bytes, deliver)
+
+    @property
+    def window_bytes(self) -> int:
+        """What the peer may send at present, zero rather than less than a packet."""
+        window = self._window_bytes - self.reassembly.held_bytes - self._inbox.undrained_bytes
+        return window if window >= self._packet_bytes else 0
+
+    @property
+    def gaps(self) -> int:
+        """Islands behind the first hole."""
+        return len(self._lows)
+
+    def on_data(
+        self,
+        flags: int,
+        wire: int,
+        stream_id: int,
+        sequence: int,
+        payload_protocol: int,
+        data: bytes,
+    ) -> None:
+        """Take a DATA chunk; raises ProtocolViolation when fragments contradict each other."""
+        ahead = (wire - self.cumulative) & TSN_MASK
+        reassembly = self.reassembly
+        self._room -= len(data) + limits.MESSAGE_OVERHEAD_BYTES
+        if self._room < 0 and not self._make_room(len(data), ahead):
+            return
+        if ahead == 1 and not self._lows:
+            self.cumulative += 1
+            tsn = self.cumulative
+        else:
+            self._urgent = True
+            tsn = self.cumulative + ahead
+            if not self._insert(tsn, ahead):
+                return
+        if flags & FLAG_IMMEDIATE:
+            self._urgent = True
+        reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data, self.cumulative)
+
+    def _make_room(self, size: int, ahead: int) -> bool:
+        """Count anew what is free, since `_room` only falls; False: the data must be dropped.
+
+        Behind a window that is said to be shut, only holes are filled.
+        """
+        held_bytes = self.reassembly.held_bytes + self._inbox.undrained_bytes
+        self._room = self._limit - held_bytes - size
+        fills = bool(self._highs) and self.cumulative + ahead < self._highs[-1]
+        shut = not self._advertised and not self.window_bytes and not fills
+        if self._room < 0 or shut:
+            self._room = -1
+            self.dropped_chunks += 1
+            self._urgent = True
+            return False
+        return True
+
+    def _insert(self, tsn: int, ahead: int) -> bool:
+        """Note a TSN; False when it is here already or too far ahead."""
+        lows, highs = self._lows, self._highs
+        if ahead == 0 or ahead >= TSN_HALF:
+            return self._duplicate(tsn)
+        if ahead > limits.TSN_AHEAD:
+            self.dropped_chunks += 1
+            return False
+        if ahead == 1:
+            self._advance(tsn)
+            return True
+        if highs and tsn == highs[-1] + 1:
+            highs[-1] = tsn
+            return True
+        if not highs or tsn > highs[-1]:
+            return self._new_island(len(lows), tsn)
+        return self._insert_between(tsn)
+
+    def _insert_between(self, tsn: int) -> bool:
+        lows, highs = self._lows, self._highs
+        right = bisect_right(lows, tsn)
+        left = right - 1
+        if left >= 0 and tsn <= highs[left]:
+            return self._duplicate(tsn)
+        joins_left = left >= 0 and highs[left] + 1 == tsn
+        joins_right = lows[right] == tsn + 1
+        if joins_left and joins_right:
+            highs[left] = highs[right]
+            del lows[right], highs[right]
+        elif joins_left:
+            highs[left] = tsn
+        elif joins_right:
+            lows[right] = tsn
+        else:
+            return self._new_island(right, tsn)
+        return True
+
+    def _new_island(self, position: int, tsn: int) -> bool:
+        if len(self._lows) >= limits.GAPS_MAX:
+            self.dropped_chunks += 1
+            return False
+        self._lows.insert(position, tsn)
+        self._highs.insert(position, tsn)
+        return True
+
+    def _advance(self, tsn: int) -> None:
+        """Move the cumulative point to `tsn` and over the islands that it reaches."""
+        lows, highs = self._lows, self._highs
+        reached = bisect_right(lows, tsn + 1)
+        if reached:
+            tsn = max(tsn, highs[reached - 1])
+            del lows[:reached], highs[:reached]
+        self.cumulative = tsn
+
+    def _duplicate(self, tsn: int) -> bool:
+        self.duplicate_chunks += 1
+        if len(self._duplicates) < limits.DUPLICATES_PER_SACK:
+            self._duplicates.append(tsn & TSN_MASK)
+        return False
+
+    def on_forward_tsn(self, value: bytes) -> None:
+        """Do without what the peer has given up (RFC 3758, 3.6)."""
+        wire, streams = chunks.decode_forward_tsn(value)
+        self._urgent = True
+        self.packets += 1
+        ahead = (wire - self.cumulative) & TSN_MASK
+        if not 0 < ahead <= limits.TSN_AHEAD:
+            return
+        before = self.cumulative
+        self._advance(before + ahead)
+        self.reassembly.skip(before, before + ahead, streams)
+
+    # When to acknowledge --------------------------------------------------------------------
+
+    def after_packet(self) -> None:
+        """A packet with data has been read: every second one asks for a SACK."""
+        if self._urgent or self.packets >= 2:
+            self.sack_due = True
+
+    def after_burst(self, now: float) -> None:
+        """All packets that had arrived have been read."""
+        if not self.packets or self.sack_due:
+            return
+        if self._urgent or self.packets >= 2:
+            self.sack_due = True
+        elif not self._timers.running(Timer.SACK):
+            self._timers.at[Timer.SACK] = now + limits.SACK_DELAY_S
+
+    def on_sack_timer(self) -> None:
+        """No second packet came."""
+        self.sack_due = True
+
+    def on_drained(self) -> None:
+        """The application took what was there; a window that had nearly closed is announced."""
+        quarter = self._window_bytes // 4
+        if self._advertised < quarter and self.window_bytes >= self._advertised + quarter:
+            self.sack_due = True
+
+    def sack(self) -> bytes:
+        """Return the SACK chunk for now."""
+        cumulative = self.cumulative
+        offsets: list[int] = []
+        for low, high in zip(self._lows[: limits.GAP_BLOCKS_PER_SACK], self._highs, strict=False):
+            offsets.append(low - cumulative)
+            offsets.append(high - cumulative)
+        self._advertised = self.window_bytes
+        if not self._advertised:
+            self._room = -1
+        duplicates = self._duplicates
+        chunk = chunks.encode_sack(
+            cumulative & TSN_MASK, min(self._advertised, TSN_MASK), offsets, duplicates
+        )
+        if duplicates:
+            self._duplicates = []
+        self.packets = 0
+        self._urgent = False
+        self.sack_due = False
+        self._timers.stop(Timer.SACK)
+        return chunk

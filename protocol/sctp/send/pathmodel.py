@@ -1,0 +1,259 @@
+"""How much may be in flight and how fast it leaves: the default congestion control.
+
+It models the path instead of reading each loss as a signal: it keeps the best delivery rate and the
+smallest round trip, and holds a little more in flight than their product. Single losses, which
+radio links make, change nothing; rounds that lose a lot do. It is of BBR's family
+(draft-ietf-ccwg-bbr) and differs in two points:
+
+- It cruises with 1.35 products in flight and probes with 2.1. Where several of our flows share a
+  bottleneck, the queue stays below a round trip, and the smaller gains more by probing than the
+  larger, so that shares converge within seconds.
+- It notices a queue that somebody else keeps full, as TCP CUBIC does. Suspecting one by its delay,
+  it leaves the queue for a moment; what delay remains is not ours. It then counts that delay as
+  part of the path and holds 1.5 products of it, measured anew every few seconds: a window that
+  leaves the competitor about half (Ware et al., IMC 2019, tell shares from windows).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+
+from protocol.sctp.send.congestion import AckSample
+from protocol.sctp.send.estimates import PathEstimate
+
+_INITIAL_PACKETS = 10
+_MINIMUM_PACKETS = 4
+_TIMEOUT_PACKETS = 2
+_RTT_UNKNOWN_S = 0.1
+
+_FULL_GROWTH = 1.25
+_FULL_ROUNDS = 3
+"""The pipe is full when the rate has not grown by a quarter for so many rounds."""
+
+_EXCESS_CUT = 0.8
+_CEILING_GROWTH = 1.1
+
+_QUANTA = 3
+_QUANTUM_S = 0.001
+_QUANTUM_BYTES_MAX = 64 * 1024
+"""Beyond the product so many bursts may be in flight, for they are acknowledged burst by burst."""
+
+_CRUISE_ROUND_TRIPS = 4.0
+_CRUISE_STEPS = 8
+_PROBE_ROUND_TRIPS = 3.0
+_DRAIN_ROUND_TRIPS = 2.0
+_PROBE_RTT_S = 0.1
+_RTT_LIFETIME_S = 10.0
+_RTT_LIFETIME_COMPETING_S = 2.5
+_COMPETING_WINDOW = 1.5
+_TRUST_S = 5.0
+"""So long after a suspicion there is no other: each costs a tenth of a second."""
+
+
+class Phase(Enum):
+    """What the machine is trying out."""
+
+    STARTUP = "startup"
+    DRAIN = "drain"
+    PROBE_UP = "probe up"
+    PROBE_DOWN = "probe down"
+    CRUISE = "cruise"
+    PROBE_RTT = "probe rtt"
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """Multiples of the rate, and of the product of rate and round trip."""
+
+    pacing: float
+    window: float
+
+
+GAINS: dict[Phase, Gains] = {
+    Phase.STARTUP: Gains(pacing=2.77, window=2.25),
+    Phase.DRAIN: Gains(pacing=0.5, window=1.35),
+    Phase.PROBE_UP: Gains(pacing=1.25, window=2.1),
+    Phase.PROBE_DOWN: Gains(pacing=0.8, window=1.35),
+    Phase.CRUISE: Gains(pacing=1.0, window=1.35),
+    Phase.PROBE_RTT: Gains(pacing=1.0, window=0.6),
+}
+
+
+class PathModel:
+    """The default control. `phase_offset` (any integer) sets flows that start together apart."""
+
+    def __init__(self, packet_bytes: int, phase_offset: int = 0) -> None:
+        self._packet_bytes = packet_bytes
+        self._step = phase_offset % _CRUISE_STEPS
+        self.path = PathEstimate()
+        self.phase = Phase.STARTUP
+        self.competing = False
+        self._phase_at = 0.0
+        self._full_rate = 0.0
+        self._full_rounds = 0
+        self._pipe_filled = False
+        self._probe_rtt_until = inf
+        self._trusted_until = -inf
+        self._ceiling_bytes = inf
+        self._window_before_timeout = 0
+        self.window_bytes = _INITIAL_PACKETS * packet_bytes
+        self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
+
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """The path carries packets of another size."""
+        self._packet_bytes = packet_bytes
+
+    def on_timeout(self) -> None:
+        """Start again from a tiny window; it grows back with what is acknowledged."""
+        self._window_before_timeout = max(self._window_before_timeout, self.window_bytes)
+        self.window_bytes = _TIMEOUT_PACKETS * self._packet_bytes
+
+    def on_timeout_undone(self) -> None:
+        """Take the window back."""
+        self.window_bytes = max(self.window_bytes, self._window_before_timeout)
+        self._window_before_timeout = 0
+
+    def on_ack(self, sample: AckSample) -> None:
+        """Take the news of one SACK: estimates first, then the phase, then what follows."""
+        path = self.path
+        if path.min_rtt_s is None and sample.rtt_s is not None:
+            self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / sample.rtt_s
+        path.add(sample, self._packet_bytes, self._rtt_lifetime_s)
+        if path.round_ended:
+            self._judge_losses()
+        _STEPS[self.phase](self, sample)
+        self._consider_probe_rtt(sample.now)
+        self._apply(sample)
+
+    @property
+    def _rtt_lifetime_s(self) -> float:
+        return _RTT_LIFETIME_COMPETING_S if self.competing else _RTT_LIFETIME_S
+
+    @property
+    def _round_trip_s(self) -> float:
+        return self.path.min_rtt_s or 0.0
+
+    def _judge_losses(self) -> None:
+        """Stay below what overran a short queue, and feel upwards again while probing."""
+        if self.path.lost_in_excess:
+            self._pipe_filled = True
+            # After a timeout the window says nothing about what was held when this was lost.
+            held = max(min(float(self.window_bytes), self._ceiling_bytes), self.path.pipe_bytes)
+            self._ceiling_bytes = max(held * _EXCESS_CUT, _MINIMUM_PACKETS * self._packet_bytes)
+        elif self._ceiling_bytes != inf and self.phase is Phase.PROBE_UP:
+            self._ceiling_bytes *= _CEILING_GROWTH
+            if self._ceiling_bytes > 2 * GAINS[Phase.PROBE_UP].window * self.path.pipe_bytes:
+                self._ceiling_bytes = inf
+
+    # Phases ---------------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self.phase = phase
+        self._phase_at = now
+
+    def _step_startup(self, sample: AckSample) -> None:
+        if self.path.round_ended and not sample.app_limited and not self._pipe_filled:
+            if self.path.rate >= self._full_rate * _FULL_GROWTH:
+                self._full_rate = self.path.rate
+                self._full_rounds = 0
+            else:
+                self._full_rounds += 1
+                self._pipe_filled = self._full_rounds >= _FULL_ROUNDS
+        if self._pipe_filled:
+            self.path.forget_queue()
+            self._enter(Phase.DRAIN, sample.now)
+
+    def _step_drain(self, sample: AckSample) -> None:
+        if sample.flight_bytes <= self.path.pipe_bytes:
+            self._enter(Phase.CRUISE, sample.now)
+
+    def _step_cruise(self, sample: AckSample) -> None:
+        cruise_s = (_CRUISE_ROUND_TRIPS + self._step / 2) * self._round_trip_s
+        if sample.now - self._phase_at >= cruise_s:
+            self._step = (self._step * 5 + 3) % _CRUISE_STEPS
+            self._enter(Phase.PROBE_UP, sample.now)
+
+    def _step_probe_up(self, sample: AckSample) -> None:
+        full_bytes = GAINS[Phase.PROBE_UP].pacing * self.path.pipe_bytes
+        answered = sample.flight_bytes >= full_bytes or sample.lost_bytes > 0
+        enough_s = self._round_trip_s * (1.0 if answered else _PROBE_ROUND_TRIPS)
+        if sample.now - self._phase_at >= enough_s:
+            self._enter(Phase.PROBE_DOWN, sample.now)
+
+    def _step_probe_down(self, sample: AckSample) -> None:
+        lasted_s = sample.now - self._phase_at
+        drained = sample.flight_bytes <= self.path.pipe_bytes
+        if drained or lasted_s >= _DRAIN_ROUND_TRIPS * self._round_trip_s:
+            self._enter(Phase.CRUISE, sample.now)
+
+    def _consider_probe_rtt(self, now: float) -> None:
+        """Measure the round trip anew when it is old, or when somebody else's queue shows."""
+        path = self.path
+        if self.phase is Phase.PROBE_RTT or path.min_rtt_s is None:
+            return
+        suspected = (
+            path.foreign_queue
+            and self._pipe_filled
+            and not self.competing
+            and now >= self._trusted_until
+        )
+        if suspected:
+            self._trusted_until = now + _TRUST_S
+        if suspected or path.is_stale(now, self._rtt_lifetime_s):
+            self._enter(Phase.PROBE_RTT, now)
+            self._probe_rtt_until = inf
+
+    def _step_probe_rtt(self, sample: AckSample) -> None:
+        if self._probe_rtt_until == inf:
+            if sample.flight_bytes <= self._target_bytes():
+                self._probe_rtt_until = sample.now + max(_PROBE_RTT_S, self._round_trip_s)
+                self.path.begin_recent()
+        elif sample.now >= self._probe_rtt_until:
+            before, self.competing = self.competing, self.path.adopt_recent(sample.now)
+            if self.competing and not before:
+                self._pipe_filled = False
+                self._full_rate = 0.0
+                self._full_rounds = 0
+            self._enter(Phase.CRUISE if self._pipe_filled else Phase.STARTUP, sample.now)
+
+    # What follows ---------------------------------------------------------------------------
+
+    def _target_bytes(self) -> int:
+        gain = GAINS[self.phase].window
+        pipe_bytes = self.path.pipe_bytes
+        if self.phase is Phase.PROBE_RTT:
+            target = gain * pipe_bytes
+        else:
+            quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
+            slack = _QUANTA * max(quantum, self._packet_bytes)
+            if self.competing:
+                target = _COMPETING_WINDOW * pipe_bytes + slack
+            else:
+                wanted = gain * pipe_bytes + slack + self.path.clump_bytes
+                target = min(wanted, self._ceiling_bytes)
+        return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
+
+    def _apply(self, sample: AckSample) -> None:
+        grown = self.window_bytes + sample.acked_bytes
+        if not self.path.rate:
+            self.window_bytes = grown
+            return
+        target = self._target_bytes()
+        if self._pipe_filled or self.phase is Phase.PROBE_RTT:
+            self.window_bytes = min(grown, target)
+        elif self.window_bytes < target:
+            self.window_bytes = grown
+        paced = GAINS[self.phase].pacing * self.path.rate
+        if self._pipe_filled or paced > self.pacing_rate:
+            self.pacing_rate = paced
+
+
+_STEPS: dict[Phase, Callable[[PathModel, AckSample], None]] = {
+    Phase.STARTUP: PathModel._step_startup,
+    Phase.DRAIN: PathModel._step_drain,
+    Phase.CRUISE: PathModel._step_cruise,
+    Phase.PROBE_UP: PathModel._step_probe_up,
+    Phase.PROBE_DOWN: PathModel._step_probe_down,
+    Phase.PROBE_RTT: PathModel._step_probe_rtt,
+}

@@ -1,0 +1,295 @@
+"""What leaves and when: new chunks, repeated ones, and the timers that watch over them.
+
+TSNs are assigned when a chunk leaves for the first time. Losses are found by time, the tail is
+probed, and the retransmission timeout is the last resort. The probe's timer is armed when flight
+begins and moved by acknowledgements, never by sending: else a busy sender would never probe.
+"""
+
+from math import inf
+
+from protocol.sctp import chunks, limits
+from protocol.sctp.control.cookie import Peer
+from protocol.sctp.core import Core
+from protocol.sctp.send.congestion import CongestionControl
+from protocol.sctp.send.departure import AckNews
+from protocol.sctp.send.flight import Flight
+from protocol.sctp.send.fragments import Fragmenter
+from protocol.sctp.send.pacing import CATCH_UP_S, Pacer
+from protocol.sctp.send.scoreboard import Scoreboard
+from protocol.sctp.timers import Timer
+
+
+class Sender:
+    """The sending half of an established association."""
+
+    def __init__(
+        self, core: Core, congestion: CongestionControl, first_tsn: int, peer: Peer
+    ) -> None:
+        self._own_peer = core.config.own_peer
+        self._queue = core.queue
+        self._writer = core.writer
+        self._timers = core.timers
+        self._round_trip = core.round_trip
+        self._forward_tsn = peer.forward_tsn
+        self._flight = Flight(core, first_tsn, peer.window_bytes, peer.forward_tsn)
+        self._fragmenter = Fragmenter(core, self._flight)
+        self._window_probe = False
+        self._tail_probed = False
+        self._paced_until = inf
+        self._timed_out_until = -1
+        self._timeouts_in_row = 0
+        self.congestion = congestion
+        self.pacer = Pacer(core.packet_bytes)
+        self.set_packet_bytes(core.packet_bytes)
+        self.repeated_chunks = 0
+        self.timeouts = 0
+        self.tail_probes = 0
+        self.given_up_messages = 0
+
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """Build packets of this size from now on; what is in flight keeps its own."""
+        self._fragmenter.space = (packet_bytes - chunks.COMMON_HEADER_BYTES) & ~3
+        self.congestion.set_packet_bytes(packet_bytes)
+
+    @property
+    def board(self) -> Scoreboard:
+        """What is in flight."""
+        return self._flight.board
+
+    @property
+    def timeouts_in_row(self) -> int:
+        """Retransmission timeouts since anything was acknowledged."""
+        return self._timeouts_in_row
+
+    @property
+    def sent_chunks(self) -> int:
+        """Chunks that have left, repetitions not counted."""
+        return self._fragmenter.sent_chunks
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything queued has been acknowledged."""
+        return self._queue.empty and not self.board.outstanding
+
+    # Sending --------------------------------------------------------------------------------
+
+    def fill(self, datagrams: list[bytes], now: float, limit: int) -> None:
+        """Append what may leave now, up to `limit` datagrams in the list."""
+        board, partial = self.board, self._flight.partial
+        if self._queue.empty and not board.lost and not partial.due:
+            return
+        if partial.due:
+            self._send_forward_tsn(datagrams, now)
+        if now - self._paced_until > CATCH_UP_S:
+            self._flight.limited_by_application()  # by a machine that was busy elsewhere
+        pacer = self.pacer
+        pacer.set_rate(self.congestion.pacing_rate)
+        before = len(datagrams)
+        budget = min(self._room(now), pacer.allowance(now))
+        if board.lost and budget > 0:
+            budget -= self._repeat_lost(datagrams, now, limit, budget)
+        wanted = board.lost_bytes > 0
+        if not board.lost_bytes and not self._queue.empty:
+            wanted = self._flight.peer_window > board.outstanding_bytes
+            self._send_new(datagrams, now, limit, min(budget, self._room(now)))
+        if len(datagrams) > before:
+            self._arm(now)
+        self._set_pacing(now, wanted)
+
+    def _room(self, now: float) -> float:
+        """Bytes that the congestion control lets into the path.
+
+        A window that ghosts fill is no reason to hold back what the peer lacks: only that brings
+        it to report the others.
+        """
+        if self.board.lost_bytes and self._flight.is_overstated(now):
+            return inf
+        return self.congestion.window_bytes - self.board.flight_bytes
+
+    def _send_new(self, datagrams: list[bytes], now: float, limit: int, budget: float) -> None:
+        board = self.board
+        free = min(budget, self._flight.peer_window - board.outstanding_bytes)
+        room = limits.OUTSTANDING_MAX - board.outstanding
+        if self._window_probe:
+            self._window_probe = False
+            free = room = 1
+        if free <= 0 or room <= 0:
+            return
+        sent_bytes = self._fragmenter.send(datagrams, now, limit, free, room)
+        self.pacer.spend(sent_bytes)
+        last_for_now = self._queue.empty or (not self._own_peer and free <= sent_bytes)
+        if sent_bytes and last_for_now:
+            self._fragmenter.ask_for_sack(datagrams)
+
+    def _arm(self, now: float) -> None:
+        timers = self._timers
+        if not timers.running(Timer.RETRANSMIT):
+            timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+        if not (timers.running(Timer.PROBE) or self._tail_probed or self._timeouts_in_row):
+            timers.at[Timer.PROBE] = now + self._probe_timeout_s()
+
+    def _probe_timeout_s(self) -> float:
+        return min(self._round_trip.probe_timeout_s, self._round_trip.rto_s)
+
+    def _set_pacing(self, now: float, wanted: bool) -> None:
+        """Wait for the next burst if only time is missing; probe a window that is shut (6.1 A)."""
+        timers, board, queue = self._timers, self.board, self._queue
+        window_left = self._room(now) > 0
+        timers.stop(Timer.PACING)
+        self._paced_until = inf
+        if queue.empty and not board.lost_bytes:
+            if window_left:
+                self._flight.limited_by_application()
+        elif wanted and window_left and self.pacer.exhausted:
+            timers.at[Timer.PACING] = self._paced_until = self.pacer.next_burst_at(now)
+        if not (queue.empty or board.outstanding or timers.running(Timer.RETRANSMIT)):
+            timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+
+    # Repeating ------------------------------------------------------------------------------
+
+    def _repeat_lost(self, datagrams: list[bytes], now: float, limit: int, budget: float) -> int:
+        board, space = self.board, self._fragmenter.space
+        departure = self._flight.departure(now, repeated=True)
+        spent = 0
+        packet = b""
+        while spent < budget and len(datagrams) < limit:
+            tsn = board.next_lost()
+            if tsn is None:
+                break
+            if self._flight.partial.exhausted(tsn, now):
+                self._give_up(tsn, now)
+                continue
+            chunk = board.chunks[tsn - board.base]
+            if packet and len(packet) + len(chunk) > space:
+                datagrams.append(self._writer.seal(packet))
+                packet = b""
+                continue
+            board.lost.popleft()
+            board.departed_again(tsn, departure)
+            packet += chunk
+            spent += len(chunk)
+            self.repeated_chunks += 1
+        if packet:
+            datagrams.append(self._writer.seal(packet))
+        if self._flight.partial.due and len(datagrams) < limit:
+            self._send_forward_tsn(datagrams, now)
+        self.pacer.spend(spent)
+        return spent
+
+    def _give_up(self, tsn: int, now: float) -> None:
+        """Give up the message of a TSN, and its rest if that has not left yet.
+
+        The rest takes one TSN, so that the peer learns that the last fragment it may have is not
+        the end (RFC 3758, 3.5 A3).
+        """
+        flight, queue = self._flight, self._queue
+        message = flight.partial.give_up(tsn, self.board)
+        self.given_up_messages += 1
+        if queue.message is message:
+            last_sent = self.board.next_tsn - 1
+            queue.drop_current()
+            self.board.skip(flight.departure(now, repeated=True))
+            flight.partial.cover_skipped(last_sent)
+
+    def _send_forward_tsn(self, datagrams: list[bytes], now: float) -> None:
+        chunk = self._flight.partial.forward(self.board, self._fragmenter.space)
+        if chunk is not None and self._forward_tsn:
+            datagrams.append(self._writer.seal(chunk))
+            if not self._timers.running(Timer.RETRANSMIT):
+                self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+
+    # Hearing --------------------------------------------------------------------------------
+
+    def on_sack(self, value: bytes, now: float) -> None:
+        """Take a SACK; raises MalformedChunk, or ProtocolViolation for an unsent TSN."""
+        wire, window_bytes, gap_offsets, duplicates = chunks.decode_sack(value)
+        self._on_acknowledged(wire, window_bytes, gap_offsets, len(duplicates), now)
+
+    def on_shutdown_tsn(self, wire: int, now: float) -> None:
+        """Take the cumulative TSN that a SHUTDOWN carries."""
+        self._on_acknowledged(wire, self._flight.peer_window, (), 0, now)
+
+    def _on_acknowledged(
+        self, wire: int, window_bytes: int, gap_offsets: tuple[int, ...], again: int, now: float
+    ) -> None:
+        again = again if self.repeated_chunks else 0
+        heard = self._flight.acknowledge(wire, window_bytes, gap_offsets, again, now)
+        if heard is None:
+            return
+        news, sample, moved = heard
+        self._timeouts_in_row = 0
+        self._undo_timeout(news)
+        self.congestion.on_ack(sample)
+        if moved:
+            self._rearm(now)
+
+    def _undo_timeout(self, news: AckNews) -> None:
+        """An original that was given up for lost has arrived: so may all the others."""
+        if self._timed_out_until < 0:
+            return
+        if news.revived or news.early_repeats:
+            self.board.find_again()
+            self.congestion.on_timeout_undone()
+            self._timed_out_until = -1
+        elif self.board.cumulative >= self._timed_out_until:
+            self._timed_out_until = -1
+
+    def _rearm(self, now: float) -> None:
+        timers, board = self._timers, self.board
+        if self._flight.peer_window:
+            self._round_trip.reset_backoff()
+        self._tail_probed = False
+        timers.stop(Timer.RETRANSMIT)
+        timers.stop(Timer.PROBE)
+        if board.outstanding:
+            timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+        if board.flight_bytes:
+            timers.at[Timer.PROBE] = now + self._probe_timeout_s()
+
+    # Timers ---------------------------------------------------------------------------------
+
+    def on_reorder_timer(self, now: float) -> None:
+        """A packet that might have been late is lost."""
+        lost_bytes = self._flight.look_for_losses(now)
+        if lost_bytes:
+            self.congestion.on_ack(self._flight.sample_of_losses(lost_bytes, now))
+
+    def on_probe_timer(self, now: float) -> None:
+        """Repeat the last chunk in flight, so that the peer says what is missing before it."""
+        board = self.board
+        tsn = board.last_in_flight()
+        if tsn is None or self._tail_probed:
+            return
+        self._tail_probed = True
+        self.tail_probes += 1
+        if self._flight.partial.exhausted(tsn, now):
+            self._give_up(tsn, now)
+        else:
+            board.departed_again(tsn, self._flight.departure(now, repeated=True))
+            self._writer.queue(board.chunks[tsn - board.base])
+            self.repeated_chunks += 1
+        self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+
+    def on_retransmit_timer(self, now: float) -> bool:
+        """Nothing was acknowledged for a timeout. False: the peer has been silent for too long."""
+        board, timers = self.board, self._timers
+        self._round_trip.back_off()
+        self._tail_probed = False
+        timers.stop(Timer.PROBE)
+        if not board.outstanding:
+            self._window_probe = not self._queue.empty
+            if self._window_probe:
+                timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+            return True
+        timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
+        timers.stop(Timer.REORDER)
+        self.timeouts += 1
+        self._timeouts_in_row += 1
+        board.lose_all()
+        if self._flight.peer_window:
+            # Originals that a SACK had no room for are no sign that the timeout was wrong.
+            self._timed_out_until = -1 if board.may_be_cut else board.next_tsn - 1
+            self.congestion.on_timeout()
+        if self._forward_tsn:
+            self._flight.partial.on_sack(board)
+        return self._timeouts_in_row <= limits.RETRANSMITS_MAX

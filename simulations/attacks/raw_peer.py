@@ -1,0 +1,145 @@
+"""Somebody who speaks the overlay's protocol by hand, byte for byte, and keeps to no rule of it.
+
+Attackers of tests and the fuzzer are made of it: nothing of the product's node stands between what
+they want to say and the datagram.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from protocol import datagrams
+from protocol.addresses import Address
+from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import (
+    Code,
+    Method,
+    Request,
+    Response,
+    decode_body,
+    encode_request,
+    encode_response,
+)
+from simulations.internet.host import Host
+from simulations.internet.internet import Internet
+from simulations.libraries.ciphers import RememberedAgreements
+from simulations.residents.world import PORT
+
+Answer = Callable[[Request], tuple[Code, list[Any]] | list[Any] | None]
+"""What a request gets: a result, a code with one, or silence."""
+
+_PATIENCE_S = 1.0
+
+
+class RawPeer(asyncio.DatagramProtocol):
+    """One socket and one identity. `answers` tells what each method gets; others get silence.
+
+    `token` is the last one that it was given, `counter` that of its last request.
+    """
+
+    def __init__(self, identity: Identity, answers: dict[Method, Answer]) -> None:
+        self.identity = identity
+        self.answers = answers
+        self.requests: list[Request] = []
+        self.responses: list[Response] = []
+        self.token = b""
+        self.sent_bytes = self.received_bytes = 0
+        self.flags = 0
+        self.counter = 0
+        self._cipher = RememberedAgreements()
+        self.transport: asyncio.DatagramTransport
+        self.host: Host
+
+    async def move_in(self, internet: Internet, *, v6: bool = False) -> None:
+        """Take a host of its own, and listen there."""
+        loop = asyncio.get_running_loop()
+        self.host = internet.add_host(v4=not v6, v6=v6)
+        with self.host.running():
+            where = (self.host.addresses[0], PORT)
+            await loop.create_datagram_endpoint(lambda: self, local_addr=where)
+        await asyncio.sleep(0)
+
+    @property
+    def address(self) -> Address:
+        """Where it is."""
+        return Address(*self.transport.get_extra_info("sockname")[:2])
+
+    @property
+    def contact(self) -> Contact:
+        """The contact under which a node knows it."""
+        return Contact.at(self.identity.public_key, self.address)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As asyncio says."""
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Take a datagram of an honest node: keep a response, answer a request."""
+        self.received_bytes += len(data)
+        if data[0] != self._cipher.first_byte:
+            return
+        public_key = datagrams.sender_of(data)
+        keys = self._cipher.keys(self.identity, public_key)
+        message = decode_body(datagrams.unseal(self._cipher, keys.incoming, data))
+        if isinstance(message, Response):
+            self.responses.append(message)
+            self.token = message.token or self.token
+            return
+        self.requests.append(message)
+        make_answer = self.answers.get(Method(message.method))
+        answer = make_answer(message) if make_answer is not None else None
+        if answer is not None:
+            self.answer(message, answer, public_key, addr)
+
+    def answer(
+        self,
+        request: Request,
+        answer: tuple[Code, list[Any]] | list[Any],
+        public_key: bytes,
+        addr: tuple[Any, ...],
+    ) -> None:
+        """Answer a request of a key with anything, to anywhere."""
+        code, result = answer if isinstance(answer, tuple) else (Code.OK, answer)
+        body = encode_response(
+            request.transaction, code, token=b"", observed=Address(*addr[:2]), result=result
+        )
+        self.transport.sendto(self.sealed(body, public_key), addr)
+
+    def send(
+        self,
+        method: int,
+        arguments: list[Any],
+        to: Contact,
+        *,
+        epoch: bytes = b"epoch..1",
+        counter: int | None = None,
+    ) -> bytes:
+        """One request; returns its datagram."""
+        self.counter += 1
+        body = encode_request(
+            self.counter.to_bytes(8),
+            cast("Method", method),
+            epoch=epoch,
+            counter=self.counter if counter is None else counter,
+            token=self.token,
+            flags=self.flags,
+            arguments=arguments,
+        )
+        datagram = self.sealed(body, to.public_key)
+        self.sent_bytes += len(datagram)
+        self.transport.sendto(datagram, to.address)
+        return datagram
+
+    async def ask(self, method: int, arguments: list[Any], to: Contact) -> Response | None:
+        """One request and what came back within a second."""
+        before = len(self.responses)
+        self.send(method, arguments, to)
+        await asyncio.sleep(_PATIENCE_S)
+        return self.responses[-1] if len(self.responses) > before else None
+
+    def sealed(self, body: bytes, public_key: bytes) -> bytes:
+        """A body in the envelope of the protocol."""
+        keys = self._cipher.keys(self.identity, public_key)
+        own_key = self.identity.public_key
+        return datagrams.seal(self._cipher, own_key, keys.outgoing, bytes(24), body)

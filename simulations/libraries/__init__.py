@@ -1,0 +1,1 @@
+"""Virtual time, seeds and simulated addresses for the libraries under a node."""

@@ -1,0 +1,87 @@
+"""Bare links between simulated machines: ICE, DTLS and a data channel, without an overlay."""
+
+import asyncio
+from importlib import import_module
+from typing import BinaryIO
+
+from node.environment import Environment
+from node.links.channel.channel import Channel
+from node.links.path.ice import IcePath
+from node.links.secure import certificate
+from node.links.secure.capture import CapturingDtlsPath
+from node.links.secure.dtls import DtlsPath
+from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from protocol.description import Description, DtlsRole
+from simulations.internet import Host, Internet
+from simulations.seeds import derive_rng
+
+_ROLES = (DtlsRole.ACTIVE, DtlsRole.PASSIVE)
+
+
+class LinkEnd:
+    """One end of a link on a host."""
+
+    def __init__(
+        self, internet: Internet, host: Host, name: str, data_path: str, capture: BinaryIO | None
+    ) -> None:
+        self.host = host
+        self._data_path = data_path
+        self._capture = capture
+        rng = derive_rng(internet.seed, "link", name, host.name)
+        self._environment = Environment(
+            internet.loop.wall_time, rng, lambda: list(host.addresses), None
+        )
+        self._certificate = certificate.create(self._environment)
+        settings = LinkSettings(data_path=data_path, ice_addresses=tuple(host.addresses))
+        self._ice = IcePath(self._environment, settings)
+
+    async def describe(self, role: DtlsRole) -> Description:
+        """Open the socket; the DTLS client controls."""
+        await self._ice.gather(controlling=role is DtlsRole.ACTIVE)
+        bursts = self._data_path == OWN_DATA_PATH
+        return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+
+    async def open(self, remote: Description, role: DtlsRole) -> Channel:
+        """The open channel to whoever described itself so."""
+        await self._ice.connect(remote)
+        dtls = self._dtls()
+        await dtls.secure(remote.fingerprint, role)
+        carrier = import_module(DATA_PATHS[self._data_path])
+        channel: Channel = carrier.create_channel(
+            dtls, self._environment.rng, own_peer=remote.takes_bursts
+        )
+        await channel.open()
+        return channel
+
+    def _dtls(self) -> DtlsPath:
+        if self._capture is None:
+            return DtlsPath(self._ice, self._certificate)
+        wall = self._environment.wall
+        return CapturingDtlsPath(self._ice, self._certificate, self._capture, wall)
+
+
+async def open_link(
+    internet: Internet,
+    hosts: tuple[Host, Host],
+    name: str,
+    data_path: str = OWN_DATA_PATH,
+    capture: BinaryIO | None = None,
+) -> tuple[Channel, Channel]:
+    """The channels at both ends; `name` tells links between the same hosts apart.
+
+    What the first end sends and receives is written to `capture`, as pcap.
+    """
+    ends = [
+        LinkEnd(internet, host, name, data_path, file)
+        for host, file in zip(hosts, (capture, None), strict=True)
+    ]
+    described = await asyncio.gather(
+        *(end.host.create_task(end.describe(role)) for end, role in zip(ends, _ROLES, strict=True))
+    )
+    one, two = await asyncio.gather(
+        *(
+            end.host.create_task(end.open(remote, role))
+            for end, remote, role in zip(ends, reversed(described), _ROLES, strict=True)
+        )
+    )
+    return one, two

@@ -1,0 +1,55 @@
+"""Whole nodes in a world: overlay, links and vault, as people run them, on simulated machines."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.config import Config
+from node.environment import Environment
+from node.runtime import Node
+from simulations.residents.world import PORT, Resident
+
+
+@dataclass(slots=True)
+class WholeResident(Resident):
+    """A resident that runs the product's `Node` in a home folder of its own."""
+
+    node: Node | None = None
+
+    @property
+    def home(self) -> Path:
+        """Where this node lives; it survives restarts."""
+        return self.world.folder / f"node{self.number}"
+
+    @property
+    def running_node(self) -> Node:
+        """The node of a resident that runs."""
+        assert self.node is not None
+        return self.node
+
+    async def start(self) -> None:
+        """Boot the node; it joins in the background."""
+        with self.host.running():
+            node = Node.open(
+                self.home,
+                Config(
+                    listen=tuple(f"{address}:{PORT}" for address in self.host.addresses),
+                    unreachable=self.unreachable,
+                ),
+                Environment(
+                    self.world.loop.wall_time, self.rng, lambda: list(self.host.addresses), None
+                ),
+                lambda _: None,
+                self.world.settings,
+            )
+            self.identity = node.identity
+            if not node.home.saved_contacts():
+                node.home.save_contacts(self.world.introducers(self))
+            await node.start()
+        self.node, self.membership = node, node.membership
+
+    async def stop(self) -> None:
+        """Shut the node down in order."""
+        if self.node is not None:
+            with self.host.running():
+                await self.node.stop()
+            self.node = self.membership = None

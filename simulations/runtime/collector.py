@@ -1,0 +1,37 @@
+"""Python's cyclic garbage collector, told that a world lives long and drops few cycles.
+
+By default it walks all young objects every few hundred allocations, and all objects each time their
+number has grown by a quarter. In a world of a thousand nodes that took half of the time and found
+nothing.
+"""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from typing import Final
+
+YOUNG_OBJECTS: Final = 500_000
+"""Net allocations between two walks of the youngest generation: some tens of MiB."""
+MIDDLE_WALKS: Final = 20
+OLD_WALKS: Final = 50
+
+
+@contextlib.contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Collect seldom until the `with` block ends."""
+    before = gc.get_threshold()
+    gc.set_threshold(YOUNG_OBJECTS, MIDDLE_WALKS, OLD_WALKS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def freeze_survivors() -> None:
+    """While collecting rarely, never walk again over what exists now: a settled world lives long.
+
+    What of it becomes garbage in cycles, as nodes that churn away do, stays until the block ends.
+    """
+    if gc.get_threshold()[0] == YOUNG_OBJECTS:
+        gc.freeze()

@@ -1,0 +1,462 @@
+"""asyncio in virtual time: the clock jumps to the next event, and one seed gives one history.
+
+Why a loop of its own rather than asyncio's with a faked selector: asyncio's timer heap is not
+first-in first-out for equal times, so it reorders packets that left together; it asks the
+operating system at every turn; and a packet's delivery would cost a handle, a context and two trips
+through queues. Here timers and packets stand in one heap, ordered by (time, number), and a packet's
+entry is called directly.
+
+Rules of the clock. `time()` moves only when nothing is ready; then it jumps to the first entry of
+the heap, whose consequences all run before the next entry does, even one of the same instant.
+
+A host that sleeps (simulations.internet) keeps its timers' virtual times: what comes due is held
+back and runs at the wake, overdue, in order, as on a suspended machine whose clock went on.
+"""
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import math
+import sys
+import threading
+import weakref
+from asyncio import events
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
+
+from simulations.errors import Spinning, Stuck
+from simulations.runtime.collector import collecting_rarely
+from simulations.runtime.failures import FailsStrictly
+from simulations.runtime.handles import ReadyHandle, VirtualTask, VirtualTimer
+from simulations.runtime.network_calls import NetworkCalls
+from simulations.runtime.realworld import GUARD, RefusesRealWorld, refuse
+from simulations.runtime.waiting import describe_waiting, live_tasks
+
+Result = TypeVar("Result")
+Args = TypeVarTuple("Args")
+HeapEntry = tuple[float, int, Callable[[Any], object] | None, Any]
+
+SPIN_LIMIT: Final = 5_000_000
+"""Rounds of callbacks at one instant that pass for work; a real spin takes seconds to get here."""
+CANCELLED_TIMERS_MIN: Final = 512
+"""Below this number of cancelled timers a sweep of the heap costs more than it frees."""
+EPOCH_S: Final = 1_790_000_000.0
+"""Seconds since 1970 at virtual time zero: any fixed date at which certificates are valid."""
+
+
+class SuspendableHost(Protocol):
+    """What the loop knows of a host: whether its code may run, and what was held back.
+
+    `held_back` is None for a host that is dead: what comes due is thrown away.
+    """
+
+    awake: bool
+    held_back: list[asyncio.Handle] | None
+
+
+current_host: contextvars.ContextVar[SuspendableHost | None] = contextvars.ContextVar(
+    "current_host", default=None
+)
+"""The simulated host that the running code belongs to; tasks and timers inherit it."""
+
+
+class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
+    """An asyncio event loop whose clock is virtual.
+
+    `strict` makes an exception that nobody caught end the run with CallbackFailed; otherwise it is
+    logged. `now` is the virtual time, for readers that cannot afford the call of `time()`.
+    """
+
+    virtual: Final = True
+
+    def __init__(self, *, start_s: float = 0.0, strict: bool = True, spin_limit: int = SPIN_LIMIT):
+        NetworkCalls.__init__(self)
+        FailsStrictly.__init__(self, strict=strict)
+        self.now = start_s
+        self.sleepers: dict[SuspendableHost, None] = {}
+        self._spin_limit = spin_limit
+        self._rounds = 0
+        self._is_ending = False
+        self._ready: deque[ReadyHandle | VirtualTimer] = deque()
+        self._heap: list[HeapEntry] = []
+        self._next_number = itertools.count().__next__
+        self._next_task_number = itertools.count(1).__next__
+        self._cancelled_timers = 0
+        self._stopping = False
+        self._closed = False
+        self._debug = False
+        self._thread: int | None = None
+        self._task_factory: Any = None
+        self._async_generators: weakref.WeakValueDictionary[int, AsyncGenerator[Any, Any]] = (
+            weakref.WeakValueDictionary()
+        )
+
+    # the clock and its callbacks
+
+    def time(self) -> float:
+        """Seconds of virtual time."""
+        return self.now
+
+    def wall_time(self) -> float:
+        """Seconds since 1970, virtual: what `time.time` is to a real node."""
+        return EPOCH_S + self.now
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Run the callback at this instant, after what is already ready."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if context is None:  # an empty context is false, and is not none
+            context = contextvars.copy_context()
+        handle = ReadyHandle(callback, args, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """As `call_soon`; from another thread it is refused, as it would break determinism."""
+        if self._thread not in {None, threading.get_ident()}:
+            refuse("a callback from another thread")
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run the callback after `delay` virtual seconds."""
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Run the callback at virtual time `when`; equal times run in the order of the calls."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if context is None:
+            context = contextvars.copy_context()
+        timer = VirtualTimer(when, callback, args, self, context)
+        if when < math.inf:
+            timer._scheduled = True
+            heapq.heappush(self._heap, (when, self._next_number(), None, timer))
+        elif math.isnan(when):
+            raise ValueError("a timer's time must be a number")
+        return timer
+
+    def post_at(self, when: float, action: Callable[[Any], object], argument: object) -> None:
+        """Call `action(argument)` at `when`, without handle, context or cancelling: for packets."""
+        heapq.heappush(self._heap, (when, self._next_number(), action, argument))
+
+    def timer_cancelled(self) -> None:
+        """Count a husk in the heap, and sweep the husks out once they are most of it."""
+        self._cancelled_timers += 1
+        if self._cancelled_timers > CANCELLED_TIMERS_MIN and self._cancelled_timers * 2 > len(
+            self._heap
+        ):
+            self._heap[:] = [
+                entry for entry in self._heap if entry[2] is not None or not entry[3]._cancelled
+            ]
+            heapq.heapify(self._heap)
+            self._cancelled_timers = 0
+
+    def fall_asleep(self, host: SuspendableHost) -> None:
+        """Hold back from now on what belongs to a host that is not awake."""
+        self.sleepers[host] = None
+
+    def wake_up(self, host: SuspendableHost) -> None:
+        """Make ready, in order, what was held back for a host."""
+        del self.sleepers[host]
+        held_back, host.held_back = host.held_back or [], []
+        self._ready.extend(held_back)  # type: ignore[arg-type]
+
+    # running
+
+    def run_forever(self) -> None:
+        """Run until `stop()`; Stuck if nothing is left to happen before that."""
+        self._check_can_run()
+        old_hooks = sys.get_asyncgen_hooks()
+        self._thread = threading.get_ident()
+        sys.set_asyncgen_hooks(self._async_generator_born, self._async_generator_dropped)
+        events._set_running_loop(self)
+        GUARD.raise_wall()
+        try:
+            self._run()
+        finally:
+            GUARD.lower_wall()
+            events._set_running_loop(None)
+            sys.set_asyncgen_hooks(*old_hooks)
+            self._thread = None
+            self._stopping = False
+        self.raise_failure()
+
+    def run_until_complete(
+        self, future: Generator[Any, None, Result] | Awaitable[Result]
+    ) -> Result:
+        """Run until the future is done, and return its result or raise its exception."""
+        self._check_can_run()
+        self._wake_if_ending()
+        is_new = not asyncio.isfuture(future)
+        awaited = asyncio.ensure_future(cast("Awaitable[Result]", future), loop=self)
+        if is_new:
+            awaited._log_destroy_pending = False  # type: ignore[attr-defined]
+        awaited.add_done_callback(self._stop_at_end)
+        try:
+            self.run_forever()
+        except BaseException:
+            if is_new and awaited.done() and not awaited.cancelled():
+                awaited.exception()  # it was seen: another error is already on its way
+            raise
+        finally:
+            awaited.remove_done_callback(self._stop_at_end)
+        if not awaited.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return awaited.result()
+
+    def _stop_at_end(self, _future: "asyncio.Future[Any]") -> None:
+        self._stopping = True
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._run_events()
+            except (KeyboardInterrupt, SystemExit, Stuck, Spinning):
+                raise
+            except BaseException as failure:  # noqa: BLE001 - a loop hands on whatever it caught
+                self.call_exception_handler(
+                    {"message": "Exception in callback", "exception": failure}
+                )
+            if self._stopping:
+                return
+
+    def _run_events(self) -> None:
+        """The heart: every callback, timer and packet passes here. It returns to stop."""
+        ready, heap = self._ready, self._heap
+        while True:
+            if ready:
+                self._run_ready()
+            if self._stopping:
+                return
+            if not heap:
+                raise Stuck(
+                    f"nothing is left to happen at {self.now} s, and this waits:\n"
+                    + describe_waiting(self)
+                )
+            when, _, action, argument = heapq.heappop(heap)
+            if action is None and argument._cancelled:
+                self._cancelled_timers -= 1
+                continue
+            if when > self.now:
+                self.now = when
+                self._rounds = 0
+            if action is None:
+                argument._scheduled = False
+                ready.append(argument)
+            else:
+                action(argument)
+
+    def _run_ready(self) -> None:
+        ready = self._ready
+        while ready:
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if handle._cancelled or (self.sleepers and self._holds_back(handle)):
+                    continue
+                handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type, misc]
+            del handle  # a failed task's traceback may keep this frame, and so the task, alive
+            if self._stopping:
+                return
+            self._rounds += 1
+            if self._rounds > self._spin_limit:
+                raise Spinning(self._describe_spin())
+
+    def _holds_back(self, handle: ReadyHandle | VirtualTimer) -> bool:
+        host = handle._context.get(current_host)
+        if host is None or host.awake:
+            return False
+        if host.held_back is None:
+            return True
+        if self._is_ending:
+            return False
+        host.held_back.append(handle)
+        return True
+
+    def _wake_if_ending(self) -> None:
+        """Let sleeping hosts unwind once every task was cancelled, as runners do at the end."""
+        if not self.sleepers:
+            return
+        tasks = live_tasks(self)
+        self._is_ending = bool(tasks) and all(task.cancelling() for task in tasks)
+        if self._is_ending:
+            for host in self.sleepers:
+                self._ready.extend(host.held_back or ())  # type: ignore[arg-type]
+                if host.held_back is not None:
+                    host.held_back = []
+
+    def _describe_spin(self) -> str:
+        upcoming = ", ".join(repr(handle) for handle in itertools.islice(self._ready, 3))
+        return f"{self._spin_limit} rounds of callbacks at {self.now} s; next would be {upcoming}"
+
+    def _check_can_run(self) -> None:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if self.is_running():
+            raise RuntimeError("This event loop is already running")
+        if events._get_running_loop() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+
+    def stop(self) -> None:
+        """End the run after the callbacks that are ready now."""
+        self._stopping = True
+
+    def is_running(self) -> bool:
+        """Whether the loop runs."""
+        return self._thread is not None
+
+    def is_closed(self) -> bool:
+        """Whether the loop was closed."""
+        return self._closed
+
+    def close(self) -> None:
+        """Drop everything that is scheduled; a failure that no run has raised is raised here."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self._closed:
+            return
+        self._closed = True
+        self._ready.clear()
+        self._heap.clear()
+        self.raise_failure()
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the asynchronous generators that are still open, oldest first."""
+        generators = [self._async_generators[key] for key in sorted(self._async_generators)]
+        self._async_generators.clear()
+        for generator in generators:
+            try:
+                await generator.aclose()
+            except Exception as failure:  # noqa: BLE001 - handed on, as asyncio does
+                self.call_exception_handler(
+                    {"message": f"an error occurred closing {generator!r}", "exception": failure}
+                )
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
+        """Nothing to do: executors run inline."""
+
+    def _async_generator_born(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._async_generators[self._next_task_number()] = generator
+
+    def _async_generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
+        if not self._closed:
+            self.call_soon(self.create_task, generator.aclose())
+
+    # tasks, futures, executors
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        """A future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, Result] | Coroutine[Any, Any, Result],
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+    ) -> "asyncio.Task[Result]":
+        """A task of this loop; unnamed ones are numbered from 1 in every run."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if self._task_factory is not None:
+            made: asyncio.Task[Result] = self._task_factory(self, coro, context=context)
+            return made
+        number = self._next_task_number()
+        label = f"Task-{number}" if name is None else str(name)
+        host = current_host.get() if context is None else context.get(current_host)
+        return VirtualTask(coro, sequence=number, host=host, loop=self, name=label, context=context)
+
+    def set_task_factory(self, factory: Any) -> None:
+        """As asyncio's; tasks made by a factory lose the fixed order of sets."""
+        self._task_factory = factory
+
+    def get_task_factory(self) -> Any:
+        """The task factory, or None."""
+        return self._task_factory
+
+    def run_in_executor(
+        self,
+        executor: Any,
+        func: Callable[[Unpack[Args]], Result],
+        *args: *Args,
+    ) -> "asyncio.Future[Result]":
+        """Run the function now, in this thread, and return a done future.
+
+        The resolver's blocking calls are answered from the simulated names.
+        """
+        future: asyncio.Future[Result] = asyncio.Future(loop=self)
+        try:
+            future.set_result(self.resolver_call(func)(*args))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as failure:  # noqa: BLE001 - whoever awaits the future gets it
+            future.set_exception(failure)
+        return future
+
+    def set_default_executor(self, executor: object) -> None:
+        """Ignored: every executor runs inline."""
+
+    def get_debug(self) -> bool:
+        """Whether debugging is on."""
+        return self._debug
+
+    def set_debug(self, enabled: bool) -> None:
+        """Make asyncio's tasks and futures remember where they were made."""
+        self._debug = enabled
+
+
+def run(loop: VirtualLoop, main: Coroutine[Any, Any, Result]) -> Result:
+    """Run `main` to its end, cancel what is left in the order of its creation, close the loop.
+
+    `asyncio.Runner` works too, but cancels what is left in the order of a set.
+    """
+    with collecting_rarely():
+        try:
+            return loop.run_until_complete(main)
+        finally:
+            try:
+                if not loop.is_closed():
+                    _cancel_the_rest(loop)
+                    loop.run_until_complete(loop.shutdown_asyncgens())
+            finally:
+                loop.close()
+
+
+def _cancel_the_rest(loop: VirtualLoop) -> None:
+    left = live_tasks(loop)
+    if not left:
+        return
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    for task in left:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            loop.call_exception_handler(
+                {
+                    "message": f"{task.get_name()} failed while it was cancelled",
+                    "exception": failure,
+                }
+            )
