@@ -1,8 +1,9 @@
-"""What the API itself refuses, and how errors travel over HTTP: one table out, the tree back in."""
+"""What the API itself refuses, and how errors travel over HTTP: a table out and a table back."""
 
-from collections.abc import Iterator
 from typing import Any
 
+from node.links.failure import LinkAttemptFailed, Stage
+from protocol import errors
 from protocol.errors import (
     BadInput,
     DiskError,
@@ -16,6 +17,7 @@ from protocol.errors import (
     TargetExists,
     TimedOut,
 )
+from protocol.sctp.errors import SctpMisuse, SendBufferFull
 
 
 class BadRequest(BadInput):
@@ -67,19 +69,56 @@ STATUSES: dict[type[ModswarmError], int] = {
 """HTTP status of an error: that of its nearest ancestor in this table."""
 
 
-def status_of(error: ModswarmError) -> int:
+def http_status_of(error: ModswarmError) -> int:
     """The HTTP status under which an error is answered."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
 def defect() -> ModswarmError:
     """What is answered when the node itself is at fault; the details stand in its log."""
-    return ModswarmError("the node failed in a way that nobody foresaw; its log has the details")
+    return ModswarmError("the node failed by a defect of its own; its log has the details")
+
+
+KINDS: dict[str, type[ModswarmError]] = {
+    kind.name: kind
+    for kind in (
+        # This API's own.
+        *(BadRequest, NotJson, BodyTooLarge, NoSuchPath, MethodNotAllowed, Unauthorized, Forbidden),
+        # Of this machine.
+        *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
+        *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
+        *(TargetExists, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
+        # Of the network.
+        *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
+        *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed, NotRunning),
+        # Of a peer.
+        *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
+        *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),
+        *(errors.BadSignature, errors.BadPuzzle, errors.BadKey, errors.WrongKey, errors.NotTimely),
+        *(errors.Expired, errors.IssuedInFuture, errors.SequenceTooLow, errors.Replayed),
+        *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.OverLimit),
+        *(errors.RateLimited, errors.CookieNeeded, errors.StoreFull, errors.KeyFull),
+        *(errors.PublisherFull, errors.BadContent, errors.BadManifest, errors.ChunkMismatch),
+    )
+}
+"""Every error that an answer may name. A test holds it against the whole tree."""
+
+
+def message_of(error: ModswarmError) -> str:
+    """The error's sentence, and the notes that were added to it."""
+    return "; ".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def as_json(error: ModswarmError) -> dict[str, Any]:
-    """`{"error": {"name", "message"}}`."""
-    return {"error": {"name": error.name, "message": str(error)}}
+    """`{"error": {"name", "message"}}`; a link's failure also has its `details`."""
+    told: dict[str, Any] = {"name": error.name, "message": message_of(error)}
+    if isinstance(error, LinkAttemptFailed):
+        told["details"] = {
+            "stage": str(error.stage),
+            "reason": error.reason,
+            "tried": list(error.tried),
+        }
+    return {"error": told}
 
 
 def from_json(answer: Any) -> ModswarmError | None:
@@ -90,12 +129,21 @@ def from_json(answer: Any) -> ModswarmError | None:
     told = answer.get("error") if isinstance(answer, dict) else None
     if not isinstance(told, dict):
         return None
-    kinds = {kind.name: kind for kind in _descendants(ModswarmError)}
-    kind = kinds.get(str(told.get("name")), ModswarmError)
-    return kind(str(told.get("message", "the node gave no reason")))
+    kind = KINDS.get(str(told.get("name")), ModswarmError)
+    if kind is LinkAttemptFailed:
+        return _link_attempt_failed(told)
+    return kind(_told_message(told))
 
 
-def _descendants(kind: type[ModswarmError]) -> Iterator[type[ModswarmError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _descendants(child)
+def _link_attempt_failed(told: dict[str, Any]) -> ModswarmError:
+    """Made anew of its details; without them it is a LinkFailed, which has the same status."""
+    try:
+        details = told["details"]
+        stage, tried = Stage(details["stage"]), tuple(map(str, details["tried"]))
+        return LinkAttemptFailed(stage, str(details["reason"]), tried)
+    except (KeyError, TypeError, ValueError):
+        return errors.LinkFailed(_told_message(told))
+
+
+def _told_message(told: dict[str, Any]) -> str:
+    return str(told.get("message", "the node gave no reason"))

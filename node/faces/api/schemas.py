@@ -57,8 +57,17 @@ _FIELD_TYPES = {str: STRING, int: COUNT, "str": STRING, "int": COUNT}
 
 _PROGRESS = answer(**{field.name: _FIELD_TYPES[field.type] for field in fields(Progress)})
 
+_DETAILS = answer(stage=STRING, reason=STRING, tried=TEXTS)
+"""How far a link came that failed, why it failed, and what was tried."""
+
+_ERROR: Schema = {
+    "type": "object",
+    "required": ["name", "message"],
+    "properties": {"name": STRING, "message": STRING, "details": _DETAILS},
+}
+
 COMPONENTS: dict[str, Schema] = {
-    "Failure": answer(error=answer(name=STRING, message=STRING)),
+    "Failure": answer(error=_ERROR),
     "Progress": _PROGRESS,
     "ProgressLine": {
         "type": "object",

@@ -83,7 +83,7 @@ class ControlServer:
             kind, sentence = _HTTP_ERRORS.get(refusal.status, (errors.BadRequest, refusal.reason))
             return _failure(kind(sentence), refusal.status)
         except ModswarmError as error:
-            return _failure(error, errors.status_of(error))
+            return _failure(error, errors.http_status_of(error))
         except Exception:  # noqa: BLE001 (logged, and told as JSON; the server lives on)
             _log.exception("%s %s failed", request.method, request.path)
             return _failure(errors.defect(), 500)

@@ -9,6 +9,7 @@ from types import FrameType
 
 import click
 
+from node.faces.api import errors
 from node.faces.cli import bars, exits, options, output
 from protocol.errors import ModswarmError
 
@@ -44,10 +45,10 @@ def demo(path: Path | None, nodes: int, as_json: bool) -> int:
     except ModswarmError as error:
         if not as_json:
             raise
-        click.echo(f"Error: {output.printable(error)}", err=True)
-        failure = {"name": error.name, "message": str(error)}
-        output.show_json({"ok": False, "nodes": nodes, "verified": False, "error": failure})
-        return exits.status_of(error)
+        click.echo(f"Error: {output.printable(errors.message_of(error))}", err=True)
+        failure = errors.as_json(error)
+        output.show_json({"ok": False, "nodes": nodes, "verified": False, **failure})
+        return exits.exit_status_of(error)
     if as_json:
         output.show_json(result)
     return exits.OK

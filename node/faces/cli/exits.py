@@ -48,7 +48,7 @@ _STATUSES: dict[type[ModswarmError], int] = {
 """The status of an error is that of its nearest ancestor here."""
 
 
-def status_of(error: ModswarmError) -> int:
+def exit_status_of(error: ModswarmError) -> int:
     """The exit status for an error that ended a command."""
     return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
 

@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
+from node.faces.api import errors
 from node.faces.cli import exits
 from node.faces.cli.output import printable
 from protocol.errors import ModswarmError
@@ -79,32 +80,39 @@ def _status(args: list[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        _fail_in_json(args, "usage", error.format_message())
+        _fail_in_json(args, _named("usage", error.format_message()))
         return exits.USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return exits.INTERRUPTED
     except ModswarmError as error:
-        return _fail(args, error.name, str(error), exits.status_of(error), exits.advice_for(error))
+        told = errors.as_json(error)
+        _fail(args, errors.message_of(error), told, exits.advice_for(error))
+        return exits.exit_status_of(error)
     except BrokenPipeError:
         # Whoever read our output has enough; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.FAILURE
     except Exception as error:  # noqa: BLE001 (people get a sentence, and -vv the traceback)
         _log.debug("%s failed", args[:1], exc_info=True)
-        message = f"modswarm failed in a way that nobody foresaw: {error!r}"
-        return _fail(args, "defect", message, exits.FAILURE)
+        message = f"modswarm failed by a defect of its own: {error!r}"
+        _fail(args, message, _named("defect", message))
+        return exits.FAILURE
     return result if isinstance(result, int) else exits.OK
 
 
-def _fail(args: list[str], name: str, message: str, status: int, advice: str = "") -> int:
+def _fail(args: list[str], message: str, told: dict[str, Any], advice: str = "") -> None:
     click.echo(f"Error: {printable(message)}", err=True)
     if advice:
         click.echo(advice, err=True)
-    _fail_in_json(args, name, message)
-    return status
+    _fail_in_json(args, told)
 
 
-def _fail_in_json(args: list[str], name: str, message: str) -> None:
+def _fail_in_json(args: list[str], told: dict[str, Any]) -> None:
     if "--json" in args:
-        click.echo(json.dumps({"error": {"name": name, "message": message}}))
+        click.echo(json.dumps(told))
+
+
+def _named(name: str, message: str) -> dict[str, Any]:
+    """The JSON of a failure that is none of the project's errors."""
+    return {"error": {"name": name, "message": message}}

@@ -90,13 +90,15 @@ def overlay(nodes: int, prepare: Prepare, tell: Tell) -> Iterator[tuple[Overlay,
         tell("Joined", f"{len(joins)} through one bootstrap, in {milliseconds(median(joins))} each")
         yield built, folder
     except ModswarmError as error:
-        raise type(error)(f"{error}{_last_words(built)}") from error
+        _note_last_words(error, built)
+        raise
     finally:
         built.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _last_words(built: Overlay) -> str:
-    """What the nodes' logs end with, because the logs go with the folder."""
-    words = [(number, node.last_words()) for number, node in enumerate(built.all)]
-    return "".join(f"; node {number} said: {said}" for number, said in words if said)
+def _note_last_words(error: ModswarmError, built: Overlay) -> None:
+    """Add to the error what the nodes' logs end with, because the logs go with the folder."""
+    for number, node in enumerate(built.all):
+        if words := node.last_words():
+            error.add_note(f"node {number} said: {words}")

@@ -1,0 +1,101 @@
+"""Errors over the control API: the table is complete, and each comes back as what it was."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+import node
+import protocol
+from node.faces.api import errors
+from node.faces.api.schemas import COMPONENTS
+from node.faces.api.validation import check
+from node.faces.cli import exits
+from node.links.failure import LinkAttemptFailed, Stage
+from protocol.errors import LinkFailed, ModswarmError
+
+INTERNAL = {
+    "crossed": "the pool awaits the peer's call instead",
+    "call_crossed": "the pool awaits the peer's call instead",
+    "different": "raised and shown by the demo, which is no node",
+    "malformed_chunk": "counted inside the association",
+    "process_failed": "raised and shown by the demo, which is no node",
+    "protocol_violation": "ends the association with an event",
+}
+"""Errors that no answer of the control API can name, and why."""
+
+
+def everything(kind: type[ModswarmError]) -> Iterator[type[ModswarmError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from everything(child)
+
+
+def test_every_error_that_reaches_a_face_is_in_the_table() -> None:
+    for package in (protocol, node):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    product = [
+        kind for kind in everything(ModswarmError) if kind.__module__.startswith(("node.", "proto"))
+    ]
+    names = {kind.name: kind for kind in product}
+    assert len(names) == len(product), "two errors have one name"
+    assert {name: kind for name, kind in names.items() if name not in INTERNAL} == errors.KINDS
+    assert not INTERNAL.keys() & errors.KINDS.keys()
+
+
+def made(kind: type[ModswarmError]) -> ModswarmError:
+    if kind is LinkAttemptFailed:
+        return LinkAttemptFailed(Stage.ICE, "no pair works", ("a to b: timed out", "c to d"))
+    return kind("a sentence")
+
+
+@pytest.mark.parametrize("kind", errors.KINDS.values(), ids=lambda kind: kind.name)
+def test_an_error_comes_back_as_what_it_was(kind: type[ModswarmError]) -> None:
+    error = made(kind)
+    told = errors.as_json(error)
+    check(told, COMPONENTS["Failure"], COMPONENTS)
+    back = errors.from_json(told)
+    assert back is not None
+    assert type(back) is kind
+    assert (back.name, str(back)) == (error.name, str(error))
+    assert exits.exit_status_of(back) == exits.exit_status_of(error)
+    assert vars(back) == vars(error)
+
+
+def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
+    back = errors.from_json(errors.as_json(made(LinkAttemptFailed)))
+    assert isinstance(back, LinkAttemptFailed)
+    assert (back.stage, back.reason) == (Stage.ICE, "no pair works")
+    assert back.tried == ("a to b: timed out", "c to d")
+    assert exits.exit_status_of(back) == exits.NETWORK
+
+
+@pytest.mark.parametrize(
+    "details",
+    [None, [], {}, {"stage": "x", "reason": "", "tried": []}, {"stage": "ice", "tried": 1}],
+)
+def test_a_failed_link_without_its_details_is_a_failed_link_still(details: object) -> None:
+    told = {"name": "link_attempt_failed", "message": "no link", "details": details}
+    back = errors.from_json({"error": told})
+    assert type(back) is LinkFailed
+    assert str(back) == "no link"
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"error": "x"}, {"result": {}}])
+def test_what_holds_no_error_is_none(answer: object) -> None:
+    assert errors.from_json(answer) is None
+
+
+def test_an_error_of_another_version_is_a_plain_one() -> None:
+    back = errors.from_json({"error": {"name": "of_tomorrow", "message": "later"}})
+    assert (type(back), str(back)) == (ModswarmError, "later")
+
+
+def test_notes_are_told_with_the_message() -> None:
+    error = LinkFailed("no link")
+    error.add_note("node 3 said: the disk is full")
+    told = errors.as_json(error)["error"]
+    assert told["message"] == "no link; node 3 said: the disk is full"
