@@ -2,7 +2,8 @@
 
 Twice: in S/Kademlia's abstract network (`simulations.harness.sgraph`), and with the real lookup
 among real nodes. There a part of the nodes turns once all tables are full and all records are
-stored: it answers lookups with fellow conspirators alone, the nearest to the target, and keeps no records.
+stored: it answers lookups with fellow conspirators alone, the nearest to the target, and keeps no
+records.
 With `--attack hide` half of those it names are the true nearest, at an address where nobody is. A
 lookup succeeds if it finds the honest node whose id it looks up; a read, if it finds a record that
 was stored before the betrayal. Nodes that look are honest.

@@ -236,8 +236,8 @@ def test_too_little_room_is_said_before_anything_is_written(
 LIMITED = """
 import asyncio, resource, signal, sys
 from pathlib import Path
-from node.content.assembler import Assembler
-from node.content.vault import Vault
+from node.content.assemble.assembler import Assembler
+from node.content.vault.vault import Vault
 from protocol.errors import DiskError
 
 async def main() -> None:
@@ -275,8 +275,8 @@ def test_a_kernel_that_really_refuses_to_write(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from node.content.assembler import Assembler
-from node.content.vault import Vault
+from node.content.assemble.assembler import Assembler
+from node.content.vault.vault import Vault
 
 def report(progress):
     if progress.bytes_done:
