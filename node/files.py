@@ -1,28 +1,49 @@
 """Writing files so that a crash leaves the old content or the new, and nothing in between."""
 
+import contextlib
 import errno
 import os
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.errors import DiskError
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
-
+_READ_ONLY = "{place} cannot be written to: it is read-only for this user"
+_FULL = "the disk that holds {place} is full"
 _SENTENCES = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "writing there is not permitted",
-    errno.EPERM: "writing there is not permitted",
-    errno.EFBIG: "the file is larger than is allowed there",
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _READ_ONLY,
+    errno.EPERM: _READ_ONLY,
 }
+_SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
-def disk_error(error: OSError, path: Path) -> DiskError:
-    """One sentence for what the disk said while `path` was being written."""
-    reason = _SENTENCES.get(error.errno or 0, error.strerror or type(error).__name__)
-    return DiskError(f"cannot write {path}: {reason}")
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what the system or SQLite raises while `place` is written into a DiskError."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise disk_error(error, place) from error
+
+
+def disk_error(error: OSError | sqlite3.Error, place: Path) -> DiskError:
+    """The DiskError with one sentence for what went wrong at `place`."""
+    if isinstance(error, sqlite3.Error):
+        code = _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0), 0)
+        reason = str(error)
+    else:
+        code = error.errno or 0
+        reason = error.strerror or str(error) or type(error).__name__
+    sentence = _SENTENCES.get(code, "the disk failed at {place}: {reason}")
+    return DiskError(sentence.format(place=place, reason=reason))
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
@@ -40,14 +61,27 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
         raise disk_error(error, path) from error
 
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of `data` at the descriptor's position; the system may take it in parts."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_file(path: Path) -> None:
+    """Flush the bytes of a closed file to the disk."""
+    # Windows flushes only through a handle that may write.
+    _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Flush a folder's names to the disk; Windows has no such call and needs none."""
+    if os.name != "nt":
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

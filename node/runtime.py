@@ -10,7 +10,7 @@ from typing import Any
 
 from node.calls import Calls
 from node.config import Config
-from node.content.vault.stored_mod import Report, ignore_progress
+from node.content.progress import ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
@@ -223,7 +223,7 @@ class Node:
         return await self._sharing.mods()
 
     async def share(
-        self, path: Path, name: str | None = None, progress: Report = ignore_progress
+        self, path: Path, name: str | None = None, progress: ReportProgress = ignore_progress
     ) -> dict[str, Any]:
         """Publish a folder or a file. Raises BadFolder, UnsafePath, DiskError."""
         return await self._sharing.share(path, name, progress)
@@ -238,7 +238,7 @@ class Node:
         target: Path | None = None,
         *,
         into: Path | None = None,
-        progress: Report = ignore_progress,
+        progress: ReportProgress = ignore_progress,
     ) -> dict[str, Any]:
         """Fetch a mod and write it as the folder `target`, or under its own name `into` one.
 

@@ -9,9 +9,10 @@ from node.calls import Calls
 from node.content.assemble.assembler import Assembler
 from node.content.assemble.tree import checked_target
 from node.content.download.downloader import Downloader
+from node.content.progress import ReportProgress
 from node.content.publish.publisher import Publisher
 from node.content.serve.exchange import Exchanges
-from node.content.vault.stored_mod import Report, StoredMod
+from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.holder_search import HolderSearch
 from node.links.link import Link
@@ -20,8 +21,8 @@ from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
 from protocol.addresses import Address
+from protocol.content.file_paths import check_path
 from protocol.content.link import ModLink
-from protocol.content.paths import check_path
 from protocol.errors import BadLink, UnsafePath
 from protocol.identity import PeerId, base32_text, peer_id_text
 
@@ -72,7 +73,7 @@ class Sharing:
 
     # Sharing ------------------------------------------------------------------------------
 
-    async def share(self, path: Path, name: str | None, progress: Report) -> dict[str, Any]:
+    async def share(self, path: Path, name: str | None, progress: ReportProgress) -> dict[str, Any]:
         """Publish a folder or a file, and say where its provider record is stored."""
         shared = await self._publisher.publish(path, name, progress)
         await self._announce_all()
@@ -111,7 +112,7 @@ class Sharing:
     # Fetching -----------------------------------------------------------------------------
 
     async def get(
-        self, link: ModLink, target: Path | None, *, into: Path | None, progress: Report
+        self, link: ModLink, target: Path | None, *, into: Path | None, progress: ReportProgress
     ) -> dict[str, Any]:
         """Fetch, then write the files; see `Node.get`."""
         if link.content_key is None:

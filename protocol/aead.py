@@ -12,11 +12,11 @@ from nacl._sodium import ffi, lib
 from protocol import limits
 from protocol.errors import NotAuthentic, Oversized, Truncated
 
-KEY_BYTES: int = lib.crypto_aead_xchacha20poly1305_ietf_keybytes()
-NONCE_BYTES: int = lib.crypto_aead_xchacha20poly1305_ietf_npubbytes()
-TAG_BYTES: int = lib.crypto_aead_xchacha20poly1305_ietf_abytes()
+XCHACHA_KEY_BYTES: int = lib.crypto_aead_xchacha20poly1305_ietf_keybytes()
+XCHACHA_NONCE_BYTES: int = lib.crypto_aead_xchacha20poly1305_ietf_npubbytes()
+XCHACHA_TAG_BYTES: int = lib.crypto_aead_xchacha20poly1305_ietf_abytes()
 
-_ROOM_BYTES = limits.DATAGRAM_BYTES + TAG_BYTES
+_ROOM_BYTES = limits.DATAGRAM_BYTES + XCHACHA_TAG_BYTES
 _encrypt = lib.crypto_aead_xchacha20poly1305_ietf_encrypt
 _decrypt = lib.crypto_aead_xchacha20poly1305_ietf_decrypt
 _buffer = ffi.buffer
@@ -27,13 +27,13 @@ _written = ffi.new("unsigned long long *")
 def encrypt(key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
     """Ciphertext and tag of `body`, with `header` authenticated.
 
-    `key` has KEY_BYTES, `nonce` NONCE_BYTES; raises Oversized for more than a datagram, ValueError
-    for a key or nonce of another length.
+    `key` has XCHACHA_KEY_BYTES, `nonce` XCHACHA_NONCE_BYTES; raises Oversized for more than a
+    datagram, ValueError for a key or nonce of another length.
     """
-    length = len(body) + TAG_BYTES
+    length = len(body) + XCHACHA_TAG_BYTES
     if length > _ROOM_BYTES:
         raise Oversized(f"{len(body)} bytes to seal where a datagram holds fewer")
-    if len(key) != KEY_BYTES or len(nonce) != NONCE_BYTES:
+    if len(key) != XCHACHA_KEY_BYTES or len(nonce) != XCHACHA_NONCE_BYTES:
         raise ValueError("a key or a nonce of the wrong length")
     _encrypt(_room, _written, body, len(body), header, len(header), ffi.NULL, nonce, key)
     return bytes(_buffer(_room, length))
@@ -41,12 +41,12 @@ def encrypt(key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
 
 def decrypt(key: bytes, header: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
     """The body; raises NotAuthentic, Truncated, Oversized. Lengths as in `encrypt`."""
-    length = len(ciphertext) - TAG_BYTES
+    length = len(ciphertext) - XCHACHA_TAG_BYTES
     if length < 0:
         raise Truncated(f"{len(ciphertext)} bytes cannot bear a tag")
     if length > _ROOM_BYTES:
         raise Oversized(f"{len(ciphertext)} bytes to open where a datagram holds fewer")
-    if len(key) != KEY_BYTES or len(nonce) != NONCE_BYTES:
+    if len(key) != XCHACHA_KEY_BYTES or len(nonce) != XCHACHA_NONCE_BYTES:
         raise ValueError("a key or a nonce of the wrong length")
     if _decrypt(
         _room, _written, ffi.NULL, ciphertext, len(ciphertext), header, len(header), nonce, key

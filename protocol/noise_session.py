@@ -33,8 +33,8 @@ PROTOCOL_NAME = b"Noise_KK_25519_AESGCM_SHA256"
 PROLOGUE_LABEL = "modswarm/link/1"
 
 EPHEMERAL_BYTES = 32
-TAG_BYTES = 16
-MAX_FRAME_BYTES = limits.MESSAGE_BYTES - TAG_BYTES
+FRAME_TAG_BYTES = 16
+MAX_FRAME_BYTES = limits.MESSAGE_BYTES - FRAME_TAG_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,10 @@ class NoiseSession:
         self._received = 0
 
     def seal(self, frame: bytes) -> bytes:
-        """`frame` with TAG_BYTES more; raises ValueError over MAX_FRAME_BYTES, or LinkClosed."""
+        """`frame` encrypted, FRAME_TAG_BYTES longer.
+
+        Raises ValueError over MAX_FRAME_BYTES, LinkClosed once the key may not be used again.
+        """
         if len(frame) > MAX_FRAME_BYTES:
             raise ValueError(f"a frame of {len(frame)} bytes")
         if self._sent >= limits.SESSION_MESSAGES:

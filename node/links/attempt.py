@@ -26,7 +26,7 @@ class _Layer(Protocol):
     async def close(self) -> None: ...
 
 
-class Attempt:
+class LinkAttempt:
     """Everything that a link needs before it exists. Ends as a link, or leaves nothing behind."""
 
     def __init__(

@@ -12,7 +12,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, ModswarmError, Oversized, RemoteError
 from protocol.identity import PeerId, peer_id_of
-from protocol.noise_session import TAG_BYTES, NoiseHandshake, NoiseSession
+from protocol.noise_session import FRAME_TAG_BYTES, NoiseHandshake, NoiseSession
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Link:
         self.opened_at = self.last_used_at = loop.time()
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.max_frame_bytes = channel.max_message_bytes - TAG_BYTES
+        self.max_frame_bytes = channel.max_message_bytes - FRAME_TAG_BYTES
         self.closed: asyncio.Future[str] = loop.create_future()
         self._loop = loop
         self._channel = channel

@@ -186,16 +186,16 @@ class Cancelled(_Streamed):
     type: ClassVar[int] = 22
 
 
-Request = Open | GetManifest | GetChunks | Cancel | Close
-Answer = Opened | Have | ManifestPiece | ChunkPiece | Missing | Refused | Cancelled
-Frame = Request | Answer
+ContentRequest = Open | GetManifest | GetChunks | Cancel | Close
+ContentAnswer = Opened | Have | ManifestPiece | ChunkPiece | Missing | Refused | Cancelled
+ContentFrame = ContentRequest | ContentAnswer
 
 REQUESTS = (Open, GetManifest, GetChunks, Cancel, Close)
 ANSWERS = (Opened, Have, ManifestPiece, ChunkPiece, Missing, Refused, Cancelled)
 
-_KINDS: dict[int, type[Frame]] = {kind.type: kind for kind in (*REQUESTS, *ANSWERS)}
+_KINDS: dict[int, type[ContentFrame]] = {kind.type: kind for kind in (*REQUESTS, *ANSWERS)}
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS.values()}
-_WIRE_TYPES: dict[type[Frame], tuple[type, ...]] = {
+_WIRE_TYPES: dict[type[ContentFrame], tuple[type, ...]] = {
     Open: (int, int, bytes),
     GetManifest: (int, int),
     GetChunks: (int, int, bytes),
@@ -212,7 +212,7 @@ _WIRE_TYPES: dict[type[Frame], tuple[type, ...]] = {
 _WITH_CHUNK_NUMBERS = (GetChunks, Missing)
 
 
-def encode(frame: Frame) -> bytes:
+def encode_frame(frame: ContentFrame) -> bytes:
     """The bytes of a frame."""
     if isinstance(frame, _WITH_CHUNK_NUMBERS):
         numbers = struct.pack(f">{len(frame.chunks)}I", *frame.chunks)
@@ -221,7 +221,7 @@ def encode(frame: Frame) -> bytes:
     return codec.encode([frame.type, *values])
 
 
-def decode(data: bytes) -> Frame:
+def decode_frame(data: bytes) -> ContentFrame:
     """The frame that `data` spells; raises Malformed."""
     values = codec.decode_canonical(data, max_bytes=limits.MESSAGE_BYTES, max_items=_FIELDS_MAX)
     if type(values) is not list or not values or type(values[0]) is not int:

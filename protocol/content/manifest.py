@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from protocol import codec, limits
-from protocol.content import paths, sealing
+from protocol.content import file_paths, sealing
 from protocol.errors import BadContent, BadManifest, Malformed, UnknownVersion, UnsafePath
 
-VERSION = 1
+MANIFEST_VERSION = 1
 
 _ROW = struct.Struct(">32sI")
 """One chunk of the table: address, sealed length."""
-_SEALED_BYTES_MIN = sealing.OVERHEAD_BYTES + 1
+_SEALED_BYTES_MIN = sealing.SEAL_OVERHEAD_BYTES + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Contents:
         return sum(file.size for file in self.files)
 
 
-def build(
+def build_manifest(
     contents: Contents, chunks: Sequence[tuple[bytes, int]], lineage_secret: bytes
 ) -> tuple[Manifest, bytes]:
     """The manifest and the content key of a mod whose chunks have these addresses and lengths.
@@ -81,20 +81,20 @@ def build(
     body = sealing.Packer().pack(_encode_contents(contents))
     digest = hashlib.sha256(hashlib.sha256(table).digest() + body).digest()
     content_key = sealing.derive_key(lineage_secret, "content key", digest)
-    sealed = sealing.encrypt(_manifest_key(content_key), body, table)
-    manifest = decode(codec.encode([VERSION, table, sealed]))
+    sealed = sealing.seal_body(_manifest_key(content_key), body, table)
+    manifest = decode_manifest(codec.encode([MANIFEST_VERSION, table, sealed]))
     _check(contents, manifest)
     return manifest, content_key
 
 
-def decode(data: bytes) -> Manifest:
+def decode_manifest(data: bytes) -> Manifest:
     """Read the public part; raises BadManifest or UnknownVersion."""
     try:
         fields = codec.decode_canonical(data, max_bytes=limits.MANIFEST_BYTES, max_items=3)
         version, table, sealed = codec.shape(fields, int, bytes, bytes)
     except Malformed as error:
         raise BadManifest(f"the manifest is not well-formed: {error}") from None
-    if version != VERSION:
+    if version != MANIFEST_VERSION:
         raise UnknownVersion(f"a manifest of version {version}")
     if len(table) % _ROW.size or len(table) > limits.MANIFEST_CHUNKS * _ROW.size:
         raise BadManifest(f"the manifest's table of chunks has {len(table)} bytes")
@@ -117,11 +117,11 @@ def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
         for address, length in zip(manifest.addresses, manifest.sealed_lengths, strict=True)
     )
     try:
-        body = sealing.decrypt(_manifest_key(content_key), manifest.sealed, table)
+        body = sealing.open_body(_manifest_key(content_key), manifest.sealed, table)
     except BadContent:
         raise BadManifest("the link's content key does not open the manifest") from None
     try:
-        contents = _decode_contents(sealing.unpack(body, limits.MANIFEST_BYTES))
+        contents = _decode_contents(sealing.unpack_body(body, limits.MANIFEST_BYTES))
     except (BadContent, Malformed) as error:
         raise BadManifest(f"the manifest's sealed part is not well-formed: {error}") from None
     _check(contents, manifest)
@@ -167,7 +167,7 @@ def _decode_contents(data: bytes) -> Contents:
             ModFile(path, size, flag == 1)
             for path, size, flag in zip(names, unpacked_sizes, flags, strict=True)
         ),
-        tuple(_slices(keys, sealing.KEY_BYTES)),
+        tuple(_slices(keys, sealing.AES_KEY_BYTES)),
         _unpacked_u32(lengths),
         _unpacked_u32(order),
     )
@@ -192,9 +192,9 @@ def _unpacked_u32(data: bytes) -> tuple[int, ...]:
 def _check(contents: Contents, manifest: Manifest) -> None:
     """Raise BadManifest unless the two parts agree and the files are safe to write."""
     try:
-        paths.check_text(contents.name, "the mod's name", limits.MOD_NAME_BYTES)
-        paths.check_text(contents.version, "the mod's version", limits.MOD_NAME_BYTES)
-        paths.check_tree([file.path for file in contents.files])
+        file_paths.check_text(contents.name, "the mod's name", limits.MOD_NAME_BYTES)
+        file_paths.check_text(contents.version, "the mod's version", limits.MOD_NAME_BYTES)
+        file_paths.check_tree([file.path for file in contents.files])
     except UnsafePath as error:
         raise BadManifest(str(error)) from None
     if not contents.name:
@@ -209,7 +209,7 @@ def _check_files(contents: Contents) -> None:
     previous = ""
     for file in contents.files:
         if file.path <= previous:
-            raise BadManifest(f"the file {paths.shown(file.path)} is not in path order")
+            raise BadManifest(f"the file {file_paths.shown(file.path)} is not in path order")
         previous = file.path
     if contents.total_bytes > limits.MOD_BYTES:
         raise BadManifest(f"the manifest's files have more than {limits.MOD_BYTES} bytes")
@@ -222,7 +222,7 @@ def _check_chunks(contents: Contents, manifest: Manifest) -> None:
     for length, sealed_length in zip(contents.lengths, manifest.sealed_lengths, strict=True):
         if not 1 <= length <= limits.CHUNK_BYTES_MAX:
             raise BadManifest(f"the manifest has a chunk of {length} bytes")
-        if sealed_length > length + sealing.OVERHEAD_BYTES:
+        if sealed_length > length + sealing.SEAL_OVERHEAD_BYTES:
             raise BadManifest("the manifest has a chunk that grew when it was sealed")
     _check_order(contents.order, count)
     chunk_bytes = sum(contents.lengths[number] for number in contents.order)

@@ -23,8 +23,8 @@ RAW = 0
 ZSTD = 1
 """Codec bytes, the first byte of what is sealed."""
 
-KEY_BYTES = 32
-OVERHEAD_BYTES = 17
+AES_KEY_BYTES = 32
+SEAL_OVERHEAD_BYTES = 17
 """The codec byte and the GCM tag."""
 
 _NONCE = bytes(12)
@@ -36,7 +36,9 @@ _WORTHWHILE = 31 / 32
 def derive_key(secret: bytes, purpose: str, context: bytes = b"") -> bytes:
     """32 bytes by HKDF-SHA256 (RFC 5869), for one purpose and one context only."""
     info = b"modswarm/" + purpose.encode() + b"/1\0" + context
-    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=info).derive(secret)
+    return HKDF(algorithm=hashes.SHA256(), length=AES_KEY_BYTES, salt=None, info=info).derive(
+        secret
+    )
 
 
 def address_of(sealed: bytes) -> bytes:
@@ -60,7 +62,7 @@ class Packer:
         return b"\0" + plaintext
 
 
-def unpack(body: bytes, max_bytes: int) -> bytes:
+def unpack_body(body: bytes, max_bytes: int) -> bytes:
     """What `Packer.pack` packed; raises BadContent.
 
     Nothing is unpacked before the frame's header has promised at most `max_bytes`.
@@ -93,13 +95,13 @@ def _decompress(frame: memoryview, max_bytes: int) -> bytes:
         raise BadContent("packed data that does not unpack") from None
 
 
-def encrypt(key: bytes, body: bytes, associated: bytes = b"") -> bytes:
+def seal_body(key: bytes, body: bytes, associated: bytes = b"") -> bytes:
     """`body` and its 16-byte tag by AES-256-GCM with a zero nonce: `key` is good for one body."""
     return AESGCM(key).encrypt(_NONCE, body, associated)
 
 
-def decrypt(key: bytes, sealed: bytes, associated: bytes = b"") -> bytes:
-    """The body that `encrypt` sealed; raises BadContent."""
+def open_body(key: bytes, sealed: bytes, associated: bytes = b"") -> bytes:
+    """The body that `seal_body` sealed; raises BadContent."""
     try:
         return AESGCM(key).decrypt(_NONCE, sealed, associated)
     except (InvalidTag, ValueError):
@@ -119,14 +121,14 @@ def seal_chunk(packer: Packer, lineage_secret: bytes, plaintext: bytes) -> Seale
     """Pack and seal 1..CHUNK_BYTES_MAX bytes of a mod for one lineage."""
     body = packer.pack(plaintext)
     key = derive_key(lineage_secret, "chunk", hashlib.sha256(body).digest())
-    data = encrypt(key, body)
+    data = seal_body(key, body)
     return SealedChunk(address_of(data), key, data)
 
 
 def open_chunk(key: bytes, data: bytes, plaintext_bytes: int) -> bytes:
     """The plaintext of a sealed chunk; raises ChunkMismatch unless it has the declared length."""
     try:
-        plaintext = unpack(decrypt(key, data), plaintext_bytes)
+        plaintext = unpack_body(open_body(key, data), plaintext_bytes)
     except BadContent as error:
         raise ChunkMismatch(f"a chunk does not open: {error}") from None
     if len(plaintext) != plaintext_bytes:

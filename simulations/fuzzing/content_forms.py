@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from node.overlay.table.joining import Bootstrap
 from protocol import addresses, identity, limits
-from protocol.content import frames, link, manifest, paths, sealing
+from protocol.content import file_paths, frames, link, manifest, sealing
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import BadInput
@@ -19,11 +19,11 @@ _CONTENTS = Contents(
     (0, 1, 0),
 )
 _CHUNKS = [(b"\3" * 32, 117), (b"\4" * 32, 60)]
-_MANIFEST, _CONTENT_KEY = manifest.build(_CONTENTS, _CHUNKS, b"\7" * 32)
+_MANIFEST, _CONTENT_KEY = manifest.build_manifest(_CONTENTS, _CHUNKS, b"\7" * 32)
 
 
 def _read_manifest(data: bytes) -> object:
-    return manifest.open_contents(manifest.decode(data), _CONTENT_KEY)
+    return manifest.open_contents(manifest.decode_manifest(data), _CONTENT_KEY)
 
 
 def _read_contents(data: bytes) -> object:
@@ -39,20 +39,20 @@ def _text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
 
 CONTENT_FORMS = {
     "frame": Target(
-        frames.decode,
+        frames.decode_frame,
         (
-            frames.encode(frames.GetChunks(1, (1, 2, 3))),
-            frames.encode(frames.Opened(1, 5000, complete=True)),
-            frames.encode(frames.Have(1, 8, b"\xff")),
+            frames.encode_frame(frames.GetChunks(1, (1, 2, 3))),
+            frames.encode_frame(frames.Opened(1, 5000, complete=True)),
+            frames.encode_frame(frames.Have(1, 8, b"\xff")),
         ),
     ),
     "manifest": Target(_read_manifest, (_MANIFEST.data,)),
     "manifest contents": Target(_read_contents, (manifest._encode_contents(_CONTENTS),)),
     "chunk body": Target(
-        lambda data: sealing.unpack(data, limits.CHUNK_BYTES_MAX),
+        lambda data: sealing.unpack_body(data, limits.CHUNK_BYTES_MAX),
         (b"\0raw", sealing.Packer().pack(bytes(1000))),
     ),
-    "path": Target(_text(paths.check_path), (b"a/b.txt",), BadInput),
+    "path": Target(_text(file_paths.check_path), (b"a/b.txt",), BadInput),
     "link": Target(_text(link.parse), (str(ModLink(bytes(32), bytes(32))).encode(),), BadInput),
     "peer id": Target(
         _text(identity.parse_peer_id), (identity.peer_id_text(OURS.peer_id).encode(),), BadInput

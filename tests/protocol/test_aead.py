@@ -57,9 +57,9 @@ def test_the_buffer_cannot_be_overrun() -> None:
     with pytest.raises(Oversized):
         aead.encrypt(KEY, b"", NONCE, bytes(limits.DATAGRAM_BYTES + 1))
     with pytest.raises(Oversized):
-        aead.decrypt(KEY, b"", NONCE, bytes(limits.DATAGRAM_BYTES + 2 * aead.TAG_BYTES + 1))
+        aead.decrypt(KEY, b"", NONCE, bytes(limits.DATAGRAM_BYTES + 2 * aead.XCHACHA_TAG_BYTES + 1))
     with pytest.raises(Truncated):
-        aead.decrypt(KEY, b"", NONCE, bytes(aead.TAG_BYTES - 1))
+        aead.decrypt(KEY, b"", NONCE, bytes(aead.XCHACHA_TAG_BYTES - 1))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from protocol.codec import decode
 from protocol.errors import BadKey, LinkClosed, Malformed, NotAuthentic, Oversized
 from protocol.identity import Identity
 from protocol.noise_session import (
+    FRAME_TAG_BYTES,
     MAX_FRAME_BYTES,
     PROLOGUE_LABEL,
-    TAG_BYTES,
     NoiseHandshake,
     NoiseKK,
     NoiseSession,
@@ -94,7 +94,7 @@ def test_both_sides_get_a_session_and_frames_go_both_ways() -> None:
     for number in range(300):
         frame = b"frame" * number
         sealed = ours.seal(frame)
-        assert len(sealed) == len(frame) + TAG_BYTES
+        assert len(sealed) == len(frame) + FRAME_TAG_BYTES
         assert theirs.open(sealed) == frame
         assert ours.open(theirs.seal(frame[::-1])) == frame[::-1]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from node.content.assemble import tree
 from node.content.assemble.tree import GrowingTree
-from node.content.vault.stored_mod import Progress, Report, ignore_progress
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
 from protocol.content import manifest as manifests
 from protocol.content import sealing
@@ -40,7 +40,7 @@ class Assembler:
         self._targets: set[Path] = set()
 
     async def assemble(
-        self, mod_id: bytes, target: Path, report: Report = ignore_progress
+        self, mod_id: bytes, target: Path, report: ReportProgress = ignore_progress
     ) -> Assembled:
         """Write a mod's files into `target`, which must not exist or be an empty folder.
 
@@ -68,7 +68,7 @@ class Assembler:
         return Assembled(target, len(contents.files), contents.total_bytes)
 
     async def _write(
-        self, growing: GrowingTree, manifest: Manifest, contents: Contents, report: Report
+        self, growing: GrowingTree, manifest: Manifest, contents: Contents, report: ReportProgress
     ) -> None:
         """Write the byte stream; one batch is read while the one before is opened and written."""
         loop = asyncio.get_running_loop()
@@ -107,7 +107,7 @@ class Assembler:
 
 
 def _open(data: bytes, content_key: bytes) -> tuple[Manifest, Contents]:
-    manifest = manifests.decode(data)
+    manifest = manifests.decode_manifest(data)
     return manifest, manifests.open_contents(manifest, content_key)
 
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from node.content.vault import disk
+from node.files import sync_file, sync_folder, write_all, writing
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists
 
@@ -24,7 +24,7 @@ _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 def checked_target(target: Path) -> Path:
     """The real path of a target; raises TargetExists unless it is free or an empty folder."""
     target = Path(os.path.realpath(target))
-    with disk.writing(target):
+    with writing(target):
         if not target.exists():
             return target
         if not target.is_dir() or any(target.iterdir()):
@@ -50,7 +50,7 @@ class GrowingTree:
 
     def begin(self, total_bytes: int) -> None:
         """Make the hidden folder; raises DiskError, also if there is too little room."""
-        with disk.writing(self._target):
+        with writing(self._target):
             self._target.parent.mkdir(parents=True, exist_ok=True)
             if self._root.exists():
                 shutil.rmtree(self._root)
@@ -66,12 +66,12 @@ class GrowingTree:
     def write(self, data: bytes) -> None:
         """Append to the byte stream of all files; raises DiskError."""
         view = memoryview(data)
-        with disk.writing(self._target):
+        with writing(self._target):
             while view:
                 if not self._left:
                     self._open_next()
                 part = view[: self._left]
-                disk.write_all(self._descriptor, part)
+                write_all(self._descriptor, part)
                 view = view[len(part) :]
                 self._left -= len(part)
                 if not self._left:
@@ -79,22 +79,22 @@ class GrowingTree:
 
     def finish(self) -> None:
         """Make the empty files at the end; raises DiskError."""
-        with disk.writing(self._target):
+        with writing(self._target):
             while self._next < len(self._files):
                 self._open_next()
 
     def sync(self, share: int, shares: int) -> None:
         """Make every `shares`-th file last, from number `share` on; raises DiskError."""
         folders = sorted(self._folders)
-        with disk.writing(self._target):
+        with writing(self._target):
             for file in self._files[share::shares]:
-                disk.sync_file(self._root / file.path)
+                sync_file(self._root / file.path)
             for folder in folders[share::shares]:
-                disk.sync_folder(folder)
+                sync_folder(folder)
 
     def appear(self) -> None:
         """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError."""
-        with disk.writing(self._target):
+        with writing(self._target):
             if os.name == "nt":
                 with contextlib.suppress(FileNotFoundError):
                     self._target.rmdir()  # only Windows does not rename over an empty folder
@@ -104,7 +104,7 @@ class GrowingTree:
                 if error.errno in _TAKEN:
                     raise TargetExists(f"{self._target} has been taken meanwhile") from None
                 raise
-            disk.sync_folder(self._target.parent)
+            sync_folder(self._target.parent)
 
     def clean_up(self) -> None:
         """Remove what did not appear."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from node.content.download.sources import DownloadPhase, Source, Sources
 from node.content.download.writer import ChunkWriter
-from node.content.vault.stored_mod import Progress, Report
+from node.content.progress import Progress, ReportProgress
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
-from protocol.content.frames import Answer
+from protocol.content.frames import ContentAnswer
 from protocol.content.manifest import Manifest
 from protocol.content.rarity import Shuffler
 from protocol.content.reassembly import ChunkPieces
@@ -34,7 +34,7 @@ class ChunkPhase(DownloadPhase[None]):
         manifest: Manifest,
         missing: Sequence[int],
         rng: Shuffler,
-        report: Report,
+        report: ReportProgress,
     ) -> None:
         super().__init__()
         self._roster = roster
@@ -51,7 +51,7 @@ class ChunkPhase(DownloadPhase[None]):
         self.bytes_from: Counter[bytes] = Counter()
         """Sealed bytes of whole chunks that came from each source."""
         self.chunks_fetched = 0
-        self._handlers: dict[type[Answer], Callable[[Source, Any], None]] = {
+        self._handlers: dict[type[ContentAnswer], Callable[[Source, Any], None]] = {
             frames.Have: self._on_have,
             frames.ChunkPiece: self._on_piece,
             frames.Missing: self._on_missing,
@@ -84,7 +84,7 @@ class ChunkPhase(DownloadPhase[None]):
             self._swarm.leave(source.peer)
         self._ask_all()
 
-    def answered(self, source: Source, answer: Answer) -> None:
+    def answered(self, source: Source, answer: ContentAnswer) -> None:
         """Take a piece, or news of what a source holds."""
         handler = self._handlers.get(type(answer))
         if handler is None:
@@ -164,7 +164,7 @@ class ChunkPhase(DownloadPhase[None]):
             self.finish(None)
 
     def _tell(self, *, at_once: bool = False) -> None:
-        """Report progress, not too often."""
+        """ReportProgress progress, not too often."""
         now = self._now()
         if now - self._reported < _REPORT_INTERVAL_S and not at_once:
             return

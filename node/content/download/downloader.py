@@ -10,8 +10,9 @@ from typing import NamedTuple
 from node.content.download.chunk_phase import ChunkPhase
 from node.content.download.manifest_phase import fetch_manifest
 from node.content.download.sources import FindLinks, Sources
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.serve.exchange import Exchanges
-from node.content.vault.stored_mod import Progress, Report, StoredMod, ignore_progress
+from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content import manifest as manifests
@@ -20,7 +21,7 @@ from protocol.content.manifest import Contents, Manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Download:
+class DownloadResult:
     """What a download did. `contents` is None if nobody gave us the content key."""
 
     manifest: Manifest
@@ -49,8 +50,8 @@ class Downloader:
         self._environment = environment
 
     async def download(
-        self, link: ModLink, find_links: FindLinks, report: Report = ignore_progress
-    ) -> Download:
+        self, link: ModLink, find_links: FindLinks, report: ReportProgress = ignore_progress
+    ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
         `find_links` is asked only if something is missing. Raises NoSources (or what `find_links`
@@ -59,7 +60,7 @@ class Downloader:
         known = await self._vault.get(link.mod_id)
         accepted = None if known is None else await self._accept(link, known)
         if accepted is not None and not accepted.missing:
-            return Download(accepted.manifest, accepted.contents)
+            return DownloadResult(accepted.manifest, accepted.contents)
         report(Progress("finding"))
         roster = Sources(link.mod_id, self._exchanges)
         try:
@@ -84,7 +85,7 @@ class Downloader:
             raise errors.exceptions[0] from None
         finally:
             roster.close()
-        return Download(
+        return DownloadResult(
             *(accepted.manifest, accepted.contents, phase.chunks_fetched),
             *(phase.bytes_from.total(), dict(phase.bytes_from), dict(roster.banned)),
         )
@@ -113,7 +114,7 @@ class Downloader:
 
 
 def _open(data: bytes, content_key: bytes | None) -> tuple[Manifest, Contents | None]:
-    manifest = manifests.decode(data)
+    manifest = manifests.decode_manifest(data)
     if content_key is None:
         return manifest, None
     return manifest, manifests.open_contents(manifest, content_key)

@@ -8,7 +8,7 @@ import asyncio
 from node.content.download.sources import DownloadPhase, Source, Sources
 from protocol import limits
 from protocol.content import frames, sealing
-from protocol.content.frames import Answer
+from protocol.content.frames import ContentAnswer
 from protocol.content.reassembly import ManifestPieces
 from protocol.errors import BadManifest, Unexpected
 
@@ -40,7 +40,7 @@ class ManifestPhase(DownloadPhase[tuple[bytes, bytes]]):
             for other in self._roster.opened[:1]:
                 self.joined(other)
 
-    def answered(self, source: Source, answer: Answer) -> None:
+    def answered(self, source: Source, answer: ContentAnswer) -> None:
         """Collect the pieces."""
         if isinstance(answer, frames.Have):
             return

@@ -15,7 +15,7 @@ from node.content.ports import LinkPort
 from node.content.serve.exchange import Exchanges, Stream
 from protocol import limits
 from protocol.content import frames
-from protocol.content.frames import Answer
+from protocol.content.frames import ContentAnswer
 from protocol.errors import LinkClosed, ModswarmError, NoSources, RemoteError, Unexpected
 from protocol.identity import peer_id_text
 
@@ -66,7 +66,7 @@ class DownloadPhase(Generic[_Result]):
     def left(self, source: Source, *, banned: bool) -> None:
         """A source can no longer be asked."""
 
-    def answered(self, source: Source, answer: Answer) -> None:
+    def answered(self, source: Source, answer: ContentAnswer) -> None:
         """A source said something; raises RemoteError if it had no right to."""
         raise Unexpected(f"{type(answer).__name__} was not asked for")
 
@@ -139,7 +139,7 @@ class Sources:
             source.stream.close()
         self.sources.clear()
 
-    def stream_answered(self, stream: Stream, answer: Answer) -> None:
+    def stream_answered(self, stream: Stream, answer: ContentAnswer) -> None:
         """Take an answer; whoever breaks a rule with it is banned."""
         source = self.sources.get(stream.peer_id)
         if source is None or source.stream is not stream:
@@ -183,7 +183,7 @@ class Sources:
         self.sources[peer] = Source(peer, stream, self._now())
         self.lost.pop(peer, None)
 
-    def _take(self, source: Source, answer: Answer) -> None:
+    def _take(self, source: Source, answer: ContentAnswer) -> None:
         if isinstance(answer, frames.Opened):
             if source.opened is not None:
                 raise Unexpected("a stream was opened twice")

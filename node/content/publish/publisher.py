@@ -10,23 +10,19 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.walk import FoundFile
-from node.content.vault.stored_mod import (
-    LineageChunk,
-    Progress,
-    Report,
-    SharedMod,
-    StoredMod,
-    ignore_progress,
-)
+from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol import limits
-from protocol.content import manifest, paths, sealing
+from protocol.content import file_paths, manifest, sealing
 from protocol.content.chunking import Chunker
+from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest, ModFile
 from protocol.errors import BadFolder, BadInput, BadManifest
 
@@ -36,6 +32,22 @@ _SEALERS = min(4, os.cpu_count() or 1)
 
 _Plaintext = tuple[bytes, bytes]
 """SHA-256 of a chunk's plaintext, and the plaintext."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMod:
+    """What publishing made."""
+
+    mod_id: bytes
+    link: ModLink
+    name: str
+    files: int
+    bytes: int
+    """Of all files together."""
+    chunks: int
+    """Unique ones."""
+    new_bytes: int
+    """Sealed bytes that the vault did not have."""
 
 
 class Publisher:
@@ -49,9 +61,9 @@ class Publisher:
         self,
         folder: Path,
         name: str | None = None,
-        report: Report = ignore_progress,
+        report: ReportProgress = ignore_progress,
         version: str = "",
-    ) -> SharedMod:
+    ) -> PublishedMod:
         """Put a folder or a single file into the vault as a mod.
 
         The name says which lineage it belongs to; it defaults to the folder's. Raises BadFolder,
@@ -61,9 +73,9 @@ class Publisher:
         if name is None:
             name = await loop.run_in_executor(None, walk.name_of, folder)
         name = _checked_name(name)
-        paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
+        file_paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
         files = await loop.run_in_executor(None, walk.walk, folder)
-        secret = self._environment.rng.randbytes(sealing.KEY_BYTES)
+        secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
         lineage, secret = await self._vault.lineage(name, secret)
         async with self._vault.holding():
             publication = _Publication(self._vault, lineage, secret, files, report)
@@ -73,7 +85,7 @@ class Publisher:
             )
             mod = _stored_mod(made, content_key, name, version, files, self._environment.wall())
             await self._vault.add_mod(mod, made)
-        return SharedMod(
+        return PublishedMod(
             mod.mod_id, mod.link, name, mod.files, mod.bytes, mod.chunks, publication.new_bytes
         )
 
@@ -82,7 +94,12 @@ class _Publication:
     """One run over one mod's files."""
 
     def __init__(
-        self, vault: Vault, lineage: int, secret: bytes, files: list[FoundFile], report: Report
+        self,
+        vault: Vault,
+        lineage: int,
+        secret: bytes,
+        files: list[FoundFile],
+        report: ReportProgress,
     ) -> None:
         self._vault = vault
         self._lineage = lineage
@@ -158,7 +175,7 @@ class _Publication:
         )
         table = [(chunk.address, chunk.sealed_length) for chunk, _ in self._chunks]
         try:
-            return manifest.build(contents, table, self._secret)
+            return manifest.build_manifest(contents, table, self._secret)
         except BadManifest as error:
             raise BadFolder(f"this folder cannot be one mod: {error}") from None
 
@@ -216,7 +233,7 @@ def _checked_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     if not name:
         raise BadInput("a mod needs a name")
-    return paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
+    return file_paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
 
 
 def _stored_mod(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol import limits
-from protocol.content import paths
-from protocol.content.paths import Tree, check_path, shown
+from protocol.content import file_paths
+from protocol.content.file_paths import Tree, check_path, shown
 from protocol.errors import BadFolder, UnsafePath
 
 _READ_FLAGS = (
@@ -134,4 +134,4 @@ def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> 
         or not stat.S_ISREG(status.st_mode)
         or (status.st_size, status.st_mtime_ns) != (file.size, file.changed_ns)
     ):
-        raise BadFolder(f"{paths.shown(file.path)} changed while it was read; try again")
+        raise BadFolder(f"{file_paths.shown(file.path)} changed while it was read; try again")

@@ -14,7 +14,7 @@ from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
-from protocol.content.frames import Answer, Request
+from protocol.content.frames import ContentAnswer, ContentRequest
 from protocol.errors import LinkClosed, RemoteError
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class StreamReader(Protocol):
     """Who takes the answers of a stream. Called on the event loop."""
 
-    def stream_answered(self, stream: "Stream", answer: Answer) -> None:
+    def stream_answered(self, stream: "Stream", answer: ContentAnswer) -> None:
         """An answer came."""
 
     def stream_lost(self, stream: "Stream", reason: str) -> None:
@@ -93,15 +93,15 @@ class Exchange:
             raise LinkClosed("the link is closed or carries as many downloads as it may")
         number = self._next_number
         self._next_number += 1
-        self._link.send(frames.encode(frames.Open(number, mod_id)))
+        self._link.send(frames.encode_frame(frames.Open(number, mod_id)))
         stream = Stream(self, number, reader)
         self._streams[number] = stream
         return stream
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ContentRequest) -> None:
         """Send a request; on a closed link nothing happens, for every stream hears of its end."""
         with contextlib.suppress(LinkClosed):
-            self._link.send(frames.encode(request))
+            self._link.send(frames.encode_frame(request))
 
     def close_stream(self, number: int) -> None:
         """End a stream of ours."""
@@ -141,8 +141,8 @@ class Exchange:
         if self._broken.done():
             return
         try:
-            frame = frames.decode(data)
-            if isinstance(frame, Request):
+            frame = frames.decode_frame(data)
+            if isinstance(frame, ContentRequest):
                 self._uploader.receive(frame)
             else:
                 self._answered(frame)
@@ -150,7 +150,7 @@ class Exchange:
             self._refusals[error.name] += 1
             self._broken.set_result(f"the peer broke the protocol: {error}")
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: ContentAnswer) -> None:
         stream = self._streams.get(answer.stream)
         if stream is None:
             return  # sent before the peer knew that we closed the stream

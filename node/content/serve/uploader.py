@@ -15,7 +15,7 @@ from node.content.vault.store import Held
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
-from protocol.content.frames import Frame, Request
+from protocol.content.frames import ContentFrame, ContentRequest
 from protocol.errors import DiskError, OverLimit, Unexpected
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Uploader:
         self._turns: dict[int, None] = {}
         self._work = asyncio.Event()
         self._news_timer: asyncio.TimerHandle | None = None
-        self._receivers: dict[type[Frame], Callable[..., None]] = {
+        self._receivers: dict[type[ContentFrame], Callable[..., None]] = {
             frames.Open: self._open,
             frames.GetManifest: self._get_manifest,
             frames.GetChunks: self._get_chunks,
@@ -73,7 +73,7 @@ class Uploader:
             frames.Close: self._close,
         }
 
-    def receive(self, request: Request) -> None:
+    def receive(self, request: ContentRequest) -> None:
         """Take a request; raises OverLimit, Unexpected."""
         stream = self._streams.get(request.stream)
         if stream is None and not isinstance(request, frames.Open):
@@ -232,8 +232,8 @@ class Uploader:
         most = self._piece_bytes
         return ((start, data[start : start + most]) for start in range(0, len(data), most))
 
-    def _send(self, frame: Frame) -> None:
-        self._link.send(frames.encode(frame))
+    def _send(self, frame: ContentFrame) -> None:
+        self._link.send(frames.encode_frame(frame))
 
     def _on_stored(self) -> None:
         """The vault has more than before: tell those who know that we lack something, soon."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from node.content.vault import disk
+from node.files import sync_folder, write_all
 
 PACK_BYTES = 64 * 2**20
 """A pack that has reached this takes no more."""
@@ -85,7 +85,7 @@ class Packs:
             os.lseek(descriptor, self._end, os.SEEK_SET)
             end = self._end
             for blob in blobs:
-                disk.write_all(descriptor, blob)
+                write_all(descriptor, blob)
                 places.append(PackPlace(self._current, end, len(blob)))
                 end += len(blob)
             os.fsync(descriptor)
@@ -96,7 +96,7 @@ class Packs:
         finally:
             os.close(descriptor)
         if is_new:
-            disk.sync_folder(self._folder)
+            sync_folder(self._folder)
         self._end = end
         return places
 

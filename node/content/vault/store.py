@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.content.vault import disk
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs
 from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.files import writing
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 
@@ -44,7 +44,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Open or create; raises HomeError if it is in use or damaged, DiskError."""
         self._folder = folder
-        with disk.writing(folder):
+        with writing(folder):
             packs = folder / "packs"
             packs.mkdir(mode=0o700, parents=True, exist_ok=True)
             if os.name != "nt":
@@ -54,7 +54,7 @@ class Store:
         except sqlite3.Error as error:
             raise HomeError(f"the vault {folder} cannot be opened: {error}") from error
         self._packs = Packs(packs)
-        with disk.writing(folder):
+        with writing(folder):
             self._recover()
 
     def _recover(self) -> None:
@@ -87,7 +87,7 @@ class Store:
                 wrong.append(address)
             elif address not in new and self._index.place(address) is None:
                 new[address] = data
-        with disk.writing(self._folder):
+        with writing(self._folder):
             self._append(new)
         return wrong
 
@@ -139,12 +139,12 @@ class Store:
         """Record a mod and keep its manifest; its chunks may come later. Raises DiskError."""
         if self.put([(mod.mod_id, manifest)]):
             raise ValueError("the manifest does not hash to the mod id")
-        with disk.writing(self._folder), self._index.transaction():
+        with writing(self._folder), self._index.transaction():
             self._index.add_mod(mod, addresses)
 
     def remove_mod(self, mod_id: bytes) -> bool:
         """Forget a mod; its chunks go with the next `collect`."""
-        with disk.writing(self._folder), self._index.transaction():
+        with writing(self._folder), self._index.transaction():
             return self._index.remove_mod(mod_id)
 
     def mod(self, mod_id: bytes) -> StoredMod | None:
@@ -177,7 +177,7 @@ class Store:
 
     def lineage(self, name: str, new_secret: bytes) -> tuple[int, bytes]:
         """The number and secret of a name's lineage; it begins with `new_secret` if it is new."""
-        with disk.writing(self._folder), self._index.transaction():
+        with writing(self._folder), self._index.transaction():
             known = self._index.lineage(name)
             return known or (self._index.add_lineage(name, new_secret), new_secret)
 
@@ -192,7 +192,7 @@ class Store:
         )
         if self.put([(chunk.address, data) for chunk, data in sealed]):
             raise DiskError("this machine's memory or processor is faulty: a hash came out wrong")
-        with disk.writing(self._folder), self._index.transaction():
+        with writing(self._folder), self._index.transaction():
             self._index.remember_chunks(lineage, (chunk for chunk, _ in sealed))
         return new_bytes
 
@@ -200,12 +200,12 @@ class Store:
 
     def collect(self) -> int:
         """Forget what no mod needs; return how many addresses that were. Then call `compact`."""
-        with disk.writing(self._folder), self._index.transaction():
+        with writing(self._folder), self._index.transaction():
             return self._index.forget_unneeded()
 
     def compact(self) -> bool:
         """Give back the room of one pack that is mostly unneeded; whether there was one."""
-        with disk.writing(self._folder):
+        with writing(self._folder):
             known = self._index.packs()
             for pack in self._packs.numbers():
                 _, needed = known.get(pack, (0, 0))

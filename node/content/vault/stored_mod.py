@@ -1,6 +1,5 @@
 """The values that the vault and its neighbours pass around."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol.content.link import ModLink
@@ -39,41 +38,3 @@ class LineageChunk:
     address: bytes
     key: bytes = field(repr=False)
     sealed_length: int
-
-
-@dataclass(frozen=True, slots=True)
-class SharedMod:
-    """What publishing made."""
-
-    mod_id: bytes
-    link: ModLink
-    name: str
-    files: int
-    bytes: int
-    """Of all files together."""
-    chunks: int
-    """Unique ones."""
-    new_bytes: int
-    """Sealed bytes that the vault did not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is. `stage` is one of "reading", "finding", "manifest", "chunks", "files"."""
-
-    stage: str
-    chunks_total: int = 0
-    chunks_done: int = 0
-    bytes_total: int = 0
-    bytes_done: int = 0
-    bytes_fetched: int = 0
-    """In this run, from others."""
-    sources: int = 0
-
-
-Report = Callable[[Progress], None]
-"""Called on the event loop, often; must return at once."""
-
-
-def ignore_progress(_: Progress) -> None:
-    """A Report for those who do not look."""

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from node.content.vault import disk
 from node.content.vault.store import Blob, Held, Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.files import writing
 from protocol.content.manifest import Manifest
 
 _Arguments = ParamSpec("_Arguments")
@@ -153,7 +153,7 @@ class Vault:
         **keywords: _Arguments.kwargs,
     ) -> _Result:
         def run() -> _Result:
-            with disk.writing(self.folder):
+            with writing(self.folder):
                 return job(*arguments, **keywords)
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, run)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.content.vault.stored_mod import Report
+from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.runtime import Node
 from protocol import limits
@@ -75,12 +75,12 @@ async def links(service: Service, call: Call) -> Any:
     return {"links": service.node.links()}
 
 
-async def share(service: Service, call: Call, progress: Report) -> Any:
+async def share(service: Service, call: Call, progress: ReportProgress) -> Any:
     """Share a folder or a file of this machine."""
     return await service.node.share(_absolute(call.body["path"]), call.body.get("name"), progress)
 
 
-async def download(service: Service, call: Call, progress: Report) -> Any:
+async def download(service: Service, call: Call, progress: ReportProgress) -> Any:
     """Fetch a mod into the folder `to`, or into a folder of its own name below `into`."""
     link = parse_link(call.body["link"])
     if ("to" in call.body) == ("into" in call.body):

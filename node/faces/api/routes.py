@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from node.content.vault.stored_mod import Report
+from node.content.progress import ReportProgress
 from node.faces.api import handlers, schemas
 from node.faces.api.handlers import Call, Service
 from node.faces.api.validation import Schema
 
 Handler = Callable[[Service, Call], Awaitable[Any]]
-StreamHandler = Callable[[Service, Call, Report], Awaitable[Any]]
+StreamHandler = Callable[[Service, Call, ReportProgress], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ know.
 from dataclasses import fields
 from typing import Any
 
-from node.content.vault.stored_mod import Progress
+from node.content.progress import Progress
 from node.faces.api.validation import Schema
 from protocol import limits
 

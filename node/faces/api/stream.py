@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from node.content.vault.stored_mod import Progress, Report
+from node.content.progress import Progress, ReportProgress
 from node.faces.api import errors
 from protocol.errors import ModswarmError, NotRunning
 
 _log = logging.getLogger(__name__)
 
-Work = Callable[[Report], Awaitable[Any]]
+Work = Callable[[ReportProgress], Awaitable[Any]]
 Write = Callable[[dict[str, Any]], Awaitable[None]]
 
 TICK_S = 0.1

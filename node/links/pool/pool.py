@@ -27,7 +27,7 @@ from protocol.errors import CallFailed, LinkClosed, LinkFailed, ModswarmError, R
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
 
 if TYPE_CHECKING:
-    from node.links.attempt import Attempt
+    from node.links.attempt import LinkAttempt
 
 _log = logging.getLogger(__name__)
 
@@ -247,13 +247,13 @@ class LinkPool:
 
     # Both -----------------------------------------------------------------------------------
 
-    async def _attempt(self) -> "Attempt":
+    async def _attempt(self) -> "LinkAttempt":
         """A fresh attempt. The first one imports aiortc, in a thread: that takes half a second."""
         loop = asyncio.get_running_loop()
         make = await loop.run_in_executor(None, _load_attempt, self._settings.data_path)
         return make(self._identity, self._environment, self._certificate, self._settings)
 
-    def _abandon(self, attempt: "Attempt", peer_id: PeerId) -> None:
+    def _abandon(self, attempt: "LinkAttempt", peer_id: PeerId) -> None:
         """Free what an attempt holds, in a task that outlives the attempt's own."""
         self._keeper.dispose(attempt.abandon(), f"attempt {peer_id_text(peer_id)}")
 
@@ -287,8 +287,8 @@ class LinkPool:
         _log.info("no link with %s: %s", peer_id_text(peer_id), error)
 
 
-def _load_attempt(data_path: str) -> "type[Attempt]":
-    """The class Attempt, with everything imported that it will need."""
+def _load_attempt(data_path: str) -> "type[LinkAttempt]":
+    """The class LinkAttempt, with everything imported that it will need."""
     import_module(DATA_PATHS[data_path])
-    attempt: type[Attempt] = import_module("node.links.attempt").Attempt
+    attempt: type[LinkAttempt] = import_module("node.links.attempt").LinkAttempt
     return attempt

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from node.content.assemble import tree
-from node.content.vault.stored_mod import Progress, SharedMod, StoredMod
+from node.content.progress import Progress
+from node.content.publish.publisher import PublishedMod
+from node.content.vault.stored_mod import StoredMod
 from protocol.content import manifest, sealing
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import (
@@ -39,7 +41,7 @@ FILES = some_files(sizes=(0, 1, 100, 70_000, 300_000, 0, 5_000_000, 12, 9_000_00
 
 
 @contextlib.asynccontextmanager
-async def node_with_mod(folder: Path) -> AsyncIterator[tuple[ContentNode, SharedMod]]:
+async def node_with_mod(folder: Path) -> AsyncIterator[tuple[ContentNode, PublishedMod]]:
     async with content_node(folder) as node:
         yield node, await node.publisher.publish(write_files(folder / "source", FILES), "mod")
 
@@ -256,7 +258,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for a limit on file sizes")
 def test_a_kernel_that_really_refuses_to_write(tmp_path: Path) -> None:
-    async def scenario() -> SharedMod:
+    async def scenario() -> PublishedMod:
         async with node_with_mod(tmp_path) as (_, shared):
             return shared
 
@@ -295,7 +297,7 @@ asyncio.run(main())
 def test_killed_in_the_middle(tmp_path: Path) -> None:
     """Nothing is under the target's name; what was hidden goes with the next try."""
 
-    async def publish() -> SharedMod:
+    async def publish() -> PublishedMod:
         async with node_with_mod(tmp_path) as (_, shared):
             return shared
 
@@ -362,7 +364,9 @@ def test_a_mod_that_is_not_all_here(tmp_path: Path) -> None:
 
 async def store_mod_of_a_liar(node: ContentNode, contents: Contents, data: bytes) -> bytes:
     """A mod of one chunk, whose manifest says what the publisher likes."""
-    made, content_key = manifest.build(contents, [(sealing.address_of(data), len(data))], bytes(32))
+    made, content_key = manifest.build_manifest(
+        contents, [(sealing.address_of(data), len(data))], bytes(32)
+    )
     mod = StoredMod(
         *(made.mod_id, content_key, "", "", 1, 1, len(data), 1), published=False, added=0.0
     )
@@ -404,7 +408,7 @@ def test_a_mod_without_its_key(tmp_path: Path) -> None:
                     published=False,
                     added=0.0,
                 )
-                await other.vault.add_mod(without, manifest.decode(data))
+                await other.vault.add_mod(without, manifest.decode_manifest(data))
                 with pytest.raises(NotFound, match="content key"):
                     await other.assembler.assemble(shared.mod_id, tmp_path / "out")
                 wrong = StoredMod(
@@ -412,7 +416,7 @@ def test_a_mod_without_its_key(tmp_path: Path) -> None:
                     published=False,
                     added=0.0,
                 )
-                await other.vault.add_mod(wrong, manifest.decode(data))
+                await other.vault.add_mod(wrong, manifest.decode_manifest(data))
                 with pytest.raises(BadManifest, match="content key"):
                     await other.assembler.assemble(shared.mod_id, tmp_path / "out")
         assert issubclass(BadManifest, BadContent)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from node.content.download import writer
-from node.content.download.downloader import Download
+from node.content.download.downloader import DownloadResult
 from node.content.download.sources import FindLinks
-from node.content.vault.stored_mod import Progress, SharedMod
+from node.content.progress import Progress
+from node.content.publish.publisher import PublishedMod
 from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import ChunkPiece, GetChunks, ManifestPiece, Missing, Open, Opened
@@ -36,14 +37,14 @@ FILES = some_files(sizes=(0, 100, 70_000, 3_000_000, 1, 2_000_000))
 
 
 @contextlib.asynccontextmanager
-async def swarm(folder: Path, count: int) -> AsyncIterator[tuple[list[ContentNode], SharedMod]]:
+async def swarm(folder: Path, count: int) -> AsyncIterator[tuple[list[ContentNode], PublishedMod]]:
     """Nodes of which the first has published a mod."""
     source = write_files(folder / "source", FILES)
     async with content_nodes(folder, count) as nodes:
         yield nodes, await nodes[0].publisher.publish(source, "mod")
 
 
-async def copy_mod(shared: SharedMod, giver: ContentNode, taker: ContentNode) -> None:
+async def copy_mod(shared: PublishedMod, giver: ContentNode, taker: ContentNode) -> None:
     """Let a second node hold the whole mod."""
     _, theirs = giver.connect(taker)
     await taker.downloader.download(shared.link, links_to(theirs))
@@ -60,7 +61,7 @@ class Requests:
             end.meddler = self._see
 
     def _see(self, data: bytes) -> bytes:
-        frame = frames.decode(data)
+        frame = frames.decode_frame(data)
         if isinstance(frame, GetChunks):
             self.chunks.update(frame.chunks)
         return data
@@ -198,7 +199,7 @@ def test_what_had_come_when_it_was_dropped_is_kept(tmp_path: Path) -> None:
             lengths = dict[int, int]()
 
             def see(data: bytes) -> bytes | None:
-                frame = frames.decode(data)
+                frame = frames.decode_frame(data)
                 if isinstance(frame, ChunkPiece):
                     if len(lengths) == 5 and frame.chunk not in lengths:
                         return None
@@ -226,7 +227,7 @@ def flipping(kind: type[ChunkPiece] | type[ManifestPiece], seldom: int = 1) -> M
 
     def meddle(data: bytes) -> bytes:
         nonlocal count
-        frame = frames.decode(data)
+        frame = frames.decode_frame(data)
         if isinstance(frame, kind):
             count += 1
             if count % seldom == 0:
@@ -268,7 +269,7 @@ def test_a_banned_source_does_not_come_back(tmp_path: Path) -> None:
 
             def count(data: bytes) -> bytes:
                 nonlocal opened
-                opened += isinstance(frames.decode(data), Open)
+                opened += isinstance(frames.decode_frame(data), Open)
                 return data
 
             from_liar.meddler = count
@@ -323,8 +324,8 @@ def replacing(kind: type[Any], make: Any) -> Meddler:
     """Sends something else instead of each frame of a kind."""
 
     def meddle(data: bytes) -> bytes:
-        frame = frames.decode(data)
-        return frames.encode(make(frame)) if isinstance(frame, kind) else data
+        frame = frames.decode_frame(data)
+        return frames.encode_frame(make(frame)) if isinstance(frame, kind) else data
 
     return meddle
 
@@ -407,7 +408,7 @@ def test_the_only_source_vanishes_and_comes_back(tmp_path: Path) -> None:
     run_virtually(scenario())
 
 
-async def paced_download(folder: Path, rates: list[float]) -> tuple[float, Download]:
+async def paced_download(folder: Path, rates: list[float]) -> tuple[float, DownloadResult]:
     """How long a download of 5 MB takes from sources with lines of these bytes per second."""
     async with swarm(folder, 1 + len(rates)) as ((origin, *others), shared):
         downloader = others.pop()
@@ -453,7 +454,7 @@ def test_two_partial_sources_make_a_whole(tmp_path: Path) -> None:
             blobs = [(sealing.address_of(one), one) for one in chunks if one is not None]
             half = len(blobs) // 2
             for node, part in ((first, blobs[: half + 5]), (second, blobs[half - 5 :])):
-                await node.vault.add_mod(mod, manifest.decode(data))
+                await node.vault.add_mod(mod, manifest.decode_manifest(data))
                 await node.vault.put(part)
             links = [node.connect(downloader)[1] for node in (first, second)]
             done = await downloader.downloader.download(shared.link, links_to(*links))
@@ -525,7 +526,9 @@ def test_a_source_that_never_answers(kind: type[Any], tmp_path: Path) -> None:
         async with swarm(tmp_path, 3) as ((good, bad, downloader), shared):
             await copy_mod(shared, good, bad)
             ours, from_bad = bad.connect(downloader)
-            ours.meddler = lambda data: None if isinstance(frames.decode(data), kind) else data
+            ours.meddler = lambda data: (
+                None if isinstance(frames.decode_frame(data), kind) else data
+            )
             _, from_good = good.connect(downloader)
             done = await downloader.downloader.download(shared.link, links_to(from_bad, from_good))
             assert done.bytes_from == {good.peer_id: shared.new_bytes}
@@ -560,12 +563,12 @@ def test_sources_that_lack_a_part_are_given_up(tmp_path: Path) -> None:
             seen: set[int] = set()
 
             def once(data: bytes) -> bytes | None:
-                frame = frames.decode(lacking(data) or data)
+                frame = frames.decode_frame(lacking(data) or data)
                 if isinstance(frame, Missing):
                     if 3 in seen:
                         return None
                     seen.add(3)
-                return frames.encode(frame)
+                return frames.encode_frame(frame)
 
             ours.meddler = once
             with pytest.raises(NoSources, match="do not hold all of this mod"):
@@ -743,7 +746,7 @@ def test_many_chunks_go_into_one_job(tmp_path: Path) -> None:
 
 
 def test_one_seed_gives_one_history(tmp_path: Path) -> None:
-    async def scenario(folder: Path) -> tuple[Download, list[bytes], float]:
+    async def scenario(folder: Path) -> tuple[DownloadResult, list[bytes], float]:
         async with swarm(folder, 3) as ((first, second, downloader), shared):
             await copy_mod(shared, first, second)
             links = [node.connect(downloader)[1] for node in (first, second)]

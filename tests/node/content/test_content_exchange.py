@@ -10,18 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.content.publish.publisher import PublishedMod
 from node.content.serve import uploader
 from node.content.serve.exchange import Stream
-from node.content.vault.stored_mod import SharedMod
 from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import (
-    Answer,
     Cancel,
     Cancelled,
     ChunkPiece,
     Close,
-    Frame,
+    ContentAnswer,
+    ContentFrame,
     GetChunks,
     GetManifest,
     Have,
@@ -51,19 +51,19 @@ class Peer:
     def __init__(self, node: ContentNode, max_frame_bytes: int = 65000) -> None:
         self.link, theirs = memory_link(PEER, node.peer_id, max_frame_bytes)
         self.link.receiver = self._receive
-        self.heard: list[Frame] = []
+        self.heard: list[ContentFrame] = []
         self._hears = asyncio.Event()
         node.exchanges.attach(theirs)
 
     def _receive(self, data: bytes) -> None:
-        self.heard.append(frames.decode(data))
+        self.heard.append(frames.decode_frame(data))
         self._hears.set()
 
-    def say(self, *said: Frame) -> None:
+    def say(self, *said: ContentFrame) -> None:
         for frame in said:
-            self.link.send(frames.encode(frame))
+            self.link.send(frames.encode_frame(frame))
 
-    async def until(self, enough: Callable[[list[Frame]], bool]) -> list[Frame]:
+    async def until(self, enough: Callable[[list[ContentFrame]], bool]) -> list[ContentFrame]:
         """What was heard, once it is enough."""
         while not enough(self.heard):
             self._hears.clear()
@@ -71,7 +71,7 @@ class Peer:
         heard, self.heard = self.heard, []
         return heard
 
-    async def hear(self, *kinds: type[Frame]) -> list[Any]:
+    async def hear(self, *kinds: type[ContentFrame]) -> list[Any]:
         """The next frames; they must be of these kinds."""
         heard = await self.until(lambda heard: len(heard) >= len(kinds))
         assert [type(frame) for frame in heard] == list(kinds)
@@ -84,12 +84,12 @@ class Peer:
         return b"".join(piece.data for piece in pieces if isinstance(piece, ChunkPiece))
 
 
-def _size(frame: Frame) -> int:
+def _size(frame: ContentFrame) -> int:
     return len(frame.data) if isinstance(frame, ChunkPiece | ManifestPiece) else 0
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[ContentNode, SharedMod]]:
+async def serving(folder: Path) -> AsyncIterator[tuple[ContentNode, PublishedMod]]:
     sizes = (100, 70_000, 2_000_000)
     source = write_files(folder / "source", some_files(sizes=sizes))
     async with content_node(folder) as node:
@@ -250,7 +250,7 @@ def test_what_comes_to_us_later_is_told(tmp_path: Path) -> None:
             assert mod is not None
             assert data is not None
             assert chunks is not None
-            await other.vault.add_mod(mod, manifest.decode(data))
+            await other.vault.add_mod(mod, manifest.decode_manifest(data))
             blobs = [(sealing.address_of(one), one) for one in chunks if one is not None]
             await other.vault.put(blobs[:3] + blobs[9:10])
             peer = Peer(other)
@@ -281,7 +281,9 @@ def test_what_comes_to_us_later_is_told(tmp_path: Path) -> None:
         ([Open(0, b"m" * 32), *[GetChunks(0, (1,) * 1000)] * 2], "over_limit"),
     ],
 )
-def test_who_asks_too_much_loses_the_link(said: list[Frame], name: str, tmp_path: Path) -> None:
+def test_who_asks_too_much_loses_the_link(
+    said: list[ContentFrame], name: str, tmp_path: Path
+) -> None:
     async def scenario() -> None:
         async with content_node(tmp_path) as node:
             peer = Peer(node)
@@ -291,7 +293,7 @@ def test_who_asks_too_much_loses_the_link(said: list[Frame], name: str, tmp_path
             # All of it arrives before the node has had a turn to answer any.
             assert peer.link.other.receiver is not None
             for frame in said:
-                peer.link.other.receiver(frames.encode(frame))
+                peer.link.other.receiver(frames.encode_frame(frame))
             assert "broke the protocol" in await peer.link.closed
             assert node.exchanges.refusals == {name: 1}
 
@@ -301,13 +303,13 @@ def test_who_asks_too_much_loses_the_link(said: list[Frame], name: str, tmp_path
 @given(
     noise=st.lists(
         st.binary(max_size=50)
-        | st.builds(Open, st.integers(0, 3), st.just(b"m" * 32)).map(frames.encode)
-        | st.builds(GetChunks, st.integers(0, 3), st.just((0, 5))).map(frames.encode)
-        | st.builds(Cancelled, st.integers(0, 3)).map(frames.encode)
-        | st.builds(Cancel, st.integers(0, 3)).map(frames.encode)
-        | st.builds(Close, st.integers(0, 3)).map(frames.encode)
+        | st.builds(Open, st.integers(0, 3), st.just(b"m" * 32)).map(frames.encode_frame)
+        | st.builds(GetChunks, st.integers(0, 3), st.just((0, 5))).map(frames.encode_frame)
+        | st.builds(Cancelled, st.integers(0, 3)).map(frames.encode_frame)
+        | st.builds(Cancel, st.integers(0, 3)).map(frames.encode_frame)
+        | st.builds(Close, st.integers(0, 3)).map(frames.encode_frame)
         | st.builds(ChunkPiece, st.integers(0, 3), st.just(0), st.just(0), st.just(b"x")).map(
-            frames.encode
+            frames.encode_frame
         ),
         max_size=12,
     )
@@ -334,10 +336,10 @@ def test_noise_ends_its_link_at_most(noise: list[bytes], tmp_path_factory: Any) 
 
 class _Reader:
     def __init__(self) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[ContentAnswer] = []
         self.losses: list[str] = []
 
-    def stream_answered(self, stream: Stream, answer: Answer) -> None:
+    def stream_answered(self, stream: Stream, answer: ContentAnswer) -> None:
         self.answers.append(answer)
 
     def stream_lost(self, stream: Stream, reason: str) -> None:

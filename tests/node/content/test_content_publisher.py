@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.content.vault.stored_mod import Progress
+from node.content.progress import Progress
 from protocol import limits
-from protocol.content import manifest, paths
+from protocol.content import file_paths, manifest
 from protocol.content.manifest import Contents, Manifest
 from protocol.errors import BadFolder, BadInput, DiskError, UnsafePath
 from tests.node.content.content_nodes import (
@@ -31,7 +31,7 @@ async def read_mod(node: ContentNode, mod_id: bytes) -> tuple[Manifest, Contents
     assert data is not None
     assert mod is not None
     assert mod.content_key is not None
-    read = manifest.decode(data)
+    read = manifest.decode_manifest(data)
     return read, manifest.open_contents(read, mod.content_key)
 
 
@@ -380,11 +380,11 @@ def test_any_tree_comes_out_as_it_went_in(
     rng = random.Random(seed)
     folder = tmp_path_factory.mktemp("tree")
     source = folder / "source"
-    kept = paths.Tree()
+    kept = file_paths.Tree()
     executable: dict[str, bool] = {}
     for path, (size, is_text, is_executable) in tree.items():
         try:
-            kept.add(paths.check_path(path))
+            kept.add(file_paths.check_path(path))
         except UnsafePath:
             continue
         write_files(source, {path: b"text " * (size // 5) if is_text else rng.randbytes(size)})

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from node.content.vault.stored_mod import Progress, Report
+from node.content.progress import Progress, ReportProgress
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
@@ -124,7 +124,7 @@ class FakeNode:
         self._answer("mods")
         return self.mod_list
 
-    async def share(self, path: Path, name: str | None, progress: Report) -> dict[str, Any]:
+    async def share(self, path: Path, name: str | None, progress: ReportProgress) -> dict[str, Any]:
         self._answer("share", path, name)
         progress(Progress("reading", bytes_total=10, bytes_done=5))
         await asyncio.sleep(0)
@@ -148,7 +148,7 @@ class FakeNode:
         target: Path | None = None,
         *,
         into: Path | None = None,
-        progress: Report,
+        progress: ReportProgress,
     ) -> dict[str, Any]:
         self._answer("get", link, target, into)
         progress(Progress("chunks", 4, 1, 10, 5, 5, 1))

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from node.content.vault.stored_mod import Progress, Report
+from node.content.progress import Progress, ReportProgress
 from node.faces.api import errors, stream
 from node.faces.api.document import document, line
 from node.faces.api.routes import ROUTES, Route
@@ -372,7 +372,7 @@ def test_a_failure_after_progress_is_the_last_line(
     monkeypatch.setattr(stream, "TICK_S", 0.01)
     told = asyncio.Event()
 
-    async def work(progress: Report) -> None:
+    async def work(progress: ReportProgress) -> None:
         progress(Progress("finding"))
         await told.wait()
         raise error

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from protocol import codec
-from protocol.content import manifest, paths, sealing
+from protocol.content import file_paths, manifest, sealing
 from protocol.content.manifest import Contents, Manifest, ModFile
 from protocol.errors import UnsafePath
 
@@ -40,8 +40,8 @@ def sealed_by_a_liar(
     )
     body = sealing.Packer().pack(codec.encode(sealed_fields))
     key = sealing.derive_key(SECRET, "manifest")
-    sealed = sealing.encrypt(key, body, rows)
-    return codec.encode([manifest.VERSION, rows, sealed]), SECRET
+    sealed = sealing.seal_body(key, body, rows)
+    return codec.encode([manifest.MANIFEST_VERSION, rows, sealed]), SECRET
 
 
 def fields_of(contents: Contents) -> list[object]:
@@ -60,7 +60,7 @@ def fields_of(contents: Contents) -> list[object]:
 
 def opened_from_liar(contents: Contents, table: Table | None = None) -> Contents:
     data, key = sealed_by_a_liar(fields_of(contents), table)
-    return manifest.open_contents(manifest.decode(data), key)
+    return manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(
@@ -71,11 +71,11 @@ NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 @st.composite
 def safe_files(draw: st.DrawFn, total: int) -> tuple[ModFile, ...]:
     """Files in path order whose sizes add up to `total`."""
-    tree, names = paths.Tree(), set()
+    tree, names = file_paths.Tree(), set()
     for parts in draw(st.lists(st.lists(NAMES, min_size=1, max_size=3), min_size=1, max_size=8)):
         path = "/".join(parts)
         try:
-            tree.add(paths.check_path(path))
+            tree.add(file_paths.check_path(path))
         except UnsafePath:
             continue
         names.add(path)
@@ -114,4 +114,4 @@ def mods(draw: st.DrawFn) -> tuple[Contents, Table]:
 
 
 def built(contents: Contents, table: Table) -> tuple[Manifest, bytes]:
-    return manifest.build(contents, table, SECRET)
+    return manifest.build_manifest(contents, table, SECRET)

@@ -14,7 +14,7 @@ from protocol.content.frames import (
     Cancelled,
     ChunkPiece,
     Close,
-    Frame,
+    ContentFrame,
     GetChunks,
     GetManifest,
     Have,
@@ -30,7 +30,7 @@ STREAMS = st.integers(0, frames.STREAM_MAX)
 CHUNK = st.integers(0, limits.MANIFEST_CHUNKS - 1)
 CHUNKS = st.lists(CHUNK, min_size=1, max_size=20).map(tuple)
 DATA = st.binary(min_size=1, max_size=200)
-KINDS: dict[type[Frame], st.SearchStrategy[Frame]] = {
+KINDS: dict[type[ContentFrame], st.SearchStrategy[ContentFrame]] = {
     Open: st.builds(Open, STREAMS, st.binary(min_size=32, max_size=32)),
     GetManifest: st.builds(GetManifest, STREAMS),
     GetChunks: st.builds(GetChunks, STREAMS, CHUNKS),
@@ -59,26 +59,26 @@ def test_every_kind_is_tried() -> None:
 
 
 @given(st.one_of(*KINDS.values()))
-def test_round_trip(frame: Frame) -> None:
-    data = frames.encode(frame)
-    assert frames.decode(data) == frame
-    assert isinstance(frame, frames.Request) == (data[1] < 16)
+def test_round_trip(frame: ContentFrame) -> None:
+    data = frames.encode_frame(frame)
+    assert frames.decode_frame(data) == frame
+    assert isinstance(frame, frames.ContentRequest) == (data[1] < 16)
 
 
 @given(st.one_of(*KINDS.values()), st.binary(max_size=3), st.integers(0, 300))
-def test_neither_more_nor_less(frame: Frame, more: bytes, length: int) -> None:
-    data = frames.encode(frame)
+def test_neither_more_nor_less(frame: ContentFrame, more: bytes, length: int) -> None:
+    data = frames.encode_frame(frame)
     for candidate in (data + more, data[:length]):
         if candidate != data:
             with pytest.raises(Malformed):
-                frames.decode(candidate)
+                frames.decode_frame(candidate)
 
 
 @given(st.binary(max_size=100), st.integers(0, 30))
 def test_any_bytes_are_a_frame_or_malformed(data: bytes, kind: int) -> None:
     for candidate in (data, bytes((0x93, kind)) + data, bytes((0x94, kind, 1)) + data):
         with contextlib.suppress(Malformed):
-            assert frames.encode(frames.decode(candidate)) == candidate
+            assert frames.encode_frame(frames.decode_frame(candidate)) == candidate
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_any_bytes_are_a_frame_or_malformed(data: bytes, kind: int) -> None:
 )
 def test_values_out_of_bounds(value: object) -> None:
     with pytest.raises(Malformed):
-        frames.decode(codec.encode(value))
+        frames.decode_frame(codec.encode(value))
 
 
 def test_frames_validate_themselves_when_made() -> None:
@@ -145,28 +145,28 @@ def test_frames_validate_themselves_when_made() -> None:
 
 
 def test_other_spellings_are_refused() -> None:
-    assert frames.decode(b"\x92\3\1") == Cancel(1)
+    assert frames.decode_frame(b"\x92\3\1") == Cancel(1)
     with pytest.raises(Malformed):
-        frames.decode(b"\x92\3\xcc\1")
+        frames.decode_frame(b"\x92\3\xcc\1")
     with pytest.raises(Malformed):
-        frames.decode(b"\xdc\0\2\3\1")
+        frames.decode_frame(b"\xdc\0\2\3\1")
 
 
 def test_messages_are_bounded() -> None:
-    data = frames.encode(ChunkPiece(0, 0, 0, bytes(limits.MESSAGE_BYTES)))
+    data = frames.encode_frame(ChunkPiece(0, 0, 0, bytes(limits.MESSAGE_BYTES)))
     with pytest.raises(Malformed, match="at most"):
-        frames.decode(data)
+        frames.decode_frame(data)
 
 
 def test_the_overhead_of_pieces() -> None:
     most = limits.MESSAGE_BYTES - frames.PIECE_OVERHEAD_BYTES
     chunk = limits.MANIFEST_CHUNKS - 1
     offset = limits.SEALED_CHUNK_BYTES - most
-    widest: list[Frame] = [
+    widest: list[ContentFrame] = [
         ChunkPiece(frames.STREAM_MAX, chunk, offset, bytes(most)),
         ManifestPiece(frames.STREAM_MAX, limits.MANIFEST_BYTES - most, bytes(most)),
         Have(frames.STREAM_MAX, limits.MANIFEST_CHUNKS - 8 * most, bytes(most)),
     ]
     for frame in widest:
-        assert len(frames.encode(frame)) <= limits.MESSAGE_BYTES
-        assert frames.decode(frames.encode(frame)) == frame
+        assert len(frames.encode_frame(frame)) <= limits.MESSAGE_BYTES
+        assert frames.decode_frame(frames.encode_frame(frame)) == frame

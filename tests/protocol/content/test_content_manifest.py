@@ -31,7 +31,7 @@ from tests.protocol.content.contents import (
 def test_round_trip(mod: tuple[Contents, Table]) -> None:
     contents, table = mod
     made, key = built(contents, table)
-    read = manifest.decode(made.data)
+    read = manifest.decode_manifest(made.data)
     assert read == made
     assert read.mod_id == hashlib.sha256(made.data).digest()
     assert list(zip(read.addresses, read.sealed_lengths, strict=True)) == table
@@ -53,7 +53,7 @@ def test_the_content_key_depends_on_the_table_and_the_lineage() -> None:
     """The table is authenticated under the key, so another table needs another key."""
     key = built(small(), SMALL_TABLE)[1]
     assert built(small(), [SMALL_TABLE[0], (address(9), 60)])[1] != key
-    assert manifest.build(small(), SMALL_TABLE, bytes(32))[1] != key
+    assert manifest.build_manifest(small(), SMALL_TABLE, bytes(32))[1] != key
 
 
 def test_names_are_not_readable_without_the_key() -> None:
@@ -134,7 +134,7 @@ def test_a_million_entries() -> None:
     fields[2:5] = [names, bytes(8 * len(names)), bytes(len(names))]
     data, key = sealed_by_a_liar(fields)
     with pytest.raises(BadManifest, match="well-formed"):
-        manifest.open_contents(manifest.decode(data), key)
+        manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 def test_as_many_files_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_a_huge_stream_from_a_small_manifest() -> None:
     data, key = sealed_by_a_liar(fields)
     assert len(data) < 100_000
     with pytest.raises(BadManifest, match="array"):
-        manifest.open_contents(manifest.decode(data), key)
+        manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 def test_a_sealed_part_that_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_a_sealed_part_that_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     data, key = sealed_by_a_liar([*fields[:5], bytes(3_000_000), *fields[6:]])
     monkeypatch.setattr(limits, "MANIFEST_BYTES", 1_000_000)
     with pytest.raises(BadManifest, match="claims"):
-        manifest.open_contents(manifest.decode(data), key)
+        manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_wrong_shapes(place: int, value: object) -> None:
     fields[place] = value
     data, key = sealed_by_a_liar(fields)
     with pytest.raises(BadManifest, match="well-formed"):
-        manifest.open_contents(manifest.decode(data), key)
+        manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 @pytest.mark.parametrize(
@@ -200,32 +200,32 @@ def test_wrong_shapes(place: int, value: object) -> None:
 def test_tables_that_lie(table: Table, reason: str) -> None:
     data, _ = sealed_by_a_liar([], table)
     with pytest.raises(BadManifest, match=reason):
-        manifest.decode(data)
+        manifest.decode_manifest(data)
 
 
 def test_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     data, _ = sealed_by_a_liar([])
     monkeypatch.setattr(limits, "MANIFEST_CHUNKS", 1)
     with pytest.raises(BadManifest, match="72 bytes"):
-        manifest.decode(data)
+        manifest.decode_manifest(data)
     with pytest.raises(BadManifest):
-        manifest.decode(codec.encode([1, bytes(35), b""]))
+        manifest.decode_manifest(codec.encode([1, bytes(35), b""]))
 
 
 def test_manifests_are_bounded() -> None:
     with pytest.raises(BadManifest, match="at most"):
-        manifest.decode(bytes(limits.MANIFEST_BYTES + 1))
+        manifest.decode_manifest(bytes(limits.MANIFEST_BYTES + 1))
 
 
 def test_other_versions() -> None:
     with pytest.raises(UnknownVersion):
-        manifest.decode(codec.encode([2, b"", b""]))
+        manifest.decode_manifest(codec.encode([2, b"", b""]))
 
 
 @pytest.mark.parametrize("value", [None, [], [1, b""], [1, b"", b"", b""], [True, b"", b""], {}])
 def test_not_a_manifest(value: object) -> None:
     with pytest.raises(BadManifest):
-        manifest.decode(codec.encode(value) if value != {} else b"\x80")
+        manifest.decode_manifest(codec.encode(value) if value != {} else b"\x80")
 
 
 def test_one_spelling() -> None:
@@ -233,9 +233,9 @@ def test_one_spelling() -> None:
     made, _ = built(small(), SMALL_TABLE)
     assert made.data[:2] == b"\x93\x01"
     with pytest.raises(BadManifest):
-        manifest.decode(b"\xdc\0\3\1" + made.data[2:])
+        manifest.decode_manifest(b"\xdc\0\3\1" + made.data[2:])
     with pytest.raises(BadManifest):
-        manifest.decode(made.data + b"\0")
+        manifest.decode_manifest(made.data + b"\0")
 
 
 @given(st.binary(max_size=300))
@@ -243,7 +243,7 @@ def test_any_bytes_raise_only_our_errors(data: bytes) -> None:
     made, key = built(small(), SMALL_TABLE)
     for candidate in (data, made.data[: len(data)] + data, b"\x93\1" + data):
         try:
-            manifest.open_contents(manifest.decode(candidate), key)
+            manifest.open_contents(manifest.decode_manifest(candidate), key)
         except (BadContent, Malformed):
             continue
         assert candidate == made.data
@@ -259,7 +259,7 @@ def test_changed_bytes_raise_only_our_errors(seed: int, count: int) -> None:
     if bytes(changed) == made.data:
         return
     with pytest.raises((BadContent, Malformed)):
-        manifest.open_contents(manifest.decode(bytes(changed)), key)
+        manifest.open_contents(manifest.decode_manifest(bytes(changed)), key)
 
 
 LEAVES = st.none() | st.integers(-5, 5) | st.text(max_size=3) | st.binary(max_size=9)
@@ -274,7 +274,7 @@ def test_any_sealed_value_raises_only_our_errors(value: object) -> None:
         except TypeError:
             continue  # nested too deep for our own encoder
         with contextlib.suppress(BadManifest):
-            manifest.open_contents(manifest.decode(data), key)
+            manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 def test_our_own_mistakes_are_not_published() -> None:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.content import paths
-from protocol.content.paths import check_path, check_text, check_tree
+from protocol.content import file_paths
+from protocol.content.file_paths import check_path, check_text, check_tree
 from protocol.errors import UnsafePath
 
 
@@ -146,7 +146,7 @@ def test_what_is_accepted_collides_nowhere(names: list[str]) -> None:
         for count in range(1, len(parts) + 1):
             is_file = count == len(parts)
             spelled = "/".join(parts[:count])
-            folded = "/".join(map(paths.collision_key, parts[:count]))
+            folded = "/".join(map(file_paths.collision_key, parts[:count]))
             known = meanings.setdefault(folded, (spelled, is_file))
             assert known == (spelled, is_file)
     assert len(set(names)) == len(names)

@@ -30,7 +30,7 @@ def test_round_trip(plaintext: bytes) -> None:
     chunk = seal(plaintext)
     assert sealing.open_chunk(chunk.key, chunk.data, len(plaintext)) == plaintext
     assert chunk.address == hashlib.sha256(chunk.data).digest()
-    assert len(chunk.data) <= len(plaintext) + sealing.OVERHEAD_BYTES
+    assert len(chunk.data) <= len(plaintext) + sealing.SEAL_OVERHEAD_BYTES
 
 
 def test_one_lineage_always_makes_the_same_bytes() -> None:
@@ -106,7 +106,7 @@ def test_another_length_than_declared(declared: int) -> None:
 
 def sealed_body(body: bytes) -> tuple[bytes, bytes]:
     """A key and the sealed bytes of a body that an honest packer would not make."""
-    return SECRET, sealing.encrypt(SECRET, body)
+    return SECRET, sealing.seal_body(SECRET, body)
 
 
 def zstd_frame(plaintext: bytes, *, write_content_size: bool = True) -> bytes:
@@ -140,7 +140,7 @@ def test_bodies_of_liars_do_not_unpack(body: bytes) -> None:
     with pytest.raises(ChunkMismatch):
         sealing.open_chunk(key, data, limits.CHUNK_BYTES_MAX)
     with pytest.raises(BadContent):
-        sealing.unpack(body, limits.CHUNK_BYTES_MAX)
+        sealing.unpack_body(body, limits.CHUNK_BYTES_MAX)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(zstandard, "ZstdDecompressor", never)
     with pytest.raises(BadContent, match="claims"):
-        sealing.unpack(b"\1" + BOMB, limits.CHUNK_BYTES_MAX)
+        sealing.unpack_body(b"\1" + BOMB, limits.CHUNK_BYTES_MAX)
 
 
 def test_a_frame_that_lies_about_its_size() -> None:
@@ -160,7 +160,7 @@ def test_a_frame_that_lies_about_its_size() -> None:
     frame[frame.index(200)] = 100
     assert zstandard.get_frame_parameters(bytes(frame)).content_size == 100
     with pytest.raises(BadContent):
-        sealing.unpack(b"\1" + bytes(frame), 1000)
+        sealing.unpack_body(b"\1" + bytes(frame), 1000)
 
 
 def test_frames_that_need_too_much_memory_are_refused() -> None:
@@ -168,11 +168,11 @@ def test_frames_that_need_too_much_memory_are_refused() -> None:
     wide = bytes.fromhex("28b52ffd") + bytes([0b01000000, 0xA8]) + struct.pack("<H", 44)
     assert zstandard.get_frame_parameters(wide).window_size > limits.ZSTD_WINDOW_BYTES
     with pytest.raises(BadContent, match="window"):
-        sealing.unpack(b"\1" + wide + b"\1\0\0", limits.CHUNK_BYTES_MAX)
+        sealing.unpack_body(b"\1" + wide + b"\1\0\0", limits.CHUNK_BYTES_MAX)
 
 
 @given(st.binary(max_size=200))
 def test_any_body_unpacks_or_is_bad_content(body: bytes) -> None:
     for candidate in (body, b"\1" + body, b"\1\x28\xb5\x2f\xfd" + body):
         with contextlib.suppress(BadContent):
-            assert len(sealing.unpack(candidate, 1000)) <= 1000
+            assert len(sealing.unpack_body(candidate, 1000)) <= 1000

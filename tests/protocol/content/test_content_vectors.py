@@ -63,7 +63,7 @@ class FixedPacker:
     body = b""
 
     def pack(self, plaintext: bytes) -> bytes:
-        assert sealing.unpack(self.body, 10_000) == plaintext
+        assert sealing.unpack_body(self.body, 10_000) == plaintext
         return self.body
 
 
@@ -73,7 +73,7 @@ def test_manifests(vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> N
     content_key = bytes.fromhex(vector["content_key"])
     table = [(bytes.fromhex(place), length) for place, length, _, _ in vector["chunks"]]
 
-    read = manifest.decode(data)
+    read = manifest.decode_manifest(data)
     assert read.mod_id.hex() == vector["mod_id"]
     assert list(zip(read.addresses, read.sealed_lengths, strict=True)) == table
     assert manifest.open_contents(read, content_key) == contents_of(vector)
@@ -81,7 +81,7 @@ def test_manifests(vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(FixedPacker, "body", bytes.fromhex(vector["sealed_body"]))
     monkeypatch.setattr(sealing, "Packer", FixedPacker)
     secret = bytes.fromhex(vector["lineage_secret"])
-    assert manifest.build(contents_of(vector), table, secret) == (read, content_key)
+    assert manifest.build_manifest(contents_of(vector), table, secret) == (read, content_key)
 
 
 @pytest.mark.parametrize("vector", vectors("frames"))
@@ -92,8 +92,8 @@ def test_frames(vector: dict[str, Any]) -> None:
     ]
     kind = getattr(frames, vector["kind"])
     frame = kind(*(tuple(value) if isinstance(value, list) else value for value in arguments))
-    assert frames.encode(frame).hex() == vector["data"]
-    assert frames.decode(bytes.fromhex(vector["data"])) == frame
+    assert frames.encode_frame(frame).hex() == vector["data"]
+    assert frames.decode_frame(bytes.fromhex(vector["data"])) == frame
 
 
 def test_every_frame_has_a_vector() -> None:
