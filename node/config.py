@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from node.overlay.table.joining import Bootstrap
 from protocol import limits
 from protocol.addresses import Address, canonical, split_host_port
 from protocol.errors import BadAddress, BadConfig
+from protocol.overlay.bootstrap import Bootstrap
 
 DEFAULT_PORT = 4001
 _DATA_PATHS = ("native", "stock")

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from node.calls import Calls
 from node.content.ports import LinkPort
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
@@ -34,10 +33,9 @@ class FetchStats:
 class HolderSearch:
     """Finds the holders of one mod and links to them, a few at a time."""
 
-    def __init__(self, overlay: OverlayServer, pool: LinkPool, calls: Calls) -> None:
+    def __init__(self, overlay: OverlayServer, pool: LinkPool) -> None:
         self._overlay = overlay
         self._pool = pool
-        self._calls = calls
         self._loop = asyncio.get_running_loop()
         self.trail = FetchStats()
 
@@ -90,8 +88,7 @@ class HolderSearch:
             self.trail.linked_at = self._loop.time()
             self.trail.connect_ms = (self.trail.linked_at - started) * 1000
         self.trail.sources.append(peer_id)
-        call = self._calls.made_to(peer_id)
-        for registrar in call.signaled_via if call else ():
+        for registrar in link.signaled_via:
             if registrar not in self.trail.signaled_via:
                 self.trail.signaled_via.append(registrar)
         return link

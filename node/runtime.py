@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from node.calls import Calls
 from node.config import Config
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
@@ -22,7 +21,6 @@ from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
-from node.overlay.table.joining import Bootstrap
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
@@ -30,6 +28,7 @@ from protocol.addresses import Address
 from protocol.content.link import ModLink
 from protocol.errors import BadAddress, DiskError
 from protocol.identity import PeerId, peer_id_text
+from protocol.overlay.bootstrap import Bootstrap
 
 _log = logging.getLogger(__name__)
 
@@ -103,19 +102,20 @@ class Node:
         except BaseException:
             self.home.close()
             raise
-        self._calls = Calls(self.membership.caller)
-        self._pool = self._calls.pool = LinkPool(
+        self._pool = LinkPool(
             self.identity,
             self.environment,
             self._certificate,
             LinkSettings(data_path=self.config.data_path, ice_addresses=self._ice_addresses()),
-            self._calls.call,
+            self.membership.caller.call,
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
-        self._sharing = Sharing(self._vault, self.membership, self._pool, self._calls)
+        self._sharing = Sharing(self._vault, self.membership, self._pool)
         await self._sharing.start()
-        self.membership.caller.on_offer = self._calls.answer
+        # Calls go both ways between overlay and links: the pool was made with what places calls,
+        # and what answers them learns only here, once all is up, that the pool accepts them.
+        self.membership.callee.accept_calls(self._pool.answer)
         self.membership.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
 
@@ -161,7 +161,7 @@ class Node:
 
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, disk, sockets, lock."""
-        self.membership.caller.on_offer = None
+        self.membership.callee.refuse_calls()
         await self._sharing.close()
         await self._pool.close()
         self._save_contacts()

@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from node.calls import Calls
 from node.content.assemble.assembler import Assembler
 from node.content.assemble.tree import checked_target
 from node.content.download.downloader import Downloader
@@ -30,14 +29,13 @@ from protocol.identity import PeerId, base32_text, peer_id_text
 class Sharing:
     """What this node does with mods. `start` before use, `close` before the links."""
 
-    def __init__(self, vault: Vault, membership: Membership, pool: LinkPool, calls: Calls) -> None:
+    def __init__(self, vault: Vault, membership: Membership, pool: LinkPool) -> None:
         self._vault = vault
         self._overlay = membership.server
         self._presence = membership.presence
         self._environment = membership.environment
         self._joined = membership.joined
         self._pool = pool
-        self._calls = calls
         self._exchanges = Exchanges(vault)
         self._publisher = Publisher(vault, self._environment)
         self._downloader = Downloader(vault, self._exchanges, self._environment)
@@ -122,7 +120,7 @@ class Sharing:
             await self._loop.run_in_executor(None, checked_target, target)
         started = self._loop.time()
         await self._wait_until_joined()
-        search = HolderSearch(self._overlay, self._pool, self._calls)
+        search = HolderSearch(self._overlay, self._pool)
         fetched = await self._downloader.download(link, search.links, progress)
         transferred = self._loop.time()
         assert fetched.contents is not None

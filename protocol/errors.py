@@ -10,7 +10,8 @@
     │   └── InsecureRandomness
     ├── NetworkError          nobody's fault: it is not there, or not there now
     │   ├── Overloaded        this node has more under way than it may
-    │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed, CallFailed
+    │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
+    │   ├── CallFailed        CallCrossed
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
         ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical, NotUnicast
@@ -117,6 +118,10 @@ class LinkFailed(NetworkError):
 
 class CallFailed(NetworkError):
     """A call ended without a link; the message is the callee's or the registrars' reason."""
+
+
+class CallCrossed(CallFailed):
+    """Both peers called at once, and the other's offer counts: its link is about to come."""
 
 
 class NotRunning(NetworkError):

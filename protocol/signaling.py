@@ -80,6 +80,22 @@ class Answer:
     description: Description | None
 
 
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """A call that the peer accepted. `peer_key` is the callee's, which signed the answer.
+
+    `signaled_via` has the peer id of the registrar that brought the answer, or nothing where the
+    callee answered itself. `hops` is the length of the lookup that found the callee, in contacts
+    asked one after another.
+    """
+
+    offer_id: bytes
+    peer_key: bytes
+    description: Description
+    signaled_via: tuple[PeerId, ...]
+    hops: int
+
+
 def make_offer(
     identity: Identity,
     callee_key: bytes,

@@ -14,7 +14,7 @@ from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, RemoteError
-from protocol.identity import Identity
+from protocol.identity import Identity, PeerId
 from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
 
 _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
@@ -58,16 +58,17 @@ class LinkAttempt:
         offer_id: bytes,
         offer: Description,
         answer: Description,
+        signaled_via: tuple[PeerId, ...],
         outgoing: bool,
     ) -> Link:
         """The open link; raises LinkAttemptFailed. `offer` is the caller's, `answer` the callee's.
 
-        Both sides agree on all of this, or the session's handshake fails.
+        Both sides agree on these and on `offer_id`, or the session's handshake fails.
         """
         limit_s = self._settings.connect_timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                return await self._finish(peer_key, offer_id, offer, answer, outgoing)
+                return await self._finish(peer_key, offer_id, offer, answer, signaled_via, outgoing)
         except TimeoutError:
             raise self._failed(f"nothing came of it within {limit_s:g} s") from None
         except (LinkClosed, RemoteError) as error:
@@ -83,6 +84,7 @@ class LinkAttempt:
         offer_id: bytes,
         offer: Description,
         answer: Description,
+        signaled_via: tuple[PeerId, ...],
         outgoing: bool,
     ) -> Link:
         remote = answer if outgoing else offer
@@ -99,7 +101,7 @@ class LinkAttempt:
             dtls, self._environment.rng, own_peer=remote.takes_bursts
         )
         handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)
-        link = Link(channel, handshake, self._origin(peer_key, outgoing))
+        link = Link(channel, handshake, self._origin(peer_key, signaled_via, outgoing))
         self._uppermost = link
         await channel.open()
         self._stage = Stage.SESSION
@@ -128,13 +130,16 @@ class LinkAttempt:
             ephemeral_secret=self._environment.rng.randbytes(EPHEMERAL_BYTES),
         )
 
-    def _origin(self, peer_key: bytes, outgoing: bool) -> LinkOrigin:
+    def _origin(
+        self, peer_key: bytes, signaled_via: tuple[PeerId, ...], outgoing: bool
+    ) -> LinkOrigin:
         return LinkOrigin(
             peer_key,
             "outgoing" if outgoing else "incoming",
             "relayed" if self._ice.relayed else "direct",
             self._ice.remote_address,
             self._asked_at,
+            signaled_via,
         )
 
     def _failed(self, reason: str) -> LinkAttemptFailed:

@@ -21,13 +21,18 @@ Receiver = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class LinkOrigin:
-    """How a link came to be. `asked_at` is when its attempt began, by the loop's clock."""
+    """How a link came to be. `asked_at` is when its attempt began, by the loop's clock.
+
+    `signaled_via` has the registrar that forwarded our offer; it is empty where the peer took the
+    offer itself, and for incoming links.
+    """
 
     peer_key: bytes
     direction: Literal["outgoing", "incoming"]
     path: Literal["direct", "relayed"]
     remote_address: Address
     asked_at: float
+    signaled_via: tuple[PeerId, ...] = ()
 
 
 class Link:
@@ -44,6 +49,7 @@ class Link:
         self.path = origin.path
         self.remote_address = origin.remote_address
         self.asked_at = origin.asked_at
+        self.signaled_via = origin.signaled_via
         self.opened_at = self.last_used_at = loop.time()
         self.bytes_sent = 0
         self.bytes_received = 0

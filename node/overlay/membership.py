@@ -14,12 +14,14 @@ from node.overlay.records.presence import Presence
 from node.overlay.records.republish import Republisher
 from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
+from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.caller import Caller
 from node.overlay.signaling.registration import Registrations
-from node.overlay.table.joining import Bootstrap, Joining
+from node.overlay.table.joining import Joining
 from node.tasks import TaskOwner
 from protocol.addresses import Address
 from protocol.identity import Identity
+from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 
 _LOOPBACK = ("127.", "::1")
@@ -46,10 +48,16 @@ class Membership:
         self.settings = settings
         self.tasks = TaskOwner("overlay")
         self.endpoint = Endpoint(counters, environment)
+        self.callee = Callee(identity, environment, puzzle_bits=settings.puzzle_bits)
         self.server = OverlayServer(
-            identity, environment, settings=settings, tasks=self.tasks, counters=counters
+            identity,
+            environment,
+            settings=settings,
+            tasks=self.tasks,
+            counters=counters,
+            answer_offer=self.callee.answer,
         )
-        self.caller = Caller(self.server, environment)
+        self.caller = Caller(self.server, environment, self.callee)
         self.republisher = Republisher(self.server, environment)
         self.presence = Presence(
             self.republisher, reachable=not settings.unreachable, own_addresses=self.own_addresses

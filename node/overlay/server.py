@@ -22,8 +22,9 @@ from node.overlay.records.reading import Reader, Reading
 from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.rpc.wire import Wire
 from node.overlay.settings import OverlaySettings
-from node.overlay.signaling.registrar import Registrar
+from node.overlay.signaling.registrar import AnswerOffer, Registrar
 from node.overlay.table.refresh import TableRefresh
+from node.overlay.table.table_maintenance import TableMaintenance
 from node.overlay.table.tables import FAMILY_BITS, Tables
 from node.tasks import TaskOwner
 from protocol import limits
@@ -40,7 +41,10 @@ _log = logging.getLogger(__name__)
 
 
 class OverlayServer(Server):
-    """One node of the overlay. Make it inside a running loop; `listen`, then `bootstrap`."""
+    """One node of the overlay. Make it inside a running loop; `listen`, then `bootstrap`.
+
+    `answer_offer` answers the sealed offers that reach this node.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class OverlayServer(Server):
         settings: OverlaySettings,
         tasks: TaskOwner,
         counters: Counters,
+        answer_offer: AnswerOffer,
     ) -> None:
         self.identity = identity
         self.settings = settings
@@ -64,11 +69,25 @@ class OverlayServer(Server):
         )
         self.node = OverlayNode(identity.peer_id, identity.public_key)
         self.tables = Tables(identity.peer_id, k=settings.k, networks_of=settings.networks_of)
-        self.registrar = Registrar(identity.peer_id, tasks)
+        self.wire = Wire(
+            identity,
+            environment,
+            counters,
+            cipher=settings.cipher,
+            puzzle_bits=settings.puzzle_bits,
+            read_only=settings.unreachable,
+            peers_remembered=settings.peers_remembered,
+        )
+        self.maintenance = TableMaintenance(
+            self.wire, self.tables, counters, puzzle_bits=settings.puzzle_bits
+        )
+        self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
-        self.wire = self.protocol.wire
+        # What a request means depends on the tables and the registrar, which send by the wire:
+        # the wire knows of neither, and is told here where requests go.
+        self.wire.serve(self.protocol.accept)
         self._refresh = TableRefresh(
             self.protocol,
             self.tables,
@@ -97,28 +116,18 @@ class OverlayServer(Server):
         )
 
     def _create_protocol(self) -> OverlayProtocol:
-        settings = self.settings
-        protocol = OverlayProtocol(
+        return OverlayProtocol(
             self.node,
             self.storage,
             self.ksize,
+            wire=self.wire,
             tables=self.tables,
+            maintenance=self.maintenance,
             registrar=self.registrar,
             environment=self._environment,
             counters=self.counters,
-            puzzle_bits=settings.puzzle_bits,
+            puzzle_bits=self.settings.puzzle_bits,
         )
-        protocol.wire = protocol.maintenance.wire = self.registrar.wire = Wire(
-            self.identity,
-            self._environment,
-            self.counters,
-            cipher=settings.cipher,
-            puzzle_bits=settings.puzzle_bits,
-            read_only=settings.unreachable,
-            on_request=protocol.accept,
-            peers_remembered=settings.peers_remembered,
-        )
-        return protocol
 
     # Life ---------------------------------------------------------------------------------
 

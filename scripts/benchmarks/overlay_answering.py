@@ -17,6 +17,7 @@ from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
 from node.tasks import TaskOwner
 from protocol.addresses import Address
+from protocol.errors import NotAuthentic
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
@@ -71,8 +72,8 @@ def _make_asker(number: int) -> Asker:
         cipher=settings.cipher,
         puzzle_bits=0,
         read_only=False,
-        on_request=lambda _: None,
     )
+    wire.serve(lambda _: None)
     wire.connect(outbox.sendto)
     return Asker(wire, outbox, _address(1000 + number))
 
@@ -81,6 +82,10 @@ def _request(asker: Asker, target: Contact, method: Method) -> bytes:
     arguments: list[Any] = [] if method == Method.PING else [_rng.randbytes(20), 1]
     asker.wire.request(target, method, arguments, _ignore)
     return asker.outbox.last
+
+
+async def _no_calls(_sealed: bytes) -> bytes:
+    raise NotAuthentic("this node takes no calls")
 
 
 def _ignore(_reply: Reply) -> None:
@@ -96,6 +101,7 @@ async def ours() -> dict[str, float]:
         settings=OverlaySettings(puzzle_bits=0),
         tasks=tasks,
         counters=Counters(),
+        answer_offer=_no_calls,
     )
     server.wire.connect(sink.sendto)
     for number in range(_CONTACTS):

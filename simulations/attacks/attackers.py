@@ -91,8 +91,8 @@ class Turncoat(Resident):
     def make_membership(self) -> Membership:
         """The honest node's rooms, with a filter before its requests."""
         membership = Resident.make_membership(self)
-        wire = membership.server.wire
-        wire._on_request = partial(self._answer, honestly=wire._on_request)
+        server = membership.server
+        server.wire.serve(partial(self._answer, honestly=server.protocol.accept))
         return membership
 
     def _answer(self, incoming: Incoming, *, honestly: Callable[[Incoming], None]) -> None:
@@ -178,8 +178,8 @@ class Dawdler(Resident):
     def make_membership(self) -> Membership:
         """The honest node's rooms, with a pause before its answers."""
         membership = Resident.make_membership(self)
-        wire = membership.server.wire
-        wire._on_request = partial(self._answer, promptly=wire._on_request)
+        server = membership.server
+        server.wire.serve(partial(self._answer, promptly=server.protocol.accept))
         return membership
 
     def _answer(self, incoming: Incoming, *, promptly: Callable[[Incoming], None]) -> None:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.overlay.signaling.caller import Crossed
 from protocol import limits
 from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
-from protocol.errors import ModswarmError
+from protocol.errors import CallCrossed, ModswarmError
 from protocol.identity import PeerId
 from protocol.signaling import Offer
 from simulations.harness.experiment import ExperimentReport, Say
@@ -121,7 +120,7 @@ class _Leg:
         self.peers = [self.world.add(unreachable=True) for _ in range(parameters.peers)]
         for peer in self.peers:
             await peer.start()
-            peer.running.caller.on_offer = _accept
+            peer.running.callee.accept_calls(_accept)
             await asyncio.sleep(limits.KEEPALIVE_S / parameters.peers)
         for peer in self.peers:
             await peer.running.registrations.registered.wait()
@@ -165,7 +164,7 @@ class _Leg:
         started = self.world.loop.time()
         try:
             await caller.running.caller.call(callee.identity.peer_id, _DESCRIPTION)
-        except Crossed:
+        except CallCrossed:
             pass
         except ModswarmError as error:
             return _Made(None, str(error))

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.overlay.signaling.caller import Crossed
 from protocol import records
 from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
-from protocol.errors import ModswarmError
+from protocol.errors import CallCrossed, ModswarmError
 from protocol.overlay import sybil_detection
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found
@@ -192,7 +191,7 @@ class _Siege:
         started = self.world.loop.time()
         try:
             await observer.running.caller.call(callee.identity.peer_id, _DESCRIPTION)
-        except Crossed:
+        except CallCrossed:
             return True
         except ModswarmError:
             return False
@@ -223,7 +222,7 @@ class _Siege:
         sybils = await self._crowd(peer.identity.peer_id)
         await peer.start()
         await peer.running.registrations.registered.wait()
-        peer.running.caller.on_offer = _accept
+        peer.running.callee.accept_calls(_accept)
         await asyncio.sleep(_SETTLE_S)
         await self._observe(self.on_peers, peer.identity.peer_id, sybils)
         observers = self.rng.sample(self.honest, self.parameters.observers)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from node.overlay.table.joining import Bootstrap
 from protocol import addresses, identity, limits
 from protocol.content import file_paths, frames, link, manifest, sealing
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import BadInput
+from protocol.overlay.bootstrap import Bootstrap
 from simulations.fuzzing.target import OURS, Target
 
 _CONTENTS = Contents(

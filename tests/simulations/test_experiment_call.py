@@ -4,9 +4,9 @@ import asyncio
 
 from matplotlib.figure import Figure
 
-from node.overlay.signaling.caller import CallResult
 from protocol import limits
 from protocol.errors import CallFailed, ModswarmError
+from protocol.signaling import CallResult
 from simulations.experiments import call
 from simulations.experiments.call import Parameters
 from simulations.residents.world import (
@@ -60,7 +60,7 @@ def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew() -> No
         for peer in (callee, caller):
             await peer.start()
             await peer.running.registrations.registered.wait()
-        callee.running.caller.on_offer = call._accept
+        callee.running.callee.accept_calls(call._accept)
         registrars = callee.running.registrations.registrars
         keeping = [node for node in nodes if node.contact in registrars]
         assert len(keeping) == limits.REGISTRARS

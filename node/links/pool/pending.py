@@ -1,40 +1,16 @@
-"""Calls, as the pool needs them from whoever carries signals, and those that are under way."""
+"""Calls under way, in both directions, and how the pool has a call placed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from node.links.link import Link
 from protocol.description import Description
-from protocol.errors import CallFailed, ModswarmError
+from protocol.errors import ModswarmError
 from protocol.identity import PeerId, peer_id_of
+from protocol.signaling import CallResult, Offer
 
-
-class CallResult(Protocol):
-    """An accepted call."""
-
-    @property
-    def offer_id(self) -> bytes:
-        """The id under which the offer was signed."""
-        ...
-
-    @property
-    def peer_key(self) -> bytes:
-        """The callee's public key, which signed the answer."""
-        ...
-
-    @property
-    def description(self) -> Description:
-        """The callee's side."""
-        ...
-
-
-Caller = Callable[[PeerId, Description], Awaitable[CallResult]]
-"""Carries an offer to a peer and brings back the answer, both verified; raises NetworkError."""
-
-
-class CallCrossed(CallFailed):
-    """The peer is calling us at the same time, and its call is the one that goes on."""
+PlaceCall = Callable[[PeerId, Description], Awaitable[CallResult]]
+"""Brings an offer to a peer, and its answer back, both verified; raises NetworkError."""
 
 
 class PendingConnect:
@@ -60,10 +36,8 @@ class PendingConnect:
 class PendingAnswer:
     """A verified call of a peer, and our description that answers it before the link is up."""
 
-    def __init__(self, caller_key: bytes, offer_id: bytes, offer: Description) -> None:
-        self.peer_id = peer_id_of(caller_key)
-        self.caller_key = caller_key
-        self.offer_id = offer_id
+    def __init__(self, offer: Offer) -> None:
+        self.peer_id = peer_id_of(offer.caller_key)
         self.offer = offer
         self.task: asyncio.Task[None] | None = None
         self.answer: asyncio.Future[Description] = asyncio.get_running_loop().create_future()

@@ -17,14 +17,22 @@ from node.links.failure import LinkAttemptFailed, Stage
 from node.links.link import Link
 from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper
-from node.links.pool.pending import CallCrossed, Caller, CallResult, PendingAnswer, PendingConnect
+from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.secure.certificate import Certificate
 from node.links.settings import DATA_PATHS, LinkSettings
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.description import Description, DtlsRole, answering_role
-from protocol.errors import CallFailed, LinkClosed, LinkFailed, ModswarmError, RemoteError
+from protocol.errors import (
+    CallCrossed,
+    CallFailed,
+    LinkClosed,
+    LinkFailed,
+    ModswarmError,
+    RemoteError,
+)
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
+from protocol.signaling import CallResult, Offer
 
 if TYPE_CHECKING:
     from node.links.attempt import LinkAttempt
@@ -43,7 +51,7 @@ class LinkPool:
         environment: Environment,
         certificate: Certificate,
         settings: LinkSettings,
-        caller: Caller,
+        place_call: PlaceCall,
         counters: Counters | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -51,7 +59,7 @@ class LinkPool:
         self._environment = environment
         self._certificate = certificate
         self._settings = settings
-        self._caller = caller
+        self._place_call = place_call
         self._counters = counters or Counters()
         self._backoff = Backoff(settings, environment.rng)
         self._keeper = LinkKeeper(identity.peer_id, settings, self.counts)
@@ -107,13 +115,13 @@ class LinkPool:
         ours = self._outgoing.get(peer_id)
         return ours.task if ours is not None and ours.link.done() else None
 
-    async def answer(self, caller_key: bytes, offer_id: bytes, offer: Description) -> Description:
-        """Our description for a peer that calls, whose offer and key have been verified.
+    async def answer(self, offer: Offer) -> Description:
+        """Our description for a peer that calls, whose offer has been verified.
 
         The link is finished in a task of the pool. Raises CallFailed with the reason: no room,
         no address here, or closing.
         """
-        call = PendingAnswer(caller_key, offer_id, offer)
+        call = PendingAnswer(offer)
         try:
             self._begin_answer(call)
             return await call.answer
@@ -164,6 +172,7 @@ class LinkPool:
                 offer_id=result.offer_id,
                 offer=offer,
                 answer=result.description,
+                signaled_via=result.signaled_via,
                 outgoing=True,
             )
         except BaseException:
@@ -174,7 +183,7 @@ class LinkPool:
         limit_s = self._settings.call_timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                result = await self._caller(peer_id, offer)
+                result = await self._place_call(peer_id, offer)
         except TimeoutError:
             raise LinkAttemptFailed(Stage.CALL, f"no answer within {limit_s:g} s") from None
         if peer_id_of(result.peer_key) != peer_id:
@@ -214,15 +223,17 @@ class LinkPool:
 
     async def _answer(self, call: PendingAnswer) -> None:
         attempt = await self._attempt()
+        offered = call.offer.description
         try:
-            answer = await attempt.describe(answering_role(call.offer.role), outgoing=False)
+            answer = await attempt.describe(answering_role(offered.role), outgoing=False)
             if not call.answer.done():
                 call.answer.set_result(answer)
             link = await attempt.finish(
-                peer_key=call.caller_key,
-                offer_id=call.offer_id,
-                offer=call.offer,
+                peer_key=call.offer.caller_key,
+                offer_id=call.offer.offer_id,
+                offer=offered,
                 answer=answer,
+                signaled_via=(),
                 outgoing=False,
             )
         except BaseException as error:

@@ -46,7 +46,9 @@ class OverlayProtocol(KademliaProtocol):
         storage: RecordStorage,
         ksize: int,
         *,
+        wire: Wire,
         tables: Tables,
+        maintenance: TableMaintenance,
         registrar: Registrar,
         environment: Environment,
         counters: Counters,
@@ -54,13 +56,13 @@ class OverlayProtocol(KademliaProtocol):
     ) -> None:
         super().__init__(source_node, storage, ksize)
         self.router = tables
-        self.wire: Wire
+        self.wire = wire
+        self.maintenance = maintenance
         self.registrar = registrar
         self._wall = environment.wall
         self._counters = counters
         self._puzzle_bits = puzzle_bits
         self._loop = asyncio.get_running_loop()
-        self.maintenance = TableMaintenance(tables, counters, puzzle_bits)
 
     def __getattr__(self, name: str) -> Any:
         """No attribute springs into being: rpcudp would make a remote call of any name."""

@@ -64,7 +64,7 @@ class _Pending(NamedTuple):
 
 
 class Wire:
-    """The overlay's end of the socket. `on_request` takes each authenticated request."""
+    """The overlay's end of the socket. The handler that `serve` was given takes requests."""
 
     def __init__(
         self,
@@ -75,7 +75,6 @@ class Wire:
         cipher: PacketCipher,
         puzzle_bits: int,
         read_only: bool,
-        on_request: Callable[[Incoming], None],
         peers_remembered: int = limits.PEERS_REMEMBERED,
     ) -> None:
         self._identity = identity
@@ -84,7 +83,7 @@ class Wire:
         self._cipher = cipher
         self._puzzle_bits = puzzle_bits
         self._flags = READ_ONLY if read_only else 0
-        self._on_request = on_request
+        self._serve: Callable[[Incoming], None] = _not_serving
         self._loop = asyncio.get_running_loop()
         self._sessions = PeerSessions(peers_remembered)
         self._tokens = Tokens(self._rng.randbytes(32))
@@ -106,6 +105,10 @@ class Wire:
             datagrams.HELLO_REPLY: self._hellos.receive_reply,
             datagrams.COOKIE: self._receive_cookie,
         }
+
+    def serve(self, handler: Callable[[Incoming], None]) -> None:
+        """From now on `handler` takes each request, and raises RemoteError for a wrong one."""
+        self._serve = handler
 
     def connect(self, send: Callable[[bytes, Address], None]) -> None:
         """From now on datagrams leave by `send`."""
@@ -174,7 +177,7 @@ class Wire:
         session.accept(request.epoch, request.counter, now, proved=proved)
         incoming = Incoming(self.respond, session, address, request, proved=proved)
         try:
-            self._on_request(incoming)
+            self._serve(incoming)
         except RemoteError as error:
             self._counters.refuse(error)
             incoming.answer([], code_of(error))
@@ -347,6 +350,10 @@ def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
             future.set_result(reply)
 
     return resolve
+
+
+def _not_serving(_incoming: Incoming) -> None:
+    raise RuntimeError("no handler takes requests yet")
 
 
 def _not_connected(_datagram: bytes, _address: Address) -> None:

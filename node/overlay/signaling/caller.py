@@ -1,32 +1,15 @@
-"""Calls over the overlay, both ways: ours and what came of them, and our answers to others'."""
+"""Calls of this node to other peers, over the overlay."""
 
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 from node.environment import Environment
 from node.overlay.server import OverlayServer
+from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.outgoing_call import OutgoingCall
 from protocol.description import Description
-from protocol.errors import CallFailed, ModswarmError
-from protocol.identity import PeerId, peer_id_of, peer_id_text
-from protocol.signaling import (
-    Answer,
-    AnswerStatus,
-    Offer,
-    OfferMemory,
-    make_answer,
-    make_offer,
-    own_offer_wins,
-    read_answer,
-    read_offer,
-)
-
-_log = logging.getLogger(__name__)
-
-OnOffer = Callable[[Offer], Awaitable[Description]]
-"""Takes an accepted offer and gives the description to answer with; raises CallFailed."""
+from protocol.errors import CallCrossed, CallFailed
+from protocol.identity import PeerId
+from protocol.signaling import AnswerStatus, CallResult, Offer, make_offer
 
 _REASONS = {
     AnswerStatus.BUSY: "it is busy",
@@ -36,95 +19,40 @@ _REASONS = {
 }
 
 
-class Crossed(CallFailed):
-    """Both called at once and the other's offer counts: its link is about to come."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """An accepted call. `signaled_via`: the registrar that was needed, and answered first."""
-
-    offer_id: bytes
-    peer_key: bytes
-    description: Description
-    signaled_via: tuple[PeerId, ...]
-    hops: int
-
-
 class Caller:
-    """Makes calls, and answers those that come in by `on_offer`."""
+    """Calls peers. `callee` is told of each offer, so that it recognises calls that cross it."""
 
-    def __init__(self, server: OverlayServer, environment: Environment) -> None:
+    def __init__(self, server: OverlayServer, environment: Environment, callee: Callee) -> None:
         self._server = server
         self._environment = environment
-        self._identity = server.identity
-        self._memory = OfferMemory()
-        self._calling: dict[PeerId, Offer] = {}
-        self.on_offer: OnOffer | None = None
-        server.registrar.answerer = self._answer
-
-    # Calls that we make -------------------------------------------------------------------
+        self._callee = callee
 
     async def call(self, peer_id: PeerId, description: Description) -> CallResult:
-        """Offer a link to a peer. Raises NotFound, TimedOut, Crossed, CallFailed."""
-        calling = OutgoingCall(
-            self._server,
-            peer_id,
-            begin=partial(self._begin, peer_id, description),
-            read_answer=self._read_answer,
-        )
+        """Offer a link to a peer. Raises NotFound, TimedOut, CallCrossed, CallFailed."""
+        call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, description))
         try:
-            answer, carrier = await calling.run()
+            answer, relay = await call.run()
         finally:
-            if self._calling.get(peer_id) is calling.offer:
-                self._calling.pop(peer_id, None)
+            self._callee.own_offer_ended(peer_id, call.offer)
         if answer.status is AnswerStatus.CROSSED:
-            raise Crossed("both sides called at once; the other's call goes on")
+            raise CallCrossed("both sides called at once; the other's call goes on")
         if answer.description is None:
             raise CallFailed(_REASONS[answer.status])
-        assert calling.offer is not None
-        via = () if carrier.peer_id == peer_id else (carrier.peer_id,)
+        assert call.offer is not None  # an answer is verified against its offer
+        via = () if relay.peer_id == peer_id else (relay.peer_id,)
         return CallResult(
-            calling.offer.offer_id, answer.callee_key, answer.description, via, calling.hops
+            call.offer.offer_id, answer.callee_key, answer.description, via, call.hops
         )
 
-    def _begin(self, peer_id: PeerId, description: Description, key: bytes) -> tuple[Offer, bytes]:
-        """The offer and its sealed form; from now on we are calling this peer."""
+    def _offer(self, peer_id: PeerId, description: Description, key: bytes) -> tuple[Offer, bytes]:
+        """The offer and its sealed form for the peer's public key."""
         offer, sealed = make_offer(
-            self._identity,
+            self._server.identity,
             key,
             peer_id,
             description,
             now=self._environment.wall(),
             rng=self._environment.rng,
         )
-        self._calling[peer_id] = offer
+        self._callee.own_offer_sent(peer_id, offer)
         return offer, sealed
-
-    def _read_answer(self, offer: Offer, sealed: bytes, key: bytes) -> Answer:
-        return read_answer(self._identity, offer, sealed, callee_key=key)
-
-    # Calls to us --------------------------------------------------------------------------
-
-    async def _answer(self, sealed: bytes) -> bytes:
-        """The sealed answer to a sealed offer; raises RemoteError for what is not an offer."""
-        now = self._environment.wall()
-        offer = read_offer(
-            self._identity, sealed, now=now, puzzle_bits=self._server.settings.puzzle_bits
-        )
-        self._memory.accept(offer, now)
-        status, description = await self._decide(offer)
-        return make_answer(self._identity, offer, status, description, rng=self._environment.rng)
-
-    async def _decide(self, offer: Offer) -> tuple[AnswerStatus, Description | None]:
-        caller_id = peer_id_of(offer.caller_key)
-        crossing = caller_id in self._calling
-        if crossing and own_offer_wins(self._identity.peer_id, caller_id):
-            return AnswerStatus.CROSSED, None
-        if self.on_offer is None:
-            return AnswerStatus.REFUSED, None
-        try:
-            return AnswerStatus.ACCEPTED, await self.on_offer(offer)
-        except ModswarmError as error:
-            _log.info("refused a call of %s: %s", peer_id_text(caller_id), error)
-            return AnswerStatus.BUSY, None

@@ -1,4 +1,4 @@
-"""One call of ours: whoever turns out to reach the peer carries the offer, while we still look."""
+"""One call of this node: the offer goes out by each registrar as soon as the lookup finds it."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,35 +11,32 @@ from protocol import records
 from protocol.errors import NotFound
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.contacts import Contact
-from protocol.signaling import Answer, Offer
+from protocol.signaling import Answer, Offer, read_answer
 
 
 class OutgoingCall:
-    """`begin` makes the offer and its sealed form for the peer's key, once it is known.
-
-    `read_answer` verifies a sealed answer to it.
-    """
+    """`make_offer` gives the offer and its sealed form for the peer's public key, once known."""
 
     def __init__(
         self,
         server: OverlayServer,
         peer_id: PeerId,
-        *,
-        begin: Callable[[bytes], tuple[Offer, bytes]],
-        read_answer: Callable[[Offer, bytes, bytes], Answer],
+        make_offer: Callable[[bytes], tuple[Offer, bytes]],
     ) -> None:
         self._server = server
         self._peer_id = peer_id
-        self._begin = begin
-        self._read_answer = read_answer
+        self._make_offer = make_offer
         self._answered: asyncio.Future[tuple[Answer, Contact]]
         self._answered = asyncio.get_running_loop().create_future()
-        self._signals: OfferRelay | None = None
+        self._relay: OfferRelay | None = None
         self.offer: Offer | None = None
         self.hops = 0
 
     async def run(self) -> tuple[Answer, Contact]:
-        """The first signed answer and who carried it; raises NotFound, TimedOut, CallFailed."""
+        """The first signed answer, and the contact that brought it.
+
+        Raises NotFound, TimedOut, CallFailed.
+        """
         looking = asyncio.ensure_future(self._look())
         try:
             ends: list[asyncio.Future[Any]] = [looking, self._answered]
@@ -56,22 +53,22 @@ class OutgoingCall:
         key = records.peer_key(self._peer_id)
         reading = await self._server.read(key, records.PEER, enough=self._take)
         self._take(reading)
-        if self._signals is None:
-            raise NotFound(f"nobody knows the peer {peer_id_text(self._peer_id)}")
-        self._signals.complete()
+        if self._relay is None:
+            raise NotFound(f"no contact knows the peer {peer_id_text(self._peer_id)}")
+        self._relay.complete()
 
     def _take(self, reading: Reading) -> bool:
-        """Signal by the carriers found so far; whether there is no need to find more."""
+        """Send the offer by the relays found so far; whether no more of them are needed."""
         itself = self._itself(reading)
-        if self._signals is None:
+        if self._relay is None:
             key = itself[0].public_key if itself else next(iter(reading.records), None)
             if key is None:
                 return False
-            self._signals = self._start(key)
+            self._relay = self._start(key)
         self.hops = reading.hops
         for contact in (*itself, *reading.registrars):
-            self._signals.add(contact)
-        return self._answered.done()  # there may be liars among those that say they reach it
+            self._relay.add(contact)
+        return self._answered.done()  # a contact may lie when it says that it reaches the peer
 
     def _itself(self, reading: Reading) -> list[Contact]:
         """The peer as a contact: because it is registered here, or answered our lookup."""
@@ -81,12 +78,12 @@ class OutgoingCall:
         return [one for one in reading.answered if one.peer_id == self._peer_id]
 
     def _start(self, key: bytes) -> OfferRelay:
-        offer, sealed = self._begin(key)
+        offer, sealed = self._make_offer(key)
         self.offer = offer
+
+        def read(raw: bytes) -> Answer:
+            return read_answer(self._server.identity, offer, raw, callee_key=key)
+
         return OfferRelay(
-            self._server.wire,
-            self._peer_id,
-            sealed,
-            read_answer=lambda raw: self._read_answer(offer, raw, key),
-            answered=self._answered,
+            self._server.wire, self._peer_id, sealed, read_answer=read, answered=self._answered
         )

@@ -24,7 +24,7 @@ from protocol.overlay.messages import Code, Method, code_of
 
 _log = logging.getLogger(__name__)
 
-Answerer = Callable[[bytes], Awaitable[bytes]]
+AnswerOffer = Callable[[bytes], Awaitable[bytes]]
 """Takes a sealed offer to this node, gives the sealed answer; raises RemoteError."""
 
 
@@ -54,16 +54,18 @@ class _Call:
 class Registrar:
     """Both ends of forwarding: what we keep for others, and calls that arrive for us."""
 
-    def __init__(self, own_id: bytes, tasks: TaskOwner) -> None:
+    def __init__(
+        self, own_id: bytes, wire: Wire, tasks: TaskOwner, *, answer_offer: AnswerOffer
+    ) -> None:
         self._own_id = own_id
+        self._wire = wire
         self._tasks = tasks
+        self._answer_offer = answer_offer
         self._loop = asyncio.get_running_loop()
         self._registrations: dict[bytes, Registration] = {}
         self._calls: OrderedDict[bytes, _Call] = OrderedDict()
         self._by_caller: Counter[bytes] = Counter()
         self._by_callee: Counter[bytes] = Counter()
-        self.wire: Wire
-        self.answerer: Answerer | None = None
         self.forwarded = 0
 
     def __len__(self) -> int:
@@ -189,7 +191,7 @@ class Registrar:
         def send() -> None:
             nonlocal sent_at
             sent_at = self._loop.time()
-            self.wire.request(
+            self._wire.request(
                 callee,
                 Method.DELIVER,
                 [pack(caller), sealed],
@@ -200,11 +202,8 @@ class Registrar:
         send()
 
     async def _answer_own(self, call: _Call, sealed: bytes) -> None:
-        if self.answerer is None:
-            self._finish(call, None, Code.REFUSED)
-            return
         try:
-            self._finish(call, await self.answerer(sealed), Code.OK)
+            self._finish(call, await self._answer_offer(sealed), Code.OK)
         except RemoteError as error:
             _log.debug("a call was refused: %s", error)
             self._finish(call, None, code_of(error))

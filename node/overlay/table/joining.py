@@ -3,42 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from node.overlay.server import OverlayServer
 from protocol import limits
-from protocol.addresses import Address, canonical, split_host_port, unicast
-from protocol.errors import BadAddress, BadPeerId, ModswarmError, NotAuthentic, TimedOut
-from protocol.identity import PeerId, parse_peer_id, peer_id_text
+from protocol.addresses import Address, canonical, unicast
+from protocol.errors import BadAddress, ModswarmError, NotAuthentic, TimedOut
+from protocol.identity import peer_id_text
+from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """`host:port`, or `host:port/peer-id`, which also pins who must answer there."""
-
-    host: str
-    port: int
-    peer_id: PeerId | None
-
-    @classmethod
-    def parse(cls, text: str) -> "Bootstrap":
-        """Read what a person typed; raises BadAddress."""
-        where, slash, who = text.strip().partition("/")
-        host, port = split_host_port(where)
-        if port == 0:
-            raise BadAddress(f"not a port: {port}")
-        try:
-            return cls(host, port, parse_peer_id(who) if slash else None)
-        except BadPeerId as error:
-            raise BadAddress(str(error)) from None
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        pin = f"/{peer_id_text(self.peer_id)}" if self.peer_id else ""
-        return f"{host}:{self.port}{pin}"
 
 
 class Joining:

@@ -22,10 +22,10 @@ _PING_BYTES = ANSWER_BYTES[Method.PING] + OVERHEAD_BYTES
 
 
 class TableMaintenance:
-    """Keeps one node's tables true. `wire` must be set before anything else is done."""
+    """Decides what stands in one node's tables."""
 
-    def __init__(self, tables: Tables, counters: Counters, puzzle_bits: int) -> None:
-        self.wire: Wire
+    def __init__(self, wire: Wire, tables: Tables, counters: Counters, *, puzzle_bits: int) -> None:
+        self._wire = wire
         self._tables = tables
         self._counters = counters
         self._puzzle_bits = puzzle_bits
@@ -86,7 +86,7 @@ class TableMaintenance:
         if contact.packed in self._verifying or len(self._verifying) >= limits.VERIFYING:
             return
         self._verifying[contact.packed] = self._loop.time()
-        self.wire.request(contact, Method.PING, [], self._verified, timeout_s=limits.TIMEOUT_MAX_S)
+        self._wire.request(contact, Method.PING, [], self._verified, timeout_s=limits.TIMEOUT_MAX_S)
 
     def meet(self, contact: Contact) -> asyncio.Future[None]:
         """Ping a contact so that it may get to know us, too; done when it answered, or did not."""
@@ -98,7 +98,7 @@ class TableMaintenance:
             if not met.done():
                 met.set_result(None)
 
-        self.wire.request(contact, Method.MEET, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
+        self._wire.request(contact, Method.MEET, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
         return met
 
     def _verified(self, reply: Reply) -> None:
@@ -112,7 +112,7 @@ class TableMaintenance:
 
     def _is_its_own_fault(self, contact: Contact, asked_at: float) -> bool:
         """Whether it is the contact that is silent, and not our network."""
-        return self.wire.heard_at >= asked_at or self._tables.last_seen(contact) is None
+        return self._wire.heard_at >= asked_at or self._tables.last_seen(contact) is None
 
     def _recheck(self, contact: Contact) -> None:
         if contact.packed in self._rechecks or len(self._rechecks) >= limits.VERIFYING:

@@ -19,6 +19,7 @@ from node.links.settings import LinkSettings
 from protocol.description import Description
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId
+from protocol.signaling import CallResult, Offer
 
 SETTINGS = LinkSettings(ice_addresses=("127.0.0.1",))
 
@@ -99,15 +100,6 @@ async def until_moved(
     return loop.time() - started_at
 
 
-@dataclass(frozen=True)
-class Answered:
-    """The result of a fake call."""
-
-    offer_id: bytes
-    peer_key: bytes
-    description: Description
-
-
 @dataclass(eq=False)
 class Node:
     """A pool and what a test wants to know of it."""
@@ -128,7 +120,7 @@ class Node:
         link.receiver = self.received.append
 
 
-Carry = Callable[[Node, Node, bytes, Description], Awaitable[Answered]]
+Carry = Callable[[Node, Node, bytes, Description], Awaitable[CallResult]]
 
 
 class Network:
@@ -144,7 +136,7 @@ class Network:
         environment = Environment(rng=rng, udp_socket=remembered_socket)
         node = Node(Identity(rng.randbytes(32)), create(environment), Counters())
 
-        async def call(peer_id: PeerId, offer: Description) -> Answered:
+        async def call(peer_id: PeerId, offer: Description) -> CallResult:
             if peer_id not in self.nodes:
                 raise CallFailed("it is offline")
             return await self.carry(node, self.nodes[peer_id], rng.randbytes(16), offer)
@@ -169,11 +161,21 @@ class Network:
 
 async def call_directly(
     caller: Node, callee: Node, offer_id: bytes, offer: Description
-) -> Answered:
+) -> CallResult:
     """A call that always arrives, as bytes."""
     received = Description.decode(offer.encode())
-    answer = await callee.pool.answer(caller.identity.public_key, offer_id, received)
-    return Answered(offer_id, callee.identity.public_key, Description.decode(answer.encode()))
+    answer = await callee.pool.answer(offer_of(caller.identity.public_key, offer_id, received))
+    return accepted(offer_id, callee.identity.public_key, Description.decode(answer.encode()))
+
+
+def offer_of(caller_key: bytes, offer_id: bytes, description: Description) -> Offer:
+    """An offer as the overlay hands it to a pool, once it is verified."""
+    return Offer(caller_key, bytes(20), offer_id, 0, description, b"")
+
+
+def accepted(offer_id: bytes, peer_key: bytes, description: Description) -> CallResult:
+    """The result of a call that no registrar was needed for."""
+    return CallResult(offer_id, peer_key, description, (), 0)
 
 
 @contextlib.asynccontextmanager

@@ -10,19 +10,20 @@ import pytest
 
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.link import Link
-from node.links.pool.pending import CallCrossed
 from protocol import limits
 from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
-from protocol.errors import CallFailed, LinkClosed, LinkFailed, Malformed
+from protocol.errors import CallCrossed, CallFailed, LinkClosed, LinkFailed, Malformed
 from protocol.identity import Identity
+from protocol.signaling import CallResult
 from tests.node.links.link_network import (
-    Answered,
     MovableLoop,
     Node,
+    accepted,
     call_directly,
     linked,
     network,
+    offer_of,
     run,
     turn,
     until,
@@ -199,8 +200,8 @@ def _dead(offer: Description, port: int = 9) -> Description:
 
 
 def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
-    async def dead_end(_: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
-        return Answered(offer_id, callee.identity.public_key, _dead(offer))
+    async def dead_end(_: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        return accepted(offer_id, callee.identity.public_key, _dead(offer))
 
     async def scenario() -> None:
         async with network() as peers:
@@ -220,10 +221,12 @@ def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
 
 
 def test_an_answer_without_usable_candidates_fails_at_once() -> None:
-    async def no_candidates(_: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def no_candidates(
+        _: Node, callee: Node, offer_id: bytes, offer: Description
+    ) -> CallResult:
         elsewhere = IceCandidate(CandidateKind.HOST, Address("2001:db8::1", 5))
         answer = replace(offer, role=DtlsRole.ACTIVE, candidates=(elsewhere,))
-        return Answered(offer_id, callee.identity.public_key, answer)
+        return accepted(offer_id, callee.identity.public_key, answer)
 
     async def scenario() -> None:
         async with network() as peers:
@@ -268,7 +271,7 @@ async def _expect_no_link(
 
 
 def test_a_wrong_fingerprint_in_the_answer_is_no_link_on_either_side() -> None:
-    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
         answered = await call_directly(caller, callee, offer_id, offer)
         description = replace(answered.description, fingerprint=bytes(32))
         return replace(answered, description=description)
@@ -284,7 +287,7 @@ def test_a_wrong_fingerprint_in_the_answer_is_no_link_on_either_side() -> None:
 
 
 def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> None:
-    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
         return await call_directly(caller, callee, offer_id, replace(offer, fingerprint=bytes(32)))
 
     async def scenario() -> None:
@@ -297,7 +300,7 @@ def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> None:
 
 
 def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
-    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
         answered = await call_directly(caller, callee, offer_id, offer)
         return replace(answered, offer_id=bytes(16))
 
@@ -312,10 +315,10 @@ def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
 
 
 def test_another_identity_behind_the_right_certificate_is_no_link() -> None:
-    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
         impostor = Identity(bytes(32))
-        answer = await callee.pool.answer(impostor.public_key, offer_id, offer)
-        return Answered(offer_id, callee.identity.public_key, answer)
+        answer = await callee.pool.answer(offer_of(impostor.public_key, offer_id, offer))
+        return accepted(offer_id, callee.identity.public_key, answer)
 
     async def scenario() -> None:
         async with network() as peers:
@@ -328,7 +331,7 @@ def test_another_identity_behind_the_right_certificate_is_no_link() -> None:
 
 
 def test_an_answer_by_another_peer_is_refused_before_anything_is_sent() -> None:
-    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
         answered = await call_directly(caller, callee, offer_id, offer)
         return replace(answered, peer_key=Identity(bytes(32)).public_key)
 
@@ -342,7 +345,7 @@ def test_an_answer_by_another_peer_is_refused_before_anything_is_sent() -> None:
 
 
 def test_an_answer_that_leaves_the_dtls_role_open_is_refused() -> None:
-    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
         answered = await call_directly(caller, callee, offer_id, offer)
         description = replace(answered.description, role=DtlsRole.ACTPASS)
         return replace(answered, description=description)
@@ -362,7 +365,7 @@ def test_an_answer_that_leaves_the_dtls_role_open_is_refused() -> None:
 def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None:
     async def insisting(
         caller: Node, callee: Node, offer_id: bytes, offer: Description
-    ) -> Answered:
+    ) -> CallResult:
         return await call_directly(caller, callee, offer_id, replace(offer, role=DtlsRole.ACTIVE))
 
     async def scenario() -> None:
@@ -387,13 +390,13 @@ def test_calls_that_fail_say_why() -> None:
                 await one.pool.connect(one.peer_id)
             offer = _dead(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
             with pytest.raises(CallFailed, match="cannot link to itself"):
-                await one.pool.answer(one.identity.public_key, bytes(16), offer)
+                await one.pool.answer(offer_of(one.identity.public_key, bytes(16), offer))
 
     run(scenario)
 
 
 def test_a_fault_in_the_caller_is_a_failure_and_a_defect() -> None:
-    async def broken(*_: object) -> Answered:
+    async def broken(*_: object) -> CallResult:
         raise ZeroDivisionError
 
     async def scenario() -> None:
@@ -425,7 +428,7 @@ def test_a_close_that_is_cancelled_goes_on() -> None:
 
 
 def test_a_call_without_an_answer_ends_in_time() -> None:
-    async def silent(*_: object) -> Answered:
+    async def silent(*_: object) -> CallResult:
         await asyncio.Event().wait()
         raise AssertionError("never")
 
@@ -522,7 +525,7 @@ def test_a_call_that_nobody_needs_any_more_is_given_up() -> None:
 
         async def slow_one_way(
             caller: Node, callee: Node, offer_id: bytes, offer: Description
-        ) -> Answered:
+        ) -> CallResult:
             if caller is not slow:
                 return await call_directly(caller, callee, offer_id, offer)
             try:
@@ -548,10 +551,10 @@ def test_a_call_that_was_answered_goes_on_beside_the_other() -> None:
     async def scenario() -> None:
         async def dead_end_one_way(
             caller: Node, callee: Node, offer_id: bytes, offer: Description
-        ) -> Answered:
+        ) -> CallResult:
             if caller is not slow:
                 return await call_directly(caller, callee, offer_id, offer)
-            return Answered(offer_id, callee.identity.public_key, _dead(offer))
+            return accepted(offer_id, callee.identity.public_key, _dead(offer))
 
         async with network() as peers:
             slow, other = peers.add(), peers.add()
@@ -572,7 +575,9 @@ def test_a_call_that_was_answered_goes_on_beside_the_other() -> None:
 
 
 def test_a_call_that_crossed_waits_for_the_other_one() -> None:
-    async def crossed(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
+    async def crossed(
+        caller: Node, callee: Node, offer_id: bytes, offer: Description
+    ) -> CallResult:
         if caller.peer_id < callee.peer_id:
             return await call_directly(caller, callee, offer_id, offer)
         raise CallCrossed("the other's call goes on")
@@ -652,11 +657,11 @@ def test_only_so_many_calls_are_answered_at_once() -> None:
             offer = _dead(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
             strangers = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
             for stranger in strangers:
-                await busy.pool.answer(stranger.public_key, bytes(16), offer)
+                await busy.pool.answer(offer_of(stranger.public_key, bytes(16), offer))
             with pytest.raises(CallFailed, match="too many calls"):
                 await caller.pool.connect(busy.peer_id)
             # One that calls again takes its own place.
-            await busy.pool.answer(strangers[0].public_key, bytes(16), offer)
+            await busy.pool.answer(offer_of(strangers[0].public_key, bytes(16), offer))
             await until_moved(lambda: not busy.pool._incoming, 20.0)
             assert busy.pool.counts["failed_ice"] == limits.LINK_ATTEMPTS
 
@@ -734,12 +739,12 @@ def test_a_receiver_that_refuses_a_frame_closes_the_link_by_the_errors_name() ->
 
 @pytest.mark.parametrize("stage", ["calling", "connecting", "linked"])
 def test_closing_a_pool_ends_everything_within_a_second(stage: str) -> None:
-    async def silent(*_: object) -> Answered:
+    async def silent(*_: object) -> CallResult:
         await asyncio.Event().wait()
         raise AssertionError("never")
 
-    async def dead_end(_: Node, callee: Node, offer_id: bytes, offer: Description) -> Answered:
-        return Answered(offer_id, callee.identity.public_key, _dead(offer))
+    async def dead_end(_: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        return accepted(offer_id, callee.identity.public_key, _dead(offer))
 
     async def scenario() -> None:
         async with network() as peers:
@@ -747,7 +752,7 @@ def test_closing_a_pool_ends_everything_within_a_second(stage: str) -> None:
             if stage != "linked":
                 peers.carry = silent if stage == "calling" else dead_end
             offer = _dead(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
-            await one.pool.answer(Identity(bytes(32)).public_key, bytes(16), offer)
+            await one.pool.answer(offer_of(Identity(bytes(32)).public_key, bytes(16), offer))
             connecting = [
                 asyncio.ensure_future(one.pool.connect(peer.peer_id)) for peer in (other, third)
             ]
@@ -766,7 +771,7 @@ def test_closing_a_pool_ends_everything_within_a_second(stage: str) -> None:
             with pytest.raises(LinkClosed, match="the node is stopping"):
                 await one.pool.connect(other.peer_id)
             with pytest.raises(CallFailed, match="the node is stopping"):
-                await one.pool.answer(other.identity.public_key, bytes(16), offer)
+                await one.pool.answer(offer_of(other.identity.public_key, bytes(16), offer))
             await until(lambda: not other.pool.links())
 
     run(scenario)
@@ -793,9 +798,11 @@ def test_the_caller_of_answer_may_give_up() -> None:
             one = peers.add()
             offer = _dead(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
             key = Identity(bytes(32)).public_key
-            await one.pool.answer(key, bytes(16), offer)  # aiortc is imported from here on
+            await one.pool.answer(
+                offer_of(key, bytes(16), offer)
+            )  # aiortc is imported from here on
             for turns in range(60):
-                answering = asyncio.ensure_future(one.pool.answer(key, bytes(16), offer))
+                answering = asyncio.ensure_future(one.pool.answer(offer_of(key, bytes(16), offer)))
                 for _ in range(turns):
                     await turn()
                 answering.cancel()

@@ -14,10 +14,11 @@ from node.environment import Environment
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.registration import Registrations
-from node.overlay.table.joining import Bootstrap, Joining
+from node.overlay.table.joining import Joining
 from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.identity import Identity, find_seed
+from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 from simulations.internet import Internet
 from simulations.residents.world import run_virtually
@@ -35,6 +36,7 @@ class OverlayPeer:
         self.server = membership.server
         self.republisher = membership.republisher
         self.caller = membership.caller
+        self.callee = membership.callee
         self.tasks = membership.tasks
         self.counters = counters
         self.said = said

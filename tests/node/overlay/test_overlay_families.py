@@ -99,7 +99,7 @@ def test_a_registered_peer_is_called(v4: bool, v6: bool) -> None:
         for one in (callee, caller):
             await one.start()
             await one.running.registrations.registered.wait()
-        callee.running.caller.on_offer = _accept
+        callee.running.callee.accept_calls(_accept)
         calling = caller.running.caller.call(callee.identity.peer_id, description())
         result = await caller.host.create_task(calling)
         assert result.description == description(2)
@@ -191,7 +191,7 @@ def test_calls_and_registrations_on_ipv6_loopback() -> None:
             await peer.join(peers[0].address)
         callee, caller = peers[4:]
         registrations = await callee.register()
-        callee.caller.on_offer = _accept
+        callee.callee.accept_calls(_accept)
         result = await caller.caller.call(callee.server.identity.peer_id, description())
         assert result.description == description(2)
         registrars = {contact.peer_id for contact in registrations.registrars}

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from node.overlay.signaling.caller import Crossed
-from node.overlay.table.joining import Bootstrap, Joining
+from node.overlay.table.joining import Joining
 from protocol import availability, limits, records
 from protocol.addresses import Address
 from protocol.description import Description
-from protocol.errors import CallFailed, NotFound, Unreachable
+from protocol.errors import CallCrossed, CallFailed, NotFound, Unreachable
+from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
 from protocol.signaling import Offer
@@ -106,7 +106,7 @@ def test_a_call_reaches_a_peer_that_cannot_be_reached_unasked() -> None:
                 offers.append(offer)
                 return description(2)
 
-            callee.caller.on_offer = on_offer
+            callee.callee.accept_calls(on_offer)
             result = await caller.caller.call(callee.server.identity.peer_id, description(1))
             assert result.description == description(2)
             assert result.peer_key == callee.server.identity.public_key
@@ -128,7 +128,7 @@ def test_a_registrar_calls_the_peer_that_is_registered_with_it() -> None:
             async def on_offer(_: Offer) -> Description:
                 return description(2)
 
-            callee.caller.on_offer = on_offer
+            callee.callee.accept_calls(on_offer)
             peer_id = callee.server.identity.peer_id
             result = await registrar.caller.call(peer_id, description())
             assert result.signaled_via == ()
@@ -143,7 +143,7 @@ def test_a_reachable_peer_is_called_without_a_registrar() -> None:
             async def on_offer(_: Offer) -> Description:
                 return description(2)
 
-            peers[2].caller.on_offer = on_offer
+            peers[2].callee.accept_calls(on_offer)
             result = await peers[3].caller.call(peers[2].server.identity.peer_id, description())
             assert result.signaled_via == ()
 
@@ -154,7 +154,7 @@ def test_failed_calls_say_why() -> None:
     async def scenario() -> None:
         async with network(4, 2) as peers:
             callee, caller = peers[4:]
-            with pytest.raises(NotFound, match="nobody knows"):
+            with pytest.raises(NotFound, match="no contact knows"):
                 await caller.caller.call(identity(99).peer_id, description())
             await callee.register()
             with pytest.raises(CallFailed, match="refused"):
@@ -163,7 +163,7 @@ def test_failed_calls_say_why() -> None:
             async def busy(_: Offer) -> Description:
                 raise CallFailed("too many links")
 
-            callee.caller.on_offer = busy
+            callee.callee.accept_calls(busy)
             with pytest.raises(CallFailed, match="busy"):
                 await caller.caller.call(callee.server.identity.peer_id, description())
 
@@ -203,8 +203,8 @@ def test_when_both_call_at_once_the_smaller_id_wins() -> None:
                 reached[first].set()
                 return description(2)
 
-            first.caller.on_offer = on_offer_to_first
-            second.caller.on_offer = on_offer_to_second
+            first.callee.accept_calls(on_offer_to_first)
+            second.callee.accept_calls(on_offer_to_second)
             outcomes = await asyncio.gather(
                 first.caller.call(second.server.identity.peer_id, description()),
                 second.caller.call(first.server.identity.peer_id, description()),
@@ -213,7 +213,7 @@ def test_when_both_call_at_once_the_smaller_id_wins() -> None:
             assert not isinstance(outcomes[0], BaseException)
             assert reached[second].is_set()
             # The second's offer arrived while the first was calling, or after that call ended.
-            assert isinstance(outcomes[1], Crossed) or reached[first].is_set()
+            assert isinstance(outcomes[1], CallCrossed) or reached[first].is_set()
 
     virtually(scenario())
 

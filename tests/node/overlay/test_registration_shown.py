@@ -111,7 +111,7 @@ async def _world() -> tuple[World, Resident, Resident]:
     async def on_offer(_: Offer) -> Description:
         return description(2)
 
-    callee.running.caller.on_offer = on_offer
+    callee.running.callee.accept_calls(on_offer)
     return world, callee, caller
 
 
