@@ -6,7 +6,6 @@ from typing import Any
 
 from node.environment import Environment
 from node.overlay.lookup.crawl import Crawl
-from node.overlay.lookup.search import AnyLookup
 from node.overlay.server import OverlayServer
 from protocol import limits, records
 from protocol.availability import Availability
@@ -14,6 +13,7 @@ from protocol.content.link import parse as parse_link
 from protocol.errors import BadInput, BadLink, BadPeerId
 from protocol.identity import base32_text, parse_peer_id, peer_id_text
 from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.records import PeerBody, ProviderBody, Record
 

@@ -14,7 +14,7 @@ from kademlia.network import Server
 from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
-from node.overlay.lookup.search import AnyLookup, OnFound, Search
+from node.overlay.lookup.search import OnFound, Search
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.records.publishing import Published, RecordPublisher
@@ -32,6 +32,7 @@ from protocol.errors import Unreachable
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import start_lookup
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.overlay.networks import smallest_network
 from protocol.overlay.store import RecordStore

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from protocol import limits
 from protocol.datagrams import PacketCipher, XChaCha20Poly1305
-from protocol.overlay.lookup import LookupRules
+from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.networks import NetworksOf, public_networks
 
 

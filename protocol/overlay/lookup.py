@@ -8,43 +8,17 @@ Each contact that is asked goes through these states; only WAITING ones occupy o
 A slot is freed early (SLOW) when an answer is later than usual, and a late answer still counts
 while the lookup runs. Once `beta` of the k nearest have answered, what is left is to hear the
 others: then there are more slots, and a few more than k are asked at once, since some will turn out
-to be dead. It ends when the k nearest candidates that did not fail have all answered (Kademlia,
-2.3), or at one of its caps. Of one network only the nearest counts among the k.
-
-With disjoint paths a candidate that another path has asked is TAKEN until it answers there. That
-counts here, too, but what it names is for the other path alone.
+to be dead. A lookup is done when the k nearest candidates that did not fail have all answered
+(Kademlia, 2.3), or at one of its caps. Of one network only the nearest counts among the k.
 """
 
 from bisect import bisect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 
 from protocol import limits
 from protocol.overlay.candidates import CandidateState, LookupCandidate, Variant
 from protocol.overlay.contacts import Contact
-
-
-@dataclass(frozen=True, slots=True)
-class LookupRules:
-    """How eagerly to look. `slow_s`: when a slot is freed though its answer may still come.
-
-    `alpha` contacts are asked side by side at first, and `alpha_last` once `beta` of the k nearest
-    have answered; of these as many as `spare` may be farther than the k nearest. A search for
-    records begins with `alpha_read`, as it ends at the first that has one.
-    """
-
-    k: int = limits.K
-    alpha: int = 4
-    alpha_read: int = 8
-    alpha_last: int = 20
-    beta: int = 2
-    spare: int = 4
-    slow_s: float = 0.45
-    requests_max: int = limits.LOOKUP_REQUESTS
-
-    def for_reading(self) -> "LookupRules":
-        """The same for a search for records."""
-        return replace(self, alpha=self.alpha_read)
+from protocol.overlay.lookup_steps import LookupRules, Step
 
 
 def _no_network(_contact: Contact) -> bytes:
@@ -52,12 +26,10 @@ def _no_network(_contact: Contact) -> bytes:
 
 
 class Lookup:
-    """The search for the contacts nearest to `target` (20 bytes).
+    """The search for the contacts nearest to `target` (20 bytes), from `seeds` on.
 
-    `timeout_s` tells how long to wait for a contact, `network_of` in which network it is (empty for
-    none that counts), and `elsewhere` what became of it on other paths: NEW if none asked it. Drive
-    it so: `next(now)` gives the contacts to ask now; `answered` and `failed` feed it; call `next`
-    again after either, and at `wake_at`.
+    `timeout_s` gives the seconds to wait for a contact's answer, `network_of` the network that a
+    contact belongs to (empty if its network has no limit). `AnyLookup` says how it is driven.
     """
 
     def __init__(
@@ -70,19 +42,16 @@ class Lookup:
         timeout_s: Callable[[Contact], float],
         rules: LookupRules | None = None,
         network_of: Callable[[Contact], bytes] = _no_network,
-        elsewhere: Callable[[Contact], CandidateState] | None = None,
     ) -> None:
         self.target = int.from_bytes(target)
         self.rules = rules or LookupRules()
-        self.started_at = now
         self._ends_at = now + limits.LOOKUP_S
         self.requests = 0
         self._answers = 0
-        self.finished = False
+        self._finished = False
         self._given_up: list[Contact] = []
         self._timeout_s = timeout_s
         self._network_of = network_of
-        self._elsewhere = elsewhere
         self._candidates: list[LookupCandidate] = []
         self._distances: list[int] = []
         self._pending: list[Variant] = []
@@ -92,25 +61,29 @@ class Lookup:
         for contact in seeds:
             self._hear_of([contact], hops=1)  # one by one: a peer may be known at several addresses
 
-    def next(self, now: float) -> list[Contact]:
-        """The contacts to ask at once. Also stops waiting for those whose time is over."""
-        waiting = self.stop_waiting(now)
-        if self.finished:
-            return []
-        rules = self.rules
-        near, heard, eligible = self._nearest()
-        if self._is_over(near - heard, now):
-            self.finished = True
-            return []
-        # More slots once a few of the nearest have answered.
-        slots = rules.alpha_last if heard >= min(rules.beta, near) else rules.alpha
-        left = min(slots - waiting, rules.requests_max - self.requests)
-        return [self._ask(candidate, now) for candidate in eligible[: max(0, left)]]
+    def next(self, now: float) -> Step:
+        """What is to be done at `now`, in seconds; gives up the contacts whose time is over."""
+        waiting = self._stop_waiting(now)
+        ask: Sequence[Contact] = ()
+        if not self._finished:
+            rules = self.rules
+            near, heard, eligible = self._nearest()
+            if self._is_over(near - heard, now):
+                self._finished = True
+            elif eligible:
+                # More slots once a few of the nearest have answered.
+                slots = rules.alpha_last if heard >= min(rules.beta, near) else rules.alpha
+                left = min(slots - waiting, rules.requests_max - self.requests)
+                ask = [self._ask(candidate, now) for candidate in eligible[: max(0, left)]]
+        given_up: Sequence[Contact] = ()
+        if self._given_up:
+            given_up, self._given_up = self._given_up, []
+        return Step(ask, given_up, self._next_limit(), self._finished)
 
     def answered(self, contact: Contact, named: Iterable[Contact]) -> None:
         """`contact` answered and named others. Late answers count while the lookup runs."""
         variant = self._asked.get(contact.packed)
-        if self.finished or variant is None or variant.state is CandidateState.ANSWERED:
+        if self._finished or variant is None or variant.state is CandidateState.ANSWERED:
             return
         if variant in self._pending:
             self._pending.remove(variant)
@@ -128,30 +101,9 @@ class Lookup:
                 self._pending.remove(variant)
             variant.enter(CandidateState.FAILED)
 
-    def take_given_up(self) -> list[Contact]:
-        """The contacts that have been given up since the last call."""
-        given_up, self._given_up = self._given_up, []
-        return given_up
-
     def stop(self) -> None:
         """End early, because what was looked for is found."""
-        self.finished = True
-
-    def wake_at(self) -> float | None:
-        """When `next` has something to do even if nothing arrives; None once finished."""
-        return None if self.finished else self.next_limit()
-
-    def next_limit(self) -> float:
-        """When the next time limit runs out: a contact's, or else that of the whole lookup."""
-        at = self._ends_at
-        for variant in self._pending:
-            waiting = variant.state is CandidateState.WAITING
-            at = min(at, variant.slow_at if waiting else variant.give_up_at)
-        return at
-
-    def resume(self) -> None:
-        """Look again whether this is finished: other paths learned something."""
-        self.finished = False
+        self._finished = True
 
     def closest(self) -> list[Contact]:
         """At most k contacts, nearest first and each of another network, that answered here."""
@@ -172,10 +124,6 @@ class Lookup:
         candidate = self._by_id.get(contact.number)
         return candidate.hops if candidate else 0
 
-    def state_of(self, contact: Contact) -> CandidateState:
-        """What became of a contact that this lookup asked."""
-        return self._asked[contact.packed].state
-
     def _hear_of(self, named: Iterable[Contact], hops: int) -> None:
         """One answer names these contacts, or our table does."""
         self._answers += 1
@@ -185,7 +133,7 @@ class Lookup:
             if known is None:
                 self._add(contact, hops)
             elif known.named_in != answer:
-                # Of each peer the first place that an answer gives it: nobody names all variants.
+                # Only the first address that an answer gives a peer: no contact names all variants.
                 known.named_in = answer
                 known.name(contact)
 
@@ -202,9 +150,9 @@ class Lookup:
         self._candidates.insert(position, candidate)
 
     def _make_room(self, distance: int) -> bool:
-        """Drop the farthest candidate not asked yet, if a newcomer at `distance` is nearer.
+        """Drop the farthest candidate not asked yet, if a new one at `distance` is nearer.
 
-        Those that were asked stay, so that nobody is asked twice.
+        Those that were asked stay, so that no contact is asked twice.
         """
         for position in range(len(self._candidates) - 1, -1, -1):
             candidate = self._candidates[position]
@@ -230,8 +178,8 @@ class Lookup:
             candidate.network = self._network_of(contact)
         return contact
 
-    def stop_waiting(self, now: float) -> int:
-        """Stop waiting for those whose time is over, and count the others; `next` does it too."""
+    def _stop_waiting(self, now: float) -> int:
+        """Stop waiting for the contacts whose time is over, and count those still waited for."""
         waiting, expected = 0, CandidateState.WAITING
         for variant in self._pending:
             if variant.state is expected:
@@ -247,10 +195,10 @@ class Lookup:
         return waiting
 
     def _nearest(self) -> tuple[int, int, list[LookupCandidate]]:
-        """Of the k nearest that did not fail: how many there are, how many answered, whom to ask.
+        """Of the k nearest that did not fail: their number, how many answered, and those to ask.
 
-        Some more than k may be asked, as a slow candidate is probably dead: whoever would take its
-        place is asked right away, and the lookup still waits for both.
+        Some more than k may be asked, as a slow candidate is probably dead: the candidate that
+        would take its place is asked right away, and the lookup still waits for both.
         """
         near = heard = asked = 0
         eligible: list[LookupCandidate] = []
@@ -262,10 +210,7 @@ class Lookup:
             CandidateState.SLOW,
             CandidateState.FAILED,
         )
-        alone = self._elsewhere is None
-        for candidate in self._candidates:
-            if not alone:
-                self._note_other_paths(candidate)
+        for candidate in self._nearest_first():
             state, network = candidate.state, candidate.network
             if state is failed:
                 continue
@@ -288,13 +233,19 @@ class Lookup:
                 break
         return near, heard, eligible
 
-    def _note_other_paths(self, candidate: LookupCandidate) -> None:
-        assert self._elsewhere is not None
-        for variant in candidate.variants:
-            if variant.contact.packed not in self._asked:
-                variant.enter(self._elsewhere(variant.contact))
+    def _nearest_first(self) -> Iterable[LookupCandidate]:
+        """All candidates, each with its present state."""
+        return self._candidates
 
     def _is_over(self, missing: int, now: float) -> bool:
         if now >= self._ends_at or not missing:
             return True
         return self.requests >= self.rules.requests_max and not self._pending
+
+    def _next_limit(self) -> float:
+        """When the next time limit runs out: a contact's, or else that of the whole lookup."""
+        at = self._ends_at
+        for variant in self._pending:
+            waiting = variant.state is CandidateState.WAITING
+            at = min(at, variant.slow_at if waiting else variant.give_up_at)
+        return at

@@ -19,7 +19,7 @@ from typing import Any
 from protocol import limits, records
 from protocol.errors import RemoteError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.lookup import LookupRules
+from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.messages import Found
 from protocol.records import ProviderBody
 from simulations.attacks.attackers import Conspiracy, Turncoat

@@ -8,11 +8,9 @@ from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.rpc.wire import Reply
 from protocol.errors import Malformed, RemoteError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.disjoint import DisjointLookup
-from protocol.overlay.lookup import Lookup
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Code, Found, Method, decode_found
 
-AnyLookup = Lookup | DisjointLookup
 OnFound = Callable[[Contact, Found], None]
 
 
@@ -44,7 +42,7 @@ class Search:
         self._done: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> AnyLookup:
-        """Look until the lookup is finished, and give it back."""
+        """Look until the lookup is done, and give it back."""
         self._advance()
         try:
             await self._done
@@ -57,24 +55,24 @@ class Search:
     def _advance(self) -> None:
         if self._done.done():
             return
-        now = self._loop.time()
-        for contact in self.lookup.next(now):
+        step = self.lookup.next(self._loop.time())
+        for contact in step.ask:
             self._ask(contact)
-        for contact in self.lookup.take_given_up():
+        for contact in step.given_up:
             self._given_up.add(contact.packed)
             self._maintenance.failed(contact)
-        self._set_timer()
-        if self.lookup.finished:
+        if step.done:
             self._done.set_result(None)
+        else:
+            self._set_timer(step.wake_at)
 
-    def _set_timer(self) -> None:
-        """Wake when the lookup wants, or before: most timers are overtaken by an answer."""
-        at = self.lookup.wake_at()
+    def _set_timer(self, at: float) -> None:
+        """Wake at `at`, or before: most timers are overtaken by an answer."""
         if self._timer is not None:
-            if at is not None and self._timer.when() <= at:
+            if self._timer.when() <= at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._wake) if at is not None else None
+        self._timer = self._loop.call_at(at, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
@@ -98,9 +96,9 @@ class Search:
                 self._advance()
             return
         if contact.packed not in self._given_up:
-            # What comes later is used, but whoever makes others wait so long is no good contact.
+            # An answer that comes later is used, but a contact that slow is not a good one.
             self._maintenance.answered(contact)
-        if self.lookup.finished:
+        if self._done.done():
             return
         try:
             if reply.response.code != Code.OK:

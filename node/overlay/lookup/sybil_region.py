@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.environment import Environment
-from node.overlay.lookup.search import AnyLookup
 from protocol import limits
 from protocol.overlay import sybil_detection
 from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.sybil_detection import NetworkSize
 
 

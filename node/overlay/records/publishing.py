@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from node.overlay.lookup.search import AnyLookup
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.records.adapters import RecordStorage
 from node.overlay.rpc.protocol import OverlayProtocol
@@ -21,6 +20,7 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Code
 from protocol.records import Record
 

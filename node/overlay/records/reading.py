@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from node.environment import Environment
-from node.overlay.lookup.search import AnyLookup
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.rpc.protocol import OverlayProtocol
 from protocol import limits, records
 from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.overlay.registration_proof import check_registration
 from protocol.overlay.store import RecordStore

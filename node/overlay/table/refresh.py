@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.environment import Environment
-from node.overlay.lookup.search import AnyLookup
 from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.table.bucket_fill import BucketFill
 from node.overlay.table.tables import Tables
 from protocol import limits
 from protocol.overlay.contacts import Contact
+from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 
 

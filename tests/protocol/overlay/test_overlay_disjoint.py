@@ -10,7 +10,8 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import DisjointLookup, start_lookup
-from protocol.overlay.lookup import Lookup, LookupRules
+from protocol.overlay.lookup import Lookup
+from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.networks import public_networks, smallest_network
 from tests.protocol.overlay.test_overlay_lookup import (
     DEAD,
@@ -51,24 +52,22 @@ def drive(
     before = lookup.requests
     replies: list[tuple[float, int, Contact, list[Contact]]] = []
     while True:
-        to_ask = lookup.next(now)
-        for contact in to_ask:
+        step = lookup.next(now)
+        for contact in step.ask:
             assert contact.packed not in asked
             asked.add(contact.packed)
             named = answer(contact)
             if named is not None:
                 heapq.heappush(replies, (now + delay_s(), len(asked), contact, named))
-        wake_at = lookup.wake_at()
-        if wake_at is None:
-            assert lookup.finished
+        if step.done:
             assert lookup.requests == before + len(asked)
             return now
-        if replies and replies[0][0] <= wake_at:
+        if replies and replies[0][0] <= step.wake_at:
             now, _, contact, named = heapq.heappop(replies)
             lookup.answered(contact, named)
         else:
-            assert wake_at > now
-            now = wake_at
+            assert step.wake_at > now
+            now = step.wake_at
 
 
 def test_one_path_is_a_plain_lookup() -> None:
@@ -88,12 +87,12 @@ def test_one_path_is_a_plain_lookup() -> None:
 def test_seeds_are_dealt_out_and_no_contact_is_asked_twice() -> None:
     seeds = [contact_with(number) for number in range(1, 9)]
     lookup = disjoint_of(seeds, paths=4)
-    assert sorted(one.number for one in lookup.next(0.0)) == [1, 2, 3, 4]
+    assert sorted(one.number for one in lookup.next(0.0).ask) == [1, 2, 3, 4]
     # Both paths hear of the same contact: one of them asks it.
     shared = contact_with(0xFF)
     for seed in seeds[:2]:
         lookup.answered(seed, [shared])
-    assert [one.number for one in lookup.next(0.1)] == [5, 6]
+    assert [one.number for one in lookup.next(0.1).ask] == [5, 6]
     lookup.answered(seeds[4], [])
     lookup.answered(seeds[5], [])
     lookup.answered(seeds[2], [])
@@ -105,15 +104,14 @@ def test_seeds_are_dealt_out_and_no_contact_is_asked_twice() -> None:
 def test_what_another_path_asks_counts_as_heard_until_it_fails() -> None:
     seeds = [contact_with(1), contact_with(2)]
     lookup = disjoint_of(seeds, 2, LookupRules(k=2, alpha=2, alpha_last=8, spare=0))
-    assert len(lookup.next(0.0)) == 2
+    assert len(lookup.next(0.0).ask) == 2
     lookup.answered(seeds[0], [seeds[1], contact_with(3)])
     # The first path has its two nearest, of whom the other path waits for one.
-    assert lookup.next(0.1) == []
+    assert not lookup.next(0.1).ask
     lookup.failed(seeds[1])
-    assert lookup.next(0.2) == [contact_with(3)]
+    assert lookup.next(0.2).ask == [contact_with(3)]
     lookup.answered(contact_with(3), [])
-    lookup.next(0.3)
-    assert lookup.finished
+    assert lookup.next(0.3).done
     assert lookup.closest() == [seeds[0], contact_with(3)]
 
 
@@ -191,7 +189,7 @@ def test_to_stop_is_to_stop_every_path() -> None:
     lookup = disjoint_of([contact_with(number) for number in range(1, 9)], paths=4)
     lookup.next(0.0)
     lookup.stop()
-    assert lookup.finished
-    assert lookup.wake_at() is None
-    assert lookup.next(0.1) == []
+    step = lookup.next(0.1)
+    assert step.done
+    assert not step.ask
     assert lookup.closest() == []

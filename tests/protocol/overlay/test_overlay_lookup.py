@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
-from protocol.overlay.lookup import Lookup, LookupRules
+from protocol.overlay.lookup import Lookup
+from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.networks import public_networks, smallest_network
 
 repeatable = settings(deadline=None, derandomize=True)
@@ -49,19 +50,17 @@ def lookup_of(
 
 def test_nobody_to_ask_is_nobody_found() -> None:
     lookup = lookup_of([])
-    assert lookup.next(0.0) == []
-    assert lookup.finished
-    assert lookup.wake_at() is None
+    assert lookup.next(0.0) == ((), (), limits.LOOKUP_S, True)
     assert lookup.closest() == []
 
 
 def test_the_nearest_are_asked_first_alpha_at_a_time() -> None:
     seeds = [contact_with(number) for number in (50, 10, 40, 20, 30, 60)]
     lookup = lookup_of(seeds, rules=LookupRules(alpha=4))
-    assert [one.number for one in lookup.next(0.0)] == [10, 20, 30, 40]
-    assert lookup.next(0.0) == []
+    assert [one.number for one in lookup.next(0.0).ask] == [10, 20, 30, 40]
+    assert not lookup.next(0.0).ask
     lookup.answered(contact_with(20), [contact_with(5)])
-    assert [one.number for one in lookup.next(0.1)] == [5]
+    assert [one.number for one in lookup.next(0.1).ask] == [5]
     assert lookup.hops_to(contact_with(20)) == 1
     assert lookup.hops_to(contact_with(5)) == 2
     assert lookup.hops_to(contact_with(99)) == 0
@@ -70,32 +69,29 @@ def test_the_nearest_are_asked_first_alpha_at_a_time() -> None:
 def test_a_slow_contact_frees_its_slot_and_still_counts() -> None:
     seeds = [contact_with(number) for number in range(1, 7)]
     lookup = lookup_of(seeds, rules=LookupRules(alpha=1, k=6, slow_s=0.45))
-    assert [one.number for one in lookup.next(0.0)] == [1]
-    assert lookup.wake_at() == 0.45
-    assert lookup.next(0.44) == []
-    assert [one.number for one in lookup.next(0.45)] == [2]
+    step = lookup.next(0.0)
+    assert [one.number for one in step.ask] == [1]
+    assert step.wake_at == 0.45
+    assert not lookup.next(0.44).ask
+    assert [one.number for one in lookup.next(0.45).ask] == [2]
     lookup.answered(contact_with(1), [])
     for number in (2, 3, 4, 5, 6):
-        lookup.next(0.5)
+        assert not lookup.next(0.5).given_up
         lookup.answered(contact_with(number), [])
-    lookup.next(0.6)
-    assert lookup.finished
+    assert lookup.next(0.6).done
     assert [one.number for one in lookup.closest()] == [1, 2, 3, 4, 5, 6]
-    assert lookup.take_given_up() == []
 
 
 def test_an_answer_after_the_time_limit_still_counts_while_the_lookup_runs() -> None:
     lookup = lookup_of([contact_with(1), contact_with(2)], rules=LookupRules(alpha=1))
     lookup.next(0.0)
-    lookup.next(1.0)
-    assert [one.number for one in lookup.take_given_up()] == [1]
-    assert lookup.take_given_up() == []
+    assert [one.number for one in lookup.next(1.0).given_up] == [1]
+    assert not lookup.next(1.0).given_up
     lookup.answered(contact_with(1), [contact_with(3)])
     lookup.answered(contact_with(2), [])
-    assert [one.number for one in lookup.next(1.1)] == [3]
+    assert [one.number for one in lookup.next(1.1).ask] == [3]
     lookup.answered(contact_with(3), [])
-    lookup.next(1.2)
-    assert lookup.finished
+    assert lookup.next(1.2).done
     assert [one.number for one in lookup.closest()] == [1, 2, 3]
 
 
@@ -105,22 +101,22 @@ def test_an_answer_after_the_end_changes_nothing() -> None:
     lookup.answered(contact_with(1), [])
     lookup.stop()
     lookup.answered(contact_with(2), [contact_with(3)])
-    assert lookup.next(0.1) == []
-    assert lookup.wake_at() is None
+    step = lookup.next(0.1)
+    assert step.done
+    assert not step.ask
     assert lookup.closest() == [contact_with(1)]
 
 
 def test_who_fails_is_replaced_and_not_found() -> None:
     lookup = lookup_of([contact_with(n) for n in range(1, 5)], rules=LookupRules(k=2, alpha=2))
-    assert [one.number for one in lookup.next(0.0)] == [1, 2]
+    assert [one.number for one in lookup.next(0.0).ask] == [1, 2]
     lookup.failed(contact_with(1))
     lookup.failed(contact_with(99))
-    assert [one.number for one in lookup.next(0.0)] == [3]
+    assert [one.number for one in lookup.next(0.0).ask] == [3]
     for number in (2, 3):
         lookup.answered(contact_with(number), [])
     lookup.failed(contact_with(2))  # it answered: what breaks later does not undo that
-    lookup.next(0.1)
-    assert lookup.finished
+    assert lookup.next(0.1).done
     assert [one.number for one in lookup.closest()] == [2, 3]
 
 
@@ -128,7 +124,7 @@ def test_an_answer_by_the_same_id_at_another_address_is_not_its_answer() -> None
     lookup = lookup_of([contact_with(1)])
     lookup.next(0.0)
     lookup.answered(contact_with(1, Address("10.0.0.2", 1)), [contact_with(2)])
-    assert lookup.next(0.1) == []
+    assert not lookup.next(0.1).ask
     assert lookup.closest() == []
 
 
@@ -142,13 +138,12 @@ def test_a_liar_who_names_a_neighbour_at_a_dead_address_does_not_hide_it() -> No
     lookup = lookup_of([liar, honest])
     lookup.next(0.0)
     lookup.answered(liar, [contact_with(1, DEAD)])
-    assert lookup.next(0.1) == [contact_with(1, DEAD)]
+    assert lookup.next(0.1).ask == [contact_with(1, DEAD)]
     lookup.answered(honest, [hidden])
-    assert lookup.next(0.2) == [], "one address at a time"
-    assert lookup.next(0.1 + 0.45) == [hidden], "the next one as soon as the first is slow"
+    assert not lookup.next(0.2).ask, "one address at a time"
+    assert lookup.next(0.1 + 0.45).ask == [hidden], "the next one as soon as the first is slow"
     lookup.answered(hidden, [])
-    lookup.next(0.6)
-    assert lookup.finished, "nobody waits for the dead address of a peer that has answered"
+    assert lookup.next(0.6).done, "nobody waits for the dead address of a peer that has answered"
     assert lookup.closest() == [hidden, liar, honest]
     assert lookup.hops_to(hidden) == 2
 
@@ -160,7 +155,7 @@ def test_the_address_that_most_contacts_name_is_asked_first() -> None:
     lookup.answered(seeds[0], [contact_with(1, DEAD)])
     lookup.answered(seeds[1], [contact_with(1)])
     lookup.answered(seeds[2], [contact_with(1)])
-    assert lookup.next(0.1) == [contact_with(1)]
+    assert lookup.next(0.1).ask == [contact_with(1)]
 
 
 def test_one_answer_gives_a_peer_one_address() -> None:
@@ -169,11 +164,12 @@ def test_one_answer_gives_a_peer_one_address() -> None:
     lookup.next(0.0)
     places = [contact_with(1, Address("10.9.9.9", port)) for port in range(1, 20)]
     lookup.answered(liar, places)
-    asked = lookup.next(0.1)
+    asked = lookup.next(0.1).ask
     lookup.failed(asked[0])
     assert asked == places[:1]
-    assert lookup.next(0.2) == []
-    assert lookup.finished
+    step = lookup.next(0.2)
+    assert not step.ask
+    assert step.done
 
 
 def test_the_addresses_of_one_peer_are_bounded_and_the_true_one_stays() -> None:
@@ -186,10 +182,10 @@ def test_the_addresses_of_one_peer_are_bounded_and_the_true_one_stays() -> None:
         lookup.answered(one, [contact_with(1)])
     for port, liar in enumerate(liars, 1):
         lookup.answered(liar, [contact_with(1, Address("10.9.9.9", port))])
-    assert lookup.next(0.1) == [contact_with(1)]
+    assert lookup.next(0.1).ask == [contact_with(1)]
     lookup.failed(contact_with(1))
     tried = 0
-    while lookup.next(0.2):
+    while lookup.next(0.2).ask:
         tried += 1
         lookup.failed(contact_with(1, Address("10.9.9.9", 20)))
         for port in range(1, 21):
@@ -206,8 +202,7 @@ def test_a_late_answer_from_one_address_ends_the_wait_for_another() -> None:
     lookup.answered(honest, [contact_with(1)])
     lookup.next(0.5)
     lookup.answered(contact_with(1, DEAD), [])  # it was only slow
-    lookup.next(0.6)
-    assert lookup.finished
+    assert lookup.next(0.6).done
     assert lookup.closest()[0] == contact_with(1, DEAD)
 
 
@@ -230,8 +225,8 @@ def test_of_one_network_only_the_nearest_is_found() -> None:
         network_of=network_of,
     )
     asked: list[Contact] = []
-    while not lookup.finished:
-        for contact in lookup.next(0.0):
+    while not (step := lookup.next(0.0)).done:
+        for contact in step.ask:
             asked.append(contact)
             if contact == crowd[0]:
                 lookup.failed(contact)
@@ -247,8 +242,8 @@ def test_private_networks_have_no_limit() -> None:
     lookup = Lookup(
         TARGET, near, own_id=OWN, now=0.0, timeout_s=lambda _: 1.0, network_of=network_of
     )
-    while not lookup.finished:
-        for contact in lookup.next(0.0):
+    while not (step := lookup.next(0.0)).done:
+        for contact in step.ask:
             lookup.answered(contact, [])
     assert lookup.closest() == near
 
@@ -260,41 +255,40 @@ def test_once_a_few_have_answered_spares_are_asked_with_the_nearest() -> None:
     seeds = [contact_with(number) for number in range(1, 12)]
     rules = LookupRules(k=4, alpha=2, alpha_last=20, beta=2, spare=3)
     lookup = lookup_of(seeds, rules=rules)
-    assert lookup.next(0.0) == seeds[:2]
+    assert lookup.next(0.0).ask == seeds[:2]
     lookup.answered(seeds[0], [])
-    assert lookup.next(0.1) == seeds[2:3]
+    assert lookup.next(0.1).ask == seeds[2:3]
     lookup.answered(seeds[2], [])
-    assert lookup.next(0.1) == seeds[3:7]
+    assert lookup.next(0.1).ask == seeds[3:7]
     lookup.answered(seeds[3], [])
     lookup.answered(seeds[4], [])
-    assert lookup.next(0.2) == [], "there are four of seven, but the second is still awaited"
-    assert not lookup.finished
+    step = lookup.next(0.2)
+    assert not step.ask, "there are four of seven, but the second is still awaited"
+    assert not step.done
     lookup.failed(seeds[1])
-    lookup.next(0.3)
+    assert lookup.next(0.3).done
     assert lookup.closest() == [seeds[0], *seeds[2:5]]
-    assert lookup.finished
 
 
 def test_we_do_not_ask_ourselves() -> None:
     own = contact_with(int.from_bytes(OWN))
     lookup = lookup_of([own, contact_with(1)])
-    assert lookup.next(0.0) == [contact_with(1)]
+    assert lookup.next(0.0).ask == [contact_with(1)]
     lookup.answered(contact_with(1), [own])
-    assert lookup.next(0.1) == []
-    assert lookup.finished
+    step = lookup.next(0.1)
+    assert not step.ask
+    assert step.done
 
 
 @pytest.mark.parametrize("started_at", [26.634890386569726, 0.1, 12.3, 1e-9, 1e6 / 3])
 def test_the_time_limit_is_over_when_it_is_reached(started_at: float) -> None:
     # started_at + LOOKUP_S - started_at may round to less than LOOKUP_S.
     lookup = lookup_of([contact_with(1)], now=started_at, timeout_s=lambda _: 100.0)
-    lookup.next(started_at)
     woken = 0
     now = started_at
-    while (at := lookup.wake_at()) is not None:
-        assert at > now
-        now = at
-        lookup.next(now)
+    while not (step := lookup.next(now)).done:
+        assert step.wake_at > now
+        now = step.wake_at
         woken += 1
     assert woken == 2
     assert now == pytest.approx(started_at + limits.LOOKUP_S)
@@ -307,10 +301,10 @@ def test_nearer_contacts_are_taken_though_the_memory_is_full_of_others() -> None
     crowd = [contact_with((1 << 100) + number) for number in range(limits.LOOKUP_CANDIDATES + 50)]
     lookup.answered(far, crowd)
     near = [contact_with(number) for number in range(1, 17)]
-    first, *_ = lookup.next(0.1)
+    first, *_ = lookup.next(0.1).ask
     lookup.answered(first, near)
-    while not lookup.finished:
-        for contact in lookup.next(0.2):
+    while not (step := lookup.next(0.2)).done:
+        for contact in step.ask:
             lookup.answered(contact, near)
     assert lookup.closest() == near
 
@@ -320,8 +314,8 @@ def test_a_crowd_at_the_target_cannot_make_a_lookup_ask_without_end() -> None:
     lookup = lookup_of([contact_with(1 << 150)])
     numbers = iter(range((1 << 140) - 1, 0, -1))
     asked = 0
-    while not lookup.finished:
-        for contact in lookup.next(0.0):
+    while not (step := lookup.next(0.0)).done:
+        for contact in step.ask:
             asked += 1
             lookup.answered(contact, [contact_with(next(numbers)) for _ in range(20)])
     assert asked == lookup.requests == limits.LOOKUP_REQUESTS
@@ -377,8 +371,8 @@ def drive(
     asked: dict[bytes, float] = {}
     answered: set[bytes] = set()
     while True:
-        to_ask = lookup.next(now)
-        for contact in to_ask:
+        step = lookup.next(now)
+        for contact in step.ask:
             assert contact.packed not in asked
             asked[contact.packed] = now
             if fails_at_once(contact):
@@ -393,19 +387,17 @@ def drive(
         assert found == sorted(found)
         assert len(found) <= lookup.rules.k
         assert {one.packed for one in lookup.closest()} <= answered
-        wake_at = lookup.wake_at()
-        if wake_at is None:
-            assert lookup.finished
+        if step.done:
             return now
-        assert wake_at > now
-        if to_ask and any(map(fails_at_once, to_ask)):
+        assert step.wake_at > now
+        if any(map(fails_at_once, step.ask)):
             continue  # as Search does: it advances after each failure
-        if replies and replies[0][0] <= wake_at:
+        if replies and replies[0][0] <= step.wake_at:
             now, _, contact, named = heapq.heappop(replies)
             lookup.answered(contact, named)
             answered.add(contact.packed)
         else:
-            now = wake_at
+            now = step.wake_at
 
 
 @pytest.mark.parametrize(("size", "seed"), [(1, 1), (5, 2), (16, 3), (17, 4), (200, 5), (1500, 6)])
@@ -537,7 +529,8 @@ class LookupMachine(RuleBasedStateMachine):
         self.advance()
 
     def advance(self) -> None:
-        for contact in self.lookup.next(self.now):
+        self.step = self.lookup.next(self.now)
+        for contact in self.step.ask:
             assert contact in self.known
             assert contact not in self.asked
             self.asked[contact] = self.now
@@ -549,9 +542,8 @@ class LookupMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.pending())
     def somebody_answers(self, data: st.DataObject, named: list[Contact]) -> None:
         contact = data.draw(st.sampled_from(self.pending()))
-        was_finished = self.lookup.finished
         self.lookup.answered(contact, named)
-        if not was_finished:
+        if not self.step.done:
             self.answered.add(contact)
             self.known |= set({one.peer_id: one for one in reversed(named)}.values())
         else:
@@ -567,16 +559,14 @@ class LookupMachine(RuleBasedStateMachine):
         self.advance()
 
     @rule()
-    @precondition(lambda self: not self.lookup.finished)
+    @precondition(lambda self: not self.step.done)
     def nothing_comes(self) -> None:
-        wake_at = self.lookup.wake_at()
-        assert wake_at is not None
+        wake_at = self.step.wake_at
         assert wake_at > self.now
-        before = [one.state for one in self.lookup._candidates]
         self.now = wake_at
         self.advance()
-        # Being woken always does something, or the driver would spin.
-        assert self.lookup.finished or before != [one.state for one in self.lookup._candidates]
+        # Each time limit is over when it is reached, or the driver would spin.
+        assert self.step.done or self.step.wake_at > wake_at
 
     @rule(pause_s=st.sampled_from((1 / 64, 0.25, 2.0)))
     def time_passes(self, pause_s: float) -> None:
@@ -588,7 +578,7 @@ class LookupMachine(RuleBasedStateMachine):
         waiting = [
             one
             for one in self.pending()
-            if self.now < self.asked[one] + self.eagerness.slow_s and not self.lookup.finished
+            if self.now < self.asked[one] + self.eagerness.slow_s and not self.step.done
         ]
         assert len(waiting) <= self.eagerness.alpha_last
         found = self.lookup.closest()
@@ -601,13 +591,13 @@ class LookupMachine(RuleBasedStateMachine):
         waiting = [
             one.number
             for one in self.pending()
-            if self.now < self.asked[one] + self.eagerness.slow_s and not self.lookup.finished
+            if self.now < self.asked[one] + self.eagerness.slow_s and not self.step.done
         ]
         assert len(waiting) == len(set(waiting))
 
     @invariant()
     def the_end_comes_when_nobody_nearer_can_be_asked(self) -> None:
-        if not self.lookup.finished:
+        if not self.step.done:
             return
         overdue = {one for one, at in self.asked.items() if self.now >= at + 1.0} - self.answered
         usable = sorted({one.number for one in self.known - self.failed - overdue})
