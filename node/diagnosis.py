@@ -1,17 +1,24 @@
-"""Looking into the DHT, for people who debug: lookups, records and crawls as JSON-ready values."""
+"""Looking into the DHT, to debug it: lookups, records and crawls as one node sees them."""
 
 import asyncio
-import math
-from typing import Any
 
+from node.answers import (
+    AvailabilityBodyView,
+    ContactView,
+    CrawlView,
+    LookupView,
+    PeerBodyView,
+    ProviderBodyView,
+    RecordsView,
+    RecordView,
+)
 from node.environment import Environment
 from node.overlay.lookup.crawl import Crawl
 from node.overlay.server import OverlayServer
 from protocol import limits, records
-from protocol.availability import Availability
 from protocol.content.link import parse as parse_link
 from protocol.errors import BadInput, BadLink, BadPeerId
-from protocol.identity import base32_text, parse_peer_id, peer_id_text
+from protocol.identity import parse_peer_id
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
@@ -60,11 +67,11 @@ class Diagnosis:
         self._server = server
         self._environment = environment
 
-    async def lookup(self, target: str, paths: int = 1) -> dict[str, Any]:
-        """The contacts nearest to a target, and who named each. Raises BadInput."""
+    async def lookup(self, target: str, paths: int = 1) -> LookupView:
+        """The contacts nearest to a target, and which contacts led to each. Raises BadInput."""
         key, _ = parse_target(target)
         if not 1 <= paths <= limits.PATHS_MAX:
-            raise BadInput(f"a lookup has 1 to {limits.PATHS_MAX} paths, not {paths}")
+            raise BadInput(f"a lookup has 1 to {limits.PATHS_MAX} disjoint paths, not {paths}")
         named_by: dict[bytes, Contact] = {}
 
         def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:
@@ -74,75 +81,76 @@ class Diagnosis:
         known = {entry.contact.packed for entry in self._server.tables.entries()}
         started = asyncio.get_running_loop().time()
         lookup = await self._server.lookup(key, on_found=on_found, paths=paths)
-        return {
-            "target": key.hex(),
-            "seconds": self._since(started),
-            "requests": lookup.requests,
-            "closest": [
-                self._contact(one, _path(one, named_by, known)) for one in lookup.closest()
-            ],
-        }
+        return LookupView(
+            target=key,
+            seconds=_seconds_since(started),
+            requests=lookup.requests,
+            closest=tuple(
+                self._contact(one, _named_through(one, named_by, known)) for one in lookup.closest()
+            ),
+        )
 
-    async def records(self, target: str, kind: str | None = None) -> dict[str, Any]:
-        """The verified records under a target, and who keeps them. Raises BadInput."""
+    async def records(self, target: str, kind: str | None = None) -> RecordsView:
+        """The verified records under a target, and the contacts that hold them. Raises BadInput."""
         key, usual = parse_target(target)
         number = parse_kind(kind) if kind is not None else usual
         started = asyncio.get_running_loop().time()
         reading = await self._server.read(key, number)
-        return {
-            "key": key.hex(),
-            "kind": _KIND_NAMES[number],
-            "seconds": self._since(started),
-            "requests": reading.requests,
-            "hops": reading.hops,
-            "holders": [peer_id_text(one.peer_id) for one in reading.holders],
-            "registrars": [peer_id_text(one.peer_id) for one in reading.registrars],
-            "records": [
-                _record(one)
-                for one in sorted(reading.records.values(), key=lambda one: one.public_key)
-            ],
-        }
+        found = sorted(reading.records.values(), key=lambda one: one.public_key)
+        return RecordsView(
+            key=key,
+            kind=_KIND_NAMES[number],
+            seconds=_seconds_since(started),
+            requests=reading.requests,
+            hops=reading.hops,
+            holders=tuple(one.peer_id for one in reading.holders),
+            registrars=tuple(one.peer_id for one in reading.registrars),
+            records=tuple(map(_record, found)),
+        )
 
-    async def crawl(self, contacts: int = limits.CRAWL_CONTACTS) -> dict[str, Any]:
-        """The network as far as it can be walked from here, within bounds."""
+    async def crawl(self, contacts: int = limits.CRAWL_CONTACTS) -> CrawlView:
+        """The network as far as it can be walked from here, asking at most `contacts`."""
         started = asyncio.get_running_loop().time()
         seen = await Crawl(self._server, self._environment.rng, contacts).run()
         rtts_ms = sorted(
             rtt_ms for one in seen.answered if (rtt_ms := self._rtt_ms(one)) is not None
         )
-        return {
-            "seconds": self._since(started),
-            "named": seen.named,
-            "asked": seen.asked,
-            "answered": len(seen.answered),
-            "silent": len(seen.silent),
-            "whole": seen.is_whole,
-            "size_estimate": round(seen.size) if seen.size is not None else None,
-            "versions": {str(number): count for number, count in sorted(seen.versions.items())},
-            "families": {
-                str(family): sum(one.family == family for one in seen.answered) for family in (4, 6)
+        return CrawlView(
+            seconds=_seconds_since(started),
+            named=seen.named,
+            asked=seen.asked,
+            answered=len(seen.answered),
+            silent=len(seen.silent),
+            whole=seen.is_whole,
+            size_estimate=round(seen.size) if seen.size is not None else None,
+            versions=dict(sorted(seen.versions.items())),
+            families={
+                family: sum(one.family == family for one in seen.answered) for family in (4, 6)
             },
-            "rtt_p50_ms": rtts_ms[math.floor(len(rtts_ms) / 2)] if rtts_ms else None,
-        }
-
-    def _since(self, started: float) -> float:
-        return round(asyncio.get_running_loop().time() - started, 3)
+            rtt_p50_ms=rtts_ms[len(rtts_ms) // 2] if rtts_ms else None,
+        )
 
     def _rtt_ms(self, contact: Contact) -> float | None:
         rtt_s = self._server.wire.round_trip_s(contact)
-        return round(rtt_s * 1000, 1) if rtt_s else None
+        return rtt_s * 1000 if rtt_s else None
 
-    def _contact(self, contact: Contact, path: list[Contact]) -> dict[str, Any]:
-        return {
-            "peer_id": peer_id_text(contact.peer_id),
-            "address": str(contact.address),
-            "rtt_ms": self._rtt_ms(contact),
-            "path": [peer_id_text(one.peer_id) for one in path],
-        }
+    def _contact(self, contact: Contact, path: list[Contact]) -> ContactView:
+        return ContactView(
+            peer_id=contact.peer_id,
+            address=contact.address,
+            rtt_ms=self._rtt_ms(contact),
+            path=tuple(one.peer_id for one in path),
+        )
 
 
-def _path(contact: Contact, named_by: dict[bytes, Contact], known: set[bytes]) -> list[Contact]:
-    """Those who named it, the first of whom was known here; empty if it was known itself."""
+def _seconds_since(started: float) -> float:
+    return asyncio.get_running_loop().time() - started
+
+
+def _named_through(
+    contact: Contact, named_by: dict[bytes, Contact], known: set[bytes]
+) -> list[Contact]:
+    """The contacts that led to one, the first known beforehand; empty if it was known itself."""
     path: list[Contact] = []
     at = contact
     while at.packed not in known and at.packed in named_by and len(path) < limits.LOOKUP_REQUESTS:
@@ -151,26 +159,20 @@ def _path(contact: Contact, named_by: dict[bytes, Contact], known: set[bytes]) -
     return path[::-1]
 
 
-def _record(record: Record) -> dict[str, Any]:
-    return {
-        "publisher": peer_id_text(record.peer_id),
-        "sequence": record.sequence,
-        "issued": record.issued,
-        "expires": record.expires,
-        "bytes": len(record.raw),
-        "body": _body(record.body),
-    }
+def _record(record: Record) -> RecordView:
+    return RecordView(
+        publisher=record.peer_id,
+        sequence=record.sequence,
+        issued=record.issued,
+        expires=record.expires,
+        bytes=len(record.raw),
+        body=_body(record.body),
+    )
 
 
-def _body(body: records.Body) -> dict[str, Any]:
+def _body(body: records.Body) -> PeerBodyView | ProviderBodyView | AvailabilityBodyView:
     if isinstance(body, PeerBody):
-        return {
-            "addresses": [str(address) for address in body.addresses],
-            "capabilities": body.capabilities,
-            "versions": list(body.versions),
-            "shard_bits": body.shard_bits,
-        }
+        return PeerBodyView(body.addresses, body.capabilities, body.versions, body.shard_bits)
     if isinstance(body, ProviderBody):
-        return {"mod_id": base32_text(body.mod_id), "complete": body.complete}
-    assert isinstance(body, Availability)
-    return {"shard_bits": body.shard_bits, "shard": body.shard, "capacity": body.capacity}
+        return ProviderBodyView(body.mod_id, body.complete)
+    return AvailabilityBodyView(body.shard_bits, body.shard, body.capacity)

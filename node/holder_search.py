@@ -10,7 +10,7 @@ from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.overlay.server import OverlayServer
 from protocol import limits, records
-from protocol.errors import ModswarmError, NoSources, NotFound
+from protocol.errors import ModswarmError, NoSources, NotFound, Unexpected
 from protocol.identity import PeerId, peer_id_text
 from protocol.records import ProviderBody, Record
 
@@ -31,24 +31,24 @@ class FetchStats:
 
 
 class HolderSearch:
-    """Finds the holders of one mod and links to them, a few at a time."""
+    """Finds the holders of one mod and links to them, a few at a time. `stats` says how it went."""
 
     def __init__(self, overlay: OverlayServer, pool: LinkPool) -> None:
         self._overlay = overlay
         self._pool = pool
         self._loop = asyncio.get_running_loop()
-        self.trail = FetchStats()
+        self.stats = FetchStats()
 
     async def links(self, mod_id: bytes) -> AsyncIterator[LinkPort]:
-        """Links to holders as they come up.
+        """Links to holders as they open.
 
-        Raises NotFound if nobody is known to hold the mod, NoSources if no link comes of it.
+        Raises NotFound if no provider record is found, NoSources if no link opens.
         """
         providers = await self._providers(mod_id)
         if not providers:
             raise NotFound(
-                "nobody is known to share this mod; ask whoever gave you the link whether their "
-                "node is running"
+                "no node is known to share this mod; ask the person who gave you the link whether "
+                "their node is running"
             )
         gate = asyncio.Semaphore(limits.CONNECTING)
         attempts = [asyncio.ensure_future(self._connect(peer, gate)) for peer in providers]
@@ -67,14 +67,26 @@ class HolderSearch:
             raise NoSources(f"no holder can be reached: {self._why()}")
 
     async def _providers(self, mod_id: bytes) -> list[PeerId]:
-        """Peers that say they hold the mod, those that have all of it first."""
+        """Peers with a provider record of the mod, those that hold all of it first."""
         started = self._loop.time()
         reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
-        self.trail.lookup_ms = (self._loop.time() - started) * 1000
-        self.trail.record_hops = reading.hops
-        found = sorted(reading.records.values(), key=_complete_and_fresh_first)
+        self.stats.lookup_ms = (self._loop.time() - started) * 1000
+        self.stats.record_hops = reading.hops
+        provided = [
+            (not body.complete, -record.issued, record.public_key, record.peer_id)
+            for record in reading.records.values()
+            if (body := self._provider_body(record)) is not None
+        ]
         own = self._overlay.identity.peer_id
-        return [one.peer_id for one in found if one.peer_id != own][: limits.PROVIDERS_TRIED]
+        peers = [peer_id for *_, peer_id in sorted(provided) if peer_id != own]
+        return peers[: limits.PROVIDERS_TRIED]
+
+    def _provider_body(self, record: Record) -> ProviderBody | None:
+        """What a provider record says; None for a record of another kind, which is counted."""
+        if isinstance(record.body, ProviderBody):
+            return record.body
+        self._overlay.protocol.refuse(Unexpected("a record of another kind among the providers"))
+        return None
 
     async def _connect(self, peer_id: PeerId, gate: asyncio.Semaphore) -> Link | None:
         async with gate:
@@ -82,21 +94,16 @@ class HolderSearch:
             try:
                 link = await self._pool.connect(peer_id)
             except ModswarmError as error:
-                self.trail.failures[peer_id_text(peer_id)] = str(error)
+                self.stats.failures[peer_id_text(peer_id)] = str(error)
                 return None
-        if not self.trail.sources:
-            self.trail.linked_at = self._loop.time()
-            self.trail.connect_ms = (self.trail.linked_at - started) * 1000
-        self.trail.sources.append(peer_id)
+        if not self.stats.sources:
+            self.stats.linked_at = self._loop.time()
+            self.stats.connect_ms = (self.stats.linked_at - started) * 1000
+        self.stats.sources.append(peer_id)
         for registrar in link.signaled_via:
-            if registrar not in self.trail.signaled_via:
-                self.trail.signaled_via.append(registrar)
+            if registrar not in self.stats.signaled_via:
+                self.stats.signaled_via.append(registrar)
         return link
 
     def _why(self) -> str:
-        return "; ".join(f"{peer}: {reason}" for peer, reason in self.trail.failures.items())
-
-
-def _complete_and_fresh_first(record: Record) -> tuple[bool, int, bytes]:
-    assert isinstance(record.body, ProviderBody)
-    return (not record.body.complete, -record.issued, record.public_key)
+        return "; ".join(f"{peer}: {reason}" for peer, reason in self.stats.failures.items())

@@ -1,4 +1,7 @@
-"""One running node: builds the rooms, starts them, answers about them, and ends them in order."""
+"""One running node: builds the rooms, starts them, and ends them in order.
+
+The faces talk to the rooms themselves: `sharing`, `membership`, `pool`, `diagnosis`.
+"""
 
 import asyncio
 import errno
@@ -6,16 +9,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from node.answers import NodeStatus
 from node.config import Config
-from node.content.progress import ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.environment import Environment
 from node.home import Home
-from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
@@ -25,9 +26,8 @@ from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
-from protocol.content.link import ModLink
 from protocol.errors import BadAddress, DiskError
-from protocol.identity import PeerId, peer_id_text
+from protocol.identity import peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 
 _log = logging.getLogger(__name__)
@@ -36,8 +36,14 @@ _log = logging.getLogger(__name__)
 class Node:
     """A node in its home. `start`, use, `stop`; a stopped node is not started again.
 
-    `say` takes sentences for the person who runs it.
+    `start` makes `membership`, `pool`, `diagnosis` and `sharing`. `say` takes sentences for the
+    person who runs the node.
     """
+
+    membership: Membership
+    pool: LinkPool
+    diagnosis: Diagnosis
+    sharing: Sharing
 
     def __init__(
         self,
@@ -81,13 +87,17 @@ class Node:
 
     @property
     def joined(self) -> asyncio.Event:
-        """Set once the node has found its place in the overlay."""
+        """Set once the node has joined the overlay."""
         return self.membership.joined
 
     @property
     def defects(self) -> list[BaseException]:
-        """What tasks raised that no code foresaw."""
-        return self._tasks.defects + self.membership.tasks.defects
+        """What tasks of any room raised that is neither the network's fault nor a peer's."""
+        return [
+            *self._tasks.defects,
+            *self.membership.tasks.defects,
+            *self.pool.defects,
+        ]
 
     # Life ---------------------------------------------------------------------------------
 
@@ -102,7 +112,7 @@ class Node:
         except BaseException:
             self.home.close()
             raise
-        self._pool = LinkPool(
+        self.pool = LinkPool(
             self.identity,
             self.environment,
             self._certificate,
@@ -111,11 +121,11 @@ class Node:
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
-        self._sharing = Sharing(self._vault, self.membership, self._pool)
-        await self._sharing.start()
+        self.sharing = Sharing(self._vault, self.membership, self.pool)
+        await self.sharing.start()
         # Calls go both ways between overlay and links: the pool was made with what places calls,
         # and what answers them learns only here, once all is up, that the pool accepts them.
-        self.membership.callee.accept_calls(self._pool.answer)
+        self.membership.callee.accept_calls(self.pool.answer)
         self.membership.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
 
@@ -149,7 +159,7 @@ class Node:
                 if self.config.listen or error.errno != errno.EADDRINUSE:
                     reason = error.strerror or str(error)
                     raise BadAddress(f"cannot listen on {address}: {reason}") from error
-                # Nobody asked for this very port, and another node may have it.
+                # The default port was not asked for, and another node may have it.
                 await self.membership.endpoint.open(Address(address.host, 0))
 
     def _ice_addresses(self) -> tuple[str, ...] | None:
@@ -162,8 +172,8 @@ class Node:
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, disk, sockets, lock."""
         self.membership.callee.refuse_calls()
-        await self._sharing.close()
-        await self._pool.close()
+        await self.sharing.close()
+        await self.pool.close()
         self._save_contacts()
         await self._tasks.close()
         await self.membership.stop()
@@ -185,88 +195,35 @@ class Node:
         except DiskError as error:
             _log.warning("contacts not saved: %s", error)
 
-    # What the faces ask for ---------------------------------------------------------------
+    # What the node tells about itself -----------------------------------------------------
 
-    def friend_addresses(self) -> list[str]:
-        """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
-        who = peer_id_text(self.identity.peer_id)
-        return [f"{address}/{who}" for address in self.membership.own_addresses()]
-
-    def status(self) -> dict[str, Any]:
-        """Everything about the node in one JSON-ready dictionary."""
-        server = self.membership.server
+    def status(self) -> NodeStatus:
+        """How the node is doing."""
+        overlay = self.membership.server
         joined_at = self.membership.joining.joined_at
         registrars = self.membership.registrations.registrars
-        return {
-            "peer_id": peer_id_text(self.identity.peer_id),
-            "addresses": [str(address) for address in self.membership.own_addresses()],
-            "friend_addresses": self.friend_addresses(),
-            "uptime_s": round(asyncio.get_running_loop().time() - self._started_at, 3),
-            "reachable": not self.config.unreachable,
-            "joined": self.joined.is_set(),
-            "join_ms": round((joined_at - self._started_at) * 1000, 1) if joined_at else None,
-            "contacts": len(server.tables),
-            "registrars": [peer_id_text(contact.peer_id) for contact in registrars],
-            "registered_peers": len(server.registrar),
-            "forwarded_calls": server.registrar.forwarded,
-            "records": len(server.store),
-            "links": len(self._pool.links()),
-            "datagrams_received": self.counters.datagrams_received,
-            "datagrams_sent": self.counters.datagrams_sent,
-            "bytes_received": self.counters.bytes_received,
-            "bytes_sent": self.counters.bytes_sent,
-            "refused": dict(sorted((self.counters.refused + self._sharing.refusals).items())),
-        }
+        return NodeStatus(
+            peer_id=self.identity.peer_id,
+            addresses=tuple(self.membership.own_addresses()),
+            friend_addresses=self.friend_addresses(),
+            uptime_s=asyncio.get_running_loop().time() - self._started_at,
+            reachable=not self.config.unreachable,
+            joined=self.joined.is_set(),
+            join_ms=(joined_at - self._started_at) * 1000 if joined_at else None,
+            contacts=len(overlay.tables),
+            registrars=tuple(contact.peer_id for contact in registrars),
+            registered_peers=len(overlay.registrar),
+            forwarded_calls=overlay.registrar.forwarded,
+            records=len(overlay.store),
+            links=len(self.pool.links()),
+            datagrams_received=self.counters.datagrams_received,
+            datagrams_sent=self.counters.datagrams_sent,
+            bytes_received=self.counters.bytes_received,
+            bytes_sent=self.counters.bytes_sent,
+            refused=dict(sorted((self.counters.refused + self.sharing.refusals).items())),
+        )
 
-    async def mods(self) -> list[dict[str, Any]]:
-        """The mods in the vault."""
-        return await self._sharing.mods()
-
-    async def share(
-        self, path: Path, name: str | None = None, progress: ReportProgress = ignore_progress
-    ) -> dict[str, Any]:
-        """Publish a folder or a file. Raises BadFolder, UnsafePath, DiskError."""
-        return await self._sharing.share(path, name, progress)
-
-    async def remove(self, mod_id: bytes) -> bool:
-        """Stop sharing a mod and free its chunks; False if it is not here."""
-        return await self._sharing.remove(mod_id)
-
-    async def get(
-        self,
-        link: ModLink,
-        target: Path | None = None,
-        *,
-        into: Path | None = None,
-        progress: ReportProgress = ignore_progress,
-    ) -> dict[str, Any]:
-        """Fetch a mod and write it as the folder `target`, or under its own name `into` one.
-
-        Raises NotFound, NoSources, TimedOut, BadLink, TargetExists, DiskError.
-        """
-        return await self._sharing.get(link, target, into=into, progress=progress)
-
-    async def connect(self, peer_id: PeerId) -> dict[str, Any]:
-        """Open a link. Raises LinkFailed, CallFailed, NotFound, TimedOut with the reason."""
-        return _describe(await self._pool.connect(peer_id))
-
-    async def peers(self, has: ModLink | None = None) -> list[dict[str, Any]]:
-        """The peers that this node knows; with `has`, whether their filters hold that mod."""
-        return await self._sharing.peers(has)
-
-    def links(self) -> list[dict[str, Any]]:
-        """The open links."""
-        return [_describe(link) for link in self._pool.links()]
-
-
-def _describe(link: Link) -> dict[str, Any]:
-    now = asyncio.get_running_loop().time()
-    return {
-        "peer_id": peer_id_text(link.peer_id),
-        "direction": link.direction,
-        "path": link.path,
-        "remote_address": str(link.remote_address),
-        "age_s": round(now - link.opened_at, 3),
-        "bytes_sent": link.bytes_sent,
-        "bytes_received": link.bytes_received,
-    }
+    def friend_addresses(self) -> tuple[str, ...]:
+        """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
+        peer_id = peer_id_text(self.identity.peer_id)
+        return tuple(f"{address}/{peer_id}" for address in self.membership.own_addresses())

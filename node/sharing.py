@@ -1,29 +1,29 @@
-"""Mods as people know them: shared, fetched, listed, removed, and who else has them."""
+"""Mods as people know them: shared, fetched, listed, removed, and which other peers have them."""
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from node.content.assemble.assembler import Assembler
+from node.answers import Announcement, GetResult, ModView, PeerView, ShareResult
+from node.content.assemble.assembler import Assembled, Assembler
 from node.content.assemble.tree import checked_target
-from node.content.download.downloader import Downloader
-from node.content.progress import ReportProgress
+from node.content.download.downloader import Downloader, DownloadResult
+from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.serve.exchange import Exchanges
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
-from node.holder_search import HolderSearch
+from node.holder_search import FetchStats, HolderSearch
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
-from protocol.addresses import Address
 from protocol.content.file_paths import check_path
 from protocol.content.link import ModLink
 from protocol.errors import BadLink, UnsafePath
-from protocol.identity import PeerId, base32_text, peer_id_text
+from protocol.identity import PeerId, base32_text
 
 
 class Sharing:
@@ -55,14 +55,14 @@ class Sharing:
         await self._announce_all()
 
     async def close(self) -> None:
-        """End every exchange; downloads fail with LinkClosed, what they fetched stays."""
+        """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
         await self._exchanges.close()
 
     def _serve(self, link: Link) -> None:
         self._exchanges.attach(link)
 
     async def _announce_all(self) -> None:
-        """Let the DHT know what the vault holds now."""
+        """Publish in the DHT what the vault holds now."""
         mods = await self._vault.mods()
         self._presence.serve([(mod.mod_id, await self._is_complete(mod)) for mod in mods])
 
@@ -71,48 +71,61 @@ class Sharing:
 
     # Sharing ------------------------------------------------------------------------------
 
-    async def share(self, path: Path, name: str | None, progress: ReportProgress) -> dict[str, Any]:
-        """Publish a folder or a file, and say where its provider record is stored."""
+    async def share(
+        self, path: Path, name: str | None = None, progress: ReportProgress = ignore_progress
+    ) -> ShareResult:
+        """Publish a folder or a file, and tell how many contacts keep its provider record.
+
+        Raises BadFolder, UnsafePath, DiskError.
+        """
         shared = await self._publisher.publish(path, name, progress)
         await self._announce_all()
         confirmed, asked = await self._presence.announce(shared.mod_id)
-        return {
-            "mod_id": base32_text(shared.mod_id),
-            "link": str(shared.link),
-            "name": shared.name,
-            "files": shared.files,
-            "bytes": shared.bytes,
-            "new_bytes": shared.new_bytes,
-            "published": {"confirmed": confirmed, "asked": asked},
-        }
+        return ShareResult(
+            mod_id=shared.mod_id,
+            link=shared.link,
+            name=shared.name,
+            files=shared.files,
+            bytes=shared.bytes,
+            new_bytes=shared.new_bytes,
+            published=Announcement(confirmed, asked),
+        )
 
     async def remove(self, mod_id: bytes) -> bool:
-        """Stop sharing; nobody gets it from here any more, and its chunks are freed."""
+        """Serve a mod no more and free its chunks; False if it is not here."""
         removed = await self._vault.remove_mod(mod_id)
         await self._announce_all()
         return removed
 
-    async def mods(self) -> list[dict[str, Any]]:
+    async def mods(self) -> tuple[ModView, ...]:
         """The mods in the vault, in the order in which they came."""
-        return [
-            {
-                "mod_id": base32_text(mod.mod_id),
-                "name": mod.name,
-                "files": mod.files,
-                "bytes": mod.bytes,
-                "link": str(mod.link) if mod.content_key else None,
-                "shared": mod.published,
-                "complete": await self._is_complete(mod),
-            }
-            for mod in await self._vault.mods()
-        ]
+        return tuple([await self._view(mod) for mod in await self._vault.mods()])
+
+    async def _view(self, mod: StoredMod) -> ModView:
+        return ModView(
+            mod_id=mod.mod_id,
+            name=mod.name,
+            files=mod.files,
+            bytes=mod.bytes,
+            link=mod.link if mod.content_key else None,
+            shared=mod.published,
+            complete=await self._is_complete(mod),
+        )
 
     # Fetching -----------------------------------------------------------------------------
 
     async def get(
-        self, link: ModLink, target: Path | None, *, into: Path | None, progress: ReportProgress
-    ) -> dict[str, Any]:
-        """Fetch, then write the files; see `Node.get`."""
+        self,
+        link: ModLink,
+        target: Path | None = None,
+        *,
+        into: Path | None = None,
+        progress: ReportProgress = ignore_progress,
+    ) -> GetResult:
+        """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
+
+        Raises NotFound, NoSources, TimedOut, BadLink, TargetExists, DiskError.
+        """
         if link.content_key is None:
             raise BadLink("not a modswarm link: it lacks the key that opens the mod")
         if target is not None:
@@ -121,29 +134,21 @@ class Sharing:
         started = self._loop.time()
         await self._wait_until_joined()
         search = HolderSearch(self._overlay, self._pool)
-        fetched = await self._downloader.download(link, search.links, progress)
+        download = await self._downloader.download(link, search.links, progress)
         transferred = self._loop.time()
-        assert fetched.contents is not None
-        if target is None:
-            target = (into or Path.cwd()) / _folder_name(fetched.contents.name, link.mod_id)
-        written = await self._assembler.assemble(link.mod_id, target, progress)
+        name = download.contents.name if download.contents else ""
+        folder = target or (into or Path.cwd()) / _folder_name(name, link.mod_id)
+        written = await self._assembler.assemble(link.mod_id, folder, progress)
         await self._announce_all()
-        trail = search.trail
-        return {
-            "mod_id": base32_text(link.mod_id),
-            "name": fetched.contents.name,
-            "path": str(written.path),
-            "files": written.files,
-            "bytes": written.bytes,
-            "bytes_fetched": fetched.bytes_fetched,
-            "seconds": round(self._loop.time() - started, 3),
-            "lookup_ms": round(trail.lookup_ms, 1),
-            "connect_ms": round(trail.connect_ms, 1),
-            "transfer_MBps": _rate(fetched.bytes_fetched, transferred - trail.linked_at),
-            "record_hops": trail.record_hops,
-            "signaled_via": [peer_id_text(peer) for peer in trail.signaled_via],
-            "sources": [peer_id_text(peer) for peer in fetched.bytes_from],
-        }
+        return _result(
+            link.mod_id,
+            name,
+            download,
+            written,
+            search.stats,
+            seconds=self._loop.time() - started,
+            transfer_s=transferred - search.stats.linked_at,
+        )
 
     async def _wait_until_joined(self) -> None:
         """A download asked for right after the start waits for the overlay, but not for ever."""
@@ -153,37 +158,43 @@ class Sharing:
         except TimeoutError:
             return
 
-    # Who has it ---------------------------------------------------------------------------
+    # Peers --------------------------------------------------------------------------------
 
-    async def peers(self, has: ModLink | None) -> list[dict[str, Any]]:
-        """The peers known to this node, and by their filters whether they have a mod."""
+    async def peers(self, has: ModLink | None = None) -> tuple[PeerView, ...]:
+        """The peers known to this node; with `has`, whether their filters hold that mod."""
         known = self._known_peers()
         if has is not None:
-            key = records.provider_key(has.mod_id)
-            for record in (await self._overlay.read(key, records.PROVIDER)).records.values():
-                known.setdefault(record.peer_id, _peer(record.peer_id, "provider", None))
-            known.pop(self._overlay.identity.peer_id, None)
+            await self._add_providers(known, has.mod_id)
             answers = await self._filters.who_has(has.mod_id, known)
             for peer_id, answer in answers.items():
-                known[peer_id]["has"] = answer
-        return list(known.values())
+                known[peer_id] = replace(known[peer_id], has=answer)
+        return tuple(known.values())
 
-    def _known_peers(self) -> dict[PeerId, dict[str, Any]]:
-        now = self._loop.time()
-        known: dict[PeerId, dict[str, Any]] = {}
-        for link in self._pool.links():
-            known[link.peer_id] = _peer(link.peer_id, "linked", link.remote_address)
+    def _known_peers(self) -> dict[PeerId, PeerView]:
+        """Peers with a link, contacts, and peers registered here."""
+        known = {
+            link.peer_id: PeerView(link.peer_id, "linked", link.remote_address)
+            for link in self._pool.links()
+        }
         for entry in self._overlay.tables.entries():
             contact = entry.contact
-            peer = known.setdefault(
-                contact.peer_id, _peer(contact.peer_id, "contact", contact.address)
-            )
+            peer = PeerView(contact.peer_id, "contact", contact.address)
             rtt_s = self._overlay.wire.round_trip_s(contact)
-            peer["last_seen_s"] = round(now - entry.last_seen, 1)
-            peer["rtt_ms"] = round(rtt_s * 1000, 1) if rtt_s else None
+            known[contact.peer_id] = replace(
+                known.get(contact.peer_id, peer),
+                last_seen_s=self._loop.time() - entry.last_seen,
+                rtt_ms=rtt_s * 1000 if rtt_s else None,
+            )
         for contact in self._overlay.registrar.registered():
-            known.setdefault(contact.peer_id, _peer(contact.peer_id, "registered", contact.address))
+            peer = PeerView(contact.peer_id, "registered", contact.address)
+            known.setdefault(contact.peer_id, peer)
         return known
+
+    async def _add_providers(self, known: dict[PeerId, PeerView], mod_id: bytes) -> None:
+        reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
+        for record in reading.records.values():
+            known.setdefault(record.peer_id, PeerView(record.peer_id, "provider", None))
+        known.pop(self._overlay.identity.peer_id, None)
 
 
 def _folder_name(name: str, mod_id: bytes) -> str:
@@ -195,17 +206,29 @@ def _folder_name(name: str, mod_id: bytes) -> str:
     return name.replace("/", "_")
 
 
-def _rate(fetched_bytes: int, seconds: float) -> float | None:
-    """Megabytes a second, or None when nothing had to be fetched."""
-    return round(fetched_bytes / seconds / 1e6, 2) if fetched_bytes else None
-
-
-def _peer(peer_id: PeerId, kind: str, address: Address | None) -> dict[str, Any]:
-    return {
-        "peer_id": peer_id_text(peer_id),
-        "kind": kind,
-        "address": str(address) if address else None,
-        "last_seen_s": None,
-        "rtt_ms": None,
-        "has": None,
-    }
+def _result(
+    mod_id: bytes,
+    name: str,
+    download: DownloadResult,
+    written: Assembled,
+    stats: FetchStats,
+    *,
+    seconds: float,
+    transfer_s: float,
+) -> GetResult:
+    fetched = download.bytes_fetched
+    return GetResult(
+        mod_id=mod_id,
+        name=name,
+        path=str(written.path),
+        files=written.files,
+        bytes=written.bytes,
+        bytes_fetched=fetched,
+        seconds=seconds,
+        lookup_ms=stats.lookup_ms,
+        connect_ms=stats.connect_ms,
+        transfer_MBps=fetched / transfer_s / 1e6 if fetched else None,
+        record_hops=stats.record_hops,
+        signaled_via=tuple(stats.signaled_via),
+        sources=tuple(download.bytes_from),
+    )

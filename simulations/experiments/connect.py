@@ -119,8 +119,8 @@ async def _attempt(world: World, caller_kind: str, callee_kind: str) -> Attempt:
             await _settle(caller)
             started = world.loop.time()
             with caller.host.running():
-                link = await caller.running_node.connect(callee.identity.peer_id)
-            path = str(link["path"])
+                link = await caller.running_node.pool.connect(callee.identity.peer_id)
+            path = link.path
     except (ModswarmError, TimeoutError) as error:
         failure = str(error) or "it never joined the overlay"
     seconds = world.loop.time() - started

@@ -115,22 +115,22 @@ async def _share(sharer: WholeResident, parameters: Parameters, folder: Path) ->
     content = derive_rng(parameters.seed, "mod").randbytes(int(parameters.megabytes * _MEGA))
     (mod / "content.bin").write_bytes(content)
     with sharer.host.running():
-        shared = await sharer.running_node.share(mod)
-    return str(shared["link"])
+        shared = await sharer.running_node.sharing.share(mod)
+    return str(shared.link)
 
 
 async def _get(getter: WholeResident, link: str, target: Path) -> Arrival:
     loop = asyncio.get_running_loop()
     started = loop.time()
     with getter.host.running():
-        task = getter.host.create_task(getter.running_node.get(parse(link), target))
+        task = getter.host.create_task(getter.running_node.sharing.get(parse(link), target))
     report = await task
     return Arrival(
         loop.time() - started,
-        len(report["sources"]),
-        report["bytes_fetched"],
-        report["lookup_ms"] / 1000,
-        report["connect_ms"] / 1000,
+        len(report.sources),
+        report.bytes_fetched,
+        report.lookup_ms / 1000,
+        report.connect_ms / 1000,
     )
 
 

@@ -10,7 +10,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol import limits, records
-from protocol.content.link import parse
 from protocol.datagrams import BODY_BYTES
 from protocol.errors import ModswarmError
 from protocol.overlay import contacts
@@ -154,11 +153,11 @@ def test_a_mod_arrives_whole_over_a_line_that_damages_datagrams(tmp_path: Path) 
             mod.mkdir()
             (mod / "content.bin").write_bytes(random.Random(1).randbytes(400_000))
             with sharer.host.running():
-                shared = await sharer.running_node.share(mod)
+                shared = await sharer.running_node.sharing.share(mod)
             damage_all(world.internet, damager)
             damager.share = 0.03
             getting = getter.host.create_task(
-                getter.running_node.get(parse(str(shared["link"])), tmp_path / "out")
+                getter.running_node.sharing.get(shared.link, tmp_path / "out")
             )
             await getting
             assert damager.count > 10

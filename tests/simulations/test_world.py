@@ -11,7 +11,6 @@ import pytest
 
 from node.runtime import Node
 from protocol import records
-from protocol.content.link import parse
 from protocol.errors import InsecureRandomness
 from protocol.records import ProviderBody
 from simulations.internet.nat import NatBehaviour
@@ -134,10 +133,10 @@ def test_a_mod_travels_between_whole_nodes_across_a_nat(tmp_path: Path) -> None:
             folder.mkdir()
             (folder / "file").write_bytes(bytes(range(256)) * 1000)
             with sharer.host.running():
-                shared = await sharer.running_node.share(folder)
+                shared = await sharer.running_node.sharing.share(folder)
             with getter.host.running():
-                report = await getter.running_node.get(parse(shared["link"]), tmp_path / "out")
-            assert report["files"] == 1
+                report = await getter.running_node.sharing.get(shared.link, tmp_path / "out")
+            assert report.files == 1
             await world.close()
         assert (tmp_path / "out" / "file").read_bytes() == bytes(range(256)) * 1000
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from node.faces.api import schemas
+from node.faces.api.forms import ApiDocument, ref
 from node.faces.api.routes import Route
 from node.faces.api.validation import Schema
 
@@ -17,12 +18,12 @@ cancelled when its connection closes; chunks fetched until then stay in the vaul
 goes on from there. Error names are those of the project's error tree."""
 
 
-def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+def document(routes: Sequence[Route], version: str) -> ApiDocument:
     """The whole document, JSON-ready."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    return {
+    whole = {
         "openapi": "3.1.0",
         "info": {
             "title": "modswarm control API",
@@ -36,6 +37,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "schemas": schemas.COMPONENTS,
         },
     }
+    return ApiDocument(whole)
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -75,11 +77,11 @@ def line(route: Route) -> Schema:
         "properties": {"result": route.answer},
         "additionalProperties": False,
     }
-    return {"oneOf": [schemas.ref("ProgressLine"), result, schemas.ref("Failure")]}
+    return {"oneOf": [ref("ProgressLine"), result, ref("Failure")]}
 
 
 def _failure() -> dict[str, Any]:
-    return _content("A refusal or a failure", "application/json", schemas.ref("Failure"))
+    return _content("A refusal or a failure", "application/json", ref("Failure"))
 
 
 def _content(description: str, media_type: str, schema: Schema) -> dict[str, Any]:

@@ -90,7 +90,8 @@ KINDS: dict[str, type[ModswarmError]] = {
         *(TargetExists, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
-        *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed, NotRunning),
+        *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
+        *(errors.CallCrossed, NotRunning),
         # Of a peer.
         *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
         *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),

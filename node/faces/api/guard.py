@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from node.faces.api.errors import Forbidden, Unauthorized
 from protocol.errors import BadConfig
 
-TOKEN_BYTES = 32
+BEARER_BYTES = 32
 _SCHEME = "bearer "
 
 
@@ -26,7 +26,7 @@ def check_loopback(host: str) -> None:
         raise BadConfig(f"the control API listens on loopback addresses only, not on {host!r}")
 
 
-def check(headers: Mapping[str, str], token: str) -> None:
+def check_request(headers: Mapping[str, str], token: str) -> None:
     """Raise Forbidden or Unauthorized unless the request may be served."""
     if "Origin" in headers:
         raise Forbidden("the control API is not for web pages")

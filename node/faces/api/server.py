@@ -8,17 +8,18 @@ from typing import Any
 
 from aiohttp import web
 
+from node.content.progress import ReportProgress
 from node.faces.api import errors, guard, stream
 from node.faces.api.document import document
-from node.faces.api.handlers import Call, Service
-from node.faces.api.routes import ROUTES, Route
+from node.faces.api.handlers import ApiCall, Service
+from node.faces.api.routes import ROUTES, Route, StreamHandler
 from node.faces.api.validation import check
 from node.runtime import Node
 from protocol.errors import ModswarmError
 
 _log = logging.getLogger(__name__)
 
-BODY_BYTES = 64 * 1024
+REQUEST_BYTES = 64 * 1024
 """Requests name a path and a link at most."""
 
 _SHUTDOWN_S = 0.5
@@ -26,7 +27,7 @@ _SHUTDOWN_S = 0.5
 _HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
     404: (errors.NoSuchPath, "no such path in this API; GET /v1/openapi.json lists them"),
     405: (errors.MethodNotAllowed, "this path does not take this method"),
-    413: (errors.BodyTooLarge, f"the body is larger than {BODY_BYTES} bytes"),
+    413: (errors.BodyTooLarge, f"the body is larger than {REQUEST_BYTES} bytes"),
 }
 """How what aiohttp itself refuses is told, by its status."""
 
@@ -40,7 +41,7 @@ class ControlServer:
 
     def __init__(self, node: Node, *, version: str, on_stop: Callable[[], None]) -> None:
         self._home = node.home
-        self._token = node.environment.rng.randbytes(guard.TOKEN_BYTES).hex()
+        self._token = node.environment.rng.randbytes(guard.BEARER_BYTES).hex()
         self._service = Service(node, document(ROUTES, version), on_stop)
         self._stopping = asyncio.Event()
         self._runner = web.AppRunner(
@@ -64,7 +65,7 @@ class ControlServer:
         await self._runner.cleanup()
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=BODY_BYTES, middlewares=[self._guarded])
+        application = web.Application(client_max_size=REQUEST_BYTES, middlewares=[self._guarded])
         for route in ROUTES:
             application.router.add_route(route.method, route.path, self._served(route))
         return application
@@ -77,7 +78,7 @@ class ControlServer:
     ) -> web.StreamResponse:
         """Check who asks before anything else, and answer every failure as JSON."""
         try:
-            guard.check(request.headers, self._token)
+            guard.check_request(request.headers, self._token)
             return await handler(request)
         except web.HTTPException as refusal:
             kind, sentence = _HTTP_ERRORS.get(refusal.status, (errors.BadRequest, refusal.reason))
@@ -91,13 +92,14 @@ class ControlServer:
     def _served(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
             call = await self._call(request, route)
-            if route.handler is not None:
-                return web.json_response(await route.handler(self._service, call))
-            return await self._stream(request, route, call)
+            if route.stream_handler is not None:
+                return await self._stream(request, route, route.stream_handler, call)
+            answered = await route.verb(self._service, call)
+            return web.json_response(route.form.write(answered))
 
         return answer
 
-    async def _call(self, request: web.Request, route: Route) -> Call:
+    async def _call(self, request: web.Request, route: Route) -> ApiCall:
         unknown = set(request.query) - {name for name, _ in route.query}
         if unknown:
             raise errors.BadRequest(f"this route takes no parameter {min(unknown)[:80]!r}")
@@ -105,11 +107,11 @@ class ControlServer:
         if route.body is not None:
             body = await _json_body(request)
             check(body, route.body, self._service.document["components"]["schemas"])
-        return Call(body, dict(request.query), dict(request.match_info))
+        return ApiCall(body, dict(request.query), dict(request.match_info))
 
-    async def _stream(self, request: web.Request, route: Route, call: Call) -> web.StreamResponse:
-        handler = route.stream_handler
-        assert handler is not None
+    async def _stream(
+        self, request: web.Request, route: Route, handler: StreamHandler, call: ApiCall
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
 
         async def write(line: dict[str, Any]) -> None:
@@ -117,10 +119,12 @@ class ControlServer:
                 await response.prepare(request)
             await response.write(json.dumps(line).encode() + b"\n")
 
+        async def work(progress: ReportProgress) -> dict[str, Any]:
+            told: dict[str, Any] = route.form.write(await handler(self._service, call, progress))
+            return told
+
         try:
-            await stream.tell(
-                lambda progress: handler(self._service, call, progress), write, self._stopping
-            )
+            await stream.tell(work, write, self._stopping)
         except ConnectionResetError:
             _log.info("%s %s was cancelled by its client", request.method, request.path)
         return response

@@ -1,26 +1,26 @@
 """Long work told line by line: progress while it runs, then its result or its error.
 
 The work lives exactly as long as somebody listens: when the connection breaks it is cancelled. A
-line goes out at least every HEARTBEAT_S, so that both sides notice within seconds.
+line goes out at least every LINE_EVERY_S, so that both sides notice within seconds.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import Any
 
 from node.content.progress import Progress, ReportProgress
 from node.faces.api import errors
+from node.faces.api.forms import to_json
 from protocol.errors import ModswarmError, NotRunning
 
 _log = logging.getLogger(__name__)
 
-Work = Callable[[ReportProgress], Awaitable[Any]]
+Work = Callable[[ReportProgress], Awaitable[object]]
 Write = Callable[[dict[str, Any]], Awaitable[None]]
 
 TICK_S = 0.1
-HEARTBEAT_S = 1.0
+LINE_EVERY_S = 1.0
 
 
 async def tell(work: Work, write: Write, stopping: asyncio.Event) -> None:
@@ -83,8 +83,8 @@ async def _tell_progress(
         if stopping.is_set():
             raise NotRunning("the node was stopped before this was done")
         progress = latest()
-        now_told = asdict(progress) if progress else None
-        if now_told == told and loop.time() - told_at < HEARTBEAT_S:
+        now_told = to_json(progress) if progress else None
+        if now_told == told and loop.time() - told_at < LINE_EVERY_S:
             continue
         told, told_at = now_told, loop.time()
         await write({"progress": told})

@@ -26,7 +26,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     help="What to share; by default the largest installed Python package.",
 )
 @click.option("--nodes", type=click.IntRange(_NODES_MIN, _NODES_MAX), default=8, show_default=True)
-@options.as_json
+@options.json_flag
 def demo(path: Path | None, nodes: int, as_json: bool) -> int:
     """Show on this machine how it all works.
 

@@ -36,9 +36,9 @@ home = click.option(
     help="The node's home folder (MODSWARM_HOME).",
 )
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def asking(command: Command) -> Command:
     """What every command that asks a running node takes."""
-    return home(as_json(command))
+    return home(json_flag(command))

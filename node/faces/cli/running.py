@@ -151,6 +151,7 @@ def _open(home: Path, voice: Voice, **overrides: Any) -> "Node":
 
 
 async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_closes: bool) -> int:
+    from node.faces.api.forms import to_json
     from node.faces.api.server import ControlServer
 
     ending.attach()
@@ -161,7 +162,7 @@ async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_close
     welcome: asyncio.Task[None] | None = None
     try:
         await server.start()
-        voice.running(node.status(), server.address)
+        voice.running(to_json(node.status()), server.address)
         welcome = asyncio.create_task(_welcome(node, voice))
         await ending.asked.wait()
     finally:
@@ -172,10 +173,12 @@ async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_close
 
 
 async def _welcome(node: "Node", voice: Voice) -> None:
+    from node.faces.api.forms import to_json
+
     if not node.config.bootstrap and not node.home.saved_contacts():
-        voice.say("It knows nobody yet and waits until others join through it.")
+        voice.say("This node has no contacts yet; it waits for other nodes to join through it.")
     await node.joined.wait()
-    voice.joined(node.status())
+    voice.joined(to_json(node.status()))
 
 
 async def _end(node: "Node", server: "ControlServer", voice: Voice) -> int:

@@ -24,7 +24,9 @@ from node.faces.demo.processes import NodeProcess
 from protocol.content.link import ModLink
 from protocol.errors import BadFolder, CallFailed, ModswarmError
 from tests.identities import give_identities
-from tests.node.faces.fake_node import LINK, FakeNode, served_in_thread
+from tests.node.faces.fake_node import LINK, PEER, FakeNode, served_in_thread
+
+SHARER, GETTER = b"\1" * 20, b"\2" * 20
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 
@@ -221,17 +223,17 @@ def test_the_demo_compares_the_bytes_itself(
         carry_in(built, tmp_path)
 
 
-@pytest.mark.parametrize("signaled_via", [[], ["the sharer"], ["another", "the getter"]])
+@pytest.mark.parametrize("signaled_via", [(), (SHARER,), (PEER, GETTER)])
 def test_the_demo_insists_that_others_carried_the_call(
     tmp_path: Path,
     fake_overlay: tuple[Overlay, FakeNode, FakeNode],
-    signaled_via: list[str],
+    signaled_via: tuple[bytes, ...],
 ) -> None:
     built, sharer, getter = fake_overlay
     make_folder(tmp_path / "source")
     make_folder(tmp_path / "target")
-    sharer.peer_id, getter.peer_id = "the sharer", "the getter"
-    getter.signaled_via = signaled_via
+    sharer.peer_id, getter.peer_id = SHARER, GETTER
+    getter.sharing.signaled_via = signaled_via
     with pytest.raises(CallFailed):
         carry_in(built, tmp_path)
 
@@ -240,6 +242,6 @@ def test_the_demo_refuses_a_link_with_hints(
     tmp_path: Path, fake_overlay: tuple[Overlay, FakeNode, FakeNode]
 ) -> None:
     built, sharer, _ = fake_overlay
-    sharer.link = ModLink(LINK.mod_id, LINK.content_key, ("127.0.0.1:4001",))
+    sharer.sharing.link = ModLink(LINK.mod_id, LINK.content_key, ("127.0.0.1:4001",))
     with pytest.raises(ModswarmError, match="names addresses"):
         carry_in(built, tmp_path)

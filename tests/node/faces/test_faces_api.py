@@ -14,7 +14,7 @@ from node.faces.api import errors, stream
 from node.faces.api.document import document, line
 from node.faces.api.routes import ROUTES, Route
 from node.faces.api.schemas import COMPONENTS
-from node.faces.api.server import BODY_BYTES, ControlServer
+from node.faces.api.server import REQUEST_BYTES, ControlServer
 from node.faces.api.validation import check
 from node.home import read_control
 from protocol.errors import (
@@ -161,7 +161,7 @@ def test_it_binds_to_loopback_literals_only(tmp_path: Path, host: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "name"),
     [
-        (b" " * (BODY_BYTES + 1), 413, "body_too_large"),
+        (b" " * (REQUEST_BYTES + 1), 413, "body_too_large"),
         (b"{", 415, "not_json"),
         (b"[" * 20_000, 415, "not_json"),
         (b"\xff", 415, "not_json"),
@@ -391,11 +391,11 @@ def test_a_failure_after_progress_is_the_last_line(
 def test_a_download_is_cancelled_with_its_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(stream, "LINE_EVERY_S", 0.0)
     monkeypatch.setattr(stream, "TICK_S", 0.01)
 
     async def scenario(client: Client, node: FakeNode) -> None:
-        node.hold = True
+        node.sharing.hold = True
         body = json.dumps({"link": str(LINK), "to": "/out"})
         headers = {
             "Authorization": f"Bearer {client.token}",
@@ -406,10 +406,10 @@ def test_a_download_is_cancelled_with_its_connection(
         )
         first = json.loads(await answer.content.readline())
         assert first["progress"]["stage"] == "chunks"
-        assert not node.cancelled.is_set()
+        assert not node.sharing.cancelled.is_set()
         answer.close()
         async with asyncio.timeout(5):
-            await node.cancelled.wait()
+            await node.sharing.cancelled.wait()
         assert (await client.ask("GET", "/v1/status"))[0] == 200
 
     run(tmp_path, scenario)
@@ -418,20 +418,20 @@ def test_a_download_is_cancelled_with_its_connection(
 def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> None:
     async def main() -> None:
         async with served(tmp_path) as (node, server), aiohttp.ClientSession() as session:
-            node.hold = True
+            node.sharing.hold = True
             control = read_control(tmp_path)
             assert control is not None
             body = {"link": str(LINK), "to": "/out"}
             asking = asyncio.create_task(
                 Client(session, *control).ask("POST", "/v1/downloads", body)
             )
-            await node.downloading.wait()
+            await node.sharing.downloading.wait()
             began = asyncio.get_running_loop().time()
             await server.close()
             assert asyncio.get_running_loop().time() - began < 1.5
             status, answer = await asking
             assert (status, answer["error"]["name"]) == (503, NotRunning.name)
-            assert node.cancelled.is_set()
+            assert node.sharing.cancelled.is_set()
             assert read_control(tmp_path) is None
 
     asyncio.run(main())

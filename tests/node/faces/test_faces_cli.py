@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from node.faces.api.forms import to_json
 from node.faces.cli import exits, options
 from node.faces.cli.main import COMMANDS, main, modswarm
 from node.home import Home
@@ -54,8 +55,8 @@ def test_each_command_that_asks_prints_one_json_document(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told_by(capsys, "status")["contacts"] == 3
-    assert told_by(capsys, "id")["friend_addresses"] == node.friend_addresses()
-    assert told_by(capsys, "ls")["mods"] == node.mod_list
+    assert told_by(capsys, "id")["friend_addresses"] == list(node.friend_addresses())
+    assert told_by(capsys, "ls")["mods"] == list(map(to_json, node.sharing.mod_list))
     assert told_by(capsys, "peers")["peers"][0]["has"] is None
     assert told_by(capsys, "peers", "--has", str(LINK))["peers"][0]["has"] is True
     assert told_by(capsys, "links")["links"][0]["path"] == "direct"
@@ -157,7 +158,7 @@ OTHER = bytes([1]) + MOD_ID[1:]
     "text", ["caps", str(ModLink(OTHER)), base32_text(OTHER), base32_text(OTHER)[:4].upper()]
 )
 def test_rm_takes_an_id_its_beginning_a_link_or_a_name(node: FakeNode, text: str) -> None:
-    node.mod_list.append(stored_mod(OTHER, "caps"))
+    node.sharing.mod_list.append(stored_mod(OTHER, "caps"))
     assert status_of("rm", text) == exits.NOT_FOUND
     assert node.asked[-1] == ("remove", OTHER)
 
@@ -174,7 +175,7 @@ def test_rm_takes_an_id_its_beginning_a_link_or_a_name(node: FakeNode, text: str
     ],
 )
 def test_rm_removes_nothing_when_it_is_unclear_what(node: FakeNode, text: str, status: int) -> None:
-    node.mod_list.append(stored_mod(MOD_ID[:-1] + b"\1", "hats"))
+    node.sharing.mod_list.append(stored_mod(MOD_ID[:-1] + b"\1", "hats"))
     assert status_of("rm", text) == status
     assert all(asked[0] != "remove" for asked in node.asked)
 
@@ -230,7 +231,7 @@ def test_a_control_file_of_a_killed_node_is_no_node(
 def test_names_from_strangers_cannot_steer_the_terminal(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    node.mod_list = [stored_mod(MOD_ID, "\x1b[2Jhats\r\n\x9b1m")]
+    node.sharing.mod_list = [stored_mod(MOD_ID, "\x1b[2Jhats\r\n\x9b1m")]
     assert status_of("ls") == 0
     assert status_of("rm", base32_text(MOD_ID)) == 0
     node.failure = CallFailed("\x1b]0;busy\x07")

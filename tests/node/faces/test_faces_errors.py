@@ -16,7 +16,6 @@ from node.links.failure import LinkAttemptFailed, Stage
 from protocol.errors import LinkFailed, ModswarmError
 
 INTERNAL = {
-    "call_crossed": "the pool awaits the peer's call instead",
     "different": "raised and shown by the demo, which is no node",
     "malformed_chunk": "counted inside the association",
     "process_failed": "raised and shown by the demo, which is no node",

@@ -163,18 +163,18 @@ def test_a_second_signal_ends_a_node_that_hangs(tmp_path: Path) -> None:
 @posix
 def test_ctrl_c_on_get_cancels_the_download_at_the_node(tmp_path: Path) -> None:
     with served_in_thread(tmp_path / "home") as fake:
-        fake.hold = True
+        fake.sharing.hold = True
         process = subprocess.Popen(
             [sys.executable, "-m", "node", "get", str(LINK)],
             env={**os.environ, "MODSWARM_HOME": str(tmp_path / "home")},
             stderr=subprocess.PIPE,
             text=True,
         )
-        wait_for(fake.downloading.is_set)
+        wait_for(fake.sharing.downloading.is_set)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=STOP_S)
         assert (process.returncode, told.strip()) == (exits.INTERRUPTED, "Interrupted.")
-        wait_for(fake.cancelled.is_set)
+        wait_for(fake.sharing.cancelled.is_set)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:

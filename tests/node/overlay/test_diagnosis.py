@@ -5,11 +5,12 @@ import random
 
 import pytest
 
+from node.answers import ProviderBodyView
 from node.diagnosis import Diagnosis, parse_kind, parse_target
 from protocol import limits, records
 from protocol.content.link import ModLink
 from protocol.errors import BadInput
-from protocol.identity import base32_text, peer_id_text
+from protocol.identity import peer_id_text
 from protocol.records import ProviderBody
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import (
@@ -59,14 +60,14 @@ def test_a_lookup_shows_the_closest_with_round_trips_and_who_named_them() -> Non
         with asker.host.running():
             told = await _diagnosis(asker).lookup(target.hex(), paths=2)
         ids = [peer_id_text(one) for one in world.true_closest(target, others, limits.K)]
-        shown = told["closest"]
-        assert [one["peer_id"] for one in shown] == ids
-        assert all(one["rtt_ms"] == pytest.approx(RTT_S * 1000, abs=1) for one in shown)
-        known = {peer_id_text(e.contact.peer_id) for e in asker.running.server.tables.entries()}
-        paths = [one["path"] for one in shown]
+        shown = told.closest
+        assert [peer_id_text(one.peer_id) for one in shown] == ids
+        assert all(one.rtt_ms == pytest.approx(RTT_S * 1000, abs=1) for one in shown)
+        known = {e.contact.peer_id for e in asker.running.server.tables.entries()}
+        paths = [one.path for one in shown]
         assert any(paths), "with 150 nodes some of the nearest are not known beforehand"
         assert all(path[0] in known for path in paths if path)
-        assert told["requests"] >= limits.K
+        assert told.requests >= limits.K
         with pytest.raises(BadInput, match="paths"):
             await _diagnosis(asker).lookup(target.hex(), paths=9)
         await world.close()
@@ -82,14 +83,14 @@ def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
         await publisher.server.publish(record)
         await asyncio.sleep(5.0)
         told = await _diagnosis(world.residents[9]).records(str(ModLink(MOD)))
-        (shown,) = told["records"]
-        assert shown["publisher"] == peer_id_text(publisher.server.identity.peer_id)
-        assert shown["body"] == {"mod_id": base32_text(MOD), "complete": True}
-        assert shown["expires"] - shown["issued"] == 24 * 3600
-        assert shown["bytes"] == len(record.raw)
-        assert len(told["holders"]) >= 12
+        (shown,) = told.records
+        assert shown.publisher == publisher.server.identity.peer_id
+        assert shown.body == ProviderBodyView(MOD, complete=True)
+        assert shown.expires - shown.issued == 24 * 3600
+        assert shown.bytes == len(record.raw)
+        assert len(told.holders) >= 12
         nothing = await _diagnosis(world.residents[9]).records("00" * 20, "availability")
-        assert (nothing["records"], nothing["holders"]) == ([], [])
+        assert (nothing.records, nothing.holders) == ((), ())
         await world.close()
 
     run_virtually(main())
@@ -102,14 +103,14 @@ def test_a_crawl_sees_the_whole_of_a_network_and_who_is_silent() -> None:
         for resident in dead:
             resident.host.unplug()
         told = await _diagnosis(world.residents[0]).crawl()
-        assert told["answered"] == 99
-        assert told["silent"] == 20
-        assert told["named"] == told["asked"] == 119
-        assert told["whole"] is True
-        assert told["versions"] == {"1": 99}
-        assert told["families"] == {"4": 99, "6": 0}
-        assert 70 <= told["size_estimate"] <= 140
-        assert told["rtt_p50_ms"] == pytest.approx(RTT_S * 1000, abs=1)
+        assert told.answered == 99
+        assert told.silent == 20
+        assert told.named == told.asked == 119
+        assert told.whole is True
+        assert told.versions == {1: 99}
+        assert told.families == {4: 99, 6: 0}
+        assert told.size_estimate in range(70, 141)
+        assert told.rtt_p50_ms == pytest.approx(RTT_S * 1000, abs=1)
         await world.close()
 
     run_virtually(main())
@@ -120,12 +121,12 @@ def test_a_crawl_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> Non
         world = await _world(80)
         loop = world.loop
         told = await _diagnosis(world.residents[0]).crawl(30)
-        assert (told["named"], told["asked"], told["whole"]) == (30, 30, False)
+        assert (told.named, told.asked, told.whole) == (30, 30, False)
         monkeypatch.setattr(limits, "CRAWL_S", 3 * RTT_S)
         started = loop.time()
         told = await _diagnosis(world.residents[0]).crawl()
-        assert told["whole"] is False
-        assert told["answered"] < 79
+        assert told.whole is False
+        assert told.answered < 79
         assert loop.time() - started < 5.0
         assert not [task for task in asyncio.all_tasks() if "visit" in task.get_name()]
         await world.close()
@@ -139,7 +140,7 @@ def test_a_crawl_of_nobody_is_an_answer_too() -> None:
         resident = world.add()
         await resident.start()
         told = await _diagnosis(resident).crawl()
-        assert (told["named"], told["size_estimate"], told["rtt_p50_ms"]) == (0, None, None)
+        assert (told.named, told.size_estimate, told.rtt_p50_ms) == (0, None, None)
         await world.close()
 
     run_virtually(main())

@@ -1,0 +1,283 @@
+"""What users see of each answer, key for key, and that its schema is made from the same class."""
+
+import json
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_type_hints
+
+import pytest
+
+from node import answers
+from node.answers import (
+    Announcement,
+    AvailabilityBodyView,
+    ContactView,
+    CrawlView,
+    GetResult,
+    LinkView,
+    LookupView,
+    ModView,
+    NodeIdentity,
+    NodeStatus,
+    PeerBodyView,
+    PeerView,
+    ProviderBodyView,
+    RecordsView,
+    RecordView,
+    Removed,
+    ShareResult,
+    Stopping,
+)
+from node.content.progress import Progress
+from node.faces.api import forms
+from node.faces.api.routes import ROUTES
+from node.faces.api.schemas import COMPONENTS
+from node.faces.api.validation import check
+from protocol.addresses import Address
+from protocol.content.link import ModLink
+from protocol.identity import base32_text, peer_id_text
+
+PEER, OTHER = b"\1" * 20, b"\2" * 20
+P, Q = peer_id_text(PEER), peer_id_text(OTHER)
+MOD = bytes(range(32))
+M = base32_text(MOD)
+LINK = ModLink(MOD, bytes(32))
+V4, V6 = Address("192.0.2.1", 4001), Address("2001:db8::1", 4001)
+
+GOLDEN: list[tuple[object, dict[str, Any]]] = [
+    (
+        NodeStatus(
+            *(PEER, (V4, V6), (f"{V4}/{P}",), 1.23456, True, True, 12.345, 3, (OTHER,), 4, 5, 6, 7),
+            *(8, 9, 10, 11, {"bad_signature": 2}),
+        ),
+        {
+            "peer_id": P,
+            "addresses": ["192.0.2.1:4001", "[2001:db8::1]:4001"],
+            "friend_addresses": [f"192.0.2.1:4001/{P}"],
+            "uptime_s": 1.235,
+            "reachable": True,
+            "joined": True,
+            "join_ms": 12.3,
+            "contacts": 3,
+            "registrars": [Q],
+            "registered_peers": 4,
+            "forwarded_calls": 5,
+            "records": 6,
+            "links": 7,
+            "datagrams_received": 8,
+            "datagrams_sent": 9,
+            "bytes_received": 10,
+            "bytes_sent": 11,
+            "refused": {"bad_signature": 2},
+        },
+    ),
+    (
+        NodeIdentity(PEER, MOD, ("a", "b")),
+        {"peer_id": P, "public_key": M, "friend_addresses": ["a", "b"]},
+    ),
+    (
+        ModView(MOD, "hats", 2, 10, LINK, shared=True, complete=False),
+        {
+            "mod_id": M,
+            "name": "hats",
+            "files": 2,
+            "bytes": 10,
+            "link": str(LINK),
+            "shared": True,
+            "complete": False,
+        },
+    ),
+    (
+        ModView(MOD, "", 0, 0, None, shared=False, complete=True),
+        {
+            "mod_id": M,
+            "name": "",
+            "files": 0,
+            "bytes": 0,
+            "link": None,
+            "shared": False,
+            "complete": True,
+        },
+    ),
+    (
+        ShareResult(MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4)),
+        {
+            "mod_id": M,
+            "link": str(LINK),
+            "name": "hats",
+            "files": 2,
+            "bytes": 10,
+            "new_bytes": 5,
+            "published": {"confirmed": 3, "asked": 4},
+        },
+    ),
+    (
+        GetResult(
+            *(MOD, "hats", "/out/hats", 2, 10, 5, 0.25049, 10.04, 90.56, 1.2345, 2, (OTHER,)),
+            *((PEER, OTHER),),
+        ),
+        {
+            "mod_id": M,
+            "name": "hats",
+            "path": "/out/hats",
+            "files": 2,
+            "bytes": 10,
+            "bytes_fetched": 5,
+            "seconds": 0.25,
+            "lookup_ms": 10.0,
+            "connect_ms": 90.6,
+            "transfer_MBps": 1.23,
+            "record_hops": 2,
+            "signaled_via": [Q],
+            "sources": [P, Q],
+        },
+    ),
+    (
+        PeerView(PEER, "contact", V4, 3.04, 1.55, has=True),
+        {
+            "peer_id": P,
+            "kind": "contact",
+            "address": "192.0.2.1:4001",
+            "last_seen_s": 3.0,
+            "rtt_ms": 1.6,
+            "has": True,
+        },
+    ),
+    (
+        PeerView(PEER, "provider", None),
+        {
+            "peer_id": P,
+            "kind": "provider",
+            "address": None,
+            "last_seen_s": None,
+            "rtt_ms": None,
+            "has": None,
+        },
+    ),
+    (
+        LinkView(PEER, "outgoing", "direct", V6, 3.00049, 100, 2000),
+        {
+            "peer_id": P,
+            "direction": "outgoing",
+            "path": "direct",
+            "remote_address": "[2001:db8::1]:4001",
+            "age_s": 3.0,
+            "bytes_sent": 100,
+            "bytes_received": 2000,
+        },
+    ),
+    (
+        LookupView(bytes(20), 0.5, 12, (ContactView(PEER, V4, None, (OTHER,)),)),
+        {
+            "target": "00" * 20,
+            "seconds": 0.5,
+            "requests": 12,
+            "closest": [{"peer_id": P, "address": str(V4), "rtt_ms": None, "path": [Q]}],
+        },
+    ),
+    (
+        RecordsView(
+            *(bytes(20), "peer", 0.5, 12, 1, (PEER,), (OTHER,)),
+            (RecordView(PEER, 7, 0, 86400, 159, PeerBodyView((V4,), 1, (1, 2), 3)),),
+        ),
+        {
+            "key": "00" * 20,
+            "kind": "peer",
+            "seconds": 0.5,
+            "requests": 12,
+            "hops": 1,
+            "holders": [P],
+            "registrars": [Q],
+            "records": [
+                {
+                    "publisher": P,
+                    "sequence": 7,
+                    "issued": 0,
+                    "expires": 86400,
+                    "bytes": 159,
+                    "body": {
+                        "addresses": [str(V4)],
+                        "capabilities": 1,
+                        "versions": [1, 2],
+                        "shard_bits": 3,
+                    },
+                }
+            ],
+        },
+    ),
+    (ProviderBodyView(MOD, complete=True), {"mod_id": M, "complete": True}),
+    (AvailabilityBodyView(1, 0, 9), {"shard_bits": 1, "shard": 0, "capacity": 9}),
+    (
+        CrawlView(2.5, 9, 9, 7, 2, True, 8, {1: 7}, {4: 6, 6: 1}, 12.54),
+        {
+            "seconds": 2.5,
+            "named": 9,
+            "asked": 9,
+            "answered": 7,
+            "silent": 2,
+            "whole": True,
+            "size_estimate": 8,
+            "versions": {"1": 7},
+            "families": {"4": 6, "6": 1},
+            "rtt_p50_ms": 12.5,
+        },
+    ),
+    (Removed(MOD), {"removed": M}),
+    (Stopping(stopping=True), {"stopping": True}),
+    (
+        Progress("chunks", 4, 1, 10, 5, 5, 1),
+        {
+            "stage": "chunks",
+            "chunks_total": 4,
+            "chunks_done": 1,
+            "bytes_total": 10,
+            "bytes_done": 5,
+            "bytes_fetched": 5,
+            "sources": 1,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "told"), GOLDEN, ids=lambda one: type(one).__name__)
+def test_an_answer_keeps_its_keys_their_order_and_its_values(
+    answer: object, told: dict[str, Any]
+) -> None:
+    assert json.dumps(forms.to_json(answer)) == json.dumps(told)
+    check(told, forms.schema_of(type(answer)), COMPONENTS)
+
+
+def test_every_class_of_answers_is_shown_by_a_route() -> None:
+    shown: set[type] = set()
+
+    def walk(hint: Any) -> None:
+        if is_dataclass(hint) and isinstance(hint, type):
+            shown.add(hint)
+            for inner in get_type_hints(hint).values():
+                walk(inner)
+        for inner in getattr(hint, "__args__", ()):
+            walk(inner)
+
+    for route in ROUTES:
+        walk(get_type_hints(route.verb)["return"])
+    marks = {answers.Decimals, answers.Base32, answers.Hex, answers.PeerIdText}
+    assert shown == {one for one in vars(answers).values() if is_dataclass(one)} - marks
+
+
+def test_components_are_required_and_described_as_their_classes_are() -> None:
+    status = COMPONENTS["Status"]
+    assert status["required"] == [field.name for field in fields(NodeStatus)]
+    assert status["description"].startswith("How the node is doing.")
+    assert status["properties"]["join_ms"] == {
+        "type": ["number", "null"],
+        "description": "From start to join; null until then.",
+    }
+    assert COMPONENTS["DhtLookup"]["properties"]["closest"]["items"] == forms.ref("DhtContact")
+
+
+def test_a_type_that_has_no_form_is_refused() -> None:
+    @dataclass
+    class Odd:
+        value: complex
+
+    with pytest.raises(TypeError, match="complex"):
+        forms.to_json(Odd(1j))
