@@ -21,22 +21,22 @@ class Decimals:
 
 
 @dataclass(frozen=True, slots=True)
-class Base32:
+class AsBase32:
     """Bytes are told in base32."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hex:
+class AsHex:
     """Bytes are told in hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
-class PeerIdText:
+class AsPeerId:
     """Bytes are told as a peer id."""
 
 
-Peer = Annotated[PeerId, PeerIdText()]
-ModId = Annotated[bytes, Base32()]
+ShownPeerId = Annotated[PeerId, AsPeerId()]
+ModId = Annotated[bytes, AsBase32()]
 """32 bytes: the SHA-256 of the mod's manifest."""
 Seconds = Annotated[float, Decimals(3)]
 Milliseconds = Annotated[float, Decimals(1)]
@@ -49,7 +49,7 @@ Milliseconds = Annotated[float, Decimals(1)]
 class NodeStatus:
     """How the node is doing. Totals count from its start."""
 
-    peer_id: Peer
+    peer_id: ShownPeerId
     addresses: tuple[Address, ...]
     """Where others can send to, as far as this machine knows."""
     friend_addresses: tuple[str, ...]
@@ -62,7 +62,7 @@ class NodeStatus:
     """From start to join; null until then."""
     contacts: int
     """Contacts in the routing tables."""
-    registrars: tuple[Peer, ...]
+    registrars: tuple[ShownPeerId, ...]
     """The contacts that keep a NAT mapping to this node open and forward calls to it."""
     registered_peers: int
     """Peers whose registrar this node is."""
@@ -85,8 +85,8 @@ class NodeStatus:
 class NodeIdentity:
     """The node's peer id and key, and the lines to give to friends."""
 
-    peer_id: Peer
-    public_key: Annotated[bytes, Base32()]
+    peer_id: ShownPeerId
+    public_key: Annotated[bytes, AsBase32()]
     """The Ed25519 key, 32 bytes."""
     friend_addresses: tuple[str, ...]
 
@@ -163,9 +163,9 @@ class GetResult:
     """Megabytes a second; null when nothing had to be fetched."""
     record_hops: int
     """Contacts asked one after another until the first provider record was found."""
-    signaled_via: tuple[Peer, ...]
+    signaled_via: tuple[ShownPeerId, ...]
     """The registrars that forwarded the calls."""
-    sources: tuple[Peer, ...]
+    sources: tuple[ShownPeerId, ...]
     """The peers from which bytes came."""
 
 
@@ -190,7 +190,7 @@ class Removed:
 class PeerView:
     """A peer that this node knows."""
 
-    peer_id: Peer
+    peer_id: ShownPeerId
     kind: str
     """`linked`, `contact`, `registered` here, or `provider` of the mod in question."""
     address: Address | None
@@ -212,7 +212,7 @@ class PeerList:
 class LinkView:
     """An open link."""
 
-    peer_id: Peer
+    peer_id: ShownPeerId
     direction: str
     """`outgoing` or `incoming`."""
     path: str
@@ -237,10 +237,10 @@ class LinkList:
 class ContactView:
     """A contact that a lookup found."""
 
-    peer_id: Peer
+    peer_id: ShownPeerId
     address: Address
     rtt_ms: Milliseconds | None
-    path: tuple[Peer, ...]
+    path: tuple[ShownPeerId, ...]
     """The contacts that led to it, the first known beforehand; empty if it was known itself."""
 
 
@@ -248,7 +248,7 @@ class ContactView:
 class LookupView:
     """The contacts nearest to a target."""
 
-    target: Annotated[bytes, Hex()]
+    target: Annotated[bytes, AsHex()]
     seconds: Seconds
     requests: int
     closest: tuple[ContactView, ...]
@@ -287,7 +287,7 @@ class AvailabilityBodyView:
 class RecordView:
     """A verified record. `issued` and `expires` are seconds since 1970."""
 
-    publisher: Peer
+    publisher: ShownPeerId
     sequence: int
     issued: int
     expires: int
@@ -300,16 +300,16 @@ class RecordView:
 class RecordsView:
     """The verified records under a key."""
 
-    key: Annotated[bytes, Hex()]
+    key: Annotated[bytes, AsHex()]
     kind: str
     """`peer`, `provider` or `availability`."""
     seconds: Seconds
     requests: int
     hops: int
     """Contacts asked one after another until the first record was found."""
-    holders: tuple[Peer, ...]
+    holders: tuple[ShownPeerId, ...]
     """The contacts that store such records."""
-    registrars: tuple[Peer, ...]
+    registrars: tuple[ShownPeerId, ...]
     """The contacts that showed a registration of the peer."""
     records: tuple[RecordView, ...]
 

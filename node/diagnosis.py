@@ -24,8 +24,12 @@ from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.records import PeerBody, ProviderBody, Record
 
-KINDS = {"peer": records.PEER, "provider": records.PROVIDER, "availability": records.AVAILABILITY}
-_KIND_NAMES = {number: name for name, number in KINDS.items()}
+RECORD_KINDS = {
+    "peer": records.PEER,
+    "provider": records.PROVIDER,
+    "availability": records.AVAILABILITY,
+}
+_KIND_NAMES = {number: name for name, number in RECORD_KINDS.items()}
 _KEY_CHARS = 2 * limits.ID_BYTES
 
 
@@ -55,9 +59,11 @@ def parse_target(text: str) -> tuple[bytes, int]:
 
 def parse_kind(text: str) -> int:
     """A kind of record by its name; raises BadInput."""
-    if text not in KINDS:
-        raise BadInput(f"no kind of record is called {text[:80]!r}; there are {', '.join(KINDS)}")
-    return KINDS[text]
+    if text not in RECORD_KINDS:
+        raise BadInput(
+            f"no kind of record is called {text[:80]!r}; there are {', '.join(RECORD_KINDS)}"
+        )
+    return RECORD_KINDS[text]
 
 
 class Diagnosis:

@@ -79,7 +79,7 @@ def defect() -> ModswarmError:
     return ModswarmError("the node failed by a defect of its own; its log has the details")
 
 
-KINDS: dict[str, type[ModswarmError]] = {
+ERROR_KINDS: dict[str, type[ModswarmError]] = {
     kind.name: kind
     for kind in (
         # This API's own.
@@ -130,7 +130,7 @@ def from_json(answer: Any) -> ModswarmError | None:
     told = answer.get("error") if isinstance(answer, dict) else None
     if not isinstance(told, dict):
         return None
-    kind = KINDS.get(str(told.get("name")), ModswarmError)
+    kind = ERROR_KINDS.get(str(told.get("name")), ModswarmError)
     if kind is LinkAttemptFailed:
         return _link_attempt_failed(told)
     return kind(_told_message(told))

@@ -81,9 +81,9 @@ _PLAIN: dict[Any, Form] = {
 }
 
 _MARKED: dict[type, Callable[[Any], Form]] = {
-    answers.PeerIdText: lambda _: Form({"type": "string"}, peer_id_text),
-    answers.Base32: lambda _: Form({"type": "string"}, base32_text),
-    answers.Hex: lambda _: Form({"type": "string"}, bytes.hex),
+    answers.AsPeerId: lambda _: Form({"type": "string"}, peer_id_text),
+    answers.AsBase32: lambda _: Form({"type": "string"}, base32_text),
+    answers.AsHex: lambda _: Form({"type": "string"}, bytes.hex),
     answers.Decimals: lambda mark: Form(
         {"type": "number"}, lambda value: round(value, mark.digits)
     ),

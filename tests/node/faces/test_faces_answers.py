@@ -259,7 +259,7 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
 
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
-    marks = {answers.Decimals, answers.Base32, answers.Hex, answers.PeerIdText}
+    marks = {answers.Decimals, answers.AsBase32, answers.AsHex, answers.AsPeerId}
     assert shown == {one for one in vars(answers).values() if is_dataclass(one)} - marks
 
 

@@ -40,8 +40,10 @@ def test_every_error_that_reaches_a_face_is_in_the_table() -> None:
     ]
     names = {kind.name: kind for kind in product}
     assert len(names) == len(product), "two errors have one name"
-    assert {name: kind for name, kind in names.items() if name not in INTERNAL} == errors.KINDS
-    assert not INTERNAL.keys() & errors.KINDS.keys()
+    assert {
+        name: kind for name, kind in names.items() if name not in INTERNAL
+    } == errors.ERROR_KINDS
+    assert not INTERNAL.keys() & errors.ERROR_KINDS.keys()
 
 
 def made(kind: type[ModswarmError]) -> ModswarmError:
@@ -50,7 +52,7 @@ def made(kind: type[ModswarmError]) -> ModswarmError:
     return kind("a sentence")
 
 
-@pytest.mark.parametrize("kind", errors.KINDS.values(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", errors.ERROR_KINDS.values(), ids=lambda kind: kind.name)
 def test_an_error_comes_back_as_what_it_was(kind: type[ModswarmError]) -> None:
     error = made(kind)
     told = errors.as_json(error)
