@@ -24,7 +24,7 @@ class Config:
     `listen`: one `host:port` per address family, port 0 for any; by default DEFAULT_PORT, or any
     if that is taken, on all IPv4 addresses, and on loopback alone if every bootstrap is there.
     `bootstrap`: `host:port`, with `/peer-id` behind it to pin who answers. `unreachable`: take DHT
-    traffic only from contacts to which a path is kept. `ice_addresses`: where links may open
+    traffic only from addresses that this node sent to lately. `ice_addresses`: where links may open
     sockets; by default the host's own addresses, or only loopback when every listening address is.
     `data_path`: which SCTP carries links, `native` or, as reference, `stock`. `paths`: over how
     many disjoint paths records are looked up; more outlast more adversaries.

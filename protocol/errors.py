@@ -10,6 +10,7 @@
     │   └── InsecureRandomness
     ├── NetworkError          nobody's fault: it is not there, or not there now
     │   ├── Overloaded        this node has more under way than it may
+    │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── CallFailed        CallCrossed
     │   └── NotRunning        no node answers at the home's control address
@@ -98,6 +99,10 @@ class TimedOut(NetworkError):
 
 class Overloaded(NetworkError):
     """This node has more under way than it may; later it can."""
+
+
+class AlreadyOwned(NetworkError):
+    """Datagrams of this kind, transaction, ufrag or address go to another part of this node."""
 
 
 class Unreachable(NetworkError):

@@ -134,8 +134,10 @@ COOKIES_PER_SECOND = 2000.0
 HELLOS_PER_SECOND = 200.0
 """Cookies and hellos answered: 10 us, and a signature of 50 us, each."""
 
-PATH_S = 60.0
-"""How long a node that is not reachable unasked listens to an address that it sent to."""
+NAT_MAPPING_S = 60.0
+NAT_MAPPINGS = 4096
+"""How long an emulated NAT lets an address in after the last datagram to it, and how many such
+addresses it remembers."""
 
 HELLO_REPEAT_S = 1.0
 
@@ -323,6 +325,18 @@ ICE_PASSWORD_CHARS = 32
 
 ICE_ADDRESSES_LEARNED = 32
 """Addresses of one peer, told or learned from its checks: each pairs with each of our sockets."""
+
+STUN_TRANSACTIONS = 4096
+"""STUN requests of ours, of all links, whose response is awaited on one port."""
+
+STUN_ATTRIBUTES_PEEKED = 16
+"""Attributes of a STUN message among which its USERNAME is looked for: senders put it first."""
+
+ICE_UFRAGS = 2 * (LINKS + LINK_ATTEMPTS)
+"""Local ufrags of one port: one a link, and a second while ICE restarts (RFC 8445, 9)."""
+
+LINK_ADDRESSES = (LINKS + LINK_ATTEMPTS) * ICE_ADDRESSES_LEARNED
+"""Remote addresses from which one port takes DTLS, of all links."""
 
 ICE_DATAGRAMS_WAITING = 1024
 """Datagrams of one peer that DTLS has not read yet: 1.5 MB."""

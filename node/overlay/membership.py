@@ -47,11 +47,12 @@ class Membership:
         self.environment = environment
         self.settings = settings
         self.tasks = TaskOwner("overlay")
-        self.endpoint = Endpoint(counters, environment)
+        self.endpoint = Endpoint(counters, environment, unreachable=settings.unreachable)
         self.callee = Callee(identity, environment, puzzle_bits=settings.puzzle_bits)
         self.server = OverlayServer(
             identity,
             environment,
+            self.endpoint,
             settings=settings,
             tasks=self.tasks,
             counters=counters,
@@ -72,7 +73,7 @@ class Membership:
 
     def start(self) -> None:
         """Take datagrams from the open endpoint; join and stay joined in the background."""
-        self.server.listen(self.endpoint)
+        self.server.listen()
         self.tasks.start(self.joining.run(), name="join")
         self.tasks.start(self._when_joined(self.republisher.run), name="keep our records alive")
         if self.settings.unreachable:

@@ -51,6 +51,7 @@ class OverlayServer(Server):
         self,
         identity: Identity,
         environment: Environment,
+        endpoint: Endpoint,
         *,
         settings: OverlaySettings,
         tasks: TaskOwner,
@@ -74,6 +75,7 @@ class OverlayServer(Server):
             identity,
             environment,
             counters,
+            endpoint,
             cipher=settings.cipher,
             puzzle_bits=settings.puzzle_bits,
             read_only=settings.unreachable,
@@ -84,11 +86,9 @@ class OverlayServer(Server):
         )
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
+        self._endpoint = endpoint
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
-        # What a request means depends on the tables and the registrar, which send by the wire:
-        # the wire knows of neither, and is told here where requests go.
-        self.wire.serve(self.protocol.accept)
         self._refresh = TableRefresh(
             self.protocol,
             self.tables,
@@ -117,7 +117,7 @@ class OverlayServer(Server):
         )
 
     def _create_protocol(self) -> OverlayProtocol:
-        return OverlayProtocol(
+        protocol = OverlayProtocol(
             self.node,
             self.storage,
             self.ksize,
@@ -129,16 +129,17 @@ class OverlayServer(Server):
             counters=self.counters,
             puzzle_bits=self.settings.puzzle_bits,
         )
+        # What a request means depends on the tables and the registrar, which send by the wire:
+        # the wire knows of neither, and is told here where requests go.
+        self.wire.serve(protocol.accept)
+        return protocol
 
     # Life ---------------------------------------------------------------------------------
 
-    def listen(self, endpoint: Endpoint) -> None:
-        """Take the overlay's datagrams from an open endpoint, and keep the tables fresh."""
-        for family in endpoint.addresses:
+    def listen(self) -> None:
+        """Speak the families of the endpoint, which is open now, and keep the tables fresh."""
+        for family in self._endpoint.addresses:
             self._families |= FAMILY_BITS[family]
-        endpoint.take(range(0xD0, 0xE0), self.protocol.datagram_received)
-        self.protocol.connection_made(endpoint)
-        self.wire.connect(endpoint.sendto)
         self.tasks.start(self._refresh.run(), name="keep the tables fresh")
 
     def speaks(self, family: int) -> bool:

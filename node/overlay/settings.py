@@ -12,8 +12,8 @@ from protocol.overlay.networks import NetworksOf, public_networks
 class OverlaySettings:
     """Simulations may lower `puzzle_bits` and swap the cipher; a real node keeps the defaults.
 
-    `paths`: over how many disjoint paths records are read. `unreachable`: hear only contacts to
-    whom a path is kept, and be called by registrars.
+    `paths`: over how many disjoint paths records are read. `unreachable`: tell peers that
+    this node hears only addresses that it sent to lately, and be called by registrars.
     """
 
     unreachable: bool = False

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from node.counters import Counters
 from node.environment import Environment
+from node.net.endpoint import Endpoint
+from node.net.udp.port import Arrival
 from node.overlay.rpc.wire import Reply, Wire
 from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
@@ -26,27 +28,30 @@ from simulations.residents.stock import StockAnswerer, stock_request
 _ASKERS = 50
 _REQUESTS = 200
 _CONTACTS = 400
+_BURST = 50
 _ANSWERER = Address("198.51.100.1", 4001)
 _rng = random.Random("answering")
 
 Datagrams = list[tuple[bytes, Address]]
 
 
-class Sink:
-    """Stands where the endpoint or the transport stands, and counts what is sent."""
+class Sink(Endpoint):
+    """An endpoint without sockets, which counts what is sent."""
 
-    def __init__(self) -> None:
-        self.addresses = {4: _ANSWERER}
+    def __init__(self, counters: Counters) -> None:
+        super().__init__(counters, Environment())
         self.sent = 0
         self.last = b""
 
-    def take(self, first_bytes: object, handler: object) -> None:
-        """An endpoint's registry of handlers: nobody registers here."""
-
-    def sendto(self, datagram: bytes, _address: object) -> None:
+    def sendto(self, datagram: bytes, _address: Address, _local: Address | None = None) -> None:
         """Count a datagram."""
         self.sent += 1
         self.last = datagram
+
+    def receive(self, datagrams: Datagrams) -> None:
+        """Take a burst."""
+        burst: list[Arrival] = [(datagram, len(datagram), source) for datagram, source in datagrams]
+        self.demux.burst_received(burst, _ANSWERER)
 
 
 class Asker(NamedTuple):
@@ -64,17 +69,18 @@ def _address(number: int) -> Address:
 
 def _make_asker(number: int) -> Asker:
     settings = OverlaySettings(puzzle_bits=0)
-    outbox = Sink()
+    counters = Counters()
+    outbox = Sink(counters)
     wire = Wire(
         Identity(_rng.randbytes(32)),
         Environment(),
-        Counters(),
+        counters,
+        outbox,
         cipher=settings.cipher,
         puzzle_bits=0,
         read_only=False,
     )
     wire.serve(lambda _: None)
-    wire.connect(outbox.sendto)
     return Asker(wire, outbox, _address(1000 + number))
 
 
@@ -94,28 +100,28 @@ def _ignore(_reply: Reply) -> None:
 
 async def ours() -> dict[str, float]:
     """Fill a node's tables, let askers prove their addresses, then flood it."""
-    sink, tasks = Sink(), TaskOwner("bench")
+    counters = Counters()
+    sink, tasks = Sink(counters), TaskOwner("bench")
     server = OverlayServer(
         Identity(_rng.randbytes(32)),
         Environment(rng=secrets.SystemRandom()),
+        sink,
         settings=OverlaySettings(puzzle_bits=0),
         tasks=tasks,
-        counters=Counters(),
+        counters=counters,
         answer_offer=_no_calls,
     )
-    server.wire.connect(sink.sendto)
     for number in range(_CONTACTS):
         server.tables.of(contact := Contact.at(_rng.randbytes(32), _address(number))).answered(
             contact, 0.0
         )
     target = Contact.at(server.identity.public_key, _ANSWERER)
     askers = [_make_asker(number) for number in range(_ASKERS)]
-    receive = server.protocol.datagram_received
     for asker in askers:
-        receive(_request(asker, target, Method.PING), asker.address)
-        asker.wire.receive(sink.last, _ANSWERER)
+        sink.receive([(_request(asker, target, Method.PING), asker.address)])
+        asker.outbox.receive([(sink.last, _ANSWERER)])
         if len(server.wire._pending):  # it verifies the stranger: let it be answered
-            receive(asker.outbox.last, asker.address)
+            sink.receive([(asker.outbox.last, asker.address)])
     figures = {}
     for name, method in (("pings", Method.PING), ("find_node", Method.FIND_NODE)):
         requests = [
@@ -123,7 +129,7 @@ async def ours() -> dict[str, float]:
             for _ in range(_REQUESTS)
             for asker in askers
         ]
-        figures[f"{name}_per_s"] = await _flood(receive, requests, sink, _nothing)
+        figures[f"{name}_per_s"] = await _flood(sink.receive, requests, sink, _nothing)
     for asker in askers:
         asker.wire.close()
     server.stop()
@@ -132,9 +138,14 @@ async def ours() -> dict[str, float]:
 
 async def stock() -> dict[str, float]:
     """The same for the unmodified library."""
-    sink = Sink()
+    sink = Sink(Counters())
     contacts = [(_rng.randbytes(20), *_address(number)) for number in range(_CONTACTS)]
     answerer = StockAnswerer(_rng.randbytes(20), contacts, sink)
+
+    def receive(datagrams: Datagrams) -> None:
+        for datagram, source in datagrams:
+            answerer.receive(datagram, source)
+
     askers = answerer.known()[:_ASKERS]
     figures = {}
     for name in ("ping", "find_node"):
@@ -145,12 +156,12 @@ async def stock() -> dict[str, float]:
                 request = stock_request(_rng.randbytes(20), name, arguments)
                 requests.append((request, Address(*address)))
         kind = "pings" if name == "ping" else name
-        figures[f"{kind}_per_s"] = await _flood(answerer.receive, requests, sink, _all_tasks)
+        figures[f"{kind}_per_s"] = await _flood(receive, requests, sink, _all_tasks)
     return figures
 
 
 async def _flood(
-    receive: Callable[[bytes, Address], None],
+    receive: Callable[[Datagrams], None],
     requests: Datagrams,
     sink: Sink,
     settle: Callable[[], Awaitable[None]],
@@ -159,11 +170,9 @@ async def _flood(
     before = sink.sent
     gc.collect()
     started = time.process_time()
-    for number, (datagram, address) in enumerate(requests):
-        receive(datagram, address)
-        if number % 50 == 49:
-            await settle()
-    await settle()
+    for start in range(0, len(requests), _BURST):
+        receive(requests[start : start + _BURST])
+        await settle()
     seconds = time.process_time() - started
     if sink.sent - before < len(requests):
         raise RuntimeError(f"{sink.sent - before} answers to {len(requests)} requests")

@@ -91,7 +91,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
         *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
-        *(errors.CallCrossed, NotRunning),
+        *(errors.CallCrossed, NotRunning, errors.AlreadyOwned),
         # Of a peer.
         *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
         *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),

@@ -40,7 +40,7 @@ _LEAVE_S = 0.2
 @click.option(
     "--unreachable",
     is_flag=True,
-    help="Take traffic only from contacts to which a path is kept, as behind a router.",
+    help="Take DHT traffic only from addresses that it sent to lately, as behind a router.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @click.option("-v", "--verbose", count=True, help="Log more on standard error; twice for all.")

@@ -1,7 +1,7 @@
-"""aioice's ICE agent, with our addresses and our randomness, and deaf to strangers.
+"""aioice's ICE agent, with our addresses and our randomness, and deaf to all but its peer.
 
-aioice hands whatever arrives from anybody to DTLS (where an empty datagram ends the connection),
-answers requests that nobody authenticated, lets a peer add addresses without bound, and takes its
+aioice hands datagrams from any address to DTLS (where an empty one ends the connection), answers
+requests that failed authentication, lets a peer add addresses without bound, and takes its
 addresses and its randomness from the system. The hooks below settle each of these.
 """
 
@@ -17,9 +17,10 @@ from aioice import Connection, ConnectionClosed, stun
 from aioice.candidate import candidate_foundation
 from aioice.ice import CandidatePair, ConnectionEvent, StunProtocol
 
+from node.counters import Counters
 from node.environment import Environment
-from node.links.secure.dtls_records import APPLICATION_DATA
 from node.links.settings import LinkSettings
+from node.net.demux import Demux, RecordBuffers
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol import limits
@@ -29,9 +30,6 @@ from protocol.description import CandidateKind, priority
 _log = logging.getLogger(__name__)
 
 COMPONENT = 1
-
-_STUN_FIRST_BYTES = range(4)
-_DTLS_FIRST_BYTES = range(20, 64)
 
 _ROLE_CONFLICT = 487
 """The error code of RFC 8445, 7.3.1.1."""
@@ -48,52 +46,45 @@ _OUTCOMES = {
 }
 
 
-RecordBuffers = list[tuple[bytes, int]]
-"""Buffers of DTLS application records, each with the size of the datagrams in it."""
-
-
 class _Socket(StunProtocol, PortUser):
-    """One UDP socket: tells STUN from DTLS by the first byte (RFC 7983) and drops the rest."""
+    """One UDP socket of an agent, whose demultiplexer takes what arrives."""
 
     receiver: "Agent"
+    local: Address
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the address that the port is bound to."""
+        super().connection_made(transport)
+        self.local = Address(*transport.get_extra_info("sockname")[:2])
 
     def burst_received(self, burst: list[Arrival]) -> None:
-        """Pass application records on in bulk, and everything else one by one."""
-        agent = self.receiver
-        take = agent.take_records
-        buffers: RecordBuffers = []
-        for buffer, size, source in burst:
-            first_bytes = buffer[:: size or 1]
-            records = first_bytes.count(APPLICATION_DATA) == len(first_bytes) > 0
-            if records and take is not None:
-                if agent.knows(source[0], source[1]):
-                    buffers.append((buffer, size))
-                continue
-            for datagram in split(buffer, size):
-                self.datagram_received(datagram, source)
-        if buffers and take is not None:
-            take(buffers)
+        """Give what arrived to the demultiplexer."""
+        self.receiver.demux.burst_received(burst, self.local)
 
     def resume_writing(self) -> None:
         """The socket takes datagrams again."""
         if self.receiver.writable is not None:
             self.receiver.writable()
 
-    def datagram_received(self, data: bytes | str, addr: tuple[object, ...]) -> None:
-        if not data or isinstance(data, str):
-            return
-        if data[0] in _DTLS_FIRST_BYTES:
-            if self.receiver.knows(str(addr[0]), addr[1]):
-                self.receiver.data_received(data, COMPONENT)
-        elif data[0] in _STUN_FIRST_BYTES:
-            # aioice's parser lets struct.error out for attributes of a wrong length.
-            with contextlib.suppress(struct.error):
-                super().datagram_received(data, addr)
+    async def request(
+        self,
+        request: stun.Message,
+        addr: tuple[str, int],
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,
+    ) -> tuple[stun.Message, tuple[str, int]]:
+        """Run a STUN transaction, whose response then comes to the agent."""
+        self.receiver.demux.expect_response(request.transaction_id, self.receiver)
+        try:
+            return await super().request(request, addr, integrity_key, retransmissions)
+        finally:
+            self.receiver.demux.forget_response(request.transaction_id)
 
 
 class Agent(Connection):
-    """aioice's agent. Its own gathering, consent checks and answers to strangers are replaced.
+    """aioice's agent. Its own gathering, consent checks and error responses are replaced.
 
+    Its sockets are its own, so `demux` has no other owner, and `counters` count this link alone.
     `take_records`, once set, gets application records of DTLS past aioice's queue; `writable` is
     called when a socket takes datagrams again after it had been full.
     """
@@ -113,7 +104,10 @@ class Agent(Connection):
         self._udp_socket = environment.udp_socket
         self._rng = environment.rng
         self._tie_breaker = self._rng.getrandbits(64)
-        self._last_known: tuple[str, object] | None = None
+        self._sockets: dict[Address, _Socket] = {}
+        self.counters = Counters()
+        self.demux = Demux(self.counters)
+        self.demux.register_ufrag(credentials[0], self)
         self.consent_lost = False
         self.take_records: Callable[[RecordBuffers], None] | None = None
         self.writable: Callable[[], None] | None = None
@@ -123,15 +117,15 @@ class Agent(Connection):
         for address in self._addresses:
             user = _Socket(self)
             try:
-                port = await open_port(user, address, 0, self._udp_socket)
+                await open_port(user, address, 0, self._udp_socket)
             except OSError as error:
                 _log.info("no socket on %s: %s", address, error)
                 continue
-            self._add_socket(port, user)
+            self._add_socket(user)
         self._local_candidates_end = True
 
-    def _add_socket(self, port: Port, protocol: _Socket) -> None:
-        host, number = port.get_extra_info("sockname")[:2]
+    def _add_socket(self, protocol: _Socket) -> None:
+        host, number = protocol.local
         protocol.local_candidate = AgentCandidate(
             foundation=candidate_foundation("host", "udp", host),
             component=COMPONENT,
@@ -142,21 +136,47 @@ class Agent(Connection):
             type="host",
         )
         self._protocols.append(protocol)
+        self._sockets[protocol.local] = protocol
         self._local_candidates.append(protocol.local_candidate)
 
-    def knows(self, host: str, port: object) -> bool:
-        """Whether this is an address of the peer: told by it, or proved by a check."""
-        if (host, port) == self._last_known:
-            return True
-        if any(c.host == host and c.port == port for c in self._remote_candidates):
-            self._last_known = (host, port)
-            return True
-        return False
+    async def add_remote_candidate(self, remote_candidate: AgentCandidate | None) -> None:
+        """Take an address that the peer named, or the end of them (None)."""
+        await super().add_remote_candidate(remote_candidate)
+        if remote_candidate is not None:
+            self._take_dtls_from(remote_candidate.host, remote_candidate.port)
+
+    def _take_dtls_from(self, host: str, port: int) -> None:
+        """Take DTLS from an address of the peer: named by it, or proved by a check."""
+        self.demux.register_remote(Address(host, port), self)
+
+    # What the demultiplexer calls -----------------------------------------------------------
+
+    def stun_received(self, message: bytes, source: Address, local: Address) -> None:
+        """Give a STUN message to the socket that it arrived at."""
+        own_socket = self._sockets.get(local)
+        if own_socket is not None:
+            # aioice's parser lets struct.error out for attributes of a wrong length.
+            with contextlib.suppress(struct.error):
+                own_socket.datagram_received(message, source)
+
+    def dtls_received(self, datagram: bytes) -> None:
+        """Queue a datagram for DTLS, unless too many wait."""
+        if self._queue.qsize() < limits.ICE_DATAGRAMS_WAITING:
+            super().data_received(datagram, COMPONENT)
+
+    def records_received(self, buffers: RecordBuffers) -> None:
+        """Pass application records on in bulk, if the link takes them so by now."""
+        if self.take_records is not None:
+            self.take_records(buffers)
+            return
+        for buffer, size in buffers:
+            for datagram in split(buffer, size):
+                self.dtls_received(datagram)
 
     def data_received(self, data: bytes, component: int) -> None:
-        """Queue a datagram for DTLS; what cannot be DTLS is dropped, and so is a flood."""
-        if data[0] in _DTLS_FIRST_BYTES and self._queue.qsize() < limits.ICE_DATAGRAMS_WAITING:
-            super().data_received(data, component)
+        """Drop what aioice takes for no STUN: DTLS does not come this way."""
+
+    # What aioice calls ----------------------------------------------------------------------
 
     def build_request(self, pair: CandidatePair, nominate: bool) -> stun.Message:
         """A check whose transaction id comes from our randomness."""
@@ -168,9 +188,11 @@ class Agent(Connection):
         self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
     ) -> None:
         """Take an authenticated check; a peer may not have more addresses than it needs."""
+        known = any((c.host, c.port) == addr for c in self._remote_candidates)
         full = len(self._remote_candidates) >= limits.ICE_ADDRESSES_LEARNED
-        if "PRIORITY" in message.attributes and (self.knows(*addr) or not full):
+        if "PRIORITY" in message.attributes and (known or not full):
             super().check_incoming(message, addr, protocol)
+            self._take_dtls_from(*addr)
 
     def respond_error(
         self,
@@ -179,7 +201,7 @@ class Agent(Connection):
         protocol: StunProtocol,
         error_code: tuple[int, str],
     ) -> None:
-        """Answer a conflict of roles, and nothing that nobody authenticated: no reflection."""
+        """Answer a conflict of roles, and no request that failed authentication: no reflection."""
         if error_code[0] == _ROLE_CONFLICT:
             super().respond_error(request, addr, protocol, error_code)
 
@@ -209,6 +231,11 @@ class Agent(Connection):
         except stun.TransactionError:
             return False
         return True
+
+    async def close(self) -> None:
+        """Close the sockets; no datagram has this agent for its owner any more."""
+        await super().close()
+        self.demux.release(self)
 
     async def get_event(self) -> ConnectionEvent | None:
         """The next event. Once closed aioice returns None at once, and its caller would spin."""

@@ -11,8 +11,9 @@ from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTran
 
 from node.environment import Environment
 from node.links.failure import LinkAttemptFailed, Stage
-from node.links.path.agent import COMPONENT, Agent, RecordBuffers
+from node.links.path.agent import COMPONENT, Agent
 from node.links.settings import LinkSettings
+from node.net.demux import RecordBuffers
 from protocol import limits
 from protocol.addresses import Address, canonical
 from protocol.description import (
@@ -152,7 +153,7 @@ class IcePath:
             port.send_segments(buffer, size, pair.remote_addr)
 
     def send_whole(self, datagram: bytes) -> bool:
-        """Send a datagram that nobody may cut; False if that cannot be asked for."""
+        """Send a datagram that no router may fragment; False if that cannot be asked for."""
         pair, port = self._agent.nominated_pair, self._agent.port
         if pair is None or port is None:
             return False
@@ -164,12 +165,12 @@ class IcePath:
         return self._agent.consent_lost
 
     async def close(self) -> None:
-        """Close the sockets, at any stage. Call it once, from a task that is let be."""
+        """Close the sockets, at any stage. Call it once, from a task that is not cancelled."""
         self._agent.take_records = self._agent.writable = None
         await self.transport.stop()
 
     def _usable(self, candidate: IceCandidate) -> bool:
-        """A stranger must not make us send to our own loopback, unless that is where we live."""
+        """A peer must not make us send to our own loopback, unless all our sockets are there."""
         own_loopback = all(map(_is_loopback, self._addresses))
         return own_loopback or not _is_loopback(candidate.address.host)
 

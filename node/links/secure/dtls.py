@@ -17,10 +17,10 @@ from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtl
 from OpenSSL import SSL
 
 from node.links.failure import LinkAttemptFailed, Stage
-from node.links.path.agent import RecordBuffers
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
 from node.links.secure.dtls_records import Records
+from node.net.demux import RecordBuffers
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
 from protocol.description import DtlsRole
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 
+from node.net.demux import APPLICATION_DATA
 from node.net.udp.port import split
 
 # pyOpenSSL's own bindings: its methods cost more than what they do for records this small.
@@ -22,7 +23,6 @@ _bio_read = _lib.BIO_read
 _bio_write = _lib.BIO_write
 _unpack = _ffi.unpack
 
-APPLICATION_DATA: Final = 23
 _HEADER_BYTES: Final = 13
 _LENGTH_AT: Final = 11
 _PIECE_BYTES: Final = 16_384

@@ -1,4 +1,4 @@
-"""A UDP port on whatever datagram transport the running loop makes, one datagram at a time."""
+"""A UDP port on a datagram transport that the running loop makes, one datagram at a time."""
 
 import asyncio
 from typing import Any, cast
@@ -24,8 +24,8 @@ class LoopPort(asyncio.DatagramProtocol):
         self._user.connection_made(self)  # type: ignore[arg-type]  # it is used as a Port
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Hand over one datagram."""
-        self._user.datagram_received(data, addr)
+        """Hand over a burst of one datagram."""
+        self._user.burst_received([(data, len(data), addr)])
 
     def error_received(self, exc: Exception) -> None:
         """Tell the user."""
@@ -63,7 +63,7 @@ class LoopPort(asyncio.DatagramProtocol):
             send(datagram, addr)
 
     def send_whole(self, data: bytes, addr: Any) -> bool:
-        """Send one datagram that nobody may cut; a simulated internet cuts none."""
+        """Send one datagram that no router may fragment; a simulated internet fragments none."""
         own_socket = self.transport.get_extra_info("socket")
         if own_socket is not None and not offload.let_be_cut(own_socket, allowed=False):
             return False

@@ -4,27 +4,24 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from protocol.addresses import Address
+
+_V4_MAPPED = "::ffff:"
+
 Arrival = tuple[bytes, int, tuple[Any, ...]]
 """A buffer of datagrams from one source, the size of each of them (the last may be shorter), and
 the source, as sockets name it."""
 
 
 class PortUser(asyncio.DatagramProtocol):
-    """Gets what arrives, in bursts or one by one; the other callbacks are asyncio's own.
+    """Gets what arrives, in bursts; the other callbacks are asyncio's own.
 
-    Each user overrides one of `burst_received` and `datagram_received`, which end in each other.
     `pause_writing` and `resume_writing` tell when the port is `full` and when it no longer is.
     """
 
     def burst_received(self, burst: list[Arrival]) -> None:
         """Take all that had arrived at one wake-up, at least one datagram."""
-        for buffer, size, source in burst:
-            for datagram in split(buffer, size):
-                self.datagram_received(datagram, source)
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Take one datagram."""
-        self.burst_received([(data, len(data), addr)])
+        raise NotImplementedError
 
 
 class Port(Protocol):
@@ -44,7 +41,7 @@ class Port(Protocol):
         ...
 
     def send_whole(self, data: bytes, addr: Any) -> bool:
-        """Send one datagram that nobody on the way may cut; False: that cannot be asked for."""
+        """Send one datagram that no router may fragment; False: that cannot be asked for."""
         ...
 
     def close(self) -> None:
@@ -67,3 +64,11 @@ def split(buffer: bytes, size: int) -> Iterator[bytes]:
         return
     for start in range(0, len(buffer), size):
         yield buffer[start : start + size]
+
+
+def source_address(source: tuple[Any, ...]) -> Address:
+    """The source of an arrival without a scope; an IPv4-mapped IPv6 address as the IPv4 one."""
+    host = source[0]
+    if ":" in host:
+        host = host.partition("%")[0].removeprefix(_V4_MAPPED)
+    return Address(host, source[1])

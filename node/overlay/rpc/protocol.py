@@ -19,7 +19,6 @@ from node.overlay.signaling.registrar import Registrar
 from node.overlay.table.table_maintenance import TableMaintenance
 from node.overlay.table.tables import V4, V6, Tables
 from protocol import limits, records
-from protocol.addresses import Address
 from protocol.codec import ranged, shape, sized
 from protocol.errors import BadToken, Malformed, RemoteError
 from protocol.overlay.contacts import Contact
@@ -67,10 +66,6 @@ class OverlayProtocol(KademliaProtocol):
     def __getattr__(self, name: str) -> Any:
         """No attribute springs into being: rpcudp would make a remote call of any name."""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Take one datagram; see `Wire.receive`."""
-        self.wire.receive(data, addr)
 
     def refuse(self, error: RemoteError) -> None:
         """Count what a peer got wrong."""

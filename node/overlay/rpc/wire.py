@@ -1,7 +1,7 @@
 """Requests and responses over sealed datagrams: sessions, proofs of address, time limits.
 
-Nothing here knows what a request means. `receive` never raises: what a peer gets wrong is counted
-under its error's name, and the node lives on.
+Nothing here knows what a request means. The endpoint's demultiplexer calls the reader of each kind
+of datagram, and counts what a peer gets wrong under the name of the error that the reader raises.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from node.counters import Counters
 from node.environment import Environment
-from node.net.nat_filter import NatFilter
+from node.net.endpoint import Endpoint
 from node.overlay.rpc.admission import Admission
 from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
@@ -64,13 +64,17 @@ class _Pending(NamedTuple):
 
 
 class Wire:
-    """The overlay's end of the socket. The handler that `serve` was given takes requests."""
+    """The overlay's end of an endpoint. The handler that `serve` was given takes requests.
+
+    `read_only`: tell peers that this node cannot be reached unasked (BEP 43).
+    """
 
     def __init__(
         self,
         identity: Identity,
         environment: Environment,
         counters: Counters,
+        endpoint: Endpoint,
         *,
         cipher: PacketCipher,
         puzzle_bits: int,
@@ -93,26 +97,22 @@ class Wire:
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._anyone = SharedRoundTrip()
         self.heard_at = -math.inf
-        self._paths = NatFilter(self._loop.time) if read_only else None
         self._host_rate_limit = HostRateLimit(self._loop.time)
-        self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send_on_path)
-        self._hellos = Hellos(identity, self._rng, puzzle_bits=puzzle_bits, send=self._send_on_path)
+        self._send = endpoint.sendto
+        self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
+        self._hellos = Hellos(identity, self._rng, puzzle_bits=puzzle_bits, send=self._send)
         self.greet = self._hellos.greet
-        self._send: Callable[[bytes, Address], None] = _not_connected
-        self._readers: dict[int, Callable[[bytes, Address], None]] = {
-            cipher.first_byte: self._receive_sealed,
-            datagrams.HELLO: self._hellos.receive_hello,
-            datagrams.HELLO_REPLY: self._hellos.receive_reply,
-            datagrams.COOKIE: self._receive_cookie,
-        }
+        for first_byte, reader in (
+            (cipher.first_byte, self._receive_sealed),
+            (datagrams.HELLO, self._hellos.receive_hello),
+            (datagrams.HELLO_REPLY, self._hellos.receive_reply),
+            (datagrams.COOKIE, self._receive_cookie),
+        ):
+            endpoint.demux.register_reader(first_byte, reader)
 
     def serve(self, handler: Callable[[Incoming], None]) -> None:
         """From now on `handler` takes each request, and raises RemoteError for a wrong one."""
         self._serve = handler
-
-    def connect(self, send: Callable[[bytes, Address], None]) -> None:
-        """From now on datagrams leave by `send`."""
-        self._send = send
 
     def begin_anew(self) -> None:
         """Number our requests from the start again, as after a restart.
@@ -130,20 +130,6 @@ class Wire:
         self._hellos.close()
 
     # Receiving ----------------------------------------------------------------------------
-
-    def receive(self, datagram: bytes, address: Address) -> None:
-        """Take one datagram from the network; never raises."""
-        if self._paths is not None and not self._paths.lead_to(address):
-            self._counters.refused["no_path"] += 1
-            return
-        reader = self._readers.get(datagram[0]) if datagram else None
-        if reader is None:
-            self._counters.refused["unknown_first_byte"] += 1
-            return
-        try:
-            reader(datagram, address)
-        except RemoteError as error:
-            self._counters.refuse(error)
 
     def _receive_sealed(self, datagram: bytes, address: Address) -> None:
         public_key = datagrams.sender_of(datagram)
@@ -336,11 +322,6 @@ class Wire:
         datagram = datagrams.seal(
             self._cipher, self._identity.public_key, session.outgoing_key, nonce, body
         )
-        self._send_on_path(datagram, address)
-
-    def _send_on_path(self, datagram: bytes, address: Address) -> None:
-        if self._paths is not None:
-            self._paths.sent(address)
         self._send(datagram, address)
 
 
@@ -354,7 +335,3 @@ def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
 
 def _not_serving(_incoming: Incoming) -> None:
     raise RuntimeError("no handler takes requests yet")
-
-
-def _not_connected(_datagram: bytes, _address: Address) -> None:
-    raise RuntimeError("the overlay has no socket yet")

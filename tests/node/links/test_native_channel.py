@@ -450,7 +450,7 @@ def test_what_was_in_the_queue_before_the_channel_is_not_lost() -> None:
         async with channels() as (one, other):
             records: Any = one.dtls._records
             sealed = records.seal([_packet(one, _data(one, 0, 3, b"through the queue"))])
-            other.dtls.ice._agent.data_received(sealed, 1)
+            other.dtls.ice._agent.dtls_received(sealed)
             await until(lambda: other.received == [b"through the queue"])
 
     run(scenario)

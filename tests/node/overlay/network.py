@@ -104,7 +104,7 @@ async def open_peer(
         say=said.append,
     )
     await membership.endpoint.open(bind)
-    membership.server.listen(membership.endpoint)
+    membership.server.listen()
     return OverlayPeer(membership, counters, said)
 
 

@@ -310,7 +310,7 @@ def test_an_unreachable_node_hears_only_those_it_sent_to(monkeypatch: pytest.Mon
             hidden_contact = Contact.at(hidden.server.identity.public_key, hidden.address)
             with pytest.raises(Unreachable):
                 await stranger.server.bootstrap([hidden_contact])
-            assert hidden.counters.refused["no_path"] >= 1
+            assert hidden.counters.refused["filtered_by_nat"] >= 1
             await stranger.close()
 
     virtually(scenario())

@@ -371,10 +371,12 @@ async def _ours_is_called_from_a_mapped_address() -> bool:
     resident, victim = await our_server(world)
     mallory = await our_mallory(world.internet)
     datagram = mallory.send(Method.PING, [], resident.contact)
-    endpoint = resident.running.endpoint
+    demux = resident.running.endpoint.demux
     heard: list[Address] = []
-    endpoint.take([0xD0], lambda _, address: heard.append(address))
-    endpoint.received(datagram, ("::ffff:1.2.3.4", 5, 0, 0))
+    demux.register_reader(0xDF, lambda _, address: heard.append(address))
+    mapped = ("::ffff:1.2.3.4", 5, 0, 0)
+    burst = [(one, len(one), mapped) for one in (datagram, b"\xdf")]
+    demux.burst_received(burst, resident.contact.address)
     return heard != [Address("1.2.3.4", 5)] or len(victim.tables) > 0
 
 
