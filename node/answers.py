@@ -165,8 +165,8 @@ class GetResult:
     """Contacts asked one after another until the first provider record was found."""
     signaled_via: tuple[ShownPeerId, ...]
     """The registrars that forwarded the calls."""
-    sources: tuple[ShownPeerId, ...]
-    """The peers from which bytes came."""
+    sources: tuple[str, ...]
+    """The names of the sources from which bytes came: of a peer, its id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class Node:
             *self._tasks.defects,
             *self.membership.tasks.defects,
             *self.pool.defects,
+            *self.sharing.defects,
         ]
 
     # Life ---------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from node.content.serve.exchange import Exchanges
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.holder_search import FetchStats, HolderSearch
-from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
@@ -38,7 +37,7 @@ class Sharing:
         self._pool = pool
         self._exchanges = Exchanges(vault)
         self._publisher = Publisher(vault, self._environment)
-        self._downloader = Downloader(vault, self._exchanges, self._environment)
+        self._downloader = Downloader(vault, self._environment)
         self._assembler = Assembler(vault)
         self._filters = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()
@@ -46,20 +45,22 @@ class Sharing:
     @property
     def refusals(self) -> Counter[str]:
         """What peers got wrong on links, by the error's name."""
-        return self._exchanges.refusals
+        return self._exchanges.refusals + self._downloader.refusals
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What tasks about content raised that no code foresaw."""
+        return self._exchanges.defects
 
     async def start(self) -> None:
         """Serve the links to come, and announce what is in the vault."""
-        self._pool.on_link = self._serve
+        self._pool.subscribe(self._exchanges.attach)
         await self._vault.collect()
         await self._announce_all()
 
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
         await self._exchanges.close()
-
-    def _serve(self, link: Link) -> None:
-        self._exchanges.attach(link)
 
     async def _announce_all(self) -> None:
         """Publish in the DHT what the vault holds now."""
@@ -134,7 +135,9 @@ class Sharing:
         started = self._loop.time()
         await self._wait_until_joined()
         search = HolderSearch(self._overlay, self._pool)
-        download = await self._downloader.download(link, search.links, progress)
+        download = await self._downloader.download(
+            link, lambda mod_id: self._exchanges.sources(search.links(mod_id)), progress
+        )
         transferred = self._loop.time()
         name = download.contents.name if download.contents else ""
         folder = target or (into or Path.cwd()) / _folder_name(name, link.mod_id)

@@ -345,7 +345,7 @@ SESSION_MESSAGES = 2**32
 """Messages under one key: 281 TB, far below the bounds of AES-GCM for 64 KiB messages."""
 
 EARLY_MESSAGES_BYTES = 2**20
-"""What a peer may send on a new link before its owner here has set a receiver."""
+"""What a peer may send on a new link before the handlers of its frames are registered."""
 
 CLOSE_REASON_BYTES = 200
 """The reason that a peer gives for closing a link, in UTF-8."""

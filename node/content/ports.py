@@ -1,4 +1,4 @@
-"""What this room needs of a link, so that it can be tested without any."""
+"""What content needs of a link, so that it can be tested without a network."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,12 +8,9 @@ from typing import Protocol
 class LinkPort(Protocol):
     """An open, ordered, reliable connection to one peer that carries whole frames."""
 
-    receiver: Callable[[bytes], None] | None
-    """Set by the one owner of the link; called for each frame, in order."""
-
     @property
     def peer_id(self) -> bytes:
-        """Whom it leads to."""
+        """The peer at the other end."""
 
     @property
     def max_frame_bytes(self) -> int:
@@ -22,6 +19,9 @@ class LinkPort(Protocol):
     @property
     def closed(self) -> "asyncio.Future[str]":
         """Done with the reason once the link has ended."""
+
+    def register(self, types: range, handler: Callable[[bytes], None]) -> None:
+        """Give frames of these types to `handler`, in order."""
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; raises LinkClosed."""

@@ -1,4 +1,4 @@
-"""A link to one peer: frames sealed by the session, over whatever channel carries them."""
+"""A link to one peer: encrypted frames over a channel, each handed to the handler of its type."""
 
 import asyncio
 import logging
@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from node.links.channel.channel import Channel
+from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import LinkClosed, ModswarmError, Oversized, RemoteError
+from protocol.errors import LinkClosed, Malformed, ModswarmError, Oversized, RemoteError
+from protocol.frame_types import frame_type
 from protocol.identity import PeerId, peer_id_of
 from protocol.noise_session import FRAME_TAG_BYTES, NoiseHandshake, NoiseSession
 
 _log = logging.getLogger(__name__)
 
-Receiver = Callable[[bytes], None]
+FrameHandler = Callable[[bytes], None]
+"""Called for each frame, in order. A RemoteError that it raises closes the link and is told to the
+peer by name."""
+
+
+class FrameTypesTaken(ValueError):
+    """A range of frame types overlaps one that has a handler: a fault of this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class Link:
         self.bytes_sent = 0
         self.bytes_received = 0
         self.max_frame_bytes = channel.max_message_bytes - FRAME_TAG_BYTES
+        self.error: Exception | None = None
+        """What ended the link, unless one side closed it: a peer's fault or a defect of ours."""
         self.closed: asyncio.Future[str] = loop.create_future()
         self._loop = loop
         self._channel = channel
@@ -61,7 +71,8 @@ class Link:
         self._session: NoiseSession | None = None
         self._opened: asyncio.Future[None] = loop.create_future()
         self._started = False
-        self._receiver: Receiver | None = None
+        self._handlers: dict[int, FrameHandler] = {}
+        self._delivering = False
         self._early_messages: deque[bytes] = deque()
         self._early_frames: deque[bytes] = deque()
         self._early_bytes = 0
@@ -69,6 +80,7 @@ class Link:
         self._moved_bytes = 0
         self._moved_at = loop.time()
         self._farewell = ""
+        self._tasks = TaskOwner("link")
         self._closing: asyncio.Task[None] | None = None
         channel.receiver = self._message_received
         channel.closed.add_done_callback(self._channel_closed)
@@ -111,19 +123,21 @@ class Link:
         """Bytes that were sent and wait for the network."""
         return self._channel.buffered_bytes
 
-    @property
-    def receiver(self) -> Receiver | None:
-        """Called for each frame, in order. Frames from before it was set follow at once.
+    def register(self, types: range, handler: FrameHandler) -> None:
+        """Give frames of these types to `handler`, once delivery has started.
 
-        A RemoteError that it raises closes the link and is told to the peer by name.
+        Raises FrameTypesTaken if one of the types has a handler.
         """
-        return self._receiver
+        if taken := self._handlers.keys() & types:
+            raise FrameTypesTaken(f"frames of the types {sorted(taken)} have a handler already")
+        self._handlers.update(dict.fromkeys(types, handler))
 
-    @receiver.setter
-    def receiver(self, receiver: Receiver | None) -> None:
-        self._receiver = receiver
-        if self._early_frames:
-            self._loop.call_soon(self._deliver_early)
+    def start_delivery(self) -> None:
+        """Deliver frames from the next turn of the loop on, those that came early first.
+
+        Every handler must be registered by then: a frame of any other type closes the link.
+        """
+        self._loop.call_soon(self._deliver_early)
 
     def stalled_for(self, now: float) -> float:
         """Seconds for which the queue has not moved, as far as calls of this could see."""
@@ -138,7 +152,7 @@ class Link:
         self._farewell = self._farewell or reason
         self._end(f"closed by us: {reason}" if reason else "closed by us")
         if self._closing is None:
-            self._closing = self._loop.create_task(self._channel.close(self._farewell))
+            self._closing = self._tasks.start(self._channel.close(self._farewell), name="close")
         await asyncio.shield(self._closing)  # half closed would be half open for ever
 
     def _message_received(self, message: bytes) -> None:
@@ -164,32 +178,37 @@ class Link:
     def _frame_received(self, frame: bytes) -> None:
         self.bytes_received += len(frame)
         self.last_used_at = self._loop.time()
-        if self._receiver is None or self._early_frames:
-            self._keep(self._early_frames, frame)
+        if self._delivering:
+            self._deliver(frame)
         else:
-            self._deliver(self._receiver, frame)
+            self._keep(self._early_frames, frame)
 
     def _keep(self, queue: deque[bytes], item: bytes) -> None:
         self._early_bytes += len(item)
         if self._early_bytes > limits.EARLY_MESSAGES_BYTES:
-            raise Oversized("more frames than a link keeps before somebody reads them")
+            raise Oversized("more frames than a link keeps before their delivery starts")
         queue.append(item)
 
     def _deliver_early(self) -> None:
-        while self._early_frames and self._receiver is not None and not self.closed.done():
-            frame = self._early_frames.popleft()
-            self._early_bytes -= len(frame)
-            self._deliver(self._receiver, frame)
+        while self._early_frames and not self.closed.done():
+            self._deliver(self._early_frames.popleft())
+        self._delivering = True
 
-    def _deliver(self, receiver: Receiver, frame: bytes) -> None:
+    def _deliver(self, frame: bytes) -> None:
         try:
-            receiver(frame)
+            self._handler_of(frame)(frame)
         except (RemoteError, LinkClosed) as error:
             self._fail(error)
-        except Exception:  # noqa: BLE001 - a fault in what owns the link ends only that link
+        except Exception as error:  # noqa: BLE001 - a fault in a handler ends only its link
             _log.exception("a frame could not be handled; its link is closed")
             self._farewell = "internal error"
-            self._end("internal error")
+            self._end("internal error", error)
+
+    def _handler_of(self, frame: bytes) -> FrameHandler:
+        handler = self._handlers.get(frame_type(frame))
+        if handler is None:
+            raise Malformed(f"a frame of the unknown type {frame_type(frame)}")
+        return handler
 
     def _send_all(self, messages: list[bytes]) -> None:
         for message in messages:
@@ -202,9 +221,10 @@ class Link:
     def _channel_closed(self, closed: asyncio.Future[str]) -> None:
         self._end(closed.result() if not closed.cancelled() else "closed")
 
-    def _end(self, reason: str, error: ModswarmError | None = None) -> None:
+    def _end(self, reason: str, error: Exception | None = None) -> None:
         if self.closed.done():
             return
+        self.error = error
         self.closed.set_result(reason)
         self._early_messages.clear()
         self._early_frames.clear()

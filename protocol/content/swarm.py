@@ -20,8 +20,8 @@ from protocol.content.rarity import RarestFirst, Shuffler
 from protocol.content.rate import RateMeter
 from protocol.errors import Unexpected
 
-SourceId = bytes
-"""The peer id of a source."""
+SourceName = str
+"""What tells a source from all others: a peer id as text, or a URL."""
 
 
 class StallVerdict(Enum):
@@ -33,7 +33,7 @@ class StallVerdict(Enum):
 
 @dataclass(slots=True)
 class _Source:
-    peer: SourceId
+    name: SourceName
     meter: RateMeter
     heard: float
     """When bytes came, or when it was asked after it owed nothing."""
@@ -68,12 +68,12 @@ class Swarm:
         self._waiting = RarestFirst(len(lengths), missing, rng)
         self._left = len(self._waiting)
         self._bytes_to_come = sum(lengths[chunk] for chunk in missing)
-        self._sources: dict[SourceId, _Source] = {}
-        self._holder_of: dict[int, SourceId] = {}
-        self._arrived_from: dict[int, SourceId] = {}
+        self._sources: dict[SourceName, _Source] = {}
+        self._holder_of: dict[int, SourceName] = {}
+        self._arrived_from: dict[int, SourceName] = {}
         self._asked_bytes = 0
         self._edition = 0
-        self.banned: set[SourceId] = set()
+        self.banned: set[SourceName] = set()
 
     @property
     def left(self) -> int:
@@ -91,11 +91,11 @@ class Swarm:
         return not self._holder_of and not len(self._waiting)
 
     @property
-    def sources(self) -> tuple[SourceId, ...]:
+    def sources(self) -> tuple[SourceName, ...]:
         """Who can be asked, in the order of joining."""
         return tuple(self._sources)
 
-    def join(self, source: SourceId, now: float, *, complete: bool) -> bool:
+    def join(self, source: SourceName, now: float, *, complete: bool) -> bool:
         """A source opened its stream. False if it is banned or here already."""
         if source in self.banned or source in self._sources:
             return False
@@ -103,7 +103,7 @@ class Swarm:
         self._sources[source] = _Source(source, RateMeter(now), now, held)
         return True
 
-    def holds(self, source: SourceId, first: int, bits: bytes) -> None:
+    def holds(self, source: SourceName, first: int, bits: bytes) -> None:
         """A partial source holds these chunks as well; raises Unexpected beyond the last chunk."""
         known = self._sources[source]
         if known.held is None:
@@ -119,7 +119,7 @@ class Swarm:
             self._waiting.count_holder(added, +1)
             self._edition += 1
 
-    def lacks(self, source: SourceId, chunks: Iterable[int]) -> None:
+    def lacks(self, source: SourceName, chunks: Iterable[int]) -> None:
         """A source that was asked for these chunks does not hold them."""
         known = self._sources[source]
         for chunk in chunks:
@@ -130,7 +130,7 @@ class Swarm:
             known.late.discard(chunk)
             known.lacks.add(chunk)
 
-    def leave(self, source: SourceId) -> None:
+    def leave(self, source: SourceName) -> None:
         """A source is lost; its requests wait again."""
         known = self._sources.pop(source, None)
         if known is None:
@@ -140,12 +140,12 @@ class Swarm:
         if known.held is not None:
             self._waiting.count_holder(_numbers(known.held, 0, len(self._lengths)), -1)
 
-    def ban(self, source: SourceId) -> None:
+    def ban(self, source: SourceName) -> None:
         """A source broke a rule: it is lost and does not come back to this download."""
         self.banned.add(source)
         self.leave(source)
 
-    def requests(self, source: SourceId, now: float) -> list[int]:
+    def requests(self, source: SourceName, now: float) -> list[int]:
         """What to ask of a source now, to fill its window; may be nothing."""
         known = self._sources[source]
         if known.cancelling or known.offered_nothing_at == self._edition:
@@ -171,24 +171,24 @@ class Swarm:
             self._holder_of[chunk] = source
         return chunks
 
-    def heard(self, source: SourceId, size: int, now: float) -> None:
+    def heard(self, source: SourceName, size: int, now: float) -> None:
         """`size` bytes of some chunk came from a source."""
         known = self._sources[source]
         known.meter.add(size, now)
         known.heard = now
 
-    def cancelled(self, source: SourceId) -> None:
+    def cancelled(self, source: SourceName) -> None:
         """A source confirmed a cancel: what was released from it comes no more."""
         known = self._sources[source]
         known.cancelling = False
         known.late.clear()
 
-    def expects(self, source: SourceId, chunk: int) -> bool:
+    def expects(self, source: SourceName, chunk: int) -> bool:
         """Whether a source may send this chunk: it was asked for it and has not sent it."""
         known = self._sources[source]
         return chunk in known.asked or chunk in known.late
 
-    def arrived(self, source: SourceId, chunk: int) -> bool:
+    def arrived(self, source: SourceName, chunk: int) -> bool:
         """All bytes of a chunk came; whether they are wanted (not if another was faster).
 
         Raises Unexpected if the source was not asked for it.
@@ -213,7 +213,7 @@ class Swarm:
         del self._arrived_from[chunk]
         self._left -= 1
 
-    def mismatched(self, chunk: int) -> SourceId:
+    def mismatched(self, chunk: int) -> SourceName:
         """An arrived chunk is not what its address says: ban who sent it and return its id."""
         source = self._arrived_from.pop(chunk)
         self._bytes_to_come += self._lengths[chunk]
@@ -221,12 +221,12 @@ class Swarm:
         self.ban(source)
         return source
 
-    def review(self, now: float) -> list[tuple[SourceId, StallVerdict]]:
+    def review(self, now: float) -> list[tuple[SourceName, StallVerdict]]:
         """Release the requests of sources that stall or fall behind, and name those sources.
 
         Call it about once a second. Silent sources have left; send the others a cancel.
         """
-        found: list[tuple[SourceId, StallVerdict]] = []
+        found: list[tuple[SourceName, StallVerdict]] = []
         for source, known in tuple(self._sources.items()):
             if (known.asked or known.cancelling) and now - known.heard > limits.SILENT_S:
                 self.leave(source)
@@ -282,7 +282,7 @@ class Swarm:
     def _release(self, known: _Source, chunk: int) -> None:
         """It no longer is this source's to send, if it still was."""
         self._forget(known, chunk)
-        if self._holder_of.get(chunk) == known.peer:
+        if self._holder_of.get(chunk) == known.name:
             del self._holder_of[chunk]
             self._wait(chunk)
 

@@ -29,7 +29,7 @@ class ChunkPhase(DownloadPhase[None]):
 
     def __init__(
         self,
-        roster: Sources,
+        sources: Sources,
         vault: Vault,
         manifest: Manifest,
         missing: Sequence[int],
@@ -37,19 +37,19 @@ class ChunkPhase(DownloadPhase[None]):
         report: ReportProgress,
     ) -> None:
         super().__init__()
-        self._roster = roster
+        self._sources = sources
         self._manifest = manifest
         self._lengths = manifest.sealed_lengths
         self._swarm = Swarm(self._lengths, missing, rng)
         self._writer = ChunkWriter(vault, self._stored)
-        self._pieces: dict[bytes, ChunkPieces] = {}
+        self._pieces: dict[str, ChunkPieces] = {}
         self._now = asyncio.get_running_loop().time
         self._progressed = self._now()
         self._report = report
         self._reported = self._now() - _REPORT_INTERVAL_S
         self._bytes_done = manifest.sealed_bytes - sum(self._lengths[chunk] for chunk in missing)
-        self.bytes_from: Counter[bytes] = Counter()
-        """Sealed bytes of whole chunks that came from each source."""
+        self.bytes_from: Counter[str] = Counter()
+        """Sealed bytes of whole chunks by the name of their source."""
         self.chunks_fetched = 0
         self._handlers: dict[type[ContentAnswer], Callable[[Source, Any], None]] = {
             frames.Have: self._on_have,
@@ -69,19 +69,19 @@ class ChunkPhase(DownloadPhase[None]):
     def joined(self, source: Source) -> None:
         """Begin to ask a source."""
         complete = source.opened is not None and source.opened.complete
-        self._swarm.join(source.peer, self._now(), complete=complete)
-        self._pieces[source.peer] = ChunkPieces()
+        self._swarm.join(source.name, self._now(), complete=complete)
+        self._pieces[source.name] = ChunkPieces()
         if source.bits:
-            self._swarm.holds(source.peer, 0, bytes(source.bits))
-        self._ask(source.peer)
+            self._swarm.holds(source.name, 0, bytes(source.bits))
+        self._ask(source.name)
         self._tell()
 
     def left(self, source: Source, *, banned: bool) -> None:
         """Ask others for what was asked of this one."""
         if banned:
-            self._swarm.ban(source.peer)
+            self._swarm.ban(source.name)
         else:
-            self._swarm.leave(source.peer)
+            self._swarm.leave(source.name)
         self._ask_all()
 
     def answered(self, source: Source, answer: ContentAnswer) -> None:
@@ -92,62 +92,62 @@ class ChunkPhase(DownloadPhase[None]):
         handler(source, answer)
 
     def _on_have(self, source: Source, answer: frames.Have) -> None:
-        self._swarm.holds(source.peer, answer.first, answer.bits)
-        self._ask(source.peer)
+        self._swarm.holds(source.name, answer.first, answer.bits)
+        self._ask(source.name)
 
     def _on_piece(self, source: Source, answer: frames.ChunkPiece) -> None:
-        chunk, peer = answer.chunk, source.peer
-        if not self._swarm.expects(peer, chunk):
+        chunk, name = answer.chunk, source.name
+        if not self._swarm.expects(name, chunk):
             raise Unexpected("a chunk that was not asked for")
-        self._swarm.heard(peer, len(answer.data), source.heard)
-        data = self._pieces[peer].add(answer, self._lengths[chunk])
+        self._swarm.heard(name, len(answer.data), source.heard)
+        data = self._pieces[name].add(answer, self._lengths[chunk])
         if data is None:
             return
-        if self._swarm.arrived(peer, chunk):
+        if self._swarm.arrived(name, chunk):
             self._writer.add(chunk, self._manifest.addresses[chunk], data)
-            self.bytes_from[peer] += len(data)
+            self.bytes_from[name] += len(data)
             self.chunks_fetched += 1
             self._bytes_done += len(data)
             self._progressed = source.heard
-        self._ask(peer)
+        self._ask(name)
         if self._swarm.is_gathered:
             self._writer.hurry()
         self._tell()
 
     def _on_missing(self, source: Source, answer: frames.Missing) -> None:
-        self._swarm.lacks(source.peer, answer.chunks)
+        self._swarm.lacks(source.name, answer.chunks)
         self._ask_all()
 
     def _on_cancelled(self, source: Source, _: frames.Cancelled) -> None:
-        self._swarm.cancelled(source.peer)
-        self._ask(source.peer)
+        self._swarm.cancelled(source.name)
+        self._ask(source.name)
 
     def reviewed(self, now: float) -> None:
         """Let others do what a source does not get done."""
-        for peer, reproach in self._swarm.review(now):
-            if reproach is StallVerdict.SILENT:
-                self._roster.lose(peer, reproach.value)
+        for name, verdict in self._swarm.review(now):
+            if verdict is StallVerdict.SILENT:
+                self._sources.lose(name, verdict.value)
             else:
-                self._roster.sources[peer].stream.cancel()
+                self._sources.by_name[name].stream.cancel()
         self._ask_all()
         self._tell()
 
     def is_stuck(self, now: float) -> bool:
-        """Nobody is here; or nobody who is has been able to give us anything for long."""
+        """Whether no source is left, or none of them has given a chunk for long."""
         if not self._swarm.idle:
             return False
-        return not self._roster.sources or now - self._progressed > limits.SILENT_S
+        return not self._sources.by_name or now - self._progressed > limits.SILENT_S
 
-    def _ask(self, peer: bytes) -> None:
+    def _ask(self, name: str) -> None:
         """Ask a source for what its window has room for, if the disk keeps up."""
         if self._writer.dirty_bytes < limits.DIRTY_BYTES:
-            chunks = self._swarm.requests(peer, self._now())
+            chunks = self._swarm.requests(name, self._now())
             if chunks:
-                self._roster.sources[peer].stream.get_chunks(tuple(chunks))
+                self._sources.by_name[name].stream.get_chunks(tuple(chunks))
 
     def _ask_all(self) -> None:
-        for peer in self._swarm.sources:
-            self._ask(peer)
+        for name in self._swarm.sources:
+            self._ask(name)
 
     def _stored(self, good: list[int], bad: list[int]) -> None:
         """The vault has verified a batch."""
@@ -155,9 +155,9 @@ class ChunkPhase(DownloadPhase[None]):
             self._swarm.stored(chunk)
         for chunk in bad:
             self._bytes_done -= self._lengths[chunk]
-            peer = self._swarm.mismatched(chunk)
+            name = self._swarm.mismatched(chunk)
             error = ChunkMismatch("a chunk's bytes do not hash to its address")
-            self._roster.ban(peer, error)
+            self._sources.ban(name, error)
         self._ask_all()
         self._tell(at_once=not self._swarm.left)
         if not self._swarm.left:

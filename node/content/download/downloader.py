@@ -1,17 +1,18 @@
-"""From a link to a complete mod in the vault: the manifest, then the chunks that are missing.
+"""From a modswarm link to a complete mod in the vault: the manifest, then the missing chunks.
 
 What the vault has is never fetched again, so a download that was cut short goes on where it was.
 """
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from node.content.download.chunk_phase import ChunkPhase
+from node.content.download.chunk_source import FindSources
 from node.content.download.manifest_phase import fetch_manifest
-from node.content.download.sources import FindLinks, Sources
+from node.content.download.sources import Sources
 from node.content.progress import Progress, ReportProgress, ignore_progress
-from node.content.serve.exchange import Exchanges
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
@@ -22,17 +23,17 @@ from protocol.content.manifest import Contents, Manifest
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
-    """What a download did. `contents` is None if nobody gave us the content key."""
+    """What a download did. `contents` is None if the content key is unknown."""
 
     manifest: Manifest
     contents: Contents | None
     chunks_fetched: int = 0
     bytes_fetched: int = 0
     """Sealed bytes of whole chunks, in this run."""
-    bytes_from: dict[bytes, int] = field(default_factory=dict)
-    """The same by the peer id of the source."""
-    banned: dict[bytes, str] = field(default_factory=dict)
-    """Sources that broke a rule, by peer id, and which."""
+    bytes_from: dict[str, int] = field(default_factory=dict)
+    """The same by the name of the source."""
+    banned: dict[str, str] = field(default_factory=dict)
+    """Sources that broke a rule, by name, and which."""
 
 
 class _Accepted(NamedTuple):
@@ -44,50 +45,51 @@ class _Accepted(NamedTuple):
 class Downloader:
     """Fetches mods into a vault. Several downloads may run at once, not two of one mod."""
 
-    def __init__(self, vault: Vault, exchanges: Exchanges, environment: Environment) -> None:
+    def __init__(self, vault: Vault, environment: Environment) -> None:
         self._vault = vault
-        self._exchanges = exchanges
         self._environment = environment
+        self.refusals: Counter[str] = Counter()
+        """How often sources broke which rule, by the error's name."""
 
     async def download(
-        self, link: ModLink, find_links: FindLinks, report: ReportProgress = ignore_progress
+        self, link: ModLink, find_sources: FindSources, report: ReportProgress = ignore_progress
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
-        `find_links` is asked only if something is missing. Raises NoSources (or what `find_links`
-        raised), BadManifest if the mod itself is bad or does not open, DiskError.
+        `find_sources` is asked only if something is missing. Raises NoSources (or the error of
+        `find_sources`), BadManifest if the mod itself is bad or does not open, DiskError.
         """
         known = await self._vault.get(link.mod_id)
         accepted = None if known is None else await self._accept(link, known)
         if accepted is not None and not accepted.missing:
             return DownloadResult(accepted.manifest, accepted.contents)
         report(Progress("finding"))
-        roster = Sources(link.mod_id, self._exchanges)
+        sources = Sources(link.mod_id, self.refusals)
         try:
             async with asyncio.TaskGroup() as group:
                 helpers = [
-                    group.create_task(roster.find(find_links)),
-                    group.create_task(roster.review()),
+                    group.create_task(sources.find(find_sources)),
+                    group.create_task(sources.review()),
                 ]
                 if accepted is None:
-                    data = await fetch_manifest(roster, link.mod_id)
+                    data = await fetch_manifest(sources, link.mod_id)
                     accepted = await self._accept(link, data)
                 phase = ChunkPhase(
-                    *(roster, self._vault, accepted.manifest, accepted.missing),
+                    *(sources, self._vault, accepted.manifest, accepted.missing),
                     *(self._environment.rng, report),
                 )
                 if accepted.missing:
                     helpers.append(group.create_task(phase.write()))
-                    await roster.run(phase)
+                    await sources.run(phase)
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            roster.close()
+            sources.close()
         return DownloadResult(
             *(accepted.manifest, accepted.contents, phase.chunks_fetched),
-            *(phase.bytes_from.total(), dict(phase.bytes_from), dict(roster.banned)),
+            *(phase.bytes_from.total(), dict(phase.bytes_from), dict(sources.banned)),
         )
 
     async def _accept(self, link: ModLink, data: bytes) -> _Accepted:

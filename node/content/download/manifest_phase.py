@@ -1,6 +1,6 @@
 """The first phase of a download: a manifest whose SHA-256 is the mod id, from one source at a time.
 
-A manifest is small beside its mod, and who sends a wrong one is known at once.
+A manifest is small beside its mod, and the sender of a wrong one is known at once.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from protocol.content.reassembly import ManifestPieces
 from protocol.errors import BadManifest, Unexpected
 
 
-class ManifestPhase(DownloadPhase[tuple[bytes, bytes]]):
-    """One try; the result is the peer that sent it, and the bytes."""
+class ManifestPhase(DownloadPhase[tuple[str, bytes]]):
+    """One try; the result is the name of the source that sent it, and the bytes."""
 
-    def __init__(self, roster: Sources) -> None:
+    def __init__(self, sources: Sources) -> None:
         super().__init__()
-        self._roster = roster
+        self._sources = sources
         self._asked: Source | None = None
         self._asked_at = 0.0
         self._pieces = ManifestPieces(0)
@@ -37,7 +37,7 @@ class ManifestPhase(DownloadPhase[tuple[bytes, bytes]]):
         del banned
         if source is self._asked:
             self._asked = None
-            for other in self._roster.opened[:1]:
+            for other in self._sources.opened[:1]:
                 self.joined(other)
 
     def answered(self, source: Source, answer: ContentAnswer) -> None:
@@ -48,25 +48,25 @@ class ManifestPhase(DownloadPhase[tuple[bytes, bytes]]):
             raise Unexpected(f"{type(answer).__name__} was not asked for")
         data = self._pieces.add(answer)
         if data is not None:
-            self.finish((source.peer, data))
+            self.finish((source.name, data))
 
     def reviewed(self, now: float) -> None:
         """A source that stalls is lost."""
         asked = self._asked
         if asked is not None and now - max(asked.heard, self._asked_at) > limits.STALL_S:
-            self._roster.lose(asked.peer, "it stopped answering")
+            self._sources.lose(asked.name, "it stopped answering")
 
     def is_stuck(self, now: float) -> bool:
-        """Nobody is here."""
+        """Whether no source is left."""
         del now
-        return not self._roster.sources
+        return not self._sources.by_name
 
 
-async def fetch_manifest(roster: Sources, mod_id: bytes) -> bytes:
+async def fetch_manifest(sources: Sources, mod_id: bytes) -> bytes:
     """The manifest's bytes; raises NoSources, or why the search for sources failed."""
     loop = asyncio.get_running_loop()
     while True:
-        peer, data = await roster.run(ManifestPhase(roster))
+        name, data = await sources.run(ManifestPhase(sources))
         if await loop.run_in_executor(None, sealing.address_of, data) == mod_id:
             return data
-        roster.ban(peer, BadManifest("its manifest does not hash to the mod id"))
+        sources.ban(name, BadManifest("its manifest does not hash to the mod id"))

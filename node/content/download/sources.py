@@ -1,28 +1,23 @@
-"""Who serves a mod that is being downloaded: found, asked to open a stream, kept, lost or banned.
+"""The sources of a mod that is being downloaded: found, asked for a stream, kept, lost or banned.
 
-What the sources are asked for is the business of the phase: first the manifest, then the chunks. A
-source that breaks a rule is banned for this download, by name; one that is lost may come back.
-Everything happens on the event loop, in answer to a frame or to the second hand.
+The phase decides what the sources are asked for: first the manifest, then the chunks. A source that
+breaks a rule is banned for this download, by name; one that is lost may come back. Everything
+happens on the event loop, when an answer comes or once a second.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from node.content.ports import LinkPort
-from node.content.serve.exchange import Exchanges, Stream
+from node.content.download.chunk_source import ChunkSource, ChunkStream, FindSources
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentAnswer
-from protocol.errors import LinkClosed, ModswarmError, NoSources, RemoteError, Unexpected
-from protocol.identity import peer_id_text
+from protocol.errors import ModswarmError, NetworkError, NoSources, RemoteError, Unexpected
 
 _log = logging.getLogger(__name__)
-
-FindLinks = Callable[[bytes], AsyncIterator[LinkPort]]
-"""Yields links to holders of a mod, by its id, as they are found; ends when there are no more."""
 
 _REVIEW_INTERVAL_S = 1.0
 
@@ -31,18 +26,18 @@ _Result = TypeVar("_Result")
 
 @dataclass(slots=True)
 class Source:
-    """A peer with a stream for the mod. Phases see it once `opened` is set."""
+    """A source with a stream for the mod. Phases see it once `opened` is set."""
 
-    peer: bytes
-    stream: Stream
+    name: str
+    stream: ChunkStream
     heard: float
-    """When it last said something."""
+    """When its last answer came."""
     opened: frames.Opened | None = None
     bits: bytearray = field(default_factory=bytearray)
-    """What it says it holds, if that is not all: a bit a chunk, the highest of a byte first."""
+    """The chunks of its Have answers: a bit a chunk, the highest of a byte first."""
 
     def holds(self, have: frames.Have) -> None:
-        """It says that it holds these as well."""
+        """Note that it holds these chunks as well."""
         start, end = have.first // 8, have.first // 8 + len(have.bits)
         self.bits.extend(bytes(max(0, end - len(self.bits))))
         held = int.from_bytes(self.bits[start:end]) | int.from_bytes(have.bits)
@@ -56,7 +51,7 @@ class DownloadPhase(Generic[_Result]):
         self.result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
 
     def finish(self, result: _Result) -> None:
-        """The phase has what it wanted."""
+        """Settle the phase's result, once."""
         if not self.result.done():
             self.result.set_result(result)
 
@@ -67,7 +62,7 @@ class DownloadPhase(Generic[_Result]):
         """A source can no longer be asked."""
 
     def answered(self, source: Source, answer: ContentAnswer) -> None:
-        """A source said something; raises RemoteError if it had no right to."""
+        """An answer came; raises RemoteError if it breaks a rule."""
         raise Unexpected(f"{type(answer).__name__} was not asked for")
 
     def reviewed(self, now: float) -> None:
@@ -81,47 +76,48 @@ class DownloadPhase(Generic[_Result]):
 class Sources:
     """The sources of one download. `find` and `review` run beside the phases."""
 
-    def __init__(self, mod_id: bytes, exchanges: Exchanges) -> None:
+    def __init__(self, mod_id: bytes, refusals: Counter[str]) -> None:
+        """`refusals` counts broken rules by the error's name."""
         self._mod_id = mod_id
-        self._exchanges = exchanges
+        self._refusals = refusals
         self._now = asyncio.get_running_loop().time
         self._phase: DownloadPhase[Any] | None = None
         self._searching = True
         self._search_error: ModswarmError | None = None
-        self.sources: dict[bytes, Source] = {}
-        self.banned: dict[bytes, str] = {}
-        self.lost: dict[bytes, str] = {}
-        """Peers that serve us no more, and why."""
+        self.by_name: dict[str, Source] = {}
+        self.banned: dict[str, str] = {}
+        self.lost: dict[str, str] = {}
+        """Sources that went away, by name, and why."""
 
     @property
     def opened(self) -> list[Source]:
         """The sources that can be asked, in the order of finding."""
-        return [source for source in self.sources.values() if source.opened is not None]
+        return [source for source in self.by_name.values() if source.opened is not None]
 
-    async def find(self, find_links: FindLinks) -> None:
-        """Open a stream over every link to a holder that is found."""
+    async def find(self, find_sources: FindSources) -> None:
+        """Open a stream at every source that is found."""
         try:
-            async for link in find_links(self._mod_id):
-                self._try(link)
+            async for found in find_sources(self._mod_id):
+                self._try(found)
         except ModswarmError as error:
             self._search_error = error
         self._searching = False
         self._check_hope()
 
     async def review(self) -> None:
-        """Notice, each second, who does not answer and what has stalled."""
+        """Lose, each second, the sources that did not answer; let the phase see what stalled."""
         while True:
             await asyncio.sleep(_REVIEW_INTERVAL_S)
             now = self._now()
-            for source in tuple(self.sources.values()):
+            for source in tuple(self.by_name.values()):
                 if source.opened is None and now - source.heard > limits.STALL_S:
-                    self.lose(source.peer, "it did not answer")
+                    self.lose(source.name, "it did not answer")
             if self._phase is not None:
                 self._phase.reviewed(now)
             self._check_hope()
 
     async def run(self, phase: DownloadPhase[_Result]) -> _Result:
-        """Carry out a phase; raises NoSources, or why the search failed, if nobody can serve."""
+        """Carry out a phase; raises NoSources, or why the search failed, if no source can serve."""
         self._phase = phase
         try:
             for source in self.opened:
@@ -135,53 +131,59 @@ class Sources:
 
     def close(self) -> None:
         """End the streams."""
-        for source in self.sources.values():
+        for source in self.by_name.values():
             source.stream.close()
-        self.sources.clear()
+        self.by_name.clear()
 
-    def stream_answered(self, stream: Stream, answer: ContentAnswer) -> None:
-        """Take an answer; whoever breaks a rule with it is banned."""
-        source = self.sources.get(stream.peer_id)
-        if source is None or source.stream is not stream:
+    def stream_answered(self, stream: ChunkStream, answer: ContentAnswer) -> None:
+        """Take an answer; a source that breaks a rule with it is banned."""
+        source = self._source_of(stream)
+        if source is None:
             return
         source.heard = self._now()
         try:
             self._take(source, answer)
         except RemoteError as error:
-            self.ban(source.peer, error)
+            self.ban(source.name, error)
 
-    def stream_lost(self, stream: Stream, reason: str) -> None:
-        """The link of a source is gone."""
-        self.lose(stream.peer_id, reason)
+    def stream_lost(self, stream: ChunkStream, reason: str) -> None:
+        """The stream of a source is gone."""
+        source = self._source_of(stream)
+        if source is not None:
+            self.lose(source.name, reason)
 
-    def ban(self, peer: bytes, error: RemoteError) -> None:
+    def ban(self, name: str, error: RemoteError) -> None:
         """A source broke a rule: it serves this download no more."""
-        if peer not in self.banned:
-            _log.warning("%s is banned from this download: %s", peer_id_text(peer), error)
-            self._exchanges.refusals[error.name] += 1
-            self.banned[peer] = str(error)
-        self._remove(peer, banned=True)
+        if name not in self.banned:
+            _log.warning("%s is banned from this download: %s", name, error)
+            self._refusals[error.name] += 1
+            self.banned[name] = str(error)
+        self._remove(name, banned=True)
 
-    def lose(self, peer: bytes, reason: str) -> None:
+    def lose(self, name: str, reason: str) -> None:
         """A source went away."""
-        if peer in self.sources:
-            self.lost[peer] = reason
-            self._remove(peer, banned=False)
+        if name in self.by_name:
+            self.lost[name] = reason
+            self._remove(name, banned=False)
 
-    def _try(self, link: LinkPort) -> None:
-        peer = link.peer_id
-        known = self.sources.get(peer)
+    def _source_of(self, stream: ChunkStream) -> Source | None:
+        source = self.by_name.get(stream.name)
+        return source if source is not None and source.stream is stream else None
+
+    def _try(self, found: ChunkSource) -> None:
+        name = found.name
+        known = self.by_name.get(name)
         if known is not None and not known.stream.is_open:
-            self.lose(peer, "its link was replaced")  # it is about to tell us so
-        if peer in self.banned or peer in self.sources:
+            self.lose(name, "its link was replaced")  # before its loss is told
+        if name in self.banned or name in self.by_name:
             return
         try:
-            stream = self._exchanges.attach(link).open(self._mod_id, self)
-        except LinkClosed as error:
-            self.lost[peer] = str(error)
+            stream = found.open(self._mod_id, self)
+        except NetworkError as error:
+            self.lost[name] = str(error)
             return
-        self.sources[peer] = Source(peer, stream, self._now())
-        self.lost.pop(peer, None)
+        self.by_name[name] = Source(name, stream, self._now())
+        self.lost.pop(name, None)
 
     def _take(self, source: Source, answer: ContentAnswer) -> None:
         if isinstance(answer, frames.Opened):
@@ -191,7 +193,7 @@ class Sources:
             self._join(source)
             return
         if isinstance(answer, frames.Refused):
-            self.lose(source.peer, "it does not serve this mod")
+            self.lose(source.name, "it does not serve this mod")
             return
         if isinstance(answer, frames.Have):
             source.holds(answer)
@@ -204,10 +206,10 @@ class Sources:
         try:
             self._phase.joined(source)
         except RemoteError as error:
-            self.ban(source.peer, error)
+            self.ban(source.name, error)
 
-    def _remove(self, peer: bytes, *, banned: bool) -> None:
-        source = self.sources.pop(peer, None)
+    def _remove(self, name: str, *, banned: bool) -> None:
+        source = self.by_name.pop(name, None)
         if source is None:
             return
         source.stream.close()
@@ -216,7 +218,7 @@ class Sources:
         self._check_hope()
 
     def _check_hope(self) -> None:
-        """Give up when nothing can come of who is here, and nobody else will come."""
+        """Give up when no source can serve what is missing, and the search has ended."""
         phase = self._phase
         if self._searching or phase is None or phase.result.done():
             return
@@ -224,8 +226,8 @@ class Sources:
             phase.result.set_exception(self._search_error or NoSources(self._why_not()))
 
     def _why_not(self) -> str:
-        if self.sources:
-            return "the peers that were found do not hold all of this mod"
+        if self.by_name:
+            return "the sources that were found do not hold all of this mod"
         reasons = {**self.lost, **self.banned}
-        told = "; ".join(f"{peer_id_text(peer)}: {why}" for peer, why in reasons.items())
-        return "nobody serves this mod" + (f" any more ({told})" if told else "")
+        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        return "no source serves this mod" + (f" any more ({told})" if told else "")

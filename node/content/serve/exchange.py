@@ -1,51 +1,38 @@
-"""One link's content: hands the peer's requests to the uploader, and its answers to our downloads.
+"""Content over one link: the peer's requests go to the uploader, its answers to our downloads.
 
 A peer that breaks the protocol ends its own link, and nothing else.
 """
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter
-from typing import Protocol
+from collections.abc import AsyncIterator
 
+from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
+from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentAnswer, ContentRequest
 from protocol.errors import LinkClosed, RemoteError
-
-_log = logging.getLogger(__name__)
-
-
-class StreamReader(Protocol):
-    """Who takes the answers of a stream. Called on the event loop."""
-
-    def stream_answered(self, stream: "Stream", answer: ContentAnswer) -> None:
-        """An answer came."""
-
-    def stream_lost(self, stream: "Stream", reason: str) -> None:
-        """The link is gone, and the stream with it; called once, never after `close`."""
+from protocol.frame_types import CONTENT_TYPES
+from protocol.identity import peer_id_text
 
 
 class Stream:
-    """Our side of one download over one link."""
+    """Our side of one download over one link: a ChunkStream."""
 
-    def __init__(self, exchange: "Exchange", number: int, reader: StreamReader) -> None:
+    def __init__(self, exchange: "Exchange", number: int, reader: AnswerReader) -> None:
+        self.name = exchange.name
         self._exchange = exchange
         self._number = number
         self.reader = reader
 
     @property
-    def peer_id(self) -> bytes:
-        """Whom we ask."""
-        return self._exchange.peer_id
-
-    @property
     def is_open(self) -> bool:
-        """Whether the link still stands."""
+        """Whether the link is open."""
         return self._exchange.is_open
 
     def get_manifest(self) -> None:
@@ -66,28 +53,26 @@ class Stream:
 
 
 class Exchange:
-    """What one link does for content. Owns the link's receiver; `run` it while the link stands."""
+    """What one link does for content: a ChunkSource. `run` it while the link is open."""
 
-    def __init__(self, link: LinkPort, vault: Vault, refusals: Counter[str]) -> None:
+    def __init__(
+        self, link: LinkPort, vault: Vault, refusals: Counter[str], tasks: TaskOwner
+    ) -> None:
+        self.name = peer_id_text(link.peer_id)
         self._link = link
         self._uploader = Uploader(link, vault)
         self._refusals = refusals
+        self._tasks = tasks
         self._streams: dict[int, Stream] = {}
         self._next_number = 0
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        link.receiver = self._receive
-
-    @property
-    def peer_id(self) -> bytes:
-        """Who is at the other end."""
-        return self._link.peer_id
 
     @property
     def is_open(self) -> bool:
         """Whether streams can still be opened."""
         return not self._link.closed.done() and not self._broken.done()
 
-    def open(self, mod_id: bytes, reader: StreamReader) -> Stream:
+    def open(self, mod_id: bytes, reader: AnswerReader) -> Stream:
         """Begin a stream for one mod; raises LinkClosed if the link takes no more."""
         if not self.is_open or len(self._streams) >= limits.STREAMS_PER_LINK:
             raise LinkClosed("the link is closed or carries as many downloads as it may")
@@ -99,7 +84,7 @@ class Exchange:
         return stream
 
     def send(self, request: ContentRequest) -> None:
-        """Send a request; on a closed link nothing happens, for every stream hears of its end."""
+        """Send a request; a closed link takes none, and every stream is told of its end."""
         with contextlib.suppress(LinkClosed):
             self._link.send(frames.encode_frame(request))
 
@@ -110,7 +95,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Serve the peer until the link closes or the task is cancelled."""
-        uploading = asyncio.ensure_future(self._uploader.run())
+        uploading = self._tasks.start(self._uploader.run(), name=f"serve {self.name}")
         reason = "this node stops"
         try:
             await asyncio.wait(
@@ -126,18 +111,17 @@ class Exchange:
             if not self._link.closed.done():
                 await self._link.close(reason)
 
-    def _reason(self, uploading: "asyncio.Future[None]") -> str:
+    def _reason(self, uploading: asyncio.Task[None]) -> str:
         """Why the exchange ended."""
         if self._broken.done():
             return self._broken.result()
         if self._link.closed.done():
             return self._link.closed.result()
-        error = uploading.exception()
-        if not isinstance(error, LinkClosed):
-            _log.error("serving a peer failed", exc_info=error)
-        return "the link is closed"
+        is_closed = isinstance(uploading.exception(), LinkClosed)
+        return "the link is closed" if is_closed else "internal error"
 
-    def _receive(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
+        """Take a frame; one that breaks a rule ends the exchange and its link."""
         if self._broken.done():
             return
         try:
@@ -164,29 +148,44 @@ class Exchanges:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._running: dict[LinkPort, tuple[Exchange, asyncio.Task[None]]] = {}
+        self._running: dict[LinkPort, Exchange] = {}
+        self._tasks = TaskOwner("content")
+        self._closing = False
         self.refusals: Counter[str] = Counter()
         """How often peers broke which rule, by the error's name."""
 
+    @property
+    def defects(self) -> list[BaseException]:
+        """What the tasks raised that no peer, network or disk can be blamed for."""
+        return self._tasks.defects
+
+    def __len__(self) -> int:
+        return len(self._running)
+
     def attach(self, link: LinkPort) -> Exchange:
-        """The exchange of a link; it starts to serve with the first call."""
+        """The exchange of a link; it starts to serve with the first call.
+
+        Raises LinkClosed once this is closing. The exchange of a closed link opens no stream.
+        """
         known = self._running.get(link)
         if known is not None:
-            return known[0]
-        exchange = Exchange(link, self._vault, self.refusals)
-        task = asyncio.get_running_loop().create_task(exchange.run())
-        self._running[link] = (exchange, task)
-        task.add_done_callback(lambda task: self._ended(link, task))
+            return known
+        if self._closing:
+            raise LinkClosed("this node stops")
+        exchange = Exchange(link, self._vault, self.refusals, self._tasks)
+        if exchange.is_open:
+            link.register(CONTENT_TYPES, exchange.receive)
+            self._running[link] = exchange
+            task = self._tasks.start(exchange.run(), name=f"exchange with {exchange.name}")
+            task.add_done_callback(lambda _: self._running.pop(link))
         return exchange
 
-    def _ended(self, link: LinkPort, task: "asyncio.Task[None]") -> None:
-        del self._running[link]
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("an exchange failed", exc_info=task.exception())
+    async def sources(self, links: AsyncIterator[LinkPort]) -> AsyncIterator[ChunkSource]:
+        """The exchanges of these links, as sources for a download."""
+        async for link in links:
+            yield self.attach(link)
 
     async def close(self) -> None:
         """End every exchange, and so every link that has one."""
-        tasks = [task for _, task in self._running.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._closing = True
+        await self._tasks.close()

@@ -1,4 +1,4 @@
-"""The open links: which to use, which to close to make room, and which nobody needs any more."""
+"""The open links: which to use, which to close to make room, and which are idle or stalled."""
 
 import asyncio
 import logging
@@ -6,48 +6,60 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from node.counters import Counters
 from node.links.link import Link
 from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
-from protocol.errors import LinkFailed
+from protocol.errors import LinkFailed, ModswarmError, RemoteError
 from protocol.identity import PeerId, peer_id_text
 
 _log = logging.getLogger(__name__)
+
+OnLink = Callable[[Link], object]
+"""Takes a new link and registers its frame handlers; a ModswarmError that it raises closes it."""
 
 
 class LinkKeeper:
     """Keeps links from when they open until nothing is left of them.
 
-    `on_link` is called with each link that is taken in; `counts` says why links were closed.
+    `counts` says why links were closed, `counters` which rules their peers broke.
     """
 
-    def __init__(self, own_id: PeerId, settings: LinkSettings, counts: Counter[str]) -> None:
-        self.on_link: Callable[[Link], None] | None = None
+    def __init__(
+        self, own_id: PeerId, settings: LinkSettings, counts: Counter[str], counters: Counters
+    ) -> None:
         self._settings = settings
         self._counts = counts
-        self._roster = OpenLinks(own_id)
+        self._counters = counters
+        self._subscribers: list[OnLink] = []
+        self._open = OpenLinks(own_id)
         self._unclosed: dict[Link, None] = {}
         self._owner = TaskOwner("closing links")
+        self._faults: list[BaseException] = []
         self._closings: dict[asyncio.Task[None], None] = {}
         self._watch: asyncio.TimerHandle | None = None
         self._stopping = False
 
     @property
     def defects(self) -> list[BaseException]:
-        """What went wrong while closing."""
-        return self._owner.defects
+        """What subscribers and frame handlers raised unforeseen, and what closing raised."""
+        return [*self._faults, *self._owner.defects]
 
     def __len__(self) -> int:
-        return len(self._roster)
+        return len(self._open)
+
+    def subscribe(self, on_link: OnLink) -> None:
+        """Call `on_link` with each link that is taken in from now on, after earlier subscribers."""
+        self._subscribers.append(on_link)
 
     def get(self, peer_id: PeerId) -> Link | None:
         """The link to use with this peer."""
-        return self._roster.get(peer_id)
+        return self._open.get(peer_id)
 
     def links(self) -> list[Link]:
         """Every open link, the oldest first."""
-        return list(self._roster)
+        return list(self._open)
 
     def take(self, link: Link) -> Link:
         """Take in a link that has just opened; returns the one to use with its peer."""
@@ -55,24 +67,24 @@ class LinkKeeper:
         link.closed.add_done_callback(lambda closed: self._ended(link, closed.result()))
         if link.closed.done():
             return link
-        loser = self._roster.add(link)
+        loser = self._open.add(link)
         if loser is not None:
             self._retire(loser, "twin", "another link to you is kept")
         if loser is not link:
             self._introduce(link)
-        return self._roster.get(link.peer_id) or link
+        return self._open.get(link.peer_id) or link
 
     def make_room(self, pending: int) -> None:
         """Raise LinkFailed when every link is in use; else close the least recently used one.
 
         `pending` is the number of links that are being made.
         """
-        if len(self._roster) + pending < self._settings.max_links:
+        if len(self._open) + pending < self._settings.max_links:
             return
         now = asyncio.get_running_loop().time()
         idle = [
             link
-            for link in self._roster
+            for link in self._open
             if now - link.last_used_at >= self._settings.busy_s and not link.buffered_bytes
         ]
         if not idle:
@@ -99,22 +111,30 @@ class LinkKeeper:
     def _introduce(self, link: Link) -> None:
         _log.info("link %s with %s", link.direction, peer_id_text(link.peer_id))
         self._start_watch()
-        if self.on_link is None:
-            return
         try:
-            self.on_link(link)
-        except Exception:  # noqa: BLE001 - a fault in what uses links ends only this one
+            for on_link in self._subscribers:
+                on_link(link)
+        except ModswarmError as error:
+            self._retire(link, "unwanted", str(error))
+        except Exception as error:  # noqa: BLE001 - a fault in what uses links ends only this one
             _log.exception("a new link could not be taken over; it is closed")
+            self._faults.append(error)
             self._retire(link, "fault", "internal error")
+        else:
+            link.start_delivery()
 
     def _retire(self, link: Link, counted_as: str, reason: str) -> None:
         self._counts[f"closed_{counted_as}"] += 1
-        self._roster.discard(link)
+        self._open.discard(link)
         self._start_closing(link, reason)
 
     def _ended(self, link: Link, reason: str) -> None:
         _log.info("link with %s ended: %s", peer_id_text(link.peer_id), reason)
-        self._roster.discard(link)
+        if isinstance(link.error, RemoteError):
+            self._counters.refuse(link.error)
+        elif link.error is not None and not isinstance(link.error, ModswarmError):
+            self._faults.append(link.error)
+        self._open.discard(link)
         self._start_closing(link, "")
 
     def _start_closing(self, link: Link, reason: str) -> None:
@@ -128,13 +148,13 @@ class LinkKeeper:
             self._watch = asyncio.get_running_loop().call_later(interval_s, self._look)
 
     def _look(self) -> None:
-        """Close links that nobody uses, and those whose peer takes nothing any more."""
+        """Close links that are idle, and those whose peer takes nothing any more."""
         self._watch = None
         now = asyncio.get_running_loop().time()
-        for link in self._roster:
+        for link in self._open:
             if link.stalled_for(now) >= self._settings.stall_timeout_s:
                 self._retire(link, "stalled", "stalled")
             elif now - link.last_used_at >= self._settings.idle_timeout_s:
                 self._retire(link, "idle", "idle")
-        if len(self._roster):
+        if len(self._open):
             self._start_watch()

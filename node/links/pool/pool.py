@@ -7,7 +7,6 @@ link. It owns every task about links, and every link ends with its own tasks and
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from node.environment import Environment
 from node.links.failure import LinkAttemptFailed, Stage
 from node.links.link import Link
 from node.links.pool.backoff import Backoff
-from node.links.pool.keeper import LinkKeeper
+from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.secure.certificate import Certificate
 from node.links.settings import DATA_PATHS, LinkSettings
@@ -62,20 +61,15 @@ class LinkPool:
         self._place_call = place_call
         self._counters = counters or Counters()
         self._backoff = Backoff(settings, environment.rng)
-        self._keeper = LinkKeeper(identity.peer_id, settings, self.counts)
+        self._keeper = LinkKeeper(identity.peer_id, settings, self.counts, self._counters)
         self._attempts = TaskOwner("links")
         self._outgoing: dict[PeerId, PendingConnect] = {}
         self._incoming: dict[PeerId, PendingAnswer] = {}
         self._closing = False
 
-    @property
-    def on_link(self) -> Callable[[Link], None] | None:
-        """Called for each new link, of either direction, before any frame is delivered."""
-        return self._keeper.on_link
-
-    @on_link.setter
-    def on_link(self, on_link: Callable[[Link], None] | None) -> None:
-        self._keeper.on_link = on_link
+    def subscribe(self, on_link: OnLink) -> None:
+        """Call `on_link` with each new link, of either direction, before a frame is delivered."""
+        self._keeper.subscribe(on_link)
 
     @property
     def defects(self) -> list[BaseException]:

@@ -7,14 +7,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from node.content.assemble.assembler import Assembler
-from node.content.download.downloader import Downloader
-from node.content.download.sources import FindLinks
+from node.content.download.downloader import Downloader, DownloadResult
 from node.content.ports import LinkPort
+from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.serve.exchange import Exchanges
 from node.content.vault.vault import Vault
 from node.environment import Environment
+from protocol.content.link import ModLink
+from protocol.identity import peer_id_text
 from tests.node.content.memory_links import MemoryLink, memory_link
+
+FindLinks = Callable[[bytes], AsyncIterator[LinkPort]]
+"""Yields links to holders of a mod, by its id, as they are found."""
 
 
 class ContentNode:
@@ -22,10 +27,12 @@ class ContentNode:
 
     def __init__(self, number: int, vault: Vault, environment: Environment) -> None:
         self.peer_id = bytes([number]) * 20
+        self.name = peer_id_text(self.peer_id)
         self.vault = vault
+        self.expected_defects: list[BaseException] = []
         self.exchanges = Exchanges(vault)
         self.publisher = Publisher(vault, environment)
-        self.downloader = Downloader(vault, self.exchanges, environment)
+        self.downloader = Downloader(vault, environment)
         self.assembler = Assembler(vault)
 
     def connect(self, other: "ContentNode") -> tuple[MemoryLink, MemoryLink]:
@@ -34,6 +41,14 @@ class ContentNode:
         self.exchanges.attach(ours)
         other.exchanges.attach(theirs)
         return ours, theirs
+
+    async def download(
+        self, link: ModLink, find_links: FindLinks, report: ReportProgress = ignore_progress
+    ) -> DownloadResult:
+        """Fetch a mod from the peers at the other ends of links."""
+        return await self.downloader.download(
+            link, lambda mod_id: self.exchanges.sources(find_links(mod_id)), report
+        )
 
 
 @contextlib.asynccontextmanager
@@ -45,6 +60,7 @@ async def content_node(folder: Path, number: int = 1) -> AsyncIterator[ContentNo
         yield node
     finally:
         await node.exchanges.close()
+        assert node.exchanges.defects == node.expected_defects
         await vault.close()
 
 

@@ -66,7 +66,7 @@ async def measure(source: Path, size: int, work: Path) -> dict[str, Any]:
         await clock.time("publish_again", uploader.publisher.publish(source, "measured"))
         _, theirs = uploader.connect(downloader)
         find = links_to(theirs)
-        await clock.time("download", downloader.downloader.download(shared.link, find))
+        await clock.time("download", downloader.download(shared.link, find))
         target = work / "out"
         await clock.time("assemble", downloader.assembler.assemble(shared.mod_id, target))
     assert read_files(target) == read_files(source)

@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from protocol.errors import LinkClosed
+from protocol.errors import LinkClosed, Malformed
+from protocol.frame_types import frame_type
 
 LOW_WATER_BYTES = 256 * 1024
 
@@ -13,12 +14,12 @@ Meddler = Callable[[bytes], bytes | None]
 
 
 class MemoryLink:
-    """One end. `meddler` stands between this end's `send` and the other's receiver."""
+    """One end. `meddler` stands between this end's `send` and the other's handlers."""
 
     def __init__(self, peer_id: bytes, max_frame_bytes: int) -> None:
         self.peer_id = peer_id
         self.max_frame_bytes = max_frame_bytes
-        self.receiver: Callable[[bytes], None] | None = None
+        self._handlers: dict[int, Callable[[bytes], None]] = {}
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.other: MemoryLink
         self.meddler: Meddler | None = None
@@ -38,6 +39,21 @@ class MemoryLink:
     def buffered_bytes(self) -> int:
         """What was sent and has not arrived."""
         return self._queued_bytes
+
+    def register(self, types: range, handler: Callable[[bytes], None]) -> None:
+        """Give frames of these types to `handler`."""
+        self._handlers.update(dict.fromkeys(types, handler))
+
+    def receive(self, frame: bytes) -> None:
+        """Take a frame as if it had arrived; one of a type without a handler ends the link."""
+        try:
+            handler = self._handlers.get(frame_type(frame))
+            if handler is None:
+                raise Malformed("a frame of an unknown type")
+        except Malformed as error:
+            self.cut(error.name)
+        else:
+            handler(frame)
 
     def send(self, frame: bytes) -> None:
         """Queue a frame for the other end."""
@@ -97,8 +113,8 @@ class MemoryLink:
             self._low.set()
         if self.meddler is not None:
             frame = self.meddler(frame)
-        if frame is not None and self.other.receiver is not None:
-            self.other.receiver(frame)
+        if frame is not None:
+            self.other.receive(frame)
         self._deliver_soon()
 
 

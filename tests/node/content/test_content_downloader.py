@@ -12,7 +12,6 @@ import pytest
 
 from node.content.download import writer
 from node.content.download.downloader import DownloadResult
-from node.content.download.sources import FindLinks
 from node.content.progress import Progress
 from node.content.publish.publisher import PublishedMod
 from protocol import limits
@@ -22,6 +21,7 @@ from protocol.content.link import ModLink
 from protocol.errors import BadManifest, DiskError, NoSources, NotFound
 from tests.node.content.content_nodes import (
     ContentNode,
+    FindLinks,
     content_node,
     content_nodes,
     links_to,
@@ -47,9 +47,9 @@ async def swarm(folder: Path, count: int) -> AsyncIterator[tuple[list[ContentNod
 async def copy_mod(shared: PublishedMod, giver: ContentNode, taker: ContentNode) -> None:
     """Let a second node hold the whole mod."""
     _, theirs = giver.connect(taker)
-    await taker.downloader.download(shared.link, links_to(theirs))
+    await taker.download(shared.link, links_to(theirs))
     theirs.cut("copied")
-    await until(lambda: not taker.exchanges._running)
+    await until(lambda: not len(taker.exchanges))
 
 
 class Requests:
@@ -73,11 +73,9 @@ def test_a_whole_folder_goes_across(tmp_path: Path) -> None:
             _, theirs = uploader.connect(downloader)
             requests = Requests(theirs)
             reports: list[Progress] = []
-            done = await downloader.downloader.download(
-                shared.link, links_to(theirs), reports.append
-            )
+            done = await downloader.download(shared.link, links_to(theirs), reports.append)
             assert (done.chunks_fetched, done.bytes_fetched) == (shared.chunks, shared.new_bytes)
-            assert done.bytes_from == {uploader.peer_id: shared.new_bytes}
+            assert done.bytes_from == {uploader.name: shared.new_bytes}
             assert done.banned == {}
             assert done.contents is not None
             assert [file.path for file in done.contents.files] == sorted(FILES)
@@ -107,8 +105,8 @@ def test_both_ways_at_once_over_one_link(tmp_path: Path) -> None:
                 for place, node in enumerate(nodes)
             ]
             await asyncio.gather(
-                nodes[0].downloader.download(shared[1].link, links_to(ours)),
-                nodes[1].downloader.download(shared[0].link, links_to(theirs)),
+                nodes[0].download(shared[1].link, links_to(ours)),
+                nodes[1].download(shared[0].link, links_to(theirs)),
             )
             for node in nodes:
                 assert [await node.vault.missing(one.mod_id) for one in shared] == [[], []]
@@ -127,7 +125,7 @@ def test_several_mods_at_once_over_one_link(tmp_path: Path) -> None:
                 for place in range(4)
             ]
             await asyncio.gather(
-                *(downloader.downloader.download(one.link, links_to(theirs)) for one in shared)
+                *(downloader.download(one.link, links_to(theirs)) for one in shared)
             )
             assert [await downloader.vault.missing(one.mod_id) for one in shared] == [[]] * 4
 
@@ -140,7 +138,7 @@ def test_what_is_here_needs_no_source(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with swarm(tmp_path, 1) as ((node,), shared):
-            done = await node.downloader.download(shared.link, nobody)
+            done = await node.download(shared.link, nobody)
             assert done.bytes_fetched == 0
             assert done.contents is not None
 
@@ -151,10 +149,10 @@ def test_a_new_version_fetches_only_what_changed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
             _, theirs = uploader.connect(downloader)
-            await downloader.downloader.download(shared.link, links_to(theirs))
+            await downloader.download(shared.link, links_to(theirs))
             write_files(tmp_path / "source", {"new": b"n" * 1000})
             second = await uploader.publisher.publish(tmp_path / "source", "mod", version="2")
-            done = await downloader.downloader.download(second.link, links_to(theirs))
+            done = await downloader.download(second.link, links_to(theirs))
             assert done.bytes_fetched == second.new_bytes < shared.new_bytes / 5
             await downloader.assembler.assemble(second.mod_id, tmp_path / "out")
 
@@ -168,9 +166,7 @@ def test_a_download_that_was_dropped_goes_on(tmp_path: Path) -> None:
             async with content_node(tmp_path / "other", 2) as downloader:
                 ours, theirs = uploader.connect(downloader)
                 ours.meddler = holding(ours, 2_500_000)
-                task = asyncio.ensure_future(
-                    downloader.downloader.download(shared.link, links_to(theirs))
-                )
+                task = asyncio.ensure_future(downloader.download(shared.link, links_to(theirs)))
                 await until(lambda: ours.is_held)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -180,7 +176,7 @@ def test_a_download_that_was_dropped_goes_on(tmp_path: Path) -> None:
                 assert 0 < len(missing) < shared.chunks
                 _, theirs = uploader.connect(downloader)
                 requests = Requests(theirs)
-                done = await downloader.downloader.download(shared.link, links_to(theirs))
+                done = await downloader.download(shared.link, links_to(theirs))
                 assert 0 < done.bytes_fetched < shared.new_bytes
                 assert requests.chunks == Counter(missing)
                 await downloader.assembler.assemble(shared.mod_id, tmp_path / "out")
@@ -208,9 +204,7 @@ def test_what_had_come_when_it_was_dropped_is_kept(tmp_path: Path) -> None:
                 return data
 
             ours.meddler = see
-            task = asyncio.ensure_future(
-                downloader.downloader.download(shared.link, links_to(theirs))
-            )
+            task = asyncio.ensure_future(downloader.download(shared.link, links_to(theirs)))
             await until(lambda: len(lengths) == 5 and not ours.buffered_bytes)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -244,12 +238,10 @@ def test_a_liar_is_banned_while_an_honest_source_completes(tmp_path: Path) -> No
             _, from_honest = honest.connect(downloader)
             lying, from_liar = liar.connect(downloader)
             lying.meddler = flipping(ChunkPiece, seldom=3)
-            done = await downloader.downloader.download(
-                shared.link, links_to(from_liar, from_honest)
-            )
-            assert set(done.banned) == {liar.peer_id}
-            assert "do not hash" in done.banned[liar.peer_id]
-            assert downloader.exchanges.refusals["chunk_mismatch"] == 1
+            done = await downloader.download(shared.link, links_to(from_liar, from_honest))
+            assert set(done.banned) == {liar.name}
+            assert "do not hash" in done.banned[liar.name]
+            assert downloader.downloader.refusals["chunk_mismatch"] == 1
             assert await downloader.vault.missing(shared.mod_id) == []
             assert not from_liar.closed.done()  # other downloads may still use the link
             await downloader.assembler.assemble(shared.mod_id, tmp_path / "out")
@@ -276,13 +268,13 @@ def test_a_banned_source_does_not_come_back(tmp_path: Path) -> None:
 
             async def find(_: bytes) -> AsyncIterator[MemoryLink]:
                 yield from_liar
-                await until(lambda: downloader.exchanges.refusals["chunk_mismatch"])
+                await until(lambda: downloader.downloader.refusals["chunk_mismatch"])
                 yield from_liar
                 yield from_honest
 
-            done = await downloader.downloader.download(shared.link, find)
-            assert set(done.banned) == {liar.peer_id}
-            assert done.bytes_from[honest.peer_id] == shared.new_bytes
+            done = await downloader.download(shared.link, find)
+            assert set(done.banned) == {liar.name}
+            assert done.bytes_from[honest.name] == shared.new_bytes
             assert opened == 1
 
     asyncio.run(scenario())
@@ -294,7 +286,7 @@ def test_a_liar_alone_is_named(tmp_path: Path) -> None:
             lying, theirs = liar.connect(downloader)
             lying.meddler = flipping(ChunkPiece)
             with pytest.raises(NoSources, match=r"paeaqca\w+: .* do not hash") as caught:
-                await downloader.downloader.download(shared.link, links_to(theirs))
+                await downloader.download(shared.link, links_to(theirs))
             assert "\n" not in str(caught.value)
 
     asyncio.run(scenario())
@@ -309,13 +301,13 @@ def test_a_false_manifest(tmp_path: Path) -> None:
             lying.meddler = flipping(ManifestPiece)
             back.hold()
             download = asyncio.ensure_future(
-                downloader.downloader.download(shared.link, links_to(from_liar, from_honest))
+                downloader.download(shared.link, links_to(from_liar, from_honest))
             )
-            await until(lambda: downloader.exchanges.refusals["bad_manifest"])
+            await until(lambda: downloader.downloader.refusals["bad_manifest"])
             back.release()
             done = await download
-            assert set(done.banned) == {liar.peer_id}
-            assert done.bytes_from == {honest.peer_id: shared.new_bytes}
+            assert set(done.banned) == {liar.name}
+            assert done.bytes_from == {honest.name: shared.new_bytes}
 
     asyncio.run(scenario())
 
@@ -352,8 +344,9 @@ def test_a_source_that_breaks_the_rules(meddler: Meddler, tmp_path: Path) -> Non
             lying, theirs = liar.connect(downloader)
             lying.meddler = meddler
             with pytest.raises(NoSources):
-                await downloader.downloader.download(shared.link, links_to(theirs))
-            assert sum(downloader.exchanges.refusals.values()) == 1
+                await downloader.download(shared.link, links_to(theirs))
+            refusals = downloader.downloader.refusals + downloader.exchanges.refusals
+            assert sum(refusals.values()) == 1
 
     run_virtually(scenario())
 
@@ -366,10 +359,8 @@ def test_a_source_that_vanishes_in_the_middle(tmp_path: Path) -> None:
             _, from_second = second.connect(downloader)
             requests = Requests(from_first, from_second)
             ours.meddler = cutting(ours, 500_000)
-            done = await downloader.downloader.download(
-                shared.link, links_to(from_first, from_second)
-            )
-            assert 0 < done.bytes_from[first.peer_id] < shared.new_bytes
+            done = await downloader.download(shared.link, links_to(from_first, from_second))
+            assert 0 < done.bytes_from[first.name] < shared.new_bytes
             assert sum(done.bytes_from.values()) == done.bytes_fetched == shared.new_bytes
             assert done.banned == {}
             assert set(requests.chunks) == set(range(shared.chunks))
@@ -402,7 +393,7 @@ def test_the_only_source_vanishes_and_comes_back(tmp_path: Path) -> None:
                     yield theirs
                     await theirs.closed
 
-            done = await downloader.downloader.download(shared.link, find)
+            done = await downloader.download(shared.link, find)
             assert done.bytes_fetched == shared.new_bytes
 
     run_virtually(scenario())
@@ -420,7 +411,7 @@ async def paced_download(folder: Path, rates: list[float]) -> tuple[float, Downl
         requests = Requests(*(theirs for _, theirs in ends))
         started = asyncio.get_running_loop().time()
         find = links_to(*(theirs for _, theirs in ends))
-        done = await downloader.downloader.download(shared.link, find)
+        done = await downloader.download(shared.link, find)
         assert done.bytes_fetched == shared.new_bytes
         if max(rates) < 20 * min(rates):
             assert requests.chunks == Counter(range(shared.chunks))
@@ -457,9 +448,9 @@ def test_two_partial_sources_make_a_whole(tmp_path: Path) -> None:
                 await node.vault.add_mod(mod, manifest.decode_manifest(data))
                 await node.vault.put(part)
             links = [node.connect(downloader)[1] for node in (first, second)]
-            done = await downloader.downloader.download(shared.link, links_to(*links))
+            done = await downloader.download(shared.link, links_to(*links))
             assert done.bytes_fetched == shared.new_bytes
-            assert set(done.bytes_from) == {first.peer_id, second.peer_id}
+            assert set(done.bytes_from) == {first.name, second.name}
 
     asyncio.run(scenario())
 
@@ -483,10 +474,10 @@ def test_a_getter_serves_what_it_has_while_it_gets(tmp_path: Path) -> None:
             ours, from_a = a.connect(b)
             _, from_b = b.connect(c)
             ours.meddler = holding(ours, 2_000_000)
-            first = asyncio.ensure_future(b.downloader.download(shared.link, links_to(from_a)))
+            first = asyncio.ensure_future(b.download(shared.link, links_to(from_a)))
             await until(lambda: ours.is_held)
             await asyncio.sleep(1)
-            second = asyncio.ensure_future(c.downloader.download(shared.link, links_to(from_b)))
+            second = asyncio.ensure_future(c.download(shared.link, links_to(from_b)))
             await asyncio.sleep(5)
             assert 0 < len(await c.vault.missing(shared.mod_id)) < shared.chunks
             ours.meddler = None
@@ -506,7 +497,7 @@ def test_a_source_that_stalls_gives_way(tmp_path: Path) -> None:
             back.hold()
             ours.meddler = holding(ours, 500_000)
             download = asyncio.ensure_future(
-                downloader.downloader.download(shared.link, links_to(from_bad, from_good))
+                downloader.download(shared.link, links_to(from_bad, from_good))
             )
             await until(lambda: ours.is_held)
             back.release()
@@ -515,7 +506,7 @@ def test_a_source_that_stalls_gives_way(tmp_path: Path) -> None:
             waited = asyncio.get_running_loop().time() - started
             assert limits.STALL_S <= waited < limits.STALL_S + 3
             assert done.bytes_fetched == shared.new_bytes
-            assert set(done.bytes_from) == {good.peer_id, bad.peer_id}
+            assert set(done.bytes_from) == {good.name, bad.name}
 
     run_virtually(scenario())
 
@@ -530,8 +521,8 @@ def test_a_source_that_never_answers(kind: type[Any], tmp_path: Path) -> None:
                 None if isinstance(frames.decode_frame(data), kind) else data
             )
             _, from_good = good.connect(downloader)
-            done = await downloader.downloader.download(shared.link, links_to(from_bad, from_good))
-            assert done.bytes_from == {good.peer_id: shared.new_bytes}
+            done = await downloader.download(shared.link, links_to(from_bad, from_good))
+            assert done.bytes_from == {good.name: shared.new_bytes}
 
     run_virtually(scenario())
 
@@ -543,7 +534,7 @@ def test_a_single_source_that_falls_silent_is_given_up(tmp_path: Path) -> None:
             ours.meddler = holding(ours, 500_000)
             started = asyncio.get_running_loop().time()
             with pytest.raises(NoSources, match="stopped answering"):
-                await downloader.downloader.download(shared.link, links_to(theirs))
+                await downloader.download(shared.link, links_to(theirs))
             waited = asyncio.get_running_loop().time() - started
             assert limits.SILENT_S <= waited < limits.SILENT_S + 5
             missing = await downloader.vault.missing(shared.mod_id)
@@ -572,7 +563,7 @@ def test_sources_that_lack_a_part_are_given_up(tmp_path: Path) -> None:
 
             ours.meddler = once
             with pytest.raises(NoSources, match="do not hold all of this mod"):
-                await downloader.downloader.download(shared.link, links_to(theirs))
+                await downloader.download(shared.link, links_to(theirs))
             assert await downloader.vault.missing(shared.mod_id) == [3]
 
     run_virtually(scenario())
@@ -584,12 +575,12 @@ def test_nobody_serves_it(tmp_path: Path) -> None:
             _, theirs = uploader.connect(downloader)
             link = ModLink(bytes(32), bytes(32))
             with pytest.raises(NoSources, match="does not serve this mod"):
-                await downloader.downloader.download(link, links_to(theirs))
-            with pytest.raises(NoSources, match=r"^nobody serves this mod$"):
-                await downloader.downloader.download(link, links_to())
+                await downloader.download(link, links_to(theirs))
+            with pytest.raises(NoSources, match=r"^no source serves this mod$"):
+                await downloader.download(link, links_to())
             theirs.cut("closed before")
             with pytest.raises(NoSources, match="closed"):
-                await downloader.downloader.download(link, links_to(theirs))
+                await downloader.download(link, links_to(theirs))
 
     asyncio.run(scenario())
 
@@ -609,7 +600,7 @@ def test_a_search_that_fails_says_why(tmp_path: Path) -> None:
         async with content_node(tmp_path) as node:
             find = failing_search(NotFound("nobody is known to hold this mod"))
             with pytest.raises(NotFound, match="nobody is known"):
-                await node.downloader.download(ModLink(bytes(32), bytes(32)), find)
+                await node.download(ModLink(bytes(32), bytes(32)), find)
 
     asyncio.run(scenario())
 
@@ -619,7 +610,7 @@ def test_a_mistake_in_the_search_is_not_swallowed(tmp_path: Path) -> None:
         async with content_node(tmp_path) as node:
             find = failing_search(KeyError("a bug"))
             with pytest.raises(KeyError):
-                await node.downloader.download(ModLink(bytes(32), bytes(32)), find)
+                await node.download(ModLink(bytes(32), bytes(32)), find)
 
     asyncio.run(scenario())
 
@@ -629,7 +620,7 @@ def test_a_search_that_goes_on_does_not_hold_the_download_up(tmp_path: Path) -> 
         async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
             _, theirs = uploader.connect(downloader)
             find: FindLinks = links_to(theirs, theirs, forever=True)
-            done = await downloader.downloader.download(shared.link, find)
+            done = await downloader.download(shared.link, find)
             assert done.bytes_fetched == shared.new_bytes
 
     run_virtually(scenario())
@@ -640,11 +631,9 @@ def test_the_wrong_content_key(tmp_path: Path) -> None:
         async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
             _, theirs = uploader.connect(downloader)
             with pytest.raises(BadManifest, match="content key does not open"):
-                await downloader.downloader.download(
-                    ModLink(shared.mod_id, bytes(32)), links_to(theirs)
-                )
+                await downloader.download(ModLink(shared.mod_id, bytes(32)), links_to(theirs))
             assert await downloader.vault.mods() == []
-            await downloader.downloader.download(shared.link, links_to(theirs))
+            await downloader.download(shared.link, links_to(theirs))
 
     asyncio.run(scenario())
 
@@ -653,11 +642,11 @@ def test_without_a_key_the_ciphertext_is_kept_and_opens_later(tmp_path: Path) ->
     async def scenario() -> None:
         async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
             _, theirs = uploader.connect(downloader)
-            done = await downloader.downloader.download(ModLink(shared.mod_id), links_to(theirs))
+            done = await downloader.download(ModLink(shared.mod_id), links_to(theirs))
             assert done.contents is None
             (mod,) = await downloader.vault.mods()
             assert (mod.content_key, mod.name) == (None, "")
-            later = await downloader.downloader.download(shared.link, links_to())
+            later = await downloader.download(shared.link, links_to())
             assert later.contents is not None
             (mod,) = await downloader.vault.mods()
             assert (mod.link, mod.name) == (shared.link, "mod")
@@ -683,8 +672,8 @@ def test_a_full_disk_ends_the_download_with_one_sentence(
                 patched.setattr(writer, "_ENOUGH_BYTES", 500_000)
                 patched.setattr(downloader.vault, "put", put)
                 with pytest.raises(DiskError, match="is full"):
-                    await downloader.downloader.download(shared.link, links_to(theirs))
-            done = await downloader.downloader.download(shared.link, links_to(theirs))
+                    await downloader.download(shared.link, links_to(theirs))
+            done = await downloader.download(shared.link, links_to(theirs))
             assert 0 < done.bytes_fetched < shared.new_bytes
 
     asyncio.run(scenario())
@@ -713,7 +702,7 @@ def test_a_slow_disk_holds_the_requests_back(
 
             monkeypatch.setattr(downloader.vault, "put", put)
             monkeypatch.setattr(writer.ChunkWriter, "add", add)
-            done = await downloader.downloader.download(shared.link, links_to(theirs))
+            done = await downloader.download(shared.link, links_to(theirs))
             assert done.bytes_fetched == shared.new_bytes
             assert 1_000_000 <= most <= 1_000_000 + 2 * (300_000 + limits.SEALED_CHUNK_BYTES)
 
@@ -738,7 +727,7 @@ def test_many_chunks_go_into_one_job(tmp_path: Path) -> None:
 
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(downloader.vault, "put", put)
-                await downloader.downloader.download(shared.link, links_to(theirs))
+                await downloader.download(shared.link, links_to(theirs))
             assert sum(puts) == shared.chunks
             assert len(puts) <= 12
 
@@ -758,7 +747,7 @@ def test_one_seed_gives_one_history(tmp_path: Path) -> None:
 
             for end in links:
                 end.meddler = note
-            done = await downloader.downloader.download(shared.link, links_to(*links))
+            done = await downloader.download(shared.link, links_to(*links))
             return done, said, asyncio.get_running_loop().time()
 
     runs = [run_virtually(scenario(tmp_path / f"{number}")) for number in range(2)]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.content.download.chunk_source import ChunkStream
 from node.content.publish.publisher import PublishedMod
 from node.content.serve import uploader
-from node.content.serve.exchange import Stream
 from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import (
@@ -50,7 +50,7 @@ class Peer:
 
     def __init__(self, node: ContentNode, max_frame_bytes: int = 65000) -> None:
         self.link, theirs = memory_link(PEER, node.peer_id, max_frame_bytes)
-        self.link.receiver = self._receive
+        self.link.register(range(128), self._receive)
         self.heard: list[ContentFrame] = []
         self._hears = asyncio.Event()
         node.exchanges.attach(theirs)
@@ -291,9 +291,8 @@ def test_who_asks_too_much_loses_the_link(
             peer.say(*said)
             peer.link.other.hold()
             # All of it arrives before the node has had a turn to answer any.
-            assert peer.link.other.receiver is not None
             for frame in said:
-                peer.link.other.receiver(frames.encode_frame(frame))
+                peer.link.other.receive(frames.encode_frame(frame))
             assert "broke the protocol" in await peer.link.closed
             assert node.exchanges.refusals == {name: 1}
 
@@ -339,10 +338,10 @@ class _Reader:
         self.answers: list[ContentAnswer] = []
         self.losses: list[str] = []
 
-    def stream_answered(self, stream: Stream, answer: ContentAnswer) -> None:
+    def stream_answered(self, stream: ChunkStream, answer: ContentAnswer) -> None:
         self.answers.append(answer)
 
-    def stream_lost(self, stream: Stream, reason: str) -> None:
+    def stream_lost(self, stream: ChunkStream, reason: str) -> None:
         self.losses.append(reason)
 
 

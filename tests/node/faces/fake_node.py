@@ -131,7 +131,7 @@ class FakeSharing:
             transfer_MBps=1.5,
             record_hops=2,
             signaled_via=self.signaled_via,
-            sources=(PEER,),
+            sources=(peer_id_text(PEER),),
         )
 
     async def peers(self, has: ModLink | None = None) -> tuple[PeerView, ...]:

@@ -113,7 +113,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
         GetResult(
             *(MOD, "hats", "/out/hats", 2, 10, 5, 0.25049, 10.04, 90.56, 1.2345, 2, (OTHER,)),
-            *((PEER, OTHER),),
+            *((P, Q),),
         ),
         {
             "mod_id": M,

@@ -23,6 +23,12 @@ from protocol.signaling import CallResult, Offer
 
 SETTINGS = LinkSettings(ice_addresses=("127.0.0.1",))
 
+_HEAD = b"\x92\x00"
+"""How a frame of type 0 begins; the rest of it is a test's."""
+
+TAKEN_TYPES = range(64)
+"""A node takes frames of these types; the others are left to tests."""
+
 _seeds = itertools.count(1)
 
 
@@ -100,6 +106,16 @@ async def until_moved(
     return loop.time() - started_at
 
 
+def frame_of(text: bytes) -> bytes:
+    """A frame that a node receives as `text`."""
+    return _HEAD + text
+
+
+def largest_frame(link: Link) -> bytes:
+    """As many bytes as fit into one frame."""
+    return frame_of(bytes(link.max_frame_bytes - len(_HEAD)))
+
+
 @dataclass(eq=False)
 class Node:
     """A pool and what a test wants to know of it."""
@@ -109,6 +125,7 @@ class Node:
     counters: Counters
     received: list[bytes] = field(default_factory=list)
     announced: list[Link] = field(default_factory=list)
+    expected_defects: list[type[BaseException]] = field(default_factory=list)
     pool: LinkPool = field(init=False)
 
     @property
@@ -117,7 +134,7 @@ class Node:
 
     def on_link(self, link: Link) -> None:
         self.announced.append(link)
-        link.receiver = self.received.append
+        link.register(TAKEN_TYPES, lambda frame: self.received.append(frame.removeprefix(_HEAD)))
 
 
 Carry = Callable[[Node, Node, bytes, Description], Awaitable[CallResult]]
@@ -149,14 +166,14 @@ class Network:
             call,
             node.counters,
         )
-        node.pool.on_link = node.on_link
+        node.pool.subscribe(node.on_link)
         self.nodes[node.peer_id] = node
         return node
 
     async def close(self) -> None:
         for node in self.nodes.values():
             await node.pool.close()
-            assert node.pool.defects == []
+            assert [type(defect) for defect in node.pool.defects] == node.expected_defects
 
 
 async def call_directly(

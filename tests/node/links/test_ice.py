@@ -17,7 +17,14 @@ from node.links.settings import LinkSettings
 from protocol import limits
 from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
-from tests.node.links.link_network import SETTINGS, linked, network, run, until
+from tests.node.links.link_network import (
+    SETTINGS,
+    frame_of,
+    linked,
+    network,
+    run,
+    until,
+)
 
 FOUND = [
     "127.0.0.1",
@@ -145,8 +152,8 @@ def test_strangers_cannot_end_a_link_and_get_no_answer() -> None:
                 for link in (ours, theirs):
                     for datagram in GARBAGE * 3:
                         stranger.sendto(datagram, _address_of(link))
-                ours.send(b"after")
-                theirs.send(b"all that")
+                ours.send(frame_of(b"after"))
+                theirs.send(frame_of(b"all that"))
                 await until(lambda: one.received and other.received)
                 with pytest.raises(BlockingIOError):
                     stranger.recv(1500)
@@ -167,9 +174,9 @@ def test_garbage_from_the_peers_own_address_does_not_end_a_link() -> None:
             raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")
             for datagram in GARBAGE:
                 raw.sendto(datagram, _address_of(ours))
-            theirs.send(b"after all that")
+            theirs.send(frame_of(b"after all that"))
             await until(lambda: one.received == [b"after all that"])
-            ours.send(b"indeed")
+            ours.send(frame_of(b"indeed"))
             await until(lambda: other.received == [b"indeed"])
 
     run(scenario)
@@ -189,7 +196,7 @@ def test_a_peer_cannot_add_addresses_without_bound() -> None:
                 request.attributes["PRIORITY"] = 1
                 agent.check_incoming(request, ("127.0.0.1", port), protocol)
             assert len(agent.remote_candidates) == limits.ICE_ADDRESSES_LEARNED
-            theirs.send(b"fine")
+            theirs.send(frame_of(b"fine"))
             await until(lambda: one.received == [b"fine"])
 
     run(scenario)

@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from node.links.link import Link, LinkOrigin
-from protocol import limits
+from node.links.link import FrameTypesTaken, Link, LinkOrigin
+from protocol import codec, limits
 from protocol.addresses import Address
-from protocol.errors import LinkClosed, ModswarmError, NotAuthentic
+from protocol.errors import LinkClosed, Malformed, ModswarmError, NotAuthentic
 from protocol.identity import Identity
 from protocol.noise_session import NoiseHandshake, Party, prologue
 from tests.node.links.fake_channel import FakeChannel, Tamper
@@ -49,81 +49,116 @@ async def open_pair() -> tuple[Link, Link, FakeChannel, FakeChannel]:
     return ours, theirs, near, far
 
 
+def frame(text: bytes, kind: int = 0) -> bytes:
+    return codec.encode([kind, text])
+
+
 async def turns(count: int = 5) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-def test_frames_from_before_there_was_a_receiver_come_first() -> None:
+def test_frames_that_come_before_delivery_starts_are_delivered_first() -> None:
     async def scenario() -> None:
         ours, theirs, _, _ = await open_pair()
         got: list[bytes] = []
-        ours.send(b"1")
-        ours.send(b"2")
+        ours.send(frame(b"1"))
+        ours.send(frame(b"2"))
         await turns()
-        assert theirs.bytes_received == 2
-        theirs.receiver = got.append
-        ours.send(b"3")
+        assert theirs.bytes_received == 2 * len(frame(b"1"))
+        theirs.register(range(32), got.append)
+        theirs.start_delivery()
+        ours.send(frame(b"3"))
         assert got == []
         await turns()
-        assert got == [b"1", b"2", b"3"]
+        assert got == [frame(b"1"), frame(b"2"), frame(b"3")]
 
     run(scenario)
 
 
-def test_a_frame_that_comes_right_after_the_receiver_waits_for_the_early_ones() -> None:
-    async def scenario() -> None:
-        ours, theirs, near, far = await open_pair()
-        got: list[bytes] = []
-        ours.send(b"1")
-        await turns()
-        far.tamper = lambda _: []
-        ours.send(b"2")
-        theirs.receiver = got.append
-        theirs._message_received(near.sent[-1])
-        await turns()
-        assert got == [b"1", b"2"]
-
-    run(scenario)
-
-
-def test_early_frames_that_were_read_make_room_for_others() -> None:
+def test_a_frame_that_comes_while_early_ones_wait_follows_them() -> None:
     async def scenario() -> None:
         ours, theirs, _, _ = await open_pair()
         got: list[bytes] = []
-        for _ in range(3):
-            theirs.receiver = None
-            for _ in range(15):
-                ours.send(bytes(60_000))
-            await turns()
-            theirs.receiver = got.append
-            await turns()
-        assert len(got) == 45
+        theirs.register(range(32), got.append)
+        ours.send(frame(b"1"))
+        await turns()
+        ours.send(frame(b"2"))  # arrives in the turn in which early frames are delivered
+        theirs.start_delivery()
+        await turns()
+        assert got == [frame(b"1"), frame(b"2")]
 
     run(scenario)
 
 
-def test_a_receiver_can_be_changed_while_early_frames_are_delivered() -> None:
+def test_frames_go_to_the_handler_of_their_type() -> None:
     async def scenario() -> None:
         ours, theirs, _, _ = await open_pair()
-        first: list[bytes] = []
-        second: list[bytes] = []
-
-        def hand_over(frame: bytes) -> None:
-            first.append(frame)
-            theirs.receiver = second.append
-
-        for frame in (b"1", b"2", b"3"):
-            ours.send(frame)
+        low: list[bytes] = []
+        high: list[bytes] = []
+        for kind in (0, 31, 32, 127):
+            ours.send(frame(b"early", kind))
         await turns()
-        theirs.receiver = hand_over
+        theirs.register(range(32), low.append)
+        theirs.register(range(32, 128), high.append)
+        theirs.start_delivery()
         await turns()
-        assert (first, second) == ([b"1"], [b"2", b"3"])
+        for kind in (0, 31, 32, 127):
+            ours.send(frame(b"late", kind))
+        await turns()
+        assert low == [frame(text, kind) for text in (b"early", b"late") for kind in (0, 31)]
+        assert high == [frame(text, kind) for text in (b"early", b"late") for kind in (32, 127)]
 
     run(scenario)
 
 
-def test_a_peer_cannot_fill_a_link_that_nobody_reads() -> None:
+def test_no_type_has_two_handlers() -> None:
+    async def scenario() -> None:
+        _, theirs, _, _ = await open_pair()
+        theirs.register(range(32), print)
+        for types in (range(32), range(31, 33), range(1)):
+            with pytest.raises(FrameTypesTaken, match="have a handler"):
+                theirs.register(types, print)
+        theirs.register(range(32, 48), print)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"\x91\x20", "a frame of the unknown type 32"),
+        (b"\x91\xcc\x80", "a frame without a type"),
+        (b"\x90", "a frame without a type"),
+        (b"\x00\x00", "a frame without a type"),
+        (b"", "a frame without a type"),
+    ],
+)
+@pytest.mark.parametrize("early", [True, False])
+def test_a_frame_that_has_no_handler_closes_the_link_by_name(
+    sent: bytes, reason: str, early: bool
+) -> None:
+    async def scenario() -> None:
+        ours, theirs, _, far = await open_pair()
+        theirs.register(range(32), print)
+        if not early:
+            theirs.start_delivery()
+            await turns()
+        ours.send(sent)
+        await turns()
+        if early:
+            assert not theirs.closed.done()
+            theirs.start_delivery()
+            await turns()
+        assert theirs.closed.result() == reason
+        assert isinstance(theirs.error, Malformed)
+        await theirs.close()
+        assert far.farewell == "malformed"
+
+    run(scenario)
+
+
+def test_a_peer_cannot_fill_a_link_before_its_delivery_starts() -> None:
     async def scenario() -> None:
         ours, theirs, _, far = await open_pair()
         for _ in range(limits.EARLY_MESSAGES_BYTES // 50_000):
@@ -178,7 +213,7 @@ def _oversize(batch: list[bytes]) -> list[bytes]:
         (flip(0), [], "not_authentic"),
         (flip(-1), [], "not_authentic"),
         (_swap, [], "not_authentic"),
-        (_repeat, [b"first"], "not_authentic"),
+        (_repeat, [frame(b"first")], "not_authentic"),
         (_drop, [], "not_authentic"),
         (_reflect_nothing, [], "not_authentic"),
         (_truncate, [], "not_authentic"),
@@ -191,10 +226,12 @@ def test_a_tampered_frame_is_not_delivered_and_closes_the_link(
     async def scenario() -> None:
         ours, theirs, _, far = await open_pair()
         got: list[bytes] = []
-        theirs.receiver = got.append
+        theirs.register(range(32), got.append)
+        theirs.start_delivery()
+        await turns()
         far.tamper = tamper
-        ours.send(b"first")
-        ours.send(b"second")
+        ours.send(frame(b"first"))
+        ours.send(frame(b"second"))
         await turns()
         assert got == intact
         assert theirs.closed.done()
@@ -318,17 +355,19 @@ def test_a_channel_that_ends_during_the_handshake_fails_it() -> None:
     run(scenario)
 
 
-def test_a_fault_of_the_receiver_closes_only_the_link() -> None:
+def test_a_fault_of_a_handler_closes_only_the_link() -> None:
     async def scenario() -> None:
         ours, theirs, _, far = await open_pair()
 
-        def fail(frame: bytes) -> None:
+        def fail(_: bytes) -> None:
             raise ZeroDivisionError
 
-        theirs.receiver = fail
-        ours.send(b"frame")
+        theirs.register(range(32), fail)
+        theirs.start_delivery()
+        ours.send(frame(b"text"))
         await turns()
         assert theirs.closed.result() == "internal error"
+        assert isinstance(theirs.error, ZeroDivisionError)
         await theirs.close()
         assert far.farewell == "internal error"
 

@@ -21,6 +21,7 @@ from tests.node.links.channel_pair import End, channels
 from tests.node.links.link_network import (
     SETTINGS,
     MovableLoop,
+    frame_of,
     linked,
     network,
     run,
@@ -79,12 +80,12 @@ def test_links_between_both_kinds_of_node_carry_frames_and_say_why_they_end(
             one = peers.add(replace(SETTINGS, data_path=caller))
             other = peers.add(replace(SETTINGS, data_path=callee))
             ours, theirs = await linked(one, other)
-            frames = [b"", b"a", bytes(ours.max_frame_bytes), *(b"%d" % n for n in range(100))]
-            for frame in frames:
-                ours.send(frame)
-                theirs.send(frame)
-            await until(lambda: len(one.received) == len(other.received) == len(frames))
-            assert one.received == other.received == frames
+            texts = [b"", b"a", bytes(ours.max_frame_bytes - 2), *(b"%d" % n for n in range(100))]
+            for text in texts:
+                ours.send(frame_of(text))
+                theirs.send(frame_of(text))
+            await until(lambda: len(one.received) == len(other.received) == len(texts))
+            assert one.received == other.received == texts
             await ours.close("enough")
             await until(theirs.closed.done)
             assert theirs.closed.result() == "closed by the peer: enough"
@@ -229,7 +230,7 @@ def test_where_probes_cannot_be_kept_whole_packets_stay_small() -> None:
             channel._packet_size.start(asyncio.get_running_loop().time())
             channel._flush()
             assert channel._packet_size.next_at == float("inf")
-            ours.send(b"all the same")
+            ours.send(frame_of(b"all the same"))
             await until(lambda: other.received == [b"all the same"])
 
     run(scenario)

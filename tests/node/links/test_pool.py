@@ -21,6 +21,8 @@ from tests.node.links.link_network import (
     Node,
     accepted,
     call_directly,
+    frame_of,
+    largest_frame,
     linked,
     network,
     offer_of,
@@ -43,14 +45,14 @@ def test_frames_go_both_ways_in_order_up_to_the_largest() -> None:
             one, other = peers.add(), peers.add()
             ours, theirs = await linked(one, other)
             assert ours.max_frame_bytes == limits.MESSAGE_BYTES - 16
-            frames = [b"", b"a", bytes(ours.max_frame_bytes), *(b"%d" % n for n in range(100))]
-            for frame in frames:
-                ours.send(frame)
-                theirs.send(frame[::-1])
-            await until(lambda: len(one.received) == len(other.received) == len(frames))
-            assert other.received == frames
-            assert one.received == [frame[::-1] for frame in frames]
-            assert ours.bytes_sent == theirs.bytes_received == sum(map(len, frames))
+            texts = [b"", b"a", bytes(ours.max_frame_bytes - 2), *(b"%d" % n for n in range(100))]
+            for text in texts:
+                ours.send(frame_of(text))
+                theirs.send(frame_of(text[::-1]))
+            await until(lambda: len(one.received) == len(other.received) == len(texts))
+            assert other.received == texts
+            assert one.received == [text[::-1] for text in texts]
+            assert ours.bytes_sent == theirs.bytes_received == sum(len(one) + 2 for one in texts)
             with pytest.raises(ValueError, match="a frame of"):
                 ours.send(bytes(ours.max_frame_bytes + 1))
 
@@ -90,7 +92,7 @@ def test_the_same_pair_links_again_the_other_way_round() -> None:
             await until(lambda: not other.pool.links())
             theirs, ours = await linked(other, one)
             assert (ours.direction, theirs.direction) == ("incoming", "outgoing")
-            ours.send(b"back")
+            ours.send(frame_of(b"back"))
             await until(lambda: other.received == [b"back"])
 
     run(scenario)
@@ -101,7 +103,7 @@ def test_a_sender_that_waits_is_held_back_and_released() -> None:
         async with network() as peers:
             one, other = peers.add(), peers.add()
             ours, _ = await linked(one, other)
-            frame = bytes(ours.max_frame_bytes)
+            frame = largest_frame(ours)
             for _ in range(80):
                 ours.send(frame)
             waiting = asyncio.ensure_future(ours.drained())
@@ -123,7 +125,7 @@ def test_closing_tells_the_other_side_why_at_once() -> None:
             one, other = peers.add(), peers.add()
             ours, theirs = await linked(one, other)
             for _ in range(20):
-                ours.send(bytes(60_000))
+                ours.send(frame_of(bytes(60_000)))
             waiting = asyncio.ensure_future(theirs.drained())
             await ours.close("enough\n of this")
             assert ours.closed.result() == "closed by us: enough\n of this"
@@ -132,7 +134,7 @@ def test_closing_tells_the_other_side_why_at_once() -> None:
             await waiting
             for link in (ours, theirs):
                 with pytest.raises(LinkClosed, match="enough"):
-                    link.send(b"late")
+                    link.send(frame_of(b"late"))
                 with pytest.raises(LinkClosed, match="enough"):
                     await link.drained()
             assert one.pool.links() == other.pool.links() == []
@@ -146,7 +148,7 @@ def test_a_sender_held_back_hears_of_the_end() -> None:
             one, other = peers.add(), peers.add()
             ours, theirs = await linked(one, other)
             for _ in range(40):
-                ours.send(bytes(ours.max_frame_bytes))
+                ours.send(largest_frame(ours))
             waiting = asyncio.ensure_future(ours.drained())
             await asyncio.sleep(0)
             await theirs.close("no room")
@@ -188,7 +190,7 @@ def test_an_idle_path_that_answers_is_not_taken_for_dead() -> None:
             await until_moved(
                 lambda: asyncio.get_running_loop().time() > started_at + 120.0, 200.0, 0.05
             )
-            ours.send(b"still here")
+            ours.send(frame_of(b"still here"))
             await until(lambda: other.received == [b"still here"])
 
     run(scenario)
@@ -374,7 +376,7 @@ def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None:
             peers.carry = insisting
             ours, _ = await linked(one, other)
             assert ours._channel._dtls._role == "client"  # type: ignore[attr-defined]
-            ours.send(b"hello")
+            ours.send(frame_of(b"hello"))
             await until(lambda: other.received == [b"hello"])
 
     run(scenario)
@@ -406,7 +408,7 @@ def test_a_fault_in_the_caller_is_a_failure_and_a_defect() -> None:
             with pytest.raises(LinkFailed, match="in the log"):
                 await one.pool.connect(other.peer_id)
             assert [type(defect) for defect in one.pool.defects] == [ZeroDivisionError]
-            one.pool._attempts.defects.clear()
+            one.expected_defects = [ZeroDivisionError]
 
     run(scenario)
 
@@ -512,8 +514,8 @@ def test_calls_both_ways_at_once_end_with_one_link(smaller_first: bool) -> None:
             assert sum(node.pool.counts["closed_twin"] for node in pair) == 1
             (ours,), (theirs,) = one.pool.links(), other.pool.links()
             assert {ours.direction, theirs.direction} == {"outgoing", "incoming"}
-            ours.send(b"one")
-            theirs.send(b"other")
+            ours.send(frame_of(b"one"))
+            theirs.send(frame_of(b"other"))
             await until(lambda: one.received == [b"other"] and other.received == [b"one"])
 
     run(scenario)
@@ -614,7 +616,7 @@ def test_a_peer_that_lost_its_link_replaces_it(
             assert callee.pool.links() == [stale]
             fresh = await caller.pool.connect(callee.peer_id)
             await until(lambda: callee.pool.get(caller.peer_id) is not stale)
-            fresh.send(b"fresh")
+            fresh.send(frame_of(b"fresh"))
             await until(lambda: callee.received == [b"fresh"])
             await until_moved(stale.closed.done, 45.0)
             assert caller.pool.links() == [fresh]
@@ -635,7 +637,7 @@ def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
             with pytest.raises(CallFailed, match="no link now: all 2 links are in use"):
                 await third.pool.connect(hub.peer_id)
             move(5.0)
-            to_first.send(b"used after the other")
+            to_first.send(frame_of(b"used after the other"))
             await until(lambda: first.received)
             move(5.0)
             await linked(hub, third)
@@ -691,7 +693,7 @@ def test_a_peer_that_takes_nothing_is_given_up() -> None:
             dtls: Any = theirs._channel._dtls  # type: ignore[attr-defined]
             dtls._receive = None  # answers ICE, and nothing else
             for _ in range(40):
-                ours.send(bytes(ours.max_frame_bytes))
+                ours.send(largest_frame(ours))
             took_s = await until_moved(ours.closed.done, 100.0)
             assert ours.closed.result() == "closed by us: stalled"
             assert took_s >= 30.0
@@ -704,35 +706,58 @@ def test_a_fault_in_what_takes_links_ends_only_that_link() -> None:
         async with network() as peers:
             one, other = peers.add(), peers.add()
 
-            def fails(link: Link) -> None:
-                raise ZeroDivisionError
+            def fails_at_first(link: Link) -> None:
+                if len(other.announced) == 1:
+                    raise ZeroDivisionError
 
-            other.pool.on_link = fails
+            other.pool.subscribe(fails_at_first)
             ours = await one.pool.connect(other.peer_id)
             await until(ours.closed.done)
             assert ours.closed.result() == "closed by the peer: internal error"
-            other.pool.on_link = other.on_link
+            assert other.pool.counts["closed_fault"] == 1
+            other.expected_defects = [ZeroDivisionError]
             ours, _ = await linked(one, other)
-            ours.send(b"fine")
+            ours.send(frame_of(b"fine"))
             await until(lambda: other.received == [b"fine"])
 
     run(scenario)
 
 
-def test_a_receiver_that_refuses_a_frame_closes_the_link_by_the_errors_name() -> None:
+def test_a_handler_that_refuses_a_frame_closes_the_link_by_the_errors_name() -> None:
     async def scenario() -> None:
         async with network() as peers:
             one, other = peers.add(), peers.add()
-            ours, theirs = await linked(one, other)
 
             def refuse(frame: bytes) -> None:
                 raise Malformed(f"a frame of {len(frame)} bytes")
 
-            theirs.receiver = refuse
-            ours.send(b"bad")
+            other.pool.subscribe(lambda link: link.register(range(64, 65), refuse))
+            ours, theirs = await linked(one, other)
+            ours.send(b"\x91\x40")
             await until(ours.closed.done)
-            assert theirs.closed.result() == "a frame of 3 bytes"
+            assert theirs.closed.result() == "a frame of 2 bytes"
             assert ours.closed.result() == "closed by the peer: malformed"
+            assert other.counters.refused == {"malformed": 1}
+
+    run(scenario)
+
+
+def test_each_subscriber_has_its_types_and_all_others_are_refused() -> None:
+    async def scenario() -> None:
+        async with network() as peers:
+            one, other = peers.add(), peers.add()
+            relayed: list[bytes] = []
+            other.pool.subscribe(lambda link: link.register(range(64, 96), relayed.append))
+            ours, theirs = await linked(one, other)
+            ours.send(frame_of(b"one"))
+            ours.send(b"\x91\x5f")
+            await until(lambda: relayed == [b"\x91\x5f"])
+            assert other.received == [b"one"]
+            ours.send(b"\x91\x60")
+            await until(ours.closed.done)
+            assert theirs.closed.result() == "a frame of the unknown type 96"
+            assert ours.closed.result() == "closed by the peer: malformed"
+            assert other.counters.refused == {"malformed": 1}
 
     run(scenario)
 
@@ -758,8 +783,8 @@ def test_closing_a_pool_ends_everything_within_a_second(stage: str) -> None:
             ]
             if stage == "linked":
                 for link in await asyncio.gather(*connecting):
-                    link.send(bytes(link.max_frame_bytes))
-                    link.send(bytes(link.max_frame_bytes))
+                    link.send(largest_frame(link))
+                    link.send(largest_frame(link))
             else:
                 await asyncio.wait(connecting, timeout=0.05)
             started_at = asyncio.get_running_loop().time()

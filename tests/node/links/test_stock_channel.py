@@ -26,7 +26,16 @@ from node.links.channel.stock_channel import create_channel
 from node.links.link import Link
 from protocol import limits
 from protocol.errors import LinkClosed
-from tests.node.links.link_network import SETTINGS, Network, Node, linked, network, run, until
+from tests.node.links.link_network import (
+    SETTINGS,
+    Network,
+    Node,
+    frame_of,
+    linked,
+    network,
+    run,
+    until,
+)
 
 STOCK = replace(SETTINGS, data_path="stock")
 
@@ -96,7 +105,7 @@ def _not_utf8(attacker: Any) -> Chunk:
 
 async def _still_works(peers: Network, victim: Node) -> None:
     ours, _ = await linked(peers.add(STOCK), victim)
-    ours.send(b"alive")
+    ours.send(frame_of(b"alive"))
     await until(lambda: b"alive" in victim.received)
 
 
@@ -142,7 +151,7 @@ def test_asking_for_streams_and_restarting_do_no_harm() -> None:
             request = StreamAddOutgoingParam(association(theirs)._reconfig_request_seq, 65535)
             chunk.params.append((17, bytes(request)))
             await association(theirs)._send_chunk(chunk)
-            ours.send(b"1")
+            ours.send(frame_of(b"1"))
             await until(lambda: villain.received == [b"1"])
             init = InitChunk()
             init.initiate_tag, init.advertised_rwnd, init.initial_tsn = 1, 1, 1
@@ -172,7 +181,7 @@ def test_incomplete_data_is_held_only_up_to_a_bound(
             attacker._local_tsn += 1000  # so that it believes the SACKs
             for chunk in chunks[:50]:
                 await attacker._send_chunk(chunk)
-            ours.send(b"still here")
+            ours.send(frame_of(b"still here"))
             await until(lambda: villain.received == [b"still here"])
             await attacker._send_chunk(chunks[50])
             await until(ours.closed.done)
@@ -191,7 +200,7 @@ def test_an_end_of_dtls_is_noticed_at_once() -> None:
             async with asyncio.timeout(0.5):
                 assert await asyncio.shield(ours.closed) == "closed by the peer"
             with pytest.raises(LinkClosed):
-                ours.send(b"late")
+                ours.send(frame_of(b"late"))
 
     run(scenario)
 
@@ -213,7 +222,7 @@ def test_a_broken_dtls_ends_the_link() -> None:
             ours, _ = await linked(one, other)
             dtls: Any = ours._channel._dtls  # type: ignore[attr-defined]
             dtls._ssl = Broken(dtls._ssl)
-            ours.send(b"never arrives")
+            ours.send(frame_of(b"never arrives"))
             await until(ours.closed.done)
             assert ours.closed.result() == "DTLS broke"
 

@@ -19,7 +19,7 @@ from protocol import limits
 from protocol.content.swarm import StallVerdict, Swarm, window_bytes
 from protocol.errors import Unexpected
 
-A, B, C = b"a" * 20, b"b" * 20, b"c" * 20
+A, B, C = "a", "b", "c"
 MB = 2**20
 
 
@@ -28,9 +28,7 @@ def swarm_of(count: int, length: int = 80_000, missing: list[int] | None = None)
     return Swarm([length] * count, chunks, random.Random(1))
 
 
-def finish(
-    swarm: Swarm, source: bytes, chunks: list[int], now: float, length: int = 80_000
-) -> None:
+def finish(swarm: Swarm, source: str, chunks: list[int], now: float, length: int = 80_000) -> None:
     """All of these chunks come, and are right."""
     for chunk in chunks:
         swarm.heard(source, length, now)
@@ -306,7 +304,7 @@ class _Peer:
     cancelling: bool = False
 
 
-HONEST = b"honest".ljust(20)
+HONEST = "honest"
 COUNT = 24
 
 
@@ -320,13 +318,13 @@ class SwarmMachine(RuleBasedStateMachine):
         self.missing = set(range(COUNT)) - had
         self.swarm = Swarm(self.lengths, sorted(self.missing), rng)
         self.now = 100.0
-        self.peers: dict[bytes, _Peer] = {}
-        self.arrived: dict[int, bytes] = {}
+        self.peers: dict[str, _Peer] = {}
+        self.arrived: dict[int, str] = {}
         self.stored: set[int] = set()
-        self.banned: set[bytes] = set()
+        self.banned: set[str] = set()
         self._join(HONEST, _Peer(complete=True, lies=False, held=set(range(COUNT))))
 
-    def _join(self, name: bytes, peer: _Peer) -> None:
+    def _join(self, name: str, peer: _Peer) -> None:
         assert self.swarm.join(name, self.now, complete=peer.complete) == (name not in self.banned)
         if name in self.banned:
             return
@@ -338,10 +336,10 @@ class SwarmMachine(RuleBasedStateMachine):
         bits = "".join("1" if chunk in held else "0" for chunk in range(COUNT))
         return int(bits, 2).to_bytes(COUNT // 8)
 
-    def _others(self) -> list[bytes]:
+    def _others(self) -> list[str]:
         return sorted(name for name in self.peers if name != HONEST)
 
-    def _pick(self, data: st.DataObject, names: list[bytes]) -> bytes:
+    def _pick(self, data: st.DataObject, names: list[str]) -> str:
         return data.draw(st.sampled_from(names))
 
     @rule(
@@ -351,7 +349,7 @@ class SwarmMachine(RuleBasedStateMachine):
         held=st.sets(st.integers(0, COUNT - 1)),
     )
     def join(self, number: int, complete: bool, lies: bool, held: set[int]) -> None:
-        name = bytes([number]) * 20
+        name = f"peer {number}"
         if name not in self.peers:
             held = set(range(COUNT)) if complete else held
             self._join(name, _Peer(complete, lies, held))
@@ -375,7 +373,7 @@ class SwarmMachine(RuleBasedStateMachine):
     def request(self, data: st.DataObject) -> None:
         self._request(self._pick(data, sorted(self.peers)))
 
-    def _request(self, name: bytes) -> None:
+    def _request(self, name: str) -> None:
         peer = self.peers[name]
         chunks = self.swarm.requests(name, self.now)
         assert len(chunks) == len(set(chunks))
@@ -396,7 +394,7 @@ class SwarmMachine(RuleBasedStateMachine):
         names = sorted(name for name, peer in self.peers.items() if peer.queue)
         self._deliver(self._pick(data, names), count)
 
-    def _deliver(self, name: bytes, count: int) -> None:
+    def _deliver(self, name: str, count: int) -> None:
         peer = self.peers[name]
         for _ in range(min(count, len(peer.queue))):
             chunk = peer.queue.popleft()
@@ -437,7 +435,7 @@ class SwarmMachine(RuleBasedStateMachine):
                 self.swarm.stored(chunk)
                 self.stored.add(chunk)
 
-    def _lies(self, name: bytes) -> bool:
+    def _lies(self, name: str) -> bool:
         peer = self.peers.get(name)
         return peer is not None and peer.lies
 
@@ -463,7 +461,7 @@ class SwarmMachine(RuleBasedStateMachine):
         names = sorted(name for name, peer in self.peers.items() if peer.cancelling)
         self._confirm(self._pick(data, names))
 
-    def _confirm(self, name: bytes) -> None:
+    def _confirm(self, name: str) -> None:
         self.peers[name].cancelling = False
         self.peers[name].released.clear()
         self.peers[name].queue.clear()

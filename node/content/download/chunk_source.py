@@ -1,0 +1,59 @@
+"""What a download needs of a source of chunks: a peer over a link, or anything else.
+
+Answers are the values of `protocol.content.frames`: Opened first, or Refused, which ends the
+stream; then Have, ManifestPiece, ChunkPiece, Missing and Cancelled.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from protocol.content.frames import ContentAnswer
+
+
+class AnswerReader(Protocol):
+    """Takes the answers of streams. Called on the event loop."""
+
+    def stream_answered(self, stream: "ChunkStream", answer: ContentAnswer) -> None:
+        """An answer came."""
+
+    def stream_lost(self, stream: "ChunkStream", reason: str) -> None:
+        """The source is gone, and the stream with it; called once, never after `close`."""
+
+
+class ChunkStream(Protocol):
+    """One download of one mod from one source."""
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether answers can still come."""
+
+    def get_manifest(self) -> None:
+        """Ask for the whole manifest: its pieces come in order."""
+
+    def get_chunks(self, chunks: tuple[int, ...]) -> None:
+        """Ask for whole chunks by their numbers in the manifest, in this order."""
+
+    def cancel(self) -> None:
+        """Take back each chunk of which no piece was sent; answered by Cancelled."""
+
+    def close(self) -> None:
+        """End the stream; may be called again."""
+
+
+class ChunkSource(Protocol):
+    """Serves mods; `name` tells it from every other source, for people and for bans."""
+
+    @property
+    def name(self) -> str:
+        """A peer id as text, or a URL."""
+
+    def open(self, mod_id: bytes, reader: AnswerReader) -> ChunkStream:
+        """Begin a stream for one mod, which the source answers; raises NetworkError."""
+
+
+FindSources = Callable[[bytes], AsyncIterator[ChunkSource]]
+"""Yields sources of a mod, by its id, as they are found; ends when there are no more."""

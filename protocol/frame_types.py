@@ -1,0 +1,21 @@
+"""The type of a frame on a link, and which types belong to what.
+
+A frame is a canonical MessagePack list of 1..15 items, of which the first is its type, 0..127. So
+byte 0 is a fixarray's (0x91..0x9f) and byte 1 is the type as a positive fixint: a link finds the
+handler of a frame without decoding it.
+"""
+
+from protocol.errors import Malformed
+
+CONTENT_TYPES = range(32)
+"""About mods (`content.frames`): requests 0..15, answers 16..31."""
+
+_LISTS = range(0x91, 0xA0)
+_TYPES = range(128)
+
+
+def frame_type(frame: bytes) -> int:
+    """The type of a frame; raises Malformed if the bytes do not begin as a frame does."""
+    if len(frame) < 2 or frame[0] not in _LISTS or frame[1] not in _TYPES:
+        raise Malformed("a frame without a type")
+    return frame[1]

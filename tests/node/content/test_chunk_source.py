@@ -1,0 +1,183 @@
+"""Downloads from sources that are no links: a download knows them by the protocol alone."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from node.content.download.chunk_source import AnswerReader, ChunkSource, ChunkStream, FindSources
+from node.content.publish.publisher import PublishedMod
+from protocol.content.frames import (
+    Cancelled,
+    ChunkPiece,
+    ContentAnswer,
+    ManifestPiece,
+    Opened,
+)
+from protocol.errors import NoSources, Unreachable
+from tests.node.content.content_nodes import (
+    ContentNode,
+    content_node,
+    read_files,
+    some_files,
+    until,
+    write_files,
+)
+from tests.node.content.virtual_time import run_virtually
+
+FILES = some_files(sizes=(100, 70_000, 2_000_000))
+PIECE_BYTES = 40_000
+ORIGIN, OTHER = "https://origin.example/mods", "https://other.example/mods"
+
+
+class Origin:
+    """A source that has a mod in memory and answers in the next turn of the loop."""
+
+    def __init__(self, name: str, manifest: bytes, chunks: list[bytes]) -> None:
+        self.name = name
+        self.manifest = manifest
+        self.chunks = chunks
+        self.streams: list[OriginStream] = []
+        self.refuses = False
+
+    def open(self, mod_id: bytes, reader: AnswerReader) -> ChunkStream:
+        if self.refuses:
+            raise Unreachable("the origin does not answer")
+        self.streams.append(OriginStream(self, reader))
+        return self.streams[-1]
+
+
+class OriginStream:
+    """One download from an origin."""
+
+    def __init__(self, origin: Origin, reader: AnswerReader) -> None:
+        self.name = origin.name
+        self.is_open = True
+        self.asked: list[int] = []
+        self._origin = origin
+        self._reader = reader
+        self._answer(Opened(0, len(origin.manifest), complete=True))
+
+    def get_manifest(self) -> None:
+        for offset, data in _pieces(self._origin.manifest):
+            self._answer(ManifestPiece(0, offset, data))
+
+    def get_chunks(self, chunks: tuple[int, ...]) -> None:
+        self.asked.extend(chunks)
+        for chunk in chunks:
+            for offset, data in _pieces(self._origin.chunks[chunk]):
+                self._answer(ChunkPiece(0, chunk, offset, data))
+
+    def cancel(self) -> None:
+        self._answer(Cancelled(0))
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def lose(self, reason: str) -> None:
+        """End as a source that goes away does."""
+        self.is_open = False
+        self._reader.stream_lost(self, reason)
+
+    def _answer(self, answer: ContentAnswer) -> None:
+        asyncio.get_running_loop().call_soon(self._deliver, answer)
+
+    def _deliver(self, answer: ContentAnswer) -> None:
+        if self.is_open:
+            self._reader.stream_answered(self, answer)
+
+
+def _pieces(data: bytes) -> list[tuple[int, bytes]]:
+    starts = range(0, len(data), PIECE_BYTES)
+    return [(start, data[start : start + PIECE_BYTES]) for start in starts]
+
+
+@contextlib.asynccontextmanager
+async def mod_in_memory(
+    folder: Path,
+) -> AsyncIterator[tuple[ContentNode, PublishedMod, Callable[[str], Origin]]]:
+    """A node without the mod, the mod, and what makes origins that have all of it."""
+    async with content_node(folder / "a") as publisher, content_node(folder / "b", 2) as node:
+        shared = await publisher.publisher.publish(write_files(folder / "source", FILES), "mod")
+        manifest = await publisher.vault.get(shared.mod_id)
+        found = await publisher.vault.get_chunks(shared.mod_id, range(shared.chunks))
+        assert manifest is not None
+        assert found is not None
+        chunks = [data for data in found if data is not None]
+        yield node, shared, lambda name: Origin(name, manifest, list(chunks))
+
+
+def sources(*found: ChunkSource) -> FindSources:
+    async def find(_: bytes) -> AsyncIterator[ChunkSource]:
+        for one in found:
+            yield one
+
+    return find
+
+
+def test_a_mod_comes_from_a_source_that_is_no_link(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+            origin = origin_called(ORIGIN)
+            done = await node.downloader.download(shared.link, sources(origin))
+            assert done.bytes_from == {ORIGIN: shared.new_bytes}
+            assert done.banned == {}
+            assert sorted(origin.streams[0].asked) == list(range(shared.chunks))
+            assert [stream.is_open for stream in origin.streams] == [False]
+            await node.assembler.assemble(shared.mod_id, tmp_path / "out")
+
+    run_virtually(scenario())
+    assert read_files(tmp_path / "out") == FILES
+
+
+def test_a_lying_source_is_banned_by_its_name(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+            liar, honest = origin_called(ORIGIN), origin_called(OTHER)
+            liar.chunks = [bytes(len(data)) for data in liar.chunks]
+            done = await node.downloader.download(shared.link, sources(liar, honest, liar))
+            assert set(done.banned) == {ORIGIN}
+            assert "do not hash" in done.banned[ORIGIN]
+            assert node.downloader.refusals == {"chunk_mismatch": 1}
+            assert len(liar.streams) == 1
+            assert done.bytes_from[OTHER] == shared.new_bytes
+
+    run_virtually(scenario())
+
+
+def test_links_and_other_sources_serve_one_download(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            mod_in_memory(tmp_path) as (node, shared, origin_called),
+            content_node(tmp_path / "c", 3) as holder,
+        ):
+            await holder.downloader.download(shared.link, sources(origin_called(ORIGIN)))
+            _, theirs = holder.connect(node)
+            exchange = node.exchanges.attach(theirs)
+            origin = origin_called(OTHER)
+            done = await node.downloader.download(shared.link, sources(exchange, origin))
+            assert set(done.bytes_from) == {holder.name, OTHER}
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_why_no_source_is_left_is_told_by_name(refuses: bool, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+            origin = origin_called(ORIGIN)
+            origin.refuses = refuses
+            downloading = asyncio.ensure_future(
+                node.downloader.download(shared.link, sources(origin))
+            )
+            if not refuses:
+                await until(lambda: origin.streams)
+                origin.streams[0].lose("the origin does not answer")
+            with pytest.raises(NoSources) as failed:
+                await downloading
+            told = f"no source serves this mod any more ({ORIGIN}: the origin does not answer)"
+            assert str(failed.value) == told
+
+    run_virtually(scenario())
