@@ -166,7 +166,7 @@ class GetResult:
     signaled_via: tuple[ShownPeerId, ...]
     """The registrars that forwarded the calls."""
     sources: tuple[str, ...]
-    """The names of the sources from which bytes came: of a peer, its id."""
+    """The names of the sources of these bytes: a peer's is its id."""
 
 
 @dataclass(frozen=True, slots=True)
