@@ -35,7 +35,7 @@ _DTLS: Final = range(20, 64)
 
 _Key = TypeVar("_Key", bytes, Address)
 
-Reader = Callable[[bytes, Address], None]
+DatagramReader = Callable[[bytes, Address], None]
 """Takes a datagram and its source. A RemoteError that it raises is counted, and no more."""
 
 RecordBuffers = list[tuple[bytes, int]]
@@ -66,9 +66,9 @@ class Demux:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._unknown: Reader = self._unknown_first_byte
+        self._unknown: DatagramReader = self._unknown_first_byte
         # None stands for the kinds of datagrams that links have.
-        self._readers: list[Reader | None] = [
+        self._readers: list[DatagramReader | None] = [
             None if first_byte in _STUN or first_byte in _DTLS else self._unknown
             for first_byte in range(256)
         ]
@@ -78,7 +78,7 @@ class Demux:
 
     # Registering ----------------------------------------------------------------------------
 
-    def register_reader(self, first_byte: int, reader: Reader) -> None:
+    def register_reader(self, first_byte: int, reader: DatagramReader) -> None:
         """Give `reader` all datagrams that start with this byte, which is none of a link's."""
         if self._readers[first_byte] is not self._unknown:
             raise AlreadyOwned(f"datagrams that start with {first_byte:#x} have a reader")

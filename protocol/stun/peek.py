@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 from protocol import limits
 
-HEADER_BYTES: Final = 20
-TRANSACTION_BYTES: Final = 12
+_HEADER_BYTES: Final = 20
 
 _COOKIE: Final = b"\x21\x12\xa4\x42"
 _COOKIE_AT: Final = 4
@@ -42,21 +41,21 @@ def peek(message: bytes) -> Peek | None:
     Takes any bytes, and never raises.
     """
     if (
-        len(message) < HEADER_BYTES
+        len(message) < _HEADER_BYTES
         or message[0] & _NOT_STUN_BITS
         or message[_COOKIE_AT:_TRANSACTION_AT] != _COOKIE
-        or int.from_bytes(message[2:_COOKIE_AT]) != len(message) - HEADER_BYTES
+        or int.from_bytes(message[2:_COOKIE_AT]) != len(message) - _HEADER_BYTES
         or len(message) % 4
     ):
         return None
     is_response = bool(message[0] & _RESPONSE_BIT)
-    transaction = message[_TRANSACTION_AT:HEADER_BYTES]
+    transaction = message[_TRANSACTION_AT:_HEADER_BYTES]
     return Peek(is_response, transaction, b"" if is_response else _receiver_ufrag(message))
 
 
 def _receiver_ufrag(message: bytes) -> bytes:
     """The receiver's part of USERNAME, from one of the first attributes (RFC 8489, 14)."""
-    at = HEADER_BYTES
+    at = _HEADER_BYTES
     for _ in range(limits.STUN_ATTRIBUTES_PEEKED):
         value_at = at + 4
         length = int.from_bytes(message[at + 2 : value_at])
