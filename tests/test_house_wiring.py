@@ -22,7 +22,6 @@ TYPED_ANSWERS = (
 """What stands between a node's parts and its faces: every value has a type of its own."""
 
 SET_FROM_OUTSIDE = {
-    ("node/content/serve/exchange.py", "receiver"): "the content protocol takes over the link",
     ("node/faces/cli/ending.py", "daemon"): "threading.Timer takes it no other way",
     ("node/links/channel/native_channel.py", "on_lost"): "the channel is made of the DTLS path",
     ("node/links/channel/stock_channel.py", "bufferedAmountLowThreshold"): "aiortc's interface",
@@ -59,8 +58,6 @@ SET_FROM_OUTSIDE = {
 """By module and attribute: what is assigned on an object of another module, and why."""
 
 STILL_OPEN = {
-    ("node/links/pool/pool.py", "on_link"),
-    ("node/sharing.py", "on_link"),
     ("protocol/sctp/association.py", "halves"),
     ("protocol/sctp/association.py", "over"),
     ("protocol/sctp/association.py", "receiver"),
