@@ -1,8 +1,8 @@
 """What a node answers about itself: one frozen value for each question of the command line or API.
 
 Ids, addresses and links are the values of `protocol`, times are floats in the unit that the name
-ends with. The docstrings of classes and fields are shown to users of the control API, whose schemas
-are made from these classes; a field's name and place are what its JSON has.
+ends with. The control API's schemas are made from these classes and show their docstrings; its JSON
+has the fields by their names, in their order.
 """
 
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from protocol.identity import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Decimals:
-    """A number is told with so many digits behind the point."""
+    """JSON has the number rounded to so many digits behind the point."""
 
     digits: int
 
 
 @dataclass(frozen=True, slots=True)
 class AsBase32:
-    """Bytes are told in base32."""
+    """JSON has the bytes in base32."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsHex:
-    """Bytes are told in hex digits."""
+    """JSON has the bytes in hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class AsPeerId:
-    """Bytes are told as a peer id."""
+    """JSON has the bytes in the text form of peer ids."""
 
 
 ShownPeerId = Annotated[PeerId, AsPeerId()]
@@ -56,7 +56,7 @@ class NodeStatus:
     """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
     uptime_s: Seconds
     reachable: bool
-    """Whether the node takes DHT traffic from everyone."""
+    """Whether the node takes unsolicited DHT traffic."""
     joined: bool
     join_ms: Milliseconds | None
     """From start to join; null until then."""
@@ -65,7 +65,7 @@ class NodeStatus:
     registrars: tuple[ShownPeerId, ...]
     """The contacts that keep a NAT mapping to this node open and forward calls to it."""
     registered_peers: int
-    """Peers whose registrar this node is."""
+    """Peers that have registered at this node."""
     forwarded_calls: int
     """Calls that this node has forwarded as a registrar."""
     records: int
@@ -256,7 +256,7 @@ class LookupView:
 
 @dataclass(frozen=True, slots=True)
 class PeerBodyView:
-    """What a peer record says."""
+    """The body of a peer record."""
 
     addresses: tuple[Address, ...]
     capabilities: int
@@ -268,7 +268,7 @@ class PeerBodyView:
 
 @dataclass(frozen=True, slots=True)
 class ProviderBodyView:
-    """What a provider record says."""
+    """The body of a provider record."""
 
     mod_id: ModId
     complete: bool
@@ -276,7 +276,7 @@ class ProviderBodyView:
 
 @dataclass(frozen=True, slots=True)
 class AvailabilityBodyView:
-    """What an availability record says, without its filter."""
+    """The body of an availability record, without its filter."""
 
     shard_bits: int
     shard: int
@@ -320,7 +320,7 @@ class CrawlView:
 
     seconds: Seconds
     named: int
-    """Contacts that were heard of."""
+    """Contacts that were named by others."""
     asked: int
     answered: int
     silent: int

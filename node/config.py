@@ -1,4 +1,4 @@
-"""A node's settings: `config.toml` in its home, overruled by what the command line says."""
+"""A node's settings: `config.toml` in its home, overruled by the command line's options."""
 
 import ipaddress
 import tomllib
@@ -19,15 +19,16 @@ _MAX_CONFIG_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a person can choose. Addresses are text here, as in the file.
+    """The settings. Addresses are text here, as in the file.
 
     `listen`: one `host:port` per address family, port 0 for any; by default DEFAULT_PORT, or any
     if that is taken, on all IPv4 addresses, and on loopback alone if every bootstrap is there.
-    `bootstrap`: `host:port`, with `/peer-id` behind it to pin who answers. `unreachable`: take DHT
-    traffic only from addresses that this node sent to lately. `ice_addresses`: where links may open
-    sockets; by default the host's own addresses, or only loopback when every listening address is.
-    `data_path`: which SCTP carries links, `native` or, as reference, `stock`. `paths`: over how
-    many disjoint paths records are looked up; more outlast more adversaries.
+    `bootstrap`: `host:port`, with `/peer-id` behind it to pin the node that answers. `unreachable`:
+    take DHT traffic only from addresses that this node sent to lately, as behind a router.
+    `ice_addresses`: where links may open sockets; by default the host's own addresses, or only
+    loopback when every listening address is. `data_path`: which SCTP carries links, `native` or,
+    as reference, `stock`. `paths`: over how many disjoint lookup paths records are read; more
+    paths resist more adversaries.
     """
 
     listen: tuple[str, ...] = ()
@@ -57,10 +58,10 @@ class Config:
         hosts = [Bootstrap.parse(text).host for text in self.bootstrap]
         if hosts and all(map(_is_loopback, hosts)):
             return [Address(hosts[0], 0)]
-        return [Address("0.0.0.0", DEFAULT_PORT)]  # noqa: S104 (a peer is there for everyone)
+        return [Address("0.0.0.0", DEFAULT_PORT)]  # noqa: S104 (a peer serves every network)
 
     def with_overrides(self, **given: Any) -> "Config":
-        """These settings with those of the command line that were given (not None or empty)."""
+        """These settings, overruled by those of `given` that are not None or empty."""
         return replace(self, **{key: value for key, value in given.items() if value})
 
 

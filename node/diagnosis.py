@@ -34,7 +34,7 @@ _KEY_CHARS = 2 * limits.ID_BYTES
 
 
 def parse_target(text: str) -> tuple[bytes, int]:
-    """The DHT key that a person means, and the kind of record usual there; raises BadInput.
+    """The DHT key that a text names, and the kind of record usual there; raises BadInput.
 
     A peer id is a key; a mod's link leads to its providers; a key may stand as 40 hex digits.
     """

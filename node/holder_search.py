@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class FetchStats:
-    """How a search for holders went, for people. `linked_at` is the loop's clock."""
+    """Figures of a search for holders. `linked_at`: when the first link opened, loop's clock."""
 
     lookup_ms: float = 0.0
     connect_ms: float = 0.0
@@ -31,7 +31,7 @@ class FetchStats:
 
 
 class HolderSearch:
-    """Finds the holders of one mod and links to them, a few at a time. `stats` says how it went."""
+    """Finds the holders of one mod and links to them, a few at a time; `stats` are its figures."""
 
     def __init__(self, overlay: OverlayServer, pool: LinkPool) -> None:
         self._overlay = overlay
@@ -67,7 +67,7 @@ class HolderSearch:
             raise NoSources(f"no holder can be reached: {self._why()}")
 
     async def _providers(self, mod_id: bytes) -> list[PeerId]:
-        """Peers with a provider record of the mod, those that hold all of it first."""
+        """Peers with a provider record of the mod: complete holders first, newest first."""
         started = self._loop.time()
         reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
         self.stats.lookup_ms = (self._loop.time() - started) * 1000
@@ -82,7 +82,7 @@ class HolderSearch:
         return peers[: limits.PROVIDERS_TRIED]
 
     def _provider_body(self, record: Record) -> ProviderBody | None:
-        """What a provider record says; None for a record of another kind, which is counted."""
+        """The body of a provider record; None for a record of another kind, which is counted."""
         if isinstance(record.body, ProviderBody):
             return record.body
         self._overlay.protocol.refuse(Unexpected("a record of another kind among the providers"))

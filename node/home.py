@@ -1,8 +1,8 @@
-"""A node's folder: who it is, what it knows, and that only one node uses it at a time.
+"""A node's home folder: its identity, settings, contacts and vault, for one node at a time.
 
 format.json        version of this layout
 identity.key       the seed of the identity, hex, mode 0600
-config.toml        settings, written by the person
+config.toml        settings, written by the user
 certificate.pem    the DTLS certificate and its key, mode 0600
 contacts.json      DHT contacts of the last run
 control.json       where the running node's control API is, and its token, mode 0600
@@ -106,12 +106,12 @@ class Home:
         write_atomically(self.path / "contacts.json", json.dumps(data).encode())
 
     def write_control(self, address: str, token: str) -> None:
-        """Tell the command line where the control API is; raises DiskError."""
+        """Write the control API's address and token for the command line; raises DiskError."""
         data = {"format": FORMAT, "address": address, "token": token, "pid": os.getpid()}
         write_atomically(self.path / "control.json", json.dumps(data).encode(), PRIVATE_FILE)
 
     def remove_control(self) -> None:
-        """The control API is closed."""
+        """Remove the address and the token once the control API is closed."""
         (self.path / "control.json").unlink(missing_ok=True)
 
     def _check_format(self) -> None:
@@ -122,7 +122,7 @@ class Home:
         try:
             found: Any = _parse(_read(path))["format"]
         except (ValueError, KeyError, TypeError):
-            raise HomeError(f"{path} is damaged: it does not tell the home's format") from None
+            raise HomeError(f"{path} is damaged: it does not hold the home's format") from None
         if found != FORMAT:
             raise HomeError(
                 f"the home {self.path} has format {found}, and this version of modswarm reads "
@@ -131,7 +131,7 @@ class Home:
 
 
 def read_control(path: Path) -> tuple[str, str] | None:
-    """The address and the token of the node running in the home `path`, if any says so."""
+    """The control API's address and token for the home `path`; None if no node runs there."""
     try:
         data = _parse(_read(path / "control.json"))
         address, token = data["address"], data["token"]
@@ -148,7 +148,7 @@ def _saved_contact(packed: bytes) -> Contact:
 
 
 def _parse(data: bytes) -> Any:
-    """JSON that anybody may have written; raises ValueError, also where it is nested too deep."""
+    """JSON of unknown origin; raises ValueError, also where it is nested too deep."""
     try:
         return json.loads(data)
     except RecursionError:

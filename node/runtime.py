@@ -196,7 +196,7 @@ class Node:
         except DiskError as error:
             _log.warning("contacts not saved: %s", error)
 
-    # What the node tells about itself -----------------------------------------------------
+    # Status -------------------------------------------------------------------------------
 
     def status(self) -> NodeStatus:
         """How the node is doing."""

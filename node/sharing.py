@@ -1,4 +1,4 @@
-"""Mods as people know them: shared, fetched, listed, removed, and which other peers have them."""
+"""Mods by their links: shared, fetched, listed, removed, and which other peers have them."""
 
 import asyncio
 from collections import Counter
@@ -75,7 +75,7 @@ class Sharing:
     async def share(
         self, path: Path, name: str | None = None, progress: ReportProgress = ignore_progress
     ) -> ShareResult:
-        """Publish a folder or a file, and tell how many contacts keep its provider record.
+        """Publish a folder or a file, and its provider record.
 
         Raises BadFolder, UnsafePath, DiskError.
         """
@@ -130,7 +130,7 @@ class Sharing:
         if link.content_key is None:
             raise BadLink("not a modswarm link: it lacks the key that opens the mod")
         if target is not None:
-            # Whether it can be written there at all is said before anything is fetched.
+            # A target that cannot be written fails before anything is fetched.
             await self._loop.run_in_executor(None, checked_target, target)
         started = self._loop.time()
         await self._wait_until_joined()
@@ -154,7 +154,7 @@ class Sharing:
         )
 
     async def _wait_until_joined(self) -> None:
-        """A download asked for right after the start waits for the overlay, but not for ever."""
+        """Wait for the overlay, JOIN_WAIT_S at most: a download may come right after the start."""
         try:
             async with asyncio.timeout(limits.JOIN_WAIT_S):
                 await self._joined.wait()
@@ -201,7 +201,7 @@ class Sharing:
 
 
 def _folder_name(name: str, mod_id: bytes) -> str:
-    """What to call the folder of a mod whose publisher may have named it anything."""
+    """The name of the folder for a mod, which its publisher may have named anything."""
     try:
         check_path(name)
     except UnsafePath:

@@ -1,4 +1,4 @@
-"""Who owns a task. No task of a node is an orphan: each has an owner that ends and awaits it."""
+"""Owners of tasks. No task of a node is an orphan: each has an owner that ends and awaits it."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ _log = logging.getLogger(__name__)
 class TaskOwner:
     """Starts tasks and ends them all; what they raise is logged, never lost.
 
-    A named error of the project ends its task quietly. Anything else is a defect: `on_defect`
-    (for tests and simulations) sees it as well as the log.
+    A named error of the project ends its task quietly. Anything else is a defect: it is logged as
+    an error and kept in `defects`, which tests and simulations expect to be empty.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,1 +1,1 @@
-"""What a person, a page or a game plugin sees of a node: the command line and the control API."""
+"""The interfaces of a node to people and programs: command line, control API, demo."""

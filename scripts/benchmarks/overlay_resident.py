@@ -22,14 +22,14 @@ _MB = 1e6
 def measure() -> dict[str, float]:
     """Megabytes resident, of the larger of the two ends."""
     with overlay(_NODES, make_identities, _ignore_step) as (built, folder):
-        before = max(map(_resident_mb, built.strangers))
+        before = max(map(_resident_mb, built.endpoints))
         source = folder / "source"
         source.mkdir()
         (source / "mod.bin").write_bytes(os.urandom(_MOD_BYTES))
         carry(built, source, folder / "fetched", _ignore_step, Bar())
-        if not all(node.client.get("/v1/links")["links"] for node in built.strangers):
+        if not all(node.client.get("/v1/links")["links"] for node in built.endpoints):
             raise RuntimeError("no link is open, so nothing would be measured")
-        after = max(map(_resident_mb, built.strangers))
+        after = max(map(_resident_mb, built.endpoints))
     return {"idle_rss_MB": before, "linked_rss_MB": after}
 
 

@@ -1,4 +1,4 @@
-"""The control API: the running node's verbs over HTTP, on loopback only, for whoever owns the home.
+"""The control API: the running node's verbs over HTTP, on loopback only, for the owner of the home.
 
 errors      what the API itself refuses, and the one table from errors to HTTP statuses
 validation  JSON against the part of JSON Schema that the API uses
@@ -6,7 +6,7 @@ schemas     the shapes of what goes in and out
 handlers    one function for each verb, without a word of HTTP
 routes      the one list of routes, from which both the server and the document are made
 document    the OpenAPI document
-guard       who may ask: token, host, origin
-stream      long work told line by line
+guard       access control: token, host, origin
+stream      long work, reported line by line
 server      aiohttp; the only module that imports it, together with guard
 """

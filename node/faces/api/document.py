@@ -9,7 +9,7 @@ from node.faces.api.routes import Route
 from node.faces.api.validation import Schema
 
 _INTRODUCTION = """\
-The verbs of a running modswarm node, for programs of the same person on the same machine.
+The verbs of a running modswarm node, for programs of the same user on the same machine.
 
 The address and the bearer token stand in `control.json` in the node's home folder. Requests with
 an `Origin`, or with a `Host` that is no loopback name, are refused. Long work answers with lines of

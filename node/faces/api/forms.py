@@ -39,7 +39,7 @@ COMPONENT_NAMES: dict[type, str] = {
     answers.CrawlView: "DhtCrawl",
     answers.LinkView: "Link",
 }
-"""Classes whose schema stands once in the OpenAPI document, under this name."""
+"""Classes with a schema of their own in the OpenAPI document, by name."""
 
 
 @dataclass(frozen=True, slots=True)

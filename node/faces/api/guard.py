@@ -1,8 +1,8 @@
-"""Who may use the control API: programs on this machine that can read the home, and no web page.
+"""Access control of the API: programs on this machine that can read the home, and no web page.
 
 The token keeps other users of the machine out. A page in the owner's browser has no token either,
-but could still probe; so requests that bear an `Origin` are refused, and so are those whose `Host`
-is not a loopback name, which is how DNS rebinding shows.
+but could still probe; so requests with an `Origin` are refused, and so are requests with a `Host`
+that is no loopback name, which is how DNS rebinding shows.
 """
 
 import hmac

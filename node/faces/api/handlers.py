@@ -137,7 +137,7 @@ def _view(link: Link) -> LinkView:
 
 
 async def dht_lookup(service: Service, call: ApiCall) -> LookupView:
-    """The DHT contacts nearest to a target, and by whom each was found."""
+    """The DHT contacts nearest to a target, and the contacts that led to each."""
     paths = call.query.get("paths", "1")
     if not (paths.isascii() and paths.isdigit() and len(paths) <= _COUNT_CHARS):
         raise BadRequest(f"not a number of lookup paths: {paths[:80]!r}")
@@ -145,7 +145,7 @@ async def dht_lookup(service: Service, call: ApiCall) -> LookupView:
 
 
 async def dht_records(service: Service, call: ApiCall) -> RecordsView:
-    """The verified records under a target, and who keeps them."""
+    """The verified records under a target, and the contacts that hold them."""
     return await service.node.diagnosis.records(_target(call), call.query.get("kind"))
 
 

@@ -48,7 +48,7 @@ COMPONENTS: dict[str, Schema] = {
     "Failure": _answer(error=_ERROR),
     "ProgressLine": {
         "type": "object",
-        "description": "Null progress: the work has begun and has nothing to tell yet.",
+        "description": "Null progress: the work has begun and has no progress yet.",
         "required": ["progress"],
         "properties": {"progress": {"oneOf": [{"type": "null"}, ref("Progress")]}},
         "additionalProperties": False,

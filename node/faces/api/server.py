@@ -29,13 +29,13 @@ _HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
     405: (errors.MethodNotAllowed, "this path does not take this method"),
     413: (errors.BodyTooLarge, f"the body is larger than {REQUEST_BYTES} bytes"),
 }
-"""How what aiohttp itself refuses is told, by its status."""
+"""The error and the sentence for what aiohttp itself refuses, by status."""
 
 
 class ControlServer:
-    """Serves one node's control API and says in the home where it is.
+    """Serves one node's control API and writes its address into the home.
 
-    `on_stop` is called when somebody asks the node to end; whoever runs the node then closes this
+    `on_stop` is called when a client asks the node to end; the runner of the node then closes this
     server and stops the node.
     """
 
@@ -50,7 +50,10 @@ class ControlServer:
         self.address = ""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Bind and tell the home; raises BadConfig for a host that is not loopback, OSError."""
+        """Bind and write the address into the home.
+
+        Raises BadConfig for a host that is not loopback, OSError.
+        """
         guard.check_loopback(host)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -76,7 +79,7 @@ class ControlServer:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Check who asks before anything else, and answer every failure as JSON."""
+        """Check the right to ask before anything else, and answer every failure as JSON."""
         try:
             guard.check_request(request.headers, self._token)
             return await handler(request)
@@ -85,7 +88,7 @@ class ControlServer:
             return _failure(kind(sentence), refusal.status)
         except ModswarmError as error:
             return _failure(error, errors.http_status_of(error))
-        except Exception:  # noqa: BLE001 (logged, and told as JSON; the server lives on)
+        except Exception:  # noqa: BLE001 (logged, and answered as JSON; the server goes on)
             _log.exception("%s %s failed", request.method, request.path)
             return _failure(errors.defect(), 500)
 

@@ -1,6 +1,6 @@
-"""Long work told line by line: progress while it runs, then its result or its error.
+"""Long work, reported line by line: progress while it runs, then its result or its error.
 
-The work lives exactly as long as somebody listens: when the connection breaks it is cancelled. A
+The work lives as long as its connection: when that breaks, the work is cancelled. A
 line goes out at least every LINE_EVERY_S, so that both sides notice within seconds.
 """
 
@@ -27,8 +27,8 @@ async def tell(work: Work, write: Write, stopping: asyncio.Event) -> None:
     """Run `work` and write `{"progress"}` lines, then `{"result"}` or `{"error"}`.
 
     What the work raises before anything was written is raised on, so that it can still be answered
-    with a status of its own. Ends early with NotRunning when `stopping` is set. A listener who has
-    gone, ConnectionResetError from `write`, cancels the work.
+    with a status of its own. Ends early with NotRunning when `stopping` is set. A client that is
+    gone (ConnectionResetError from `write`) cancels the work.
     """
     written = False
     latest: Progress | None = None

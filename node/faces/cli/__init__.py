@@ -4,7 +4,7 @@ main        the group of commands, loaded one by one so that the command line st
 exits       exit statuses, in one table
 options     what commands have in common
 client      the control API, seen from here
-output      for people or as JSON, and never a control character of a stranger's
+output      for people or as JSON, without control characters from peers
 bars        progress
 running     run
 asking      status, id, ls, peers, links

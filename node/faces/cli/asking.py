@@ -22,7 +22,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Peer id", told["peer_id"]),
             ("Listening on", ", ".join(told["addresses"]) or "-"),
             ("Running for", output.duration(told["uptime_s"])),
-            ("Reachable unasked", output.yes_no(told["reachable"])),
+            ("Reachable", output.yes_no(told["reachable"])),
             ("Joined", _joined(told["joined"], told["join_ms"])),
             ("Contacts", told["contacts"]),
             ("Registered at", output.counted(len(told["registrars"]), "registrar")),
@@ -46,7 +46,7 @@ def _joined(joined: bool, join_ms: float | None) -> str:
 @click.command("id")
 @options.asking
 def identity(home: Path, as_json: bool) -> None:
-    """Show who the node is, and what to give to friends."""
+    """Show the node's peer id, and what to give to friends."""
     told = ControlClient(home).get("/v1/id")
     if as_json:
         output.show_json(told)
@@ -83,7 +83,7 @@ def ls(home: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--has", metavar="LINK", help="Also ask which of them serve this mod.")
+@click.option("--has", metavar="LINK", help="Also ask which of the peers serve this mod.")
 @options.asking
 def peers(has: str | None, home: Path, as_json: bool) -> None:
     """List the peers that the node knows."""

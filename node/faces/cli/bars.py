@@ -1,4 +1,4 @@
-"""Progress on standard error while long work runs; silent for JSON and when nobody looks."""
+"""Progress on standard error while long work runs; silent for JSON and without a terminal."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ _STAGES = {
     "chunks": "Fetching",
     "files": "Writing files",
 }
-"""What a stage is called for people."""
+"""What the user reads for each stage."""
 
 
 class Bar:
@@ -57,7 +57,7 @@ def bar(*, quiet: bool) -> Iterator[Bar]:
     if quiet or not sys.stderr.isatty():
         yield Bar()
         return
-    # rich costs a tenth of a second, which only those who see a bar should pay.
+    # rich costs a tenth of a second, which only a visible bar is worth.
     from rich import progress
     from rich.console import Console
 

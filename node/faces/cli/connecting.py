@@ -12,7 +12,7 @@ from node.faces.cli.client import ControlClient
 @click.argument("peer")
 @options.asking
 def connect(peer: str, home: Path, as_json: bool) -> None:
-    """Open a link to PEER, whose `modswarm id` shows its id."""
+    """Open a link to PEER, a peer id as `modswarm id` shows it."""
     link = ControlClient(home).post("/v1/connect", {"peer": peer})
     if as_json:
         output.show_json(link)

@@ -30,8 +30,8 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 def demo(path: Path | None, nodes: int, as_json: bool) -> int:
     """Show on this machine how it all works.
 
-    Real nodes start and join each other; one shares a folder, another that never heard of it finds
-    and fetches it, and every byte is compared. Nobody but this machine is asked for anything.
+    Real nodes start and join each other; one shares a folder, another finds it in the DHT
+    and fetches it, and every byte is compared. All traffic stays on this machine.
 
     With --json the steps go to standard error, and the last line of standard output is the result.
     """

@@ -1,4 +1,4 @@
-"""dht: look into the overlay, for people who debug: lookup, get, crawl."""
+"""dht: look into the overlay, to debug it: lookup, get, crawl."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +23,10 @@ def dht() -> None:
 
 @dht.command()
 @click.argument("target")
-@click.option("--paths", type=int, default=1, show_default=True, help="Disjoint paths.")
+@click.option("--paths", type=int, default=1, show_default=True, help="Disjoint lookup paths.")
 @options.asking
 def lookup(target: str, paths: int, home: Path, as_json: bool) -> None:
-    """Show the contacts nearest to TARGET, and by whom each was found."""
+    """Show the contacts nearest to TARGET, and the contacts that led to each."""
     told = ControlClient(home).get("/v1/dht/lookup", target=target, paths=str(paths))
     if as_json:
         output.show_json(told)
@@ -42,7 +42,7 @@ def lookup(target: str, paths: int, home: Path, as_json: bool) -> None:
             )
             for one in told["closest"]
         ),
-        empty="Nobody answered. Is the node joined? See: modswarm status",
+        empty="No contact answered. Is the node joined? See: modswarm status",
     )
     requests = output.counted(told["requests"], "request")
     click.echo(f"{requests} in {output.duration(told['seconds'])}", err=True)
@@ -53,7 +53,7 @@ def lookup(target: str, paths: int, home: Path, as_json: bool) -> None:
 @click.option("--kind", type=_KINDS, help="Of a peer id: peer. Of a link or a key: provider.")
 @options.asking
 def get(target: str, kind: str | None, home: Path, as_json: bool) -> None:
-    """Show the verified records under TARGET, and who keeps them."""
+    """Show the verified records under TARGET, and the contacts that hold them."""
     told = ControlClient(home).get("/v1/dht/records", target=target, kind=kind)
     if as_json:
         output.show_json(told)

@@ -1,4 +1,4 @@
-"""How a running node is told to end: by a signal, by its parent's death, or by the control API.
+"""How a running node is asked to end: by a signal, by its parent's death, or by the control API.
 
 The first signal asks; the second ends the process at once.
 """
@@ -18,7 +18,7 @@ _STDIN = 0
 
 
 class Ending:
-    """Whether somebody wants the process to end.
+    """Whether the process is asked to end.
 
     Until `attach` a signal raises KeyboardInterrupt where the program stands; then it sets `asked`.
     """
@@ -39,7 +39,7 @@ class Ending:
             signal.signal(number, self._on_signal)
 
     def attach(self) -> None:
-        """From now on the running loop hears of signals by `asked`."""
+        """From now on signals set `asked` in the running loop."""
         self._loop = asyncio.get_running_loop()
 
     def watch_stdin(self) -> None:

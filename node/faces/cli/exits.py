@@ -28,12 +28,12 @@ MEANINGS = {
     FAILURE: "failed",
     USAGE: "wrong usage or bad input, such as a link with a typo",
     NOT_RUNNING: "no node is running in that home",
-    NOT_FOUND: "not found, or nobody who can be reached has it",
+    NOT_FOUND: "not found, or on no peer that can be reached",
     NETWORK: "the network: not joined, peer offline, timed out",
     DISK: "the disk: full, read-only, or the target exists",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
-"""What `modswarm --help` says of each status."""
+"""What `modswarm --help` shows for each status."""
 
 _STATUSES: dict[type[ModswarmError], int] = {
     BadInput: USAGE,
@@ -57,7 +57,7 @@ _ADVICE: dict[type[ModswarmError], str] = {
     BadLink: "Copy the whole link and put it in quotes.",
     TargetExists: "Name another folder with --to.",
     DiskError: "Nothing was written under the final name; make room or name another place.",
-    NoSources: "Try again when somebody who has it is online.",
+    NoSources: "Try again when a peer that has it is online.",
     CallFailed: "Try again when the peer is online.",
     TimedOut: "`modswarm status` shows whether the node has joined; then try again.",
     ModswarmError: "",

@@ -63,7 +63,7 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="modswarm", message="modswarm %(version)s")
 def modswarm() -> None:
-    """Share mods between people, with no server anywhere.
+    """Share mods from person to person, without servers.
 
     Start a node with `modswarm run` and leave it running; the other commands talk to it.
     """
@@ -90,10 +90,10 @@ def _status(args: list[str]) -> int:
         _fail(args, errors.message_of(error), told, exits.advice_for(error))
         return exits.exit_status_of(error)
     except BrokenPipeError:
-        # Whoever read our output has enough; Python must not complain about it at exit.
+        # The reader of our output has closed it; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.FAILURE
-    except Exception as error:  # noqa: BLE001 (people get a sentence, and -vv the traceback)
+    except Exception as error:  # noqa: BLE001 (users get a sentence, and -vv the traceback)
         _log.debug("%s failed", args[:1], exc_info=True)
         message = f"modswarm failed by a defect of its own: {error!r}"
         _fail(args, message, _named("defect", message))

@@ -40,10 +40,10 @@ def share(path: Path, name: str | None, home: Path, as_json: bool) -> None:
 def _announced(confirmed: int, asked: int) -> str:
     if confirmed:
         where = f"{confirmed} of {output.counted(asked, 'contact')}"
-        return f"Announced at {where}. Whoever has this link can fetch it:"
+        return f"Announced at {where}. Anyone with this link can fetch it:"
     return (
-        "Nobody has been told of it yet, because this node has no contacts that answer; it goes "
-        "on trying. The link is:"
+        "Not announced yet, because no contact of this node answers; the node "
+        "goes on trying. The link is:"
     )
 
 
@@ -114,7 +114,7 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
         named = [mod for mod in mods if mod["name"] == text]
         found = named or [mod for mod in mods if mod["mod_id"].startswith(text.lower())]
     if not text or not found:
-        raise NotFound(f"this node has no mod {text!r}; `modswarm ls` shows those it has")
+        raise NotFound(f"this node has no mod {text!r}; `modswarm ls` lists its mods")
     if len(found) > 1:
         ids = ", ".join(mod["mod_id"][:12] for mod in found)
         raise BadInput(f"{text!r} means several mods; name one by its id: {ids}")

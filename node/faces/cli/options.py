@@ -1,4 +1,4 @@
-"""Options that commands have in common, and where a home is when nobody names one."""
+"""Options that commands have in common, and the default home."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ Command = Callable[..., Any]
 
 
 def default_home() -> Path:
-    """The platform's folder for a person's application data."""
+    """The platform's folder for a user's application data."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA")
         return (Path(base) if base else Path.home() / "AppData" / "Local") / "modswarm"

@@ -1,4 +1,4 @@
-"""Results, for people or as one JSON document; names that came from strangers stay harmless."""
+"""Results, for people or as one JSON document; names from peers cannot steer the terminal."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""run: the node itself, with its control API, until somebody ends it."""
+"""run: the node itself, with its control API, until it is asked to end."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ _LEAVE_S = 0.2
 @click.option(
     "--unreachable",
     is_flag=True,
-    help="Take DHT traffic only from addresses that it sent to lately, as behind a router.",
+    help="Take DHT traffic only from addresses that the node sent to lately, as behind a router.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @click.option("-v", "--verbose", count=True, help="Log more on standard error; twice for all.")
@@ -57,7 +57,7 @@ def run(
     """Run a node until Ctrl-C.
 
     Settings also come from `config.toml` in the home; options given here overrule it. A second
-    Ctrl-C ends the node without its orderly goodbye.
+    Ctrl-C ends the node at once, without an orderly shutdown.
     """
     from node.faces.cli.ending import Ending, leave_within
 
@@ -75,14 +75,14 @@ def run(
 
 
 class Voice:
-    """What a running node says: sentences for people, or one JSON object for each event."""
+    """The output of a running node: sentences for people, or one JSON object for each event."""
 
     def __init__(self, home: Path, as_json: bool) -> None:
         self._home = home
         self._as_json = as_json
 
     def say(self, sentence: str) -> None:
-        """Something that the person should know."""
+        """Show a sentence."""
         click.echo(output.printable(sentence), err=self._as_json)
 
     def running(self, status: dict[str, Any], control: str) -> None:
@@ -108,7 +108,7 @@ class Voice:
             click.echo("and your router to forward the UDP port.")
 
     def joined(self, status: dict[str, Any]) -> None:
-        """The overlay has taken the node in."""
+        """The node has joined the overlay."""
         if self._as_json:
             self._event("joined", **status)
             return

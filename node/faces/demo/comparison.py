@@ -1,4 +1,4 @@
-"""Whether two folders hold the same files, byte for byte, by eyes of our own."""
+"""Whether two folders hold the same files, byte for byte, checked by code of its own."""
 
 import hashlib
 import os

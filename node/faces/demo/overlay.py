@@ -1,4 +1,4 @@
-"""An overlay of real node processes on loopback, and two strangers who have never met."""
+"""An overlay of real node processes on loopback; two of them, the endpoints, are unreachable."""
 
 import shutil
 import tempfile
@@ -23,34 +23,34 @@ _ANY_PORT = "127.0.0.1:0"
 
 
 class Overlay:
-    """Node processes on loopback: a bootstrap, nodes that joined through it, and two strangers."""
+    """Node processes on loopback: a bootstrap, nodes that joined through it, and two endpoints."""
 
     def __init__(self, folder: Path, nodes: int) -> None:
         self._folder = folder
         self.bootstrap = NodeProcess(folder / "0", "--listen", _ANY_PORT)
         self.others: list[NodeProcess] = []
-        self.strangers: list[NodeProcess] = []
+        self.endpoints: list[NodeProcess] = []
         self._nodes = nodes
 
     @property
     def all(self) -> list[NodeProcess]:
-        """Every node, the bootstrap first, the strangers last."""
-        return [self.bootstrap, *self.others, *self.strangers]
+        """Every node, the bootstrap first, the endpoints last."""
+        return [self.bootstrap, *self.others, *self.endpoints]
 
     def homes(self) -> list[Path]:
         """Where the homes of all nodes are or will be."""
         return [self._folder / str(number) / "home" for number in range(self._nodes)]
 
     def start(self) -> None:
-        """Start every node, and return once the two strangers can be called."""
+        """Start every node, and return once the two endpoints can be called."""
         self.bootstrap.start()
         wait_until(lambda: self.bootstrap.running() is not None, _UP_S, "starting the bootstrap")
         self.others = self._start(range(1, self._nodes - 2))
-        self.strangers = self._start(range(self._nodes - 2, self._nodes), "--unreachable")
-        wait_until(lambda: all(map(_is_callable, self.strangers)), _JOIN_S, "registering")
+        self.endpoints = self._start(range(self._nodes - 2, self._nodes), "--unreachable")
+        wait_until(lambda: all(map(_is_callable, self.endpoints)), _JOIN_S, "registering")
 
     def _start(self, numbers: Iterable[int], *options: str) -> list[NodeProcess]:
-        """Start nodes that know nothing but the bootstrap's address, and wait until they joined."""
+        """Start nodes that know only the bootstrap's address, and wait until they have joined."""
         bootstrap = self.bootstrap.status()["addresses"][0]
         common = ("--listen", _ANY_PORT, "--bootstrap", bootstrap, *options)
         nodes = [NodeProcess(self._folder / str(number), *common) for number in numbers]
@@ -101,4 +101,4 @@ def _note_last_words(error: ModswarmError, built: Overlay) -> None:
     """Add to the error what the nodes' logs end with, because the logs go with the folder."""
     for number, node in enumerate(built.all):
         if words := node.last_words():
-            error.add_note(f"node {number} said: {words}")
+            error.add_note(f"node {number} logged: {words}")

@@ -1,4 +1,4 @@
-"""Nodes as processes of their own, which end when they should, whatever happens to their parent.
+"""Nodes as processes of their own, which end with their parent even if it is killed.
 
 Each holds a pipe from us as its standard input and ends when that closes: the system closes it
 even if this process is killed.
@@ -18,7 +18,7 @@ from node.faces.cli.client import ControlClient
 from protocol.errors import LocalError, TimedOut
 
 _PYTHON = (sys.executable, "-P", "-m")
-"""-P: a folder named `node` where the person stands must not be taken for ours."""
+"""-P: a folder named `node` in the current folder must not be taken for ours."""
 
 _POLL_S = 0.02
 _END_S = 3.0
@@ -55,7 +55,7 @@ class NodeProcess:
             )
 
     def running(self) -> dict[str, Any] | None:
-        """What the node said when it came up; None while it has not. Raises ProcessFailed."""
+        """The event that the node printed when it was up; None before. Raises ProcessFailed."""
         line, newline, _ = self._output.read_bytes().partition(b"\n")
         if newline:
             told: dict[str, Any] = json.loads(line)

@@ -1,8 +1,8 @@
-"""What the demo does: an overlay of strangers, one shares, another fetches, every byte compared.
+"""What the demo does: of two unreachable nodes one shares, the other fetches; all is compared.
 
-The sharer and the getter can be reached by nobody unasked and know only the bootstrap's address,
-and the link names nothing but the mod: so the getter has to find who serves it in the DHT, and to
-call that peer through the contacts that keep a path to it.
+The sharer and the getter take no unsolicited traffic and know only the bootstrap's address, and
+the link names nothing but the mod: so the getter has to find the mod's providers in the DHT, and to
+call the sharer through its registrars.
 """
 
 import time
@@ -31,7 +31,7 @@ _FIGURES = (
 
 
 def play(source: Path, nodes: int, tell: Tell, bar: bars.Bar, prepare: Prepare) -> dict[str, Any]:
-    """Play the whole demo and return its final JSON. Raises what ended it."""
+    """Play the whole demo and return its final JSON. Raises the error that ended it."""
     began = time.monotonic()
     with overlay(nodes, prepare, tell) as (built, folder):
         told = carry(built, source, folder / "fetched", tell, bar)
@@ -40,14 +40,14 @@ def play(source: Path, nodes: int, tell: Tell, bar: bars.Bar, prepare: Prepare) 
 
 
 def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar) -> dict[str, Any]:
-    """Share `source` from one stranger, fetch it on the other, compare.
+    """Share `source` from one endpoint, fetch it on the other, compare.
 
     Returns what the getter reported, with `files` and `bytes` as the comparison counted them and
-    the getter's `join_ms`. Raises Different, CallFailed (no third node carried the signals), and
-    what the nodes answer.
+    the getter's `join_ms`. Raises Different, CallFailed (no third node forwarded the call), and the
+    errors that the nodes answer.
     """
-    sharer, getter = built.strangers
-    tell("Sharing", f"{source} from a node that nobody can reach unasked")
+    sharer, getter = built.endpoints
+    tell("Sharing", f"{source} from a node that takes no unsolicited traffic")
     shared = bars.follow(sharer.client.stream("/v1/mods", {"path": str(source)}), bar)
     published = shared["published"]
     tell("Shared", f"announced at {published['confirmed']} of {published['asked']} contacts")
@@ -56,8 +56,8 @@ def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar)
         raise ModswarmError("the link names addresses, so it would prove nothing")
     request = {"link": str(link), "to": str(target)}
     fetched = bars.follow(getter.client.stream("/v1/downloads", request), bar)
-    endpoints = {node.status()["peer_id"] for node in built.strangers}
-    if not fetched["signaled_via"] or endpoints & set(fetched["signaled_via"]):
+    own_ids = {node.status()["peer_id"] for node in built.endpoints}
+    if not fetched["signaled_via"] or own_ids & set(fetched["signaled_via"]):
         raise CallFailed("the call did not go through other nodes, so it would prove nothing")
     _tell_fetched(fetched, tell)
     compared = comparison.compare(source, target)
@@ -67,7 +67,7 @@ def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar)
 
 
 def _tell_fetched(told: dict[str, Any], tell: Tell) -> None:
-    found = f"who has it, in {milliseconds(told['lookup_ms'])} and {told['record_hops']} hops"
+    found = f"the providers, in {milliseconds(told['lookup_ms'])} and {told['record_hops']} hops"
     tell("Looked up", found)
     tell("Signaled", f"through {', '.join(told['signaled_via'])}")
     tell("Linked", f"by WebRTC, in {milliseconds(told['connect_ms'])} from call to open link")

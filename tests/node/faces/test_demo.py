@@ -198,8 +198,8 @@ def fake_overlay(tmp_path: Path) -> Iterator[tuple[Overlay, FakeNode, FakeNode]]
     """Two strangers that answer from memory: the demo must not believe everything."""
     built = Overlay(tmp_path, 2)
     with served_in_thread(tmp_path / "a") as sharer, served_in_thread(tmp_path / "b") as getter:
-        built.strangers = [NodeProcess(tmp_path), NodeProcess(tmp_path)]
-        for process, fake in zip(built.strangers, (sharer, getter), strict=True):
+        built.endpoints = [NodeProcess(tmp_path), NodeProcess(tmp_path)]
+        for process, fake in zip(built.endpoints, (sharer, getter), strict=True):
             process.client = ControlClient(fake.home.path)
         yield built, sharer, getter
 
