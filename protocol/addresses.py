@@ -49,14 +49,14 @@ def canonical(host: str, port: int) -> Address:
 
 
 @lru_cache(maxsize=4096)
-def pack(address: Address) -> bytes:
+def pack_address(address: Address) -> bytes:
     """6 bytes (IPv4) or 18 (IPv6): the address and the port, big-endian."""
     return ipaddress.ip_address(address.host).packed + address.port.to_bytes(2)
 
 
 @lru_cache(maxsize=4096)
-def unpack(data: bytes) -> Address:
-    """The unicast address that `pack` packed; raises Malformed, NotUnicast.
+def unpack_address(data: bytes) -> Address:
+    """The unicast address that `pack_address` packed; raises Malformed, NotUnicast.
 
     Every address that a peer names, in a contact, a record or a candidate, is read here.
     """
@@ -79,8 +79,8 @@ def unpack(data: bytes) -> Address:
 
 
 def unicast(address: Address) -> Address:
-    """The same address; raises NotUnicast for one that `unpack` would refuse."""
-    return unpack(pack(address))
+    """The same address; raises NotUnicast for one that `unpack_address` would refuse."""
+    return unpack_address(pack_address(address))
 
 
 def split_host_port(text: str) -> tuple[str, int]:

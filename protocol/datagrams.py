@@ -25,18 +25,17 @@ HELLO = 0xD1
 HELLO_REPLY = 0xD2
 COOKIE = 0xD3
 
-NONCE_BYTES = aead.XCHACHA_NONCE_BYTES
 _KEY_END = 1 + limits.KEY_BYTES
-_HEADER_BYTES = _KEY_END + NONCE_BYTES
-OVERHEAD_BYTES = _HEADER_BYTES + aead.XCHACHA_TAG_BYTES
+_HEADER_BYTES = _KEY_END + aead.XCHACHA_NONCE_BYTES
+DATAGRAM_OVERHEAD_BYTES = _HEADER_BYTES + aead.XCHACHA_TAG_BYTES
 """What sealing adds to a body."""
 
-BODY_BYTES = limits.DATAGRAM_BYTES - OVERHEAD_BYTES
+DATAGRAM_BODY_BYTES = limits.DATAGRAM_BYTES - DATAGRAM_OVERHEAD_BYTES
 """The largest body that fits a datagram."""
 
 HELLO_RANDOM_BYTES = 16
 _SIGNATURE_BYTES = 64
-_COOKIE_END = 1 + NONCE_BYTES + limits.COOKIE_BYTES
+_COOKIE_END = 1 + aead.XCHACHA_NONCE_BYTES + limits.COOKIE_BYTES
 HELLO_BYTES = 1 + HELLO_RANDOM_BYTES + limits.KEY_BYTES + _SIGNATURE_BYTES
 """A hello is padded to the length of its reply, so that nobody is made to amplify."""
 
@@ -104,7 +103,7 @@ def _directed(secret: bytes, sender: bytes, receiver: bytes) -> bytes:
 
 def seal(cipher: PacketCipher, public_key: bytes, key: bytes, nonce: bytes, body: bytes) -> bytes:
     """A datagram from `public_key` (ours) under the outgoing `key`; raises Oversized."""
-    if len(body) > BODY_BYTES:
+    if len(body) > DATAGRAM_BODY_BYTES:
         raise Oversized(f"a body of {len(body)} bytes does not fit a datagram")
     header = bytes((cipher.first_byte,)) + public_key + nonce
     return header + cipher.encrypt(key, header, nonce, body)
@@ -112,7 +111,7 @@ def seal(cipher: PacketCipher, public_key: bytes, key: bytes, nonce: bytes, body
 
 def sender_of(datagram: bytes) -> bytes:
     """The public key that a sealed datagram claims; raises Truncated, Oversized."""
-    if len(datagram) < OVERHEAD_BYTES:
+    if len(datagram) < DATAGRAM_OVERHEAD_BYTES:
         raise Truncated(f"a sealed datagram of {len(datagram)} bytes")
     if len(datagram) > limits.DATAGRAM_BYTES:
         raise Oversized(f"a datagram of {len(datagram)} bytes")
@@ -137,7 +136,7 @@ def read_cookie(datagram: bytes) -> tuple[bytes, bytes]:
     """The nonce and the cookie that `ask_cookie` was given; raises Malformed."""
     if len(datagram) != _COOKIE_END:
         raise Malformed(f"a cookie in {len(datagram)} bytes")
-    return datagram[1 : 1 + NONCE_BYTES], datagram[1 + NONCE_BYTES :]
+    return datagram[1 : 1 + aead.XCHACHA_NONCE_BYTES], datagram[1 + aead.XCHACHA_NONCE_BYTES :]
 
 
 def unseal(cipher: PacketCipher, key: bytes, datagram: bytes) -> bytes:

@@ -71,7 +71,7 @@ class IceCandidate:
 
     def encode(self) -> bytes:
         """7 bytes for IPv4, 19 for IPv6."""
-        return bytes((self.kind,)) + addresses.pack(self.address)
+        return bytes((self.kind,)) + addresses.pack_address(self.address)
 
     @classmethod
     def decode(cls, data: bytes) -> "IceCandidate":
@@ -79,7 +79,8 @@ class IceCandidate:
         if not data:
             raise Truncated("an empty candidate")
         return cls(
-            CandidateKind(ranged(data[0], 0, max(CandidateKind))), addresses.unpack(data[1:])
+            CandidateKind(ranged(data[0], 0, max(CandidateKind))),
+            addresses.unpack_address(data[1:]),
         )
 
 

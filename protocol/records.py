@@ -38,7 +38,7 @@ class PeerBody:
 
     def encode(self) -> bytes:
         """The body's bytes."""
-        packed = [addresses.pack(address) for address in self.addresses]
+        packed = [addresses.pack_address(address) for address in self.addresses]
         return encode([packed, self.capabilities, list(self.versions), self.shard_bits])
 
     @classmethod
@@ -50,7 +50,7 @@ class PeerBody:
         low, high = shape(versions, int, int)
         ranged(low, 1, high)
         return cls(
-            tuple(addresses.unpack(item) for item in packed),
+            tuple(addresses.unpack_address(item) for item in packed),
             ranged(capabilities, 0, 0xFFFF),
             (low, ranged(high, 1, 0xFFFF)),
             ranged(shard_bits, 0, limits.SHARD_BITS_MAX),

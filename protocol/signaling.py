@@ -39,7 +39,7 @@ from protocol.errors import (
 from protocol.identity import Identity, PeerId, checked_peer_id, exchange_key, verify
 from protocol.randomness import Random
 
-VERSION = 1
+SIGNALING_VERSION = 1
 OFFER_ID_BYTES = 16
 _HASH_BYTES = 32
 _SEED_BYTES = 32
@@ -108,7 +108,7 @@ def make_offer(
     """An offer and its sealed form; `now` is wall seconds. Raises BadKey, Oversized."""
     offer_id = rng.randbytes(OFFER_ID_BYTES)
     fields = [
-        VERSION,
+        SIGNALING_VERSION,
         identity.public_key,
         callee_id,
         offer_id,
@@ -155,7 +155,7 @@ def make_answer(
 ) -> bytes:
     """The sealed answer to a verified offer."""
     described = description.encode() if description else b""
-    fields = [VERSION, identity.public_key, offer.digest, int(status), described]
+    fields = [SIGNALING_VERSION, identity.public_key, offer.digest, int(status), described]
     plain = encode([*fields, identity.sign("answer", encode(fields))])
     return _seal(plain, offer.caller_key, rng)
 
@@ -179,7 +179,7 @@ def read_answer(identity: Identity, offer: Offer, sealed: bytes, *, callee_key: 
 
 
 def _check_version(version: int) -> None:
-    if version != VERSION:
+    if version != SIGNALING_VERSION:
         raise UnknownVersion(f"signaling version {version}")
 
 

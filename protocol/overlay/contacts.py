@@ -34,7 +34,7 @@ class Contact:
     @staticmethod
     def at(public_key: bytes, address: Address) -> "Contact":
         """The contact with this key at this address."""
-        return _shared(public_key + addresses.pack(address))
+        return _shared(public_key + addresses.pack_address(address))
 
     @property
     def family(self) -> int:
@@ -54,7 +54,7 @@ class Contact:
     @property
     def address(self) -> Address:
         """Where it is; raises Malformed for bytes that are no address."""
-        return addresses.unpack(self.packed[limits.KEY_BYTES :])
+        return addresses.unpack_address(self.packed[limits.KEY_BYTES :])
 
     def is_sound(self, puzzle_bits: int) -> bool:
         """Whether the key solves the identity puzzle, and the address is one. Checked once."""
@@ -81,7 +81,7 @@ class Contact:
         return f"<Contact {self.peer_id.hex()[:8]} {where}>"
 
 
-def pack(nearest: Sequence[Contact], room_bytes: int) -> tuple[bytes, bytes]:
+def pack_contacts(nearest: Sequence[Contact], room_bytes: int) -> tuple[bytes, bytes]:
     """As many contacts as fit, the first ones first: those of IPv4 and those of IPv6."""
     all_packed = [contact.packed for contact in nearest]
     if {len(one) for one in all_packed} == {_PACKED_V4_BYTES}:  # nearly always, and faster
@@ -95,8 +95,8 @@ def pack(nearest: Sequence[Contact], room_bytes: int) -> tuple[bytes, bytes]:
     return b"".join(packed[4]), b"".join(packed[6])
 
 
-def unpack(data: bytes, family: int) -> list[Contact]:
-    """The contacts that `pack` packed; raises Malformed, Oversized."""
+def unpack_contacts(data: bytes, family: int) -> list[Contact]:
+    """The contacts that `pack_contacts` packed; raises Malformed, Oversized."""
     size = PACKED_BYTES[family]
     count, rest = divmod(len(data), size)
     if rest:

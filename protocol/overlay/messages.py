@@ -14,11 +14,9 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from protocol import limits
-from protocol.addresses import Address
-from protocol.addresses import pack as pack_address
-from protocol.addresses import unpack as unpack_address
+from protocol.addresses import Address, pack_address, unpack_address
 from protocol.codec import decode, encode, list_of, ranged, shape, sized
-from protocol.datagrams import BODY_BYTES
+from protocol.datagrams import DATAGRAM_BODY_BYTES
 from protocol.errors import (
     BadToken,
     Expired,
@@ -40,7 +38,7 @@ from protocol.overlay.registration_proof import REGISTRATION_BYTES
 
 TRANSACTION_BYTES = 8
 EPOCH_BYTES = 8
-VERSION = 1
+OVERLAY_VERSION = 1
 
 _REQUEST = 0
 _RESPONSE = 1
@@ -139,8 +137,8 @@ REFUSAL_BYTES = 44
 
 ANSWER_BYTES: dict[Method, int] = {
     Method.PING: _SHORT_ANSWER_BYTES,
-    Method.FIND_NODE: BODY_BYTES,
-    Method.FIND_VALUE: BODY_BYTES,
+    Method.FIND_NODE: DATAGRAM_BODY_BYTES,
+    Method.FIND_VALUE: DATAGRAM_BODY_BYTES,
     Method.STORE: _SHORT_ANSWER_BYTES,
     Method.REGISTER: _SHORT_ANSWER_BYTES,
     Method.KEEPALIVE: _SHORT_ANSWER_BYTES,
@@ -181,7 +179,7 @@ def encode_response(
 
 def decode_body(body: bytes) -> Request | Response:
     """Read what a datagram held; raises Malformed, Oversized."""
-    value = decode(body, max_bytes=BODY_BYTES, max_items=limits.DATAGRAM_ITEMS)
+    value = decode(body, max_bytes=DATAGRAM_BODY_BYTES, max_items=limits.DATAGRAM_ITEMS)
     if type(value) is not list or not value:
         raise Malformed("a datagram that holds no message")
     if value[0] == _REQUEST:
@@ -248,7 +246,7 @@ def encode_found(
             break
         room -= needed
         sent.append(raw)
-    packed4, packed6 = contacts.pack(nearest[: limits.CONTACTS_PER_REPLY], room)
+    packed4, packed6 = contacts.pack_contacts(nearest[: limits.CONTACTS_PER_REPLY], room)
     return [packed4, packed6, sent, len(values), registration]
 
 
@@ -257,7 +255,7 @@ def decode_found(result: list[Any]) -> Found:
     packed4, packed6, values, total, registration = shape(result, bytes, bytes, list, int, bytes)
     list_of(values, bytes, max_items=limits.VALUES_PER_REPLY)
     ranged(total, 0, limits.STORE_VALUES_PER_KEY)
-    found = contacts.unpack(packed4, 4) + contacts.unpack(packed6, 6)
+    found = contacts.unpack_contacts(packed4, 4) + contacts.unpack_contacts(packed6, 6)
     if registration:
         sized(registration, REGISTRATION_BYTES)
     return Found(found, values, total, registration)

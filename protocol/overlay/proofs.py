@@ -7,7 +7,7 @@ anything is spent on it; like WireGuard's it is asked for under load only.
 import hashlib
 
 from protocol import limits
-from protocol.addresses import Address, pack
+from protocol.addresses import Address, pack_address
 
 
 def proof_of_address(
@@ -17,7 +17,7 @@ def proof_of_address(
 
     `purpose` has at most 16 bytes.
     """
-    proved = public_key + pack(address) + (period & 0xFFFFFFFF).to_bytes(4)
+    proved = public_key + pack_address(address) + (period & 0xFFFFFFFF).to_bytes(4)
     return hashlib.blake2b(proved, key=secret, digest_size=size, person=purpose).digest()
 
 

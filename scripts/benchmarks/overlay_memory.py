@@ -7,7 +7,7 @@ import sys
 import tracemalloc
 
 from protocol import limits
-from protocol.addresses import Address, pack
+from protocol.addresses import Address, pack_address
 from protocol.datagrams import PacketKeys
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import public_networks
@@ -55,7 +55,7 @@ def _node() -> tuple[RoutingTable, PeerSessions]:
 
 def _stranger() -> Contact:
     """Somebody in a network of its own; not from the cache, which would keep it for us."""
-    contact = Contact(_rng.randbytes(32) + pack(Address(_fresh_host(), 4001)))
+    contact = Contact(_rng.randbytes(32) + pack_address(Address(_fresh_host(), 4001)))
     public_networks(contact)
     return contact
 

@@ -21,7 +21,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.identity import Identity, peer_id_of
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import VERSION, Method, Request, encode_found
+from protocol.overlay.messages import OVERLAY_VERSION, Method, Request, encode_found
 from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import ID_BITS
 from simulations.attacks.attackers import Conspiracy
@@ -123,8 +123,8 @@ class _Eclipse:
         self.rng.shuffle(places)
         identities = self._mine(victim)
         answers: dict[Method, Answer] = {
-            Method.PING: lambda _: [VERSION],
-            Method.MEET: lambda _: [VERSION],
+            Method.PING: lambda _: [OVERLAY_VERSION],
+            Method.MEET: lambda _: [OVERLAY_VERSION],
             Method.FIND_NODE: partial(_name_conspirators, self.conspiracy),
             Method.FIND_VALUE: partial(_name_conspirators, self.conspiracy),
         }

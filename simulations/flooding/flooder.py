@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from protocol import datagrams, limits
+from protocol import aead, datagrams, limits
 from protocol.datagrams import XChaCha20Poly1305
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
@@ -29,7 +29,7 @@ def _garbage(_target: Contact, rng: random.Random) -> bytes:
 
 def _forged(_target: Contact, rng: random.Random) -> bytes:
     key = Identity(rng.randbytes(32)).public_key
-    return bytes((_CIPHER.first_byte,)) + key + rng.randbytes(datagrams.OVERHEAD_BYTES)
+    return bytes((_CIPHER.first_byte,)) + key + rng.randbytes(datagrams.DATAGRAM_OVERHEAD_BYTES)
 
 
 def _stranger(target: Contact, rng: random.Random) -> bytes:
@@ -44,7 +44,7 @@ def _stranger(target: Contact, rng: random.Random) -> bytes:
         arguments=[],
     )
     keys = _CIPHER.keys(identity, target.public_key)
-    nonce = rng.randbytes(datagrams.NONCE_BYTES)
+    nonce = rng.randbytes(aead.XCHACHA_NONCE_BYTES)
     return datagrams.seal(_CIPHER, identity.public_key, keys.outgoing, nonce, body)
 
 

@@ -91,10 +91,13 @@ OVERLAY_FORMS = {
         lambda data: codec.decode_canonical(data, max_bytes=65536, max_items=1024),
         (codec.encode([1, b"x", "y", None, True, [-5, 2**63]]),),
     ),
-    "address": Target(addresses.unpack, (addresses.pack(_HERE), addresses.pack(_FAR))),
+    "address": Target(
+        addresses.unpack_address, (addresses.pack_address(_HERE), addresses.pack_address(_FAR))
+    ),
     "contacts": Target(
         lambda data: [
-            contact.is_sound(0) for contact in contacts.unpack(data[1:], 4 + 2 * (data[:1] > b"0"))
+            contact.is_sound(0)
+            for contact in contacts.unpack_contacts(data[1:], 4 + 2 * (data[:1] > b"0"))
         ],
         (b"0" + _CONTACTS[0].packed, b"1" + _CONTACTS[1].packed),
     ),

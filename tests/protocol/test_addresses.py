@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.addresses import Address, canonical, pack, split_host_port, unpack
+from protocol.addresses import Address, canonical, pack_address, split_host_port, unpack_address
 from protocol.errors import BadAddress, Malformed, NotUnicast
 from tests.hosts import HOSTS
 
@@ -19,9 +19,9 @@ ADDRESSES = st.builds(lambda host, port: Address(str(host), port), HOSTS, PORTS)
 @repeatable
 @given(ADDRESSES)
 def test_an_address_comes_back_from_its_bytes(address: Address) -> None:
-    packed = pack(address)
+    packed = pack_address(address)
     assert len(packed) == {4: 6, 6: 18}[address.family]
-    assert unpack(packed) == canonical(*address) == address
+    assert unpack_address(packed) == canonical(*address) == address
 
 
 @settings(repeatable, max_examples=300)
@@ -30,10 +30,10 @@ def test_an_address_comes_back_from_its_bytes(address: Address) -> None:
 )
 def test_any_bytes_are_an_address_in_its_one_spelling_or_malformed(data: bytes) -> None:
     try:
-        address = unpack(data)
+        address = unpack_address(data)
     except Malformed:
         return
-    assert pack(address) == data
+    assert pack_address(address) == data
     assert canonical(*address) == address
     assert ipaddress.ip_address(address.host).version == address.family
 
@@ -51,8 +51,8 @@ def test_any_bytes_are_an_address_in_its_one_spelling_or_malformed(data: bytes) 
     ],
 )
 def test_golden_addresses(address: Address, packed: str, text: str) -> None:
-    assert pack(address).hex() == packed
-    assert unpack(bytes.fromhex(packed)) == address
+    assert pack_address(address).hex() == packed
+    assert unpack_address(bytes.fromhex(packed)) == address
     assert str(address) == text
     assert canonical(*split_host_port(text)) == address
 
@@ -73,7 +73,7 @@ def test_golden_addresses(address: Address, packed: str, text: str) -> None:
 )
 def test_bytes_that_are_no_address(data: bytes) -> None:
     with pytest.raises(Malformed):
-        unpack(data)
+        unpack_address(data)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_bytes_that_are_no_address(data: bytes) -> None:
 )
 def test_an_address_that_is_not_one_machines_is_refused_where_a_peer_names_it(host: str) -> None:
     with pytest.raises(NotUnicast):
-        unpack(pack(Address(host, 4001)))
+        unpack_address(pack_address(Address(host, 4001)))
 
 
 @pytest.mark.parametrize("host", ["1.0.0.0", "223.255.255.255", "127.0.0.1", "::1", "fe80::1"])
 def test_the_addresses_beside_those_are_taken(host: str) -> None:
-    assert unpack(pack(Address(host, 4001))) == (host, 4001)
+    assert unpack_address(pack_address(Address(host, 4001))) == (host, 4001)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_addresses_beside_those_are_taken(host: str) -> None:
 )
 def test_an_address_has_one_spelling(host: str, spelled: str) -> None:
     assert canonical(host, 80) == (spelled, 80)
-    assert unpack(pack(canonical(host, 80))) == (spelled, 80)
+    assert unpack_address(pack_address(canonical(host, 80))) == (spelled, 80)
 
 
 @pytest.mark.parametrize(

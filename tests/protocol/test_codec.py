@@ -19,7 +19,7 @@ from protocol.codec import (
     shape,
     sized,
 )
-from protocol.datagrams import BODY_BYTES
+from protocol.datagrams import DATAGRAM_BODY_BYTES
 from protocol.errors import Malformed, NotCanonical, Oversized
 from protocol.limits import DATAGRAM_ITEMS
 
@@ -221,25 +221,25 @@ def test_longer_lists_than_allowed_are_malformed_at_any_depth() -> None:
 @pytest.mark.parametrize(
     "bomb",
     [
-        b"\xdc\x00\x40" * (BODY_BYTES // 3),
-        b"\xdd\x00\x00\x00\x40" * (BODY_BYTES // 5),
-        b"\x9f" * BODY_BYTES,
+        b"\xdc\x00\x40" * (DATAGRAM_BODY_BYTES // 3),
+        b"\xdd\x00\x00\x00\x40" * (DATAGRAM_BODY_BYTES // 5),
+        b"\x9f" * DATAGRAM_BODY_BYTES,
         b"\x91" * 1000 + b"\x90",
-        (b"\xdc\x00\x40" + b"\x9f" * 63)[:66] * (BODY_BYTES // 66),
-        b"\xdd\x00\x00\xff\xff" * (BODY_BYTES // 5),
-        b"\xc6\x7f\xff\xff\xff" * (BODY_BYTES // 5),
+        (b"\xdc\x00\x40" + b"\x9f" * 63)[:66] * (DATAGRAM_BODY_BYTES // 66),
+        b"\xdd\x00\x00\xff\xff" * (DATAGRAM_BODY_BYTES // 5),
+        b"\xc6\x7f\xff\xff\xff" * (DATAGRAM_BODY_BYTES // 5),
         b"\xdc\x00\x40" + b"\xc6\x7f\xff\xff\xff" * 64,
-        b"\xdf\x7f\xff\xff\xff" * (BODY_BYTES // 5),
+        b"\xdf\x7f\xff\xff\xff" * (DATAGRAM_BODY_BYTES // 5),
     ],
 )
 def test_a_datagram_allocates_little_whatever_it_claims(bomb: bytes) -> None:
-    assert len(bomb) <= BODY_BYTES
+    assert len(bomb) <= DATAGRAM_BODY_BYTES
     for items in (DATAGRAM_ITEMS, 2**20):
         tracemalloc.start()
         try:
             for reader in (decode, decode_canonical):
                 try:
-                    reader(bomb, max_bytes=BODY_BYTES, max_items=items)
+                    reader(bomb, max_bytes=DATAGRAM_BODY_BYTES, max_items=items)
                 except Malformed:
                     continue
             _, peak = tracemalloc.get_traced_memory()

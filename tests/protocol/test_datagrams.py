@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.bindings import crypto_core_ed25519_add
 
+from protocol.aead import XCHACHA_NONCE_BYTES
 from protocol.datagrams import (
-    BODY_BYTES,
+    DATAGRAM_BODY_BYTES,
+    DATAGRAM_OVERHEAD_BYTES,
     HELLO_BYTES,
     HELLO_RANDOM_BYTES,
-    NONCE_BYTES,
-    OVERHEAD_BYTES,
     XChaCha20Poly1305,
     answer_hello,
     hello,
@@ -46,7 +46,7 @@ IDENTITIES = {
 CIPHER = XChaCha20Poly1305()
 A, B = IDENTITIES["a"], IDENTITIES["b"]
 TO_B = CIPHER.keys(A, B.public_key).outgoing
-NONCE = bytes(range(NONCE_BYTES))
+NONCE = bytes(range(XCHACHA_NONCE_BYTES))
 
 
 def sealed_by_a(body: bytes) -> bytes:
@@ -89,10 +89,10 @@ def test_golden_hello_and_reply() -> None:
 
 
 @repeatable
-@given(st.binary(max_size=BODY_BYTES))
+@given(st.binary(max_size=DATAGRAM_BODY_BYTES))
 def test_the_receiver_and_nobody_else_reads_the_body(body: bytes) -> None:
     datagram = sealed_by_a(body)
-    assert len(datagram) == len(body) + OVERHEAD_BYTES
+    assert len(datagram) == len(body) + DATAGRAM_OVERHEAD_BYTES
     assert read_by(B, datagram) == body
     for other in (A, Identity(b"c" * 32)):
         with pytest.raises(NotAuthentic):
@@ -135,7 +135,7 @@ def test_no_bit_of_a_datagram_can_change() -> None:
 def test_a_datagram_cut_at_any_length_does_not_open() -> None:
     datagram = sealed_by_a(b"a body of some bytes")
     for length in range(len(datagram)):
-        expected = Truncated if length < OVERHEAD_BYTES else NotAuthentic
+        expected = Truncated if length < DATAGRAM_OVERHEAD_BYTES else NotAuthentic
         with pytest.raises(expected):
             read_by(B, datagram[:length])
     with pytest.raises(NotAuthentic):
@@ -143,11 +143,11 @@ def test_a_datagram_cut_at_any_length_does_not_open() -> None:
 
 
 def test_the_largest_body_fits_exactly() -> None:
-    datagram = sealed_by_a(bytes(BODY_BYTES))
+    datagram = sealed_by_a(bytes(DATAGRAM_BODY_BYTES))
     assert len(datagram) == DATAGRAM_BYTES
-    assert read_by(B, datagram) == bytes(BODY_BYTES)
+    assert read_by(B, datagram) == bytes(DATAGRAM_BODY_BYTES)
     with pytest.raises(Oversized):
-        sealed_by_a(bytes(BODY_BYTES + 1))
+        sealed_by_a(bytes(DATAGRAM_BODY_BYTES + 1))
     with pytest.raises(Oversized):
         sender_of(datagram + b"\0")
 

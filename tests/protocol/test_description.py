@@ -150,7 +150,7 @@ def test_a_candidate_is_a_unicast_address(host: str) -> None:
     with pytest.raises(NotUnicast):
         IceCandidate(0, address)
     with pytest.raises(NotUnicast):
-        IceCandidate.decode(b"\0" + addresses.pack(address))
+        IceCandidate.decode(b"\0" + addresses.pack_address(address))
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def response(method: Method, result: list[Any]) -> int:
     if method in {Method.FIND_NODE, Method.FIND_VALUE}:
         many = [contacts.Contact(bytes((n,)) * 38) for n in range(20)]
         shown = bytes(registration_proof.REGISTRATION_BYTES)
-        room = datagrams.BODY_BYTES
+        room = datagrams.DATAGRAM_BODY_BYTES
         sizes = [
             len(
                 found_response(
@@ -102,7 +102,7 @@ def test_every_method_stands_in_the_table_with_its_sizes() -> None:
         )
         for method, (arguments, result) in LARGEST.items()
     }
-    assert max(map(max, given.values())) <= datagrams.BODY_BYTES
+    assert max(map(max, given.values())) <= datagrams.DATAGRAM_BODY_BYTES
 
 
 def test_every_method_and_code_is_described() -> None:
@@ -119,7 +119,7 @@ def test_every_method_and_code_is_described() -> None:
     [
         (r"hello.*zeros to (\d+) bytes", len(datagrams.hello(bytes(16)))),
         (r"No datagram of ours is longer than (\d+) bytes", limits.DATAGRAM_BYTES),
-        (r"A body has (\d+) bytes", datagrams.BODY_BYTES),
+        (r"A body has (\d+) bytes", datagrams.DATAGRAM_BODY_BYTES),
         (r"none is shorter than (\d+)\.", REFUSAL_BYTES),
         (r"20 IPv4 contacts are (\d+) bytes", 20 * contacts.PACKED_BYTES[4]),
         (r"20 IPv6 ones (\d+)", 20 * contacts.PACKED_BYTES[6]),

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocol import limits, records
-from protocol.datagrams import BODY_BYTES
+from protocol.datagrams import DATAGRAM_BODY_BYTES
 from protocol.errors import ModswarmError
 from protocol.overlay import contacts
 from protocol.records import ProviderBody
@@ -100,7 +100,7 @@ def test_each_attack_on_the_node_reaches_it() -> None:
 @given(st.integers(0, 2**32))
 def test_nodes_that_lie_at_random_break_none(seed: int) -> None:
     damager = Damager(seed, share=0.0)
-    cipher = LyingCipher(damager, BODY_BYTES)
+    cipher = LyingCipher(damager, DATAGRAM_BODY_BYTES)
 
     async def main() -> None:
         world = World(seed, settings=simulated_settings(cipher=cipher))
@@ -184,7 +184,7 @@ def test_memory_is_flat_while_bounded_caches_fill_up() -> None:
     memory = Memory(0.0)
     for count in range(6):
         for number in range(1000):
-            contacts.unpack((1000 * count + number).to_bytes(38), 4)
+            contacts.unpack_contacts((1000 * count + number).to_bytes(38), 4)
         memory.count()
     figures = memory.figures()
     assert figures["growth"] < 0.002

@@ -8,7 +8,7 @@ from protocol import availability, limits, records
 from protocol.addresses import Address
 from protocol.availability import Availability, ShardPlace
 from protocol.errors import NotFound
-from protocol.overlay.messages import VERSION
+from protocol.overlay.messages import OVERLAY_VERSION
 from protocol.records import Body, PeerBody, ProviderBody, Record
 
 CONTACT = 1
@@ -42,7 +42,7 @@ class Presence:
         return PeerBody(
             addresses=tuple(known[: limits.PEER_ADDRESSES]),
             capabilities=CONTACT if self._reachable else 0,
-            versions=(VERSION, VERSION),
+            versions=(OVERLAY_VERSION, OVERLAY_VERSION),
             shard_bits=availability.shard_bits_for(self._served),
         )
 

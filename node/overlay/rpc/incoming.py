@@ -33,7 +33,9 @@ class Incoming:
     @property
     def room_bytes(self) -> int:
         """How long the response's body may be: no amplification without proof of address."""
-        return datagrams.BODY_BYTES if self.proved else self.request.size - self._spent_bytes
+        return (
+            datagrams.DATAGRAM_BODY_BYTES if self.proved else self.request.size - self._spent_bytes
+        )
 
     def afford(self, extra_bytes: int) -> bool:
         """Whether a datagram of ours besides the response stays within what was received.

@@ -23,7 +23,7 @@ from protocol.codec import ranged, shape, sized
 from protocol.errors import BadToken, Malformed, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
-    VERSION,
+    OVERLAY_VERSION,
     Found,
     Method,
     Response,
@@ -33,7 +33,7 @@ from protocol.overlay.messages import (
 from protocol.overlay.registration_proof import check_registration
 from protocol.records import Record
 
-Handler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
+RequestHandler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
 
 
 class OverlayProtocol(KademliaProtocol):
@@ -88,7 +88,7 @@ class OverlayProtocol(KademliaProtocol):
     def rpc_ping(self, incoming: Incoming) -> list[Any]:
         """PING []: which protocol version is spoken here."""
         shape(incoming.request.arguments)
-        return [VERSION]
+        return [OVERLAY_VERSION]
 
     def rpc_meet(self, incoming: Incoming) -> list[Any]:
         """MEET []: a PING long enough for the asked to ping back, by who wants to be known."""
@@ -179,7 +179,7 @@ class OverlayProtocol(KademliaProtocol):
         return decode_found(response.result)
 
 
-_HANDLERS: dict[int, Handler] = {
+_HANDLERS: dict[int, RequestHandler] = {
     Method.PING: OverlayProtocol.rpc_ping,
     Method.MEET: OverlayProtocol.rpc_meet,
     Method.FIND_NODE: OverlayProtocol.rpc_find_node,
@@ -191,7 +191,7 @@ _HANDLERS: dict[int, Handler] = {
     Method.DELIVER: OverlayProtocol.rpc_deliver,
 }
 
-_CHANGES_STATE: frozenset[Handler] = frozenset(
+_CHANGES_STATE: frozenset[RequestHandler] = frozenset(
     (
         OverlayProtocol.rpc_store,
         OverlayProtocol.rpc_register,

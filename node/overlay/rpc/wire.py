@@ -19,6 +19,7 @@ from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.rate_limit import HostRateLimit
 from protocol import datagrams, limits
 from protocol.addresses import Address
+from protocol.aead import XCHACHA_NONCE_BYTES
 from protocol.datagrams import PacketCipher
 from protocol.errors import (
     BadPuzzle,
@@ -219,7 +220,7 @@ class Wire:
                 observed=address,
                 result=[],
             )
-        self._send_sealed(session, address, self._rng.randbytes(datagrams.NONCE_BYTES), body)
+        self._send_sealed(session, address, self._rng.randbytes(XCHACHA_NONCE_BYTES), body)
 
     # Asking -------------------------------------------------------------------------------
 
@@ -250,7 +251,7 @@ class Wire:
             self._loop.call_soon(on_reply, Reply(contact, None, error))
             return
         now = self._loop.time()
-        nonce = self._rng.randbytes(datagrams.NONCE_BYTES)
+        nonce = self._rng.randbytes(XCHACHA_NONCE_BYTES)
         transaction = nonce[limits.COOKIE_BYTES :]
         self._counter += 1
         body = encode_request(

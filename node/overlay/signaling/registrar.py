@@ -16,7 +16,7 @@ from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Reply, Wire
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.addresses import Address, pack
+from protocol.addresses import Address, pack_address
 from protocol.codec import shape
 from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
 from protocol.overlay.contacts import Contact
@@ -194,7 +194,7 @@ class Registrar:
             self._wire.request(
                 callee,
                 Method.DELIVER,
-                [pack(caller), sealed],
+                [pack_address(caller), sealed],
                 on_reply,
                 timeout_s=limits.CALL_REPEAT_S,
             )

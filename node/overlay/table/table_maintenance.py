@@ -13,12 +13,12 @@ from node.overlay.rpc.wire import Reply, Wire
 from node.overlay.table.connectivity import Connectivity
 from node.overlay.table.tables import Tables
 from protocol import limits
-from protocol.datagrams import OVERHEAD_BYTES
+from protocol.datagrams import DATAGRAM_OVERHEAD_BYTES
 from protocol.errors import Overloaded
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import ANSWER_BYTES, Method
 
-_PING_BYTES = ANSWER_BYTES[Method.PING] + OVERHEAD_BYTES
+_PING_BYTES = ANSWER_BYTES[Method.PING] + DATAGRAM_OVERHEAD_BYTES
 
 
 class TableMaintenance:

@@ -92,7 +92,8 @@ def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served() -> No
         rng = derive_rng(1, "flood")
         before = cipher.agreements[victim.identity.public_key]
         sealed = [
-            bytes((0xD0,)) + rng.randbytes(datagrams.OVERHEAD_BYTES + 100) for _ in range(5000)
+            bytes((0xD0,)) + rng.randbytes(datagrams.DATAGRAM_OVERHEAD_BYTES + 100)
+            for _ in range(5000)
         ]
         for number, datagram in enumerate(sealed):
             transport.sendto(datagram, victim.contact.address)

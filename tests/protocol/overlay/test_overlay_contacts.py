@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.addresses import Address
-from protocol.addresses import unpack as unpack_address
+from protocol.addresses import Address, unpack_address
 from protocol.errors import Malformed, NotUnicast, Oversized
 from protocol.identity import peer_id_of, solves_puzzle
 from protocol.limits import CONTACTS_PER_REPLY
-from protocol.overlay.contacts import PACKED_BYTES, Contact, pack, unpack
+from protocol.overlay.contacts import PACKED_BYTES, Contact, pack_contacts, unpack_contacts
 from tests.hosts import HOSTS
 
 repeatable = settings(deadline=None, derandomize=True)
@@ -70,9 +69,9 @@ def test_a_contact_differs_by_key_and_by_address() -> None:
 @given(st.lists(st.tuples(KEYS, ADDRESSES), max_size=CONTACTS_PER_REPLY))
 def test_contacts_come_back_by_family_and_in_order(pairs: list[tuple[bytes, Address]]) -> None:
     contacts = [Contact.at(key, where) for key, where in pairs]
-    packed = pack(contacts, EVERYTHING)
+    packed = pack_contacts(contacts, EVERYTHING)
     for family, data in zip((4, 6), packed, strict=True):
-        assert unpack(data, family) == [one for one in contacts if one.family == family]
+        assert unpack_contacts(data, family) == [one for one in contacts if one.family == family]
 
 
 @repeatable
@@ -81,10 +80,10 @@ def test_the_first_contacts_are_packed_that_fit(
     pairs: list[tuple[bytes, Address]], room_bytes: int
 ) -> None:
     contacts = [Contact.at(key, where) for key, where in pairs]
-    packed4, packed6 = pack(contacts, room_bytes)
+    packed4, packed6 = pack_contacts(contacts, room_bytes)
     assert len(packed4) + len(packed6) <= room_bytes
     sent = len(packed4) // PACKED_BYTES[4] + len(packed6) // PACKED_BYTES[6]
-    assert pack(contacts[:sent], EVERYTHING) == (packed4, packed6)
+    assert pack_contacts(contacts[:sent], EVERYTHING) == (packed4, packed6)
     if sent < len(contacts):
         used_bytes = len(packed4) + len(packed6)
         assert used_bytes + PACKED_BYTES[contacts[sent].family] > room_bytes
@@ -94,11 +93,11 @@ def test_the_first_contacts_are_packed_that_fit(
 @given(st.binary(max_size=1200), st.sampled_from((4, 6)))
 def test_any_bytes_are_contacts_or_malformed(data: bytes, family: int) -> None:
     try:
-        contacts = unpack(data, family)
+        contacts = unpack_contacts(data, family)
     except Malformed:
         assert len(data) % PACKED_BYTES[family] or len(data) > 20 * PACKED_BYTES[family]
         return
-    assert pack(contacts, EVERYTHING)[0 if family == 4 else 1] == data
+    assert pack_contacts(contacts, EVERYTHING)[0 if family == 4 else 1] == data
     for contact in contacts:
         assert contact.family == family
         assert "Contact" in repr(contact)  # a log line never fails
@@ -110,12 +109,12 @@ def test_any_bytes_are_contacts_or_malformed(data: bytes, family: int) -> None:
 
 def test_a_reply_names_twenty_contacts_at_most() -> None:
     for family, size in PACKED_BYTES.items():
-        assert len(unpack(bytes(CONTACTS_PER_REPLY * size), family)) == CONTACTS_PER_REPLY
+        assert len(unpack_contacts(bytes(CONTACTS_PER_REPLY * size), family)) == CONTACTS_PER_REPLY
         with pytest.raises(Oversized):
-            unpack(bytes((CONTACTS_PER_REPLY + 1) * size), family)
+            unpack_contacts(bytes((CONTACTS_PER_REPLY + 1) * size), family)
         for wrong in (1, size - 1, size + 1):
             with pytest.raises(Malformed):
-                unpack(bytes(wrong), family)
+                unpack_contacts(bytes(wrong), family)
 
 
 def test_an_impossible_address_is_malformed_when_it_is_used() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol import errors, limits
 from protocol.addresses import Address
 from protocol.codec import encode
-from protocol.datagrams import BODY_BYTES
+from protocol.datagrams import DATAGRAM_BODY_BYTES
 from protocol.description import Description, IceCandidate
 from protocol.errors import Malformed, Oversized, RemoteError, Truncated
 from protocol.identity import Identity
@@ -119,11 +119,13 @@ def test_golden_found() -> None:
     mixed = [contacts6[0], contacts4[0], contacts4[1], contacts6[1], contacts4[2]]
     values = [b"r" * 150, b"q" * 151, *[b"x" * 1000] * 5]
     assert (
-        encode_found(mixed, values, skip=0, registration=bytes(range(104)), max_bytes=BODY_BYTES)
+        encode_found(
+            mixed, values, skip=0, registration=bytes(range(104)), max_bytes=DATAGRAM_BODY_BYTES
+        )
         == whole
     )
     nothing = golden["found nothing"]
-    assert encode_found([], [], skip=0, registration=b"", max_bytes=BODY_BYTES) == nothing
+    assert encode_found([], [], skip=0, registration=b"", max_bytes=DATAGRAM_BODY_BYTES) == nothing
     assert decode_found(nothing) == ([], [], 0, b"")
 
 
@@ -271,7 +273,7 @@ def test_a_response_with_a_wrong_field_is_malformed(place: int, wrong: object) -
 
 def test_a_body_has_the_size_of_a_datagram() -> None:
     with pytest.raises(Oversized):
-        decode_body(bytes(BODY_BYTES + 1))
+        decode_body(bytes(DATAGRAM_BODY_BYTES + 1))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def contacts_of(v4: int, v6: int) -> list[Contact]:
     st.integers(0, 30),
     st.integers(0, 30),
     st.integers(0, 50),
-    st.integers(REFUSAL_BYTES, BODY_BYTES),
+    st.integers(REFUSAL_BYTES, DATAGRAM_BODY_BYTES),
 )
 def test_what_was_found_fits_and_is_the_first_that_does(
     sizes: list[int], v4: int, v6: int, skip: int, room: int
@@ -344,11 +346,11 @@ def test_what_was_found_fits_and_is_the_first_that_does(
 def test_a_whole_table_s_worth_of_contacts_fits_a_datagram() -> None:
     for v4, v6, expected in ((20, 0, 20), (0, 20, 20), (10, 10, 20)):
         result = encode_found(
-            contacts_of(v4, v6), [], skip=0, registration=b"", max_bytes=BODY_BYTES
+            contacts_of(v4, v6), [], skip=0, registration=b"", max_bytes=DATAGRAM_BODY_BYTES
         )
         assert len(decode_found(result).contacts) == expected
     longest = encode_found(
-        contacts_of(20, 0), [bytes(1000)], skip=0, registration=b"", max_bytes=BODY_BYTES
+        contacts_of(20, 0), [bytes(1000)], skip=0, registration=b"", max_bytes=DATAGRAM_BODY_BYTES
     )
     assert len(decode_found(longest).values) == 1
 
@@ -357,7 +359,7 @@ def test_the_frame_around_what_was_found_is_counted() -> None:
     # Values, contacts and a total long enough that each header is the longest it can be.
     values, nearest = [bytes(300)] * 2 + [bytes(1000)] * 300, contacts_of(9, 9)
     full = 0
-    for room in range(REFUSAL_BYTES, BODY_BYTES + 1):
+    for room in range(REFUSAL_BYTES, DATAGRAM_BODY_BYTES + 1):
         result = encode_found(nearest, values, skip=0, registration=bytes(104), max_bytes=room)
         packed4, packed6, sent, *_ = result
         size = len(responded(result, where=V6))
@@ -371,7 +373,11 @@ def test_every_value_is_on_some_page() -> None:
     got: list[bytes] = []
     while len(got) < len(values):
         result = encode_found(
-            contacts_of(20, 0), values, skip=len(got), registration=b"", max_bytes=BODY_BYTES
+            contacts_of(20, 0),
+            values,
+            skip=len(got),
+            registration=b"",
+            max_bytes=DATAGRAM_BODY_BYTES,
         )
         page = decode_found(result)
         assert page.values
@@ -391,7 +397,7 @@ def test_a_request_without_a_token_is_as_long_as_its_longest_answer() -> None:
             unpadded = len(requested(method, [bytes(size)], token=TOKEN)) - len(TOKEN)
             assert len(body) >= answer_bytes
             assert len(body) <= max(answer_bytes + 1, unpadded)
-            assert len(body) <= BODY_BYTES
+            assert len(body) <= DATAGRAM_BODY_BYTES
 
 
 def test_padding_reaches_every_length_but_one_exactly() -> None:
@@ -405,7 +411,11 @@ def test_padding_reaches_every_length_but_one_exactly() -> None:
 def test_the_answer_to_each_request_fits_its_own_padding() -> None:
     target, no_record = bytes(20), bytes(150)
     found = encode_found(
-        contacts_of(20, 20), [no_record] * 9, skip=0, registration=bytes(104), max_bytes=BODY_BYTES
+        contacts_of(20, 20),
+        [no_record] * 9,
+        skip=0,
+        registration=bytes(104),
+        max_bytes=DATAGRAM_BODY_BYTES,
     )
     arguments: dict[Method, tuple[list[Any], list[Any]]] = {
         Method.PING: ([], [1]),
@@ -474,7 +484,7 @@ def test_a_request_in_a_datagram_has_room_for_the_largest_record_and_signal() ->
         for token in (b"", TOKEN):
             body = requested(method, arguments, token=token, counter=COUNTER_MAX, flags=1)
             assert isinstance(decode_body(body), Request)
-    assert len(responded([bytes(limits.SIGNAL_BYTES)], where=V6)) <= BODY_BYTES
+    assert len(responded([bytes(limits.SIGNAL_BYTES)], where=V6)) <= DATAGRAM_BODY_BYTES
 
 
 # Errors as codes ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
-from protocol.datagrams import BODY_BYTES
+from protocol.datagrams import DATAGRAM_BODY_BYTES
 from protocol.errors import Oversized
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
@@ -217,7 +217,7 @@ async def _ours_answers_more_than_a_datagram() -> bool:
         sent.append(len(response.result[2]))
         seen += sent[-1]
     with pytest.raises(Oversized):
-        mallory.sealed(bytes(BODY_BYTES + 1), resident.identity.public_key)
+        mallory.sealed(bytes(DATAGRAM_BODY_BYTES + 1), resident.identity.public_key)
     return seen != 100
 
 

@@ -7,7 +7,7 @@ import pytest
 from kademlia.node import Node as StockNode
 
 from protocol import records
-from protocol.addresses import Address, pack
+from protocol.addresses import Address, pack_address
 from protocol.errors import ModswarmError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup import Lookup
@@ -64,7 +64,7 @@ async def _ours_is_sent_to_a_bad_address(packed_address: bytes) -> bool:
     _stock_is_sent_to_a_bad_address,
     _ours_is_sent_to_a_bad_address,
     [
-        ((None, PORT), (pack(Address("1.2.3.4", 1))[:4] + b"\0\0",)),
+        ((None, PORT), (pack_address(Address("1.2.3.4", 1))[:4] + b"\0\0",)),
         (("1.2.3.4", 70000), (bytes(4) + b"\0\1",)),
         (("1.2.3.4", -1), (b"\xe0\0\0\1\0\1",)),
         (("1.2.3.4\0", PORT), (b"\xff\xff\xff\xff\0\1",)),
