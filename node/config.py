@@ -1,6 +1,5 @@
 """A node's settings: `config.toml` in its home, overruled by the command line's options."""
 
-import ipaddress
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol import limits
-from protocol.addresses import Address, canonical, split_host_port
+from protocol.addresses import Address, canonical, is_loopback, split_host_port
 from protocol.errors import BadAddress, BadConfig
 from protocol.overlay.bootstrap import Bootstrap
 
@@ -56,7 +55,7 @@ class Config:
         if self.listen:
             return [_listen_address(text) for text in self.listen]
         hosts = [Bootstrap.parse(text).host for text in self.bootstrap]
-        if hosts and all(map(_is_loopback, hosts)):
+        if hosts and all(map(is_loopback, hosts)):
             return [Address(hosts[0], 0)]
         return [Address("0.0.0.0", DEFAULT_PORT)]  # noqa: S104 (a peer serves every network)
 
@@ -70,13 +69,6 @@ def _listen_address(text: str) -> Address:
     if port:
         return canonical(host, port)
     return Address(canonical(host, 1).host, 0)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load(path: Path) -> Config:

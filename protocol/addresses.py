@@ -1,4 +1,4 @@
-"""Where a peer is: IP literals and ports, and nothing that a resolver would have to see."""
+"""IP literals with ports, as peers exchange them: nothing here needs a resolver."""
 
 import ipaddress
 from functools import lru_cache
@@ -81,6 +81,26 @@ def unpack_address(data: bytes) -> Address:
 def unicast(address: Address) -> Address:
     """The same address; raises NotUnicast for one that `unpack_address` would refuse."""
     return unpack_address(pack_address(address))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is a loopback IP literal; False for a name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_shareable(host: str) -> bool:
+    """Whether other machines may reach one of this machine's IP literals by it.
+
+    False for loopback, link-local and unspecified addresses, and for names.
+    """
+    try:
+        literal = ipaddress.ip_address(canonical(host, 1).host)
+    except BadAddress:  # one with a scope: link-local
+        return False
+    return not (literal.is_loopback or literal.is_link_local or literal.is_unspecified)
 
 
 def split_host_port(text: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
-"""A node's membership in the overlay: all of the DHT's rooms wired together, without any content.
+"""A node's membership in the overlay: all parts of the overlay wired together, without content.
 
-The runtime stands on it, and a simulation of the overlay alone runs just this.
+The runtime adds links and content to it; a simulation of the overlay alone runs just this.
 """
 
 import asyncio
@@ -19,13 +19,11 @@ from node.overlay.signaling.caller import Caller
 from node.overlay.signaling.registration import Registrations
 from node.overlay.table.joining import Joining
 from node.tasks import TaskOwner
-from protocol.addresses import Address
+from protocol.addresses import Address, is_loopback, is_shareable
 from protocol.identity import Identity
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 
-_LOOPBACK = ("127.", "::1")
-_LINK_LOCAL = ("169.254.", "fe80:")
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 
 
@@ -68,7 +66,7 @@ class Membership:
 
     @property
     def joined(self) -> asyncio.Event:
-        """Set once this node has found its place in the overlay."""
+        """Set once this node has joined the overlay."""
         return self.joining.joined
 
     def start(self) -> None:
@@ -90,13 +88,13 @@ class Membership:
         await work()
 
     def own_addresses(self) -> list[Address]:
-        """Where others can send to, as far as this machine knows."""
+        """The addresses that other nodes can send to, as far as this machine knows."""
         found: list[Address] = []
         for bound in self.endpoint.addresses.values():
             if bound.host not in _WILDCARDS:
                 found.append(bound)
                 continue
-            hosts = [host for host in self.environment.host_addresses() if _is_shareable(host)]
+            hosts = [host for host in self.environment.host_addresses() if is_shareable(host)]
             candidates = [Address(host, bound.port) for host in hosts]
             found += [one for one in candidates if one.family == bound.family]
         return found
@@ -104,8 +102,4 @@ class Membership:
     @property
     def is_on_loopback(self) -> bool:
         """Whether every socket is bound to loopback, as in demos and tests."""
-        return all(one.host.startswith(_LOOPBACK) for one in self.endpoint.addresses.values())
-
-
-def _is_shareable(host: str) -> bool:
-    return not host.startswith((*_LOOPBACK, *_LINK_LOCAL))
+        return all(is_loopback(one.host) for one in self.endpoint.addresses.values())

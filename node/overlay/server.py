@@ -1,4 +1,4 @@
-"""The node's place in the DHT: joining, looking up, reading and publishing records.
+"""One node of the DHT: joining, lookups, reading and publishing records.
 
 A `kademlia.network.Server` whose lookups have no rounds, whose values are signed records, and
 whose tasks all have an owner.
@@ -81,9 +81,6 @@ class OverlayServer(Server):
             read_only=settings.unreachable,
             peers_remembered=settings.peers_remembered,
         )
-        self.maintenance = TableMaintenance(
-            self.wire, self.tables, counters, puzzle_bits=settings.puzzle_bits
-        )
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
         self._endpoint = endpoint
@@ -123,7 +120,9 @@ class OverlayServer(Server):
             self.ksize,
             wire=self.wire,
             tables=self.tables,
-            maintenance=self.maintenance,
+            maintenance=TableMaintenance(
+                self.wire, self.tables, self.counters, puzzle_bits=self.settings.puzzle_bits
+            ),
             registrar=self.registrar,
             environment=self._environment,
             counters=self.counters,
@@ -152,7 +151,7 @@ class OverlayServer(Server):
         self.wire.close()
 
     async def bootstrap(self, addrs: Iterable[Contact]) -> int:
-        """Join through contacts that we have heard of; returns how many contacts we now know.
+        """Join through contacts that may be alive; returns how many contacts are known now.
 
         Raises Unreachable if none of them answers.
         """
@@ -162,7 +161,7 @@ class OverlayServer(Server):
         return len(self.tables)
 
     async def _refresh_table(self) -> None:
-        """Look up a random id in every bucket without a lookup for long (Kademlia, 2.3)."""
+        """Look up a random id in every bucket without a lookup for REFRESH_S (Kademlia, 2.3)."""
         await self._refresh.refresh()
 
     def bootstrappable_neighbors(self) -> list[Contact]:
@@ -182,7 +181,7 @@ class OverlayServer(Server):
     ) -> AnyLookup:
         """Find the contacts nearest to `target` (20 bytes), asking for records on the way.
 
-        With several disjoint `paths` an adversary needs to sit on every one of them.
+        With several disjoint lookup `paths` an adversary must be on every one (S/Kademlia, 4.4).
         """
         number, rules = int.from_bytes(target), self.settings.lookup
         now = asyncio.get_running_loop().time()
@@ -210,8 +209,8 @@ class OverlayServer(Server):
     ) -> Reading:
         """Read records from the contacts nearest to `key`, ending early once `enough` says so.
 
-        What this node keeps itself counts too. Nothing found is an empty reading, not an error.
-        It goes over several disjoint paths, as the settings say.
+        The records that this node stores itself count too. Where nothing is found the reading is
+        empty. The lookup goes over as many disjoint lookup paths as the settings say.
         """
         return await self._reader.read(key, kind, enough=enough)
 

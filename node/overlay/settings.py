@@ -1,4 +1,4 @@
-"""What can be chosen about a node's part in the overlay."""
+"""The settings of a node of the overlay."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from protocol.overlay.networks import NetworksOf, public_networks
 class OverlaySettings:
     """Simulations may lower `puzzle_bits` and swap the cipher; a real node keeps the defaults.
 
-    `paths`: over how many disjoint paths records are read. `unreachable`: tell peers that
+    `paths`: over how many disjoint lookup paths records are read. `unreachable`: tell peers that
     this node hears only addresses that it sent to lately, and be called by registrars.
     """
 

@@ -1,13 +1,13 @@
-"""What one DHT node says to another, inside the sealed envelope.
+"""The messages of the DHT's nodes, inside the sealed envelope.
 
     request   [0, transaction, method, epoch, counter, token, flags, arguments, padding]
     response  [1, transaction, code, token, observed address, result]
 
 `epoch` is drawn at each start of the sender, and when it fails to join; `counter` rises with each
-request: together they tell a replay. `token` in a response is what the receiver must echo to prove
-its address; in a request it is that echo. Padding makes a request without a token as long as its
-longest answer, and every request as long as a refusal, so that no answer to an unproved address is
-ever longer.
+request: together they reveal a replay. `token` in a response is what the receiver must echo to
+prove its address; in a request it is that echo. Padding makes a request without a token as long as its
+longest response, and every request as long as a refusal, so that no response to an unproved address
+is ever longer (no amplification, RFC 9000, 8).
 """
 
 from enum import IntEnum
@@ -34,7 +34,7 @@ from protocol.errors import (
 )
 from protocol.overlay import contacts
 from protocol.overlay.contacts import Contact
-from protocol.overlay.registration_proof import REGISTRATION_BYTES
+from protocol.overlay.registration_proof import REGISTRATION_PROOF_BYTES
 
 TRANSACTION_BYTES = 8
 EPOCH_BYTES = 8
@@ -44,7 +44,7 @@ _REQUEST = 0
 _RESPONSE = 1
 
 READ_ONLY = 1
-"""Flag: the sender cannot be reached unasked, so nobody may put it into a table (BEP 43)."""
+"""Flag: the sender cannot be reached unasked, so it belongs in no routing table (BEP 43)."""
 
 
 class Method(IntEnum):
@@ -146,7 +146,7 @@ ANSWER_BYTES: dict[Method, int] = {
     Method.DELIVER: _SIGNAL_ANSWER_BYTES,
     Method.MEET: _MEETING_BYTES,
 }
-"""How long an answer may be that is sent to an address without proof; requests pad to it."""
+"""Bytes of the longest response to an address without proof; requests are padded to it."""
 
 
 def encode_request(
@@ -178,7 +178,7 @@ def encode_response(
 
 
 def decode_body(body: bytes) -> Request | Response:
-    """Read what a datagram held; raises Malformed, Oversized."""
+    """Decode a datagram's body; raises Malformed, Oversized."""
     value = decode(body, max_bytes=DATAGRAM_BODY_BYTES, max_items=limits.DATAGRAM_ITEMS)
     if type(value) is not list or not value:
         raise Malformed("a datagram that holds no message")
@@ -216,15 +216,15 @@ def _decode_response(value: list[Any]) -> Response:
 class Found(NamedTuple):
     """The answer to FIND_NODE and FIND_VALUE.
 
-    `values` are records, not verified yet; `total` how many the contact holds under the key;
-    `registration` shows that it keeps a path to the peer whose id is the key, or is empty: see
-    `check_registration`.
+    `values` are records, not verified yet; `total` is how many the contact holds under the key.
+    `registration_proof` shows that the peer whose id is the key is registered with the contact (see
+    `check_registration_proof`); it is empty where that peer is not registered.
     """
 
     contacts: list[Contact]
     values: list[bytes]
     total: int
-    registration: bytes
+    registration_proof: bytes
 
 
 _FOUND_FRAME_BYTES = 64
@@ -232,13 +232,18 @@ _VALUE_FRAME_BYTES = 3
 
 
 def encode_found(
-    nearest: list[Contact], values: list[bytes], *, skip: int, registration: bytes, max_bytes: int
+    nearest: list[Contact],
+    values: list[bytes],
+    *,
+    skip: int,
+    registration_proof: bytes,
+    max_bytes: int,
 ) -> list[Any]:
     """As much as fits `max_bytes`: values first, from number `skip` on, then contacts."""
     room = max_bytes - _FOUND_FRAME_BYTES
-    if len(registration) > room:
-        registration = b""
-    room -= len(registration)
+    if len(registration_proof) > room:
+        registration_proof = b""
+    room -= len(registration_proof)
     sent: list[bytes] = []
     for raw in values[skip : skip + limits.VALUES_PER_REPLY]:
         needed = len(raw) + _VALUE_FRAME_BYTES
@@ -247,15 +252,17 @@ def encode_found(
         room -= needed
         sent.append(raw)
     packed4, packed6 = contacts.pack_contacts(nearest[: limits.CONTACTS_PER_REPLY], room)
-    return [packed4, packed6, sent, len(values), registration]
+    return [packed4, packed6, sent, len(values), registration_proof]
 
 
 def decode_found(result: list[Any]) -> Found:
     """Read an answer to FIND_NODE or FIND_VALUE; raises Malformed, Oversized."""
-    packed4, packed6, values, total, registration = shape(result, bytes, bytes, list, int, bytes)
+    packed4, packed6, values, total, registration_proof = shape(
+        result, bytes, bytes, list, int, bytes
+    )
     list_of(values, bytes, max_items=limits.VALUES_PER_REPLY)
     ranged(total, 0, limits.STORE_VALUES_PER_KEY)
     found = contacts.unpack_contacts(packed4, 4) + contacts.unpack_contacts(packed6, 6)
-    if registration:
-        sized(registration, REGISTRATION_BYTES)
-    return Found(found, values, total, registration)
+    if registration_proof:
+        sized(registration_proof, REGISTRATION_PROOF_BYTES)
+    return Found(found, values, total, registration_proof)

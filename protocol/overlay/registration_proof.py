@@ -1,9 +1,9 @@
-"""What shows that a contact is a registrar: the registered peer's own word, for that contact alone.
+"""Registration proofs: a registration signed by the registered peer, for one registrar alone.
 
-    registration   peer's public key (32)  expires (8, wall seconds)  signature (64)
+    registration proof   peer's public key (32)  expires (8, wall seconds)  signature (64)
 
 The signature (kind "registration") covers the registrar's peer id and the expiry. A contact that
-merely claims to reach a peer, and so would swallow calls to it, has nothing to show.
+only claims to reach a peer, in order to drop calls to it, has no such proof.
 """
 
 from protocol import limits
@@ -13,22 +13,24 @@ from protocol.identity import Identity, PeerId, peer_id_of, verify
 
 _EXPIRES_BYTES = 8
 _EXPIRES_END = limits.KEY_BYTES + _EXPIRES_BYTES
-REGISTRATION_BYTES = _EXPIRES_END + 64
+REGISTRATION_PROOF_BYTES = _EXPIRES_END + 64
 
 
-def make_registration(identity: Identity, registrar_id: PeerId, now: float) -> bytes:
-    """Our word that `registrar_id` keeps a path to us; `now` is wall seconds."""
+def make_registration_proof(identity: Identity, registrar_id: PeerId, now: float) -> bytes:
+    """The proof that this node is registered at `registrar_id`; `now` is wall seconds."""
     expires = int(now + limits.REGISTRATION_S).to_bytes(_EXPIRES_BYTES)
     signature = identity.sign("registration", registrar_id + expires)
     return identity.public_key + expires + signature
 
 
-def check_registration(data: bytes, *, peer_id: PeerId, registrar_id: PeerId, now: float) -> None:
+def check_registration_proof(
+    data: bytes, *, peer_id: PeerId, registrar_id: PeerId, now: float
+) -> None:
     """Verify that `peer_id` is registered at `registrar_id`.
 
     Raises Malformed, WrongKey, Expired, IssuedInFuture, BadSignature.
     """
-    sized(data, REGISTRATION_BYTES)
+    sized(data, REGISTRATION_PROOF_BYTES)
     public_key, expires = data[: limits.KEY_BYTES], data[limits.KEY_BYTES : _EXPIRES_END]
     if peer_id_of(public_key) != peer_id:
         raise WrongKey("a registration of another peer")

@@ -154,7 +154,7 @@ def _found(conspiracy: Conspiracy, incoming: Incoming, target: bytes) -> list[An
     asker = incoming.session.peer_id
     nearest = conspiracy.nearest(sized(target, limits.ID_BYTES))
     named = [contact for contact in nearest if contact.peer_id != asker]
-    return encode_found(named, [], skip=0, registration=b"", max_bytes=incoming.room_bytes)
+    return encode_found(named, [], skip=0, registration_proof=b"", max_bytes=incoming.room_bytes)
 
 
 _LIES: dict[int, Callable[[Conspiracy, Incoming], list[Any]]] = {

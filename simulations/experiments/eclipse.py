@@ -191,7 +191,7 @@ def _no_networks(_contact: Contact) -> tuple[bytes, ...]:
 def _name_conspirators(conspiracy: Conspiracy, request: Request) -> list[Any]:
     """What FIND_NODE and FIND_VALUE get; the first argument of both is the target."""
     nearest: list[Contact] = conspiracy.nearest(request.arguments[0])
-    return encode_found(nearest, [], skip=0, registration=b"", max_bytes=_FOUND_BYTES)
+    return encode_found(nearest, [], skip=0, registration_proof=b"", max_bytes=_FOUND_BYTES)
 
 
 def _draw(figure: Any, parameters: Parameters, rows: Sequence[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from protocol.identity import Identity
 from protocol.overlay import contacts, messages
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
-from protocol.overlay.registration_proof import check_registration, make_registration
+from protocol.overlay.registration_proof import check_registration_proof, make_registration_proof
 from protocol.records import PeerBody, ProviderBody
 from simulations.fuzzing.target import NOW_S, OURS, THEIRS, Target
 from simulations.libraries.ciphers import RememberedAgreements
@@ -48,7 +48,7 @@ _FOUND = messages.encode_found(
     list(_CONTACTS),
     [_provider().raw],
     skip=0,
-    registration=make_registration(THEIRS, OURS.peer_id, NOW_S),
+    registration_proof=make_registration_proof(THEIRS, OURS.peer_id, NOW_S),
     max_bytes=1000,
 )
 
@@ -114,10 +114,10 @@ OVERLAY_FORMS = {
     "hello": Target(lambda data: datagrams.answer_hello(OURS, data), (_HELLO,)),
     "hello reply": Target(datagrams.read_hello_reply, (datagrams.answer_hello(THEIRS, _HELLO),)),
     "registration": Target(
-        lambda data: check_registration(
+        lambda data: check_registration_proof(
             data, peer_id=THEIRS.peer_id, registrar_id=OURS.peer_id, now=NOW_S
         ),
-        (make_registration(THEIRS, OURS.peer_id, NOW_S),),
+        (make_registration_proof(THEIRS, OURS.peer_id, NOW_S),),
     ),
     "record": Target(_read_record, (_provider().raw, _peer().raw)),
     "peer body": Target(PeerBody.decode, (_peer().body.encode(),)),

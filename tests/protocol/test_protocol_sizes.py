@@ -35,7 +35,7 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
     Method.FIND_VALUE: ([bytes(20), 3, limits.STORE_VALUES_PER_KEY, 3], []),
     Method.STORE: ([bytes(20), bytes(limits.RECORD_BYTES)], []),
     Method.REGISTER: (
-        [bytes(limits.PEER_RECORD_BYTES), bytes(registration_proof.REGISTRATION_BYTES)],
+        [bytes(limits.PEER_RECORD_BYTES), bytes(registration_proof.REGISTRATION_PROOF_BYTES)],
         [int(limits.REGISTRATION_S)],
     ),
     Method.KEEPALIVE: ([], [True]),
@@ -69,12 +69,14 @@ def request(method: Method, arguments: list[Any], token: bytes) -> int:
 def response(method: Method, result: list[Any]) -> int:
     if method in {Method.FIND_NODE, Method.FIND_VALUE}:
         many = [contacts.Contact(bytes((n,)) * 38) for n in range(20)]
-        shown = bytes(registration_proof.REGISTRATION_BYTES)
+        shown = bytes(registration_proof.REGISTRATION_PROOF_BYTES)
         room = datagrams.DATAGRAM_BODY_BYTES
         sizes = [
             len(
                 found_response(
-                    encode_found(many, [b"r" * size], skip=0, registration=shown, max_bytes=room)
+                    encode_found(
+                        many, [b"r" * size], skip=0, registration_proof=shown, max_bytes=room
+                    )
                 )
             )
             for size in range(1, limits.RECORD_BYTES)

@@ -75,7 +75,7 @@ def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew() -> No
         keeping[0].host.unplug()
         lost = await _call(caller, callee)
         assert isinstance(lost, CallFailed)
-        assert "nobody keeps a path" in str(lost)
+        assert "registered nowhere" in str(lost)
 
         await asyncio.sleep(limits.REREGISTERED_S)
         assert len(registrars) == limits.REGISTRARS

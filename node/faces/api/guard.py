@@ -6,10 +6,10 @@ that is no loopback name, which is how DNS rebinding shows.
 """
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 
 from node.faces.api.errors import Forbidden, Unauthorized
+from protocol.addresses import is_loopback
 from protocol.errors import BadConfig
 
 BEARER_BYTES = 32
@@ -18,11 +18,7 @@ _SCHEME = "bearer "
 
 def check_loopback(host: str) -> None:
     """Raise BadConfig unless `host` is a loopback IP literal."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(host):
         raise BadConfig(f"the control API listens on loopback addresses only, not on {host!r}")
 
 
@@ -42,9 +38,4 @@ def check_request(headers: Mapping[str, str], token: str) -> None:
 def _names_loopback(host: str) -> bool:
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     name = name.removeprefix("[").removesuffix("]")
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return name.lower() == "localhost" or is_loopback(name)

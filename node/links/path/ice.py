@@ -3,7 +3,6 @@
 aiortc asks a public STUN server unless it is told not to, and aioice leaves out 127.0.0.1.
 """
 
-import ipaddress
 from collections.abc import Callable
 
 from aioice.candidate import candidate_foundation
@@ -15,7 +14,7 @@ from node.links.path.agent import COMPONENT, Agent
 from node.links.settings import LinkSettings
 from node.net.demux import RecordBuffers
 from protocol import limits
-from protocol.addresses import Address, canonical
+from protocol.addresses import Address, canonical, is_loopback, is_shareable
 from protocol.description import (
     CandidateKind,
     Description,
@@ -23,7 +22,6 @@ from protocol.description import (
     fresh_credentials,
     priority,
 )
-from protocol.errors import BadAddress
 
 _AGENT_TYPES = {
     CandidateKind.HOST: "host",
@@ -37,21 +35,9 @@ def local_addresses(settings: LinkSettings, environment: Environment) -> list[st
     if settings.ice_addresses is not None:
         found = [canonical(host, 1).host for host in settings.ice_addresses]
     else:
-        found = [host for host in environment.host_addresses() if _leads_anywhere(host)]
+        found = [host for host in environment.host_addresses() if is_shareable(host)]
     unique = dict.fromkeys(found)
     return sorted(unique, key=lambda host: ":" in host)[: limits.CANDIDATES]
-
-
-def _leads_anywhere(host: str) -> bool:
-    try:
-        literal = ipaddress.ip_address(canonical(host, 1).host)
-    except BadAddress:  # one with a scope: link-local
-        return False
-    return not (literal.is_loopback or literal.is_link_local or literal.is_unspecified)
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback
 
 
 class _Gatherer(RTCIceGatherer):
@@ -171,8 +157,8 @@ class IcePath:
 
     def _usable(self, candidate: IceCandidate) -> bool:
         """A peer must not make us send to our own loopback, unless all our sockets are there."""
-        own_loopback = all(map(_is_loopback, self._addresses))
-        return own_loopback or not _is_loopback(candidate.address.host)
+        own_loopback = all(map(is_loopback, self._addresses))
+        return own_loopback or not is_loopback(candidate.address.host)
 
     def _no_pairs(self, remote: Description) -> str:
         theirs = ", ".join(str(candidate.address) for candidate in remote.candidates) or "none"

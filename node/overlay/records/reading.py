@@ -17,7 +17,7 @@ from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
-from protocol.overlay.registration_proof import check_registration
+from protocol.overlay.registration_proof import check_registration_proof
 from protocol.overlay.store import RecordStore
 from protocol.records import Record
 
@@ -125,7 +125,7 @@ class Reader:
     def _hear(self, reading: Reading, key: bytes, contact: Contact, found: Found) -> bool:
         """Take what one contact said; whether it held a valid record."""
         reading.answered.append(contact)
-        if found.registration and self._is_registered(key, contact, found.registration):
+        if found.registration_proof and self._is_registered(key, contact, found.registration_proof):
             reading.registrars.append(contact)
         taken = [self._take_raw(reading, raw, key) for raw in found.values]
         if any(taken):
@@ -134,10 +134,10 @@ class Reader:
             reading.more[contact] = (len(found.values), found.total)
         return any(taken)
 
-    def _is_registered(self, peer_id: bytes, contact: Contact, shown: bytes) -> bool:
+    def _is_registered(self, peer_id: bytes, contact: Contact, proof: bytes) -> bool:
         try:
-            check_registration(
-                shown, peer_id=peer_id, registrar_id=contact.peer_id, now=self._wall()
+            check_registration_proof(
+                proof, peer_id=peer_id, registrar_id=contact.peer_id, now=self._wall()
             )
         except RemoteError as error:
             self._protocol.refuse(error)

@@ -1,1 +1,1 @@
-"""Requests and responses over sealed datagrams, and what each request means here."""
+"""Requests and responses over sealed datagrams, and the handlers of requests."""

@@ -1,8 +1,9 @@
-"""Whom we spend a key agreement on: X25519 costs more than everything else about a datagram.
+"""Admission control for unknown keys: the key agreement (X25519) is the costly step of a datagram.
 
-So many strangers a second are taken as they come. Beyond that each must first echo a cookie, which
-costs us one hash and shows that it receives at its address; and beyond a second bound strangers
-wait, while peers whose keys we know are served as ever.
+Up to UNKNOWN_KEYS_PER_SECOND datagrams of unknown keys are admitted at once. Beyond that each must
+first echo a cookie, which costs one hash and shows that the sender receives at its address
+(WireGuard, 5.3). Beyond a second bound unknown keys are refused, while peers with known keys are
+served as before.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from protocol.overlay.proofs import Cookies
 
 
 class Admission:
-    """Admits keys that are not known. `clock` gives monotonic seconds, `secret` 32 bytes."""
+    """Admits unknown keys. `clock` gives monotonic seconds, `secret` has 32 bytes."""
 
     def __init__(
         self, secret: bytes, clock: Callable[[], float], send: Callable[[bytes, Address], None]
@@ -32,7 +33,7 @@ class Admission:
     def admit(self, datagram: bytes, public_key: bytes, address: Address) -> None:
         """Return if this sealed datagram of an unknown key may cost a key agreement.
 
-        Raises CookieNeeded after it asked for one, RateLimited where there are too many anyway.
+        Raises CookieNeeded after asking for a cookie, RateLimited beyond the second bound.
         """
         now = self._clock()
         if self._freely.take(now):
@@ -41,8 +42,8 @@ class Admission:
         if self._cookies.proves(nonce[: limits.COOKIE_BYTES], public_key, address, now):
             if self._proved.take(now):
                 return
-            raise RateLimited("more strangers than are met")
+            raise RateLimited("more unknown keys than are admitted")
         if self._answers.take(now):
             cookie = self._cookies.make(public_key, address, now)
             self._send(datagrams.ask_cookie(nonce, cookie), address)
-        raise CookieNeeded("a stranger that must show that it receives at its address")
+        raise CookieNeeded("an unknown key whose sender must show that it receives at its address")

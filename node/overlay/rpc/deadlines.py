@@ -1,8 +1,8 @@
 """Time limits of many requests on one timer of the loop.
 
 Nearly every request is answered long before its limit. A timer for each would be made and
-cancelled for nothing, so here one timer waits for the earliest limit that may still matter; those
-that were answered are passed over when their turn comes.
+cancelled for nothing, so here one timer waits for the earliest limit that may still matter. The
+limit of a request that was answered is dropped when its time comes.
 """
 
 import asyncio

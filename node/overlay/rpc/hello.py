@@ -1,4 +1,4 @@
-"""Hellos: asking a bare address who is there, and saying who is here."""
+"""Hellos: asking a bare address for its public key, and answering with ours."""
 
 import asyncio
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Hellos:
             answered.cancel()
 
     async def greet(self, address: Address, timeout_s: float) -> Contact:
-        """Ask who answers at `address`; raises TimedOut."""
+        """The contact at `address`, by its signed reply to a hello; raises TimedOut."""
         random = self._rng.randbytes(datagrams.HELLO_RANDOM_BYTES)
         answered: asyncio.Future[bytes] = self._loop.create_future()
         self._asked[random] = (address, answered)
@@ -54,18 +54,18 @@ class Hellos:
             del self._asked[random]
 
     def receive_hello(self, datagram: bytes, address: Address) -> None:
-        """Answer; each answer costs a signature, so there are only so many a second."""
+        """Answer a hello. Each reply costs a signature, hence the bound; raises RateLimited."""
         if not self._answers.take(self._loop.time()):
             raise RateLimited("more hellos than are answered")
         self._send(datagrams.answer_hello(self._identity, datagram), address)
 
     def receive_reply(self, datagram: bytes, address: Address) -> None:
-        """Take an answer to a hello of ours; raises RemoteError for any other."""
+        """Take the reply to a hello of ours; raises RemoteError for any other."""
         if len(datagram) != datagrams.HELLO_BYTES:
             raise Malformed(f"a hello reply of {len(datagram)} bytes")
         asked, answered = self._asked.get(datagrams.hello_random(datagram), (None, None))
         if answered is None or asked != address or answered.done():
-            raise UnexpectedReply("a hello reply that nobody waits for")
+            raise UnexpectedReply("a hello reply that matches no hello")
         public_key = datagrams.read_hello_reply(datagram)
         checked_peer_id(public_key, self._puzzle_bits)
         answered.set_result(public_key)

@@ -1,4 +1,4 @@
-"""A request that a peer sent us, for whoever answers it."""
+"""A request of a peer, with what its handler needs to respond."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from protocol.overlay.sessions import PeerSession
 
 
 class Incoming:
-    """A request by a peer, to be answered once, now or later."""
+    """A request of a peer, to be answered once, now or later."""
 
     __slots__ = ("_respond", "_spent_bytes", "address", "proved", "request", "session")
 
@@ -38,9 +38,9 @@ class Incoming:
         )
 
     def afford(self, extra_bytes: int) -> bool:
-        """Whether a datagram of ours besides the response stays within what was received.
+        """Whether another datagram besides the response stays within the bytes received.
 
-        If so it is counted: an address without proof gets no more bytes than it sent.
+        If so it is counted: an address without proof is sent no more bytes than it sent.
         """
         if not self.proved:
             if self.request.size - extra_bytes < REFUSAL_BYTES + extra_bytes:
@@ -59,4 +59,4 @@ class Incoming:
 
 
 SendResponse = Callable[[Incoming, Code, list[Any]], None]
-"""Sends a response to where a request came from."""
+"""Sends a response to the address that a request came from."""

@@ -1,4 +1,4 @@
-"""The overlay's protocol: what each request means to this node.
+"""The overlay's protocol: the handler of each request, and the requests of this node.
 
 A `kademlia.protocol.KademliaProtocol` whose datagrams are authenticated, whose requests are
 dispatched by a table, and which starts no task for a datagram.
@@ -30,14 +30,14 @@ from protocol.overlay.messages import (
     decode_found,
     encode_found,
 )
-from protocol.overlay.registration_proof import check_registration
+from protocol.overlay.registration_proof import check_registration_proof
 from protocol.records import Record
 
 RequestHandler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
 
 
 class OverlayProtocol(KademliaProtocol):
-    """Answers other nodes. Handlers return the result, or None if they answer later."""
+    """Serves other nodes. A handler returns the result, or None where it answers later."""
 
     def __init__(
         self,
@@ -64,17 +64,17 @@ class OverlayProtocol(KademliaProtocol):
         self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
-        """No attribute springs into being: rpcudp would make a remote call of any name."""
+        """Raise AttributeError: rpcudp's own would turn any unknown name into a remote call."""
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def refuse(self, error: RemoteError) -> None:
-        """Count what a peer got wrong."""
+        """Count an error of a peer."""
         self._counters.refuse(error)
 
-    # Requests of others -------------------------------------------------------------------
+    # Requests of other nodes --------------------------------------------------------------
 
     def accept(self, incoming: Incoming) -> None:
-        """Answer a request; raises RemoteError for what is wrong with it."""
+        """Answer a request; raises RemoteError for a wrong one."""
         handler = _HANDLERS.get(incoming.request.method)
         if handler is None:
             raise Malformed(f"unknown method {incoming.request.method}")
@@ -86,19 +86,21 @@ class OverlayProtocol(KademliaProtocol):
             incoming.answer(result)
 
     def rpc_ping(self, incoming: Incoming) -> list[Any]:
-        """PING []: which protocol version is spoken here."""
+        """PING []: the protocol version of this node."""
         shape(incoming.request.arguments)
         return [OVERLAY_VERSION]
 
     def rpc_meet(self, incoming: Incoming) -> list[Any]:
-        """MEET []: a PING long enough for the asked to ping back, by who wants to be known."""
+        """MEET []: a PING padded so that this node may ping its sender back (see `afford`)."""
         return self.rpc_ping(incoming)
 
     def rpc_find_node(self, incoming: Incoming) -> list[Any]:
         """FIND_NODE [target, families]: the contacts nearest to the target."""
         target, families = shape(incoming.request.arguments, bytes, int)
         nearest = self._nearest(incoming, sized(target, limits.ID_BYTES), families)
-        return encode_found(nearest, [], skip=0, registration=b"", max_bytes=incoming.room_bytes)
+        return encode_found(
+            nearest, [], skip=0, registration_proof=b"", max_bytes=incoming.room_bytes
+        )
 
     def rpc_find_value(self, incoming: Incoming) -> list[Any]:
         """FIND_VALUE [key, kind, skip, families]: records under the key, and contacts."""
@@ -109,25 +111,25 @@ class OverlayProtocol(KademliaProtocol):
             self._nearest(incoming, key, families),
             [record.raw for record in held],
             skip=skip,
-            registration=self.registrar.shown_for(key),
+            registration_proof=self.registrar.registration_proof_for(key),
             max_bytes=incoming.room_bytes,
         )
 
     def rpc_store(self, incoming: Incoming) -> list[Any]:
-        """STORE [key, record]: keep a record of anyone under its own key."""
+        """STORE [key, record]: store a record of any publisher under its own key."""
         key, raw = shape(incoming.request.arguments, bytes, bytes)
         self.storage[key] = self._read(raw, key)
         return []
 
     def rpc_register(self, incoming: Incoming) -> list[Any]:
-        """REGISTER [peer record, registration]: keep a path to the sender, and its record."""
-        raw, registration = shape(incoming.request.arguments, bytes, bytes)
+        """REGISTER [peer record, registration proof]: register the sender, and store its record."""
+        raw, proof = shape(incoming.request.arguments, bytes, bytes)
         peer_id = incoming.session.peer_id
         record = self._read(raw, peer_id)
-        check_registration(
-            registration, peer_id=peer_id, registrar_id=self.source_node.id, now=self._wall()
+        check_registration_proof(
+            proof, peer_id=peer_id, registrar_id=self.source_node.id, now=self._wall()
         )
-        self.registrar.register(incoming, registration, self._loop.time())
+        self.registrar.register(incoming, proof, self._loop.time())
         self.storage[record.key] = record
         return [int(limits.REGISTRATION_S)]
 
@@ -142,7 +144,7 @@ class OverlayProtocol(KademliaProtocol):
         self.registrar.signal(incoming, sized(callee_id, limits.ID_BYTES), sealed)
 
     def rpc_deliver(self, incoming: Incoming) -> None:
-        """DELIVER [caller's address, sealed offer]: a registrar of ours forwards a call."""
+        """DELIVER [caller's address, sealed offer]: an offer that a registrar relays to us."""
         _, sealed = shape(incoming.request.arguments, bytes, bytes)
         self.registrar.deliver(incoming, sealed)
 
@@ -161,7 +163,7 @@ class OverlayProtocol(KademliaProtocol):
     async def call_find_node(
         self, node_to_ask: Contact, target: bytes, families: int = V4 | V6
     ) -> Found:
-        """Ask one contact for those nearest to a target; raises TimedOut, Malformed."""
+        """Ask one contact for the contacts nearest to a target; raises TimedOut, Malformed."""
         response = await self.wire.ask(node_to_ask, Method.FIND_NODE, [target, families])
         self.maintenance.answered(node_to_ask)
         return decode_found(response.result)

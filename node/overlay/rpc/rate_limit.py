@@ -1,7 +1,7 @@
-"""How much is taken in a second, of one source address and of all together.
+"""Rate limits, of one source address and of all together.
 
 The generic cell rate algorithm (ITU-T I.371) keeps one number: the time at which the bucket will be
-full again. It is the token bucket, without a level to be filled up at every look.
+full again. It is a token bucket whose level need not be updated at every look.
 """
 
 import ipaddress
@@ -11,11 +11,11 @@ from protocol import limits
 from protocol.errors import RateLimited
 
 _NETWORK_CHARS = 19
-"""Of a spelled-out IPv6 address: its /64, which is what one household has."""
+"""Characters of the /64 of a spelled-out IPv6 address: one household has a /64."""
 
 
 class RateLimit:
-    """Takes `rate` a second, and `burst` at once."""
+    """Allows `rate` a second, and `burst` at once."""
 
     __slots__ = ("_burst_s", "_each_s", "_full_at")
 
@@ -34,7 +34,7 @@ class RateLimit:
 
 
 class HostRateLimit:
-    """A bucket for each IPv4 host or IPv6 /64, the longest unused forgotten first.
+    """A bucket for each IPv4 host or IPv6 /64; the least recently used is forgotten first.
 
     `clock` gives monotonic seconds.
     """

@@ -1,7 +1,7 @@
 """Requests and responses over sealed datagrams: sessions, proofs of address, time limits.
 
-Nothing here knows what a request means. The endpoint's demultiplexer calls the reader of each kind
-of datagram, and counts what a peer gets wrong under the name of the error that the reader raises.
+Nothing here depends on what a request means. The endpoint's demultiplexer calls the reader of each
+kind of datagram, and counts an error of a peer under the name of the error that the reader raises.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from protocol.overlay.sessions import PeerSession, PeerSessions, SharedRoundTrip
 
 
 class Reply(NamedTuple):
-    """How a request of ours ended: with a response, or with the error that stood in its way."""
+    """How a request of ours ended: with a response, or with an error."""
 
     contact: Contact
     response: Response | None
@@ -118,14 +118,14 @@ class Wire:
     def begin_anew(self) -> None:
         """Number our requests from the start again, as after a restart.
 
-        Where peers take what we send for replays (this machine's memory may have been set back),
-        nobody would ever answer us.
+        Peers refuse our requests as replays where this machine was restored from a snapshot, until
+        its requests have a new epoch.
         """
         self._epoch = self._rng.randbytes(EPOCH_BYTES)
         self._counter = 0
 
     def close(self) -> None:
-        """Forget all that is pending; nobody is called back."""
+        """Forget all pending requests, without any call of their `on_reply`."""
         self._deadlines.clear()
         self._pending.clear()
         self._hellos.close()
@@ -136,7 +136,7 @@ class Wire:
         public_key = datagrams.sender_of(datagram)
         session = self._sessions.get(id_number(public_key))
         if session is None:
-            session = self._meet(datagram, public_key, address)
+            session = self._admit(datagram, public_key, address)
             body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
             self._sessions.add(session)
         else:
@@ -147,8 +147,8 @@ class Wire:
         else:
             self._take_request(session, address, message)
 
-    def _meet(self, datagram: bytes, public_key: bytes, address: Address) -> PeerSession:
-        """A session with a key that is not known yet; what costs least is checked first."""
+    def _admit(self, datagram: bytes, public_key: bytes, address: Address) -> PeerSession:
+        """A session with an unknown key; the cheapest check comes first."""
         checked_peer_id(public_key, self._puzzle_bits)
         self._host_rate_limit.charge(address.host)
         self._admission.admit(datagram, public_key, address)
@@ -181,7 +181,7 @@ class Wire:
         now = self._loop.time()
         rtt_s = now - pending.sent_at
         if rtt_s <= limits.TIMEOUT_MAX_S:
-            # Who answers after every time limit shall not make anyone wait for so long.
+            # A contact that answers after every time limit must not lengthen the limits.
             session.measured(rtt_s)
             self._anyone.measured(rtt_s)
         self.heard_at = now
@@ -190,7 +190,7 @@ class Wire:
         pending.on_reply(Reply(pending.contact, response, None))
 
     def _receive_cookie(self, datagram: bytes, address: Address) -> None:
-        """A busy contact wants to see its cookie in our nonce: send the request once more."""
+        """Repeat a request with the cookie that a contact under load asks for in its nonce."""
         nonce, cookie = datagrams.read_cookie(datagram)
         transaction = nonce[limits.COOKIE_BYTES :]
         pending = self._pending.get(transaction)
@@ -205,14 +205,14 @@ class Wire:
         self._send_sealed(session, address, cookie + transaction, pending.body)
 
     def respond(self, incoming: Incoming, code: Code, result: list[Any]) -> None:
-        """Answer a request to where it came from."""
+        """Send the response to a request to the address that it came from."""
         session, address = incoming.session, incoming.address
         token = self._tokens.make(session, address, self._loop.time())
         body = encode_response(
             incoming.request.transaction, code, token=token, observed=address, result=result
         )
         if len(body) > incoming.room_bytes:
-            # Whoever it is must first show, by this token, that the address is its own.
+            # The sender must first prove, by this token, that it receives at the address.
             body = encode_response(
                 incoming.request.transaction,
                 Code.BAD_TOKEN,
@@ -235,7 +235,8 @@ class Wire:
     ) -> None:
         """Send a request; `on_reply` is called once, never before this returns.
 
-        Errors come in the reply as well: TimedOut, and what is wrong with the contact itself.
+        Errors come in the reply as well: TimedOut, Overloaded, and BadPuzzle, BadKey, Malformed for
+        an unusable contact.
         """
         try:
             address = contact.address
@@ -280,9 +281,9 @@ class Wire:
         timeout_s: float | None = None,
         tries: int = 2,
     ) -> Response:
-        """Ask, and again if nothing comes or our token has aged.
+        """The response to a request, which is repeated on silence or with a fresh token.
 
-        Raises TimedOut, BadToken, or what is wrong with the contact.
+        Raises TimedOut, BadToken, Overloaded; for an unusable contact BadPuzzle, BadKey, Malformed.
         """
         error: ModswarmError | None = None
         renewed = False
@@ -306,14 +307,14 @@ class Wire:
         return len(self._pending)
 
     def timeout_s(self, contact: Contact) -> float:
-        """How long this contact usually needs at most, in seconds; of a stranger, anyone's."""
+        """SRTT + 4 RTTVAR of this contact in seconds; of all contacts where it has no sample."""
         session = self._sessions.get(contact.number)
         if session is not None and session.smoothed_s is not None:
             return session.timeout_s()
         return self._anyone.timeout_s()
 
     def round_trip_s(self, contact: Contact) -> float | None:
-        """The smoothed RTT of a contact, if one was ever measured."""
+        """The smoothed RTT of a contact in seconds, or None where it has no sample."""
         session = self._sessions.get(contact.number)
         return session.smoothed_s if session else None
 

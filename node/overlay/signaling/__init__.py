@@ -1,1 +1,1 @@
-"""Offers and answers over DHT messages: registrars, calls made and calls answered."""
+"""Offers and answers over DHT messages: registrars, outgoing calls, and calls to this node."""

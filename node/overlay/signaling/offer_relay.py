@@ -1,12 +1,12 @@
-"""One offer on its way to a peer, by several carriers at once, until one brings a signed answer.
+"""One offer on its way to a peer, by several relays at once, until one brings a signed answer.
 
-A carrier is a registrar of the peer, or the peer itself. Each goes through these states; only OPEN
-ones occupy one of REGISTRARS_CALLED places, so that a silent carrier costs no more than a moment:
+A relay is a registrar of the peer, or the peer itself. Each goes through these states. Only OPEN
+relays occupy one of REGISTRARS_CALLED slots, so a silent one delays the call by CALL_REPEAT_S only:
 
-    WAITING ──place──> OPEN ──silent──> SLOW
-                        └──── refused, or out of time ───┴──> FAILED
+    WAITING ──slot──> OPEN ──silent──> SLOW
+                       └──── refused, or out of time ───┴──> FAILED
 
-The first signed answer ends it. A failure is one only once every carrier has failed.
+The first signed answer ends the call. The call fails only once every relay has failed.
 """
 
 import asyncio
@@ -37,14 +37,15 @@ class _Relay:
     state: _State = _State.WAITING
     give_up_at: float = 0.0
     renewed: bool = False
-    said: str = ""
+    reason: str = ""
 
 
 class OfferRelay:
-    """`read_answer` opens a sealed answer, or raises RemoteError.
+    """Sends an offer by each relay that is added. `complete` tells that no more will be.
 
-    `answered` gets the first signed answer and who carried it, or CallFailed, or TimedOut; nothing
-    more is sent once it is done. Tell by `complete` that no more carriers will be added.
+    `read_answer` opens a sealed answer, or raises RemoteError. `answered` gets the first signed
+    answer and the relay that brought it, or CallFailed, or TimedOut. Once it is done nothing more
+    is sent.
     """
 
     def __init__(
@@ -59,110 +60,110 @@ class OfferRelay:
         self._wire = wire
         self._arguments = [callee_id, sealed]
         self._loop = asyncio.get_running_loop()
-        self._carriers: dict[bytes, _Relay] = {}
+        self._relays: dict[bytes, _Relay] = {}
         self._complete = False
         self._read_answer = read_answer
         self._answered = answered
 
     def __len__(self) -> int:
-        return len(self._carriers)
+        return len(self._relays)
 
     def add(self, contact: Contact) -> None:
-        """One more contact that says it reaches the peer; known ones do not count twice."""
-        if contact.packed not in self._carriers and len(self) < limits.RELAYS_TRIED:
-            self._carriers[contact.packed] = _Relay(contact)
+        """Add a contact that says it reaches the peer; a known one is not added twice."""
+        if contact.packed not in self._relays and len(self) < limits.RELAYS_TRIED:
+            self._relays[contact.packed] = _Relay(contact)
             self._fill()
 
     def complete(self) -> None:
-        """Nobody else carries: once all have failed, the call has."""
+        """No more relays will be added: once all have failed, the call has failed."""
         self._complete = True
         self._end_if_failed()
 
     def _fill(self) -> None:
-        """Send by those that wait, as far as there are places."""
-        places = limits.REGISTRARS_CALLED
-        for carrier in self._carriers.values():
-            places -= carrier.state is _State.OPEN
-        for carrier in list(self._carriers.values()):
-            if places > 0 and carrier.state is _State.WAITING:
-                places -= 1
-                carrier.state = _State.OPEN
-                carrier.give_up_at = self._loop.time() + _patience_s()
-                self._send(carrier)
+        """Send by relays that wait, as far as there are slots."""
+        slots = limits.REGISTRARS_CALLED
+        for relay in self._relays.values():
+            slots -= relay.state is _State.OPEN
+        for relay in list(self._relays.values()):
+            if slots > 0 and relay.state is _State.WAITING:
+                slots -= 1
+                relay.state = _State.OPEN
+                relay.give_up_at = self._loop.time() + _patience_s()
+                self._send(relay)
 
-    def _send(self, carrier: _Relay) -> None:
+    def _send(self, relay: _Relay) -> None:
         def on_reply(reply: Reply) -> None:
-            self._replied(carrier, reply)
+            self._replied(relay, reply)
 
         # An answer to an earlier copy counts as well, hence no shorter time limit.
-        timeout_s = max(0.0, carrier.give_up_at - self._loop.time())
+        timeout_s = max(0.0, relay.give_up_at - self._loop.time())
         self._wire.request(
-            carrier.contact, Method.SIGNAL, self._arguments, on_reply, timeout_s=timeout_s
+            relay.contact, Method.SIGNAL, self._arguments, on_reply, timeout_s=timeout_s
         )
-        self._loop.call_later(limits.CALL_REPEAT_S, self._repeat, carrier)
+        self._loop.call_later(limits.CALL_REPEAT_S, self._repeat, relay)
 
-    def _repeat(self, carrier: _Relay) -> None:
-        """Nothing for a while: the datagram may be lost, so send a copy, and use its place."""
-        if self._answered.done() or carrier.state is _State.FAILED:
+    def _repeat(self, relay: _Relay) -> None:
+        """No response yet: the datagram may be lost, so send a copy, and free the relay's slot."""
+        if self._answered.done() or relay.state is _State.FAILED:
             return
-        if self._loop.time() >= carrier.give_up_at:
-            self._fail(carrier, "")
+        if self._loop.time() >= relay.give_up_at:
+            self._fail(relay, "")
             return
-        carrier.state = _State.SLOW
-        self._send(carrier)
+        relay.state = _State.SLOW
+        self._send(relay)
         self._fill()
 
-    def _replied(self, carrier: _Relay, reply: Reply) -> None:
-        if self._answered.done() or carrier.state is _State.FAILED:
+    def _replied(self, relay: _Relay, reply: Reply) -> None:
+        if self._answered.done() or relay.state is _State.FAILED:
             return
         if reply.response is not None:
-            self._take(carrier, reply.response)
+            self._take(relay, reply.response)
         elif not isinstance(reply.error, TimedOut | Overloaded):
-            self._fail(carrier, str(reply.error))
+            self._fail(relay, str(reply.error))
 
-    def _take(self, carrier: _Relay, response: Response) -> None:
-        if response.code == Code.BAD_TOKEN and not carrier.renewed:
-            carrier.renewed = True  # the refusal brought a fresh token
-            self._send(carrier)
+    def _take(self, relay: _Relay, response: Response) -> None:
+        if response.code == Code.BAD_TOKEN and not relay.renewed:
+            relay.renewed = True  # the refusal brought a fresh token
+            self._send(relay)
         elif response.code != Code.OK:
-            self._fail(carrier, _said(response.code))
+            self._fail(relay, _reason(response.code))
         else:
             try:
                 (sealed,) = shape(response.result, bytes)
-                self._answered.set_result((self._read_answer(sealed), carrier.contact))
+                self._answered.set_result((self._read_answer(sealed), relay.contact))
             except RemoteError as error:
-                self._fail(carrier, f"a registrar brought no answer of the peer: {error}")
+                self._fail(relay, f"a registrar brought no answer signed by the peer: {error}")
 
-    def _fail(self, carrier: _Relay, said: str) -> None:
-        carrier.state = _State.FAILED
-        carrier.said = said
+    def _fail(self, relay: _Relay, reason: str) -> None:
+        relay.state = _State.FAILED
+        relay.reason = reason
         self._fill()
         self._end_if_failed()
 
     def _end_if_failed(self) -> None:
-        carriers = self._carriers.values()
-        if not self._complete or any(one.state is not _State.FAILED for one in carriers):
+        relays = self._relays.values()
+        if not self._complete or any(one.state is not _State.FAILED for one in relays):
             return
         if not self._answered.done():
-            self._answered.set_exception(_verdict([one.said for one in carriers]))
+            self._answered.set_exception(_verdict([one.reason for one in relays]))
 
 
 def _patience_s() -> float:
-    """A registrar tries for CALL_S itself, and what it has to say then must come back."""
+    """A registrar itself tries for CALL_S, and its response must still come back after that."""
     return limits.CALL_S + 2 * limits.CALL_REPEAT_S
 
 
-def _verdict(said: list[str]) -> ModswarmError:
-    """What all carriers together say; silence says nothing against those that spoke."""
-    spoken = list(dict.fromkeys(one for one in said if one))
-    if not said:
-        return CallFailed("it is offline: nobody keeps a path to it")
-    if not spoken:
+def _verdict(reasons: list[str]) -> ModswarmError:
+    """Why the call failed, by the reason of each relay; a silent relay's is empty."""
+    given = list(dict.fromkeys(reason for reason in reasons if reason))
+    if not reasons:
+        return CallFailed("it is offline: it is registered nowhere")
+    if not given:
         return TimedOut("no answer by any of its registrars")
-    return CallFailed(spoken[0] if len(spoken) == 1 else f"its registrars disagree: {spoken}")
+    return CallFailed(given[0] if len(given) == 1 else f"its registrars disagree: {given}")
 
 
-def _said(code: int) -> str:
+def _reason(code: int) -> str:
     if code == Code.OFFLINE:
         return "it is offline: its registrars do not reach it"
     name = Code(code).name.lower().replace("_", " ") if code in set(Code) else str(code)

@@ -1,8 +1,8 @@
-"""Keeping paths open for peers that cannot be reached unasked, and forwarding their calls.
+"""The registrar: keeps NAT mappings of unreachable peers open, and relays offers to them.
 
 A call is one request and one response end to end: the caller's SIGNAL is held until the callee's
-answer to our DELIVER comes back. Copies of a call (by a repeated SIGNAL, or by another registrar)
-are recognised by the hash of the sealed offer and get the same answer.
+response to our DELIVER comes back. Copies of a call (a repeated SIGNAL, or one by another
+registrar) are recognised by the hash of the sealed offer and get the same answer.
 """
 
 import asyncio
@@ -25,21 +25,21 @@ from protocol.overlay.messages import Code, Method, code_of
 _log = logging.getLogger(__name__)
 
 AnswerOffer = Callable[[bytes], Awaitable[bytes]]
-"""Takes a sealed offer to this node, gives the sealed answer; raises RemoteError."""
+"""Takes a sealed offer to this node and returns the sealed answer; raises RemoteError."""
 
 
 @dataclass(slots=True)
 class Registration:
-    """A peer to whom this node keeps a path; `shown` is the peer's own word for it."""
+    """A peer that this node can reach through the peer's NAT; `proof` is signed by the peer."""
 
     contact: Contact
-    shown: bytes
+    proof: bytes
     expires_at: float
 
 
 @dataclass(slots=True)
 class _Call:
-    """A call under way or just answered; `waiting` are the requests that want its answer."""
+    """A call under way or just answered; `waiting` has the requests that its answer goes to."""
 
     caller_id: bytes
     callee_id: bytes
@@ -52,7 +52,7 @@ class _Call:
 
 
 class Registrar:
-    """Both ends of forwarding: what we keep for others, and calls that arrive for us."""
+    """The registrations of other peers, and the offers that arrive for them or for this node."""
 
     def __init__(
         self, own_id: bytes, wire: Wire, tasks: TaskOwner, *, answer_offer: AnswerOffer
@@ -73,36 +73,36 @@ class Registrar:
 
     # Registrations ------------------------------------------------------------------------
 
-    def shown_for(self, peer_id: bytes) -> bytes:
-        """What shows others that this peer is registered here; empty if it is not."""
+    def registration_proof_for(self, peer_id: bytes) -> bytes:
+        """The peer's proof that it is registered here; empty if it is not."""
         held = self._registrations.get(peer_id)
-        return held.shown if held and held.expires_at > self._loop.time() else b""
+        return held.proof if held and held.expires_at > self._loop.time() else b""
 
     def contact_of(self, peer_id: bytes) -> Contact | None:
-        """Where a peer that is registered here can be sent to."""
+        """The contact of a peer that is registered here."""
         held = self._registrations.get(peer_id)
         return held.contact if held and held.expires_at > self._loop.time() else None
 
     def registered(self) -> list[Contact]:
-        """The peers to whom this node keeps a path."""
+        """The peers that are registered here."""
         now = self._loop.time()
         return [held.contact for held in self._registrations.values() if held.expires_at > now]
 
-    def register(self, incoming: Incoming, shown: bytes, now: float) -> None:
-        """Keep a path to the sender, whose address is proved; raises RateLimited when full."""
+    def register(self, incoming: Incoming, proof: bytes, now: float) -> None:
+        """Register the sender at its address, which is proved; raises RateLimited when full."""
         peer_id = incoming.session.peer_id
         self._forget_expired(now)
         if peer_id not in self._registrations and len(self) >= limits.REGISTRATIONS:
-            raise RateLimited("this registrar keeps as many paths as it may")
+            raise RateLimited("this registrar has as many registrations as it may")
         self._registrations.pop(peer_id, None)
         self._registrations[peer_id] = Registration(
             Contact.at(incoming.session.public_key, incoming.address),
-            shown,
+            proof,
             now + limits.REGISTRATION_S,
         )
 
     def keepalive(self, incoming: Incoming, now: float) -> bool:
-        """Whether the sender's path is still known; a new address counts only with proof."""
+        """Whether the sender is registered; it moves to a new address only with proof of it."""
         held = self._registrations.get(incoming.session.peer_id)
         if held is None or held.expires_at <= now:
             return False
@@ -123,7 +123,7 @@ class Registrar:
     # Calls --------------------------------------------------------------------------------
 
     def signal(self, incoming: Incoming, callee_id: bytes, sealed: bytes) -> None:
-        """A caller asks to forward an offer, to us or to a peer registered here."""
+        """Take an offer for this node, or relay it to a peer that is registered here."""
         if callee_id == self._own_id:
             self.deliver(incoming, sealed)
             return
@@ -137,7 +137,7 @@ class Registrar:
             self._forward(call, callee, incoming.address, sealed)
 
     def deliver(self, incoming: Incoming, sealed: bytes) -> None:
-        """An offer to this node, by a registrar or by the caller itself."""
+        """Answer an offer to this node, which a registrar or the caller itself brought."""
         call, is_new = self._join(incoming, self._own_id, sealed)
         if is_new:
             self._tasks.start(self._answer_own(call, sealed), name="answer a call")
@@ -238,7 +238,7 @@ class Registrar:
     def _has_room(self) -> bool:
         if len(self._calls) < limits.CALLS_PENDING:
             return True
-        # Remembering an answer is a courtesy; a flood of finished calls must not stop new ones.
+        # Answers are remembered only for copies; a flood of finished calls must not stop new ones.
         finished = next((digest for digest, call in self._calls.items() if call.done), None)
         if finished is None:
             return False
@@ -258,7 +258,7 @@ class Registrar:
 
 
 def _outcome(reply: Reply) -> tuple[bytes | None, Code]:
-    """The sealed answer of a callee, or the code that says why there is none."""
+    """The callee's sealed answer, or None and the code that says why."""
     response = reply.response
     if response is None:
         return None, Code.OFFLINE

@@ -1,4 +1,4 @@
-"""Staying callable: an unreachable peer's registrations at the contacts nearest to its id."""
+"""The registrations of this node, where it is unreachable, at the contacts nearest to its id."""
 
 import asyncio
 import itertools
@@ -14,22 +14,22 @@ from protocol.codec import shape
 from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
-from protocol.overlay.registration_proof import make_registration
+from protocol.overlay.registration_proof import make_registration_proof
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
 
 
 class Registrations:
-    """Registers, keeps each path alive, and replaces a registrar that stopped answering.
+    """Registers, keeps each NAT mapping open, and replaces a registrar that stopped answering.
 
-    Whichever registrars die, `limits.REREGISTERED_S` later there are as many living ones again:
-    each is touched every `limits.KEEPALIVE_S`, which leaves time to miss its answers and to find
-    another. They are touched in turn, not together, so that if all die at once the first silence
-    comes soon; it starts a lookup, which asks all of them and so passes over every dead one.
+    Within `limits.REREGISTERED_S` of the failure of any registrars, as many answer again: each gets
+    a KEEPALIVE every `limits.KEEPALIVE_S`, which leaves time to miss its responses and to find
+    another. The keepalives are sent in turn, not together, so that the first silence comes soon
+    where all registrars fail at once. It starts a lookup, which finds out which others are dead.
 
-    `registrars` holds the turn in which each is touched. `peer_record` makes a fresh signed peer
-    record whenever one is needed.
+    `registrars` holds the turn in which each gets its keepalive. `peer_record` makes a fresh signed
+    peer record whenever one is needed.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Registrations:
         """Register, and stay registered until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_registered(), name="keep registered")
-            group.create_task(self._keep_alive(group), name="keep paths alive")
+            group.create_task(self._keep_alive(group), name="keep NAT mappings open")
 
     async def _keep_registered(self) -> None:
         while True:
@@ -61,51 +61,51 @@ class Registrations:
                 continue
 
     async def _register_nearest(self) -> None:
-        """Register with the nearest contacts, anew also with those that know us already.
+        """Register with the nearest contacts, and renew the registrations that stand already.
 
-        If those are a crowd that somebody put there, everyone in the region around keeps a path.
+        Where the nearest are sybils, register with every contact of the region around as well.
         """
         own_id = self._server.identity.peer_id
         closest = (await self._server.lookup(own_id)).closest()
         record = self._peer_record()
-        keeping = await self._register_first(closest, record)
+        accepting = await self._register_first(closest, record)
         beyond = await self._server.sybil_regions.beyond(own_id, closest, certain=True)
-        keeping += await self._register_all(beyond, record)
-        for contact in [known for known in self.registrars if known not in keeping]:
+        accepting += await self._register_all(beyond, record)
+        for contact in [known for known in self.registrars if known not in accepting]:
             del self.registrars[contact]
         if self.registrars:
             self.registered.set()
 
     async def _register_first(self, nearest: Sequence[Contact], record: Record) -> list[Contact]:
-        """Register with the first REGISTRARS of these that take us."""
-        keeping: list[Contact] = []
-        while nearest and len(keeping) < limits.REGISTRARS:
-            missing = limits.REGISTRARS - len(keeping)
-            keeping += await self._register_all(nearest[:missing], record)
+        """Register with the first REGISTRARS of these that accept it."""
+        accepting: list[Contact] = []
+        while nearest and len(accepting) < limits.REGISTRARS:
+            missing = limits.REGISTRARS - len(accepting)
+            accepting += await self._register_all(nearest[:missing], record)
             nearest = nearest[missing:]
-        return keeping
+        return accepting
 
     async def _register_all(self, contacts: Sequence[Contact], record: Record) -> list[Contact]:
-        """Register with all of these; returns those that took us."""
-        took = await asyncio.gather(*(self._register(contact, record) for contact in contacts))
-        return [contact for contact, is_taken in zip(contacts, took, strict=True) if is_taken]
+        """Register with all of these; returns the contacts that accepted."""
+        accepted = await asyncio.gather(*(self._register(contact, record) for contact in contacts))
+        return [contact for contact, taken in zip(contacts, accepted, strict=True) if taken]
 
     async def _register(self, contact: Contact, record: Record) -> bool:
         try:
-            shown = make_registration(
+            proof = make_registration_proof(
                 self._server.identity, contact.peer_id, self._environment.wall()
             )
-            response = await self._ask(contact, Method.REGISTER, [record.raw, shown])
+            response = await self._ask(contact, Method.REGISTER, [record.raw, proof])
         except ModswarmError as error:
             _log.debug("not registered at %r: %s", contact, error)
-            is_taken = False
+            is_registered = False
         else:
-            is_taken = response.code == Code.OK
-        if is_taken:
+            is_registered = response.code == Code.OK
+        if is_registered:
             self.registrars.setdefault(contact, self._quietest_turn())
         else:
             self.registrars.pop(contact, None)
-        return is_taken
+        return is_registered
 
     def _quietest_turn(self) -> int:
         taken = Counter(self.registrars.values())
@@ -115,10 +115,10 @@ class Registrations:
         for turn in itertools.cycle(range(limits.REGISTRARS)):
             await asyncio.sleep(limits.KEEPALIVE_S / limits.REGISTRARS)
             for contact in [one for one, its_turn in self.registrars.items() if its_turn == turn]:
-                group.create_task(self._touch(contact), name="keep a path alive")
+                group.create_task(self._touch(contact), name="keep a NAT mapping open")
 
     async def _touch(self, contact: Contact) -> None:
-        """Keep one path open; a registrar that is silent, or has forgotten us, is replaced."""
+        """Send one KEEPALIVE; a registrar that is silent, or has forgotten us, is replaced."""
         try:
             response = await self._ask(contact, Method.KEEPALIVE, [])
             (known,) = shape(response.result, bool)
@@ -129,7 +129,7 @@ class Registrations:
             self._lost.set()
 
     async def _ask(self, contact: Contact, method: Method, arguments: list[Any]) -> Response:
-        """Raises TimedOut once a registrar was silent for limits.REGISTRAR_SILENT_S at most."""
+        """Send a request; raises TimedOut after limits.REGISTRAR_SILENT_S at most."""
         wire = self._server.wire
         wait_s = min(2 * wire.timeout_s(contact), limits.TIMEOUT_MAX_S)
         return await wire.ask(

@@ -1,1 +1,1 @@
-"""The routing tables of a running node: joined, filled, refreshed and kept true."""
+"""The routing tables of a running node: joining, filling, refreshing, and pinging contacts."""

@@ -3,7 +3,8 @@
 Contacts near our own id come with the lookup of that id. Those of the shallower buckets are asked
 for: a contact that shares more bits with us than the bucket covers the same part of the id space
 in the bucket of the same number, and names all of it in one answer. Two such contacts are asked,
-so that tables do not become copies of one another. Whoever is named enters once it answered us.
+so that tables do not become copies of one another. A named contact enters the table once it has
+answered a request of this node.
 """
 
 import asyncio
@@ -20,12 +21,13 @@ from protocol.randomness import Random, sample
 
 
 class BucketFill:
-    """One filling of the tables. `hear` what is named in lookups; `fill` what has room after it."""
+    """Fills the tables once. `hear` takes what lookups name; `fill` asks for what is missing."""
 
     def __init__(
         self, protocol: OverlayProtocol, tables: Tables, rng: Random, families: int
     ) -> None:
         self._protocol = protocol
+        self._maintenance = protocol.maintenance
         self._tables = tables
         self._rng = rng
         self._families = families
@@ -34,8 +36,8 @@ class BucketFill:
         self._tried: set[bytes] = set()
 
     def hear(self, _contact: Contact, found: Found) -> None:
-        """An answer in a lookup: keep in mind whom it names."""
-        for contact in self._protocol.maintenance.sound(found.contacts):
+        """Remember the contacts that a response in a lookup names."""
+        for contact in self._maintenance.sound(found.contacts):
             table = self._tables.of(contact)
             bucket = contact.family, table.index_of(contact.number)
             named = self._named.setdefault(bucket, {})
@@ -43,10 +45,10 @@ class BucketFill:
                 named[contact.packed] = contact
 
     async def fill(self, closest: Sequence[Contact]) -> None:
-        """Fill each bucket that reaches farther than `closest`, the contacts nearest to us.
+        """Fill each bucket that reaches farther than `closest`, the contacts nearest to our id.
 
-        All that is nearer is known since the lookup that found them, but by one address each: in
-        several families all that was named is met.
+        The lookup that found these has asked every nearer contact, but each at one address only:
+        with several address families all contacts that were named are pinged.
         """
         await asyncio.gather(
             *(
@@ -86,7 +88,7 @@ class BucketFill:
         ]
 
     def _sources(self, table: RoutingTable, index: int) -> list[Contact]:
-        """Whom to ask for contacts in a bucket: those that have one like it, else those in it."""
+        """Contacts to ask for more of a bucket: those with the same bucket, else those in it."""
         deeper, inside = [], []
         for entry in table:
             depth = table.index_of(entry.contact.number)
@@ -101,7 +103,7 @@ class BucketFill:
         self._tried.add(contact.packed)
         async with self._at_once:
             if self._tables.of(contact).wants(contact):
-                await self._protocol.maintenance.meet(contact)
+                await self._maintenance.meet(contact)
 
     async def _ask(self, source: Contact, table: RoutingTable, index: int) -> None:
         target = table.id_in_bucket(index, self._rng)
@@ -109,5 +111,5 @@ class BucketFill:
             try:
                 found = await self._protocol.call_find_node(source, target, self._families)
             except ModswarmError:
-                return  # there are other sources
+                return  # other contacts are asked as well
         self.hear(source, found)

@@ -1,11 +1,11 @@
-"""Whether this node knows anybody, for those who wait for the one or the other."""
+"""Whether this node knows any contact, as a condition to wait for."""
 
 import asyncio
 from collections.abc import Sized
 
 
 class Connectivity:
-    """Wakes whoever waits when the tables get their first contact, or lose their last."""
+    """Wakes waiting tasks when the tables get their first contact, or lose their last."""
 
     def __init__(self, tables: Sized) -> None:
         self._tables = tables
@@ -23,9 +23,9 @@ class Connectivity:
             absent.clear()
 
     async def present(self) -> None:
-        """Wait until somebody is known."""
+        """Wait until a contact is known."""
         await self._present.wait()
 
     async def gone(self) -> None:
-        """Wait until nobody is known."""
+        """Wait until no contact is known."""
         await self._gone.wait()

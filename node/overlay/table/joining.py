@@ -1,4 +1,4 @@
-"""Getting into the overlay from saved contacts and bare addresses, and trying until it works."""
+"""Joining the overlay by saved contacts and bootstraps, tried again until it works."""
 
 import asyncio
 import logging
@@ -16,7 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class Joining:
-    """Joins by whichever way works first, says what does not, and goes on trying."""
+    """Joins by saved contacts or bootstraps, and tries again until one works.
+
+    `say` takes a sentence for people about each bootstrap that does not answer.
+    """
 
     def __init__(
         self,
@@ -35,14 +38,14 @@ class Joining:
 
     async def run(self) -> None:
         """Try until joined; then watch, and join again if every contact is lost."""
-        company = self._server.protocol.maintenance.connectivity
+        connectivity = self._server.protocol.maintenance.connectivity
         pause_s = limits.JOIN_RETRY_MIN_S
         while True:
             if self.joined.is_set():
-                await company.gone()
+                await connectivity.gone()
             if not self._bootstraps and not self._saved:
-                # The first node of a network: it is joined once others have joined through it.
-                await company.present()
+                # The first node of a network: it is joined once another node joins through it.
+                await connectivity.present()
             if await self._try():
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue
@@ -51,9 +54,9 @@ class Joining:
             pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
 
     async def _try(self) -> bool:
-        """By saved contacts, which need nobody's help; else by bootstraps.
+        """Join by saved contacts, which works without any bootstrap; else by bootstraps.
 
-        Bootstraps are greeted in any case: who knows only each other is not in the overlay.
+        Bootstraps are sent a hello in any case: nodes that know only one another form an island.
         """
         by_saved = bool(self._saved) and await self._join(self._saved)
         greeted = await asyncio.gather(*(self._greet(one) for one in self._bootstraps))

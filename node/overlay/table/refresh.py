@@ -1,4 +1,4 @@
-"""Keeping the tables full of contacts that live: at the start, and once in a while."""
+"""Refreshing the tables: filled when the node joins, refreshed and pinged from then on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ from protocol.overlay.messages import Found
 
 
 class TableRefresh:
-    """The upkeep of one node's tables. `families` are those it speaks, as in requests."""
+    """Refreshes one node's tables. `families` gives the bits of its address families (V4, V6)."""
 
     def __init__(
         self,
@@ -26,25 +26,26 @@ class TableRefresh:
         families: Callable[[], int],
     ) -> None:
         self._protocol = protocol
+        self._maintenance = protocol.maintenance
         self._tables = tables
         self._rng = environment.rng
         self._lookup = lookup
         self._families = families
 
     async def run(self) -> None:
-        """Refresh the tables about hourly, and ping the silent ones sooner, until cancelled."""
+        """Refresh the tables hourly, and ping silent contacts sooner, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._refresh_hourly(), name="refresh the tables")
             group.create_task(self._check_answers(), name="ping contacts")
 
     async def join(self, contacts: Sequence[Contact]) -> None:
-        """Meet contacts that we have heard of; if any answers, find our place and fill up."""
+        """Ping contacts that may be alive; once one answers, look up our own id and fill."""
         await self._knock(contacts)
         if len(self._tables):
             await self._fill()
 
     async def refresh(self) -> None:
-        """Look up a random id in every bucket without a lookup for long, and fill up."""
+        """Look up a random id in every bucket without a lookup for REFRESH_S, and fill."""
         now = asyncio.get_running_loop().time()
         targets = [
             table.id_in_bucket(index, self._rng)
@@ -63,9 +64,10 @@ class TableRefresh:
             await self.refresh()
 
     async def _check_answers(self) -> None:
-        """Ping the contacts that have not answered for long, a few at a time.
+        """Ping the contacts that have not answered for ANSWER_AGE_S, a few at a time.
 
-        Lookups ask only who is near their targets, and whoever asks us need not answer.
+        Lookups ask only contacts near their targets, and a contact that sends requests may still
+        not answer any.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -76,11 +78,11 @@ class TableRefresh:
             old = self._tables.silent_since(loop.time() - limits.ANSWER_AGE_S)
             for start in range(0, len(old), limits.CHECKED_AT_ONCE):
                 for contact in old[start : start + limits.CHECKED_AT_ONCE]:
-                    self._protocol.maintenance.verify(contact)
+                    self._maintenance.verify(contact)
                 await asyncio.sleep(limits.TIMEOUT_MAX_S)
 
     async def _fill(self) -> None:
-        """Look up our own id, then fill from what that named and what it did not reach."""
+        """Look up our own id, then fill the buckets with what that named and did not reach."""
         filling = BucketFill(self._protocol, self._tables, self._rng, self._families())
 
         def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:
@@ -90,16 +92,14 @@ class TableRefresh:
         await filling.fill(lookup.closest())
 
     async def _knock(self, contacts: Sequence[Contact]) -> None:
-        """Meet contacts, a few at a time, until some answer.
+        """Ping contacts in batches until one answers.
 
-        Each few have a moment to answer; the last ones as long as any contact has.
+        Each batch has KNOCK_S before the next one is pinged; the last has TIMEOUT_MAX_S.
         """
         for start in range(0, len(contacts), limits.KNOCKS_AT_ONCE):
-            few = contacts[start : start + limits.KNOCKS_AT_ONCE]
-            is_last = start + len(few) == len(contacts)
-            meetings = [self._protocol.maintenance.meet(contact) for contact in few]
-            await asyncio.wait(
-                meetings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.KNOCK_S
-            )
+            batch = contacts[start : start + limits.KNOCKS_AT_ONCE]
+            is_last = start + len(batch) == len(contacts)
+            pings = [self._maintenance.meet(contact) for contact in batch]
+            await asyncio.wait(pings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.KNOCK_S)
             if len(self._tables):
                 return

@@ -1,8 +1,8 @@
-"""Who enters the tables and who leaves them: only what a contact itself answers counts.
+"""Table maintenance: a contact enters by answering a ping, and leaves by failing to answer.
 
-A stranger enters once it has answered a ping. A contact that fails is pinged again soon, so that
-the dead are gone after a few seconds and not after as many lookups. Another is pinged with it as a
-witness: if nobody answers it is our own network that is down, and such pings count for nothing.
+A contact that fails is pinged again after RECHECK_S, so that dead contacts leave the tables after
+a few seconds and not after as many lookups. Another contact is pinged with it as a witness: where
+neither answers our own network is down, and those pings do not count as failures.
 """
 
 import asyncio
@@ -35,15 +35,15 @@ class TableMaintenance:
         self.connectivity = Connectivity(tables)
 
     def close(self) -> None:
-        """Ping nobody any more."""
+        """Send no more pings."""
         for timer in self._rechecks.values():
             timer.cancel()
         self._rechecks.clear()
 
-    # What we see and hear -----------------------------------------------------------------
+    # What other nodes do ------------------------------------------------------------------
 
     def asked_by(self, incoming: Incoming) -> None:
-        """Somebody asked us something: if there is room for it, verify it."""
+        """Note a request of another node, and ping that node if its bucket has room."""
         if incoming.read_only:
             return
         contact = incoming.session.contact_at(incoming.address)
@@ -53,9 +53,9 @@ class TableMaintenance:
             self.verify(contact)
 
     def sound(self, named: list[Contact]) -> list[Contact]:
-        """Those of the contacts that somebody named whose key and address may be one."""
+        """The named contacts with a key that solves the puzzle and a unicast address."""
         bits = self._puzzle_bits
-        # Nearly all were checked before: not even a call for these.
+        # Nearly all were checked before, and cost no call.
         sound = [one for one in named if one.effort_bits >= bits or one.is_sound(bits)]
         if len(sound) < len(named):
             self._counters.refused["unsound_contact"] += len(named) - len(sound)
@@ -82,14 +82,14 @@ class TableMaintenance:
     # Pings --------------------------------------------------------------------------------
 
     def verify(self, contact: Contact) -> None:
-        """Ping a contact, once at a time, and let the tables know how it went."""
+        """Ping a contact, unless that is under way, and note in the tables how it ends."""
         if contact.packed in self._verifying or len(self._verifying) >= limits.VERIFYING:
             return
         self._verifying[contact.packed] = self._loop.time()
         self._wire.request(contact, Method.PING, [], self._verified, timeout_s=limits.TIMEOUT_MAX_S)
 
     def meet(self, contact: Contact) -> asyncio.Future[None]:
-        """Ping a contact so that it may get to know us, too; done when it answered, or did not."""
+        """Ping a contact by MEET, so that it may ping us back; done when it answers or not."""
         met: asyncio.Future[None] = self._loop.create_future()
 
         def on_reply(reply: Reply) -> None:
@@ -105,13 +105,13 @@ class TableMaintenance:
         asked_at = self._verifying.pop(reply.contact.packed)
         if reply.response is not None:
             self.answered(reply.contact)
-        elif not isinstance(reply.error, Overloaded) and self._is_its_own_fault(
+        elif not isinstance(reply.error, Overloaded) and self._is_its_fault(
             reply.contact, asked_at
         ):
             self.failed(reply.contact)
 
-    def _is_its_own_fault(self, contact: Contact, asked_at: float) -> bool:
-        """Whether it is the contact that is silent, and not our network."""
+    def _is_its_fault(self, contact: Contact, asked_at: float) -> bool:
+        """Whether the contact is silent, and not our own network down."""
         return self._wire.heard_at >= asked_at or self._tables.last_seen(contact) is None
 
     def _recheck(self, contact: Contact) -> None:

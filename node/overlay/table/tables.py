@@ -38,20 +38,20 @@ class Tables:
         return sum(map(len, self))
 
     def entries(self) -> Iterator[Entry]:
-        """Every live entry of both families."""
+        """Every entry of both families."""
         for table in self:
             yield from table
 
     def silent_since(self, before: float) -> list[Contact]:
-        """The contacts of both families that have answered nothing since then."""
+        """The contacts of both families that have answered nothing since `before`."""
         return [contact for table in self for contact in table.silent_since(before)]
 
     def oldest_answer(self, now: float) -> float:
-        """When whoever has been silent for longest answered; `now` if nobody is known."""
+        """The least recent time at which any contact last answered; `now` if there is none."""
         return min(table.oldest_answer(now) for table in self)
 
     def last_seen(self, but: Contact) -> Contact | None:
-        """Whoever answered last, of all but one."""
+        """The most recently seen contact other than `but`, which answered or sent a request."""
         others = (entry for entry in self.entries() if entry.contact != but)
         latest = max(others, key=lambda entry: entry.last_seen, default=None)
         return latest.contact if latest else None

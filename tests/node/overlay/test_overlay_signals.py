@@ -152,7 +152,7 @@ def test_silence_of_all_is_a_time_out() -> None:
 def test_nobody_carries() -> None:
     error = Outcome({}, count=0).error
     assert isinstance(error, CallFailed)
-    assert "nobody keeps a path" in str(error)
+    assert "registered nowhere" in str(error)
 
 
 def test_a_token_that_aged_is_renewed_once() -> None:

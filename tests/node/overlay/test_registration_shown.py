@@ -19,9 +19,9 @@ from protocol.errors import (
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method, Request
 from protocol.overlay.registration_proof import (
-    REGISTRATION_BYTES,
-    check_registration,
-    make_registration,
+    REGISTRATION_PROOF_BYTES,
+    check_registration_proof,
+    make_registration_proof,
 )
 from protocol.signaling import Offer
 from simulations.attacks.raw_peer import RawPeer
@@ -37,12 +37,12 @@ REGISTRAR = bytes(20)
 
 def _check(data: bytes, now: float = NOW, **changes: bytes) -> None:
     names = {"peer_id": PEER.peer_id, "registrar_id": REGISTRAR, **changes}
-    check_registration(data, now=now, **names)
+    check_registration_proof(data, now=now, **names)
 
 
 def test_a_registration_holds_for_one_peer_one_registrar_and_its_time() -> None:
-    shown = make_registration(PEER, REGISTRAR, NOW)
-    assert len(shown) == REGISTRATION_BYTES == 104
+    shown = make_registration_proof(PEER, REGISTRAR, NOW)
+    assert len(shown) == REGISTRATION_PROOF_BYTES == 104
     _check(shown)
     _check(shown, now=NOW + limits.REGISTRATION_S - 1)
     _check(shown, now=NOW - limits.CLOCK_SKEW_S)
@@ -67,7 +67,7 @@ def test_whatever_else_is_shown_is_refused_by_name(
     spoil: Callable[[bytes], None], error: type[ModswarmError]
 ) -> None:
     with pytest.raises(error):
-        spoil(make_registration(PEER, REGISTRAR, NOW))
+        spoil(make_registration_proof(PEER, REGISTRAR, NOW))
 
 
 LIARS = 12
@@ -79,7 +79,7 @@ def test_contacts_that_only_claim_to_reach_a_peer_swallow_no_call() -> None:
         server = callee.running.server
         # What is best to show: nothing of one's own can hold, so a real one of another registrar.
         (honest, *_) = callee.running.registrations.registrars
-        real = make_registration(callee.identity, honest.peer_id, world.loop.wall_time())
+        real = make_registration_proof(callee.identity, honest.peer_id, world.loop.wall_time())
         record = callee.running.presence.peer_record()
         liars = [await _liar(world, number, record.raw, real) for number in range(LIARS)]
         for liar in liars:
@@ -144,12 +144,12 @@ def test_a_registrar_takes_only_a_registration_for_itself() -> None:
         now = world.loop.wall_time()
         body = records.PeerBody((), 0, (1, 1), 0)
         record = records.make(PEER, records.PEER, body, now=now, sequence=1).raw
-        own = make_registration(PEER, resident.identity.peer_id, now)
+        own = make_registration_proof(PEER, resident.identity.peer_id, now)
         for shown, code in (
             (b"", Code.MALFORMED),
-            (make_registration(PEER, OTHER.peer_id, now), Code.NOT_AUTHENTIC),
-            (make_registration(OTHER, resident.identity.peer_id, now), Code.WRONG_KEY),
-            (make_registration(PEER, resident.identity.peer_id, now - 3600), Code.EXPIRED),
+            (make_registration_proof(PEER, OTHER.peer_id, now), Code.NOT_AUTHENTIC),
+            (make_registration_proof(OTHER, resident.identity.peer_id, now), Code.WRONG_KEY),
+            (make_registration_proof(PEER, resident.identity.peer_id, now - 3600), Code.EXPIRED),
             (own, Code.OK),
         ):
             response = await peer.ask(Method.REGISTER, [record, shown], resident.contact)

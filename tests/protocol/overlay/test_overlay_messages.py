@@ -115,17 +115,24 @@ def test_golden_found() -> None:
     found = decode_found(whole)
     assert found.contacts == contacts4 + contacts6
     assert found.values == [b"r" * 150, b"q" * 151]
-    assert (found.total, found.registration) == (7, bytes(range(104)))
+    assert (found.total, found.registration_proof) == (7, bytes(range(104)))
     mixed = [contacts6[0], contacts4[0], contacts4[1], contacts6[1], contacts4[2]]
     values = [b"r" * 150, b"q" * 151, *[b"x" * 1000] * 5]
     assert (
         encode_found(
-            mixed, values, skip=0, registration=bytes(range(104)), max_bytes=DATAGRAM_BODY_BYTES
+            mixed,
+            values,
+            skip=0,
+            registration_proof=bytes(range(104)),
+            max_bytes=DATAGRAM_BODY_BYTES,
         )
         == whole
     )
     nothing = golden["found nothing"]
-    assert encode_found([], [], skip=0, registration=b"", max_bytes=DATAGRAM_BODY_BYTES) == nothing
+    assert (
+        encode_found([], [], skip=0, registration_proof=b"", max_bytes=DATAGRAM_BODY_BYTES)
+        == nothing
+    )
     assert decode_found(nothing) == ([], [], 0, b"")
 
 
@@ -325,7 +332,7 @@ def test_what_was_found_fits_and_is_the_first_that_does(
 ) -> None:
     values = [bytes((number % 256,)) * size for number, size in enumerate(sizes)]
     nearest = contacts_of(v4, v6)
-    result = encode_found(nearest, values, skip=skip, registration=bytes(104), max_bytes=room)
+    result = encode_found(nearest, values, skip=skip, registration_proof=bytes(104), max_bytes=room)
     found = decode_found(result)
     assert found.values == values[skip : skip + len(found.values)]
     assert found.total == len(values)
@@ -334,8 +341,8 @@ def test_what_was_found_fits_and_is_the_first_that_does(
     if found.values or found.contacts:
         assert len(responded(result, where=V6)) <= room
     # Nothing was left out that had room: the frame is 64 bytes, and 3 for each value.
-    assert bool(found.registration) == (room >= 64 + 104)
-    left = room - 64 - len(found.registration) - sum(len(one) + 3 for one in found.values)
+    assert bool(found.registration_proof) == (room >= 64 + 104)
+    left = room - 64 - len(found.registration_proof) - sum(len(one) + 3 for one in found.values)
     if len(found.values) < min(len(values[skip:]), limits.VALUES_PER_REPLY):
         assert len(values[skip + len(found.values)]) + 3 > left
     left -= sum(len(one.packed) for one in found.contacts)
@@ -346,11 +353,15 @@ def test_what_was_found_fits_and_is_the_first_that_does(
 def test_a_whole_table_s_worth_of_contacts_fits_a_datagram() -> None:
     for v4, v6, expected in ((20, 0, 20), (0, 20, 20), (10, 10, 20)):
         result = encode_found(
-            contacts_of(v4, v6), [], skip=0, registration=b"", max_bytes=DATAGRAM_BODY_BYTES
+            contacts_of(v4, v6), [], skip=0, registration_proof=b"", max_bytes=DATAGRAM_BODY_BYTES
         )
         assert len(decode_found(result).contacts) == expected
     longest = encode_found(
-        contacts_of(20, 0), [bytes(1000)], skip=0, registration=b"", max_bytes=DATAGRAM_BODY_BYTES
+        contacts_of(20, 0),
+        [bytes(1000)],
+        skip=0,
+        registration_proof=b"",
+        max_bytes=DATAGRAM_BODY_BYTES,
     )
     assert len(decode_found(longest).values) == 1
 
@@ -360,7 +371,9 @@ def test_the_frame_around_what_was_found_is_counted() -> None:
     values, nearest = [bytes(300)] * 2 + [bytes(1000)] * 300, contacts_of(9, 9)
     full = 0
     for room in range(REFUSAL_BYTES, DATAGRAM_BODY_BYTES + 1):
-        result = encode_found(nearest, values, skip=0, registration=bytes(104), max_bytes=room)
+        result = encode_found(
+            nearest, values, skip=0, registration_proof=bytes(104), max_bytes=room
+        )
         packed4, packed6, sent, *_ = result
         size = len(responded(result, where=V6))
         assert size <= max(room, 60)
@@ -376,7 +389,7 @@ def test_every_value_is_on_some_page() -> None:
             contacts_of(20, 0),
             values,
             skip=len(got),
-            registration=b"",
+            registration_proof=b"",
             max_bytes=DATAGRAM_BODY_BYTES,
         )
         page = decode_found(result)
@@ -414,7 +427,7 @@ def test_the_answer_to_each_request_fits_its_own_padding() -> None:
         contacts_of(20, 20),
         [no_record] * 9,
         skip=0,
-        registration=bytes(104),
+        registration_proof=bytes(104),
         max_bytes=DATAGRAM_BODY_BYTES,
     )
     arguments: dict[Method, tuple[list[Any], list[Any]]] = {

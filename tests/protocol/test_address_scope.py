@@ -1,0 +1,26 @@
+"""Which of a machine's addresses others may reach it by."""
+
+import pytest
+
+from protocol.addresses import is_loopback, is_shareable
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1"])
+def test_loopback_is_not_shareable(host: str) -> None:
+    assert is_loopback(host)
+    assert not is_shareable(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.1.1", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::", "name"],  # noqa: S104
+)
+def test_addresses_that_lead_others_nowhere_are_not_shareable(host: str) -> None:
+    assert not is_shareable(host)
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "10.0.0.1", "2001:db8::1", "::1234", "fd00::1"])
+def test_addresses_of_networks_are_shareable(host: str) -> None:
+    assert is_shareable(host)
+    assert not is_loopback(host)
