@@ -5,9 +5,9 @@
 
 `epoch` is drawn at each start of the sender, and when it fails to join; `counter` rises with each
 request: together they reveal a replay. `token` in a response is what the receiver must echo to
-prove its address; in a request it is that echo. Padding makes a request without a token as long as its
-longest response, and every request as long as a refusal, so that no response to an unproved address
-is ever longer (no amplification, RFC 9000, 8).
+prove its address; in a request it is that echo. Padding makes a request without a token as long as
+its longest response, and every request as long as a refusal, so that no response to an unproved
+address is ever longer (no amplification, RFC 9000, 8).
 """
 
 from enum import IntEnum

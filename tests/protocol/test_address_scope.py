@@ -13,7 +13,7 @@ def test_loopback_is_not_shareable(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.1.1", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::", "name"],  # noqa: S104
+    ["169.254.1.1", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::", "name"],
 )
 def test_addresses_that_lead_others_nowhere_are_not_shareable(host: str) -> None:
     assert not is_shareable(host)
