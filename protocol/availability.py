@@ -1,4 +1,4 @@
-"""Which mods a peer can serve, as Bloom filters that each fit a datagram.
+"""The mods that a peer serves, as Bloom filters that each fit a datagram.
 
 `pybloom-live` does the filter; only its raw bits travel, never its own file form, whose header
 sizes an allocation. Mods are spread over 2**shard_bits filters by the first bits of their id.
@@ -100,8 +100,8 @@ def build(mod_ids: Collection[bytes]) -> list[Availability]:
 
 
 def build_shard(place: ShardPlace, mod_ids: Collection[bytes]) -> Availability:
-    """One shard, which may hold nothing (any more)."""
-    # Sizes in steps, so that a watcher of the record cannot count mods one by one.
+    """One shard, which may be empty."""
+    # Sizes in steps, so that observing the record does not count the mods one by one.
     capacity = next(size for size in limits.SHARD_SIZES if size >= len(mod_ids))
     held = BloomFilter(capacity, ERROR_RATE)
     for mod_id in mod_ids:

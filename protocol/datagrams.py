@@ -1,4 +1,4 @@
-"""The envelope of every DHT datagram: who sent it, proved, and a body that only the receiver reads.
+"""The envelope of every DHT datagram: its authenticated sender, and a body for one receiver.
 
     sealed       0xD0  sender's public key (32)  nonce (24)  ciphertext and tag (16)
     hello        0xD1  random (16)  zeros up to HELLO_BYTES
@@ -37,7 +37,7 @@ HELLO_RANDOM_BYTES = 16
 _SIGNATURE_BYTES = 64
 _COOKIE_END = 1 + aead.XCHACHA_NONCE_BYTES + limits.COOKIE_BYTES
 HELLO_BYTES = 1 + HELLO_RANDOM_BYTES + limits.KEY_BYTES + _SIGNATURE_BYTES
-"""A hello is padded to the length of its reply, so that nobody is made to amplify."""
+"""A hello is padded to the length of its reply, so that hellos amplify nothing."""
 
 
 class PacketKeys(NamedTuple):
@@ -48,7 +48,7 @@ class PacketKeys(NamedTuple):
 
 
 class PacketCipher(Protocol):
-    """How datagrams are sealed. There is one; a simulation of the overlay alone may swap it."""
+    """How datagrams are sealed: the real cipher, or a simulation's cheaper one."""
 
     first_byte: int
 
@@ -128,7 +128,7 @@ def nonce_of(datagram: bytes) -> bytes:
 
 
 def ask_cookie(nonce: bytes, cookie: bytes) -> bytes:
-    """Tell the sender of a sealed datagram to begin its nonce with `cookie`."""
+    """A datagram that asks the sender of `nonce` to begin its next nonce with `cookie`."""
     return bytes((COOKIE,)) + nonce + cookie
 
 
@@ -146,7 +146,7 @@ def unseal(cipher: PacketCipher, key: bytes, datagram: bytes) -> bytes:
 
 
 def hello(random: bytes) -> bytes:
-    """Ask a bare address who it is. `random`: 16 bytes that the reply must sign."""
+    """A hello to a bare address. `random`: 16 bytes that the reply must sign."""
     return bytes((HELLO,)) + random.ljust(HELLO_BYTES - 1, b"\0")
 
 
@@ -159,7 +159,7 @@ def answer_hello(identity: Identity, datagram: bytes) -> bytes:
 
 
 def hello_random(datagram: bytes) -> bytes:
-    """The random that a hello or its reply bears."""
+    """The 16 random bytes of a hello or its reply."""
     return datagram[1 : 1 + HELLO_RANDOM_BYTES]
 
 

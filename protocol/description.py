@@ -1,4 +1,4 @@
-"""What two peers must know of each other to open a link: the offer and the answer, without SDP.
+"""Descriptions: what two peers need of each other to open a link, in place of SDP.
 
     description  [username, password, fingerprint, role, [candidate, ...], features]
     candidate    one byte of kind, then the packed address

@@ -5,7 +5,7 @@ A record is the canonical list
     [kind, public key, sequence, issued, expires, body, signature]
 
 with times in whole seconds since 1970. Stores and readers both verify everything, so a store
-cannot lie about what it holds, only keep it back.
+cannot forge a record, only withhold it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _RECORD_ITEMS = 8
 
 @dataclass(frozen=True, slots=True)
 class PeerBody:
-    """Where a peer believes it can be reached, and how its availability is sharded."""
+    """The addresses at which a peer can be reached, and how its availability is sharded."""
 
     addresses: tuple[Address, ...]
     capabilities: int
@@ -138,7 +138,7 @@ class Record:
 
     @property
     def peer_id(self) -> PeerId:
-        """Who published it."""
+        """The publisher."""
         return peer_id_of(self.public_key)
 
     @property

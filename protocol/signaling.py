@@ -1,4 +1,4 @@
-"""Offers and answers: who wants a link with whom, sealed to one reader and signed by one writer.
+"""Offers of a link and answers to them, sealed to one reader and signed by one writer.
 
     offer   [1, caller's key, callee's id, offer id, issued, description, signature]
     answer  [1, callee's key, offer hash, status, description, signature]
@@ -48,7 +48,7 @@ _ITEMS = 8
 
 
 class AnswerStatus(IntEnum):
-    """What the callee says. Only an accepted call bears a description."""
+    """The callee's decision. Only an accepted call bears a description."""
 
     ACCEPTED = 0
     BUSY = 1
@@ -211,10 +211,10 @@ def _open(identity: Identity, sealed: bytes) -> bytes:
 
 
 class OfferMemory:
-    """Offers that were answered, so that a copy by another registrar gets the same answer.
+    """The offers that were answered, against replays.
 
-    An offer outlives CLOCK_SKEW_S on neither side of now, so remembering twice that is enough.
-    Each caller has a share of its own, so that one who calls all the time keeps nobody else out.
+    An offer is valid for CLOCK_SKEW_S on either side of its time, so it is remembered for twice
+    that. The bound per caller keeps one caller from using up the memory.
     """
 
     def __init__(

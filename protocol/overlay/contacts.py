@@ -1,4 +1,4 @@
-"""DHT nodes that others can reach, in the 38 or 50 bytes in which they travel."""
+"""DHT nodes that can be reached unasked, in their wire form of 38 or 50 bytes."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,8 +20,8 @@ class Contact:
     """A public key at an address. Cheap to make and small: replies carry twenty of them.
 
     `packed` is the wire form (key, address, port), `number` the peer id as an integer for XOR
-    distances. A contact that another names may be nonsense: see `is_sound`, which notes in
-    `effort_bits` how many zero bits the key's puzzle shows, negative for none that count.
+    distances. A contact that another node names may be invalid: see `is_sound`, which notes in
+    `effort_bits` the zero bits of the key's puzzle, or a negative number for an invalid address.
     """
 
     __slots__ = ("effort_bits", "number", "packed")
@@ -53,7 +53,7 @@ class Contact:
 
     @property
     def address(self) -> Address:
-        """Where it is; raises Malformed for bytes that are no address."""
+        """Its address; raises Malformed for bytes that are no address."""
         return addresses.unpack_address(self.packed[limits.KEY_BYTES :])
 
     def is_sound(self, puzzle_bits: int) -> bool:
@@ -76,13 +76,13 @@ class Contact:
     def __repr__(self) -> str:
         try:
             where = str(self.address)
-        except Malformed as error:  # a log line may show what a peer named
+        except Malformed as error:  # a log line may show a contact that a peer named
             where = str(error)
         return f"<Contact {self.peer_id.hex()[:8]} {where}>"
 
 
 def pack_contacts(nearest: Sequence[Contact], room_bytes: int) -> tuple[bytes, bytes]:
-    """As many contacts as fit, the first ones first: those of IPv4 and those of IPv6."""
+    """As many contacts as fit, the first ones first, by family: IPv4 and IPv6."""
     all_packed = [contact.packed for contact in nearest]
     if {len(one) for one in all_packed} == {_PACKED_V4_BYTES}:  # nearly always, and faster
         return b"".join(all_packed[: max(0, room_bytes) // _PACKED_V4_BYTES]), b""

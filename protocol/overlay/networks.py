@@ -1,4 +1,4 @@
-"""Which networks an address is in, so that no single one gets much of a table or of an answer.
+"""The networks that an address is in, so that no network has much of a table or of a lookup.
 
 Many addresses of one network cost an attacker as little as one. Limits hold for global addresses;
 private and loopback ones have none.
@@ -36,6 +36,6 @@ def _networks_at(packed: bytes) -> Networks:
 
 
 def smallest_network(networks_of: NetworksOf, contact: Contact) -> bytes:
-    """The one network of a contact that an answer may hold once; empty if there is no limit."""
+    """The smallest network of a contact, which a lookup counts once; empty if there is no limit."""
     networks = networks_of(contact)
     return networks[0] if networks else b""

@@ -1,9 +1,9 @@
-"""The routing table: who is out there, exact about who is nearest.
+"""The routing table of Kademlia, which gives the exact nearest contacts of any target.
 
 One bucket per length of the prefix shared with our id, as in Kademlia's section 2.2 without its
-splitting. Deviations from the paper: nodes enter only after they answered us (verified), leave
-after FAILURES_MAX failures in a row, and are limited per network, so that one network cannot fill
-a table.
+splitting. Deviations from the paper: nodes enter only once they have answered a request (verified),
+leave after FAILURES_MAX failures in a row, and are limited per network, so that one network cannot
+fill a table.
 """
 
 from bisect import insort
@@ -18,14 +18,14 @@ from protocol.randomness import Random
 
 ID_BITS = 8 * limits.ID_BYTES
 NOBODY = -1
-"""The number of no peer."""
+"""Stands for no peer where a peer's number is expected."""
 
 
 class Entry(NamedTuple):
     """A contact that answered us, as it stands now. Times are monotonic seconds.
 
-    `last_seen` is when it answered or asked, `answered_at` when it answered: whoever asks is there,
-    but may keep everybody waiting for its answers.
+    `last_seen` is when it last answered or sent a request, `answered_at` when it last answered: a
+    contact that sends requests is alive, but its answers may be late or missing.
     """
 
     contact: Contact
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Bucket:
-    """At most k live contacts, and newcomers that wait for a place, the latest last.
+    """At most k live contacts, and the replacement cache (Kademlia, 4.1), the latest last.
 
     Both by their numbers, so that the nearest are found without touching any other contact.
     """
@@ -133,7 +133,7 @@ class RoutingTable:
         yield from reversed(farther)
 
     def wants(self, contact: Contact, *, proved: bool = False) -> bool:
-        """Whether it is worth a ping to verify this contact: there is room for it.
+        """Whether a ping to verify this contact is worthwhile: its bucket has room.
 
         A known peer is believed to have moved if it proved its new address, or fails at the old.
         """
@@ -149,9 +149,9 @@ class RoutingTable:
         return len(bucket.live) < self.k
 
     def asked_by(self, contact: Contact, now: float, *, proved: bool) -> bool:
-        """Note that `contact` sent a request, perhaps with proof of its address; as `wants`.
+        """Note a request of `contact`, perhaps with proof of its address; returns as `wants`.
 
-        Failures stay counted: a contact is good for asking only while it answers.
+        Its failures stay counted: only an answer shows that a contact answers.
         """
         if proved and self._live(contact.number) == contact:
             self._seen[contact.number] = now
@@ -242,12 +242,12 @@ class RoutingTable:
                 del self._networks[network]
 
     def silent_since(self, before: float) -> list[Contact]:
-        """The contacts that have answered nothing since then."""
+        """The contacts that have answered nothing since `before`."""
         silent = [number for number, at in self._answered.items() if at < before]
         return [contact for number in silent if (contact := self._live(number)) is not None]
 
     def oldest_answer(self, now: float) -> float:
-        """When whoever has been silent for longest answered; `now` if nobody is here."""
+        """The least recent time at which any contact last answered; `now` if there is none."""
         return min(self._answered.values(), default=now)
 
     def looked_up(self, target: int, now: float) -> None:
@@ -257,7 +257,7 @@ class RoutingTable:
             bucket.last_lookup = now
 
     def stale(self, now: float, age_s: float) -> list[int]:
-        """Buckets without a lookup for `age_s`, down to the deepest that holds anyone."""
+        """Buckets without a lookup for `age_s`, down to the deepest that holds a contact."""
         deepest = max((index for index, one in self._buckets.items() if one.live), default=-1)
         return [
             index

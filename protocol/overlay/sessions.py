@@ -23,10 +23,10 @@ def _time_limit_s(smoothed_s: float, deviation_s: float) -> float:
 
 
 class SharedRoundTrip:
-    """What to expect of a contact never met: the round trips of all others, slowly forgotten.
+    """The smoothed RTT over all contacts, for one without a sample of its own.
 
-    Contacts differ far more than the packets of one do, so a few in a row say little: the gains
-    start as those of a plain mean.
+    Contacts differ far more than the packets of one do, so the gains are those of a plain mean over
+    the first _SHARED_SAMPLES samples.
     """
 
     __slots__ = ("_deviation_s", "_samples", "_smoothed_s")
@@ -43,14 +43,14 @@ class SharedRoundTrip:
         self._deviation_s += (abs(error) - self._deviation_s) / self._samples
 
     def timeout_s(self) -> float:
-        """How long to wait before giving a stranger up, clamped to the bounds in limits."""
+        """Seconds to wait for a contact without a sample, within the bounds in limits."""
         if self._samples < _SHARED_SAMPLES_MIN:
             return limits.TIMEOUT_UNKNOWN_S
         return _time_limit_s(self._smoothed_s, self._deviation_s)
 
 
 class ReplayGuard:
-    """Which requests of one peer have been seen: the window of RFC 6479, in one epoch at a time."""
+    """The replay window of one peer's requests (RFC 6479), in one epoch at a time."""
 
     __slots__ = ("_epoch", "_epochs_left", "_highest", "_noted_at", "_seen")
 
@@ -64,10 +64,10 @@ class ReplayGuard:
     def accept(self, epoch: bytes, counter: int, now: float, *, proved: bool) -> None:
         """Note a request of the peer; raises Replayed if it came before, or is too old to tell.
 
-        A new epoch is followed only with proof of address, and one that was left is never
-        returned to. A request of another epoch without proof changes nothing here. What was noted
-        is forgotten once every token has died that an old request may bear: a peer whose counter
-        went astray, as in a machine restored from a snapshot, is not refused for ever.
+        A new epoch is taken up only with proof of address, and one that was left is never returned
+        to. A request of another epoch without proof changes nothing here. What was noted is
+        forgotten once every token that an old request may bear has expired: so a peer whose counter
+        fell back, as in a machine restored from a snapshot, is not refused for ever.
         """
         if now - self._noted_at > _TOKENS_DEAD_S:
             self._epoch, self._epochs_left = b"", ()
@@ -103,12 +103,12 @@ class Issued(NamedTuple):
 
 
 class PeerSession:
-    """One peer: its keys, how long it takes to answer, what proves its address and its counters.
+    """One peer: its keys, its RTT, the tokens that prove addresses, and its replay window.
 
     A node holds thousands, so both keys are one piece of memory, the contact is shared with the
-    tables, and of a peer that never asked us anything there is no guard. `smoothed_s` is the
-    smoothed RTT of RFC 6298, 2; None while unknown, since a sample may be 0 where the clock is
-    coarser than the path.
+    tables, and a peer that has sent no request has no replay guard. `smoothed_s` is the smoothed
+    RTT of RFC 6298, 2; None while unknown, since a sample may be 0 where the clock is coarser than
+    the RTT.
     """
 
     __slots__ = (
@@ -132,19 +132,19 @@ class PeerSession:
         self._guard: ReplayGuard | None = None
         self.issued: Issued | None = None
         self.used = False
-        # What the peer gave us to prove our address to it, and the contact that gave it.
+        # The token by which we prove our address to the peer, and the contact that gave it.
         self._token = b""
         self._token_of = contact
         self._token_at = 0.0
 
     @property
     def outgoing_key(self) -> bytes:
-        """The key of what we send to the peer."""
+        """The key of datagrams to the peer."""
         return self._keys[: len(self._keys) // 2]
 
     @property
     def incoming_key(self) -> bytes:
-        """The key of what the peer sends to us."""
+        """The key of datagrams from the peer."""
         return self._keys[len(self._keys) // 2 :]
 
     @property
@@ -173,7 +173,7 @@ class PeerSession:
         self.smoothed_s += _RTT_GAIN * (rtt_s - self.smoothed_s)
 
     def timeout_s(self) -> float:
-        """How long to wait before giving the peer up, clamped to the bounds in limits."""
+        """Seconds to wait for the peer's response, within the bounds in limits."""
         if self.smoothed_s is None:
             return limits.TIMEOUT_UNKNOWN_S
         return _time_limit_s(self.smoothed_s, self._deviation_s)
@@ -185,21 +185,21 @@ class PeerSession:
         self._guard.accept(epoch, counter, now, proved=proved)
 
     def token_for(self, contact: Contact, now: float) -> bytes:
-        """The token to send to this peer where `contact` is, empty if there is no fresh one."""
+        """The token to send to this peer at the address of `contact`; empty without a fresh one."""
         if not self._token or now - self._token_at > limits.TOKEN_PERIOD_S:
             return b""
         return self._token if self._token_of.packed == contact.packed else b""
 
     def learn_token(self, token: bytes, contact: Contact, now: float) -> None:
-        """Keep the token of a response of this peer, which came from where `contact` is."""
+        """Keep the token of a response that came from the address of `contact`."""
         self._token, self._token_of, self._token_at = token, contact, now
 
 
 class PeerSessions:
-    """The peers remembered. Who was not used for a while is forgotten first (CLOCK).
+    """The peers remembered; one that was not used lately is forgotten first (CLOCK).
 
-    Moving whoever is used to the end of the dictionary would cost more than all else a packet does
-    with it, so use is only noted, and gives one more turn once it is the peer's turn to go.
+    Moving a used session to the end of the dictionary (LRU) would cost more than all else that a
+    datagram does with it, so use is only noted: a used session is passed over once.
     """
 
     def __init__(self, capacity: int = limits.PEERS_REMEMBERED) -> None:

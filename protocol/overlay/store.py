@@ -1,7 +1,7 @@
-"""The records that a node keeps for others: multi-valued, capped, expiring.
+"""The records that a node stores for others: multi-valued, capped, expiring.
 
-Each publisher has one value per key and kind. Only its publisher refreshes a record, so what
-nobody stands for any more dies by itself.
+Each publisher has one value per key and kind. Only its publisher refreshes a record, so a record
+whose publisher is gone expires.
 """
 
 import heapq
@@ -76,7 +76,7 @@ class RecordStore:
             raise PublisherFull("this publisher stores as many values as it may")
 
     def _cost(self, record: Record) -> int:
-        """Memory that a value takes where the publisher has none: not only its record's bytes."""
+        """Memory of a new value in bytes: its record and what surrounds it."""
         of_key = 0 if record.key in self._values else limits.STORE_KEY_BYTES
         return len(record.raw) + limits.STORE_VALUE_BYTES + of_key
 

@@ -1,9 +1,9 @@
-"""How many contacts a network has, and whether there are implausibly many around one key.
+"""Sybil detection: the network's size, and whether a key has implausibly many contacts near it.
 
 Ids are spread evenly, so among N contacts the k-th nearest to a key is about k / N of the id space
-away. Who wants to hide what is stored under a key puts contacts of its own nearer to it than all
-others, which shows: k contacts where a network of this size has a small part of one (Sridhar et
-al., Content Censorship in the InterPlanetary File System, NDSS 2024, 5).
+away. An adversary that hides the records under a key puts contacts of its own nearer to it than all
+others, which is visible: k contacts where a network of this size would have a small part of one
+(Sridhar et al., Content Censorship in the InterPlanetary File System, NDSS 2024, 5).
 """
 
 import math
@@ -40,7 +40,7 @@ def chance_of(count: int, expected: float) -> float:
 class NetworkSize:
     """The number of contacts in the network, from the radii of lookups for different targets.
 
-    The median counts, so that whoever crowds a few targets does not change it.
+    The median counts, so that sybils around a few targets do not change it.
     """
 
     def __init__(self, k: int = limits.K) -> None:
@@ -67,7 +67,7 @@ class NetworkSize:
 
 
 def region_bits(contacts: float, k: int = limits.K) -> int:
-    """How many leading bits those share with a key who are in the region around it.
+    """How many leading bits the contacts in the region around a key share with it.
 
     The region is the smallest that holds k contacts on average, so that it has k to 2 k.
     """
@@ -75,10 +75,10 @@ def region_bits(contacts: float, k: int = limits.K) -> int:
 
 
 def region_targets(target: int, bits: int) -> list[int]:
-    """What to look up to find everyone in the region around a key, but those nearest to it.
+    """The targets of lookups that find the region around a key, but for the nearest to it.
 
-    One target in each half, quarter and so on that does not hold the key itself: lookups of these
-    are not led to those who crowd around the key.
+    One target lies in each half, quarter and so on that does not hold the key itself: lookups of
+    these do not lead to the sybils around the key.
     """
     deepest = min(bits + limits.REGION_PARTS, _ID_BITS)
     return [target ^ 1 << (_ID_BITS - 1 - bit) for bit in range(bits, deepest)]

@@ -1,1 +1,1 @@
-"""Lookups over the wire, and what is done where sybils surround a key."""
+"""Lookups over the wire, and regions around keys that sybils surround."""

@@ -1,8 +1,7 @@
-"""Walking through the overlay to see who is there, for people who debug.
+"""Crawling the overlay to count its contacts, for people who debug.
 
 Each contact is pinged for its version and asked for its own neighbours, which leads through the
-whole of a network that hangs together. Nobody but the overlay's nodes is asked, and neither
-contacts nor time go beyond their bounds.
+whole of a connected network. The number of contacts and the time are bounded.
 """
 
 import asyncio
@@ -25,9 +24,10 @@ _NO_TARGET = -1
 
 @dataclass(slots=True)
 class Crawled:
-    """What a crawl saw. `named` contacts were heard of, `asked` of them asked, others answered.
+    """What a crawl found: contacts that were `named`, `asked`, and then `answered` or were `silent`.
 
-    `size` is the estimate from density, None if nobody answered. `is_whole`: nobody was left out.
+    `size` estimates the network's contacts from their density, None where none answered.
+    `is_whole`: no contact was left out for a bound.
     """
 
     named: int = 0
@@ -40,7 +40,7 @@ class Crawled:
 
 
 class Crawl:
-    """One walk. `run` it once."""
+    """One crawl. `run` it once."""
 
     def __init__(self, server: OverlayServer, rng: Random, contacts_max: int) -> None:
         self._server = server
@@ -51,7 +51,7 @@ class Crawl:
         self._seen = Crawled()
 
     async def run(self) -> Crawled:
-        """Walk until everybody was asked, or a bound is met."""
+        """Crawl until every contact was asked, or a bound is met."""
         try:
             async with asyncio.timeout(limits.CRAWL_S), asyncio.TaskGroup() as visits:
                 for entry in list(self._server.tables.entries()):
@@ -90,7 +90,7 @@ class Crawl:
                 self._name(named, visits)
 
     async def _estimate(self) -> float | None:
-        """The size of the network: from density, or the count where that tells more."""
+        """The size of the network: from density, or the count in a network of fewer than k."""
         targets = [self._rng.randbytes(limits.ID_BYTES) for _ in range(limits.CRAWL_TARGETS)]
         lookups = await asyncio.gather(*(self._server.lookup(target) for target in targets))
         size = NetworkSize(self._server.ksize)

@@ -1,8 +1,8 @@
-"""What to do about a crowd around one key: ask everyone in the region that honest nodes share.
+"""The region around a key whose nearest contacts are sybils (Sridhar et al., NDSS 2024).
 
-The nearest contacts of a key keep what is stored under it, so an adversary who owns all of them
-can hide it. It cannot own the region as well: where the nearest are implausibly near, records and
-registrations also go to, and are read from, everyone in the region around them.
+The contacts nearest to a key store the records under it, so an adversary that owns all of them can
+hide these. It cannot own the region as well: where the nearest are implausibly near, records and
+registrations also go to, and are read from, every contact of the region around the key.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class SybilRegions:
     async def beyond(
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> list[Contact]:
-        """Those in the region besides `closest`, the nearest to `key`; nobody if all is well."""
+        """The region's contacts besides `closest`, the nearest to `key`; none without sybils."""
         if not await self.is_crowded(key, closest, certain=certain):
             return []
         target = int.from_bytes(key)
@@ -52,10 +52,10 @@ class SybilRegions:
     async def is_crowded(
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> bool:
-        """Whether `closest` are so near to `key` that somebody must have put them there.
+        """Whether `closest` are nearer to `key` than chance would put them: probably sybils.
 
-        Random ids are looked up if that takes a better idea of the network's size. A node that has
-        no idea at all suspects nobody, unless it must be `certain`.
+        Random ids are looked up where the verdict takes a better estimate of the network's size.
+        Without any estimate the answer is no, unless it must be `certain`.
         """
         if len(closest) < self._k:
             return False

@@ -1,1 +1,1 @@
-"""Records in the DHT: read, stored, published again, and this node's own."""
+"""Records in the DHT: reading, storing, republishing, and the records of this node."""

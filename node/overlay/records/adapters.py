@@ -1,4 +1,4 @@
-"""Our values in kademlia's shapes: its Node and its IStorage."""
+"""Adapters to kademlia's interfaces: its Node and its IStorage."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from protocol.records import Record
 
 
 class OverlayNode(Node):
-    """A node whose id is the hash of a public key, so that nobody can claim another's."""
+    """A node whose id is the hash of its public key, so that an id cannot be claimed."""
 
     def __init__(self, peer_id: bytes, public_key: bytes, address: Address | None = None) -> None:
         super().__init__(peer_id, *(address or (None, None)))
@@ -42,7 +42,7 @@ class RecordStorage(IStorage):
         return self.store.get(*key, self._wall()) or default
 
     def iter_older_than(self, seconds_old: float) -> Iterator[tuple[bytes, Record]]:
-        """Nothing: a record is refreshed by its publisher, never by those who keep it."""
+        """Nothing: only its publisher refreshes a record, never a node that stores it."""
         return iter(())
 
     def __iter__(self) -> Iterator[tuple[bytes, Record]]:

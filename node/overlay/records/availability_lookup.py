@@ -1,4 +1,4 @@
-"""Whether a peer has a mod, by its availability filters: one of them is read, never all."""
+"""Whether a peer has a mod, by its availability filters; only one filter of a peer is read."""
 
 import asyncio
 from collections.abc import Collection
@@ -19,7 +19,7 @@ class AvailabilityLookup:
         self._overlay = overlay
 
     async def who_has(self, mod_id: bytes, peers: Collection[PeerId]) -> dict[PeerId, bool | None]:
-        """What each peer's filter says of a mod; None of a peer that publishes none."""
+        """For each peer whether its filter holds the mod; None where no filter can be read."""
         gate = asyncio.Semaphore(limits.FILTERS_ASKED)
         answers = await asyncio.gather(*(self._has(peer, mod_id, gate) for peer in peers))
         return dict(zip(peers, answers, strict=True))

@@ -1,4 +1,4 @@
-"""What this node says about itself in the DHT: where it is, what it serves, and its filters."""
+"""The records that this node publishes: its addresses, its mods, and its availability filters."""
 
 from collections.abc import Callable, Collection
 from functools import partial
@@ -12,11 +12,11 @@ from protocol.overlay.messages import OVERLAY_VERSION
 from protocol.records import Body, PeerBody, ProviderBody, Record
 
 CONTACT = 1
-"""Capability: can be reached unasked, so it may stand in others' tables."""
+"""Capability: can be reached unasked, so it may stand in routing tables."""
 
 
 class Presence:
-    """The node's own records. `own_addresses` tells where it believes it can be reached."""
+    """This node's records. `own_addresses` gives the addresses at which it can be reached."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class Presence:
             self._republisher.keep("peer", records.PEER, self._peer_body)
 
     def _refresh_shards(self) -> None:
-        """Announce the filters that have changed by much; the others wait for their refresh."""
+        """Announce the filters that changed by more than SHARD_CHANGE, the others when due."""
         shards = availability.spread(self._served)
         bits = availability.shard_bits_for(self._served)
         for place in [known for known in self._shards if known not in shards]:
             if place[0] == bits:
-                # Readers still look there: say that nothing is left, rather than nothing.
+                # Readers still look there: an empty filter tells them that no mod is left.
                 shards[place] = frozenset()
             else:
                 self._republisher.drop(("availability", place))
@@ -94,7 +94,7 @@ class Presence:
 
 
 def _has_changed(announced: frozenset[bytes] | None, held: frozenset[bytes]) -> bool:
-    """Whether a filter differs from the announced one by more than readers may be left to think."""
+    """Whether a filter differs from the announced one by more than SHARD_CHANGE of its mods."""
     if announced is None:
         return True
     return len(announced ^ held) > limits.SHARD_CHANGE * len(announced)

@@ -1,9 +1,9 @@
-"""Publishing a record: find where it belongs, store it there, and do not wait for the slowest.
+"""Publishing a record: it is stored at the k nearest contacts, without waiting for the slowest.
 
-Most of k stores confirm within a round trip; the last may need its whole time limit. A publisher is
-told once PUBLISHED_SHARE of them have confirmed, and the others are stored to in the background, by
-a task of the overlay's owner. So are the contacts around, where sybils are the nearest (see
-`SybilRegions`).
+Most of k stores confirm within a round trip; the last may need its whole time limit. `publish`
+returns once PUBLISHED_SHARE of them have confirmed, and the others go on in the background, in a
+task of the overlay's owner. So do the stores in the region around, where sybils are the nearest
+(see `SybilRegions`).
 """
 
 import asyncio
@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a record is stored, as far as it was known when the publisher was told.
+    """Where a record was stored when `publish` returned.
 
-    `confirmed` contacts of `asked`; `refused` counts what others answered, by the code's name.
+    `confirmed` contacts of `asked` store it; `refused` counts other outcomes, by the code's name.
     """
 
     confirmed: int
@@ -40,7 +40,7 @@ class Published:
 
 
 class RecordPublisher:
-    """Publishes for one node. `is_reachable`: whether it may itself be among the keepers."""
+    """Publishes records of one node. `is_reachable`: whether the node may store them itself."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class RecordPublisher:
         self._is_reachable = is_reachable
 
     async def publish(self, record: Record) -> Published:
-        """Store at the k contacts nearest to the record's key, and here if we are one of those."""
+        """Store at the k contacts nearest to the record's key, and here if this node is one."""
         closest = (await self._lookup(record.key)).closest()
         if self._is_among(closest, record.key):
             self._keep(record)
@@ -78,11 +78,11 @@ class RecordPublisher:
     def _keep(self, record: Record) -> None:
         try:
             self._storage[record.key] = record
-        except RemoteError as error:  # our own store is full, others may have room
+        except RemoteError as error:  # our own store is full, those of others may not be
             _log.info("not kept here: %s", error)
 
     def _is_among(self, closest: list[Contact], key: bytes) -> bool:
-        """Whether this node is itself one of the k nearest to `key` that others can reach."""
+        """Whether this node is one of the k reachable nodes nearest to `key`."""
         if not self._is_reachable:
             return False
         number = int.from_bytes(key)
@@ -110,7 +110,7 @@ class RecordPublisher:
 
 
 class _Stores:
-    """How the stores of one record go. `known` is set when the publisher can be told."""
+    """The outcomes of one record's stores. `known` is set when `publish` may return."""
 
     def __init__(self, asked: int) -> None:
         self._asked = asked
@@ -120,17 +120,17 @@ class _Stores:
         self.known: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
 
     def confirmed(self) -> None:
-        """One contact keeps the record."""
+        """One contact stores the record."""
         self._confirmed += 1
         if self._confirmed >= self._enough:
             self.tell()
 
     def answered(self, reason: str) -> None:
-        """One does not."""
+        """One contact does not store it."""
         self._refused[reason] += 1
 
     def tell(self) -> None:
-        """Let the publisher know how it stands, if it was not told."""
+        """Let `publish` return, unless it has."""
         if not self.known.done():
             refused = dict(sorted(self._refused.items()))
             self.known.set_result(Published(self._confirmed, self._asked, refused))

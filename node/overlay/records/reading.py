@@ -1,7 +1,7 @@
 """Reading records: from the contacts nearest to their key, and from farther ones where it pays.
 
-Where a contact holds more records than fit a datagram, its further pages are turned. Where the
-nearest contacts are sybils (see `SybilRegions`), the contacts around them are asked too.
+Where a contact holds more records than fit a datagram, its further pages are read. Where the
+nearest contacts are sybils (see `SybilRegions`), the contacts of the region around are asked too.
 """
 
 import asyncio
@@ -26,10 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Reading:
-    """What a read found: the newest valid record of each publisher, and who keeps their path.
+    """What a read found: the newest valid record of each publisher, by its public key.
 
-    `hops` is the distance, in contacts asked one after another, of the first record. `more` are
-    the contacts that hold more records than they sent: how many they sent, and hold.
+    `registrars` have proved that the peer whose id is the key is registered with them. `hops` is
+    the distance of the first record, in contacts asked one after another. `more` has the contacts
+    that hold more records than they sent: how many they sent, and how many they hold.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
@@ -68,7 +69,8 @@ class Reader:
     async def read(self, key: bytes, kind: int, *, enough: Enough | None = None) -> Reading:
         """Read records from the contacts nearest to `key`, ending early once `enough` says so.
 
-        What this node keeps itself counts too. Nothing found is an empty reading, not an error.
+        The records that this node stores itself count too. Where nothing is found the reading is
+        empty.
         """
         reading = Reading()
         for record in self._store.get(key, kind, self._wall()):
@@ -91,7 +93,7 @@ class Reader:
         reading.requests = lookup.requests
 
     async def _read_beyond(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
-        """Ask those around a crowd."""
+        """Ask the contacts of the region around, where the nearest are sybils."""
 
         async def ask(contact: Contact) -> None:
             try:
@@ -107,7 +109,7 @@ class Reader:
         reading.requests += len(beyond)
 
     async def _read_more(self, reading: Reading, key: bytes, kind: int, _enough: Enough) -> None:
-        """Turn pages at the contacts that hold most, until nothing is missing or one too many."""
+        """Read further pages of the contacts that hold most, within READ_RECORDS."""
         fullest = sorted(reading.more.items(), key=lambda item: -item[1][1])
         for contact, (sent, total) in fullest[: limits.READERS_PAGED]:
             while sent < total and len(reading.records) < min(total, limits.READ_RECORDS):
@@ -123,7 +125,7 @@ class Reader:
                 sent += len(found.values)
 
     def _hear(self, reading: Reading, key: bytes, contact: Contact, found: Found) -> bool:
-        """Take what one contact said; whether it held a valid record."""
+        """Take the response of one contact; whether it held a valid record."""
         reading.answered.append(contact)
         if found.registration_proof and self._is_registered(key, contact, found.registration_proof):
             reading.registrars.append(contact)

@@ -1,6 +1,6 @@
-"""Keeping our own records alive: published again, with jitter, before they expire.
+"""Republishing this node's records, with jitter, before they expire.
 
-Only a record's publisher refreshes it, so this is the one place where our records are made.
+Only its publisher refreshes a record, so the records of this node are made in this one place.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Kept:
-    """A record that we stand for; `make_body` gives its current content."""
+    """A record to keep published; `make_body` gives its current body."""
 
     kind: int
     make_body: Callable[[], Body]
@@ -28,7 +28,7 @@ class _Kept:
 
 
 class Republisher:
-    """The records that this node publishes, by a name of the owner's choice."""
+    """The records that this node keeps published, each under a name that its owner chooses."""
 
     def __init__(self, server: OverlayServer, environment: Environment) -> None:
         self._server = server
@@ -54,7 +54,7 @@ class Republisher:
         self._kept.pop(name, None)
 
     def names(self) -> list[Hashable]:
-        """What is being kept."""
+        """The names of the kept records."""
         return list(self._kept)
 
     async def publish_now(self, name: Hashable) -> Published:
@@ -79,7 +79,7 @@ class Republisher:
 
     async def _publish(self, kept: _Kept) -> Published:
         loop = asyncio.get_running_loop()
-        # Taken before the await, so that nobody publishes the same thing twice at once.
+        # Set before the await, so that the same record is not published twice at once.
         kept.due_at = loop.time() + self._refresh_s(kept.kind)
         try:
             record = self.make(kept.kind, kept.make_body())
