@@ -1,7 +1,7 @@
 """XChaCha20-Poly1305 at the cost of libsodium, not of its binding.
 
 PyNaCl's public function spends three quarters of its time on building error texts and buffers that
-nobody sees, and every datagram of the overlay passes here twice. This calls the same libsodium
+are thrown away, and every datagram of the overlay passes here twice. This calls the same libsodium
 through the same handle, with lengths checked by this module and one buffer that is used again.
 
 Not for two threads at once: a call gives the interpreter away while its buffer is in use.

@@ -1,4 +1,4 @@
-"""Every error of the project, as one tree that says whose fault it was.
+"""Every error of the project, in one tree by the side at fault.
 
     ModswarmError
     ├── LocalError            this machine, its disk, its settings or the person at it
@@ -8,7 +8,7 @@
     │   ├── DiskError         full, read-only or failing
     │   ├── TargetExists      the place to write to is taken
     │   └── InsecureRandomness
-    ├── NetworkError          nobody's fault: it is not there, or not there now
+    ├── NetworkError          no side's fault: something is not there, or not there now
     │   ├── Overloaded        this node has more under way than it may
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
@@ -86,11 +86,11 @@ class InsecureRandomness(LocalError):
 
 
 class NetworkError(ModswarmError):
-    """Nobody's fault: it is not there, or not there now."""
+    """No side's fault: something is not there, or not there now."""
 
 
 class NotFound(NetworkError):
-    """Nobody who was asked knows it."""
+    """No peer that was asked knows it."""
 
 
 class TimedOut(NetworkError):
@@ -106,15 +106,15 @@ class AlreadyOwned(NetworkError):
 
 
 class Unreachable(NetworkError):
-    """No path to the peer."""
+    """No contact of the overlay answers."""
 
 
 class NoSources(NetworkError):
-    """Nobody who can be reached serves the mod."""
+    """No peer that can be reached serves the mod."""
 
 
 class LinkClosed(NetworkError):
-    """The link ended, by either side or by the path."""
+    """The link ended, by either side or with its path."""
 
 
 class LinkFailed(NetworkError):
@@ -158,11 +158,11 @@ class NotCanonical(Malformed):
 
 
 class NotUnicast(Malformed):
-    """An address that is not one machine's: what is sent there reaches nobody, us or many."""
+    """An address that is not one other machine's: unspecified, multicast or broadcast."""
 
 
 class NotAuthentic(RemoteError):
-    """The bytes are not from whom they claim to be."""
+    """The bytes are not from the peer that they claim as their author."""
 
 
 class BadSignature(NotAuthentic):
@@ -202,7 +202,7 @@ class Replayed(NotTimely):
 
 
 class Unexpected(RemoteError):
-    """Well-formed, but nobody asked for it, or the peer has not earned it yet."""
+    """Well-formed, but unasked for, or without the proof of address that it needs."""
 
 
 class UnexpectedReply(Unexpected):
@@ -222,7 +222,7 @@ class RateLimited(OverLimit):
 
 
 class CookieNeeded(OverLimit):
-    """A stranger that must show, under load, that it receives at its address."""
+    """A sender with an unknown key must show, under load, that it receives at its address."""
 
 
 class StoreFull(OverLimit):

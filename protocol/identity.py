@@ -1,4 +1,4 @@
-"""Who a peer is: an Ed25519 key pair, and the peer id that is the hash of its public key.
+"""Identities: an Ed25519 key pair, and the peer id that is the hash of its public key.
 
 A key counts only if SHA-256(SHA-256(key)) starts with enough zero bits (S/Kademlia's static
 puzzle, Baumgart & Mies 2007, 4.1), so that ids near a chosen key cost work.
@@ -48,7 +48,7 @@ def effort_bits(public_key: bytes) -> int:
 
 
 def checked_peer_id(public_key: bytes, puzzle_bits: int) -> PeerId:
-    """The peer id of a key that a stranger showed; raises BadPuzzle."""
+    """The peer id of an unknown key; raises BadPuzzle unless the key solves the puzzle."""
     first = hashlib.sha256(public_key).digest()
     if puzzle_bits and int.from_bytes(hashlib.sha256(first).digest()) >> (256 - puzzle_bits):
         raise BadPuzzle("the public key does not solve the identity puzzle")

@@ -29,7 +29,7 @@ CONTACTS_SHARED = 8192
 """Contacts of replies kept as one object each: about 3 MB."""
 
 CLOCK_SKEW_S = 60.0
-"""How far ahead of our clock a record or an offer may claim to be issued."""
+"""How far ahead of our clock a record or an offer may be issued."""
 
 VALUES_PER_REPLY = 16
 """Records in one reply; more come by asking for the next page."""
@@ -108,10 +108,10 @@ TOKEN_PERIOD_S = 300.0
 TIMEOUT_MIN_S = 0.2
 TIMEOUT_MAX_S = 1.5
 TIMEOUT_UNKNOWN_S = 1.0
-"""Wait for a contact's answer: SRTT + 4 RTTVAR within these, and this much for a stranger."""
+"""Wait for a contact's answer: SRTT + 4 RTTVAR within these, and this much without a sample."""
 
 LATE_REPLY_S = 5.0
-"""Until then a reply is still used, though nobody waits for it any more."""
+"""Until then a reply is still used, though its request has been given up."""
 
 REQUESTS_OUTSTANDING = 4096
 """Requests of ours without an answer yet."""
@@ -168,9 +168,10 @@ LOOKUPS_AT_ONCE = 4
 
 ANSWER_AGE_S = 600.0
 ANSWERS_CHECKED_S = 30.0
-"""A contact that has not answered for so long is pinged, at most twice this time later. As nobody
-is told who has died or turned slow, all tables name it until each has asked. It costs an idle node
-51 B/s both ways with 72 contacts (measured), so 80 among 1000 nodes and 210 among a million."""
+"""A contact that has not answered for so long is pinged, at most twice this time later. No message
+tells that a contact has died or turned slow, so each node must find out for its own table. It costs
+an idle node 51 B/s both ways with 72 contacts (measured), so 80 among 1000 nodes and 210 among a
+million."""
 
 CHECKED_AT_ONCE = 8
 """Such contacts that are pinged side by side."""
@@ -185,13 +186,13 @@ NAMES_PER_BUCKET = 64
 
 SOURCES_AT_ONCE = 2
 SOURCES_PER_BUCKET = 4
-"""Contacts asked for what a bucket lacks: more than one, so that nobody chooses all of it."""
+"""Contacts asked for what a bucket lacks: more than one, so that none chooses all of it."""
 
 RECHECK_S = 3.0
 """A contact that failed is pinged again after this, until it answers or leaves the table."""
 
 VERIFYING = 32
-"""Strangers being pinged at once before they enter a table."""
+"""Contacts being pinged at once, to enter a table or to stay in it."""
 
 # Lookups ------------------------------------------------------------------------------------
 
@@ -223,18 +224,18 @@ READ_RECORDS = 128
 READERS_PAGED = 3
 """Records that one read collects, and contacts whose further pages it turns."""
 
-# Crowds around a key ------------------------------------------------------------------------
+# Sybils around a key -------------------------------------------------------------------------
 
 SIZE_SAMPLES = 64
 """Lookups from whose radii the network's size is estimated: good to 4 %."""
 
 SIZE_SAMPLES_SUSPICION = 2
 SIZE_SAMPLES_VERDICT = 8
-"""Lookups of other ids before a crowd is suspected (good to 20 %), and before it is a fact."""
+"""Lookups of other ids before sybils are suspected (good to 20 %), and before the verdict."""
 
 SUSPICIOUS_CHANCE = 0.05
-CROWDED_CHANCE = 0.001
-"""How unlikely the nearest contacts of a key must be to be looked into, and to be a crowd."""
+SYBILS_CHANCE = 0.001
+"""How unlikely the nearest contacts of a key must be to be suspected, and to count as sybils."""
 
 REGION_PARTS = 4
 """Lookups of a region around a key, which find all but one in 16 of those in it."""
@@ -246,7 +247,7 @@ KNOCK_S = 0.5
 """Saved contacts asked side by side, and how long before the next ones are."""
 
 GREET_S = 4.0
-"""A bootstrap that does not answer is said within 5 s."""
+"""The wait for a bootstrap's answer: a silent one is reported within 5 s."""
 
 JOIN_RETRY_MIN_S = 2.0
 JOIN_RETRY_MAX_S = 60.0
@@ -259,11 +260,11 @@ SIGNAL_BYTES = 900
 registrar, registrar to callee)."""
 
 REGISTRATIONS = 2048
-"""Peers that one registrar keeps paths for."""
+"""Peers that one registrar accepts."""
 
 REGISTRATION_S = 20 * 60.0
 REREGISTERED_S = 25.0
-"""Whichever registrars of a peer die, it has its full number of living ones again within this."""
+"""Within this time of the failure of any registrars a peer has as many again as before."""
 
 REGISTRAR_TRIES = 3
 REGISTRAR_SILENT_S = REGISTRAR_TRIES * TIMEOUT_MAX_S
@@ -273,11 +274,11 @@ REGISTRAR_REPLACED_S = 4.5
 """For a lookup of the own id and REGISTER: both take 1.5 s where a third of all nodes has died."""
 
 KEEPALIVE_S = REREGISTERED_S - REGISTRAR_SILENT_S - REGISTRAR_REPLACED_S
-"""How often each path is used: a registrar that dies just after its answer is missed in time. Far
-below the 30 s after which impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
+"""How often each registrar gets a KEEPALIVE: one that dies just after its answer is missed in time.
+Far below the 30 s after which impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
 
 REGISTRARS = 6
-"""Contacts nearest to its id that keep a path to a peer; a call tries REGISTRARS_CALLED of them."""
+"""Contacts nearest to its id with which a peer registers, and how many a call tries at once."""
 REGISTRARS_CALLED = 3
 
 RELAYS_TRIED = 24
@@ -293,7 +294,7 @@ CALLS_PENDING = 1024
 OFFERS_REMEMBERED = 4096
 OFFERS_PER_CALLER = 32
 """Offers kept against replays for twice CLOCK_SKEW_S, of all callers and of one: more than a call
-every four seconds is nobody's need, and to fill it takes 128 identities."""
+every four seconds has no use, and to fill it takes 128 identities."""
 
 CALL_COPIES = 3
 """Requests of one call that wait for its answer at one node: repeats, and three registrars."""

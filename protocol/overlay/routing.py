@@ -17,7 +17,7 @@ from protocol.overlay.networks import NetworksOf, public_networks
 from protocol.randomness import Random
 
 ID_BITS = 8 * limits.ID_BYTES
-NOBODY = -1
+NO_PEER = -1
 """Stands for no peer where a peer's number is expected."""
 
 
@@ -96,7 +96,7 @@ class RoutingTable:
         bucket = self._buckets.get(index)
         return self.k - len(bucket.live) if bucket else self.k
 
-    def nearest(self, target: int, count: int, *, but: int = NOBODY) -> list[Contact]:
+    def nearest(self, target: int, count: int, *, but: int = NO_PEER) -> list[Contact]:
         """The `count` contacts nearest to `target` by XOR, exactly, nearest first.
 
         All are peer ids as numbers; `but` is left out.

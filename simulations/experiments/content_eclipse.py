@@ -154,7 +154,7 @@ class _Siege:
         """Whether a node that looks this key up finds that it is crowded."""
         server = observer.running.server
         closest = (await server.lookup(key)).closest()
-        crowded = await server.sybil_regions.is_crowded(key, closest)
+        crowded = await server.sybil_regions.has_sybils(key, closest)
         target = int.from_bytes(key)
         if server.sybil_regions.size.samples(without=target):
             contacts = server.sybil_regions.size.estimate(without=target)

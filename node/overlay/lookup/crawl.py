@@ -24,7 +24,7 @@ _NO_TARGET = -1
 
 @dataclass(slots=True)
 class Crawled:
-    """What a crawl found: contacts that were `named`, `asked`, and then `answered` or were `silent`.
+    """What a crawl found. `named` and `asked` are numbers of contacts.
 
     `size` estimates the network's contacts from their density, None where none answered.
     `is_whole`: no contact was left out for a bound.

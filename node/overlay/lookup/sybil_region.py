@@ -31,7 +31,7 @@ class SybilRegions:
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> list[Contact]:
         """The region's contacts besides `closest`, the nearest to `key`; none without sybils."""
-        if not await self.is_crowded(key, closest, certain=certain):
+        if not await self.has_sybils(key, closest, certain=certain):
             return []
         target = int.from_bytes(key)
         bits = sybil_detection.region_bits(self.size.estimate(without=target), self._k)
@@ -49,7 +49,7 @@ class SybilRegions:
             if number not in near and sybil_detection.is_in_region(contact, target, bits)
         ]
 
-    async def is_crowded(
+    async def has_sybils(
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> bool:
         """Whether `closest` are nearer to `key` than chance would put them: probably sybils.
@@ -67,7 +67,7 @@ class SybilRegions:
         if self._chance(target, closest) > limits.SUSPICIOUS_CHANCE:
             return False
         await self._learn(target, limits.SIZE_SAMPLES_VERDICT)
-        return self._chance(target, closest) < limits.CROWDED_CHANCE
+        return self._chance(target, closest) < limits.SYBILS_CHANCE
 
     def _chance(self, target: int, closest: Sequence[Contact]) -> float:
         expected = self.size.estimate(without=target) * sybil_detection.radius(target, closest)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import NetworksOf, public_networks
-from protocol.overlay.routing import NOBODY, Entry, RoutingTable
+from protocol.overlay.routing import NO_PEER, Entry, RoutingTable
 
 V4 = 1
 V6 = 2
@@ -57,7 +57,7 @@ class Tables:
         return latest.contact if latest else None
 
     def nearest(
-        self, target: int, count: int, families: int = V4 | V6, *, but: int = NOBODY
+        self, target: int, count: int, families: int = V4 | V6, *, but: int = NO_PEER
     ) -> list[Contact]:
         """The nearest contacts of these families, `count` of all together, nearest first.
 

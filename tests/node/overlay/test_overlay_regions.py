@@ -44,7 +44,7 @@ def test_what_a_crowd_hides_is_read_from_those_around_it() -> None:
         sybils = {one.identity.peer_id for one in await _besiege(world, KEY)}
         closest = (await reader.lookup(KEY)).closest()
         assert {contact.peer_id for contact in closest} <= sybils, "the attack is one"
-        assert await reader.sybil_regions.is_crowded(KEY, closest, certain=True)
+        assert await reader.sybil_regions.has_sybils(KEY, closest, certain=True)
 
         before = await reader.read(KEY, records.PROVIDER)
         assert set(before.records) == {made[0].public_key}
@@ -94,7 +94,7 @@ def test_a_node_that_has_seen_nothing_yet_suspects_nobody() -> None:
         server = world.residents[5].running.server
         server.sybil_regions.size = type(server.sybil_regions.size)()
         closest = (await server.lookup(key)).closest()
-        assert not await server.sybil_regions.is_crowded(key, closest)
+        assert not await server.sybil_regions.has_sybils(key, closest)
         assert server.sybil_regions.size.samples(without=int.from_bytes(key)) == 0
         await world.close()
 

@@ -96,7 +96,7 @@ def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
             chance = sybil_detection.chance_of(
                 limits.K, 1000 * sybil_detection.radius(target, found)
             )
-            crowded = chance < limits.CROWDED_CHANCE
+            crowded = chance < limits.SYBILS_CHANCE
             alarms += crowded and not is_attack
             misses += is_attack and not crowded
     assert alarms <= 3
@@ -127,7 +127,7 @@ def test_a_crowd_too_thin_to_be_noticed_leaves_honest_contacts_among_the_nearest
     unnoticed = next(
         tenths / 10
         for tenths in range(200)
-        if sybil_detection.chance_of(limits.K, tenths / 10) >= limits.CROWDED_CHANCE
+        if sybil_detection.chance_of(limits.K, tenths / 10) >= limits.SYBILS_CHANCE
     )
     reach = int(unnoticed / len(ids) * (1 << ID_BITS))
     left = []
