@@ -7,7 +7,7 @@ fill a table.
 """
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,6 +72,11 @@ class RoutingTable:
     def __iter__(self) -> Iterator[Entry]:
         for index in self._indices:
             yield from map(self._entry, self._buckets[index].live.values())
+
+    @property
+    def buckets(self) -> Mapping[int, Bucket]:
+        """The buckets by number, to look at."""
+        return self._buckets
 
     def get(self, peer_id: bytes) -> Entry | None:
         """The live entry of this peer."""

@@ -120,7 +120,7 @@ async def ours() -> dict[str, float]:
     for asker in askers:
         sink.receive([(_request(asker, target, Method.PING), asker.address)])
         asker.outbox.receive([(sink.last, _ANSWERER)])
-        if len(server.wire._pending):  # it verifies the stranger: let it be answered
+        if server.wire.pending_count:  # it pings the unknown asker: let that be answered
             sink.receive([(asker.outbox.last, asker.address)])
     figures = {}
     for name, method in (("pings", Method.PING), ("find_node", Method.FIND_NODE)):

@@ -86,7 +86,7 @@ async def _look_up(node: Membership, seconds: float) -> dict[str, Any]:
         "handled_per_s": round((counters.datagrams_received - received) / passed_s),
         "core_percent": round(100 * (sum(process.cpu_times()[:2]) - cpu_s) / passed_s, 1),
         "rss_MB": round(process.memory_info().rss / _MB, 1),
-        "sessions": len(node.server.wire._sessions),
+        "sessions": node.server.wire.session_count,
         "refused": dict(counters.refused),
     }
 

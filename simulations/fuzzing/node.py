@@ -96,12 +96,12 @@ class NodeUnderFire:
         settings = self.world.settings
         registrar, wire = server.registrar, server.wire
         return {
-            "sessions": (len(wire._sessions), settings.peers_remembered),
+            "sessions": (wire.session_count, settings.peers_remembered),
             "requests": (wire.pending_count, limits.REQUESTS_OUTSTANDING),
-            "metered hosts": (len(wire._host_rate_limit._full_at), limits.HOSTS_RATE_LIMITED),
-            "verifications": (len(server.protocol.maintenance._verifying), limits.VERIFYING),
+            "rate-limited hosts": (wire.rate_limited_hosts, limits.HOSTS_RATE_LIMITED),
+            "verifications": (server.protocol.maintenance.verifying_count, limits.VERIFYING),
             "registrations": (len(registrar), limits.REGISTRATIONS),
-            "calls": (len(registrar._calls), limits.CALLS_PENDING),
+            "calls": (registrar.call_count, limits.CALLS_PENDING),
             "stored bytes": (server.store.used_bytes, limits.STORE_BYTES),
             "contacts": (len(server.tables), 64),
         }

@@ -45,6 +45,9 @@ class HostRateLimit:
         self._burst_s = (limits.REQUEST_BURST_PER_HOST + 0.5) * self._each_s
         self._full_at: dict[str, float] = {}
 
+    def __len__(self) -> int:
+        return len(self._full_at)
+
     def charge(self, host: str) -> None:
         """Take one request off the host's bucket; raises RateLimited when it is empty."""
         now = self._clock()

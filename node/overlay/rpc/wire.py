@@ -303,8 +303,22 @@ class Wire:
 
     @property
     def pending_count(self) -> int:
-        """Requests of ours without an answer yet."""
+        """Requests of ours without a response yet."""
         return len(self._pending)
+
+    @property
+    def session_count(self) -> int:
+        """Peers whose keys and counters are remembered."""
+        return len(self._sessions)
+
+    @property
+    def rate_limited_hosts(self) -> int:
+        """Source addresses whose rate is remembered."""
+        return len(self._host_rate_limit)
+
+    def session_with(self, contact: Contact) -> PeerSession | None:
+        """The session with a peer, if its keys are remembered."""
+        return self._sessions.get(contact.number)
 
     def timeout_s(self, contact: Contact) -> float:
         """SRTT + 4 RTTVAR of this contact in seconds; of all contacts where it has no sample."""

@@ -71,6 +71,11 @@ class Registrar:
     def __len__(self) -> int:
         return len(self._registrations)
 
+    @property
+    def call_count(self) -> int:
+        """Calls under way, and answered calls that are remembered for their copies."""
+        return len(self._calls)
+
     # Registrations ------------------------------------------------------------------------
 
     def registration_proof_for(self, peer_id: bytes) -> bytes:

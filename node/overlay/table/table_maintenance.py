@@ -40,6 +40,11 @@ class TableMaintenance:
             timer.cancel()
         self._rechecks.clear()
 
+    @property
+    def verifying_count(self) -> int:
+        """Contacts being pinged now."""
+        return len(self._verifying)
+
     # What other nodes do ------------------------------------------------------------------
 
     def asked_by(self, incoming: Incoming) -> None:
