@@ -73,9 +73,9 @@ class Membership:
         """Take datagrams from the open endpoint; join and stay joined in the background."""
         self.server.listen()
         self.tasks.start(self.joining.run(), name="join")
-        self.tasks.start(self._when_joined(self.republisher.run), name="keep our records alive")
+        self.tasks.start(self._when_joined(self.republisher.run), name="republish records")
         if self.settings.unreachable:
-            self.tasks.start(self._when_joined(self.registrations.run), name="stay callable")
+            self.tasks.start(self._when_joined(self.registrations.run), name="stay registered")
 
     async def stop(self) -> None:
         """End the tasks, then the sockets."""

@@ -24,11 +24,11 @@ class Admission:
         self._clock = clock
         self._send = send
         self._cookies = Cookies(secret)
-        self._freely = RateLimit(limits.UNKNOWN_KEYS_PER_SECOND, limits.UNKNOWN_KEYS_BURST)
-        self._proved = RateLimit(
+        self._without_cookie = RateLimit(limits.UNKNOWN_KEYS_PER_SECOND, limits.UNKNOWN_KEYS_BURST)
+        self._with_cookie = RateLimit(
             limits.PROVED_UNKNOWN_KEYS_PER_SECOND, limits.PROVED_UNKNOWN_KEYS_BURST
         )
-        self._answers = RateLimit(limits.COOKIES_PER_SECOND, limits.COOKIES_PER_SECOND)
+        self._cookie_replies = RateLimit(limits.COOKIES_PER_SECOND, limits.COOKIES_PER_SECOND)
 
     def admit(self, datagram: bytes, public_key: bytes, address: Address) -> None:
         """Return if this sealed datagram of an unknown key may cost a key agreement.
@@ -36,14 +36,14 @@ class Admission:
         Raises CookieNeeded after asking for a cookie, RateLimited beyond the second bound.
         """
         now = self._clock()
-        if self._freely.take(now):
+        if self._without_cookie.take(now):
             return
         nonce = datagrams.nonce_of(datagram)
         if self._cookies.proves(nonce[: limits.COOKIE_BYTES], public_key, address, now):
-            if self._proved.take(now):
+            if self._with_cookie.take(now):
                 return
             raise RateLimited("more unknown keys than are admitted")
-        if self._answers.take(now):
+        if self._cookie_replies.take(now):
             cookie = self._cookies.make(public_key, address, now)
             self._send(datagrams.ask_cookie(nonce, cookie), address)
         raise CookieNeeded("an unknown key whose sender must show that it receives at its address")
