@@ -67,8 +67,8 @@ STILL_OPEN = {
     ("protocol/sctp/control/teardown.py", "state"),
     ("scripts/benchmarks", "22 modules"),
     ("simulations/internet", "circle"),
-    *(("COOKIE_BYTES", "name"), ("Closed", "name"), ("Handler", "name"), ("PATHS_MAX", "name")),
-    *(("Receiver", "name"), ("VERSION", "name")),
+    *(("COOKIE_BYTES", "name"), ("Closed", "name"), ("PATHS_MAX", "name")),
+    ("Receiver", "name"),
 }
 """What falls short of a rule and is being mended."""
 
