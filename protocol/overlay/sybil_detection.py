@@ -21,7 +21,7 @@ _GAMMA_MEDIAN = 1 / 3
 
 
 def radius(target: int, closest: Sequence[Contact]) -> float:
-    """The part of the id space within which all of `closest` are, from 0.0 to 1.0."""
+    """The distance of the farthest of `closest` from `target`, as a share of the id space."""
     return max(contact.number ^ target for contact in closest) / _SPACE
 
 

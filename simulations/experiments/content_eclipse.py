@@ -151,15 +151,15 @@ class _Siege:
             )
 
     async def _judge(self, observer: Resident, key: bytes, name: str) -> bool:
-        """Whether a node that looks this key up finds that it is crowded."""
+        """Whether a node that looks this key up finds sybils around it."""
         server = observer.running.server
         closest = (await server.lookup(key)).closest()
-        crowded = await server.sybil_regions.has_sybils(key, closest)
+        has_sybils = await server.sybil_regions.has_sybils(key, closest)
         target = int.from_bytes(key)
         if server.sybil_regions.size.samples(without=target):
             contacts = server.sybil_regions.size.estimate(without=target)
             self.expected[name].append(contacts * sybil_detection.radius(target, closest))
-        return crowded
+        return has_sybils
 
     async def _is_captured(self, observer: Resident, key: bytes, sybils: set[bytes]) -> bool:
         closest: list[Contact] = (await observer.running.server.lookup(key)).closest()

@@ -214,11 +214,11 @@ def network_of(contact: Contact) -> bytes:
 
 
 def test_of_one_network_only_the_nearest_is_found() -> None:
-    crowd = [contact_with(number, Address(f"8.8.8.{number}", 1)) for number in range(1, 20)]
+    same_network = [contact_with(number, Address(f"8.8.8.{number}", 1)) for number in range(1, 20)]
     others = [contact_with(100 + n, Address(f"9.9.{n}.1", 1)) for n in range(15)]
     lookup = Lookup(
         TARGET,
-        [*crowd, *others],
+        [*same_network, *others],
         own_id=OWN,
         now=0.0,
         timeout_s=lambda _: 1.0,
@@ -228,13 +228,13 @@ def test_of_one_network_only_the_nearest_is_found() -> None:
     while not (step := lookup.next(0.0)).done:
         for contact in step.ask:
             asked.append(contact)
-            if contact == crowd[0]:
+            if contact == same_network[0]:
                 lookup.failed(contact)
             else:
                 lookup.answered(contact, [])
-    assert lookup.closest() == [crowd[1], *others]
-    assert asked.count(crowd[0]) == asked.count(crowd[1]) == 1
-    assert crowd[2] not in asked
+    assert lookup.closest() == [same_network[1], *others]
+    assert asked.count(same_network[0]) == asked.count(same_network[1]) == 1
+    assert same_network[2] not in asked
 
 
 def test_private_networks_have_no_limit() -> None:
@@ -298,8 +298,8 @@ def test_nearer_contacts_are_taken_though_the_memory_is_full_of_others() -> None
     far = contact_with(1 << 159)
     lookup = lookup_of([far])
     lookup.next(0.0)
-    crowd = [contact_with((1 << 100) + number) for number in range(limits.LOOKUP_CANDIDATES + 50)]
-    lookup.answered(far, crowd)
+    farther = [contact_with((1 << 100) + number) for number in range(limits.LOOKUP_CANDIDATES + 50)]
+    lookup.answered(far, farther)
     near = [contact_with(number) for number in range(1, 17)]
     first, *_ = lookup.next(0.1).ask
     lookup.answered(first, near)
@@ -309,7 +309,7 @@ def test_nearer_contacts_are_taken_though_the_memory_is_full_of_others() -> None
     assert lookup.closest() == near
 
 
-def test_a_crowd_at_the_target_cannot_make_a_lookup_ask_without_end() -> None:
+def test_sybils_at_the_target_cannot_make_a_lookup_ask_without_end() -> None:
     # Each answer names twenty that are nearer still, as no honest one would.
     lookup = lookup_of([contact_with(1 << 150)])
     numbers = iter(range((1 << 140) - 1, 0, -1))

@@ -1,4 +1,4 @@
-"""Records and registrations survive a crowd around their key; quiet networks pay nothing for it."""
+"""Records and registrations survive sybils around their key; quiet networks pay nothing for it."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def _besiege(world: World, key: bytes) -> list[Turncoat]:
     return sybils
 
 
-def test_what_a_crowd_hides_is_read_from_those_around_it() -> None:
+def test_what_sybils_hide_is_read_from_the_region_around_them() -> None:
     async def main() -> None:
         world = await _world()
         publishers, reader = world.residents[:2], world.residents[2].running.server
@@ -57,7 +57,7 @@ def test_what_a_crowd_hides_is_read_from_those_around_it() -> None:
     run_virtually(main())
 
 
-def test_a_peer_in_a_crowd_registers_with_those_around_it() -> None:
+def test_a_peer_among_sybils_registers_in_the_region_around_them() -> None:
     async def main() -> None:
         world = await _world()
         peer = world.add(unreachable=True)
@@ -72,7 +72,7 @@ def test_a_peer_in_a_crowd_registers_with_those_around_it() -> None:
     run_virtually(main())
 
 
-def test_without_a_crowd_nobody_beyond_the_nearest_is_asked() -> None:
+def test_without_sybils_no_contact_beyond_the_nearest_is_asked() -> None:
     async def main() -> None:
         world = await _world()
         server = world.residents[5].running.server
@@ -87,7 +87,7 @@ def test_without_a_crowd_nobody_beyond_the_nearest_is_asked() -> None:
     run_virtually(main())
 
 
-def test_a_node_that_has_seen_nothing_yet_suspects_nobody() -> None:
+def test_a_node_that_has_seen_nothing_yet_suspects_no_contact() -> None:
     async def main() -> None:
         world = await _world()
         key = world.residents[5].identity.peer_id

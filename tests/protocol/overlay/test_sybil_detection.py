@@ -1,4 +1,4 @@
-"""How many contacts there are, and how unlikely a crowd around a key is."""
+"""How many contacts there are, and how unlikely the contacts nearest to a key are."""
 
 import random
 
@@ -41,14 +41,14 @@ def test_the_size_is_learned_from_lookups(count: int) -> None:
     assert size.estimate(without=0) == pytest.approx(count, rel=0.2)
 
 
-def test_a_few_crowded_targets_do_not_change_the_size() -> None:
+def test_sybils_around_a_few_targets_do_not_change_the_size() -> None:
     rng = random.Random(2)
     ids = network(1000, rng)
     size = NetworkSize()
     for number in range(limits.SIZE_SAMPLES):
         target = rng.getrandbits(ID_BITS)
-        crowd = [target ^ rng.getrandbits(130) for _ in range(45)] if number % 4 == 0 else []
-        size.note(target, nearest(ids + crowd, target))
+        sybils = [target ^ rng.getrandbits(130) for _ in range(45)] if number % 4 == 0 else []
+        size.note(target, nearest(ids + sybils, target))
     assert size.estimate(without=0) == pytest.approx(1000, rel=0.3)
 
 
@@ -74,7 +74,7 @@ def test_samples_are_bounded() -> None:
     assert size.samples(without=3) == limits.SIZE_SAMPLES, "the oldest are forgotten first"
 
 
-def test_the_chance_of_a_crowd() -> None:
+def test_the_chance_of_so_many_contacts() -> None:
     assert sybil_detection.chance_of(0, 3.0) == 1.0
     assert sybil_detection.chance_of(1, 0.0) == 0.0
     assert sybil_detection.chance_of(1, 1.0) == pytest.approx(0.632, abs=0.001)
@@ -82,7 +82,7 @@ def test_the_chance_of_a_crowd() -> None:
     assert sybil_detection.chance_of(16, 6.0) == pytest.approx(0.000509, rel=0.01)
 
 
-def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
+def test_honest_contacts_hardly_ever_count_as_sybils_and_sybils_always_do() -> None:
     rng = random.Random(3)
     ids = network(1000, rng)
     alarms = misses = 0
@@ -96,9 +96,9 @@ def test_honest_networks_are_hardly_ever_crowds_and_sybils_always_are() -> None:
             chance = sybil_detection.chance_of(
                 limits.K, 1000 * sybil_detection.radius(target, found)
             )
-            crowded = chance < limits.SYBILS_CHANCE
-            alarms += crowded and not is_attack
-            misses += is_attack and not crowded
+            has_sybils = chance < limits.SYBILS_CHANCE
+            alarms += has_sybils and not is_attack
+            misses += is_attack and not has_sybils
     assert alarms <= 3
     assert misses == 0
 
@@ -121,7 +121,7 @@ def test_the_targets_of_a_region_leave_out_the_key_and_cover_the_rest() -> None:
     assert sybil_detection.is_in_region(At(key ^ 1 << 158), key, 0)
 
 
-def test_a_crowd_too_thin_to_be_noticed_leaves_honest_contacts_among_the_nearest() -> None:
+def test_sybils_too_few_to_be_noticed_leave_honest_contacts_among_the_nearest() -> None:
     rng = random.Random(4)
     ids = network(1000, rng)
     unnoticed = next(
