@@ -14,8 +14,9 @@ association with a Closed event.
 
 from collections.abc import Callable, Sequence
 
+from protocol.randomness import Random
 from protocol.sctp import chunks, limits
-from protocol.sctp.config import AssociationConfig, RandomBytes
+from protocol.sctp.config import AssociationConfig
 from protocol.sctp.control.channels import Channels
 from protocol.sctp.control.cookie import Peer
 from protocol.sctp.control.datachannel import ChannelTerms
@@ -31,7 +32,13 @@ from protocol.sctp.receive.receiver import Receiver
 from protocol.sctp.send.congestion import CongestionControl
 from protocol.sctp.send.pathmodel import PathModel
 from protocol.sctp.send.sender import Sender
-from protocol.sctp.status import OPENING, RECEIVING, SENDING, AssociationState
+from protocol.sctp.status import (
+    OPENING,
+    RECEIVING,
+    SENDING,
+    AssociationEvent,
+    AssociationState,
+)
 from protocol.sctp.timers import Timer
 
 _WRITABLE_SHARE = 4
@@ -48,7 +55,7 @@ class Association:
     def __init__(
         self,
         config: AssociationConfig,
-        random: RandomBytes,
+        random: Random,
         congestion: CongestionFactory = PathModel,
     ) -> None:
         self._core = core = Core(config, random)
@@ -57,8 +64,8 @@ class Association:
         self._make_congestion = congestion
         self._channels = Channels(core, self._ask_reset)
         self._liveness = Liveness(core)
-        self._teardown = Teardown(core, self._close)
-        self._handshake = AssociationHandshake(core, self._establish, self._close)
+        self._teardown = Teardown(core, self._end)
+        self._handshake = AssociationHandshake(core, self._establish, self._give_up)
         self._inbound = Inbound(core, self._handshake, self._teardown, self._liveness)
         self._early_resets: list[int] = []
         self.counters = core.counters
@@ -262,7 +269,7 @@ class Association:
         self._channels.on_message(stream_id, payload_protocol, data)
 
     def _establish(self, peer: Peer, restarted: bool, now: float) -> None:
-        """Make both halves; those of a peer that began anew replace the old ones."""
+        """Make both halves; those for a peer that has restarted replace the old ones."""
         core = self._core
         if restarted:
             core.queue.drop_current()
@@ -292,12 +299,14 @@ class Association:
         if restarted:
             self._teardown.on_restart(now)
 
-    def _close(self, reason: str, by_peer: bool, graceful: bool) -> None:
-        if not self._status.over:
-            self._status.over = True
-            self._status.state = AssociationState.CLOSED
-            self._timers.stop_all()
-            self._core.inbox.add(Closed(reason, by_peer, graceful))
+    def _give_up(self, reason: str) -> None:
+        self._end(AssociationEvent.ABORT, reason, False)
+
+    def _end(self, event: AssociationEvent, reason: str, by_peer: bool) -> None:
+        self._status.apply(event)
+        self._timers.stop_all()
+        graceful = event is not AssociationEvent.ABORT
+        self._core.inbox.add(Closed(reason, by_peer, graceful))
 
 
 _EARLY_TIMERS: dict[Timer, Callable[[Association, float], None]] = {

@@ -2,18 +2,9 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 from protocol.sctp import limits
 from protocol.sctp.errors import SctpMisuse
-
-
-class RandomBytes(Protocol):
-    """Where tags, first TSNs and the cookie's secret come from; `random.Random` fits in tests."""
-
-    def randbytes(self, length: int, /) -> bytes:
-        """Return so many unpredictable bytes."""
-        ...
 
 
 class Role(Enum):

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from protocol.sctp.config import AssociationConfig, RandomBytes
+from protocol.randomness import Random
+from protocol.sctp.config import AssociationConfig
 from protocol.sctp.events import Inbox
 from protocol.sctp.packets import PacketWriter
 from protocol.sctp.send.outqueue import OutQueue
@@ -30,7 +31,7 @@ class Core:
         "writer",
     )
 
-    def __init__(self, config: AssociationConfig, random: RandomBytes) -> None:
+    def __init__(self, config: AssociationConfig, random: Random) -> None:
         self.config = config
         self.random = random
         self.packet_bytes = config.packet_bytes

@@ -1,6 +1,27 @@
-"""The states of an association (RFC 9260, 4), and what each chunk may do in them."""
+"""The states of an association (RFC 9260, 4), what moves it on, and what each chunk may do in them.
 
-from collections.abc import Callable
+    CLOSED             ── ASSOCIATE ──────────────────> COOKIE-WAIT
+    COOKIE-WAIT        ── INIT ACK received ──────────> COOKIE-ECHOED
+    COOKIE-ECHOED      ── stale cookie reported ──────> COOKIE-WAIT
+    COOKIE-ECHOED      ── COOKIE ACK received ────────> ESTABLISHED
+    any state          ── COOKIE ECHO accepted ───────> ESTABLISHED
+    ESTABLISHED        ── SHUTDOWN ───────────────────> SHUTDOWN-PENDING
+    SHUTDOWN-PENDING   ── all data acknowledged ──────> SHUTDOWN-SENT
+    ESTABLISHED        ── SHUTDOWN received ──────────> SHUTDOWN-RECEIVED
+    SHUTDOWN-PENDING   ── SHUTDOWN received ──────────> SHUTDOWN-RECEIVED
+    SHUTDOWN-RECEIVED  ── all data acknowledged ──────> SHUTDOWN-ACK-SENT
+    SHUTDOWN-SENT      ── SHUTDOWN received ──────────> SHUTDOWN-ACK-SENT
+    SHUTDOWN-SENT      ── SHUTDOWN ACK received ──────> CLOSED
+    SHUTDOWN-ACK-SENT  ── SHUTDOWN ACK received ──────> CLOSED
+    SHUTDOWN-ACK-SENT  ── SHUTDOWN COMPLETE received ─> CLOSED
+    any state          ── ABORT ──────────────────────> CLOSED
+
+RFC 9260's names; ASSOCIATE, SHUTDOWN and ABORT without "received" are the application's primitives.
+A COOKIE ECHO is accepted beyond COOKIE-ECHOED when the peer has restarted (5.2.4). ABORT stands for
+one received as well, and for a peer that answers no more. CLOSED is left once: an association that
+ended does not begin again.
+"""
+
 from enum import Enum
 
 from protocol.sctp import chunks
@@ -17,6 +38,22 @@ class AssociationState(Enum):
     SHUTDOWN_SENT = "shutdown-sent"
     SHUTDOWN_RECEIVED = "shutdown-received"
     SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
+
+
+class AssociationEvent(Enum):
+    """What moves an association from one state to another."""
+
+    ASSOCIATE = "ASSOCIATE"
+    INIT_ACK_RECEIVED = "INIT ACK received"
+    STALE_COOKIE_REPORTED = "stale cookie reported"
+    COOKIE_ACK_RECEIVED = "COOKIE ACK received"
+    COOKIE_ECHO_ACCEPTED = "COOKIE ECHO accepted"
+    SHUTDOWN = "SHUTDOWN"
+    DATA_ACKNOWLEDGED = "all data acknowledged"
+    SHUTDOWN_RECEIVED = "SHUTDOWN received"
+    SHUTDOWN_ACK_RECEIVED = "SHUTDOWN ACK received"
+    SHUTDOWN_COMPLETE_RECEIVED = "SHUTDOWN COMPLETE received"
+    ABORT = "ABORT"
 
 
 _S = AssociationState
@@ -49,16 +86,44 @@ ALLOWED: dict[int, frozenset[AssociationState]] = {
 """In other states the chunk is ignored. COOKIE ECHOED takes DATA because a COOKIE ACK may be lost
 or late, and DATA under our tag proves that the peer has our cookie."""
 
-Closed = Callable[[str, bool, bool], None]
-"""Called once at the end with reason, whether by the peer, whether gracefully."""
+_E = AssociationEvent
+TRANSITIONS: dict[tuple[AssociationState, AssociationEvent], AssociationState] = {
+    (_S.CLOSED, _E.ASSOCIATE): _S.COOKIE_WAIT,
+    (_S.COOKIE_WAIT, _E.INIT_ACK_RECEIVED): _S.COOKIE_ECHOED,
+    (_S.COOKIE_ECHOED, _E.STALE_COOKIE_REPORTED): _S.COOKIE_WAIT,
+    (_S.COOKIE_ECHOED, _E.COOKIE_ACK_RECEIVED): _S.ESTABLISHED,
+    **{(state, _E.COOKIE_ECHO_ACCEPTED): _S.ESTABLISHED for state in _S},
+    (_S.ESTABLISHED, _E.SHUTDOWN): _S.SHUTDOWN_PENDING,
+    (_S.SHUTDOWN_PENDING, _E.DATA_ACKNOWLEDGED): _S.SHUTDOWN_SENT,
+    (_S.ESTABLISHED, _E.SHUTDOWN_RECEIVED): _S.SHUTDOWN_RECEIVED,
+    (_S.SHUTDOWN_PENDING, _E.SHUTDOWN_RECEIVED): _S.SHUTDOWN_RECEIVED,
+    (_S.SHUTDOWN_RECEIVED, _E.DATA_ACKNOWLEDGED): _S.SHUTDOWN_ACK_SENT,
+    (_S.SHUTDOWN_SENT, _E.SHUTDOWN_RECEIVED): _S.SHUTDOWN_ACK_SENT,
+    (_S.SHUTDOWN_SENT, _E.SHUTDOWN_ACK_RECEIVED): _S.CLOSED,
+    (_S.SHUTDOWN_ACK_SENT, _E.SHUTDOWN_ACK_RECEIVED): _S.CLOSED,
+    (_S.SHUTDOWN_ACK_SENT, _E.SHUTDOWN_COMPLETE_RECEIVED): _S.CLOSED,
+    **{(state, _E.ABORT): _S.CLOSED for state in _S},
+}
+
+
+class NoTransition(RuntimeError):
+    """An event in a state that has no transition for it: a defect here, whatever the peer sent."""
 
 
 class AssociationStatus:
-    """The state that all parts of an association share."""
+    """The state that all parts of an association share; `over` once it has ended."""
 
     __slots__ = ("over", "state")
 
     def __init__(self) -> None:
         self.state = AssociationState.CLOSED
         self.over = False
-        """The association has ended and does not begin again."""
+
+    def apply(self, event: AssociationEvent) -> AssociationState:
+        """Go on to the state that the event leads to, and return it. Raises NoTransition."""
+        state = TRANSITIONS.get((self.state, event))
+        if state is None or self.over:
+            raise NoTransition(f"{event.value} in {self.state.value}, over: {self.over}")
+        self.state = state
+        self.over = state is AssociationState.CLOSED
+        return state

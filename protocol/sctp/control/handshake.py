@@ -1,8 +1,9 @@
 """Four ways to begin (RFC 9260, 5), also when both begin at once (RFC 8841, 9.3).
 
-connect()  CLOSED --INIT--> COOKIE-WAIT --INIT ACK, COOKIE ECHO--> COOKIE-ECHOED
-                                             --COOKIE ACK--> ESTABLISHED
-a cookie of ours comes back in any of these --COOKIE ACK--> ESTABLISHED
+    this side sends INIT          the peer answers INIT ACK with a state cookie
+              sends COOKIE ECHO   the peer answers COOKIE ACK
+
+The peer may do the same from its side: `status` has the states.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import Init
 from protocol.sctp.control.cookie import Cookie, Peer, open_cookie, seal_cookie
 from protocol.sctp.core import Core
-from protocol.sctp.status import OPENING, AssociationState, Closed
+from protocol.sctp.status import OPENING, AssociationEvent, AssociationState
 from protocol.sctp.timers import Timer
 
 Established = Callable[[Peer, bool, float], None]
-"""Called with the peer, whether it began anew, and now."""
+"""Called with the peer, whether it has restarted, and now."""
 
 _SECRET_BYTES = 32
 _GRANULARITY_S = 0.00001
@@ -41,9 +42,12 @@ _KNOWN_PARAMETERS = frozenset(
 
 
 class AssociationHandshake:
-    """Establishes the association; `local_tag` and `first_tsn` are our own beginnings."""
+    """Establishes the association; `local_tag` and `first_tsn` are what our own INIT carries.
 
-    def __init__(self, core: Core, established: Established, closed: Closed) -> None:
+    `closed` is called if that fails, with the reason.
+    """
+
+    def __init__(self, core: Core, established: Established, closed: Callable[[str], None]) -> None:
         self._config = core.config
         self._status = core.status
         self._writer = core.writer
@@ -71,15 +75,15 @@ class AssociationHandshake:
 
     def start(self, now: float) -> None:
         """Send INIT."""
-        self._status.state = AssociationState.COOKIE_WAIT
+        self._status.apply(AssociationEvent.ASSOCIATE)
         self._attempts = 0
         self._ask(now)
 
     def on_timer(self, now: float) -> None:
-        """No answer: ask again, or say that there is nobody."""
+        """No answer: ask again, or give up after Max.Init.Retransmits (RFC 9260, 4.2 and 5.1)."""
         self._attempts += 1
         if self._attempts > limits.INIT_RETRANSMITS_MAX:
-            self._closed("The peer does not answer the handshake.", False, False)
+            self._closed("The peer does not answer the handshake.")
             return
         self._round_trip.back_off()
         self._ask(now)
@@ -122,38 +126,38 @@ class AssociationHandshake:
         if reports:
             cause = (chunks.CAUSE_UNRECOGNIZED_PARAMETERS, b"".join(reports))
             self._cookie_echo += chunks.encode_error(*cause)
-        self._status.state = AssociationState.COOKIE_ECHOED
+        self._status.apply(AssociationEvent.INIT_ACK_RECEIVED)
         self._attempts = 0
         self._ask(now)
 
     def _refuse(self, init: Init, abort: bytes) -> None:
         if init.tag:
             self._writer.queue_with_tag(init.tag, abort)
-        self._closed("The peer's INIT ACK cannot be used.", False, False)
+        self._closed("The peer's INIT ACK cannot be used.")
 
     def _adopt(self, peer: Peer, until: float) -> None:
-        """Speak to this peer; `until` is when a cookie made on first hearing of it expires."""
+        """Speak to this peer; `until` is when a cookie made for its INIT or INIT ACK expires."""
         self.peer = peer
         self._peer_until = until
         self._writer.set_tag(peer.tag)
 
     def on_cookie_ack(self, now: float) -> None:
-        """The peer has our cookie; anything else that only then arrives counts as well."""
+        """The peer has accepted our cookie: a COOKIE ACK says so, or DATA under our tag."""
         if not self._attempts:
             self._round_trip.on_sample(max(now - self._asked_at, _GRANULARITY_S))
-        self._complete(False, now)
+        self._complete(AssociationEvent.COOKIE_ACK_RECEIVED, False, now)
 
     def on_stale_cookie(self, now: float) -> None:
         """Our cookie came too late: begin again (RFC 9260, 5.2.6), within the same attempts."""
         if self._status.state is AssociationState.COOKIE_ECHOED:
-            self._status.state = AssociationState.COOKIE_WAIT
+            self._status.apply(AssociationEvent.STALE_COOKIE_REPORTED)
             self._writer.set_tag(0)
             self.on_timer(now)
 
-    def _complete(self, restarted: bool, now: float) -> None:
+    def _complete(self, event: AssociationEvent, restarted: bool, now: float) -> None:
         self._timers.stop(Timer.HANDSHAKE)
         self._round_trip.reset_backoff()
-        self._status.state = AssociationState.ESTABLISHED
+        self._status.apply(event)
         if self.peer is not None:
             self._established(self.peer, restarted, now)
 
@@ -192,7 +196,7 @@ class AssociationHandshake:
     def on_cookie_echo(self, value: bytes, packet_tag: int, now: float) -> bool:
         """Take a cookie back (RFC 9260, 5.2.4); whether the rest of the packet may be read.
 
-        Of two peers that answer to one tag of ours the one heard of last is alive. Raises
+        Of two peers that answer to one tag of ours, the one whose INIT came last counts. Raises
         MalformedChunk for a cookie that is not ours.
         """
         cookie = open_cookie(value, self._secret)
@@ -228,14 +232,14 @@ class AssociationHandshake:
     def _confirm(self, opening: bool, now: float) -> bool:
         self._writer.queue(chunks.encode_chunk(chunks.COOKIE_ACK))
         if opening:
-            self._complete(False, now)
+            self._complete(AssociationEvent.COOKIE_ECHO_ACCEPTED, False, now)
         return True
 
     def _begin(self, cookie: Cookie, restarted: bool, now: float) -> bool:
         self.local_tag, self.first_tsn = cookie.local_tag, cookie.local_first_tsn
         self._adopt(cookie.peer, cookie.expires_at)
         self._writer.queue(chunks.encode_chunk(chunks.COOKIE_ACK))
-        self._complete(restarted, now)
+        self._complete(AssociationEvent.COOKIE_ECHO_ACCEPTED, restarted, now)
         return True
 
 

@@ -1,27 +1,34 @@
 """Ways to end: SHUTDOWN, which loses nothing, and ABORT, which does not wait (RFC 9260, 9)."""
 
+from collections.abc import Callable
+
 from protocol.sctp import chunks, limits
 from protocol.sctp.core import Core
 from protocol.sctp.receive.receiver import Receiver
 from protocol.sctp.send.sender import Sender
 from protocol.sctp.serial import TSN_MASK
-from protocol.sctp.status import CONNECTED, OPENING, AssociationState, Closed
+from protocol.sctp.status import CONNECTED, OPENING, AssociationEvent, AssociationState
 from protocol.sctp.timers import Timer
 
 _GRACEFUL = "The association was shut down."
+_AWAITING_SACKS = frozenset({AssociationState.SHUTDOWN_PENDING, AssociationState.SHUTDOWN_RECEIVED})
 _UNANSWERED = frozenset({chunks.ABORT, chunks.SHUTDOWN_COMPLETE, chunks.COOKIE_ACK, chunks.ERROR})
 """Answering these could go on for ever between two that are over."""
 
 
-class Teardown:
-    """Ends the association; `closed` is called once with the reason."""
+Ended = Callable[[AssociationEvent, str, bool], None]
+"""Called once with what ends the association, the reason, and whether the peer ended it."""
 
-    def __init__(self, core: Core, closed: Closed) -> None:
+
+class Teardown:
+    """Ends the association, and calls `ended`."""
+
+    def __init__(self, core: Core, ended: Ended) -> None:
         self._status = core.status
         self._writer = core.writer
         self._timers = core.timers
         self._round_trip = core.round_trip
-        self._closed = closed
+        self._ended = ended
         self._attempts = 0
         self._by_peer = False
         self._wanted = False
@@ -33,14 +40,14 @@ class Teardown:
         """End once everything queued on both sides has arrived."""
         self._wanted = True
         if self._status.state is AssociationState.ESTABLISHED:
-            self._status.state = AssociationState.SHUTDOWN_PENDING
+            self._status.apply(AssociationEvent.SHUTDOWN)
             self._timers.at[Timer.GUARD] = now + limits.SHUTDOWN_GUARD_S
             self.advance(now)
         elif self._status.state in OPENING and not self._status.over:
             self.abort("The association was given up before it was established.")
 
     def on_restart(self, now: float) -> None:
-        """The peer began anew, which undoes its own shutdown but not ours."""
+        """The peer has restarted, which undoes its own shutdown but not ours."""
         self._by_peer = False
         if self._wanted:
             self.shutdown(now)
@@ -52,27 +59,15 @@ class Teardown:
         if self._status.state in CONNECTED or self._status.state is AssociationState.COOKIE_ECHOED:
             self._writer.control.clear()
             self._writer.queue(chunks.encode_abort(cause, reason.encode()))
-        self._closed(reason, False, False)
+        self._ended(AssociationEvent.ABORT, reason, False)
 
     def advance(self, now: float) -> None:
         """Take the next step if the last of our data has been acknowledged."""
-        state = self._status.state
-        if (
-            state is AssociationState.SHUTDOWN_PENDING
-            and self.sender is not None
-            and self.sender.idle
-        ):
-            self._status.state = AssociationState.SHUTDOWN_SENT
-            self._begin_step(now)
-        elif (
-            state is AssociationState.SHUTDOWN_RECEIVED
-            and self.sender is not None
-            and self.sender.idle
-        ):
-            self._status.state = AssociationState.SHUTDOWN_ACK_SENT
-            self._begin_step(now)
+        if self._status.state in _AWAITING_SACKS and self.sender is not None and self.sender.idle:
+            self._begin_step(AssociationEvent.DATA_ACKNOWLEDGED, now)
 
-    def _begin_step(self, now: float) -> None:
+    def _begin_step(self, event: AssociationEvent, now: float) -> None:
+        self._status.apply(event)
         self._attempts = 0
         self._timers.at[Timer.GUARD] = now + limits.SHUTDOWN_GUARD_S
         self._send_step(now)
@@ -100,10 +95,9 @@ class Teardown:
         self.sender.on_shutdown_tsn(chunks.decode_shutdown(value), now)
         self._by_peer = True
         if self._status.state is AssociationState.SHUTDOWN_SENT:
-            self._status.state = AssociationState.SHUTDOWN_ACK_SENT
-            self._begin_step(now)
+            self._begin_step(AssociationEvent.SHUTDOWN_RECEIVED, now)
         elif self._status.state is not AssociationState.SHUTDOWN_RECEIVED:
-            self._status.state = AssociationState.SHUTDOWN_RECEIVED
+            self._status.apply(AssociationEvent.SHUTDOWN_RECEIVED)
             self.advance(now)
 
     def on_data(self, now: float) -> None:
@@ -112,7 +106,7 @@ class Teardown:
             self._send_step(now)
 
     def repeat_shutdown_ack(self) -> None:
-        """The peer has forgotten that it was shutting down (9.2)."""
+        """The peer has lost our SHUTDOWN ACK and begins anew (9.2)."""
         self._writer.queue(chunks.encode_chunk(chunks.SHUTDOWN_ACK))
 
     def on_shutdown_ack(self, packet_tag: int) -> None:
@@ -123,7 +117,7 @@ class Teardown:
             AssociationState.SHUTDOWN_ACK_SENT,
         ):
             self._writer.queue(chunks.encode_chunk(complete))
-            self._closed(_GRACEFUL, self._by_peer, True)
+            self._ended(AssociationEvent.SHUTDOWN_ACK_RECEIVED, _GRACEFUL, self._by_peer)
         elif self._status.over or self._status.state in OPENING:
             reflected = chunks.encode_chunk(complete, chunks.FLAG_TAG_REFLECTED)
             self._writer.queue_with_tag(packet_tag, reflected)
@@ -140,7 +134,7 @@ class Teardown:
 
     def on_shutdown_complete(self) -> None:
         """The peer is done."""
-        self._closed(_GRACEFUL, self._by_peer, True)
+        self._ended(AssociationEvent.SHUTDOWN_COMPLETE_RECEIVED, _GRACEFUL, self._by_peer)
 
     def on_abort(self, value: bytes) -> None:
         """The peer ends at once."""
@@ -149,4 +143,4 @@ class Teardown:
         if causes:
             self.heard_reason = dict(causes).get(chunks.CAUSE_USER_ABORT, b"")
             reason += f" (cause {causes[0][0]})"
-        self._closed(reason + ".", True, False)
+        self._ended(AssociationEvent.ABORT, reason + ".", True)
