@@ -16,6 +16,9 @@ FUNCTION_LINES = 70
 
 POLL_S = 0.02
 
+REAL_LOOPS = {"asyncio.run", "asyncio.Runner", "asyncio.new_event_loop"}
+"""What runs coroutines on the real clock."""
+
 IMPURE = {
     "asyncio",
     "concurrent",
@@ -53,12 +56,6 @@ OWNERS = {
 
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "marshal", "shelve", "imp"}
-
-PACED_TESTS = {
-    "tests/node/links/test_pool.py": "closes after so many milliseconds, to hit any moment",
-    "tests/protocol/sctp/test_sctp_aiortc.py": "feeds a foreign stack that has a clock of its own",
-}
-"""Tests that let real time pass, and why nothing else would do."""
 
 
 def sources(*folders: str) -> list[Path]:
@@ -153,15 +150,53 @@ def test_file_names_of_tests_are_unique() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
-def sleeps_in(node: ast.AST, *, polls: bool = False) -> Iterator[tuple[ast.Call, bool]]:
-    """Calls of `time.sleep` and `asyncio.sleep` by any import, and whether a `while` polls."""
+def is_marked_real(node: ast.AST) -> bool:
+    """Whether it is a test, or the marks of a whole file, with `real_loop`."""
+    marks: list[ast.expr] = []
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        marks = node.decorator_list
+    elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+        marks = [node.value]
+    return any("mark.real_loop" in ast.unparse(mark) for mark in marks)
+
+
+@cache
+def importers() -> dict[str, list[Path]]:
+    """The test files that import a module, by its full name."""
+    found: dict[str, list[Path]] = {}
+    for path in sources("tests"):
+        for name in imported_by(path):
+            found.setdefault(name, []).append(path)
+    return found
+
+
+@cache
+def has_virtual_clock(path: Path) -> bool:
+    """Whether its coroutines run in virtual time, where asyncio's sleep costs nothing.
+
+    They do unless the file is marked real_loop, starts a loop of asyncio's own, or helps only files
+    that do so.
+    """
+    tree = tree_of(path)
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    if called & REAL_LOOPS or any(
+        is_marked_real(node) for node in tree.body if isinstance(node, ast.Assign)
+    ):
+        return False
+    users = importers().get(".".join(path.relative_to(ROOT).with_suffix("").parts), [])
+    return not users or any(has_virtual_clock(user) for user in users)
+
+
+def sleeps_in(node: ast.AST, *, real: bool, polls: bool = False) -> Iterator[tuple[ast.Call, bool]]:
+    """Calls that sleep on the real clock, and whether a `while` polls."""
     for child in ast.iter_child_nodes(node):
+        is_real = real or is_marked_real(child)
         inside = polls or isinstance(child, ast.While)
         if isinstance(child, ast.Call):
             called = ast.unparse(child.func)
-            if called in {"time.sleep", "asyncio.sleep", "sleep"}:
+            if called in {"time.sleep", "sleep"} or (is_real and called == "asyncio.sleep"):
                 yield child, inside
-        yield from sleeps_in(child, polls=inside)
+        yield from sleeps_in(child, real=is_real, polls=inside)
 
 
 def is_harmless(call: ast.Call, *, polls: bool) -> bool:
@@ -173,25 +208,28 @@ def is_harmless(call: ast.Call, *, polls: bool) -> bool:
     return turns or (polls and length.value <= POLL_S)
 
 
-def has_virtual_clock(path: Path) -> bool:
-    """Whether its loops run in virtual time, where asyncio's sleep costs nothing."""
-    names = imported_by(path)
-    return name_of(path).startswith("tests/simulations/") or any(
-        {"virtual_time", "arena"} & set(name.split(".")) or name.startswith("simulations.")
-        for name in names
-    )
-
-
 @pytest.mark.parametrize("path", sources("tests"), ids=name_of)
-def test_no_test_waits_for_the_real_clock(path: Path) -> None:
-    virtual = has_virtual_clock(path)
+def test_no_test_sleeps_on_the_real_clock(path: Path) -> None:
     waits = [
         f"line {call.lineno}: {ast.unparse(call)}"
-        for call, polls in sleeps_in(tree_of(path))
-        if not (virtual and ast.unparse(call.func) == "asyncio.sleep")
-        and not is_harmless(call, polls=polls)
+        for call, polls in sleeps_in(tree_of(path), real=not has_virtual_clock(path))
+        if not is_harmless(call, polls=polls)
     ]
-    if name_of(path) in PACED_TESTS:
-        assert waits, "it does not wait any more: take it off the list"
-    else:
-        assert waits == []
+    assert waits == []
+
+
+def test_a_sleep_on_the_real_clock_is_found() -> None:
+    found = [
+        call.lineno
+        for call, _ in sleeps_in(
+            ast.parse(
+                "import asyncio, time, pytest\n"
+                "async def test_virtual(): await asyncio.sleep(1)\n"
+                "@pytest.mark.real_loop\n"
+                "async def test_real(): await asyncio.sleep(1)\n"
+                "def test_blocking(): time.sleep(1)\n"
+            ),
+            real=False,
+        )
+    ]
+    assert found == [4, 5]

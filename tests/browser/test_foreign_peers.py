@@ -4,7 +4,8 @@ Each peer runs in a process of its own and in real time, over the node's ICE and
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from protocol.sctp.events import ChannelClosed, ChannelOpened
 from tests.browser.foreign import MISSING, Foreign, start
 from tests.browser.our_side import LARGEST_BYTES, OurPath, OurSide
 from tests.browser.peers.python_peer import payload
+
+pytestmark = pytest.mark.real_loop
 
 MESSAGES: list[int | str] = [
     *(0, 1, 3, 1159, 1160, 1161, 2400, 16384, 65535, 65536, LARGEST_BYTES),
@@ -35,45 +38,41 @@ PEERS = [
 every_peer = pytest.mark.parametrize("name", PEERS)
 either_offers = pytest.mark.parametrize("we_offer", [True, False], ids=["offerer", "answerer"])
 
-Scenario = Callable[[OurSide, Foreign], Coroutine[Any, Any, None]]
-PathScenario = Callable[[DtlsPath, Environment, Foreign], Coroutine[Any, Any, None]]
+
+@contextlib.asynccontextmanager
+async def secured(
+    name: str, we_offer: bool, label: str, **channel: Any
+) -> AsyncIterator[tuple[DtlsPath, Environment, Foreign]]:
+    """DTLS between us and a peer that has opened a channel of this label."""
+    path = OurPath()
+    async with asyncio.timeout(LIMIT_S), start(name) as peer:
+        try:
+            await peer.do("open", label=label, options=channel)
+            if we_offer:
+                answer = await peer.do("answer", sdp=await path.describe(DtlsRole.ACTPASS))
+                dtls = await path.secure(answer)
+            else:
+                offer = await peer.do("offer")
+                await peer.do("accept", sdp=await path.describe(DtlsRole.ACTIVE))
+                dtls = await path.secure(offer, DtlsRole.ACTIVE)
+            yield dtls, path.environment, peer
+            await peer.do("end")
+        finally:
+            await path.close()
 
 
-def secured(name: str, we_offer: bool, scenario: PathScenario, label: str, **channel: Any) -> None:
-    """Run a scenario over DTLS between us and a peer that has opened a channel of this label."""
-
-    async def run() -> None:
-        path = OurPath()
-        async with asyncio.timeout(LIMIT_S), start(name) as peer:
-            try:
-                await peer.do("open", label=label, options=channel)
-                if we_offer:
-                    answer = await peer.do("answer", sdp=await path.describe(DtlsRole.ACTPASS))
-                    dtls = await path.secure(answer)
-                else:
-                    offer = await peer.do("offer")
-                    await peer.do("accept", sdp=await path.describe(DtlsRole.ACTIVE))
-                    dtls = await path.secure(offer, DtlsRole.ACTIVE)
-                await scenario(dtls, path.environment, peer)
-                await peer.do("end")
-            finally:
-                await path.close()
-
-    asyncio.run(run())
-
-
-def connected(name: str, we_offer: bool, scenario: Scenario, **channel: Any) -> None:
+@contextlib.asynccontextmanager
+async def connected(
+    name: str, we_offer: bool, **channel: Any
+) -> AsyncIterator[tuple[OurSide, Foreign]]:
     """The same with an association of ours on that path; the peer's channel is "theirs"."""
-
-    async def run(dtls: DtlsPath, environment: Environment, peer: Foreign) -> None:
+    async with secured(name, we_offer, "theirs", **channel) as (dtls, environment, peer):
         ours = OurSide(dtls, environment)
         try:
             await ours.connect()
-            await scenario(ours, peer)
+            yield ours, peer
         finally:
             ours.end()
-
-    secured(name, we_offer, run, "theirs", **channel)
 
 
 def opened(ours: OurSide, label: str) -> int | None:
@@ -86,8 +85,10 @@ def opened(ours: OurSide, label: str) -> int | None:
 
 @every_peer
 @either_offers
-def test_messages_of_every_size_both_ways_on_channels_of_either(name: str, we_offer: bool) -> None:
-    async def scenario(ours: OurSide, peer: Foreign) -> None:
+async def test_messages_of_every_size_both_ways_on_channels_of_either(
+    name: str, we_offer: bool
+) -> None:
+    async with connected(name, we_offer) as (ours, peer):
         await ours.until(lambda: opened(ours, "theirs") is not None)
         streams = {"theirs": opened(ours, "theirs"), "ours": ours.association.open_channel("ours")}
         for label, stream_id in streams.items():
@@ -99,13 +100,11 @@ def test_messages_of_every_size_both_ways_on_channels_of_either(name: str, we_of
             await peer.do("send", label=label, messages=theirs)
             assert await ours.heard_on(stream_id, len(theirs)) == theirs
 
-    connected(name, we_offer, scenario)
-
 
 @every_peer
 @either_offers
-def test_channels_close_from_either_side(name: str, we_offer: bool) -> None:
-    async def scenario(ours: OurSide, peer: Foreign) -> None:
+async def test_channels_close_from_either_side(name: str, we_offer: bool) -> None:
+    async with connected(name, we_offer) as (ours, peer):
         await ours.until(lambda: opened(ours, "theirs") is not None)
         theirs, mine = opened(ours, "theirs"), ours.association.open_channel("mine")
         assert theirs is not None
@@ -123,12 +122,10 @@ def test_channels_close_from_either_side(name: str, we_offer: bool) -> None:
         ours.send(again, [5])
         assert await peer.do("heard", label="again", count=1) == [5]
 
-    connected(name, we_offer, scenario)
-
 
 @every_peer
-def test_terms_of_channels_are_understood_by_both(name: str) -> None:
-    async def scenario(ours: OurSide, peer: Foreign) -> None:
+async def test_terms_of_channels_are_understood_by_both(name: str) -> None:
+    async with connected(name, True, ordered=False, maxRetransmits=3, protocol="p") as (ours, peer):
         await ours.until(lambda: opened(ours, "theirs") is not None)
         announced = next(event for event in ours.events if isinstance(event, ChannelOpened))
         # werift forgets that a channel with a limit is unordered.
@@ -140,27 +137,26 @@ def test_terms_of_channels_are_understood_by_both(name: str) -> None:
         assert await peer.do("terms", label="lossy") == [False, "q", 2, None]
         assert await peer.do("terms", label="brief") == [True, "", None, 500]
 
-    connected(name, True, scenario, ordered=False, maxRetransmits=3, protocol="p")
-
 
 @every_peer
-def test_a_peer_that_ends_is_noticed(name: str) -> None:
-    async def scenario(ours: OurSide, peer: Foreign) -> None:
+async def test_a_peer_that_ends_is_noticed(name: str) -> None:
+    async with connected(name, True) as (ours, peer):
         await ours.until(lambda: opened(ours, "theirs") is not None)
         await peer.do("end")
         await ours.until(lambda: bool(ours.lost) or ours.association.over)
 
-    connected(name, True, scenario)
-
 
 @every_peer
 @either_offers
-def test_the_channel_of_a_link_carries_bytes_and_ends_with_its_peer(
+async def test_the_channel_of_a_link_carries_bytes_and_ends_with_its_peer(
     name: str, we_offer: bool
 ) -> None:
     sizes: list[int | str] = [1, 1000, 65_536, 65_535, 20_000] * 4
-
-    async def scenario(dtls: DtlsPath, environment: Environment, peer: Foreign) -> None:
+    async with secured(name, we_offer, LABEL, negotiated=True, id=STREAM) as (
+        dtls,
+        environment,
+        peer,
+    ):
         channel = create_channel(dtls, environment.rng)
         arrived: asyncio.Queue[bytes] = asyncio.Queue()
         channel.receiver = arrived.put_nowait
@@ -173,5 +169,3 @@ def test_the_channel_of_a_link_carries_bytes_and_ends_with_its_peer(
             assert await arrived.get() == payload(index, int(size))
         await peer.do("end")
         assert await channel.closed
-
-    secured(name, we_offer, scenario, LABEL, negotiated=True, id=STREAM)

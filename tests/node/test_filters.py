@@ -14,7 +14,6 @@ from simulations.residents.world import (
     Resident,
     World,
     cipher_named,
-    run_virtually,
     simulated_settings,
 )
 
@@ -48,110 +47,98 @@ def _filters(seen: list[Record]) -> list[Availability]:
     return [record.body for record in seen if isinstance(record.body, Availability)]
 
 
-def test_a_filter_is_published_at_once_only_when_it_changed_by_much() -> None:
-    async def main() -> None:
-        world = await _world()
-        resident = world.residents[0]
-        presence, seen = resident.running.presence, _published(resident)
-        presence.serve([(mod, True) for mod in MODS[:500]])
-        await asyncio.sleep(600.0)
-        assert len(_filters(seen)) == 1
-        # One per cent is not more than one per cent.
-        presence.serve([(mod, True) for mod in MODS[:505]])
-        await asyncio.sleep(600.0)
-        assert len(_filters(seen)) == 1
-        # Changes add up, and what is gone counts as what came.
-        presence.serve([(mod, True) for mod in MODS[1:505]])
-        await asyncio.sleep(600.0)
-        shards = _filters(seen)
-        assert len(shards) == 2
-        assert all(map(shards[1].may_have, MODS[1:505]))
-        await world.close()
-
-    run_virtually(main())
+async def test_a_filter_is_published_at_once_only_when_it_changed_by_much() -> None:
+    world = await _world()
+    resident = world.residents[0]
+    presence, seen = resident.running.presence, _published(resident)
+    presence.serve([(mod, True) for mod in MODS[:500]])
+    await asyncio.sleep(600.0)
+    assert len(_filters(seen)) == 1
+    # One per cent is not more than one per cent.
+    presence.serve([(mod, True) for mod in MODS[:505]])
+    await asyncio.sleep(600.0)
+    assert len(_filters(seen)) == 1
+    # Changes add up, and what is gone counts as what came.
+    presence.serve([(mod, True) for mod in MODS[1:505]])
+    await asyncio.sleep(600.0)
+    shards = _filters(seen)
+    assert len(shards) == 2
+    assert all(map(shards[1].may_have, MODS[1:505]))
+    await world.close()
 
 
-def test_a_small_change_is_told_within_the_hour() -> None:
-    async def main() -> None:
-        world = await _world()
-        resident = world.residents[0]
-        presence, seen = resident.running.presence, _published(resident)
-        presence.serve([(mod, True) for mod in MODS[:500]])
-        await asyncio.sleep(600.0)
-        presence.serve([(mod, True) for mod in MODS[:501]])
-        await asyncio.sleep(1.1 * HOUR_S)
-        first, second = _filters(seen)[:2]
-        assert not first.may_have(MODS[500])
-        assert second.may_have(MODS[500])
-        # It has been told, so the next small change is small again.
-        presence.serve([(mod, True) for mod in MODS[:506]])
-        told = len(_filters(seen))
-        await asyncio.sleep(60.0)
-        assert len(_filters(seen)) == told
-        await world.close()
-
-    run_virtually(main())
+async def test_a_small_change_is_told_within_the_hour() -> None:
+    world = await _world()
+    resident = world.residents[0]
+    presence, seen = resident.running.presence, _published(resident)
+    presence.serve([(mod, True) for mod in MODS[:500]])
+    await asyncio.sleep(600.0)
+    presence.serve([(mod, True) for mod in MODS[:501]])
+    await asyncio.sleep(1.1 * HOUR_S)
+    first, second = _filters(seen)[:2]
+    assert not first.may_have(MODS[500])
+    assert second.may_have(MODS[500])
+    # It has been told, so the next small change is small again.
+    presence.serve([(mod, True) for mod in MODS[:506]])
+    told = len(_filters(seen))
+    await asyncio.sleep(60.0)
+    assert len(_filters(seen)) == told
+    await world.close()
 
 
-def test_a_shard_that_lost_everything_says_so_and_another_spread_is_published_whole() -> None:
-    async def main() -> None:
-        world = await _world()
-        resident = world.residents[0]
-        presence, seen = resident.running.presence, _published(resident)
-        presence.serve([(mod, True) for mod in MODS])
-        await asyncio.sleep(600.0)
-        shards = {one.shard: one for one in _filters(seen)}
-        assert {one.shard_bits for one in shards.values()} == {1}
-        assert set(shards) == {0, 1}
-        presence.serve([(mod, True) for mod in MODS[:100]])
-        await asyncio.sleep(600.0)
-        last = _filters(seen)[-1]
-        assert (last.shard_bits, last.capacity) == (0, 160)
-        presence.serve([])
-        await asyncio.sleep(600.0)
-        assert not any(map(_filters(seen)[-1].may_have, MODS[:100]))
-        await world.close()
-
-    run_virtually(main())
+async def test_a_shard_that_lost_everything_says_so_and_another_spread_is_published_whole() -> None:
+    world = await _world()
+    resident = world.residents[0]
+    presence, seen = resident.running.presence, _published(resident)
+    presence.serve([(mod, True) for mod in MODS])
+    await asyncio.sleep(600.0)
+    shards = {one.shard: one for one in _filters(seen)}
+    assert {one.shard_bits for one in shards.values()} == {1}
+    assert set(shards) == {0, 1}
+    presence.serve([(mod, True) for mod in MODS[:100]])
+    await asyncio.sleep(600.0)
+    last = _filters(seen)[-1]
+    assert (last.shard_bits, last.capacity) == (0, 160)
+    presence.serve([])
+    await asyncio.sleep(600.0)
+    assert not any(map(_filters(seen)[-1].may_have, MODS[:100]))
+    await world.close()
 
 
-def test_who_has_a_mod_is_asked_of_the_one_shard_that_could_hold_it() -> None:
-    async def main() -> None:
-        world = await _world()
-        holder = world.residents[0]
-        asker = world.add(unreachable=True)  # so that it keeps no records of others itself
-        await asker.start()
-        await asker.running.joined.wait()
-        holder.running.presence.serve([(mod, True) for mod in MODS])
-        await asyncio.sleep(600.0)
-        held, strange = MODS[7], RNG.randbytes(32)
-        asked: set[bytes] = set()
-        wire = asker.running.server.wire
-        original = wire.request
+async def test_who_has_a_mod_is_asked_of_the_one_shard_that_could_hold_it() -> None:
+    world = await _world()
+    holder = world.residents[0]
+    asker = world.add(unreachable=True)  # so that it keeps no records of others itself
+    await asker.start()
+    await asker.running.joined.wait()
+    holder.running.presence.serve([(mod, True) for mod in MODS])
+    await asyncio.sleep(600.0)
+    held, strange = MODS[7], RNG.randbytes(32)
+    asked: set[bytes] = set()
+    wire = asker.running.server.wire
+    original = wire.request
 
-        def request(
-            contact: object,
-            method: Method,
-            arguments: list[object],
-            *rest: object,
-            **options: object,
-        ) -> None:
-            if method is Method.FIND_VALUE and arguments[1] == records.AVAILABILITY:
-                assert isinstance(arguments[0], bytes)
-                asked.add(arguments[0])
-            original(contact, method, arguments, *rest, **options)  # type: ignore[arg-type]
+    def request(
+        contact: object,
+        method: Method,
+        arguments: list[object],
+        *rest: object,
+        **options: object,
+    ) -> None:
+        if method is Method.FIND_VALUE and arguments[1] == records.AVAILABILITY:
+            assert isinstance(arguments[0], bytes)
+            asked.add(arguments[0])
+        original(contact, method, arguments, *rest, **options)  # type: ignore[arg-type]
 
-        wire.request = request  # type: ignore[method-assign]
-        peers = [holder.identity.peer_id, world.residents[3].identity.peer_id]
-        with asker.host.running():
-            filters = AvailabilityLookup(asker.running.server)
-            assert await filters.who_has(held, peers) == {peers[0]: True, peers[1]: None}
-            keys = {
-                records.availability_key(peers[0], 1, shard_of(held, 1)),
-                records.availability_key(peers[1], 0, 0),
-            }
-            assert asked == keys
-            assert (await filters.who_has(strange, peers[:1])) == {peers[0]: False}
-        await world.close()
-
-    run_virtually(main())
+    wire.request = request  # type: ignore[method-assign]
+    peers = [holder.identity.peer_id, world.residents[3].identity.peer_id]
+    with asker.host.running():
+        filters = AvailabilityLookup(asker.running.server)
+        assert await filters.who_has(held, peers) == {peers[0]: True, peers[1]: None}
+        keys = {
+            records.availability_key(peers[0], 1, shard_of(held, 1)),
+            records.availability_key(peers[1], 0, 0),
+        }
+        assert asked == keys
+        assert (await filters.who_has(strange, peers[:1])) == {peers[0]: False}
+    await world.close()

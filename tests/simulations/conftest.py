@@ -1,7 +1,7 @@
 """A virtual loop, an internet on it, and sockets that write down what they hear."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,13 +47,6 @@ class Inbox(asyncio.DatagramProtocol):
     @property
     def sources(self) -> list[tuple[Any, ...]]:
         return [source for _, _, source in self.heard]
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
 
 
 @pytest.fixture

@@ -268,61 +268,47 @@ def test_the_timer_doubles_and_gives_up(
     assert len(ice.sent) == 8
 
 
-def test_openssls_own_repetitions_are_kept_back(loop: VirtualLoop, scripted: Scripted) -> None:
+async def test_openssls_own_repetitions_are_kept_back(scripted: Scripted) -> None:
     ice, keeper = scripted
-
-    async def main() -> None:
-        for data in (flight(0), flight(0, tail=b"again"), flight(1), flight(1)):
-            await keeper._send(data)
-        for _ in range(2):
-            await keeper._send(FINISHED)
-        await keeper._send(DATA)
-
-    loop.run_until_complete(main())
+    for data in (flight(0), flight(0, tail=b"again"), flight(1), flight(1)):
+        await keeper._send(data)
+    for _ in range(2):
+        await keeper._send(FINISHED)
+    await keeper._send(DATA)
     assert ice.sent == [flight(0), flight(1), FINISHED, DATA]
 
 
-def test_a_duplicate_is_answered_only_by_its_own_answer(
-    loop: VirtualLoop, scripted: Scripted
-) -> None:
+async def test_a_duplicate_is_answered_only_by_its_own_answer(scripted: Scripted) -> None:
     """As a client: the server's last flight, heard again, must not start an endless echo."""
     ice, keeper = scripted
     server_hello, server_finished = flight(0, tail=b"server"), FINISHED + b"server"
     answer = flight(1, cipher=True)
-
-    async def main() -> list[bytes]:
-        await keeper._send(flight(0))
-        ice.inbox.put_nowait(server_hello)
-        heard = [await keeper._recv()]
-        await keeper._send(answer)
-        for data in (server_hello, server_hello, server_finished, server_finished, DATA):
-            ice.inbox.put_nowait(data)
-        heard += [await keeper._recv(), await keeper._recv()]
-        await asyncio.sleep(100.0)
-        return heard
-
-    assert loop.run_until_complete(main()) == [server_hello, server_finished, DATA]
+    await keeper._send(flight(0))
+    ice.inbox.put_nowait(server_hello)
+    heard = [await keeper._recv()]
+    await keeper._send(answer)
+    for data in (server_hello, server_hello, server_finished, server_finished, DATA):
+        ice.inbox.put_nowait(data)
+    heard += [await keeper._recv(), await keeper._recv()]
+    await asyncio.sleep(100.0)
+    assert heard == [server_hello, server_finished, DATA]
     assert ice.sent == [flight(0), answer, answer, answer]
 
 
-def test_the_last_flight_has_no_timer_and_answers_duplicates(
-    loop: VirtualLoop, scripted: Scripted, pass_time: PassTime
+async def test_the_last_flight_has_no_timer_and_answers_duplicates(
+    scripted: Scripted, pass_time: PassTime
 ) -> None:
     ice, keeper = scripted
     client_last = flight(1, cipher=True)
-
-    async def main() -> None:
-        for data in (flight(0), client_last):
-            ice.inbox.put_nowait(data)
-            await keeper._recv()
-            await keeper._send(flight(0, tail=b"server") if data == flight(0) else FINISHED)
-        await asyncio.sleep(100.0)
-        assert ice.sent.count(FINISHED) == 1
-        ice.inbox.put_nowait(client_last)
-        ice.inbox.put_nowait(DATA)
-        assert await keeper._recv() == DATA
-
-    loop.run_until_complete(main())
+    for data in (flight(0), client_last):
+        ice.inbox.put_nowait(data)
+        await keeper._recv()
+        await keeper._send(flight(0, tail=b"server") if data == flight(0) else FINISHED)
+    await asyncio.sleep(100.0)
+    assert ice.sent.count(FINISHED) == 1
+    ice.inbox.put_nowait(client_last)
+    ice.inbox.put_nowait(DATA)
+    assert await keeper._recv() == DATA
     assert ice.sent.count(FINISHED) == 2
 
 

@@ -92,73 +92,64 @@ async def _an_hour(crashes: float, seed: int = 1) -> tuple[World, list[Comer], C
 
 
 @pytest.mark.parametrize(("crashes", "silent"), [(0.0, 0), (1.0, 1), (0.5, None)])
-def test_residents_come_and_go_and_find_back(crashes: float, silent: int | None) -> None:
-    async def main() -> None:
-        world, comers, churn = await _an_hour(crashes)
-        assert churn.stopped + churn.crashed > 50
-        if silent is None:
-            assert min(churn.stopped, churn.crashed) > 10
+async def test_residents_come_and_go_and_find_back(crashes: float, silent: int | None) -> None:
+    world, comers, churn = await _an_hour(crashes)
+    assert churn.stopped + churn.crashed > 50
+    if silent is None:
+        assert min(churn.stopped, churn.crashed) > 10
+    else:
+        assert (churn.stopped, churn.crashed)[1 - silent] == 0
+    running = world.running()
+    assert len(running) == sum(one.starts for one in comers) - churn.stopped - churn.crashed
+    assert 2 <= len(running) <= 14
+    await asyncio.sleep(120)  # whoever came at the end of the hour has joined
+    assert all(one.has_joined for one in comers if one.membership is not None)
+    churn.check()
+    await world.close()
+
+
+async def test_whoever_comes_back_is_the_same_and_uses_saved_contacts() -> None:
+    world, comers = await _world(12)
+    comer = comers[5]
+    before = comer.contact, comer.identity.peer_id
+    comer.crash()
+    assert [one for one in comers if not one.has_joined] == [comer]
+    saved = list(comer.saved)
+    assert saved
+    await asyncio.sleep(60)
+    await comer.start()
+    assert comer.running.joining._saved == saved
+    await asyncio.sleep(60)
+    assert comer.has_joined
+    assert (comer.contact, comer.running.server.identity.peer_id) == before
+    await world.close()
+
+
+async def test_presence_and_traffic_add_up_over_sessions() -> None:
+    world, comers = await _world(12)
+    comer = comers[3]
+    host = comer.host
+    started_s = 3 * JOIN_SPACING_S
+    assert comer.present_s == pytest.approx(world.loop.time() - started_s)
+    payload = host.sent_bytes + host.received_bytes
+    assert payload < comer.traffic_bytes < 1.2 * payload
+    for crashes in (True, False):
+        present_s, traffic_bytes = comer.present_s, comer.traffic_bytes
+        if crashes:
+            comer.crash()
         else:
-            assert (churn.stopped, churn.crashed)[1 - silent] == 0
-        running = world.running()
-        assert len(running) == sum(one.starts for one in comers) - churn.stopped - churn.crashed
-        assert 2 <= len(running) <= 14
-        await asyncio.sleep(120)  # whoever came at the end of the hour has joined
-        assert all(one.has_joined for one in comers if one.membership is not None)
-        churn.check()
-        await world.close()
-
-    run_virtually(main())
-
-
-def test_whoever_comes_back_is_the_same_and_uses_saved_contacts() -> None:
-    async def main() -> None:
-        world, comers = await _world(12)
-        comer = comers[5]
-        before = comer.contact, comer.identity.peer_id
-        comer.crash()
-        assert [one for one in comers if not one.has_joined] == [comer]
-        saved = list(comer.saved)
-        assert saved
-        await asyncio.sleep(60)
+            await comer.stop()
+        await asyncio.sleep(100)
+        assert comer.present_s == present_s
+        assert comer.traffic_bytes == traffic_bytes
         await comer.start()
-        assert comer.running.joining._saved == saved
-        await asyncio.sleep(60)
-        assert comer.has_joined
-        assert (comer.contact, comer.running.server.identity.peer_id) == before
-        await world.close()
-
-    run_virtually(main())
-
-
-def test_presence_and_traffic_add_up_over_sessions() -> None:
-    async def main() -> None:
-        world, comers = await _world(12)
-        comer = comers[3]
-        host = comer.host
-        started_s = 3 * JOIN_SPACING_S
-        assert comer.present_s == pytest.approx(world.loop.time() - started_s)
-        payload = host.sent_bytes + host.received_bytes
-        assert payload < comer.traffic_bytes < 1.2 * payload
-        for crashes in (True, False):
-            present_s, traffic_bytes = comer.present_s, comer.traffic_bytes
-            if crashes:
-                comer.crash()
-            else:
-                await comer.stop()
-            await asyncio.sleep(100)
-            assert comer.present_s == present_s
-            assert comer.traffic_bytes == traffic_bytes
-            await comer.start()
-            await asyncio.sleep(100)
-            assert comer.present_s == pytest.approx(present_s + 100)
-            assert comer.traffic_bytes > traffic_bytes
-        assert comer.starts == 3
-        assert len(comer.joins_s) == 2
-        assert all(0 < one < 60 for one in comer.joins_s)
-        await world.close()
-
-    run_virtually(main())
+        await asyncio.sleep(100)
+        assert comer.present_s == pytest.approx(present_s + 100)
+        assert comer.traffic_bytes > traffic_bytes
+    assert comer.starts == 3
+    assert len(comer.joins_s) == 2
+    assert all(0 < one < 60 for one in comer.joins_s)
+    await world.close()
 
 
 def test_a_seed_has_one_history_of_churn_and_another_seed_another() -> None:
@@ -173,17 +164,14 @@ def test_a_seed_has_one_history_of_churn_and_another_seed_another() -> None:
     assert first != other
 
 
-def test_a_defect_of_a_node_that_left_is_not_lost() -> None:
-    async def main() -> None:
-        world, comers = await _world(8)
-        comers[2].running.tasks.defects.append(ValueError("a defect"))
-        churn = Churn(Habits(Weibull(1.0, 1.0), Weibull(1.0, 1e9)), crashes=1.0, seed=1)
-        task = asyncio.create_task(churn.run(comers))
-        await asyncio.sleep(100)
-        task.cancel()
-        await asyncio.wait([task])
-        with pytest.raises(BaseExceptionGroup, match="nodes had defects"):
-            churn.check()
-        await world.close()
-
-    run_virtually(main())
+async def test_a_defect_of_a_node_that_left_is_not_lost() -> None:
+    world, comers = await _world(8)
+    comers[2].running.tasks.defects.append(ValueError("a defect"))
+    churn = Churn(Habits(Weibull(1.0, 1.0), Weibull(1.0, 1e9)), crashes=1.0, seed=1)
+    task = asyncio.create_task(churn.run(comers))
+    await asyncio.sleep(100)
+    task.cancel()
+    await asyncio.wait([task])
+    with pytest.raises(BaseExceptionGroup, match="nodes had defects"):
+        churn.check()
+    await world.close()

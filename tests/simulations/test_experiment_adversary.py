@@ -21,7 +21,7 @@ from simulations.attacks.attackers import Conspiracy, Turncoat
 from simulations.experiments import adversary
 from simulations.experiments.adversary import Parameters
 from simulations.harness.sgraph import ID_BITS, StaticNetwork, endurance, endure
-from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import World, cipher_named, simulated_settings
 from simulations.seeds import derive_rng
 
 K = 4
@@ -156,50 +156,43 @@ async def _world(nodes: int) -> tuple[World, list[Turncoat]]:
     return world, [one for one in world.residents if isinstance(one, Turncoat)]
 
 
-def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else() -> None:
-    async def main() -> None:
-        world, residents = await _world(24)
-        asker, liar, *others = residents
-        wire = asker.running.server.wire
-        mod_id = bytes(32)
-        record = liar.running.republisher.make(
-            records.PROVIDER, ProviderBody(mod_id, complete=True)
+async def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else() -> None:
+    world, residents = await _world(24)
+    asker, liar, *others = residents
+    wire = asker.running.server.wire
+    mod_id = bytes(32)
+    record = liar.running.republisher.make(records.PROVIDER, ProviderBody(mod_id, complete=True))
+    store = liar.running.server.store
+    with asker.host.running():
+        await wire.ask(liar.contact, Method.STORE, [record.key, record.raw])
+        assert store.get(record.key, records.PROVIDER, world.loop.wall_time()) == [record]
+        find_value = [record.key, records.PROVIDER, 0, V4]
+        honest = await wire.ask(liar.contact, Method.FIND_VALUE, find_value)
+        assert decode_found(honest.result).values == [record.raw]
+
+        conspiracy = Conspiracy()
+        for one in (liar, *others[:3]):
+            one.turn(conspiracy)
+        found = decode_found(
+            (await wire.ask(liar.contact, Method.FIND_NODE, [record.key, V4])).result
         )
-        store = liar.running.server.store
-        with asker.host.running():
-            await wire.ask(liar.contact, Method.STORE, [record.key, record.raw])
-            assert store.get(record.key, records.PROVIDER, world.loop.wall_time()) == [record]
-            find_value = [record.key, records.PROVIDER, 0, V4]
-            honest = await wire.ask(liar.contact, Method.FIND_VALUE, find_value)
-            assert decode_found(honest.result).values == [record.raw]
+        assert found.contacts == _by_distance([liar, *others[:3]], record.key)
+        found = decode_found((await wire.ask(liar.contact, Method.FIND_VALUE, find_value)).result)
+        assert found.values == []
+        assert found.contacts == _by_distance([liar, *others[:3]], record.key)
 
-            conspiracy = Conspiracy()
-            for one in (liar, *others[:3]):
-                one.turn(conspiracy)
-            found = decode_found(
-                (await wire.ask(liar.contact, Method.FIND_NODE, [record.key, V4])).result
-            )
-            assert found.contacts == _by_distance([liar, *others[:3]], record.key)
-            found = decode_found(
-                (await wire.ask(liar.contact, Method.FIND_VALUE, find_value)).result
-            )
-            assert found.values == []
-            assert found.contacts == _by_distance([liar, *others[:3]], record.key)
-
-            count = len(store)
-            newer = liar.running.republisher.make(
-                records.PROVIDER, ProviderBody(mod_id, complete=False)
-            )
-            confirmed = await wire.ask(liar.contact, Method.STORE, [newer.key, newer.raw])
-            assert confirmed.code == Code.OK
-            assert len(store) == count
-            assert store.get(record.key, records.PROVIDER, world.loop.wall_time()) == [record]
-            assert (await wire.ask(liar.contact, Method.PING, [])).code == Code.OK
-            refused = await wire.ask(liar.contact, Method.FIND_NODE, [b"short", V4])
-            assert refused.code == Code.MALFORMED
-        await world.close()
-
-    run_virtually(main())
+        count = len(store)
+        newer = liar.running.republisher.make(
+            records.PROVIDER, ProviderBody(mod_id, complete=False)
+        )
+        confirmed = await wire.ask(liar.contact, Method.STORE, [newer.key, newer.raw])
+        assert confirmed.code == Code.OK
+        assert len(store) == count
+        assert store.get(record.key, records.PROVIDER, world.loop.wall_time()) == [record]
+        assert (await wire.ask(liar.contact, Method.PING, [])).code == Code.OK
+        refused = await wire.ask(liar.contact, Method.FIND_NODE, [b"short", V4])
+        assert refused.code == Code.MALFORMED
+    await world.close()
 
 
 def _by_distance(residents: list[Turncoat], key: bytes) -> list[Contact]:
@@ -207,22 +200,19 @@ def _by_distance(residents: list[Turncoat], key: bytes) -> list[Contact]:
     return sorted((one.contact for one in residents), key=lambda one: one.number ^ number)
 
 
-def test_a_conspirator_that_restarts_goes_on_lying() -> None:
-    async def main() -> None:
-        world, residents = await _world(12)
-        asker, liar = residents[:2]
-        liar.turn(Conspiracy())
-        liar.crash()
-        await liar.start()
-        await asyncio.sleep(30)
-        wire = asker.running.server.wire
-        with asker.host.running():
-            await wire.ask(liar.contact, Method.PING, [])  # the new node's token replaces the old
-            answer = await wire.ask(liar.contact, Method.FIND_NODE, [bytes(20), V4])
-        assert decode_found(answer.result).contacts == [liar.contact]
-        await world.close()
-
-    run_virtually(main())
+async def test_a_conspirator_that_restarts_goes_on_lying() -> None:
+    world, residents = await _world(12)
+    asker, liar = residents[:2]
+    liar.turn(Conspiracy())
+    liar.crash()
+    await liar.start()
+    await asyncio.sleep(30)
+    wire = asker.running.server.wire
+    with asker.host.running():
+        await wire.ask(liar.contact, Method.PING, [])  # the new node's token replaces the old
+        answer = await wire.ask(liar.contact, Method.FIND_NODE, [bytes(20), V4])
+    assert decode_found(answer.result).contacts == [liar.contact]
+    await world.close()
 
 
 def test_whoever_joins_a_conspiracy_is_named_from_then_on() -> None:
@@ -237,23 +227,18 @@ def test_whoever_joins_a_conspiracy_is_named_from_then_on() -> None:
     assert len(conspiracy) == 40
 
 
-def test_conspirators_name_as_many_as_fit_and_never_the_asker() -> None:
-    async def main() -> None:
-        world, residents = await _world(30)
-        conspiracy = Conspiracy()
-        for one in residents:
-            one.turn(conspiracy)
-        asker, liar = residents[:2]
-        target = asker.identity.peer_id
-        with asker.host.running():
-            answer = await asker.running.server.wire.ask(
-                liar.contact, Method.FIND_NODE, [target, V4]
-            )
-        named = decode_found(answer.result).contacts
-        assert named == _by_distance(residents, target)[1:21]
-        await world.close()
-
-    run_virtually(main())
+async def test_conspirators_name_as_many_as_fit_and_never_the_asker() -> None:
+    world, residents = await _world(30)
+    conspiracy = Conspiracy()
+    for one in residents:
+        one.turn(conspiracy)
+    asker, liar = residents[:2]
+    target = asker.identity.peer_id
+    with asker.host.running():
+        answer = await asker.running.server.wire.ask(liar.contact, Method.FIND_NODE, [target, V4])
+    named = decode_found(answer.result).contacts
+    assert named == _by_distance(residents, target)[1:21]
+    await world.close()
 
 
 # the experiment

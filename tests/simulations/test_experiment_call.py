@@ -13,7 +13,6 @@ from simulations.residents.world import (
     Resident,
     World,
     cipher_named,
-    run_virtually,
     simulated_settings,
 )
 
@@ -51,36 +50,33 @@ async def _call(caller: Resident, callee: Resident) -> CallResult | ModswarmErro
         return error
 
 
-def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew() -> None:
-    async def main() -> None:
-        world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
-        await world.populate(20)
-        nodes = list(world.residents)
-        callee, caller = (world.add(unreachable=True) for _ in range(2))
-        for peer in (callee, caller):
-            await peer.start()
-            await peer.running.registrations.registered.wait()
-        callee.running.callee.accept_calls(call._accept)
-        registrars = callee.running.registrations.registrars
-        keeping = [node for node in nodes if node.contact in registrars]
-        assert len(keeping) == limits.REGISTRARS
-        await asyncio.sleep(2 * limits.KEEPALIVE_S)
+async def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew() -> None:
+    world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
+    await world.populate(20)
+    nodes = list(world.residents)
+    callee, caller = (world.add(unreachable=True) for _ in range(2))
+    for peer in (callee, caller):
+        await peer.start()
+        await peer.running.registrations.registered.wait()
+    callee.running.callee.accept_calls(call._accept)
+    registrars = callee.running.registrations.registrars
+    keeping = [node for node in nodes if node.contact in registrars]
+    assert len(keeping) == limits.REGISTRARS
+    await asyncio.sleep(2 * limits.KEEPALIVE_S)
 
-        for node in keeping[1:]:
-            node.host.unplug()
-        result = await _call(caller, callee)
-        assert isinstance(result, CallResult)
-        assert result.signaled_via == (keeping[0].identity.peer_id,)
+    for node in keeping[1:]:
+        node.host.unplug()
+    result = await _call(caller, callee)
+    assert isinstance(result, CallResult)
+    assert result.signaled_via == (keeping[0].identity.peer_id,)
 
-        keeping[0].host.unplug()
-        lost = await _call(caller, callee)
-        assert isinstance(lost, CallFailed)
-        assert "registered nowhere" in str(lost)
+    keeping[0].host.unplug()
+    lost = await _call(caller, callee)
+    assert isinstance(lost, CallFailed)
+    assert "registered nowhere" in str(lost)
 
-        await asyncio.sleep(limits.REREGISTERED_S)
-        assert len(registrars) == limits.REGISTRARS
-        assert not {node.contact for node in keeping}.intersection(registrars)
-        assert isinstance(await _call(caller, callee), CallResult)
-        await world.close()
-
-    run_virtually(main())
+    await asyncio.sleep(limits.REREGISTERED_S)
+    assert len(registrars) == limits.REGISTRARS
+    assert not {node.contact for node in keeping}.intersection(registrars)
+    assert isinstance(await _call(caller, callee), CallResult)
+    await world.close()

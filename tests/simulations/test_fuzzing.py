@@ -135,36 +135,32 @@ async def _busy(world: World, rounds: int) -> int:
     return found
 
 
-def test_a_mod_arrives_whole_over_a_line_that_damages_datagrams(tmp_path: Path) -> None:
+async def test_a_mod_arrives_whole_over_a_line_that_damages_datagrams(tmp_path: Path) -> None:
     damager = Damager(5, share=0.0)
-
-    async def main() -> None:
-        world = World(3, latency=UniformLatency(0.02), folder=tmp_path)
-        with virtual_libraries(world.internet):
-            await world.populate(4)
-            people = [world.add(WholeResident) for _ in range(2)]
-            for one in people:
-                await one.start()
-                await one.running.joined.wait()
-            sharer, getter = people
-            assert isinstance(sharer, WholeResident)
-            assert isinstance(getter, WholeResident)
-            mod = tmp_path / "mod"
-            mod.mkdir()
-            (mod / "content.bin").write_bytes(random.Random(1).randbytes(400_000))
-            with sharer.host.running():
-                shared = await sharer.running_node.sharing.share(mod)
-            damage_all(world.internet, damager)
-            damager.share = 0.03
-            getting = getter.host.create_task(
-                getter.running_node.sharing.get(shared.link, tmp_path / "out")
-            )
-            await getting
-            assert damager.count > 10
-            assert sharer.running_node.defects == getter.running_node.defects == []
-            await world.close()
-
-    run_virtually(main())
+    world = World(3, latency=UniformLatency(0.02), folder=tmp_path)
+    with virtual_libraries(world.internet):
+        await world.populate(4)
+        people = [world.add(WholeResident) for _ in range(2)]
+        for one in people:
+            await one.start()
+            await one.running.joined.wait()
+        sharer, getter = people
+        assert isinstance(sharer, WholeResident)
+        assert isinstance(getter, WholeResident)
+        mod = tmp_path / "mod"
+        mod.mkdir()
+        (mod / "content.bin").write_bytes(random.Random(1).randbytes(400_000))
+        with sharer.host.running():
+            shared = await sharer.running_node.sharing.share(mod)
+        damage_all(world.internet, damager)
+        damager.share = 0.03
+        getting = getter.host.create_task(
+            getter.running_node.sharing.get(shared.link, tmp_path / "out")
+        )
+        await getting
+        assert damager.count > 10
+        assert sharer.running_node.defects == getter.running_node.defects == []
+        await world.close()
     fetched = (tmp_path / "out" / "content.bin").read_bytes()
     assert fetched == random.Random(1).randbytes(400_000)
 

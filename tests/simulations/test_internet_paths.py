@@ -393,7 +393,7 @@ def test_overdue_timers_run_at_the_wake_in_the_order_they_came_due(
     assert order == [9, 8, 7, 6, 5, 3, 2, 1, 0]
 
 
-def test_what_a_datagram_sets_off_belongs_to_the_sockets_host(
+async def test_what_a_datagram_sets_off_belongs_to_the_sockets_host(
     loop: VirtualLoop, internet: Internet, pass_time: PassTime
 ) -> None:
     host = internet.add_host(addresses=["10.0.0.1"])
@@ -406,13 +406,10 @@ def test_what_a_datagram_sets_off_belongs_to_the_sockets_host(
         def datagram_received(self, data: bytes, addr: Any) -> None:
             loop.call_later(1.0, lambda: seen.append(current_host.get()))
 
-    async def main() -> None:
-        transport, _ = await loop.create_datagram_endpoint(Starter, local_addr=("10.0.0.1", PORT))
-        transport.sendto(b"x", ("10.0.0.1", PORT))
-        await asyncio.sleep(2.0)
-        assert current_host.get() is None
-
-    loop.run_until_complete(main())
+    transport, _ = await loop.create_datagram_endpoint(Starter, local_addr=("10.0.0.1", PORT))
+    transport.sendto(b"x", ("10.0.0.1", PORT))
+    await asyncio.sleep(2.0)
+    assert current_host.get() is None
     assert seen == [host, host]
 
 

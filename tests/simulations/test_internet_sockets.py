@@ -43,7 +43,7 @@ def test_an_address_decides_the_host(loop: VirtualLoop, internet: Internet) -> N
     assert [transport.bound for transport in host.transports] == [("10.0.0.1", 4001)]
 
 
-def test_wildcards_need_a_current_host(loop: VirtualLoop, internet: Internet) -> None:
+async def test_wildcards_need_a_current_host(loop: VirtualLoop, internet: Internet) -> None:
     host = internet.add_host(addresses=["10.0.0.1", "2001:db8::1"])
 
     async def open_at(address: str) -> Any:
@@ -51,16 +51,13 @@ def test_wildcards_need_a_current_host(loop: VirtualLoop, internet: Internet) ->
             asyncio.DatagramProtocol, local_addr=(address, 4001)
         )
 
-    async def main() -> None:
-        for address in ("0.0.0.0", "::", "127.0.0.1"):
-            with pytest.raises(NoCurrentHost):
-                await open_at(address)
-        with host.running():
-            for address in ("0.0.0.0", "::"):
-                transport, _ = await open_at(address)
-                assert transport.get_extra_info("sockname")[:2] == (address, 4001)
-
-    loop.run_until_complete(main())
+    for address in ("0.0.0.0", "::", "127.0.0.1"):
+        with pytest.raises(NoCurrentHost):
+            await open_at(address)
+    with host.running():
+        for address in ("0.0.0.0", "::"):
+            transport, _ = await open_at(address)
+            assert transport.get_extra_info("sockname")[:2] == (address, 4001)
     assert len(host.transports) == 2
 
 
@@ -288,21 +285,20 @@ def test_an_exception_while_receiving_fails_the_run_and_not_the_socket(
     assert b.data == [b"y"]
 
 
-def test_a_factory_that_fails_leaves_no_socket(loop: VirtualLoop, internet: Internet) -> None:
+async def test_a_factory_that_fails_leaves_no_socket(loop: VirtualLoop, internet: Internet) -> None:
     host = internet.add_host()
 
     def factory() -> asyncio.DatagramProtocol:
         raise ZeroDivisionError
 
-    async def main() -> None:
-        with pytest.raises(ZeroDivisionError):
-            await loop.create_datagram_endpoint(factory, local_addr=(host.addresses[0], 4001))
-
-    loop.run_until_complete(main())
+    with pytest.raises(ZeroDivisionError):
+        await loop.create_datagram_endpoint(factory, local_addr=(host.addresses[0], 4001))
     assert host.transports == []
 
 
-def test_names_are_simulated(loop: VirtualLoop, internet: Internet, open_inbox: OpenInbox) -> None:
+async def test_names_are_simulated(
+    loop: VirtualLoop, internet: Internet, open_inbox: OpenInbox
+) -> None:
     host = internet.add_host(addresses=["10.0.0.1", "2001:db8::1"])
     internet.names.add("rendezvous.example", "10.0.0.1", "2001:db8::1")
 
@@ -323,4 +319,4 @@ def test_names_are_simulated(loop: VirtualLoop, internet: Internet, open_inbox: 
         )
         assert transport.get_extra_info("peername") == ("10.0.0.1", 4001)
 
-    loop.run_until_complete(host.create_task(main()))
+    await host.create_task(main())

@@ -10,7 +10,6 @@ from simulations.residents.world import (
     Resident,
     World,
     cipher_named,
-    run_virtually,
     simulated_settings,
 )
 from simulations.seeds import derive_rng
@@ -78,14 +77,14 @@ async def _reregistering_s(seed: int, dying: int, others_dying: float) -> float:
 @pytest.mark.parametrize(
     ("dying", "others_dying"), [(1, 0.0), (limits.REGISTRARS, 0.0), (limits.REGISTRARS, 0.3)]
 )
-def test_registrars_that_died_just_after_answering_are_replaced_within_one_keepalive(
+async def test_registrars_that_died_just_after_answering_are_replaced_within_one_keepalive(
     seed: int, dying: int, others_dying: float
 ) -> None:
-    took_s = run_virtually(_reregistering_s(seed, dying, others_dying))
+    took_s = await _reregistering_s(seed, dying, others_dying)
     assert took_s <= limits.REREGISTERED_S
 
 
-def test_a_peer_without_any_registrar_notices_at_the_next_turn() -> None:
+async def test_a_peer_without_any_registrar_notices_at_the_next_turn() -> None:
     turn_s = limits.KEEPALIVE_S / limits.REGISTRARS
-    took_s = run_virtually(_reregistering_s(1, limits.REGISTRARS, 0.0))
+    took_s = await _reregistering_s(1, limits.REGISTRARS, 0.0)
     assert took_s <= turn_s + limits.REGISTRAR_SILENT_S + limits.REGISTRAR_REPLACED_S

@@ -57,110 +57,96 @@ def test_a_history_does_not_depend_on_the_hash_seed() -> None:
     assert len(outputs) == 1
 
 
-def test_every_node_of_a_small_world_knows_every_other() -> None:
-    async def scenario() -> None:
-        world = World(5)
-        await world.populate(10)
-        await asyncio.sleep(5)
-        for resident in world.residents:
-            assert len(resident.running.server.tables) == 9
-        await world.close()
-
-    run_virtually(scenario())
+async def test_every_node_of_a_small_world_knows_every_other() -> None:
+    world = World(5)
+    await world.populate(10)
+    await asyncio.sleep(5)
+    for resident in world.residents:
+        assert len(resident.running.server.tables) == 9
+    await world.close()
 
 
-def test_records_survive_a_crash_and_the_crashed_node_comes_back_as_itself() -> None:
-    async def scenario() -> None:
-        world = World(6)
-        await world.populate(25)
-        publisher, reader = world.residents[3], world.residents[20]
-        body = ProviderBody(MOD, complete=True)
-        record = publisher.running.republisher.make(records.PROVIDER, body)
-        await publisher.running.server.publish(record)
-        for victim in world.residents[5:12]:
-            victim.crash()
-        reading = await reader.running.server.read(records.provider_key(MOD), records.PROVIDER)
-        assert publisher.identity.public_key in reading.records
-        again = world.residents[5]
-        await again.start()
-        await again.running.joined.wait()
-        lookup = await reader.running.server.lookup(again.identity.peer_id)
-        assert lookup.closest()[0] == again.contact
-        await world.close()
-
-    run_virtually(scenario())
+async def test_records_survive_a_crash_and_the_crashed_node_comes_back_as_itself() -> None:
+    world = World(6)
+    await world.populate(25)
+    publisher, reader = world.residents[3], world.residents[20]
+    body = ProviderBody(MOD, complete=True)
+    record = publisher.running.republisher.make(records.PROVIDER, body)
+    await publisher.running.server.publish(record)
+    for victim in world.residents[5:12]:
+        victim.crash()
+    reading = await reader.running.server.read(records.provider_key(MOD), records.PROVIDER)
+    assert publisher.identity.public_key in reading.records
+    again = world.residents[5]
+    await again.start()
+    await again.running.joined.wait()
+    lookup = await reader.running.server.lookup(again.identity.peer_id)
+    assert lookup.closest()[0] == again.contact
+    await world.close()
 
 
 @pytest.mark.parametrize("share_lost", [0.0, 0.3])
-def test_a_registered_peer_stays_callable_when_registrars_die(share_lost: float) -> None:
-    async def scenario() -> None:
-        world = World(7)
-        await world.populate(30)
-        callee = world.add(unreachable=True)
-        await callee.start()
-        registrations = callee.running.registrations
-        await registrations.registered.wait()
-        first = [contact.peer_id for contact in registrations.registrars]
-        assert len(first) == 6
-        for resident in world.residents[:30]:
-            if resident.identity.peer_id in first[: int(share_lost * 20)]:
-                resident.crash()
-        await asyncio.sleep(60)  # virtual: two keepalives
-        now = [contact.peer_id for contact in registrations.registrars]
-        running = {one.identity.peer_id for one in world.running()}
-        assert len(now) == 6
-        assert set(now) <= running
+async def test_a_registered_peer_stays_callable_when_registrars_die(share_lost: float) -> None:
+    world = World(7)
+    await world.populate(30)
+    callee = world.add(unreachable=True)
+    await callee.start()
+    registrations = callee.running.registrations
+    await registrations.registered.wait()
+    first = [contact.peer_id for contact in registrations.registrars]
+    assert len(first) == 6
+    for resident in world.residents[:30]:
+        if resident.identity.peer_id in first[: int(share_lost * 20)]:
+            resident.crash()
+    await asyncio.sleep(60)  # virtual: two keepalives
+    now = [contact.peer_id for contact in registrations.registrars]
+    running = {one.identity.peer_id for one in world.running()}
+    assert len(now) == 6
+    assert set(now) <= running
+    await world.close()
+
+
+async def test_a_mod_travels_between_whole_nodes_across_a_nat(tmp_path: Path) -> None:
+    world = World(8, folder=tmp_path)
+    with virtual_libraries(world.internet):
+        await world.populate(8)
+        sharer = world.add(WholeResident)
+        box = world.internet.add_nat(NatBehaviour())
+        host = world.internet.add_host(behind=box)
+        getter = world.add(WholeResident, host=host, unreachable=True)
+        assert isinstance(sharer, WholeResident)
+        assert isinstance(getter, WholeResident)
+        for one in (sharer, getter):
+            await one.start()
+            await one.running.joined.wait()
+        folder = tmp_path / "mod"
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(range(256)) * 1000)
+        with sharer.host.running():
+            shared = await sharer.running_node.sharing.share(folder)
+        with getter.host.running():
+            report = await getter.running_node.sharing.get(shared.link, tmp_path / "out")
+        assert report.files == 1
         await world.close()
-
-    run_virtually(scenario())
-
-
-def test_a_mod_travels_between_whole_nodes_across_a_nat(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        world = World(8, folder=tmp_path)
-        with virtual_libraries(world.internet):
-            await world.populate(8)
-            sharer = world.add(WholeResident)
-            box = world.internet.add_nat(NatBehaviour())
-            host = world.internet.add_host(behind=box)
-            getter = world.add(WholeResident, host=host, unreachable=True)
-            assert isinstance(sharer, WholeResident)
-            assert isinstance(getter, WholeResident)
-            for one in (sharer, getter):
-                await one.start()
-                await one.running.joined.wait()
-            folder = tmp_path / "mod"
-            folder.mkdir()
-            (folder / "file").write_bytes(bytes(range(256)) * 1000)
-            with sharer.host.running():
-                shared = await sharer.running_node.sharing.share(folder)
-            with getter.host.running():
-                report = await getter.running_node.sharing.get(shared.link, tmp_path / "out")
-            assert report.files == 1
-            await world.close()
-        assert (tmp_path / "out" / "file").read_bytes() == bytes(range(256)) * 1000
-
-    run_virtually(scenario())
+    assert (tmp_path / "out" / "file").read_bytes() == bytes(range(256)) * 1000
 
 
-def test_a_real_loop_refuses_a_simulation_s_randomness(tmp_path: Path) -> None:
+@pytest.mark.real_loop
+async def test_a_real_loop_refuses_a_simulation_s_randomness(tmp_path: Path) -> None:
     import random
 
     from node.config import Config
     from node.environment import Environment
 
-    async def scenario() -> None:
-        node = Node.open(
-            tmp_path / "home",
-            Config(listen=("127.0.0.1:0",)),
-            Environment(rng=random.Random(1)),
-            lambda _: None,
-            simulated_settings(),
-        )
-        with pytest.raises(InsecureRandomness):
-            await node.start()
-
-    asyncio.run(scenario())
+    node = Node.open(
+        tmp_path / "home",
+        Config(listen=("127.0.0.1:0",)),
+        Environment(rng=random.Random(1)),
+        lambda _: None,
+        simulated_settings(),
+    )
+    with pytest.raises(InsecureRandomness):
+        await node.start()
 
 
 def test_the_test_cipher_is_marked_and_the_remembered_one_is_the_real_one() -> None:

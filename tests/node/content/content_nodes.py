@@ -88,11 +88,11 @@ def links_to(*links: LinkPort, forever: bool = False) -> FindLinks:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let everything else run until something has come true."""
-    for _ in range(1_000_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came true")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 60.0
+    while not condition():
+        assert loop.time() < deadline, "it never came true"
+        await asyncio.sleep(0.001)
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:

@@ -38,7 +38,7 @@ def compressible_bytes(size: int) -> bytes:
     return b"".join(parts)[:size]
 
 
-class Clock:
+class Stopwatch:
     """Seconds of wall and CPU per step."""
 
     def __init__(self, size: int) -> None:
@@ -60,7 +60,7 @@ class Clock:
 
 async def measure(source: Path, size: int, work: Path) -> dict[str, Any]:
     """Publish, move and write out one folder."""
-    clock = Clock(size)
+    clock = Stopwatch(size)
     async with content_node(work / "a", 1) as uploader, content_node(work / "b", 2) as downloader:
         shared = await clock.time("publish", uploader.publisher.publish(source, "measured"))
         await clock.time("publish_again", uploader.publisher.publish(source, "measured"))
@@ -83,7 +83,7 @@ async def measure_vault(data: bytes, work: Path) -> dict[str, Any]:
         part = data[start : start + 80_000]
         blobs.append((sealing.address_of(part), part))
     vault = await Vault.open(work / "vault")
-    clock = Clock(len(data))
+    clock = Stopwatch(len(data))
 
     async def put() -> None:
         for start in range(0, len(blobs), 50):

@@ -25,7 +25,6 @@ from tests.node.content.content_nodes import (
     until,
     write_files,
 )
-from tests.node.content.virtual_time import run_virtually
 
 FILES = some_files(sizes=(100, 70_000, 2_000_000))
 PIECE_BYTES = 40_000
@@ -117,67 +116,53 @@ def sources(*found: ChunkSource) -> FindSources:
     return find
 
 
-def test_a_mod_comes_from_a_source_that_is_no_link(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with mod_in_memory(tmp_path) as (node, shared, origin_called):
-            origin = origin_called(ORIGIN)
-            done = await node.downloader.download(shared.link, sources(origin))
-            assert done.bytes_from == {ORIGIN: shared.new_bytes}
-            assert done.banned == {}
-            assert sorted(origin.streams[0].asked) == list(range(shared.chunks))
-            assert [stream.is_open for stream in origin.streams] == [False]
-            await node.assembler.assemble(shared.mod_id, tmp_path / "out")
-
-    run_virtually(scenario())
+async def test_a_mod_comes_from_a_source_that_is_no_link(tmp_path: Path) -> None:
+    async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+        origin = origin_called(ORIGIN)
+        done = await node.downloader.download(shared.link, sources(origin))
+        assert done.bytes_from == {ORIGIN: shared.new_bytes}
+        assert done.banned == {}
+        assert sorted(origin.streams[0].asked) == list(range(shared.chunks))
+        assert [stream.is_open for stream in origin.streams] == [False]
+        await node.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == FILES
 
 
-def test_a_lying_source_is_banned_by_its_name(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with mod_in_memory(tmp_path) as (node, shared, origin_called):
-            liar, honest = origin_called(ORIGIN), origin_called(OTHER)
-            liar.chunks = [bytes(len(data)) for data in liar.chunks]
-            done = await node.downloader.download(shared.link, sources(liar, honest, liar))
-            assert set(done.banned) == {ORIGIN}
-            assert "do not hash" in done.banned[ORIGIN]
-            assert node.downloader.refusals == {"chunk_mismatch": 1}
-            assert len(liar.streams) == 1
-            assert done.bytes_from[OTHER] == shared.new_bytes
-
-    run_virtually(scenario())
+async def test_a_lying_source_is_banned_by_its_name(tmp_path: Path) -> None:
+    async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+        liar, honest = origin_called(ORIGIN), origin_called(OTHER)
+        liar.chunks = [bytes(len(data)) for data in liar.chunks]
+        done = await node.downloader.download(shared.link, sources(liar, honest, liar))
+        assert set(done.banned) == {ORIGIN}
+        assert "do not hash" in done.banned[ORIGIN]
+        assert node.downloader.refusals == {"chunk_mismatch": 1}
+        assert len(liar.streams) == 1
+        assert done.bytes_from[OTHER] == shared.new_bytes
 
 
-def test_links_and_other_sources_serve_one_download(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with (
-            mod_in_memory(tmp_path) as (node, shared, origin_called),
-            content_node(tmp_path / "c", 3) as holder,
-        ):
-            await holder.downloader.download(shared.link, sources(origin_called(ORIGIN)))
-            _, theirs = holder.connect(node)
-            exchange = node.exchanges.attach(theirs)
-            origin = origin_called(OTHER)
-            done = await node.downloader.download(shared.link, sources(exchange, origin))
-            assert set(done.bytes_from) == {holder.name, OTHER}
-
-    run_virtually(scenario())
+async def test_links_and_other_sources_serve_one_download(tmp_path: Path) -> None:
+    async with (
+        mod_in_memory(tmp_path) as (node, shared, origin_called),
+        content_node(tmp_path / "c", 3) as holder,
+    ):
+        await holder.downloader.download(shared.link, sources(origin_called(ORIGIN)))
+        _, theirs = holder.connect(node)
+        exchange = node.exchanges.attach(theirs)
+        origin = origin_called(OTHER)
+        done = await node.downloader.download(shared.link, sources(exchange, origin))
+        assert set(done.bytes_from) == {holder.name, OTHER}
 
 
 @pytest.mark.parametrize("refuses", [True, False])
-def test_why_no_source_is_left_is_told_by_name(refuses: bool, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with mod_in_memory(tmp_path) as (node, shared, origin_called):
-            origin = origin_called(ORIGIN)
-            origin.refuses = refuses
-            downloading = asyncio.ensure_future(
-                node.downloader.download(shared.link, sources(origin))
-            )
-            if not refuses:
-                await until(lambda: origin.streams)
-                origin.streams[0].lose("the origin does not answer")
-            with pytest.raises(NoSources) as failed:
-                await downloading
-            told = f"no source serves this mod any more ({ORIGIN}: the origin does not answer)"
-            assert str(failed.value) == told
-
-    run_virtually(scenario())
+async def test_why_no_source_is_left_is_told_by_name(refuses: bool, tmp_path: Path) -> None:
+    async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+        origin = origin_called(ORIGIN)
+        origin.refuses = refuses
+        downloading = asyncio.ensure_future(node.downloader.download(shared.link, sources(origin)))
+        if not refuses:
+            await until(lambda: origin.streams)
+            origin.streams[0].lose("the origin does not answer")
+        with pytest.raises(NoSources) as failed:
+            await downloading
+        told = f"no source serves this mod any more ({ORIGIN}: the origin does not answer)"
+        assert str(failed.value) == told

@@ -16,6 +16,7 @@ from protocol import limits
 from protocol.content import file_paths, manifest
 from protocol.content.manifest import Contents, Manifest
 from protocol.errors import BadFolder, BadInput, DiskError, UnsafePath
+from simulations.residents.world import run_virtually
 from tests.node.content.content_nodes import (
     ContentNode,
     content_node,
@@ -23,7 +24,6 @@ from tests.node.content.content_nodes import (
     some_files,
     write_files,
 )
-from tests.node.content.virtual_time import run_virtually
 
 
 async def read_mod(node: ContentNode, mod_id: bytes) -> tuple[Manifest, Contents]:
@@ -35,252 +35,193 @@ async def read_mod(node: ContentNode, mod_id: bytes) -> tuple[Manifest, Contents
     return read, manifest.open_contents(read, mod.content_key)
 
 
-def test_a_folder_becomes_a_mod(tmp_path: Path) -> None:
+async def test_a_folder_becomes_a_mod(tmp_path: Path) -> None:
     files = some_files()
     source = write_files(tmp_path / "source", files)
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            reports: list[Progress] = []
-            shared = await node.publisher.publish(source, "My mod", reports.append, "1.2")
-            read, contents = await read_mod(node, shared.mod_id)
-            assert (contents.name, contents.version) == ("My mod", "1.2")
-            assert [(file.path, file.size) for file in contents.files] == sorted(
-                (path, len(data)) for path, data in files.items()
-            )
-            assert shared.link.mod_id == shared.mod_id
-            assert shared.link.content_key
-            assert shared.link.hints == ()
-            assert (shared.files, shared.bytes) == (len(files), sum(map(len, files.values())))
-            assert shared.chunks == len(read.addresses)
-            assert shared.new_bytes == read.sealed_bytes
-            assert await node.vault.missing(shared.mod_id) == []
-            (mod,) = await node.vault.mods()
-            assert (mod.name, mod.published, mod.added) == ("My mod", True, 1.7e9)
-            assert mod.link == shared.link
-            assert reports[0].bytes_done == 0
-            assert reports[-1].bytes_done == reports[-1].bytes_total == shared.bytes
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        reports: list[Progress] = []
+        shared = await node.publisher.publish(source, "My mod", reports.append, "1.2")
+        read, contents = await read_mod(node, shared.mod_id)
+        assert (contents.name, contents.version) == ("My mod", "1.2")
+        assert [(file.path, file.size) for file in contents.files] == sorted(
+            (path, len(data)) for path, data in files.items()
+        )
+        assert shared.link.mod_id == shared.mod_id
+        assert shared.link.content_key
+        assert shared.link.hints == ()
+        assert (shared.files, shared.bytes) == (len(files), sum(map(len, files.values())))
+        assert shared.chunks == len(read.addresses)
+        assert shared.new_bytes == read.sealed_bytes
+        assert await node.vault.missing(shared.mod_id) == []
+        (mod,) = await node.vault.mods()
+        assert (mod.name, mod.published, mod.added) == ("My mod", True, 1.7e9)
+        assert mod.link == shared.link
+        assert reports[0].bytes_done == 0
+        assert reports[-1].bytes_done == reports[-1].bytes_total == shared.bytes
 
 
-def test_the_same_again_is_the_same_mod_and_nothing_new(tmp_path: Path) -> None:
+async def test_the_same_again_is_the_same_mod_and_nothing_new(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", some_files())
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            first = await node.publisher.publish(source)
-            second = await node.publisher.publish(source)
-            assert first.name == "source"
-            assert (second.mod_id, second.link) == (first.mod_id, first.link)
-            assert second.new_bytes == 0
-            assert len(await node.vault.mods()) == 1
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        first = await node.publisher.publish(source)
+        second = await node.publisher.publish(source)
+        assert first.name == "source"
+        assert (second.mod_id, second.link) == (first.mod_id, first.link)
+        assert second.new_bytes == 0
+        assert len(await node.vault.mods()) == 1
 
 
-def test_unchanged_chunks_keep_their_ciphertext_across_versions(tmp_path: Path) -> None:
+async def test_unchanged_chunks_keep_their_ciphertext_across_versions(tmp_path: Path) -> None:
     rng = random.Random(3)
     files = {f"{name}.bin": rng.randbytes(1_000_000) for name in "abc"}
     source = write_files(tmp_path / "source", files)
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            first, _ = await read_mod(node, (await node.publisher.publish(source, "m")).mod_id)
-            changed = files["b.bin"][:500_000] + b"changed" + files["b.bin"][500_000:]
-            write_files(source, {"b.bin": changed, "aa new file.bin": rng.randbytes(200_000)})
-            shared = await node.publisher.publish(source, "m", version="2")
-            second, _ = await read_mod(node, shared.mod_id)
-            assert shared.mod_id != first.mod_id
-            new = set(second.addresses) - set(first.addresses)
-            assert len(set(first.addresses) - set(second.addresses)) <= 2
-            lengths = dict(zip(second.addresses, second.sealed_lengths, strict=True))
-            assert sum(lengths[address] for address in new) == shared.new_bytes
-            assert shared.new_bytes < 200_000 + 4 * limits.CHUNK_BYTES_MAX
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        first, _ = await read_mod(node, (await node.publisher.publish(source, "m")).mod_id)
+        changed = files["b.bin"][:500_000] + b"changed" + files["b.bin"][500_000:]
+        write_files(source, {"b.bin": changed, "aa new file.bin": rng.randbytes(200_000)})
+        shared = await node.publisher.publish(source, "m", version="2")
+        second, _ = await read_mod(node, shared.mod_id)
+        assert shared.mod_id != first.mod_id
+        new = set(second.addresses) - set(first.addresses)
+        assert len(set(first.addresses) - set(second.addresses)) <= 2
+        lengths = dict(zip(second.addresses, second.sealed_lengths, strict=True))
+        assert sum(lengths[address] for address in new) == shared.new_bytes
+        assert shared.new_bytes < 200_000 + 4 * limits.CHUNK_BYTES_MAX
 
 
-def test_unchanged_chunks_keep_their_ciphertext_when_zstandard_changes(
+async def test_unchanged_chunks_keep_their_ciphertext_when_zstandard_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_files(tmp_path / "source", {"text": b"compressible text " * 50_000})
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            first = await node.publisher.publish(source, "m")
-            monkeypatch.setattr("protocol.content.sealing._LEVEL", 9)
-            second = await node.publisher.publish(source, "m", version="2")
-            assert second.new_bytes == 0
-            assert second.chunks == first.chunks
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        first = await node.publisher.publish(source, "m")
+        monkeypatch.setattr("protocol.content.sealing._LEVEL", 9)
+        second = await node.publisher.publish(source, "m", version="2")
+        assert second.new_bytes == 0
+        assert second.chunks == first.chunks
 
 
-def test_lineages_and_publishers_share_no_ciphertext(tmp_path: Path) -> None:
+async def test_lineages_and_publishers_share_no_ciphertext(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", some_files())
-
-    async def scenario() -> None:
-        seen: set[bytes] = set()
-        for number in (1, 2):
-            async with content_node(tmp_path / f"{number}", number) as node:
-                for name in ("one", "two"):
-                    shared = await node.publisher.publish(source, name)
-                    read, contents = await read_mod(node, shared.mod_id)
-                    assert shared.new_bytes == read.sealed_bytes
-                    assert seen.isdisjoint(read.addresses)
-                    assert seen.isdisjoint(contents.keys)
-                    seen.update(read.addresses, contents.keys)
-
-    asyncio.run(scenario())
+    seen: set[bytes] = set()
+    for number in (1, 2):
+        async with content_node(tmp_path / f"{number}", number) as node:
+            for name in ("one", "two"):
+                shared = await node.publisher.publish(source, name)
+                read, contents = await read_mod(node, shared.mod_id)
+                assert shared.new_bytes == read.sealed_bytes
+                assert seen.isdisjoint(read.addresses)
+                assert seen.isdisjoint(contents.keys)
+                seen.update(read.addresses, contents.keys)
 
 
-def test_repeated_bytes_are_stored_once(tmp_path: Path) -> None:
+async def test_repeated_bytes_are_stored_once(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(20_000_000)
     source = write_files(tmp_path / "source", {"a": data, "b": data, "z": bytes(5_000_000)})
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            shared = await node.publisher.publish(source)
-            _, contents = await read_mod(node, shared.mod_id)
-            assert shared.new_bytes < 20_200_000
-            assert len(contents.order) > 2 * (shared.chunks - 3)
-            await node.assembler.assemble(shared.mod_id, tmp_path / "out")
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(source)
+        _, contents = await read_mod(node, shared.mod_id)
+        assert shared.new_bytes < 20_200_000
+        assert len(contents.order) > 2 * (shared.chunks - 3)
+        await node.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == read_files(source)
 
 
-def test_a_big_file_has_the_same_chunks_whatever_surrounds_it(tmp_path: Path) -> None:
+async def test_a_big_file_has_the_same_chunks_whatever_surrounds_it(tmp_path: Path) -> None:
     big = random.Random(1).randbytes(limits.CHUNK_BYTES_AVERAGE)
     first = write_files(tmp_path / "first", {"m.bin": big, "a": b"x", "z": b"y"})
     second = write_files(tmp_path / "second", {"m.bin": big, "b": b"other", "n": bytes(9000)})
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            reads = [
-                await read_mod(node, (await node.publisher.publish(folder, "m")).mod_id)
-                for folder in (first, second)
-            ]
-            common = set(reads[0][0].addresses) & set(reads[1][0].addresses)
-            lengths = dict(zip(reads[0][0].addresses, reads[0][1].lengths, strict=True))
-            assert sum(lengths[address] for address in common) == len(big)
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        reads = [
+            await read_mod(node, (await node.publisher.publish(folder, "m")).mod_id)
+            for folder in (first, second)
+        ]
+        common = set(reads[0][0].addresses) & set(reads[1][0].addresses)
+        lengths = dict(zip(reads[0][0].addresses, reads[0][1].lengths, strict=True))
+        assert sum(lengths[address] for address in common) == len(big)
 
 
-def test_small_neighbours_share_chunks(tmp_path: Path) -> None:
+async def test_small_neighbours_share_chunks(tmp_path: Path) -> None:
     rng = random.Random(1)
     source = write_files(tmp_path / "s", {f"{n:04}": rng.randbytes(500) for n in range(400)})
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            shared = await node.publisher.publish(source)
-            assert shared.chunks <= 200_000 // limits.CHUNK_BYTES_MIN
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(source)
+        assert shared.chunks <= 200_000 // limits.CHUNK_BYTES_MIN
 
 
-def test_a_single_file(tmp_path: Path) -> None:
+async def test_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "texture.dds").write_bytes(b"data")
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            shared = await node.publisher.publish(tmp_path / "texture.dds")
-            assert (shared.name, shared.files) == ("texture.dds", 1)
-            await node.assembler.assemble(shared.mod_id, tmp_path / "out")
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(tmp_path / "texture.dds")
+        assert (shared.name, shared.files) == ("texture.dds", 1)
+        await node.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == {"texture.dds": b"data"}
 
 
-def test_files_without_any_byte(tmp_path: Path) -> None:
+async def test_files_without_any_byte(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", {"a": b"", "b/c": b""})
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            shared = await node.publisher.publish(source)
-            assert (shared.chunks, shared.bytes, shared.new_bytes) == (0, 0, 0)
-            await node.assembler.assemble(shared.mod_id, tmp_path / "out")
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(source)
+        assert (shared.chunks, shared.bytes, shared.new_bytes) == (0, 0, 0)
+        await node.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == {"a": b"", "b/c": b""}
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * (limits.MOD_NAME_BYTES + 1), "\ud800"])
-def test_names_that_are_refused(name: str, tmp_path: Path) -> None:
+async def test_names_that_are_refused(name: str, tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", {"a": b""})
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            with pytest.raises(BadInput):
-                await node.publisher.publish(source, name)
-            assert await node.vault.mods() == []
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        with pytest.raises(BadInput):
+            await node.publisher.publish(source, name)
+        assert await node.vault.mods() == []
 
 
-def test_one_name_is_one_lineage_however_it_is_composed(tmp_path: Path) -> None:
+async def test_one_name_is_one_lineage_however_it_is_composed(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", some_files())
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            first = await node.publisher.publish(source, "caf\u00e9")
-            second = await node.publisher.publish(source, "cafe\u0301")
-            assert first.mod_id == second.mod_id
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        first = await node.publisher.publish(source, "caf\u00e9")
+        second = await node.publisher.publish(source, "cafe\u0301")
+        assert first.mod_id == second.mod_id
 
 
-def test_a_folder_that_cannot_be_shared(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            with pytest.raises(BadFolder):
-                await node.publisher.publish(tmp_path / "missing")
-            write_files(tmp_path / "bad", {"con.txt": b""})
-            with pytest.raises(UnsafePath):
-                await node.publisher.publish(tmp_path / "bad")
-            assert await node.vault.mods() == []
-
-    asyncio.run(scenario())
+async def test_a_folder_that_cannot_be_shared(tmp_path: Path) -> None:
+    async with content_node(tmp_path) as node:
+        with pytest.raises(BadFolder):
+            await node.publisher.publish(tmp_path / "missing")
+        write_files(tmp_path / "bad", {"con.txt": b""})
+        with pytest.raises(UnsafePath):
+            await node.publisher.publish(tmp_path / "bad")
+        assert await node.vault.mods() == []
 
 
-def test_a_mod_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_mod_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_files(tmp_path / "source", {"a": bytes(3_000_000)})
     monkeypatch.setattr(limits, "MANIFEST_CHUNKS", 8)
-
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            with pytest.raises(BadFolder, match="share it in parts"):
-                await node.publisher.publish(source)
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        with pytest.raises(BadFolder, match="share it in parts"):
+            await node.publisher.publish(source)
 
 
-def test_a_file_that_vanishes_in_the_middle(
+async def test_a_file_that_vanishes_in_the_middle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = (9_000_000, 9_000_000, 9_000_000)
     source = write_files(tmp_path / "source", some_files(sizes=sizes))
+    async with content_node(tmp_path) as node:
 
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
+        def vanish(progress: Progress) -> None:
+            if progress.bytes_done:
+                for path in source.rglob("*2.bin"):
+                    path.unlink()
 
-            def vanish(progress: Progress) -> None:
-                if progress.bytes_done:
-                    for path in source.rglob("*2.bin"):
-                        path.unlink()
-
-            with pytest.raises(BadFolder, match="cannot be read"):
-                await node.publisher.publish(source, "m", vanish)
-            assert await node.vault.mods() == []
-            await node.vault.collect()
-        assert list((tmp_path / "vault" / "packs").iterdir()) == []
-
-    asyncio.run(scenario())
+        with pytest.raises(BadFolder, match="cannot be read"):
+            await node.publisher.publish(source, "m", vanish)
+        assert await node.vault.mods() == []
+        await node.vault.collect()
+    assert list((tmp_path / "vault" / "packs").iterdir()) == []
 
 
-def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_files(tmp_path / "source", some_files(sizes=(20_000_000,)))
     real_write, room = os.write, [12_000_000]
 
@@ -290,64 +231,53 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real_write(descriptor, data)
 
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            with monkeypatch.context() as patched:
-                patched.setattr(os, "write", write)
-                with pytest.raises(DiskError, match="is full"):
-                    await node.publisher.publish(source)
-            assert await node.vault.mods() == []
-            shared = await node.publisher.publish(source)
-            assert 0 < shared.new_bytes < 20_000_000  # what fitted was not lost
-
-    asyncio.run(scenario())
+    async with content_node(tmp_path) as node:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", write)
+            with pytest.raises(DiskError, match="is full"):
+                await node.publisher.publish(source)
+        assert await node.vault.mods() == []
+        shared = await node.publisher.publish(source)
+        assert 0 < shared.new_bytes < 20_000_000  # what fitted was not lost
 
 
-def test_another_mod_removed_in_the_middle(tmp_path: Path) -> None:
+async def test_another_mod_removed_in_the_middle(tmp_path: Path) -> None:
     """What is stored and not yet part of a mod does not go with the other mod."""
     source = write_files(tmp_path / "source", some_files(sizes=(30_000_000,)))
     other = write_files(tmp_path / "other", some_files(seed=2))
+    async with content_node(tmp_path) as node:
+        old = await node.publisher.publish(other)
+        removals: list[asyncio.Future[bool]] = []
 
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            old = await node.publisher.publish(other)
-            removals: list[asyncio.Future[bool]] = []
+        def report(progress: Progress) -> None:
+            if progress.bytes_done > 10_000_000 and not removals:
+                removals.append(asyncio.ensure_future(node.vault.remove_mod(old.mod_id)))
 
-            def report(progress: Progress) -> None:
-                if progress.bytes_done > 10_000_000 and not removals:
-                    removals.append(asyncio.ensure_future(node.vault.remove_mod(old.mod_id)))
-
-            shared = await node.publisher.publish(source, "m", report)
-            assert await removals[0]
-            assert await node.vault.missing(shared.mod_id) == []
-            assert len(await node.vault.mods()) == 1
-        stored = sum(path.stat().st_size for path in (tmp_path / "vault" / "packs").iterdir())
-        assert stored < shared.new_bytes + 2 * old.new_bytes
-
-    asyncio.run(scenario())
+        shared = await node.publisher.publish(source, "m", report)
+        assert await removals[0]
+        assert await node.vault.missing(shared.mod_id) == []
+        assert len(await node.vault.mods()) == 1
+    stored = sum(path.stat().st_size for path in (tmp_path / "vault" / "packs").iterdir())
+    assert stored < shared.new_bytes + 2 * old.new_bytes
 
 
-def test_stopped_in_the_middle_and_begun_again(tmp_path: Path) -> None:
+async def test_stopped_in_the_middle_and_begun_again(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", some_files(sizes=(30_000_000,)))
+    async with content_node(tmp_path) as node:
+        begun = asyncio.Event()
 
-    async def scenario() -> None:
-        async with content_node(tmp_path) as node:
-            begun = asyncio.Event()
+        def report(progress: Progress) -> None:
+            if progress.bytes_done > 10_000_000:
+                begun.set()
 
-            def report(progress: Progress) -> None:
-                if progress.bytes_done > 10_000_000:
-                    begun.set()
-
-            task = asyncio.ensure_future(node.publisher.publish(source, "m", report))
-            await begun.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            shared = await node.publisher.publish(source, "m")
-            assert 0 < shared.new_bytes < 25_000_000
-            await node.assembler.assemble(shared.mod_id, tmp_path / "out")
-
-    asyncio.run(scenario())
+        task = asyncio.ensure_future(node.publisher.publish(source, "m", report))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        shared = await node.publisher.publish(source, "m")
+        assert 0 < shared.new_bytes < 25_000_000
+        await node.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == read_files(source)
 
 

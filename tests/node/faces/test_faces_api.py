@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from protocol.errors import (
 )
 from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
+
+pytestmark = pytest.mark.real_loop
 
 Answer = tuple[int, Any]
 
@@ -67,28 +70,27 @@ class Client:
             return answer.status, await answer.json()
 
 
-def run(
-    folder: Path,
-    scenario: Callable[[Client, FakeNode], Awaitable[None]],
-    on_stop: Callable[[], None] = lambda: None,
-) -> None:
-    async def main() -> None:
-        async with served(folder, on_stop) as (node, server):
-            control = read_control(folder)
-            assert control is not None
-            assert control[0] == server.address
-            async with aiohttp.ClientSession() as session:
-                await scenario(Client(session, *control), node)
-
-    asyncio.run(main())
+@asynccontextmanager
+async def control_client(
+    folder: Path, on_stop: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[Client, FakeNode]]:
+    """A client of a fake node's control server, and the node."""
+    async with served(folder, on_stop) as (node, server):
+        control = read_control(folder)
+        assert control is not None
+        assert control[0] == server.address
+        async with aiohttp.ClientSession() as session:
+            yield Client(session, *control), node
 
 
 @pytest.mark.parametrize(
     "header",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic {token}", "{token}", "Bearer {token}0"],
 )
-def test_without_the_token_every_route_answers_401(tmp_path: Path, header: str | None) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_without_the_token_every_route_answers_401(
+    tmp_path: Path, header: str | None
+) -> None:
+    async with control_client(tmp_path) as (client, node):
         given = header.format(token=client.token) if header is not None else None
         for route in ROUTES:
             status, answer = await client.ask(
@@ -98,23 +100,18 @@ def test_without_the_token_every_route_answers_401(tmp_path: Path, header: str |
             assert answer["error"]["name"] == "unauthorized"
         assert node.asked == []
 
-    run(tmp_path, scenario)
 
-
-def test_a_token_of_other_bytes_than_ascii_is_refused_like_any_other(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with served(tmp_path) as (_, server):
-            host, _, port = server.address.partition(":")
-            reader, writer = await asyncio.open_connection(host, int(port))
-            writer.write(
-                b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-                b"Authorization: Bearer \xff\xfe\r\n\r\n"
-            )
-            assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
-            writer.close()
-            await writer.wait_closed()
-
-    asyncio.run(main())
+async def test_a_token_of_other_bytes_than_ascii_is_refused_like_any_other(tmp_path: Path) -> None:
+    async with served(tmp_path) as (_, server):
+        host, _, port = server.address.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+            b"Authorization: Bearer \xff\xfe\r\n\r\n"
+        )
+        assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -129,33 +126,28 @@ def test_a_token_of_other_bytes_than_ascii_is_refused_like_any_other(tmp_path: P
         ("Host", "localhost.evil.example"),
     ],
 )
-def test_web_pages_are_refused_even_with_the_token(tmp_path: Path, name: str, value: str) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_web_pages_are_refused_even_with_the_token(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    async with control_client(tmp_path) as (client, node):
         status, answer = await client.ask("GET", "/v1/status", headers={name: value})
         assert (status, answer["error"]["name"]) == (403, "forbidden")
         assert node.asked == []
 
-    run(tmp_path, scenario)
-
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:80", "[::1]"])
-def test_loopback_names_are_served(tmp_path: Path, host: str) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_loopback_names_are_served(tmp_path: Path, host: str) -> None:
+    async with control_client(tmp_path) as (client, _):
         status, _ = await client.ask("GET", "/v1/status", headers={"Host": host})
         assert status == 200
 
-    run(tmp_path, scenario)
-
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "localhost", "example.org"])
-def test_it_binds_to_loopback_literals_only(tmp_path: Path, host: str) -> None:
-    async def main() -> None:
-        async with served(tmp_path) as (node, _):
-            other = ControlServer(node, version="1", on_stop=lambda: None)  # type: ignore[arg-type]
-            with pytest.raises(ModswarmError, match="loopback"):
-                await other.start(host)
-
-    asyncio.run(main())
+async def test_it_binds_to_loopback_literals_only(tmp_path: Path, host: str) -> None:
+    async with served(tmp_path) as (node, _):
+        other = ControlServer(node, version="1", on_stop=lambda: None)  # type: ignore[arg-type]
+        with pytest.raises(ModswarmError, match="loopback"):
+            await other.start(host)
 
 
 @pytest.mark.parametrize(
@@ -174,26 +166,22 @@ def test_it_binds_to_loopback_literals_only(tmp_path: Path, host: str) -> None:
         (b'{"path": "/x", "name": "%s"}' % (b"n" * 1000), 400, "bad_request"),
     ],
 )
-def test_bad_bodies_are_refused_before_the_node_hears_of_them(
+async def test_bad_bodies_are_refused_before_the_node_hears_of_them(
     tmp_path: Path, body: bytes, status: int, name: str
 ) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+    async with control_client(tmp_path) as (client, node):
         got, answer = await client.ask("POST", "/v1/mods", data=body)
         assert (got, answer["error"]["name"]) == (status, name)
         assert node.asked == []
 
-    run(tmp_path, scenario)
 
-
-def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
+    async with control_client(tmp_path) as (client, _):
         for declared in (None, "text/plain", "application/x-www-form-urlencoded"):
             status, answer = await client.ask(
                 "POST", "/v1/stop", {}, headers={"Content-Type": declared}
             )
             assert (status, answer["error"]["name"]) == (415, "not_json")
-
-    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -213,15 +201,13 @@ def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
         ("DELETE", "/v1/mods/" + base32_text(bytes(32)), 404, "not_found"),
     ],
 )
-def test_wrong_requests_are_answered_as_json(
+async def test_wrong_requests_are_answered_as_json(
     tmp_path: Path, method: str, path: str, status: int, name: str
 ) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+    async with control_client(tmp_path) as (client, _):
         got, answer = await client.ask(method, path)
         assert (got, answer["error"]["name"]) == (status, name)
         check(answer, COMPONENTS["Failure"], COMPONENTS)
-
-    run(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -238,10 +224,10 @@ def test_wrong_requests_are_answered_as_json(
         (ModswarmError("i"), 500),
     ],
 )
-def test_errors_keep_name_and_message_and_get_their_status(
+async def test_errors_keep_name_and_message_and_get_their_status(
     tmp_path: Path, error: ModswarmError, status: int
 ) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+    async with control_client(tmp_path) as (client, node):
         node.failure = error
         got, answer = await client.ask("GET", "/v1/mods")
         assert got == status
@@ -250,18 +236,16 @@ def test_errors_keep_name_and_message_and_get_their_status(
         assert type(back) is type(error)
         assert str(back) == str(error)
 
-    run(tmp_path, scenario)
 
-
-def test_a_defect_is_logged_and_not_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_a_defect_is_logged_and_not_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with control_client(tmp_path) as (client, node):
         node.failure = ValueError("secret detail")
         status, answer = await client.ask("GET", "/v1/mods")
         assert (status, answer["error"]["name"]) == (500, "modswarm_error")
         told = await client.ask("POST", "/v1/mods", {"path": "/x"})
         assert "secret" not in json.dumps([answer, told])
-
-    run(tmp_path, scenario)
     assert caplog.text.count("secret detail") >= 2
 
 
@@ -284,8 +268,10 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_each_route_is_documented_and_answers_as_documented(tmp_path: Path, route: Route) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_each_route_is_documented_and_answers_as_documented(
+    tmp_path: Path, route: Route
+) -> None:
+    async with control_client(tmp_path) as (client, _):
         _, told = await client.ask("GET", "/v1/openapi.json")
         operation = told["paths"][route.path][route.method.lower()]
         components = told["components"]["schemas"]
@@ -300,8 +286,6 @@ def test_each_route_is_documented_and_answers_as_documented(tmp_path: Path, rout
             for one in lines:
                 check(one, content["schema"], components)
             assert route.stream_handler is None or "result" in lines[-1]
-
-    run(tmp_path, scenario)
 
 
 def test_the_document_has_every_route_and_nothing_else() -> None:
@@ -326,10 +310,9 @@ def _references(value: Any) -> list[str]:
     return []
 
 
-def test_the_arguments_reach_the_node(tmp_path: Path) -> None:
+async def test_the_arguments_reach_the_node(tmp_path: Path) -> None:
     stops: list[bool] = []
-
-    async def scenario(client: Client, node: FakeNode) -> None:
+    async with control_client(tmp_path, lambda: stops.append(True)) as (client, node):
         for path, body in REQUESTS.values():
             await client.ask("POST" if body is not None else "GET", path, body)
         await client.ask("POST", "/v1/downloads", {"link": str(LINK), "into": "/mods"})
@@ -340,33 +323,27 @@ def test_the_arguments_reach_the_node(tmp_path: Path) -> None:
         assert ("connect", PEER) in node.asked
         assert stops == [True]
 
-    run(tmp_path, scenario, lambda: stops.append(True))
-
 
 @pytest.mark.parametrize("place", [{}, {"to": "/a", "into": "/b"}])
-def test_a_download_goes_to_one_place(tmp_path: Path, place: dict[str, str]) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_a_download_goes_to_one_place(tmp_path: Path, place: dict[str, str]) -> None:
+    async with control_client(tmp_path) as (client, _):
         status, answer = await client.ask("POST", "/v1/downloads", {"link": str(LINK), **place})
         assert (status, answer["error"]["name"]) == (400, "bad_request")
 
-    run(tmp_path, scenario)
 
-
-def test_a_failure_before_any_progress_has_its_status(tmp_path: Path) -> None:
-    async def scenario(client: Client, node: FakeNode) -> None:
+async def test_a_failure_before_any_progress_has_its_status(tmp_path: Path) -> None:
+    async with control_client(tmp_path) as (client, node):
         node.failure = NoSources("nobody serves it")
         body = {"link": str(LINK), "to": "/out"}
         status, answer = await client.ask("POST", "/v1/downloads", body)
         assert status == 404
         assert answer == {"error": {"name": "no_sources", "message": "nobody serves it"}}
 
-    run(tmp_path, scenario)
-
 
 @pytest.mark.parametrize(
     ("error", "name"), [(NoSources("gone"), "no_sources"), (ValueError("x"), "modswarm_error")]
 )
-def test_a_failure_after_progress_is_the_last_line(
+async def test_a_failure_after_progress_is_the_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
 ) -> None:
     monkeypatch.setattr(stream, "TICK_S", 0.01)
@@ -383,18 +360,17 @@ def test_a_failure_after_progress_is_the_last_line(
         lines.append(one)
         told.set()
 
-    asyncio.run(stream.tell(work, write, asyncio.Event()))
+    await stream.tell(work, write, asyncio.Event())
     assert lines[0]["progress"]["stage"] == "finding"
     assert lines[-1]["error"]["name"] == name
 
 
-def test_a_download_is_cancelled_with_its_connection(
+async def test_a_download_is_cancelled_with_its_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "LINE_EVERY_S", 0.0)
     monkeypatch.setattr(stream, "TICK_S", 0.01)
-
-    async def scenario(client: Client, node: FakeNode) -> None:
+    async with control_client(tmp_path) as (client, node):
         node.sharing.hold = True
         body = json.dumps({"link": str(LINK), "to": "/out"})
         headers = {
@@ -412,29 +388,22 @@ def test_a_download_is_cancelled_with_its_connection(
             await node.sharing.cancelled.wait()
         assert (await client.ask("GET", "/v1/status"))[0] == 200
 
-    run(tmp_path, scenario)
 
-
-def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with served(tmp_path) as (node, server), aiohttp.ClientSession() as session:
-            node.sharing.hold = True
-            control = read_control(tmp_path)
-            assert control is not None
-            body = {"link": str(LINK), "to": "/out"}
-            asking = asyncio.create_task(
-                Client(session, *control).ask("POST", "/v1/downloads", body)
-            )
-            await node.sharing.downloading.wait()
-            began = asyncio.get_running_loop().time()
-            await server.close()
-            assert asyncio.get_running_loop().time() - began < 1.5
-            status, answer = await asking
-            assert (status, answer["error"]["name"]) == (503, NotRunning.name)
-            assert node.sharing.cancelled.is_set()
-            assert read_control(tmp_path) is None
-
-    asyncio.run(main())
+async def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> None:
+    async with served(tmp_path) as (node, server), aiohttp.ClientSession() as session:
+        node.sharing.hold = True
+        control = read_control(tmp_path)
+        assert control is not None
+        body = {"link": str(LINK), "to": "/out"}
+        asking = asyncio.create_task(Client(session, *control).ask("POST", "/v1/downloads", body))
+        await node.sharing.downloading.wait()
+        began = asyncio.get_running_loop().time()
+        await server.close()
+        assert asyncio.get_running_loop().time() - began < 1.5
+        status, answer = await asking
+        assert (status, answer["error"]["name"]) == (503, NotRunning.name)
+        assert node.sharing.cancelled.is_set()
+        assert read_control(tmp_path) is None
 
 
 def test_lines_of_streams_are_documented() -> None:

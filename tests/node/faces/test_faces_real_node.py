@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from node.config import Config
 from node.environment import Environment
@@ -19,6 +20,8 @@ from node.faces.api.validation import check
 from node.home import read_control
 from node.runtime import Node
 from tests.identities import give_identities
+
+pytestmark = pytest.mark.real_loop
 
 
 @asynccontextmanager
@@ -64,52 +67,46 @@ class Checked:
         return lines[-1]["result"]
 
 
-def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) -> None:
+async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) -> None:
     homes = [tmp_path / "a", tmp_path / "b"]
     give_identities(homes)
     source = tmp_path / "hats"
     source.mkdir()
     (source / "red.txt").write_text("red" * 1000)
-
-    async def scenario() -> None:
-        async with (
-            real_node(homes[0]) as sharer,
-            real_node(homes[1], sharer.friend_addresses()[0]) as getter,
-            aiohttp.ClientSession() as session,
-        ):
-            await asyncio.wait_for(getter.joined.wait(), 10)
-            a, b = Checked(session, homes[0]), Checked(session, homes[1])
-            shared = await a.ask("POST", "/v1/mods", {"path": str(source)})
-            has = "?has=" + shared["link"].replace("#", "%23")
-            before = await b.ask("GET", "/v1/peers")
-            assert [one["has"] for one in before["peers"]] == [None]
-            peers = await b.ask("GET", "/v1/peers", query=has)
-            who = await a.ask("GET", "/v1/id")
-            assert [(one["peer_id"], one["has"]) for one in peers["peers"]] == [
-                (who["peer_id"], True)
-            ]
-            request = {"link": shared["link"], "into": str(tmp_path)}
-            (source / "red.txt").unlink()
-            source.rmdir()
-            fetched = await b.ask("POST", "/v1/downloads", request)
-            assert fetched["path"] == str(source)
-            assert (source / "red.txt").read_text() == "red" * 1000
-            assert fetched["sources"] == [who["peer_id"]]
-            await b.ask("POST", "/v1/connect", {"peer": who["peer_id"]})
-            assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
-            (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
-            assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
-            await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
-            assert (await b.ask("GET", "/v1/mods"))["mods"] == []
-            near = await b.ask("GET", "/v1/dht/lookup", query=f"?target={who['peer_id']}")
-            assert [one["peer_id"] for one in near["closest"]] == [who["peer_id"]]
-            read = await b.ask("GET", "/v1/dht/records", query=f"?target={who['peer_id']}")
-            assert [one["publisher"] for one in read["records"]] == [who["peer_id"]]
-            seen = await b.ask("POST", "/v1/dht/crawl", {})
-            assert (seen["answered"], seen["size_estimate"], seen["whole"]) == (1, 1, True)
-            for path in ("/v1/status", "/v1/openapi.json"):
-                await b.ask("GET", path)
-            await b.ask("POST", "/v1/stop", {})
-            assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}
-
-    asyncio.run(scenario())
+    async with (
+        real_node(homes[0]) as sharer,
+        real_node(homes[1], sharer.friend_addresses()[0]) as getter,
+        aiohttp.ClientSession() as session,
+    ):
+        await asyncio.wait_for(getter.joined.wait(), 10)
+        a, b = Checked(session, homes[0]), Checked(session, homes[1])
+        shared = await a.ask("POST", "/v1/mods", {"path": str(source)})
+        has = "?has=" + shared["link"].replace("#", "%23")
+        before = await b.ask("GET", "/v1/peers")
+        assert [one["has"] for one in before["peers"]] == [None]
+        peers = await b.ask("GET", "/v1/peers", query=has)
+        who = await a.ask("GET", "/v1/id")
+        assert [(one["peer_id"], one["has"]) for one in peers["peers"]] == [(who["peer_id"], True)]
+        request = {"link": shared["link"], "into": str(tmp_path)}
+        (source / "red.txt").unlink()
+        source.rmdir()
+        fetched = await b.ask("POST", "/v1/downloads", request)
+        assert fetched["path"] == str(source)
+        assert (source / "red.txt").read_text() == "red" * 1000
+        assert fetched["sources"] == [who["peer_id"]]
+        await b.ask("POST", "/v1/connect", {"peer": who["peer_id"]})
+        assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
+        (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
+        assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
+        await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
+        assert (await b.ask("GET", "/v1/mods"))["mods"] == []
+        near = await b.ask("GET", "/v1/dht/lookup", query=f"?target={who['peer_id']}")
+        assert [one["peer_id"] for one in near["closest"]] == [who["peer_id"]]
+        read = await b.ask("GET", "/v1/dht/records", query=f"?target={who['peer_id']}")
+        assert [one["publisher"] for one in read["records"]] == [who["peer_id"]]
+        seen = await b.ask("POST", "/v1/dht/crawl", {})
+        assert (seen["answered"], seen["size_estimate"], seen["whole"]) == (1, 1, True)
+        for path in ("/v1/status", "/v1/openapi.json"):
+            await b.ask("GET", path)
+        await b.ask("POST", "/v1/stop", {})
+        assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}

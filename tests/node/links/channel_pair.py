@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from node.environment import Environment
 from node.links.channel.channel import Channel
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import create
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, LinkSettings
 from protocol.description import Description, DtlsRole
-from tests.node.links.link_network import remembered_socket
+from tests.node.links.link_network import environment
 
 _LATER = {True: DtlsRole.PASSIVE, False: DtlsRole.ACTIVE}
 
@@ -59,11 +58,11 @@ async def channels(
     caller: str = "native", callee: str = "native", address: str = "127.0.0.1"
 ) -> AsyncIterator[tuple[End, End]]:
     """Two open channels, closed at the end. The caller is the DTLS server."""
-    environment = Environment(rng=random.Random(7), udp_socket=remembered_socket)
+    here = environment(random.Random(7))
     settings = LinkSettings(ice_addresses=(address,))
     parts = []
     for data_path, controlling in ((caller, True), (callee, False)):
-        ice, certificate = IcePath(environment, settings), create(environment)
+        ice, certificate = IcePath(here, settings), create(here)
         await ice.gather(controlling=controlling)
         described = ice.describe(
             certificate.fingerprint,

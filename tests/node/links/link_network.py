@@ -1,17 +1,15 @@
-"""Pools on loopback that call each other without a DHT, and a loop whose clock can be moved."""
+"""Pools on one machine that call each other without a DHT."""
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import random
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from node.counters import Counters
-from node.environment import Environment, udp_socket
+from node.environment import Environment
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.links.secure.certificate import Certificate, create
@@ -20,6 +18,7 @@ from protocol.description import Description
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId
 from protocol.signaling import CallResult, Offer
+from simulations.runtime.loop import VirtualLoop
 
 SETTINGS = LinkSettings(ice_addresses=("127.0.0.1",))
 
@@ -32,78 +31,29 @@ TAKEN_TYPES = range(64)
 _seeds = itertools.count(1)
 
 
-class MovableLoop(asyncio.SelectorEventLoop):
-    """A loop whose timers can be made to fire now. Remembers its sockets and what went wrong."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ahead_s = 0.0
-        self.sockets: list[socket.socket] = []
-        self.problems: list[dict[str, Any]] = []
-        self.set_exception_handler(lambda _, context: self.problems.append(context))
-
-    def time(self) -> float:
-        return super().time() + self._ahead_s
-
-    def move(self, seconds: float) -> None:
-        """Let this much time have passed."""
-        self._ahead_s += seconds
-
-
-def remembered_socket(host: str, port: int) -> socket.socket:
-    """A socket as a node opens it, that its loop will be asked about at the end."""
-    made = udp_socket(host, port)
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, MovableLoop)
-    loop.sockets.append(made)
-    return made
-
-
-def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test to its end; fail if it leaves a task, an open socket or a lost exception."""
-    with asyncio.Runner(loop_factory=MovableLoop) as runner:
-        loop = runner.get_loop()
-        assert isinstance(loop, MovableLoop)
-        runner.run(_leaving_nothing(scenario))
-        gc.collect()
-        assert loop.problems == []
-
-
-async def _leaving_nothing(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, MovableLoop)
-    await scenario()
-    for _ in range(3):  # a closed transport lets go of its socket in the next turn
-        await turn()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert [one for one in loop.sockets if one.fileno() >= 0] == []
-
-
 async def turn() -> None:
     """Let the loop handle what is ready."""
     await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:
-    """Let the loop run, in real time, until something is so."""
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await turn()
-
-
-async def until_moved(
-    condition: Callable[[], object], limit_s: float, step_s: float = 0.1
+async def until(
+    condition: Callable[[], object], limit_s: float = 10.0, step_s: float = 0.001
 ) -> float:
-    """Move the clock until something is so; returns the seconds that this took."""
+    """Let time pass until something is so; returns the seconds that this took."""
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, MovableLoop)
     started_at = loop.time()
     while not condition():
         assert loop.time() - started_at < limit_s, "not within the time limit"
-        loop.move(step_s)
-        for _ in range(4):
-            await turn()
+        await asyncio.sleep(step_s)
     return loop.time() - started_at
+
+
+def environment(rng: random.Random) -> Environment:
+    """Of the simulated machine where the loop is virtual, else of this one."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualLoop):
+        return Environment(loop.wall_time, rng, lambda: ["127.0.0.1"], None)
+    return Environment(rng=rng)
 
 
 def frame_of(text: bytes) -> bytes:
@@ -150,8 +100,8 @@ class Network:
     def add(self, settings: LinkSettings = SETTINGS, **changes: Any) -> Node:
         """A fresh node; `changes` are settings that differ."""
         rng = random.Random(next(_seeds))
-        environment = Environment(rng=rng, udp_socket=remembered_socket)
-        node = Node(Identity(rng.randbytes(32)), create(environment), Counters())
+        here = environment(rng)
+        node = Node(Identity(rng.randbytes(32)), create(here), Counters())
 
         async def call(peer_id: PeerId, offer: Description) -> CallResult:
             if peer_id not in self.nodes:
@@ -160,7 +110,7 @@ class Network:
 
         node.pool = LinkPool(
             node.identity,
-            environment,
+            here,
             node.certificate,
             replace(settings, **changes),
             call,

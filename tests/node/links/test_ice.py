@@ -22,9 +22,10 @@ from tests.node.links.link_network import (
     frame_of,
     linked,
     network,
-    run,
     until,
 )
+
+pytestmark = pytest.mark.leaves_nothing
 
 FOUND = [
     "127.0.0.1",
@@ -42,7 +43,7 @@ FOUND = [
 
 
 def environment(found: list[str]) -> Environment:
-    return Environment(rng=random.Random(5), host_addresses=lambda: found)
+    return Environment(rng=random.Random(5), host_addresses=lambda: found, udp_socket=None)
 
 
 def test_the_default_is_every_address_that_leads_anywhere() -> None:
@@ -60,49 +61,40 @@ def test_a_machine_with_very_many_addresses_offers_as_many_as_fit() -> None:
     assert len(local_addresses(LinkSettings(), environment(many))) == limits.CANDIDATES
 
 
-def test_an_address_that_cannot_be_bound_is_left_out() -> None:
-    async def scenario() -> None:
-        settings = LinkSettings(ice_addresses=("192.0.2.250", "127.0.0.1"))
-        path = IcePath(environment([]), settings)
+async def test_an_address_that_cannot_be_bound_is_left_out() -> None:
+    settings = LinkSettings(ice_addresses=("192.0.2.250", "127.0.0.1"))
+    path = IcePath(environment([]), settings)
+    await path.gather(controlling=True)
+    described = path.describe(bytes(32), DtlsRole.ACTPASS)
+    assert [one.address.host for one in described.candidates] == ["127.0.0.1"]
+    with pytest.raises(LookupError):
+        _ = path.remote_address
+    await path.close()
+    await path.close()
+
+
+async def test_credentials_and_check_ids_come_from_the_environment() -> None:
+    described = []
+    for _ in range(2):
+        path = IcePath(environment([]), SETTINGS)
         await path.gather(controlling=True)
-        described = path.describe(bytes(32), DtlsRole.ACTPASS)
-        assert [one.address.host for one in described.candidates] == ["127.0.0.1"]
-        with pytest.raises(LookupError):
-            _ = path.remote_address
+        described.append(path.describe(bytes(32), DtlsRole.ACTPASS))
+        agent: Any = path._agent
+        described.append(agent._tie_breaker)
+        pair: Any = type("Pair", (), {"component": 1})()
+        described.append(agent.build_request(pair, nominate=False).transaction_id)
         await path.close()
-        await path.close()
-
-    run(scenario)
-
-
-def test_credentials_and_check_ids_come_from_the_environment() -> None:
-    async def scenario() -> None:
-        described = []
-        for _ in range(2):
-            path = IcePath(environment([]), SETTINGS)
-            await path.gather(controlling=True)
-            described.append(path.describe(bytes(32), DtlsRole.ACTPASS))
-            agent: Any = path._agent
-            described.append(agent._tie_breaker)
-            pair: Any = type("Pair", (), {"component": 1})()
-            described.append(agent.build_request(pair, nominate=False).transaction_id)
-            await path.close()
-        first, second = described[:3], described[3:]
-        assert replace(first[0], candidates=()) == replace(second[0], candidates=())
-        assert first[1:] == second[1:]
-
-    run(scenario)
+    first, second = described[:3], described[3:]
+    assert replace(first[0], candidates=()) == replace(second[0], candidates=())
+    assert first[1:] == second[1:]
 
 
-def test_priorities_are_those_that_the_peer_derives() -> None:
-    async def scenario() -> None:
-        path = IcePath(environment([]), LinkSettings(ice_addresses=("127.0.0.1", "127.0.0.2")))
-        await path.gather(controlling=True)
-        found = path._agent.local_candidates
-        assert [one.priority for one in found] == [priority(CandidateKind.HOST, n) for n in (0, 1)]
-        await path.close()
-
-    run(scenario)
+async def test_priorities_are_those_that_the_peer_derives() -> None:
+    path = IcePath(environment([]), LinkSettings(ice_addresses=("127.0.0.1", "127.0.0.2")))
+    await path.gather(controlling=True)
+    found = path._agent.local_candidates
+    assert [one.priority for one in found] == [priority(CandidateKind.HOST, n) for n in (0, 1)]
+    await path.close()
 
 
 def _address_of(link: Link) -> tuple[str, int]:
@@ -132,161 +124,138 @@ GARBAGE = [
 ]
 
 
-def test_strangers_cannot_end_a_link_and_get_no_answer() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(), peers.add()
-            ours, theirs = await linked(one, other)
-            agent: Any = ours._channel._dtls.ice._agent  # type: ignore[attr-defined]
-            passed_on: list[bytes] = []
-            pass_on = agent.dtls_received
+@pytest.mark.real_loop
+async def test_strangers_cannot_end_a_link_and_get_no_answer() -> None:
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        ours, theirs = await linked(one, other)
+        agent: Any = ours._channel._dtls.ice._agent  # type: ignore[attr-defined]
+        passed_on: list[bytes] = []
+        pass_on = agent.dtls_received
 
-            def note(datagram: bytes) -> None:
-                passed_on.append(datagram)
-                pass_on(datagram)
+        def note(datagram: bytes) -> None:
+            passed_on.append(datagram)
+            pass_on(datagram)
 
-            agent.dtls_received = note
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-                stranger.bind(("127.0.0.1", 0))
-                stranger.setblocking(False)
-                for link in (ours, theirs):
-                    for datagram in GARBAGE * 3:
-                        stranger.sendto(datagram, _address_of(link))
-                ours.send(frame_of(b"after"))
-                theirs.send(frame_of(b"all that"))
-                await until(lambda: one.received and other.received)
-                with pytest.raises(BlockingIOError):
-                    stranger.recv(1500)
-            assert not set(passed_on) & set(GARBAGE)
-            assert agent.counters.refused["unknown_remote"] == 21
-            assert not ours.closed.done()
-            assert not theirs.closed.done()
-
-    run(scenario)
+        agent.dtls_received = note
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.0.1", 0))
+            stranger.setblocking(False)
+            for link in (ours, theirs):
+                for datagram in GARBAGE * 3:
+                    stranger.sendto(datagram, _address_of(link))
+            ours.send(frame_of(b"after"))
+            theirs.send(frame_of(b"all that"))
+            await until(lambda: one.received and other.received)
+            with pytest.raises(BlockingIOError):
+                stranger.recv(1500)
+        assert not set(passed_on) & set(GARBAGE)
+        assert agent.counters.refused["unknown_remote"] == 21
+        assert not ours.closed.done()
+        assert not theirs.closed.done()
 
 
-def test_garbage_from_the_peers_own_address_does_not_end_a_link() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(), peers.add()
-            ours, theirs = await linked(one, other)
-            agent: Any = theirs._channel._dtls.ice._agent  # type: ignore[attr-defined]
-            raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")
-            for datagram in GARBAGE:
-                raw.sendto(datagram, _address_of(ours))
-            theirs.send(frame_of(b"after all that"))
-            await until(lambda: one.received == [b"after all that"])
-            ours.send(frame_of(b"indeed"))
-            await until(lambda: other.received == [b"indeed"])
-
-    run(scenario)
+@pytest.mark.real_loop
+async def test_garbage_from_the_peers_own_address_does_not_end_a_link() -> None:
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        ours, theirs = await linked(one, other)
+        agent: Any = theirs._channel._dtls.ice._agent  # type: ignore[attr-defined]
+        raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")
+        for datagram in GARBAGE:
+            raw.sendto(datagram, _address_of(ours))
+        theirs.send(frame_of(b"after all that"))
+        await until(lambda: one.received == [b"after all that"])
+        ours.send(frame_of(b"indeed"))
+        await until(lambda: other.received == [b"indeed"])
 
 
-def test_a_peer_cannot_add_addresses_without_bound() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(), peers.add()
-            ours, theirs = await linked(one, other)
-            agent: Any = ours._channel._dtls.ice._agent  # type: ignore[attr-defined]
-            protocol = agent.nominated_pair.protocol
-            without = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-            agent.check_incoming(without, ("127.0.0.1", 201), protocol)
-            for port in range(1, 200):
-                request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-                request.attributes["PRIORITY"] = 1
-                agent.check_incoming(request, ("127.0.0.1", port), protocol)
-            assert len(agent.remote_candidates) == limits.ICE_ADDRESSES_LEARNED
-            theirs.send(frame_of(b"fine"))
-            await until(lambda: one.received == [b"fine"])
-
-    run(scenario)
+async def test_a_peer_cannot_add_addresses_without_bound() -> None:
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        ours, theirs = await linked(one, other)
+        agent: Any = ours._channel._dtls.ice._agent  # type: ignore[attr-defined]
+        protocol = agent.nominated_pair.protocol
+        without = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        agent.check_incoming(without, ("127.0.0.1", 201), protocol)
+        for port in range(1, 200):
+            request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+            request.attributes["PRIORITY"] = 1
+            agent.check_incoming(request, ("127.0.0.1", port), protocol)
+        assert len(agent.remote_candidates) == limits.ICE_ADDRESSES_LEARNED
+        theirs.send(frame_of(b"fine"))
+        await until(lambda: one.received == [b"fine"])
 
 
-def test_a_flood_waits_in_a_bounded_queue() -> None:
-    async def scenario() -> None:
-        path = IcePath(environment([]), SETTINGS)
-        agent: Any = path._agent
-        agent.data_received(b"\x80 not DTLS", 1)  # as aioice hands on what it cannot parse
-        assert agent._queue.qsize() == 0
-        for _ in range(limits.ICE_DATAGRAMS_WAITING + 100):
-            agent.dtls_received(b"\x16")
-        assert agent._queue.qsize() == limits.ICE_DATAGRAMS_WAITING
-        await path.close()
-
-    run(scenario)
+async def test_a_flood_waits_in_a_bounded_queue() -> None:
+    path = IcePath(environment([]), SETTINGS)
+    agent: Any = path._agent
+    agent.data_received(b"\x80 not DTLS", 1)  # as aioice hands on what it cannot parse
+    assert agent._queue.qsize() == 0
+    for _ in range(limits.ICE_DATAGRAMS_WAITING + 100):
+        agent.dtls_received(b"\x16")
+    assert agent._queue.qsize() == limits.ICE_DATAGRAMS_WAITING
+    await path.close()
 
 
-def test_nobody_can_make_a_node_send_to_its_own_loopback() -> None:
-    async def scenario() -> None:
-        path = IcePath(environment([]), SETTINGS)
-        await path.gather(controlling=True)
-        path._addresses = ["192.0.2.7"]  # as on a machine with a network
-        candidate = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", 80))
-        remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, (candidate,))
-        with pytest.raises(LinkAttemptFailed, match="fits theirs"):
+async def test_nobody_can_make_a_node_send_to_its_own_loopback() -> None:
+    path = IcePath(environment([]), SETTINGS)
+    await path.gather(controlling=True)
+    path._addresses = ["192.0.2.7"]  # as on a machine with a network
+    candidate = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", 80))
+    remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, (candidate,))
+    with pytest.raises(LinkAttemptFailed, match="fits theirs"):
+        await path.connect(remote)
+    await path.close()
+
+
+async def test_closing_right_after_a_failure_does_not_hang() -> None:
+    for addresses in ((), ("127.0.0.1",)):
+        path = IcePath(environment([]), LinkSettings(ice_addresses=addresses))
+        await path._gatherer.gather()
+        remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, ())
+        with pytest.raises(LinkAttemptFailed):
             await path.connect(remote)
-        await path.close()
-
-    run(scenario)
+        await path.close()  # before aiortc's monitor task has taken its first step
 
 
-def test_closing_right_after_a_failure_does_not_hang() -> None:
-    async def scenario() -> None:
-        for addresses in ((), ("127.0.0.1",)):
-            path = IcePath(environment([]), LinkSettings(ice_addresses=addresses))
-            await path._gatherer.gather()
-            remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, ())
-            with pytest.raises(LinkAttemptFailed):
-                await path.connect(remote)
-            await path.close()  # before aiortc's monitor task has taken its first step
+async def test_relayed_candidates_make_a_relayed_path() -> None:
+    one, other = (IcePath(environment([]), SETTINGS) for _ in range(2))
+    await one.gather(controlling=True)
+    await other.gather(controlling=False)
+    mine = one.describe(bytes(32), DtlsRole.ACTPASS)
+    (candidate,) = other.describe(bytes(32), DtlsRole.ACTIVE).candidates
+    theirs = replace(
+        other.describe(bytes(32), DtlsRole.ACTIVE),
+        candidates=(IceCandidate(CandidateKind.RELAYED, candidate.address),),
+    )
+    async with asyncio.timeout(5.0):
+        await asyncio.gather(one.connect(theirs), other.connect(mine))
+    assert one.relayed
+    assert not other.relayed
+    assert one.remote_address == candidate.address
+    assert one.tried() == [f"{mine.candidates[0].address} to {candidate.address}: answered"]
+    await one.close()
+    await other.close()
 
-    run(scenario)
 
-
-def test_relayed_candidates_make_a_relayed_path() -> None:
-    async def scenario() -> None:
-        one, other = (IcePath(environment([]), SETTINGS) for _ in range(2))
+async def test_checks_that_overtake_the_answer_settle_no_other_role() -> None:
+    """The callee checks as soon as it has answered, and its answer may take longer than that."""
+    for seed in range(6):  # an undecided role would lose a draw, so one time in two each
+        one, other = (
+            IcePath(Environment(rng=random.Random(2 * seed + side), udp_socket=None), SETTINGS)
+            for side in range(2)
+        )
         await one.gather(controlling=True)
         await other.gather(controlling=False)
         mine = one.describe(bytes(32), DtlsRole.ACTPASS)
-        (candidate,) = other.describe(bytes(32), DtlsRole.ACTIVE).candidates
-        theirs = replace(
-            other.describe(bytes(32), DtlsRole.ACTIVE),
-            candidates=(IceCandidate(CandidateKind.RELAYED, candidate.address),),
-        )
+        theirs = other.describe(bytes(32), DtlsRole.ACTIVE)
         async with asyncio.timeout(5.0):
-            await asyncio.gather(one.connect(theirs), other.connect(mine))
-        assert one.relayed
-        assert not other.relayed
-        assert one.remote_address == candidate.address
-        assert one.tried() == [f"{mine.candidates[0].address} to {candidate.address}: answered"]
+            connecting = asyncio.ensure_future(other.connect(mine))
+            await until(lambda agent=one._agent: agent._early_checks)  # type: ignore[misc]
+            await one.connect(theirs)
+            await connecting
+        assert one._agent.ice_controlling
+        assert not other._agent.ice_controlling
         await one.close()
         await other.close()
-
-    run(scenario)
-
-
-def test_checks_that_overtake_the_answer_settle_no_other_role() -> None:
-    """The callee checks as soon as it has answered, and its answer may take longer than that."""
-
-    async def scenario() -> None:
-        for seed in range(6):  # an undecided role would lose a draw, so one time in two each
-            one, other = (
-                IcePath(Environment(rng=random.Random(2 * seed + side)), SETTINGS)
-                for side in range(2)
-            )
-            await one.gather(controlling=True)
-            await other.gather(controlling=False)
-            mine = one.describe(bytes(32), DtlsRole.ACTPASS)
-            theirs = other.describe(bytes(32), DtlsRole.ACTIVE)
-            async with asyncio.timeout(5.0):
-                connecting = asyncio.ensure_future(other.connect(mine))
-                await until(lambda agent=one._agent: agent._early_checks)  # type: ignore[misc]
-                await one.connect(theirs)
-                await connecting
-            assert one._agent.ice_controlling
-            assert not other._agent.ice_controlling
-            await one.close()
-            await other.close()
-
-    run(scenario)

@@ -12,7 +12,8 @@ from protocol.errors import LinkClosed, Malformed, ModswarmError, NotAuthentic
 from protocol.identity import Identity
 from protocol.noise_session import NoiseHandshake, Party, prologue
 from tests.node.links.fake_channel import FakeChannel, Tamper
-from tests.node.links.link_network import run
+
+pytestmark = pytest.mark.leaves_nothing
 
 CALLER = Identity(b"\1" * 32)
 CALLEE = Identity(b"\2" * 32)
@@ -58,70 +59,58 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def test_frames_that_come_before_delivery_starts_are_delivered_first() -> None:
-    async def scenario() -> None:
-        ours, theirs, _, _ = await open_pair()
-        got: list[bytes] = []
-        ours.send(frame(b"1"))
-        ours.send(frame(b"2"))
-        await turns()
-        assert theirs.bytes_received == 2 * len(frame(b"1"))
-        theirs.register(range(32), got.append)
-        theirs.start_delivery()
-        ours.send(frame(b"3"))
-        assert got == []
-        await turns()
-        assert got == [frame(b"1"), frame(b"2"), frame(b"3")]
-
-    run(scenario)
+async def test_frames_that_come_before_delivery_starts_are_delivered_first() -> None:
+    ours, theirs, _, _ = await open_pair()
+    got: list[bytes] = []
+    ours.send(frame(b"1"))
+    ours.send(frame(b"2"))
+    await turns()
+    assert theirs.bytes_received == 2 * len(frame(b"1"))
+    theirs.register(range(32), got.append)
+    theirs.start_delivery()
+    ours.send(frame(b"3"))
+    assert got == []
+    await turns()
+    assert got == [frame(b"1"), frame(b"2"), frame(b"3")]
 
 
-def test_a_frame_that_comes_while_early_ones_wait_follows_them() -> None:
-    async def scenario() -> None:
-        ours, theirs, _, _ = await open_pair()
-        got: list[bytes] = []
-        theirs.register(range(32), got.append)
-        ours.send(frame(b"1"))
-        await turns()
-        ours.send(frame(b"2"))  # arrives in the turn in which early frames are delivered
-        theirs.start_delivery()
-        await turns()
-        assert got == [frame(b"1"), frame(b"2")]
-
-    run(scenario)
+async def test_a_frame_that_comes_while_early_ones_wait_follows_them() -> None:
+    ours, theirs, _, _ = await open_pair()
+    got: list[bytes] = []
+    theirs.register(range(32), got.append)
+    ours.send(frame(b"1"))
+    await turns()
+    ours.send(frame(b"2"))  # arrives in the turn in which early frames are delivered
+    theirs.start_delivery()
+    await turns()
+    assert got == [frame(b"1"), frame(b"2")]
 
 
-def test_frames_go_to_the_handler_of_their_type() -> None:
-    async def scenario() -> None:
-        ours, theirs, _, _ = await open_pair()
-        low: list[bytes] = []
-        high: list[bytes] = []
-        for kind in (0, 31, 32, 127):
-            ours.send(frame(b"early", kind))
-        await turns()
-        theirs.register(range(32), low.append)
-        theirs.register(range(32, 128), high.append)
-        theirs.start_delivery()
-        await turns()
-        for kind in (0, 31, 32, 127):
-            ours.send(frame(b"late", kind))
-        await turns()
-        assert low == [frame(text, kind) for text in (b"early", b"late") for kind in (0, 31)]
-        assert high == [frame(text, kind) for text in (b"early", b"late") for kind in (32, 127)]
-
-    run(scenario)
+async def test_frames_go_to_the_handler_of_their_type() -> None:
+    ours, theirs, _, _ = await open_pair()
+    low: list[bytes] = []
+    high: list[bytes] = []
+    for kind in (0, 31, 32, 127):
+        ours.send(frame(b"early", kind))
+    await turns()
+    theirs.register(range(32), low.append)
+    theirs.register(range(32, 128), high.append)
+    theirs.start_delivery()
+    await turns()
+    for kind in (0, 31, 32, 127):
+        ours.send(frame(b"late", kind))
+    await turns()
+    assert low == [frame(text, kind) for text in (b"early", b"late") for kind in (0, 31)]
+    assert high == [frame(text, kind) for text in (b"early", b"late") for kind in (32, 127)]
 
 
-def test_no_type_has_two_handlers() -> None:
-    async def scenario() -> None:
-        _, theirs, _, _ = await open_pair()
-        theirs.register(range(32), print)
-        for types in (range(32), range(31, 33), range(1)):
-            with pytest.raises(FrameTypesTaken, match="have a handler"):
-                theirs.register(types, print)
-        theirs.register(range(32, 48), print)
-
-    run(scenario)
+async def test_no_type_has_two_handlers() -> None:
+    _, theirs, _, _ = await open_pair()
+    theirs.register(range(32), print)
+    for types in (range(32), range(31, 33), range(1)):
+        with pytest.raises(FrameTypesTaken, match="have a handler"):
+            theirs.register(types, print)
+    theirs.register(range(32, 48), print)
 
 
 @pytest.mark.parametrize(
@@ -135,43 +124,37 @@ def test_no_type_has_two_handlers() -> None:
     ],
 )
 @pytest.mark.parametrize("early", [True, False])
-def test_a_frame_that_has_no_handler_closes_the_link_by_name(
+async def test_a_frame_that_has_no_handler_closes_the_link_by_name(
     sent: bytes, reason: str, early: bool
 ) -> None:
-    async def scenario() -> None:
-        ours, theirs, _, far = await open_pair()
-        theirs.register(range(32), print)
-        if not early:
-            theirs.start_delivery()
-            await turns()
-        ours.send(sent)
+    ours, theirs, _, far = await open_pair()
+    theirs.register(range(32), print)
+    if not early:
+        theirs.start_delivery()
         await turns()
-        if early:
-            assert not theirs.closed.done()
-            theirs.start_delivery()
-            await turns()
-        assert theirs.closed.result() == reason
-        assert isinstance(theirs.error, Malformed)
-        await theirs.close()
-        assert far.farewell == "malformed"
-
-    run(scenario)
-
-
-def test_a_peer_cannot_fill_a_link_before_its_delivery_starts() -> None:
-    async def scenario() -> None:
-        ours, theirs, _, far = await open_pair()
-        for _ in range(limits.EARLY_MESSAGES_BYTES // 50_000):
-            ours.send(bytes(50_000))
-        await turns()
+    ours.send(sent)
+    await turns()
+    if early:
         assert not theirs.closed.done()
-        ours.send(bytes(50_000))
+        theirs.start_delivery()
         await turns()
-        assert "more frames than a link keeps" in theirs.closed.result()
-        await theirs.close()
-        assert far.farewell == "oversized"
+    assert theirs.closed.result() == reason
+    assert isinstance(theirs.error, Malformed)
+    await theirs.close()
+    assert far.farewell == "malformed"
 
-    run(scenario)
+
+async def test_a_peer_cannot_fill_a_link_before_its_delivery_starts() -> None:
+    ours, theirs, _, far = await open_pair()
+    for _ in range(limits.EARLY_MESSAGES_BYTES // 50_000):
+        ours.send(bytes(50_000))
+    await turns()
+    assert not theirs.closed.done()
+    ours.send(bytes(50_000))
+    await turns()
+    assert "more frames than a link keeps" in theirs.closed.result()
+    await theirs.close()
+    assert far.farewell == "oversized"
 
 
 def flip(position: int) -> Tamper:
@@ -220,55 +203,46 @@ def _oversize(batch: list[bytes]) -> list[bytes]:
         (_oversize, [], "oversized"),
     ],
 )
-def test_a_tampered_frame_is_not_delivered_and_closes_the_link(
+async def test_a_tampered_frame_is_not_delivered_and_closes_the_link(
     tamper: Tamper, intact: list[bytes], named: str
 ) -> None:
-    async def scenario() -> None:
-        ours, theirs, _, far = await open_pair()
-        got: list[bytes] = []
-        theirs.register(range(32), got.append)
-        theirs.start_delivery()
-        await turns()
-        far.tamper = tamper
-        ours.send(frame(b"first"))
-        ours.send(frame(b"second"))
-        await turns()
-        assert got == intact
-        assert theirs.closed.done()
-        with pytest.raises(LinkClosed):
-            theirs.send(b"answer")
-        await theirs.close()
-        assert far.farewell == named
-        await turns()
-        assert ours.closed.result() == f"closed by the peer: {named}"
-
-    run(scenario)
+    ours, theirs, _, far = await open_pair()
+    got: list[bytes] = []
+    theirs.register(range(32), got.append)
+    theirs.start_delivery()
+    await turns()
+    far.tamper = tamper
+    ours.send(frame(b"first"))
+    ours.send(frame(b"second"))
+    await turns()
+    assert got == intact
+    assert theirs.closed.done()
+    with pytest.raises(LinkClosed):
+        theirs.send(b"answer")
+    await theirs.close()
+    assert far.farewell == named
+    await turns()
+    assert ours.closed.result() == f"closed by the peer: {named}"
 
 
-def test_a_frame_of_ours_sent_back_to_us_is_not_authentic() -> None:
-    async def scenario() -> None:
-        ours, _, near, _ = await open_pair()
-        ours.send(b"echo")
-        near.arrive(near.sent[-1])
-        await turns()
-        assert "did not seal" in ours.closed.result()
-
-    run(scenario)
+async def test_a_frame_of_ours_sent_back_to_us_is_not_authentic() -> None:
+    ours, _, near, _ = await open_pair()
+    ours.send(b"echo")
+    near.arrive(near.sent[-1])
+    await turns()
+    assert "did not seal" in ours.closed.result()
 
 
-def test_a_frame_of_another_session_is_not_authentic() -> None:
-    async def scenario() -> None:
-        ours, _, near, _ = await open_pair()
-        other_near, other_far = FakeChannel.pair()
-        again = make(other_near, CALLER, CALLEE, True, seed=7)
-        their_again = make(other_far, CALLEE, CALLER, False, seed=7)
-        await asyncio.gather(again.open(), their_again.open())
-        their_again.send(b"of another session")
-        near.arrive(other_far.sent[-1])
-        await turns()
-        assert "did not seal" in ours.closed.result()
-
-    run(scenario)
+async def test_a_frame_of_another_session_is_not_authentic() -> None:
+    ours, _, near, _ = await open_pair()
+    other_near, other_far = FakeChannel.pair()
+    again = make(other_near, CALLER, CALLEE, True, seed=7)
+    their_again = make(other_far, CALLEE, CALLER, False, seed=7)
+    await asyncio.gather(again.open(), their_again.open())
+    their_again.send(b"of another session")
+    near.arrive(other_far.sent[-1])
+    await turns()
+    assert "did not seal" in ours.closed.result()
 
 
 async def _failing_open(link: Link) -> ModswarmError:
@@ -278,127 +252,101 @@ async def _failing_open(link: Link) -> ModswarmError:
 
 
 @pytest.mark.parametrize("wrong", ["caller", "callee"])
-def test_an_impostor_on_either_side_opens_no_link(wrong: str) -> None:
-    async def scenario() -> None:
-        near, far = FakeChannel.pair()
-        ours = make(near, STRANGER if wrong == "caller" else CALLER, CALLEE, True)
-        theirs = make(far, STRANGER if wrong == "callee" else CALLEE, CALLER, False)
-        opening = asyncio.ensure_future(_failing_open(ours))
-        assert isinstance(await _failing_open(theirs), NotAuthentic)
-        await theirs.close()
-        assert isinstance(await opening, LinkClosed)
-        await turns()
-        assert ours.closed.result() == "closed by the peer: not_authentic"
-
-    run(scenario)
+async def test_an_impostor_on_either_side_opens_no_link(wrong: str) -> None:
+    near, far = FakeChannel.pair()
+    ours = make(near, STRANGER if wrong == "caller" else CALLER, CALLEE, True)
+    theirs = make(far, STRANGER if wrong == "callee" else CALLEE, CALLER, False)
+    opening = asyncio.ensure_future(_failing_open(ours))
+    assert isinstance(await _failing_open(theirs), NotAuthentic)
+    await theirs.close()
+    assert isinstance(await opening, LinkClosed)
+    await turns()
+    assert ours.closed.result() == "closed by the peer: not_authentic"
 
 
 @pytest.mark.parametrize("position", [0, 31, 32, 47])
 @pytest.mark.parametrize("direction", ["first", "second"])
-def test_a_tampered_handshake_opens_no_link(direction: str, position: int) -> None:
-    async def scenario() -> None:
-        near, far = FakeChannel.pair()
-        ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
-        victim, channel, other = (
-            (theirs, far, ours) if direction == "first" else (ours, near, theirs)
-        )
-        channel.tamper = flip(position)
-        waiting = asyncio.ensure_future(_failing_open(other))
-        assert isinstance(await _failing_open(victim), NotAuthentic)
-        await victim.close()
-        await waiting
-
-    run(scenario)
+async def test_a_tampered_handshake_opens_no_link(direction: str, position: int) -> None:
+    near, far = FakeChannel.pair()
+    ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+    victim, channel, other = (theirs, far, ours) if direction == "first" else (ours, near, theirs)
+    channel.tamper = flip(position)
+    waiting = asyncio.ensure_future(_failing_open(other))
+    assert isinstance(await _failing_open(victim), NotAuthentic)
+    await victim.close()
+    await waiting
 
 
-def test_the_answering_side_is_open_only_after_the_callers_proof() -> None:
-    async def scenario() -> None:
-        near, far = FakeChannel.pair()
-        ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
-        far.tamper = lambda batch: batch if len(near.sent) == 1 else []
-        answering = asyncio.ensure_future(theirs.open())
-        await ours.open()
-        await turns()
-        assert not answering.done()
-        with pytest.raises(LinkClosed, match="not open yet"):
-            theirs.send(b"too early")
-        far.tamper = list
-        far.arrive(near.sent[1])
-        await answering
-
-    run(scenario)
+async def test_the_answering_side_is_open_only_after_the_callers_proof() -> None:
+    near, far = FakeChannel.pair()
+    ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+    far.tamper = lambda batch: batch if len(near.sent) == 1 else []
+    answering = asyncio.ensure_future(theirs.open())
+    await ours.open()
+    await turns()
+    assert not answering.done()
+    with pytest.raises(LinkClosed, match="not open yet"):
+        theirs.send(b"too early")
+    far.tamper = list
+    far.arrive(near.sent[1])
+    await answering
 
 
-def test_handshake_messages_that_come_before_open_are_kept() -> None:
-    async def scenario() -> None:
-        near, far = FakeChannel.pair()
-        ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
-        opening = asyncio.ensure_future(ours.open())
-        await turns()
-        assert far.sent == []
-        await theirs.open()
-        await opening
-
-    run(scenario)
+async def test_handshake_messages_that_come_before_open_are_kept() -> None:
+    near, far = FakeChannel.pair()
+    ours, theirs = make(near, CALLER, CALLEE, True), make(far, CALLEE, CALLER, False)
+    opening = asyncio.ensure_future(ours.open())
+    await turns()
+    assert far.sent == []
+    await theirs.open()
+    await opening
 
 
-def test_a_channel_that_ends_during_the_handshake_fails_it() -> None:
-    async def scenario() -> None:
-        near, far = FakeChannel.pair()
-        far.receiver = lambda _: None
-        ours = make(near, CALLER, CALLEE, True)
-        opening = asyncio.ensure_future(_failing_open(ours))
-        await turns()
-        await far.close("gone")
-        assert str(await opening) == "closed by the peer: gone"
-
-    run(scenario)
+async def test_a_channel_that_ends_during_the_handshake_fails_it() -> None:
+    near, far = FakeChannel.pair()
+    far.receiver = lambda _: None
+    ours = make(near, CALLER, CALLEE, True)
+    opening = asyncio.ensure_future(_failing_open(ours))
+    await turns()
+    await far.close("gone")
+    assert str(await opening) == "closed by the peer: gone"
 
 
-def test_a_fault_of_a_handler_closes_only_the_link() -> None:
-    async def scenario() -> None:
-        ours, theirs, _, far = await open_pair()
+async def test_a_fault_of_a_handler_closes_only_the_link() -> None:
+    ours, theirs, _, far = await open_pair()
 
-        def fail(_: bytes) -> None:
-            raise ZeroDivisionError
+    def fail(_: bytes) -> None:
+        raise ZeroDivisionError
 
-        theirs.register(range(32), fail)
-        theirs.start_delivery()
-        ours.send(frame(b"text"))
-        await turns()
-        assert theirs.closed.result() == "internal error"
-        assert isinstance(theirs.error, ZeroDivisionError)
-        await theirs.close()
-        assert far.farewell == "internal error"
-
-    run(scenario)
+    theirs.register(range(32), fail)
+    theirs.start_delivery()
+    ours.send(frame(b"text"))
+    await turns()
+    assert theirs.closed.result() == "internal error"
+    assert isinstance(theirs.error, ZeroDivisionError)
+    await theirs.close()
+    assert far.farewell == "internal error"
 
 
-def test_a_queue_that_does_not_move_is_seen() -> None:
-    async def scenario() -> None:
-        ours, _, near, _ = await open_pair()
-        now = asyncio.get_running_loop().time()
-        assert ours.stalled_for(now + 100.0) == 0.0
-        near.buffered_bytes = 21
-        ours.send(b"frame")
-        assert ours.stalled_for(now + 100.0) == 0.0  # seen for the first time
-        assert ours.stalled_for(now + 130.0) == pytest.approx(30.0)
-        near.buffered_bytes = 20
-        assert ours.stalled_for(now + 140.0) == 0.0
-        assert ours.stalled_for(now + 145.0) == pytest.approx(5.0)
-        near.buffered_bytes = 0
-        assert ours.stalled_for(now + 150.0) == 0.0
-
-    run(scenario)
+async def test_a_queue_that_does_not_move_is_seen() -> None:
+    ours, _, near, _ = await open_pair()
+    now = asyncio.get_running_loop().time()
+    assert ours.stalled_for(now + 100.0) == 0.0
+    near.buffered_bytes = 21
+    ours.send(b"frame")
+    assert ours.stalled_for(now + 100.0) == 0.0  # seen for the first time
+    assert ours.stalled_for(now + 130.0) == pytest.approx(30.0)
+    near.buffered_bytes = 20
+    assert ours.stalled_for(now + 140.0) == 0.0
+    assert ours.stalled_for(now + 145.0) == pytest.approx(5.0)
+    near.buffered_bytes = 0
+    assert ours.stalled_for(now + 150.0) == 0.0
 
 
-def test_closing_twice_keeps_the_first_reason() -> None:
-    async def scenario() -> None:
-        ours, theirs, near, _ = await open_pair()
-        await ours.close("first")
-        await ours.close("second")
-        assert ours.closed.result() == "closed by us: first"
-        assert near.farewell == "first"
-        await theirs.close()
-
-    run(scenario)
+async def test_closing_twice_keeps_the_first_reason() -> None:
+    ours, theirs, near, _ = await open_pair()
+    await ours.close("first")
+    await ours.close("second")
+    assert ours.closed.result() == "closed by us: first"
+    assert near.farewell == "first"
+    await theirs.close()

@@ -20,14 +20,13 @@ from protocol.sctp.packets import seal
 from tests.node.links.channel_pair import End, channels
 from tests.node.links.link_network import (
     SETTINGS,
-    MovableLoop,
     frame_of,
     linked,
     network,
-    run,
     until,
-    until_moved,
 )
+
+pytestmark = pytest.mark.leaves_nothing
 
 PAIRS = [("native", "native"), ("native", "stock"), ("stock", "native")]
 SIZES = [0, 1, 3, 4, 1100, 1171, 1172, 1173, 1400, 1416, 1417, 16_384, 65_535, 65_536, 262_144]
@@ -35,128 +34,108 @@ SIZES = [0, 1, 3, 4, 1100, 1171, 1172, 1173, 1400, 1416, 1417, 16_384, 65_535, 6
 pairs = pytest.mark.parametrize(("caller", "callee"), PAIRS, ids=map(" to ".join, PAIRS))
 
 
+@pytest.mark.real_loop
 @pairs
-def test_messages_of_every_size_go_both_ways_in_order(
+async def test_messages_of_every_size_go_both_ways_in_order(
     caller: str, callee: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in (NativeChannel, StockChannel):
         monkeypatch.setattr(kind, "max_message_bytes", max(SIZES))
-
-    async def scenario() -> None:
-        rng = random.Random(1)
-        messages = [rng.randbytes(size) for size in SIZES * 2]
-        async with channels(caller, callee) as (one, other):
-            for message in messages:
-                one.channel.send(message)
-                other.channel.send(message[::-1])
-            await until(lambda: len(one.received) == len(other.received) == len(messages), 30.0)
-            assert other.received == messages
-            assert one.received == [message[::-1] for message in messages]
-            await until(lambda: not one.channel.buffered_bytes)
-
-    run(scenario)
+    rng = random.Random(1)
+    messages = [rng.randbytes(size) for size in SIZES * 2]
+    async with channels(caller, callee) as (one, other):
+        for message in messages:
+            one.channel.send(message)
+            other.channel.send(message[::-1])
+        await until(lambda: len(one.received) == len(other.received) == len(messages), 30.0)
+        assert other.received == messages
+        assert one.received == [message[::-1] for message in messages]
+        await until(lambda: not one.channel.buffered_bytes)
 
 
-def test_ipv6_carries_as_well_as_ipv4() -> None:
-    async def scenario() -> None:
-        async with channels(address="::1") as (one, other):
-            messages = [random.Random(n).randbytes(50_000) for n in range(40)]
-            for message in messages:
-                one.channel.send(message)
-                other.channel.send(message)
-            await until(lambda: len(one.received) == len(other.received) == len(messages))
-            assert one.received == other.received == messages
-            assert ":" in one.dtls.ice.remote_address.host
-
-    run(scenario)
+@pytest.mark.real_loop
+async def test_ipv6_carries_as_well_as_ipv4() -> None:
+    async with channels(address="::1") as (one, other):
+        messages = [random.Random(n).randbytes(50_000) for n in range(40)]
+        for message in messages:
+            one.channel.send(message)
+            other.channel.send(message)
+        await until(lambda: len(one.received) == len(other.received) == len(messages))
+        assert one.received == other.received == messages
+        assert ":" in one.dtls.ice.remote_address.host
 
 
 @pairs
-def test_links_between_both_kinds_of_node_carry_frames_and_say_why_they_end(
+async def test_links_between_both_kinds_of_node_carry_frames_and_say_why_they_end(
     caller: str, callee: str
 ) -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one = peers.add(replace(SETTINGS, data_path=caller))
-            other = peers.add(replace(SETTINGS, data_path=callee))
-            ours, theirs = await linked(one, other)
-            texts = [b"", b"a", bytes(ours.max_frame_bytes - 2), *(b"%d" % n for n in range(100))]
-            for text in texts:
-                ours.send(frame_of(text))
-                theirs.send(frame_of(text))
-            await until(lambda: len(one.received) == len(other.received) == len(texts))
-            assert one.received == other.received == texts
-            await ours.close("enough")
-            await until(theirs.closed.done)
-            assert theirs.closed.result() == "closed by the peer: enough"
-
-    run(scenario)
+    async with network() as peers:
+        one = peers.add(replace(SETTINGS, data_path=caller))
+        other = peers.add(replace(SETTINGS, data_path=callee))
+        ours, theirs = await linked(one, other)
+        texts = [b"", b"a", bytes(ours.max_frame_bytes - 2), *(b"%d" % n for n in range(100))]
+        for text in texts:
+            ours.send(frame_of(text))
+            theirs.send(frame_of(text))
+        await until(lambda: len(one.received) == len(other.received) == len(texts))
+        assert one.received == other.received == texts
+        await ours.close("enough")
+        await until(theirs.closed.done)
+        assert theirs.closed.result() == "closed by the peer: enough"
 
 
 @pairs
-def test_only_our_own_software_batches_its_acknowledgements(caller: str, callee: str) -> None:
-    async def scenario() -> None:
-        async with channels(caller, callee) as (one, other):
-            for end, peer in ((one, other), (other, one)):
-                if end.data_path == "native":
-                    own_peer = end.association._core.config.own_peer
-                    assert own_peer is (peer.data_path == "native")
-
-    run(scenario)
+async def test_only_our_own_software_batches_its_acknowledgements(caller: str, callee: str) -> None:
+    async with channels(caller, callee) as (one, other):
+        for end, peer in ((one, other), (other, one)):
+            if end.data_path == "native":
+                own_peer = end.association._core.config.own_peer
+                assert own_peer is (peer.data_path == "native")
 
 
-def test_a_sender_that_waits_is_held_back_and_released() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, other):
-            for _ in range(80):
-                one.channel.send(bytes(65_536))
-            waiting = asyncio.ensure_future(one.channel.drained())
-            await asyncio.sleep(0)
-            assert not waiting.done()
-            await waiting
-            assert one.channel.buffered_bytes <= 4 * 2**20
-            await until(lambda: len(other.received) == 80)
-
-    run(scenario)
+async def test_a_sender_that_waits_is_held_back_and_released() -> None:
+    async with channels() as (one, other):
+        for _ in range(80):
+            one.channel.send(bytes(65_536))
+        waiting = asyncio.ensure_future(one.channel.drained())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await waiting
+        assert one.channel.buffered_bytes <= 4 * 2**20
+        await until(lambda: len(other.received) == 80)
 
 
-def test_on_a_fast_path_more_stays_buffered_than_on_a_slow_one() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, _):
-            channel: Any = one.channel
-            control = SimpleNamespace(pacing_rate=1e6)
-            channel._association = SimpleNamespace(
-                sender=SimpleNamespace(congestion=control),
-                set_buffered_amount_low=lambda _stream, _size: None,
-                abort=channel._association.abort,
-                datagrams_to_send=channel._association.datagrams_to_send,
-            )
-            assert channel._low_water_bytes() == 256 * 1024
-            control.pacing_rate = 1e8
-            assert channel._low_water_bytes() == 2_000_000
-            control.pacing_rate = float("inf")
-            assert channel._low_water_bytes() == 4 * 2**20
-
-    run(scenario)
+async def test_on_a_fast_path_more_stays_buffered_than_on_a_slow_one() -> None:
+    async with channels() as (one, _):
+        channel: Any = one.channel
+        control = SimpleNamespace(pacing_rate=1e6)
+        channel._association = SimpleNamespace(
+            sender=SimpleNamespace(congestion=control),
+            set_buffered_amount_low=lambda _stream, _size: None,
+            abort=channel._association.abort,
+            datagrams_to_send=channel._association.datagrams_to_send,
+        )
+        assert channel._low_water_bytes() == 256 * 1024
+        control.pacing_rate = 1e8
+        assert channel._low_water_bytes() == 2_000_000
+        control.pacing_rate = float("inf")
+        assert channel._low_water_bytes() == 4 * 2**20
 
 
-def test_a_message_that_is_too_long_is_refused_and_a_full_buffer_ends_the_channel() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, other):
-            with pytest.raises(ValueError, match="65536 bytes"):
-                one.channel.send(bytes(65_537))
-            other.dtls._receive = None
-            for _ in range(limits.SEND_BUFFER_BYTES // 65_536):
-                one.channel.send(bytes(65_536))
-            with pytest.raises(LinkClosed, match="takes less than is sent"):
-                one.channel.send(b"one more")
-            assert one.channel.closed.done()
-            with pytest.raises(LinkClosed):
-                one.channel.send(b"late")
-            with pytest.raises(LinkClosed):
-                await one.channel.drained()
-
-    run(scenario)
+async def test_a_message_that_is_too_long_is_refused_and_a_full_buffer_ends_the_channel() -> None:
+    async with channels() as (one, other):
+        with pytest.raises(ValueError, match="65536 bytes"):
+            one.channel.send(bytes(65_537))
+        other.dtls._receive = None
+        for _ in range(limits.SEND_BUFFER_BYTES // 65_536):
+            one.channel.send(bytes(65_536))
+        with pytest.raises(LinkClosed, match="takes less than is sent"):
+            one.channel.send(b"one more")
+        assert one.channel.closed.done()
+        with pytest.raises(LinkClosed):
+            one.channel.send(b"late")
+        with pytest.raises(LinkClosed):
+            await one.channel.drained()
 
 
 # The path ----------------------------------------------------------------------------------
@@ -166,14 +145,12 @@ def packet_bytes(end: End) -> int:
     return int(end.association._core.packet_bytes)
 
 
-def test_packets_grow_to_what_the_path_carries() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, other):
-            await until(lambda: packet_bytes(one) == packet_bytes(other) == 1432)
-            one.channel.send(bytes(65_536))
-            await until(lambda: other.received)
-
-    run(scenario)
+@pytest.mark.real_loop
+async def test_packets_grow_to_what_the_path_carries() -> None:
+    async with channels() as (one, other):
+        await until(lambda: packet_bytes(one) == packet_bytes(other) == 1432)
+        one.channel.send(bytes(65_536))
+        await until(lambda: other.received)
 
 
 def narrow(end: End, most: int) -> list[int]:
@@ -199,85 +176,72 @@ def narrow(end: End, most: int) -> list[int]:
     return lost
 
 
-def test_a_path_that_becomes_narrow_is_noticed_and_searched_again() -> None:
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, MovableLoop)
-        async with channels() as (one, other):
-            await until(lambda: packet_bytes(one) == packet_bytes(other) == 1432)
-            lost = narrow(one, 1400)
-            one.channel.send(bytes(5000))
-            await until_moved(lambda: packet_bytes(one) == 1188, 20.0)
-            assert lost
-            narrow(one, 1 << 16)  # the fragments that are too large for it get through
-            one.port.send_segments = type(one.port).send_segments.__get__(one.port)
-            await until_moved(lambda: other.received, 30.0)
-            one.port.send_whole = type(one.port).send_whole.__get__(one.port)
-            await until_moved(lambda: packet_bytes(one) == 1432, 120.0)
-
-    run(scenario)
+async def test_a_path_that_becomes_narrow_is_noticed_and_searched_again() -> None:
+    async with channels() as (one, other):
+        await until(lambda: packet_bytes(one) == packet_bytes(other) == 1432)
+        lost = narrow(one, 1400)
+        one.channel.send(bytes(5000))
+        await until(lambda: packet_bytes(one) == 1188, 20.0)
+        assert lost
+        narrow(one, 1 << 16)  # the fragments that are too large for it get through
+        one.port.send_segments = type(one.port).send_segments.__get__(one.port)
+        await until(lambda: other.received, 30.0)
+        one.port.send_whole = type(one.port).send_whole.__get__(one.port)
+        await until(lambda: packet_bytes(one) == 1432, 120.0)
 
 
-def test_where_probes_cannot_be_kept_whole_packets_stay_small() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(), peers.add()
-            ours, _ = await linked(one, other)
-            channel: Any = ours._channel
-            channel._dtls.send_whole = lambda _: False
-            channel._packet_size.start(asyncio.get_running_loop().time())
-            channel._packet_size.packet_bytes = 1188
-            channel._packet_size.start(asyncio.get_running_loop().time())
-            channel._flush()
-            assert channel._packet_size.next_at == float("inf")
-            ours.send(frame_of(b"all the same"))
-            await until(lambda: other.received == [b"all the same"])
-
-    run(scenario)
+async def test_where_probes_cannot_be_kept_whole_packets_stay_small() -> None:
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        ours, _ = await linked(one, other)
+        channel: Any = ours._channel
+        channel._dtls.send_whole = lambda _: False
+        channel._packet_size.start(asyncio.get_running_loop().time())
+        channel._packet_size.packet_bytes = 1188
+        channel._packet_size.start(asyncio.get_running_loop().time())
+        channel._flush()
+        assert channel._packet_size.next_at == float("inf")
+        ours.send(frame_of(b"all the same"))
+        await until(lambda: other.received == [b"all the same"])
 
 
-def test_losses_reordering_and_duplicates_change_nothing() -> None:
-    async def scenario() -> None:
-        rng = random.Random(3)
-        async with channels() as (one, other):
-            user = other.port._user
-            take = user.burst_received
+async def test_losses_reordering_and_duplicates_change_nothing() -> None:
+    rng = random.Random(3)
+    async with channels() as (one, other):
+        user = other.port._user
+        take = user.burst_received
 
-            def bad_path(burst: list[Arrival]) -> None:
-                datagrams = [
-                    (one, len(one), source)
-                    for buffer, size, source in burst
-                    for one in split(buffer, size)
-                    for _ in range(rng.choice((0, 1, 1, 1, 1, 1, 1, 1, 1, 2)))
-                ]
-                rng.shuffle(datagrams)
-                if datagrams:
-                    take(datagrams)
+        def bad_path(burst: list[Arrival]) -> None:
+            datagrams = [
+                (one, len(one), source)
+                for buffer, size, source in burst
+                for one in split(buffer, size)
+                for _ in range(rng.choice((0, 1, 1, 1, 1, 1, 1, 1, 1, 2)))
+            ]
+            rng.shuffle(datagrams)
+            if datagrams:
+                take(datagrams)
 
-            user.burst_received = bad_path
-            messages = [rng.randbytes(rng.randrange(40_000)) for _ in range(60)]
-            for message in messages:
-                one.channel.send(message)
-            await until(lambda: len(other.received) == len(messages), 30.0)
-            assert other.received == messages
-
-    run(scenario)
+        user.burst_received = bad_path
+        messages = [rng.randbytes(rng.randrange(40_000)) for _ in range(60)]
+        for message in messages:
+            one.channel.send(message)
+        await until(lambda: len(other.received) == len(messages), 30.0)
+        assert other.received == messages
 
 
-def test_a_full_socket_holds_packets_back_until_it_takes_them() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, other):
-            port = one.port
-            port._queue.append((b"", 0, ("127.0.0.1", 9)))  # as after EAGAIN
-            one.channel.send(b"held back")
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            assert one.association._core.queue.total_bytes == len(b"held back")
-            port._queue.clear()
-            port._user.resume_writing()
-            await until(lambda: other.received == [b"held back"])
-
-    run(scenario)
+@pytest.mark.real_loop
+async def test_a_full_socket_holds_packets_back_until_it_takes_them() -> None:
+    async with channels() as (one, other):
+        port = one.port
+        port._queue.append((b"", 0, ("127.0.0.1", 9)))  # as after EAGAIN
+        one.channel.send(b"held back")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert one.association._core.queue.total_bytes == len(b"held back")
+        port._queue.clear()
+        port._user.resume_writing()
+        await until(lambda: other.received == [b"held back"])
 
 
 # Peers that mean harm -----------------------------------------------------------------------
@@ -310,16 +274,15 @@ HARMLESS: dict[str, Callable[[End], bytes]] = {
 
 
 @pytest.mark.parametrize("harm", HARMLESS)
-def test_broken_packets_change_nothing(harm: str) -> None:
-    async def scenario() -> None:
-        async with channels() as (villain, victim):
-            villain.dtls.send_packets([HARMLESS[harm](villain)] * 3)
-            victim.channel.send(b"still here")
-            await until(lambda: villain.received == [b"still here"])
-            assert not victim.channel.closed.done()
-            assert victim.received == []
-
-    run(scenario)
+async def test_broken_packets_change_nothing(harm: str) -> None:
+    async with channels() as (villain, victim):
+        heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        villain.channel.receiver = heard.set_result
+        villain.dtls.send_packets([HARMLESS[harm](villain)] * 3)
+        victim.channel.send(b"still here")
+        assert await heard == b"still here"
+        assert not victim.channel.closed.done()
+        assert victim.received == []
 
 
 HARMFUL: dict[str, tuple[Callable[[End], bytes], str]] = {
@@ -360,18 +323,15 @@ def _long(end: End) -> bytes:
 
 
 @pytest.mark.parametrize("harm", HARMFUL)
-def test_a_peer_that_breaks_sctp_ends_its_own_link_and_nothing_else(harm: str) -> None:
-    async def scenario() -> None:
-        make, reason = HARMFUL[harm]
-        async with channels() as (villain, victim):
-            villain.dtls.send_packets([make(villain)])
-            await until(victim.channel.closed.done)
-            assert reason in victim.channel.closed.result()
-            assert victim.received == []
-            with pytest.raises(LinkClosed):
-                victim.channel.send(b"late")
-
-    run(scenario)
+async def test_a_peer_that_breaks_sctp_ends_its_own_link_and_nothing_else(harm: str) -> None:
+    make, reason = HARMFUL[harm]
+    async with channels() as (villain, victim):
+        villain.dtls.send_packets([make(villain)])
+        await until(victim.channel.closed.done)
+        assert reason in victim.channel.closed.result()
+        assert victim.received == []
+        with pytest.raises(LinkClosed):
+            victim.channel.send(b"late")
 
 
 def _shake_hands_again(villain: End) -> None:
@@ -386,58 +346,46 @@ def _shake_hands_again(villain: End) -> None:
     villain.dtls.ice.send_segments(wanted, len(wanted))
 
 
-def test_a_server_that_asks_for_another_handshake_is_not_obeyed() -> None:
-    async def scenario() -> None:
-        async with channels() as (server, client):
-            _shake_hands_again(server)
-            client.channel.send(b"still here")
-            server.channel.send(b"and here")
-            await until(lambda: server.received and client.received)
-            assert not client.channel.closed.done()
-
-    run(scenario)
+async def test_a_server_that_asks_for_another_handshake_is_not_obeyed() -> None:
+    async with channels() as (server, client):
+        _shake_hands_again(server)
+        client.channel.send(b"still here")
+        server.channel.send(b"and here")
+        await until(lambda: server.received and client.received)
+        assert not client.channel.closed.done()
 
 
-def test_a_client_that_begins_another_handshake_ends_its_link() -> None:
-    async def scenario() -> None:
-        async with channels() as (server, client):
-            queue: Any = server.dtls.ice._agent._queue
-            _shake_hands_again(client)
-            await until(lambda: not queue.qsize())
-            await until(lambda: _sends(server))
-            assert server.channel.closed.result() == "DTLS broke"
-
+async def test_a_client_that_begins_another_handshake_ends_its_link() -> None:
     def _sends(end: End) -> bool:
         if not end.channel.closed.done():
             end.channel.send(b"more")
         return end.channel.closed.done()
 
-    run(scenario)
+    async with channels() as (server, client):
+        queue: Any = server.dtls.ice._agent._queue
+        _shake_hands_again(client)
+        await until(lambda: not queue.qsize())
+        await until(lambda: _sends(server))
+        assert server.channel.closed.result() == "DTLS broke"
 
 
 # DTLS ---------------------------------------------------------------------------------------
 
 
-def test_an_end_of_dtls_is_noticed_at_once() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, other):
-            await one.dtls.stop()  # close_notify, without a word of SCTP
-            async with asyncio.timeout(0.5):
-                assert await asyncio.shield(other.channel.closed) == "closed by the peer"
-
-    run(scenario)
+async def test_an_end_of_dtls_is_noticed_at_once() -> None:
+    async with channels() as (one, other):
+        await one.dtls.stop()  # close_notify, without a word of SCTP
+        async with asyncio.timeout(0.5):
+            assert await asyncio.shield(other.channel.closed) == "closed by the peer"
 
 
-def test_a_broken_dtls_ends_the_channel() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, _):
-            ssl: Any = one.dtls._ssl
-            ssl.shutdown()  # OpenSSL seals nothing any more
-            one.channel.send(b"never arrives")
-            await until(one.channel.closed.done)
-            assert one.channel.closed.result() == "DTLS broke"
-
-    run(scenario)
+async def test_a_broken_dtls_ends_the_channel() -> None:
+    async with channels() as (one, _):
+        ssl: Any = one.dtls._ssl
+        ssl.shutdown()  # OpenSSL seals nothing any more
+        one.channel.send(b"never arrives")
+        await until(one.channel.closed.done)
+        assert one.channel.closed.result() == "DTLS broke"
 
 
 def test_dtls_that_has_ended_gets_no_channel() -> None:
@@ -446,12 +394,9 @@ def test_dtls_that_has_ended_gets_no_channel() -> None:
         create_channel(ended, random.Random(1))
 
 
-def test_what_was_in_the_queue_before_the_channel_is_not_lost() -> None:
-    async def scenario() -> None:
-        async with channels() as (one, other):
-            records: Any = one.dtls._records
-            sealed = records.seal([_packet(one, _data(one, 0, 3, b"through the queue"))])
-            other.dtls.ice._agent.dtls_received(sealed)
-            await until(lambda: other.received == [b"through the queue"])
-
-    run(scenario)
+async def test_what_was_in_the_queue_before_the_channel_is_not_lost() -> None:
+    async with channels() as (one, other):
+        records: Any = one.dtls._records
+        sealed = records.seal([_packet(one, _data(one, 0, 3, b"through the queue"))])
+        other.dtls.ice._agent.dtls_received(sealed)
+        await until(lambda: other.received == [b"through the queue"])

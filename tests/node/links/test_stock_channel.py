@@ -33,9 +33,10 @@ from tests.node.links.link_network import (
     frame_of,
     linked,
     network,
-    run,
     until,
 )
+
+pytestmark = pytest.mark.leaves_nothing
 
 STOCK = replace(SETTINGS, data_path="stock")
 
@@ -110,102 +111,86 @@ async def _still_works(peers: Network, victim: Node) -> None:
 
 
 @pytest.mark.parametrize("harm", HARMFUL)
-def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            villain, victim = peers.add(STOCK), peers.add(STOCK)
-            theirs, ours = await linked(villain, victim)
-            await association(theirs)._send_chunk(HARMFUL[harm](association(theirs)))
-            await until(ours.closed.done)
-            assert "the peer " in ours.closed.result()
-            await until(theirs.closed.done)
-            assert victim.received == []
-            await _still_works(peers, victim)
-
-    run(scenario)
+async def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None:
+    async with network() as peers:
+        villain, victim = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(villain, victim)
+        await association(theirs)._send_chunk(HARMFUL[harm](association(theirs)))
+        await until(ours.closed.done)
+        assert "the peer " in ours.closed.result()
+        await until(theirs.closed.done)
+        assert victim.received == []
+        await _still_works(peers, victim)
 
 
-def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            victim = peers.add(STOCK)
-            for ending in ("reset", "shutdown"):
-                theirs, ours = await linked(peers.add(STOCK), victim)
-                attacker = association(theirs)
-                if ending == "reset":
-                    await attacker._send_chunk(_reset(attacker, truncated=False))
-                else:
-                    await attacker._send_chunk(ShutdownChunk())
-                    await attacker._send_chunk(_Raw(14, b""))  # SHUTDOWN COMPLETE
-                await until(ours.closed.done)
-
-    run(scenario)
-
-
-def test_asking_for_streams_and_restarting_do_no_harm() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            villain, victim = peers.add(STOCK), peers.add(STOCK)
-            theirs, ours = await linked(villain, victim)
-            chunk = ReconfigChunk()
-            request = StreamAddOutgoingParam(association(theirs)._reconfig_request_seq, 65535)
-            chunk.params.append((17, bytes(request)))
-            await association(theirs)._send_chunk(chunk)
-            ours.send(frame_of(b"1"))
-            await until(lambda: villain.received == [b"1"])
-            init = InitChunk()
-            init.initiate_tag, init.advertised_rwnd, init.initial_tsn = 1, 1, 1
-            init.inbound_streams = init.outbound_streams = 1
+async def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
+    async with network() as peers:
+        victim = peers.add(STOCK)
+        for ending in ("reset", "shutdown"):
+            theirs, ours = await linked(peers.add(STOCK), victim)
             attacker = association(theirs)
-            attacker._remote_verification_tag = 0  # INITs carry none
-            await attacker._send_chunk(init)
-            await theirs.close()
-            await until(lambda: not victim.pool.links())
-            await _still_works(peers, victim)
+            if ending == "reset":
+                await attacker._send_chunk(_reset(attacker, truncated=False))
+            else:
+                await attacker._send_chunk(ShutdownChunk())
+                await attacker._send_chunk(_Raw(14, b""))  # SHUTDOWN COMPLETE
+            await until(ours.closed.done)
 
-    run(scenario)
+
+async def test_asking_for_streams_and_restarting_do_no_harm() -> None:
+    async with network() as peers:
+        villain, victim = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(villain, victim)
+        chunk = ReconfigChunk()
+        request = StreamAddOutgoingParam(association(theirs)._reconfig_request_seq, 65535)
+        chunk.params.append((17, bytes(request)))
+        await association(theirs)._send_chunk(chunk)
+        ours.send(frame_of(b"1"))
+        await until(lambda: villain.received == [b"1"])
+        init = InitChunk()
+        init.initiate_tag, init.advertised_rwnd, init.initial_tsn = 1, 1, 1
+        init.inbound_streams = init.outbound_streams = 1
+        attacker = association(theirs)
+        attacker._remote_verification_tag = 0  # INITs carry none
+        await attacker._send_chunk(init)
+        await theirs.close()
+        await until(lambda: not victim.pool.links())
+        await _still_works(peers, victim)
 
 
 @pytest.mark.parametrize("offset", [0, 1], ids=["a message without end", "after a gap"])
-def test_incomplete_data_is_held_only_up_to_a_bound(
+async def test_incomplete_data_is_held_only_up_to_a_bound(
     offset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "SCTP_CHUNKS_UNDELIVERED", 50)
-
-    async def scenario() -> None:
-        async with network() as peers:
-            villain, victim = peers.add(STOCK), peers.add(STOCK)
-            theirs, ours = await linked(villain, victim)
-            attacker = association(theirs)
-            chunks = [data(attacker, offset + n, flags=2 if n else 2 >> offset) for n in range(51)]
-            attacker._local_tsn += 1000  # so that it believes the SACKs
-            for chunk in chunks[:50]:
-                await attacker._send_chunk(chunk)
-            ours.send(frame_of(b"still here"))
-            await until(lambda: villain.received == [b"still here"])
-            await attacker._send_chunk(chunks[50])
-            await until(ours.closed.done)
-            assert ours.closed.result() == "the peer broke SCTP"
-
-    run(scenario)
+    async with network() as peers:
+        villain, victim = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(villain, victim)
+        attacker = association(theirs)
+        chunks = [data(attacker, offset + n, flags=2 if n else 2 >> offset) for n in range(51)]
+        attacker._local_tsn += 1000  # so that it believes the SACKs
+        for chunk in chunks[:50]:
+            await attacker._send_chunk(chunk)
+        ours.send(frame_of(b"still here"))
+        await until(lambda: villain.received == [b"still here"])
+        await attacker._send_chunk(chunks[50])
+        await until(ours.closed.done)
+        assert ours.closed.result() == "the peer broke SCTP"
 
 
-def test_an_end_of_dtls_is_noticed_at_once() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(STOCK), peers.add(STOCK)
-            theirs, ours = await linked(one, other)
-            dtls: Any = theirs._channel._dtls  # type: ignore[attr-defined]
-            await dtls.stop()  # close_notify, without a word of SCTP
-            async with asyncio.timeout(0.5):
-                assert await asyncio.shield(ours.closed) == "closed by the peer"
-            with pytest.raises(LinkClosed):
-                ours.send(frame_of(b"late"))
-
-    run(scenario)
+async def test_an_end_of_dtls_is_noticed_at_once() -> None:
+    async with network() as peers:
+        one, other = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(one, other)
+        dtls: Any = theirs._channel._dtls  # type: ignore[attr-defined]
+        await dtls.stop()  # close_notify, without a word of SCTP
+        async with asyncio.timeout(0.5):
+            assert await asyncio.shield(ours.closed) == "closed by the peer"
+        with pytest.raises(LinkClosed):
+            ours.send(frame_of(b"late"))
 
 
-def test_a_broken_dtls_ends_the_link() -> None:
+async def test_a_broken_dtls_ends_the_link() -> None:
     class Broken:
         def __init__(self, whole: Any) -> None:
             self._whole = whole
@@ -216,17 +201,14 @@ def test_a_broken_dtls_ends_the_link() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._whole, name)
 
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(STOCK), peers.add(STOCK)
-            ours, _ = await linked(one, other)
-            dtls: Any = ours._channel._dtls  # type: ignore[attr-defined]
-            dtls._ssl = Broken(dtls._ssl)
-            ours.send(frame_of(b"never arrives"))
-            await until(ours.closed.done)
-            assert ours.closed.result() == "DTLS broke"
-
-    run(scenario)
+    async with network() as peers:
+        one, other = peers.add(STOCK), peers.add(STOCK)
+        ours, _ = await linked(one, other)
+        dtls: Any = ours._channel._dtls  # type: ignore[attr-defined]
+        dtls._ssl = Broken(dtls._ssl)
+        ours.send(frame_of(b"never arrives"))
+        await until(ours.closed.done)
+        assert ours.closed.result() == "DTLS broke"
 
 
 def test_dtls_that_has_ended_gets_no_channel() -> None:
@@ -235,12 +217,9 @@ def test_dtls_that_has_ended_gets_no_channel() -> None:
         create_channel(ended, random.Random(1))
 
 
-def test_a_lost_first_packet_costs_one_second_and_not_three() -> None:
-    async def scenario() -> None:
-        async with network() as peers:
-            one, other = peers.add(STOCK), peers.add(STOCK)
-            ours, _ = await linked(one, other)
-            assert association(ours)._rto == pytest.approx(1.0)
-            assert struct.pack("!L", association(ours)._local_verification_tag) != bytes(4)
-
-    run(scenario)
+async def test_a_lost_first_packet_costs_one_second_and_not_three() -> None:
+    async with network() as peers:
+        one, other = peers.add(STOCK), peers.add(STOCK)
+        ours, _ = await linked(one, other)
+        assert association(ours)._rto == pytest.approx(1.0)
+        assert struct.pack("!L", association(ours)._local_verification_tag) != bytes(4)

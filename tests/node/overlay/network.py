@@ -1,13 +1,9 @@
-"""Several real overlay nodes on one machine, in one process, with an easy identity puzzle.
-
-`virtually` makes the machine a simulated one; under `asyncio.run` it is the real loopback.
-"""
+"""Several real overlay nodes on one simulated machine, with an easy identity puzzle."""
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 from node.counters import Counters
 from node.environment import Environment
@@ -20,8 +16,6 @@ from protocol.description import CandidateKind, Description, DtlsRole, IceCandid
 from protocol.identity import Identity, find_seed
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
-from simulations.internet import Internet
-from simulations.residents.world import run_virtually
 from simulations.runtime.loop import VirtualLoop
 
 PUZZLE_BITS = 2
@@ -66,23 +60,10 @@ class OverlayPeer:
         assert not self.tasks.defects, self.tasks.defects
 
 
-def virtually(scenario: Coroutine[Any, Any, None]) -> None:
-    """Run a scenario on one host of a simulated internet, in virtual time."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        host = Internet(loop, 1).add_host("machine", ["198.51.100.1"], v6=True)
-        await host.create_task(scenario)
-
-    run_virtually(main())
-
-
 def environment(seed: int) -> Environment:
     loop = asyncio.get_running_loop()
-    if isinstance(loop, VirtualLoop):
-        return Environment(loop.wall_time, random.Random(seed), lambda: ["127.0.0.1"], None)
-    return Environment()
+    assert isinstance(loop, VirtualLoop)
+    return Environment(loop.wall_time, random.Random(seed), lambda: ["127.0.0.1"], None)
 
 
 def identity(seed: int) -> Identity:

@@ -17,7 +17,6 @@ from simulations.residents.world import (
     Resident,
     World,
     cipher_named,
-    run_virtually,
     simulated_settings,
 )
 
@@ -51,96 +50,81 @@ def test_what_a_person_may_name() -> None:
         parse_kind("pear")
 
 
-def test_a_lookup_shows_the_closest_with_round_trips_and_who_named_them() -> None:
-    async def main() -> None:
-        world = await _world(150)
-        asker = world.residents[0]
-        target = random.Random(1).randbytes(20)
-        others = world.residents[1:]
-        with asker.host.running():
-            told = await _diagnosis(asker).lookup(target.hex(), paths=2)
-        ids = [peer_id_text(one) for one in world.true_closest(target, others, limits.K)]
-        shown = told.closest
-        assert [peer_id_text(one.peer_id) for one in shown] == ids
-        assert all(one.rtt_ms == pytest.approx(RTT_S * 1000, abs=1) for one in shown)
-        known = {e.contact.peer_id for e in asker.running.server.tables.entries()}
-        paths = [one.path for one in shown]
-        assert any(paths), "with 150 nodes some of the nearest are not known beforehand"
-        assert all(path[0] in known for path in paths if path)
-        assert told.requests >= limits.K
-        with pytest.raises(BadInput, match="paths"):
-            await _diagnosis(asker).lookup(target.hex(), paths=9)
-        await world.close()
-
-    run_virtually(main())
+async def test_a_lookup_shows_the_closest_with_round_trips_and_who_named_them() -> None:
+    world = await _world(150)
+    asker = world.residents[0]
+    target = random.Random(1).randbytes(20)
+    others = world.residents[1:]
+    with asker.host.running():
+        told = await _diagnosis(asker).lookup(target.hex(), paths=2)
+    ids = [peer_id_text(one) for one in world.true_closest(target, others, limits.K)]
+    shown = told.closest
+    assert [peer_id_text(one.peer_id) for one in shown] == ids
+    assert all(one.rtt_ms == pytest.approx(RTT_S * 1000, abs=1) for one in shown)
+    known = {e.contact.peer_id for e in asker.running.server.tables.entries()}
+    paths = [one.path for one in shown]
+    assert any(paths), "with 150 nodes some of the nearest are not known beforehand"
+    assert all(path[0] in known for path in paths if path)
+    assert told.requests >= limits.K
+    with pytest.raises(BadInput, match="paths"):
+        await _diagnosis(asker).lookup(target.hex(), paths=9)
+    await world.close()
 
 
-def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
-    async def main() -> None:
-        world = await _world(40)
-        publisher = world.residents[3].running
-        record = publisher.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
-        await publisher.server.publish(record)
-        await asyncio.sleep(5.0)
-        told = await _diagnosis(world.residents[9]).records(str(ModLink(MOD)))
-        (shown,) = told.records
-        assert shown.publisher == publisher.server.identity.peer_id
-        assert shown.body == ProviderBodyView(MOD, complete=True)
-        assert shown.expires - shown.issued == 24 * 3600
-        assert shown.bytes == len(record.raw)
-        assert len(told.holders) >= 12
-        nothing = await _diagnosis(world.residents[9]).records("00" * 20, "availability")
-        assert (nothing.records, nothing.holders) == ((), ())
-        await world.close()
-
-    run_virtually(main())
+async def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
+    world = await _world(40)
+    publisher = world.residents[3].running
+    record = publisher.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+    await publisher.server.publish(record)
+    await asyncio.sleep(5.0)
+    told = await _diagnosis(world.residents[9]).records(str(ModLink(MOD)))
+    (shown,) = told.records
+    assert shown.publisher == publisher.server.identity.peer_id
+    assert shown.body == ProviderBodyView(MOD, complete=True)
+    assert shown.expires - shown.issued == 24 * 3600
+    assert shown.bytes == len(record.raw)
+    assert len(told.holders) >= 12
+    nothing = await _diagnosis(world.residents[9]).records("00" * 20, "availability")
+    assert (nothing.records, nothing.holders) == ((), ())
+    await world.close()
 
 
-def test_a_crawl_sees_the_whole_of_a_network_and_who_is_silent() -> None:
-    async def main() -> None:
-        world = await _world(120)
-        dead = random.Random(2).sample(world.residents[1:], 20)
-        for resident in dead:
-            resident.host.unplug()
-        told = await _diagnosis(world.residents[0]).crawl()
-        assert told.answered == 99
-        assert told.silent == 20
-        assert told.named == told.asked == 119
-        assert told.whole is True
-        assert told.versions == {1: 99}
-        assert told.families == {4: 99, 6: 0}
-        assert told.size_estimate in range(70, 141)
-        assert told.rtt_p50_ms == pytest.approx(RTT_S * 1000, abs=1)
-        await world.close()
-
-    run_virtually(main())
+async def test_a_crawl_sees_the_whole_of_a_network_and_who_is_silent() -> None:
+    world = await _world(120)
+    dead = random.Random(2).sample(world.residents[1:], 20)
+    for resident in dead:
+        resident.host.unplug()
+    told = await _diagnosis(world.residents[0]).crawl()
+    assert told.answered == 99
+    assert told.silent == 20
+    assert told.named == told.asked == 119
+    assert told.whole is True
+    assert told.versions == {1: 99}
+    assert told.families == {4: 99, 6: 0}
+    assert told.size_estimate in range(70, 141)
+    assert told.rtt_p50_ms == pytest.approx(RTT_S * 1000, abs=1)
+    await world.close()
 
 
-def test_a_crawl_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        world = await _world(80)
-        loop = world.loop
-        told = await _diagnosis(world.residents[0]).crawl(30)
-        assert (told.named, told.asked, told.whole) == (30, 30, False)
-        monkeypatch.setattr(limits, "CRAWL_S", 3 * RTT_S)
-        started = loop.time()
-        told = await _diagnosis(world.residents[0]).crawl()
-        assert told.whole is False
-        assert told.answered < 79
-        assert loop.time() - started < 5.0
-        assert not [task for task in asyncio.all_tasks() if "visit" in task.get_name()]
-        await world.close()
-
-    run_virtually(main())
+async def test_a_crawl_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await _world(80)
+    loop = world.loop
+    told = await _diagnosis(world.residents[0]).crawl(30)
+    assert (told.named, told.asked, told.whole) == (30, 30, False)
+    monkeypatch.setattr(limits, "CRAWL_S", 3 * RTT_S)
+    started = loop.time()
+    told = await _diagnosis(world.residents[0]).crawl()
+    assert told.whole is False
+    assert told.answered < 79
+    assert loop.time() - started < 5.0
+    assert not [task for task in asyncio.all_tasks() if "visit" in task.get_name()]
+    await world.close()
 
 
-def test_a_crawl_of_nobody_is_an_answer_too() -> None:
-    async def main() -> None:
-        world = World(4, latency=UniformLatency(RTT_S))
-        resident = world.add()
-        await resident.start()
-        told = await _diagnosis(resident).crawl()
-        assert (told.named, told.size_estimate, told.rtt_p50_ms) == (0, None, None)
-        await world.close()
-
-    run_virtually(main())
+async def test_a_crawl_of_nobody_is_an_answer_too() -> None:
+    world = World(4, latency=UniformLatency(RTT_S))
+    resident = world.add()
+    await resident.start()
+    told = await _diagnosis(resident).crawl()
+    assert (told.named, told.size_estimate, told.rtt_p50_ms) == (0, None, None)
+    await world.close()

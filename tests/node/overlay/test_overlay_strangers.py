@@ -1,7 +1,8 @@
 """A node that more strangers reach for than it can afford to meet, in virtual time."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
 from simulations.libraries.ciphers import RememberedAgreements
-from simulations.residents.world import PORT, World, run_virtually, simulated_settings
+from simulations.residents.world import PORT, World, simulated_settings
 from simulations.seeds import derive_rng
 
 
@@ -40,21 +41,18 @@ def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, name, value)
 
 
-def in_a_world(
-    scenario: Callable[[World, CountingCipher], Coroutine[Any, Any, None]],
-) -> None:
-    async def main() -> None:
-        cipher = CountingCipher()
-        world = World(1, settings=simulated_settings(cipher=cipher))
-        await scenario(world, cipher)
-        await world.close()
-
-    run_virtually(main())
+@contextlib.asynccontextmanager
+async def counting_world() -> AsyncIterator[tuple[World, CountingCipher]]:
+    """An empty world whose nodes' key agreements are counted."""
+    cipher = CountingCipher()
+    world = World(1, settings=simulated_settings(cipher=cipher))
+    yield world, cipher
+    await world.close()
 
 
 @pytest.mark.usefixtures("few_strangers")
-def test_strangers_get_in_by_echoing_a_cookie() -> None:
-    async def scenario(world: World, _cipher: CountingCipher) -> None:
+async def test_strangers_get_in_by_echoing_a_cookie() -> None:
+    async with counting_world() as (world, _):
         await world.populate(30)
         demanded = sum(
             one.running.server.counters.refused["cookie_needed"] for one in world.residents
@@ -63,8 +61,6 @@ def test_strangers_get_in_by_echoing_a_cookie() -> None:
         for one in world.residents:
             # All 29, but for the 16 that the farthest bucket holds at most.
             assert len(one.running.server.tables) >= 24
-
-    in_a_world(scenario)
 
 
 async def _socket(world: World, name: str) -> tuple[asyncio.DatagramTransport, list[bytes]]:
@@ -84,8 +80,8 @@ async def _socket(world: World, name: str) -> tuple[asyncio.DatagramTransport, l
 
 
 @pytest.mark.usefixtures("few_strangers")
-def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served() -> None:
-    async def scenario(world: World, cipher: CountingCipher) -> None:
+async def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served() -> None:
+    async with counting_world() as (world, cipher):
         await world.populate(2)
         victim, friend = world.residents
         transport, received = await _socket(world, "flooder")
@@ -110,12 +106,10 @@ def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served() -> No
         assert len(victim.running.server.wire._sessions) < 10
         transport.close()
 
-    in_a_world(scenario)
-
 
 @pytest.mark.usefixtures("few_strangers")
-def test_strangers_with_cookies_are_bounded_too() -> None:
-    async def scenario(world: World, cipher: CountingCipher) -> None:
+async def test_strangers_with_cookies_are_bounded_too() -> None:
+    async with counting_world() as (world, cipher):
         await world.populate(2)
         victim = world.residents[0]
         transport, received = await _socket(world, "flooder")
@@ -140,12 +134,10 @@ def test_strangers_with_cookies_are_bounded_too() -> None:
         assert victim.running.server.counters.refused["rate_limited"] > 300
         transport.close()
 
-    in_a_world(scenario)
-
 
 @pytest.mark.parametrize("change", ["address", "nonce", "cookie", "length"])
-def test_a_cookie_that_nobody_asked_for_changes_nothing(change: str) -> None:
-    async def scenario(world: World, _cipher: CountingCipher) -> None:
+async def test_a_cookie_that_nobody_asked_for_changes_nothing(change: str) -> None:
+    async with counting_world() as (world, _):
         await world.populate(2)
         asker = world.residents[0]
         silent, received = await _socket(world, "silent")
@@ -173,5 +165,3 @@ def test_a_cookie_that_nobody_asked_for_changes_nothing(change: str) -> None:
             await asking
         silent.close()
         other.close()
-
-    in_a_world(scenario)

@@ -1,9 +1,9 @@
 """What arrives on the socket: garbage, replays, lies. Each is refused by name, and nothing dies."""
 
 import asyncio
+import contextlib
 import random
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -25,7 +25,9 @@ from protocol.overlay.messages import (
     encode_response,
 )
 from protocol.records import PeerBody, ProviderBody, Record
-from tests.node.overlay.network import PUZZLE_BITS, OverlayPeer, identity, open_peer
+from tests.node.overlay.network import PUZZLE_BITS, OverlayPeer, environment, identity, open_peer
+
+pytestmark = pytest.mark.usefixtures("machine")
 
 MOD = bytes(32)
 CIPHER = XChaCha20Poly1305()
@@ -96,24 +98,23 @@ class Stranger:
         return await self.answer()
 
 
-def run(scenario: Callable[[OverlayPeer, Stranger], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        victim, tap = await open_peer(1), await wiretap()
-        try:
-            await scenario(victim, Stranger(victim, tap))
-            # Whatever came before, the node still answers.
+@contextlib.asynccontextmanager
+async def attack(*, survived: bool = True) -> AsyncIterator[tuple[OverlayPeer, Stranger]]:
+    """A node and a stranger who means it harm; whatever comes, the node still answers then."""
+    victim, tap = await open_peer(1), await wiretap()
+    try:
+        yield victim, Stranger(victim, tap)
+        if survived:
             probe = Stranger(victim, tap)
             probe.counter = 1_000_000
             assert (await probe.ask(Method.PING, [])).code == Code.OK
-        finally:
-            tap.transport.close()
-            await victim.close()
-
-    asyncio.run(whole())
+    finally:
+        tap.transport.close()
+        await victim.close()
 
 
-def test_garbage_is_counted_by_name() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_garbage_is_counted_by_name() -> None:
+    async with attack() as (victim, stranger):
         rng = random.Random(7)
         good = stranger.request(Method.PING, [])
         cases = {
@@ -126,15 +127,11 @@ def test_garbage_is_counted_by_name() -> None:
             + _key_without_puzzle(rng)
             + rng.randbytes(99),
         }
-        # asyncio itself does not send empty datagrams, so this one is sent by hand.
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
-            for datagram in cases.values():
-                plain.sendto(datagram, victim.address)
+        for datagram in cases.values():
+            stranger.send(datagram)
         assert (await stranger.ask(Method.PING, [])).code == Code.OK
         for name in cases:
             assert victim.counters.refused[name] == 1, name
-
-    run(scenario)
 
 
 def _key_without_puzzle(rng: random.Random) -> bytes:
@@ -143,8 +140,8 @@ def _key_without_puzzle(rng: random.Random) -> bytes:
     return next(key for key in iter(lambda: rng.randbytes(32), b"") if not solves_puzzle(key, 2))
 
 
-def test_sealed_nonsense_is_malformed_and_answered_where_it_is_a_request() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_sealed_nonsense_is_malformed_and_answered_where_it_is_a_request() -> None:
+    async with attack() as (victim, stranger):
         for body in (b"", b"\xc1", b"\x90", b"\x91\x05", b"\x93\x00\x00\x00", b"\x80" * 40):
             stranger.send(stranger.sealed(body))
         for method, arguments in (
@@ -157,11 +154,9 @@ def test_sealed_nonsense_is_malformed_and_answered_where_it_is_a_request() -> No
             assert (await stranger.ask(method, arguments)).code == Code.MALFORMED
         assert victim.counters.refused["malformed"] == 11
 
-    run(scenario)
 
-
-def test_a_replayed_request_is_dropped() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_replayed_request_is_dropped() -> None:
+    async with attack() as (victim, stranger):
         captured = stranger.request(Method.PING, [])
         stranger.send(captured)
         await stranger.answer()
@@ -171,11 +166,9 @@ def test_a_replayed_request_is_dropped() -> None:
         assert victim.counters.refused["replayed"] == 3
         assert stranger.tap.received.empty()
 
-    run(scenario)
 
-
-def test_a_request_of_an_older_run_of_its_sender_changes_nothing() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_request_of_an_older_run_of_its_sender_changes_nothing() -> None:
+    async with attack() as (victim, stranger):
         await stranger.ask(Method.PING, [])
         raw = _provider().raw
         key = records.provider_key(MOD)
@@ -185,11 +178,9 @@ def test_a_request_of_an_older_run_of_its_sender_changes_nothing() -> None:
         assert (await stranger.answer()).code == Code.BAD_TOKEN
         assert len(victim.server.store) == 0
 
-    run(scenario)
 
-
-def test_changing_state_needs_proof_of_the_address() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_changing_state_needs_proof_of_the_address() -> None:
+    async with attack() as (victim, stranger):
         key, raw = records.provider_key(MOD), _provider().raw
         for method, arguments in (
             (Method.STORE, [key, raw]),
@@ -202,19 +193,15 @@ def test_changing_state_needs_proof_of_the_address() -> None:
         assert (await stranger.ask(Method.STORE, [key, raw])).code == Code.OK
         assert len(victim.server.store) == 1
 
-    run(scenario)
 
-
-def test_a_token_is_worth_nothing_at_another_address() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_token_is_worth_nothing_at_another_address() -> None:
+    async with attack() as (victim, stranger):
         await stranger.ask(Method.PING, [])
         elsewhere = Stranger(victim, await wiretap())
         elsewhere.token, elsewhere.counter = stranger.token, 500
         answer = await elsewhere.ask(Method.STORE, [records.provider_key(MOD), _provider().raw])
         assert answer.code == Code.BAD_TOKEN
         elsewhere.tap.transport.close()
-
-    run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +215,8 @@ def test_a_token_is_worth_nothing_at_another_address() -> None:
         ("form", Code.MALFORMED),
     ],
 )
-def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) -> None:
+    async with attack() as (victim, stranger):
         key = records.provider_key(MOD)
         await stranger.ask(Method.PING, [])
         assert (await stranger.ask(Method.STORE, [key, _provider(sequence=5).raw])).code == Code.OK
@@ -247,11 +234,9 @@ def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) -> Non
         assert held.sequence == 5
         assert sum(victim.counters.refused.values()) == 1
 
-    run(scenario)
 
-
-def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> None:
+    async with attack() as (victim, stranger):
         asked, other = await wiretap(), await wiretap()
         contact = Contact.at(STRANGER.public_key, _address_of(asked))
         asking = asyncio.ensure_future(
@@ -276,16 +261,14 @@ def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> N
         asked.transport.close()
         other.transport.close()
 
-    run(scenario)
-
 
 @pytest.mark.parametrize(
     ("method", "arguments"), [(Method.FIND_NODE, [bytes(20), 3]), (Method.MEET, [])]
 )
-def test_a_stranger_enters_no_table_before_it_answered(
+async def test_a_stranger_enters_no_table_before_it_answered(
     method: Method, arguments: list[Any]
 ) -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+    async with attack() as (victim, stranger):
         asked = _unproved(stranger, method, arguments)
         stranger.send(asked)
         got = [await stranger.tap.received.get(), await stranger.tap.received.get()]
@@ -294,13 +277,10 @@ def test_a_stranger_enters_no_table_before_it_answered(
         assert len(victim.server.tables) == 0
         assert sum(map(len, got)) <= len(asked), "nobody is sent more than it sent"
 
-    run(scenario)
 
-
-def test_a_proved_address_is_no_answer_in_time() -> None:
+async def test_a_proved_address_is_no_answer_in_time() -> None:
     """Who shows our token lives there, but may keep everybody waiting: it is pinged as well."""
-
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+    async with attack() as (victim, stranger):
         await stranger.ask(Method.PING, [])
         assert stranger.token
         body = encode_request(
@@ -322,11 +302,9 @@ def test_a_proved_address_is_no_answer_in_time() -> None:
             STRANGER.public_key
         ]
 
-    run(scenario)
 
-
-def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked() -> None:
+    async with attack() as (victim, stranger):
         bystander = await wiretap()
         where = _address_of(bystander)
         cheap = next(
@@ -349,21 +327,17 @@ def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked
         assert bystander.received.empty()
         bystander.transport.close()
 
-    run(scenario)
 
-
-def test_a_short_request_of_a_stranger_makes_us_send_no_ping() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_short_request_of_a_stranger_makes_us_send_no_ping() -> None:
+    async with attack() as (victim, stranger):
         asked = _unproved(stranger, Method.PING, [])
         stranger.send(asked)
         assert len(await stranger.tap.received.get()) <= len(asked)
         assert victim.server.wire.pending_count == 0
 
-    run(scenario)
 
-
-def test_a_run_that_was_left_is_never_returned_to() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_run_that_was_left_is_never_returned_to() -> None:
+    async with attack(survived=False) as (victim, stranger):
         await stranger.ask(Method.PING, [])
         old = stranger.request(Method.PING, [], epoch=b"epoch..1")
         stranger.send(stranger.request(Method.PING, [], epoch=b"epoch..2"))
@@ -375,17 +349,9 @@ def test_a_run_that_was_left_is_never_returned_to() -> None:
         stranger.counter = 2_000_000
         assert stranger.tap.received.empty()
 
-    async def whole() -> None:
-        victim, tap = await open_peer(1), await wiretap()
-        await scenario(victim, Stranger(victim, tap))
-        tap.transport.close()
-        await victim.close()
 
-    asyncio.run(whole())
-
-
-def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
+    async with attack() as (victim, _):
         other = await open_peer(2)
         wire = other.server.wire
         await wire.ask(victim.contact, Method.PING, [])
@@ -397,8 +363,6 @@ def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
         assert response.code == Code.OK
         await other.close()
 
-    run(scenario)
-
 
 def _unproved(stranger: Stranger, method: Method, arguments: list[Any]) -> bytes:
     """A request of a reachable stranger without a token."""
@@ -408,8 +372,8 @@ def _unproved(stranger: Stranger, method: Method, arguments: list[Any]) -> bytes
     return stranger.sealed(body)
 
 
-def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
+    async with attack() as (victim, stranger):
         for seed in range(600, 640):
             public_key = identity(seed).public_key
             contact = Contact.at(public_key, Address("127.0.0.1", 1024 + seed))
@@ -432,11 +396,9 @@ def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
         stranger.send(hello(bytes(16)))
         assert len(await stranger.tap.received.get()) <= len(hello(bytes(16)))
 
-    run(scenario)
 
-
-def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> None:
+    async with attack() as (victim, stranger):
         asked, other = await wiretap(), await wiretap()
         greeting = asyncio.ensure_future(victim.server.wire.greet(_address_of(asked), 30.0))
         question = await asked.received.get()
@@ -452,18 +414,14 @@ def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> No
         asked.transport.close()
         other.transport.close()
 
-    run(scenario)
 
-
-def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
-    async def scenario(victim: OverlayPeer, stranger: Stranger) -> None:
+async def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
+    async with attack() as (victim, stranger):
         contact = Contact.at(STRANGER.public_key, _address_of(stranger.tap))
         with pytest.raises(TimedOut):
             await victim.server.wire.ask(contact, Method.PING, [], timeout_s=0.01, tries=1)
         assert not victim.server.wire.pending_count
         await stranger.tap.received.get()
-
-    run(scenario)
 
 
 def test_one_host_cannot_ask_without_limit() -> None:
@@ -506,6 +464,4 @@ def _peer_record() -> Record:
 
 
 def _wall() -> float:
-    from node.environment import Environment
-
-    return Environment().wall()
+    return environment(0).wall()

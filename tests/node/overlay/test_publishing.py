@@ -14,7 +14,7 @@ from simulations.attacks.raw_peer import RawPeer
 from simulations.experiments import lookup
 from simulations.harness.lookup_legs import Parameters
 from simulations.internet.latency import UniformLatency
-from simulations.residents.world import Resident, World, run_virtually
+from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 
 RTT_S = 0.1
@@ -47,77 +47,65 @@ def _takes(_request: Request) -> list[Any]:
     return []
 
 
-def test_the_publisher_does_not_wait_for_the_slowest_store() -> None:
-    async def main() -> None:
-        world = World(1, latency=UniformLatency(RTT_S))
-        publisher, record = await _publisher(world)
-        for number in range(3):
-            await _keeper(world, publisher, number, _takes)
-        silent = await _keeper(world, publisher, 3, None)
-        started = world.loop.time()
-        published = await publisher.running.server.publish(record)
-        assert published == Published(3, 4)
-        assert world.loop.time() - started < 3 * RTT_S
-        tasks = publisher.running.tasks
-        assert any("store a record" in task.get_name() for task in tasks._tasks)
-        await asyncio.sleep(10.0)
-        stores = [one for one in silent.requests if one.arguments == [record.key, record.raw]]
-        assert len(stores) == 2, "it was asked again in the background"
-        assert not any("store a record" in task.get_name() for task in tasks._tasks)
-        await world.close()
-
-    run_virtually(main())
+async def test_the_publisher_does_not_wait_for_the_slowest_store() -> None:
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    for number in range(3):
+        await _keeper(world, publisher, number, _takes)
+    silent = await _keeper(world, publisher, 3, None)
+    started = world.loop.time()
+    published = await publisher.running.server.publish(record)
+    assert published == Published(3, 4)
+    assert world.loop.time() - started < 3 * RTT_S
+    tasks = publisher.running.tasks
+    assert any("store a record" in task.get_name() for task in tasks._tasks)
+    await asyncio.sleep(10.0)
+    stores = [one for one in silent.requests if one.arguments == [record.key, record.raw]]
+    assert len(stores) == 2, "it was asked again in the background"
+    assert not any("store a record" in task.get_name() for task in tasks._tasks)
+    await world.close()
 
 
-def test_refusals_are_told_by_their_names_and_too_few_stores_are_waited_for() -> None:
-    async def main() -> None:
-        world = World(1, latency=UniformLatency(RTT_S))
-        publisher, record = await _publisher(world)
-        refusals = (Code.STORE_FULL, Code.KEY_FULL, Code.PUBLISHER_FULL, 99)
-        for number, code in enumerate(refusals):
-            await _keeper(world, publisher, number, lambda _, code=code: (code, []))
-        await _keeper(world, publisher, 8, _takes)
-        await _keeper(world, publisher, 9, None)
-        published = await publisher.running.server.publish(record)
-        assert (published.confirmed, published.asked) == (1, 6)
-        assert published.refused == {
-            "99": 1,
-            "key_full": 1,
-            "publisher_full": 1,
-            "store_full": 1,
-            "timed_out": 1,
-        }
-        await world.close()
-
-    run_virtually(main())
+async def test_refusals_are_told_by_their_names_and_too_few_stores_are_waited_for() -> None:
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    refusals = (Code.STORE_FULL, Code.KEY_FULL, Code.PUBLISHER_FULL, 99)
+    for number, code in enumerate(refusals):
+        await _keeper(world, publisher, number, lambda _, code=code: (code, []))
+    await _keeper(world, publisher, 8, _takes)
+    await _keeper(world, publisher, 9, None)
+    published = await publisher.running.server.publish(record)
+    assert (published.confirmed, published.asked) == (1, 6)
+    assert published.refused == {
+        "99": 1,
+        "key_full": 1,
+        "publisher_full": 1,
+        "store_full": 1,
+        "timed_out": 1,
+    }
+    await world.close()
 
 
-def test_a_publisher_whose_own_store_is_full_publishes_elsewhere() -> None:
-    async def main() -> None:
-        world = World(1, latency=UniformLatency(RTT_S))
-        publisher, record = await _publisher(world)
-        publisher.running.server.store._max_bytes = 10
-        await _keeper(world, publisher, 0, _takes)
-        assert (await publisher.running.server.publish(record)).confirmed == 1
-        assert len(publisher.running.server.store) == 0
-        await world.close()
-
-    run_virtually(main())
+async def test_a_publisher_whose_own_store_is_full_publishes_elsewhere() -> None:
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    publisher.running.server.store._max_bytes = 10
+    await _keeper(world, publisher, 0, _takes)
+    assert (await publisher.running.server.publish(record)).confirmed == 1
+    assert len(publisher.running.server.store) == 0
+    await world.close()
 
 
-def test_a_publisher_that_stops_leaves_no_store_behind() -> None:
-    async def main() -> None:
-        world = World(1, latency=UniformLatency(RTT_S))
-        publisher, record = await _publisher(world)
-        for number in range(3):
-            await _keeper(world, publisher, number, None)
-        publishing = asyncio.ensure_future(publisher.running.server.publish(record))
-        await asyncio.sleep(2 * RTT_S)
-        await publisher.stop()
-        assert (await publishing).confirmed == 0
-        await world.close()
-
-    run_virtually(main())
+async def test_a_publisher_that_stops_leaves_no_store_behind() -> None:
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    for number in range(3):
+        await _keeper(world, publisher, number, None)
+    publishing = asyncio.ensure_future(publisher.running.server.publish(record))
+    await asyncio.sleep(2 * RTT_S)
+    await publisher.stop()
+    assert (await publishing).confirmed == 0
+    await world.close()
 
 
 @pytest.mark.parametrize("dead", [0.0, 0.1])

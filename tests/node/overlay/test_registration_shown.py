@@ -26,7 +26,7 @@ from protocol.overlay.registration_proof import (
 from protocol.signaling import Offer
 from simulations.attacks.raw_peer import RawPeer
 from simulations.internet.latency import UniformLatency
-from simulations.residents.world import Resident, World, run_virtually
+from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 from tests.node.overlay.network import description
 
@@ -73,31 +73,28 @@ def test_whatever_else_is_shown_is_refused_by_name(
 LIARS = 12
 
 
-def test_contacts_that_only_claim_to_reach_a_peer_swallow_no_call() -> None:
-    async def main() -> None:
-        world, callee, caller = await _world()
-        server = callee.running.server
-        # What is best to show: nothing of one's own can hold, so a real one of another registrar.
-        (honest, *_) = callee.running.registrations.registrars
-        real = make_registration_proof(callee.identity, honest.peer_id, world.loop.wall_time())
-        record = callee.running.presence.peer_record()
-        liars = [await _liar(world, number, record.raw, real) for number in range(LIARS)]
-        for liar in liars:
-            caller.running.server.protocol.maintenance.answered(liar.contact)
-        with caller.host.running():
-            reading = await caller.running.server.read(server.identity.peer_id, records.PEER)
-            result = await caller.running.caller.call(callee.identity.peer_id, description())
-        shown = {contact.peer_id for contact in reading.registrars}
-        assert shown
-        assert not shown & {liar.identity.peer_id for liar in liars}
-        assert caller.running.server.counters.refused["bad_signature"] >= LIARS // 2
-        assert result.description == description(2)
-        asked = [one for liar in liars for one in liar.requests]
-        assert any(one.method == Method.FIND_VALUE for one in asked)
-        assert not any(one.method == Method.SIGNAL for one in asked)
-        await world.close()
-
-    run_virtually(main())
+async def test_contacts_that_only_claim_to_reach_a_peer_swallow_no_call() -> None:
+    world, callee, caller = await _world()
+    server = callee.running.server
+    # What is best to show: nothing of one's own can hold, so a real one of another registrar.
+    (honest, *_) = callee.running.registrations.registrars
+    real = make_registration_proof(callee.identity, honest.peer_id, world.loop.wall_time())
+    record = callee.running.presence.peer_record()
+    liars = [await _liar(world, number, record.raw, real) for number in range(LIARS)]
+    for liar in liars:
+        caller.running.server.protocol.maintenance.answered(liar.contact)
+    with caller.host.running():
+        reading = await caller.running.server.read(server.identity.peer_id, records.PEER)
+        result = await caller.running.caller.call(callee.identity.peer_id, description())
+    shown = {contact.peer_id for contact in reading.registrars}
+    assert shown
+    assert not shown & {liar.identity.peer_id for liar in liars}
+    assert caller.running.server.counters.refused["bad_signature"] >= LIARS // 2
+    assert result.description == description(2)
+    asked = [one for liar in liars for one in liar.requests]
+    assert any(one.method == Method.FIND_VALUE for one in asked)
+    assert not any(one.method == Method.SIGNAL for one in asked)
+    await world.close()
 
 
 async def _world() -> tuple[World, Resident, Resident]:
@@ -133,35 +130,32 @@ async def _liar(world: World, number: int, record: bytes, shown: bytes) -> RawPe
     return liar
 
 
-def test_a_registrar_takes_only_a_registration_for_itself() -> None:
-    async def main() -> None:
-        world = World(3, latency=UniformLatency(0.05))
-        await world.populate(2)
-        resident = world.residents[0]
-        peer = RawPeer(PEER, {})
-        await peer.move_in(world.internet)
-        await peer.ask(Method.PING, [], resident.contact)
-        now = world.loop.wall_time()
-        body = records.PeerBody((), 0, (1, 1), 0)
-        record = records.make(PEER, records.PEER, body, now=now, sequence=1).raw
-        own = make_registration_proof(PEER, resident.identity.peer_id, now)
-        for shown, code in (
-            (b"", Code.MALFORMED),
-            (make_registration_proof(PEER, OTHER.peer_id, now), Code.NOT_AUTHENTIC),
-            (make_registration_proof(OTHER, resident.identity.peer_id, now), Code.WRONG_KEY),
-            (make_registration_proof(PEER, resident.identity.peer_id, now - 3600), Code.EXPIRED),
-            (own, Code.OK),
-        ):
-            response = await peer.ask(Method.REGISTER, [record, shown], resident.contact)
-            assert response is not None
-            assert response.code == code
-            assert len(resident.running.server.registrar) == (code == Code.OK)
-        response = await peer.ask(
-            Method.FIND_VALUE, [PEER.peer_id, records.PEER, 0, 3], resident.contact
-        )
+async def test_a_registrar_takes_only_a_registration_for_itself() -> None:
+    world = World(3, latency=UniformLatency(0.05))
+    await world.populate(2)
+    resident = world.residents[0]
+    peer = RawPeer(PEER, {})
+    await peer.move_in(world.internet)
+    await peer.ask(Method.PING, [], resident.contact)
+    now = world.loop.wall_time()
+    body = records.PeerBody((), 0, (1, 1), 0)
+    record = records.make(PEER, records.PEER, body, now=now, sequence=1).raw
+    own = make_registration_proof(PEER, resident.identity.peer_id, now)
+    for shown, code in (
+        (b"", Code.MALFORMED),
+        (make_registration_proof(PEER, OTHER.peer_id, now), Code.NOT_AUTHENTIC),
+        (make_registration_proof(OTHER, resident.identity.peer_id, now), Code.WRONG_KEY),
+        (make_registration_proof(PEER, resident.identity.peer_id, now - 3600), Code.EXPIRED),
+        (own, Code.OK),
+    ):
+        response = await peer.ask(Method.REGISTER, [record, shown], resident.contact)
         assert response is not None
-        assert response.result[2:] == [[record], 1, own]
-        await asyncio.sleep(0)
-        await world.close()
-
-    run_virtually(main())
+        assert response.code == code
+        assert len(resident.running.server.registrar) == (code == Code.OK)
+    response = await peer.ask(
+        Method.FIND_VALUE, [PEER.peer_id, records.PEER, 0, 3], resident.contact
+    )
+    assert response is not None
+    assert response.result[2:] == [[record], 1, own]
+    await asyncio.sleep(0)
+    await world.close()

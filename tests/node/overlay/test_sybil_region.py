@@ -5,7 +5,7 @@ import asyncio
 from protocol import limits, records
 from protocol.records import ProviderBody
 from simulations.attacks.attackers import Conspiracy, Turncoat, crowd
-from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import World, cipher_named, simulated_settings
 from simulations.seeds import derive_rng
 
 MOD = bytes(range(32))
@@ -32,70 +32,58 @@ async def _besiege(world: World, key: bytes) -> list[Turncoat]:
     return sybils
 
 
-def test_what_sybils_hide_is_read_from_the_region_around_them() -> None:
-    async def main() -> None:
-        world = await _world()
-        publishers, reader = world.residents[:2], world.residents[2].running.server
-        made = [
-            one.running.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
-            for one in publishers
-        ]
-        await publishers[0].running.server.publish(made[0])
-        sybils = {one.identity.peer_id for one in await _besiege(world, KEY)}
-        closest = (await reader.lookup(KEY)).closest()
-        assert {contact.peer_id for contact in closest} <= sybils, "the attack is one"
-        assert await reader.sybil_regions.has_sybils(KEY, closest, certain=True)
+async def test_what_sybils_hide_is_read_from_the_region_around_them() -> None:
+    world = await _world()
+    publishers, reader = world.residents[:2], world.residents[2].running.server
+    made = [
+        one.running.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+        for one in publishers
+    ]
+    await publishers[0].running.server.publish(made[0])
+    sybils = {one.identity.peer_id for one in await _besiege(world, KEY)}
+    closest = (await reader.lookup(KEY)).closest()
+    assert {contact.peer_id for contact in closest} <= sybils, "the attack is one"
+    assert await reader.sybil_regions.has_sybils(KEY, closest, certain=True)
 
-        before = await reader.read(KEY, records.PROVIDER)
-        assert set(before.records) == {made[0].public_key}
-        await publishers[1].running.server.publish(made[1])
-        await asyncio.sleep(10)
-        after = await reader.read(KEY, records.PROVIDER)
-        assert set(after.records) == {one.public_key for one in made}
-        await world.close()
-
-    run_virtually(main())
+    before = await reader.read(KEY, records.PROVIDER)
+    assert set(before.records) == {made[0].public_key}
+    await publishers[1].running.server.publish(made[1])
+    await asyncio.sleep(10)
+    after = await reader.read(KEY, records.PROVIDER)
+    assert set(after.records) == {one.public_key for one in made}
+    await world.close()
 
 
-def test_a_peer_among_sybils_registers_in_the_region_around_them() -> None:
-    async def main() -> None:
-        world = await _world()
-        peer = world.add(unreachable=True)
-        sybils = {one.identity.peer_id for one in await _besiege(world, peer.identity.peer_id)}
-        await peer.start()
-        await peer.running.registrations.registered.wait()
-        registrars = {one.peer_id for one in peer.running.registrations.registrars}
-        assert len(registrars & sybils) >= limits.REGISTRARS
-        assert len(registrars - sybils) >= limits.REGISTRARS
-        await world.close()
-
-    run_virtually(main())
+async def test_a_peer_among_sybils_registers_in_the_region_around_them() -> None:
+    world = await _world()
+    peer = world.add(unreachable=True)
+    sybils = {one.identity.peer_id for one in await _besiege(world, peer.identity.peer_id)}
+    await peer.start()
+    await peer.running.registrations.registered.wait()
+    registrars = {one.peer_id for one in peer.running.registrations.registrars}
+    assert len(registrars & sybils) >= limits.REGISTRARS
+    assert len(registrars - sybils) >= limits.REGISTRARS
+    await world.close()
 
 
-def test_without_sybils_no_contact_beyond_the_nearest_is_asked() -> None:
-    async def main() -> None:
-        world = await _world()
-        server = world.residents[5].running.server
-        before = server.sybil_regions.size.samples(without=0)
-        closest = (await server.lookup(KEY)).closest()
-        assert await server.sybil_regions.beyond(KEY, closest, certain=True) == []
-        learned = server.sybil_regions.size.samples(without=int.from_bytes(KEY)) - before
-        assert learned <= limits.SIZE_SAMPLES_SUSPICION
-        assert await server.sybil_regions.beyond(KEY, closest[:-1], certain=True) == []
-        await world.close()
-
-    run_virtually(main())
+async def test_without_sybils_no_contact_beyond_the_nearest_is_asked() -> None:
+    world = await _world()
+    server = world.residents[5].running.server
+    before = server.sybil_regions.size.samples(without=0)
+    closest = (await server.lookup(KEY)).closest()
+    assert await server.sybil_regions.beyond(KEY, closest, certain=True) == []
+    learned = server.sybil_regions.size.samples(without=int.from_bytes(KEY)) - before
+    assert learned <= limits.SIZE_SAMPLES_SUSPICION
+    assert await server.sybil_regions.beyond(KEY, closest[:-1], certain=True) == []
+    await world.close()
 
 
-def test_a_node_that_has_seen_nothing_yet_suspects_no_contact() -> None:
-    async def main() -> None:
-        world = await _world()
-        key = world.residents[5].identity.peer_id
-        server = world.residents[5].running.server
-        server.sybil_regions.size = type(server.sybil_regions.size)()
-        closest = (await server.lookup(key)).closest()
-        assert not await server.sybil_regions.has_sybils(key, closest)
-        assert server.sybil_regions.size.samples(without=int.from_bytes(key)) == 0
-        await world.close()
-
-    run_virtually(main())
+async def test_a_node_that_has_seen_nothing_yet_suspects_no_contact() -> None:
+    world = await _world()
+    key = world.residents[5].identity.peer_id
+    server = world.residents[5].running.server
+    server.sybil_regions.size = type(server.sybil_regions.size)()
+    closest = (await server.lookup(key)).closest()
+    assert not await server.sybil_regions.has_sybils(key, closest)
+    assert server.sybil_regions.size.samples(without=int.from_bytes(key)) == 0
+    await world.close()

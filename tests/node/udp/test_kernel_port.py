@@ -16,6 +16,8 @@ from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser, split
 from tests.node.links.link_network import until
 
+pytestmark = pytest.mark.real_loop
+
 Scenario = Callable[[], Coroutine[Any, Any, None]]
 
 linux_only = pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="options of Linux")
@@ -123,188 +125,154 @@ DATAGRAMS = list(split(BUFFER, 1000))
 
 @pytest.mark.parametrize("joins", [True, False], ids=["joined by the kernel", "joined here"])
 @pytest.mark.parametrize("cuts", [True, False], ids=["cut by the kernel", "cut here"])
-def test_a_buffer_arrives_as_its_datagrams(
+async def test_a_buffer_arrives_as_its_datagrams(
     joins: bool, cuts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not joins:
         monkeypatch.setattr(offload, "ask_to_join", lambda _: False)
     if not cuts:
         monkeypatch.setattr(offload, "can_cut", lambda _: False)
-
-    async def scenario() -> None:
-        ends = Ends()
-        ends.port.send_segments(BUFFER, 1000, ends.where)
-        ends.port.sendto(b"", ends.where)
-        ends.port.sendto(b"longer than that" * 80, ends.where)
-        ends.port.sendto(b"x", ends.where)
-        expected = [*DATAGRAMS, b"", b"longer than that" * 80, b"x"]
-        assert await arrived(ends.user, len(expected)) == expected
-        source = ends.port.get_extra_info("sockname")
-        assert {one[2] for burst in ends.user.bursts for one in burst} == {source}
-        if not joins:
-            assert len(ends.user.bursts[0]) < len(expected)
-        await ends.close()
-
-    asyncio.run(scenario())
+    ends = Ends()
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    ends.port.sendto(b"", ends.where)
+    ends.port.sendto(b"longer than that" * 80, ends.where)
+    ends.port.sendto(b"x", ends.where)
+    expected = [*DATAGRAMS, b"", b"longer than that" * 80, b"x"]
+    assert await arrived(ends.user, len(expected)) == expected
+    source = ends.port.get_extra_info("sockname")
+    assert {one[2] for burst in ends.user.bursts for one in burst} == {source}
+    if not joins:
+        assert len(ends.user.bursts[0]) < len(expected)
+    await ends.close()
 
 
 @linux_only
 @pytest.mark.parametrize("number", sorted(offload.UNUSABLE))
-def test_a_kernel_that_does_not_cut_is_asked_once(number: int) -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        ends.socket.refusals = [number]
-        ends.port.send_segments(BUFFER, 1000, ends.where)
-        ends.port.send_segments(BUFFER, 1000, ends.where)
-        assert await arrived(ends.user, 2 * len(DATAGRAMS)) == DATAGRAMS * 2
-        assert ends.socket.calls.count("sendmsg") == 1
-        assert ends.sender.errors == []
-        await ends.close()
-
-    asyncio.run(scenario())
+async def test_a_kernel_that_does_not_cut_is_asked_once(number: int) -> None:
+    ends = Ends()
+    ends.socket.refusals = [number]
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    assert await arrived(ends.user, 2 * len(DATAGRAMS)) == DATAGRAMS * 2
+    assert ends.socket.calls.count("sendmsg") == 1
+    assert ends.sender.errors == []
+    await ends.close()
 
 
-def test_what_the_kernel_does_not_take_now_leaves_later_and_in_order() -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        ends.socket.refusals = [errno.EAGAIN]
-        ends.port.send_segments(BUFFER, 1000, ends.where)
-        assert is_full(ends.port)
-        ends.port.sendto(b"after it", ends.where)
-        ends.socket.refusals = [errno.EAGAIN]  # and once more, when it seemed to be ready
-        assert await arrived(ends.user, len(DATAGRAMS) + 1) == [*DATAGRAMS, b"after it"]
-        assert not is_full(ends.port)
-        assert ends.sender.pauses[0] is True
-        assert ends.sender.pauses[-1] is False
-        await ends.close()
-
-    asyncio.run(scenario())
+async def test_what_the_kernel_does_not_take_now_leaves_later_and_in_order() -> None:
+    ends = Ends()
+    ends.socket.refusals = [errno.EAGAIN]
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    assert is_full(ends.port)
+    ends.port.sendto(b"after it", ends.where)
+    ends.socket.refusals = [errno.EAGAIN]  # and once more, when it seemed to be ready
+    assert await arrived(ends.user, len(DATAGRAMS) + 1) == [*DATAGRAMS, b"after it"]
+    assert not is_full(ends.port)
+    assert ends.sender.pauses[0] is True
+    assert ends.sender.pauses[-1] is False
+    await ends.close()
 
 
-def test_a_buffer_of_which_the_kernel_took_a_part_is_not_sent_twice(
+async def test_a_buffer_of_which_the_kernel_took_a_part_is_not_sent_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(offload, "can_cut", lambda _: False)
+    ends = Ends()
+    send_one = ends.port._send_one
+    taken = iter([True] * 5 + [False] + [True] * 100)
 
-    async def scenario() -> None:
-        ends = Ends()
-        send_one = ends.port._send_one
-        taken = iter([True] * 5 + [False] + [True] * 100)
+    def reluctant(data: bytes, addr: Any) -> bool:
+        return next(taken) and send_one(data, addr)
 
-        def reluctant(data: bytes, addr: Any) -> bool:
-            return next(taken) and send_one(data, addr)
-
-        ends.port._send_one = reluctant  # type: ignore[method-assign]
-        ends.port.send_segments(BUFFER, 1000, ends.where)
-        assert await arrived(ends.user, len(DATAGRAMS)) == DATAGRAMS
-        await ends.close()
-
-    asyncio.run(scenario())
+    ends.port._send_one = reluctant  # type: ignore[method-assign]
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    assert await arrived(ends.user, len(DATAGRAMS)) == DATAGRAMS
+    await ends.close()
 
 
-def test_the_queue_is_bounded() -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        ends.socket.refusals = [errno.EAGAIN]
-        kept = kernel_port.QUEUE_BYTES_MAX // 60_000
-        for n in range(kept + 3):
-            ends.port.sendto(bytes([n]) * 60_000, ends.where)
-        assert len(ends.sender.errors) == 3
-        assert {type(error) for error in ends.sender.errors} == {BufferError}
-        await arrived(ends.user, 1)
-        ends.port.sendto(b"more", ends.where)
-        await ends.close()
-
-    asyncio.run(scenario())
+async def test_the_queue_is_bounded() -> None:
+    ends = Ends()
+    ends.socket.refusals = [errno.EAGAIN]
+    kept = kernel_port.QUEUE_BYTES_MAX // 60_000
+    for n in range(kept + 3):
+        ends.port.sendto(bytes([n]) * 60_000, ends.where)
+    assert len(ends.sender.errors) == 3
+    assert {type(error) for error in ends.sender.errors} == {BufferError}
+    await arrived(ends.user, 1)
+    ends.port.sendto(b"more", ends.where)
+    await ends.close()
 
 
 REFUSED = [errno.ENETUNREACH, errno.EMSGSIZE, errno.EPERM, errno.ENOBUFS]
 
 
 @pytest.mark.parametrize("number", REFUSED, ids=map(errno.errorcode.get, REFUSED))
-def test_a_refused_datagram_is_told_and_survived(number: int) -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        ends.socket.refusals = [number]
-        ends.port.sendto(b"lost", ends.where)
-        ends.port.send_segments(BUFFER, 1000, ends.where)
-        assert await arrived(ends.user, len(DATAGRAMS)) == DATAGRAMS
-        assert [getattr(error, "errno", None) for error in ends.sender.errors] == [number]
-        await ends.close()
-
-    asyncio.run(scenario())
+async def test_a_refused_datagram_is_told_and_survived(number: int) -> None:
+    ends = Ends()
+    ends.socket.refusals = [number]
+    ends.port.sendto(b"lost", ends.where)
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    assert await arrived(ends.user, len(DATAGRAMS)) == DATAGRAMS
+    assert [getattr(error, "errno", None) for error in ends.sender.errors] == [number]
+    await ends.close()
 
 
-def test_a_datagram_too_long_for_udp_and_a_port_that_cannot_be_are_survived() -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        ends.port.sendto(bytes(70_000), ends.where)
-        ends.port.sendto(b"x", ("127.0.0.1", 70_000))
-        ends.port.sendto(b"fine", ends.where)
-        assert await arrived(ends.user, 1) == [b"fine"]
-        assert len(ends.sender.errors) == 2
-        await ends.close()
-
-    asyncio.run(scenario())
+async def test_a_datagram_too_long_for_udp_and_a_port_that_cannot_be_are_survived() -> None:
+    ends = Ends()
+    ends.port.sendto(bytes(70_000), ends.where)
+    ends.port.sendto(b"x", ("127.0.0.1", 70_000))
+    ends.port.sendto(b"fine", ends.where)
+    assert await arrived(ends.user, 1) == [b"fine"]
+    assert len(ends.sender.errors) == 2
+    await ends.close()
 
 
 @pytest.mark.parametrize("joins", [True, False], ids=["joined by the kernel", "joined here"])
-def test_a_flood_is_read_in_bounded_bursts_and_others_get_their_turn(
+async def test_a_flood_is_read_in_bounded_bursts_and_others_get_their_turn(
     joins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernel_port, "BURST_BYTES_MAX", 20_000)
     if not joins:
         monkeypatch.setattr(offload, "ask_to_join", lambda _: False)
+    ends = Ends()
+    for n in range(60):
+        ends.socket.sendto(bytes([n]) * 1000, ends.where)
+    turns = 0
+    bursts = 0
 
-    async def scenario() -> None:
-        ends = Ends()
-        for n in range(60):
-            ends.socket.sendto(bytes([n]) * 1000, ends.where)
-        turns = 0
-        bursts = 0
+    def all_here() -> bool:
+        nonlocal turns, bursts
+        turns += 1
+        assert len(ends.user.bursts) - bursts <= 1
+        bursts = len(ends.user.bursts)
+        return len(ends.user.datagrams) >= 60
 
-        def all_here() -> bool:
-            nonlocal turns, bursts
-            turns += 1
-            assert len(ends.user.bursts) - bursts <= 1
-            bursts = len(ends.user.bursts)
-            return len(ends.user.datagrams) >= 60
-
-        await until(all_here)
-        sizes = [sum(len(one[0]) for one in burst) for burst in ends.user.bursts]
-        assert max(sizes) < 20_000
-        assert len(sizes) >= 6
-        assert turns >= len(sizes)
-        await ends.close()
-
-    asyncio.run(scenario())
+    await until(all_here, step_s=0.0)
+    sizes = [sum(len(one[0]) for one in burst) for burst in ends.user.bursts]
+    assert max(sizes) < 20_000
+    assert len(sizes) >= 6
+    assert turns >= len(sizes)
+    await ends.close()
 
 
 @linux_only
-def test_only_a_probe_may_not_be_cut_on_the_way() -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        assert ends.port.send_whole(bytes(1400), ends.where)
-        discover = [value for level, name, value in ends.socket.options if (level, name) == (0, 10)]
-        assert discover == [0, 3, 0]  # IP_PMTUDISC_DONT, PROBE for one datagram, DONT
-        ends.socket.refusals = [errno.EMSGSIZE]
-        assert ends.port.send_whole(bytes(1500), ends.where)
-        assert ends.socket.options[-1][-1] == 0
-        assert await arrived(ends.user, 1) == [bytes(1400)]
-        await ends.close()
-
-    asyncio.run(scenario())
+async def test_only_a_probe_may_not_be_cut_on_the_way() -> None:
+    ends = Ends()
+    assert ends.port.send_whole(bytes(1400), ends.where)
+    discover = [value for level, name, value in ends.socket.options if (level, name) == (0, 10)]
+    assert discover == [0, 3, 0]  # IP_PMTUDISC_DONT, PROBE for one datagram, DONT
+    ends.socket.refusals = [errno.EMSGSIZE]
+    assert ends.port.send_whole(bytes(1500), ends.where)
+    assert ends.socket.options[-1][-1] == 0
+    assert await arrived(ends.user, 1) == [bytes(1400)]
+    await ends.close()
 
 
-def test_a_machine_without_such_an_option_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_without_such_an_option_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offload, "_WHOLE", {})
-
-    async def scenario() -> None:
-        ends = Ends()
-        assert not ends.port.send_whole(bytes(1400), ends.where)
-        await ends.close()
-
-    asyncio.run(scenario())
+    ends = Ends()
+    assert not ends.port.send_whole(bytes(1400), ends.where)
+    await ends.close()
 
 
 def test_other_systems_get_plain_datagrams(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,17 +283,14 @@ def test_other_systems_get_plain_datagrams(monkeypatch: pytest.MonkeyPatch) -> N
             assert not offload.ask_to_join(own_socket)
 
 
-def test_nothing_happens_after_closing() -> None:
-    async def scenario() -> None:
-        ends = Ends()
-        ends.socket.refusals = [errno.EAGAIN]
-        ends.port.sendto(b"queued", ends.where)
-        await ends.close()
-        ends.port.sendto(b"late", ends.where)
-        assert not ends.port.send_whole(b"late", ends.where)
-        assert ends.user.datagrams == []
-
-    asyncio.run(scenario())
+async def test_nothing_happens_after_closing() -> None:
+    ends = Ends()
+    ends.socket.refusals = [errno.EAGAIN]
+    ends.port.sendto(b"queued", ends.where)
+    await ends.close()
+    ends.port.sendto(b"late", ends.where)
+    assert not ends.port.send_whole(b"late", ends.where)
+    assert ends.user.datagrams == []
 
 
 def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
@@ -359,9 +324,6 @@ def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
         runner.run(scenario())
 
 
-def test_an_address_that_is_not_here_leaves_no_socket_behind() -> None:
-    async def scenario() -> None:
-        with pytest.raises(OSError, match="assign"):
-            await open_port(User(), "192.0.2.250", 0, udp_socket)
-
-    asyncio.run(scenario())
+async def test_an_address_that_is_not_here_leaves_no_socket_behind() -> None:
+    with pytest.raises(OSError, match="assign"):
+        await open_port(User(), "192.0.2.250", 0, udp_socket)

@@ -1,7 +1,7 @@
 """Against aiortc's RTCSctpTransport, in memory and in virtual time: a foreign implementation."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -24,24 +24,6 @@ from protocol.sctp.events import (
 LARGEST = 256 * 1024
 SIZES = (0, 1, 3, 1159, 1160, 1161, 1173, 2400, 16384, 65536, LARGEST)
 DELAY_S = 0.01
-
-
-class InstantLoop(asyncio.SelectorEventLoop):
-    """An event loop that never sleeps: waiting moves its clock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._instant = 0.0
-        look: Callable[[float | None], Any] = self._selector.select  # type: ignore[attr-defined]
-
-        def select(timeout: float | None = None) -> Any:
-            self._instant += timeout or 0.0
-            return look(0)
-
-        self._selector.select = select  # type: ignore[attr-defined]
-
-    def time(self) -> float:
-        return self._instant
 
 
 class Bridge:
@@ -110,14 +92,6 @@ class Bridge:
         return any(isinstance(event, kind) for event in self.events)
 
 
-def in_virtual_time(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    loop = InstantLoop()
-    try:
-        loop.run_until_complete(scenario())
-    finally:
-        loop.close()
-
-
 async def connected(role: Role, drop: Callable[[], bool] = lambda: False) -> tuple[Bridge, Any]:
     config = AssociationConfig(
         role, max_message_bytes=LARGEST, peer_max_message_bytes=LARGEST, packet_bytes=1188
@@ -139,104 +113,95 @@ def messages() -> list[bytes]:
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("loss", [0.0, 0.02])
-def test_we_open_and_both_send_messages_of_every_size(role: Role, loss: float) -> None:
-    async def scenario() -> None:
-        random = Random(5)
-        bridge, theirs = await connected(role, lambda: random.random() < loss)
-        arrived: list[bytes | str] = []
-        channels: list[RTCDataChannel] = []
+async def test_we_open_and_both_send_messages_of_every_size(role: Role, loss: float) -> None:
+    random = Random(5)
+    bridge, theirs = await connected(role, lambda: random.random() < loss)
+    arrived: list[bytes | str] = []
+    channels: list[RTCDataChannel] = []
 
-        @theirs.on("datachannel")  # type: ignore[untyped-decorator]
-        def on_channel(channel: RTCDataChannel) -> None:
-            channels.append(channel)
-            channel.on("message", arrived.append)
+    @theirs.on("datachannel")  # type: ignore[untyped-decorator]
+    def on_channel(channel: RTCDataChannel) -> None:
+        channels.append(channel)
+        channel.on("message", arrived.append)
 
-        stream_id = bridge.ours.open_channel("label", protocol="proto")
-        assert stream_id % 2 == role.value
-        for message in messages():
-            bridge.ours.send(stream_id, message, asyncio.get_running_loop().time())
-        bridge.ours.send(stream_id, "grüße", 0.0)
-        bridge.ours.send(stream_id, "", 0.0)
-        bridge.flush()
-        await bridge.until(lambda: len(arrived) == len(SIZES) + 2)
-        assert arrived == [*messages(), "grüße", ""]
-        assert (channels[0].label, channels[0].protocol) == ("label", "proto")
-        assert channels[0].id == stream_id
-        for message in messages():
-            channels[0].send(message)
-        await bridge.until(lambda: len(bridge.received()) == len(SIZES))
-        assert bridge.received() == messages()
-        channels[0].close()
-        await bridge.until(lambda: bridge.has(ChannelClosed))
-        await bridge.until(lambda: channels[0].readyState == "closed")
-        await theirs.stop()
-        await bridge.until(lambda: loss > 0 or bridge.has(Closed))
-
-    in_virtual_time(scenario)
+    stream_id = bridge.ours.open_channel("label", protocol="proto")
+    assert stream_id % 2 == role.value
+    for message in messages():
+        bridge.ours.send(stream_id, message, asyncio.get_running_loop().time())
+    bridge.ours.send(stream_id, "grüße", 0.0)
+    bridge.ours.send(stream_id, "", 0.0)
+    bridge.flush()
+    await bridge.until(lambda: len(arrived) == len(SIZES) + 2)
+    assert arrived == [*messages(), "grüße", ""]
+    assert (channels[0].label, channels[0].protocol) == ("label", "proto")
+    assert channels[0].id == stream_id
+    for message in messages():
+        channels[0].send(message)
+    await bridge.until(lambda: len(bridge.received()) == len(SIZES))
+    assert bridge.received() == messages()
+    channels[0].close()
+    await bridge.until(lambda: bridge.has(ChannelClosed))
+    await bridge.until(lambda: channels[0].readyState == "closed")
+    await theirs.stop()
+    await bridge.until(lambda: loss > 0 or bridge.has(Closed))
 
 
 @pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("ordered", [True, False])
-def test_they_open_and_we_close(role: Role, ordered: bool) -> None:
-    async def scenario() -> None:
-        bridge, theirs = await connected(role)
-        channel = RTCDataChannel(
-            theirs, RTCDataChannelParameters(label="theirs", ordered=ordered, protocol="p")
-        )
-        await bridge.until(lambda: channel.readyState == "open")
-        opened = next(event for event in bridge.events if isinstance(event, ChannelOpened))
-        assert (opened.label, opened.protocol, opened.ordered) == ("theirs", "p", ordered)
-        assert opened.by_peer
-        arrived: list[bytes | str] = []
+async def test_they_open_and_we_close(role: Role, ordered: bool) -> None:
+    bridge, theirs = await connected(role)
+    channel = RTCDataChannel(
+        theirs, RTCDataChannelParameters(label="theirs", ordered=ordered, protocol="p")
+    )
+    await bridge.until(lambda: channel.readyState == "open")
+    opened = next(event for event in bridge.events if isinstance(event, ChannelOpened))
+    assert (opened.label, opened.protocol, opened.ordered) == ("theirs", "p", ordered)
+    assert opened.by_peer
+    arrived: list[bytes | str] = []
+    channel.on("message", arrived.append)
+    for number in range(30):
+        channel.send(b"m%d" % number)
+        bridge.ours.send(opened.stream_id, b"n%d" % number, 0.0)
+    bridge.flush()
+    await bridge.until(lambda: len(arrived) == 30 and len(bridge.received()) == 30)
+    theirs_sent = [b"m%d" % number for number in range(30)]
+    ours_sent = [b"n%d" % number for number in range(30)]
+    if ordered:
+        assert (bridge.received(), arrived) == (theirs_sent, ours_sent)
+    assert sorted(bridge.received()) == sorted(theirs_sent)
+    assert sorted(arrived) == sorted(ours_sent)
+    bridge.ours.close_channel(opened.stream_id)
+    bridge.flush()
+    await bridge.until(lambda: channel.readyState == "closed" and bridge.has(ChannelClosed))
+    bridge.ours.shutdown(asyncio.get_running_loop().time())
+    bridge.flush()
+    await bridge.until(lambda: theirs.state == "closed")
+
+
+async def test_a_partially_reliable_channel_survives_loss() -> None:
+    random = Random(11)
+    lossy = [False]
+    bridge, theirs = await connected(Role.CLIENT, lambda: lossy[0] and random.random() < 0.2)
+    arrived: list[bytes] = []
+
+    @theirs.on("datachannel")  # type: ignore[untyped-decorator]
+    def on_channel(channel: RTCDataChannel) -> None:
         channel.on("message", arrived.append)
-        for number in range(30):
-            channel.send(b"m%d" % number)
-            bridge.ours.send(opened.stream_id, b"n%d" % number, 0.0)
+
+    stream_id = bridge.ours.open_channel("game", ordered=False, max_retransmits=0)
+    bridge.flush()
+    await bridge.until(lambda: bridge.has(ChannelOpened))
+    lossy[0] = True
+    loop = asyncio.get_running_loop()
+    for number in range(200):
+        bridge.ours.send(stream_id, number.to_bytes(2) * 700, loop.time())
         bridge.flush()
-        await bridge.until(lambda: len(arrived) == 30 and len(bridge.received()) == 30)
-        theirs_sent = [b"m%d" % number for number in range(30)]
-        ours_sent = [b"n%d" % number for number in range(30)]
-        if ordered:
-            assert (bridge.received(), arrived) == (theirs_sent, ours_sent)
-        assert sorted(bridge.received()) == sorted(theirs_sent)
-        assert sorted(arrived) == sorted(ours_sent)
-        bridge.ours.close_channel(opened.stream_id)
-        bridge.flush()
-        await bridge.until(lambda: channel.readyState == "closed" and bridge.has(ChannelClosed))
-        bridge.ours.shutdown(asyncio.get_running_loop().time())
-        bridge.flush()
-        await bridge.until(lambda: theirs.state == "closed")
-
-    in_virtual_time(scenario)
-
-
-def test_a_partially_reliable_channel_survives_loss() -> None:
-    async def scenario() -> None:
-        random = Random(11)
-        lossy = [False]
-        bridge, theirs = await connected(Role.CLIENT, lambda: lossy[0] and random.random() < 0.2)
-        arrived: list[bytes] = []
-
-        @theirs.on("datachannel")  # type: ignore[untyped-decorator]
-        def on_channel(channel: RTCDataChannel) -> None:
-            channel.on("message", arrived.append)
-
-        stream_id = bridge.ours.open_channel("game", ordered=False, max_retransmits=0)
-        bridge.flush()
-        await bridge.until(lambda: bridge.has(ChannelOpened))
-        lossy[0] = True
-        loop = asyncio.get_running_loop()
-        for number in range(200):
-            bridge.ours.send(stream_id, number.to_bytes(2) * 700, loop.time())
-            bridge.flush()
-            await asyncio.sleep(0.005)
-        lossy[0] = False
-        bridge.ours.send(stream_id, b"last", loop.time())
-        bridge.flush()
-        await bridge.until(lambda: b"last" in arrived)
-        assert 80 < len(arrived) < 201
-        assert len(set(arrived)) == len(arrived)
-        assert all(len(message) in (4, 1400) for message in arrived)
-        await theirs.stop()
-
-    in_virtual_time(scenario)
+        await asyncio.sleep(0.005)
+    lossy[0] = False
+    bridge.ours.send(stream_id, b"last", loop.time())
+    bridge.flush()
+    await bridge.until(lambda: b"last" in arrived)
+    assert 80 < len(arrived) < 201
+    assert len(set(arrived)) == len(arrived)
+    assert all(len(message) in (4, 1400) for message in arrived)
+    await theirs.stop()
