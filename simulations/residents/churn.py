@@ -181,7 +181,7 @@ class Churn:
         return self._habits.up if is_up else self._habits.down
 
     async def _leave(self, resident: Resident, rng: random.Random) -> None:
-        self._defects += resident.running.tasks.defects
+        self._defects += resident.defects
         if rng.random() < self._crashes:
             self.crashed += 1
             resident.crash()

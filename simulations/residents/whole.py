@@ -26,6 +26,11 @@ class WholeResident(Resident):
         assert self.node is not None
         return self.node
 
+    @property
+    def defects(self) -> list[BaseException]:
+        """Those of all tasks of the node, not of its membership alone."""
+        return self.running_node.defects
+
     async def start(self) -> None:
         """Boot the node; it joins in the background."""
         with self.host.running():

@@ -82,6 +82,11 @@ class Resident:
         return self.membership
 
     @property
+    def defects(self) -> list[BaseException]:
+        """What tasks of a resident that runs raised that no peer or network can be blamed for."""
+        return self.running.tasks.defects
+
+    @property
     def contact(self) -> Contact:
         """The contact under which others know this node, by its first address."""
         return self.contacts[0]
@@ -233,7 +238,7 @@ class World:
         """Stop every resident, and fail if any task of theirs had a defect."""
         defects: list[BaseException] = []
         for resident in self.running():
-            defects += resident.running.tasks.defects
+            defects += resident.defects
             await resident.stop()
         if defects:
             raise ExceptionGroup(
