@@ -149,6 +149,16 @@ def test_attributes_are_assigned_from_outside_only_where_it_is_explained() -> No
     assert SET_FROM_OUTSIDE.keys() - found == set(), "take what is gone off the list"
 
 
+# Asserts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sources("protocol", "node"), ids=name_of)
+def test_an_assert_only_narrows_an_optional_value(path: Path) -> None:
+    """What a peer or a file can make false is refused by a named error."""
+    asserted = [node.test for node in ast.walk(tree_of(path)) if isinstance(node, ast.Assert)]
+    assert [one for one in map(ast.unparse, asserted) if not one.endswith(" is not None")] == []
+
+
 # Folders ----------------------------------------------------------------------------------
 
 

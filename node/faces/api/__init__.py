@@ -2,6 +2,7 @@
 
 errors      what the API itself refuses, and the one table from errors to HTTP statuses
 validation  JSON against the part of JSON Schema that the API uses
+forms       the answers of a node as JSON, and their schemas, made from one table
 schemas     the shapes of what goes in and out
 handlers    one function for each verb, without a word of HTTP
 routes      the one list of routes, from which both the server and the document are made

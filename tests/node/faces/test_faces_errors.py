@@ -1,8 +1,10 @@
 """Errors over the control API: the table is complete, and each comes back as what it was."""
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +14,11 @@ from node.faces.api import errors
 from node.faces.api.schemas import COMPONENTS
 from node.faces.api.validation import check
 from node.faces.cli import exits
+from node.faces.cli.main import main
 from node.links.failure import LinkAttemptFailed, Stage
 from protocol.errors import LinkFailed, ModswarmError
+from protocol.identity import peer_id_text
+from tests.node.faces.fake_node import PEER, served_in_thread
 
 INTERNAL = {
     "different": "raised and shown by the demo, which is no node",
@@ -99,3 +104,15 @@ def test_notes_are_told_with_the_message() -> None:
     error.add_note("node 3 said: the disk is full")
     told = errors.as_json(error)["error"]
     assert told["message"] == "no link; node 3 said: the disk is full"
+
+
+def test_a_failed_connect_ends_with_the_status_of_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served_in_thread(tmp_path) as node, pytest.raises(SystemExit) as ended:
+        node.failure = made(LinkAttemptFailed)
+        main(["connect", peer_id_text(PEER), "--home", str(tmp_path), "--json"])
+    assert ended.value.code == exits.NETWORK
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"]["details"]["stage"] == "ice"
+    assert "no link, it failed at ice: no pair works" in shown.err
