@@ -17,7 +17,7 @@ FUNCTION_LINES = 70
 POLL_S = 0.02
 
 REAL_LOOPS = {"asyncio.run", "asyncio.Runner", "asyncio.new_event_loop"}
-"""What runs coroutines on the real clock."""
+"""What runs coroutines on the real clock, unless it is given a loop factory."""
 
 IMPURE = {
     "asyncio",
@@ -160,6 +160,22 @@ def is_marked_real(node: ast.AST) -> bool:
     return any("mark.real_loop" in ast.unparse(mark) for mark in marks)
 
 
+def is_test(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+        "test_"
+    )
+
+
+def starts_real_loop(node: ast.AST) -> bool:
+    """Whether anything in it runs coroutines on a loop of asyncio's own."""
+    return any(
+        ast.unparse(call.func) in REAL_LOOPS
+        and not any(keyword.arg == "loop_factory" for keyword in call.keywords)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+    )
+
+
 @cache
 def importers() -> dict[str, list[Path]]:
     """The test files that import a module, by its full name."""
@@ -174,15 +190,14 @@ def importers() -> dict[str, list[Path]]:
 def has_virtual_clock(path: Path) -> bool:
     """Whether its coroutines run in virtual time, where asyncio's sleep costs nothing.
 
-    They do unless the file is marked real_loop, starts a loop of asyncio's own, or helps only files
-    that do so.
+    They do unless the file is marked real_loop, a helper in it starts a loop of asyncio's own, or it
+    helps only files that do so.
     """
-    tree = tree_of(path)
-    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    if called & REAL_LOOPS or any(
-        is_marked_real(node) for node in tree.body if isinstance(node, ast.Assign)
-    ):
-        return False
+    for node in tree_of(path).body:
+        if isinstance(node, ast.Assign) and is_marked_real(node):
+            return False
+        if not is_test(node) and starts_real_loop(node):
+            return False
     users = importers().get(".".join(path.relative_to(ROOT).with_suffix("").parts), [])
     return not users or any(has_virtual_clock(user) for user in users)
 
@@ -190,7 +205,7 @@ def has_virtual_clock(path: Path) -> bool:
 def sleeps_in(node: ast.AST, *, real: bool, polls: bool = False) -> Iterator[tuple[ast.Call, bool]]:
     """Calls that sleep on the real clock, and whether a `while` polls."""
     for child in ast.iter_child_nodes(node):
-        is_real = real or is_marked_real(child)
+        is_real = real or is_marked_real(child) or (is_test(child) and starts_real_loop(child))
         inside = polls or isinstance(child, ast.While)
         if isinstance(child, ast.Call):
             called = ast.unparse(child.func)
