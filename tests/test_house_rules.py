@@ -190,8 +190,8 @@ def importers() -> dict[str, list[Path]]:
 def has_virtual_clock(path: Path) -> bool:
     """Whether its coroutines run in virtual time, where asyncio's sleep costs nothing.
 
-    They do unless the file is marked real_loop, a helper in it starts a loop of asyncio's own, or it
-    helps only files that do so.
+    They do unless the file is marked real_loop, a helper in it starts a loop of asyncio's own, or
+    it helps only files that do so.
     """
     for node in tree_of(path).body:
         if isinstance(node, ast.Assign) and is_marked_real(node):
