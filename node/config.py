@@ -35,15 +35,15 @@ class Config:
     unreachable: bool = False
     ice_addresses: tuple[str, ...] = ()
     data_path: str = "native"
-    paths: int = limits.PATHS
+    paths: int = limits.LOOKUP_PATHS
 
     def __post_init__(self) -> None:
         for text in self.bootstrap:
             Bootstrap.parse(text)
         if self.data_path not in _DATA_PATHS:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
-        if not 1 <= self.paths <= limits.PATHS_MAX:
-            raise BadConfig(f"paths must be from 1 to {limits.PATHS_MAX}")
+        if not 1 <= self.paths <= limits.LOOKUP_PATHS_MAX:
+            raise BadConfig(f"paths must be from 1 to {limits.LOOKUP_PATHS_MAX}")
         families = [address.family for address in self.listen_addresses()]
         if len(families) != len(set(families)):
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")

@@ -76,8 +76,10 @@ class Diagnosis:
     async def lookup(self, target: str, paths: int = 1) -> LookupView:
         """The contacts nearest to a target, and which contacts led to each. Raises BadInput."""
         key, _ = parse_target(target)
-        if not 1 <= paths <= limits.PATHS_MAX:
-            raise BadInput(f"a lookup has 1 to {limits.PATHS_MAX} disjoint paths, not {paths}")
+        if not 1 <= paths <= limits.LOOKUP_PATHS_MAX:
+            raise BadInput(
+                f"a lookup has 1 to {limits.LOOKUP_PATHS_MAX} disjoint paths, not {paths}"
+            )
         named_by: dict[bytes, Contact] = {}
 
         def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:

@@ -13,7 +13,6 @@ lock               held while a node runs
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +21,7 @@ from protocol import limits
 from protocol.errors import HomeError, Malformed
 from protocol.identity import Identity, find_seed, solves_puzzle
 from protocol.overlay.contacts import PACKED_BYTES, Contact
+from protocol.randomness import Random
 
 FORMAT = 1
 _MAX_FILE_BYTES = 2**20
@@ -72,13 +72,11 @@ class Home:
         """The DTLS certificate with its private key."""
         return self.path / "certificate.pem"
 
-    def identity(
-        self, random_bytes: Callable[[int], bytes], puzzle_bits: int = limits.PUZZLE_BITS
-    ) -> Identity:
+    def identity(self, rng: Random, puzzle_bits: int = limits.PUZZLE_BITS) -> Identity:
         """Load the identity, or make one (about 2 s of work); raises HomeError, DiskError."""
         path = self.path / "identity.key"
         if not path.exists():
-            seed = find_seed(random_bytes, puzzle_bits)
+            seed = find_seed(rng, puzzle_bits)
             write_atomically(path, seed.hex().encode() + b"\n", PRIVATE_FILE)
         try:
             seed = bytes.fromhex(_read(path).decode().strip())

@@ -59,7 +59,7 @@ class Node:
         self._overlay = replace(
             overlay or OverlaySettings(), unreachable=config.unreachable, paths=config.paths
         )
-        self.identity = home.identity(environment.rng.randbytes, self._overlay.puzzle_bits)
+        self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self.counters = Counters()
         self._say = say
         self._started_at = 0.0

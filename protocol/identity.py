@@ -7,7 +7,6 @@ puzzle, Baumgart & Mies 2007, 4.1), so that ids near a chosen key cost work.
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
 from functools import cached_property
 
 from nacl.bindings import (
@@ -21,6 +20,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from protocol import limits
 from protocol.errors import BadKey, BadPeerId, BadPuzzle, BadSignature
+from protocol.randomness import Random
 
 PeerId = bytes
 """20 bytes: the start of SHA-256(public key). Also the Kademlia id."""
@@ -55,10 +55,10 @@ def checked_peer_id(public_key: bytes, puzzle_bits: int) -> PeerId:
     return first[: limits.ID_BYTES]
 
 
-def find_seed(random_bytes: Callable[[int], bytes], puzzle_bits: int) -> bytes:
+def find_seed(rng: Random, puzzle_bits: int) -> bytes:
     """Search a 32-byte seed whose public key solves the puzzle: 2**bits tries of 35 us each."""
     while True:
-        seed = random_bytes(32)
+        seed = rng.randbytes(32)
         if solves_puzzle(crypto_sign_seed_keypair(seed)[0], puzzle_bits):
             return seed
 

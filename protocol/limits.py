@@ -13,6 +13,7 @@ PUZZLE_BITS = 16
 45 ids around one key among a million nodes cost 14 core-minutes."""
 
 PORT_MAX = 65535
+"""The highest UDP port; 0 is none."""
 
 # Datagrams ----------------------------------------------------------------------------------
 
@@ -41,7 +42,7 @@ RECORD_BYTES = 1000
 
 PEER_RECORD_BYTES = 400
 PEER_ADDRESSES = 8
-"""Addresses in a peer record or a description: enough for two families, LAN and relays."""
+"""A peer record, and the addresses in it: enough for two families, the LAN's and relays."""
 
 RECORD_LIFETIME_S = {"peer": 2 * 3600, "availability": 2 * 3600, "provider": 24 * 3600}
 """Longest accepted time between issue and expiry, by kind."""
@@ -60,6 +61,7 @@ PUBLISHED_SHARE = 0.75
 """Of the stores of a record, those that must have confirmed before its publisher is told."""
 
 REPUBLISH_AFTER_FAILURE_S = 20.0
+"""When a record is published again that no contact has stored."""
 
 SHARD_SIZES = (16, 64, 160, 320, 640)
 SHARD_CAPACITY = SHARD_SIZES[-1]
@@ -102,8 +104,10 @@ EPOCHS_LEFT = 4
 
 TOKEN_BYTES = 8
 COOKIE_BYTES = 16
+"""What a request carries to prove its address: where it changes state, and while we are flooded."""
+
 TOKEN_PERIOD_S = 300.0
-"""A token proves an address for one to two periods (BEP 5 uses 5 minutes as well)."""
+"""Tokens and cookies prove an address for one to two periods (BEP 5 uses 5 minutes as well)."""
 
 TIMEOUT_MIN_S = 0.2
 TIMEOUT_MAX_S = 1.5
@@ -140,6 +144,7 @@ NAT_MAPPINGS = 4096
 addresses it remembers."""
 
 HELLO_REPEAT_S = 1.0
+"""The wait for the answer to a hello before it is sent again."""
 
 HOSTS_RATE_LIMITED = 4096
 """Source addresses whose rate is remembered."""
@@ -178,7 +183,7 @@ CHECKED_AT_ONCE = 8
 
 SAVE_CONTACTS_S = 300.0
 CONTACTS_SAVED = 200
-"""Contacts kept in the home for the next start."""
+"""How often contacts are saved in the home for the next start, and how many."""
 
 MEETING = 32
 NAMES_PER_BUCKET = 64
@@ -198,19 +203,19 @@ VERIFYING = 32
 
 LOOKUP_CANDIDATES = 200
 LOOKUP_REQUESTS = 120
-PATHS = 4
-PATHS_MAX = 8
-"""Disjoint paths of a read: with a fifth of all nodes adversaries 98 % and more of S/Kademlia's
-lookups over 4 succeed, and 99 % over 8 (Baumgart & Mies 2007, figure 4)."""
-
-PATH_REQUESTS = 40
-"""Requests of one lookup, and of each disjoint path of one that has many paths."""
 LOOKUP_S = 20.0
+"""Peers that one lookup keeps in mind, its requests, and how long it takes at most."""
+
 LOOKUP_VARIANTS = 4
 """Addresses at which one lookup keeps one peer: liars name true neighbours at dead ones."""
 
-PATHS_MAX = 8
-"""Disjoint paths of one lookup (S/Kademlia measured up to 8)."""
+LOOKUP_PATHS = 4
+LOOKUP_PATHS_MAX = 8
+"""Disjoint paths of a read, and of any lookup: with a fifth of all nodes adversaries 98 % and more
+of S/Kademlia's lookups over 4 succeed, and 99 % over 8 (Baumgart & Mies 2007, figure 4)."""
+
+LOOKUP_PATH_REQUESTS = 40
+"""Requests of each disjoint path, where its part of LOOKUP_REQUESTS is less."""
 
 CRAWL_CONTACTS = 2000
 CRAWL_S = 30.0
@@ -251,7 +256,10 @@ GREET_S = 4.0
 
 JOIN_RETRY_MIN_S = 2.0
 JOIN_RETRY_MAX_S = 60.0
+"""The pause before joining is tried again; it doubles from one try to the next."""
+
 JOIN_WAIT_S = 10.0
+"""How long what needs the overlay waits until it is joined."""
 
 # Signaling ----------------------------------------------------------------------------------
 
@@ -263,6 +271,8 @@ REGISTRATIONS = 2048
 """Peers that one registrar accepts."""
 
 REGISTRATION_S = 20 * 60.0
+"""How long a registration is kept without a new REGISTER."""
+
 REREGISTERED_S = 25.0
 """Within this time of the failure of any registrars a peer has as many again as before."""
 
@@ -278,8 +288,8 @@ KEEPALIVE_S = REREGISTERED_S - REGISTRAR_SILENT_S - REGISTRAR_REPLACED_S
 Far below the 30 s after which impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
 
 REGISTRARS = 6
-"""Contacts nearest to its id with which a peer registers, and how many a call tries at once."""
 REGISTRARS_CALLED = 3
+"""Contacts nearest to its id with which a peer registers, and how many a call tries at once."""
 
 RELAYS_TRIED = 24
 """Contacts that claim to reach one callee and are believed in one call: liars may be among them."""
@@ -288,9 +298,13 @@ REGISTRARS_RENEWED_S = 8 * 60.0
 """How often a registered peer looks whether nearer contacts have come."""
 
 CALL_S = 10.0
+"""How long a node waits for the callee's answer to an offer."""
+
 CALLS_PER_CALLER = 4
 CALLS_PER_CALLEE = 8
 CALLS_PENDING = 1024
+"""Calls under way at one node: of one caller, to one callee, and those remembered in all."""
+
 OFFERS_REMEMBERED = 4096
 OFFERS_PER_CALLER = 32
 """Offers kept against replays for twice CLOCK_SKEW_S, of all callers and of one: more than a call
@@ -300,6 +314,8 @@ CALL_COPIES = 3
 """Requests of one call that wait for its answer at one node: repeats, and three registrars."""
 
 CALL_REPEAT_S = 1.0
+"""The wait for the answer to an offer before it is sent again."""
+
 CALL_MEMORY_S = 60.0
 """How long an answer is kept for copies of its call."""
 
@@ -370,26 +386,28 @@ MANIFEST_BYTES = 64 * 2**20
 
 MANIFEST_CHUNKS = 2**20
 MANIFEST_FILES = 200_000
-PATH_BYTES = 1024
+"""Chunks and files of one mod."""
+
+MANIFEST_FOLDERS = 200_000
+"""Folders that the file paths of one manifest name: bounds what checking them allocates."""
+
+FILE_PATH_BYTES = 1024
 NAME_BYTES = 255
-"""One component of a path: the limit of every common file system."""
+"""A file path in a mod, and one component of it: the limit of every common file system."""
 
 MOD_BYTES = 2**40
 MOD_NAME_BYTES = 200
-"""A mod's name in UTF-8."""
-
-MANIFEST_FOLDERS = 200_000
-"""Folders that the paths of one manifest name: bounds what checking them allocates."""
+"""All files of a mod together, and its name in UTF-8."""
 
 ZSTD_WINDOW_BYTES = 8 * 2**20
 """What every Zstandard decoder must support (RFC 8878, 3.1.1.1.2): bounds its memory."""
 
 HINTS = 8
 HINT_BYTES = 120
-"""One hint of a link: an address, a port and a peer id."""
+"""Hints in a modswarm link, and the length of one: an address, a port and a peer id."""
 
 LINK_TEXT_BYTES = 2048
-"""A link as text: two keys and every hint."""
+"""A modswarm link as text: two keys and every hint."""
 
 STREAMS_PER_LINK = 64
 """Downloads that one peer may run over one link at once."""

@@ -18,7 +18,7 @@ class OverlaySettings:
 
     unreachable: bool = False
     k: int = limits.K
-    paths: int = limits.PATHS
+    paths: int = limits.LOOKUP_PATHS
     lookup: LookupRules = field(default_factory=LookupRules)
     puzzle_bits: int = limits.PUZZLE_BITS
     cipher: PacketCipher = field(default_factory=XChaCha20Poly1305)

@@ -27,8 +27,8 @@ def check_path(path: str) -> str:
         size = len(path.encode())
     except UnicodeEncodeError:
         raise UnsafePath(f"the path {shown(path)} is not text") from None
-    if size > limits.PATH_BYTES:
-        raise UnsafePath(f"the path {shown(path)} is longer than {limits.PATH_BYTES} bytes")
+    if size > limits.FILE_PATH_BYTES:
+        raise UnsafePath(f"the path {shown(path)} is longer than {limits.FILE_PATH_BYTES} bytes")
     if path.startswith("/"):
         raise UnsafePath(f"the path {shown(path)} is absolute")
     for name in path.split("/"):

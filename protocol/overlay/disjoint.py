@@ -100,7 +100,7 @@ class DisjointLookup:
             rules,
             alpha=max(1, rules.alpha // paths),
             alpha_last=max(1, rules.alpha_last // paths),
-            requests_max=max(limits.PATH_REQUESTS, rules.requests_max // paths),
+            requests_max=max(limits.LOOKUP_PATH_REQUESTS, rules.requests_max // paths),
         )
         self._paths = [
             DisjointPath(

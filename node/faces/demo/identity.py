@@ -16,7 +16,7 @@ def make(folder: Path, rng: random.Random) -> None:
     """Make the home, if it is new, and its identity."""
     home = Home.open(folder)
     try:
-        home.identity(rng.randbytes)
+        home.identity(rng)
     finally:
         home.close()
 

@@ -12,7 +12,6 @@ from protocol.sctp.errors import MalformedChunk
 
 _BODY = Struct("!dLLLLHHLLL??")
 _MAC_BYTES = 16
-COOKIE_BYTES = _BODY.size + _MAC_BYTES
 
 
 @dataclass(frozen=True, slots=True)

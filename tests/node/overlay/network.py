@@ -67,7 +67,7 @@ def environment(seed: int) -> Environment:
 
 
 def identity(seed: int) -> Identity:
-    return Identity(find_seed(random.Random(seed).randbytes, PUZZLE_BITS))
+    return Identity(find_seed(random.Random(seed), PUZZLE_BITS))
 
 
 async def open_peer(

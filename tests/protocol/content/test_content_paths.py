@@ -87,7 +87,7 @@ def test_safe_paths(path: str) -> None:
         "x>",
         "a" * (limits.NAME_BYTES + 1),
         "é" * (limits.NAME_BYTES // 2 + 1),
-        "a/" * (limits.PATH_BYTES // 2) + "b",
+        "a/" * (limits.FILE_PATH_BYTES // 2) + "b",
     ],
 )
 def test_unsafe_paths(path: str) -> None:
