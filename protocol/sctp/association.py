@@ -275,7 +275,6 @@ class Association:
             core.queue.drop_current()
             self._channels.forget_all()
             self._timers.stop_all()
-        self._inbound.expect_tag()
         offset = int.from_bytes(core.random.randbytes(2))
         congestion = self._make_congestion(core.packet_bytes, offset)
         sender = Sender(core, congestion, self._handshake.first_tsn, peer)
@@ -288,8 +287,8 @@ class Association:
             self._channels.on_outgoing_reset,
             self._channels.on_incoming_reset,
         )
-        self._inbound.halves = Halves(sender, receiver, resets)
-        self._teardown.sender, self._teardown.receiver = sender, receiver
+        self._inbound.establish(Halves(sender, receiver, resets))
+        self._teardown.establish(sender, receiver)
         self._channels.limit_streams(peer.incoming_streams)
         for stream_id in self._early_resets:
             resets.ask(stream_id)

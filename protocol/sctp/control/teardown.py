@@ -33,8 +33,12 @@ class Teardown:
         self._by_peer = False
         self._wanted = False
         self.heard_reason = b""
-        self.sender: Sender | None = None
-        self.receiver: Receiver | None = None
+        self._sender: Sender | None = None
+        self._receiver: Receiver | None = None
+
+    def establish(self, sender: Sender, receiver: Receiver) -> None:
+        """The halves whose work a shutdown must wait for."""
+        self._sender, self._receiver = sender, receiver
 
     def shutdown(self, now: float) -> None:
         """End once everything queued on both sides has arrived."""
@@ -63,7 +67,7 @@ class Teardown:
 
     def advance(self, now: float) -> None:
         """Take the next step if the last of our data has been acknowledged."""
-        if self._status.state in _AWAITING_SACKS and self.sender is not None and self.sender.idle:
+        if self._status.state in _AWAITING_SACKS and self._sender is not None and self._sender.idle:
             self._begin_step(AssociationEvent.DATA_ACKNOWLEDGED, now)
 
     def _begin_step(self, event: AssociationEvent, now: float) -> None:
@@ -73,8 +77,8 @@ class Teardown:
         self._send_step(now)
 
     def _send_step(self, now: float) -> None:
-        if self._status.state is AssociationState.SHUTDOWN_SENT and self.receiver is not None:
-            self._writer.queue(chunks.encode_shutdown(self.receiver.cumulative & TSN_MASK))
+        if self._status.state is AssociationState.SHUTDOWN_SENT and self._receiver is not None:
+            self._writer.queue(chunks.encode_shutdown(self._receiver.cumulative & TSN_MASK))
         else:
             self._writer.queue(chunks.encode_chunk(chunks.SHUTDOWN_ACK))
         self._timers.at[Timer.SHUTDOWN] = now + self._round_trip.rto_s
@@ -90,9 +94,9 @@ class Teardown:
 
     def on_shutdown(self, value: bytes, now: float) -> None:
         """The peer has nothing more to send."""
-        if self.sender is None:
+        if self._sender is None:
             return
-        self.sender.on_shutdown_tsn(chunks.decode_shutdown(value), now)
+        self._sender.on_shutdown_tsn(chunks.decode_shutdown(value), now)
         self._by_peer = True
         if self._status.state is AssociationState.SHUTDOWN_SENT:
             self._begin_step(AssociationEvent.SHUTDOWN_RECEIVED, now)

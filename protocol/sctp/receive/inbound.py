@@ -41,7 +41,7 @@ class Halves:
 
 
 class Inbound:
-    """Reads datagrams. `halves` is set when the association is established."""
+    """Reads datagrams. `halves` are None until the association is established."""
 
     def __init__(
         self, core: Core, handshake: AssociationHandshake, teardown: Teardown, liveness: Liveness
@@ -53,9 +53,14 @@ class Inbound:
         self._teardown = teardown
         self._liveness = liveness
         self.halves: Halves | None = None
-        self.expect_tag()
+        self._expect_tag()
 
-    def expect_tag(self) -> None:
+    def establish(self, halves: Halves) -> None:
+        """Give data to these from now on, from packets under the tag of the handshake."""
+        self.halves = halves
+        self._expect_tag()
+
+    def _expect_tag(self) -> None:
         """Prepare the comparison that every packet of the peer must pass."""
         config = self._core.config
         self._header = chunks.COMMON_HEADER.pack(
