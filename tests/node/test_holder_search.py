@@ -1,6 +1,5 @@
 """The search for holders of a mod: what a contact sends in place of provider records is counted."""
 
-import asyncio
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
@@ -67,26 +66,26 @@ async def search(overlay: Overlay) -> list[PeerId]:
     return pool.asked
 
 
-def test_records_of_another_kind_are_counted_and_passed_over() -> None:
+async def test_records_of_another_kind_are_counted_and_passed_over() -> None:
     provider = record(1, records.PROVIDER)
     overlay = Overlay(record(2, records.PEER), provider, record(3, records.AVAILABILITY))
-    assert asyncio.run(search(overlay)) == [provider.peer_id]
+    assert await search(overlay) == [provider.peer_id]
     assert overlay.refused == {"unexpected": 2}
 
 
-def test_records_of_another_kind_alone_are_none() -> None:
+async def test_records_of_another_kind_alone_are_none() -> None:
     overlay = Overlay(record(2, records.PEER))
-    assert asyncio.run(search(overlay)) == []
+    assert await search(overlay) == []
     assert overlay.refused == {"unexpected": 1}
 
 
-def test_one_s_own_record_is_no_holder() -> None:
-    assert asyncio.run(search(Overlay(record(0, records.PROVIDER)))) == []
+async def test_one_s_own_record_is_no_holder() -> None:
+    assert await search(Overlay(record(0, records.PROVIDER))) == []
 
 
 @pytest.mark.parametrize("kind", [records.PEER, records.PROVIDER, records.AVAILABILITY])
-def test_diagnosis_shows_a_record_of_any_kind(kind: int) -> None:
+async def test_diagnosis_shows_a_record_of_any_kind(kind: int) -> None:
     overlay = Overlay(record(1, kind))
     diagnosis = Diagnosis(cast("OverlayServer", overlay), Environment())
-    told = asyncio.run(diagnosis.records(MOD[:20].hex(), "provider"))
+    told = await diagnosis.records(MOD[:20].hex(), "provider")
     assert [one.publisher for one in told.records] == [record(1, kind).peer_id]

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from node.config import Config
 from node.environment import Environment
 from node.runtime import Node
@@ -39,23 +41,16 @@ async def fail(owner_number: int) -> None:
     raise ZeroDivisionError(owner_number)
 
 
-async def found_defects(home: Path) -> tuple[int, list[BaseException]]:
-    config = Config(listen=("127.0.0.1:0",))
-    node = Node.open(home, config, Environment(), lambda _: None)
-    await node.start()
-    try:
-        owners = list(owners_in(node, set()))
-        failing = [
-            owner.start(fail(number), name="a defect") for number, owner in enumerate(owners)
-        ]
-        await asyncio.gather(*failing, return_exceptions=True)
-    finally:
-        await node.stop()
-    return len(owners), node.defects
-
-
-def test_every_owner_of_tasks_shows_its_defects(tmp_path: Path) -> None:
+@pytest.mark.real_loop
+async def test_every_owner_of_tasks_shows_its_defects(tmp_path: Path) -> None:
     give_identities([tmp_path])
-    count, defects = asyncio.run(found_defects(tmp_path))
-    assert count >= 5
-    assert sorted(str(defect) for defect in defects) == [str(number) for number in range(count)]
+    config = Config(listen=("127.0.0.1:0",))
+    node = Node.open(tmp_path, config, Environment(), lambda _: None)
+    await node.start()
+    owners = list(owners_in(node, set()))
+    failing = [owner.start(fail(number), name="a defect") for number, owner in enumerate(owners)]
+    await asyncio.gather(*failing, return_exceptions=True)
+    await node.stop()
+    assert len(owners) >= 5
+    assert {str(defect) for defect in node.defects} == set(map(str, range(len(owners))))
+    assert len(node.defects) == len(owners)

@@ -6,19 +6,15 @@ import pytest
 
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World, run_virtually
+from simulations.residents.world import World
 
 
-async def _close_with_a_defect(folder: Path) -> None:
-    world = World(8, folder=folder)
+async def test_a_defect_about_content_fails_the_world(tmp_path: Path) -> None:
+    world = World(8, folder=tmp_path)
     with virtual_libraries(world.internet):
         resident = world.add(WholeResident)
         assert isinstance(resident, WholeResident)
         await resident.start()
         resident.running_node.sharing.defects.append(ValueError("a defect"))
-        await world.close()
-
-
-def test_a_defect_about_content_fails_the_world(tmp_path: Path) -> None:
-    with pytest.raises(ExceptionGroup, match="nodes had defects"):
-        run_virtually(_close_with_a_defect(tmp_path))
+        with pytest.raises(ExceptionGroup, match="nodes had defects"):
+            await world.close()

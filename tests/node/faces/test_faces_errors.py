@@ -109,9 +109,10 @@ def test_notes_are_told_with_the_message() -> None:
 def test_a_failed_connect_ends_with_the_status_of_the_network(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served_in_thread(tmp_path) as node, pytest.raises(SystemExit) as ended:
+    with served_in_thread(tmp_path) as node:
         node.failure = made(LinkAttemptFailed)
-        main(["connect", peer_id_text(PEER), "--home", str(tmp_path), "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main(["connect", peer_id_text(PEER), "--home", str(tmp_path), "--json"])
     assert ended.value.code == exits.NETWORK
     shown = capsys.readouterr()
     assert json.loads(shown.out)["error"]["details"]["stage"] == "ice"
