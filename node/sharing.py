@@ -39,7 +39,7 @@ class Sharing:
         self._publisher = Publisher(vault, self._environment)
         self._downloader = Downloader(vault, self._environment)
         self._assembler = Assembler(vault)
-        self._filters = AvailabilityLookup(membership.server)
+        self._availability = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -49,7 +49,7 @@ class Sharing:
 
     @property
     def defects(self) -> list[BaseException]:
-        """What tasks about content raised that no code foresaw."""
+        """What tasks about content raised that is neither the network's fault nor a peer's."""
         return self._exchanges.defects
 
     async def start(self) -> None:
@@ -168,7 +168,7 @@ class Sharing:
         known = self._known_peers()
         if has is not None:
             await self._add_providers(known, has.mod_id)
-            answers = await self._filters.who_has(has.mod_id, known)
+            answers = await self._availability.who_has(has.mod_id, known)
             for peer_id, answer in answers.items():
                 known[peer_id] = replace(known[peer_id], has=answer)
         return tuple(known.values())
