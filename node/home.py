@@ -64,7 +64,7 @@ class Home:
 
     @property
     def vault(self) -> Path:
-        """Where chunks are kept."""
+        """The folder of the vault."""
         return self.path / "vault"
 
     @property

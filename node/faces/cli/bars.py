@@ -21,7 +21,7 @@ _STAGES = {
 
 
 class Bar:
-    """One bar for one stage of the work after another; without `bars` it shows nothing."""
+    """One bar for all stages of the work, in turn; without `bars` it shows nothing."""
 
     def __init__(self, bars: "Progress | None" = None) -> None:
         self._bars = bars
@@ -45,7 +45,7 @@ class Bar:
         )
 
     def rest(self) -> None:
-        """Nothing is under way for now."""
+        """Hide the bar until the next stage."""
         self._stage = ""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, visible=False)
@@ -53,7 +53,7 @@ class Bar:
 
 @contextmanager
 def bar(*, quiet: bool) -> Iterator[Bar]:
-    """A progress bar, if standard error is a terminal and nothing speaks against it."""
+    """A progress bar; without a terminal as standard error, or if `quiet`, it shows nothing."""
     if quiet or not sys.stderr.isatty():
         yield Bar()
         return

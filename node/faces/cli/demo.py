@@ -28,7 +28,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 @click.option("--nodes", type=click.IntRange(_NODES_MIN, _NODES_MAX), default=8, show_default=True)
 @options.json_flag
 def demo(path: Path | None, nodes: int, as_json: bool) -> int:
-    """Show on this machine how it all works.
+    """Show the main job on this machine: share, find, call, fetch, compare.
 
     Real nodes start and join each other; one shares a folder, another finds it in the DHT
     and fetches it, and every byte is compared. All traffic stays on this machine.
@@ -66,7 +66,7 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let every signal that ends a program end the demo as Ctrl-C does; one, for it cleans up."""
+    """Let the first signal that ends a program interrupt the demo, as Ctrl-C does; it then cleans up."""
     interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:

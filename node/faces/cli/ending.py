@@ -68,7 +68,7 @@ class Ending:
 
 
 def leave_within(seconds: float, status: int) -> None:
-    """End the process then, if it has not ended by itself.
+    """End the process after `seconds`, unless it has ended by itself.
 
     A name lookup that hangs in the resolver keeps its thread, and Python waits for threads.
     """

@@ -75,7 +75,7 @@ def run(
 
 
 class Voice:
-    """The output of a running node: sentences for people, or one JSON object for each event."""
+    """The output of a running node: sentences for people, or one JSON object per event."""
 
     def __init__(self, home: Path, as_json: bool) -> None:
         self._home = home

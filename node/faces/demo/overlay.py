@@ -15,7 +15,7 @@ Prepare = Callable[[Iterable[Path]], None]
 """Makes these homes, with identities; `processes.make_identities` outside of tests."""
 
 Tell = Callable[[str, str], None]
-"""Takes what happened: in a word, and in a sentence."""
+"""Shows a step of the demo: its name, and a sentence."""
 
 _UP_S = 60.0
 _JOIN_S = 30.0

@@ -27,7 +27,7 @@ _WORRIES = re.compile(r"\b(WARNING|ERROR|CRITICAL|Error)\b")
 
 
 class ProcessFailed(LocalError):
-    """A node process ended that should have lived."""
+    """A node process ended before it was asked to."""
 
 
 class NodeProcess:
@@ -67,7 +67,7 @@ class NodeProcess:
         return None
 
     def last_words(self) -> str:
-        """The end of what it logged; nothing if all went well."""
+        """The last warnings and errors in its log."""
         if self._process is None:
             return ""
         lines = self._log.read_text(errors="replace").splitlines()
@@ -120,7 +120,7 @@ def end_all(processes: Iterable[NodeProcess]) -> None:
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
-    """Poll until the condition holds; raises TimedOut with `what` was waited for."""
+    """Poll until the condition holds; raises TimedOut that names `what`."""
     deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > deadline:
