@@ -93,7 +93,10 @@ class Demux:
         self._transactions.pop(transaction, None)
 
     def register_ufrag(self, ufrag: str, owner: DatagramOwner) -> None:
-        """Give `owner` the STUN requests and indications that are addressed to `ufrag`."""
+        """Give `owner` the STUN requests and indications that are addressed to `ufrag`.
+
+        The empty one stands for messages without USERNAME, such as those to a STUN server.
+        """
         _register(self._ufrags, ufrag.encode(), owner, limits.ICE_UFRAGS)
 
     def register_remote(self, address: Address, owner: DatagramOwner) -> None:

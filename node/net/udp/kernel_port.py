@@ -1,7 +1,7 @@
 """A UDP port on a socket of our own, which it reads and writes without asyncio's transports.
 
-Those hand over one datagram at a wake-up and allocate 256 KiB for it. Here a wake-up reads what is
-there, up to a bound, so that a flood cannot keep the loop from its other work.
+asyncio's transports hand over one datagram at a wake-up and allocate 256 KiB for it. This port
+reads many at a wake-up, up to a bound, so that a flood cannot keep the loop from its other work.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ _log = logging.getLogger(__name__)
 
 BURST_BYTES_MAX: Final = 2**19
 _READ_COST_BYTES: Final = 2**11
-"""Read at one wake-up at most about so much, where each reading counts for so many bytes more."""
+"""One wake-up reads about BURST_BYTES_MAX at most; each system call counts for _READ_COST_BYTES."""
 
 QUEUE_BYTES_MAX: Final = 2**20
-"""Kept at most while the kernel takes nothing; what comes on top is dropped, as it would be by any
-router."""
+"""The queue's bound while the kernel's buffer is full; further datagrams are dropped, as a router
+drops them."""
 
 SOCKET_BUFFER_BYTES: Final = 4 * 2**20
-"""Asked of the kernel for each direction; it gives what its administrator allows."""
+"""Asked of the kernel for each direction; the kernel grants what its administrator allows."""
 
 _DATAGRAM_BYTES_MAX: Final = 65_536
 
@@ -69,7 +69,7 @@ class KernelPort(asyncio.DatagramTransport):
             self._user.burst_received(burst)
 
     def _read_joined(self, burst: list[Arrival]) -> None:
-        """Read what the kernel has joined; raises OSError when there is nothing more."""
+        """Read what the kernel has joined; raises OSError when the socket is empty."""
         budget = BURST_BYTES_MAX
         while budget > 0:
             count, control, _, source = self._socket.recvmsg_into(
@@ -80,7 +80,10 @@ class KernelPort(asyncio.DatagramTransport):
             budget -= count + _READ_COST_BYTES
 
     def _read_and_join(self, burst: list[Arrival]) -> None:
-        """The same, joining here what came from one source in one size, the last one shorter."""
+        """The same, where this port joins what came from one source in one size.
+
+        The last datagram of a buffer may be shorter.
+        """
         parts: list[bytes] = []
         size, whole = 0, 0
         origin: tuple[Any, ...] = ()
@@ -120,7 +123,7 @@ class KernelPort(asyncio.DatagramTransport):
             self._keep(buffer, size, addr)
 
     def send_whole(self, data: bytes, addr: Any) -> bool:
-        """Send one datagram that nobody may cut; False: this machine cannot ask for that."""
+        """Send one datagram that no router may fragment; False: that cannot be asked for."""
         if self._closing or not offload.let_be_cut(self._socket, allowed=False):
             return False
         try:
@@ -131,7 +134,7 @@ class KernelPort(asyncio.DatagramTransport):
         return True
 
     def _send(self, buffer: bytes, size: int, addr: Any) -> bool:
-        """Whether the kernel took it, or never will."""
+        """Send; False if the kernel may take it later, True if it took it or never will."""
         if len(buffer) <= size:
             return self._send_one(buffer, addr)
         if self._cuts:
@@ -198,7 +201,7 @@ class KernelPort(asyncio.DatagramTransport):
         self._loop.call_soon(self._closed)
 
     def abort(self) -> None:
-        """The same: what is queued is dropped anyway."""
+        """The same: closing drops what is queued as well."""
         self.close()
 
     def _closed(self) -> None:

@@ -1,7 +1,7 @@
 """What a kernel may do for datagrams: cut and join them in bulk, and keep them whole on the way.
 
-Each function answers with what it got, so that callers fall back without a word. Python has no
-names for most of these options; the numbers are those of each system's headers.
+Each function returns whether the kernel agreed, and raises nothing, so that callers can fall back.
+Python has no names for most of these options; the numbers are those of each system's headers.
 """
 
 import errno
@@ -11,7 +11,7 @@ import sys
 from typing import Any, Final
 
 SEGMENTS_MAX: Final = 64
-"""UDP_MAX_SEGMENTS of Linux before 6.9; later ones allow twice as many."""
+"""UDP_MAX_SEGMENTS of Linux before 6.9; later versions allow twice as many."""
 
 BUFFER_BYTES_MAX: Final = 65_507
 """A buffer to be cut is one UDP datagram to the kernel until the last moment."""
@@ -35,7 +35,7 @@ _WHOLE: Final = {
     "win32": {socket.AF_INET: (0, 14, 0, 1), socket.AF_INET6: (41, 14, 0, 1)},
 }
 """Level, option, value for datagrams that may be cut, value for those that may not: IP_MTU_DISCOVER
-with DONT and PROBE, IP_DONTFRAG, IP_DONTFRAGMENT, and their kin of IPv6."""
+with DONT and PROBE, IP_DONTFRAG, IP_DONTFRAGMENT, and their counterparts of IPv6."""
 
 
 def can_cut(own_socket: socket.socket) -> bool:
@@ -74,7 +74,7 @@ def joined_size(control: list[tuple[int, int, bytes]], received_bytes: int) -> i
 
 
 def let_be_cut(own_socket: Any, *, allowed: bool) -> bool:
-    """Allow or forbid that datagrams are cut into fragments on the way; False: it has no say."""
+    """Allow or forbid routers to fragment datagrams; False if this system has no such option."""
     option = _WHOLE.get(sys.platform, {}).get(own_socket.family)
     if option is None:
         return False

@@ -1,4 +1,4 @@
-"""Opens a UDP port in the best way that this machine and this loop have."""
+"""Opens a UDP port: our own socket where the running loop can watch it, else the loop's."""
 
 import asyncio
 import socket

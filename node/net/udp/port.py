@@ -1,4 +1,4 @@
-"""What a UDP port offers, and what it asks of its user."""
+"""The interface of a UDP port, and of its user."""
 
 import asyncio
 from collections.abc import Iterator
