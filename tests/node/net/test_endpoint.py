@@ -1,6 +1,5 @@
 """The shared sockets: several of a family, one demultiplexer for all, one NAT in front of each."""
 
-import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from node.net.demux import RecordBuffers
 from node.net.endpoint import Endpoint
 from protocol.addresses import Address
 from tests.node.links.link_network import until
+
+pytestmark = pytest.mark.real_loop
 
 LOOPBACK = Address("127.0.0.1", 0)
 UdpSocket = Callable[[str, int], socket.socket]
@@ -58,36 +59,33 @@ def plain_socket() -> Iterator[tuple[socket.socket, Address]]:
 
 
 @kernel_and_loop
-def test_a_family_may_have_several_sockets(make_socket: UdpSocket | None) -> None:
-    async def scenario() -> None:
-        scene, owner = Scene(make_socket), Owner()
-        endpoint = scene.endpoint
-        first = await endpoint.open(LOOPBACK)
-        second = await endpoint.open(LOOPBACK)
-        assert first != second
-        assert endpoint.addresses == {4: first}
-        endpoint.demux.register_ufrag("ours", owner)
-        check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes={})
-        check.attributes["USERNAME"] = "ours:theirs"
-        with plain_socket() as (peer, where):
-            for local in (None, first, second, Address("127.0.0.1", 1)):
-                endpoint.sendto(b"to you", where, local)
-            assert [peer.recvfrom(99)[1] for _ in range(3)] == [first, first, second]
-            assert scene.counters.refused == {"no_socket_of_this_family": 1}
-            assert scene.counters.datagrams_sent == 3
-            for to in (first, second):
-                peer.sendto(b"\xd0 to you", to)
-                peer.sendto(bytes(check), to)
-            await until(lambda: len(owner.taken) == len(scene.read) == 2)
-            assert owner.taken == [(bytes(check), where, local) for local in (first, second)]
-        await endpoint.close()
-        endpoint.sendto(b"late", where)
-        endpoint.sendto(b"late", where, second)
-        assert scene.counters.refused == {"no_socket_of_this_family": 3}
-        for address in (first, second):
-            udp_socket(*address).close()  # both are free again
-
-    asyncio.run(scenario())
+async def test_a_family_may_have_several_sockets(make_socket: UdpSocket | None) -> None:
+    scene, owner = Scene(make_socket), Owner()
+    endpoint = scene.endpoint
+    first = await endpoint.open(LOOPBACK)
+    second = await endpoint.open(LOOPBACK)
+    assert first != second
+    assert endpoint.addresses == {4: first}
+    endpoint.demux.register_ufrag("ours", owner)
+    check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes={})
+    check.attributes["USERNAME"] = "ours:theirs"
+    with plain_socket() as (peer, where):
+        for local in (None, first, second, Address("127.0.0.1", 1)):
+            endpoint.sendto(b"to you", where, local)
+        assert [peer.recvfrom(99)[1] for _ in range(3)] == [first, first, second]
+        assert scene.counters.refused == {"no_socket_of_this_family": 1}
+        assert scene.counters.datagrams_sent == 3
+        for to in (first, second):
+            peer.sendto(b"\xd0 to you", to)
+            peer.sendto(bytes(check), to)
+        await until(lambda: len(owner.taken) == len(scene.read) == 2)
+        assert owner.taken == [(bytes(check), where, local) for local in (first, second)]
+    await endpoint.close()
+    endpoint.sendto(b"late", where)
+    endpoint.sendto(b"late", where, second)
+    assert scene.counters.refused == {"no_socket_of_this_family": 3}
+    for address in (first, second):
+        udp_socket(*address).close()  # both are free again
 
 
 def _has_filtered(scene: Scene, count: int) -> bool:
@@ -95,38 +93,34 @@ def _has_filtered(scene: Scene, count: int) -> bool:
 
 
 @kernel_and_loop
-def test_an_unreachable_nodes_nat_binds_all_that_share_the_port(
+async def test_an_unreachable_nodes_nat_binds_all_that_share_the_port(
     make_socket: UdpSocket | None,
 ) -> None:
-    async def scenario() -> None:
-        scene, owner = Scene(make_socket, unreachable=True), Owner()
-        local = await scene.endpoint.open(LOOPBACK)
-        answer = bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, b"transaction."))
-        scene.endpoint.demux.expect_response(b"transaction.", owner)
-        with plain_socket() as (peer, where), plain_socket() as (stranger, _):
-            for filtered in (4, 6):
-                for sender in (peer, stranger):
-                    sender.sendto(b"\xd0 to you", local)
-                    sender.sendto(answer, local)
-                await until(partial(_has_filtered, scene, filtered))
-                scene.endpoint.sendto(b"to you", where)
-            await until(lambda: bool(scene.read and owner.taken))
-            assert scene.counters.refused == {"filtered_by_nat": 6}
-            assert scene.read == [b"\xd0 to you"]
-            assert owner.taken == [(answer, where, local)]
-        await scene.endpoint.close()
-
-    asyncio.run(scenario())
+    scene, owner = Scene(make_socket, unreachable=True), Owner()
+    local = await scene.endpoint.open(LOOPBACK)
+    answer = bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, b"transaction."))
+    scene.endpoint.demux.expect_response(b"transaction.", owner)
+    with plain_socket() as (peer, where), plain_socket() as (stranger, _):
+        for filtered in (4, 6):
+            for sender in (peer, stranger):
+                sender.sendto(b"\xd0 to you", local)
+                sender.sendto(answer, local)
+            await until(partial(_has_filtered, scene, filtered))
+            scene.endpoint.sendto(b"to you", where)
+        await until(lambda: bool(scene.read and owner.taken))
+        assert scene.counters.refused == {"filtered_by_nat": 6}
+        assert scene.read == [b"\xd0 to you"]
+        assert owner.taken == [(answer, where, local)]
+    await scene.endpoint.close()
 
 
 @kernel_and_loop
-def test_without_a_socket_of_a_family_nothing_is_sent_to_it(make_socket: UdpSocket | None) -> None:
-    async def scenario() -> None:
-        scene = Scene(make_socket)
-        await scene.endpoint.open(LOOPBACK)
-        scene.endpoint.sendto(b"to you", Address("::1", 4001))
-        assert scene.counters.refused == {"no_socket_of_this_family": 1}
-        assert scene.counters.datagrams_sent == 0
-        await scene.endpoint.close()
-
-    asyncio.run(scenario())
+async def test_without_a_socket_of_a_family_nothing_is_sent_to_it(
+    make_socket: UdpSocket | None,
+) -> None:
+    scene = Scene(make_socket)
+    await scene.endpoint.open(LOOPBACK)
+    scene.endpoint.sendto(b"to you", Address("::1", 4001))
+    assert scene.counters.refused == {"no_socket_of_this_family": 1}
+    assert scene.counters.datagrams_sent == 0
+    await scene.endpoint.close()
