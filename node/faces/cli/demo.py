@@ -66,7 +66,7 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let the first signal that ends a program interrupt the demo like Ctrl-C; it then cleans up."""
+    """Let the first signal that ends a program end the demo like Ctrl-C, with cleaning up."""
     interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
