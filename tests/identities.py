@@ -1,4 +1,4 @@
-"""Identities for tests only: their seeds are public, so whoever uses one elsewhere has no secret.
+"""Identities for tests only: their seeds are public, so one that is used elsewhere has no secret.
 
 A real identity costs two seconds of work, because its key must solve the puzzle. These numbers were
 found once; each gives a seed that does.

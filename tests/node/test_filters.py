@@ -1,4 +1,4 @@
-"""Availability in the DHT: what is published when, and how little is read to ask who has a mod."""
+"""Availability in the DHT: what is published when, and how little is read to ask about a mod."""
 
 import asyncio
 import random

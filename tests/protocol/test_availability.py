@@ -25,7 +25,7 @@ from protocol.limits import RECORD_BYTES, SHARD_BITS_MAX, SHARD_CAPACITY, SHARD_
 repeatable = settings(deadline=None, derandomize=True)
 
 MOD_IDS = [hashlib.sha256(b"mod %d" % number).digest() for number in range(5000)]
-STRANGERS = [hashlib.sha256(b"not held %d" % number).digest() for number in range(20_000)]
+NOT_HELD = [hashlib.sha256(b"not held %d" % number).digest() for number in range(20_000)]
 SIGNER = Identity(bytes(32))
 
 
@@ -56,10 +56,10 @@ def test_one_in_a_hundred_strangers_seems_to_be_held(capacity: int) -> None:
     full = [one for start in starts for one in build(MOD_IDS[start : start + capacity])]
     assert {one.capacity for one in full} == {capacity}
     claimed = sum(
-        full[number % len(full)].may_have(mod_id) for number, mod_id in enumerate(STRANGERS)
+        full[number % len(full)].may_have(mod_id) for number, mod_id in enumerate(NOT_HELD)
     )
     # Slices are whole bits, so the true rates lie a little around the nominal one.
-    assert 0.7 * ERROR_RATE < claimed / len(STRANGERS) < 1.2 * ERROR_RATE
+    assert 0.7 * ERROR_RATE < claimed / len(NOT_HELD) < 1.2 * ERROR_RATE
 
 
 def test_the_order_of_mods_does_not_matter_and_copies_count_once() -> None:
@@ -81,11 +81,11 @@ def test_an_empty_shard_holds_nothing() -> None:
 
 
 def test_mods_chosen_to_share_a_prefix_overflow_one_shard_and_nothing_else() -> None:
-    crowd = sorted(bytes(2) + mod_id[2:] for mod_id in MOD_IDS[: SHARD_CAPACITY + 1])
+    too_many = sorted(bytes(2) + mod_id[2:] for mod_id in MOD_IDS[: SHARD_CAPACITY + 1])
     others = [mod_id for mod_id in MOD_IDS if mod_id[0] > 127][:10]
-    assert shard_bits_for(crowd + others) == SHARD_BITS_MAX
-    shards = {one.shard: one for one in build(crowd + others)}
-    assert all(map(shards[0].may_have, crowd[:SHARD_CAPACITY]))
+    assert shard_bits_for(too_many + others) == SHARD_BITS_MAX
+    shards = {one.shard: one for one in build(too_many + others)}
+    assert all(map(shards[0].may_have, too_many[:SHARD_CAPACITY]))
     assert all(shards[shard_of(mod_id, SHARD_BITS_MAX)].may_have(mod_id) for mod_id in others)
 
 

@@ -1,4 +1,4 @@
-"""The sealed envelope and the hello: what opens, for whom, and that nothing else does."""
+"""The sealed envelope and the hello: what opens for its receiver, and that nothing else does."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def sealed_by_a(body: bytes) -> bytes:
 
 
 def read_by(identity: Identity, datagram: bytes) -> bytes:
-    """What a node does with a datagram from anyone."""
+    """What a node does with a datagram of any sender."""
     keys = CIPHER.keys(identity, sender_of(datagram))
     return unseal(CIPHER, keys.incoming, datagram)
 

@@ -1,4 +1,4 @@
-"""Identities: hashes, puzzles, signatures of one purpose, and keys that nobody may use."""
+"""Identities: hashes, puzzles, signatures of one purpose, and keys that are not usable."""
 
 import hashlib
 import itertools

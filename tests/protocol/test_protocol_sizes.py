@@ -26,7 +26,7 @@ from protocol.signaling import AnswerStatus, make_answer, make_offer
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text(encoding="utf-8")
 V4, V6 = Address("192.0.2.7", 4001), Address("2001:db8::7", 65535)
-WHO = Identity(bytes(32))
+IDENTITY = Identity(bytes(32))
 NOW = 1_790_000_000.0
 
 LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
@@ -139,13 +139,21 @@ def test_a_number_in_the_text_is_the_one_in_the_code(said: str, size: int) -> No
 def test_records_have_the_sizes_given() -> None:
     largest = {
         "peer": records.make(
-            WHO, records.PEER, PeerBody((V6,) * 8, 0xFFFF, (1, 0xFFFF), 10), now=NOW, sequence=2**52
+            IDENTITY,
+            records.PEER,
+            PeerBody((V6,) * 8, 0xFFFF, (1, 0xFFFF), 10),
+            now=NOW,
+            sequence=2**52,
         ),
         "provider": records.make(
-            WHO, records.PROVIDER, ProviderBody(bytes(32), complete=True), now=NOW, sequence=2**52
+            IDENTITY,
+            records.PROVIDER,
+            ProviderBody(bytes(32), complete=True),
+            now=NOW,
+            sequence=2**52,
         ),
         "availability": records.make(
-            WHO,
+            IDENTITY,
             records.AVAILABILITY,
             build([n.to_bytes(32) for n in range(limits.SHARD_CAPACITY)])[0],
             now=NOW,
@@ -168,9 +176,9 @@ def test_signals_fit_what_carries_them() -> None:
         takes_bursts=True,
     )
     offer, sealed = make_offer(
-        WHO, WHO.public_key, WHO.peer_id, largest, now=NOW, rng=random.Random(1)
+        IDENTITY, IDENTITY.public_key, IDENTITY.peer_id, largest, now=NOW, rng=random.Random(1)
     )
-    answer = make_answer(WHO, offer, AnswerStatus.ACCEPTED, largest, rng=random.Random(1))
+    answer = make_answer(IDENTITY, offer, AnswerStatus.ACCEPTED, largest, rng=random.Random(1))
     sizes = re.search(r"at most (\d+) bytes \(offer\) and (\d+) \(answer\)", TEXT)
     assert sizes is not None
     assert (int(sizes[1]), int(sizes[2])) == (len(sealed), len(answer))

@@ -69,10 +69,10 @@ class Draws:
         return draw
 
     def getrandbits(self, k: int, /) -> int:
-        raise AssertionError(f"nobody draws {k} bits here")
+        raise AssertionError(f"no code draws {k} bits here")
 
     def random(self) -> float:
-        raise AssertionError("nobody draws a float here")
+        raise AssertionError("no code draws a float here")
 
 
 def description_of(golden: dict[str, Any]) -> Description:

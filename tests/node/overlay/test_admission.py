@@ -1,4 +1,4 @@
-"""A node that more strangers reach for than it can afford to meet, in virtual time."""
+"""Admission control: a node that gets more unknown keys than it can agree on keys with."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class CountingCipher(RememberedAgreements):
 
 
 @pytest.fixture
-def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_unknown_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("UNKNOWN_KEYS_PER_SECOND", 0.01),
         ("UNKNOWN_KEYS_BURST", 2.0),
@@ -50,8 +50,8 @@ async def counting_world() -> AsyncIterator[tuple[World, CountingCipher]]:
     await world.close()
 
 
-@pytest.mark.usefixtures("few_strangers")
-async def test_strangers_get_in_by_echoing_a_cookie() -> None:
+@pytest.mark.usefixtures("few_unknown_keys")
+async def test_unknown_keys_are_admitted_by_echoing_a_cookie() -> None:
     async with counting_world() as (world, _):
         await world.populate(30)
         demanded = sum(
@@ -79,7 +79,7 @@ async def _socket(world: World, name: str) -> tuple[asyncio.DatagramTransport, l
     return transport, received
 
 
-@pytest.mark.usefixtures("few_strangers")
+@pytest.mark.usefixtures("few_unknown_keys")
 async def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served() -> None:
     async with counting_world() as (world, cipher):
         await world.populate(2)
@@ -98,16 +98,16 @@ async def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served()
         answer = await friend.running.server.wire.ask(victim.contact, Method.PING, [], tries=1)
         assert answer.code == 0
         await asyncio.sleep(1)
-        # Two as they come, and nobody showed a cookie.
+        # The burst of two; no sender echoed a cookie.
         assert cipher.agreements[victim.identity.public_key] - before <= 2
         assert len(received) > 4000
         assert max(map(len, received)) < min(map(len, sealed))
         assert {datagram[0] for datagram in received} == {datagrams.COOKIE}
-        assert len(victim.running.server.wire._sessions) < 10
+        assert victim.running.server.wire.session_count < 10
         transport.close()
 
 
-@pytest.mark.usefixtures("few_strangers")
+@pytest.mark.usefixtures("few_unknown_keys")
 async def test_strangers_with_cookies_are_bounded_too() -> None:
     async with counting_world() as (world, cipher):
         await world.populate(2)

@@ -1,4 +1,4 @@
-"""Offers by several carriers at once: silence, refusals, and what counts as a failure."""
+"""Offers by several relays at once: silence, refusals, and what counts as a failure."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,16 +17,14 @@ from protocol.signaling import Answer, AnswerStatus
 from simulations.residents.world import run_virtually
 
 GOOD = b"the answer"
-RELAYS_TRIED = [
-    Contact.at(bytes([number]) * 32, Address("192.0.2.1", number)) for number in range(1, 8)
-]
+RELAYS = [Contact.at(bytes([number]) * 32, Address("192.0.2.1", number)) for number in range(1, 8)]
 
 
 Behaviours = Mapping[Contact, tuple[float, Code, bytes] | None]
 
 
 class FakeWire:
-    """Notes who was asked when; `behave` says after how long which code comes, None for never."""
+    """Notes each request and its time; `behave` gives delay and code of the response, or None."""
 
     def __init__(self, behave: Behaviours) -> None:
         self._behave = behave
@@ -62,7 +60,7 @@ def _read_answer(sealed: bytes) -> Answer:
 
 
 class Outcome:
-    """How one call by the first `count` carriers ended."""
+    """How one call by the first `count` relays ended."""
 
     def __init__(self, behave: Behaviours, count: int = 7) -> None:
         run_virtually(self._run(behave, count))
@@ -72,16 +70,16 @@ class Outcome:
         started = loop.time()
         wire: Any = FakeWire(behave)
         answered: asyncio.Future[tuple[Answer, Contact]] = loop.create_future()
-        signals = OfferRelay(
+        offer_relay = OfferRelay(
             wire, bytes(20), b"sealed", read_answer=_read_answer, answered=answered
         )
-        for carrier in (*RELAYS_TRIED[:count], *RELAYS_TRIED[:count]):
-            signals.add(carrier)
-        signals.complete()
-        self.carrier: Contact | None = None
+        for relay in (*RELAYS[:count], *RELAYS[:count]):
+            offer_relay.add(relay)
+        offer_relay.complete()
+        self.relay: Contact | None = None
         self.error: ModswarmError | None = None
         try:
-            _, self.carrier = await answered
+            _, self.relay = await answered
         except ModswarmError as error:
             self.error = error
         self.seconds = loop.time() - started
@@ -90,42 +88,40 @@ class Outcome:
 
 
 def test_three_are_signaled_at_once_and_the_first_answer_counts() -> None:
-    outcome = Outcome(
-        {RELAYS_TRIED[1]: (0.2, Code.OK, GOOD), RELAYS_TRIED[2]: (0.3, Code.OK, GOOD)}
-    )
-    assert outcome.carrier == RELAYS_TRIED[1]
+    outcome = Outcome({RELAYS[1]: (0.2, Code.OK, GOOD), RELAYS[2]: (0.3, Code.OK, GOOD)})
+    assert outcome.relay == RELAYS[1]
     assert outcome.seconds == pytest.approx(0.2)
-    assert [contact for _, contact in outcome.asked] == RELAYS_TRIED[: limits.REGISTRARS_CALLED]
+    assert [contact for _, contact in outcome.asked] == RELAYS[: limits.REGISTRARS_CALLED]
 
 
-def test_silent_carriers_are_signaled_past_after_a_moment() -> None:
-    outcome = Outcome({RELAYS_TRIED[6]: (0.1, Code.OK, GOOD)})
-    assert outcome.carrier == RELAYS_TRIED[6]
+def test_silent_relays_are_signaled_past_after_a_moment() -> None:
+    outcome = Outcome({RELAYS[6]: (0.1, Code.OK, GOOD)})
+    assert outcome.relay == RELAYS[6]
     assert outcome.seconds == pytest.approx(2 * limits.CALL_REPEAT_S + 0.1)
 
 
-def test_a_late_answer_of_a_silent_carrier_still_counts() -> None:
-    outcome = Outcome({RELAYS_TRIED[0]: (4.4, Code.OK, GOOD)}, count=1)
-    assert outcome.carrier == RELAYS_TRIED[0]
+def test_a_late_answer_of_a_silent_relay_still_counts() -> None:
+    outcome = Outcome({RELAYS[0]: (4.4, Code.OK, GOOD)}, count=1)
+    assert outcome.relay == RELAYS[0]
     assert outcome.seconds == pytest.approx(4.4)
     assert [at for at, _ in outcome.asked] == pytest.approx([0, 1, 2, 3, 4])
 
 
-def test_what_one_registrar_says_is_no_failure_while_others_may_answer() -> None:
-    behave = {RELAYS_TRIED[0]: (0.1, Code.OFFLINE, b""), RELAYS_TRIED[1]: (0.5, Code.OK, GOOD)}
+def test_the_reason_of_one_registrar_is_no_failure_while_others_may_answer() -> None:
+    behave = {RELAYS[0]: (0.1, Code.OFFLINE, b""), RELAYS[1]: (0.5, Code.OK, GOOD)}
     outcome = Outcome(behave, count=2)
-    assert outcome.carrier == RELAYS_TRIED[1]
+    assert outcome.relay == RELAYS[1]
 
 
 def test_an_answer_that_the_callee_did_not_sign_is_worth_nothing() -> None:
-    behave = {RELAYS_TRIED[0]: (0.1, Code.OK, b"forged"), RELAYS_TRIED[1]: (0.5, Code.OK, GOOD)}
-    assert Outcome(behave, count=2).carrier == RELAYS_TRIED[1]
-    alone = Outcome({RELAYS_TRIED[0]: (0.1, Code.OK, b"forged")}, count=1)
+    behave = {RELAYS[0]: (0.1, Code.OK, b"forged"), RELAYS[1]: (0.5, Code.OK, GOOD)}
+    assert Outcome(behave, count=2).relay == RELAYS[1]
+    alone = Outcome({RELAYS[0]: (0.1, Code.OK, b"forged")}, count=1)
     assert isinstance(alone.error, CallFailed)
 
 
 def test_all_registrars_say_the_same() -> None:
-    outcome = Outcome(dict.fromkeys(RELAYS_TRIED, (0.1, Code.OFFLINE, b"")))
+    outcome = Outcome(dict.fromkeys(RELAYS, (0.1, Code.OFFLINE, b"")))
     assert isinstance(outcome.error, CallFailed)
     assert "registrars do not reach it" in str(outcome.error)
     assert outcome.seconds < 1.0
@@ -133,8 +129,8 @@ def test_all_registrars_say_the_same() -> None:
 
 def test_registrars_that_disagree_are_quoted() -> None:
     behave = {
-        RELAYS_TRIED[0]: (0.1, Code.OFFLINE, b""),
-        RELAYS_TRIED[1]: (0.1, Code.RATE_LIMITED, b""),
+        RELAYS[0]: (0.1, Code.OFFLINE, b""),
+        RELAYS[1]: (0.1, Code.RATE_LIMITED, b""),
     }
     error = Outcome(behave, count=2).error
     assert isinstance(error, CallFailed)
@@ -149,13 +145,13 @@ def test_silence_of_all_is_a_time_out() -> None:
     assert all(at <= outcome.seconds for at, _ in outcome.asked), "nothing is sent afterwards"
 
 
-def test_nobody_carries() -> None:
+def test_no_relay() -> None:
     error = Outcome({}, count=0).error
     assert isinstance(error, CallFailed)
     assert "registered nowhere" in str(error)
 
 
 def test_a_token_that_aged_is_renewed_once() -> None:
-    outcome = Outcome({RELAYS_TRIED[0]: (0.1, Code.BAD_TOKEN, b"")}, count=1)
+    outcome = Outcome({RELAYS[0]: (0.1, Code.BAD_TOKEN, b"")}, count=1)
     assert isinstance(outcome.error, CallFailed)
     assert len([at for at, _ in outcome.asked if at < 0.5]) == 2

@@ -152,14 +152,14 @@ async def test_no_request_from_an_ipv6_address_is_amplified(method: Method) -> N
         where = Address(f"2a00:{number:x}::1", 5)
         contact = Contact.at(key_pair(100 + number).public_key, where)
         victim.running.server.protocol.maintenance.answered(contact)
-    stranger = RawPeer(key_pair(0), {})
-    await stranger.move_in(world.internet, v6=True)
+    unknown = RawPeer(key_pair(0), {})
+    await unknown.move_in(world.internet, v6=True)
     for _ in range(3):
-        stranger.token = b""
-        await stranger.ask(method, ARGUMENTS[method], victim.contact)
+        unknown.token = b""
+        await unknown.ask(method, ARGUMENTS[method], victim.contact)
     await asyncio.sleep(10)
-    assert stranger.responses
-    assert 0 < stranger.received_bytes <= stranger.sent_bytes
+    assert unknown.responses
+    assert 0 < unknown.received_bytes <= unknown.sent_bytes
     await world.close()
 
 

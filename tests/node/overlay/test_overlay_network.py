@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 MOD = bytes(range(32))
 
 
-async def test_everyone_reachable_is_known_and_nobody_else() -> None:
+async def test_every_reachable_node_is_known_and_no_other() -> None:
     async with network(6, 2) as peers:
         reachable = {peer.server.identity.peer_id for peer in peers[:6]}
         for peer in peers:
@@ -220,14 +220,14 @@ async def test_a_silent_bootstrap_is_said_and_tried_again(monkeypatch: pytest.Mo
 async def test_a_pinned_bootstrap_must_be_the_peer_that_it_names() -> None:
     async with network(2) as peers:
         where, other = peers[0].address, peers[1].server.identity.peer_id
-        stranger = await open_peer(50)
+        newcomer = await open_peer(50)
         said: asyncio.Queue[str] = asyncio.Queue()
         wrong = Bootstrap(where.host, where.port, other)
-        joining = Joining(stranger.server, [wrong], [], say=said.put_nowait)
-        stranger.tasks.start(joining.run(), name="join")
+        joining = Joining(newcomer.server, [wrong], [], say=said.put_nowait)
+        newcomer.tasks.start(joining.run(), name="join")
         assert "another peer" in await said.get()
         assert not joining.joined.is_set()
-        await stranger.close()
+        await newcomer.close()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.1", "255.255.255.255"])
@@ -259,12 +259,12 @@ async def test_an_unreachable_node_hears_only_those_it_sent_to(
     monkeypatch.setattr(limits, "TIMEOUT_UNKNOWN_S", 0.05)
     async with network(3, 1) as peers:
         hidden = peers[3]
-        stranger = await open_peer(60)
+        newcomer = await open_peer(60)
         hidden_contact = Contact.at(hidden.server.identity.public_key, hidden.address)
         with pytest.raises(Unreachable):
-            await stranger.server.bootstrap([hidden_contact])
+            await newcomer.server.bootstrap([hidden_contact])
         assert hidden.counters.refused["filtered_by_nat"] >= 1
-        await stranger.close()
+        await newcomer.close()
 
 
 def _peer_body() -> records.PeerBody:

@@ -1,4 +1,4 @@
-"""A node whose memory was set back sends what its peers take for replays, and recovers."""
+"""A node whose memory was set back sends requests that its peers take for replays, and recovers."""
 
 import asyncio
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 MOD = bytes(32)
 CIPHER = XChaCha20Poly1305()
-STRANGER = identity(500)
+ATTACKER = identity(500)
 
 
 class Wiretap(asyncio.DatagramProtocol):
@@ -54,13 +54,13 @@ async def wiretap() -> Wiretap:
     return tap
 
 
-class Stranger:
-    """Speaks the protocol by hand with one node, as `STRANGER`."""
+class Attacker:
+    """Speaks the protocol by hand with one node, as `ATTACKER`."""
 
     def __init__(self, victim: OverlayPeer, tap: Wiretap) -> None:
         self.tap = tap
         self.victim = victim
-        self.keys = CIPHER.keys(STRANGER, victim.server.identity.public_key)
+        self.keys = CIPHER.keys(ATTACKER, victim.server.identity.public_key)
         self.token = b""
         self.counter = 0
 
@@ -78,7 +78,7 @@ class Stranger:
         return self.sealed(body)
 
     def sealed(self, body: bytes) -> bytes:
-        return seal(CIPHER, STRANGER.public_key, self.keys.outgoing, bytes(24), body)
+        return seal(CIPHER, ATTACKER.public_key, self.keys.outgoing, bytes(24), body)
 
     def send(self, datagram: bytes) -> None:
         self.tap.transport.sendto(datagram, self.victim.address)
@@ -99,13 +99,13 @@ class Stranger:
 
 
 @contextlib.asynccontextmanager
-async def attack(*, survived: bool = True) -> AsyncIterator[tuple[OverlayPeer, Stranger]]:
-    """A node and a stranger who means it harm; whatever comes, the node still answers then."""
+async def attack(*, survived: bool = True) -> AsyncIterator[tuple[OverlayPeer, Attacker]]:
+    """A node and an attacker; whatever the attacker sends, the node still answers then."""
     victim, tap = await open_peer(1), await wiretap()
     try:
-        yield victim, Stranger(victim, tap)
+        yield victim, Attacker(victim, tap)
         if survived:
-            probe = Stranger(victim, tap)
+            probe = Attacker(victim, tap)
             probe.counter = 1_000_000
             assert (await probe.ask(Method.PING, [])).code == Code.OK
     finally:
@@ -114,9 +114,9 @@ async def attack(*, survived: bool = True) -> AsyncIterator[tuple[OverlayPeer, S
 
 
 async def test_garbage_is_counted_by_name() -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         rng = random.Random(7)
-        good = stranger.request(Method.PING, [])
+        good = attacker.request(Method.PING, [])
         cases = {
             "empty_datagram": b"",
             "unknown_first_byte": b"\x50hello",
@@ -128,8 +128,8 @@ async def test_garbage_is_counted_by_name() -> None:
             + rng.randbytes(99),
         }
         for datagram in cases.values():
-            stranger.send(datagram)
-        assert (await stranger.ask(Method.PING, [])).code == Code.OK
+            attacker.send(datagram)
+        assert (await attacker.ask(Method.PING, [])).code == Code.OK
         for name in cases:
             assert victim.counters.refused[name] == 1, name
 
@@ -141,9 +141,9 @@ def _key_without_puzzle(rng: random.Random) -> bytes:
 
 
 async def test_sealed_nonsense_is_malformed_and_answered_where_it_is_a_request() -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         for body in (b"", b"\xc1", b"\x90", b"\x91\x05", b"\x93\x00\x00\x00", b"\x80" * 40):
-            stranger.send(stranger.sealed(body))
+            attacker.send(attacker.sealed(body))
         for method, arguments in (
             (Method.PING, [1]),
             (Method.FIND_NODE, [b"short", 3]),
@@ -151,54 +151,54 @@ async def test_sealed_nonsense_is_malformed_and_answered_where_it_is_a_request()
             (Method.FIND_VALUE, [bytes(20), 1, -1, 3]),
             (Method.FIND_VALUE, [bytes(20)]),
         ):
-            assert (await stranger.ask(method, arguments)).code == Code.MALFORMED
+            assert (await attacker.ask(method, arguments)).code == Code.MALFORMED
         assert victim.counters.refused["malformed"] == 11
 
 
 async def test_a_replayed_request_is_dropped() -> None:
-    async with attack() as (victim, stranger):
-        captured = stranger.request(Method.PING, [])
-        stranger.send(captured)
-        await stranger.answer()
+    async with attack() as (victim, attacker):
+        captured = attacker.request(Method.PING, [])
+        attacker.send(captured)
+        await attacker.answer()
         for _ in range(3):
-            stranger.send(captured)
-        await stranger.ask(Method.PING, [])
+            attacker.send(captured)
+        await attacker.ask(Method.PING, [])
         assert victim.counters.refused["replayed"] == 3
-        assert stranger.tap.received.empty()
+        assert attacker.tap.received.empty()
 
 
 async def test_a_request_of_an_older_run_of_its_sender_changes_nothing() -> None:
-    async with attack() as (victim, stranger):
-        await stranger.ask(Method.PING, [])
+    async with attack() as (victim, attacker):
+        await attacker.ask(Method.PING, [])
         raw = _provider().raw
         key = records.provider_key(MOD)
-        stranger.token = b""
-        old_run = stranger.request(Method.STORE, [key, raw], epoch=b"epoch..0")
-        stranger.send(old_run)
-        assert (await stranger.answer()).code == Code.BAD_TOKEN
+        attacker.token = b""
+        old_run = attacker.request(Method.STORE, [key, raw], epoch=b"epoch..0")
+        attacker.send(old_run)
+        assert (await attacker.answer()).code == Code.BAD_TOKEN
         assert len(victim.server.store) == 0
 
 
 async def test_changing_state_needs_proof_of_the_address() -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         key, raw = records.provider_key(MOD), _provider().raw
         for method, arguments in (
             (Method.STORE, [key, raw]),
             (Method.REGISTER, [_peer_record().raw]),
             (Method.SIGNAL, [bytes(20), b"sealed"]),
         ):
-            stranger.token = b"12345678"
-            assert (await stranger.ask(method, arguments)).code == Code.BAD_TOKEN
+            attacker.token = b"12345678"
+            assert (await attacker.ask(method, arguments)).code == Code.BAD_TOKEN
         # The refusal itself brought a token.
-        assert (await stranger.ask(Method.STORE, [key, raw])).code == Code.OK
+        assert (await attacker.ask(Method.STORE, [key, raw])).code == Code.OK
         assert len(victim.server.store) == 1
 
 
 async def test_a_token_is_worth_nothing_at_another_address() -> None:
-    async with attack() as (victim, stranger):
-        await stranger.ask(Method.PING, [])
-        elsewhere = Stranger(victim, await wiretap())
-        elsewhere.token, elsewhere.counter = stranger.token, 500
+    async with attack() as (victim, attacker):
+        await attacker.ask(Method.PING, [])
+        elsewhere = Attacker(victim, await wiretap())
+        elsewhere.token, elsewhere.counter = attacker.token, 500
         answer = await elsewhere.ask(Method.STORE, [records.provider_key(MOD), _provider().raw])
         assert answer.code == Code.BAD_TOKEN
         elsewhere.tap.transport.close()
@@ -216,10 +216,10 @@ async def test_a_token_is_worth_nothing_at_another_address() -> None:
     ],
 )
 async def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         key = records.provider_key(MOD)
-        await stranger.ask(Method.PING, [])
-        assert (await stranger.ask(Method.STORE, [key, _provider(sequence=5).raw])).code == Code.OK
+        await attacker.ask(Method.PING, [])
+        assert (await attacker.ask(Method.STORE, [key, _provider(sequence=5).raw])).code == Code.OK
         raw = {
             "signature": _flipped(_provider(sequence=9).raw),
             "key": _provider(sequence=9).raw,
@@ -229,21 +229,21 @@ async def test_a_bad_record_is_refused_with_its_reason(change: str, code: Code) 
             "form": _provider(sequence=9).raw + b"\0",
         }[change]
         where = bytes(20) if change == "key" else key
-        assert (await stranger.ask(Method.STORE, [where, raw])).code == code
+        assert (await attacker.ask(Method.STORE, [where, raw])).code == code
         (held,) = victim.server.store
         assert held.sequence == 5
         assert sum(victim.counters.refused.values()) == 1
 
 
 async def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked() -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         asked, other = await wiretap(), await wiretap()
-        contact = Contact.at(STRANGER.public_key, _address_of(asked))
+        contact = Contact.at(ATTACKER.public_key, _address_of(asked))
         asking = asyncio.ensure_future(
             victim.server.wire.ask(contact, Method.PING, [], timeout_s=30.0, tries=1)
         )
         datagram = await asked.received.get()
-        request = decode_body(datagrams.unseal(CIPHER, stranger.keys.incoming, datagram))
+        request = decode_body(datagrams.unseal(CIPHER, attacker.keys.incoming, datagram))
         assert isinstance(request, Request)
         reply = encode_response(
             request.transaction, Code.OK, token=b"", observed=victim.address, result=[1]
@@ -252,11 +252,11 @@ async def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked(
         keys = CIPHER.keys(impostor, victim.server.identity.public_key)
         forged = seal(CIPHER, impostor.public_key, keys.outgoing, bytes(24), reply)
         asked.transport.sendto(forged, victim.address)
-        other.transport.sendto(stranger.sealed(reply), victim.address)
-        await stranger.ask(Method.PING, [])
+        other.transport.sendto(attacker.sealed(reply), victim.address)
+        await attacker.ask(Method.PING, [])
         assert not asking.done()
         assert victim.counters.refused["unexpected_reply"] == 2
-        asked.transport.sendto(stranger.sealed(reply), victim.address)
+        asked.transport.sendto(attacker.sealed(reply), victim.address)
         assert (await asking).result == [1]
         asked.transport.close()
         other.transport.close()
@@ -268,43 +268,45 @@ async def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked(
 async def test_a_stranger_enters_no_table_before_it_answered(
     method: Method, arguments: list[Any]
 ) -> None:
-    async with attack() as (victim, stranger):
-        asked = _unproved(stranger, method, arguments)
-        stranger.send(asked)
-        got = [await stranger.tap.received.get(), await stranger.tap.received.get()]
-        kinds = [decode_body(datagrams.unseal(CIPHER, stranger.keys.incoming, d)) for d in got]
+    async with attack() as (victim, attacker):
+        asked = _unproved(attacker, method, arguments)
+        attacker.send(asked)
+        got = [await attacker.tap.received.get(), await attacker.tap.received.get()]
+        kinds = [decode_body(datagrams.unseal(CIPHER, attacker.keys.incoming, d)) for d in got]
         assert any(isinstance(kind, Request) and kind.method == Method.PING for kind in kinds)
         assert len(victim.server.tables) == 0
-        assert sum(map(len, got)) <= len(asked), "nobody is sent more than it sent"
+        assert sum(map(len, got)) <= len(asked), (
+            "an address without proof is sent no more than it sent"
+        )
 
 
 async def test_a_proved_address_is_no_answer_in_time() -> None:
-    """Who shows our token lives there, but may keep everybody waiting: it is pinged as well."""
-    async with attack() as (victim, stranger):
-        await stranger.ask(Method.PING, [])
-        assert stranger.token
+    """A peer that echoes our token is at its address, but may be slow: it is pinged as well."""
+    async with attack() as (victim, attacker):
+        await attacker.ask(Method.PING, [])
+        assert attacker.token
         body = encode_request(
             bytes(8),
             Method.PING,
             epoch=b"epoch..1",
             counter=9,
-            token=stranger.token,
+            token=attacker.token,
             flags=0,
             arguments=[],
         )
-        stranger.send(stranger.sealed(body))
-        got = [await stranger.received(), await stranger.received()]
+        attacker.send(attacker.sealed(body))
+        got = [await attacker.received(), await attacker.received()]
         (ping,) = (one for one in got if isinstance(one, Request))
         assert len(victim.server.tables) == 0
-        stranger.send(stranger.sealed(_response(ping, [1], victim)))
-        await stranger.ask(Method.PING, [])
+        attacker.send(attacker.sealed(_response(ping, [1], victim)))
+        await attacker.ask(Method.PING, [])
         assert [one.contact.public_key for one in victim.server.tables.entries()] == [
-            STRANGER.public_key
+            ATTACKER.public_key
         ]
 
 
-async def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not_asked() -> None:
-    async with attack() as (victim, stranger):
+async def test_a_contact_whose_key_cost_no_work_or_that_has_no_address_is_not_asked() -> None:
+    async with attack() as (victim, attacker):
         bystander = await wiretap()
         where = _address_of(bystander)
         cheap = next(
@@ -313,13 +315,13 @@ async def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not
             if not solves_puzzle(key, PUZZLE_BITS)
         )
         named = Contact.at(cheap, where).packed + identity(700).public_key + bytes(6)
-        contact = Contact.at(STRANGER.public_key, _address_of(stranger.tap))
+        contact = Contact.at(ATTACKER.public_key, _address_of(attacker.tap))
         victim.server.protocol.maintenance.answered(contact)
         looking = asyncio.ensure_future(victim.server.lookup(bytes(20)))
-        question = await stranger.received()
+        question = await attacker.received()
         assert isinstance(question, Request)
         result = [named, b"", [], 0, b""]
-        stranger.send(stranger.sealed(_response(question, result, victim)))
+        attacker.send(attacker.sealed(_response(question, result, victim)))
         lookup = await looking
         assert lookup.closest() == [contact]
         assert lookup.requests == 1
@@ -329,25 +331,25 @@ async def test_who_is_named_with_a_key_that_cost_no_work_or_at_no_address_is_not
 
 
 async def test_a_short_request_of_a_stranger_makes_us_send_no_ping() -> None:
-    async with attack() as (victim, stranger):
-        asked = _unproved(stranger, Method.PING, [])
-        stranger.send(asked)
-        assert len(await stranger.tap.received.get()) <= len(asked)
+    async with attack() as (victim, attacker):
+        asked = _unproved(attacker, Method.PING, [])
+        attacker.send(asked)
+        assert len(await attacker.tap.received.get()) <= len(asked)
         assert victim.server.wire.pending_count == 0
 
 
 async def test_a_run_that_was_left_is_never_returned_to() -> None:
-    async with attack(survived=False) as (victim, stranger):
-        await stranger.ask(Method.PING, [])
-        old = stranger.request(Method.PING, [], epoch=b"epoch..1")
-        stranger.send(stranger.request(Method.PING, [], epoch=b"epoch..2"))
-        await stranger.answer()
-        stranger.send(old)
-        stranger.send(stranger.request(Method.PING, [], epoch=b"epoch..2"))
-        await stranger.answer()
+    async with attack(survived=False) as (victim, attacker):
+        await attacker.ask(Method.PING, [])
+        old = attacker.request(Method.PING, [], epoch=b"epoch..1")
+        attacker.send(attacker.request(Method.PING, [], epoch=b"epoch..2"))
+        await attacker.answer()
+        attacker.send(old)
+        attacker.send(attacker.request(Method.PING, [], epoch=b"epoch..2"))
+        await attacker.answer()
         assert victim.counters.refused["replayed"] == 1
-        stranger.counter = 2_000_000
-        assert stranger.tap.received.empty()
+        attacker.counter = 2_000_000
+        assert attacker.tap.received.empty()
 
 
 async def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
@@ -355,25 +357,25 @@ async def test_a_stale_token_is_renewed_and_costs_no_try() -> None:
         other = await open_peer(2)
         wire = other.server.wire
         await wire.ask(victim.contact, Method.PING, [])
-        session = wire._sessions.get(victim.contact.number)
+        session = wire.session_with(victim.contact)
         assert session is not None
-        session.learn_token(b"stale...", victim.contact, wire._loop.time())
+        session.learn_token(b"stale...", victim.contact, asyncio.get_running_loop().time())
         key = records.provider_key(MOD)
         response = await wire.ask(victim.contact, Method.STORE, [key, _provider().raw], tries=1)
         assert response.code == Code.OK
         await other.close()
 
 
-def _unproved(stranger: Stranger, method: Method, arguments: list[Any]) -> bytes:
-    """A request of a reachable stranger without a token."""
+def _unproved(attacker: Attacker, method: Method, arguments: list[Any]) -> bytes:
+    """A request of a reachable attacker without a token."""
     body = encode_request(
         bytes(8), method, epoch=bytes(8), counter=1, token=b"", flags=0, arguments=arguments
     )
-    return stranger.sealed(body)
+    return attacker.sealed(body)
 
 
 async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         for seed in range(600, 640):
             public_key = identity(seed).public_key
             contact = Contact.at(public_key, Address("127.0.0.1", 1024 + seed))
@@ -389,39 +391,39 @@ async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> 
             (Method.SIGNAL, [bytes(20), b""]),
             (Method.DELIVER, [b"", b""]),
         ):
-            stranger.token = b""
-            datagram = stranger.request(method, arguments)
-            stranger.send(datagram)
-            assert len(await stranger.tap.received.get()) <= len(datagram), method
-        stranger.send(hello(bytes(16)))
-        assert len(await stranger.tap.received.get()) <= len(hello(bytes(16)))
+            attacker.token = b""
+            datagram = attacker.request(method, arguments)
+            attacker.send(datagram)
+            assert len(await attacker.tap.received.get()) <= len(datagram), method
+        attacker.send(hello(bytes(16)))
+        assert len(await attacker.tap.received.get()) <= len(hello(bytes(16)))
 
 
 async def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> None:
-    async with attack() as (victim, stranger):
+    async with attack() as (victim, attacker):
         asked, other = await wiretap(), await wiretap()
         greeting = asyncio.ensure_future(victim.server.wire.greet(_address_of(asked), 30.0))
         question = await asked.received.get()
-        replayed = answer_hello(STRANGER, hello(bytes(16)))
+        replayed = answer_hello(ATTACKER, hello(bytes(16)))
         asked.transport.sendto(replayed, victim.address)
-        good = answer_hello(STRANGER, question)
+        good = answer_hello(ATTACKER, question)
         asked.transport.sendto(_flipped(good), victim.address)
         other.transport.sendto(good, victim.address)
-        await stranger.ask(Method.PING, [])
+        await attacker.ask(Method.PING, [])
         assert not greeting.done()
         asked.transport.sendto(good, victim.address)
-        assert (await greeting).public_key == STRANGER.public_key
+        assert (await greeting).public_key == ATTACKER.public_key
         asked.transport.close()
         other.transport.close()
 
 
 async def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
-    async with attack() as (victim, stranger):
-        contact = Contact.at(STRANGER.public_key, _address_of(stranger.tap))
+    async with attack() as (victim, attacker):
+        contact = Contact.at(ATTACKER.public_key, _address_of(attacker.tap))
         with pytest.raises(TimedOut):
             await victim.server.wire.ask(contact, Method.PING, [], timeout_s=0.01, tries=1)
         assert not victim.server.wire.pending_count
-        await stranger.tap.received.get()
+        await attacker.tap.received.get()
 
 
 def test_one_host_cannot_ask_without_limit() -> None:
@@ -455,12 +457,12 @@ def _address_of(tap: Wiretap) -> Address:
 
 def _provider(*, sequence: int = 1, age_s: float = 0.0) -> Record:
     body = ProviderBody(MOD, complete=True)
-    return records.make(STRANGER, records.PROVIDER, body, now=_wall() - age_s, sequence=sequence)
+    return records.make(ATTACKER, records.PROVIDER, body, now=_wall() - age_s, sequence=sequence)
 
 
 def _peer_record() -> Record:
     body = PeerBody((), 0, (1, 1), 0)
-    return records.make(STRANGER, records.PEER, body, now=_wall(), sequence=1)
+    return records.make(ATTACKER, records.PEER, body, now=_wall(), sequence=1)
 
 
 def _wall() -> float:

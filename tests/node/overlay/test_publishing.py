@@ -28,7 +28,7 @@ async def _publisher(world: World) -> tuple[Resident, Record]:
 
 
 async def _keeper(world: World, publisher: Resident, number: int, store: Any) -> RawPeer:
-    """Somebody who answers all but STORE like an honest node that knows nobody."""
+    """A peer that answers all but STORE like an honest node without contacts."""
     answers: dict[Method, Any] = {
         Method.PING: lambda _: [1],
         Method.MEET: lambda _: [1],
@@ -57,12 +57,11 @@ async def test_the_publisher_does_not_wait_for_the_slowest_store() -> None:
     published = await publisher.running.server.publish(record)
     assert published == Published(3, 4)
     assert world.loop.time() - started < 3 * RTT_S
-    tasks = publisher.running.tasks
-    assert any("store a record" in task.get_name() for task in tasks._tasks)
+    assert any("store a record" in task.get_name() for task in asyncio.all_tasks())
     await asyncio.sleep(10.0)
     stores = [one for one in silent.requests if one.arguments == [record.key, record.raw]]
     assert len(stores) == 2, "it was asked again in the background"
-    assert not any("store a record" in task.get_name() for task in tasks._tasks)
+    assert not any("store a record" in task.get_name() for task in asyncio.all_tasks())
     await world.close()
 
 

@@ -1,4 +1,4 @@
-"""Who claims to reach a peer must show the peer's own word; whoever cannot swallows no call."""
+"""A registrar proves its registrations; a contact that only claims one gets no call to drop."""
 
 import asyncio
 from collections.abc import Callable
@@ -41,11 +41,11 @@ def _check(data: bytes, now: float = NOW, **changes: bytes) -> None:
 
 
 def test_a_registration_holds_for_one_peer_one_registrar_and_its_time() -> None:
-    shown = make_registration_proof(PEER, REGISTRAR, NOW)
-    assert len(shown) == REGISTRATION_PROOF_BYTES == 104
-    _check(shown)
-    _check(shown, now=NOW + limits.REGISTRATION_S - 1)
-    _check(shown, now=NOW - limits.CLOCK_SKEW_S)
+    proof = make_registration_proof(PEER, REGISTRAR, NOW)
+    assert len(proof) == REGISTRATION_PROOF_BYTES == 104
+    _check(proof)
+    _check(proof, now=NOW + limits.REGISTRATION_S - 1)
+    _check(proof, now=NOW - limits.CLOCK_SKEW_S)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_registration_holds_for_one_peer_one_registrar_and_its_time() -> None:
         (lambda good: _check(good[:32] + b"\xff" * 8 + good[40:]), IssuedInFuture),
     ],
 )
-def test_whatever_else_is_shown_is_refused_by_name(
+def test_every_other_proof_is_refused_by_name(
     spoil: Callable[[bytes], None], error: type[ModswarmError]
 ) -> None:
     with pytest.raises(error):
@@ -73,10 +73,10 @@ def test_whatever_else_is_shown_is_refused_by_name(
 LIARS = 12
 
 
-async def test_contacts_that_only_claim_to_reach_a_peer_swallow_no_call() -> None:
+async def test_contacts_that_only_claim_to_reach_a_peer_get_no_call_to_drop() -> None:
     world, callee, caller = await _world()
     server = callee.running.server
-    # What is best to show: nothing of one's own can hold, so a real one of another registrar.
+    # The best of forgeries: a real proof, for another registrar.
     (honest, *_) = callee.running.registrations.registrars
     real = make_registration_proof(callee.identity, honest.peer_id, world.loop.wall_time())
     record = callee.running.presence.peer_record()
@@ -86,9 +86,9 @@ async def test_contacts_that_only_claim_to_reach_a_peer_swallow_no_call() -> Non
     with caller.host.running():
         reading = await caller.running.server.read(server.identity.peer_id, records.PEER)
         result = await caller.running.caller.call(callee.identity.peer_id, description())
-    shown = {contact.peer_id for contact in reading.registrars}
-    assert shown
-    assert not shown & {liar.identity.peer_id for liar in liars}
+    registrars = {contact.peer_id for contact in reading.registrars}
+    assert registrars
+    assert not registrars & {liar.identity.peer_id for liar in liars}
     assert caller.running.server.counters.refused["bad_signature"] >= LIARS // 2
     assert result.description == description(2)
     asked = [one for liar in liars for one in liar.requests]
@@ -112,9 +112,9 @@ async def _world() -> tuple[World, Resident, Resident]:
     return world, callee, caller
 
 
-async def _liar(world: World, number: int, record: bytes, shown: bytes) -> RawPeer:
+async def _liar(world: World, number: int, record: bytes, proof: bytes) -> RawPeer:
     def find_value(_: Request) -> list[Any]:
-        return [b"", b"", [record], 1, shown]
+        return [b"", b"", [record], 1, proof]
 
     identity = Identity(derive_rng(3, "liar", number).randbytes(32))
     liar = RawPeer(

@@ -1,4 +1,4 @@
-"""Requests and responses: their bytes, their bounds, and that nobody can be made to amplify."""
+"""Requests and responses: their bytes, their bounds, and that they amplify nothing."""
 
 import json
 from pathlib import Path

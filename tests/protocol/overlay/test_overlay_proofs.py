@@ -1,4 +1,4 @@
-"""Cookies: for one stranger at one address of one node, and not for long."""
+"""Cookies: for one key at one address of one node, and not for long."""
 
 from protocol import limits
 from protocol.addresses import Address

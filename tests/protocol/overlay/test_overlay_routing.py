@@ -1,4 +1,4 @@
-"""The routing table: exact about who is nearest, and whatever happens it keeps its rules."""
+"""The routing table: exact nearest contacts, and its bounds in any order of events."""
 
 import random
 
@@ -40,7 +40,7 @@ def by_distance(table: RoutingTable, target: int) -> list[Contact]:
     return sorted((entry.contact for entry in table), key=lambda one: one.number ^ target)
 
 
-# Who is nearest -----------------------------------------------------------------------------
+# The nearest ---------------------------------------------------------------------------------
 
 
 @st.composite
@@ -84,7 +84,7 @@ def test_the_nearest_among_random_ids_are_exact() -> None:
         target = rng.getrandbits(ID_BITS)
         ordered = by_distance(table, target)
         assert table.nearest(target, 20) == ordered[:20]
-        for asker in ordered[:21]:  # who is left out takes no place
+        for asker in ordered[:21]:  # the one that is left out takes no place
             others = [contact for contact in ordered if contact != asker]
             assert table.nearest(target, 20, but=asker.number) == others[:20]
 
@@ -113,7 +113,7 @@ def test_buckets_need_a_lookup_once_an_hour() -> None:
     table = table_of(0)
     assert table.stale(1e6, limits.REFRESH_S) == []
     table.answered(contact_with(1 << ID_BITS - 4), 0.0)
-    # Down to the deepest bucket that holds anyone, empty ones included.
+    # Down to the deepest bucket that holds a contact, empty ones included.
     assert table.stale(1e6, limits.REFRESH_S) == [0, 1, 2, 3]
     table.looked_up(1 << ID_BITS - 4, 1e6)
     assert table.stale(1e6, limits.REFRESH_S) == [0, 1, 2]
@@ -213,7 +213,7 @@ def test_room_is_what_a_bucket_lacks() -> None:
     assert (table.room(0), table.room(1)) == (1, 2)
     table.answered(contact_with(1 << 159 | 1), 0.0)
     assert table.room(0) == 0
-    # A full bucket is not worth a ping: whoever answers anyway waits for a place.
+    # A full bucket is not worth a ping: a contact that answers anyway waits for a place.
     assert not table.wants(contact_with(1 << 159 | 2))
 
 
@@ -251,7 +251,7 @@ CONTACTS = st.builds(contact_with, st.sampled_from(_NUMBERS), st.sampled_from(_A
 
 
 class TableMachine(RuleBasedStateMachine):
-    """Answers, failures and strangers in any order, against what each may change."""
+    """Answers, failures and new contacts in any order, against what each may change."""
 
     @initialize(k=st.sampled_from((1, 2, 4)))
     def start(self, k: int) -> None:
@@ -267,7 +267,7 @@ class TableMachine(RuleBasedStateMachine):
         return [one for one in self.table if self.table.index_of(one.contact.number) == index]
 
     def waiting(self, contact: Contact) -> list[Contact]:
-        bucket = self.table._buckets.get(self.table.index_of(contact.number))
+        bucket = self.table.buckets.get(self.table.index_of(contact.number))
         return list(bucket.waiting.values()) if bucket else []
 
     def others(self, contact: Contact) -> dict[bytes, Contact]:
@@ -313,7 +313,7 @@ class TableMachine(RuleBasedStateMachine):
             gone = self.failures[contact.peer_id] >= limits.FAILURES_MAX
             assert (contact.peer_id not in after) == gone
         else:
-            # Only who fails at its own address can lose its place.
+            # Only a contact that fails at its own address can lose its place.
             assert after == before
         if candidate is not None:
             assert candidate in self.waiting(contact)
@@ -327,11 +327,9 @@ class TableMachine(RuleBasedStateMachine):
             self.a_contact_fails(contact)
 
     @rule(data=st.data())
-    def somebody_who_waits_answers(self, data: st.DataObject) -> None:
+    def a_waiting_contact_answers(self, data: st.DataObject) -> None:
         waiting = [
-            contact
-            for bucket in self.table._buckets.values()
-            for contact in bucket.waiting.values()
+            contact for bucket in self.table.buckets.values() for contact in bucket.waiting.values()
         ]
         if waiting:
             self.a_contact_answers(data.draw(st.sampled_from(waiting)))
@@ -346,7 +344,7 @@ class TableMachine(RuleBasedStateMachine):
         if contact.number == OWN or known == contact:
             assert not wanted
         elif known is not None:
-            # Nobody takes a place that its holder still fills.
+            # No contact takes a place that another still holds.
             assert wanted == (proved or self.failures[contact.peer_id] > 0)
         else:
             assert wanted == (len(self.bucket_of(contact)) < self.table.k)
@@ -357,7 +355,7 @@ class TableMachine(RuleBasedStateMachine):
         assert len(entries) == len(self.table) == len(self.live())
         assert OWN not in {entry.contact.number for entry in entries}
         networks: dict[bytes, int] = {}
-        for index, bucket in self.table._buckets.items():
+        for index, bucket in self.table.buckets.items():
             assert len(bucket.live) <= self.table.k
             assert len(bucket.waiting) <= self.table.k
             assert not bucket.live.keys() & bucket.waiting.keys()

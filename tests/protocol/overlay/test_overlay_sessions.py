@@ -271,7 +271,7 @@ def test_who_was_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[boo
 def test_a_flood_of_strangers_does_not_displace_whoever_is_used() -> None:
     sessions, friend = PeerSessions(capacity=8), session(0)
     sessions.add(friend)
-    for stranger in range(1, 100):
+    for number in range(1, 100):
         assert sessions.get(friend.contact.number) is friend
-        sessions.add(session(stranger))
+        sessions.add(session(number))
         assert len(sessions) <= 8

@@ -57,7 +57,7 @@ def both(stock: Scenario, ours: Scenario, cases: list[Any] | None = None) -> pyt
 
 def _played(name: str, scenario: Scenario, arguments: tuple[Any, ...]) -> Callable[[], bool]:
     def play() -> bool:
-        # What nobody caught ends a run of ours, and is the daily bread of the stock library.
+        # An exception that is not caught ends a run of ours; the stock library raises many.
         loop = VirtualLoop(strict=name == "ours")
 
         async def main() -> bool:
@@ -69,7 +69,7 @@ def _played(name: str, scenario: Scenario, arguments: tuple[Any, ...]) -> Callab
 
 
 def failures() -> list[str]:
-    """What nobody caught in this run so far, by the names of the exceptions."""
+    """The names of the exceptions that were not caught in this run so far."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     return [type(one.exception).__name__ for one in loop.failures]
@@ -84,7 +84,7 @@ def stock_world() -> StockWorld:
 
 
 def stock_id(number: int) -> bytes:
-    """A 20-byte id that nobody had to earn."""
+    """A 20-byte id that cost no work."""
     return derive_rng(SEED, "stock id", number).randbytes(20)
 
 
@@ -95,7 +95,7 @@ async def stock_server(world: StockWorld) -> tuple[Host, Server]:
 
 
 def add_stock_contact(server: Server, node_id: bytes, address: tuple[str, int]) -> StockNode:
-    """Put a contact into a stock table, as one packet of anybody does."""
+    """Put a contact into a stock table, as one packet of any sender does."""
     node = StockNode(node_id, *address)
     server.protocol.router.add_contact(node)
     return node
@@ -134,7 +134,7 @@ class StockMallory(asyncio.DatagramProtocol):
             self.transport.sendto(b"\1" + data[1:21] + umsgpack.packb(answer), addr)
 
     def send(self, name: str, *arguments: Any, to: tuple[str, int]) -> None:
-        """One request, of which nobody is to know more than its bytes."""
+        """One request, as bytes."""
         self._number += 1
         datagram = b"\0" + self._number.to_bytes(20) + umsgpack.packb([name, arguments])
         self.sent_bytes += len(datagram)
@@ -186,7 +186,7 @@ async def our_mallory(
 
 
 async def answers_ping(resident: Resident) -> bool:
-    """Whether a node still answers somebody who has done it no harm."""
+    """Whether a node still answers a peer that has done it no harm."""
     friend = await our_mallory(resident.world.internet, key_pair(999))
     response = await friend.ask(Method.PING, [], resident.contact)
     return response is not None and response.code == Code.OK
@@ -197,6 +197,6 @@ def pong(_request: Request) -> list[Any]:
     return [1]
 
 
-def nobody(_request: Request) -> list[Any]:
-    """The answer to FIND_NODE of somebody who knows nobody."""
+def no_contacts(_request: Request) -> list[Any]:
+    """The response to FIND_NODE of a node without contacts."""
     return [b"", b"", [], 0, b""]

@@ -1,4 +1,4 @@
-"""Attacks by what a contact replies: each reply is of one whom the victim asked by itself."""
+"""Attacks by what a contact replies: each reply is of a contact that the victim asked."""
 
 import asyncio
 from typing import Any
@@ -153,7 +153,7 @@ async def _stock_hears_a_lie_about_a_good_contact() -> bool:
     victim.protocol.router.remove_contact(good.node)
     add_stock_contact(victim, stock_id(0), mallory.address)
     good_node = add_stock_contact(victim, good.node.id, (good_host.address() or "", PORT))
-    # The victim asks only Mallory, who sends it to the dead port.
+    # The victim asks only Mallory, which names the dead port.
     await _stock_lookup(victim, good.node.id, [StockNode(stock_id(0), *mallory.address)])
     return bool(victim.protocol.router.is_new_node(good_node))
 

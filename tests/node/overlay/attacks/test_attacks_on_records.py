@@ -1,4 +1,4 @@
-"""Attacks on what is stored, and on those who store and read."""
+"""Attacks on stored records, and on the nodes that store and read them."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.node.overlay.attacks.arena import (
     add_stock_contact,
     both,
     key_pair,
-    nobody,
+    no_contacts,
     our_mallory,
     our_server,
     our_world,
@@ -29,7 +29,7 @@ from tests.node.overlay.attacks.arena import (
 MOD = bytes(32)
 KEY = records.provider_key(MOD)
 
-# 6: a store that nobody confirms ------------------------------------------------------------------
+# 6: a store that no contact confirms -----------------------------------------------------------
 
 
 async def _stock_publishes_to_nobody() -> bool:
@@ -45,7 +45,9 @@ async def _ours_publishes_to_nobody() -> bool:
     world = our_world()
     resident, victim = await our_server(world)
     for number in range(3):
-        silent = await our_mallory(world.internet, key_pair(number), ping=pong, find_node=nobody)
+        silent = await our_mallory(
+            world.internet, key_pair(number), ping=pong, find_node=no_contacts
+        )
         victim.protocol.maintenance.answered(silent.contact)
     published = await victim.publish(_provider(resident.identity, world.loop.wall_time()))
     assert published.asked == 3

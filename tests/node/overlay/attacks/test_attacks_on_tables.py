@@ -1,4 +1,4 @@
-"""Attacks on who is in the tables, and faults of the tables that need no attacker at all."""
+"""Attacks on the contacts in the tables, and faults of the tables that need no attacker."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from tests.node.overlay.attacks.arena import (
     answers_ping,
     both,
     key_pair,
-    nobody,
+    no_contacts,
     our_mallory,
     our_server,
     our_world,
@@ -58,7 +58,7 @@ async def _ours_meets_ids_of_one_number() -> bool:
     resident, victim = await our_server(world)
     identity = key_pair(1)  # an id is the hash of a key, so one number means one key
     for start in (0, 100):
-        mallory = await our_mallory(world.internet, identity, ping=pong, find_node=nobody)
+        mallory = await our_mallory(world.internet, identity, ping=pong, find_node=no_contacts)
         mallory.counter = start
         await mallory.ask(Method.PING, [], resident.contact)
         await mallory.ask(Method.PING, [], resident.contact)
@@ -107,7 +107,7 @@ async def _ours_names_the_nearest() -> bool:
 
 def _stock_table(own_id: bytes = OWN_ID) -> StockTable:
     protocol = KademliaProtocol(StockNode(own_id), ForgetfulStorage(), 20)
-    protocol.call_ping = lambda _: asyncio.sleep(0)  # who is pinged does not matter here
+    protocol.call_ping = lambda _: asyncio.sleep(0)  # which contact is pinged does not matter here
     return protocol.router
 
 
@@ -149,10 +149,9 @@ async def _ours_welcomes_a_new_id() -> bool:
     resident = world.residents[0]
     victim = resident.running.server
     for other in world.residents:
-        republisher = other.running.republisher
-        await other.running.server.publish(republisher.make(1, other.running.presence._peer_body()))
+        await other.running.server.publish(other.running.presence.peer_record())
     assert len(victim.store) == 2
-    mallory = await our_mallory(world.internet, ping=pong, find_node=nobody)
+    mallory = await our_mallory(world.internet, ping=pong, find_node=no_contacts)
     with _counted(type(victim.store), "__iter__") as walks:
         for _ in range(2):
             await mallory.ask(Method.PING, [], resident.contact)
@@ -199,8 +198,8 @@ async def _ours_is_filled_with_chosen_ids() -> bool:
         for low in range(0, 84, 4):
             number = (2**160 - 1) ^ (2**160 - 1 >> depth) | low
             table.answered(_forged(number), now=0.0)
-    kept = sum(len(one.live) + len(one.waiting) for one in table._buckets.values())
-    return len(table._buckets) > 160 or kept > 160 * 2 * table.k
+    kept = sum(len(one.live) + len(one.waiting) for one in table.buckets.values())
+    return len(table.buckets) > 160 or kept > 160 * 2 * table.k
 
 
 def _forged(number: int) -> Contact:
@@ -244,7 +243,7 @@ def test_11_an_id_at_a_midpoint_is_looked_up_in_the_wrong_bucket(attack: Any, wo
     assert attack() is works
 
 
-# 12: who stays, who leaves, who enters ------------------------------------------------------------
+# 12: which contacts stay, leave and enter --------------------------------------------------------
 
 
 async def _stock_contact_moves() -> bool:
@@ -262,7 +261,7 @@ async def _ours_contact_moves() -> bool:
     world = our_world()
     resident, victim = await our_server(world)
     for start in (0, 100):
-        mover = await our_mallory(world.internet, key_pair(1), ping=pong, find_node=nobody)
+        mover = await our_mallory(world.internet, key_pair(1), ping=pong, find_node=no_contacts)
         mover.counter = start
         for _ in range(2):  # the second bears the token that proves the address
             await mover.ask(Method.PING, [], resident.contact)
@@ -319,11 +318,11 @@ async def _ours_promotes_a_replacement() -> bool:
     contacts = [_forged(1 << 159 | number) for number in range(20)]
     for contact in contacts:
         table.answered(contact, now=0.0)
-    waiting = set(table._buckets[0].waiting)
+    waiting = set(table.buckets[0].waiting)
     assert waiting
     to_verify = [table.failed(contacts[0]) for _ in range(3)]
     assert to_verify[-1] is not None
-    return bool(waiting & set(table._buckets[0].live))
+    return bool(waiting & set(table.buckets[0].live))
 
 
 @both(_stock_promotes_a_replacement, _ours_promotes_a_replacement)
