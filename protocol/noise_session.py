@@ -1,8 +1,8 @@
-"""The inner lock of a link: a handshake between two identities, then sealed frames.
+"""Noise KK handshake between two identities and frame encryption, inside DTLS.
 
-DTLS already encrypts a link, but its certificates are only as good as the signal that vouched for
-them, and a relay or a broken DTLS must see nothing. So the two identities run Noise's KK pattern
-over the open channel (Noise Protocol Framework revision 34, 7.5):
+DTLS already encrypts a link, but its certificates are only as good as the offer and the answer that
+named them, and a relay or a broken DTLS must see nothing. So the two identities run Noise's KK
+pattern over the open channel (Noise Protocol Framework revision 34, 7.5):
 
     -> s, <- s     known before
     -> e, es, ss
@@ -10,15 +10,17 @@ over the open channel (Noise Protocol Framework revision 34, 7.5):
     -> an empty frame: only now does the answering side know that the caller is there
 
 Static keys are the X25519 forms of the Ed25519 identities. The prologue binds the handshake to one
-call: its offer id, who called whom, and the DTLS role and certificate of each side. A message that
-does not open ends the session: the channel below is ordered and reliable, so a loss or a change of
-order is somebody's doing.
+call: its offer id, caller and callee, and the DTLS role and certificate of each side. A message
+that does not open ends the session: the channel below is ordered and reliable, so only an attack or
+a defect loses a message or changes the order.
 """
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -113,7 +115,6 @@ class NoiseHandshake:
         ephemeral_secret: bytes,
     ) -> None:
         self.session: NoiseSession | None = None
-        self._established: NoiseSession | None = None
         self._step = _Step.OPEN if initiator else _Step.AWAIT_FIRST
         self._noise = NoiseKK(
             static_secret=identity.exchange_secret,
@@ -122,10 +123,9 @@ class NoiseHandshake:
             initiator=initiator,
             prologue=prologue,
         )
-        self._readers = {
+        self._readers: dict[_Step, Callable[[bytes], list[bytes]]] = {
             _Step.AWAIT_FIRST: self._read_first,
             _Step.AWAIT_SECOND: self._read_second,
-            _Step.AWAIT_CONFIRMATION: self._read_confirmation,
         }
 
     def start(self) -> list[bytes]:
@@ -146,7 +146,8 @@ class NoiseHandshake:
     def _read_first(self, message: bytes) -> list[bytes]:
         _expect_empty(self._noise.read(message))
         answer = self._noise.write()
-        self._established = self._noise.split()
+        reader = partial(self._read_confirmation, self._noise.split())
+        self._readers[_Step.AWAIT_CONFIRMATION] = reader
         self._step = _Step.AWAIT_CONFIRMATION
         return [answer]
 
@@ -156,10 +157,9 @@ class NoiseHandshake:
         self._step = _Step.DONE
         return [self.session.seal(b"")]
 
-    def _read_confirmation(self, message: bytes) -> list[bytes]:
-        assert self._established is not None
-        _expect_empty(self._established.open(message))
-        self.session = self._established
+    def _read_confirmation(self, session: NoiseSession, message: bytes) -> list[bytes]:
+        _expect_empty(session.open(message))
+        self.session = session
         self._step = _Step.DONE
         return []
 
@@ -185,6 +185,10 @@ _EXCHANGES = {
 """Own key and the peer's for each token, by whether we are the initiator."""
 
 
+_FIRST_NONCE = bytes(12)
+"""Each message mixes in new keys before its one payload, so none is used with another (5.1)."""
+
+
 class NoiseKK:
     """The handshake state of Noise, 5.3, for one pattern: raw X25519 keys in, two keys out."""
 
@@ -204,8 +208,6 @@ class NoiseKK:
         }
         self._remote = {"static": remote_static}
         self._tokens = iter(_PATTERN)
-        self._cipher: AESGCM | None = None
-        self._nonce = 0
         self._chaining_key = self._hash = PROTOCOL_NAME.ljust(hashlib.sha256().digest_size, b"\0")
         statics = (self._public("static"), remote_static)
         for known in (prologue, *(statics if initiator else reversed(statics))):
@@ -215,19 +217,23 @@ class NoiseKK:
         """The next message of ours."""
         ephemeral = self._public("ephemeral")
         self._mix_hash(ephemeral)
-        self._exchange_keys()
-        return ephemeral + self._encrypt(payload)
+        sealed = self._exchange_keys().encrypt(_FIRST_NONCE, payload, self._hash)
+        self._mix_hash(sealed)
+        return ephemeral + sealed
 
     def read(self, message: bytes) -> bytes:
         """The payload of the peer's next message; raises NotAuthentic."""
-        ephemeral = message[:EPHEMERAL_BYTES]
+        ephemeral, sealed = message[:EPHEMERAL_BYTES], message[EPHEMERAL_BYTES:]
         self._remote["ephemeral"] = ephemeral
         self._mix_hash(ephemeral)
         try:
-            self._exchange_keys()
-            return self._decrypt(message[EPHEMERAL_BYTES:])
+            payload = self._exchange_keys().decrypt(_FIRST_NONCE, sealed, self._hash)
         except (InvalidTag, ValueError):
-            raise NotAuthentic("the peer is not who it should be, or of another call") from None
+            raise NotAuthentic(
+                "the peer's key is not the expected one, or the call is another"
+            ) from None
+        self._mix_hash(sealed)
+        return payload
 
     def split(self) -> NoiseSession:
         """The two keys of the session; the initiator sends under the first."""
@@ -237,26 +243,13 @@ class NoiseKK:
     def _public(self, name: str) -> bytes:
         return self._own[name].public_key().public_bytes_raw()
 
-    def _exchange_keys(self) -> None:
+    def _exchange_keys(self) -> AESGCM:
+        """Mix in the next message's exchanges; returns the cipher of its one payload."""
         for token in next(self._tokens):
             own, remote = _EXCHANGES[token, self._initiator]
             peer = X25519PublicKey.from_public_bytes(self._remote[remote])
             self._chaining_key, key = _derive(self._chaining_key, self._own[own].exchange(peer))
-            self._cipher, self._nonce = AESGCM(key), 0
-
-    def _encrypt(self, payload: bytes) -> bytes:
-        assert self._cipher is not None
-        sealed = self._cipher.encrypt(_nonce(self._nonce), payload, self._hash)
-        self._nonce += 1
-        self._mix_hash(sealed)
-        return sealed
-
-    def _decrypt(self, sealed: bytes) -> bytes:
-        assert self._cipher is not None
-        payload = self._cipher.decrypt(_nonce(self._nonce), sealed, self._hash)
-        self._nonce += 1
-        self._mix_hash(sealed)
-        return payload
+        return AESGCM(key)
 
     def _mix_hash(self, data: bytes) -> None:
         self._hash = hashlib.sha256(self._hash + data).digest()
