@@ -21,9 +21,9 @@ _PLAIN = frozenset((int, bytes, str, bool, type(None)))
 def encode(value: Any) -> bytes:
     """The canonical bytes of `value`, which must hold nothing but the form's types.
 
-    Not checked here, because it runs for each datagram: whatever else gets in, no reader takes.
+    That is not checked, as this runs for each datagram: readers refuse any other type.
 
-    OverflowError and ValueError tell of integers beyond 64 bits, and of text that is not Unicode.
+    Raises OverflowError for integers beyond 64 bits, ValueError for text that is not Unicode.
     """
     return _pack(value)  # type: ignore[no-any-return]
 

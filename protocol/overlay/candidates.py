@@ -1,8 +1,8 @@
 """What a lookup knows of each peer it heard of, and of each address at which it was named.
 
-A peer is a candidate once, however many addresses it is named at: whoever names a true neighbour at
-a dead address must not hide it. Its variants are tried in the order of how many contacts named
-them, one at a time, the next as soon as one is slow.
+A peer is a candidate once, however many addresses it is named at: a contact that names a true
+neighbour at a dead address must not hide it. Its variants are tried in the order of how many
+contacts named them, one at a time, the next as soon as one is slow.
 """
 
 from enum import IntEnum
@@ -45,11 +45,11 @@ class Variant:
 
 
 class LookupCandidate:
-    """A peer in one lookup. `hops` counts contacts between us and whoever named it, plus 1.
+    """A peer in one lookup, and what became of it.
 
-    `network` is that of the variant which counts at present, empty if it has no limit, None until
-    somebody needs to know: most candidates are too far to matter. `named_in` is the number of the
-    answer that named the peer last.
+    `hops` is 1 for our own contacts, and one more than its namer's for any other. `network` is that
+    of the variant which counts at present, empty if it has no limit, None until it matters: most
+    candidates are too far away. `named_in` is the number of the answer that named the peer last.
     """
 
     __slots__ = ("distance", "hops", "named_in", "network", "state", "variants")

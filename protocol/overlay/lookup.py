@@ -120,7 +120,7 @@ class Lookup:
         return found
 
     def hops_to(self, contact: Contact) -> int:
-        """How many steps away from us this peer was named; 1 for those we knew."""
+        """See AnyLookup."""
         candidate = self._by_id.get(contact.number)
         return candidate.hops if candidate else 0
 

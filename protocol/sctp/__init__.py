@@ -7,9 +7,9 @@ no multihoming.
 
     association                 the public face
     ├── inbound                 datagrams taken apart, each chunk to the part it is for
-    ├── handshake   cookie      who we are talking to
+    ├── handshake   cookie      INIT to COOKIE ACK; the state cookie
     ├── teardown    liveness    the end; heartbeats and path probes
-    ├── channels    datachannel what streams mean: labels, opening, closing
+    ├── channels    datachannel data channels on streams: labels, opening, closing
     ├── reset                   streams start again at zero (RFC 6525)
     ├── sender                  when to send, what to send again
     │   ├── outqueue fragments  messages waiting, and cut into chunks

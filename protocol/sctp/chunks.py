@@ -92,13 +92,13 @@ _ZEROS = (b"", b"\0\0\0", b"\0\0", b"\0")
 Chunk = tuple[int, int, bytes]
 """Type, flags and value of one chunk."""
 
-Parameters = list[tuple[int, bytes]]
+ParameterList = list[tuple[int, bytes]]
 """Type and value of each parameter or error cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """INIT and INIT ACK (RFC 9260, 3.3.2): what one side brings into the association."""
+    """INIT and INIT ACK (RFC 9260, 3.3.2): what one side says of itself."""
 
     tag: int
     window_bytes: int
@@ -133,7 +133,7 @@ def split_chunks(body: bytes) -> list[Chunk]:
     return chunks
 
 
-def encode_parameters(parameters: Parameters | tuple[tuple[int, bytes], ...]) -> bytes:
+def encode_parameters(parameters: ParameterList | tuple[tuple[int, bytes], ...]) -> bytes:
     """Return parameters or error causes, each but the last padded."""
     parts: list[bytes] = []
     for kind, value in parameters:
@@ -143,9 +143,9 @@ def encode_parameters(parameters: Parameters | tuple[tuple[int, bytes], ...]) ->
     return b"".join(parts)
 
 
-def split_parameters(value: bytes) -> Parameters:
+def split_parameters(value: bytes) -> ParameterList:
     """Return the parameters or error causes that a chunk's value consists of."""
-    parameters: Parameters = []
+    parameters: ParameterList = []
     position, end = 0, len(value)
     while position < end:
         if end - position < _PARAMETER_HEADER_BYTES:

@@ -8,7 +8,7 @@ from protocol.sctp.errors import SctpMisuse
 
 
 class Role(Enum):
-    """Which end of the DTLS handshake we are: decides who opens even streams (RFC 8832, 6)."""
+    """Our end of the DTLS handshake: the client opens even streams (RFC 8832, 6)."""
 
     CLIENT = 0
     SERVER = 1

@@ -12,14 +12,14 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """The peer began anew (RFC 9260, 5.2.4.1): every channel is gone, a ChannelClosed said so."""
+    """The peer has restarted (RFC 9260, 5.2.4.1); a ChannelClosed came before for every channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The association is over.
 
-    `reason` is a plain sentence, `by_peer` says who ended it, `graceful` whether all data arrived.
+    `reason` is a plain sentence; `by_peer`: the peer ended it; `graceful`: all data arrived.
     """
 
     reason: str
@@ -53,7 +53,7 @@ class ChannelClosed:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """One whole message. Text (`binary` false) is UTF-8 that nobody has checked yet."""
+    """One whole message. Text (`binary` false) is UTF-8, not yet checked."""
 
     stream_id: int
     data: bytes
@@ -69,7 +69,7 @@ class BufferedAmountLow:
 
 @dataclass(frozen=True, slots=True)
 class PathProbed:
-    """A probe came through: the path carries SCTP packets of so many bytes (RFC 8899)."""
+    """A probe was acknowledged: the path carries SCTP packets of so many bytes (RFC 8899)."""
 
     packet_bytes: int
 

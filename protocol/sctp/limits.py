@@ -12,8 +12,8 @@ PACKET_BYTES_MAX = 9000
 no such path."""
 
 CONTROL_QUEUE = 64
-"""Control datagrams waiting to be sent. A peer that asks faster than we may answer goes without
-answers: each is repeated by whoever needs it."""
+"""Control datagrams waiting to be sent. A peer that asks faster than we may answer gets no
+answer: it asks again, and so do we."""
 
 CHUNKS_PER_PACKET = 512
 """Chunks read from one datagram: a full one of DATA chunks with four bytes each has fewer."""
@@ -30,7 +30,7 @@ CHANNELS_MAX = 4096
 """Open data channels of one association; further ones of the peer are reset at once."""
 
 LABEL_BYTES_MAX = 1024
-"""Label and protocol of a data channel, each. RFC 8832 allows 65535; nobody needs it."""
+"""Label and protocol of a data channel, each. RFC 8832 allows 65535, which has no use."""
 
 RESET_STREAMS_PER_REQUEST = 128
 """Streams in one reset request: 256 bytes, which fits every packet."""
@@ -94,8 +94,8 @@ INIT_RETRANSMITS_MAX = 8
 """Attempts at a handshake step (Max.Init.Retransmits)."""
 
 SACK_DELAY_S = 0.02
-"""An odd packet waits so long for a second one. The RFC allows 200 ms; less keeps round trips
-honest."""
+"""An odd packet waits so long for a second one. The RFC allows 200 ms; less distorts
+measured round trips less."""
 
 HEARTBEAT_S = 30.0
 """Idle time before a heartbeat (HB.interval)."""

@@ -1,6 +1,6 @@
 """SCTP packets as a pcap file, which Wireshark and tshark read.
 
-Below DTLS nothing can be read and above it there is no IP, so each packet gets an IPv4 header of
+Captured inside DTLS, packets have no IP header, so each gets an IPv4 header of
 its own: ours come from OWN_ADDRESS, the peer's from PEER_ADDRESS (RFC 5737).
 """
 

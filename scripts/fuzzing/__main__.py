@@ -1,7 +1,7 @@
-"""Fuzz the decoders, then a whole node, for as long as told, and say what was found.
+"""Fuzz the decoders, then a whole node, for a given time, and print what was found.
 
-Each half is a process of its own: libFuzzer ends the process that it fuzzes in. What the halves
-learned is kept in .fuzz/ and is where the next run starts.
+Each half is a process of its own: libFuzzer ends the process that it fuzzes in. Their corpora
+are kept in .fuzz/ for the next run.
 """
 
 import argparse

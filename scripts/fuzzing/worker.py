@@ -36,7 +36,7 @@ class _Half:
         name, rest, play = self.choose(data)
         try:
             play(rest)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is what we look for)
+        except Exception as error:  # noqa: BLE001 (any exception is a finding)
             self._keep(name, rest, error)
             self.broken()
         if self.memory.is_due():
@@ -44,14 +44,14 @@ class _Half:
             self._report()
 
     def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
-        """The name of what is fed, what it is fed, and how."""
+        """The code under test for one input: its name, the bytes left for it, and the call."""
         raise NotImplementedError
 
     def broken(self) -> None:
-        """An input broke something: make it whole again."""
+        """Make a new target after an input that broke it."""
 
     def seeds(self) -> list[bytes]:
-        """Where to start."""
+        """The first inputs of a corpus."""
         raise NotImplementedError
 
     def _keep(self, name: str, data: bytes, error: Exception) -> None:

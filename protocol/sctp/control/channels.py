@@ -1,4 +1,4 @@
-"""Data channels: who opens which stream, and when one is closed (RFC 8831, 6; RFC 8832, 6).
+"""Data channels: which side opens which stream, and when one closes (RFC 8831, 6; RFC 8832, 6).
 
 A channel closes by a reset of its stream in both directions. Either side begins; the other sends
 what it has queued and then resets its own direction.
@@ -116,7 +116,7 @@ class Channels:
             self._remove(stream_id)
 
     def forget_all(self) -> None:
-        """The peer began anew: its channels and ours are gone."""
+        """The peer has restarted: its channels and ours are gone."""
         for stream_id in list(self._channels):
             self._queue.drop_waiting(stream_id)
             self._queue.reset(stream_id)
@@ -167,7 +167,7 @@ class Channels:
         self._announce(stream_id, channel, by_peer=True)
 
     def _refuse(self, stream_id: int, channel: _Channel | None) -> None:
-        """Close what a bad OPEN came for (RFC 8832, 6)."""
+        """Close the stream of an OPEN that cannot be accepted (RFC 8832, 6)."""
         self._counters["refused channel"] += 1
         if channel is not None:
             self.close(stream_id)

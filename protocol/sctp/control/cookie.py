@@ -1,7 +1,7 @@
-"""The state cookie: what we would remember of a stranger, signed, and kept by the stranger instead.
+"""The state cookie: what an INIT would make us remember, authenticated and kept by its sender.
 
-Nothing is stored for an INIT; the association begins when its cookie comes back, signed by us and
-not expired (RFC 9260, 5.1.3).
+Nothing is stored for an INIT; the association is established when its cookie comes back with our
+MAC and not expired (RFC 9260, 5.1.3).
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MAC_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What the other side brought in by its INIT or INIT ACK."""
+    """What the peer said of itself in its INIT or INIT ACK."""
 
     tag: int
     window_bytes: int
@@ -29,7 +29,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """Both sides' beginnings; the ties name the association that existed already, or are zero."""
+    """Tags and first TSNs of both sides, and the tie-tags of an earlier one, or 0 (5.2.2)."""
 
     expires_at: float
     local_tag: int
@@ -40,7 +40,7 @@ class Cookie:
 
 
 def seal_cookie(cookie: Cookie, secret: bytes) -> bytes:
-    """Return the cookie's bytes with their signature."""
+    """Return the cookie's bytes with their MAC."""
     peer = cookie.peer
     body = _BODY.pack(
         cookie.expires_at,

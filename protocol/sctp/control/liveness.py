@@ -1,7 +1,7 @@
 """Heartbeats, which tell whether the peer is there and what the path carries (RFC 9260, 8.3).
 
-A path probe is a heartbeat padded to the size in question (RFC 8899, RFC 4820). What a probe was
-for is remembered here, under a random name, and never read from its echo.
+A path probe is a heartbeat padded to the size in question (RFC 8899, RFC 4820). The size
+of a probe is remembered here, under a random number, and never read from its echo.
 """
 
 from protocol.sctp import chunks, limits
@@ -36,7 +36,7 @@ class Liveness:
         self._unanswered = 0
 
     def on_timer(self, now: float) -> bool:
-        """Ask if it has been quiet. False: the peer has been silent for too long."""
+        """Send a heartbeat on an idle path. False: too many have gone unanswered."""
         if self._interval_s is None:
             return True
         quiet_until = self._heard_at + self._interval_s

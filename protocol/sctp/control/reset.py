@@ -1,7 +1,7 @@
 """Streams that start again at zero, which is how data channels close (RFC 6525; RFC 8831, 6.7).
 
 One request of ours is in flight at a time. A request of the peer waits until everything sent before
-it has arrived; it is told that, and told again when done.
+it has arrived; the response says so, and a second one says that it is done.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class StreamReset:
     """Resets in both directions.
 
     `outgoing_done` is called with our streams that may be numbered from zero, or whose reset the
-    peer refuses; `incoming_done` with those of the peer, none of them named meaning all.
+    peer refuses; `incoming_done` with the peer's; an empty list means all.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ _REFUSED = frozenset(
         chunks.PARAMETER_ADD_INCOMING,
     }
 )
-"""Nobody needs these for data channels: all streams exist from the start."""
+"""Data channels have no use for these: all streams exist from the start."""
 
 
 def _reconfig(parameter: tuple[int, bytes]) -> bytes:

@@ -33,7 +33,7 @@ _ESTABLISHED = AssociationState.ESTABLISHED
 
 @dataclass(slots=True)
 class Halves:
-    """What an association has once it is established."""
+    """The sending and the receiving half, and stream resets, of an established association."""
 
     sender: Sender
     receiver: Receiver
@@ -121,7 +121,7 @@ class Inbound:
             self._core.counters[error.name] += 1
 
     def _note_sack(self, value: bytes) -> None:
-        """Keep the newest SACK of a burst: it says all that those before it said."""
+        """Keep the newest SACK of a burst: it repeats what the earlier ones said."""
         if not self._sack or chunks.sack_age(self._sack, value) >= 0:
             self._sack = value
 

@@ -170,7 +170,7 @@ class Reassembly:
             raise ProtocolViolation("A message is larger than what we accept.")
 
     def _stash(self, run: _Run) -> None:
-        """Put away what is not being prolonged at present."""
+        """File a run that is not being prolonged at present."""
         self._held_bytes += run.charged_bytes
         self._by_first[run.first] = run
         if not run.ends:
@@ -223,7 +223,7 @@ class Reassembly:
             del self._waiting[stream_id]
 
     def skip(self, before: int, cumulative: int, streams: Iterable[tuple[int, int]]) -> None:
-        """Do without what is missing up to a TSN, and up to a number in some streams (RFC 3758).
+        """Skip what is missing up to a TSN, and up to a number in some streams (RFC 3758).
 
         `before` is the last TSN that nothing was missing up to until now. The work grows with what
         is skipped or with what is held, whichever is less: a packet may ask for a hundred skips.
@@ -255,7 +255,7 @@ class Reassembly:
                 self.stale_messages += 1
 
     def _begun(self, before: int, cumulative: int) -> list[_Run]:
-        """Return all runs that may begin up to `cumulative`, those done with by `before` apart."""
+        """Return all runs that may begin up to `cumulative`, except those handled by `before`."""
         by_first = self._by_first
         if len(by_first) <= cumulative - before:
             return list(by_first.values())

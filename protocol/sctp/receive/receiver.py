@@ -1,4 +1,4 @@
-"""Which TSNs are here, and what the SACK says about them.
+"""Which TSNs have arrived, and what the SACK says about them.
 
 What lies behind a hole is kept as islands of consecutive TSNs in two sorted lists; nearly every
 arrival prolongs the last island or the cumulative point, and the rest is found by bisection.
@@ -177,7 +177,7 @@ class Receiver:
         return False
 
     def on_forward_tsn(self, value: bytes) -> None:
-        """Do without what the peer has given up (RFC 3758, 3.6)."""
+        """Skip what the peer has given up (RFC 3758, 3.6)."""
         wire, streams = chunks.decode_forward_tsn(value)
         self._urgent = True
         self.packets += 1

@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(slots=True)
 class AckSample:
-    """What one SACK taught.
+    """What one SACK says about the path.
 
     `delivered` counts all bytes acknowledged so far, `prior_delivered` those when the newest packet
     acknowledged now had left, so that both delimit a round trip. `rate` is the
@@ -45,7 +45,7 @@ class CongestionControl(Protocol):
         ...
 
     def on_timeout_undone(self) -> None:
-        """The timeout was wrong: the originals arrived."""
+        """The timeout was spurious: the originals have arrived."""
         ...
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
@@ -54,7 +54,7 @@ class CongestionControl(Protocol):
 
 
 class FixedWindow:
-    """No control at all, for tests and for paths that someone else polices."""
+    """No control at all, for tests and for paths that another layer polices."""
 
     def __init__(self, window_bytes: int, pacing_rate: float = inf) -> None:
         self.window_bytes = window_bytes

@@ -1,4 +1,4 @@
-"""What is remembered of packets that left together, and what an acknowledgement of them teaches."""
+"""What is kept of packets that left together, and what their acknowledgement says of the path."""
 
 
 class Departure:
@@ -41,4 +41,4 @@ class AckNews:
         self.early_repeats = 0
         """Retransmissions that were not needed."""
         self.revived = 0
-        """Packets thought lost whose originals arrived."""
+        """Packets marked lost whose originals arrived."""

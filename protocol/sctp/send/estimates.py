@@ -1,4 +1,4 @@
-"""What the path is like: its rate, its round trip, its losses, and whose its queue is.
+"""Estimates of the path: delivery rate, round trip, loss, and whether other flows fill its queue.
 
 Rates are bytes per second, sizes bytes of DATA chunks, times seconds.
 """
@@ -20,7 +20,7 @@ _OWN_QUEUE = 1.5
 _QUEUE_MIN_S = 0.01
 """Our own flows hold a round trip below 2 of the smallest ever seen; one beyond `_FOREIGN_QUEUE`
 for some rounds and a tenth of a second, and by 10 ms more than what we hold for clumps, means a
-queue that somebody else keeps."""
+queue of other flows."""
 
 _EXCESS_LOSS = 0.06
 _EXCESS_LOSS_PACKETS = 8
@@ -34,8 +34,8 @@ nothing for as long as this. What they then say at once must fit the window, or 
 _IDLE_S = 1.0
 _PROOF_LIFETIME_S = 30.0
 _FIRST_PROOF_S = 3.0
-"""A round trip that was never measured with our own queue gone may be nothing but a queue; whoever
-came first would be robbed by it."""
+"""A round trip never measured without our own queue may be mostly queue; a flow that began earlier
+would lose its share to it."""
 
 
 class PathEstimate:
@@ -179,7 +179,7 @@ class PathEstimate:
         return now - self.confirmed_at > lifetime_s or now - self.proved_at > _PROOF_LIFETIME_S
 
     def forget_queue(self) -> None:
-        """What delay was seen so far may have been our own doing."""
+        """The delay seen so far may have been that of our own queue."""
         self._slow_rounds = 0
         self.foreign_queue = False
 
@@ -188,7 +188,7 @@ class PathEstimate:
         self.recent_rtt_s = inf
 
     def adopt_recent(self, now: float) -> bool:
-        """Take what was measured since for the smallest; True: a queue of others is in it."""
+        """Take the smallest measured since; True: it contains a queue of other flows."""
         self.forget_queue()
         self.confirmed_at = self.proved_at = now
         if self.recent_rtt_s == inf:

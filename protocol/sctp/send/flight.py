@@ -1,7 +1,7 @@
-"""What is on its way, and what the peer's acknowledgements teach about the path.
+"""What is in flight, and what the peer's acknowledgements say about the path.
 
 Losses are found by time (RACK, RFC 8985): a packet is lost when one that left later has arrived and
-a round trip and some patience have passed. The patience grows with the reordering seen.
+a round trip and a reordering window have passed. That window grows with the reordering seen.
 """
 
 from math import inf
@@ -22,7 +22,7 @@ _REORDER_MEMORY_S = 10.0
 _PATIENCE_MIN_S = 0.01
 _RATE_INTERVAL_SHARE = 0.5
 _RTT_MIN_S = 0.00001
-"""Below what clocks tell; never zero, for rates are divided by it."""
+"""Below what clocks resolve; never zero, as rates are divided by it."""
 
 
 class Flight:

@@ -8,7 +8,7 @@ radio links make, change nothing; rounds that lose a lot do. It is of BBR's fami
 - It cruises with 1.35 products in flight and probes with 2.1. Where several of our flows share a
   bottleneck, the queue stays below a round trip, and the smaller gains more by probing than the
   larger, so that shares converge within seconds.
-- It notices a queue that somebody else keeps full, as TCP CUBIC does. Suspecting one by its delay,
+- It notices a queue that another flow keeps full, as TCP CUBIC does. Suspecting one by its delay,
   it leaves the queue for a moment; what delay remains is not ours. It then counts that delay as
   part of the path and holds 1.5 products of it, measured anew every few seconds: a window that
   leaves the competitor about half (Ware et al., IMC 2019, tell shares from windows).
@@ -52,7 +52,7 @@ _TRUST_S = 5.0
 
 
 class Phase(Enum):
-    """What the machine is trying out."""
+    """What the control is probing for, as in BBR."""
 
     STARTUP = "startup"
     DRAIN = "drain"
@@ -188,7 +188,7 @@ class PathModel:
             self._enter(Phase.CRUISE, sample.now)
 
     def _consider_probe_rtt(self, now: float) -> None:
-        """Measure the round trip anew when it is old, or when somebody else's queue shows."""
+        """Measure the round trip anew when it is old, or when a queue of other flows shows."""
         path = self.path
         if self.phase is Phase.PROBE_RTT or path.min_rtt_s is None:
             return

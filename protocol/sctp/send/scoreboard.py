@@ -1,4 +1,4 @@
-"""Every TSN in flight, and what has become of it.
+"""Every TSN in flight, and whether it was acknowledged, lost or given up.
 
 Three parallel arrays, indexed by TSN minus `base`, hold the chunk, its departure and a mark. Whole
 ranges are marked and counted by slices, at the speed of C; only holes are looked at one by one.
@@ -264,7 +264,7 @@ class Scoreboard:
     def hides(self, sent_before: float) -> bool:
         """Whether the newest SACK is silent on what left before a time, perhaps for lack of room.
 
-        That is no more in flight, but here or lost.
+        It is no longer in flight, but with the peer or lost.
         """
         index = self.reported + 1 - self.base
         return (
@@ -296,7 +296,7 @@ class Scoreboard:
         )
 
     def find_again(self) -> None:
-        """The timeout was wrong: what has not been repeated since is in flight as before."""
+        """The timeout was spurious: what was not retransmitted since is in flight as before."""
         for tsn in self.lost:
             index = tsn - self.base
             if tsn > self.cumulative and self.marks[index] == LOST:

@@ -1,4 +1,4 @@
-"""What leaves and when: new chunks, repeated ones, and the timers that watch over them.
+"""What leaves and when: new chunks, retransmissions, and their timers.
 
 TSNs are assigned when a chunk leaves for the first time. Losses are found by time, the tail is
 probed, and the retransmission timeout is the last resort. The probe's timer is armed when flight
@@ -99,8 +99,8 @@ class Sender:
     def _room(self, now: float) -> float:
         """Bytes that the congestion control lets into the path.
 
-        A window that ghosts fill is no reason to hold back what the peer lacks: only that brings
-        it to report the others.
+        Chunks that the peer has but had no room to report still count as in flight. Where they
+        fill the window, retransmissions leave all the same: only these make the peer report more.
         """
         if self.board.lost_bytes and self._flight.is_overstated(now):
             return inf
@@ -224,7 +224,7 @@ class Sender:
             self._rearm(now)
 
     def _undo_timeout(self, news: AckNews) -> None:
-        """An original that was given up for lost has arrived: so may all the others."""
+        """An original that was marked lost has arrived, so the others may have as well."""
         if self._timed_out_until < 0:
             return
         if news.revived or news.early_repeats:
@@ -287,7 +287,7 @@ class Sender:
         self._timeouts_in_row += 1
         board.lose_all()
         if self._flight.peer_window:
-            # Originals that a SACK had no room for are no sign that the timeout was wrong.
+            # Originals that a SACK had no room for are no sign that the timeout was spurious.
             self._timed_out_until = -1 if board.may_be_cut else board.next_tsn - 1
             self.congestion.on_timeout()
         if self._forward_tsn:
