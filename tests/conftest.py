@@ -84,4 +84,4 @@ async def _leaving_nothing(test: Coroutine[Any, Any, None]) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     network = getattr(asyncio.get_running_loop(), "network", None)
     if isinstance(network, Internet):
-        assert [host.transports for host in network.hosts if host.transports] == []
+        assert [host.sockets for host in network.hosts if host.sockets] == []

@@ -21,12 +21,14 @@ async def _idle(nodes: int) -> dict[str, float]:
     world = World(1, latency=SyntheticLatency(1, min(nodes, 512)))
     await world.populate(nodes)
     await asyncio.sleep(_SETTLE_S)
-    delivered, started = world.internet.delivered, time.process_time()
+    delivered, started = world.internet.carrier.delivered, time.process_time()
     await asyncio.sleep(_IDLE_S)
     seconds = time.process_time() - started
     return {
         "idle_cpu_percent": round(100 * seconds / _IDLE_S / nodes, 4),
-        "idle_packets_per_s": round((world.internet.delivered - delivered) / _IDLE_S / nodes, 3),
+        "idle_packets_per_s": round(
+            (world.internet.carrier.delivered - delivered) / _IDLE_S / nodes, 3
+        ),
     }
 
 

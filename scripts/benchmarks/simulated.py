@@ -48,7 +48,7 @@ async def _ours(nodes: int) -> dict[str, Any]:
     world = World(_SEED, latency=SyntheticLatency(_SEED, min(nodes, 512)))
     await world.populate(nodes)
     joined_s = time.perf_counter() - started
-    joining = world.internet.delivered
+    joining = world.internet.carrier.delivered
     await asyncio.sleep(_SETTLE_S)
     rng = derive_rng(_SEED, "bench")
 
@@ -66,7 +66,7 @@ async def _stock(nodes: int) -> dict[str, Any]:
     world = StockWorld(_SEED, SyntheticLatency(_SEED, min(nodes, 512)))
     await world.populate(nodes)
     joined_s = time.perf_counter() - started
-    joining = world.internet.delivered
+    joining = world.internet.carrier.delivered
     await asyncio.sleep(_SETTLE_S)
     rng = derive_rng(_SEED, "bench")
 
@@ -86,7 +86,7 @@ async def _measure(
     joining: int,
     empty_kib: int,
 ) -> dict[str, Any]:
-    delivered, virtual_s = world.internet.delivered, world.loop.time()
+    delivered, virtual_s = world.internet.carrier.delivered, world.loop.time()
     started = time.perf_counter()
     for _ in range(_LOOKUPS):
         await look_up()
@@ -98,7 +98,7 @@ async def _measure(
         "join_packets_per_node": round(joining / nodes, 1),
         "lookups": _LOOKUPS,
         "lookups_wall_s": round(wall_s, 2),
-        "packets_per_s": round((world.internet.delivered - delivered) / wall_s),
+        "packets_per_s": round((world.internet.carrier.delivered - delivered) / wall_s),
         "virtual_s_per_real_s": round((world.loop.time() - virtual_s) / wall_s, 2),
         "MiB_per_node": round((_resident_kib() - empty_kib) / _KIB / nodes, 4),
         "log_hash": world.internet.log.digest(),

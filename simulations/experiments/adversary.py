@@ -1,12 +1,11 @@
 """How many lookups succeed when a share of all nodes misleads them (S/Kademlia's figure 4).
 
 Twice: in S/Kademlia's abstract network (`simulations.harness.sgraph`), and with the real lookup
-among real nodes. There a part of the nodes turns once all tables are full and all records are
-stored: it answers lookups with fellow conspirators alone, the nearest to the target, and keeps no
-records.
-With `--attack hide` half of those it names are the true nearest, at an address where nobody is. A
-lookup succeeds if it finds the honest node whose id it looks up; a read, if it finds a record that
-was stored before the betrayal. Nodes that look are honest.
+among real nodes. There a share of the nodes starts to collude once all tables are full and all
+records are stored: a colluding node answers lookups with the colluding nodes nearest to the target
+alone, and keeps no records. With `--attack hide` half of the contacts that it names are the true
+nearest, at an address that no host has. A lookup succeeds if it finds the honest node whose id it
+looks up; a read, if it finds a record that was stored before the attack. Only honest nodes look up.
 """
 
 import asyncio

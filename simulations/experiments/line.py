@@ -17,7 +17,7 @@ from node.links.settings import DATA_PATHS, OWN_DATA_PATH
 from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import option
 from simulations.internet import Host, Internet, UniformLatency
-from simulations.internet.router import HEADERS_BYTES, Access, Faults
+from simulations.internet.lines import HEADERS_BYTES, Access, Faults
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.bare_links import open_link
 from simulations.runtime.loop import VirtualLoop
@@ -88,7 +88,7 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     internet = Internet(VirtualLoop(), parameters.seed, UniformLatency(parameters.rtt_ms / 1000))
     with virtual_libraries(internet), _opened(parameters.pcap) as capture:
         measured = run_loop(internet.loop, _measure(internet, parameters, capture))
-    say(f"{internet.delivered} packets delivered")
+    say(f"{internet.carrier.delivered} packets delivered")
     could = parameters.mbps * _MEGA / _BITS * parameters.seconds * PAYLOAD_SHARE
     shares = [received / could for received in measured.received]
     data = {

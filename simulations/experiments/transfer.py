@@ -16,7 +16,7 @@ from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import option
 from simulations.harness.statistics import quantile
 from simulations.internet.latency import UniformLatency
-from simulations.internet.router import Access
+from simulations.internet.lines import Access
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, run_virtually

@@ -5,10 +5,7 @@ a defect, or one that lies, sends under its good key, and reaches everything beh
 """
 
 import random
-from typing import Any
 
-from simulations.internet.internet import Internet
-from simulations.internet.transport import Transport
 from simulations.libraries.ciphers import RememberedAgreements
 
 _SPLICED_KEPT = 64
@@ -80,13 +77,3 @@ class LyingCipher(RememberedAgreements):
         """See PacketCipher."""
         told = self._damager.damaged(body)[: self._body_bytes_max]
         return super().encrypt(key, header, nonce, told)
-
-
-def damage_all(internet: Internet, damager: Damager) -> None:
-    """From now on damage datagrams of every socket of an internet, whatever protocol they are."""
-    original = internet.send
-
-    def send(sender: Transport, data: bytes, destination: Any) -> None:
-        original(sender, damager.damaged(data), destination)
-
-    internet.send = send  # type: ignore[method-assign]

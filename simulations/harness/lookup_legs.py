@@ -74,11 +74,11 @@ class Leg:
         alive = sorted(set(range(self.parameters.nodes)) - set(silenced))
         rows, latencies = [], []
         for op in self.parameters.op:
-            delivered, started = internet.delivered, time.process_time()
+            delivered, started = internet.carrier.delivered, time.process_time()
             perform = {"closest": self.closest, "read": self.read, "publish": self.publish}[op]
             samples = [await self._one(perform, alive) for _ in range(self.parameters.lookups)]
             spent = time.process_time() - started
-            rows.append(self._row(op, samples, (internet.delivered - delivered) / spent))
+            rows.append(self._row(op, samples, (internet.carrier.delivered - delivered) / spent))
             latencies.append([one.seconds for one in samples])
         return rows, internet.log.digest(), latencies
 
@@ -157,7 +157,7 @@ class OurLeg(Leg):
         return {
             "contacts": tables["mean"],
             "contacts_share": tables["share"],
-            "join_packets": round(self.world.internet.delivered / self.parameters.nodes, 1),
+            "join_packets": round(self.world.internet.carrier.delivered / self.parameters.nodes, 1),
         }
 
     def host(self, number: int) -> Host:
@@ -233,7 +233,7 @@ class StockLeg(Leg):
     def _requests(self) -> int:
         """Requests so far: one with an answer is two datagrams, one to a dead contact is one."""
         internet = self.world.internet
-        return internet.delivered // 2 + sum(internet.dropped.values())
+        return internet.carrier.delivered // 2 + sum(internet.carrier.dropped.values())
 
     async def closest(self, number: int, alive: list[int]) -> Sample:
         """See Leg."""

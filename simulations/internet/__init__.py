@@ -5,7 +5,7 @@ Start at `Internet`; the other names are what its methods take and return.
 """
 
 from simulations.internet.gateway import Gateway, StaticMapping
-from simulations.internet.host import Host
+from simulations.internet.host import Host, Socket
 from simulations.internet.internet import Internet
 from simulations.internet.latency import (
     PLANETLAB_RTT_MS,
@@ -16,10 +16,9 @@ from simulations.internet.latency import (
     rtt_percentiles_ms,
     triangle_violations,
 )
+from simulations.internet.lines import Access, Burst, Faults
 from simulations.internet.log import EventLog, Fate, Kind
 from simulations.internet.nat import Dependence, Nat, NatBehaviour, PortAssignment
-from simulations.internet.router import Access, Burst, Faults
-from simulations.internet.transport import Transport
 
 __all__ = [
     "PLANETLAB_RTT_MS",
@@ -38,9 +37,9 @@ __all__ = [
     "Nat",
     "NatBehaviour",
     "PortAssignment",
+    "Socket",
     "StaticMapping",
     "SyntheticLatency",
-    "Transport",
     "UniformLatency",
     "rtt_percentiles_ms",
     "triangle_violations",

@@ -1,6 +1,6 @@
 """IP addresses of the simulated internet: their one spelling, and new ones to give out.
 
-Addresses are text here, as asyncio hands them to protocols; `(address, port)` is an `Endpoint`.
+Addresses are text here, as asyncio hands them to protocols; `(address, port)` is a `HostPort`.
 """
 
 import ipaddress
@@ -9,12 +9,12 @@ from typing import Final
 
 from simulations.errors import BadTopology
 
-Endpoint = tuple[str, int]
+HostPort = tuple[str, int]
 """(IP literal in its canonical spelling, UDP port)."""
 
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart here, not bound
+LOOPBACK_V4: Final = "127.0.0.1"
 LOOPBACK_V6: Final = "::1"
-PORT_MAX: Final = 65_535
 EPHEMERAL_PORT_MIN: Final = 49_152
 UNPRIVILEGED_PORT_MIN: Final = 1024
 
@@ -22,7 +22,7 @@ _INSIDE_NETWORKS_MAX: Final = 1 << 16
 _INSIDE_HOSTS_MAX: Final = 253
 
 
-def canonical(text: str) -> str | None:
+def spelled(text: str) -> str | None:
     """The one spelling of an IP literal, without a zone; None if the text is no literal."""
     try:
         return str(ipaddress.ip_address(text.partition("%")[0]))
@@ -41,10 +41,10 @@ def is_loopback(address: str) -> bool:
 
 
 class AddressPool:
-    """Gives out addresses that nobody has: global ones far apart, inside ones in /24 networks.
+    """Gives out unused addresses: global ones far apart, inside ones in /24 networks.
 
     Every global IPv4 address comes from a /24 of its own and every IPv6 one from a /48 of its own,
-    as the addresses of unrelated people do; overlays limit how many they accept from one network.
+    as those of unrelated nodes mostly do; overlays limit how many they accept from one network.
     """
 
     def __init__(self, rng: random.Random) -> None:

@@ -1,4 +1,4 @@
-"""A simulated UPnP gateway: what a home router offers to those behind it.
+"""A simulated UPnP gateway: port forwarding by a home router.
 
 The error codes are those of UPnP's WANIPConnection:2; a node meets this object where it would meet
 miniupnpc. Calls take no virtual time, as everything that runs in an executor does here.
@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from protocol import limits
 from simulations.errors import GatewayRefused
-from simulations.internet.addresses import PORT_MAX, Endpoint
+from simulations.internet.addresses import HostPort
 
-MAPPINGS_MAX: Final = 64
-"""Home routers keep a few dozen."""
+FORWARDED_MAX: Final = 64
+"""Ports that one gateway forwards; home routers keep a few dozen."""
 LEASE_MAX_S: Final = 604_800.0
 
 INVALID_ARGS: Final = 402
@@ -26,7 +27,7 @@ class StaticMapping:
     """One forwarded port; `expires_s` is virtual time, None for a mapping without a lease."""
 
     external_port: int
-    inside: Endpoint
+    inside: HostPort
     expires_s: float | None
 
 
@@ -37,7 +38,7 @@ class Gateway:
         self._external_address = external_address
         self._clock = clock
         self._by_port: dict[int, StaticMapping] = {}
-        self._port_of: dict[Endpoint, int] = {}
+        self._port_of: dict[HostPort, int] = {}
 
     def external_address(self) -> str:
         """The box's outside address: a private one behind a second box (CGNAT)."""
@@ -55,7 +56,7 @@ class Gateway:
 
         GatewayRefused for what is not UDP or no port, a port forwarded elsewhere, or a full table.
         """
-        ports_valid = 0 < external_port <= PORT_MAX and 0 < internal_port <= PORT_MAX
+        ports_valid = 0 < external_port <= limits.PORT_MAX and 0 < internal_port <= limits.PORT_MAX
         if protocol.upper() != "UDP" or not ports_valid or not 0 <= lease_s <= LEASE_MAX_S:
             raise GatewayRefused(INVALID_ARGS, "only UDP ports 1 to 65535 and leases of a week")
         self._drop_expired()
@@ -63,7 +64,7 @@ class Gateway:
         known = self._by_port.get(external_port)
         if known is not None and known.inside != inside:
             raise GatewayRefused(CONFLICT, f"port {external_port} is forwarded elsewhere")
-        if known is None and len(self._by_port) >= MAPPINGS_MAX:
+        if known is None and len(self._by_port) >= FORWARDED_MAX:
             raise GatewayRefused(NO_MAPPINGS_AVAILABLE, "the table of mappings is full")
         expires = self._clock() + lease_s if lease_s else None
         self._by_port[external_port] = StaticMapping(external_port, inside, expires)
@@ -82,14 +83,14 @@ class Gateway:
         self._drop_expired()
         return list(self._by_port.values())
 
-    def inside_of(self, external_port: int) -> Endpoint | None:
+    def inside_of(self, external_port: int) -> HostPort | None:
         """Where packets to an outside port go, if it is forwarded."""
         mapping = self._by_port.get(external_port)
         if mapping is None or self._is_expired(mapping):
             return None
         return mapping.inside
 
-    def port_of(self, inside: Endpoint) -> int | None:
+    def port_of(self, inside: HostPort) -> int | None:
         """The outside port last forwarded to an inside endpoint, if it still is."""
         port = self._port_of.get(inside)
         return port if port is not None and self.inside_of(port) == inside else None

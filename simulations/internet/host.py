@@ -1,4 +1,4 @@
-"""A machine on the simulated internet: its addresses, its line, and whether it is there.
+"""A machine on the simulated internet: its addresses, its sockets, and whether it is there.
 
 Code belongs to a host by the context variable `current_host`, which tasks and timers inherit, and
 by its sockets: what a datagram sets off runs on the socket's host.
@@ -11,62 +11,128 @@ machine whose monotonic clock counts suspended time (Windows; Linux's does not).
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
-from simulations.internet.addresses import Endpoint, is_v6
+from simulations.internet.addresses import WILDCARDS, HostPort, is_v6
 from simulations.internet.gateway import Gateway
-from simulations.internet.log import Fate
-from simulations.internet.router import Pipe
-from simulations.internet.space import Space
-from simulations.internet.transport import Transport
-from simulations.runtime.loop import current_host
+from simulations.internet.lines import Pipe
+from simulations.internet.log import EventLog, Fate
+from simulations.internet.nat import Nat
+from simulations.internet.space import Place
+from simulations.runtime.handles import Result
+from simulations.runtime.loop import VirtualLoop, current_host
 
-if TYPE_CHECKING:
-    from simulations.internet.nat import Nat
-    from simulations.internet.topology import Topology
-
-Result = TypeVar("Result")
+Receive = Callable[[bytes, tuple[Any, ...]], object]
+"""Takes a datagram and its source, as asyncio's protocols do."""
 
 
-class Host:
+class Socket:
+    """The kernel's side of a UDP socket; a `Transport` is the program's side.
+
+    `source` is the endpoint it sends from now, None if its host lost it. `behind` is the box that
+    its packets leave through, None where it is on the public internet. Datagrams go to `receive`.
+    """
+
+    __slots__ = (
+        "behind",
+        "bound",
+        "context",
+        "host",
+        "is_open",
+        "is_v6",
+        "is_wildcard",
+        "number",
+        "receive",
+        "remote",
+        "source",
+    )
+
+    def __init__(
+        self,
+        host: "Host",
+        bound: HostPort,
+        remote: HostPort | None,
+        number: int,
+        context: contextvars.Context,
+    ) -> None:
+        self.host = host
+        self.bound = bound
+        self.remote = remote
+        self.number = number
+        self.context = context
+        self.is_v6 = is_v6(bound[0])
+        self.is_wildcard = bound[0] in WILDCARDS
+        self.is_open = True
+        self.receive: Receive = _discard
+        self.source: HostPort | None = None
+        self.behind: Nat | None = None
+
+    def hand_to(self, receive: Receive) -> None:
+        """Let datagrams go to this function from now on."""
+        self.receive = receive
+
+    def place(self, addresses: list[str], behind: Nat | None) -> None:
+        """Send from the first of these addresses from now on, and through this box."""
+        self.source = (addresses[0], self.bound[1]) if addresses else None
+        self.behind = None if self.is_v6 else behind
+
+    def shut(self) -> None:
+        """Neither send nor receive any more."""
+        self.is_open = False
+        self.receive = _discard
+
+
+def _discard(_data: bytes, _source: tuple[Any, ...]) -> None:
+    """Take a datagram that no protocol is there for."""
+
+
+class Host(Place):
     """One machine. Made by `Internet.add_host`; the attributes are for reading.
 
-    `barred` is why no packet goes in or out at present, or None.
+    `behind` is the NAT box that it stands behind, if any; `barred` is why no packet goes in or out
+    at present, or None. `listening` has the socket at each of its endpoints.
     """
 
     __slots__ = (
         "__weakref__",
-        "_internet",
+        "_log",
+        "_loop",
         "addresses",
         "awake",
         "barred",
+        "behind",
         "blocks_udp",
-        "down",
         "held_back",
         "index",
+        "listening",
         "name",
         "plugged",
         "received_bytes",
         "sent_bytes",
-        "site",
-        "space",
-        "transports",
-        "up",
+        "sockets",
     )
 
     def __init__(
-        self, internet: "Topology", name: str, index: int, space: Space, site: int
+        self,
+        loop: VirtualLoop,
+        log: EventLog,
+        name: str,
+        index: int,
+        *,
+        behind: Nat | None,
+        site: int,
+        access_line: tuple[Pipe | None, Pipe | None],
     ) -> None:
-        self._internet = internet
+        super().__init__(site, *access_line)
+        self._loop = loop
+        self._log = log
         self.name = name
         self.index = index
-        self.space = space
-        self.site = site
+        self.behind = behind
         self.addresses: list[str] = []
-        self.transports: list[Transport] = []
-        self.up: Pipe | None = None
-        self.down: Pipe | None = None
+        self.sockets: list[Socket] = []
+        self.listening: dict[HostPort, Socket] = {}
         self.awake = True
         self.plugged = True
         self.blocks_udp = False
@@ -95,36 +161,58 @@ class Host:
         """A task that belongs to this host."""
         context = contextvars.copy_context()
         context.run(current_host.set, self)
-        return self._internet.loop.create_task(coro, name=name, context=context)
+        return self._loop.create_task(coro, name=name, context=context)
 
     # where it is
 
     @property
-    def box(self) -> "Nat | None":
-        """The NAT box that it stands behind, if any."""
-        return self.space.box
-
-    @property
     def gateway(self) -> Gateway | None:
         """What UPnP discovery finds from here: the box's gateway, if it has UPnP switched on."""
-        return None if self.space.box is None else self.space.box.gateway
+        return None if self.behind is None else self.behind.gateway
 
     def address(self, *, v6: bool = False) -> str | None:
         """The first address of a family, if it has one."""
         return next((ip for ip in self.addresses if is_v6(ip) is v6), None)
 
-    def move(
-        self,
-        addresses: list[str] | None = None,
-        behind: "Nat | None" = None,
-        site: int | None = None,
-    ) -> None:
-        """Change address, as from Wi-Fi to mobile: the old ones are dead from now on.
+    def settle(self, addresses: list[str], behind: Nat | None, site: int) -> None:
+        """Have these addresses and no others from now on; the sockets follow."""
+        self.addresses = addresses
+        self.behind = behind
+        self.site = site
+        self.listening.clear()
+        for socket in self.sockets:
+            self._listen(socket)
 
-        Sockets bound to all addresses go on from the new ones; those bound to one that is gone stay
-        open and mute. Without `addresses` new ones are given out, of the families it had.
-        """
-        self._internet.move_host(self, addresses, behind, site)
+    # sockets
+
+    def open(self, socket: Socket) -> None:
+        """Enter a new socket at every address that it is bound to."""
+        self.sockets.append(socket)
+        self._listen(socket)
+
+    def close(self, socket: Socket) -> None:
+        """Forget a socket."""
+        self.sockets.remove(socket)
+        socket.shut()
+        for endpoint in [at for at, listening in self.listening.items() if listening is socket]:
+            del self.listening[endpoint]
+
+    def listener(self, endpoint: HostPort) -> Socket | None:
+        """The socket of this host that hears an endpoint of its own, loopback ones among them."""
+        for socket in self.sockets:
+            same_family = socket.is_v6 is is_v6(endpoint[0])
+            at_port = same_family and socket.bound[1] == endpoint[1]
+            if at_port and (socket.is_wildcard or socket.bound == endpoint):
+                return socket
+        return None
+
+    def _listen(self, socket: Socket) -> None:
+        bound, port = socket.bound
+        fitting = [ip for ip in self.addresses if is_v6(ip) is socket.is_v6]
+        mine = fitting if socket.is_wildcard else [ip for ip in fitting if ip == bound]
+        socket.place(mine, self.behind)
+        for address in mine:
+            self.listening[address, port] = socket
 
     # whether it is there
 
@@ -132,14 +220,14 @@ class Host:
         """Suspend the machine: none of its code runs, and packets to it are lost."""
         if self.awake:
             self.awake = False
-            self._internet.loop.fall_asleep(self)
+            self._loop.fall_asleep(self)
             self._changed()
 
     def wake(self) -> None:
         """Resume the machine; what came due meanwhile runs now, in order."""
         if not self.awake and self.held_back is not None:
             self.awake = True
-            self._internet.loop.wake_up(self)
+            self._loop.wake_up(self)
             self._changed()
 
     def unplug(self) -> None:
@@ -157,31 +245,22 @@ class Host:
         self.blocks_udp = blocked
         self._changed()
 
-    def crash(self) -> "Host":
-        """Kill the machine without warning, and return the one that stands in its place.
-
-        The old one's tasks are neither cancelled nor ever resumed, and its sockets are gone without
-        `connection_lost`. The new one has its name, addresses, box and line, and no code.
-        """
-        return self._internet.replace_host(self)
-
-    def freeze(self) -> None:
-        """Sleep for ever: what comes due is thrown away, and `wake` does nothing."""
+    def kill(self) -> None:
+        """Lose power for good: its tasks neither end nor go on, its sockets are gone silently."""
         self.sleep()
-        self.held_back = None
-
-    def listener(self, endpoint: Endpoint) -> Transport | None:
-        """The socket of this host that hears an endpoint of its own, loopback ones among them."""
-        for transport in self.transports:
-            same_family = transport.is_v6 is is_v6(endpoint[0])
-            at_port = same_family and transport.bound[1] == endpoint[1]
-            if at_port and (transport.is_wildcard or transport.bound == endpoint):
-                return transport
-        return None
+        self.held_back = None  # what comes due is thrown away, and `wake` does nothing
+        for task in asyncio.all_tasks(self._loop):
+            if getattr(task, "host", None) is self:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                asyncio.tasks._unregister_task(task)  # no runner is to cancel or await it
+        for socket in self.sockets:
+            socket.shut()
+        self.listening.clear()
 
     def _changed(self) -> None:
         if not (self.awake and self.plugged):
             self.barred = Fate.HOST_ABSENT
         else:
             self.barred = Fate.BLOCKED if self.blocks_udp else None
-        self._internet.note(f"{self.name} {self.awake} {self.plugged} {self.blocks_udp}")
+        state = f"{self.name} {self.awake} {self.plugged} {self.blocks_udp}"
+        self._log.add_text(self._loop.now, Fate.CHANGED, state)

@@ -1,155 +1,229 @@
-"""The simulated internet, complete: a topology, and sockets and names for the code on it.
+"""The simulated internet, complete: hosts and boxes, what carries their packets, their sockets.
 
     loop = VirtualLoop()
     internet = Internet(loop, seed=1, latency=SyntheticLatency(1))
     home = internet.add_nat(NatBehaviour(upnp=True))
     alice = internet.add_host("alice", behind=home)
     bob = internet.add_host("bob", addresses=["198.51.100.7"])
+    internet.carrier.set_faults(Faults(loss=0.01))
     alice.create_task(main())
 
 Everything random here comes from sources derived from `seed`, one for each purpose.
 """
 
-import asyncio
-import contextvars
-import errno
-import os
-import socket
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Sequence
 
-from simulations.errors import NoCurrentHost
-from simulations.internet.addresses import (
-    EPHEMERAL_PORT_MIN,
-    PORT_MAX,
-    WILDCARDS,
-    Endpoint,
-    is_loopback,
-    is_v6,
-)
+from simulations.errors import BadTopology
+from simulations.internet.addresses import AddressPool, is_v6, spelled
+from simulations.internet.carrier import Carrier
 from simulations.internet.host import Host
 from simulations.internet.latency import Latency, UniformLatency
-from simulations.internet.log import Fate
+from simulations.internet.lines import Access, pipes
+from simulations.internet.log import EventLog, Fate
 from simulations.internet.names import Names
-from simulations.internet.topology import Topology
-from simulations.internet.transport import Transport
-from simulations.runtime.loop import VirtualLoop, current_host
+from simulations.internet.nat import Nat, NatBehaviour
+from simulations.internet.sockets import Sockets
+from simulations.internet.space import LAN_ONE_WAY_S, Place, Space
+from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
 
 DEFAULT_RTT_S = 0.050
 
 
-class Internet(Topology):
-    """A topology with sockets and names: what the loop's network calls end at."""
+class Internet:
+    """The topology: which hosts and boxes there are, where, and behind what.
+
+    `carrier` moves their packets, `log` hashes the history, `names` is the resolver's table, and
+    `sockets` opens sockets on the hosts.
+    """
 
     def __init__(self, loop: VirtualLoop, seed: int | str, latency: Latency | None = None) -> None:
-        super().__init__(loop, seed, latency or UniformLatency(DEFAULT_RTT_S))
+        latency = latency or UniformLatency(DEFAULT_RTT_S)
+        self.loop = loop
+        self.seed = seed
+        self.log = EventLog()
         self.names = Names()
-        self._port_rng = derive_rng(seed, "ports")
-        self._sockets_opened = 0
-        loop.network = self
-
-    def resolve(self, name: str, family: int) -> list[tuple[int, str]]:
-        """See `Names.resolve`."""
-        return self.names.resolve(name, family)
-
-    def name_of(self, address: str) -> str | None:
-        """See `Names.name_of`."""
-        return self.names.name_of(address)
-
-    async def create_datagram_endpoint(
-        self,
-        protocol_factory: Callable[[], asyncio.BaseProtocol],
-        local_addr: tuple[str, int] | None,
-        remote_addr: tuple[str, int] | None,
-        family: int,
-    ) -> tuple[asyncio.DatagramTransport, asyncio.BaseProtocol]:
-        """As asyncio's; OSError if the address is taken or not this host's."""
-        transport = self._open(local_addr, remote_addr, family)
-        try:
-            protocol = protocol_factory()
-            if not isinstance(protocol, asyncio.DatagramProtocol):
-                raise TypeError("a datagram endpoint needs a DatagramProtocol")
-        except BaseException:
-            self.close(transport)
-            raise
-        transport.start(protocol)
-        try:
-            await asyncio.sleep(0)  # until `connection_made` has run
-        except BaseException:
-            transport.close()
-            raise
-        return transport, protocol
-
-    def close(self, transport: Transport) -> None:
-        """Take a closing transport off the internet."""
-        self._unlisten(transport)
-        transport.host.transports.remove(transport)
-        self.log.add(self.loop.now, transport.number, 0, 0, Fate.CLOSED)
-
-    def _open(
-        self, local: tuple[str, int] | None, remote: tuple[str, int] | None, family: int
-    ) -> Transport:
-        peer = None if remote is None else self._look_up(remote, family)
-        if local is not None:
-            bound = self._look_up(local, family or _family_of(peer))
-        else:
-            bound = "::" if _family_of(peer, family) == socket.AF_INET6 else "0.0.0.0", 0  # noqa: S104
-        host = self._host_for(bound[0])
-        port = self._free_port(host, bound)
-        self._sockets_opened += 1
-        context = contextvars.copy_context()
-        context.run(current_host.set, host)
-        transport = Transport(self, host, (bound[0], port), peer, self._sockets_opened, context)
-        host.transports.append(transport)
-        self._listen(transport)
-        self.log.add_text(
-            self.loop.now, Fate.OPENED, f"{transport.number} {host.name} {bound[0]} {port} {peer}"
+        self.hosts: list[Host] = []
+        self.boxes: list[Nat] = []
+        self._fault_rng = derive_rng(seed, "faults")
+        self._nat_rng = derive_rng(seed, "nat ports")
+        self._pool = AddressPool(derive_rng(seed, "addresses"))
+        self._sites = latency.sites
+        self._last_site = derive_rng(seed, "sites").randrange(latency.sites)
+        self._holders: dict[str, list[Host]] = {}
+        self.carrier = Carrier(loop, self.log, latency, self._fault_rng)
+        self.sockets = Sockets(
+            loop,
+            self.log,
+            self.names,
+            self._holders,
+            port_rng=derive_rng(seed, "ports"),
+            send=self.carrier.send,
         )
-        return transport
+        # The loop has to be there first, and its network calls end here: hence this one hook.
+        loop.use_network(self)
 
-    def _look_up(self, address: tuple[str, int], family: int) -> Endpoint:
-        name, port = address[0], address[1]
-        if not 0 <= port <= PORT_MAX:
-            raise OverflowError("port must be 0-65535.")
-        return self.names.resolve(name or "0.0.0.0", family)[0][1], port  # noqa: S104
+    # building
 
-    def _host_for(self, address: str) -> Host:
-        here = current_host.get()
-        if isinstance(here, Host):
-            if address in WILDCARDS or is_loopback(address) or address in here.addresses:
-                return here
-            _refuse(errno.EADDRNOTAVAIL)
-        if address in WILDCARDS or is_loopback(address):
-            raise NoCurrentHost(f"binding {address} needs a host: run this code in host.running()")
+    def add_nat(
+        self,
+        behaviour: NatBehaviour | None = None,
+        *,
+        addresses: Sequence[str] | None = None,
+        behind: Nat | None = None,
+        site: int | None = None,
+        access: Access | None = None,
+        one_way_s: float = LAN_ONE_WAY_S,
+    ) -> Nat:
+        """A box on the public internet, or behind another (CGNAT), with its outside addresses.
+
+        `one_way_s` is the way between two members of its inside.
+        """
+        network = self._pool.inside_network()
+        box = Nat(
+            behaviour or NatBehaviour(),
+            [_checked(ip) for ip in addresses or [self._new_address(behind)]],
+            inside=Space(f"the inside of box {len(self.boxes)}", network, one_way_s),
+            outside=self._space_behind(behind),
+            behind=behind,
+            site=self._site_for(site, behind),
+            access_line=pipes(access, self._fault_rng),
+            clock=self.loop.time,
+            port_rng=self._nat_rng,
+        )
+        self.boxes.append(box)
+        return box
+
+    def add_host(
+        self,
+        name: str | None = None,
+        addresses: Sequence[str] | None = None,
+        *,
+        behind: Nat | None = None,
+        site: int | None = None,
+        access: Access | None = None,
+        v4: bool = True,
+        v6: bool = False,
+    ) -> Host:
+        """A host, public or behind a box. Addresses it is not given are drawn: `v4`, `v6` or both.
+
+        IPv6 addresses are public ones wherever the host stands. BadTopology if one is taken.
+        """
+        index = len(self.hosts)
+        host = Host(
+            self.loop,
+            self.log,
+            name or f"host{index}",
+            index,
+            behind=behind,
+            site=self._site_for(site, behind),
+            access_line=pipes(access, self._fault_rng),
+        )
+        wanted = [_checked(ip) for ip in addresses or ()]
+        if v4 and not wanted:
+            wanted.append(self._new_address(behind))
+        if v6:
+            wanted.append(self._pool.global_v6())
+        self._settle(host, wanted, behind, host.site)
+        self.hosts.append(host)
+        return host
+
+    # changing
+
+    def set_access(self, place: Place, access: Access | None) -> None:
+        """Give a host or a box another access line, with empty queues."""
+        place.rewire(*pipes(access, self._fault_rng))
+
+    def move(
+        self,
+        host: Host,
+        addresses: Sequence[str] | None = None,
+        behind: Nat | None = None,
+        site: int | None = None,
+    ) -> None:
+        """Give a host other addresses, as from Wi-Fi to mobile: the old ones are dead from now on.
+
+        Sockets bound to all addresses go on from the new ones; those bound to one that is gone stay
+        open and mute. Without `addresses` new ones are given out, of the families it had.
+        """
+        wanted = [_checked(ip) for ip in addresses or ()]
+        if not wanted:
+            had_v6 = [is_v6(ip) for ip in host.addresses]
+            wanted = [
+                self._pool.global_v6() if its_v6 else self._new_address(behind) for its_v6 in had_v6
+            ]
+        self._release(host)
+        if site is not None or behind is not None:
+            self._settle(host, wanted, behind, self._site_for(site, behind))
+        else:
+            self._settle(host, wanted, behind, host.site)
+        self.log.add_text(
+            self.loop.now, Fate.CHANGED, f"{host.name} moved to {' '.join(host.addresses)}"
+        )
+
+    def crash(self, old: Host) -> Host:
+        """Kill a machine without warning, and return the one that stands in its place.
+
+        The old one's tasks are neither cancelled nor ever resumed, and its sockets are gone without
+        `connection_lost`. The new one has its name, addresses, box and line, and no code.
+        """
+        old.kill()
+        self._release(old)
+        new = Host(
+            self.loop,
+            self.log,
+            old.name,
+            old.index,
+            behind=old.behind,
+            site=old.site,
+            access_line=(old.up, old.down),
+        )
+        self._settle(new, old.addresses, old.behind, old.site)
+        self.hosts[old.index] = new
+        self.log.add_text(self.loop.now, Fate.CHANGED, f"{new.name} crashed")
+        return new
+
+    def host_of(self, address: str) -> Host | None:
+        """The host that has an address, if exactly one has."""
         holders = self._holders.get(address, [])
-        if not holders:
-            _refuse(errno.EADDRNOTAVAIL)
-        if len(holders) > 1:
-            raise NoCurrentHost(f"{len(holders)} hosts have {address}: run this in one of them")
-        return holders[0]
+        return holders[0] if len(holders) == 1 else None
 
-    def _free_port(self, host: Host, bound: Endpoint) -> int:
-        address, port = bound
-        taken = {
-            other.bound[1]
-            for other in host.transports
-            if is_v6(other.bound[0]) == is_v6(address)
-            and (address in WILDCARDS or other.is_wildcard or other.bound[0] == address)
-        }
-        if port == 0:
-            while port == 0 or port in taken:
-                port = self._port_rng.randrange(EPHEMERAL_PORT_MIN, PORT_MAX + 1)
-        elif port in taken:
-            _refuse(errno.EADDRINUSE)
-        return port
+    # addresses and sites
+
+    def _settle(self, host: Host, addresses: list[str], behind: Nat | None, site: int) -> None:
+        for address in addresses:
+            self._space_of(address, behind).claim(address, host)
+            self._holders.setdefault(address, []).append(host)
+        host.settle(addresses, behind, site)
+
+    def _release(self, host: Host) -> None:
+        for address in host.addresses:
+            self._space_of(address, host.behind).release(address)
+            self._holders[address].remove(host)
+            if not self._holders[address]:
+                del self._holders[address]
+
+    def _space_of(self, address: str, behind: Nat | None) -> Space:
+        return self._space_behind(None if is_v6(address) else behind)
+
+    def _space_behind(self, box: Nat | None) -> Space:
+        return self.carrier.public if box is None else box.inside
+
+    def _new_address(self, behind: Nat | None) -> str:
+        return self._pool.global_v4() if behind is None else behind.new_member()
+
+    def _site_for(self, site: int | None, behind: Nat | None) -> int:
+        """The site asked for, else the box's, else the next in turn."""
+        if site is not None:
+            return site % self._sites
+        if behind is not None:
+            return behind.site
+        self._last_site = (self._last_site + 1) % self._sites
+        return self._last_site
 
 
-def _family_of(peer: Endpoint | None, family: int = 0) -> int:
-    if peer is not None:
-        return socket.AF_INET6 if is_v6(peer[0]) else socket.AF_INET
-    return family
-
-
-def _refuse(number: int) -> NoReturn:
-    raise OSError(number, os.strerror(number))
+def _checked(address: str) -> str:
+    literal = spelled(address)
+    if literal is None:
+        raise BadTopology(f"{address!r} is not an IP address")
+    return literal

@@ -14,7 +14,7 @@ FLUSH_BYTES: Final = 1 << 16
 DTLS_CHANGE_CIPHER_SPEC: Final = 20
 DTLS_HANDSHAKE: Final = 22
 
-_RECORD: Final = struct.Struct("<QIIBB")
+_pack_record: Final = struct.Struct("<QIIBB").pack
 
 
 class Kind(IntEnum):
@@ -90,7 +90,7 @@ class EventLog:
     def add(self, time_s: float, source: int, destination: int, kind: int, fate: int) -> None:
         """Take up one event between two numbered endpoints; 0 stands for none."""
         self.events += 1
-        self._pending += _RECORD.pack(int(time_s * 1e6 + 0.5), source, destination, kind, fate)
+        self._pending += _pack_record(int(time_s * 1e6 + 0.5), source, destination, kind, fate)
         if len(self._pending) > FLUSH_BYTES:
             self._flush()
 

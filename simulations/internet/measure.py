@@ -12,7 +12,7 @@ import tracemalloc
 from typing import Any, Final
 
 from simulations.internet import Internet, NatBehaviour, SyntheticLatency
-from simulations.internet.addresses import Endpoint
+from simulations.internet.addresses import HostPort
 from simulations.internet.nat import Dependence
 from simulations.runtime.loop import VirtualLoop, run
 from simulations.seeds import derive_rng
@@ -60,7 +60,7 @@ async def play(internet: Internet, hosts: int, packets: int, *, nat: bool) -> di
     behaviour = NatBehaviour(filtering=Dependence.ENDPOINT_INDEPENDENT)
     tracemalloc.start()
     players: list[asyncio.DatagramTransport] = []
-    addresses: list[Endpoint] = []
+    addresses: list[HostPort] = []
     for _ in range(hosts):
         box = internet.add_nat(behaviour) if nat else None
         host = internet.add_host(behind=box)
@@ -82,9 +82,9 @@ async def play(internet: Internet, hosts: int, packets: int, *, nat: bool) -> di
     return {
         "hosts": hosts,
         "nat": nat,
-        "delivered": internet.delivered,
-        "packets_per_s": round(internet.delivered / wall_s),
-        "cpu_us_per_packet": round(1e6 * cpu_s / internet.delivered, 2),
+        "delivered": internet.carrier.delivered,
+        "packets_per_s": round(internet.carrier.delivered / wall_s),
+        "cpu_us_per_packet": round(1e6 * cpu_s / internet.carrier.delivered, 2),
         "virtual_s_per_s": round((loop.time() - virtual_started) / wall_s, 2),
         "KiB_per_host": round(held_bytes / 1024 / hosts, 2),
         "log_hash": internet.log.digest(),

@@ -2,7 +2,7 @@
 
 import socket
 
-from simulations.internet.addresses import LOOPBACK_V6, canonical, is_v6
+from simulations.internet.addresses import LOOPBACK_V4, LOOPBACK_V6, is_v6, spelled
 
 LOCALHOST = "localhost"
 
@@ -11,7 +11,7 @@ class Names:
     """Names and the addresses they stand for."""
 
     def __init__(self) -> None:
-        self._addresses: dict[str, list[str]] = {LOCALHOST: ["127.0.0.1", LOOPBACK_V6]}
+        self._addresses: dict[str, list[str]] = {LOCALHOST: [LOOPBACK_V4, LOOPBACK_V6]}
         self._names: dict[str, str] = {}
 
     def add(self, name: str, *addresses: str) -> None:
@@ -25,7 +25,7 @@ class Names:
 
         `family` is 0 for any.
         """
-        literal = canonical(name)
+        literal = spelled(name)
         known = [literal] if literal is not None else self._addresses.get(name.lower(), [])
         found = [(int(socket.AF_INET6 if is_v6(ip) else socket.AF_INET), ip) for ip in known]
         fitting = [(its_family, ip) for its_family, ip in found if family in (0, its_family)]

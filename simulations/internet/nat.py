@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from simulations.internet.addresses import PORT_MAX, UNPRIVILEGED_PORT_MIN, Endpoint
+from protocol import limits
+from simulations.internet.addresses import UNPRIVILEGED_PORT_MIN, HostPort, inside_address
 from simulations.internet.gateway import Gateway
+from simulations.internet.lines import Pipe
 from simulations.internet.log import Fate
-from simulations.internet.router import Pipe
-from simulations.internet.space import Space
+from simulations.internet.space import Place, Space
 
 MAPPINGS_MAX: Final = 8192
 """Entries of a box's table; home routers keep a few thousand."""
@@ -67,7 +68,7 @@ class Mapping:
 
     __slots__ = ("inside", "key", "outside", "permitted", "sweep_at", "used_at_s")
 
-    def __init__(self, key: object, inside: Endpoint, outside: Endpoint, now: float) -> None:
+    def __init__(self, key: object, inside: HostPort, outside: HostPort, now: float) -> None:
         self.key = key
         self.inside = inside
         self.outside = outside
@@ -89,44 +90,53 @@ class Mapping:
         self.sweep_at = max(SWEEP_MIN, 2 * len(self.permitted))
 
 
-class Nat:
+class Nat(Place):
     """A box between an inside address space and an outside one, where it has its addresses.
 
-    `addresses` are its outside ones; each inside host is paired with one of them (REQ-2). `site`
-    places the box, and so everybody behind it, in the latency model. Made by `Internet.add_nat`.
+    `addresses` are its outside ones; each inside host is paired with one of them (REQ-2). `behind`
+    is the box whose inside is its outside (CGNAT), None on the public internet. Its site is that of
+    all hosts behind it. Made by `Internet.add_nat`.
     """
 
     def __init__(
         self,
         behaviour: NatBehaviour,
         addresses: list[str],
+        *,
         inside: Space,
         outside: Space,
-        *,
+        behind: "Nat | None",
         site: int,
+        access_line: tuple[Pipe | None, Pipe | None],
         clock: Callable[[], float],
         port_rng: random.Random,
     ) -> None:
+        super().__init__(site, *access_line)
         self.behaviour = behaviour
         self.addresses = addresses
         self.inside = inside
         self.outside = outside
-        self.site = site
-        self.up: Pipe | None = None
-        self.down: Pipe | None = None
-        self.members_made = 0
+        self.behind = behind
         self.gateway = Gateway(self.address, clock) if behaviour.upnp else None
+        self._members = 0
         self._port_rng = port_rng
         self._by_key: dict[object, Mapping] = {}
-        self._by_outside: dict[Endpoint, Mapping] = {}
+        self._by_outside: dict[HostPort, Mapping] = {}
         self._paired: dict[str, str] = {}
         self._sweep_at = SWEEP_MIN
+        for address in addresses:
+            outside.claim(address, self)
+
+    def new_member(self) -> str:
+        """An unused inside address."""
+        self._members += 1
+        return inside_address(self.inside.network, self._members)
 
     def address(self) -> str:
         """The first outside address."""
         return self.addresses[0]
 
-    def outbound(self, source: Endpoint, remote: Endpoint, now: float) -> Endpoint | Fate:
+    def outbound(self, source: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
         """The outside endpoint that a packet to `remote` gets, or why it does not get out."""
         behaviour = self.behaviour
         if behaviour.blocks_udp:
@@ -144,7 +154,7 @@ class Nat:
             mapping.permit(_remote_key(remote, behaviour.filtering), now, behaviour.timeout_s)
         return mapping.outside
 
-    def inbound(self, destination: Endpoint, remote: Endpoint, now: float) -> Endpoint | Fate:
+    def inbound(self, destination: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
         """The inside endpoint that a packet from `remote` goes to, or why it goes nowhere."""
         behaviour = self.behaviour
         if behaviour.blocks_udp:
@@ -189,7 +199,7 @@ class Nat:
         self.addresses = addresses
         self.reboot()
 
-    def _make_mapping(self, key: object, source: Endpoint, now: float) -> Mapping | None:
+    def _make_mapping(self, key: object, source: HostPort, now: float) -> Mapping | None:
         old = self._by_key.get(key)
         if old is not None:
             self._drop(old)
@@ -202,15 +212,15 @@ class Nat:
         self._by_key[key] = self._by_outside[outside] = mapping
         return mapping
 
-    def _choose_port(self, source: Endpoint, now: float) -> Endpoint:
+    def _choose_port(self, source: HostPort, now: float) -> HostPort:
         address, port = self._pair(source[0]), source[1]
         is_drawn = self.behaviour.ports is PortAssignment.RANDOM
         while is_drawn or self._is_taken((address, port), now):
-            port = self._port_rng.randrange(UNPRIVILEGED_PORT_MIN, PORT_MAX + 1)
+            port = self._port_rng.randrange(UNPRIVILEGED_PORT_MIN, limits.PORT_MAX + 1)
             is_drawn = False
         return address, port
 
-    def _is_taken(self, outside: Endpoint, now: float) -> bool:
+    def _is_taken(self, outside: HostPort, now: float) -> bool:
         if self.gateway is not None and self.gateway.inside_of(outside[1]) is not None:
             return True
         mapping = self._by_outside.get(outside)
@@ -241,7 +251,7 @@ class Nat:
         self._sweep_at = min(doubled, self.behaviour.mappings_max)
 
 
-def _remote_key(remote: Endpoint, dependence: Dependence) -> object:
+def _remote_key(remote: HostPort, dependence: Dependence) -> object:
     if dependence is Dependence.ENDPOINT_INDEPENDENT:
         return None
     return remote[0] if dependence is Dependence.ADDRESS_DEPENDENT else remote

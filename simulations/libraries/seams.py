@@ -51,7 +51,7 @@ class SimulatedMdns:
     async def resolve(self, name: str, timeout: float | None = None) -> str | None:  # noqa: ASYNC109 - aioice's signature
         """The first address of a name, or None."""
         try:
-            return self._internet.resolve(name, 0)[0][1]
+            return self._internet.names.resolve(name, 0)[0][1]
         except OSError:
             return None
 

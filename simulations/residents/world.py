@@ -136,7 +136,7 @@ class Resident:
         """Kill the node without a word."""
         if self.membership is not None:
             self.saved = self.membership.server.bootstrappable_neighbors()
-            self.host = self.host.crash()
+            self.host = self.world.internet.crash(self.host)
             self.membership = None
 
 

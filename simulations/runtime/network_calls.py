@@ -9,8 +9,20 @@ from simulations.errors import SimulationError
 from simulations.runtime.realworld import refuse
 
 
-class Network(Protocol):
-    """What gives the loop its datagram endpoints and its names: a simulated internet."""
+class Resolver(Protocol):
+    """What knows the names of a simulated internet."""
+
+    def resolve(self, name: str, family: int) -> list[tuple[int, str]]:
+        """(family, address) of a name or literal; socket.gaierror if there is none."""
+        ...
+
+    def name_of(self, address: str) -> str | None:
+        """The name of an address, if it has one."""
+        ...
+
+
+class DatagramSockets(Protocol):
+    """What opens sockets on a simulated internet."""
 
     async def create_datagram_endpoint(
         self,
@@ -22,20 +34,30 @@ class Network(Protocol):
         """As asyncio's; OSError where an operating system would raise one."""
         ...
 
-    def resolve(self, name: str, family: int) -> list[tuple[int, str]]:
-        """(family, address) of a name or literal; socket.gaierror if there is none."""
+
+class Network(Protocol):
+    """What answers a loop's network calls: a simulated internet."""
+
+    @property
+    def names(self) -> Resolver:
+        """What resolves names."""
         ...
 
-    def name_of(self, address: str) -> str | None:
-        """The name of an address, if it has one."""
+    @property
+    def sockets(self) -> DatagramSockets:
+        """What opens sockets."""
         ...
 
 
 class NetworkCalls(asyncio.AbstractEventLoop):
-    """Names and datagrams of a loop; `network` is set by the internet that is built on the loop."""
+    """Names and datagrams of a loop: `network` answers, once an internet is built on the loop."""
 
     def __init__(self) -> None:
         self.network: Network | None = None
+
+    def use_network(self, network: Network) -> None:
+        """Let this simulated internet answer from now on."""
+        self.network = network
 
     def require_network(self) -> Network:
         """The simulated internet; SimulationError if none was built on this loop."""
@@ -56,7 +78,7 @@ class NetworkCalls(asyncio.AbstractEventLoop):
         """A datagram endpoint on the simulated internet; a real `sock` is refused."""
         if sock is not None:
             refuse("loop.create_datagram_endpoint(sock=...)")
-        return await self.require_network().create_datagram_endpoint(
+        return await self.require_network().sockets.create_datagram_endpoint(
             protocol_factory, local_addr, remote_addr, family
         )
 
@@ -87,7 +109,7 @@ class NetworkCalls(asyncio.AbstractEventLoop):
         flags: int = 0,
     ) -> tuple[str, str]:
         """The simulated name of an address, or the address itself."""
-        name = self.require_network().name_of(sockaddr[0])
+        name = self.require_network().names.name_of(sockaddr[0])
         if name is None or flags & socket.NI_NUMERICHOST:
             name = sockaddr[0]
         return name, str(sockaddr[1])
@@ -104,10 +126,10 @@ class NetworkCalls(asyncio.AbstractEventLoop):
         name = host.decode("ascii") if isinstance(host, bytes) else host or "localhost"
         number = int(port or 0)
         answers = []
-        for found, ip in self.require_network().resolve(name, family):
+        for found, ip in self.require_network().names.resolve(name, family):
             sockaddr = (ip, number) if found == socket.AF_INET else (ip, number, 0, 0)
             answers.append((found, kind or socket.SOCK_DGRAM, proto, "", sockaddr))
         return answers
 
     def _first_address(self, name: str) -> str:
-        return self.require_network().resolve(name, socket.AF_INET)[0][1]
+        return self.require_network().names.resolve(name, socket.AF_INET)[0][1]

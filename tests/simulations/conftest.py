@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from simulations.internet import Host, Internet, UniformLatency
+from simulations.internet.transport import Transport
 from simulations.runtime.loop import VirtualLoop
 
 
@@ -35,6 +36,11 @@ class Inbox(asyncio.DatagramProtocol):
     def send(self, data: bytes, to: Any = None) -> None:
         assert self.transport is not None
         self.transport.sendto(data, to)
+
+    @property
+    def host(self) -> Host:
+        assert isinstance(self.transport, Transport)
+        return self.transport.socket.host
 
     @property
     def data(self) -> list[bytes]:

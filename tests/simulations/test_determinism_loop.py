@@ -80,7 +80,7 @@ class World:
             corrupt=0.02,
             mtu_bytes=1400,
         )
-        self.internet.set_faults(faults, jitter_s=0.005)
+        self.internet.carrier.set_faults(faults, jitter_s=0.005)
 
     def _host(self, number: int) -> tuple[Host, str]:
         access = Access(up_bytes_s=50_000.0, down_bytes_s=200_000.0, queue_bytes=20_000)
@@ -107,10 +107,10 @@ class World:
         hosts = self.internet.hosts
         self.loop.call_later(3.0, hosts[4].sleep)
         self.loop.call_later(9.0, hosts[4].wake)
-        self.loop.call_later(5.0, self.internet.partition, hosts[:7], hosts[7:15])
-        self.loop.call_later(8.0, self.internet.heal)
-        self.loop.call_later(10.0, hosts[5].move)
-        self.loop.call_later(11.0, hosts[7].crash)
+        self.loop.call_later(5.0, self.internet.carrier.partition, hosts[:7], hosts[7:15])
+        self.loop.call_later(8.0, self.internet.carrier.heal)
+        self.loop.call_later(10.0, self.internet.move, hosts[5])
+        self.loop.call_later(11.0, self.internet.crash, hosts[7])
         async with asyncio.TaskGroup() as group:
             for gossip in self.gossips:
                 for first in (0x16, 0x17, 0xD0, 1, 70):
@@ -126,7 +126,7 @@ class World:
 def history(seed: int) -> tuple[str, int, dict[Fate, int]]:
     world = World(seed)
     digest = run(world.loop, world.live())
-    return digest, world.internet.log.events, world.internet.dropped
+    return digest, world.internet.log.events, world.internet.carrier.dropped
 
 
 def test_a_seed_has_one_history_and_another_seed_another() -> None:

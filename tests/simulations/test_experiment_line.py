@@ -10,7 +10,7 @@ import pytest
 from node.links.secure.capture import SNAP_BYTES
 from protocol.sctp import pcap
 from simulations.experiments.line import Parameters, jain, run
-from simulations.internet.router import Access, Line, pipes
+from simulations.internet.lines import Access, RatedLine, pipes
 
 
 def measured(**parameters: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_jains_index() -> None:
 
 
 def test_a_line_says_how_long_a_packet_would_wait() -> None:
-    line = Line(1000.0, 10_000)
+    line = RatedLine(1000.0, 10_000)
     assert line.waiting_s(0.0) == 0.0
     line.carry(0.0, 500)
     line.carry(0.0, 500)

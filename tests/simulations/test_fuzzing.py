@@ -15,7 +15,7 @@ from protocol.errors import ModswarmError
 from protocol.overlay import contacts
 from protocol.records import ProviderBody
 from scripts.fuzzing.memory import Memory
-from simulations.fuzzing.corruption import Damager, LyingCipher, damage_all
+from simulations.fuzzing.corruption import Damager, LyingCipher
 from simulations.fuzzing.decoders import DECODERS, feed
 from simulations.fuzzing.node import _ATTACKS, SEEDS, NodeUnderFire
 from simulations.internet.latency import UniformLatency
@@ -152,7 +152,7 @@ async def test_a_mod_arrives_whole_over_a_line_that_damages_datagrams(tmp_path: 
         (mod / "content.bin").write_bytes(random.Random(1).randbytes(400_000))
         with sharer.host.running():
             shared = await sharer.running_node.sharing.share(mod)
-        damage_all(world.internet, damager)
+        world.internet.carrier.tamper(damager.damaged)
         damager.share = 0.03
         getting = getter.host.create_task(
             getter.running_node.sharing.get(shared.link, tmp_path / "out")

@@ -19,7 +19,7 @@ from simulations.internet import (
     NatBehaviour,
     UniformLatency,
 )
-from simulations.internet.router import FaultInjector, Line
+from simulations.internet.lines import FaultInjector, RatedLine
 from simulations.runtime.loop import VirtualLoop, current_host, run
 
 OpenInbox = Callable[..., Any]
@@ -29,7 +29,7 @@ PORT = 4001
 
 
 def name_of(inbox: Any) -> Any:
-    host = inbox.transport.host
+    host = inbox.host
     return host.addresses[0], PORT
 
 
@@ -69,7 +69,7 @@ def test_the_queue_drops_its_tail(
         sender.send(bytes([number]) * 972, name_of(receiver))
     pass_time(1.0)
     assert [data[0] for data in receiver.data] == list(range(10))
-    assert internet.dropped[Fate.QUEUE_FULL] == 20
+    assert internet.carrier.dropped[Fate.QUEUE_FULL] == 20
 
 
 @given(
@@ -79,7 +79,7 @@ def test_the_queue_drops_its_tail(
 def test_a_line_keeps_order_rate_and_bound(
     arrivals: list[tuple[float, int]], queue_bytes: int
 ) -> None:
-    line, now, last, carried = Line(100_000.0, queue_bytes), 0.0, 0.0, 0
+    line, now, last, carried = RatedLine(100_000.0, queue_bytes), 0.0, 0.0, 0
     for gap, size in arrivals:
         now += gap
         leaves = line.carry(now, size)
@@ -137,7 +137,7 @@ def test_packets_that_leave_together_keep_their_order(
 def test_jitter_spreads_packets_without_reordering_a_flow(
     loop: VirtualLoop, internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
-    internet.set_faults(None, jitter_s=0.040)
+    internet.carrier.set_faults(None, jitter_s=0.040)
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
     for number in range(100):
         loop.call_later(number * 0.005, a.send, bytes([number]), name_of(b))
@@ -150,19 +150,19 @@ def test_jitter_spreads_packets_without_reordering_a_flow(
 
 
 def test_uniform_loss(internet: Internet, open_inbox: OpenInbox, pass_time: PassTime) -> None:
-    internet.set_faults(Faults(loss=0.2))
+    internet.carrier.set_faults(Faults(loss=0.2))
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
     for _ in range(5000):
         a.send(b"x", name_of(b))
     pass_time(1.0)
-    assert 900 < internet.dropped[Fate.LOST] < 1100
-    assert len(b.heard) == 5000 - internet.dropped[Fate.LOST]
+    assert 900 < internet.carrier.dropped[Fate.LOST] < 1100
+    assert len(b.heard) == 5000 - internet.carrier.dropped[Fate.LOST]
 
 
 def test_bursts_lose_neighbours(
     internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
-    internet.set_faults(Faults(burst=Burst(enter=0.01, leave=0.2)))
+    internet.carrier.set_faults(Faults(burst=Burst(enter=0.01, leave=0.2)))
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
     for number in range(20_000):
         a.send(number.to_bytes(4, "big"), name_of(b))
@@ -178,7 +178,7 @@ def test_bursts_lose_neighbours(
 def test_reordering_delays_a_share(
     internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
-    internet.set_faults(Faults(reorder=0.1, reorder_delay_s=0.030))
+    internet.carrier.set_faults(Faults(reorder=0.1, reorder_delay_s=0.030))
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
     for number in range(1000):
         a.send(number.to_bytes(4, "big"), name_of(b))
@@ -192,7 +192,7 @@ def test_reordering_delays_a_share(
 def test_duplicates_arrive_twice(
     internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
-    internet.set_faults(Faults(duplicate=1.0))
+    internet.carrier.set_faults(Faults(duplicate=1.0))
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
     a.send(b"one", name_of(b))
     a.send(b"two", name_of(b))
@@ -224,13 +224,13 @@ def test_corruption_does_not_depend_on_a_handshakes_length(seed: int, more: int)
 def test_a_black_hole_swallows_large_packets(
     internet: Internet, open_inbox: OpenInbox, pass_time: PassTime, size: int, arrives: bool
 ) -> None:
-    internet.set_faults(Faults(mtu_bytes=1280))
+    internet.carrier.set_faults(Faults(mtu_bytes=1280))
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
     a.send(bytes(size), name_of(b))
     pass_time(1.0)
     assert bool(b.heard) is arrives
     assert a.errors == []
-    assert internet.dropped[Fate.TOO_BIG] == (not arrives)
+    assert internet.carrier.dropped[Fate.TOO_BIG] == (not arrives)
 
 
 def test_faults_of_one_hosts_line_spare_the_others(
@@ -245,7 +245,7 @@ def test_faults_of_one_hosts_line_spare_the_others(
     deaf.send(b"from deaf", name_of(fine))
     pass_time(1.0)
     assert (lossy.data, deaf.data, fine.data) == ([b"to lossy"], [], [b"from deaf"])
-    internet.set_access(deaf.transport.host, None)
+    internet.set_access(deaf.host, None)
     fine.send(b"again", name_of(deaf))
     pass_time(1.0)
     assert deaf.data == [b"again"]
@@ -267,16 +267,16 @@ def test_a_partition_cuts_also_what_is_on_its_way(
 ) -> None:
     a, b, c = (open_inbox(internet.add_host()) for _ in range(3))
     a.send(b"in flight before", name_of(b))
-    internet.partition([a.transport.host])
+    internet.carrier.partition([a.host])
     a.send(b"during", name_of(b))
     c.send(b"same side", name_of(b))
     pass_time(0.02)
     a.send(b"in flight at the healing", name_of(b))
-    internet.heal()
+    internet.carrier.heal()
     a.send(b"after", name_of(b))
     pass_time(1.0)
     assert b.data == [b"in flight before", b"same side", b"after"]
-    assert internet.dropped[Fate.PARTITIONED] == 2
+    assert internet.carrier.dropped[Fate.PARTITIONED] == 2
 
 
 def test_a_packet_that_arrives_in_a_partition_is_lost(
@@ -285,7 +285,7 @@ def test_a_packet_that_arrives_in_a_partition_is_lost(
     a, b, c = (open_inbox(internet.add_host()) for _ in range(3))
     a.send(b"x", name_of(b))
     pass_time(0.02)
-    internet.partition([a.transport.host, c.transport.host], [b.transport.host])
+    internet.carrier.partition([a.host, c.host], [b.host])
     a.send(b"y", name_of(c))
     pass_time(1.0)
     assert (b.data, c.data) == ([], [b"y"])
@@ -299,7 +299,7 @@ def test_a_partition_reaches_behind_boxes(
     outside = open_inbox(internet.add_host())
     inside.send(b"x", name_of(outside))
     pass_time(1.0)
-    internet.partition([inside.transport.host])
+    internet.carrier.partition([inside.host])
     outside.send(b"y", outside.sources[0])
     pass_time(1.0)
     assert inside.data == []
@@ -312,7 +312,7 @@ def test_a_sleeping_host_runs_nothing_and_hears_nothing(
     loop: VirtualLoop, internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
     sleeper, other = (open_inbox(internet.add_host()) for _ in range(2))
-    host = sleeper.transport.host
+    host = sleeper.host
     ticks: list[tuple[str, float]] = []
 
     async def tick(name: str, every_s: float) -> None:
@@ -328,7 +328,7 @@ def test_a_sleeping_host_runs_nothing_and_hears_nothing(
     other.send(b"lost", name_of(sleeper))
     pass_time(4.9)
     assert [tick for tick in ticks if tick[0] != "awake"] == [("a", 1.0)]
-    assert internet.dropped[Fate.HOST_ABSENT] == 1
+    assert internet.carrier.dropped[Fate.HOST_ABSENT] == 1
     host.wake()
     host.wake()
     other.send(b"heard", name_of(sleeper))
@@ -367,7 +367,7 @@ def test_a_run_ends_while_hosts_sleep_or_are_dead(by_runner: bool) -> None:
             kept.extend(host.create_task(work(host.name)) for work in (wait, overdue))
         await asyncio.sleep(0.5)
         sleeper.sleep()
-        victim.crash()
+        internet.crash(victim)
         await asyncio.sleep(1.0)
 
     if by_runner:
@@ -417,15 +417,15 @@ def test_an_unplugged_host_runs_on_unheard(
     loop: VirtualLoop, internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
     a, b = (open_inbox(internet.add_host()) for _ in range(2))
-    a.transport.host.unplug()
+    a.host.unplug()
     ran: list[float] = []
-    with a.transport.host.running():
+    with a.host.running():
         loop.call_later(0.5, lambda: ran.append(loop.time()))
     a.send(b"out", name_of(b))
     b.send(b"in", name_of(a))
     pass_time(1.0)
     assert (a.data, b.data, ran) == ([], [], [0.5])
-    a.transport.host.plug()
+    a.host.plug()
     a.send(b"out", name_of(b))
     pass_time(1.0)
     assert b.data == [b"out"]
@@ -440,7 +440,7 @@ def test_a_firewall_blocks_udp_both_ways(
     neighbour = open_inbox(internet.add_host(behind=box))
     outside = open_inbox(internet.add_host())
     if where == "host":
-        inside.transport.host.block_udp()
+        inside.host.block_udp()
     inside.send(b"out", name_of(outside))
     neighbour.send(b"in", name_of(inside))
     outside.send(b"in", (box.address(), PORT))
@@ -448,7 +448,7 @@ def test_a_firewall_blocks_udp_both_ways(
     assert outside.data == []
     assert inside.data == ([b"in"] if where == "box" else [])
     if where == "host":
-        inside.transport.host.block_udp(blocked=False)
+        inside.host.block_udp(blocked=False)
         inside.send(b"out", name_of(outside))
         pass_time(1.0)
         assert outside.data == [b"out"]
@@ -463,7 +463,7 @@ def test_a_moved_host_is_dead_at_its_old_address(
     specific = open_inbox(host, 4002, "10.0.0.1")
     other = open_inbox(internet.add_host())
     other.send(b"in flight", ("10.0.0.1", 4001))
-    host.move(behind=mobile)
+    internet.move(host, behind=mobile)
     everywhere.send(b"here I am", name_of(other))
     specific.send(b"mute", name_of(other))
     other.send(b"to the old one", ("10.0.0.1", 4001))
@@ -471,11 +471,11 @@ def test_a_moved_host_is_dead_at_its_old_address(
     assert everywhere.heard == []
     assert other.data == [b"here I am"]
     assert other.sources[0][0] == mobile.address()
-    assert internet.dropped[Fate.STALE_ADDRESS] == 1
+    assert internet.carrier.dropped[Fate.STALE_ADDRESS] == 1
     other.send(b"to the new one", other.sources[0])
     pass_time(1.0)
     assert everywhere.data == [b"to the new one"]
-    host.move(["10.0.0.1"])
+    internet.move(host, ["10.0.0.1"])
     specific.send(b"back", name_of(other))
     pass_time(1.0)
     assert other.data[-1] == b"back"
@@ -490,11 +490,11 @@ def test_a_move_leaves_the_boxs_mapping_stale(
     other = open_inbox(internet.add_host())
     inbox.send(b"x", name_of(other))
     pass_time(1.0)
-    host.move(behind=mobile)
+    internet.move(host, behind=mobile)
     other.send(b"y", other.sources[0])
     pass_time(1.0)
     assert inbox.data == []
-    assert internet.dropped[Fate.UNROUTABLE] == 1
+    assert internet.carrier.dropped[Fate.UNROUTABLE] == 1
 
 
 def test_a_crash_ends_all_code_and_sockets_without_a_word(
@@ -515,7 +515,7 @@ def test_a_crash_ends_all_code_and_sockets_without_a_word(
     with old.running():
         loop.call_later(0.5, ran.append, "timer")
     pass_time(0.1)
-    new = old.crash()
+    new = internet.crash(old)
     assert (new.name, new.addresses, internet.hosts[new.index]) == ("victim", ["10.0.0.1"], new)
     other.send(b"to nobody", ("10.0.0.1", PORT))
     old.wake()
@@ -539,7 +539,7 @@ def test_bytes_are_counted_by_host(
     a.send(bytes(100), name_of(b))
     a.send(bytes(50), name_of(b))
     pass_time(1.0)
-    assert (a.transport.host.sent_bytes, b.transport.host.received_bytes) == (150, 150)
+    assert (a.host.sent_bytes, b.host.received_bytes) == (150, 150)
 
 
 def test_hosts_of_one_home_are_near_and_share_its_site() -> None:
@@ -548,5 +548,5 @@ def test_hosts_of_one_home_are_near_and_share_its_site() -> None:
     home = internet.add_nat()
     a, b = internet.add_host(behind=home), internet.add_host(behind=home)
     assert a.site == b.site == home.site
-    assert a.box is home
+    assert a.behind is home
     loop.close()

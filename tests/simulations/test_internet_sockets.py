@@ -24,7 +24,7 @@ def test_a_datagram_takes_half_the_round_trip(
     a.send(b"hello", ("10.0.0.2", 5000))
     pass_time(1.0)
     assert b.heard == [(0.05, b"hello", ("10.0.0.1", 4001))]
-    assert internet.delivered == 1
+    assert internet.carrier.delivered == 1
 
 
 def test_an_address_decides_the_host(loop: VirtualLoop, internet: Internet) -> None:
@@ -40,7 +40,7 @@ def test_an_address_decides_the_host(loop: VirtualLoop, internet: Internet) -> N
         assert transport.get_extra_info("socket", 5) == 5
 
     loop.run_until_complete(main())
-    assert [transport.bound for transport in host.transports] == [("10.0.0.1", 4001)]
+    assert [socket.bound for socket in host.sockets] == [("10.0.0.1", 4001)]
 
 
 async def test_wildcards_need_a_current_host(loop: VirtualLoop, internet: Internet) -> None:
@@ -58,7 +58,7 @@ async def test_wildcards_need_a_current_host(loop: VirtualLoop, internet: Intern
         for address in ("0.0.0.0", "::"):
             transport, _ = await open_at(address)
             assert transport.get_extra_info("sockname")[:2] == (address, 4001)
-    assert len(host.transports) == 2
+    assert len(host.sockets) == 2
 
 
 def test_no_host_binds_anothers_address(loop: VirtualLoop, internet: Internet) -> None:
@@ -90,7 +90,7 @@ def test_an_ambiguous_address_needs_a_current_host(loop: VirtualLoop, internet: 
         loop.run_until_complete(main())
     assert internet.host_of("192.168.1.2") is None
     loop.run_until_complete(hosts[1].create_task(main()))
-    assert len(hosts[1].transports) == 1
+    assert len(hosts[1].sockets) == 1
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_nobody_there_is_silence(
     a.send(b"x", (b.addresses[0], 4001))
     pass_time(1.0)
     assert a.errors == []
-    assert internet.dropped[Fate.UNROUTABLE] == 1
-    assert internet.dropped[Fate.NO_SOCKET] == 1
+    assert internet.carrier.dropped[Fate.UNROUTABLE] == 1
+    assert internet.carrier.dropped[Fate.NO_SOCKET] == 1
 
 
 def test_data_must_be_bytes(internet: Internet, open_inbox: OpenInbox, pass_time: PassTime) -> None:
@@ -262,7 +262,7 @@ def test_closing_is_announced_once_and_ends_everything(
     assert b.lost == [None]
     assert b.heard == []
     b.send(b"x", ("192.0.2.1", 1))
-    assert internet.dropped[Fate.NO_SOCKET] == 1
+    assert internet.carrier.dropped[Fate.NO_SOCKET] == 1
 
 
 def test_an_exception_while_receiving_fails_the_run_and_not_the_socket(
@@ -293,7 +293,7 @@ async def test_a_factory_that_fails_leaves_no_socket(loop: VirtualLoop, internet
 
     with pytest.raises(ZeroDivisionError):
         await loop.create_datagram_endpoint(factory, local_addr=(host.addresses[0], 4001))
-    assert host.transports == []
+    assert host.sockets == []
 
 
 async def test_names_are_simulated(

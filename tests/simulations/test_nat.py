@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simulations.errors import GatewayRefused
 from simulations.internet import Dependence, Fate, Internet, NatBehaviour, PortAssignment
-from simulations.internet.gateway import MAPPINGS_MAX as FORWARDED_MAX
+from simulations.internet.gateway import FORWARDED_MAX
 from simulations.internet.nat import MAPPINGS_MAX, PERMITTED_MAX
 from simulations.runtime.loop import VirtualLoop
 
@@ -91,7 +91,7 @@ def test_filtering_behaviour(
         inbox.send(b"in", outside)
     pass_time(1.0)
     assert set(street.x.sources) == let_in
-    assert internet.dropped[Fate.FILTERED] == 3 - len(let_in)
+    assert internet.carrier.dropped[Fate.FILTERED] == 3 - len(let_in)
 
 
 def test_nothing_gets_in_unasked(
@@ -101,7 +101,7 @@ def test_nothing_gets_in_unasked(
     street.outside[Y, 1].send(b"in", (street.box.address(), PORT))
     pass_time(1.0)
     assert street.x.heard == []
-    assert internet.dropped[Fate.NOT_MAPPED] == 1
+    assert internet.carrier.dropped[Fate.NOT_MAPPED] == 1
 
 
 def test_a_preserved_port_that_is_taken_is_drawn(
@@ -186,7 +186,7 @@ def test_hairpinning(
     pass_time(1.0)
     # RFC 4787 REQ-9 a: the source that is shown is the external one
     assert b.sources == ([(box.address(), PORT)] if hairpinning else [])
-    assert internet.dropped[Fate.NO_HAIRPIN] == (not hairpinning)
+    assert internet.carrier.dropped[Fate.NO_HAIRPIN] == (not hairpinning)
     assert all(time < 0.01 for time in b.times)
 
 
@@ -263,7 +263,7 @@ def test_inside_hosts_are_paired_with_one_outside_address(
     outside = [open_inbox(internet.add_host(addresses=[ip]), 1) for ip in (Y, Z)]
     for inbox in insiders:
         for ip in (Y, Z):
-            inbox.send(bytes(inbox.transport.host.addresses[0], "ascii"), (ip, 1))
+            inbox.send(bytes(inbox.host.addresses[0], "ascii"), (ip, 1))
     pass_time(1.0)
     paired: dict[bytes, set[str]] = {}
     for inbox in outside:
@@ -292,7 +292,7 @@ def test_the_table_of_mappings_is_bounded(
     for port in range(1, 151):
         street.x.send(b"out", (Y, port))
     assert street.box.mappings(internet.loop.now) == 100
-    assert internet.dropped[Fate.TABLE_FULL] == 50
+    assert internet.carrier.dropped[Fate.TABLE_FULL] == 50
     pass_time(31.0)
     street.x.send(b"out", (Y, 1))
     assert street.box.mappings(internet.loop.now) == 1
@@ -302,7 +302,7 @@ def test_the_table_of_mappings_is_bounded(
 
 def test_what_a_mapping_permits_is_bounded(internet: Internet, open_inbox: OpenInbox) -> None:
     street = Street(internet, open_inbox, NatBehaviour())
-    box, source = street.box, street.x.transport.source
+    box, source = street.box, street.x.transport.socket.source
     for port in range(1, 3 * PERMITTED_MAX):
         box.outbound(source, (Y, port), 0.001 * port)
     [mapping] = box._by_key.values()
@@ -365,7 +365,7 @@ def test_a_forwarded_port_lets_everyone_in(
 ) -> None:
     behaviour = NatBehaviour(ADDRESS_AND_PORT, ports=PortAssignment.RANDOM, upnp=True)
     street = Street(internet, open_inbox, behaviour)
-    host = street.x.transport.host
+    host = street.x.host
     gateway = host.gateway
     assert gateway is not None
     gateway.add_port_mapping("UDP", 5555, host.addresses[0], PORT, lease_s=100.0)

@@ -75,7 +75,7 @@ def test_a_lost_flight_of_the_handshake_costs_a_virtual_second(position: int) ->
 def test_one_seed_gives_one_history_on_a_bad_path() -> None:
     def history(seed: int) -> tuple[str, float, list[list[bytes]]]:
         internet = new_internet(seed)
-        internet.set_faults(Faults(loss=0.03, duplicate=0.01), jitter_s=0.002)
+        internet.carrier.set_faults(Faults(loss=0.03, duplicate=0.01), jitter_s=0.002)
         with virtual_libraries(internet):
             opened_at, received = run(internet.loop, exchange(internet, 20))
         return internet.log.digest(), opened_at, received

@@ -45,7 +45,7 @@ async def test_after_a_join_every_bucket_is_full_at_little_cost() -> None:
     world = world_of(11)
     await world.populate(120)
     await asyncio.sleep(10)
-    packets = world.internet.delivered / 120
+    packets = world.internet.carrier.delivered / 120
     report = table_report(world.residents, limits.K)
     assert report["possible"] > 50
     assert report["share"] >= 0.97
@@ -210,7 +210,7 @@ async def test_a_peer_that_moved_is_found_where_it_is() -> None:
     mover = world.residents[5]
     before = mover.contact
     await mover.stop()
-    mover.host.move()
+    world.internet.move(mover.host)
     await mover.start()
     await mover.running.joined.wait()
     await asyncio.sleep(30)

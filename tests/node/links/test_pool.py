@@ -693,9 +693,9 @@ async def test_closing_at_any_moment_of_an_attempt_leaves_nothing(loop: VirtualL
         async with network() as peers:
             one, other = peers.add(), peers.add()
             connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
-            enough = internet.delivered + packets
+            enough = internet.carrier.delivered + packets
             await until(
-                lambda: internet.delivered >= enough or connecting.done(),  # noqa: B023
+                lambda: internet.carrier.delivered >= enough or connecting.done(),  # noqa: B023
                 step_s=LOOPBACK_S / 2,
             )
             is_linked = connecting.done()

@@ -1,7 +1,7 @@
 """What a path does to packets besides taking time: rate and queue of a line, and its faults.
 
-A `Line` is one direction of an access line: a sender of `rate` bytes a second behind a queue that
-drops what does not fit (tail drop). `Faults` describe loss, bursts, reordering, duplicates,
+A `RatedLine` is one direction of an access line: a sender of `rate` bytes a second behind a queue
+that drops what does not fit (tail drop). `Faults` describe loss, bursts, reordering, duplicates,
 corruption and a path that swallows large packets; a `FaultInjector` applies them.
 
 Two concessions to determinism, because an ECDSA signature's length differs from run to run: a
@@ -68,7 +68,7 @@ class Access:
                 raise ValueError("a line's rate is above 0, or None for unlimited")
 
 
-class Line:
+class RatedLine:
     """One direction of a rated line, first in first out."""
 
     __slots__ = ("_free_at_s", "_queue_bytes", "_rate")
@@ -142,7 +142,7 @@ class Pipe:
 
     __slots__ = ("_injector", "_line", "_mtu_bytes")
 
-    def __init__(self, line: Line | None, faults: Faults | None, rng: random.Random) -> None:
+    def __init__(self, line: RatedLine | None, faults: Faults | None, rng: random.Random) -> None:
         self._line = line
         self._injector = None if faults is None else FaultInjector(faults, rng)
         self._mtu_bytes = None if faults is None else faults.mtu_bytes
@@ -183,4 +183,4 @@ def _pipe(
 ) -> Pipe | None:
     if rate is None and faults is None:
         return None
-    return Pipe(None if rate is None else Line(rate, queue_bytes), faults, rng)
+    return Pipe(None if rate is None else RatedLine(rate, queue_bytes), faults, rng)
