@@ -33,7 +33,7 @@ APPLICATION_DATA: Final = 23
 _STUN: Final = range(4)
 _DTLS: Final = range(20, 64)
 
-_Key = TypeVar("_Key", bytes, Address)
+_Key = TypeVar("_Key", bytes, tuple[str, int])
 
 DatagramReader = Callable[[bytes, Address], None]
 """Takes a datagram and its source. A RemoteError that it raises is counted, and no more."""
@@ -74,7 +74,7 @@ class Demux:
         ]
         self._transactions: dict[bytes, DatagramOwner] = {}
         self._ufrags: dict[bytes, DatagramOwner] = {}
-        self._remotes: dict[Address, DatagramOwner] = {}
+        self._remotes: dict[tuple[str, int], DatagramOwner] = {}
 
     # Registering ----------------------------------------------------------------------------
 
@@ -113,21 +113,29 @@ class Demux:
 
     def burst_received(self, burst: list[Arrival], local: Address) -> None:
         """Hand over what arrived at one wake-up on the port that is bound to `local`."""
-        counters, readers = self._counters, self._readers
+        readers, remotes = self._readers, self._remotes
         waiting: dict[DatagramOwner, RecordBuffers] = {}
+        received = received_bytes = 0
         for buffer, size, source in burst:
             length = len(buffer)
-            single = length <= size
-            counters.datagrams_received += 1 if single else -(-length // size)
-            counters.bytes_received += length
+            count = -(-length // size) if length > size else 1
+            received += count
+            received_bytes += length
             if not length:
-                counters.refused["empty_datagram"] += 1
+                self._counters.refused["empty_datagram"] += 1
+                continue
+            if buffer[0] == APPLICATION_DATA and (
+                count == 1 or buffer[::size].count(APPLICATION_DATA) == count
+            ):
+                # Nearly all sources are spelled as they are registered.
+                owner = remotes.get(source[:2]) or remotes.get(source_address(source))
+                if owner is None:
+                    self._counters.refused["unknown_remote"] += count
+                else:
+                    waiting.setdefault(owner, []).append((buffer, size))
                 continue
             address = source_address(source)
-            if buffer[0] == APPLICATION_DATA and _are_records(buffer, size):
-                self._keep_records(buffer, size, address, waiting)
-                continue
-            for datagram in (buffer,) if single else split(buffer, size):
+            for datagram in (buffer,) if count == 1 else split(buffer, size):
                 reader = readers[datagram[0]]
                 try:
                     if reader is not None:
@@ -135,21 +143,11 @@ class Demux:
                     else:
                         self._hand_to_link(datagram, address, local, waiting)
                 except RemoteError as error:
-                    counters.refuse(error)
-        _hand_over(waiting)
-
-    def _keep_records(
-        self,
-        buffer: bytes,
-        size: int,
-        source: Address,
-        waiting: dict[DatagramOwner, RecordBuffers],
-    ) -> None:
-        owner = self._remotes.get(source)
-        if owner is None:
-            self._counters.refused["unknown_remote"] += -(-len(buffer) // size)
-        else:
-            waiting.setdefault(owner, []).append((buffer, size))
+                    self._counters.refuse(error)
+        self._counters.datagrams_received += received
+        self._counters.bytes_received += received_bytes
+        if waiting:
+            _hand_over(waiting)
 
     def _hand_to_link(
         self,
@@ -161,11 +159,10 @@ class Demux:
         """Hand over STUN or DTLS, after the application records that came before it."""
         _hand_over(waiting)
         if datagram[0] in _STUN:
-            owner = self._stun_owner(datagram)
-            if owner is not None:
+            if (owner := self._stun_owner(datagram)) is not None:
                 owner.stun_received(datagram, source, local)
-        elif source in self._remotes:
-            self._remotes[source].dtls_received(datagram)
+        elif (owner := self._remotes.get(source)) is not None:
+            owner.dtls_received(datagram)
         else:
             self._counters.refused["unknown_remote"] += 1
 
@@ -184,12 +181,6 @@ class Demux:
 
     def _unknown_first_byte(self, _datagram: bytes, _source: Address) -> None:
         self._counters.refused["unknown_first_byte"] += 1
-
-
-def _are_records(buffer: bytes, size: int) -> bool:
-    """Whether each datagram of a buffer begins with an application record."""
-    first_bytes = buffer[::size]
-    return first_bytes.count(APPLICATION_DATA) == len(first_bytes)
 
 
 def _hand_over(waiting: dict[DatagramOwner, RecordBuffers]) -> None:

@@ -1,7 +1,7 @@
 """What one overlay node costs: processor time a packet, memory a contact, a node that idles.
 
-Answering is measured without sockets: requests that peers made beforehand go straight into the
-protocol's `datagram_received`, and answers end in a sink, for ours and for the stock library alike.
+Answering is measured without sockets: requests that peers made beforehand go straight into our
+endpoint's demultiplexer or the stock library's `datagram_received`, and answers end in a sink.
 Both know their askers and have full tables. Ours authenticates and decrypts each request and seals
 each answer; stock does neither.
 """

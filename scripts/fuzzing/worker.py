@@ -16,7 +16,7 @@ import atheris
 
 from scripts.fuzzing.memory import Memory
 
-with atheris.instrument_imports(include=["protocol", "node.overlay", "node.net.endpoint"]):
+with atheris.instrument_imports(include=["protocol", "node.overlay", "node.net"]):
     from simulations.fuzzing import decoders, node
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors" / "fuzz"
