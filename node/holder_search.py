@@ -9,6 +9,7 @@ from node.content.ports import LinkPort
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.overlay.server import OverlayServer
+from node.tasks import TaskOwner
 from protocol import limits, records
 from protocol.errors import ModswarmError, NoSources, NotFound, Unexpected
 from protocol.identity import PeerId, peer_id_text
@@ -51,7 +52,10 @@ class HolderSearch:
                 "their node is running"
             )
         gate = asyncio.Semaphore(limits.CONNECTING)
-        attempts = [asyncio.ensure_future(self._connect(peer, gate)) for peer in providers]
+        tasks = TaskOwner("search for holders")
+        attempts = [
+            tasks.start(self._connect(peer, gate), name=peer_id_text(peer)) for peer in providers
+        ]
         linked = 0
         try:
             for attempt in asyncio.as_completed(attempts):
@@ -60,9 +64,7 @@ class HolderSearch:
                     linked += 1
                     yield link
         finally:
-            for one in attempts:
-                one.cancel()
-            await asyncio.gather(*attempts, return_exceptions=True)
+            await tasks.close()
         if not linked:
             raise NoSources(f"no holder can be reached: {self._why()}")
 

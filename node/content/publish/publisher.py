@@ -19,6 +19,7 @@ from node.content.publish.walk import FoundFile
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
+from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content import file_paths, manifest, sealing
 from protocol.content.chunking import Chunker
@@ -120,14 +121,17 @@ class _Publication:
         batches = _batches(self._files)
         self._tell()
         reading = loop.run_in_executor(None, next, batches, None)
-        storing: asyncio.Future[int] | None = None
+        tasks = TaskOwner("publishing")
+        storing: asyncio.Task[int] | None = None
         try:
             while (batch := await reading) is not None:
                 reading = loop.run_in_executor(None, next, batches, None)
                 new = await self._seal_new(batch)
                 if storing is not None:
                     self.new_bytes += await storing
-                storing = asyncio.ensure_future(self._vault.put_sealed(self._lineage, new))
+                storing = tasks.start(
+                    self._vault.put_sealed(self._lineage, new), name="store chunks"
+                )
                 self._number(batch)
                 self._tell()
             if storing is not None:
@@ -212,7 +216,7 @@ def _chunks(files: Sequence[FoundFile]) -> Iterator[bytes]:
         stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
         if stands_alone:
             yield from chunker.cut()
-        for piece in walk.read(file, _PIECE_BYTES):
+        for piece in walk.read_pieces(file, _PIECE_BYTES):
             yield from chunker.feed(piece)
         if stands_alone:
             yield from chunker.cut()

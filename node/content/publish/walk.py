@@ -108,7 +108,7 @@ def _found(path: str, source: Path) -> FoundFile:
     return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns)
 
 
-def read(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
+def read_pieces(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
     """The bytes of a file in pieces; raises BadFolder if it changed since it was found."""
     try:
         descriptor = os.open(file.source, _READ_FLAGS | getattr(os, "O_NOFOLLOW", 0))

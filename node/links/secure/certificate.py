@@ -1,13 +1,11 @@
 """The node's DTLS certificate: kept in the home folder, so that its fingerprint outlives restarts.
 
-P-256, because OpenSSL's DTLS as aiortc drives it refuses Ed25519. Nobody verifies it but by its
+P-256, because OpenSSL's DTLS as aiortc drives it refuses Ed25519. Peers verify it by its
 fingerprint, which the identity signs in every offer and answer.
 """
 
-import contextlib
 import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -24,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from node.environment import Environment
+from node.files import PRIVATE_FILE, write_atomically
 from protocol.errors import HomeError
 
 _log = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ _SERIAL_BITS = 159
 _FILE_BYTES_MAX = 64 * 1024
 
 _COMMON_NAME = "WebRTC"
-"""What browsers write, so that a watcher of DTLS 1.2 handshakes learns nothing from it."""
+"""What browsers write: DTLS 1.2 sends certificates in clear, and this one tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +79,17 @@ def load_or_create(path: Path, environment: Environment) -> Certificate:
     """The certificate in this file, or a fresh one that is then stored there, mode 0600.
 
     One that is damaged or has less than RENEWED_WITH_LEFT to go is replaced. Blocks on the disk;
-    raises HomeError.
+    raises HomeError if it cannot be read, DiskError if it cannot be written.
     """
     try:
         found = _load(path)
-        now = datetime.fromtimestamp(environment.wall(), UTC)
-        if found is not None and found.not_after - now >= RENEWED_WITH_LEFT:
-            return found
-        certificate = create(environment)
-        _write_secret(path, _to_pem(certificate))
     except OSError as error:
         raise HomeError(f"the certificate {path} cannot be used: {error.strerror}") from error
+    now = datetime.fromtimestamp(environment.wall(), UTC)
+    if found is not None and found.not_after - now >= RENEWED_WITH_LEFT:
+        return found
+    certificate = create(environment)
+    write_atomically(path, _to_pem(certificate), PRIVATE_FILE)
     return certificate
 
 
@@ -124,30 +123,5 @@ def _load(path: Path) -> Certificate | None:
     if key.public_key() != certificate.public_key():
         _log.warning("the certificate %s does not match its key and is made anew", path)
         return None
-    path.chmod(0o600)
+    path.chmod(PRIVATE_FILE)
     return Certificate(key, certificate)
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    """Write so that a crash at any moment leaves the old file or the new one, readable by us."""
-    temporary = path.with_name(path.name + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename durable, where folders can be opened (not on Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

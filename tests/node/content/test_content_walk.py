@@ -152,7 +152,7 @@ def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reading(folder: Path) -> None:
-    files = {file.path: b"".join(walk.read(file, 2)) for file in walk.walk(folder)}
+    files = {file.path: b"".join(walk.read_pieces(file, 2)) for file in walk.walk(folder)}
     assert files == {"a": b"1", "b.txt": b"", "b/a/y": b"123", "b/x": b"12"}
 
 
@@ -170,14 +170,14 @@ def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
         place.write_bytes({"grown": b"123", "shorter": b"1", "rewritten": b"34"}[change])
         os.utime(place, ns=(0, file.changed_ns + (change == "rewritten")))
     with pytest.raises(BadFolder):
-        list(walk.read(file, 100))
+        list(walk.read_pieces(file, 100))
 
 
 def test_a_file_that_shrinks_while_it_is_read(folder: Path) -> None:
     place = folder / "b" / "x"
     place.write_bytes(bytes(10))
     (file,) = walk.walk(place)
-    pieces = walk.read(file, 4)
+    pieces = walk.read_pieces(file, 4)
     next(pieces)
     os.truncate(place, 5)
     with pytest.raises(BadFolder, match="changed while it was read"):
