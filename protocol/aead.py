@@ -1,10 +1,10 @@
 """XChaCha20-Poly1305 at the cost of libsodium, not of its binding.
 
-PyNaCl's public function spends three quarters of its time on building error texts and buffers that
-are thrown away, and every datagram of the overlay passes here twice. This calls the same libsodium
-through the same handle, with lengths checked by this module and one buffer that is used again.
+PyNaCl's public function spends three quarters of its time on unused error texts and buffers, and
+every datagram of the overlay passes here twice. This calls the same libsodium through the same
+handle, with lengths checked by this module and one buffer that is used again.
 
-Not for two threads at once: a call gives the interpreter away while its buffer is in use.
+Not for two threads at once: a call releases the interpreter lock while its buffer is in use.
 """
 
 from nacl._sodium import ffi, lib

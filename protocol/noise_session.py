@@ -1,18 +1,20 @@
-"""Noise KK handshake between two identities and frame encryption, inside DTLS.
+"""Noise KK handshake between two identities, and frame encryption, inside DTLS.
 
-DTLS already encrypts a link, but its certificates are only as good as the offer and the answer that
-named them, and a relay or a broken DTLS must see nothing. So the two identities run Noise's KK
-pattern over the open channel (Noise Protocol Framework revision 34, 7.5):
+DTLS authenticates the certificates that the signed offer and answer name; the Noise layer
+authenticates the identities themselves, so that a relay or a broken DTLS learns and forges nothing.
+Noise Protocol Framework, revision 34; the pattern (7.5), with the link's caller as initiator:
 
-    -> s, <- s     known before
+    -> s
+    <- s
+    ...
     -> e, es, ss
     <- e, ee, se
-    -> an empty frame: only now does the answering side know that the caller is there
+    -> an empty transport message, which proves to the responder that the initiator is live
 
 Static keys are the X25519 forms of the Ed25519 identities. The prologue binds the handshake to one
-call: its offer id, caller and callee, and the DTLS role and certificate of each side. A message
-that does not open ends the session: the channel below is ordered and reliable, so only an attack or
-a defect loses a message or changes the order.
+call: its offer id, caller and callee, and the DTLS role and certificate of each. A message that
+does not decrypt ends the session: the channel below is ordered and reliable, so a lost, repeated or
+reordered message is an attack or a defect.
 """
 
 import hashlib
@@ -49,21 +51,24 @@ class Party:
 
 
 def prologue(offer_id: bytes, caller: Party, callee: Party) -> bytes:
-    """What both sides must agree on before a handshake can succeed."""
+    """The prologue (Noise 6): a handshake succeeds only if both sides have the same bytes."""
     sides = [[side.public_key, side.fingerprint, int(side.role)] for side in (caller, callee)]
     return encode([PROLOGUE_LABEL, offer_id, *sides])
 
 
 class NoiseSession:
-    """Seals and opens frames: one key per direction, nonces counted from 0 and never sent."""
+    """Encrypts and decrypts frames: two CipherStates (Noise 5.1) after `Split()`.
+
+    One AES-256-GCM key for each direction; nonces are counted from 0 and never sent.
+    """
 
     def __init__(self, send_key: bytes, receive_key: bytes) -> None:
-        self._seal = AESGCM(send_key).encrypt
-        self._open = AESGCM(receive_key).decrypt
+        self._encrypt = AESGCM(send_key).encrypt
+        self._decrypt = AESGCM(receive_key).decrypt
         self._sent = 0
         self._received = 0
 
-    def seal(self, frame: bytes) -> bytes:
+    def encrypt(self, frame: bytes) -> bytes:
         """`frame` encrypted, FRAME_TAG_BYTES longer.
 
         Raises ValueError over MAX_FRAME_BYTES, LinkClosed once the key may not be used again.
@@ -72,24 +77,24 @@ class NoiseSession:
             raise ValueError(f"a frame of {len(frame)} bytes")
         if self._sent >= limits.SESSION_MESSAGES:
             raise LinkClosed("the keys of this link are used up")
-        message = self._seal(_nonce(self._sent), frame, None)
+        message = self._encrypt(_nonce(self._sent), frame, None)
         self._sent += 1
         return message
 
-    def open(self, message: bytes) -> bytes:
-        """The next frame of the peer; raises NotAuthentic for anything else, or Oversized."""
+    def decrypt(self, message: bytes) -> bytes:
+        """The peer's next frame, decrypted; raises NotAuthentic for any other bytes, Oversized."""
         if len(message) > limits.MESSAGE_BYTES:
             raise Oversized(f"a message of {len(message)} bytes on a link")
         try:
-            frame = self._open(_nonce(self._received), message, None)
+            frame = self._decrypt(_nonce(self._received), message, None)
         except (InvalidTag, ValueError):
-            raise NotAuthentic("a frame that the peer did not seal, or not as the next") from None
+            raise NotAuthentic("a frame that the peer did not encrypt as its next one") from None
         self._received += 1
         return frame
 
 
 class _Step(Enum):
-    """What the handshake does next, on either side."""
+    """The next step of a handshake, of either role."""
 
     OPEN = auto()
     AWAIT_FIRST = auto()
@@ -100,9 +105,10 @@ class _Step(Enum):
 
 
 class NoiseHandshake:
-    """One side of the handshake. `session` is there once the other side has proved itself.
+    """One side of the handshake. `session` is set once the peer has proved its identity.
 
-    The caller of the link is the initiator. Raises BadKey for an unusable public key.
+    The caller of the link is the initiator, the callee the responder. Raises BadKey for an unusable
+    public key.
     """
 
     def __init__(
@@ -129,14 +135,14 @@ class NoiseHandshake:
         }
 
     def start(self) -> list[bytes]:
-        """The messages that open the handshake: one from the initiator, none from the other."""
+        """The messages that open the handshake: one from the initiator, none from the responder."""
         if self._step is not _Step.OPEN:
             return []
         self._step = _Step.AWAIT_SECOND
-        return [self._noise.write()]
+        return [self._noise.write_message()]
 
     def receive(self, message: bytes) -> list[bytes]:
-        """Take the peer's next message; returns what to send. Raises NotAuthentic, Malformed."""
+        """Read the peer's next message; returns what to send. Raises NotAuthentic, Malformed."""
         reader = self._readers.get(self._step)
         self._step = _Step.FAILED
         if reader is None:
@@ -144,21 +150,21 @@ class NoiseHandshake:
         return reader(message)
 
     def _read_first(self, message: bytes) -> list[bytes]:
-        _expect_empty(self._noise.read(message))
-        answer = self._noise.write()
+        _expect_empty(self._noise.read_message(message))
+        answer = self._noise.write_message()
         reader = partial(self._read_confirmation, self._noise.split())
         self._readers[_Step.AWAIT_CONFIRMATION] = reader
         self._step = _Step.AWAIT_CONFIRMATION
         return [answer]
 
     def _read_second(self, message: bytes) -> list[bytes]:
-        _expect_empty(self._noise.read(message))
+        _expect_empty(self._noise.read_message(message))
         self.session = self._noise.split()
         self._step = _Step.DONE
-        return [self.session.seal(b"")]
+        return [self.session.encrypt(b"")]
 
     def _read_confirmation(self, session: NoiseSession, message: bytes) -> list[bytes]:
-        _expect_empty(session.open(message))
+        _expect_empty(session.decrypt(message))
         self.session = session
         self._step = _Step.DONE
         return []
@@ -169,10 +175,10 @@ def _expect_empty(payload: bytes) -> None:
         raise Malformed("a handshake message with a payload")
 
 
-_PATTERN = (("es", "ss"), ("ee", "se"))
-"""The Diffie-Hellman tokens of KK's two messages, each after its ephemeral key."""
+_MESSAGE_PATTERNS = (("es", "ss"), ("ee", "se"))
+"""The Diffie-Hellman tokens of KK's two messages (7.5), each after token `e`."""
 
-_EXCHANGES = {
+_DH_KEYS = {
     ("es", True): ("ephemeral", "static"),
     ("es", False): ("static", "ephemeral"),
     ("se", True): ("static", "ephemeral"),
@@ -182,7 +188,7 @@ _EXCHANGES = {
     ("ee", True): ("ephemeral", "ephemeral"),
     ("ee", False): ("ephemeral", "ephemeral"),
 }
-"""Own key and the peer's for each token, by whether we are the initiator."""
+"""For each token, by whether we are the initiator: our key pair and the remote public key."""
 
 
 _FIRST_NONCE = bytes(12)
@@ -190,7 +196,7 @@ _FIRST_NONCE = bytes(12)
 
 
 class NoiseKK:
-    """The handshake state of Noise, 5.3, for one pattern: raw X25519 keys in, two keys out."""
+    """HandshakeState and SymmetricState (Noise 5.2, 5.3) of one pattern, on raw X25519 keys."""
 
     def __init__(
         self,
@@ -207,56 +213,54 @@ class NoiseKK:
             "ephemeral": X25519PrivateKey.from_private_bytes(ephemeral_secret),
         }
         self._remote = {"static": remote_static}
-        self._tokens = iter(_PATTERN)
+        self._tokens = iter(_MESSAGE_PATTERNS)
         self._chaining_key = self._hash = PROTOCOL_NAME.ljust(hashlib.sha256().digest_size, b"\0")
         statics = (self._public("static"), remote_static)
         for known in (prologue, *(statics if initiator else reversed(statics))):
             self._mix_hash(known)
 
-    def write(self, payload: bytes = b"") -> bytes:
-        """The next message of ours."""
+    def write_message(self, payload: bytes = b"") -> bytes:
+        """Our next message: `WriteMessage()` of Noise 5.3."""
         ephemeral = self._public("ephemeral")
         self._mix_hash(ephemeral)
-        sealed = self._exchange_keys().encrypt(_FIRST_NONCE, payload, self._hash)
-        self._mix_hash(sealed)
-        return ephemeral + sealed
+        ciphertext = self._mix_keys().encrypt(_FIRST_NONCE, payload, self._hash)
+        self._mix_hash(ciphertext)
+        return ephemeral + ciphertext
 
-    def read(self, message: bytes) -> bytes:
-        """The payload of the peer's next message; raises NotAuthentic."""
-        ephemeral, sealed = message[:EPHEMERAL_BYTES], message[EPHEMERAL_BYTES:]
+    def read_message(self, message: bytes) -> bytes:
+        """The payload of the peer's next message (`ReadMessage()`); raises NotAuthentic."""
+        ephemeral, ciphertext = message[:EPHEMERAL_BYTES], message[EPHEMERAL_BYTES:]
         self._remote["ephemeral"] = ephemeral
         self._mix_hash(ephemeral)
         try:
-            payload = self._exchange_keys().decrypt(_FIRST_NONCE, sealed, self._hash)
+            payload = self._mix_keys().decrypt(_FIRST_NONCE, ciphertext, self._hash)
         except (InvalidTag, ValueError):
-            raise NotAuthentic(
-                "the peer's key is not the expected one, or the call is another"
-            ) from None
-        self._mix_hash(sealed)
+            raise NotAuthentic("a handshake message of another identity or another call") from None
+        self._mix_hash(ciphertext)
         return payload
 
     def split(self) -> NoiseSession:
-        """The two keys of the session; the initiator sends under the first."""
-        first, second = _derive(self._chaining_key, b"")
+        """The session under the two keys of `Split()`; the initiator sends under the first."""
+        first, second = _hkdf(self._chaining_key, b"")
         return NoiseSession(first, second) if self._initiator else NoiseSession(second, first)
 
     def _public(self, name: str) -> bytes:
         return self._own[name].public_key().public_bytes_raw()
 
-    def _exchange_keys(self) -> AESGCM:
-        """Mix in the next message's exchanges; returns the cipher of its one payload."""
+    def _mix_keys(self) -> AESGCM:
+        """Mix in the next message's exchanges (`MixKey()`); returns the cipher of its payload."""
         for token in next(self._tokens):
-            own, remote = _EXCHANGES[token, self._initiator]
+            own, remote = _DH_KEYS[token, self._initiator]
             peer = X25519PublicKey.from_public_bytes(self._remote[remote])
-            self._chaining_key, key = _derive(self._chaining_key, self._own[own].exchange(peer))
+            self._chaining_key, key = _hkdf(self._chaining_key, self._own[own].exchange(peer))
         return AESGCM(key)
 
     def _mix_hash(self, data: bytes) -> None:
         self._hash = hashlib.sha256(self._hash + data).digest()
 
 
-def _derive(chaining_key: bytes, secret: bytes) -> tuple[bytes, bytes]:
-    """Noise's HKDF with two outputs (4.3)."""
+def _hkdf(chaining_key: bytes, secret: bytes) -> tuple[bytes, bytes]:
+    """`HKDF()` of Noise 4.3 with two outputs."""
     temporary = hmac.digest(chaining_key, secret, "sha256")
     first = hmac.digest(temporary, b"\x01", "sha256")
     return first, hmac.digest(temporary, first + b"\x02", "sha256")

@@ -1,4 +1,4 @@
-"""How far a long job is, and how it tells."""
+"""The progress of a long job, and the callback that gets it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Progress:
     bytes_total: int = 0
     bytes_done: int = 0
     bytes_fetched: int = 0
-    """In this run, from others."""
+    """From sources, in this run."""
     sources: int = 0
 
 
@@ -23,4 +23,4 @@ ReportProgress = Callable[[Progress], None]
 
 
 def ignore_progress(_: Progress) -> None:
-    """A ReportProgress for those who do not look."""
+    """A ReportProgress that does nothing."""

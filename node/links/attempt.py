@@ -21,13 +21,13 @@ _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACT
 
 
 class _Layer(Protocol):
-    """What an attempt has built so far: closing the uppermost layer closes all."""
+    """A layer that an attempt has built: closing the uppermost closes all."""
 
     async def close(self) -> None: ...
 
 
 class LinkAttempt:
-    """Everything that a link needs before it exists. Ends as a link, or leaves nothing behind."""
+    """The layers of a link while it is being made. Ends as a link, or leaves nothing behind."""
 
     def __init__(
         self,

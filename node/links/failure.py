@@ -1,4 +1,4 @@
-"""Why a link did not come to be: how far it got, what was tried, and what went wrong."""
+"""The failure of an attempt at a link: its stage, its reason, and what was tried."""
 
 from collections.abc import Sequence
 from enum import StrEnum

@@ -87,7 +87,7 @@ class Link:
         self._opened.add_done_callback(_mark_retrieved)
 
     async def open(self) -> None:
-        """Open the channel's session: return once the peer has proved who it is.
+        """Run the Noise handshake: return once the peer has proved its identity.
 
         Raises NotAuthentic or Malformed for a wrong peer, LinkClosed if the channel ends.
         """
@@ -106,7 +106,7 @@ class Link:
         """Queue one frame of at most `max_frame_bytes`; raises LinkClosed."""
         if self.closed.done() or self._session is None:
             raise LinkClosed(self.closed.result() if self.closed.done() else "not open yet")
-        message = self._session.seal(frame)
+        message = self._session.encrypt(frame)
         self._channel.send(message)
         self._queued_bytes += len(message)
         self.bytes_sent += len(frame)
@@ -153,7 +153,7 @@ class Link:
         self._end(f"closed by us: {reason}" if reason else "closed by us")
         if self._closing is None:
             self._closing = self._tasks.start(self._channel.close(self._farewell), name="close")
-        await asyncio.shield(self._closing)  # half closed would be half open for ever
+        await asyncio.shield(self._closing)  # what a cancelled close left would stay open for ever
 
     def _message_received(self, message: bytes) -> None:
         if self.closed.done():
@@ -164,7 +164,7 @@ class Link:
             elif self._session is None:
                 self._continue_handshake(message)
             else:
-                self._frame_received(self._session.open(message))
+                self._frame_received(self._session.decrypt(message))
         except (RemoteError, LinkClosed) as error:
             self._fail(error)
 

@@ -1,4 +1,4 @@
-"""What a person may set about links, and the timings that tests and simulations shorten."""
+"""Settings of links: choices of the person, and times that tests and simulations shorten."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ DATA_PATHS = {
     OWN_DATA_PATH: "node.links.channel.native_channel",
     "stock": "node.links.channel.stock_channel",
 }
-"""The modules that can carry messages over DTLS, by the name that `data_path` gives them. Each has
-`create_channel(dtls, rng, own_peer=...)`, which returns a channel yet to be opened. Peers need not
-have chosen the same."""
+"""The modules that carry messages over DTLS, by their name in `data_path`. Each has
+`create_channel(dtls, rng, own_peer=...)`, which returns a channel yet to be opened. The two ends of
+a link may use different ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Which paths a mod may hold: those that every system can write, inside the folder, as one file.
+"""The file paths that a mod may hold: every system can write each of them, inside the folder.
 
-A path is relative, its parts joined by `/`. What one system cannot hold, or would write somewhere
-else, is refused for all of them, so that a mod means the same files everywhere.
+A file path is relative, its parts joined by `/`. One that some system cannot hold, or would write
+somewhere else, is refused for all of them, so that a mod means the same files everywhere.
 """
 
 import unicodedata
@@ -53,7 +53,7 @@ def shown(text: str) -> str:
 
 
 def _objection(name: str) -> str:
-    """Why no file or folder may be called `name`, or nothing."""
+    """The reason why no file or folder may be called `name`; empty if there is none."""
     if name in {"", ".", ".."}:
         return f"has the part {name!r}"
     if name[-1] in ". ":
@@ -81,7 +81,7 @@ def collision_key(name: str) -> str:
 
 
 class Tree:
-    """The files of one mod, each added once; refuses those that could not stand side by side."""
+    """The files of one mod, each added once; refuses file paths that collide on some system."""
 
     def __init__(self) -> None:
         self._folders: dict[tuple[int, str], tuple[int, str]] = {}
@@ -89,7 +89,7 @@ class Tree:
         self._latest: tuple[str, int] = ("", 0)
 
     def add(self, path: str) -> None:
-        """Add a checked path; raises UnsafePath if it collides with one that is there."""
+        """Add a checked file path; raises UnsafePath if it collides with an earlier one."""
         folder, _, name = path.rpartition("/")
         parent = self._folder(folder, path)
         key = (parent, collision_key(name))
@@ -100,7 +100,7 @@ class Tree:
         self._files[key] = name
 
     def _folder(self, folder: str, path: str) -> int:
-        """The number of a folder; those on the way to it are made."""
+        """The number of a folder, which is made with its parents if it is new."""
         if folder == self._latest[0]:
             return self._latest[1]
         if not folder:
@@ -134,7 +134,7 @@ class Tree:
 
 
 def check_tree(paths: Sequence[str]) -> None:
-    """Raise UnsafePath unless every path is safe and all of them can stand in one folder."""
+    """Raise UnsafePath unless each file path is safe and no two of them collide."""
     tree = Tree()
     for path in paths:
         tree.add(check_path(path))

@@ -1,4 +1,4 @@
-"""What two peers say on a link about mods: requests (0..15) and answers (16..31).
+"""The frames about mods on a link: requests (types 0..15) and answers (16..31).
 
 The requester numbers its streams; a stream is one download of one mod over one link. Requests and
 answers have distinct types, so both sides can download over one link with the same numbers. A
@@ -18,17 +18,17 @@ from protocol.errors import Malformed
 
 STREAM_MAX = 2**32 - 1
 PIECE_OVERHEAD_BYTES = 24
-"""At most this much of a frame with a piece is not the piece."""
+"""The most that a frame with a piece has besides the piece."""
 
 NOT_HELD = 0
-"""The reason of `Refused`: the mod is not here (any more)."""
+"""The reason of `Refused`: the holder does not have the mod, or not any more."""
 
 _FIELDS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Streamed:
-    """What every frame has: its stream's number."""
+    """The field that every frame has: its stream's number."""
 
     stream: int
 
@@ -89,7 +89,7 @@ class Close(_Streamed):
 
 @dataclass(frozen=True, slots=True)
 class Opened(_Streamed):
-    """The mod is held: the length of its manifest, and whether all of its chunks are here."""
+    """The mod is held: the length of its manifest, and whether all of its chunks are held."""
 
     type: ClassVar[int] = 16
     manifest_bytes: int
@@ -103,7 +103,7 @@ class Opened(_Streamed):
 
 @dataclass(frozen=True, slots=True)
 class Have(_Streamed):
-    """Which of the chunks from number `first` (a multiple of 8) on are held.
+    """The held chunks from number `first` (a multiple of 8) on.
 
     One bit a chunk, the highest bit of a byte first (as in BEP 3). Only adds to earlier ones.
     """
@@ -181,7 +181,7 @@ class Refused(_Streamed):
 
 @dataclass(frozen=True, slots=True)
 class Cancelled(_Streamed):
-    """Whatever was asked for before the Cancel has been sent or forgotten."""
+    """Every chunk that was asked for before the Cancel has been sent or forgotten."""
 
     type: ClassVar[int] = 22
 

@@ -1,7 +1,7 @@
-"""The text by which people pass a mod on: its id, where to ask first, and the key that opens it.
+"""The text form of a mod's address: its id, where to ask first, and the key that opens it.
 
 `modswarm:<mod id>[?x=<hint>[&x=<hint>]][#<content key>]`, both 32-byte values in base32. The key
-stands after `#` as in a URL: whoever only routes or stores the mod never needs that part.
+stands after `#` as in a URL: nodes that route or store the mod never need that part.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""What a mod is made of: a public part that every holder reads, and a sealed part for readers.
+"""The description of a mod: a public part that every holder reads, and a sealed part for readers.
 
 The public part lists the unique chunks by address and sealed length: enough to fetch, verify,
-store and serve them. The sealed part tells names, files, chunk keys and the order of the chunks in
+store and serve them. The sealed part has names, files, chunk keys and the order of the chunks in
 the mod's byte stream, which is its files in path order, one after the other. The mod id is the
 SHA-256 of the whole manifest.
 
@@ -45,7 +45,7 @@ class Manifest:
 
     @property
     def sealed_bytes(self) -> int:
-        """How much there is to fetch."""
+        """Bytes of all sealed chunks together."""
         return sum(self.sealed_lengths)
 
 

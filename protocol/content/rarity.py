@@ -1,4 +1,4 @@
-"""The chunks nobody has been asked for yet, rarest first.
+"""The chunks that no source has been asked for yet, rarest first.
 
 Only partial sources count: a complete source has every chunk and so changes no order. Chunks of the
 same rarity come in random order, so that many downloaders of one mod soon hold different parts.

@@ -16,7 +16,7 @@ class ManifestPieces:
         self._bytes = bytearray()
 
     def add(self, piece: ManifestPiece) -> bytes | None:
-        """The manifest's bytes once they are all here; raises Unexpected on a wrong piece."""
+        """The manifest's bytes once all have come; raises Unexpected on a wrong piece."""
         have = len(self._bytes)
         if piece.offset != have or have + len(piece.data) > self._length:
             raise Unexpected("a piece of a manifest that does not follow the one before")
@@ -32,7 +32,7 @@ class ChunkPieces:
         self._bytes = bytearray()
 
     def add(self, piece: ChunkPiece, length: int) -> bytes | None:
-        """The chunk once its `length` bytes are all here.
+        """The chunk once all of its `length` bytes have come.
 
         Raises Unexpected for pieces out of turn, ChunkMismatch for bytes beyond the length.
         """

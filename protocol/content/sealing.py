@@ -1,4 +1,4 @@
-"""How plaintext becomes the bytes that anyone may hold, and back.
+"""From plaintext to sealed bytes that any node may hold, and back.
 
 A chunk is packed (Zstandard when that helps) and sealed with AES-256-GCM. Its key follows from the
 publisher's lineage secret and from exactly the bytes that GCM seals, so a key never meets a second
@@ -47,7 +47,7 @@ def address_of(sealed: bytes) -> bytes:
 
 
 class Packer:
-    """Makes the bytes that GCM seals. Keeps Zstandard's tables, so use one per thread."""
+    """Makes the bytes that GCM seals. Keeps Zstandard's tables, so each thread needs its own."""
 
     def __init__(self) -> None:
         self._compressor = zstandard.ZstdCompressor(
@@ -110,7 +110,7 @@ def open_body(key: bytes, sealed: bytes, associated: bytes = b"") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SealedChunk:
-    """A chunk as it is stored and sent, with the key that only the manifest's sealed part tells."""
+    """A chunk as it is stored and sent, and its key for the manifest's sealed part."""
 
     address: bytes
     key: bytes = field(repr=False)

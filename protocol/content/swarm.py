@@ -1,4 +1,4 @@
-"""Which source is asked for which chunk: one mod's download from many sources, without any clock.
+"""The plan of a download from many sources: which is asked for which chunk. Without a clock.
 
 Each chunk is, at any time, in one of four places:
 
@@ -21,11 +21,11 @@ from protocol.content.rate import RateMeter
 from protocol.errors import Unexpected
 
 SourceName = str
-"""What tells a source from all others: a peer id as text, or a URL."""
+"""Unique among the sources: a peer id as text, or a URL."""
 
 
 class StallVerdict(Enum):
-    """What `review` found: the requests of such a source are to be cancelled, or it is gone."""
+    """The finding of `review` about a source: cancel its requests, or count it as gone."""
 
     BENCHED = "its requests went to others"
     SILENT = "it stopped answering"
@@ -36,11 +36,11 @@ class _Source:
     name: SourceName
     meter: RateMeter
     heard: float
-    """When bytes came, or when it was asked after it owed nothing."""
+    """When bytes came, or when it was asked while it owed nothing."""
     held: bytearray | None
     """A bit a chunk, the highest bit of a byte first; None if it holds every chunk."""
     asked: dict[int, None] = field(default_factory=dict)
-    """Chunks asked for and not yet here, oldest first."""
+    """Chunks asked for that have not arrived, oldest first."""
     asked_bytes: int = 0
     busy_since: float = 0.0
     cancelling: bool = False
@@ -87,16 +87,16 @@ class Swarm:
 
     @property
     def is_gathered(self) -> bool:
-        """Whether every chunk is here, stored or not."""
+        """Whether every chunk has arrived, stored or not."""
         return not self._holder_of and not len(self._waiting)
 
     @property
     def sources(self) -> tuple[SourceName, ...]:
-        """Who can be asked, in the order of joining."""
+        """The sources that can be asked, in the order of joining."""
         return tuple(self._sources)
 
     def join(self, source: SourceName, now: float, *, complete: bool) -> bool:
-        """A source opened its stream. False if it is banned or here already."""
+        """A source opened its stream. False if it is banned or has joined already."""
         if source in self.banned or source in self._sources:
             return False
         held = None if complete else bytearray((len(self._lengths) + 7) // 8)
@@ -146,7 +146,7 @@ class Swarm:
         self.leave(source)
 
     def requests(self, source: SourceName, now: float) -> list[int]:
-        """What to ask of a source now, to fill its window; may be nothing."""
+        """The chunks to ask of a source now, to fill its window; may be none."""
         known = self._sources[source]
         if known.cancelling or known.offered_nothing_at == self._edition:
             return []
@@ -214,7 +214,7 @@ class Swarm:
         self._left -= 1
 
     def mismatched(self, chunk: int) -> SourceName:
-        """An arrived chunk is not what its address says: ban who sent it and return its id."""
+        """An arrived chunk does not hash to its address: ban its source and return the name."""
         source = self._arrived_from.pop(chunk)
         self._bytes_to_come += self._lengths[chunk]
         self._wait(chunk)
@@ -222,7 +222,7 @@ class Swarm:
         return source
 
     def review(self, now: float) -> list[tuple[SourceName, StallVerdict]]:
-        """Release the requests of sources that stall or fall behind, and name those sources.
+        """Release the requests of sources that stall or fall behind, and name these sources.
 
         Call it about once a second. Silent sources have left; send the others a cancel.
         """
@@ -237,9 +237,9 @@ class Swarm:
         return found
 
     def _window_bytes(self, known: _Source, now: float) -> int:
-        """How much to ask of a source ahead: no more than its share of what is to come.
+        """The bytes to ask of a source ahead: no more than its share of what is to come.
 
-        Without that a fast source would ask for the whole end, and the others would look on.
+        Without this bound a fast source would be asked for the whole end, and others for nothing.
         """
         rate = known.meter.rate(now)
         rates = sum(other.meter.rate(now) for other in self._sources.values())
@@ -247,7 +247,7 @@ class Swarm:
         return max(limits.WINDOW_BYTES_MIN, min(window_bytes(rate), int(share)))
 
     def _is_benched(self, known: _Source, now: float) -> bool:
-        """The bench counts only while somebody else is left to ask."""
+        """The bench counts only while another source can be asked."""
         return known.benched_until > now and any(
             other.benched_until <= now for other in self._sources.values()
         )
@@ -280,7 +280,7 @@ class Swarm:
         known.cancelling = True
 
     def _release(self, known: _Source, chunk: int) -> None:
-        """It no longer is this source's to send, if it still was."""
+        """Take a chunk back from a source; it waits again if the source was to send it."""
         self._forget(known, chunk)
         if self._holder_of.get(chunk) == known.name:
             del self._holder_of[chunk]
@@ -305,6 +305,6 @@ def _numbers(bits: bytes | bytearray, first: int, count: int) -> Iterable[int]:
 
 
 def window_bytes(rate: float) -> int:
-    """How much is asked of a source ahead, at `rate` bytes per second."""
+    """The bytes asked of a source ahead, at `rate` bytes per second."""
     wanted = int(rate * limits.WINDOW_S)
     return max(limits.WINDOW_BYTES_MIN, min(wanted, limits.WINDOW_BYTES_MAX))

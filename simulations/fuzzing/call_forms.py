@@ -103,7 +103,7 @@ CALL_FORMS = {
     ),
     "handshake": Target(_shake_hands, (_first_message(),)),
     "frame of a session": Target(
-        lambda data: noise_session.NoiseSession(bytes(32), bytes(32)).open(data),
-        (noise_session.NoiseSession(bytes(32), bytes(32)).seal(b"frame"),),
+        lambda data: noise_session.NoiseSession(bytes(32), bytes(32)).decrypt(data),
+        (noise_session.NoiseSession(bytes(32), bytes(32)).encrypt(b"frame"),),
     ),
 }

@@ -1,4 +1,4 @@
-"""A folder of files that grows in hiding and appears whole, or not at all.
+"""A folder of files that grows under a hidden name and is renamed when whole, or removed.
 
 Blocking; `assembler` calls it in an executor, one call at a time except for `sync`.
 """
@@ -40,7 +40,7 @@ class GrowingTree:
     def __init__(self, target: Path, mod_id: bytes, files: Sequence[ModFile]) -> None:
         self._target = target
         mark = hashlib.sha256(mod_id + os.fsencode(target.name)).hexdigest()[:16]
-        # The same name each time, so that what a killed process left is found and removed.
+        # The same name each time, so that the remains of a killed process are found and removed.
         self._root = target.parent / f".modswarm-{mark}.part"
         self._files = files
         self._next = 0

@@ -1,6 +1,6 @@
 """The second phase of a download: the missing chunks, from all sources at once, into the vault.
 
-`protocol.content.swarm` decides who is asked for what; this carries it out.
+`protocol.content.swarm` decides which source is asked for which chunk; this carries it out.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class ChunkPhase(DownloadPhase[None]):
         self._tell()
 
     def left(self, source: Source, *, banned: bool) -> None:
-        """Ask others for what was asked of this one."""
+        """Ask other sources for what was asked of this one."""
         if banned:
             self._swarm.ban(source.name)
         else:
@@ -123,7 +123,7 @@ class ChunkPhase(DownloadPhase[None]):
         self._ask(source.name)
 
     def reviewed(self, now: float) -> None:
-        """Let others do what a source does not get done."""
+        """Ask other sources for the chunks of one that stalls."""
         for name, verdict in self._swarm.review(now):
             if verdict is StallVerdict.SILENT:
                 self._sources.lose(name, verdict.value)

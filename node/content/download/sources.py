@@ -45,7 +45,7 @@ class Source:
 
 
 class DownloadPhase(Generic[_Result]):
-    """What is asked of the sources now; done when `result` is."""
+    """The questions that sources are asked now; done when `result` is."""
 
     def __init__(self) -> None:
         self.result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ class DownloadPhase(Generic[_Result]):
         """A second has passed."""
 
     def is_stuck(self, now: float) -> bool:
-        """Whether nothing more can come of the sources that are here."""
+        """Whether nothing more can come from the sources that are left."""
         raise NotImplementedError
 
 

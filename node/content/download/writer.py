@@ -1,8 +1,8 @@
 """Fetched chunks on their way to the vault: many to a job, so that no chunk waits for the disk.
 
-A chunk counts as here as soon as it is in memory; the vault verifies and stores what has gathered
-once there is enough, or after a moment. What is in memory is bounded by who asks for chunks, by
-`dirty_bytes`.
+A chunk has arrived as soon as it is in memory; the vault verifies and stores what has gathered once
+there is enough, or after a moment. ChunkPhase bounds what is in memory: it asks for no more chunks
+while there are too many `dirty_bytes`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _LINGER_S = 0.25
 """At most so much fetched work is lost with a killed process, besides the job under way."""
 
 Stored = Callable[[list[int], list[int]], None]
-"""Called with the chunks that are in the vault now, and with those whose bytes are wrong."""
+"""Called with the chunks that are in the vault now, and with the chunks whose bytes are wrong."""
 
 
 class ChunkWriter:
@@ -33,7 +33,7 @@ class ChunkWriter:
 
     @property
     def dirty_bytes(self) -> int:
-        """What is in memory and not yet on disk."""
+        """Bytes that are in memory and not yet on disk."""
         return self._gathered_bytes + self._writing_bytes
 
     def add(self, chunk: int, address: bytes, data: bytes) -> None:

@@ -37,7 +37,7 @@ _Plaintext = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class PublishedMod:
-    """What publishing made."""
+    """A mod that was just published."""
 
     mod_id: bytes
     link: ModLink
@@ -67,7 +67,7 @@ class Publisher:
     ) -> PublishedMod:
         """Put a folder or a single file into the vault as a mod.
 
-        The name says which lineage it belongs to; it defaults to the folder's. Raises BadFolder,
+        The name, which defaults to the folder's, decides its lineage. Raises BadFolder,
         UnsafePath, DiskError.
         """
         loop = asyncio.get_running_loop()

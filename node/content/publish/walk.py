@@ -1,8 +1,8 @@
-"""Which files of a folder become a mod, and reading them without being led elsewhere.
+"""The files of a folder that become a mod, read without leaving the folder.
 
-Links are followed as long as they stay inside the folder and do not lead in a circle. Everything
-else that is not a plain file or a folder is refused rather than left out: what a person shares is
-what others get. Empty folders are not part of a mod.
+Symbolic links are followed as long as they stay inside the folder and do not lead in a circle. All
+else that is not a plain file or a folder is refused rather than left out, so that a mod is all of
+the folder. Empty folders are not part of a mod.
 """
 
 import os
@@ -26,7 +26,7 @@ _EXECUTABLE = stat.S_IXUSR
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file to share: its path in the mod, where it is, and what it was when it was found."""
+    """A file to share: its file path in the mod, where it is, and its state when it was found."""
 
     path: str
     source: Path
@@ -56,7 +56,7 @@ def walk(root: Path) -> list[FoundFile]:
 
 
 def name_of(root: Path) -> str:
-    """What a person calls a folder or file, also if they wrote `.` or came by a link."""
+    """The name of a folder or file, also if `root` is `.` or a symbolic link."""
     return root.resolve().name if root.name in {"", ".."} else root.name
 
 
@@ -78,7 +78,7 @@ class _Walk:
         for entry in listed:
             path = check_path(prefix + entry.name)
             real, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
-            # On Windows a junction leads elsewhere and says that it is a plain folder.
+            # On Windows a junction leads elsewhere but appears as a plain folder.
             if entry.is_symlink() or (is_folder and os.name == "nt"):
                 real = self._target(path, real, ancestors)
                 is_folder = real.is_dir()

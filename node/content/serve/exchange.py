@@ -112,7 +112,7 @@ class Exchange:
                 await self._link.close(reason)
 
     def _reason(self, uploading: asyncio.Task[None]) -> str:
-        """Why the exchange ended."""
+        """The reason why the exchange ended."""
         if self._broken.done():
             return self._broken.result()
         if self._link.closed.done():

@@ -1,7 +1,7 @@
-"""Serves one peer's requests over one link, one chunk after another, never faster than it takes.
+"""Serves one peer's requests over one link, one chunk after another, no faster than the link sends.
 
-The streams of the link take turns. What a peer can make us remember is bounded: so many streams,
-so many chunk numbers each; the rest is pushed back by the link.
+The streams of the link take turns. The memory that a peer can claim is bounded by the number of its
+streams and of wanted chunks on each; more requests end the link.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _BATCH_CHUNKS = 16
 """Chunks read from the vault at once: about a megabyte."""
 _MANIFEST_PART_BYTES = 2**20
 _NEWS_INTERVAL_S = 1.0
-"""How often a peer hears which chunks have come to us since."""
+"""How often a peer is told which chunks are new in the vault."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Stream:
     cancels: bool = False
     """A cancel waits to be confirmed."""
     bits: bytes | None = None
-    """What the peer knows that we hold; None if we hold all of it."""
+    """The held chunks of which the peer was told; None if we hold all of them."""
     has_news: bool = False
 
     @property
@@ -169,7 +169,7 @@ class Uploader:
             self._send_have(number, stream, held)
 
     def _send_have(self, number: int, stream: _Stream, held: Held) -> None:
-        """Tell what has changed in the bit field since the last time."""
+        """Send the part of the bit field that has changed since the last time."""
         bits = _bits(held)
         old = stream.bits or bytes(len(bits))
         stream.bits = bits if held.missing else None
@@ -215,7 +215,7 @@ class Uploader:
             self._send(frames.Missing(number, tuple(missing)))
 
     def _stands(self, number: int, stream: _Stream) -> bool:
-        """Whether the peer still wants this stream (and has not opened another by its number)."""
+        """Whether this stream is open, and not another one by its number."""
         return self._streams.get(number) is stream
 
     def _refuse(self, number: int) -> None:
@@ -236,7 +236,7 @@ class Uploader:
         self._link.send(frames.encode_frame(frame))
 
     def _on_stored(self) -> None:
-        """The vault has more than before: tell those who know that we lack something, soon."""
+        """The vault has more than before: soon tell a peer that was told of missing chunks."""
         if self._news_timer is None and any(
             stream.bits is not None for stream in self._streams.values()
         ):

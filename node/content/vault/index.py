@@ -1,4 +1,4 @@
-"""What the vault knows: which bytes lie where, which mods there are, and what they are made of.
+"""The vault's database: the places of blobs in packs, the mods, their chunks, and lineages.
 
 SQLite in WAL mode, with full synchronisation: what a transaction recorded survives a crash at any
 moment. One process at a time may have it open.
@@ -200,7 +200,7 @@ class Index:
         return [_stored_mod(row) for row in rows]
 
     def missing(self, mod_id: bytes) -> list[int]:
-        """The numbers of a mod's chunks that are not here."""
+        """The numbers of a mod's chunks that the vault lacks."""
         rows = self._all(
             "SELECT chunk FROM mod_chunks LEFT JOIN blobs USING (address)"
             " WHERE number = (SELECT number FROM mods WHERE mod_id = ?) AND pack IS NULL"
@@ -210,7 +210,7 @@ class Index:
         return [chunk for (chunk,) in rows]
 
     def chunk_addresses(self, mod_id: bytes, chunks: Iterable[int]) -> list[bytes | None] | None:
-        """The addresses of a mod's chunks by number; None if the mod is not here."""
+        """The addresses of a mod's chunks by number; None if the vault lacks the mod."""
         number = self._number(mod_id)
         if number is None:
             return None

@@ -1,9 +1,9 @@
-"""Where the vault's bytes lie: numbered pack files that only ever grow.
+"""The vault's bytes: numbered pack files that only ever grow.
 
 Chunks of a mod come and go together and are read together, so they lie one after another in packs
 of PACK_BYTES instead of in a file each: one write and one fsync carry as many chunks as there are.
-A pack is bytes and nothing else; the index says what lies where. Bytes beyond what the index knows
-are the rest of a write that was cut short, and the next write takes their place.
+A pack is bytes and nothing else; the index has the place of each blob. Bytes beyond the last known
+blob are the rest of a write that was cut short, and the next write takes their place.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _NAME = re.compile(r"(\d{8})\.pack")
 
 
 class PackPlace(NamedTuple):
-    """Where some bytes lie."""
+    """The place of some bytes."""
 
     pack: int
     offset: int

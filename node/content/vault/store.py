@@ -1,8 +1,8 @@
 """The vault without its thread: sealed bytes by address, in packs, known to the index.
 
-Nothing is taken that does not hash to its address and nothing is given out that no longer does.
-Bytes are first made to last in a pack and only then recorded, so that a crash at any moment loses
-at most what was never acknowledged. Every call blocks; `vault.Vault` runs them in a thread.
+Bytes that do not hash to their address are neither taken nor given out. A blob is first flushed to
+a pack and only then recorded, so that a crash at any moment loses at most what was not
+acknowledged. Every call blocks; `vault.Vault` runs them in a thread.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _WORTH_KEEPING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What can be served of a mod: the length of its manifest, and which chunks are not here."""
+    """What can be served of a mod: the length of its manifest, and the chunks that are missing."""
 
     manifest_bytes: int
     chunks: int
@@ -76,9 +76,9 @@ class Store:
     # Bytes
 
     def put(self, blobs: Sequence[Blob]) -> list[bytes]:
-        """Store the blobs; return the addresses of those whose bytes are others.
+        """Store the blobs; return the addresses of blobs with other bytes, which are not stored.
 
-        Those are not stored; all others last when this returns. Raises DiskError.
+        All stored blobs survive a crash once this returns. Raises DiskError.
         """
         wrong: list[bytes] = []
         new: dict[bytes, bytes] = {}
@@ -103,7 +103,7 @@ class Store:
             raise
 
     def get(self, address: bytes) -> bytes | None:
-        """The bytes of an address; None if they are not here or no longer what they were."""
+        """The bytes of an address; None if they are missing or damaged."""
         place = self._index.place(address)
         if place is None:
             return None
@@ -156,7 +156,7 @@ class Store:
         return self._index.mods()
 
     def missing(self, mod_id: bytes) -> list[int]:
-        """The numbers of a mod's chunks that are not here."""
+        """The numbers of a mod's chunks that the vault lacks."""
         return self._index.missing(mod_id)
 
     def held(self, mod_id: bytes) -> Held | None:
@@ -167,7 +167,7 @@ class Store:
         return Held(manifest.length, mod.chunks, tuple(self._index.missing(mod_id)))
 
     def get_chunks(self, mod_id: bytes, chunks: Iterable[int]) -> list[bytes | None] | None:
-        """A mod's chunks by number; None for what is not here, and if the mod is not."""
+        """A mod's chunks by number; None for each that is missing, and for an unknown mod."""
         addresses = self._index.chunk_addresses(mod_id, chunks)
         if addresses is None:
             return None
@@ -186,7 +186,7 @@ class Store:
         return self._index.known_chunks(lineage, hashes)
 
     def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
-        """Store chunks that a lineage just sealed; return the bytes that are new here."""
+        """Store chunks that a lineage just sealed; return the bytes that are new to the vault."""
         new_bytes = sum(
             len(data) for chunk, data in sealed if self._index.place(chunk.address) is None
         )

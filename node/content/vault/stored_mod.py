@@ -1,4 +1,4 @@
-"""The values that the vault and its neighbours pass around."""
+"""Values of the vault: mods and the chunks of a lineage."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from protocol.content.link import ModLink
 
 @dataclass(frozen=True, slots=True)
 class StoredMod:
-    """A mod in the vault, complete or not. Without its content key it is only held for others."""
+    """A mod in the vault, complete or not. Without its content key it is only served to others."""
 
     mod_id: bytes
     content_key: bytes | None = field(repr=False)
@@ -26,7 +26,7 @@ class StoredMod:
 
     @property
     def link(self) -> ModLink:
-        """What to give to others; opens the mod for whoever has it."""
+        """The link to pass on; it opens the mod if the content key is known."""
         return ModLink(self.mod_id, self.content_key)
 
 

@@ -1,6 +1,6 @@
 """The vault as the event loop sees it: the store behind one thread of its own.
 
-The store's calls block on the disk, and SQLite and the pack files want one thread: each call here
+The store's calls block on the disk, and SQLite and the pack files need one thread: each call here
 is one job for that thread, so jobs carry many chunks. Jobs run in the order of calling.
 """
 
@@ -48,16 +48,16 @@ class Vault:
         self._executor.shutdown(wait=False)
 
     async def put(self, blobs: Sequence[Blob]) -> list[bytes]:
-        """Store the blobs; return the addresses of those whose bytes are others.
+        """Store the blobs; return the addresses of blobs with other bytes, which are not stored.
 
-        All others last when this returns. Raises DiskError.
+        All stored blobs survive a crash once this returns. Raises DiskError.
         """
         wrong = await self._run(self._store.put, blobs)
         self._tell_watchers()
         return wrong
 
     async def get(self, address: bytes) -> bytes | None:
-        """The bytes of an address; None if they are not here."""
+        """The bytes of an address; None if the vault lacks them."""
         return await self._run(self._store.get, address)
 
     async def get_part(self, address: bytes, offset: int, length: int) -> bytes | None:
@@ -88,7 +88,7 @@ class Vault:
         return await self._run(self._store.mods)
 
     async def missing(self, mod_id: bytes) -> list[int]:
-        """The numbers of a mod's chunks that are not here."""
+        """The numbers of a mod's chunks that the vault lacks."""
         return await self._run(self._store.missing, mod_id)
 
     async def held(self, mod_id: bytes) -> Held | None:
@@ -96,7 +96,7 @@ class Vault:
         return await self._run(self._store.held, mod_id)
 
     async def get_chunks(self, mod_id: bytes, chunks: Sequence[int]) -> list[bytes | None] | None:
-        """A mod's chunks by number; None for what is not here, and if the mod is not."""
+        """A mod's chunks by number; None for each that is missing, and for an unknown mod."""
         return await self._run(self._store.get_chunks, mod_id, chunks)
 
     async def lineage(self, name: str, new_secret: bytes) -> tuple[int, bytes]:
@@ -110,7 +110,7 @@ class Vault:
         return await self._run(self._store.known_chunks, lineage, plaintext_hashes)
 
     async def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
-        """Store chunks that a lineage just sealed; return the bytes that are new here."""
+        """Store chunks that a lineage just sealed; return the bytes that are new to the vault."""
         return await self._run(self._store.put_sealed, lineage, sealed)
 
     @contextlib.contextmanager
@@ -134,13 +134,13 @@ class Vault:
                 await self.collect()
 
     async def collect(self) -> None:
-        """Give back the room of what no mod needs, once nobody holds it. Raises DiskError."""
+        """Free the room of what no mod needs, once no `holding` is left. Raises DiskError."""
         self._collect_later = self._holds > 0
         if self._collect_later:
             return
         await self._run(self._store.collect)
         while await self._run(self._store.compact):
-            pass  # one pack a job, so that others get their turn
+            pass  # one pack a job, so that other jobs get their turn
 
     def _tell_watchers(self) -> None:
         for watcher in tuple(self._watchers):

@@ -1,4 +1,4 @@
-"""What a link needs from below, whichever SCTP provides it: messages in order, and their end."""
+"""The data channel that a link needs from either SCTP: messages in order, and their end."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Channel(Protocol):
     async def close(self, reason: str = "") -> None:
         """Tell the peer why, drop what is still queued, and free SCTP, DTLS and ICE in order.
 
-        Called once, from a task that nobody cancels.
+        Called once, from a task that is never cancelled.
         """
         ...
 

@@ -80,7 +80,7 @@ class NativeChannel:
         dtls.on_lost = self._end
         dtls.carry(self._received, self._flush)
 
-    # What a link asks for -------------------------------------------------------------------
+    # The interface of a link ----------------------------------------------------------------
 
     @property
     def buffered_bytes(self) -> int:
@@ -206,7 +206,7 @@ class NativeChannel:
         if changed:
             self._association.set_packet_bytes(self._packet_size.packet_bytes)
 
-    # What the association tells -------------------------------------------------------------
+    # Events of the association --------------------------------------------------------------
 
     def _deliver(self) -> None:
         for event in self._association.events():

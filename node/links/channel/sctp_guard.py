@@ -1,8 +1,8 @@
-"""What stock SCTP must not be given: packets that would hang it, fill it or make it assert.
+"""Checks of packets that would hang aiortc's SCTP, fill its memory or fail its assertions.
 
 aiortc's parser loops for ever on a parameter of length 0, expands every gap of a SACK into a set,
-opens a channel for whoever asks and asserts on what peers send. A peer passes DTLS with any
-certificate that its own identity vouched for, so these are open to everybody who may call us.
+opens a channel at any peer's request and asserts on what peers send. A peer passes DTLS with any
+certificate that its own identity vouched for, so every peer that may call us can send such packets.
 """
 
 import struct
@@ -21,7 +21,7 @@ _TSN_MODULO = 2**32
 
 _STREAM = 0
 _PAYLOADS = {51, 53, 56, 57}
-"""Text and bytes, filled and empty (RFC 8831, 8). Nobody opens channels by DCEP here."""
+"""Text and bytes, filled and empty (RFC 8831, 8). No channel is opened by DCEP here."""
 
 
 def check_packet(packet: bytes, *, next_tsn: int) -> None:

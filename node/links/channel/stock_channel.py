@@ -1,6 +1,6 @@
 """The data path "stock": aiortc's SCTP as a channel, fenced against what a peer may send.
 
-aiortc's SCTP never notices that DTLS has ended, gives no reason when it closes, and loses the
+aiortc's SCTP does not notice the end of DTLS, gives no reason when it closes, and loses the
 exceptions of its tasks. It is kept as the reference for our own.
 """
 
@@ -106,11 +106,11 @@ class _Association(RTCSctpTransport):
             raise Oversized(f"{held} chunks of messages that are not complete")
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        """Send; aiortc calls this from tasks that nobody awaits, so nothing may be raised."""
+        """Send; aiortc calls this from tasks that are never awaited, so nothing may be raised."""
         try:
             await super()._send_chunk(chunk)
         except ConnectionError:
-            pass  # DTLS has ended, and says so itself
+            pass  # DTLS has ended, and reports that itself
         except SSL.Error:
             self._ended("DTLS broke")
 

@@ -1,1 +1,1 @@
-"""Which links there are: opened on demand, at most one to each peer, closed when idle."""
+"""The node's links: opened on demand, at most one to each peer, closed when idle."""

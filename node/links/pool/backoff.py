@@ -1,4 +1,4 @@
-"""When a peer that could not be reached may be tried again."""
+"""The wait before another attempt at a peer that could not be reached."""
 
 from collections import OrderedDict
 from dataclasses import dataclass

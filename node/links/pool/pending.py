@@ -14,7 +14,7 @@ PlaceCall = Callable[[PeerId, Description], Awaitable[CallResult]]
 
 
 class PendingConnect:
-    """A call of ours, and the link that everybody who asked for it gets."""
+    """A call of ours, and the link that all concurrent calls of `connect` get."""
 
     def __init__(self, peer_id: PeerId) -> None:
         self.peer_id = peer_id
@@ -30,7 +30,7 @@ class PendingConnect:
             self.link.set_result(outcome)
         else:
             self.link.set_exception(outcome)
-            self.link.exception()  # nobody need be waiting
+            self.link.exception()  # retrieved, as perhaps no task is waiting
 
 
 class PendingAnswer:
@@ -46,4 +46,4 @@ class PendingAnswer:
         """Give no description, if there is none yet."""
         if not self.answer.done():
             self.answer.set_exception(error)
-            self.answer.exception()  # nobody need be waiting
+            self.answer.exception()  # retrieved, as perhaps no task is waiting

@@ -1,7 +1,8 @@
-"""The node's links: at most one to each peer, opened on demand and closed when nobody needs it.
+"""The node's links: at most one to each peer, opened on demand and closed when idle.
 
-Calls are made and answered elsewhere (over the DHT); a pool turns a call that was answered into a
-link. It owns every task about links, and every link ends with its own tasks and sockets.
+The overlay places calls and receives them; the pool turns an answered call into a link. `connect`
+has a call placed (PendingConnect), `answer` takes one (PendingAnswer); both end in `_opened`. It
+owns every task about links, and every link ends with its own tasks and sockets.
 """
 
 import asyncio
@@ -73,7 +74,7 @@ class LinkPool:
 
     @property
     def defects(self) -> list[BaseException]:
-        """What went wrong that no peer and no network can be blamed for."""
+        """Exceptions that neither a peer nor the network explains."""
         return [*self._attempts.defects, *self._keeper.defects]
 
     def get(self, peer_id: PeerId) -> Link | None:
@@ -271,7 +272,7 @@ class LinkPool:
             return
         ours.settle(kept)
         # Once our call was answered the peer may already hold the link that comes of it: then
-        # the attempt goes on, and the roster decides.
+        # the attempt goes on, and the tie-break decides.
         if not ours.answered and ours.task is not None:
             ours.task.cancel()
 

@@ -1,4 +1,4 @@
-"""The open links of a node, and which of two with the same peer is kept."""
+"""The open links of a node, and the tie-break between two with the same peer."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from protocol.identity import PeerId
 class OpenLinks:
     """Open links by peer. Two with one peer exist for moments only.
 
-    They come to be when the peer lost the first one unnoticed by us, or when both sides call at
+    They arise when the peer lost the first one before we noticed, or when both sides call at
     once. Of two that the same side asked for, the later is kept, by both. Of two that each side
     asked for, only the side with the smaller peer id closes one, so both keep the same: the one
-    that opened first, unless the other was asked for after that, which shows that its caller knew
-    of none.
+    that opened first, unless the other was asked for after that, which shows that its caller had
+    none.
     """
 
     def __init__(self, own_id: PeerId) -> None:
@@ -54,5 +54,5 @@ class OpenLinks:
             self._links.pop(link.peer_id, None)
 
     def _open(self, peer_id: PeerId) -> list[Link]:
-        """Those that have not ended: word of an end takes a turn of the loop to get here."""
+        """The links that have not ended: their done callbacks run a turn of the loop later."""
         return [link for link in self._links.get(peer_id, []) if not link.closed.done()]

@@ -37,7 +37,7 @@ _SERIAL_BITS = 159
 _FILE_BYTES_MAX = 64 * 1024
 
 _COMMON_NAME = "WebRTC"
-"""What browsers write: DTLS 1.2 sends certificates in clear, and this one tells nothing."""
+"""As in browsers: DTLS 1.2 sends certificates in clear, and this name identifies no node."""
 
 
 @dataclass(frozen=True)

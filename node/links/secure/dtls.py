@@ -1,10 +1,10 @@
-"""DTLS for one link: aiortc's transport with our certificate, and its end made known.
+"""DTLS for one link: aiortc's transport with our certificate, and its end reported.
 
-aiortc takes the DTLS role from ICE's, says nothing to the peer when the fingerprint is wrong, and
+aiortc takes the DTLS role from ICE's, sends the peer no alert when the fingerprint is wrong, and
 leaves its task behind when stopped.
 
 Once `carry` was called, application records go straight between the socket and OpenSSL. All others
-(handshakes, alerts) still go through aiortc's queue and its task, which know what they mean.
+(handshakes, alerts) still go through aiortc's queue and its task, which handle them.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ class DtlsPath(RTCDtlsTransport):
             self._lose("DTLS broke")
 
     def send_whole(self, packet: bytes) -> bool:
-        """Encrypt and send a packet that nobody may cut; False if that cannot be asked for."""
+        """Encrypt and send a packet unfragmented; False if the socket cannot ask for that."""
         records = self._records
         if records is None or self.state != "connected":
             return False
@@ -109,7 +109,7 @@ class DtlsPath(RTCDtlsTransport):
             return False
 
     async def _handle_data(self, data: bytes) -> None:
-        """What aiortc calls with a packet that came through its queue."""
+        """Take a packet that came through aiortc's queue."""
         if self._receive is not None:
             self._receive([data])
 
@@ -140,7 +140,7 @@ class DtlsPath(RTCDtlsTransport):
     # The end --------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Say goodbye, end the task, and close ICE. Call it once, from a task that is let be."""
+        """Send close_notify, end the task, and close ICE. Called once, by an uncancelled task."""
         self._stopping = True
         reader = self._task
         await self.stop()
@@ -154,7 +154,7 @@ class DtlsPath(RTCDtlsTransport):
         await self.ice.close()
 
     async def _tell_failure(self) -> None:
-        """A peer whose certificate we refuse believes that all is well: end it there too."""
+        """Send an alert to a peer whose certificate we refuse: its own handshake has succeeded."""
         if self._ssl is None:
             return
         with contextlib.suppress(SSL.Error, ConnectionError):

@@ -51,7 +51,7 @@ class Records:
     def seal(self, packets: Iterable[bytes]) -> bytes:
         """The records of these packets, one after another."""
         ssl = self._ssl
-        _lib.ERR_clear_error()  # what others left there would be taken for ours
+        _lib.ERR_clear_error()  # an older error there would be taken for ours
         for packet in packets:
             if _ssl_write(ssl, packet, len(packet)) <= 0:
                 self._raise(-1)
@@ -63,14 +63,14 @@ class Records:
         return _HEADER_BYTES + int.from_bytes(sealed[_LENGTH_AT:_HEADER_BYTES])
 
     def left_over(self) -> bytes:
-        """What OpenSSL wants to be sent: at times an alert, or an answer to the peer."""
+        """The bytes that OpenSSL has to send: at times an alert, or an answer to the peer."""
         count = _bio_read(self._out, _sealed, _SEALED_BYTES)
         return bytes(_unpack(_sealed, count)) if count > 0 else b""
 
     def open(self, buffer: bytes, size: int, packets: list[bytes]) -> None:
         """Append the packets in a buffer of datagrams of `size` bytes each, the last of the rest.
 
-        What is not authentic leaves no trace.
+        Records that are not authentic are dropped.
         """
         _lib.ERR_clear_error()
         whole = len(buffer) - len(buffer) % size

@@ -230,7 +230,7 @@ async def test_a_frame_of_ours_sent_back_to_us_is_not_authentic() -> None:
     ours.send(b"echo")
     near.arrive(near.sent[-1])
     await turns()
-    assert "did not seal" in ours.closed.result()
+    assert "did not encrypt" in ours.closed.result()
 
 
 async def test_a_frame_of_another_session_is_not_authentic() -> None:
@@ -242,7 +242,7 @@ async def test_a_frame_of_another_session_is_not_authentic() -> None:
     their_again.send(b"of another session")
     near.arrive(other_far.sent[-1])
     await turns()
-    assert "did not seal" in ours.closed.result()
+    assert "did not encrypt" in ours.closed.result()
 
 
 async def _failing_open(link: Link) -> ModswarmError:
