@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from protocol.errors import ModswarmError
 
 _log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 
 class TaskOwner:
@@ -19,11 +21,11 @@ class TaskOwner:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._closed = False
         self.defects: list[BaseException] = []
 
-    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+    def start(self, coroutine: Coroutine[Any, Any, _Result], *, name: str) -> asyncio.Task[_Result]:
         """Run a coroutine until it ends or the owner does."""
         if self._closed:
             coroutine.close()
@@ -33,7 +35,7 @@ class TaskOwner:
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
         if task.cancelled():
             return
