@@ -28,11 +28,12 @@ from tests.node.content.content_nodes import (
 
 FILES = some_files(sizes=(100, 70_000, 2_000_000))
 PIECE_BYTES = 40_000
+ANSWER_S = 0.01
 ORIGIN, OTHER = "https://origin.example/mods", "https://other.example/mods"
 
 
 class Origin:
-    """A source that has a mod in memory and answers in the next turn of the loop."""
+    """A source that has a mod in memory and sends one answer after another."""
 
     def __init__(self, name: str, manifest: bytes, chunks: list[bytes]) -> None:
         self.name = name
@@ -55,6 +56,7 @@ class OriginStream:
         self.name = origin.name
         self.is_open = True
         self.asked: list[int] = []
+        self._next_at = 0.0
         self._origin = origin
         self._reader = reader
         self._answer(Opened(0, len(origin.manifest), complete=True))
@@ -81,7 +83,9 @@ class OriginStream:
         self._reader.stream_lost(self, reason)
 
     def _answer(self, answer: ContentAnswer) -> None:
-        asyncio.get_running_loop().call_soon(self._deliver, answer)
+        loop = asyncio.get_running_loop()
+        self._next_at = max(self._next_at, loop.time()) + ANSWER_S
+        loop.call_at(self._next_at, self._deliver, answer)
 
     def _deliver(self, answer: ContentAnswer) -> None:
         if self.is_open:
@@ -146,7 +150,8 @@ async def test_links_and_other_sources_serve_one_download(tmp_path: Path) -> Non
         content_node(tmp_path / "c", 3) as holder,
     ):
         await holder.downloader.download(shared.link, sources(origin_called(ORIGIN)))
-        _, theirs = holder.connect(node)
+        ours, theirs = holder.connect(node)
+        ours.bytes_per_second = PIECE_BYTES / ANSWER_S
         exchange = node.exchanges.attach(theirs)
         origin = origin_called(OTHER)
         done = await node.downloader.download(shared.link, sources(exchange, origin))
