@@ -1,0 +1,254 @@
+"""Attempts at links that must fail: at once or in time, on both sides, with the reason."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from node.links.failure import LinkAttemptFailed, Stage
+from protocol import limits
+from protocol.addresses import Address
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.errors import CallFailed, LinkFailed
+from protocol.identity import Identity
+from protocol.signaling import CallResult
+from tests.node.links.dead_ends import dead_end_of
+from tests.node.links.link_network import (
+    Node,
+    accepted,
+    call_directly,
+    frame_of,
+    linked,
+    network,
+    offer_of,
+    until,
+)
+
+pytestmark = pytest.mark.leaves_nothing
+
+
+async def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
+    async def dead_end(_: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        return accepted(offer_id, callee.identity.public_key, dead_end_of(offer))
+
+    async with network() as peers:
+        one, other = peers.add(connect_timeout_s=15.0), peers.add()
+        peers.carry = dead_end
+        connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
+        took_s = await until(connecting.done, 16.5)
+        assert took_s >= 15.0
+        with pytest.raises(LinkAttemptFailed) as failed:
+            await connecting
+        assert failed.value.stage is Stage.ICE
+        assert "nothing came of it within 15 s" in str(failed.value)
+        assert "to 127.0.0.1:9: no answer" in str(failed.value)
+        assert one.pool.counts["failed_ice"] == 1
+
+
+async def test_an_answer_without_usable_candidates_fails_at_once() -> None:
+    async def no_candidates(
+        _: Node, callee: Node, offer_id: bytes, offer: Description
+    ) -> CallResult:
+        elsewhere = IceCandidate(CandidateKind.HOST, Address("2001:db8::1", 5))
+        answer = replace(offer, role=DtlsRole.ACTIVE, candidates=(elsewhere,))
+        return accepted(offer_id, callee.identity.public_key, answer)
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = no_candidates
+        async with asyncio.timeout(2.0):
+            with pytest.raises(LinkAttemptFailed, match=r"fits theirs .*2001:db8::1") as failed:
+                await one.pool.connect(other.peer_id)
+        assert failed.value.stage is Stage.ICE
+
+
+async def test_a_machine_without_an_address_says_so() -> None:
+    async with network() as peers:
+        one, other = peers.add(ice_addresses=()), peers.add()
+        with pytest.raises(LinkAttemptFailed, match="no network address"):
+            await one.pool.connect(other.peer_id)
+        with pytest.raises(CallFailed, match="no network address"):
+            await other.pool.connect(one.peer_id)
+
+
+async def _expect_no_link(
+    one: Node, other: Node, stages: set[Stage], limit_s: float = 20.0
+) -> float:
+    """Connecting fails at one of these stages, and neither side ever has a link.
+
+    Returns the seconds after which the other side knew.
+    """
+    connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
+    await until(connecting.done, limit_s, 0.01)
+    with pytest.raises(LinkAttemptFailed) as failed:
+        await connecting
+    assert failed.value.stage in stages
+    took_s = await until(lambda: not other.pool._incoming, limit_s, 0.01)
+    for node in (one, other):
+        assert node.pool.links() == node.announced == []
+    return took_s
+
+
+async def test_a_wrong_fingerprint_in_the_answer_is_no_link_on_either_side() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        answered = await call_directly(caller, callee, offer_id, offer)
+        description = replace(answered.description, fingerprint=bytes(32))
+        return replace(answered, description=description)
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        assert await _expect_no_link(one, other, {Stage.DTLS}) < 1.0
+        assert other.pool.counts["failed_sctp"] == 1
+
+
+async def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        return await call_directly(caller, callee, offer_id, replace(offer, fingerprint=bytes(32)))
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        assert await _expect_no_link(one, other, {Stage.DTLS, Stage.SCTP}) < 1.0
+
+
+async def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        answered = await call_directly(caller, callee, offer_id, offer)
+        return replace(answered, offer_id=bytes(16))
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        await _expect_no_link(one, other, {Stage.SESSION})
+        assert other.counters.refused["not_authentic"] == 1
+
+
+async def test_another_identity_behind_the_right_certificate_is_no_link() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        impostor = Identity(bytes(32))
+        answer = await callee.pool.answer(offer_of(impostor.public_key, offer_id, offer))
+        return accepted(offer_id, callee.identity.public_key, answer)
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        await _expect_no_link(one, other, {Stage.SESSION})
+        assert other.counters.refused["not_authentic"] == 1
+
+
+async def test_an_answer_by_another_peer_is_refused_before_anything_is_sent() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        answered = await call_directly(caller, callee, offer_id, offer)
+        return replace(answered, peer_key=Identity(bytes(32)).public_key)
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        await _expect_no_link(one, other, {Stage.CALL})
+
+
+async def test_an_answer_that_leaves_the_dtls_role_open_is_refused() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        answered = await call_directly(caller, callee, offer_id, offer)
+        description = replace(answered.description, role=DtlsRole.ACTPASS)
+        return replace(answered, description=description)
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
+        await until(connecting.done, 20.0, 0.01)
+        with pytest.raises(LinkFailed, match="leaves the DTLS role open"):
+            await connecting
+
+
+async def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None:
+    async def insisting(
+        caller: Node, callee: Node, offer_id: bytes, offer: Description
+    ) -> CallResult:
+        return await call_directly(caller, callee, offer_id, replace(offer, role=DtlsRole.ACTIVE))
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = insisting
+        ours, _ = await linked(one, other)
+        assert ours._channel._dtls._role == "client"  # type: ignore[attr-defined]
+        ours.send(frame_of(b"hello"))
+        await until(lambda: other.received == [b"hello"])
+
+
+async def test_calls_that_fail_say_why() -> None:
+    async with network() as peers:
+        one = peers.add()
+        with pytest.raises(CallFailed, match="it is offline"):
+            await one.pool.connect(bytes(20))
+        with pytest.raises(CallFailed, match="cannot link to itself"):
+            await one.pool.connect(one.peer_id)
+        offer = dead_end_of(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
+        with pytest.raises(CallFailed, match="cannot link to itself"):
+            await one.pool.answer(offer_of(one.identity.public_key, bytes(16), offer))
+
+
+async def test_a_fault_in_the_caller_is_a_failure_and_a_defect() -> None:
+    async def broken(*_: object) -> CallResult:
+        raise ZeroDivisionError
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = broken
+        with pytest.raises(LinkFailed, match="in the log"):
+            await one.pool.connect(other.peer_id)
+        assert [type(defect) for defect in one.pool.defects] == [ZeroDivisionError]
+        one.expected_defects = [ZeroDivisionError]
+
+
+async def test_a_call_without_an_answer_ends_in_time() -> None:
+    async def silent(*_: object) -> CallResult:
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    async with network() as peers:
+        one, other = peers.add(call_timeout_s=30.0), peers.add()
+        peers.carry = silent
+        connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
+        await until(connecting.done, 31.0)
+        with pytest.raises(LinkAttemptFailed, match="no answer within 30 s") as failed:
+            await connecting
+        assert failed.value.stage is Stage.CALL
+
+
+async def test_after_a_failure_the_next_attempt_waits_and_a_success_forgets() -> None:
+    async with network() as peers:
+        one, other = peers.add(backoff_first_s=8.0), peers.add()
+        hidden = peers.nodes.pop(other.peer_id)
+        with pytest.raises(CallFailed):
+            await one.pool.connect(other.peer_id)
+        peers.nodes[other.peer_id] = hidden
+        with pytest.raises(LinkFailed, match=r"next attempt in \d\.\d s: it is offline"):
+            await one.pool.connect(other.peer_id)
+        await asyncio.sleep(8.0)
+        await (await one.pool.connect(other.peer_id)).close()
+        del peers.nodes[other.peer_id]
+        with pytest.raises(CallFailed):
+            await one.pool.connect(other.peer_id)
+        with pytest.raises(LinkFailed) as refused:
+            await one.pool.connect(other.peer_id)
+        wait_s = float(str(refused.value).split("next attempt in ")[1].split(" s")[0])
+        assert wait_s < 8.0  # as after the first failure, not the second
+        peers.nodes[other.peer_id] = hidden
+
+
+async def test_only_so_many_calls_are_answered_at_once() -> None:
+    async with network() as peers:
+        busy, caller = peers.add(), peers.add()
+        offer = dead_end_of(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
+        strangers = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
+        for stranger in strangers:
+            await busy.pool.answer(offer_of(stranger.public_key, bytes(16), offer))
+        with pytest.raises(CallFailed, match="too many calls"):
+            await caller.pool.connect(busy.peer_id)
+        # One that calls again takes its own place.
+        await busy.pool.answer(offer_of(strangers[0].public_key, bytes(16), offer))
+        await until(lambda: not busy.pool._incoming, 20.0)
+        assert busy.pool.counts["failed_ice"] == limits.LINK_ATTEMPTS
