@@ -2,7 +2,7 @@
 
 import asyncio
 
-from node.answers import (
+from node.answers.dht import (
     AvailabilityBodyView,
     ContactView,
     CrawlView,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from node.answers import NodeStatus
+from node.answers.status import NodeStatus
 from node.config import Config
 from node.content.vault.vault import Vault
 from node.counters import Counters

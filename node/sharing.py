@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from node.answers import Announcement, GetResult, ModView, PeerView, ShareResult
+from node.answers.mods import Announcement, GetResult, ModView, ShareResult
+from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
 from node.content.assemble.tree import checked_target
 from node.content.download.downloader import Downloader, DownloadResult

@@ -14,7 +14,11 @@ from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
 
-from node import answers
+from node.answers.dht import ContactView, CrawlView, LookupView, RecordsView, RecordView
+from node.answers.marks import AsBase32, AsHex, AsPeerId, Decimals
+from node.answers.mods import GetResult, ModView, ShareResult
+from node.answers.peers import LinkView, PeerView
+from node.answers.status import NodeIdentity, NodeStatus
 from node.content.progress import Progress
 from node.faces.api.validation import Schema
 from protocol.addresses import Address
@@ -26,18 +30,18 @@ ApiDocument = NewType("ApiDocument", dict[str, Any])
 
 COMPONENT_NAMES: dict[type, str] = {
     Progress: "Progress",
-    answers.NodeIdentity: "Identity",
-    answers.NodeStatus: "Status",
-    answers.ModView: "Mod",
-    answers.ShareResult: "SharedMod",
-    answers.GetResult: "Download",
-    answers.PeerView: "Peer",
-    answers.ContactView: "DhtContact",
-    answers.LookupView: "DhtLookup",
-    answers.RecordView: "DhtRecord",
-    answers.RecordsView: "DhtRecords",
-    answers.CrawlView: "DhtCrawl",
-    answers.LinkView: "Link",
+    NodeIdentity: "Identity",
+    NodeStatus: "Status",
+    ModView: "Mod",
+    ShareResult: "SharedMod",
+    GetResult: "Download",
+    PeerView: "Peer",
+    ContactView: "DhtContact",
+    LookupView: "DhtLookup",
+    RecordView: "DhtRecord",
+    RecordsView: "DhtRecords",
+    CrawlView: "DhtCrawl",
+    LinkView: "Link",
 }
 """Classes with a schema of their own in the OpenAPI document, by name."""
 
@@ -81,12 +85,10 @@ _PLAIN: dict[Any, Form] = {
 }
 
 _MARKED: dict[type, Callable[[Any], Form]] = {
-    answers.AsPeerId: lambda _: Form({"type": "string"}, peer_id_text),
-    answers.AsBase32: lambda _: Form({"type": "string"}, base32_text),
-    answers.AsHex: lambda _: Form({"type": "string"}, bytes.hex),
-    answers.Decimals: lambda mark: Form(
-        {"type": "number"}, lambda value: round(value, mark.digits)
-    ),
+    AsPeerId: lambda _: Form({"type": "string"}, peer_id_text),
+    AsBase32: lambda _: Form({"type": "string"}, base32_text),
+    AsHex: lambda _: Form({"type": "string"}, bytes.hex),
+    Decimals: lambda mark: Form({"type": "number"}, lambda value: round(value, mark.digits)),
 }
 """By the type of the mark in `Annotated`."""
 

@@ -10,21 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from node.answers import (
-    CrawlView,
-    GetResult,
-    LinkList,
-    LinkView,
-    LookupView,
-    ModList,
-    NodeIdentity,
-    NodeStatus,
-    PeerList,
-    RecordsView,
-    Removed,
-    ShareResult,
-    Stopping,
-)
+from node.answers.dht import CrawlView, LookupView, RecordsView
+from node.answers.mods import GetResult, ModList, Removed, ShareResult
+from node.answers.peers import LinkList, LinkView, PeerList
+from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument

@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from node.answers import (
-    Announcement,
+from node.answers.dht import (
     ContactView,
     CrawlView,
-    GetResult,
     LookupView,
-    ModView,
-    NodeStatus,
     PeerBodyView,
-    PeerView,
     RecordsView,
     RecordView,
-    ShareResult,
 )
+from node.answers.mods import Announcement, GetResult, ModView, ShareResult
+from node.answers.peers import PeerView
+from node.answers.status import NodeStatus
 from node.content.progress import Progress, ReportProgress
 from node.environment import Environment
 from node.faces.api.server import ControlServer

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from node.answers import ProviderBodyView
+from node.answers.dht import ProviderBodyView
 from node.diagnosis import Diagnosis, parse_kind, parse_target
 from protocol import limits, records
 from protocol.content.link import ModLink

@@ -1,0 +1,89 @@
+"""Mods: listed, shared, fetched, removed."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from node.answers.marks import Decimals, Milliseconds, ModId, Seconds, ShownPeerId
+from protocol.content.link import ModLink
+
+
+@dataclass(frozen=True, slots=True)
+class ModView:
+    """A mod in the vault."""
+
+    mod_id: ModId
+    name: str
+    """Empty if the mod is only held for others."""
+    files: int
+    bytes: int
+    """Of all files together."""
+    link: ModLink | None
+    """Null if this node does not have the key that opens the mod."""
+    shared: bool
+    """Whether the mod was made here, not fetched."""
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """How many of the contacts that were asked keep the provider record."""
+
+    confirmed: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareResult:
+    """What sharing made."""
+
+    mod_id: ModId
+    link: ModLink
+    name: str
+    files: int
+    bytes: int
+    """Of all files together."""
+    new_bytes: int
+    """Sealed bytes that the vault did not have."""
+    published: Announcement
+
+
+@dataclass(frozen=True, slots=True)
+class GetResult:
+    """What a download fetched and wrote, and how long each step took."""
+
+    mod_id: ModId
+    name: str
+    path: str
+    """The folder that was written."""
+    files: int
+    bytes: int
+    """Of all files together."""
+    bytes_fetched: int
+    """Sealed bytes that came from others."""
+    seconds: Seconds
+    lookup_ms: Milliseconds
+    """To read the provider records from the DHT."""
+    connect_ms: Milliseconds
+    """From the first call that succeeded to its open link."""
+    transfer_MBps: Annotated[float, Decimals(2)] | None  # noqa: N815 (the unit)
+    """Megabytes a second; null when nothing had to be fetched."""
+    record_hops: int
+    """Contacts asked one after another until the first provider record was found."""
+    signaled_via: tuple[ShownPeerId, ...]
+    """The registrars that forwarded the calls."""
+    sources: tuple[str, ...]
+    """The names of the sources of these bytes: a peer's is its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModList:
+    """The mods in the vault, in the order in which they came."""
+
+    mods: tuple[ModView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The mod that is shared no more."""
+
+    removed: ModId

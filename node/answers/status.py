@@ -1,0 +1,60 @@
+"""The node itself: its status, its identity, its end."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from node.answers.marks import AsBase32, Milliseconds, Seconds, ShownPeerId
+from protocol.addresses import Address
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """How the node is doing. Totals count from its start."""
+
+    peer_id: ShownPeerId
+    addresses: tuple[Address, ...]
+    """Where others can send to, as far as this machine knows."""
+    friend_addresses: tuple[str, ...]
+    """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
+    uptime_s: Seconds
+    reachable: bool
+    """Whether the node takes unsolicited DHT traffic."""
+    joined: bool
+    join_ms: Milliseconds | None
+    """From start to join; null until then."""
+    contacts: int
+    """Contacts in the routing tables."""
+    registrars: tuple[ShownPeerId, ...]
+    """The contacts that keep a NAT mapping to this node open and forward calls to it."""
+    registered_peers: int
+    """Peers that have registered at this node."""
+    forwarded_calls: int
+    """Calls that this node has forwarded as a registrar."""
+    records: int
+    """Records of others that this node stores."""
+    links: int
+    datagrams_received: int
+    datagrams_sent: int
+    bytes_received: int
+    """Of DHT traffic."""
+    bytes_sent: int
+    """Of DHT traffic."""
+    refused: dict[str, int]
+    """How often peers broke which rule, by the error's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """The node's peer id and key, and the lines to give to friends."""
+
+    peer_id: ShownPeerId
+    public_key: Annotated[bytes, AsBase32()]
+    """The Ed25519 key, 32 bytes."""
+    friend_addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The node is asked to end."""
+
+    stopping: bool
