@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import ModswarmError
-from simulations.harness import experiment, sweep
+from simulations import catalogue, sweep
+from simulations.harness.report import save
 
 _OK, _FAILED, _USAGE = 0, 1, 2
 
@@ -26,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("list", help="name the experiments")
     run = commands.add_parser("run", help="run one experiment")
     names = run.add_subparsers(dest="name", required=True)
-    for name, module in experiment.catalogue().items():
-        _add_options(names.add_parser(name, help=experiment.summary(module)), module)
+    for name, module in catalogue.all_experiments().items():
+        _add_options(names.add_parser(name, help=catalogue.summary(module)), module)
     _add_sweep_options(commands.add_parser("sweep", help="run a grid of runs"))
     options = parser.parse_args(given)
     try:
@@ -43,21 +44,21 @@ def _command(arguments: Sequence[str]) -> str:
 
 
 def _list(_: argparse.Namespace) -> int:
-    for name, module in experiment.catalogue().items():
-        print(f"{name:16} {experiment.summary(module)}")
+    for name, module in catalogue.all_experiments().items():
+        print(f"{name:16} {catalogue.summary(module)}")
     return _OK
 
 
 def _run(options: argparse.Namespace) -> int:
-    module = experiment.find(options.name)
+    module = catalogue.find(options.name)
     values = {one.name: getattr(options, one.name) for one in fields(module.PARAMETERS)}
     parameters = module.PARAMETERS(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     )
-    report = experiment.perform(module, parameters, lambda text: print(text, file=sys.stderr))
+    report = catalogue.perform(module, parameters, lambda text: print(text, file=sys.stderr))
     result = report.as_json(parameters)
     if options.out is not None:
-        for path in experiment.save(options.name, report, parameters, options.out):
+        for path in save(options.name, report, parameters, options.out):
             print(f"wrote {path}", file=sys.stderr)
     if options.json:
         print(json.dumps(result))

@@ -23,7 +23,7 @@ from hypothesis import settings
 
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run_virtually
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
@@ -59,7 +59,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         assert "loop" not in given, "a test in real time takes no virtual loop"
         _run_in_real_time(test)
     else:
-        run(pyfuncitem._request.getfixturevalue("loop"), test)
+        run_virtually(test, pyfuncitem._request.getfixturevalue("loop"))
     return True
 
 

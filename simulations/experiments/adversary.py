@@ -1,11 +1,12 @@
 """How many lookups succeed when a share of all nodes misleads them (S/Kademlia's figure 4).
 
-Twice: in S/Kademlia's abstract network (`simulations.harness.sgraph`), and with the real lookup
-among real nodes. There a share of the nodes starts to collude once all tables are full and all
-records are stored: a colluding node answers lookups with the colluding nodes nearest to the target
-alone, and keeps no records. With `--attack hide` half of the contacts that it names are the true
-nearest, at an address that no host has. A lookup succeeds if it finds the honest node whose id it
-looks up; a read, if it finds a record that was stored before the attack. Only honest nodes look up.
+Twice: in S/Kademlia's abstract network (`simulations.experiments.parts.abstract_network`), and with
+the real lookup among real nodes. There a share of the nodes starts to collude once all tables are
+full and all records are stored: a colluding node answers lookups with the colluding nodes nearest
+to the target alone, and keeps no records. With `--attack hide` half of the contacts that it names
+are the true nearest, at an address that no host has. A lookup succeeds if it finds the honest node
+whose id it looks up; a read, if it finds a record that was stored before the attack. Only honest
+nodes look up.
 """
 
 import asyncio
@@ -22,12 +23,13 @@ from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.messages import Found
 from protocol.records import ProviderBody
 from simulations.attacks.attackers import Conspiracy, Turncoat
-from simulations.harness.experiment import ExperimentReport, Say
+from simulations.experiments.parts.abstract_network import StaticNetwork, endure
 from simulations.harness.options import latency_of, option
-from simulations.harness.sgraph import StaticNetwork, endure
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean
 from simulations.internet.host import Host
-from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import World, cipher_named, simulated_settings
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0

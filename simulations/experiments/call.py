@@ -20,16 +20,11 @@ from protocol.description import CandidateKind, Description, DtlsRole, IceCandid
 from protocol.errors import CallCrossed, ModswarmError
 from protocol.identity import PeerId
 from protocol.signaling import Offer
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import latency_of, option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
-from simulations.residents.world import (
-    Resident,
-    World,
-    cipher_named,
-    run_virtually,
-    simulated_settings,
-)
+from simulations.residents.world import Resident, World, cipher_named, simulated_settings
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 60.0

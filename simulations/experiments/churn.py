@@ -29,12 +29,13 @@ from typing import Any
 
 from node.overlay.membership import Membership
 from protocol import records
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import latency_of, option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
 from simulations.residents.churn import HABITS, Churn, Comer
 from simulations.residents.publishers import RecordOwner, refresh_s_of
-from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import World, cipher_named, simulated_settings
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _HOUR_S = 3600.0

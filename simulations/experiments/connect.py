@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import BadInput, ModswarmError
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import latency_of, option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
 from simulations.internet.host import Host
 from simulations.internet.nat import Dependence, NatBehaviour, PortAssignment
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World, run_virtually
+from simulations.residents.world import World
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng
 
 _EI = Dependence.ENDPOINT_INDEPENDENT

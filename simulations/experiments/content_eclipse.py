@@ -27,16 +27,11 @@ from protocol.overlay.messages import Found
 from protocol.records import ProviderBody, Record
 from protocol.signaling import Offer
 from simulations.attacks.attackers import Conspiracy, Turncoat, crowd
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import latency_of, option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
-from simulations.residents.world import (
-    Resident,
-    World,
-    cipher_named,
-    run_virtually,
-    simulated_settings,
-)
+from simulations.residents.world import Resident, World, cipher_named, simulated_settings
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng
 
 _SETTLE_S = 30.0

@@ -26,9 +26,10 @@ from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import ID_BITS
 from simulations.attacks.attackers import Conspiracy
 from simulations.attacks.raw_peer import Answer, RawPeer
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import latency_of, option
-from simulations.residents.world import PORT, Resident, World, run_virtually, simulated_settings
+from simulations.harness.report import ExperimentReport, Say
+from simulations.residents.world import PORT, Resident, World, simulated_settings
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0

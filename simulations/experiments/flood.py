@@ -17,8 +17,8 @@ from protocol.addresses import Address
 from protocol.errors import BadInput
 from protocol.overlay.contacts import Contact
 from simulations.flooding.flooder import KINDS
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import option
+from simulations.harness.report import ExperimentReport, Say
 
 _HEAD_START_S = 1.0
 _VICTIM, _OTHERS, _EMPTY = "127.0.1.1", "127.0.2.1", "127.0.3.1"

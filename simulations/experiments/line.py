@@ -14,14 +14,13 @@ from typing import Any, BinaryIO
 
 from node.links.channel.channel import Channel
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.internet import Host, Internet, UniformLatency
 from simulations.internet.lines import HEADERS_BYTES, Access, Faults
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.bare_links import open_link
-from simulations.runtime.loop import VirtualLoop
-from simulations.runtime.loop import run as run_loop
+from simulations.runtime.loop import VirtualLoop, run_virtually
 
 _BITS = 8
 _MEGA = 1_000_000
@@ -87,7 +86,7 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """All flows over one line."""
     internet = Internet(VirtualLoop(), parameters.seed, UniformLatency(parameters.rtt_ms / 1000))
     with virtual_libraries(internet), _opened(parameters.pcap) as capture:
-        measured = run_loop(internet.loop, _measure(internet, parameters, capture))
+        measured = run_virtually(_measure(internet, parameters, capture), internet.loop)
     say(f"{internet.carrier.delivered} packets delivered")
     could = parameters.mbps * _MEGA / _BITS * parameters.seconds * PAYLOAD_SHARE
     shares = [received / could for received in measured.received]

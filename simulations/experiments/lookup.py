@@ -11,9 +11,9 @@ library does the same on an internet of the same seed.
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from simulations.harness.experiment import ExperimentReport, Say
-from simulations.harness.lookup_legs import OurLeg, Parameters, StockLeg
-from simulations.residents.world import run_virtually
+from simulations.experiments.parts.lookup_legs import OurLeg, Parameters, StockLeg
+from simulations.harness.report import ExperimentReport, Say
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_seed
 
 PARAMETERS = Parameters

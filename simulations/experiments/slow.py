@@ -18,17 +18,17 @@ from protocol import records
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
 from simulations.attacks.attackers import DAWDLE_S, Dawdler
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import latency_of, option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
 from simulations.residents.world import (
     INTRODUCERS,
     Resident,
     World,
     cipher_named,
-    run_virtually,
     simulated_settings,
 )
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from protocol.content.link import parse
-from simulations.harness.experiment import ExperimentReport, Say
 from simulations.harness.options import option
+from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
 from simulations.internet.latency import UniformLatency
 from simulations.internet.lines import Access
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World, run_virtually
+from simulations.residents.world import World
+from simulations.runtime.loop import run_virtually
 from simulations.seeds import derive_rng
 
 _BITS = 8

@@ -1,1 +1,1 @@
-"""What an experiment is, how it is run, swept and measured."""
+"""What every experiment needs: its parameters, its report, the statistics in it."""

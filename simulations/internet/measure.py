@@ -14,7 +14,7 @@ from typing import Any, Final
 from simulations.internet import Internet, NatBehaviour, SyntheticLatency
 from simulations.internet.addresses import HostPort
 from simulations.internet.nat import Dependence
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run_virtually
 from simulations.seeds import derive_rng
 
 PORT: Final = 4001
@@ -102,7 +102,7 @@ def main() -> None:
     loop = VirtualLoop()
     internet = Internet(loop, options.seed, SyntheticLatency(options.seed))
     game = play(internet, options.hosts, options.packets, nat=options.nat)
-    print(json.dumps(run(loop, game)))
+    print(json.dumps(run_virtually(game, loop)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ names, in those modules only, for as long as a simulation runs; nothing of the s
 touched, so the rest of the process keeps the real clock and the real randomness.
 
     with virtual_libraries(internet):
-        run(loop, main())
+        run_virtually(main(), loop)
 
 What stays random is what OpenSSL draws for keys and signatures: it decides contents and, by a byte
 or two, lengths of handshake datagrams, which is why neither enters a history.

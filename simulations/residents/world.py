@@ -8,10 +8,10 @@ virtual. Attackers are subclasses of `Resident`. Use it inside a running Virtual
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
@@ -27,10 +27,8 @@ from simulations.internet.internet import Internet
 from simulations.internet.latency import Latency, SyntheticLatency
 from simulations.libraries.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.runtime.collector import freeze_survivors
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
-
-Result = TypeVar("Result")
 
 PORT = 4001
 INTRODUCERS = 3
@@ -38,11 +36,6 @@ INTRODUCERS = 3
 
 JOIN_SPACING_S = 0.05
 """Virtual time between one node's start and the next one's."""
-
-
-def run_virtually(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end in virtual time."""
-    return run(VirtualLoop(), main)
 
 
 def simulated_settings(**changes: Any) -> OverlaySettings:

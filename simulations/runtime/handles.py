@@ -17,7 +17,7 @@ class TimerOwner(Protocol):
     """What a timer tells when it is cancelled."""
 
     def timer_cancelled(self) -> None:
-        """One entry of the timer heap has become a husk."""
+        """One timer in the heap is cancelled now."""
         ...
 
 
@@ -74,7 +74,7 @@ class VirtualTimer(asyncio.TimerHandle):
         self._scheduled = False
 
     def cancel(self) -> None:
-        """Never run the callback; the heap drops the husk when it comes by or by sweeping."""
+        """Never run the callback; it leaves the heap when it is due, or by a sweep."""
         if self._cancelled:
             return
         self._cancelled = True

@@ -24,17 +24,16 @@ import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
+from typing import Any, Final, Protocol, TypeVarTuple, Unpack, cast
 
 from simulations.errors import Spinning, Stuck
 from simulations.runtime.collector import collecting_rarely
 from simulations.runtime.failures import FailsStrictly
-from simulations.runtime.handles import ReadyHandle, VirtualTask, VirtualTimer
+from simulations.runtime.handles import ReadyHandle, Result, VirtualTask, VirtualTimer
 from simulations.runtime.network_calls import NetworkCalls
 from simulations.runtime.realworld import GUARD, RefusesRealWorld, refuse
 from simulations.runtime.waiting import describe_waiting, live_tasks
 
-Result = TypeVar("Result")
 Args = TypeVarTuple("Args")
 HeapEntry = tuple[float, int, Callable[[Any], object] | None, Any]
 
@@ -164,7 +163,7 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         heapq.heappush(self._heap, (when, self._next_number(), action, argument))
 
     def timer_cancelled(self) -> None:
-        """Count a husk in the heap, and sweep the husks out once they are most of it."""
+        """Count a cancelled timer in the heap, and sweep them out once they are most of it."""
         self._cancelled_timers += 1
         if self._cancelled_timers > CANCELLED_TIMERS_MIN and self._cancelled_timers * 2 > len(
             self._heap
@@ -428,11 +427,13 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         self._debug = enabled
 
 
-def run(loop: VirtualLoop, main: Coroutine[Any, Any, Result]) -> Result:
+def run_virtually(main: Coroutine[Any, Any, Result], loop: VirtualLoop | None = None) -> Result:
     """Run `main` to its end, cancel what is left in the order of its creation, close the loop.
 
+    The loop is a new one unless it is given, as where an internet was built on it before.
     `asyncio.Runner` works too, but cancels what is left in the order of a set.
     """
+    loop = loop or VirtualLoop()
     with collecting_rarely():
         try:
             return loop.run_until_complete(main)

@@ -25,7 +25,7 @@ from simulations.internet import Fate, Faults, Host, Internet, NatBehaviour, Uni
 from simulations.internet.log import is_handshake
 from simulations.libraries.dtls_flights import FIRST_DELAY_S, FlightKeeper
 from simulations.libraries.seams import virtual_libraries
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run_virtually
 
 RTT_S = 0.050
 MESSAGE = bytes(16 * 1024)
@@ -84,7 +84,7 @@ async def link_up(internet: Internet) -> float:
 def test_a_link_is_up_within_a_few_round_trips() -> None:
     internet = new_internet()
     with virtual_libraries(internet):
-        assert 0.1 <= run(internet.loop, link_up(internet)) <= 0.3
+        assert 0.1 <= run_virtually(link_up(internet), internet.loop) <= 0.3
 
 
 def test_a_data_channel_moves_four_megabytes() -> None:
@@ -116,7 +116,7 @@ def test_a_data_channel_moves_four_megabytes() -> None:
         return elapsed
 
     with virtual_libraries(internet):
-        elapsed = run(internet.loop, main())
+        elapsed = run_virtually(main(), internet.loop)
     assert received == [len(MESSAGE)] * 256
     assert 0.1 < elapsed < 5.0
 
@@ -133,7 +133,7 @@ def test_ice_finds_its_way_out_of_a_home() -> None:
             await peer.stop()
 
     with virtual_libraries(internet):
-        run(internet.loop, main())
+        run_virtually(main(), internet.loop)
 
 
 def test_one_seed_gives_aiortc_one_history() -> None:
@@ -141,7 +141,7 @@ def test_one_seed_gives_aiortc_one_history() -> None:
         internet = new_internet(seed)
         internet.carrier.set_faults(Faults(loss=0.05), jitter_s=0.002)
         with virtual_libraries(internet):
-            run(internet.loop, link_up(internet))
+            run_virtually(link_up(internet), internet.loop)
         return internet.log.digest()
 
     histories = [history(seed) for seed in (1, 1, 1, 2)]
@@ -173,7 +173,7 @@ def test_a_lost_flight_is_repeated_after_a_virtual_second(position: int) -> None
     internet = new_internet()
     loses = LosesOne(internet, position)
     with virtual_libraries(internet):
-        elapsed = run(internet.loop, link_up(internet))
+        elapsed = run_virtually(link_up(internet), internet.loop)
     assert FIRST_DELAY_S < elapsed < FIRST_DELAY_S + 0.4
     assert 5 <= loses.seen <= 10
 
@@ -191,7 +191,7 @@ def test_without_the_keeper_a_lost_flight_is_lost_for_good(
 
     monkeypatch.setattr("simulations.libraries.seams.FlightKeeper", lambda ice: ice)
     with virtual_libraries(internet):
-        assert "connecting" in run(internet.loop, main())
+        assert "connecting" in run_virtually(main(), internet.loop)
 
 
 def test_handshakes_survive_heavy_loss() -> None:
@@ -204,7 +204,7 @@ def test_handshakes_survive_heavy_loss() -> None:
             return [peer.dtls.state for peer in peers]
 
         with virtual_libraries(internet):
-            assert run(internet.loop, main(internet)) == ["connected", "connected"], seed
+            assert run_virtually(main(internet), internet.loop) == ["connected", "connected"], seed
 
 
 # the keeper alone
@@ -360,7 +360,7 @@ def test_what_the_libraries_draw_comes_from_the_seed() -> None:
             ]
 
         with virtual_libraries(internet):
-            return run(internet.loop, make())
+            return run_virtually(make(), internet.loop)
 
     first, again, other = draws(1), draws(1), draws(2)
     for one, same, another in zip(first, again, other, strict=True):
@@ -378,7 +378,7 @@ def test_the_libraries_clocks_are_virtual() -> None:
         assert aiortc.clock.current_datetime().timestamp() == now
 
     with virtual_libraries(internet):
-        run(internet.loop, main())
+        run_virtually(main(), internet.loop)
 
 
 def test_openssl_runs_no_timer_during_a_handshake() -> None:
@@ -398,13 +398,13 @@ def test_openssl_runs_no_timer_during_a_handshake() -> None:
         await connecting
 
     with virtual_libraries(internet):
-        run(internet.loop, main())
+        run_virtually(main(), internet.loop)
 
 
 def test_candidates_are_gathered_on_a_host_only() -> None:
     internet = new_internet()
     with virtual_libraries(internet), pytest.raises(NoCurrentHost):
-        run(internet.loop, RTCIceGatherer(iceServers=[]).gather())
+        run_virtually(RTCIceGatherer(iceServers=[]).gather(), internet.loop)
 
 
 def test_mdns_candidates_come_from_the_simulated_names() -> None:
@@ -416,5 +416,5 @@ def test_mdns_candidates_come_from_the_simulated_names() -> None:
         return [await mdns.resolve("0a1b.local"), await mdns.resolve("ffff.local")]
 
     with virtual_libraries(internet):
-        assert run(internet.loop, main()) == ["10.0.0.9", None]
+        assert run_virtually(main(), internet.loop) == ["10.0.0.9", None]
     assert internet.carrier.dropped[Fate.UNROUTABLE] == 0

@@ -8,13 +8,8 @@ from statistics import fmean
 import pytest
 
 from simulations.residents.churn import HABITS, Churn, Comer, Habits, Weibull
-from simulations.residents.world import (
-    JOIN_SPACING_S,
-    World,
-    cipher_named,
-    run_virtually,
-    simulated_settings,
-)
+from simulations.residents.world import JOIN_SPACING_S, World, cipher_named, simulated_settings
+from simulations.runtime.loop import run_virtually
 
 DRAWS = 40_000
 

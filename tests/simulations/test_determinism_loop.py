@@ -26,7 +26,7 @@ from simulations.internet import (
     SyntheticLatency,
 )
 from simulations.internet.log import FLUSH_BYTES, is_handshake, kind_of
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 PORT = 4001
@@ -125,7 +125,7 @@ class World:
 
 def history(seed: int) -> tuple[str, int, dict[Fate, int]]:
     world = World(seed)
-    digest = run(world.loop, world.live())
+    digest = run_virtually(world.live(), world.loop)
     return digest, world.internet.log.events, world.internet.carrier.dropped
 
 

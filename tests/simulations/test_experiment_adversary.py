@@ -20,7 +20,7 @@ from protocol.records import ProviderBody
 from simulations.attacks.attackers import Conspiracy, Turncoat
 from simulations.experiments import adversary
 from simulations.experiments.adversary import Parameters
-from simulations.harness.sgraph import ID_BITS, StaticNetwork, endurance, endure
+from simulations.experiments.parts.abstract_network import ID_BITS, StaticNetwork, endurance, endure
 from simulations.residents.world import World, cipher_named, simulated_settings
 from simulations.seeds import derive_rng
 

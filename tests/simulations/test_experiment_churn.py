@@ -14,7 +14,8 @@ from simulations.experiments import churn
 from simulations.experiments.churn import Parameters
 from simulations.residents.churn import HABITS, Habits, Weibull
 from simulations.residents.publishers import RecordOwner, refresh_s_of
-from simulations.residents.world import World, cipher_named, run_virtually, simulated_settings
+from simulations.residents.world import World, cipher_named, simulated_settings
+from simulations.runtime.loop import run_virtually
 
 SMALL = Parameters(
     nodes=24,

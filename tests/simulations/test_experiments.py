@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import BadInput
+from simulations import catalogue, sweep
 from simulations.command_line import main
 from simulations.experiments import connect
-from simulations.harness import experiment, sweep
 
 SMALL = {
     "flood": ["--nodes", "3", "--seconds", "1.2", "--rate", "300", "--kinds", "strangers"],
@@ -61,7 +61,7 @@ def test_without_out_nothing_is_written(
 def test_list_names_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(experiment.catalogue())
+    assert [line.split()[0] for line in lines] == list(catalogue.all_experiments())
     assert all(len(line.split()) > 3 for line in lines)
 
 

@@ -21,7 +21,8 @@ from simulations.fuzzing.node import _ATTACKS, SEEDS, NodeUnderFire
 from simulations.internet.latency import UniformLatency
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World, run_virtually, simulated_settings
+from simulations.residents.world import World, simulated_settings
+from simulations.runtime.loop import run_virtually
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "fuzz"
 

@@ -20,7 +20,7 @@ from simulations.internet import (
     UniformLatency,
 )
 from simulations.internet.lines import FaultInjector, RatedLine
-from simulations.runtime.loop import VirtualLoop, current_host, run
+from simulations.runtime.loop import VirtualLoop, current_host, run_virtually
 
 OpenInbox = Callable[..., Any]
 PassTime = Callable[[float], None]
@@ -374,7 +374,7 @@ def test_a_run_ends_while_hosts_sleep_or_are_dead(by_runner: bool) -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(main())
     else:
-        run(loop, main())
+        run_virtually(main(), loop)
     assert ended == ["host0", "host0"]
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulations.errors import CallbackFailed, SimulationError, Spinning, Stuck, TouchedRealWorld
-from simulations.runtime.loop import CANCELLED_TIMERS_MIN, EPOCH_S, VirtualLoop, run
+from simulations.runtime.loop import CANCELLED_TIMERS_MIN, EPOCH_S, VirtualLoop, run_virtually
 
 # the clock
 
@@ -30,7 +30,7 @@ def test_time_is_virtual_and_costs_nothing(loop: VirtualLoop) -> None:
 
 def test_time_starts_where_it_is_told() -> None:
     loop = VirtualLoop(start_s=50.0)
-    assert run(loop, asyncio.sleep(1.0, "done")) == "done"
+    assert run_virtually(asyncio.sleep(1.0, "done"), loop) == "done"
     assert loop.time() == 51.0
 
 
@@ -53,7 +53,7 @@ def test_timers_run_by_time_then_by_number(delays: list[int]) -> None:
     order: list[tuple[int, int]] = []
     for number, delay in enumerate(delays):
         loop.call_later(delay, order.append, (delay, number))
-    run(loop, asyncio.sleep(9.0))
+    run_virtually(asyncio.sleep(9.0), loop)
     assert order == sorted((delay, number) for number, delay in enumerate(delays))
 
 
@@ -92,7 +92,7 @@ def test_cancelled_timers_neither_run_nor_move_the_clock(loop: VirtualLoop) -> N
     assert ran == []
 
 
-def test_husks_are_swept_out_of_the_heap(loop: VirtualLoop) -> None:
+def test_cancelled_timers_are_swept_out_of_the_heap(loop: VirtualLoop) -> None:
     timers = [loop.call_later(1000.0 + number, print) for number in range(4 * CANCELLED_TIMERS_MIN)]
     kept = timers[::4]
     for timer in timers:
@@ -181,7 +181,7 @@ def test_tasks_are_numbered_from_one_in_every_loop() -> None:
         assert task is not None
         return task.get_name()
 
-    assert [run(VirtualLoop(), name()) for _ in range(2)] == ["Task-1", "Task-1"]
+    assert [run_virtually(name()) for _ in range(2)] == ["Task-1", "Task-1"]
 
 
 def test_an_empty_context_is_a_context(loop: VirtualLoop) -> None:
@@ -245,7 +245,7 @@ def test_run_cancels_what_is_left_in_the_order_of_creation() -> None:
             asyncio.get_running_loop().create_task(leftover(number))
         await asyncio.sleep(1.0)
 
-    run(VirtualLoop(), main())
+    run_virtually(main())
     assert order == list(range(40))
 
 
@@ -266,7 +266,7 @@ def test_asynchronous_generators_are_closed_at_the_end() -> None:
         kept.append(generator)
         assert await anext(generator) == 1
 
-    run(VirtualLoop(), main())
+    run_virtually(main())
     assert closed == ["closed"]
 
 
@@ -338,7 +338,7 @@ def test_stuck_lists_what_waits_and_where(loop: VirtualLoop) -> None:
         await task
 
     with pytest.raises(Stuck) as caught:
-        run(loop, main())
+        run_virtually(main(), loop)
     text = str(caught.value)
     assert "at 1.0 s" in text
     assert "the lonely one" in text
@@ -362,9 +362,9 @@ def test_spinning_is_told_from_waiting() -> None:
                 await asyncio.sleep(0)
             await asyncio.sleep(0.001)
 
-    run(VirtualLoop(spin_limit=1000), busy_but_sane())
+    run_virtually(busy_but_sane(), VirtualLoop(spin_limit=1000))
     with pytest.raises(Spinning, match="1000 rounds"):
-        run(VirtualLoop(spin_limit=1000), spin())
+        run_virtually(spin(), VirtualLoop(spin_limit=1000))
 
 
 # failures
@@ -411,7 +411,7 @@ def test_without_strictness_failures_are_logged_and_kept(
         raise ZeroDivisionError("on purpose")
 
     loop.call_later(1.0, fail)
-    run(loop, asyncio.sleep(2.0))
+    run_virtually(asyncio.sleep(2.0), loop)
     assert [type(failure.exception) for failure in loop.failures] == [ZeroDivisionError]
     assert "at virtual time 1.0" in caplog.text
 

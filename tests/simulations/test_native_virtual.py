@@ -11,7 +11,7 @@ from simulations.internet import Faults, Internet, UniformLatency
 from simulations.libraries.dtls_flights import FIRST_DELAY_S
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.bare_links import open_link
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run_virtually
 from tests.simulations.test_aiortc_virtual import LosesOne
 
 RTT_S = 0.050
@@ -58,7 +58,7 @@ async def _close(one: Channel, other: Channel) -> None:
 def test_a_link_is_open_within_a_few_round_trips() -> None:
     internet = new_internet()
     with virtual_libraries(internet):
-        opened_at, _ = run(internet.loop, exchange(internet, 0))
+        opened_at, _ = run_virtually(exchange(internet, 0), internet.loop)
     assert 0.2 <= opened_at <= 0.5
 
 
@@ -67,7 +67,7 @@ def test_a_lost_flight_of_the_handshake_costs_a_virtual_second(position: int) ->
     internet = new_internet()
     LosesOne(internet, position)
     with virtual_libraries(internet):
-        opened_at, received = run(internet.loop, exchange(internet, 3))
+        opened_at, received = run_virtually(exchange(internet, 3), internet.loop)
     assert FIRST_DELAY_S < opened_at < FIRST_DELAY_S + 1.6  # and INIT, which came too early
     assert [len(one) for one in received] == [3, 3]
 
@@ -77,7 +77,7 @@ def test_one_seed_gives_one_history_on_a_bad_path() -> None:
         internet = new_internet(seed)
         internet.carrier.set_faults(Faults(loss=0.03, duplicate=0.01), jitter_s=0.002)
         with virtual_libraries(internet):
-            opened_at, received = run(internet.loop, exchange(internet, 20))
+            opened_at, received = run_virtually(exchange(internet, 20), internet.loop)
         return internet.log.digest(), opened_at, received
 
     first, again, other = history(5), history(5), history(6)

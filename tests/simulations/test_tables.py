@@ -10,7 +10,7 @@ from protocol import limits
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import LookupRules
 from simulations.attacks.attackers import NOWHERE, Conspiracy, Dawdler, Turncoat
-from simulations.harness.observer import contacts_possible, table_report
+from simulations.experiments.parts.observer import contacts_possible, table_report
 from simulations.residents.churn import HABITS, Churn, Comer
 from simulations.residents.world import (
     Resident,

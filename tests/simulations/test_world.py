@@ -17,7 +17,8 @@ from simulations.internet.nat import NatBehaviour
 from simulations.libraries.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World, run_virtually, simulated_settings
+from simulations.residents.world import World, simulated_settings
+from simulations.runtime.loop import run_virtually
 
 MOD = bytes(32)
 
@@ -41,7 +42,7 @@ def test_one_seed_makes_one_history_and_another_seed_another() -> None:
 def test_a_history_does_not_depend_on_the_hash_seed() -> None:
     code = (
         "import asyncio; from tests.simulations.test_world import _history;"
-        "from simulations.residents.world import run_virtually;"
+        "from simulations.runtime.loop import run_virtually;"
         "print(run_virtually(_history(3, 12)))"
     )
     outputs = set()
@@ -162,7 +163,7 @@ def test_the_test_cipher_is_marked_and_the_remembered_one_is_the_real_one() -> N
 
 def test_json_of_a_report_is_plain() -> None:
     from simulations.experiments import lookup
-    from simulations.harness.lookup_legs import Parameters
+    from simulations.experiments.parts.lookup_legs import Parameters
 
     parameters = Parameters(nodes=15, lookups=5, dead=(0.0,), processes=1)
     report = lookup.run(parameters, lambda _: None)

@@ -12,7 +12,7 @@ from protocol.overlay.messages import Code, Method, Request
 from protocol.records import ProviderBody, Record
 from simulations.attacks.raw_peer import RawPeer
 from simulations.experiments import lookup
-from simulations.harness.lookup_legs import Parameters
+from simulations.experiments.parts.lookup_legs import Parameters
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng

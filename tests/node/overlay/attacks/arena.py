@@ -28,7 +28,7 @@ from simulations.internet.internet import Internet
 from simulations.internet.latency import UniformLatency
 from simulations.residents.stock import StockWorld
 from simulations.residents.world import PORT, Resident, World
-from simulations.runtime.loop import VirtualLoop, run
+from simulations.runtime.loop import VirtualLoop, run_virtually
 from simulations.seeds import derive_rng
 
 Scenario = Callable[..., Awaitable[bool]]
@@ -63,7 +63,7 @@ def _played(name: str, scenario: Scenario, arguments: tuple[Any, ...]) -> Callab
         async def main() -> bool:
             return await scenario(*arguments)
 
-        return run(loop, main())
+        return run_virtually(main(), loop)
 
     return play
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from protocol import records
 from protocol.records import ProviderBody
-from simulations.harness.observer import table_report
+from simulations.experiments.parts.observer import table_report
 from simulations.harness.options import latency_of, option
 from simulations.harness.statistics import mean, quantile
 from simulations.internet.host import Host

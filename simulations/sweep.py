@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import BadInput
-from simulations.harness import experiment
+from simulations import catalogue
 from simulations.harness.statistics import mean
 
 _MAX_RUNS = 10_000
@@ -63,7 +63,7 @@ def load(path: Path) -> Spec:
     unknown = set(data) - {"experiment", "figures", "x", "fixed", "vary"}
     if unknown:
         raise BadInput(f"{path}: unknown entries {', '.join(sorted(unknown))}")
-    module = experiment.find(str(data.get("experiment")))
+    module = catalogue.find(str(data.get("experiment")))
     fixed, vary = data.get("fixed", {}), data.get("vary", {})
     known = {one.name for one in fields(module.PARAMETERS)}
     strange = [name for name in (*fixed, *vary) if name not in known]

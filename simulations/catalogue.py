@@ -1,0 +1,52 @@
+"""The experiments by name: every module of `simulations.experiments`, its packages aside.
+
+Such a module has
+
+    PARAMETERS   a frozen dataclass; each field with a default becomes a command-line option
+    run          takes the parameters and a `say` for progress, gives an ExperimentReport
+
+and its docstring's first line says what it finds out.
+"""
+
+import importlib
+import pkgutil
+import time
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from protocol.errors import BadInput
+from simulations import experiments
+from simulations.harness.report import ExperimentReport, Say
+
+
+def all_experiments() -> dict[str, ModuleType]:
+    """The experiments by name (with dashes), in alphabetical order."""
+    names = sorted(
+        module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg
+    )
+    return {name.replace("_", "-"): _load(name) for name in names}
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(f"simulations.experiments.{name}")
+
+
+def find(name: str) -> ModuleType:
+    """The experiment of this name; raises BadInput."""
+    known = all_experiments()
+    if name not in known:
+        raise BadInput(f"no experiment is called {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def summary(module: ModuleType) -> str:
+    """What an experiment finds out, in one line."""
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def perform(module: ModuleType, parameters: Any, say: Say) -> ExperimentReport:
+    """Run an experiment and time it."""
+    started = time.perf_counter()
+    report: ExperimentReport = module.run(parameters, say)
+    return replace(report, wall_s=time.perf_counter() - started)

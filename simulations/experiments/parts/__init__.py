@@ -1,0 +1,1 @@
+"""What single experiments are made of, too long to stand in their modules."""
