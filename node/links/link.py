@@ -66,7 +66,7 @@ class Link:
         """What ended the link, unless one side closed it: a peer's fault or a defect of ours."""
         self.closed: asyncio.Future[str] = loop.create_future()
         self._loop = loop
-        self._channel = channel
+        self.channel = channel
         self._handshake = handshake
         self._session: NoiseSession | None = None
         self._opened: asyncio.Future[None] = loop.create_future()
@@ -107,7 +107,7 @@ class Link:
         if self.closed.done() or self._session is None:
             raise LinkClosed(self.closed.result() if self.closed.done() else "not open yet")
         message = self._session.encrypt(frame)
-        self._channel.send(message)
+        self.channel.send(message)
         self._queued_bytes += len(message)
         self.bytes_sent += len(frame)
         self.last_used_at = self._loop.time()
@@ -116,12 +116,12 @@ class Link:
         """Return once few bytes are buffered; raises LinkClosed."""
         if self.closed.done():
             raise LinkClosed(self.closed.result())
-        await self._channel.drained()
+        await self.channel.drained()
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes that were sent and wait for the network."""
-        return self._channel.buffered_bytes
+        return self.channel.buffered_bytes
 
     def register(self, types: range, handler: FrameHandler) -> None:
         """Give frames of these types to `handler`, once delivery has started.
@@ -152,7 +152,7 @@ class Link:
         self._farewell = self._farewell or reason
         self._end(f"closed by us: {reason}" if reason else "closed by us")
         if self._closing is None:
-            self._closing = self._tasks.start(self._channel.close(self._farewell), name="close")
+            self._closing = self._tasks.start(self.channel.close(self._farewell), name="close")
         await asyncio.shield(self._closing)  # what a cancelled close left would stay open for ever
 
     def _message_received(self, message: bytes) -> None:
@@ -212,7 +212,7 @@ class Link:
 
     def _send_all(self, messages: list[bytes]) -> None:
         for message in messages:
-            self._channel.send(message)
+            self.channel.send(message)
 
     def _fail(self, error: ModswarmError) -> None:
         self._farewell = error.name

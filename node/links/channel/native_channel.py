@@ -55,7 +55,7 @@ class NativeChannel:
         self.receiver: Callable[[bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
-        self._dtls = dtls
+        self.dtls = dtls
         self._changed = asyncio.Event()
         self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -127,7 +127,7 @@ class NativeChannel:
         self._end("closed by us")
         self._association.abort(spoken_reason(reason).decode(errors="ignore"))
         self._send_what_is_due()
-        await self._dtls.close()
+        await self.dtls.close()
 
     async def _change(self) -> None:
         """Wait for the channel to open, drain or end; raises LinkClosed if it has ended."""
@@ -167,7 +167,7 @@ class NativeChannel:
         self._set_timer()
 
     def _send_what_is_due(self) -> None:
-        association, dtls, now = self._association, self._dtls, self._loop.time()
+        association, dtls, now = self._association, self.dtls, self._loop.time()
         while not dtls.full:
             packets = association.datagrams_to_send(now)
             if not packets:
@@ -198,9 +198,9 @@ class NativeChannel:
         for packet in self._association.datagrams_to_send(now):
             if len(packet) != probe_bytes:
                 smaller.append(packet)
-            elif not self._dtls.send_whole(packet):
+            elif not self.dtls.send_whole(packet):
                 self._packet_size.give_up()
-        self._dtls.send_packets(smaller)
+        self.dtls.send_packets(smaller)
 
     def _adopt_size(self, changed: bool) -> None:
         if changed:

@@ -123,7 +123,7 @@ class StockChannel:
     def __init__(self, dtls: DtlsPath, rng: Random) -> None:
         self.receiver: Callable[[bytes], None] | None = None
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._dtls = dtls
+        self.dtls = dtls
         self._changed = asyncio.Event()
         self._association = _Association(dtls, rng, self._end)
         self._channel = RTCDataChannel(
@@ -166,7 +166,7 @@ class StockChannel:
         """Abort SCTP with the reason, then close DTLS and ICE."""
         self._end("closed by us")
         await self._association.abort(reason)
-        await self._dtls.close()
+        await self.dtls.close()
         self._channel.remove_all_listeners()
 
     async def _change(self) -> None:

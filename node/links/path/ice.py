@@ -57,10 +57,10 @@ class IcePath:
 
     def __init__(self, environment: Environment, settings: LinkSettings) -> None:
         self._addresses = local_addresses(settings, environment)
-        self._agent = Agent(
+        self.agent = Agent(
             self._addresses, settings, environment, fresh_credentials(environment.rng)
         )
-        self._gatherer = _Gatherer(self._agent)
+        self._gatherer = _Gatherer(self.agent)
         self.transport = RTCIceTransport(self._gatherer)
 
     async def gather(self, *, controlling: bool) -> None:
@@ -69,16 +69,16 @@ class IcePath:
         The role is settled before the first socket is open: the peer's checks may come as soon as
         it knows our address, and a role that is still undecided is taken for a conflict.
         """
-        self._agent.ice_controlling = controlling
+        self.agent.ice_controlling = controlling
         await self._gatherer.gather()
-        if not self._agent.local_candidates:
+        if not self.agent.local_candidates:
             raise LinkAttemptFailed(Stage.ICE, "this machine has no network address to use")
 
     def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
         """What the peer must know, with our candidates."""
         candidates = tuple(
             IceCandidate(CandidateKind.HOST, canonical(found.host, found.port))
-            for found in self._agent.local_candidates
+            for found in self.agent.local_candidates
         )
         own = self._gatherer.getLocalParameters()
         assert own.usernameFragment is not None
@@ -100,12 +100,12 @@ class IcePath:
 
     def tried(self) -> list[str]:
         """One line for each pair of addresses, with its outcome."""
-        return self._agent.outcomes()
+        return self.agent.outcomes()
 
     @property
     def remote_address(self) -> Address:
         """Where the peer is; raises LookupError before `connect` returned."""
-        pair = self._agent.nominated_pair
+        pair = self.agent.nominated_pair
         if pair is None:
             raise LookupError("there is no connection yet")
         return Address(*pair.remote_addr)
@@ -113,7 +113,7 @@ class IcePath:
     @property
     def relayed(self) -> bool:
         """Whether either end of the path is a relay's."""
-        pair = self._agent.nominated_pair
+        pair = self.agent.nominated_pair
         return pair is not None and "relay" in {
             pair.local_candidate.type,
             pair.remote_candidate.type,
@@ -123,24 +123,24 @@ class IcePath:
         self, take: Callable[[RecordBuffers], None], writable: Callable[[], None]
     ) -> None:
         """Give application records to `take` from now on, and tell when `full` is over."""
-        self._agent.take_records = take
-        self._agent.writable = writable
+        self.agent.take_records = take
+        self.agent.writable = writable
 
     @property
     def full(self) -> bool:
         """Whether the socket takes nothing more at present."""
-        port = self._agent.port
+        port = self.agent.port
         return port is not None and port.full
 
     def send_segments(self, buffer: bytes, size: int) -> None:
         """Send a buffer to the peer as datagrams of `size` bytes, the last of what is left."""
-        pair, port = self._agent.nominated_pair, self._agent.port
+        pair, port = self.agent.nominated_pair, self.agent.port
         if pair is not None and port is not None:
             port.send_segments(buffer, size, pair.remote_addr)
 
     def send_whole(self, datagram: bytes) -> bool:
         """Send a datagram that no router may fragment; False if that cannot be asked for."""
-        pair, port = self._agent.nominated_pair, self._agent.port
+        pair, port = self.agent.nominated_pair, self.agent.port
         if pair is None or port is None:
             return False
         return port.send_whole(datagram, pair.remote_addr)
@@ -148,11 +148,11 @@ class IcePath:
     @property
     def peer_vanished(self) -> bool:
         """Whether the path ended because the peer stopped answering."""
-        return self._agent.consent_lost
+        return self.agent.consent_lost
 
     async def close(self) -> None:
         """Close the sockets, at any stage. Call it once, from a task that is not cancelled."""
-        self._agent.take_records = self._agent.writable = None
+        self.agent.take_records = self.agent.writable = None
         await self.transport.stop()
 
     def _usable(self, candidate: IceCandidate) -> bool:

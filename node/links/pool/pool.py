@@ -77,6 +77,16 @@ class LinkPool:
         """Exceptions that neither a peer nor the network explains."""
         return [*self._attempts.defects, *self._keeper.defects]
 
+    @property
+    def connecting(self) -> tuple[PendingConnect, ...]:
+        """Our calls and attempts that are under way."""
+        return tuple(self._outgoing.values())
+
+    @property
+    def answering(self) -> tuple[PendingAnswer, ...]:
+        """Calls of peers whose attempts are under way."""
+        return tuple(self._incoming.values())
+
     def get(self, peer_id: PeerId) -> Link | None:
         """The link to this peer, if one is open."""
         return self._keeper.get(peer_id)

@@ -35,7 +35,7 @@ class End:
 
     @property
     def port(self) -> Any:
-        return self.dtls.ice._agent.port
+        return self.dtls.ice.agent.port
 
 
 async def _secure(

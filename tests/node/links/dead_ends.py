@@ -15,8 +15,8 @@ def dead_end_of(offer: Description, port: int = 9) -> Description:
 
 def silence(link: Link) -> None:
     """Drop everything that this side sends or gets, as if its machine had lost power."""
-    ice: Any = link._channel._dtls.ice  # type: ignore[attr-defined]
-    for protocol in ice._agent._protocols:
+    ice: Any = link.channel.dtls.ice  # type: ignore[attr-defined]
+    for protocol in ice.agent._protocols:
         protocol.burst_received = lambda _burst: None
         protocol.transport.sendto = lambda _data, _addr=None: None
         protocol.transport.send_segments = lambda _buffer, _size, _addr: None

@@ -79,7 +79,7 @@ async def test_credentials_and_check_ids_come_from_the_environment() -> None:
         path = IcePath(environment([]), SETTINGS)
         await path.gather(controlling=True)
         described.append(path.describe(bytes(32), DtlsRole.ACTPASS))
-        agent: Any = path._agent
+        agent: Any = path.agent
         described.append(agent._tie_breaker)
         pair: Any = type("Pair", (), {"component": 1})()
         described.append(agent.build_request(pair, nominate=False).transaction_id)
@@ -92,14 +92,14 @@ async def test_credentials_and_check_ids_come_from_the_environment() -> None:
 async def test_priorities_are_those_that_the_peer_derives() -> None:
     path = IcePath(environment([]), LinkSettings(ice_addresses=("127.0.0.1", "127.0.0.2")))
     await path.gather(controlling=True)
-    found = path._agent.local_candidates
+    found = path.agent.local_candidates
     assert [one.priority for one in found] == [priority(CandidateKind.HOST, n) for n in (0, 1)]
     await path.close()
 
 
 def _address_of(link: Link) -> tuple[str, int]:
     """Where this side of a link listens."""
-    agent: Any = link._channel._dtls.ice._agent  # type: ignore[attr-defined]
+    agent: Any = link.channel.dtls.ice.agent  # type: ignore[attr-defined]
     candidate = agent.nominated_pair.local_candidate
     return candidate.host, candidate.port
 
@@ -129,7 +129,7 @@ async def test_strangers_cannot_end_a_link_and_get_no_answer() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         ours, theirs = await linked(one, other)
-        agent: Any = ours._channel._dtls.ice._agent  # type: ignore[attr-defined]
+        agent: Any = ours.channel.dtls.ice.agent  # type: ignore[attr-defined]
         passed_on: list[bytes] = []
         pass_on = agent.dtls_received
 
@@ -160,7 +160,7 @@ async def test_garbage_from_the_peers_own_address_does_not_end_a_link() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         ours, theirs = await linked(one, other)
-        agent: Any = theirs._channel._dtls.ice._agent  # type: ignore[attr-defined]
+        agent: Any = theirs.channel.dtls.ice.agent  # type: ignore[attr-defined]
         raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")
         for datagram in GARBAGE:
             raw.sendto(datagram, _address_of(ours))
@@ -174,7 +174,7 @@ async def test_a_peer_cannot_add_addresses_without_bound() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         ours, theirs = await linked(one, other)
-        agent: Any = ours._channel._dtls.ice._agent  # type: ignore[attr-defined]
+        agent: Any = ours.channel.dtls.ice.agent  # type: ignore[attr-defined]
         protocol = agent.nominated_pair.protocol
         without = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         agent.check_incoming(without, ("127.0.0.1", 201), protocol)
@@ -189,7 +189,7 @@ async def test_a_peer_cannot_add_addresses_without_bound() -> None:
 
 async def test_a_flood_waits_in_a_bounded_queue() -> None:
     path = IcePath(environment([]), SETTINGS)
-    agent: Any = path._agent
+    agent: Any = path.agent
     agent.data_received(b"\x80 not DTLS", 1)  # as aioice hands on what it cannot parse
     assert agent._queue.qsize() == 0
     for _ in range(limits.ICE_DATAGRAMS_WAITING + 100):
@@ -252,10 +252,10 @@ async def test_checks_that_overtake_the_answer_settle_no_other_role() -> None:
         theirs = other.describe(bytes(32), DtlsRole.ACTIVE)
         async with asyncio.timeout(5.0):
             connecting = asyncio.ensure_future(other.connect(mine))
-            await until(lambda agent=one._agent: agent._early_checks)  # type: ignore[misc]
+            await until(lambda agent=one.agent: agent._early_checks)  # type: ignore[misc]
             await one.connect(theirs)
             await connecting
-        assert one._agent.ice_controlling
-        assert not other._agent.ice_controlling
+        assert one.agent.ice_controlling
+        assert not other.agent.ice_controlling
         await one.close()
         await other.close()

@@ -194,8 +194,8 @@ async def test_where_probes_cannot_be_kept_whole_packets_stay_small() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         ours, _ = await linked(one, other)
-        channel: Any = ours._channel
-        channel._dtls.send_whole = lambda _: False
+        channel: Any = ours.channel
+        channel.dtls.send_whole = lambda _: False
         channel._packet_size.start(asyncio.get_running_loop().time())
         channel._packet_size.packet_bytes = 1188
         channel._packet_size.start(asyncio.get_running_loop().time())
@@ -362,7 +362,7 @@ async def test_a_client_that_begins_another_handshake_ends_its_link() -> None:
         return end.channel.closed.done()
 
     async with channels() as (server, client):
-        queue: Any = server.dtls.ice._agent._queue
+        queue: Any = server.dtls.ice.agent._queue
         _shake_hands_again(client)
         await until(lambda: not queue.qsize())
         await until(lambda: _sends(server))
@@ -398,5 +398,5 @@ async def test_what_was_in_the_queue_before_the_channel_is_not_lost() -> None:
     async with channels() as (one, other):
         records: Any = one.dtls._records
         sealed = records.seal([_packet(one, _data(one, 0, 3, b"through the queue"))])
-        other.dtls.ice._agent.dtls_received(sealed)
+        other.dtls.ice.agent.dtls_received(sealed)
         await until(lambda: other.received == [b"through the queue"])

@@ -53,7 +53,7 @@ async def test_both_sides_know_who_and_where_the_other_is() -> None:
         assert ours.path == theirs.path == "direct"
         assert ours.remote_address.host == theirs.remote_address.host == "127.0.0.1"
         for link, controlling in ((ours, True), (theirs, False)):
-            agent = link._channel._dtls.ice._agent  # type: ignore[attr-defined]
+            agent = link.channel.dtls.ice.agent  # type: ignore[attr-defined]
             assert agent.ice_controlling is controlling
         assert one.announced == one.pool.links() == [ours]
         assert other.announced == other.pool.links() == [theirs]
@@ -186,7 +186,7 @@ async def test_a_peer_that_takes_nothing_is_given_up() -> None:
     async with network() as peers:
         one, other = peers.add(stall_timeout_s=30.0), peers.add()
         ours, theirs = await linked(one, other)
-        dtls: Any = theirs._channel._dtls  # type: ignore[attr-defined]
+        dtls: Any = theirs.channel.dtls  # type: ignore[attr-defined]
         dtls._receive = None  # answers ICE, and nothing else
         for _ in range(40):
             ours.send(largest_frame(ours))

@@ -38,7 +38,7 @@ async def test_connecting_to_a_peer_that_is_calling_joins_its_call() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         calling = asyncio.ensure_future(one.pool.connect(other.peer_id))
-        await until(lambda: other.pool._incoming)
+        await until(lambda: other.pool.answering)
         joined = await other.pool.connect(one.peer_id)
         assert joined.direction == "incoming"
         assert await calling is one.pool.get(other.peer_id)
@@ -51,8 +51,8 @@ async def test_calls_both_ways_at_once_end_with_one_link(smaller_first: bool) ->
         pair = sorted((peers.add(), peers.add()), key=lambda node: node.peer_id)
         one, other = pair if smaller_first else reversed(pair)
         await asyncio.gather(one.pool.connect(other.peer_id), other.pool.connect(one.peer_id))
-        await until(lambda: not one.pool._outgoing and not one.pool._incoming)
-        await until(lambda: not other.pool._outgoing and not other.pool._incoming)
+        await until(lambda: not one.pool.connecting and not one.pool.answering)
+        await until(lambda: not other.pool.connecting and not other.pool.answering)
         await until(lambda: len(one.pool.links()) == len(other.pool.links()) == 1)
         assert sum(node.pool.counts["closed_twin"] for node in pair) == 1
         (ours,), (theirs,) = one.pool.links(), other.pool.links()
@@ -80,7 +80,7 @@ async def test_a_call_that_nobody_needs_any_more_is_given_up() -> None:
         slow, other = peers.add(), peers.add()
         peers.carry = slow_one_way
         waiting = asyncio.ensure_future(slow.pool.connect(other.peer_id))
-        await until(lambda: slow.pool._outgoing)
+        await until(lambda: slow.pool.connecting)
         await other.pool.connect(slow.peer_id)
         assert (await waiting).direction == "incoming"
         await until(lambda: given_up == [slow])
@@ -99,14 +99,14 @@ async def test_a_call_that_was_answered_goes_on_beside_the_other() -> None:
         slow, other = peers.add(), peers.add()
         peers.carry = dead_end_one_way
         waiting = asyncio.ensure_future(slow.pool.connect(other.peer_id))
-        await until(lambda: [call for call in slow.pool._outgoing.values() if call.answered])
+        await until(lambda: [call for call in slow.pool.connecting if call.answered])
         await other.pool.connect(slow.peer_id)
         link = await waiting
-        assert slow.pool._outgoing
+        assert slow.pool.connecting
         await link.close("used up")
         peers.carry = call_directly
         again = asyncio.ensure_future(slow.pool.connect(other.peer_id))
-        await until(lambda: not slow.pool._outgoing, 20.0)  # the dead end
+        await until(lambda: not slow.pool.connecting, 20.0)  # the dead end
         assert (await again).direction == "outgoing"
         assert slow.pool.links() == [await again]
 

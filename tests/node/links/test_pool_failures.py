@@ -83,7 +83,7 @@ async def _expect_no_link(
     with pytest.raises(LinkAttemptFailed) as failed:
         await connecting
     assert failed.value.stage in stages
-    took_s = await until(lambda: not other.pool._incoming, limit_s, 0.01)
+    took_s = await until(lambda: not other.pool.answering, limit_s, 0.01)
     for node in (one, other):
         assert node.pool.links() == node.announced == []
     return took_s
@@ -173,7 +173,7 @@ async def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None
         one, other = peers.add(), peers.add()
         peers.carry = insisting
         ours, _ = await linked(one, other)
-        assert ours._channel._dtls._role == "client"  # type: ignore[attr-defined]
+        assert ours.channel.dtls._role == "client"  # type: ignore[attr-defined]
         ours.send(frame_of(b"hello"))
         await until(lambda: other.received == [b"hello"])
 
@@ -250,5 +250,5 @@ async def test_only_so_many_calls_are_answered_at_once() -> None:
             await caller.pool.connect(busy.peer_id)
         # One that calls again takes its own place.
         await busy.pool.answer(offer_of(strangers[0].public_key, bytes(16), offer))
-        await until(lambda: not busy.pool._incoming, 20.0)
+        await until(lambda: not busy.pool.answering, 20.0)
         assert busy.pool.counts["failed_ice"] == limits.LINK_ATTEMPTS

@@ -43,7 +43,7 @@ STOCK = replace(SETTINGS, data_path="stock")
 
 def association(link: Link) -> Any:
     """The association of aiortc under a link, to speak SCTP that no honest peer would."""
-    return link._channel._association  # type: ignore[attr-defined]
+    return link.channel._association  # type: ignore[attr-defined]
 
 
 def data(attacker: Any, offset: int, stream: int = 0, payload: int = 53, flags: int = 3) -> Chunk:
@@ -182,7 +182,7 @@ async def test_an_end_of_dtls_is_noticed_at_once() -> None:
     async with network() as peers:
         one, other = peers.add(STOCK), peers.add(STOCK)
         theirs, ours = await linked(one, other)
-        dtls: Any = theirs._channel._dtls  # type: ignore[attr-defined]
+        dtls: Any = theirs.channel.dtls  # type: ignore[attr-defined]
         await dtls.stop()  # close_notify, without a word of SCTP
         async with asyncio.timeout(0.5):
             assert await asyncio.shield(ours.closed) == "closed by the peer"
@@ -204,7 +204,7 @@ async def test_a_broken_dtls_ends_the_link() -> None:
     async with network() as peers:
         one, other = peers.add(STOCK), peers.add(STOCK)
         ours, _ = await linked(one, other)
-        dtls: Any = ours._channel._dtls  # type: ignore[attr-defined]
+        dtls: Any = ours.channel.dtls  # type: ignore[attr-defined]
         dtls._ssl = Broken(dtls._ssl)
         ours.send(frame_of(b"never arrives"))
         await until(ours.closed.done)

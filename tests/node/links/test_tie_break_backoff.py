@@ -1,4 +1,4 @@
-"""Which of two links is kept, and when a peer may be tried again."""
+"""The tie-break between two links with one peer, and the wait before another attempt."""
 
 import random
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ SMALL, LARGE = b"\1" * 20, b"\2" * 20
 
 
 class StubLink(SimpleNamespace):
-    """What a roster looks at."""
+    """The part of a link that OpenLinks reads."""
 
     def __init__(
         self, direction: str, asked_at: float, opened_at: float, peer_id: bytes = LARGE
@@ -32,86 +32,86 @@ def link(*arguments: Any) -> Any:
 
 
 def test_a_single_link_is_the_one_to_use() -> None:
-    roster = OpenLinks(SMALL)
+    open_links = OpenLinks(SMALL)
     only: Any = link("outgoing", 0.0, 1.0)
-    assert roster.add(only) is None
-    assert roster.get(LARGE) == only
-    assert (list(roster), len(roster)) == ([only], 1)
-    roster.discard(only)
-    roster.discard(only)
-    assert (roster.get(LARGE), list(roster), len(roster)) == (None, [], 0)
+    assert open_links.add(only) is None
+    assert open_links.get(LARGE) == only
+    assert (list(open_links), len(open_links)) == ([only], 1)
+    open_links.discard(only)
+    open_links.discard(only)
+    assert (open_links.get(LARGE), list(open_links), len(open_links)) == (None, [], 0)
 
 
 @pytest.mark.parametrize("own_id", [SMALL, LARGE])
 def test_of_two_that_one_side_asked_for_the_later_is_kept(own_id: bytes) -> None:
     other_id = LARGE if own_id == SMALL else SMALL
-    roster = OpenLinks(own_id)
+    open_links = OpenLinks(own_id)
     old, new = link("incoming", 0.0, 1.0, other_id), link("incoming", 0.5, 2.0, other_id)
-    roster.add(old)
-    assert roster.add(new) is old
-    assert roster.get(other_id) is new
+    open_links.add(old)
+    assert open_links.add(new) is old
+    assert open_links.get(other_id) is new
 
 
 def test_the_smaller_peer_keeps_the_first_of_two_that_raced() -> None:
-    roster = OpenLinks(SMALL)
+    open_links = OpenLinks(SMALL)
     first, second = link("outgoing", 0.0, 1.0), link("incoming", 0.5, 1.1)
-    roster.add(first)
-    assert roster.add(second) is second
-    assert roster.get(LARGE) is first
+    open_links.add(first)
+    assert open_links.add(second) is second
+    assert open_links.get(LARGE) is first
 
 
 def test_the_smaller_peer_keeps_what_was_asked_for_after_the_first_had_opened() -> None:
-    roster = OpenLinks(SMALL)
+    open_links = OpenLinks(SMALL)
     first, second = link("outgoing", 0.0, 1.0), link("incoming", 1.5, 2.0)
-    roster.add(first)
-    assert roster.add(second) is first
-    assert roster.get(LARGE) is second
+    open_links.add(first)
+    assert open_links.add(second) is first
+    assert open_links.get(LARGE) is second
 
 
 def test_the_larger_peer_closes_neither_and_uses_what_is_left() -> None:
-    roster = OpenLinks(LARGE)
+    open_links = OpenLinks(LARGE)
     first: Any = link("outgoing", 0.0, 1.0, SMALL)
     second: Any = link("incoming", 0.5, 1.1, SMALL)
-    roster.add(first)
-    assert roster.add(second) is None
-    assert roster.get(SMALL) == first
-    roster.discard(first)
-    assert roster.get(SMALL) == second
+    open_links.add(first)
+    assert open_links.add(second) is None
+    assert open_links.get(SMALL) == first
+    open_links.discard(first)
+    assert open_links.get(SMALL) == second
 
 
 def test_one_peer_never_holds_more_than_two_places() -> None:
-    roster = OpenLinks(LARGE)
+    open_links = OpenLinks(LARGE)
     for number in range(9):
         direction = "incoming" if number % 3 else "outgoing"
         made = link(direction, float(number), number + 0.5, SMALL)
-        loser = roster.add(made)
+        loser = open_links.add(made)
         if loser is not None:
-            roster.discard(loser)
-        assert len(roster) <= 2
+            open_links.discard(loser)
+        assert len(open_links) <= 2
 
 
 @pytest.mark.parametrize("own_id", [SMALL, LARGE])
 def test_one_that_has_ended_is_neither_used_nor_kept_for_another(own_id: bytes) -> None:
     other_id = LARGE if own_id == SMALL else SMALL
-    roster = OpenLinks(own_id)
+    open_links = OpenLinks(own_id)
     dead: Any = link("outgoing", 0.0, 5.0, other_id)
     fresh: Any = link("incoming", 1.0, 6.0, other_id)
-    roster.add(dead)
+    open_links.add(dead)
     dead.ended = True
-    assert roster.get(other_id) is None
-    assert len(roster) == 0
-    assert roster.add(fresh) is None
-    assert roster.get(other_id) is fresh
-    roster.discard(dead)
-    assert list(roster) == [fresh]
+    assert open_links.get(other_id) is None
+    assert len(open_links) == 0
+    assert open_links.add(fresh) is None
+    assert open_links.get(other_id) is fresh
+    open_links.discard(dead)
+    assert list(open_links) == [fresh]
 
 
 def test_links_are_listed_by_age() -> None:
-    roster = OpenLinks(SMALL)
-    links = [link("incoming", 0.0, age, bytes([9, age]) * 10) for age in (3, 1, 2)]
-    for made in links:
-        roster.add(made)
-    assert [one.opened_at for one in roster] == [1, 2, 3]
+    open_links = OpenLinks(SMALL)
+    made = [link("incoming", 0.0, age, bytes([9, age]) * 10) for age in (3, 1, 2)]
+    for one in made:
+        open_links.add(one)
+    assert [link.opened_at for link in open_links] == [1, 2, 3]
 
 
 def test_the_wait_doubles_up_to_its_bound_and_is_spread() -> None:
