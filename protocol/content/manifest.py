@@ -2,7 +2,7 @@
 
 The public part lists the unique chunks by address and sealed length: enough to fetch, verify,
 store and serve them. The sealed part has names, files, chunk keys and the order of the chunks in
-the mod's byte stream, which is its files in path order, one after the other. The mod id is the
+the mod's byte stream, which is its files one after the other, by file path. The mod id is the
 SHA-256 of the whole manifest.
 
 On the wire a manifest is the list [version, table, sealed]; PROTOCOL.md gives the bytes.
@@ -209,7 +209,9 @@ def _check_files(contents: Contents) -> None:
     previous = ""
     for file in contents.files:
         if file.path <= previous:
-            raise BadManifest(f"the file {file_paths.shown(file.path)} is not in path order")
+            raise BadManifest(
+                f"the file {file_paths.shown(file.path)} is not in the order of file paths"
+            )
         previous = file.path
     if contents.total_bytes > limits.MOD_BYTES:
         raise BadManifest(f"the manifest's files have more than {limits.MOD_BYTES} bytes")

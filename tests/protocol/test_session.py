@@ -29,7 +29,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 
 CALLER = Identity(bytes(range(32)))
 CALLEE = Identity(bytes(range(1, 33)))
-STRANGER = Identity(bytes(range(2, 34)))
+OTHER = Identity(bytes(range(2, 34)))
 OFFER_ID = bytes(range(16))
 CALLER_PARTY = Party(CALLER.public_key, b"\xca" * 32, 2)
 CALLEE_PARTY = Party(CALLEE.public_key, b"\xce" * 32, 1)
@@ -121,11 +121,11 @@ OTHERS = {
     ),
     "caller's role": Call(caller=replace(CALLER_PARTY, role=0)),
     "callee's role": Call(callee=replace(CALLEE_PARTY, role=0)),
-    "caller's key": Call(caller=replace(CALLER_PARTY, public_key=STRANGER.public_key)),
-    "callee's key": Call(callee=replace(CALLEE_PARTY, public_key=STRANGER.public_key)),
+    "caller's key": Call(caller=replace(CALLER_PARTY, public_key=OTHER.public_key)),
+    "callee's key": Call(callee=replace(CALLEE_PARTY, public_key=OTHER.public_key)),
     "caller's fingerprint": Call(caller=replace(CALLER_PARTY, fingerprint=bytes(32))),
     "callee's fingerprint": Call(callee=replace(CALLEE_PARTY, fingerprint=bytes(32))),
-    "who called": Call(caller=CALLEE_PARTY, callee=CALLER_PARTY),
+    "the roles of the call": Call(caller=CALLEE_PARTY, callee=CALLER_PARTY),
 }
 
 
@@ -143,20 +143,20 @@ def test_the_handshake_is_bound_to_the_call(differs: str) -> None:
 
 def test_only_the_right_identities_agree() -> None:
     for caller, callee in (
-        (caller_side(own=STRANGER), callee_side()),
-        (caller_side(peer=STRANGER), callee_side()),
-        (caller_side(), callee_side(own=STRANGER)),
-        (caller_side(), callee_side(peer=STRANGER)),
+        (caller_side(own=OTHER), callee_side()),
+        (caller_side(peer=OTHER), callee_side()),
+        (caller_side(), callee_side(own=OTHER)),
+        (caller_side(), callee_side(peer=OTHER)),
     ):
         with pytest.raises(NotAuthentic):
             shake_hands(caller, callee)
         assert caller.session is callee.session is None
 
 
-def test_an_impostor_who_knows_all_that_is_public_cannot_answer() -> None:
+def test_an_impostor_that_knows_all_that_is_public_cannot_answer() -> None:
     caller = caller_side()
     (first,) = caller.start()
-    impostor = callee_side(own=STRANGER)
+    impostor = callee_side(own=OTHER)
     with pytest.raises(NotAuthentic):
         impostor.receive(first)
     forged = X25519PrivateKey.from_private_bytes(b"\x33" * 32).public_key().public_bytes_raw()

@@ -36,7 +36,7 @@ class FoundFile:
 
 
 def walk(root: Path) -> list[FoundFile]:
-    """The files under `root`, or `root` itself if it is a file, in path order.
+    """The files under `root`, or `root` itself if it is a file, by file path.
 
     Raises BadFolder, and UnsafePath for what other systems could not hold.
     """

@@ -87,11 +87,11 @@ async def test_several_mods_at_once_over_one_link(tmp_path: Path) -> None:
 
 
 async def test_what_is_here_needs_no_source(tmp_path: Path) -> None:
-    def nobody(_: bytes) -> AsyncIterator[Any]:
+    def no_search(_: bytes) -> AsyncIterator[Any]:
         raise AssertionError("asked")
 
     async with swarm(tmp_path, 1) as ((node,), shared):
-        done = await node.download(shared.link, nobody)
+        done = await node.download(shared.link, no_search)
         assert done.bytes_fetched == 0
         assert done.contents is not None
 
@@ -156,7 +156,7 @@ async def test_what_had_come_when_it_was_dropped_is_kept(tmp_path: Path) -> None
         assert set(range(shared.chunks)) - set(missing) >= set(list(lengths)[:4])
 
 
-async def test_nobody_serves_it(tmp_path: Path) -> None:
+async def test_a_mod_without_a_source(tmp_path: Path) -> None:
     async with content_nodes(tmp_path, 2) as (uploader, downloader):
         _, theirs = uploader.connect(downloader)
         link = ModLink(bytes(32), bytes(32))
@@ -181,8 +181,8 @@ def failing_search(error: Exception) -> FindLinks:
 
 async def test_a_search_that_fails_says_why(tmp_path: Path) -> None:
     async with content_node(tmp_path) as node:
-        find = failing_search(NotFound("nobody is known to hold this mod"))
-        with pytest.raises(NotFound, match="nobody is known"):
+        find = failing_search(NotFound("no node is known to hold this mod"))
+        with pytest.raises(NotFound, match="no node is known"):
             await node.download(ModLink(bytes(32), bytes(32)), find)
 
 

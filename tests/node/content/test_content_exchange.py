@@ -254,7 +254,7 @@ async def test_what_comes_to_us_later_is_told(tmp_path: Path) -> None:
         ([Open(0, b"m" * 32), *[GetChunks(0, (1,) * 1000)] * 2], "over_limit"),
     ],
 )
-async def test_who_asks_too_much_loses_the_link(
+async def test_a_peer_that_asks_too_much_loses_the_link(
     said: list[ContentFrame], name: str, tmp_path: Path
 ) -> None:
     async with content_node(tmp_path) as node:

@@ -188,7 +188,7 @@ def test_many_packs_can_be_read(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
-def test_nobody_else_may_read_the_secrets(folder: Path, store: Store) -> None:
+def test_other_users_cannot_read_the_secrets(folder: Path, store: Store) -> None:
     store.lineage("a", bytes(32))
     assert folder.stat().st_mode & 0o077 == 0
 

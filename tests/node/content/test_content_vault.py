@@ -1,4 +1,4 @@
-"""The vault on the event loop: one thread, in order, collected when nobody holds it."""
+"""The vault on the event loop: one thread, in order, collected when no holding is left."""
 
 import asyncio
 import random
@@ -71,7 +71,7 @@ async def test_a_vault_in_use_or_in_a_wrong_place(tmp_path: Path) -> None:
         await Vault.open(tmp_path / "file")
 
 
-async def test_removing_waits_for_those_who_hold(tmp_path: Path) -> None:
+async def test_removing_waits_for_the_end_of_holding(tmp_path: Path) -> None:
     """A chunk that is stored, and not yet part of a mod, must not go with another mod."""
     async with content_node(tmp_path) as node:
         folder = write_files(tmp_path / "a", {"x": bytes(1000)})

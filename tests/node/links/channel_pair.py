@@ -21,7 +21,7 @@ _LATER = {True: DtlsRole.PASSIVE, False: DtlsRole.ACTIVE}
 
 @dataclass(eq=False)
 class End:
-    """One side: its channel, what it received, and the layers below for whoever means harm."""
+    """One side: its channel, what it received, and the layers below for attacks."""
 
     data_path: str
     dtls: DtlsPath

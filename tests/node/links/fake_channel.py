@@ -42,7 +42,7 @@ class FakeChannel:
         self._other.arrive(message)
 
     def arrive(self, message: bytes) -> None:
-        """Let a message come in, whoever sent it."""
+        """Let a message come in from any sender."""
         self._incoming.append(message)
         if len(self._incoming) == 1:
             asyncio.get_running_loop().call_soon(self._deliver)

@@ -1,4 +1,4 @@
-"""The certificate file: made once, kept, renewed in time, and nobody else's business."""
+"""The certificate file: made once, kept, renewed in time, and readable by its owner only."""
 
 import os
 import random

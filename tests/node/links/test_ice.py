@@ -1,4 +1,4 @@
-"""ICE among strangers: what it listens to, what it answers, and which addresses it uses."""
+"""ICE: the senders that it hears, the checks that it answers, and the addresses that it uses."""
 
 import asyncio
 import random
@@ -125,7 +125,7 @@ GARBAGE = [
 
 
 @pytest.mark.real_loop
-async def test_strangers_cannot_end_a_link_and_get_no_answer() -> None:
+async def test_unknown_senders_cannot_end_a_link_and_get_no_answer() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         ours, theirs = await linked(one, other)
@@ -138,17 +138,17 @@ async def test_strangers_cannot_end_a_link_and_get_no_answer() -> None:
             pass_on(datagram)
 
         agent.dtls_received = note
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.bind(("127.0.0.1", 0))
-            stranger.setblocking(False)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind(("127.0.0.1", 0))
+            sender.setblocking(False)
             for link in (ours, theirs):
                 for datagram in GARBAGE * 3:
-                    stranger.sendto(datagram, _address_of(link))
+                    sender.sendto(datagram, _address_of(link))
             ours.send(frame_of(b"after"))
             theirs.send(frame_of(b"all that"))
             await until(lambda: one.received and other.received)
             with pytest.raises(BlockingIOError):
-                stranger.recv(1500)
+                sender.recv(1500)
         assert not set(passed_on) & set(GARBAGE)
         assert agent.counters.refused["unknown_remote"] == 21
         assert not ours.closed.done()
@@ -198,7 +198,7 @@ async def test_a_flood_waits_in_a_bounded_queue() -> None:
     await path.close()
 
 
-async def test_nobody_can_make_a_node_send_to_its_own_loopback() -> None:
+async def test_no_peer_can_make_a_node_send_to_its_own_loopback() -> None:
     path = IcePath(environment([]), SETTINGS)
     await path.gather(controlling=True)
     path._addresses = ["192.0.2.7"]  # as on a machine with a network

@@ -1,4 +1,4 @@
-"""A link over a channel in memory: who may speak on it, and what ends it."""
+"""A link over a channel in memory: the frames that it takes, and what ends it."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.leaves_nothing
 
 CALLER = Identity(b"\1" * 32)
 CALLEE = Identity(b"\2" * 32)
-STRANGER = Identity(b"\3" * 32)
+OTHER = Identity(b"\3" * 32)
 PROLOGUE = prologue(
     bytes(16), Party(CALLER.public_key, b"c" * 32, 2), Party(CALLEE.public_key, b"d" * 32, 1)
 )
@@ -254,8 +254,8 @@ async def _failing_open(link: Link) -> ModswarmError:
 @pytest.mark.parametrize("wrong", ["caller", "callee"])
 async def test_an_impostor_on_either_side_opens_no_link(wrong: str) -> None:
     near, far = FakeChannel.pair()
-    ours = make(near, STRANGER if wrong == "caller" else CALLER, CALLEE, True)
-    theirs = make(far, STRANGER if wrong == "callee" else CALLEE, CALLER, False)
+    ours = make(near, OTHER if wrong == "caller" else CALLER, CALLEE, True)
+    theirs = make(far, OTHER if wrong == "callee" else CALLEE, CALLER, False)
     opening = asyncio.ensure_future(_failing_open(ours))
     assert isinstance(await _failing_open(theirs), NotAuthentic)
     await theirs.close()

@@ -40,7 +40,7 @@ async def test_frames_go_both_ways_in_order_up_to_the_largest() -> None:
             ours.send(bytes(ours.max_frame_bytes + 1))
 
 
-async def test_both_sides_know_who_and_where_the_other_is() -> None:
+async def test_both_sides_know_the_key_and_address_of_the_other() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         ours, theirs = await linked(one, other)
@@ -170,7 +170,7 @@ async def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
         assert len(hub.pool.links()) == 2
 
 
-async def test_a_link_that_nobody_uses_is_closed_on_both_sides() -> None:
+async def test_an_unused_link_is_closed_on_both_sides() -> None:
     async with network() as peers:
         one, other = peers.add(idle_timeout_s=300.0), peers.add(idle_timeout_s=3600.0)
         ours, theirs = await linked(one, other)
@@ -228,6 +228,22 @@ async def test_a_handler_that_refuses_a_frame_closes_the_link_by_the_errors_name
         assert theirs.closed.result() == "a frame of 2 bytes"
         assert ours.closed.result() == "closed by the peer: malformed"
         assert other.counters.refused == {"malformed": 1}
+
+
+async def test_a_fault_of_a_handler_is_kept_as_a_defect() -> None:
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+
+        def fails(_: bytes) -> None:
+            raise ZeroDivisionError
+
+        other.pool.subscribe(lambda link: link.register(range(64, 65), fails))
+        ours, _ = await linked(one, other)
+        ours.send(b"\x91\x40")
+        await until(ours.closed.done)
+        assert ours.closed.result() == "closed by the peer: internal error"
+        assert other.counters.refused == {}
+        other.expected_defects = [ZeroDivisionError]
 
 
 async def test_each_subscriber_has_its_types_and_all_others_are_refused() -> None:

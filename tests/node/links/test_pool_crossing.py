@@ -21,7 +21,7 @@ from tests.node.links.link_network import (
 pytestmark = pytest.mark.leaves_nothing
 
 
-async def test_everybody_who_waits_for_an_attempt_gets_its_link() -> None:
+async def test_all_that_wait_for_an_attempt_get_its_link() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         waiting = [asyncio.ensure_future(one.pool.connect(other.peer_id)) for _ in range(4)]
@@ -62,7 +62,7 @@ async def test_calls_both_ways_at_once_end_with_one_link(smaller_first: bool) ->
         await until(lambda: one.received == [b"other"] and other.received == [b"one"])
 
 
-async def test_a_call_that_nobody_needs_any_more_is_given_up() -> None:
+async def test_a_call_that_is_no_longer_needed_is_given_up() -> None:
     given_up: list[Node] = []
 
     async def slow_one_way(

@@ -243,12 +243,12 @@ async def test_only_so_many_calls_are_answered_at_once() -> None:
     async with network() as peers:
         busy, caller = peers.add(), peers.add()
         offer = dead_end_of(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
-        strangers = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
-        for stranger in strangers:
-            await busy.pool.answer(offer_of(stranger.public_key, bytes(16), offer))
+        others = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
+        for other in others:
+            await busy.pool.answer(offer_of(other.public_key, bytes(16), offer))
         with pytest.raises(CallFailed, match="too many calls"):
             await caller.pool.connect(busy.peer_id)
         # One that calls again takes its own place.
-        await busy.pool.answer(offer_of(strangers[0].public_key, bytes(16), offer))
+        await busy.pool.answer(offer_of(others[0].public_key, bytes(16), offer))
         await until(lambda: not busy.pool.answering, 20.0)
         assert busy.pool.counts["failed_ice"] == limits.LINK_ATTEMPTS

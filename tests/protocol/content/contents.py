@@ -70,7 +70,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 
 @st.composite
 def safe_files(draw: st.DrawFn, total: int) -> tuple[ModFile, ...]:
-    """Files in path order whose sizes add up to `total`."""
+    """Files by file path whose sizes add up to `total`."""
     tree, names = file_paths.Tree(), set()
     for parts in draw(st.lists(st.lists(NAMES, min_size=1, max_size=3), min_size=1, max_size=8)):
         path = "/".join(parts)

@@ -100,7 +100,7 @@ def two_files(*names: str) -> tuple[ModFile, ...]:
         (small(files=two_files("a", "a")), "twice"),
         (small(files=two_files("A", "a")), "one name"),
         (small(files=two_files("a", "a/b")), "both a file and a folder"),
-        (small(files=two_files("b", "a")), "not in path order"),
+        (small(files=two_files("b", "a")), "not in the order of file paths"),
         (small(files=()), "names 0 files"),
         (small(name=""), "no name"),
         (small(name="a\nb"), "control character"),

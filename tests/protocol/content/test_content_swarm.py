@@ -206,7 +206,7 @@ def benched_and_taken_over() -> tuple[Swarm, int]:
     return swarm, chunk
 
 
-def test_who_was_asked_in_vain_may_leave() -> None:
+def test_a_source_that_was_asked_in_vain_may_leave() -> None:
     swarm, chunk = benched_and_taken_over()
     swarm.leave(B)
     assert swarm.is_gathered
@@ -214,7 +214,7 @@ def test_who_was_asked_in_vain_may_leave() -> None:
     assert swarm.left == 0
 
 
-def test_who_still_owes_a_chunk_is_not_asked_for_it_twice() -> None:
+def test_a_source_that_owes_a_chunk_is_not_asked_for_it_twice() -> None:
     swarm, chunk = benched_and_taken_over()
     assert swarm.mismatched(chunk) == A
     assert swarm.requests(B, 30.0) == []
