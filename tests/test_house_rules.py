@@ -48,7 +48,7 @@ OWNERS = {
     "aioice": ("node/links/", "simulations/libraries/seams.py"),
     "pylibsrtp": ("node/links/",),
     "OpenSSL": ("node/links/", "simulations/libraries/seams.py"),
-    "aiohttp": ("node/faces/", "scripts/benchmarks/link_http_peer.py"),
+    "aiohttp": ("node/faces/", "scripts/benchmarks/link/http_peer.py"),
     "click": ("node/faces/",),
     "rich": ("node/faces/", "simulations/command_line.py"),
 }

@@ -57,11 +57,6 @@ SET_FROM_OUTSIDE = {
 }
 """By module and attribute: what is assigned on an object of another module, and why."""
 
-STILL_OPEN = {
-    ("scripts/benchmarks", "22 modules"),
-}
-"""What falls short of a rule and is being mended."""
-
 
 # Typed answers ----------------------------------------------------------------------------
 
@@ -134,7 +129,7 @@ def test_attributes_are_assigned_from_outside_only_where_it_is_explained() -> No
         for path in sources("protocol", "node")
         for attribute in assigned_from_outside(path)
     }
-    assert found - SET_FROM_OUTSIDE.keys() - STILL_OPEN == set()
+    assert found - SET_FROM_OUTSIDE.keys() == set()
     assert SET_FROM_OUTSIDE.keys() - found == set(), "take what is gone off the list"
 
 
@@ -156,10 +151,7 @@ def test_no_assert_stands_between_a_peer_and_a_named_error(path: Path) -> None:
 def test_folders_are_small_enough_to_show_the_plan() -> None:
     paths = sources(*LAYERS, "scripts")
     counts = Counter(name_of(path.parent) for path in paths if path.name != "__init__.py")
-    large = {
-        (name, f"{count} modules") for name, count in counts.items() if count > MODULES_PER_FOLDER
-    }
-    assert large - STILL_OPEN == set()
+    assert {name: count for name, count in counts.items() if count > MODULES_PER_FOLDER} == {}
 
 
 # Imports ----------------------------------------------------------------------------------
@@ -219,9 +211,7 @@ def test_circles_are_found() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    found = circles({name: imports_of(path) for name, path in modules().items()})
-    folders = {name_of(modules()[name].parent) for circle in found for name in circle}
-    assert {(folder, "circle") for folder in folders} - STILL_OPEN == set(), found
+    assert circles({name: imports_of(path) for name, path in modules().items()}) == []
 
 
 # Names ------------------------------------------------------------------------------------
@@ -244,5 +234,4 @@ def test_a_public_name_means_one_thing() -> None:
         for name in public_names(path):
             if not name.startswith("_"):
                 places[name].append(name_of(path))
-    twice = {name: where for name, where in places.items() if len(where) > 1}
-    assert {name: twice[name] for name in twice if (name, "name") not in STILL_OPEN} == {}
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}

@@ -1,7 +1,7 @@
 """Run one benchmark and print its figures as JSON: `./scripts/bench [NAME] [--json]`.
 
-A benchmark is a module beside this one with `run`, which takes options and gives a dictionary, and
-one line in BENCHMARKS.
+A benchmark is a module in this folder or below with `run`, which takes options and gives a
+dictionary, and one line in BENCHMARKS.
 """
 
 import argparse
@@ -19,9 +19,13 @@ BENCHMARKS = {
         ["runs"],
         "join, lookup, connect and transfer between real node processes",
     ),
-    "dht": ("overlay", ["nodes"], "processor time and memory of an overlay node, beside stock"),
+    "dht": (
+        "overlay.figures",
+        ["nodes"],
+        "processor time and memory of an overlay node, beside stock",
+    ),
     "link": (
-        "link",
+        "link.figures",
         ["quick", "pcap"],
         "a data channel on many paths, beside stock, libwebrtc and HTTP",
     ),

@@ -13,7 +13,7 @@ from protocol.overlay.disjoint import DisjointLookup, start_lookup
 from protocol.overlay.lookup import Lookup
 from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.networks import public_networks, smallest_network
-from tests.protocol.overlay.test_overlay_lookup import (
+from tests.protocol.overlay.lookup_network import (
     DEAD,
     ID_BITS,
     OWN,

@@ -15,6 +15,7 @@ from protocol.sctp.chunks import split_chunks
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.events import Event, MessageReceived
 from protocol.sctp.packets import open_packet
+from protocol.sctp.send.outqueue import Message
 from protocol.sctp.send.pathmodel import PathModel
 
 DATAGRAM_OVERHEAD_BYTES = 65
@@ -329,3 +330,22 @@ def established(
 def chunks_of(datagrams: list[bytes]) -> list[tuple[int, int, bytes]]:
     """Return all chunks in these datagrams."""
     return [chunk for datagram in datagrams for chunk in split_chunks(open_packet(datagram)[3])]
+
+
+def raw_send(association: Association, stream_id: int, payload: int, data: bytes) -> None:
+    """Queue a message past all checks, as a bad peer would."""
+    association._core.queue.push(stream_id, Message(data, payload))
+
+
+def messages(association: Association) -> list[bytes]:
+    return [event.data for event in association.events() if isinstance(event, MessageReceived)]
+
+
+def drain(one: Association, two: Association, seconds: float = 3.0) -> None:
+    """Let time pass at both ends, with no delay between them."""
+    now = 0.0
+    while now < seconds:
+        exchange(one, two, now)
+        now += 0.05
+        one.handle_timer(now)
+        two.handle_timer(now)

@@ -1,4 +1,4 @@
-"""One end of an HTTP transfer by aiohttp, as link_peer.py is of a data channel.
+"""One end of an HTTP transfer by aiohttp, as peer.py is of a data channel.
 
 The server serves bytes without end; the client, told the port, reads them and throws them away.
 """
@@ -11,7 +11,7 @@ import time
 
 from aiohttp import ClientSession, ClientTimeout, web
 
-from scripts.benchmarks.link_peer import Counted, read_lines, say
+from scripts.benchmarks.link.peer import Counted, read_lines, say
 
 _CHUNK_BYTES = 2**18
 _SIZE_BYTES = 10**13

@@ -1,4 +1,4 @@
-"""One end of many idle links in a process of its own, as link_peer.py is of one busy channel."""
+"""One end of many idle links in a process of its own, as peer.py is of one busy channel."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from node.links.secure.certificate import create
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import LinkSettings
 from protocol.description import Description, DtlsRole
-from scripts.benchmarks.link_peer import finish, read_lines, say
+from scripts.benchmarks.link.peer import finish, read_lines, say
 
 
 async def main(*, sends: bool, links: int) -> None:

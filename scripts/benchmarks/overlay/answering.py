@@ -1,4 +1,4 @@
-"""Requests answered a second of processor time: `python overlay_answering.py ours|stock`."""
+"""Requests answered a second of processor time: `python answering.py ours|stock`."""
 
 import asyncio
 import gc

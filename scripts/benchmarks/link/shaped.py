@@ -10,8 +10,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.benchmarks.line import FAR_ADDRESS, NEAR_ADDRESS, shaped, why_not
-from scripts.benchmarks.link_pairs import Process, measure
+from scripts.benchmarks.line.shaped_line import FAR_ADDRESS, NEAR_ADDRESS, shaped, why_not
+from scripts.benchmarks.link.pairs import PEER, measure
+from scripts.benchmarks.process import Process
 from simulations.experiments.line import PAYLOAD_SHARE, Parameters
 from simulations.experiments.line import run as simulate
 
@@ -84,8 +85,8 @@ def _in_kernel(path: Path, seconds: float) -> dict[str, Any]:
     faults = {"loss": path.loss, "reorder": path.reorder}
     with shaped(path.mbps, path.rtt_ms, path.queue_ms, **faults) as line:
         options = {"data_path": "native", "sends": True, "address": NEAR_ADDRESS}
-        sender = Process(options, prefix=line.at(line.near))
+        sender = Process(PEER, options, line.at(line.near))
         options = {**options, "sends": False, "address": FAR_ADDRESS}
-        receiver = Process(options, prefix=line.at(line.far))
+        receiver = Process(PEER, options, line.at(line.far))
         speed = measure(sender, receiver, seconds, _WARM_UP_S)
     return _row(path, "kernel", speed.MBps * _BITS / path.mbps / PAYLOAD_SHARE)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmarks import namespaces
-from scripts.benchmarks.link_pairs import Process, Speed, measure
+from scripts.benchmarks.link.pairs import PEER, Speed, measure
+from scripts.benchmarks.process import Process
 
-_HTTP_PEER = Path(__file__).with_name("link_http_peer.py")
+_HTTP_PEER = Path(__file__).with_name("http_peer.py")
 _ADDRESSES = ("10.203.0.1", "10.203.0.2")
 _LINE = ("rate", "1gbit", "burst", "256kb", "latency", "20ms")
 
@@ -52,14 +53,14 @@ def run(seconds: float, warm_up_s: float = 1.0) -> tuple[Speed, Speed]:
     """How fast our channel was, and then HTTP; raises CalledProcessError where `tc` will not."""
     with line() as (here, there):
         ours = measure(
-            Process(_channel(here, sends=True), prefix=here.prefix),
-            Process(_channel(there, sends=False), prefix=there.prefix),
+            Process(PEER, _channel(here, sends=True), here.prefix),
+            Process(PEER, _channel(there, sends=False), there.prefix),
             seconds,
             warm_up_s,
         )
         http = measure(
-            Process({"sends": True, "address": here.address}, _HTTP_PEER, here.prefix),
-            Process({"sends": False, "address": there.address}, _HTTP_PEER, there.prefix),
+            Process(_HTTP_PEER, {"sends": True, "address": here.address}, here.prefix),
+            Process(_HTTP_PEER, {"sends": False, "address": there.address}, there.prefix),
             seconds,
             warm_up_s,
         )

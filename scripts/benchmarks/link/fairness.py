@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks.line import FAR_ADDRESS, NEAR_ADDRESS, Line, shaped, why_not
-from scripts.benchmarks.link_pairs import Process
+from scripts.benchmarks.line.shaped_line import FAR_ADDRESS, NEAR_ADDRESS, Line, shaped, why_not
+from scripts.benchmarks.link.pairs import PEER
+from scripts.benchmarks.process import Process
 from simulations.experiments.line import PAYLOAD_SHARE, Parameters, jain
 from simulations.experiments.line import run as simulate
 
-_TCP_PEER = Path(__file__).with_name("line_tcp_peer.py")
+_TCP_PEER = Path(__file__).parents[1] / "line" / "tcp_peer.py"
 _TCP_PAYLOAD_SHARE = 1448 / 1500
 _MBPS = 100.0
 _RTT_MS = 50.0
@@ -70,18 +71,20 @@ def _received(peer: Process) -> int:
 def _own_pair(line: Line) -> Pair:
     return (
         Process(
+            PEER,
             {"sends": True, "data_path": "native", "address": NEAR_ADDRESS},
-            prefix=line.at(line.near),
+            line.at(line.near),
         ),
         Process(
+            PEER,
             {"sends": False, "data_path": "native", "address": FAR_ADDRESS},
-            prefix=line.at(line.far),
+            line.at(line.far),
         ),
     )
 
 
 def _tcp_pair(line: Line) -> Pair:
     return (
-        Process({"sends": True, "address": FAR_ADDRESS}, _TCP_PEER, line.at(line.near)),
-        Process({"sends": False, "address": FAR_ADDRESS}, _TCP_PEER, line.at(line.far)),
+        Process(_TCP_PEER, {"sends": True, "address": FAR_ADDRESS}, line.at(line.near)),
+        Process(_TCP_PEER, {"sends": False, "address": FAR_ADDRESS}, line.at(line.far)),
     )

@@ -1,4 +1,4 @@
-"""One end of a data channel in a process of its own: `python link_peer.py OPTIONS`, with JSON.
+"""One end of a data channel in a process of its own: `python peer.py OPTIONS`, with JSON.
 
 It prints its description, reads the peer's, connects, and then sends or receives as fast as it can.
 Each line `mark` on its input is answered by what it has received and what CPU it has used so far;

@@ -1,4 +1,4 @@
-"""One end of a data channel of libwebrtc (`wrtc` of PyPI), as link_peer.py is of ours."""
+"""One end of a data channel of libwebrtc (`wrtc` of PyPI), as peer.py is of ours."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import time
 from importlib import import_module
 from typing import Any
 
-from scripts.benchmarks.link_peer import Counted, read_lines, say
+from scripts.benchmarks.link.peer import Counted, read_lines, say
 
 webrtc: Any = import_module("webrtc")
 _MESSAGE_BYTES = 65536

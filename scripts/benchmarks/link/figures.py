@@ -12,10 +12,11 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
-from scripts.benchmarks import link_fairness, link_gigabit, link_idle, link_shaped
-from scripts.benchmarks.link_pairs import Process, Speed, measure, own_pair
+from scripts.benchmarks.link import fairness, gigabit, idle, shaped
+from scripts.benchmarks.link.pairs import PEER, Speed, measure, own_pair
+from scripts.benchmarks.process import Process
 
-_WRTC_PEER = Path(__file__).with_name("link_wrtc_peer.py")
+_WRTC_PEER = Path(__file__).with_name("wrtc_peer.py")
 _LOSSES = (0.0, 0.001, 0.01)
 _DELAY_S = 0.025
 """One way, and as much back: 50 ms."""
@@ -36,12 +37,12 @@ class Effort:
     idle_s: float
     idle_links: int
     shaped_s: float
-    paths: tuple[link_shaped.Path, ...]
+    paths: tuple[shaped.Path, ...]
     fairness_s: float
 
 
-_FULL = Effort(1.0, 5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, link_shaped.PATHS, 60.0)
-_QUICK = Effort(0.4, 0.8, 1.0, 0.8, 0.8, 10.0, 60, 1.5, link_shaped.PATHS[:3:2], 3.0)
+_FULL = Effort(1.0, 5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, shaped.PATHS, 60.0)
+_QUICK = Effort(0.4, 0.8, 1.0, 0.8, 0.8, 10.0, 60, 1.5, shaped.PATHS[:3:2], 3.0)
 
 
 def run(quick: bool, pcap: Path | None = None) -> dict[str, Any]:
@@ -63,8 +64,8 @@ def run(quick: bool, pcap: Path | None = None) -> dict[str, Any]:
 
 def _trace(pcap: Path) -> None:
     path = {"data_path": "native", "loss": _LOSSES[-1], "delay_s": _DELAY_S}
-    sender = Process({"sends": True, "pcap": str(pcap.resolve()), **path})
-    measure(sender, Process({"sends": False, **path}), seconds=1.0, warm_up_s=0.0)
+    sender = Process(PEER, {"sends": True, "pcap": str(pcap.resolve()), **path})
+    measure(sender, Process(PEER, {"sends": False, **path}), seconds=1.0, warm_up_s=0.0)
     _say(f"wrote {pcap}")
 
 
@@ -77,7 +78,7 @@ def _loopback(effort: Effort) -> dict[str, Any]:
     stock = _told("loopback, stock", own_pair(*times, data_path="stock"))
     foreign = None
     if find_spec("webrtc") is not None:
-        sender, receiver = (Process({"sends": sends}, _WRTC_PEER) for sends in (True, False))
+        sender, receiver = (Process(_WRTC_PEER, {"sends": sends}) for sends in (True, False))
         foreign = _told("loopback, libwebrtc", measure(sender, receiver, *times))
     return {
         "ours_MBps": ours.MBps,
@@ -104,11 +105,11 @@ def _rtt50(effort: Effort) -> list[dict[str, Any]]:
 
 
 def _gigabit(effort: Effort) -> float | None:
-    if not link_gigabit.possible():
+    if not gigabit.possible():
         _say("1 Gbit/s: no namespaces without root, ip and tc")
         return None
     try:
-        ours, http = link_gigabit.run(effort.gigabit_s, effort.warm_up_s)
+        ours, http = gigabit.run(effort.gigabit_s, effort.warm_up_s)
     except CalledProcessError as error:
         _say(f"1 Gbit/s: {' '.join(error.cmd)} failed")
         return None
@@ -119,14 +120,14 @@ def _gigabit(effort: Effort) -> float | None:
 
 def _rest(effort: Effort, *, quick: bool) -> dict[str, Any]:
     with ThreadPoolExecutor(2) as pool:
-        idle = pool.submit(link_idle.run, effort.idle_s, effort.idle_links)
-        shaped = link_shaped.run(effort.shaped_s, effort.paths, kernel=not quick)
-        for row in shaped:
+        idling = pool.submit(idle.run, effort.idle_s, effort.idle_links)
+        rows = shaped.run(effort.shaped_s, effort.paths, kernel=not quick)
+        for row in rows:
             _say(f"shaped: {row}")
-        fairness = link_fairness.run(effort.fairness_s, twice=not quick)
-        _say(f"fairness: {fairness}")
-        idle_percent = idle.result()
-    return {"shaped": shaped, "idle200_cpu_percent": idle_percent, "fairness": fairness}
+        shares = fairness.run(effort.fairness_s, twice=not quick)
+        _say(f"fairness: {shares}")
+        idle_percent = idling.result()
+    return {"shaped": rows, "idle200_cpu_percent": idle_percent, "fairness": shares}
 
 
 def _told(what: str, speed: Speed) -> Speed:

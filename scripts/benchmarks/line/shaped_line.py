@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmarks import namespaces
-from scripts.benchmarks.link_pairs import Process
 from scripts.benchmarks.namespaces import command, inside
+from scripts.benchmarks.process import Process
 
 NEAR_ADDRESS = "10.77.1.1"
 FAR_ADDRESS = "10.77.2.2"
 
-_RELAY = Path(__file__).with_name("line_relay.py")
+_RELAY = Path(__file__).with_name("relay.py")
 _DEVICE = "line"
 _BITS = 8
 _MEGA = 1e6
@@ -53,7 +53,7 @@ def shaped(
     faults = {"loss": loss, "reorder": reorder}
     with namespaces.namespaces("near", "middle", "far") as (near, middle, far):
         options = {"near": near, "far": middle, "device": _DEVICE, "delay_s": rtt_ms / 2000}
-        relay = Process({**options, **faults}, program=_RELAY)
+        relay = Process(_RELAY, {**options, **faults})
         try:
             assert relay.hear() == "made"
             _join(near, middle, far)

@@ -3,16 +3,16 @@
 import time
 from pathlib import Path
 
-from scripts.benchmarks.link_pairs import Process
+from scripts.benchmarks.process import Process
 
-_PEER = Path(__file__).with_name("link_idle_peer.py")
+_PEER = Path(__file__).with_name("idle_peer.py")
 _LINKS = 200
 _SETTLE_S = 2.0
 
 
 def run(seconds: float, links: int = _LINKS) -> float:
     """Percent of one core for 200 links; with fewer the figure is scaled up."""
-    peers = [Process({"sends": sends, "links": links}, _PEER) for sends in (True, False)]
+    peers = [Process(_PEER, {"sends": sends, "links": links}) for sends in (True, False)]
     try:
         described = [peer.hear() for peer in peers]
         for peer, other in zip(peers, reversed(described), strict=True):

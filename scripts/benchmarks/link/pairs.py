@@ -1,15 +1,16 @@
 """Two processes with a data channel between them, and how fast it carries."""
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PEER = Path(__file__).with_name("link_peer.py")
+from scripts.benchmarks.process import Process
+
+PEER = Path(__file__).with_name("peer.py")
+"""One end of a data channel of ours, or of stock."""
+
 _MEGA = 1e6
 
 
@@ -20,41 +21,6 @@ class Speed:
     MBps: float
     send_cost: float
     receive_cost: float
-
-
-class Process:
-    """A peer: `python program OPTIONS`, perhaps behind a command that puts it elsewhere."""
-
-    def __init__(
-        self, options: dict[str, Any], program: Path = _PEER, prefix: Sequence[str] = ()
-    ) -> None:
-        self._process = subprocess.Popen(
-            [*prefix, sys.executable, str(program), json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def hear(self) -> Any:
-        """The next line that it says."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("a peer of the benchmark ended early")
-        return json.loads(line)
-
-    def tell(self, value: Any) -> None:
-        """Say a line to it."""
-        assert self._process.stdin is not None
-        print(json.dumps(value), file=self._process.stdin, flush=True)
-
-    def end(self) -> None:
-        """Let it end, and wait."""
-        try:
-            self._process.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
 
 
 def measure(sender: Process, receiver: Process, seconds: float, warm_up_s: float) -> Speed:
@@ -87,6 +53,6 @@ def _mark(peers: Sequence[Process]) -> list[list[float]]:
 
 def own_pair(seconds: float, warm_up_s: float, **options: Any) -> Speed:
     """Two peers of ours with these options."""
-    sender = Process({"sends": True, **options})
-    receiver = Process({"sends": False, **options})
+    sender = Process(PEER, {"sends": True, **options})
+    receiver = Process(PEER, {"sends": False, **options})
     return measure(sender, receiver, seconds, warm_up_s)

@@ -22,7 +22,7 @@ def run(nodes: int) -> dict[str, Any]:
     rounds: dict[str, list[dict[str, float]]] = {"ours": [], "stock": []}
     for _ in range(_ROUNDS):
         for who, measured in rounds.items():
-            measured.append(_in_process("overlay_answering.py", who))
+            measured.append(_in_process("answering.py", who))
     rates = {
         f"{who}_{kind}": round(median(one[kind] for one in measured))
         for who, measured in rounds.items()
@@ -37,10 +37,10 @@ def run(nodes: int) -> dict[str, Any]:
         ),
         "us_per_ping": round(ours_us[0], 1),
         "us_per_find_node": round(ours_us[1], 1),
-        "bytes_per_contact": _in_process("overlay_memory.py")["bytes_per_contact"],
-        **_in_process("overlay_resident.py"),
+        "bytes_per_contact": _in_process("memory.py")["bytes_per_contact"],
+        **_in_process("resident.py"),
         "nodes": nodes,
-        **_in_process("overlay_idle.py", str(nodes)),
+        **_in_process("idle.py", str(nodes)),
     }
 
 

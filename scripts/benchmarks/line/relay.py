@@ -1,4 +1,4 @@
-"""The long part of a path between two namespaces: `python line_relay.py OPTIONS`, with JSON.
+"""The long part of a path between two namespaces: `python relay.py OPTIONS`, with JSON.
 
 Reads IP packets from a TUN device in one namespace and writes them to one in another, later, both
 ways; on the way there some are lost or late. The kernel's netem would do, but not every kernel has

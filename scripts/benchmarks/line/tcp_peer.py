@@ -1,4 +1,4 @@
-"""One end of a TCP connection with the kernel's CUBIC, steered as `link_peer.py` is.
+"""One end of a TCP connection with the kernel's CUBIC, steered as `link/peer.py` is.
 
 The receiver prints its port, the sender nothing of use; each reads the other's line and connects.
 """
