@@ -117,7 +117,7 @@ def make_offer(
     ]
     plain = encode([*fields, identity.sign("offer", encode(fields))])
     offer = Offer(identity.public_key, callee_id, offer_id, int(now), description, _digest(plain))
-    return offer, _seal(plain, callee_key, rng)
+    return offer, seal_signal(plain, callee_key, rng)
 
 
 def read_offer(identity: Identity, sealed: bytes, *, now: float, puzzle_bits: int) -> Offer:
@@ -157,7 +157,7 @@ def make_answer(
     described = description.encode() if description else b""
     fields = [SIGNALING_VERSION, identity.public_key, offer.digest, int(status), described]
     plain = encode([*fields, identity.sign("answer", encode(fields))])
-    return _seal(plain, offer.caller_key, rng)
+    return seal_signal(plain, offer.caller_key, rng)
 
 
 def read_answer(identity: Identity, offer: Offer, sealed: bytes, *, callee_key: bytes) -> Answer:
@@ -187,7 +187,7 @@ def _digest(plain: bytes) -> bytes:
     return hashlib.sha256(plain).digest()
 
 
-def _seal(plain: bytes, receiver_key: bytes, rng: Random) -> bytes:
+def seal_signal(plain: bytes, receiver_key: bytes, rng: Random) -> bytes:
     """Libsodium's sealed box, with its ephemeral key from our own source of randomness."""
     receiver = exchange_key(receiver_key)
     public, secret = crypto_box_seed_keypair(rng.randbytes(_SEED_BYTES))

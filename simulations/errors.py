@@ -4,7 +4,7 @@
     ├── Stuck               something is awaited and nothing is left that could happen
     ├── Spinning            callbacks follow callbacks and the clock never moves
     ├── TouchedRealWorld    code reached for a real socket, process, thread or resolver
-    ├── CallbackFailed      an exception that nobody caught, in a callback or a task
+    ├── CallbackFailed      an uncaught exception, in a callback or a task
     ├── NoCurrentHost       an address that only a host can give meaning to, outside of any host
     ├── BadTopology         an address taken twice, a host that does not exist
     ├── BadLatencyFile      a latency matrix that is not one
@@ -30,7 +30,7 @@ class Spinning(SimulationError):
 
 
 class TouchedRealWorld(SimulationError, NotImplementedError):
-    """Real sockets, threads or processes have no place in virtual time; the message names who.
+    """A real socket, thread or process was asked for; the message names the caller.
 
     It is a NotImplementedError too, because libraries that cope with loops of few abilities (no
     signal handlers on Windows) look for that.

@@ -78,12 +78,12 @@ def build_manifest(
     the same mod. Raises BadManifest if readers would refuse it.
     """
     table = b"".join(_ROW.pack(address, length) for address, length in chunks)
-    body = sealing.Packer().pack(_encode_contents(contents))
+    body = sealing.Packer().pack(encode_contents(contents))
     digest = hashlib.sha256(hashlib.sha256(table).digest() + body).digest()
     content_key = sealing.derive_key(lineage_secret, "content key", digest)
     sealed = sealing.seal_body(_manifest_key(content_key), body, table)
     manifest = decode_manifest(codec.encode([MANIFEST_VERSION, table, sealed]))
-    _check(contents, manifest)
+    check_contents(contents, manifest)
     return manifest, content_key
 
 
@@ -121,10 +121,10 @@ def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
     except BadContent:
         raise BadManifest("the link's content key does not open the manifest") from None
     try:
-        contents = _decode_contents(sealing.unpack_body(body, limits.MANIFEST_BYTES))
+        contents = decode_contents(sealing.unpack_body(body, limits.MANIFEST_BYTES))
     except (BadContent, Malformed) as error:
         raise BadManifest(f"the manifest's sealed part is not well-formed: {error}") from None
-    _check(contents, manifest)
+    check_contents(contents, manifest)
     return contents
 
 
@@ -132,7 +132,8 @@ def _manifest_key(content_key: bytes) -> bytes:
     return sealing.derive_key(content_key, "manifest")
 
 
-def _encode_contents(contents: Contents) -> bytes:
+def encode_contents(contents: Contents) -> bytes:
+    """The sealed part of a manifest, before it is compressed and sealed."""
     files = contents.files
     return codec.encode(
         [
@@ -148,7 +149,8 @@ def _encode_contents(contents: Contents) -> bytes:
     )
 
 
-def _decode_contents(data: bytes) -> Contents:
+def decode_contents(data: bytes) -> Contents:
+    """What `encode_contents` made; raises Malformed. `check_contents` has still to pass."""
     fields = codec.decode_canonical(
         data, max_bytes=limits.MANIFEST_BYTES, max_items=limits.MANIFEST_FILES
     )
@@ -189,7 +191,7 @@ def _unpacked_u32(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(data) // 4}I", data)
 
 
-def _check(contents: Contents, manifest: Manifest) -> None:
+def check_contents(contents: Contents, manifest: Manifest) -> None:
     """Raise BadManifest unless the two parts agree and the files are safe to write."""
     try:
         file_paths.check_text(contents.name, "the mod's name", limits.MOD_NAME_BYTES)

@@ -94,13 +94,13 @@ class _Decoders(_Half):
 class _Node(_Half):
     def __init__(self, work: Path, seconds: float) -> None:
         super().__init__(work, seconds)
-        self._fire = node.NodeUnderFire()
+        self._fire = node.FuzzedNode()
 
     def choose(self, data: bytes) -> tuple[str, bytes, Callable[[bytes], object]]:
         return "node", data, self._fire.feed
 
     def broken(self) -> None:
-        self._fire = node.NodeUnderFire()
+        self._fire = node.FuzzedNode()
 
     def seeds(self) -> list[bytes]:
         return list(node.SEEDS)

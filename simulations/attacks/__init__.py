@@ -1,1 +1,1 @@
-"""Residents and peers that keep to the protocol only as far as it serves them."""
+"""Attackers: residents that answer falsely or late, and a peer that speaks the protocol by hand."""

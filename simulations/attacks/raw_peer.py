@@ -1,7 +1,7 @@
-"""Somebody who speaks the overlay's protocol by hand, byte for byte, and keeps to no rule of it.
+"""A peer that speaks the overlay's protocol byte for byte, within its rules or not.
 
-Attackers of tests and the fuzzer are made of it: nothing of the product's node stands between what
-they want to say and the datagram.
+Tests and the fuzzer make attackers of it: it seals and sends any body that they give it, without
+any code of the product's node.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from simulations.internet.internet import Internet
 from simulations.libraries.ciphers import RememberedAgreements
 from simulations.residents.world import PORT
 
-Answer = Callable[[Request], tuple[Code, list[Any]] | list[Any] | None]
-"""What a request gets: a result, a code with one, or silence."""
+Responder = Callable[[Request], tuple[Code, list[Any]] | list[Any] | None]
+"""Gives what a request gets: a result, a code with one, or silence."""
 
-_PATIENCE_S = 1.0
+_WAIT_S = 1.0
 
 
 class RawPeer(asyncio.DatagramProtocol):
@@ -38,7 +38,7 @@ class RawPeer(asyncio.DatagramProtocol):
     `token` is the last one that it was given, `counter` that of its last request.
     """
 
-    def __init__(self, identity: Identity, answers: dict[Method, Answer]) -> None:
+    def __init__(self, identity: Identity, answers: dict[Method, Responder]) -> None:
         self.identity = identity
         self.answers = answers
         self.requests: list[Request] = []
@@ -52,7 +52,7 @@ class RawPeer(asyncio.DatagramProtocol):
         self.host: Host
 
     async def move_in(self, internet: Internet, *, v6: bool = False) -> None:
-        """Take a host of its own, and listen there."""
+        """Get a host of its own, and listen there."""
         loop = asyncio.get_running_loop()
         self.host = internet.add_host(v4=not v6, v6=v6)
         with self.host.running():
@@ -135,7 +135,7 @@ class RawPeer(asyncio.DatagramProtocol):
         """One request and what came back within a second."""
         before = len(self.responses)
         self.send(method, arguments, to)
-        await asyncio.sleep(_PATIENCE_S)
+        await asyncio.sleep(_WAIT_S)
         return self.responses[-1] if len(self.responses) > before else None
 
     def sealed(self, body: bytes, public_key: bytes) -> bytes:

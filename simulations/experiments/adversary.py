@@ -22,7 +22,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import LookupRules
 from protocol.overlay.messages import Found
 from protocol.records import ProviderBody
-from simulations.attacks.attackers import Conspiracy, Turncoat
+from simulations.attacks.attackers import ColludingNode, Collusion
 from simulations.experiments.parts.abstract_network import StaticNetwork, endure
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
@@ -119,11 +119,11 @@ class _Outcome:
     seconds: float
 
 
-Attempt = tuple[Host, Callable[[], Coroutine[Any, Any, _Outcome]]]
+_Trial = tuple[Host, Callable[[], Coroutine[Any, Any, _Outcome]]]
 
 
 class _Real:
-    """One world in which more and more residents turn."""
+    """One world in which more and more residents collude."""
 
     def __init__(self, parameters: Parameters, say: Say) -> None:
         self.parameters = parameters
@@ -135,14 +135,14 @@ class _Real:
         parameters = self.parameters
         await self._prepare()
         hidden = [one.contact for one in self.residents] if parameters.attack == "hide" else []
-        self.conspiracy = Conspiracy(hidden)
+        self.collusion = Collusion(hidden)
         order = list(self.residents)
         derive_rng(parameters.seed, "who turns").shuffle(order)
         points = []
         for share in sorted(parameters.adversaries):
-            while len(self.conspiracy) < round(share * len(order)):
-                order[len(self.conspiracy)].turn(self.conspiracy)
-            honest = order[len(self.conspiracy) :]
+            while len(self.collusion) < round(share * len(order)):
+                order[len(self.collusion)].collude(self.collusion)
+            honest = order[len(self.collusion) :]
             points += [await self._point(share, d, honest) for d in parameters.paths]
             self.say(f"real lookups with {share:.0%} adversaries: done")
         log_hash = self.world.internet.log.digest()
@@ -159,8 +159,8 @@ class _Real:
         )
         latency = latency_of(parameters.latency_matrix, parameters.seed)
         self.world = World(parameters.seed, latency=latency, settings=settings)
-        await self.world.populate(parameters.nodes, kind=Turncoat)
-        self.residents = [one for one in self.world.residents if isinstance(one, Turncoat)]
+        await self.world.populate(parameters.nodes, kind=ColludingNode)
+        self.residents = [one for one in self.world.residents if isinstance(one, ColludingNode)]
         await asyncio.sleep(_SETTLE_S)
         rng = derive_rng(parameters.seed, "records")
         for _ in range(_RECORDS):
@@ -172,11 +172,11 @@ class _Real:
             await publisher.server.publish(record)
             self.mods.append(mod_id)
 
-    async def _point(self, share: float, d: int, honest: Sequence[Turncoat]) -> dict[str, Any]:
+    async def _point(self, share: float, d: int, honest: Sequence[ColludingNode]) -> dict[str, Any]:
         """Lookups and reads of random honest nodes; the same ones whatever `d` is."""
         rng = derive_rng(self.parameters.seed, "lookups", share)
-        lookups: list[Attempt] = []
-        reads: list[Attempt] = []
+        lookups: list[_Trial] = []
+        reads: list[_Trial] = []
         for _ in range(self.parameters.lookups):
             asker, wanted = rng.sample(honest, 2)
             lookups.append((asker.host, partial(self._find, asker, wanted.identity.peer_id, d)))
@@ -196,13 +196,13 @@ class _Real:
             "mean_s": round(mean([one.seconds for one in found]), 3),
         }
 
-    async def _find(self, asker: Turncoat, wanted: bytes, d: int) -> _Outcome:
+    async def _find(self, asker: ColludingNode, wanted: bytes, d: int) -> _Outcome:
         started = self.world.loop.time()
         lookup = await asker.running.server.lookup(wanted, paths=d)
         found = any(contact.peer_id == wanted for contact in lookup.closest())
         return _Outcome(found, lookup.requests, self.world.loop.time() - started)
 
-    async def _read(self, reader: Turncoat, key: bytes, d: int) -> _Outcome:
+    async def _read(self, reader: ColludingNode, key: bytes, d: int) -> _Outcome:
         """Up to the first valid record, as the node's own `read`, over `d` paths."""
         started = self.world.loop.time()
         held = reader.running.server.store.get(key, records.PROVIDER, self.world.loop.wall_time())
@@ -229,7 +229,7 @@ class _Real:
         return True
 
 
-async def _perform(attempts: Sequence[Attempt]) -> list[_Outcome]:
+async def _perform(attempts: Sequence[_Trial]) -> list[_Outcome]:
     """The outcomes, in the order of the attempts, a few of which run at once."""
     outcomes: list[_Outcome] = []
     for start in range(0, len(attempts), _AT_ONCE):

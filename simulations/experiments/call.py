@@ -1,11 +1,11 @@
 """Whether a peer that is online can be called with a part of all contacts dead, and how fast.
 
 Peers that cannot be reached unasked register with the reachable nodes nearest to their ids. Then a
-part of the reachable nodes is silenced, and every peer is called by others: at once, while only the
-dead registrars' silence is to be lived with, and again once each peer had time for one keepalive.
+part of the reachable nodes is silenced, and every peer is called by others: at once, while the dead
+registrars are not replaced yet, and again once each peer had time for one keepalive.
 A call succeeds when the callee's signed answer is back; its time ends there (that the callee calls
 us at the same moment, so that its own call goes on, is such an answer). `reregistered` counts
-from the silence until a peer that lost registrars has its full number of living ones again.
+from the silence until a peer that lost registrars has its full number of answering ones again.
 """
 
 import asyncio
@@ -96,9 +96,9 @@ class _Leg:
         await self._prepare()
         silenced = self._silence()
         watch = asyncio.create_task(self._watch(silenced), name="watch registrations")
-        at_once = await self._call_everyone()
+        at_once = await self._call_all()
         reregistered = await watch
-        repaired = await self._call_everyone()
+        repaired = await self._call_all()
         self.seconds = [one.seconds for one in at_once if one.seconds is not None]
         log_hash = self.world.internet.log.digest()
         await self.world.close()
@@ -131,16 +131,16 @@ class _Leg:
     async def _watch(self, silenced: set[PeerId]) -> list[float]:
         """Seconds until each peer that lost registrars has all of them back."""
         started = self.world.loop.time()
-        wanted = [one for one in self.peers if _living(one, silenced) < limits.REGISTRARS]
+        wanted = [one for one in self.peers if _answering(one, silenced) < limits.REGISTRARS]
         took: list[float] = []
         while self.world.loop.time() - started < _WATCHED_S:
             await asyncio.sleep(_WATCH_STEP_S)
-            back = [one for one in wanted if _living(one, silenced) >= limits.REGISTRARS]
+            back = [one for one in wanted if _answering(one, silenced) >= limits.REGISTRARS]
             took += [self.world.loop.time() - started] * len(back)
             wanted = [one for one in wanted if one not in back]
         return took + [float("inf")] * len(wanted)
 
-    async def _call_everyone(self) -> list[_Made]:
+    async def _call_all(self) -> list[_Made]:
         """Each peer is called by random others, a batch at a time."""
         pairs = [
             (self.rng.choice([one for one in self.peers if one is not callee]), callee)
@@ -185,7 +185,7 @@ class _Leg:
         }
 
 
-def _living(peer: Resident, silenced: set[PeerId]) -> int:
+def _answering(peer: Resident, silenced: set[PeerId]) -> int:
     registrars = peer.running.registrations.registrars
     return sum(contact.peer_id not in silenced for contact in registrars)
 
@@ -203,8 +203,8 @@ def _draw(figure: Any, seconds: dict[float, list[float]], rows: Sequence[dict[st
         label = f"{row['dead']:.0%} dead: {row['success']:.2%} answered, p50 {row['p50_s']:.2f} s"
         axes.plot(ordered, shares, label=label)
     axes.set_xscale("log")
-    axes.set_xlabel("time from the wish to the callee's signed answer (virtual seconds)")
+    axes.set_xlabel("time from the call to the callee's signed answer (virtual seconds)")
     axes.set_ylabel("answered (% of all calls)")
-    axes.set_title("Calls to registered peers, at once after a part of all contacts died")
+    axes.set_title("Calls to registered peers, right after a part of all contacts died")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")

@@ -13,7 +13,7 @@ that finds none is a record lost at that time. `found` is of provider records, `
 publishers' peer records, which the node's own upkeep refreshes whatever the policy. Traffic is that
 of a node that comes and goes, in both directions, headers of IPv4 and UDP included, over the time
 in which it runs; what the reads cause is left out. `publisher_bytes_per_s` is that of publishers,
-which also keep paths to registrars.
+which also keep NAT mappings to registrars open.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from protocol import records
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
-from simulations.residents.churn import HABITS, Churn, Comer
+from simulations.residents.churn import CHURN_MODELS, Churn, ChurningResident
 from simulations.residents.publishers import RecordOwner, refresh_s_of
 from simulations.residents.world import World, cipher_named, simulated_settings
 from simulations.runtime.loop import run_virtually
@@ -53,7 +53,7 @@ class Parameters:
     seed: int = option(1, "the seed of everything")
     nodes: int = option(200, "nodes that come and go")
     hours: float = option(24.0, "virtual time from the publishing on")
-    model: str = option("ipfs", "how nodes come and go", tuple(HABITS))
+    model: str = option("ipfs", "how nodes come and go", tuple(CHURN_MODELS))
     policy: tuple[str, ...] = option(("product", "never"), "product, never, or hours such as 3h")
     crashes: float = option(0.5, "share of departures that are crashes")
     publishers: int = option(10, "peers that publish, and stay")
@@ -157,8 +157,10 @@ class _Leg:
         """The row of the result, and the hash of the history."""
         parameters = self.parameters
         await self._prepare()
-        churn = Churn(HABITS[parameters.model], crashes=parameters.crashes, seed=parameters.seed)
-        coming_and_going = asyncio.create_task(churn.run(self.comers), name="churn")
+        churn = Churn(
+            CHURN_MODELS[parameters.model], crashes=parameters.crashes, seed=parameters.seed
+        )
+        coming_and_going = asyncio.create_task(churn.run(self.churning), name="churn")
         await asyncio.sleep(parameters.settle_hours * _HOUR_S)
         self._publish()
         await self._observe()
@@ -176,8 +178,8 @@ class _Leg:
         settings = simulated_settings(cipher=cipher_named(parameters.cipher))
         latency = latency_of(parameters.latency_matrix, parameters.seed)
         self.world = World(parameters.seed, latency=latency, settings=settings)
-        await self.world.populate(parameters.nodes, kind=Comer)
-        self.comers = [one for one in self.world.residents if isinstance(one, Comer)]
+        await self.world.populate(parameters.nodes, kind=ChurningResident)
+        self.churning = [one for one in self.world.residents if isinstance(one, ChurningResident)]
         self.publishers: list[RecordOwner] = []
         for _ in range(parameters.publishers):
             publisher = self.world.add(RecordOwner, unreachable=True)
@@ -199,16 +201,16 @@ class _Leg:
         started = self.world.loop.time()
         pause_s = parameters.minutes * _MINUTE_S
         for number in range(1, int(parameters.hours * _HOUR_S / pause_s) + 1):
-            before = _totals(self.comers), _totals(self.publishers)
+            before = _totals(self.churning), _totals(self.publishers)
             await asyncio.sleep(started + number * pause_s - self.world.loop.time())
-            self.idle.add(before[0], _totals(self.comers))
+            self.idle.add(before[0], _totals(self.churning))
             self.idle_publishers.add(before[1], _totals(self.publishers))
             self.moments.append(await self._read_all(number * pause_s / _HOUR_S))
 
     async def _read_all(self, hour: float) -> _Moment:
         """The reads of one moment. Those of readers that leave meanwhile do not count."""
-        joined = [one for one in self.comers if one.has_joined]
-        moment = _Moment(hour, online=sum(one.membership is not None for one in self.comers))
+        joined = [one for one in self.churning if one.has_joined]
+        moment = _Moment(hour, online=sum(one.membership is not None for one in self.churning))
         moment.joined = len(joined)
         if not joined:
             return moment
@@ -230,8 +232,10 @@ class _Leg:
                 moment.found_peer += task.result()
         return moment
 
-    def _readers(self, joined: Sequence[Comer], kind: int) -> list[tuple[Comer, bytes]]:
-        """Who reads which key."""
+    def _readers(
+        self, joined: Sequence[ChurningResident], kind: int
+    ) -> list[tuple[ChurningResident, bytes]]:
+        """Random readers, each with the key that it reads."""
         chosen = []
         for _ in range(self.parameters.reads):
             publisher = self.rng.choice(self.publishers)
@@ -245,7 +249,7 @@ class _Leg:
 
     def _row(self, churn: Churn) -> dict[str, Any]:
         moments = self.moments
-        joins = [seconds for one in self.comers for seconds in one.joins_s]
+        joins = [seconds for one in self.churning for seconds in one.joins_s]
         return {
             "policy": self.policy,
             "found": _share([(one.found, one.reads) for one in moments]),
@@ -257,7 +261,7 @@ class _Leg:
             "joined": _share([(one.joined, one.online) for one in moments]),
             "crashed": churn.crashed,
             "stopped": churn.stopped,
-            "starts": sum(one.starts for one in self.comers),
+            "starts": sum(one.starts for one in self.churning),
             "join_p50_s": round(quantile(joins, 0.5), 2),
             "join_p99_s": round(quantile(joins, 0.99), 2),
             "over_time": [
@@ -274,7 +278,7 @@ class _Leg:
         }
 
 
-def _totals(residents: Sequence[Comer]) -> _Idle:
+def _totals(residents: Sequence[ChurningResident]) -> _Idle:
     return _Idle(
         sum(one.traffic_bytes for one in residents), sum(one.present_s for one in residents)
     )

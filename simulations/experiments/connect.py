@@ -61,8 +61,8 @@ PARAMETERS = Parameters
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """How one pair fared; `seconds` counts from the wish to the open link."""
+class PairOutcome:
+    """What came of one pair; `seconds` counts from the call to the open link."""
 
     caller: str
     callee: str
@@ -79,7 +79,7 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     return ExperimentReport(_data(attempts), lambda figure: _draw(figure, attempts), log_hash)
 
 
-async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Attempt], str]:
+async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[PairOutcome], str]:
     shares = parse_mix(parameters.mix)
     latency = latency_of(parameters.latency_matrix, parameters.seed)
     world = World(parameters.seed, latency=latency, folder=folder)
@@ -110,7 +110,7 @@ def parse_mix(texts: tuple[str, ...]) -> dict[str, float]:
     return shares
 
 
-async def _attempt(world: World, caller_kind: str, callee_kind: str) -> Attempt:
+async def _attempt(world: World, caller_kind: str, callee_kind: str) -> PairOutcome:
     caller, callee = _move_in(world, caller_kind), _move_in(world, callee_kind)
     started = world.loop.time()
     path, failure = "none", ""
@@ -127,7 +127,7 @@ async def _attempt(world: World, caller_kind: str, callee_kind: str) -> Attempt:
     seconds = world.loop.time() - started
     await caller.stop()
     await callee.stop()
-    return Attempt(caller_kind, callee_kind, path != "none", seconds, path, failure)
+    return PairOutcome(caller_kind, callee_kind, path != "none", seconds, path, failure)
 
 
 def _move_in(world: World, kind: str) -> WholeResident:
@@ -148,7 +148,7 @@ async def _settle(resident: WholeResident) -> None:
         await resident.running.registrations.registered.wait()
 
 
-def _data(attempts: list[Attempt]) -> dict[str, Any]:
+def _data(attempts: list[PairOutcome]) -> dict[str, Any]:
     linked = [one for one in attempts if one.linked]
     times = [one.seconds for one in linked]
     punchable = [one for one in attempts if {one.caller, one.callee} <= _PUNCHABLE]
@@ -164,7 +164,7 @@ def _data(attempts: list[Attempt]) -> dict[str, Any]:
     }
 
 
-def _by_nat(attempts: list[Attempt]) -> list[dict[str, Any]]:
+def _by_nat(attempts: list[PairOutcome]) -> list[dict[str, Any]]:
     rows = []
     for caller in NATS:
         for callee in NATS:
@@ -185,7 +185,7 @@ def _by_nat(attempts: list[Attempt]) -> list[dict[str, Any]]:
     return rows
 
 
-def _draw(figure: Any, attempts: list[Attempt]) -> None:
+def _draw(figure: Any, attempts: list[PairOutcome]) -> None:
     """A matrix: caller's box by callee's box, coloured by success, with the median time."""
     axes = figure.subplots()
     kinds = list(NATS)

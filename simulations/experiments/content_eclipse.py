@@ -1,14 +1,14 @@
-"""Whether a crowd of sybils around one key is noticed, and whether what it hides is still found.
+"""Whether sybils around one key are noticed, and whether the records that they hide are found.
 
-For each attacked key, conspirators nearer to it than any honest node join, name one another only,
+For each attacked key, sybils nearer to it than any honest node join, name one another only,
 confirm stores and registrations, and keep nothing. Honest nodes then judge the key by the density
 of contacts around it (Sridhar et al., NDSS 2024), read a record that was stored before the attack,
 publish and read another one during it, and call a peer that registered during it. `captured` is the
-share of plain lookups that saw nothing but conspirators, and `detected_of_captured` the share of
-these observers who noticed: where honest nodes are still found, there is less to notice.
+share of plain lookups that found nothing but sybils, and `detected_of_captured` the share of these
+in which the observer noticed: where honest nodes are still found, there is less to notice.
 `read_without` is what the attack would achieve: the share of plain reads that find a record stored
-during it at the nearest contacts alone. False alarms are counted over random keys that nobody
-attacks.
+during it at the nearest contacts alone. False alarms are counted over random keys that
+are not attacked.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found
 from protocol.records import ProviderBody, Record
 from protocol.signaling import Offer
-from simulations.attacks.attackers import Conspiracy, Turncoat, crowd
+from simulations.attacks.attackers import ColludingNode, Collusion, sybils_near
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
@@ -48,9 +48,9 @@ class Parameters:
     nodes: int = option(300, "honest nodes")
     keys: int = option(20, "attacked keys of records, one after another")
     peers: int = option(20, "attacked peers that register, one after another")
-    sybils: int = option(45, "conspirators around each")
+    sybils: int = option(45, "sybils around each")
     observers: int = option(10, "honest nodes that judge, read or call each")
-    plain: int = option(1000, "keys that nobody attacks, judged once each")
+    plain: int = option(1000, "keys that are not attacked, judged once each")
     cipher: str = option("real", "packet cipher: real or test", ("real", "test"))
     latency_matrix: Path | None = option(None, "file with measured round-trip times")
 
@@ -60,9 +60,9 @@ PARAMETERS = Parameters
 
 def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """All attacks in one world."""
-    siege = _Siege(parameters, say)
-    data, log_hash = run_virtually(siege.run())
-    return ExperimentReport(data, lambda figure: _draw(figure, parameters, siege, data), log_hash)
+    attacks = _Attacks(parameters, say)
+    data, log_hash = run_virtually(attacks.run())
+    return ExperimentReport(data, lambda figure: _draw(figure, parameters, attacks, data), log_hash)
 
 
 @dataclass(slots=True)
@@ -78,8 +78,8 @@ class _Tally:
     call_s: list[float] = field(default_factory=list)
 
 
-class _Siege:
-    """One world in which one key after another is besieged. `expected` is for the plot."""
+class _Attacks:
+    """One world in which one key after another is attacked. `expected` is for the plot."""
 
     def __init__(self, parameters: Parameters, say: Say) -> None:
         self.parameters = parameters
@@ -104,10 +104,10 @@ class _Siege:
         await self._judge_plain_keys()
         self.say(f"false alarms: {mean(self.alarms):.2%}")
         for number, mod_id in enumerate(mods):
-            await self._besiege_key(mod_id)
+            await self._attack_key(mod_id)
             self.say(f"key {number + 1} of {len(mods)}: done")
         for number in range(parameters.peers):
-            await self._besiege_peer()
+            await self._attack_peer()
             self.say(f"peer {number + 1} of {parameters.peers}: done")
         log_hash = self.world.internet.log.digest()
         await self.world.close()
@@ -195,10 +195,10 @@ class _Siege:
 
     # What the adversary does --------------------------------------------------------------
 
-    async def _besiege_key(self, mod_id: bytes) -> None:
+    async def _attack_key(self, mod_id: bytes) -> None:
         key = records.provider_key(mod_id)
         old = await self._publish(mod_id)
-        sybils = await self._crowd(key)
+        sybils = await self._place_sybils(key)
         await self._observe(self.on_keys, key, sybils)
         observers = self.rng.sample(self.honest, self.parameters.observers)
         self.on_keys.read_old += await _all([(one, old) for one in observers], self._finds)
@@ -209,12 +209,12 @@ class _Siege:
         new = await self._publish(mod_id)
         await asyncio.sleep(_SETTLE_S)
         self.on_keys.read_new += await _all([(one, new) for one in observers], self._finds)
-        self._disperse(sybils)
+        self._remove(sybils)
 
-    async def _besiege_peer(self) -> None:
-        """The crowd is there before the peer registers, which is the worst case."""
+    async def _attack_peer(self) -> None:
+        """The sybils are there before the peer registers, which is the worst case."""
         peer = self.world.add(unreachable=True)
-        sybils = await self._crowd(peer.identity.peer_id)
+        sybils = await self._place_sybils(peer.identity.peer_id)
         await peer.start()
         await peer.running.registrations.registered.wait()
         peer.running.callee.accept_calls(_accept)
@@ -223,9 +223,9 @@ class _Siege:
         observers = self.rng.sample(self.honest, self.parameters.observers)
         self.on_peers.called += await _all([(one, peer) for one in observers], self._calls)
         await peer.stop()
-        self._disperse(sybils)
+        self._remove(sybils)
 
-    async def _observe(self, tally: _Tally, key: bytes, sybils: list[Turncoat]) -> None:
+    async def _observe(self, tally: _Tally, key: bytes, sybils: list[ColludingNode]) -> None:
         ids = {one.identity.peer_id for one in sybils}
         observers = self.rng.sample(self.honest, self.parameters.observers)
         tally.captured += await _all(
@@ -237,19 +237,19 @@ class _Siege:
             lambda observer, key: self._judge(observer, key, "attacked"),
         )
 
-    async def _crowd(self, target: bytes) -> list[Turncoat]:
-        """Conspirators that have joined around `target` and become known there."""
-        sybils = crowd(self.world, target, self.parameters.sybils, self.rng)
-        conspiracy = Conspiracy()
+    async def _place_sybils(self, target: bytes) -> list[ColludingNode]:
+        """Colluding nodes that have joined around `target` and become known there."""
+        sybils = sybils_near(self.world, target, self.parameters.sybils, self.rng)
+        collusion = Collusion()
         for one in sybils:
             await one.start()
         await asyncio.gather(*(one.running.joined.wait() for one in sybils))
         await asyncio.sleep(_SETTLE_S)
         for one in sybils:
-            one.turn(conspiracy)
+            one.collude(collusion)
         return sybils
 
-    def _disperse(self, sybils: list[Turncoat]) -> None:
+    def _remove(self, sybils: list[ColludingNode]) -> None:
         for one in sybils:
             one.crash()
 
@@ -291,10 +291,10 @@ def _share(outcomes: list[bool]) -> float:
     return round(mean(outcomes), 5)
 
 
-def _draw(figure: Any, parameters: Parameters, siege: _Siege, data: dict[str, Any]) -> None:
+def _draw(figure: Any, parameters: Parameters, attacks: _Attacks, data: dict[str, Any]) -> None:
     """How many contacts a network of the estimated size has where k were found; and outcomes."""
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    for name, expected in siege.expected.items():
+    for name, expected in attacks.expected.items():
         left.hist([max(one, 0.01) for one in expected], bins=_bins(), alpha=0.7, label=name)
     left.set_xscale("log")
     left.set_yscale("symlog")

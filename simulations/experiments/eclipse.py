@@ -1,4 +1,4 @@
-"""How much of one node's table an attacker gets who has many identities in few networks.
+"""How much of one node's table an attacker with many identities in few networks gets.
 
 The attacker has two /24 networks, mines ids for every bucket of the victim, answers all that the
 victim asks (with its own kind only) and keeps asking the victim, so that each identity is verified.
@@ -24,8 +24,8 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import OVERLAY_VERSION, Method, Request, encode_found
 from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import ID_BITS
-from simulations.attacks.attackers import Conspiracy
-from simulations.attacks.raw_peer import Answer, RawPeer
+from simulations.attacks.attackers import Collusion
+from simulations.attacks.raw_peer import RawPeer, Responder
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.residents.world import PORT, Resident, World, simulated_settings
@@ -88,7 +88,7 @@ class _Eclipse:
         self.parameters = parameters
         self.limited = limited
         self.rng = derive_rng(parameters.seed, "eclipse")
-        self.conspiracy = Conspiracy()
+        self.collusion = Collusion()
         self.attackers: list[RawPeer] = []
 
     async def run(self) -> tuple[dict[str, Any], str]:
@@ -123,11 +123,11 @@ class _Eclipse:
                 places += [(host, Address(address, port)) for address in host.addresses]
         self.rng.shuffle(places)
         identities = self._mine(victim)
-        answers: dict[Method, Answer] = {
+        answers: dict[Method, Responder] = {
             Method.PING: lambda _: [OVERLAY_VERSION],
             Method.MEET: lambda _: [OVERLAY_VERSION],
-            Method.FIND_NODE: partial(_name_conspirators, self.conspiracy),
-            Method.FIND_VALUE: partial(_name_conspirators, self.conspiracy),
+            Method.FIND_NODE: partial(_name_colluding_nodes, self.collusion),
+            Method.FIND_VALUE: partial(_name_colluding_nodes, self.collusion),
         }
         loop = asyncio.get_running_loop()
         for identity, (host, address) in zip(identities, places, strict=False):
@@ -137,7 +137,7 @@ class _Eclipse:
                     lambda attacker=attacker: attacker,  # type: ignore[misc]
                     local_addr=(address.host, address.port),
                 )
-            self.conspiracy.admit(attacker.contact)
+            self.collusion.admit(attacker.contact)
             self.attackers.append(attacker)
 
     def _mine(self, victim: Resident) -> list[Identity]:
@@ -189,9 +189,9 @@ def _no_networks(_contact: Contact) -> tuple[bytes, ...]:
     return ()
 
 
-def _name_conspirators(conspiracy: Conspiracy, request: Request) -> list[Any]:
+def _name_colluding_nodes(collusion: Collusion, request: Request) -> list[Any]:
     """What FIND_NODE and FIND_VALUE get; the first argument of both is the target."""
-    nearest: list[Contact] = conspiracy.nearest(request.arguments[0])
+    nearest: list[Contact] = collusion.nearest(request.arguments[0])
     return encode_found(nearest, [], skip=0, registration_proof=b"", max_bytes=_FOUND_BYTES)
 
 

@@ -3,7 +3,7 @@
 Dead means silenced after the tables have settled; lookups start at once, with no refresh between.
 `closest` finds the k nearest contacts, each having answered in this lookup; `read` ends at the
 first valid record; `publish` (with --op) when the publisher is told, its recall being the share of
-stores confirmed by then. `contacts_share` compares the tables with those of an all-knowing filler,
+stores confirmed by then. `contacts_share` compares the tables with full ones,
 and `join_packets` are datagrams for each node until then. With --stock the unmodified kademlia
 library does the same on an internet of the same seed.
 """

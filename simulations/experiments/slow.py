@@ -1,9 +1,9 @@
 """How much slower lookups get when a part of all contacts answers only after 4.9 s (slow loris).
 
-Twice: with contacts that dawdle from the start, so that no table should hold them (`after_s` is
+Twice: with contacts that are slow from the start, so that no table should hold them (`after_s` is
 null); and with ones that were prompt until tables had settled, with lookups at once and some
-minutes after they turned, while nodes do nothing but upkeep and these lookups. `raise` compares
-each median with that of the same lookups in a world without any slow contacts.
+minutes after they turned slow, while nodes do nothing but upkeep and these lookups. `raise`
+compares each median with that of the same lookups in a world without any slow contacts.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from protocol import records
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
-from simulations.attacks.attackers import DAWDLE_S, Dawdler
+from simulations.attacks.attackers import DELAY_S, DelayingNode
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
@@ -71,7 +71,7 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
             say(f"{share:.0%} slow, {'turned' if turns else 'from the start'}: done")
     usual = {row["op"]: row["p50_s"] for row in points if row["slow"] == 0}
     for row in points:
-        before_s = usual[row["op"]]  # 0 where everybody holds every record
+        before_s = usual[row["op"]]  # 0 where every node holds every record
         row["raise"] = round(row["p50_s"] / before_s - 1, 3) if before_s else None
     data = {"cipher": parameters.cipher, "points": points}
     return ExperimentReport(
@@ -84,14 +84,14 @@ def _trial(parameters: Parameters, share: float, turns: bool) -> tuple[list[dict
 
 
 class _World(World):
-    """Newcomers have heard of prompt nodes: whoever knows only slow ones cannot join at all."""
+    """Joining nodes know prompt nodes: a node that knows only slow ones cannot join at all."""
 
     def introducers(self, newcomer: Resident) -> list[Contact]:
         """See World."""
         prompt = [
             one.contact
             for one in self.residents[: newcomer.number]
-            if isinstance(one, Dawdler) and not one.dawdles
+            if isinstance(one, DelayingNode) and not one.delays
         ]
         return self._introducing.sample(prompt, min(INTRODUCERS, len(prompt)))
 
@@ -112,7 +112,7 @@ class _Trial:
             rows = await self._measure(None)
         else:
             for one in self.slow:
-                one.dawdles = True
+                one.delays = True
             turned_at = self.world.loop.time()
             rows = []
             for after_s in _AFTER_S:
@@ -135,16 +135,16 @@ class _Trial:
             )
         )
 
-        def make(world: World, number: int, *rest: Any) -> Dawdler:
-            resident = Dawdler(world, number, *rest)
-            resident.dawdles = number in slow_numbers and not self.turns
+        def make(world: World, number: int, *rest: Any) -> DelayingNode:
+            resident = DelayingNode(world, number, *rest)
+            resident.delays = number in slow_numbers and not self.turns
             return resident
 
         await self.world.populate(parameters.nodes, kind=make)
         await asyncio.sleep(_SETTLE_S)
-        everyone = [one for one in self.world.residents if isinstance(one, Dawdler)]
-        self.slow = [one for one in everyone if one.number in slow_numbers]
-        self.prompt = [one for one in everyone if one.number not in slow_numbers]
+        all_nodes = [one for one in self.world.residents if isinstance(one, DelayingNode)]
+        self.slow = [one for one in all_nodes if one.number in slow_numbers]
+        self.prompt = [one for one in all_nodes if one.number not in slow_numbers]
         self.keys = []
         for _ in range(_RECORDS):
             publisher, mod_id = self.rng.choice(self.prompt).running, self.rng.randbytes(32)
@@ -179,7 +179,7 @@ class _Trial:
             for op, seconds in times.items()
         ]
 
-    async def _closest(self, asker: Dawdler) -> tuple[float, float]:
+    async def _closest(self, asker: DelayingNode) -> tuple[float, float]:
         target, started = self.rng.randbytes(20), self.world.loop.time()
         lookup = await asker.running.server.lookup(target)
         seconds = self.world.loop.time() - started
@@ -188,7 +188,7 @@ class _Trial:
         found = {contact.peer_id for contact in lookup.closest()}
         return seconds, len(found.intersection(true)) / len(true)
 
-    async def _read(self, reader: Dawdler) -> float:
+    async def _read(self, reader: DelayingNode) -> float:
         key, started = self.rng.choice(self.keys), self.world.loop.time()
         await reader.running.server.read(
             key, records.PROVIDER, enough=lambda reading: bool(reading.records)
@@ -207,7 +207,7 @@ class _Trial:
 
 
 async def _all(
-    askers: Sequence[Dawdler], ask: Callable[[Dawdler], Coroutine[Any, Any, _Answer]]
+    askers: Sequence[DelayingNode], ask: Callable[[DelayingNode], Coroutine[Any, Any, _Answer]]
 ) -> list[_Answer]:
     return await asyncio.gather(*(one.host.create_task(ask(one)) for one in askers))
 
@@ -228,7 +228,7 @@ def _draw(figure: Any, points: Sequence[dict[str, Any]]) -> None:
         axes.set_ylabel("median (virtual seconds)")
     for axes in panels[:, 1]:
         axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.suptitle(f"Lookups while some contacts answer only after {DAWDLE_S} s")
+    figure.suptitle(f"Lookups while some contacts answer only after {DELAY_S} s")
 
 
 def _draw_bound(axes: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 The ideal is the time that the bytes of the mod need on the slower of the sharer's line, shared by
 all getters, and a getter's own line, as if every getter could pass on what it has. `alone_s` is the
-time that it takes if none does, and the sharer sends everything to everyone.
+time that it takes if none does, and the sharer sends everything to all of them.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ PARAMETERS = Parameters
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class _Download:
     """One getter's download."""
 
     seconds: float
@@ -82,7 +82,7 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     return ExperimentReport(data, lambda figure: _draw(figure, times, parameters), log_hash)
 
 
-async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Arrival], str]:
+async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[_Download], str]:
     latency = UniformLatency(parameters.rtt_ms / 1000)
     world = World(parameters.seed, latency=latency, folder=folder)
     with virtual_libraries(world.internet):
@@ -120,13 +120,13 @@ async def _share(sharer: WholeResident, parameters: Parameters, folder: Path) ->
     return str(shared.link)
 
 
-async def _get(getter: WholeResident, link: str, target: Path) -> Arrival:
+async def _get(getter: WholeResident, link: str, target: Path) -> _Download:
     loop = asyncio.get_running_loop()
     started = loop.time()
     with getter.host.running():
         task = getter.host.create_task(getter.running_node.sharing.get(parse(link), target))
     report = await task
-    return Arrival(
+    return _Download(
         loop.time() - started,
         len(report.sources),
         report.bytes_fetched,

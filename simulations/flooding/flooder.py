@@ -1,7 +1,7 @@
-"""`python -m simulations.flooding.flooder CONTACT KIND RATE SECONDS SEED`: sends what nobody wants.
+"""`python -m simulations.flooding.flooder CONTACT KIND RATE SECONDS SEED`: floods a node.
 
 `garbage` is random bytes of any length. `forged` names real keys in datagrams that do not open.
-`strangers` are valid requests, each of another identity. They come from many loopback addresses.
+`strangers` are valid requests, each under another key. They come from many loopback addresses.
 """
 
 import random
@@ -32,7 +32,7 @@ def _forged(_target: Contact, rng: random.Random) -> bytes:
     return bytes((_CIPHER.first_byte,)) + key + rng.randbytes(datagrams.DATAGRAM_OVERHEAD_BYTES)
 
 
-def _stranger(target: Contact, rng: random.Random) -> bytes:
+def _unknown_key(target: Contact, rng: random.Random) -> bytes:
     identity = Identity(rng.randbytes(32))
     body = encode_request(
         rng.randbytes(8),
@@ -51,12 +51,12 @@ def _stranger(target: Contact, rng: random.Random) -> bytes:
 KINDS: dict[str, Callable[[Contact, random.Random], bytes]] = {
     "garbage": _garbage,
     "forged": _forged,
-    "strangers": _stranger,
+    "strangers": _unknown_key,
 }
 
 
 def main(target: Contact, kind: str, rate: float, seconds: float, seed: str) -> None:
-    """Make the datagrams, say so, and at the word send them for so long."""
+    """Make the datagrams, report that, and on the next line of input send them for so long."""
     rng = random.Random(seed)
     made = [KINDS[kind](target, rng) for _ in range(_DIFFERENT)]
     sources = [_source(number) for number in range(_SOURCES)]

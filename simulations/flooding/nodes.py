@@ -46,7 +46,7 @@ async def main(count: int, host: str) -> None:
 
 async def _start(host: str, known: list[Contact]) -> Membership:
     node = Membership(
-        # No puzzle: whoever floods has solved as many as it likes.
+        # No puzzle: a flooder can solve as many as it needs beforehand.
         Identity(secrets.token_bytes(32)),
         Environment(),
         settings=OverlaySettings(puzzle_bits=0),
@@ -99,7 +99,7 @@ async def _standard_input() -> asyncio.StreamReader:
 
 
 def tell(what: object) -> None:
-    """One line of JSON to whoever started this."""
+    """One line of JSON to the process that started this one."""
     print(json.dumps(what), flush=True)
 
 

@@ -43,9 +43,9 @@ def signed_to(reader_key: bytes, writer: Identity, kind: str, data: bytes) -> by
     except (RemoteError, TypeError, ValueError, OverflowError):
         pass  # what is no value, and what our encoder does not spell: floats, maps
     try:
-        return signaling._seal(plain, reader_key, _RNG)
+        return signaling.seal_signal(plain, reader_key, _RNG)
     except Oversized:
-        return signaling._seal(data[:_PLAIN_BYTES], reader_key, _RNG)
+        return signaling.seal_signal(data[:_PLAIN_BYTES], reader_key, _RNG)
 
 
 def _signed(kind: str, data: bytes) -> bytes:

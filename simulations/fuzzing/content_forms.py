@@ -1,4 +1,4 @@
-"""What links carry about mods, and what a person types or pastes."""
+"""What links carry about mods, and texts that a person types or pastes."""
 
 from collections.abc import Callable
 
@@ -27,9 +27,9 @@ def _read_manifest(data: bytes) -> object:
 
 
 def _read_contents(data: bytes) -> object:
-    """What stands behind the seal of a manifest: whoever publishes may seal anything."""
-    contents = manifest._decode_contents(data)
-    manifest._check(contents, _MANIFEST)
+    """The sealed part of a manifest: a publisher may seal any bytes."""
+    contents = manifest.decode_contents(data)
+    manifest.check_contents(contents, _MANIFEST)
     return contents
 
 
@@ -47,7 +47,7 @@ CONTENT_FORMS = {
         ),
     ),
     "manifest": Target(_read_manifest, (_MANIFEST.data,)),
-    "manifest contents": Target(_read_contents, (manifest._encode_contents(_CONTENTS),)),
+    "manifest contents": Target(_read_contents, (manifest.encode_contents(_CONTENTS),)),
     "chunk body": Target(
         lambda data: sealing.unpack_body(data, limits.CHUNK_BYTES_MAX),
         (b"\0raw", sealing.Packer().pack(bytes(1000))),

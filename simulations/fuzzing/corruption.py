@@ -1,7 +1,7 @@
 """Real traffic damaged on its way: in the datagram, or in the body before it is sealed.
 
-A damaged datagram is what a bad line or a stranger on it makes; a damaged body is what a node with
-a defect, or one that lies, sends under its good key, and reaches everything behind the seal.
+A bad line, or an attacker on it, damages datagrams; a node with a defect, or a malicious one, sends
+damaged bodies under its valid key, which reach all code behind the decryption.
 """
 
 import random
@@ -66,7 +66,7 @@ def _splice(rng: random.Random, data: bytes, other: bytes) -> bytes:
 _WAYS = (_flip, _overwrite, _cut, _drop_middle, _insert, _splice)
 
 
-class LyingCipher(RememberedAgreements):
+class DamagingCipher(RememberedAgreements):
     """The real cipher, but for what it is given to seal."""
 
     def __init__(self, damager: Damager, body_bytes_max: int) -> None:
@@ -75,5 +75,5 @@ class LyingCipher(RememberedAgreements):
 
     def encrypt(self, key: bytes, header: bytes, nonce: bytes, body: bytes) -> bytes:
         """See PacketCipher."""
-        told = self._damager.damaged(body)[: self._body_bytes_max]
-        return super().encrypt(key, header, nonce, told)
+        sealed = self._damager.damaged(body)[: self._body_bytes_max]
+        return super().encrypt(key, header, nonce, sealed)

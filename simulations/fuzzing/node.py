@@ -1,9 +1,9 @@
-"""One real node in virtual time, and an attacker who does what the fuzzer's bytes say.
+"""One real node in virtual time, and an attacker that does what the fuzzer's bytes say.
 
 The first byte of an input chooses the attack, the second one of its variants, the rest is what is
 sent: as a datagram, as a sealed body, as the arguments of a request, as the answer to each request
-of the node, or as an offer whose signature fits. After each input the node must be as whole as
-before: nothing raised but what it counts, no task lost, all that it holds within its bounds.
+of the node, or as an offer whose signature fits. After each input the node must work as before: no
+error but those that it counts, no task lost, everything that it holds within its bounds.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class NodeBroken(Exception):
     """The node is not what it was before the input; the message says how."""
 
 
-class NodeUnderFire:
+class FuzzedNode:
     """`feed` inputs one after another to the same node. Made and used outside of any loop."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class NodeUnderFire:
                 async with asyncio.timeout(_WORK_S):
                     await self.resident.host.create_task(work)
             except ModswarmError:
-                pass  # the verb's own answer to whoever asked for it
+                pass  # an error that the verb may end with
         await asyncio.sleep(2 * _RTT_S)
 
     def _check(self) -> None:
@@ -91,7 +91,7 @@ class NodeUnderFire:
                 raise NodeBroken(f"{held} {name}, which may be {bound}")
 
     def holdings(self) -> dict[str, tuple[int, int]]:
-        """What the node keeps because of others, and how much of it there may be."""
+        """What the node keeps on behalf of its peers, and the bound of each."""
         server = self.node.server
         settings = self.world.settings
         registrar, wire = server.registrar, server.wire
@@ -128,25 +128,25 @@ class NodeUnderFire:
 # What an input can do -----------------------------------------------------------------------------
 
 
-def _send_datagram(fire: NodeUnderFire, variant: int, rest: bytes) -> None:
+def _send_datagram(fire: FuzzedNode, variant: int, rest: bytes) -> None:
     first = (b"", b"\xd0", b"\xd1", b"\xd2")[variant % 4]
     fire.attacker.transport.sendto(first + rest, fire.resident.contact.address)
 
 
-def _send_body(fire: NodeUnderFire, variant: int, rest: bytes) -> None:
+def _send_body(fire: FuzzedNode, variant: int, rest: bytes) -> None:
     body = rest[:1100]
     datagram = fire.attacker.sealed(body, fire.resident.identity.public_key)
     fire.attacker.transport.sendto(datagram, fire.resident.contact.address)
 
 
-def _send_request(fire: NodeUnderFire, variant: int, rest: bytes) -> None:
+def _send_request(fire: FuzzedNode, variant: int, rest: bytes) -> None:
     try:
         fire.attacker.send(variant % 12, _values(rest), fire.resident.contact)
     except ModswarmError:
         return  # more than a datagram holds
 
 
-def _answer_requests(fire: NodeUnderFire, variant: int, rest: bytes) -> Any:
+def _answer_requests(fire: FuzzedNode, variant: int, rest: bytes) -> Any:
     """The node reads, publishes, joins or looks up, and the attacker answers with `rest`."""
     fire.answer = (Code(variant // 8 % len(Code)), _values(rest))
     server = fire.node.server
@@ -161,7 +161,7 @@ def _answer_requests(fire: NodeUnderFire, variant: int, rest: bytes) -> Any:
     return verbs[variant % len(verbs)]()
 
 
-def _offer(fire: NodeUnderFire, variant: int, rest: bytes) -> None:
+def _offer(fire: FuzzedNode, variant: int, rest: bytes) -> None:
     own = fire.resident.identity
     sealed = signed_to(own.public_key, fire.attacker.identity, "offer", rest[:800])
     method = Method.SIGNAL if variant % 2 else Method.DELIVER
@@ -182,7 +182,7 @@ def _values(data: bytes) -> list[Any]:
     return value if type(value) is list else [value]
 
 
-Attack = Callable[[NodeUnderFire, int, bytes], Any]
+Attack = Callable[[FuzzedNode, int, bytes], Any]
 
 _ATTACKS: tuple[Attack, ...] = (
     _send_datagram,

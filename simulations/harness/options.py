@@ -9,7 +9,7 @@ from simulations.internet.latency import Latency, MatrixLatency, SyntheticLatenc
 
 
 def option(default: Any, help_text: str, choices: Sequence[Any] | None = None) -> Any:
-    """A parameter with its default and a word of help."""
+    """A parameter with its default and its help text."""
     return field(default=default, metadata={"help": help_text, "choices": choices})
 
 

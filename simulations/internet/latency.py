@@ -96,7 +96,7 @@ class SyntheticLatency(TriangleLatency):
     """A made-up internet of `sites` sites whose round-trip percentiles are PlanetLab's.
 
     Sites stand in five regions behind access lines of different length, and each pair's route takes
-    its own detour. That gives who is near whom; the times are then PlanetLab's quantiles at the
+    its own detour. That orders the pairs; the times are then PlanetLab's quantiles at the
     pair's rank, so the percentiles hold for every seed. With fewer hosts than `SITES` pass their
     number as `sites`, since a part of the sites has percentiles of its own.
     """

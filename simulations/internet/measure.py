@@ -1,6 +1,6 @@
 """The simulator's own cost: `python -m simulations.internet.measure` prints it as JSON.
 
-A thousand hosts play ping-pong with packets that nobody looks into, so all the time is the loop's
+A thousand hosts play ping-pong with packets that no protocol reads, so all the time is the loop's
 and the internet's. `--nat` puts every host behind a box of its own.
 """
 

@@ -1,4 +1,4 @@
-"""NAT boxes by RFC 4787: how they choose outside ports, whom they let in, when they forget.
+"""NAT boxes by RFC 4787: how they choose outside ports, what they let in, when they forget.
 
 RFC 4787's words are kept: mapping behaviour (section 4.1), filtering behaviour (section 5), port
 assignment (4.2), mapping refresh (4.3), hairpinning (6). A mapping lives while its inside endpoint

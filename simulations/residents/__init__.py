@@ -1,1 +1,1 @@
-"""What lives in a simulated world: our nodes, whole or overlay only, and stock ones."""
+"""The nodes of a simulated world: ours, whole or overlay only, and stock ones."""

@@ -42,12 +42,12 @@ class LinkEnd:
         return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
 
     async def open(self, remote: Description, role: DtlsRole) -> Channel:
-        """The open channel to whoever described itself so."""
+        """The open channel to the end that described itself so."""
         await self._ice.connect(remote)
         dtls = self._dtls()
         await dtls.secure(remote.fingerprint, role)
-        carrier = import_module(DATA_PATHS[self._data_path])
-        channel: Channel = carrier.create_channel(
+        data_path = import_module(DATA_PATHS[self._data_path])
+        channel: Channel = data_path.create_channel(
             dtls, self._environment.rng, own_peer=remote.takes_bursts
         )
         await channel.open()

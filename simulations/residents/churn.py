@@ -1,9 +1,9 @@
 """How long nodes stay and stay away, and a driver that makes residents come and go accordingly.
 
-Sessions and absences are drawn from Weibull distributions, whose shape below 1 says that who has
-stayed long stays longer. A network observed at any time is in the middle of everything, so the
-first period of each resident is drawn as what is left of one that is under way (the renewal
-process's stationary distribution, Cox 1962, 5.2).
+Sessions and absences are drawn from Weibull distributions, whose shape below 1 says that a node
+that has stayed long stays longer. A network is observed in the middle of all periods, so the first
+period of each resident is drawn as what is left of one that is under way (the renewal process's
+stationary distribution, Cox 1962, 5.2).
 """
 
 import asyncio
@@ -49,8 +49,8 @@ class Weibull:
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
-    """How a population comes and goes."""
+class ChurnModel:
+    """How a population comes and goes: lengths of sessions and absences."""
 
     up: Weibull
     down: Weibull
@@ -61,16 +61,16 @@ class Habits:
         return self.up.mean_s / (self.up.mean_s + self.down.mean_s)
 
 
-HABITS: Final = {
+CHURN_MODELS: Final = {
     # IPFS: its sessions; how long its peers stay away has no such figure, and is taken to be alike.
-    "ipfs": Habits(Weibull(0.61, 3.66 * _HOUR_S), Weibull(0.61, 3.66 * _HOUR_S)),
+    "ipfs": ChurnModel(Weibull(0.61, 3.66 * _HOUR_S), Weibull(0.61, 3.66 * _HOUR_S)),
     # KAD: both periods as fitted by Steiner, En-Najjary and Biersack (IEEE/ACM ToN 17(5), 2009).
-    "kad": Habits(Weibull(0.615, 169.5 * _MINUTE_S), Weibull(0.476, 413.7 * _MINUTE_S)),
+    "kad": ChurnModel(Weibull(0.615, 169.5 * _MINUTE_S), Weibull(0.476, 413.7 * _MINUTE_S)),
 }
 
 
 @dataclass(slots=True)
-class Comer(Resident):
+class ChurningResident(Resident):
     """A resident that comes and goes, and adds up its presence and traffic over all its sessions.
 
     Traffic is what its sockets sent and received, with the headers of IPv4 and UDP. `joins_s` has
@@ -135,14 +135,14 @@ class Comer(Resident):
 
 
 class Churn:
-    """Makes residents come and go by `habits`; `crashes` is the share of silent departures.
+    """Makes residents come and go by a model; `crashes` is the share of silent departures.
 
-    Whoever leaves in order stops its node; whoever crashes is gone without a word. Both keep the
-    identity, the address and the contacts that the node knew, and start with them again.
+    A departure in order stops the node; a crash tells no peer. In both cases the resident keeps its
+    identity, its address and the contacts that the node knew, and starts with them again.
     """
 
-    def __init__(self, habits: Habits, *, crashes: float, seed: int) -> None:
-        self._habits = habits
+    def __init__(self, model: ChurnModel, *, crashes: float, seed: int) -> None:
+        self._model = model
         self._crashes = crashes
         self._seed = seed
         self.crashed = 0
@@ -150,13 +150,13 @@ class Churn:
         self._defects: list[BaseException] = []
 
     async def run(self, residents: Sequence[Resident]) -> None:
-        """Let each live by the habits until this is cancelled. All of them run at the beginning.
+        """Let each come and go until this is cancelled. All of them run at the beginning.
 
         Must not run on any host, as a host's own tasks die with it.
         """
         async with asyncio.TaskGroup() as group:
             for resident in residents:
-                group.create_task(self._live(resident), name=f"habits of {resident.number}")
+                group.create_task(self._live(resident), name=f"churn of {resident.number}")
 
     def check(self) -> None:
         """Raise what went wrong in nodes that have left, as `World.close` does for the others."""
@@ -165,7 +165,7 @@ class Churn:
 
     async def _live(self, resident: Resident) -> None:
         rng = derive_rng(self._seed, "habits", resident.number)
-        is_up = rng.random() < self._habits.availability
+        is_up = rng.random() < self._model.availability
         if not is_up:
             await self._leave(resident, rng)
         await asyncio.sleep(self._period(is_up).remaining_s(rng))
@@ -178,7 +178,7 @@ class Churn:
             await asyncio.sleep(self._period(is_up).draw_s(rng))
 
     def _period(self, is_up: bool) -> Weibull:
-        return self._habits.up if is_up else self._habits.down
+        return self._model.up if is_up else self._model.down
 
     async def _leave(self, resident: Resident, rng: random.Random) -> None:
         self._defects += resident.defects

@@ -1,4 +1,4 @@
-"""Peers that stay and stand for records, and the policies by which they refresh them."""
+"""Peers that stay and publish records, and the policies by which they refresh them."""
 
 import math
 import random
@@ -9,7 +9,7 @@ from node.overlay.records.republish import Republisher
 from protocol import records
 from protocol.errors import BadInput
 from protocol.records import Body, ProviderBody
-from simulations.residents.churn import Comer
+from simulations.residents.churn import ChurningResident
 
 _HOUR_S = 3600.0
 _NAMED_POLICIES = {"product": None, "never": math.inf}
@@ -28,8 +28,8 @@ def refresh_s_of(policy: str) -> float | None:
     return hours * _HOUR_S
 
 
-class TimedUpkeep(Republisher):
-    """The node's own upkeep with another time between refreshes."""
+class TimedRepublisher(Republisher):
+    """The node's own republisher with another time between refreshes."""
 
     refresh_s = _HOUR_S
 
@@ -39,8 +39,8 @@ class TimedUpkeep(Republisher):
 
 
 @dataclass(slots=True)
-class RecordOwner(Comer):
-    """A peer that stays, and stands for provider records."""
+class RecordOwner(ChurningResident):
+    """A peer that stays, and publishes provider records."""
 
     mods: list[bytes] = field(default_factory=list)
 
@@ -51,7 +51,7 @@ class RecordOwner(Comer):
         with self.host.running():
             republisher = membership.republisher
             if refresh_s is not None:
-                republisher = TimedUpkeep(membership.server, membership.environment)
+                republisher = TimedRepublisher(membership.server, membership.environment)
                 republisher.refresh_s = refresh_s
                 membership.tasks.start(republisher.run(), name="keep our provider records alive")
             for mod_id in self.mods:

@@ -43,7 +43,7 @@ class StockWorld:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     async def populate(self, count: int) -> None:
-        """Start `count` nodes, each of which has heard of a few earlier ones."""
+        """Start `count` nodes, each of which knows a few earlier ones."""
         joining = []
         for _ in range(count):
             host = self.internet.add_host()
@@ -67,7 +67,7 @@ class StockWorld:
 
     @staticmethod
     def holds(server: Server, key: str) -> bool:
-        """Whether this node itself stores something under a key, so that `get` asks nobody."""
+        """Whether this node itself stores something under a key, so that `get` asks no other."""
         return server.storage.get(digest(key)) is not None
 
 
@@ -91,7 +91,7 @@ class StockAnswerer:
         self.receive = self._protocol.datagram_received
 
     def known(self) -> list[tuple[bytes, tuple[str, int]]]:
-        """Ids and addresses of those that found a place in its table."""
+        """Ids and addresses of the contacts in its table."""
         buckets = self._protocol.router.buckets
         return [(node.id, (node.ip, node.port)) for one in buckets for node in one.get_nodes()]
 

@@ -32,7 +32,7 @@ from simulations.seeds import derive_rng
 
 PORT = 4001
 INTRODUCERS = 3
-"""Contacts that a joining node has heard of."""
+"""Contacts that a joining node knows."""
 
 JOIN_SPACING_S = 0.05
 """Virtual time between one node's start and the next one's."""
@@ -126,7 +126,7 @@ class Resident:
             self.membership = None
 
     def crash(self) -> None:
-        """Kill the node without a word."""
+        """Kill the node: no peer is told."""
         if self.membership is not None:
             self.saved = self.membership.server.bootstrappable_neighbors()
             self.host = self.world.internet.crash(self.host)
@@ -205,7 +205,7 @@ class World:
         freeze_survivors()
 
     def introducers(self, newcomer: Resident) -> list[Contact]:
-        """Contacts of a few running residents that a newcomer has heard of and can send to."""
+        """Contacts of a few running residents, that a joining one knows and can send to."""
         known = [
             one
             for one in self.residents[: newcomer.number]
@@ -222,7 +222,7 @@ class World:
         return [one for one in self.residents if one.membership is not None]
 
     def true_closest(self, target: bytes, among: Sequence[Resident], k: int) -> list[bytes]:
-        """The peer ids that an all-knowing observer finds nearest to `target`."""
+        """The peer ids nearest to `target`, over all these residents."""
         number = int.from_bytes(target)
         ids = [one.identity.peer_id for one in among]
         return sorted(ids, key=lambda peer_id: int.from_bytes(peer_id) ^ number)[:k]

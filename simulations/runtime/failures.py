@@ -1,4 +1,4 @@
-"""What becomes of an exception that nobody caught: in a simulation it ends the run.
+"""What becomes of an uncaught exception: in a simulation it ends the run.
 
 A real loop logs it and goes on, which is how a defect hides in a thousand nodes' noise.
 """

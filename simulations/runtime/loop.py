@@ -64,7 +64,7 @@ current_host: contextvars.ContextVar[SuspendableHost | None] = contextvars.Conte
 class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
     """An asyncio event loop whose clock is virtual.
 
-    `strict` makes an exception that nobody caught end the run with CallbackFailed; otherwise it is
+    `strict` makes an uncaught exception end the run with CallbackFailed; otherwise it is
     logged. `now` is the virtual time, for readers that cannot afford the call of `time()`.
     """
 
@@ -411,7 +411,7 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
             future.set_result(self.resolver_call(func)(*args))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as failure:  # noqa: BLE001 - whoever awaits the future gets it
+        except BaseException as failure:  # noqa: BLE001 - it is the future's result
             future.set_exception(failure)
         return future
 

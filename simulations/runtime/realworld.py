@@ -47,7 +47,7 @@ def culprit() -> str:
 
 
 def refuse(what: str) -> NoReturn:
-    """Raise TouchedRealWorld, naming `what` was asked for and by whom."""
+    """Raise TouchedRealWorld, naming `what` was asked for and the code that asked."""
     raise TouchedRealWorld(f"{what} is not simulated; it was asked for by {culprit()}")
 
 

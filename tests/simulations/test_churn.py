@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from simulations.residents.churn import HABITS, Churn, Comer, Habits, Weibull
+from simulations.residents.churn import CHURN_MODELS, Churn, ChurningResident, ChurnModel, Weibull
 from simulations.residents.world import JOIN_SPACING_S, World, cipher_named, simulated_settings
 from simulations.runtime.loop import run_virtually
 
@@ -39,7 +39,7 @@ def test_what_remains_of_a_period_is_distributed_as_in_a_renewal_process(shape: 
 
 
 def test_the_published_habits() -> None:
-    ipfs, kad = HABITS["ipfs"], HABITS["kad"]
+    ipfs, kad = CHURN_MODELS["ipfs"], CHURN_MODELS["kad"]
     assert ipfs.availability == 0.5
     assert ipfs.up.mean_s / 3600 == pytest.approx(5.39, abs=0.01)
     assert kad.up.mean_s / 60 == pytest.approx(247.2, abs=0.5)
@@ -49,7 +49,7 @@ def test_the_published_habits() -> None:
 
 def test_a_population_is_stationary_from_the_start() -> None:
     """As many are up at the start as an hour or ten later, though sessions are memorable."""
-    habits, rng = HABITS["kad"], random.Random(3)
+    habits, rng = CHURN_MODELS["kad"], random.Random(3)
     checks_s = (0.0, 3600.0, 36_000.0)
     up = dict.fromkeys(checks_s, 0)
     population = 10_000
@@ -67,16 +67,16 @@ def test_a_population_is_stationary_from_the_start() -> None:
 
 # residents
 
-LIVELY = Habits(Weibull(0.8, 300.0), Weibull(0.8, 300.0))
+LIVELY = ChurnModel(Weibull(0.8, 300.0), Weibull(0.8, 300.0))
 
 
-async def _world(nodes: int, seed: int = 1) -> tuple[World, list[Comer]]:
+async def _world(nodes: int, seed: int = 1) -> tuple[World, list[ChurningResident]]:
     world = World(seed, settings=simulated_settings(cipher=cipher_named("test")))
-    await world.populate(nodes, kind=Comer)
-    return world, [one for one in world.residents if isinstance(one, Comer)]
+    await world.populate(nodes, kind=ChurningResident)
+    return world, [one for one in world.residents if isinstance(one, ChurningResident)]
 
 
-async def _an_hour(crashes: float, seed: int = 1) -> tuple[World, list[Comer], Churn]:
+async def _an_hour(crashes: float, seed: int = 1) -> tuple[World, list[ChurningResident], Churn]:
     world, comers = await _world(16, seed)
     churn = Churn(LIVELY, crashes=crashes, seed=seed)
     task = asyncio.create_task(churn.run(comers))
@@ -162,7 +162,7 @@ def test_a_seed_has_one_history_of_churn_and_another_seed_another() -> None:
 async def test_a_defect_of_a_node_that_left_is_not_lost() -> None:
     world, comers = await _world(8)
     comers[2].running.tasks.defects.append(ValueError("a defect"))
-    churn = Churn(Habits(Weibull(1.0, 1.0), Weibull(1.0, 1e9)), crashes=1.0, seed=1)
+    churn = Churn(ChurnModel(Weibull(1.0, 1.0), Weibull(1.0, 1e9)), crashes=1.0, seed=1)
     task = asyncio.create_task(churn.run(comers))
     await asyncio.sleep(100)
     task.cancel()

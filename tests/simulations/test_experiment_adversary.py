@@ -17,7 +17,7 @@ from protocol import records
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, decode_found
 from protocol.records import ProviderBody
-from simulations.attacks.attackers import Conspiracy, Turncoat
+from simulations.attacks.attackers import ColludingNode, Collusion
 from simulations.experiments import adversary
 from simulations.experiments.adversary import Parameters
 from simulations.experiments.parts.abstract_network import ID_BITS, StaticNetwork, endurance, endure
@@ -150,10 +150,10 @@ def test_the_points_of_figure_4_of_s_kademlia() -> None:
 # attackers
 
 
-async def _world(nodes: int) -> tuple[World, list[Turncoat]]:
+async def _world(nodes: int) -> tuple[World, list[ColludingNode]]:
     world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
-    await world.populate(nodes, kind=Turncoat)
-    return world, [one for one in world.residents if isinstance(one, Turncoat)]
+    await world.populate(nodes, kind=ColludingNode)
+    return world, [one for one in world.residents if isinstance(one, ColludingNode)]
 
 
 async def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else() -> None:
@@ -170,9 +170,9 @@ async def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else
         honest = await wire.ask(liar.contact, Method.FIND_VALUE, find_value)
         assert decode_found(honest.result).values == [record.raw]
 
-        conspiracy = Conspiracy()
+        collusion = Collusion()
         for one in (liar, *others[:3]):
-            one.turn(conspiracy)
+            one.collude(collusion)
         found = decode_found(
             (await wire.ask(liar.contact, Method.FIND_NODE, [record.key, V4])).result
         )
@@ -195,7 +195,7 @@ async def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else
     await world.close()
 
 
-def _by_distance(residents: list[Turncoat], key: bytes) -> list[Contact]:
+def _by_distance(residents: list[ColludingNode], key: bytes) -> list[Contact]:
     number = int.from_bytes(key)
     return sorted((one.contact for one in residents), key=lambda one: one.number ^ number)
 
@@ -203,7 +203,7 @@ def _by_distance(residents: list[Turncoat], key: bytes) -> list[Contact]:
 async def test_a_conspirator_that_restarts_goes_on_lying() -> None:
     world, residents = await _world(12)
     asker, liar = residents[:2]
-    liar.turn(Conspiracy())
+    liar.collude(Collusion())
     liar.crash()
     await liar.start()
     await asyncio.sleep(30)
@@ -218,20 +218,20 @@ async def test_a_conspirator_that_restarts_goes_on_lying() -> None:
 def test_whoever_joins_a_conspiracy_is_named_from_then_on() -> None:
     contacts = [Contact(bytes([number]) * 38) for number in range(40)]
     contacts.sort(key=lambda contact: contact.number)
-    conspiracy = Conspiracy()
+    collusion = Collusion()
     for contact in contacts[1:]:
-        conspiracy.admit(contact)
-    assert conspiracy.nearest(bytes(20)) == contacts[1:22]
-    conspiracy.admit(contacts[0])
-    assert conspiracy.nearest(bytes(20)) == contacts[:21]
-    assert len(conspiracy) == 40
+        collusion.admit(contact)
+    assert collusion.nearest(bytes(20)) == contacts[1:22]
+    collusion.admit(contacts[0])
+    assert collusion.nearest(bytes(20)) == contacts[:21]
+    assert len(collusion) == 40
 
 
 async def test_conspirators_name_as_many_as_fit_and_never_the_asker() -> None:
     world, residents = await _world(30)
-    conspiracy = Conspiracy()
+    collusion = Collusion()
     for one in residents:
-        one.turn(conspiracy)
+        one.collude(collusion)
     asker, liar = residents[:2]
     target = asker.identity.peer_id
     with asker.host.running():

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from protocol.errors import BadInput
 from simulations.experiments import churn
 from simulations.experiments.churn import Parameters
-from simulations.residents.churn import HABITS, Habits, Weibull
+from simulations.residents.churn import CHURN_MODELS, ChurnModel, Weibull
 from simulations.residents.publishers import RecordOwner, refresh_s_of
 from simulations.residents.world import World, cipher_named, simulated_settings
 from simulations.runtime.loop import run_virtually
@@ -29,7 +29,7 @@ SMALL = Parameters(
     processes=1,
 )
 
-RESTLESS = Habits(Weibull(1.0, 400.0), Weibull(1.0, 400.0))
+RESTLESS = ChurnModel(Weibull(1.0, 400.0), Weibull(1.0, 400.0))
 
 
 def test_policies() -> None:
@@ -83,7 +83,7 @@ def _check_plot(report: Any, lines: int) -> None:
 def test_without_refresh_restless_holders_lose_what_publishers_keep_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(HABITS, "ipfs", RESTLESS)
+    monkeypatch.setitem(CHURN_MODELS, "ipfs", RESTLESS)
     parameters = replace(SMALL, nodes=14, hours=0.8, policy=("0.1h", "never"), records=2, minutes=6)
     report = churn.run(parameters, lambda _: None)
     refreshed, abandoned = report.data["policies"]

@@ -15,9 +15,9 @@ from protocol.errors import ModswarmError
 from protocol.overlay import contacts
 from protocol.records import ProviderBody
 from scripts.fuzzing.memory import Memory
-from simulations.fuzzing.corruption import Damager, LyingCipher
+from simulations.fuzzing.corruption import Damager, DamagingCipher
 from simulations.fuzzing.decoders import DECODERS, feed
-from simulations.fuzzing.node import _ATTACKS, SEEDS, NodeUnderFire
+from simulations.fuzzing.node import _ATTACKS, SEEDS, FuzzedNode
 from simulations.internet.latency import UniformLatency
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
@@ -58,7 +58,7 @@ def test_what_once_broke_something_is_harmless(path: Path) -> None:
     if name in DECODERS:
         feed(name, path.read_bytes())
         return
-    fire = NodeUnderFire()
+    fire = FuzzedNode()
     fire.feed(path.read_bytes())
     assert fire.answers()
     fire.close()
@@ -71,7 +71,7 @@ def test_what_once_broke_something_is_harmless(path: Path) -> None:
 @given(st.integers(0, 2**32))
 @example(1)
 def test_a_node_under_fire_works_on_and_grows_by_nothing(seed: int) -> None:
-    fire = NodeUnderFire()
+    fire = FuzzedNode()
     damager, rng = Damager(seed, share=0.9), random.Random(seed)
     for _ in range(150):
         data = rng.choice(SEEDS)
@@ -82,7 +82,7 @@ def test_a_node_under_fire_works_on_and_grows_by_nothing(seed: int) -> None:
 
 
 def test_each_attack_on_the_node_reaches_it() -> None:
-    fire = NodeUnderFire()
+    fire = FuzzedNode()
     refused = fire.node.server.counters.refused
     attacks = {seed[0] % len(_ATTACKS): seed for seed in SEEDS}
     assert set(attacks) == set(range(len(_ATTACKS)))
@@ -101,7 +101,7 @@ def test_each_attack_on_the_node_reaches_it() -> None:
 @given(st.integers(0, 2**32))
 def test_nodes_that_lie_at_random_break_none(seed: int) -> None:
     damager = Damager(seed, share=0.0)
-    cipher = LyingCipher(damager, DATAGRAM_BODY_BYTES)
+    cipher = DamagingCipher(damager, DATAGRAM_BODY_BYTES)
 
     async def main() -> None:
         world = World(seed, settings=simulated_settings(cipher=cipher))

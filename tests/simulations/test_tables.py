@@ -9,9 +9,9 @@ import pytest
 from protocol import limits
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import LookupRules
-from simulations.attacks.attackers import NOWHERE, Conspiracy, Dawdler, Turncoat
+from simulations.attacks.attackers import DEAD_ADDRESS, ColludingNode, Collusion, DelayingNode
 from simulations.experiments.parts.observer import contacts_possible, table_report
-from simulations.residents.churn import HABITS, Churn, Comer
+from simulations.residents.churn import CHURN_MODELS, Churn, ChurningResident
 from simulations.residents.world import (
     Resident,
     World,
@@ -76,7 +76,7 @@ async def test_nodes_that_nobody_can_reach_are_in_no_table() -> None:
 async def test_whoever_answers_after_every_limit_is_in_no_table() -> None:
     world = world_of(13)
     await world.populate(20, kind=prompt)
-    slow = [world.add(Dawdler) for _ in range(5)]
+    slow = [world.add(DelayingNode) for _ in range(5)]
     for one in slow:
         await one.start()
     await asyncio.sleep(30)
@@ -86,22 +86,22 @@ async def test_whoever_answers_after_every_limit_is_in_no_table() -> None:
     await world.close()
 
 
-def prompt(*args: Any) -> Dawdler:
-    resident = Dawdler(*args)
-    resident.dawdles = False
+def prompt(*args: Any) -> DelayingNode:
+    resident = DelayingNode(*args)
+    resident.delays = False
     return resident
 
 
-@pytest.mark.parametrize("how", ["dies", "dawdles"])
+@pytest.mark.parametrize("how", ["dies", "delays"])
 async def test_a_contact_that_fails_once_is_gone_after_seconds(how: str) -> None:
     world = world_of(14)
     await world.populate(12, kind=prompt)
     victim, asker = world.residents[3], world.residents[8]
-    assert isinstance(victim, Dawdler)
+    assert isinstance(victim, DelayingNode)
     if how == "dies":
         victim.host.unplug()
     else:
-        victim.dawdles = True
+        victim.delays = True
     peer_id = victim.identity.peer_id
     with asker.host.running():
         await asker.running.server.lookup(peer_id)
@@ -112,18 +112,18 @@ async def test_a_contact_that_fails_once_is_gone_after_seconds(how: str) -> None
     await world.close()
 
 
-@pytest.mark.parametrize("how", ["dies", "dawdles"])
+@pytest.mark.parametrize("how", ["dies", "delays"])
 async def test_a_contact_that_nobody_looks_for_is_gone_after_a_quarter_of_an_hour(how: str) -> None:
     world = world_of(15)
     await world.populate(12, kind=prompt)
     victim = world.residents[3]
-    assert isinstance(victim, Dawdler)
+    assert isinstance(victim, DelayingNode)
     others = [one for one in world.residents if one is not victim]
     assert all(victim.identity.peer_id in known_to(one) for one in others)
     if how == "dies":
         victim.host.unplug()
     else:
-        victim.dawdles = True
+        victim.delays = True
     for _ in range(15):
         await asyncio.sleep(60)
         with victim.host.running():  # it asks everyone, which is no answer
@@ -140,8 +140,8 @@ async def test_an_answer_after_the_time_limit_is_used_but_does_not_make_a_contac
     world = world_of(20)
     await world.populate(12, kind=prompt)
     victim, asker = world.residents[3], world.residents[8]
-    assert isinstance(victim, Dawdler)
-    victim.dawdles = True
+    assert isinstance(victim, DelayingNode)
+    victim.delays = True
     with asker.host.running():
         await asker.running.server.lookup(victim.identity.peer_id)
     await asyncio.sleep(10)
@@ -182,20 +182,20 @@ async def test_who_loses_its_own_network_keeps_its_contacts() -> None:
 async def test_liars_cannot_hide_a_node_by_naming_it_at_a_dead_address() -> None:
     """A third of all nodes name the others at an address where nobody is, and say all the same."""
     world = world_of(16)
-    await world.populate(60, kind=Turncoat)
+    await world.populate(60, kind=ColludingNode)
     await asyncio.sleep(10)
-    residents = [one for one in world.residents if isinstance(one, Turncoat)]
+    residents = [one for one in world.residents if isinstance(one, ColludingNode)]
     honest, liars = residents[20:], residents[:20]
-    conspiracy = Conspiracy([one.contact for one in honest])
+    collusion = Collusion([one.contact for one in honest])
     for liar in liars:
-        liar.turn(conspiracy)
+        liar.collude(collusion)
     rng = derive_rng(16, "who looks for whom")
     for _ in range(40):
         asker, wanted = rng.sample(honest, 2)
         with asker.host.running():
             lookup = await asker.running.server.lookup(wanted.identity.peer_id)
         assert lookup.closest()[0] == wanted.contact
-    misplaced = Contact.at(honest[0].identity.public_key, NOWHERE)
+    misplaced = Contact.at(honest[0].identity.public_key, DEAD_ADDRESS)
     assert all(
         entry.contact.address != misplaced.address
         for one in honest
@@ -228,11 +228,11 @@ async def test_a_peer_that_moved_is_found_where_it_is() -> None:
 
 async def test_a_node_comes_back_after_a_day_of_churn_without_its_bootstrap() -> None:
     world = world_of(18)
-    await world.populate(24, kind=Comer)
-    comers = [one for one in world.residents if isinstance(one, Comer)]
+    await world.populate(24, kind=ChurningResident)
+    comers = [one for one in world.residents if isinstance(one, ChurningResident)]
     returner, others = comers[20], comers[:20] + comers[21:]
     await returner.stop()
-    churn = Churn(HABITS["ipfs"], crashes=0.5, seed=18)
+    churn = Churn(CHURN_MODELS["ipfs"], crashes=0.5, seed=18)
     task = asyncio.create_task(churn.run(others))
     await asyncio.sleep(24 * 3600)
     task.cancel()

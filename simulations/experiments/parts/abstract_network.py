@@ -1,4 +1,4 @@
-"""S/Kademlia's abstract network: nodes that only have tables, and lookups that only have paths.
+"""S/Kademlia's abstract network: nodes are their tables, lookups are their disjoint paths.
 
 The model of Baumgart & Mies (ICPADS 2007, section 5), from which their figure 4 follows:
 
@@ -6,9 +6,9 @@ The model of Baumgart & Mies (ICPADS 2007, section 5), from which their figure 4
   covers, or all of them if there are no more.
 - A lookup for an existing node deals the k nearest nodes that its initiator knows to d paths. In
   each step each path asks the nearest node it knows that no path has asked, and learns that node's
-  k nearest; a path ends when it is told of the target, or has nobody left to ask.
-- An adversary leads its path astray. So a path succeeds if everyone asked on it is honest, and a
-  lookup if one of its paths does, or if the initiator knows the target itself.
+  k nearest; a path ends when it is told of the target, or has no node left to ask.
+- An adversary misleads the lookup path that asks it. So a path succeeds if every node asked on it
+  is honest, and a lookup if one of its paths does, or if the initiator knows the target itself.
 
 Which nodes are adversaries does not change the paths, so one lookup answers for every share of
 adversaries at once: the nodes are ranked at random, m adversaries are those of the m lowest ranks,
@@ -76,9 +76,9 @@ class StaticNetwork:
         return nsmallest(self.k, self._tables[number], key=target.__xor__)
 
     def paths(self, initiator: int, target: int, d: int) -> list[list[int] | None]:
-        """Whom each of `d` disjoint paths from node `initiator` to node `target` asks.
+        """The nodes that each of `d` disjoint lookup paths from `initiator` to `target` asks.
 
-        None for a path that never hears of the target; all are empty if the initiator knows it.
+        None for a path that is never told of the target; all are empty if the initiator knows it.
         """
         source, wanted = self._ids[initiator], self._ids[target]
         known = self.nearest(source, wanted)
@@ -108,7 +108,7 @@ class _Path:
         self.has_arrived = False
 
     def step(self, network: StaticNetwork, taken: set[int]) -> None:
-        """Ask the nearest candidate that nobody has asked."""
+        """Ask the nearest candidate that no path has asked."""
         free = [one for one in self._candidates if one not in taken]
         if not free:
             self.is_open = False

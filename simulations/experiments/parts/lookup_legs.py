@@ -268,7 +268,7 @@ class StockLeg(Leg):
         try:
             # It says yes even if every store timed out, so its share is what it claims.
             claimed = await server.set(f"new {self.rng.random()}", b"x" * 130)
-        except ValueError:  # and this is what it says when it found nobody to store at
+        except ValueError:  # and so it ends when it found no node to store at
             claimed = False
         seconds = self.world.loop.time() - started
         return Sample(seconds, float(claimed), self._requests() - before, success=claimed)

@@ -1,4 +1,4 @@
-"""What an all-knowing observer of a world sees: who is nearest, and how full tables could be."""
+"""How full the tables of a world are, and how full they could be."""
 
 from collections.abc import Sequence
 

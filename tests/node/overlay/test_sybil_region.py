@@ -4,7 +4,7 @@ import asyncio
 
 from protocol import limits, records
 from protocol.records import ProviderBody
-from simulations.attacks.attackers import Conspiracy, Turncoat, crowd
+from simulations.attacks.attackers import ColludingNode, Collusion, sybils_near
 from simulations.residents.world import World, cipher_named, simulated_settings
 from simulations.seeds import derive_rng
 
@@ -20,15 +20,15 @@ async def _world() -> World:
     return world
 
 
-async def _besiege(world: World, key: bytes) -> list[Turncoat]:
-    sybils = crowd(world, key, 24, derive_rng(1, "crowd"))
-    conspiracy = Conspiracy()
+async def _attack(world: World, key: bytes) -> list[ColludingNode]:
+    sybils = sybils_near(world, key, 24, derive_rng(1, "crowd"))
+    collusion = Collusion()
     for one in sybils:
         await one.start()
     await asyncio.gather(*(one.running.joined.wait() for one in sybils))
     await asyncio.sleep(30)
     for one in sybils:
-        one.turn(conspiracy)
+        one.collude(collusion)
     return sybils
 
 
@@ -40,7 +40,7 @@ async def test_what_sybils_hide_is_read_from_the_region_around_them() -> None:
         for one in publishers
     ]
     await publishers[0].running.server.publish(made[0])
-    sybils = {one.identity.peer_id for one in await _besiege(world, KEY)}
+    sybils = {one.identity.peer_id for one in await _attack(world, KEY)}
     closest = (await reader.lookup(KEY)).closest()
     assert {contact.peer_id for contact in closest} <= sybils, "the attack is one"
     assert await reader.sybil_regions.has_sybils(KEY, closest, certain=True)
@@ -57,7 +57,7 @@ async def test_what_sybils_hide_is_read_from_the_region_around_them() -> None:
 async def test_a_peer_among_sybils_registers_in_the_region_around_them() -> None:
     world = await _world()
     peer = world.add(unreachable=True)
-    sybils = {one.identity.peer_id for one in await _besiege(world, peer.identity.peer_id)}
+    sybils = {one.identity.peer_id for one in await _attack(world, peer.identity.peer_id)}
     await peer.start()
     await peer.running.registrations.registered.wait()
     registrars = {one.peer_id for one in peer.running.registrations.registrars}

@@ -22,7 +22,7 @@ from protocol.overlay.messages import (
     Method,
     Request,
 )
-from simulations.attacks.raw_peer import Answer, RawPeer
+from simulations.attacks.raw_peer import RawPeer, Responder
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import UniformLatency
@@ -174,7 +174,7 @@ def key_pair(number: int) -> Identity:
 
 
 async def our_mallory(
-    internet: Internet, identity: Identity | None = None, **answers: Answer
+    internet: Internet, identity: Identity | None = None, **answers: Responder
 ) -> RawPeer:
     """An attacker on a host of its own; `answers` by the methods' names in lower case."""
     by_method = {Method[name.upper()]: answer for name, answer in answers.items()}
