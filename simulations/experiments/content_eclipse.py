@@ -217,7 +217,7 @@ class _Attacks:
         sybils = await self._place_sybils(peer.identity.peer_id)
         await peer.start()
         await peer.running.registrations.registered.wait()
-        peer.running.callee.accept_calls(_accept)
+        peer.running.callee.accept_calls(accept)
         await asyncio.sleep(_SETTLE_S)
         await self._observe(self.on_peers, peer.identity.peer_id, sybils)
         observers = self.rng.sample(self.honest, self.parameters.observers)
@@ -283,7 +283,8 @@ async def _all(pairs: list[tuple[Resident, Any]], act: Any) -> list[bool]:
     return list(await asyncio.gather(*tasks))
 
 
-async def _accept(_offer: Offer) -> Description:
+async def accept(_offer: Offer) -> Description:
+    """Answer any call, with a description to which no link leads."""
     return _DESCRIPTION
 
 

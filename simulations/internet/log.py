@@ -100,6 +100,11 @@ class EventLog:
         self.add(time_s, len(encoded), 0, 0, fate)
         self._pending += encoded
 
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait to be hashed."""
+        return len(self._pending)
+
     def digest(self) -> str:
         """The hash so far, 32 hexadecimal digits; the log can go on."""
         self._flush()

@@ -177,10 +177,10 @@ class Nat(Place):
             mapping.used_at_s = now
         return mapping.inside
 
-    def mappings(self, now: float) -> int:
-        """How many mappings live."""
+    def mappings(self, now: float) -> list[Mapping]:
+        """The live mappings, in the order of their making."""
         self._sweep(now)
-        return len(self._by_outside)
+        return list(self._by_key.values())
 
     def reboot(self) -> None:
         """Forget every mapping, forwarded ports included, as a restarted box does."""

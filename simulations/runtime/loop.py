@@ -162,6 +162,11 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         """Call `action(argument)` at `when`, without handle, context or cancelling: for packets."""
         heapq.heappush(self._heap, (when, self._next_number(), action, argument))
 
+    @property
+    def scheduled_count(self) -> int:
+        """Timers and packets in the heap, cancelled timers that were not swept out yet included."""
+        return len(self._heap)
+
     def timer_cancelled(self) -> None:
         """Count a cancelled timer in the heap, and sweep them out once they are most of it."""
         self._cancelled_timers += 1

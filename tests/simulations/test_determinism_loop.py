@@ -49,9 +49,9 @@ class Gossip(asyncio.DatagramProtocol):
         if rng.random() < 0.9 and not self._transport.is_closing():
             self._transport.sendto(data, rng.choice([addr, rng.choice(self._world.addresses)]))
         if rng.random() < 0.1:
-            self._tasks.add(asyncio.ensure_future(self._think(data)))
+            self._tasks.add(asyncio.ensure_future(self.think(data)))
 
-    async def _think(self, data: bytes) -> None:
+    async def think(self, data: bytes) -> None:
         try:
             await asyncio.sleep(self._world.rng.random() * 30.0)
         finally:
@@ -115,7 +115,7 @@ class World:
             for gossip in self.gossips:
                 for first in (0x16, 0x17, 0xD0, 1, 70):
                     data = bytes([first]) * self.rng.randrange(1, 1500)
-                    group.create_task(gossip._think(data))
+                    group.create_task(gossip.think(data))
             await asyncio.sleep(SECONDS)
         for gossip in self.gossips:
             gossip.stop()
@@ -210,7 +210,7 @@ def test_a_long_log_stays_small() -> None:
     log = EventLog()
     for number in range(20_000):
         log.add(float(number), 1, 2, 0, 0)
-    assert len(log._pending) <= FLUSH_BYTES + 32
+    assert log.pending_bytes <= FLUSH_BYTES + 32
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ async def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew()
     for peer in (callee, caller):
         await peer.start()
         await peer.running.registrations.registered.wait()
-    callee.running.callee.accept_calls(call._accept)
+    callee.running.callee.accept_calls(call.accept)
     registrars = callee.running.registrations.registrars
     keeping = [node for node in nodes if node.contact in registrars]
     assert len(keeping) == limits.REGISTRARS
