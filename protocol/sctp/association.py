@@ -89,6 +89,11 @@ class Association:
         return self._status.state
 
     @property
+    def local_tag(self) -> int:
+        """The verification tag that the peer's packets carry (RFC 9260, 8.5)."""
+        return self._handshake.local_tag
+
+    @property
     def sender(self) -> Sender | None:
         """The sending half with its counters, once established."""
         return None if self._inbound.halves is None else self._inbound.halves.sender

@@ -316,7 +316,7 @@ def test_every_test_that_is_named_after_a_section_stands_in_the_table() -> None:
 
 def given(association: Association, *parts: bytes, now: float = 0.0) -> list[bytes]:
     """Hand over a packet under the association's tag; return its answers."""
-    tag = association._handshake.local_tag
+    tag = association.local_tag
     packet = seal(chunks.COMMON_HEADER.pack(5000, 5000, tag), b"".join(parts))
     association.receive(packet, now)
     return association.datagrams_to_send(now)

@@ -232,7 +232,7 @@ def test_section_5_2_4_action_b_the_younger_of_two_peers_is_the_one_alive() -> N
     assert deliver(server, first_echo, 1.3) == []
     stream_id = server.open_channel("alive")
     server.send(stream_id, b"x", 1.3)
-    again.receive(packet(again._handshake.local_tag, chunks.encode_chunk(chunks.COOKIE_ACK)), 1.3)
+    again.receive(packet(again.local_tag, chunks.encode_chunk(chunks.COOKIE_ACK)), 1.3)
     exchange(server, again, 1.3)
     assert again.events()[-1] == MessageReceived(stream_id, b"x", True)
 
@@ -247,7 +247,7 @@ def test_section_5_2_4_action_a_not_while_the_shutdown_is_acknowledged() -> None
     assert server.state is AssociationState.SHUTDOWN_ACK_SENT
     answers = deliver(server, echo)
     assert kinds(answers) == [chunks.SHUTDOWN_ACK, chunks.ERROR]
-    assert open_packet(answers[1])[2] == anew._handshake.local_tag
+    assert open_packet(answers[1])[2] == anew.local_tag
     causes = chunks.split_parameters(chunks_of(answers)[1][2])
     assert causes == [(chunks.CAUSE_COOKIE_WHILE_SHUTTING_DOWN, b"")]
     complete = deliver(anew, answers)
@@ -269,7 +269,7 @@ def test_section_5_2_3_an_init_ack_out_of_turn_is_discarded() -> None:
 def test_section_5_2_5_a_second_cookie_ack_is_discarded() -> None:
     client, _ = established()
     client.counters.clear()
-    ack = packet(client._handshake.local_tag, chunks.encode_chunk(chunks.COOKIE_ACK))
+    ack = packet(client.local_tag, chunks.encode_chunk(chunks.COOKIE_ACK))
     assert deliver(client, [ack]) == []
     assert client.connected
     assert client.events() == []
@@ -282,8 +282,8 @@ def test_section_5_3_1_tags_are_random_and_never_zero() -> None:
             return bytes(n)
 
     association = Association(AssociationConfig(Role.CLIENT), Zeros())
-    assert association._handshake.local_tag != 0
-    tags = {make_association(Role.CLIENT, seed)._handshake.local_tag for seed in range(100)}
+    assert association.local_tag != 0
+    tags = {make_association(Role.CLIENT, seed).local_tag for seed in range(100)}
     assert len(tags) == 100
 
 
@@ -306,7 +306,7 @@ def test_section_3_3_3_an_init_ack_that_cannot_be_used_ends_the_attempt(section:
     poor = Init(77, 1000, 10, 10, 1000, cookie) if "window" in section else Init(77, 2000, 9, 9, 1)
     answer = deliver(
         client,
-        [packet(client._handshake.local_tag, chunks.encode_init(chunks.INIT_ACK, poor))],
+        [packet(client.local_tag, chunks.encode_init(chunks.INIT_ACK, poor))],
     )
     [(kind, _, value)] = chunks_of(answer)
     [(cause, detail)] = chunks.split_parameters(value)
@@ -383,7 +383,7 @@ def test_an_init_ack_with_unknown_parameters_is_reported_with_the_cookie() -> No
     client, _ = two()
     client.connect(0.0)
     client.datagrams_to_send(0.0)
-    tag = client._handshake.local_tag
+    tag = client.local_tag
     answer = Init(5, 100_000, 10, 10, 1, ((chunks.PARAMETER_STATE_COOKIE, b"c"), (0xC999, b"?")))
     sent = deliver(client, [packet(tag, chunks.encode_init(chunks.INIT_ACK, answer))])
     assert kinds(sent) == [chunks.COOKIE_ECHO, chunks.ERROR]
@@ -403,7 +403,7 @@ def test_an_init_ack_without_cookie_ends_the_attempt() -> None:
     client.connect(0.0)
     client.datagrams_to_send(0.0)
     answer = chunks.encode_init(chunks.INIT_ACK, Init(5, 100_000, 10, 10, 1))
-    sent = deliver(client, [packet(client._handshake.local_tag, answer)])
+    sent = deliver(client, [packet(client.local_tag, answer)])
     assert kinds(sent) == [chunks.ABORT]
     assert isinstance(client.events()[0], Closed)
 

@@ -33,7 +33,7 @@ def responses(datagrams: list[bytes]) -> list[tuple[int, int]]:
 def test_rfc_6525_section_5_2_requests_in_and_out_of_turn() -> None:
     client, server = established()
     assert client.sender is not None
-    tag = server._handshake.local_tag
+    tag = server.local_tag
     sequence = client.sender.board.next_tsn & 0xFFFFFFFF
     last = (sequence - 1) & 0xFFFFFFFF
 
@@ -54,7 +54,7 @@ def test_rfc_6525_section_5_2_requests_in_and_out_of_turn() -> None:
 
 def test_rfc_6525_section_5_2_2_a_second_request_waits_for_the_first() -> None:
     client, server = established()
-    server_tag = server._handshake.local_tag
+    server_tag = server.local_tag
     assert server.receiver is not None
     first_tsn = (server.receiver.cumulative + 1) & 0xFFFFFFFF
 
@@ -85,7 +85,7 @@ def test_rfc_6525_what_we_do_not_offer_is_denied() -> None:
     client, server = established()
     assert client.sender is not None
     sequence = client.sender.board.next_tsn & 0xFFFFFFFF
-    tag = server._handshake.local_tag
+    tag = server.local_tag
     for offset, kind in enumerate((14, 15, 17, 18)):
         number = (sequence + offset) & 0xFFFFFFFF
         server.receive(reconfig(tag, (kind, number.to_bytes(4) + bytes(4))), 0.0)
@@ -100,7 +100,7 @@ def test_a_peer_that_refuses_a_reset_does_not_keep_the_channel_open() -> None:
     asked = client.datagrams_to_send(3.0)
     [(_, _, value)] = chunks_of(asked)
     number = chunks.split_parameters(value)[0][1][:4]
-    tag = client._handshake.local_tag
+    tag = client.local_tag
     client.receive(reconfig(tag, (16, number + (2).to_bytes(4))), 3.0)
     server.close_channel(stream_id)
     drain(client, server)

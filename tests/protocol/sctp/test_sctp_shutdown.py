@@ -130,7 +130,7 @@ def test_section_8_4_a_shutdown_ack_for_a_dead_association_is_answered() -> None
     client, _ = established()
     client.abort()
     client.datagrams_to_send(0.0)
-    tag = client._handshake.local_tag
+    tag = client.local_tag
     ack = seal(chunks.COMMON_HEADER.pack(5000, 5000, tag), chunks.encode_chunk(chunks.SHUTDOWN_ACK))
     client.receive(ack, 0.0)
     assert chunks_of(client.datagrams_to_send(0.0)) == [(chunks.SHUTDOWN_COMPLETE, 1, b"")]

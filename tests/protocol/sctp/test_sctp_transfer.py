@@ -236,7 +236,7 @@ def test_a_message_larger_than_agreed_ends_the_association(fragmented: bool) -> 
 
 def bad_data(server: Association, *parts: bytes) -> list[bytes]:
     """Give the server a packet under its tag; return its answers."""
-    tag = server._handshake.local_tag
+    tag = server.local_tag
     server.receive(seal(chunks.COMMON_HEADER.pack(5000, 5000, tag), b"".join(parts)), 0.0)
     return server.datagrams_to_send(0.0)
 
@@ -305,7 +305,7 @@ def test_truncated_gap_reports_are_not_taken_for_losses() -> None:
     shown = [offset for block in range(2, 22, 2) for offset in (block, block)]
     sack = chunks.encode_sack((tsn - 1) & 0xFFFFFFFF, 1 << 20, shown)
     for now in (0.05, 0.1, 0.2):
-        bad = seal(chunks.COMMON_HEADER.pack(5000, 5000, client._handshake.local_tag), sack)
+        bad = seal(chunks.COMMON_HEADER.pack(5000, 5000, client.local_tag), sack)
         client.receive(bad, now)
         client.handle_timer(now)
     assert client.sender is not None
@@ -332,7 +332,7 @@ def test_a_shut_window_that_takes_probes_is_probed_ever_more_rarely() -> None:
     data_packets(client, 3)
     stream_id = client.open_channel("more")
     client.send(stream_id, bytes(100_000), 0.0)
-    tag, now, probes = client._handshake.local_tag, 0.1, []
+    tag, now, probes = client.local_tag, 0.1, []
     assert client.sender is not None
     while now < 60:
         acknowledged = (client.sender.board.next_tsn - 1) & 0xFFFFFFFF
