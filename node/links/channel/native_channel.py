@@ -104,7 +104,10 @@ class NativeChannel:
             self._end("the peer takes less than is sent")
             raise LinkClosed("the peer takes less than is sent") from None
         except SctpMisuse as error:
-            raise ValueError(str(error)) from None
+            if len(message) > self.max_message_bytes:
+                raise ValueError(str(error)) from None
+            # The association has ended in the same burst; the event that says why comes next.
+            raise LinkClosed("the association has ended") from None
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)

@@ -334,6 +334,23 @@ async def test_a_peer_that_breaks_sctp_ends_its_own_link_and_nothing_else(harm: 
             victim.channel.send(b"late")
 
 
+async def test_an_answer_to_what_came_with_an_abort_finds_the_channel_closed() -> None:
+    async with channels() as (villain, victim):
+        refused: list[str] = []
+
+        def answer(message: bytes) -> None:
+            with pytest.raises(LinkClosed):
+                victim.channel.send(message)
+            refused.append("refused")
+
+        victim.channel.receiver = answer
+        message = chunks.encode_data(3, _next(villain), 0, 0, 53, b"1234")
+        villain.dtls.send_packets([_packet(villain, message + b"\6\0\0\4")])
+        await until(victim.channel.closed.done)
+        assert refused == ["refused"]
+        assert victim.channel.closed.result() == "closed by the peer"
+
+
 def _shake_hands_again(villain: End) -> None:
     """Ask for another handshake, as OpenSSL does when told to (RFC 5246, 7.4.1.1)."""
     ssl: Any = villain.dtls._ssl
