@@ -118,7 +118,7 @@ class Demux:
         received = received_bytes = 0
         for buffer, size, source in burst:
             length = len(buffer)
-            count = -(-length // size) if length > size else 1
+            count = -(-length // size) if 0 < size < length else 1
             received += count
             received_bytes += length
             if not length:
@@ -184,9 +184,9 @@ class Demux:
 
 
 def _hand_over(waiting: dict[DatagramOwner, RecordBuffers]) -> None:
-    for owner, buffers in waiting.items():
-        owner.records_received(buffers)
-    waiting.clear()
+    """Each buffer is handed over once, even if its owner raises."""
+    for owner in tuple(waiting):
+        owner.records_received(waiting.pop(owner))
 
 
 def _register(table: dict[_Key, DatagramOwner], key: _Key, owner: DatagramOwner, most: int) -> None:

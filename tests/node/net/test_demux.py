@@ -287,3 +287,26 @@ def test_registrations_are_bounded() -> None:
     demux.register_remote(Address("192.0.2.9", 1), one)  # it has that one already
     demux.release(one)
     demux.register_remote(NEAR, one)
+
+
+def test_a_buffer_is_handed_over_once_even_if_its_owner_raises() -> None:
+    class Raising(Owner):
+        def records_received(self, buffers: RecordBuffers) -> None:
+            super().records_received(buffers)
+            raise Malformed("a broken record")
+
+    scene, raising, other = Scene(), Raising(), Owner()
+    scene.demux.register_remote(NEAR, raising)
+    scene.demux.register_remote(FAR, other)
+    scene.receive((RECORD, NEAR), (HANDSHAKE, FAR), (HANDSHAKE, FAR))
+    assert raising.taken == [[(RECORD, len(RECORD))]]
+    assert other.taken == [HANDSHAKE]
+    assert scene.refused == {"malformed": 1}
+
+
+def test_a_buffer_without_a_size_is_one_datagram() -> None:
+    scene, owner = Scene(), Owner()
+    scene.demux.register_remote(NEAR, owner)
+    scene.demux.burst_received([(RECORD, 0, tuple(NEAR))], LOCAL)
+    assert owner.taken == [[(RECORD, 0)]]
+    assert scene.counters.datagrams_received == 1
