@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,13 +93,18 @@ class Node:
 
     @property
     def defects(self) -> list[BaseException]:
-        """What tasks of any room raised that is neither the network's fault nor a peer's."""
-        return [
-            *self._tasks.defects,
-            *self.membership.tasks.defects,
-            *self.pool.defects,
-            *self.sharing.defects,
-        ]
+        """What tasks of any room raised that is neither the network's fault nor a peer's.
+
+        A node that did not start has only some of its rooms.
+        """
+        found = [*self._tasks.defects]
+        if hasattr(self, "membership"):
+            found += self.membership.tasks.defects
+        if hasattr(self, "pool"):
+            found += self.pool.defects
+        if hasattr(self, "sharing"):
+            found += self.sharing.defects
+        return found
 
     # Life ---------------------------------------------------------------------------------
 
@@ -108,11 +114,24 @@ class Node:
         Raises BadAddress, HomeError, DiskError, InsecureRandomness; then nothing is left behind.
         """
         self._started_at = asyncio.get_running_loop().time()
-        try:
-            await self._open()
-        except BaseException:
-            self.home.close()
-            raise
+        async with AsyncExitStack() as undoing:
+            await self._open(undoing)
+            undoing.pop_all()
+        # Calls go both ways between overlay and links: the pool was made with what places calls,
+        # and what answers them learns only here, once all is up, that the pool accepts them.
+        self.membership.callee.accept_calls(self.pool.answer)
+        self.membership.start()
+        self._tasks.start(self._save_contacts_regularly(), name="save contacts")
+
+    async def _open(self, undoing: AsyncExitStack) -> None:
+        """Make and open every room; `undoing` ends what is open so far, the last first."""
+        undoing.callback(self.home.close)
+        self.membership = self._make_membership()
+        undoing.push_async_callback(self.membership.stop)
+        await self._bind()
+        self._certificate = load_or_create(self.home.certificate, self.environment)
+        self._vault = await Vault.open(self.home.vault)
+        undoing.push_async_callback(self._vault.close)
         self.pool = LinkPool(
             self.identity,
             self.environment,
@@ -124,22 +143,6 @@ class Node:
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
-        # Calls go both ways between overlay and links: the pool was made with what places calls,
-        # and what answers them learns only here, once all is up, that the pool accepts them.
-        self.membership.callee.accept_calls(self.pool.answer)
-        self.membership.start()
-        self._tasks.start(self._save_contacts_regularly(), name="save contacts")
-
-    async def _open(self) -> None:
-        """What can fail: settings, sockets, disk."""
-        self.membership = self._make_membership()
-        try:
-            await self._bind()
-            self._certificate = load_or_create(self.home.certificate, self.environment)
-            self._vault = await Vault.open(self.home.vault)
-        except BaseException:
-            await self.membership.stop()
-            raise
 
     def _make_membership(self) -> Membership:
         return Membership(

@@ -35,11 +35,16 @@ class Vault:
     async def open(cls, folder: Path) -> "Vault":
         """The vault in `folder`, made if there is none; raises HomeError, DiskError."""
         vault = cls(folder)
+        opened: list[Store] = []
         try:
-            vault._store = await vault._run(Store, folder)
+            await vault._run(lambda: opened.append(Store(folder)))
         except BaseException:
+            # A cancelled job goes on in its thread, and may have opened the store after all.
+            for close in await vault._run(lambda: [store.close for store in opened]):
+                await vault._run(close)
             vault._executor.shutdown(wait=False)
             raise
+        (vault._store,) = opened
         return vault
 
     async def close(self) -> None:
