@@ -364,6 +364,9 @@ SESSION_MESSAGES = 2**32
 EARLY_MESSAGES_BYTES = 2**20
 """What a peer may send on a new link before the handlers of its frames are registered."""
 
+EARLY_MESSAGE_OVERHEAD_BYTES = 64
+"""What each of these counts for besides its length: empty messages take memory as well."""
+
 CLOSE_REASON_BYTES = 200
 """The reason that a peer gives for closing a link, in UTF-8."""
 

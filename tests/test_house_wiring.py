@@ -235,3 +235,27 @@ def test_a_public_name_means_one_thing() -> None:
             if not name.startswith("_"):
                 places[name].append(name_of(path))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+# Tasks ------------------------------------------------------------------------------------
+
+AWAITED_WHERE_THEY_START = {
+    "node/faces/api/stream.py": "an HTTP request's work, which its handler cancels and awaits",
+    "node/overlay/signaling/outgoing_call.py": "a call's lookup, which the call cancels and awaits",
+}
+
+
+@pytest.mark.parametrize("path", sources("node"), ids=name_of)
+def test_every_task_has_an_owner(path: Path) -> None:
+    """Tasks begin by a `TaskOwner` or a `TaskGroup`, so none ends or fails unseen."""
+    loops = {"asyncio", "loop", "self._loop", "asyncio.get_running_loop()"}
+    starts = [
+        node.lineno
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"create_task", "ensure_future"}
+        and ast.unparse(node.func.value) in loops
+    ]
+    is_listed = name_of(path) in {"node/tasks.py", *AWAITED_WHERE_THEY_START}
+    assert bool(starts) is is_listed, starts

@@ -98,7 +98,7 @@ class Link:
             self._end(str(error), error)
         while self._early_messages:
             message = self._early_messages.popleft()
-            self._early_bytes -= len(message)
+            self._early_bytes -= len(message) + limits.EARLY_MESSAGE_OVERHEAD_BYTES
             self._message_received(message)
         await self._opened
 
@@ -184,7 +184,7 @@ class Link:
             self._keep(self._early_frames, frame)
 
     def _keep(self, queue: deque[bytes], item: bytes) -> None:
-        self._early_bytes += len(item)
+        self._early_bytes += len(item) + limits.EARLY_MESSAGE_OVERHEAD_BYTES
         if self._early_bytes > limits.EARLY_MESSAGES_BYTES:
             raise Oversized("more frames than a link keeps before their delivery starts")
         queue.append(item)

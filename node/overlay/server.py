@@ -136,7 +136,8 @@ class OverlayServer(Server):
     # Life ---------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Speak the families of the endpoint, which is open now, and keep the tables fresh."""
+        """Answer from now on, on the endpoint, which is open, and keep the tables fresh."""
+        self.wire.listen()
         for family in self._endpoint.addresses:
             self._families |= FAMILY_BITS[family]
         self.tasks.start(self._refresh.run(), name="keep the tables fresh")

@@ -153,21 +153,21 @@ def _open(home: Path, voice: Voice, **overrides: Any) -> "Node":
 async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_closes: bool) -> int:
     from node.faces.api.forms import to_json
     from node.faces.api.server import ControlServer
+    from node.tasks import TaskOwner
 
     ending.attach()
     if until_stdin_closes:
         ending.watch_stdin()
     await node.start()
     server = ControlServer(node, version=metadata.version("modswarm"), on_stop=ending.ask)
-    welcome: asyncio.Task[None] | None = None
+    tasks = TaskOwner("run")
     try:
         await server.start()
         voice.running(to_json(node.status()), server.address)
-        welcome = asyncio.create_task(_welcome(node, voice))
+        tasks.start(_welcome(node, voice), name="welcome")
         await ending.asked.wait()
     finally:
-        if welcome is not None:
-            welcome.cancel()
+        await tasks.close()
         status = await _end(node, server, voice)
     return status
 

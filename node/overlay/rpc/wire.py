@@ -99,17 +99,21 @@ class Wire:
         self._anyone = SharedRoundTrip()
         self.heard_at = -math.inf
         self._host_rate_limit = HostRateLimit(self._loop.time)
+        self._demux = endpoint.demux
         self._send = endpoint.sendto
         self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
         self._hellos = Hellos(identity, self._rng, puzzle_bits=puzzle_bits, send=self._send)
         self.greet = self._hellos.greet
+
+    def listen(self) -> None:
+        """Take the endpoint's datagrams from now on. Called once; raises AlreadyOwned."""
         for first_byte, reader in (
-            (cipher.first_byte, self._receive_sealed),
+            (self._cipher.first_byte, self._receive_sealed),
             (datagrams.HELLO, self._hellos.receive_hello),
             (datagrams.HELLO_REPLY, self._hellos.receive_reply),
             (datagrams.COOKIE, self._receive_cookie),
         ):
-            endpoint.demux.register_reader(first_byte, reader)
+            self._demux.register_reader(first_byte, reader)
 
     def serve(self, handler: Callable[[Incoming], None]) -> None:
         """From now on `handler` takes each request, and raises RemoteError for a wrong one."""

@@ -81,6 +81,7 @@ def _make_asker(number: int) -> Asker:
         read_only=False,
     )
     wire.serve(lambda _: None)
+    wire.listen()
     return Asker(wire, outbox, _address(1000 + number))
 
 

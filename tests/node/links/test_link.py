@@ -157,6 +157,17 @@ async def test_a_peer_cannot_fill_a_link_before_its_delivery_starts() -> None:
     assert far.farewell == "oversized"
 
 
+async def test_empty_messages_fill_what_a_link_keeps_as_well() -> None:
+    ours, theirs, _, _ = await open_pair()
+    for _ in range(limits.EARLY_MESSAGES_BYTES // limits.EARLY_MESSAGE_OVERHEAD_BYTES):
+        ours.send(b"")
+    await turns()
+    assert not theirs.closed.done()
+    ours.send(b"")
+    await turns()
+    assert "more frames than a link keeps" in theirs.closed.result()
+
+
 def flip(position: int) -> Tamper:
     def tamper(batch: list[bytes]) -> list[bytes]:
         message = bytearray(batch[0])

@@ -71,7 +71,7 @@ def identity(seed: int) -> Identity:
 
 
 async def open_peer(
-    seed: int, *, unreachable: bool = False, bind: Address = LOOPBACK
+    seed: int, *, unreachable: bool = False, bind: Address = LOOPBACK, listens: bool = True
 ) -> OverlayPeer:
     counters = Counters()
     said: list[str] = []
@@ -85,7 +85,8 @@ async def open_peer(
         say=said.append,
     )
     await membership.endpoint.open(bind)
-    membership.server.listen()
+    if listens:
+        membership.server.listen()
     return OverlayPeer(membership, counters, said)
 
 

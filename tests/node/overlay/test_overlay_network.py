@@ -8,7 +8,7 @@ from node.overlay.table.joining import Joining
 from protocol import availability, limits, records
 from protocol.addresses import Address
 from protocol.description import Description
-from protocol.errors import CallCrossed, CallFailed, NotFound, Unreachable
+from protocol.errors import CallCrossed, CallFailed, NotFound, TimedOut, Unreachable
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
@@ -288,3 +288,15 @@ async def test_an_overlay_of_ipv6_addresses_works_like_any_other() -> None:
     assert set(reading.records) == {record.public_key}
     for peer in peers:
         await peer.close()
+
+
+async def test_a_node_answers_nothing_before_it_listens() -> None:
+    """Its port is open already while the rest of its start may still fail."""
+    silent = await open_peer(1, listens=False)
+    asker = await open_peer(2)
+    with pytest.raises(TimedOut):
+        await asker.server.wire.greet(silent.address, 1.0)
+    silent.server.listen()
+    assert await asker.server.wire.greet(silent.address, 1.0) == silent.contact
+    await silent.close()
+    await asker.close()
