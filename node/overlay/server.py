@@ -71,27 +71,14 @@ class OverlayServer(Server):
         )
         self.node = OverlayNode(identity.peer_id, identity.public_key)
         self.tables = Tables(identity.peer_id, k=settings.k, networks_of=settings.networks_of)
-        self.wire = Wire(
-            identity,
-            environment,
-            counters,
-            endpoint,
-            cipher=settings.cipher,
-            puzzle_bits=settings.puzzle_bits,
-            read_only=settings.unreachable,
-            peers_remembered=settings.peers_remembered,
-        )
+        self.wire = Wire(identity, environment, counters, endpoint, settings)
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
         self._endpoint = endpoint
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
         self._refresh = TableRefresh(
-            self.protocol,
-            self.tables,
-            environment,
-            lookup=self.lookup,
-            families=lambda: self._families,
+            self.protocol, self.tables, environment, self.lookup, lambda: self._families
         )
         self.sybil_regions = SybilRegions(self.lookup, environment, k=settings.k)
         self._reader = Reader(

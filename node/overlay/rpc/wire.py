@@ -17,10 +17,10 @@ from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.rate_limit import HostRateLimit
+from node.overlay.settings import OverlaySettings
 from protocol import datagrams, limits
 from protocol.addresses import Address
 from protocol.aead import XCHACHA_NONCE_BYTES
-from protocol.datagrams import PacketCipher
 from protocol.errors import (
     BadPuzzle,
     BadToken,
@@ -67,7 +67,7 @@ class _Pending(NamedTuple):
 class Wire:
     """The overlay's end of an endpoint. The handler that `serve` was given takes requests.
 
-    `read_only`: tell peers that this node cannot be reached unasked (BEP 43).
+    An unreachable node tells its peers so by the flag READ_ONLY (BEP 43).
     """
 
     def __init__(
@@ -76,21 +76,17 @@ class Wire:
         environment: Environment,
         counters: Counters,
         endpoint: Endpoint,
-        *,
-        cipher: PacketCipher,
-        puzzle_bits: int,
-        read_only: bool,
-        peers_remembered: int = limits.PEERS_REMEMBERED,
+        settings: OverlaySettings,
     ) -> None:
         self._identity = identity
         self._rng = environment.rng
         self._counters = counters
-        self._cipher = cipher
-        self._puzzle_bits = puzzle_bits
-        self._flags = READ_ONLY if read_only else 0
+        self._cipher = settings.cipher
+        self._puzzle_bits = settings.puzzle_bits
+        self._flags = READ_ONLY if settings.unreachable else 0
         self._serve: Callable[[Incoming], None] = _not_serving
         self._loop = asyncio.get_running_loop()
-        self._sessions = PeerSessions(peers_remembered)
+        self._sessions = PeerSessions(settings.peers_remembered)
         self._tokens = Tokens(self._rng.randbytes(32))
         self._epoch = self._rng.randbytes(EPOCH_BYTES)
         self._counter = 0
@@ -102,7 +98,7 @@ class Wire:
         self._demux = endpoint.demux
         self._send = endpoint.sendto
         self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
-        self._hellos = Hellos(identity, self._rng, puzzle_bits=puzzle_bits, send=self._send)
+        self._hellos = Hellos(identity, self._rng, puzzle_bits=self._puzzle_bits, send=self._send)
         self.greet = self._hellos.greet
 
     def listen(self) -> None:

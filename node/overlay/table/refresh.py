@@ -21,7 +21,6 @@ class TableRefresh:
         protocol: OverlayProtocol,
         tables: Tables,
         environment: Environment,
-        *,
         lookup: Callable[..., Awaitable[AnyLookup]],
         families: Callable[[], int],
     ) -> None:

@@ -76,9 +76,7 @@ def _make_asker(number: int) -> Asker:
         Environment(),
         counters,
         outbox,
-        cipher=settings.cipher,
-        puzzle_bits=0,
-        read_only=False,
+        settings,
     )
     wire.serve(lambda _: None)
     wire.listen()
@@ -112,6 +110,7 @@ async def ours() -> dict[str, float]:
         counters=counters,
         answer_offer=_no_calls,
     )
+    server.wire.listen()
     for number in range(_CONTACTS):
         server.tables.of(contact := Contact.at(_rng.randbytes(32), _address(number))).answered(
             contact, 0.0
