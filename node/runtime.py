@@ -38,7 +38,7 @@ class Node:
     """A node in its home. `start`, use, `stop`; a stopped node is not started again.
 
     `start` makes `membership`, `pool`, `diagnosis` and `sharing`. `say` takes sentences for the
-    person who runs the node.
+    user of the node.
     """
 
     membership: Membership
@@ -106,7 +106,7 @@ class Node:
             found += self.sharing.defects
         return found
 
-    # Life ---------------------------------------------------------------------------------
+    # Start and stop -----------------------------------------------------------------------
 
     async def start(self) -> None:
         """Bind the sockets and start everything; joining goes on in the background.

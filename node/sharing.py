@@ -169,7 +169,7 @@ class Sharing:
         known = self._known_peers()
         if has is not None:
             await self._add_providers(known, has.mod_id)
-            answers = await self._availability.who_has(has.mod_id, known)
+            answers = await self._availability.held_by(has.mod_id, known)
             for peer_id, answer in answers.items():
                 known[peer_id] = replace(known[peer_id], has=answer)
         return tuple(known.values())

@@ -58,7 +58,7 @@ FILTERS_ASKED = 8
 """Peers whose availability is read side by side."""
 
 PUBLISHED_SHARE = 0.75
-"""Of the stores of a record, those that must have confirmed before its publisher is told."""
+"""The share of a record's stores that must have confirmed before its publisher is told."""
 
 REPUBLISH_AFTER_FAILURE_S = 20.0
 """When a record is published again that no contact has stored."""
@@ -132,7 +132,7 @@ core. Further ones must echo a cookie."""
 
 PROVED_UNKNOWN_KEYS_PER_SECOND = 600.0
 PROVED_UNKNOWN_KEYS_BURST = 600.0
-"""Unknown keys with a cookie that are met besides: 8 % of a core."""
+"""Unknown keys with a cookie that are admitted besides: 8 % of a core."""
 
 COOKIES_PER_SECOND = 2000.0
 HELLOS_PER_SECOND = 200.0
@@ -247,11 +247,11 @@ REGION_PARTS = 4
 
 # Joining ------------------------------------------------------------------------------------
 
-KNOCKS_AT_ONCE = 32
-KNOCK_S = 0.5
-"""Saved contacts asked side by side, and how long before the next ones are."""
+JOIN_PINGS_AT_ONCE = 32
+JOIN_PINGS_S = 0.5
+"""Saved contacts pinged side by side, and the wait before the next ones are pinged."""
 
-GREET_S = 4.0
+HELLO_S = 4.0
 """The wait for a bootstrap's answer: a silent one is reported within 5 s."""
 
 JOIN_RETRY_MIN_S = 2.0
@@ -432,7 +432,7 @@ STALL_S = 10.0
 SILENT_S = 60.0
 """After so long without a byte a source counts as gone, though its link stands."""
 
-BENCH_S = 30.0
+PAUSE_S = 30.0
 """How long a source that stalled or fell behind gets no requests while others can serve."""
 
 DIRTY_BYTES = 32 * 2**20

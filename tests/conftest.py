@@ -1,12 +1,12 @@
 """What holds for every test: none depends on how fast the machine is, and `async def` tests run.
 
-An asynchronous test runs in virtual time: waiting costs nothing, what nobody caught fails the test,
-and so does waiting for what can never happen. The real network, processes and other threads are
-refused; files are not. Two markers change that:
+An asynchronous test runs in virtual time: waiting costs nothing, and an uncaught exception fails
+the test, as does waiting for what can never happen. The real network, processes and other threads
+are refused; files are not. Two markers change that:
 
 real_loop: asyncio's own loop and the real clock, for a test of what only the real world has: kernel
-    sockets, HTTP, processes of foreign peers, a room that works in a thread of its own. What nobody
-    caught fails it too. It must not wait for time to pass.
+    sockets, HTTP, processes of foreign peers, a room that works in a thread of its own. An uncaught
+    exception fails it too. It must not wait for time to pass.
 leaves_nothing: at the end no task, no simulated socket and no lost exception may be left.
 
 A test that takes the fixture `loop` runs on that loop; `machine` puts it on a simulated host.
@@ -70,7 +70,7 @@ def _run_in_real_time(test: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: failures.append(context))
         await test
-        gc.collect()  # what a failed task never told anybody is told when it is forgotten
+        gc.collect()  # a task that failed and was never awaited reports that when it is collected
 
     asyncio.run(main())
     assert failures == []

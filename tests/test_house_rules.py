@@ -52,7 +52,7 @@ OWNERS = {
     "click": ("node/faces/",),
     "rich": ("node/faces/", "simulations/command_line.py"),
 }
-"""Who may touch which library. The simulations compare with it, and give it virtual time."""
+"""The paths that may import a library. Simulations compare with it, and give it virtual time."""
 
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "marshal", "shelve", "imp"}
@@ -79,7 +79,7 @@ def imported_by(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name_of(path)}: relative imports hide who is imported"
+            assert node.level == 0, f"{name_of(path)}: relative imports hide what is imported"
             assert node.module is not None
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names

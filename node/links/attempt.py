@@ -96,8 +96,8 @@ class LinkAttempt:
         self._uppermost = dtls
         await dtls.secure(remote.fingerprint, own_role)
         self._stage = Stage.SCTP
-        carrier = import_module(DATA_PATHS[self._settings.data_path])
-        channel: Channel = carrier.create_channel(
+        data_path = import_module(DATA_PATHS[self._settings.data_path])
+        channel: Channel = data_path.create_channel(
             dtls, self._environment.rng, own_peer=remote.takes_bursts
         )
         handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)

@@ -1,4 +1,4 @@
-"""The UDP sockets that the node's parts share; the demultiplexer says whose each datagram is.
+"""The UDP sockets that the node's parts share; the demultiplexer finds the owner of each datagram.
 
 Everything on one port means one mapping in a NAT and one rule in a firewall. There is one socket
 for each address family, and there may be more: the first of a family is the one to send from

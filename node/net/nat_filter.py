@@ -2,7 +2,7 @@
 
 What arrives from an address is dropped unless something was sent there lately: a NAT that maps
 without end and filters by address and port (RFC 4787, 5). It stands between a port and its user
-and is to each the other, so it binds everything that shares the port.
+and takes the place of the other for each, so it binds everything that shares the port.
 """
 
 import asyncio

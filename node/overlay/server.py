@@ -120,7 +120,7 @@ class OverlayServer(Server):
         self.wire.serve(protocol.accept)
         return protocol
 
-    # Life ---------------------------------------------------------------------------------
+    # Start and stop -----------------------------------------------------------------------
 
     def listen(self) -> None:
         """Answer from now on, on the endpoint, which is open, and keep the tables fresh."""

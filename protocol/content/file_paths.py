@@ -26,28 +26,28 @@ def check_path(path: str) -> str:
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
-        raise UnsafePath(f"the path {shown(path)} is not text") from None
+        raise UnsafePath(f"the path {quoted(path)} is not text") from None
     if size > limits.FILE_PATH_BYTES:
-        raise UnsafePath(f"the path {shown(path)} is longer than {limits.FILE_PATH_BYTES} bytes")
+        raise UnsafePath(f"the path {quoted(path)} is longer than {limits.FILE_PATH_BYTES} bytes")
     if path.startswith("/"):
-        raise UnsafePath(f"the path {shown(path)} is absolute")
+        raise UnsafePath(f"the path {quoted(path)} is absolute")
     for name in path.split("/"):
         reason = _objection(name)
         if reason:
-            raise UnsafePath(f"the path {shown(path)} {reason}")
+            raise UnsafePath(f"the path {quoted(path)} {reason}")
     return path
 
 
 def check_text(text: str, what: str, max_bytes: int) -> str:
     """Return `text` if it is one line of at most `max_bytes` in UTF-8; else raise UnsafePath."""
     if any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in text):
-        raise UnsafePath(f"{what} {shown(text)} has a control character")
+        raise UnsafePath(f"{what} {quoted(text)} has a control character")
     if len(text.encode()) > max_bytes:
-        raise UnsafePath(f"{what} {shown(text)} is longer than {max_bytes} bytes")
+        raise UnsafePath(f"{what} {quoted(text)} is longer than {max_bytes} bytes")
     return text
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` in quotes, escaped and shortened: safe in any terminal or log."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")
 
@@ -96,7 +96,7 @@ class Tree:
         if key in self._files:
             raise UnsafePath(self._collision(self._files[key], name, path))
         if key in self._folders:
-            raise UnsafePath(f"the path {shown(path)} is both a file and a folder")
+            raise UnsafePath(f"the path {quoted(path)} is both a file and a folder")
         self._files[key] = name
 
     def _folder(self, folder: str, path: str) -> int:
@@ -109,7 +109,7 @@ class Tree:
         for name in folder.split("/"):
             key = (parent, collision_key(name))
             if key in self._files:
-                raise UnsafePath(f"a part of {shown(path)} is both a file and a folder")
+                raise UnsafePath(f"a part of {quoted(path)} is both a file and a folder")
             known = self._folders.get(key)
             if known is None:
                 known = (self._new_folder(), name)
@@ -129,8 +129,8 @@ class Tree:
     @staticmethod
     def _collision(known: str, name: str, path: str) -> str:
         if known == name:
-            return f"the path {shown(path)} is there twice"
-        return f"{shown(known)} and {shown(path)} are one name on systems that ignore case"
+            return f"the path {quoted(path)} is there twice"
+        return f"{quoted(known)} and {quoted(path)} are one name on systems that ignore case"
 
 
 def check_tree(paths: Sequence[str]) -> None:

@@ -212,7 +212,7 @@ def _check_files(contents: Contents) -> None:
     for file in contents.files:
         if file.path <= previous:
             raise BadManifest(
-                f"the file {file_paths.shown(file.path)} is not in the order of file paths"
+                f"the file {file_paths.quoted(file.path)} is not in the order of file paths"
             )
         previous = file.path
     if contents.total_bytes > limits.MOD_BYTES:

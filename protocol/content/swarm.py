@@ -27,7 +27,7 @@ SourceName = str
 class StallVerdict(Enum):
     """The finding of `review` about a source: cancel its requests, or count it as gone."""
 
-    BENCHED = "its requests went to others"
+    PAUSED = "its requests went to others"
     SILENT = "it stopped answering"
 
 
@@ -48,7 +48,7 @@ class _Source:
     late: set[int] = field(default_factory=set)
     """The chunks that it may still send until then."""
     lacks: set[int] = field(default_factory=set)
-    benched_until: float = 0.0
+    paused_until: float = 0.0
     offered_nothing_at: int = -1
     """The swarm's edition in which this source had nothing to offer."""
 
@@ -150,7 +150,7 @@ class Swarm:
         known = self._sources[source]
         if known.cancelling or known.offered_nothing_at == self._edition:
             return []
-        if self._is_benched(known, now):
+        if self._is_paused(known, now):
             return []
         most = limits.REQUESTS_PER_STREAM - len(known.asked)
         budget_bytes = min(
@@ -232,8 +232,8 @@ class Swarm:
                 self.leave(source)
                 found.append((source, StallVerdict.SILENT))
             elif self._is_behind(known, now):
-                self._bench(known, now)
-                found.append((source, StallVerdict.BENCHED))
+                self._pause(known, now)
+                found.append((source, StallVerdict.PAUSED))
         return found
 
     def _window_bytes(self, known: _Source, now: float) -> int:
@@ -246,10 +246,10 @@ class Swarm:
         share = self._bytes_to_come * rate / rates if rates else 0.0
         return max(limits.WINDOW_BYTES_MIN, min(window_bytes(rate), int(share)))
 
-    def _is_benched(self, known: _Source, now: float) -> bool:
-        """The bench counts only while another source can be asked."""
-        return known.benched_until > now and any(
-            other.benched_until <= now for other in self._sources.values()
+    def _is_paused(self, known: _Source, now: float) -> bool:
+        """Whether a source gets no requests now: never while no other source can be asked."""
+        return known.paused_until > now and any(
+            other.paused_until <= now for other in self._sources.values()
         )
 
     def _is_behind(self, known: _Source, now: float) -> bool:
@@ -259,7 +259,7 @@ class Swarm:
         others = [
             other
             for other in self._sources.values()
-            if other is not known and other.benched_until <= now
+            if other is not known and other.paused_until <= now
         ]
         if now - known.heard > limits.STALL_S:
             return bool(others)
@@ -271,8 +271,8 @@ class Swarm:
             and any(not other.asked and all(map(other.holds, known.asked)) for other in others)
         )
 
-    def _bench(self, known: _Source, now: float) -> None:
-        known.benched_until = now + limits.BENCH_S
+    def _pause(self, known: _Source, now: float) -> None:
+        known.paused_until = now + limits.PAUSE_S
         released = tuple(known.asked)
         for chunk in reversed(released):
             self._release(known, chunk)

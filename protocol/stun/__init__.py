@@ -1,1 +1,1 @@
-"""STUN (RFC 8489): as much of it as tells whose a message is."""
+"""STUN (RFC 8489): as much of it as a demultiplexer needs to find a message's owner."""

@@ -1,4 +1,4 @@
-"""What tells whose a STUN message is, read without parsing or believing the rest of it.
+"""What tells the owner of a STUN message, read without parsing or believing the rest of it.
 
 Nothing here is authenticated: a message that was told apart so has still to prove its integrity
 to its owner.
@@ -24,7 +24,7 @@ _USERNAME: Final = 0x0006
 
 
 class Peek(NamedTuple):
-    """Whose a STUN message is: a response's by its transaction id, any other's by its ufrag.
+    """What finds a message's owner: the transaction id of a response, the ufrag of any other.
 
     `ufrag` is that of the receiver: what stands in USERNAME before the colon (RFC 8445, 7.2.2). It
     is empty in responses, and where there is no such attribute.

@@ -1,6 +1,7 @@
 """How fast the simulated internet carries real nodes, how much memory each takes, beside stock.
 
-Each size is a process of its own, so that its memory is its own: `python simulated.py who nodes`.
+Each size is a process of its own, so that its memory is its own:
+`python simulated.py ours|stock NODES`.
 """
 
 import asyncio
@@ -36,8 +37,8 @@ def run(sizes: list[int]) -> dict[str, Any]:
     }
 
 
-def _in_process(who: str, nodes: int) -> dict[str, Any]:
-    words = [sys.executable, __file__, who, str(nodes)]
+def _in_process(library: str, nodes: int) -> dict[str, Any]:
+    words = [sys.executable, __file__, library, str(nodes)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     row: dict[str, Any] = json.loads(done.stdout)
     return row

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 HALVES = ("decoders", "node")
 _GRACE_S = 120
 _GROWTH_MAX = 0.02
-"""By how much living objects may grow in the second half of a run before memory is not flat."""
+"""Growth of live objects in the second half of a run up to which memory counts as flat."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Whether memory is flat: living objects over time, beside what bounded caches keep.
+"""Whether memory is flat: live objects over time, beside what bounded caches keep.
 
 Caches of the code under test (contacts and addresses that were named) fill up for as long as
 inputs are new, by thousands of objects. So they are emptied before each count, and counts of the

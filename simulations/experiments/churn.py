@@ -4,13 +4,13 @@ All nodes that can be reached, and so keep records, come and go (`simulations.re
 a part of those that leave crash. Publishers stay, cannot be reached, and keep their records alive
 by the policy:
 
-    product   the node's own upkeep
+    product   the node's own republishing
     never     published once
     3h        as the node's own republisher, but every three hours; any number
 
 Every few minutes random nodes that run and have joined read records of random publishers; a read
 that finds none is a record lost at that time. `found` is of provider records, `found_peer` of the
-publishers' peer records, which the node's own upkeep refreshes whatever the policy. Traffic is that
+publishers' peer records, which the node itself republishes whatever the policy. Traffic is that
 of a node that comes and goes, in both directions, headers of IPv4 and UDP included, over the time
 in which it runs; what the reads cause is left out. `publisher_bytes_per_s` is that of publishers,
 which also keep NAT mappings to registrars open.

@@ -1,8 +1,8 @@
 """Does a flooded node still look things up, and stay small: real sockets and clock, on loopback.
 
 First the flood goes to an asyncio socket with an empty handler, to show what this machine can take
-at all; then garbage, forged datagrams and valid requests under ever new keys (`strangers`) go, each
-at the same rate, to a node whose lookups are timed before and during it.
+at all; then garbage, forged datagrams and valid requests under ever new keys (`unknown_keys`) go,
+each at the same rate, to a node whose lookups are timed before and during it.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 Twice: with contacts that are slow from the start, so that no table should hold them (`after_s` is
 null); and with ones that were prompt until tables had settled, with lookups at once and some
-minutes after they turned slow, while nodes do nothing but upkeep and these lookups. `raise`
+minutes after they turned slow, while nodes only maintain their tables and do these lookups. `raise`
 compares each median with that of the same lookups in a world without any slow contacts.
 """
 

@@ -1,7 +1,7 @@
 """`python -m simulations.flooding.flooder CONTACT KIND RATE SECONDS SEED`: floods a node.
 
 `garbage` is random bytes of any length. `forged` names real keys in datagrams that do not open.
-`strangers` are valid requests, each under another key. They come from many loopback addresses.
+`unknown_keys` are valid requests, each under another key. They come from many loopback addresses.
 """
 
 import random
@@ -51,7 +51,7 @@ def _unknown_key(target: Contact, rng: random.Random) -> bytes:
 KINDS: dict[str, Callable[[Contact, random.Random], bytes]] = {
     "garbage": _garbage,
     "forged": _forged,
-    "strangers": _unknown_key,
+    "unknown_keys": _unknown_key,
 }
 
 

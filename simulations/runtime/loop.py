@@ -249,7 +249,7 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
                 return
 
     def _run_events(self) -> None:
-        """The heart: every callback, timer and packet passes here. It returns to stop."""
+        """The main loop: every callback, timer and packet passes here. It returns to stop."""
         ready, heap = self._ready, self._heap
         while True:
             if ready:

@@ -9,7 +9,7 @@ from protocol.addresses import Address
 from protocol.errors import BadAddress, BadConfig, BadInput
 
 
-def test_by_default_a_node_listens_for_everyone() -> None:
+def test_by_default_a_node_listens_on_all_addresses() -> None:
     assert Config().listen_addresses() == [Address("0.0.0.0", DEFAULT_PORT)]
     elsewhere = Config(bootstrap=("127.0.0.1:4001", "192.0.2.1:4001"))
     assert elsewhere.listen_addresses() == [Address("0.0.0.0", DEFAULT_PORT)]

@@ -105,7 +105,7 @@ async def test_a_shard_that_lost_everything_says_so_and_another_spread_is_publis
     await world.close()
 
 
-async def test_who_has_a_mod_is_asked_of_the_one_shard_that_could_hold_it() -> None:
+async def test_only_the_shard_that_could_hold_a_mod_is_read() -> None:
     world = await _world()
     holder = world.residents[0]
     asker = world.add(unreachable=True)  # so that it keeps no records of others itself
@@ -134,11 +134,11 @@ async def test_who_has_a_mod_is_asked_of_the_one_shard_that_could_hold_it() -> N
     peers = [holder.identity.peer_id, world.residents[3].identity.peer_id]
     with asker.host.running():
         filters = AvailabilityLookup(asker.running.server)
-        assert await filters.who_has(held, peers) == {peers[0]: True, peers[1]: None}
+        assert await filters.held_by(held, peers) == {peers[0]: True, peers[1]: None}
         keys = {
             records.availability_key(peers[0], 1, shard_of(held, 1)),
             records.availability_key(peers[1], 0, 0),
         }
         assert asked == keys
-        assert (await filters.who_has(strange, peers[:1])) == {peers[0]: False}
+        assert (await filters.held_by(strange, peers[:1])) == {peers[0]: False}
     await world.close()

@@ -48,7 +48,7 @@ class Overlay:
 
 
 class Pool:
-    """Opens no link, and remembers to whom one was wanted."""
+    """Opens no link, and remembers to which peers one was wanted."""
 
     def __init__(self) -> None:
         self.asked: list[PeerId] = []

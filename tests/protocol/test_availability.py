@@ -50,7 +50,7 @@ def test_every_mod_is_in_its_shard_and_every_shard_fits_a_record(count: int) -> 
 
 
 @pytest.mark.parametrize("capacity", SHARD_SIZES)
-def test_one_in_a_hundred_strangers_seems_to_be_held(capacity: int) -> None:
+def test_one_in_a_hundred_absent_mods_seems_to_be_held(capacity: int) -> None:
     # Small filters differ much from one another, so many of them share the probes.
     starts = range(0, len(MOD_IDS) - capacity + 1, capacity)
     full = [one for start in starts for one in build(MOD_IDS[start : start + capacity])]

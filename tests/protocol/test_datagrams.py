@@ -90,7 +90,7 @@ def test_golden_hello_and_reply() -> None:
 
 @repeatable
 @given(st.binary(max_size=DATAGRAM_BODY_BYTES))
-def test_the_receiver_and_nobody_else_reads_the_body(body: bytes) -> None:
+def test_only_the_receiver_reads_the_body(body: bytes) -> None:
     datagram = sealed_by_a(body)
     assert len(datagram) == len(body) + DATAGRAM_OVERHEAD_BYTES
     assert read_by(B, datagram) == body

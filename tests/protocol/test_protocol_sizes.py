@@ -69,13 +69,13 @@ def request(method: Method, arguments: list[Any], token: bytes) -> int:
 def response(method: Method, result: list[Any]) -> int:
     if method in {Method.FIND_NODE, Method.FIND_VALUE}:
         many = [contacts.Contact(bytes((n,)) * 38) for n in range(20)]
-        shown = bytes(registration_proof.REGISTRATION_PROOF_BYTES)
+        proof = bytes(registration_proof.REGISTRATION_PROOF_BYTES)
         room = datagrams.DATAGRAM_BODY_BYTES
         sizes = [
             len(
                 found_response(
                     encode_found(
-                        many, [b"r" * size], skip=0, registration_proof=shown, max_bytes=room
+                        many, [b"r" * size], skip=0, registration_proof=proof, max_bytes=room
                     )
                 )
             )

@@ -287,7 +287,7 @@ def test_an_answer_by_another_peer_is_refused() -> None:
         read_answer(A, offer, sealed_to(A, claimed), callee_key=B.public_key)
 
 
-def test_only_the_caller_opens_an_answer_and_a_copy_helps_nobody_else() -> None:
+def test_only_the_caller_opens_an_answer_and_a_copy_helps_no_other_peer() -> None:
     offer, _ = offered()
     sealed = answered(offer)
     with pytest.raises(NotAuthentic):
@@ -429,7 +429,7 @@ def test_memory_is_bounded_and_frees_itself() -> None:
         memory.accept(remembered(offer, 20, NOW + 121), NOW + 121)
 
 
-def test_a_caller_who_calls_all_the_time_keeps_nobody_else_out() -> None:
+def test_a_caller_that_calls_all_the_time_keeps_no_other_out() -> None:
     offer, _ = offered()
     memory = OfferMemory(capacity=10, per_caller=4)
     for number in range(4):

@@ -97,13 +97,13 @@ async def test_residents_come_and_go_and_find_back(crashes: float, silent: int |
     running = world.running()
     assert len(running) == sum(one.starts for one in comers) - churn.stopped - churn.crashed
     assert 2 <= len(running) <= 14
-    await asyncio.sleep(120)  # whoever came at the end of the hour has joined
+    await asyncio.sleep(120)  # residents that came at the end of the hour have joined
     assert all(one.has_joined for one in comers if one.membership is not None)
     churn.check()
     await world.close()
 
 
-async def test_whoever_comes_back_is_the_same_and_uses_saved_contacts() -> None:
+async def test_a_resident_that_comes_back_is_the_same_and_uses_saved_contacts() -> None:
     world, comers = await _world(12)
     comer = comers[5]
     before = comer.contact, comer.identity.peer_id

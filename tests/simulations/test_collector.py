@@ -5,7 +5,7 @@ import gc
 from simulations.runtime.collector import collecting_rarely, freeze_survivors
 
 
-def test_the_living_are_passed_over_until_the_run_ends() -> None:
+def test_survivors_are_frozen_until_the_run_ends() -> None:
     thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
     with collecting_rarely():
         assert gc.get_threshold() != thresholds

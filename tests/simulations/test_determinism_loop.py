@@ -34,7 +34,7 @@ SECONDS = 20.0
 
 
 class Gossip(asyncio.DatagramProtocol):
-    """Sends what it hears on to somebody, and starts a task for some of it."""
+    """Sends what it hears on to a random host, and starts a task for some of it."""
 
     def __init__(self, world: "World") -> None:
         self._world = world

@@ -125,7 +125,7 @@ def test_adversaries_are_drawn_without_replacement() -> None:
         assert share == pytest.approx(good / comb(n, m), abs=0.015)
 
 
-def test_a_lookup_that_asks_nobody_always_succeeds_and_one_without_paths_never() -> None:
+def test_a_lookup_that_asks_no_node_always_succeeds_and_one_without_paths_never() -> None:
     assert endurance([[], []], 9, random.Random(1)) == 9
     assert endurance([None, None], 9, random.Random(1)) == -1
 
@@ -156,7 +156,7 @@ async def _world(nodes: int) -> tuple[World, list[ColludingNode]]:
     return world, [one for one in world.residents if isinstance(one, ColludingNode)]
 
 
-async def test_a_turncoat_is_honest_until_it_turns_and_then_hides_everybody_else() -> None:
+async def test_a_colluding_node_is_honest_until_it_colludes_and_then_hides_all_others() -> None:
     world, residents = await _world(24)
     asker, liar, *others = residents
     wire = asker.running.server.wire
@@ -200,7 +200,7 @@ def _by_distance(residents: list[ColludingNode], key: bytes) -> list[Contact]:
     return sorted((one.contact for one in residents), key=lambda one: one.number ^ number)
 
 
-async def test_a_conspirator_that_restarts_goes_on_lying() -> None:
+async def test_a_colluding_node_that_restarts_goes_on_lying() -> None:
     world, residents = await _world(12)
     asker, liar = residents[:2]
     liar.collude(Collusion())
@@ -215,7 +215,7 @@ async def test_a_conspirator_that_restarts_goes_on_lying() -> None:
     await world.close()
 
 
-def test_whoever_joins_a_conspiracy_is_named_from_then_on() -> None:
+def test_a_node_that_joins_a_collusion_is_named_from_then_on() -> None:
     contacts = [Contact(bytes([number]) * 38) for number in range(40)]
     contacts.sort(key=lambda contact: contact.number)
     collusion = Collusion()
@@ -227,7 +227,7 @@ def test_whoever_joins_a_conspiracy_is_named_from_then_on() -> None:
     assert len(collusion) == 40
 
 
-async def test_conspirators_name_as_many_as_fit_and_never_the_asker() -> None:
+async def test_colluding_nodes_name_as_many_as_fit_and_never_the_asker() -> None:
     world, residents = await _world(30)
     collusion = Collusion()
     for one in residents:

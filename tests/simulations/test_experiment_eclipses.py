@@ -30,7 +30,7 @@ def test_an_attacker_with_two_networks_gets_what_the_limits_allow() -> None:
     assert "without" in right.get_title()
 
 
-def test_a_crowd_is_noticed_and_what_it_hides_is_found() -> None:
+def test_sybils_are_noticed_and_what_they_hide_is_found() -> None:
     parameters = content_eclipse.Parameters(
         nodes=50, keys=1, peers=1, sybils=24, observers=3, plain=20, cipher="test"
     )

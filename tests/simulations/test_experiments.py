@@ -12,7 +12,7 @@ from simulations.command_line import main
 from simulations.experiments import connect
 
 SMALL = {
-    "flood": ["--nodes", "3", "--seconds", "1.2", "--rate", "300", "--kinds", "strangers"],
+    "flood": ["--nodes", "3", "--seconds", "1.2", "--rate", "300", "--kinds", "unknown_keys"],
     "lookup": ["--nodes", "12", "--lookups", "4", "--dead", "0", "0.2", "--stock"],
     "slow": ["--nodes", "16", "--lookups", "5", "--slow", "0.2"],
     "connect": ["--nodes", "8", "--pairs", "3"],

@@ -152,10 +152,10 @@ def test_a_connected_socket_hears_only_its_peer(
 ) -> None:
     a = internet.add_host(addresses=["10.0.0.1"])
     peer = open_inbox(internet.add_host(addresses=["10.0.0.2"]))
-    stranger = open_inbox(internet.add_host(addresses=["10.0.0.3"]))
+    other = open_inbox(internet.add_host(addresses=["10.0.0.3"]))
     connected = open_inbox(a, 4001, remote_addr=("10.0.0.2", 4001))
     assert connected.transport.get_extra_info("peername") == ("10.0.0.2", 4001)
-    for inbox in (peer, stranger):
+    for inbox in (peer, other):
         inbox.send(b"x", ("10.0.0.1", 4001))
     connected.send(b"y")
     connected.send(b"z", ("10.0.0.2", 4001))
@@ -183,7 +183,7 @@ def test_loopback_stays_on_the_host(
     assert elsewhere.heard == []
 
 
-def test_nobody_there_is_silence(
+def test_an_address_without_a_host_is_silence(
     internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
     a = open_inbox(internet.add_host())

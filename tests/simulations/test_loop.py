@@ -329,11 +329,11 @@ def test_stuck_lists_what_waits_and_where(loop: VirtualLoop) -> None:
     async def deep() -> None:
         await asyncio.Event().wait()
 
-    async def waits_for_nobody() -> None:
+    async def waits_for_ever() -> None:
         await deep()
 
     async def main() -> None:
-        task = asyncio.create_task(waits_for_nobody(), name="the lonely one")
+        task = asyncio.create_task(waits_for_ever(), name="the lonely one")
         await asyncio.sleep(1.0)
         await task
 
@@ -342,7 +342,7 @@ def test_stuck_lists_what_waits_and_where(loop: VirtualLoop) -> None:
     text = str(caught.value)
     assert "at 1.0 s" in text
     assert "the lonely one" in text
-    assert text.index("waits_for_nobody") < text.index("deep")
+    assert text.index("waits_for_ever") < text.index("deep")
     assert "test_loop.py" in text
 
 
@@ -381,7 +381,7 @@ def test_an_exception_in_a_callback_ends_the_run_with_its_traceback(loop: Virtua
     assert caught.value.__cause__.__traceback__ is not None
 
 
-def test_an_exception_that_nobody_retrieved_ends_the_run(loop: VirtualLoop) -> None:
+def test_an_exception_that_was_not_retrieved_ends_the_run(loop: VirtualLoop) -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 

@@ -360,7 +360,7 @@ def test_a_reboot_and_a_new_address_forget_everything(
 # the gateway
 
 
-def test_a_forwarded_port_lets_everyone_in(
+def test_a_forwarded_port_lets_every_remote_in(
     loop: VirtualLoop, internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
 ) -> None:
     behaviour = NatBehaviour(ADDRESS_AND_PORT, ports=PortAssignment.RANDOM, upnp=True)

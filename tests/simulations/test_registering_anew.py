@@ -16,7 +16,7 @@ from simulations.seeds import derive_rng
 
 NODES = 60
 SEEDS = (1, 2, 4, 5, 6)
-"""In world 3 the nodes nearest to the peer are a crowd by chance, and it has 26 registrars."""
+"""In world 3 the nodes nearest to the peer look like sybils by chance, and it has 26 registrars."""
 
 
 async def _registered_peer(world: World) -> tuple[Resident, list[Resident]]:

@@ -59,7 +59,7 @@ async def test_after_a_join_every_bucket_is_full_at_little_cost() -> None:
     await world.close()
 
 
-async def test_nodes_that_nobody_can_reach_are_in_no_table() -> None:
+async def test_unreachable_nodes_are_in_no_table() -> None:
     world = world_of(12)
     await world.populate(20)
     hidden = [world.add(unreachable=True) for _ in range(6)]
@@ -73,7 +73,7 @@ async def test_nodes_that_nobody_can_reach_are_in_no_table() -> None:
     await world.close()
 
 
-async def test_whoever_answers_after_every_limit_is_in_no_table() -> None:
+async def test_a_node_that_answers_after_every_limit_is_in_no_table() -> None:
     world = world_of(13)
     await world.populate(20, kind=prompt)
     slow = [world.add(DelayingNode) for _ in range(5)]
@@ -113,7 +113,7 @@ async def test_a_contact_that_fails_once_is_gone_after_seconds(how: str) -> None
 
 
 @pytest.mark.parametrize("how", ["dies", "delays"])
-async def test_a_contact_that_nobody_looks_for_is_gone_after_a_quarter_of_an_hour(how: str) -> None:
+async def test_a_contact_that_no_lookup_asks_is_gone_after_a_quarter_of_an_hour(how: str) -> None:
     world = world_of(15)
     await world.populate(12, kind=prompt)
     victim = world.residents[3]
@@ -126,7 +126,7 @@ async def test_a_contact_that_nobody_looks_for_is_gone_after_a_quarter_of_an_hou
         victim.delays = True
     for _ in range(15):
         await asyncio.sleep(60)
-        with victim.host.running():  # it asks everyone, which is no answer
+        with victim.host.running():  # it asks every node, which is no answer
             await victim.running.server.lookup(victim.rng.randbytes(20))
     for one in others:
         assert known_to(one) == ids_of(others) - {one.identity.peer_id}
@@ -151,8 +151,8 @@ async def test_an_answer_after_the_time_limit_is_used_but_does_not_make_a_contac
     await world.close()
 
 
-async def test_who_has_not_been_seen_for_long_is_asked_whether_it_lives() -> None:
-    """Lookups ask only who is near their targets: others might stay in tables for ever."""
+async def test_a_contact_not_seen_for_long_is_pinged() -> None:
+    """Lookups ask only contacts near their targets: others might stay in tables for ever."""
     # A lookup asks only a few of all contacts, as in a large network.
     few = simulated_settings(cipher=cipher_named("test"), lookup=LookupRules(k=3, spare=1))
     world = World(21, settings=few)
@@ -165,7 +165,7 @@ async def test_who_has_not_been_seen_for_long_is_asked_whether_it_lives() -> Non
     await world.close()
 
 
-async def test_who_loses_its_own_network_keeps_its_contacts() -> None:
+async def test_a_node_that_loses_its_own_network_keeps_its_contacts() -> None:
     world = world_of(15)
     await world.populate(12)
     asker = world.residents[8]
@@ -180,7 +180,7 @@ async def test_who_loses_its_own_network_keeps_its_contacts() -> None:
 
 
 async def test_liars_cannot_hide_a_node_by_naming_it_at_a_dead_address() -> None:
-    """A third of all nodes name the others at an address where nobody is, and say all the same."""
+    """A third of all nodes name the others at an address that no host has, and all say the same."""
     world = world_of(16)
     await world.populate(60, kind=ColludingNode)
     await asyncio.sleep(10)
@@ -252,7 +252,9 @@ async def test_a_node_comes_back_after_a_day_of_churn_without_its_bootstrap() ->
 async def test_two_of_forty_saved_contacts_are_enough_to_come_back(
     alive: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "KNOCKS_AT_ONCE", 8)  # so that the living are not among the first
+    monkeypatch.setattr(
+        limits, "JOIN_PINGS_AT_ONCE", 8
+    )  # so that the live ones are not among the first
     world = world_of(19)
     await world.populate(40)
     returner = world.residents[39]
@@ -266,7 +268,7 @@ async def test_two_of_forty_saved_contacts_are_enough_to_come_back(
     for one in newcomers:
         await one.start()
         await one.running.joined.wait()
-    await asyncio.sleep(2.5 * limits.REFRESH_S)  # nobody knows it any more, and calls it back
+    await asyncio.sleep(2.5 * limits.REFRESH_S)  # no node knows it any more, so none pings it
     assert not any(returner.identity.peer_id in known_to(one) for one in world.running())
     await returner.start()
     await returner.running.joined.wait()

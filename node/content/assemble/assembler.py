@@ -90,7 +90,7 @@ class Assembler:
         report(_progress(contents, done))
 
     async def _sync(self, growing: GrowingTree) -> None:
-        """Make everything last; all threads have ended when this returns or raises."""
+        """Flush every file to disk; all threads have ended when this returns or raises."""
         loop = asyncio.get_running_loop()
         shares = range(_SYNCERS)
         jobs = [loop.run_in_executor(None, growing.sync, share, _SYNCERS) for share in shares]

@@ -84,7 +84,7 @@ class GrowingTree:
                 self._open_next()
 
     def sync(self, share: int, shares: int) -> None:
-        """Make every `shares`-th file last, from number `share` on; raises DiskError."""
+        """Flush every `shares`-th file to disk, from number `share` on; raises DiskError."""
         folders = sorted(self._folders)
         with writing(self._target):
             for file in self._files[share::shares]:

@@ -164,7 +164,7 @@ class ChunkPhase(DownloadPhase[None]):
             self.finish(None)
 
     def _tell(self, *, at_once: bool = False) -> None:
-        """ReportProgress progress, not too often."""
+        """Report progress, not too often."""
         now = self._now()
         if now - self._reported < _REPORT_INTERVAL_S and not at_once:
             return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from protocol import limits
 from protocol.content import file_paths
-from protocol.content.file_paths import Tree, check_path, shown
+from protocol.content.file_paths import Tree, check_path, quoted
 from protocol.errors import BadFolder, UnsafePath
 
 _READ_FLAGS = (
@@ -94,16 +94,16 @@ class _Walk:
         """Where a link leads, if a mod may follow it."""
         target = Path(os.path.realpath(link, strict=True))  # resolve() has two errors for circles
         if not target.is_relative_to(self._root):
-            raise UnsafePath(f"{shown(path)} is a link that leads out of the folder")
+            raise UnsafePath(f"{quoted(path)} is a link that leads out of the folder")
         if target in ancestors:
-            raise UnsafePath(f"{shown(path)} is a link that leads in a circle")
+            raise UnsafePath(f"{quoted(path)} is a link that leads in a circle")
         return target
 
 
 def _found(path: str, source: Path) -> FoundFile:
     status = source.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafePath(f"{shown(path)} is neither a file nor a folder")
+        raise UnsafePath(f"{quoted(path)} is neither a file nor a folder")
     executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
     return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns)
 
@@ -134,4 +134,4 @@ def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> 
         or not stat.S_ISREG(status.st_mode)
         or (status.st_size, status.st_mtime_ns) != (file.size, file.changed_ns)
     ):
-        raise BadFolder(f"{file_paths.shown(file.path)} changed while it was read; try again")
+        raise BadFolder(f"{file_paths.quoted(file.path)} changed while it was read; try again")

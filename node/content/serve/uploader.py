@@ -36,7 +36,7 @@ class _Stream:
     opened: bool = False
     manifest_bytes: int = 0
     manifest: str = ""
-    """"", "wanted" or "sent"."""
+    """Whether the manifest was asked for: empty, "wanted" or "sent"."""
     cancels: bool = False
     """A cancel waits to be confirmed."""
     bits: bytes | None = None

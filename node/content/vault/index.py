@@ -98,7 +98,7 @@ class Index:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what happens inside lasts, or none of it."""
+        """What happens inside is committed as a whole, or not at all."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -73,7 +73,7 @@ class Packs:
             return 0
 
     def append(self, blobs: Sequence[bytes]) -> list[PackPlace]:
-        """Write the blobs and wait until they last; raises OSError and then nothing has changed."""
+        """Write the blobs and fsync; raises OSError and then nothing has changed."""
         if self._end >= PACK_BYTES:
             self.roll()
         path = self.path(self._current)

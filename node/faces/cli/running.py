@@ -64,17 +64,17 @@ def run(
     ending = Ending()
     ending.watch_signals()
     _log_to_stderr(verbose)
-    voice = Voice(home, as_json)
+    out = RunOutput(home, as_json)
     try:
-        node = _open(home, voice, listen=listen, bootstrap=bootstrap, unreachable=unreachable)
-        status = asyncio.run(_serve(node, ending, voice, until_stdin_closes))
+        node = _open(home, out, listen=listen, bootstrap=bootstrap, unreachable=unreachable)
+        status = asyncio.run(_serve(node, ending, out, until_stdin_closes))
     except KeyboardInterrupt:
         status = exits.OK
     leave_within(_LEAVE_S, status)
     return status
 
 
-class Voice:
+class RunOutput:
     """The output of a running node: sentences for people, or one JSON object per event."""
 
     def __init__(self, home: Path, as_json: bool) -> None:
@@ -138,7 +138,7 @@ def _log_to_stderr(verbose: int) -> None:
         logging.getLogger("node").setLevel(logging.INFO)
 
 
-def _open(home: Path, voice: Voice, **overrides: Any) -> "Node":
+def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":
     # These cost half a second, which no other command should pay.
     from node.config import load
     from node.environment import Environment
@@ -146,11 +146,11 @@ def _open(home: Path, voice: Voice, **overrides: Any) -> "Node":
 
     config = load(home / "config.toml").with_overrides(**overrides)
     if not (home / "identity.key").exists():
-        voice.say("Making an identity for this node; this takes some seconds, once.")
-    return Node.open(home, config, Environment(), voice.say)
+        out.say("Making an identity for this node; this takes some seconds, once.")
+    return Node.open(home, config, Environment(), out.say)
 
 
-async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_closes: bool) -> int:
+async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_closes: bool) -> int:
     from node.faces.api.forms import to_json
     from node.faces.api.server import ControlServer
     from node.tasks import TaskOwner
@@ -163,31 +163,31 @@ async def _serve(node: "Node", ending: "Ending", voice: Voice, until_stdin_close
     tasks = TaskOwner("run")
     try:
         await server.start()
-        voice.running(to_json(node.status()), server.address)
-        tasks.start(_welcome(node, voice), name="welcome")
+        out.running(to_json(node.status()), server.address)
+        tasks.start(_welcome(node, out), name="welcome")
         await ending.asked.wait()
     finally:
         await tasks.close()
-        status = await _end(node, server, voice)
+        status = await _end(node, server, out)
     return status
 
 
-async def _welcome(node: "Node", voice: Voice) -> None:
+async def _welcome(node: "Node", out: RunOutput) -> None:
     from node.faces.api.forms import to_json
 
     if not node.config.bootstrap and not node.home.saved_contacts():
-        voice.say("This node has no contacts yet; it waits for other nodes to join through it.")
+        out.say("This node has no contacts yet; it waits for other nodes to join through it.")
     await node.joined.wait()
-    voice.joined(to_json(node.status()))
+    out.joined(to_json(node.status()))
 
 
-async def _end(node: "Node", server: "ControlServer", voice: Voice) -> int:
+async def _end(node: "Node", server: "ControlServer", out: RunOutput) -> int:
     try:
         async with asyncio.timeout(_STOP_S):
             await server.close()
             await node.stop()
     except TimeoutError:
-        voice.say("The node did not end in order within its time; its home is safe.")
+        out.say("The node did not end in order within its time; its home is safe.")
         return exits.FAILURE
-    voice.stopped()
+    out.stopped()
     return exits.OK

@@ -90,15 +90,15 @@ def overlay(nodes: int, prepare: Prepare, tell: Tell) -> Iterator[tuple[Overlay,
         tell("Joined", f"{len(joins)} through one bootstrap, in {milliseconds(median(joins))} each")
         yield built, folder
     except ModswarmError as error:
-        _note_last_words(error, built)
+        _note_log_tails(error, built)
         raise
     finally:
         built.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _note_last_words(error: ModswarmError, built: Overlay) -> None:
+def _note_log_tails(error: ModswarmError, built: Overlay) -> None:
     """Add to the error what the nodes' logs end with, because the logs go with the folder."""
     for number, node in enumerate(built.all):
-        if words := node.last_words():
+        if words := node.log_tail():
             error.add_note(f"node {number} logged: {words}")

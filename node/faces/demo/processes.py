@@ -66,7 +66,7 @@ class NodeProcess:
             raise ProcessFailed(f"a node process ended with status {self._process.returncode}")
         return None
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """The last warnings and errors in its log."""
         if self._process is None:
             return ""

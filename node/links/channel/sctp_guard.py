@@ -2,7 +2,7 @@
 
 aiortc's parser loops for ever on a parameter of length 0, expands every gap of a SACK into a set,
 opens a channel at any peer's request and asserts on what peers send. A peer passes DTLS with any
-certificate that its own identity vouched for, so every peer that may call us can send such packets.
+certificate that its own identity has signed, so every peer that may call us can send such packets.
 """
 
 import struct

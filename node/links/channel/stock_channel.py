@@ -1,4 +1,4 @@
-"""The data path "stock": aiortc's SCTP as a channel, fenced against what a peer may send.
+"""The data path "stock": aiortc's SCTP as a channel, behind checks of what a peer sends.
 
 aiortc's SCTP does not notice the end of DTLS, gives no reason when it closes, and loses the
 exceptions of its tasks. It is kept as the reference for our own.

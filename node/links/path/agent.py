@@ -1,4 +1,4 @@
-"""aioice's ICE agent, with our addresses and our randomness, and deaf to all but its peer.
+"""aioice's ICE agent, with our addresses and our randomness, hearing its peer only.
 
 aioice hands datagrams from any address to DTLS (where an empty one ends the connection), answers
 requests that failed authentication, lets a peer add addresses without bound, and takes its

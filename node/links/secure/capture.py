@@ -13,7 +13,10 @@ SNAP_BYTES: Final = 256
 
 
 class CapturingDtlsPath(DtlsPath):
-    """`file` is the caller's to close, after this; `wall` gives seconds since 1970."""
+    """A DTLS path that records packets; `wall` gives seconds since 1970.
+
+    The caller closes `file`, after this has closed.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Crawling the overlay to count its contacts, for people who debug.
+"""Crawling the overlay to count its contacts, for debugging.
 
 Each contact is pinged for its version and asked for its own neighbours, which leads through the
 whole of a connected network. The number of contacts and the time are bounded.

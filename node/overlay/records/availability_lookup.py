@@ -18,7 +18,7 @@ class AvailabilityLookup:
     def __init__(self, overlay: OverlayServer) -> None:
         self._overlay = overlay
 
-    async def who_has(self, mod_id: bytes, peers: Collection[PeerId]) -> dict[PeerId, bool | None]:
+    async def held_by(self, mod_id: bytes, peers: Collection[PeerId]) -> dict[PeerId, bool | None]:
         """For each peer whether its filter holds the mod; None where no filter can be read."""
         gate = asyncio.Semaphore(limits.FILTERS_ASKED)
         answers = await asyncio.gather(*(self._has(peer, mod_id, gate) for peer in peers))

@@ -36,7 +36,7 @@ class Hellos:
         for _, answered in self._asked.values():
             answered.cancel()
 
-    async def greet(self, address: Address, timeout_s: float) -> Contact:
+    async def ask(self, address: Address, timeout_s: float) -> Contact:
         """The contact at `address`, by its signed reply to a hello; raises TimedOut."""
         random = self._rng.randbytes(datagrams.HELLO_RANDOM_BYTES)
         answered: asyncio.Future[bytes] = self._loop.create_future()

@@ -99,7 +99,7 @@ class Wire:
         self._send = endpoint.sendto
         self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
         self._hellos = Hellos(identity, self._rng, puzzle_bits=self._puzzle_bits, send=self._send)
-        self.greet = self._hellos.greet
+        self.hello = self._hellos.ask
 
     def listen(self) -> None:
         """Take the endpoint's datagrams from now on. Called once; raises AlreadyOwned."""

@@ -1,9 +1,9 @@
 """Filling the tables: from what lookups name anyway, asking only where there is room.
 
-Contacts near our own id come with the lookup of that id. Those of the shallower buckets are asked
-for: a contact that shares more bits with us than the bucket covers the same part of the id space
-in the bucket of the same number, and names all of it in one answer. Two such contacts are asked,
-so that tables do not become copies of one another. A named contact enters the table once it has
+Contacts near our own id come with the lookup of that id. For contacts of the shallower buckets
+other contacts are asked: one that shares more bits with us than the bucket covers the same part of
+the id space in the bucket of the same number, and names all of it in one answer. Two are asked, so
+that tables do not become copies of one another. A named contact enters the table once it has
 answered a request of this node.
 """
 

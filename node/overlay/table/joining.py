@@ -59,8 +59,8 @@ class Joining:
         Bootstraps are sent a hello in any case: nodes that know only one another form an island.
         """
         by_saved = bool(self._saved) and await self._join(self._saved)
-        greeted = await asyncio.gather(*(self._greet(one) for one in self._bootstraps))
-        found = [contact for contact in greeted if contact is not None]
+        answers = await asyncio.gather(*(self._ask(one) for one in self._bootstraps))
+        found = [contact for contact in answers if contact is not None]
         if by_saved:
             for contact in found:
                 self._server.protocol.maintenance.verify(contact)
@@ -77,10 +77,10 @@ class Joining:
         self.joined.set()
         return True
 
-    async def _greet(self, bootstrap: Bootstrap) -> Contact | None:
+    async def _ask(self, bootstrap: Bootstrap) -> Contact | None:
         try:
             address = await self._resolve(bootstrap)
-            contact = await self._server.wire.greet(address, limits.GREET_S)
+            contact = await self._server.wire.hello(address, limits.HELLO_S)
             if bootstrap.peer_id not in {None, contact.peer_id}:
                 raise NotAuthentic(
                     f"{peer_id_text(contact.peer_id)} answers there, which is another peer"

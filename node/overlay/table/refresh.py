@@ -39,7 +39,7 @@ class TableRefresh:
 
     async def join(self, contacts: Sequence[Contact]) -> None:
         """Ping contacts that may be alive; once one answers, look up our own id and fill."""
-        await self._knock(contacts)
+        await self._ping_in_batches(contacts)
         if len(self._tables):
             await self._fill()
 
@@ -82,23 +82,25 @@ class TableRefresh:
 
     async def _fill(self) -> None:
         """Look up our own id, then fill the buckets with what that named and did not reach."""
-        filling = BucketFill(self._protocol, self._tables, self._rng, self._families())
+        bucket_fill = BucketFill(self._protocol, self._tables, self._rng, self._families())
 
         def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:
-            filling.hear(contact, found)
+            bucket_fill.hear(contact, found)
 
         lookup = await self._lookup(self._tables.own_id, on_found=on_found)
-        await filling.fill(lookup.closest())
+        await bucket_fill.fill(lookup.closest())
 
-    async def _knock(self, contacts: Sequence[Contact]) -> None:
+    async def _ping_in_batches(self, contacts: Sequence[Contact]) -> None:
         """Ping contacts in batches until one answers.
 
-        Each batch has KNOCK_S before the next one is pinged; the last has TIMEOUT_MAX_S.
+        Each batch has JOIN_PINGS_S before the next one is pinged; the last has TIMEOUT_MAX_S.
         """
-        for start in range(0, len(contacts), limits.KNOCKS_AT_ONCE):
-            batch = contacts[start : start + limits.KNOCKS_AT_ONCE]
+        for start in range(0, len(contacts), limits.JOIN_PINGS_AT_ONCE):
+            batch = contacts[start : start + limits.JOIN_PINGS_AT_ONCE]
             is_last = start + len(batch) == len(contacts)
             pings = [self._maintenance.meet(contact) for contact in batch]
-            await asyncio.wait(pings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.KNOCK_S)
+            await asyncio.wait(
+                pings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.JOIN_PINGS_S
+            )
             if len(self._tables):
                 return

@@ -1,4 +1,4 @@
-"""Four ways to begin (RFC 9260, 5), also when both begin at once (RFC 8841, 9.3).
+"""The four-way handshake (RFC 9260, 5), also when both begin at once (RFC 8841, 9.3).
 
     this side sends INIT          the peer answers INIT ACK with a state cookie
               sends COOKIE ECHO   the peer answers COOKIE ACK

@@ -108,8 +108,8 @@ async def finish(
     """The channel to a peer whose description is known."""
     await ice.connect(peer)
     await dtls.secure(peer.fingerprint, role)
-    carrier = import_module(DATA_PATHS[data_path])
-    channel: Channel = carrier.create_channel(dtls, Environment().rng, own_peer=peer.takes_bursts)
+    module = import_module(DATA_PATHS[data_path])
+    channel: Channel = module.create_channel(dtls, Environment().rng, own_peer=peer.takes_bursts)
     return channel
 
 

@@ -28,7 +28,7 @@ def measure() -> dict[str, float]:
     """
     tracemalloc.start()
     for _ in range(_CACHED):
-        _stranger()
+        _new_contact()
     before = tracemalloc.get_traced_memory()[0]
     nodes = [_node() for _ in range(_NODES)]
     grown = tracemalloc.get_traced_memory()[0] - before
@@ -42,7 +42,7 @@ def measure() -> dict[str, float]:
 def _node() -> tuple[RoutingTable, PeerSessions]:
     table, sessions = RoutingTable(_rng.randbytes(20)), PeerSessions()
     for number in range(_NETWORK):
-        contact = _stranger()
+        contact = _new_contact()
         if not table.wants(contact):
             continue
         table.answered(contact, float(number))
@@ -53,8 +53,8 @@ def _node() -> tuple[RoutingTable, PeerSessions]:
     return table, sessions
 
 
-def _stranger() -> Contact:
-    """Somebody in a network of its own; not from the cache, which would keep it for us."""
+def _new_contact() -> Contact:
+    """A contact in a network of its own; not from the cache, which would keep it for us."""
     contact = Contact(_rng.randbytes(32) + pack_address(Address(_fresh_host(), 4001)))
     public_networks(contact)
     return contact

@@ -1,6 +1,6 @@
 """Memory of real node processes: before their first link, and with one open that carried a mod.
 
-Three nodes on loopback: two that nobody can reach unasked, and the one through which they meet.
+Three nodes on loopback: two unreachable ones, and the one through which they find each other.
 """
 
 import json

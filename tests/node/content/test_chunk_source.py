@@ -159,7 +159,9 @@ async def test_links_and_other_sources_serve_one_download(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("refuses", [True, False])
-async def test_why_no_source_is_left_is_told_by_name(refuses: bool, tmp_path: Path) -> None:
+async def test_the_reason_why_no_source_is_left_is_given_by_name(
+    refuses: bool, tmp_path: Path
+) -> None:
     async with mod_in_memory(tmp_path) as (node, shared, origin_called):
         origin = origin_called(ORIGIN)
         origin.refuses = refuses

@@ -173,7 +173,7 @@ async def test_a_disk_that_fails_while_writing(
 async def test_a_target_that_is_read_only(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user who runs the tests may write anywhere, so the system's answer is simulated."""
+    """The tests' user may be allowed to write anywhere, so the system's answer is simulated."""
     async with node_with_mod(tmp_path) as (node, shared):
         place: Any = Path if call in {"mkdir", "rename"} else os
         real = getattr(place, call)

@@ -146,7 +146,7 @@ def test_failures_of_node_processes_are_told(
     node.start()
     with pytest.raises(processes.ProcessFailed, match="is a file"):
         processes.wait_until(lambda: node.running() is not None, 30, "starting")
-    assert "is a file" in node.last_words()
+    assert "is a file" in node.log_tail()
     assert node.end() == exits.USAGE
 
 
@@ -195,7 +195,7 @@ def test_the_largest_package_is_a_folder_with_code(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def fake_overlay(tmp_path: Path) -> Iterator[tuple[Overlay, FakeNode, FakeNode]]:
-    """Two strangers that answer from memory: the demo must not believe everything."""
+    """Two nodes that answer from memory: the demo must not believe everything."""
     built = Overlay(tmp_path, 2)
     with served_in_thread(tmp_path / "a") as sharer, served_in_thread(tmp_path / "b") as getter:
         built.endpoints = [NodeProcess(tmp_path), NodeProcess(tmp_path)]

@@ -1,4 +1,4 @@
-"""The control API over real loopback HTTP: who may ask, what is answered, how work ends."""
+"""The control API over real loopback HTTP: access control, answers, and how work ends."""
 
 import asyncio
 import json

@@ -228,7 +228,7 @@ def test_a_control_file_of_a_killed_node_is_no_node(
     assert status_of("status", "--home", str(folder)) == exits.NOT_RUNNING
 
 
-def test_names_from_strangers_cannot_steer_the_terminal(
+def test_names_from_peers_cannot_steer_the_terminal(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node.sharing.mod_list = [stored_mod(MOD_ID, "\x1b[2Jhats\r\n\x9b1m")]

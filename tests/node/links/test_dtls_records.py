@@ -113,7 +113,7 @@ def test_several_records_in_one_datagram_are_all_read() -> None:
     assert opened(other, sealed, len(sealed)) == [b"a", b"bb", b"ccc"]
 
 
-def test_a_farewell_among_records_is_told_after_them() -> None:
+def test_a_close_notify_among_records_is_reported_after_them() -> None:
     one, other = connected()
     sealed = one.seal([b"last words"])
     raw: Any = one._connection

@@ -64,7 +64,7 @@ def message(kind: stun.Class, username: str | None = None) -> stun.Message:
     return made
 
 
-# Whose it is ------------------------------------------------------------------------------
+# Owners -----------------------------------------------------------------------------------
 
 
 def test_a_first_byte_belongs_to_its_reader() -> None:

@@ -108,7 +108,7 @@ async def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served()
 
 
 @pytest.mark.usefixtures("few_unknown_keys")
-async def test_strangers_with_cookies_are_bounded_too() -> None:
+async def test_unknown_keys_with_cookies_are_bounded_too() -> None:
     async with counting_world() as (world, cipher):
         await world.populate(2)
         victim = world.residents[0]
@@ -136,7 +136,7 @@ async def test_strangers_with_cookies_are_bounded_too() -> None:
 
 
 @pytest.mark.parametrize("change", ["address", "nonce", "cookie", "length"])
-async def test_a_cookie_that_nobody_asked_for_changes_nothing(change: str) -> None:
+async def test_a_cookie_that_was_not_asked_for_changes_nothing(change: str) -> None:
     async with counting_world() as (world, _):
         await world.populate(2)
         asker = world.residents[0]

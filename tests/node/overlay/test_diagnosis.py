@@ -1,4 +1,4 @@
-"""What people who debug are shown: who is near, what is stored, how large the network is."""
+"""What the node shows for debugging: near contacts, stored records, the network's size."""
 
 import asyncio
 import random
@@ -50,7 +50,9 @@ def test_what_a_person_may_name() -> None:
         parse_kind("pear")
 
 
-async def test_a_lookup_shows_the_closest_with_round_trips_and_who_named_them() -> None:
+async def test_a_lookup_shows_the_closest_with_round_trips_and_the_contacts_that_named_them() -> (
+    None
+):
     world = await _world(150)
     asker = world.residents[0]
     target = random.Random(1).randbytes(20)
@@ -71,7 +73,7 @@ async def test_a_lookup_shows_the_closest_with_round_trips_and_who_named_them() 
     await world.close()
 
 
-async def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
+async def test_a_read_shows_verified_records_and_the_contacts_that_keep_them() -> None:
     world = await _world(40)
     publisher = world.residents[3].running
     record = publisher.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
@@ -89,7 +91,7 @@ async def test_a_read_shows_verified_records_and_who_keeps_them() -> None:
     await world.close()
 
 
-async def test_a_crawl_sees_the_whole_of_a_network_and_who_is_silent() -> None:
+async def test_a_crawl_sees_the_whole_of_a_network_and_its_silent_contacts() -> None:
     world = await _world(120)
     dead = random.Random(2).sample(world.residents[1:], 20)
     for resident in dead:
@@ -121,7 +123,7 @@ async def test_a_crawl_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) 
     await world.close()
 
 
-async def test_a_crawl_of_nobody_is_an_answer_too() -> None:
+async def test_a_crawl_without_contacts_is_an_answer_too() -> None:
     world = World(4, latency=UniformLatency(RTT_S))
     resident = world.add()
     await resident.start()

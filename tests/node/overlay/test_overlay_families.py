@@ -57,7 +57,7 @@ def _ids(residents: list[Resident]) -> set[bytes]:
 
 
 @each_family
-async def test_everyone_is_known_by_every_address(v4: bool, v6: bool) -> None:
+async def test_every_node_is_known_by_every_address(v4: bool, v6: bool) -> None:
     world = _world()
     await world.populate(12, v4=v4, v6=v6)
     await asyncio.sleep(30)

@@ -199,7 +199,7 @@ async def test_a_node_restarts_from_its_saved_contacts_without_any_bootstrap() -
 
 
 async def test_a_silent_bootstrap_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "GREET_S", 0.05)
+    monkeypatch.setattr(limits, "HELLO_S", 0.05)
     monkeypatch.setattr(limits, "JOIN_RETRY_MIN_S", 0.05)
     late = await open_peer(1)
     address = late.address
@@ -253,7 +253,7 @@ async def test_bootstrapping_from_dead_contacts_alone_fails(
     await alone.close()
 
 
-async def test_an_unreachable_node_hears_only_those_it_sent_to(
+async def test_an_unreachable_node_hears_only_addresses_that_it_sent_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "TIMEOUT_UNKNOWN_S", 0.05)
@@ -295,8 +295,8 @@ async def test_a_node_answers_nothing_before_it_listens() -> None:
     silent = await open_peer(1, listens=False)
     asker = await open_peer(2)
     with pytest.raises(TimedOut):
-        await asker.server.wire.greet(silent.address, 1.0)
+        await asker.server.wire.hello(silent.address, 1.0)
     silent.server.listen()
-    assert await asker.server.wire.greet(silent.address, 1.0) == silent.contact
+    assert await asker.server.wire.hello(silent.address, 1.0) == silent.contact
     await silent.close()
     await asker.close()

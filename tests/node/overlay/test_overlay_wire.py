@@ -265,7 +265,7 @@ async def test_a_reply_counts_only_from_the_address_and_the_key_that_were_asked(
 @pytest.mark.parametrize(
     ("method", "arguments"), [(Method.FIND_NODE, [bytes(20), 3]), (Method.MEET, [])]
 )
-async def test_a_stranger_enters_no_table_before_it_answered(
+async def test_an_unknown_peer_enters_no_table_before_it_answered(
     method: Method, arguments: list[Any]
 ) -> None:
     async with attack() as (victim, attacker):
@@ -330,7 +330,7 @@ async def test_a_contact_whose_key_cost_no_work_or_that_has_no_address_is_not_as
         bystander.transport.close()
 
 
-async def test_a_short_request_of_a_stranger_makes_us_send_no_ping() -> None:
+async def test_a_short_request_of_an_unknown_peer_makes_us_send_no_ping() -> None:
     async with attack() as (victim, attacker):
         asked = _unproved(attacker, Method.PING, [])
         attacker.send(asked)
@@ -402,7 +402,7 @@ async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> 
 async def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked() -> None:
     async with attack() as (victim, attacker):
         asked, other = await wiretap(), await wiretap()
-        greeting = asyncio.ensure_future(victim.server.wire.greet(_address_of(asked), 30.0))
+        asked_contact = asyncio.ensure_future(victim.server.wire.hello(_address_of(asked), 30.0))
         question = await asked.received.get()
         replayed = answer_hello(ATTACKER, hello(bytes(16)))
         asked.transport.sendto(replayed, victim.address)
@@ -410,9 +410,9 @@ async def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked()
         asked.transport.sendto(_flipped(good), victim.address)
         other.transport.sendto(good, victim.address)
         await attacker.ask(Method.PING, [])
-        assert not greeting.done()
+        assert not asked_contact.done()
         asked.transport.sendto(good, victim.address)
-        assert (await greeting).public_key == ATTACKER.public_key
+        assert (await asked_contact).public_key == ATTACKER.public_key
         asked.transport.close()
         other.transport.close()
 
@@ -428,16 +428,16 @@ async def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> 
 
 def test_one_host_cannot_ask_without_limit() -> None:
     now = 0.0
-    meter = HostRateLimit(lambda: now)
+    limit = HostRateLimit(lambda: now)
     for _ in range(int(limits.REQUEST_BURST_PER_HOST)):
-        meter.charge("192.0.2.1")
+        limit.charge("192.0.2.1")
     with pytest.raises(RateLimited, match="one address"):
-        meter.charge("192.0.2.1")
-    meter.charge("192.0.2.2")
+        limit.charge("192.0.2.1")
+    limit.charge("192.0.2.2")
     now = 1.5 / limits.REQUESTS_PER_SECOND_PER_HOST
-    meter.charge("192.0.2.1")
+    limit.charge("192.0.2.1")
     with pytest.raises(RateLimited):
-        meter.charge("192.0.2.1")
+        limit.charge("192.0.2.1")
 
 
 def _response(request: Request, result: list[Any], victim: OverlayPeer) -> bytes:

@@ -141,14 +141,14 @@ async def test_a_registrar_takes_only_a_registration_for_itself() -> None:
     body = records.PeerBody((), 0, (1, 1), 0)
     record = records.make(PEER, records.PEER, body, now=now, sequence=1).raw
     own = make_registration_proof(PEER, resident.identity.peer_id, now)
-    for shown, code in (
+    for proof, code in (
         (b"", Code.MALFORMED),
         (make_registration_proof(PEER, OTHER.peer_id, now), Code.NOT_AUTHENTIC),
         (make_registration_proof(OTHER, resident.identity.peer_id, now), Code.WRONG_KEY),
         (make_registration_proof(PEER, resident.identity.peer_id, now - 3600), Code.EXPIRED),
         (own, Code.OK),
     ):
-        response = await peer.ask(Method.REGISTER, [record, shown], resident.contact)
+        response = await peer.ask(Method.REGISTER, [record, proof], resident.contact)
         assert response is not None
         assert response.code == code
         assert len(resident.running.server.registrar) == (code == Code.OK)

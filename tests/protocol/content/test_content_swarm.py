@@ -171,12 +171,12 @@ def test_a_stalled_source_gives_way_to_others() -> None:
     swarm.join(B, 0.0, complete=True)
     assert swarm.review(limits.STALL_S - 1) == []
     now = limits.STALL_S + 1
-    assert swarm.review(now) == [(A, StallVerdict.BENCHED)]
+    assert swarm.review(now) == [(A, StallVerdict.PAUSED)]
     assert swarm.requests(A, now) == []
     assert sorted(swarm.requests(B, now)) == sorted(asked)
 
 
-def test_what_a_benched_source_still_sends_is_welcome() -> None:
+def test_what_a_paused_source_still_sends_is_welcome() -> None:
     swarm = swarm_of(2)
     swarm.join(A, 0.0, complete=True)
     first, second = swarm.requests(A, 0.0)
@@ -193,8 +193,8 @@ def test_what_a_benched_source_still_sends_is_welcome() -> None:
     assert swarm.left == 0
 
 
-def benched_and_taken_over() -> tuple[Swarm, int]:
-    """A was asked for a chunk and benched, B was asked then, and now A's copy comes."""
+def paused_and_taken_over() -> tuple[Swarm, int]:
+    """A was asked for a chunk and paused, B was asked then, and now A's copy comes."""
     swarm = swarm_of(1)
     swarm.join(A, 0.0, complete=True)
     swarm.requests(A, 0.0)
@@ -207,7 +207,7 @@ def benched_and_taken_over() -> tuple[Swarm, int]:
 
 
 def test_a_source_that_was_asked_in_vain_may_leave() -> None:
-    swarm, chunk = benched_and_taken_over()
+    swarm, chunk = paused_and_taken_over()
     swarm.leave(B)
     assert swarm.is_gathered
     swarm.stored(chunk)
@@ -215,7 +215,7 @@ def test_a_source_that_was_asked_in_vain_may_leave() -> None:
 
 
 def test_a_source_that_owes_a_chunk_is_not_asked_for_it_twice() -> None:
-    swarm, chunk = benched_and_taken_over()
+    swarm, chunk = paused_and_taken_over()
     assert swarm.mismatched(chunk) == A
     assert swarm.requests(B, 30.0) == []
     assert swarm.arrived(B, chunk)
@@ -235,7 +235,7 @@ def test_after_a_confirmed_cancel_nothing_more_is_expected() -> None:
         swarm.arrived(A, asked[0])
 
 
-def test_a_source_alone_is_not_benched_but_counts_as_gone_at_last() -> None:
+def test_a_source_alone_is_not_paused_but_counts_as_gone_at_last() -> None:
     swarm = swarm_of(4)
     swarm.join(A, 0.0, complete=True)
     swarm.requests(A, 0.0)
@@ -244,7 +244,7 @@ def test_a_source_alone_is_not_benched_but_counts_as_gone_at_last() -> None:
     assert swarm.sources == ()
 
 
-def test_when_all_are_benched_they_are_asked_all_the_same() -> None:
+def test_when_all_are_paused_they_are_asked_all_the_same() -> None:
     swarm = swarm_of(4)
     swarm.join(A, 0.0, complete=True)
     swarm.requests(A, 0.0)
@@ -265,7 +265,7 @@ def test_an_idle_source_takes_over_from_a_slow_one_at_the_end() -> None:
         swarm.heard(A, 100, float(second))
         assert swarm.review(float(second)) == []
     swarm.heard(A, 100, limits.STALL_S + 0.5)
-    assert swarm.review(limits.STALL_S + 1) == [(A, StallVerdict.BENCHED)]
+    assert swarm.review(limits.STALL_S + 1) == [(A, StallVerdict.PAUSED)]
     assert sorted(swarm.requests(B, limits.STALL_S + 1)) == sorted(slow)
 
 

@@ -176,8 +176,8 @@ class SwarmMachine(RuleBasedStateMachine):
 
     def _wait(self, seconds: float) -> None:
         self.now += seconds
-        for name, reproach in self.swarm.review(self.now):
-            if reproach is StallVerdict.SILENT:
+        for name, verdict in self.swarm.review(self.now):
+            if verdict is StallVerdict.SILENT:
                 del self.peers[name]
             else:
                 peer = self.peers[name]

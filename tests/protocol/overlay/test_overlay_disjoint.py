@@ -1,4 +1,4 @@
-"""Disjoint paths: nobody is asked by two of them, and no liar leads more than its own astray."""
+"""Disjoint paths: none share a contact, and a liar misleads only the path that asks it."""
 
 import heapq
 import random
@@ -46,7 +46,7 @@ def drive(
     answer: Callable[[Contact], list[Contact] | None],
     delay_s: Callable[[], float] = lambda: 0.0,
 ) -> float:
-    """Run a lookup to its end and return when that was; who gives None is silent."""
+    """Run a lookup to its end and return when that was; None as an answer is silence."""
     now = 0.0
     asked: set[bytes] = set()
     before = lookup.requests

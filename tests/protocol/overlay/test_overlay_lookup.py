@@ -8,7 +8,7 @@ from protocol.overlay.lookup_steps import LookupRules
 from tests.protocol.overlay.lookup_network import OWN, contact_with, lookup_of
 
 
-def test_nobody_to_ask_is_nobody_found() -> None:
+def test_a_lookup_without_seeds_finds_no_contact() -> None:
     lookup = lookup_of([])
     assert lookup.next(0.0) == ((), (), limits.LOOKUP_S, True)
     assert lookup.closest() == []
@@ -67,7 +67,7 @@ def test_an_answer_after_the_end_changes_nothing() -> None:
     assert lookup.closest() == [contact_with(1)]
 
 
-def test_who_fails_is_replaced_and_not_found() -> None:
+def test_a_contact_that_fails_is_replaced_and_not_found() -> None:
     lookup = lookup_of([contact_with(n) for n in range(1, 5)], rules=LookupRules(k=2, alpha=2))
     assert [one.number for one in lookup.next(0.0).ask] == [1, 2]
     lookup.failed(contact_with(1))

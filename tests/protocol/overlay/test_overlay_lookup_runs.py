@@ -177,7 +177,7 @@ CONTACTS = st.sampled_from([*_POOL, *(contact_with(one.number, DEAD) for one in 
 
 
 class LookupMachine(RuleBasedStateMachine):
-    """Answers, refusals and silence in any order: few wait at once, and nobody is asked twice."""
+    """Answers, refusals and silence in any order: few wait at once, and none is asked twice."""
 
     @initialize(
         seeds=st.lists(CONTACTS, max_size=8, unique=True),
@@ -207,7 +207,7 @@ class LookupMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), named=st.lists(CONTACTS, max_size=6))
     @precondition(lambda self: self.pending())
-    def somebody_answers(self, data: st.DataObject, named: list[Contact]) -> None:
+    def a_contact_answers(self, data: st.DataObject, named: list[Contact]) -> None:
         contact = data.draw(st.sampled_from(self.pending()))
         self.lookup.answered(contact, named)
         if not self.step.done:
@@ -219,7 +219,7 @@ class LookupMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(lambda self: self.pending())
-    def somebody_cannot_be_used(self, data: st.DataObject) -> None:
+    def a_contact_cannot_be_used(self, data: st.DataObject) -> None:
         contact = data.draw(st.sampled_from(self.pending()))
         self.lookup.failed(contact)
         self.failed.add(contact)
@@ -254,7 +254,7 @@ class LookupMachine(RuleBasedStateMachine):
         assert set(found) <= self.answered
 
     @invariant()
-    def nobody_is_asked_at_two_places_at_once(self) -> None:
+    def no_contact_is_asked_at_two_places_at_once(self) -> None:
         waiting = [
             one.number
             for one in self.pending()
@@ -263,7 +263,7 @@ class LookupMachine(RuleBasedStateMachine):
         assert len(waiting) == len(set(waiting))
 
     @invariant()
-    def the_end_comes_when_nobody_nearer_can_be_asked(self) -> None:
+    def the_end_comes_when_no_nearer_contact_can_be_asked(self) -> None:
         if not self.step.done:
             return
         overdue = {one for one, at in self.asked.items() if self.now >= at + 1.0} - self.answered

@@ -9,7 +9,7 @@ KEY, OTHER_KEY = bytes(32), bytes(31) + b"\1"
 PERIOD_S = limits.TOKEN_PERIOD_S
 
 
-def test_a_cookie_is_for_one_stranger_at_one_address_of_one_node() -> None:
+def test_a_cookie_is_for_one_key_at_one_address_of_one_node() -> None:
     cookies = Cookies(b"s" * 32)
     cookie = cookies.make(KEY, HERE, 1000.0)
     assert len(cookie) == limits.COOKIE_BYTES

@@ -217,7 +217,7 @@ def test_room_is_what_a_bucket_lacks() -> None:
     assert not table.wants(contact_with(1 << 159 | 2))
 
 
-def test_a_free_place_goes_to_whoever_waits_and_answers() -> None:
+def test_a_free_place_goes_to_a_waiting_contact_that_answers() -> None:
     table = table_of(0, k=2)
     first, second, *waiting = (contact_with(1 << 159 | number) for number in range(4))
     for contact in (first, second, *waiting):
@@ -321,7 +321,7 @@ class TableMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), times=st.integers(1, limits.FAILURES_MAX))
     @precondition(lambda self: len(self.table) > 0)
-    def somebody_in_the_table_fails(self, data: st.DataObject, times: int) -> None:
+    def a_contact_in_the_table_fails(self, data: st.DataObject, times: int) -> None:
         contact = data.draw(st.sampled_from(list(self.live().values())))
         for _ in range(times):
             self.a_contact_fails(contact)
@@ -335,7 +335,7 @@ class TableMachine(RuleBasedStateMachine):
             self.a_contact_answers(data.draw(st.sampled_from(waiting)))
 
     @rule(contact=CONTACTS, proved=st.booleans())
-    def a_stranger_asks(self, contact: Contact, proved: bool) -> None:
+    def an_unknown_contact_asks(self, contact: Contact, proved: bool) -> None:
         before = self.live()
         wanted = self.table.wants(contact, proved=proved)
         assert self.table.asked_by(contact, self.now, proved=proved) == wanted

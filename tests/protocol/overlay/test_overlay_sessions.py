@@ -30,7 +30,7 @@ PERIOD_S = limits.TOKEN_PERIOD_S
 # Round trips --------------------------------------------------------------------------------
 
 
-def test_a_stranger_gets_the_time_of_strangers() -> None:
+def test_a_contact_without_a_sample_gets_the_shared_timeout() -> None:
     assert session(1).timeout_s() == limits.TIMEOUT_UNKNOWN_S
 
 
@@ -63,7 +63,7 @@ def test_a_path_faster_than_the_clock_is_known_all_the_same() -> None:
     assert trip.smoothed_s == pytest.approx(0.05)
 
 
-def test_what_strangers_get_is_what_others_needed() -> None:
+def test_the_shared_timeout_follows_the_samples_of_all() -> None:
     shared = SharedRoundTrip()
     assert shared.timeout_s() == limits.TIMEOUT_UNKNOWN_S
     rng = random.Random(1)
@@ -251,7 +251,7 @@ def test_an_echoed_token_is_still_good_at_its_maker() -> None:
 
 @repeatable
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=30, max_size=60))
-def test_who_was_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[bool, int]]) -> None:
+def test_a_session_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[bool, int]]) -> None:
     sessions, model = PeerSessions(capacity=3), dict[int, bool]()
     for adds, number in steps:
         known = sessions.get(id_number(number.to_bytes(32)))
@@ -268,7 +268,7 @@ def test_who_was_not_used_since_its_last_turn_is_forgotten(steps: list[tuple[boo
         assert len(sessions) == len(model)
 
 
-def test_a_flood_of_strangers_does_not_displace_whoever_is_used() -> None:
+def test_a_flood_of_unknown_keys_does_not_displace_sessions_in_use() -> None:
     sessions, friend = PeerSessions(capacity=8), session(0)
     sessions.add(friend)
     for number in range(1, 100):

@@ -9,7 +9,7 @@ from protocol.overlay.networks import public_networks, smallest_network
 from tests.protocol.overlay.lookup_network import DEAD, OWN, TARGET, contact_with, lookup_of
 
 
-def test_a_liar_who_names_a_neighbour_at_a_dead_address_does_not_hide_it() -> None:
+def test_a_liar_that_names_a_neighbour_at_a_dead_address_does_not_hide_it() -> None:
     liar, honest, hidden = contact_with(100), contact_with(101), contact_with(1)
     lookup = lookup_of([liar, honest])
     lookup.next(0.0)

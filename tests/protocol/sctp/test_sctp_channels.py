@@ -128,7 +128,7 @@ def test_the_number_of_channels_is_bounded_and_streams_are_used_again() -> None:
     ],
     ids=lambda bad: f"{len(bad)} bytes",
 )
-def test_a_bad_open_resets_its_stream_and_harms_nobody(bad: bytes) -> None:
+def test_a_bad_open_resets_its_stream_and_no_other(bad: bytes) -> None:
     client, server = established()
     stream_id = client.open_channel("good")
     drain(client, server)

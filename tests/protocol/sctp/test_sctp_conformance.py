@@ -193,7 +193,7 @@ RFC_9260: dict[str, Proof] = {
     "8.3": ("losses.a_heartbeat_keeps_an_idle_association_and_finds_a_dead_peer",),
     "8.4": (
         "shutdown.section_8_4_a_shutdown_ack_for_a_dead_association_is_answered",
-        "shutdown.section_8_4_whoever_sends_to_a_dead_association_is_told_once_a_packet",
+        "shutdown.section_8_4_each_packet_to_a_dead_association_is_answered_once",
         "shutdown.section_8_4_an_init_to_a_dead_association_is_refused_under_its_own_tag",
     ),
     "8.5": ("handshake.section_8_5_a_wrong_tag_port_or_checksum_is_dropped",),
@@ -205,7 +205,7 @@ RFC_9260: dict[str, Proof] = {
         "shutdown.section_9_2_data_after_our_shutdown_repeats_it",
         "shutdown.section_9_2_both_shut_down_at_once",
         "shutdown.section_9_2_any_message_of_a_shutdown_may_be_lost",
-        "shutdown.section_9_2_a_shutdown_that_nobody_answers_ends_by_itself",
+        "shutdown.section_9_2_a_shutdown_without_an_answer_ends_by_itself",
         "shutdown.section_9_2_nothing_more_is_taken_from_the_application",
         "shutdown.section_9_2_a_peer_that_begins_anew_does_not_undo_our_shutdown",
     ),
@@ -260,7 +260,7 @@ EXTENSIONS: dict[str, Proof] = {
     "RFC 8832, 6": (
         "channels.rfc_8832_section_6_streams_are_even_for_the_client_and_odd_for_the_server",
         "channels.rfc_8832_section_6_unordered_messages_wait_for_the_open_to_arrive",
-        "channels.a_bad_open_resets_its_stream_and_harms_nobody",
+        "channels.a_bad_open_resets_its_stream_and_no_other",
         "channels.a_second_open_on_a_stream_closes_its_channel",
         "channels.an_open_with_our_parity_or_one_too_many_is_refused",
         "channels.terms_are_checked",

@@ -119,7 +119,7 @@ def test_a_stale_round_trip_is_measured_again() -> None:
     assert 0.05 < pipe.control.path.min_rtt_s < 0.16
 
 
-def test_a_queue_of_somebody_else_is_noticed_and_fought_for_moderately() -> None:
+def test_a_queue_of_another_flow_is_noticed_and_fought_for_moderately() -> None:
     pipe = Pipe(12_500_000.0, 0.05)
     for _ in range(40):
         pipe.round()

@@ -1,4 +1,4 @@
-"""RFC 9260, 5: beginning, in every order, with every message lost, and with strangers about."""
+"""RFC 9260, 5: the handshake in every order, with every message lost, and with forged packets."""
 
 from random import Random
 
@@ -203,14 +203,14 @@ def test_section_5_2_4_action_d_a_repeated_cookie_echo_is_confirmed_again() -> N
 
 def test_section_5_2_4_an_old_cookie_does_not_bring_a_dead_peer_back() -> None:
     _, server = two()
-    ghost = make_association(Role.CLIENT, 9)
-    ghost.connect(0.0)
-    ghost_echo = deliver(ghost, deliver(server, ghost.datagrams_to_send(0.0)))
+    dead_client = make_association(Role.CLIENT, 9)
+    dead_client.connect(0.0)
+    dead_client_echo = deliver(dead_client, deliver(server, dead_client.datagrams_to_send(0.0)))
     client = make_association(Role.CLIENT, 1)
     client.connect(0.0)
     exchange(client, server)
     server.events()
-    assert deliver(server, ghost_echo) == []
+    assert deliver(server, dead_client_echo) == []
     assert server.events() == []
     stream_id = client.open_channel("alive")
     client.send(stream_id, b"x", 0.0)

@@ -71,7 +71,7 @@ def test_silence_leads_back_to_the_smallest_and_to_a_new_search() -> None:
     assert size.packet_bytes == 1412
 
 
-def test_an_answer_to_what_nobody_asked_changes_nothing() -> None:
+def test_an_answer_to_no_probe_changes_nothing() -> None:
     size = PacketSize()
     size.start(0.0)
     for answer in (0, 9000, 1188, -1):

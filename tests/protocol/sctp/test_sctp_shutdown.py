@@ -89,7 +89,7 @@ def test_section_9_2_any_message_of_a_shutdown_may_be_lost(lost: int) -> None:
         assert host.events[-1].graceful
 
 
-def test_section_9_2_a_shutdown_that_nobody_answers_ends_by_itself() -> None:
+def test_section_9_2_a_shutdown_without_an_answer_ends_by_itself() -> None:
     client, _ = established()
     client.shutdown(0.0)
     now = 0.0
@@ -136,7 +136,7 @@ def test_section_8_4_a_shutdown_ack_for_a_dead_association_is_answered() -> None
     assert chunks_of(client.datagrams_to_send(0.0)) == [(chunks.SHUTDOWN_COMPLETE, 1, b"")]
 
 
-def test_section_8_4_whoever_sends_to_a_dead_association_is_told_once_a_packet() -> None:
+def test_section_8_4_each_packet_to_a_dead_association_is_answered_once() -> None:
     client, server = established()
     stream_id = client.open_channel("c")
     client.send(stream_id, bytes(10_000), 0.0)

@@ -1,4 +1,4 @@
-"""Whose a STUN message is, read from any bytes without raising."""
+"""The owner of a STUN message, read from any bytes without raising."""
 
 import pytest
 from aioice import stun

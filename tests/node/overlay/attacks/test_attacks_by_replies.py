@@ -216,7 +216,7 @@ async def _ours_meets_a_claimed_id() -> bool:
 
 
 @both(_stock_meets_a_claimed_id, _ours_meets_a_claimed_id)
-def test_04_anyone_enters_the_table_under_any_id(attack: Any, works: bool) -> None:
+def test_04_any_peer_enters_the_table_under_any_id(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
@@ -385,7 +385,7 @@ def test_18_mapped_addresses_are_handed_out(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
-def test_the_arena_notices_what_nobody_caught() -> None:
+def test_the_arena_notices_exceptions_that_are_not_caught() -> None:
     async def scenario() -> bool:
         asyncio.get_running_loop().call_soon(lambda: 1 / 0)
         await asyncio.sleep(1.0)

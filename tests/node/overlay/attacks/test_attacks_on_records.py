@@ -32,7 +32,7 @@ KEY = records.provider_key(MOD)
 # 6: a store that no contact confirms -----------------------------------------------------------
 
 
-async def _stock_publishes_to_nobody() -> bool:
+async def _stock_publishes_without_contacts() -> bool:
     world = stock_world()
     _, victim = await stock_server(world)
     for number in range(3):
@@ -41,7 +41,7 @@ async def _stock_publishes_to_nobody() -> bool:
     return await victim.set("key", "value") is True
 
 
-async def _ours_publishes_to_nobody() -> bool:
+async def _ours_publishes_without_contacts() -> bool:
     world = our_world()
     resident, victim = await our_server(world)
     for number in range(3):
@@ -54,8 +54,10 @@ async def _ours_publishes_to_nobody() -> bool:
     return published.confirmed > 0
 
 
-@both(_stock_publishes_to_nobody, _ours_publishes_to_nobody)
-def test_06_a_publisher_believes_a_store_that_nobody_confirmed(attack: Any, works: bool) -> None:
+@both(_stock_publishes_without_contacts, _ours_publishes_without_contacts)
+def test_06_a_publisher_believes_a_store_that_no_contact_confirmed(
+    attack: Any, works: bool
+) -> None:
     assert attack() is works
 
 
@@ -154,7 +156,7 @@ async def _ours_value_is_overwritten() -> bool:
 
 
 @both(_stock_value_is_overwritten, _ours_value_is_overwritten)
-def test_14_anybody_overwrites_the_value_of_another(attack: Any, works: bool) -> None:
+def test_14_any_peer_overwrites_the_value_of_another(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
@@ -217,7 +219,7 @@ def test_14_one_publisher_fills_the_store(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
-async def _stock_value_is_kept_alive_by_a_stranger() -> bool:
+async def _stock_value_is_kept_alive_by_another_peer() -> bool:
     world = stock_world()
     _, victim = await stock_server(world)
     victim.storage[stock_id(1)] = b"v"
@@ -227,7 +229,7 @@ async def _stock_value_is_kept_alive_by_a_stranger() -> bool:
     return bool(victim.storage.data[stock_id(1)][0] > born)
 
 
-async def _ours_value_is_kept_alive_by_a_stranger() -> bool:
+async def _ours_value_is_kept_alive_by_another_peer() -> bool:
     world = our_world()
     resident, victim = await our_server(world)
     record = _provider(key_pair(1), world.loop.wall_time())
@@ -239,8 +241,8 @@ async def _ours_value_is_kept_alive_by_a_stranger() -> bool:
     return bool(victim.storage.get((KEY, records.PROVIDER))) or len(victim.store) > 0
 
 
-@both(_stock_value_is_kept_alive_by_a_stranger, _ours_value_is_kept_alive_by_a_stranger)
-def test_14_republishing_by_a_stranger_keeps_a_value_alive(attack: Any, works: bool) -> None:
+@both(_stock_value_is_kept_alive_by_another_peer, _ours_value_is_kept_alive_by_another_peer)
+def test_14_republishing_by_another_peer_keeps_a_value_alive(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
@@ -330,5 +332,5 @@ async def _ours_reads_past_a_contact_that_never_stores() -> bool:
 
 
 @both(_stock_reads_past_a_contact_that_never_stores, _ours_reads_past_a_contact_that_never_stores)
-def test_15_a_read_waits_for_a_store_that_nobody_asked_for(attack: Any, works: bool) -> None:
+def test_15_a_read_waits_for_a_store_that_was_not_asked_for(attack: Any, works: bool) -> None:
     assert attack() is works

@@ -37,7 +37,7 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_19_a_saved_state_runs_code_of_whoever_wrote_it(tmp_path: Path) -> None:
+def test_19_a_saved_state_runs_code_of_its_writer(tmp_path: Path) -> None:
     stock_ran, ours_ran = tmp_path / "stock ran", tmp_path / "ours ran"
     state = tmp_path / "state"
 

@@ -357,7 +357,7 @@ def test_12_the_own_id_enters_the_table(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
-async def _stock_meets_somebody_unreachable() -> bool:
+async def _stock_meets_an_unreachable_node() -> bool:
     world = stock_world()
     host, victim = await stock_server(world)
     hidden = await stock_mallory(world.internet)
@@ -366,7 +366,7 @@ async def _stock_meets_somebody_unreachable() -> bool:
     return bool(victim.protocol.router.find_neighbors(StockNode(bytes(20))))
 
 
-async def _ours_meets_somebody_unreachable() -> bool:
+async def _ours_meets_an_unreachable_node() -> bool:
     world = our_world()
     resident, victim = await our_server(world)
     honest = await our_mallory(world.internet, key_pair(1), ping=pong)
@@ -379,8 +379,8 @@ async def _ours_meets_somebody_unreachable() -> bool:
     return len(victim.tables) > 0
 
 
-@both(_stock_meets_somebody_unreachable, _ours_meets_somebody_unreachable)
-def test_12_a_node_that_nobody_can_reach_enters_the_table(attack: Any, works: bool) -> None:
+@both(_stock_meets_an_unreachable_node, _ours_meets_an_unreachable_node)
+def test_12_an_unreachable_node_enters_the_table(attack: Any, works: bool) -> None:
     assert attack() is works
 
 
