@@ -174,7 +174,7 @@ class Node:
         return None
 
     async def stop(self) -> None:
-        """End everything in order: calls, downloads, links, overlay, disk, sockets, lock."""
+        """End everything in order: calls, downloads, links, overlay, sockets, vault, lock."""
         self.membership.callee.refuse_calls()
         await self.sharing.close()
         await self.pool.close()

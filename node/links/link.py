@@ -82,6 +82,7 @@ class Link:
         self._farewell = ""
         self._tasks = TaskOwner("link")
         self._closing: asyncio.Task[None] | None = None
+        # The link is made of its channel, which learns here what takes its messages.
         channel.receiver = self._message_received
         channel.closed.add_done_callback(self._channel_closed)
         self._opened.add_done_callback(_mark_retrieved)

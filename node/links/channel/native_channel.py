@@ -77,6 +77,7 @@ class NativeChannel:
         )
         self._association.open_channel(LABEL, negotiated_id=STREAM)
         self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
+        # The channel is made of the DTLS path, which learns here what its end and packets go to.
         dtls.on_lost = self._end
         dtls.carry(self._received, self._flush)
 

@@ -134,6 +134,7 @@ class StockChannel:
         self._channel.on("bufferedamountlow", self._changed.set)
         self._channel.on("close", self._channel_closed)
         self._channel.on("message", self._received)
+        # The channel is made of the DTLS path, which learns here what its end goes to.
         dtls.on_lost = self._end
 
     @property

@@ -123,6 +123,7 @@ class IcePath:
         self, take: Callable[[RecordBuffers], None], writable: Callable[[], None]
     ) -> None:
         """Give application records to `take` from now on, and tell when `full` is over."""
+        # DTLS is made of the ICE path, and takes records only after its handshake.
         self.agent.take_records = take
         self.agent.writable = writable
 
