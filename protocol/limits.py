@@ -100,7 +100,7 @@ REPLAY_WINDOW = 64
 """How far out of order requests of one peer may arrive."""
 
 EPOCHS_LEFT = 4
-"""Earlier runs of a peer that are remembered; their tokens die within ten minutes."""
+"""Earlier runs of a peer that are remembered; their tokens expire within ten minutes."""
 
 TOKEN_BYTES = 8
 COOKIE_BYTES = 16
@@ -252,7 +252,7 @@ JOIN_PINGS_S = 0.5
 """Saved contacts pinged side by side, and the wait before the next ones are pinged."""
 
 HELLO_S = 4.0
-"""The wait for a bootstrap's answer: a silent one is reported within 5 s."""
+"""The wait for a bootstrap's hello reply: a silent one is reported within 5 s."""
 
 JOIN_RETRY_MIN_S = 2.0
 JOIN_RETRY_MAX_S = 60.0

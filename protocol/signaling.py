@@ -227,6 +227,9 @@ class OfferMemory:
         self._offers: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
         self._by_caller: Counter[bytes] = Counter()
 
+    def __len__(self) -> int:
+        return len(self._offers)
+
     def accept(self, offer: Offer, now: float) -> None:
         """Note an offer; raises Replayed if it came before, RateLimited if memory is full."""
         if offer.digest in self._offers:

@@ -5,7 +5,7 @@ import math
 _MEMORY_S = 2.0
 """After so long what was counted weighs 1/e."""
 _AGE_MIN_S = 0.25
-"""A meter younger than this divides by this, lest the first burst look like any rate."""
+"""The least time that a rate is measured over, so that a first burst is not taken for a rate."""
 
 
 class RateMeter:

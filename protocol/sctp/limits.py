@@ -45,7 +45,7 @@ RECEIVE_WINDOW_SLACK = 4
 """One part in so many is taken beyond the window: the peer counts no MESSAGE_OVERHEAD_BYTES."""
 
 TSN_AHEAD = 65535
-"""A gap block's offsets have 16 bits (RFC 9260, 3.3.4): what lies further ahead cannot be told."""
+"""A gap block's offsets have 16 bits (RFC 9260, 3.3.4): TSNs further ahead cannot be reported."""
 
 GAPS_MAX = 4096
 """Islands of TSNs behind a hole; a packet that would open one more is dropped and comes again."""

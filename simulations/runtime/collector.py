@@ -1,4 +1,4 @@
-"""Python's cyclic garbage collector, told that a world lives long and drops few cycles.
+"""Python's cyclic garbage collector, set for worlds that live long and make few cycles.
 
 By default it walks all young objects every few hundred allocations, and all objects each time their
 number has grown by a quarter. In a world of a thousand nodes that took half of the time and found

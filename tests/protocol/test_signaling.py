@@ -439,8 +439,11 @@ def test_a_caller_that_calls_all_the_time_keeps_no_other_out() -> None:
     other = replace(offer, caller_key=bytes(32))
     memory.accept(remembered(other, 5, NOW), NOW)
     memory.accept(remembered(offer, 6, NOW + 121), NOW + 121)
-    assert len(memory._offers) == 1
-    assert memory._by_caller == {offer.caller_key: 1}
+    assert len(memory) == 1
+    for number in range(7, 10):
+        memory.accept(remembered(offer, number, NOW + 121), NOW + 121)
+    with pytest.raises(RateLimited, match="one caller"):
+        memory.accept(remembered(offer, 10, NOW + 121), NOW + 121)
 
 
 @repeatable

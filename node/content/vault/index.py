@@ -108,15 +108,15 @@ class Index:
                 self._database.execute("ROLLBACK")
             raise
 
-    # Where bytes lie
+    # Places
 
     def place(self, address: bytes) -> PackPlace | None:
-        """Where the bytes of an address lie."""
+        """The place of an address's bytes."""
         row = self._one("SELECT pack, start, length FROM blobs WHERE address = ?", address)
         return None if row is None else PackPlace(*row)
 
     def record(self, blobs: Iterable[tuple[bytes, PackPlace]]) -> None:
-        """These addresses lie at these places from now on."""
+        """Record the places of these addresses."""
         self._database.executemany(
             "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)",
             ((address, *place) for address, place in blobs),
@@ -129,7 +129,7 @@ class Index:
         )
 
     def forget_beyond(self, pack: int, size: int) -> int:
-        """What should lie beyond a pack's end is lost; returns how many addresses that were."""
+        """Forget the addresses with places beyond a pack's end; returns how many these were."""
         cursor = self._database.execute(
             "DELETE FROM blobs WHERE pack = ? AND start + length > ?", (pack, size)
         )
@@ -149,7 +149,7 @@ class Index:
         return {pack: (end, known) for pack, end, known in rows}
 
     def in_pack(self, pack: int) -> list[tuple[bytes, PackPlace]]:
-        """What lies in a pack, in its order."""
+        """The addresses with places in a pack, in its order."""
         rows = self._all(
             "SELECT address, pack, start, length FROM blobs WHERE pack = ? ORDER BY start", pack
         )

@@ -228,7 +228,7 @@ class NativeChannel:
     def _happened(self, event: events.Event) -> None:
         now = self._loop.time()
         match event:
-            case events.Connected() if self._own_peer:  # werift dies of a PADDING chunk
+            case events.Connected() if self._own_peer:  # werift crashes on a PADDING chunk
                 self._packet_size.start(now)
             case events.PathProbed():
                 self._adopt_size(self._packet_size.probed(event.packet_bytes, now))

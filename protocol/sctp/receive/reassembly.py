@@ -95,6 +95,12 @@ class Reassembly:
         self.stale_messages = 0
 
     @property
+    def held_count(self) -> int:
+        """Runs of fragments, and whole messages that wait for their turn."""
+        runs = len(self._by_first) + (self._tail is not None)
+        return runs + sum(map(len, self._waiting.values()))
+
+    @property
     def held_bytes(self) -> int:
         """What is held costs so much; the window shrinks by it."""
         tail = self._tail

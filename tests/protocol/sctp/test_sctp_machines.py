@@ -75,9 +75,7 @@ def test_reassembly_in_any_order_of_arrival(script: list[tuple[int, int, bool]],
         ]
         assert [d for s, d in delivered if s == stream and not is_unordered(script, d)] == ordered
     assert reassembly.held_bytes == 0
-    assert not reassembly._by_first
-    assert not reassembly._by_last
-    assert not reassembly._waiting
+    assert reassembly.held_count == 0
 
 
 def is_unordered(script: list[tuple[int, int, bool]], data: bytes) -> bool:
@@ -164,7 +162,7 @@ def test_reassembly_skips_at_a_cost_that_no_peer_can_drive() -> None:
         reassembly.skip(step - 1, step, [(2, step)])
     assert reassembly.stale_messages == 30_000 - 2
     reassembly.skip(29_999, 2 * count, [])
-    assert not reassembly._by_first
+    assert reassembly.held_count == count - 30_001, "the messages after the hole, and no end alone"
 
 
 def test_reassembly_keeps_no_fragment_that_can_never_be_whole() -> None:
@@ -172,7 +170,7 @@ def test_reassembly_keeps_no_fragment_that_can_never_be_whole() -> None:
     reassembly.add(11, FLAG_LAST, 0, 0, 53, b"end of what was given up", 11)
     reassembly.add(13, FLAG_LAST, 0, 1, 53, b"may be whole yet", 11)
     assert reassembly.stale_messages == 1
-    assert len(reassembly._by_first) == 1
+    assert reassembly.held_count == 1
 
 
 def test_reassembly_refuses_to_grow_a_message_beyond_its_bound() -> None:

@@ -359,9 +359,8 @@ class Soaked:
             len(board.chunks)
             + len(board._suspects)
             + len(board._resent)
-            + len(receiver._lows)
-            + len(reassembly._by_first)
-            + len(reassembly._waiting)
+            + receiver.gaps
+            + reassembly.held_count
             + len(association.counters)
             + len(association._liveness._pending)
         )
