@@ -292,6 +292,7 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     assert read_files(tmp_path / "out") == FILES
 
 
+@pytest.mark.real_loop
 async def test_cancelled_in_the_middle(tmp_path: Path) -> None:
     async with node_with_mod(tmp_path) as (node, shared):
         half = asyncio.Event()

@@ -108,6 +108,7 @@ async def test_a_new_version_fetches_only_what_changed(tmp_path: Path) -> None:
     assert read_files(tmp_path / "out") == FILES | {"new": b"n" * 1000}
 
 
+@pytest.mark.real_loop
 async def test_a_download_that_was_dropped_goes_on(tmp_path: Path) -> None:
     async with swarm(tmp_path, 1) as ((uploader,), shared):
         async with content_node(tmp_path / "other", 2) as downloader:
@@ -130,6 +131,7 @@ async def test_a_download_that_was_dropped_goes_on(tmp_path: Path) -> None:
     assert read_files(tmp_path / "out") == FILES
 
 
+@pytest.mark.real_loop
 async def test_what_had_come_when_it_was_dropped_is_kept(tmp_path: Path) -> None:
     """Chunks in memory go to the vault before a cancelled download ends."""
     async with swarm(tmp_path, 2) as ((uploader, downloader), shared):

@@ -241,6 +241,7 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert 0 < shared.new_bytes < 20_000_000  # what fitted was not lost
 
 
+@pytest.mark.real_loop
 async def test_another_mod_removed_in_the_middle(tmp_path: Path) -> None:
     """What is stored and not yet part of a mod does not go with the other mod."""
     source = write_files(tmp_path / "source", some_files(sizes=(30_000_000,)))
@@ -261,6 +262,7 @@ async def test_another_mod_removed_in_the_middle(tmp_path: Path) -> None:
     assert stored < shared.new_bytes + 2 * old.new_bytes
 
 
+@pytest.mark.real_loop
 async def test_stopped_in_the_middle_and_begun_again(tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", some_files(sizes=(30_000_000,)))
     async with content_node(tmp_path) as node:
