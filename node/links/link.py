@@ -79,7 +79,7 @@ class Link:
         self._queued_bytes = 0
         self._moved_bytes = 0
         self._moved_at = loop.time()
-        self._farewell = ""
+        self._close_reason = ""
         self._tasks = TaskOwner("link")
         self._closing: asyncio.Task[None] | None = None
         # The link is made of its channel, which learns here what takes its messages.
@@ -150,10 +150,10 @@ class Link:
 
     async def close(self, reason: str = "") -> None:
         """Close, tell the peer why, and return once nothing is left. Queued frames are dropped."""
-        self._farewell = self._farewell or reason
+        self._close_reason = self._close_reason or reason
         self._end(f"closed by us: {reason}" if reason else "closed by us")
         if self._closing is None:
-            self._closing = self._tasks.start(self.channel.close(self._farewell), name="close")
+            self._closing = self._tasks.start(self.channel.close(self._close_reason), name="close")
         await asyncio.shield(self._closing)  # what a cancelled close left would stay open for ever
 
     def _message_received(self, message: bytes) -> None:
@@ -202,7 +202,7 @@ class Link:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - a fault in a handler ends only its link
             _log.exception("a frame could not be handled; its link is closed")
-            self._farewell = "internal error"
+            self._close_reason = "internal error"
             self._end("internal error", error)
 
     def _handler_of(self, frame: bytes) -> FrameHandler:
@@ -216,7 +216,7 @@ class Link:
             self.channel.send(message)
 
     def _fail(self, error: ModswarmError) -> None:
-        self._farewell = error.name
+        self._close_reason = error.name
         self._end(str(error), error)
 
     def _channel_closed(self, closed: asyncio.Future[str]) -> None:

@@ -20,7 +20,7 @@ class Contact:
     """A public key at an address. Cheap to make and small: replies carry twenty of them.
 
     `packed` is the wire form (key, address, port), `number` the peer id as an integer for XOR
-    distances. A contact that another node names may be invalid: see `is_sound`, which notes in
+    distances. A contact that another node names may be invalid: see `is_valid`, which notes in
     `effort_bits` the zero bits of the key's puzzle, or a negative number for an invalid address.
     """
 
@@ -56,7 +56,7 @@ class Contact:
         """Its address; raises Malformed for bytes that are no address."""
         return addresses.unpack_address(self.packed[limits.KEY_BYTES :])
 
-    def is_sound(self, puzzle_bits: int) -> bool:
+    def is_valid(self, puzzle_bits: int) -> bool:
         """Whether the key solves the identity puzzle, and the address is one. Checked once."""
         if self.effort_bits == _UNCHECKED:
             try:

@@ -96,7 +96,7 @@ OVERLAY_FORMS = {
     ),
     "contacts": Target(
         lambda data: [
-            contact.is_sound(0)
+            contact.is_valid(0)
             for contact in contacts.unpack_contacts(data[1:], 4 + 2 * (data[:1] > b"0"))
         ],
         (b"0" + _CONTACTS[0].packed, b"1" + _CONTACTS[1].packed),

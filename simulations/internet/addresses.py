@@ -36,7 +36,10 @@ def is_v6(address: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether a literal means the host itself."""
+    """Whether a literal in its canonical spelling means the host itself.
+
+    `protocol.addresses.is_loopback` parses; this is asked for each packet from behind a box.
+    """
     return address.startswith("127.") or address == LOOPBACK_V6
 
 

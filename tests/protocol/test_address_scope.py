@@ -1,8 +1,13 @@
 """Which of a machine's addresses others may reach it by."""
 
+import ipaddress
+
 import pytest
+from hypothesis import example, given
 
 from protocol.addresses import is_loopback, is_shareable
+from simulations.internet.addresses import is_loopback as is_simulated_loopback
+from tests.hosts import HOSTS, Literal
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1"])
@@ -24,3 +29,10 @@ def test_addresses_that_lead_others_nowhere_are_not_shareable(host: str) -> None
 def test_addresses_of_networks_are_shareable(host: str) -> None:
     assert is_shareable(host)
     assert not is_loopback(host)
+
+
+@given(HOSTS)
+@example(ipaddress.ip_address("127.255.255.255"))
+@example(ipaddress.ip_address("::1"))
+def test_the_simulated_internet_knows_the_same_loopback(host: Literal) -> None:
+    assert is_simulated_loopback(str(host)) == is_loopback(str(host))

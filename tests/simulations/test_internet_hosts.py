@@ -234,7 +234,7 @@ def test_a_crash_ends_all_code_and_sockets_without_a_word(
     pass_time(0.1)
     new = internet.crash(old)
     assert (new.name, new.addresses, internet.hosts[new.index]) == ("victim", ["10.0.0.1"], new)
-    other.send(b"to nobody", ("10.0.0.1", PORT))
+    other.send(b"to no host", ("10.0.0.1", PORT))
     old.wake()
     pass_time(20.0)
     assert ran == []

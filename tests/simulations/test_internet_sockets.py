@@ -309,7 +309,7 @@ async def test_names_are_simulated(
         assert [info[0] for info in v6] == [socket.AF_INET6]
         assert [info[4] for info in await loop.getaddrinfo("192.0.2.9", 1)] == [("192.0.2.9", 1)]
         with pytest.raises(socket.gaierror):
-            await loop.getaddrinfo("nobody.example", 1)
+            await loop.getaddrinfo("unknown.example", 1)
         by_executor = await loop.run_in_executor(None, socket.gethostbyname, "rendezvous.example")
         assert by_executor == "10.0.0.1"
         assert await loop.getnameinfo(("10.0.0.1", 53)) == ("rendezvous.example", "53")

@@ -102,7 +102,7 @@ class Sources:
         except ModswarmError as error:
             self._search_error = error
         self._searching = False
-        self._check_hope()
+        self._give_up_if_hopeless()
 
     async def review(self) -> None:
         """Lose, each second, the sources that did not answer; let the phase see what stalled."""
@@ -114,7 +114,7 @@ class Sources:
                     self.lose(source.name, "it did not answer")
             if self._phase is not None:
                 self._phase.reviewed(now)
-            self._check_hope()
+            self._give_up_if_hopeless()
 
     async def run(self, phase: DownloadPhase[_Result]) -> _Result:
         """Carry out a phase; raises NoSources, or why the search failed, if no source can serve."""
@@ -122,7 +122,7 @@ class Sources:
         try:
             for source in self.opened:
                 self._join(source)
-            self._check_hope()
+            self._give_up_if_hopeless()
             return await phase.result
         finally:
             self._phase = None
@@ -215,9 +215,9 @@ class Sources:
         source.stream.close()
         if self._phase is not None and source.opened is not None:
             self._phase.left(source, banned=banned)
-        self._check_hope()
+        self._give_up_if_hopeless()
 
-    def _check_hope(self) -> None:
+    def _give_up_if_hopeless(self) -> None:
         """Give up when no source can serve what is missing, and the search has ended."""
         phase = self._phase
         if self._searching or phase is None or phase.result.done():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.faces.cli import exits, options, output
+from protocol.addresses import is_loopback
 
 if TYPE_CHECKING:
     from node.faces.api.server import ControlServer
@@ -103,7 +104,7 @@ class RunOutput:
         for address in addresses:
             click.echo(f"    modswarm run --bootstrap {shlex.quote(address)}")
         hosts = [address.rpartition("/")[0].rpartition(":")[0].strip("[]") for address in addresses]
-        if not any(ip_address(host).is_global or ip_address(host).is_loopback for host in hosts):
+        if not any(ip_address(host).is_global or is_loopback(host) for host in hosts):
             click.echo("From outside of your network they need its public address in that place,")
             click.echo("and your router to forward the UDP port.")
 

@@ -65,7 +65,7 @@ class _Association(RTCSctpTransport):
     def __init__(self, dtls: DtlsPath, rng: Random, ended: Callable[[str], None]) -> None:
         super().__init__(dtls, SCTP_PORT)
         self._ended = ended
-        self._farewell = b""
+        self._close_reason = b""
         self._rto = _FIRST_TIMEOUT_S
         self._local_partial_reliability = False
         # aiortc draws these from the system; a simulation's seed must decide them.
@@ -76,12 +76,12 @@ class _Association(RTCSctpTransport):
 
     async def abort(self, reason: str) -> None:
         """End the association and tell the peer why."""
-        self._farewell = spoken_reason(reason)
+        self._close_reason = spoken_reason(reason)
         await self.stop()
 
     async def _abort(self) -> None:
         chunk = AbortChunk()
-        chunk.params.append((_USER_INITIATED_ABORT, self._farewell))
+        chunk.params.append((_USER_INITIATED_ABORT, self._close_reason))
         await self._send_chunk(chunk)
 
     async def _handle_data(self, data: bytes) -> None:

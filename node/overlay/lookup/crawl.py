@@ -85,7 +85,7 @@ class Crawl:
                 return
         self._seen.answered.append(contact)
         self._seen.versions[version] += 1
-        for named in self._server.protocol.maintenance.sound(found.contacts):
+        for named in self._server.protocol.maintenance.valid(found.contacts):
             if self._server.speaks(named.family):
                 self._name(named, visits)
 

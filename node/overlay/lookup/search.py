@@ -108,7 +108,7 @@ class Search:
             self._protocol.refuse(error)
             self.lookup.failed(contact)
         else:
-            self.lookup.answered(contact, self._maintenance.sound(found.contacts))
+            self.lookup.answered(contact, self._maintenance.valid(found.contacts))
             if self._on_found is not None:
                 self._on_found(contact, found)
         self._advance()

@@ -37,7 +37,7 @@ class Incoming:
             datagrams.DATAGRAM_BODY_BYTES if self.proved else self.request.size - self._spent_bytes
         )
 
-    def afford(self, extra_bytes: int) -> bool:
+    def may_also_send(self, extra_bytes: int) -> bool:
         """Whether another datagram besides the response stays within the bytes received.
 
         If so it is counted: an address without proof is sent no more bytes than it sent.

@@ -91,7 +91,7 @@ class OverlayProtocol(KademliaProtocol):
         return [OVERLAY_VERSION]
 
     def rpc_meet(self, incoming: Incoming) -> list[Any]:
-        """MEET []: a PING padded so that this node may ping its sender back (see `afford`)."""
+        """MEET []: a PING with padding, so that this node `may_also_send` one back."""
         return self.rpc_ping(incoming)
 
     def rpc_find_node(self, incoming: Incoming) -> list[Any]:

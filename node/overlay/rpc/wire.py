@@ -92,7 +92,7 @@ class Wire:
         self._counter = 0
         self._pending: dict[bytes, _Pending] = {}
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
-        self._anyone = SharedRoundTrip()
+        self._shared_rtt = SharedRoundTrip()
         self.heard_at = -math.inf
         self._host_rate_limit = HostRateLimit(self._loop.time)
         self._demux = endpoint.demux
@@ -115,7 +115,7 @@ class Wire:
         """From now on `handler` takes each request, and raises RemoteError for a wrong one."""
         self._serve = handler
 
-    def begin_anew(self) -> None:
+    def begin_new_epoch(self) -> None:
         """Number our requests from the start again, as after a restart.
 
         Peers refuse our requests as replays where this machine was restored from a snapshot, until
@@ -183,7 +183,7 @@ class Wire:
         if rtt_s <= limits.TIMEOUT_MAX_S:
             # A contact that answers after every time limit must not lengthen the limits.
             session.measured(rtt_s)
-            self._anyone.measured(rtt_s)
+            self._shared_rtt.measured(rtt_s)
         self.heard_at = now
         if response.token:
             session.learn_token(response.token, pending.contact, now)
@@ -244,7 +244,7 @@ class Wire:
                 raise Overloaded("too many requests of ours are waiting for an answer")
             session = self._sessions.get(contact.number)
             if session is None:
-                if not contact.is_sound(self._puzzle_bits):
+                if not contact.is_valid(self._puzzle_bits):
                     raise BadPuzzle("a contact whose key does not solve the identity puzzle")
                 session = self._new_session(contact)
                 self._sessions.add(session)
@@ -325,7 +325,7 @@ class Wire:
         session = self._sessions.get(contact.number)
         if session is not None and session.smoothed_s is not None:
             return session.timeout_s()
-        return self._anyone.timeout_s()
+        return self._shared_rtt.timeout_s()
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact in seconds, or None where it has no sample."""

@@ -37,7 +37,7 @@ class BucketFill:
 
     def hear(self, _contact: Contact, found: Found) -> None:
         """Remember the contacts that a response in a lookup names."""
-        for contact in self._maintenance.sound(found.contacts):
+        for contact in self._maintenance.valid(found.contacts):
             table = self._tables.of(contact)
             bucket = contact.family, table.index_of(contact.number)
             named = self._named.setdefault(bucket, {})

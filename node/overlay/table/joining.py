@@ -49,7 +49,7 @@ class Joining:
             if await self._try():
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue
-            self._server.wire.begin_anew()
+            self._server.wire.begin_new_epoch()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
 

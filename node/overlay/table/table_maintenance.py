@@ -54,17 +54,17 @@ class TableMaintenance:
         contact = incoming.session.contact_at(incoming.address)
         table = self._tables.of(contact)
         wanted = table.asked_by(contact, self._loop.time(), proved=incoming.proved)
-        if wanted and incoming.afford(_PING_BYTES):
+        if wanted and incoming.may_also_send(_PING_BYTES):
             self.verify(contact)
 
-    def sound(self, named: list[Contact]) -> list[Contact]:
+    def valid(self, named: list[Contact]) -> list[Contact]:
         """The named contacts with a key that solves the puzzle and a unicast address."""
         bits = self._puzzle_bits
         # Nearly all were checked before, and cost no call.
-        sound = [one for one in named if one.effort_bits >= bits or one.is_sound(bits)]
-        if len(sound) < len(named):
-            self._counters.refused["unsound_contact"] += len(named) - len(sound)
-        return sound
+        valid = [one for one in named if one.effort_bits >= bits or one.is_valid(bits)]
+        if len(valid) < len(named):
+            self._counters.refused["unsound_contact"] += len(named) - len(valid)
+        return valid
 
     def answered(self, contact: Contact) -> None:
         """A contact answered a request of ours in time."""

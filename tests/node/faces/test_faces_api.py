@@ -333,11 +333,11 @@ async def test_a_download_goes_to_one_place(tmp_path: Path, place: dict[str, str
 
 async def test_a_failure_before_any_progress_has_its_status(tmp_path: Path) -> None:
     async with control_client(tmp_path) as (client, node):
-        node.failure = NoSources("nobody serves it")
+        node.failure = NoSources("no peer serves it")
         body = {"link": str(LINK), "to": "/out"}
         status, answer = await client.ask("POST", "/v1/downloads", body)
         assert status == 404
-        assert answer == {"error": {"name": "no_sources", "message": "nobody serves it"}}
+        assert answer == {"error": {"name": "no_sources", "message": "no peer serves it"}}
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_rm_removes_nothing_when_it_is_unclear_what(node: FakeNode, text: str, s
     ("error", "status"),
     [
         (NotFound("it is not there"), exits.NOT_FOUND),
-        (NoSources("nobody has it"), exits.NOT_FOUND),
+        (NoSources("no peer has it"), exits.NOT_FOUND),
         (TimedOut("too slow"), exits.NETWORK),
         (CallFailed("busy"), exits.NETWORK),
         (DiskError("the disk is full"), exits.DISK),

@@ -20,7 +20,7 @@ class FakeChannel:
         self.buffered_bytes = 0
         self.sent: list[bytes] = []
         self.tamper: Tamper = list
-        self.farewell: str | None = None
+        self.close_reason: str | None = None
         self._other: FakeChannel | None = None
         self._incoming: list[bytes] = []
 
@@ -51,8 +51,8 @@ class FakeChannel:
         """Nothing is ever buffered."""
 
     async def close(self, reason: str = "") -> None:
-        if self.farewell is None:
-            self.farewell = reason
+        if self.close_reason is None:
+            self.close_reason = reason
         for end in (self, self._other):
             if end is not None and not end.closed.done():
                 end.closed.set_result(f"closed by the peer: {reason}" if end is not self else "")

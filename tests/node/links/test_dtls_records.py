@@ -118,10 +118,10 @@ def test_a_close_notify_among_records_is_reported_after_them() -> None:
     sealed = one.seal([b"last words"])
     raw: Any = one._connection
     raw.shutdown()
-    farewell = one.left_over()
+    alert = one.left_over()
     packets: list[bytes] = []
     with pytest.raises(SSL.ZeroReturnError):
-        other.open(sealed + farewell, len(sealed), packets)
+        other.open(sealed + alert, len(sealed), packets)
     assert packets == [b"last words"]
     with pytest.raises(SSL.Error):
         one.seal([b"after the end"])

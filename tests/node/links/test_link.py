@@ -141,7 +141,7 @@ async def test_a_frame_that_has_no_handler_closes_the_link_by_name(
     assert theirs.closed.result() == reason
     assert isinstance(theirs.error, Malformed)
     await theirs.close()
-    assert far.farewell == "malformed"
+    assert far.close_reason == "malformed"
 
 
 async def test_a_peer_cannot_fill_a_link_before_its_delivery_starts() -> None:
@@ -154,7 +154,7 @@ async def test_a_peer_cannot_fill_a_link_before_its_delivery_starts() -> None:
     await turns()
     assert "more frames than a link keeps" in theirs.closed.result()
     await theirs.close()
-    assert far.farewell == "oversized"
+    assert far.close_reason == "oversized"
 
 
 async def test_empty_messages_fill_what_a_link_keeps_as_well() -> None:
@@ -231,7 +231,7 @@ async def test_a_tampered_frame_is_not_delivered_and_closes_the_link(
     with pytest.raises(LinkClosed):
         theirs.send(b"answer")
     await theirs.close()
-    assert far.farewell == named
+    assert far.close_reason == named
     await turns()
     assert ours.closed.result() == f"closed by the peer: {named}"
 
@@ -336,7 +336,7 @@ async def test_a_fault_of_a_handler_closes_only_the_link() -> None:
     assert theirs.closed.result() == "internal error"
     assert isinstance(theirs.error, ZeroDivisionError)
     await theirs.close()
-    assert far.farewell == "internal error"
+    assert far.close_reason == "internal error"
 
 
 async def test_a_queue_that_does_not_move_is_seen() -> None:
@@ -359,5 +359,5 @@ async def test_closing_twice_keeps_the_first_reason() -> None:
     await ours.close("first")
     await ours.close("second")
     assert ours.closed.result() == "closed by us: first"
-    assert near.farewell == "first"
+    assert near.close_reason == "first"
     await theirs.close()

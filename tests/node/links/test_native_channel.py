@@ -275,10 +275,10 @@ HARMLESS: dict[str, Callable[[End], bytes]] = {
 
 @pytest.mark.parametrize("harm", HARMLESS)
 async def test_broken_packets_change_nothing(harm: str) -> None:
-    async with channels() as (villain, victim):
+    async with channels() as (attacker, victim):
         heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        villain.channel.receiver = heard.set_result
-        villain.dtls.send_packets([HARMLESS[harm](villain)] * 3)
+        attacker.channel.receiver = heard.set_result
+        attacker.dtls.send_packets([HARMLESS[harm](attacker)] * 3)
         victim.channel.send(b"still here")
         assert await heard == b"still here"
         assert not victim.channel.closed.done()
@@ -325,8 +325,8 @@ def _long(end: End) -> bytes:
 @pytest.mark.parametrize("harm", HARMFUL)
 async def test_a_peer_that_breaks_sctp_ends_its_own_link_and_nothing_else(harm: str) -> None:
     make, reason = HARMFUL[harm]
-    async with channels() as (villain, victim):
-        villain.dtls.send_packets([make(villain)])
+    async with channels() as (attacker, victim):
+        attacker.dtls.send_packets([make(attacker)])
         await until(victim.channel.closed.done)
         assert reason in victim.channel.closed.result()
         assert victim.received == []
@@ -335,7 +335,7 @@ async def test_a_peer_that_breaks_sctp_ends_its_own_link_and_nothing_else(harm: 
 
 
 async def test_an_answer_to_what_came_with_an_abort_finds_the_channel_closed() -> None:
-    async with channels() as (villain, victim):
+    async with channels() as (attacker, victim):
         refused: list[str] = []
 
         def answer(message: bytes) -> None:
@@ -344,23 +344,23 @@ async def test_an_answer_to_what_came_with_an_abort_finds_the_channel_closed() -
             refused.append("refused")
 
         victim.channel.receiver = answer
-        message = chunks.encode_data(3, _next(villain), 0, 0, 53, b"1234")
-        villain.dtls.send_packets([_packet(villain, message + b"\6\0\0\4")])
+        message = chunks.encode_data(3, _next(attacker), 0, 0, 53, b"1234")
+        attacker.dtls.send_packets([_packet(attacker, message + b"\6\0\0\4")])
         await until(victim.channel.closed.done)
         assert refused == ["refused"]
         assert victim.channel.closed.result() == "closed by the peer"
 
 
-def _shake_hands_again(villain: End) -> None:
+def _shake_hands_again(attacker: End) -> None:
     """Ask for another handshake, as OpenSSL does when told to (RFC 5246, 7.4.1.1)."""
-    ssl: Any = villain.dtls._ssl
-    records: Any = villain.dtls._records
+    ssl: Any = attacker.dtls._ssl
+    records: Any = attacker.dtls._records
     ssl.renegotiate()
     with contextlib.suppress(SSL.WantReadError):
         ssl.do_handshake()
     wanted = records.left_over()
     assert wanted[0] == 22
-    villain.dtls.ice.send_segments(wanted, len(wanted))
+    attacker.dtls.ice.send_segments(wanted, len(wanted))
 
 
 async def test_a_server_that_asks_for_another_handshake_is_not_obeyed() -> None:

@@ -113,8 +113,8 @@ async def _still_works(peers: Network, victim: Node) -> None:
 @pytest.mark.parametrize("harm", HARMFUL)
 async def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None:
     async with network() as peers:
-        villain, victim = peers.add(STOCK), peers.add(STOCK)
-        theirs, ours = await linked(villain, victim)
+        malicious, victim = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(malicious, victim)
         await association(theirs)._send_chunk(HARMFUL[harm](association(theirs)))
         await until(ours.closed.done)
         assert "the peer " in ours.closed.result()
@@ -139,14 +139,14 @@ async def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
 
 async def test_asking_for_streams_and_restarting_do_no_harm() -> None:
     async with network() as peers:
-        villain, victim = peers.add(STOCK), peers.add(STOCK)
-        theirs, ours = await linked(villain, victim)
+        malicious, victim = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(malicious, victim)
         chunk = ReconfigChunk()
         request = StreamAddOutgoingParam(association(theirs)._reconfig_request_seq, 65535)
         chunk.params.append((17, bytes(request)))
         await association(theirs)._send_chunk(chunk)
         ours.send(frame_of(b"1"))
-        await until(lambda: villain.received == [b"1"])
+        await until(lambda: malicious.received == [b"1"])
         init = InitChunk()
         init.initiate_tag, init.advertised_rwnd, init.initial_tsn = 1, 1, 1
         init.inbound_streams = init.outbound_streams = 1
@@ -164,15 +164,15 @@ async def test_incomplete_data_is_held_only_up_to_a_bound(
 ) -> None:
     monkeypatch.setattr(limits, "SCTP_CHUNKS_UNDELIVERED", 50)
     async with network() as peers:
-        villain, victim = peers.add(STOCK), peers.add(STOCK)
-        theirs, ours = await linked(villain, victim)
+        malicious, victim = peers.add(STOCK), peers.add(STOCK)
+        theirs, ours = await linked(malicious, victim)
         attacker = association(theirs)
         chunks = [data(attacker, offset + n, flags=2 if n else 2 >> offset) for n in range(51)]
         attacker._local_tsn += 1000  # so that it believes the SACKs
         for chunk in chunks[:50]:
             await attacker._send_chunk(chunk)
         ours.send(frame_of(b"still here"))
-        await until(lambda: villain.received == [b"still here"])
+        await until(lambda: malicious.received == [b"still here"])
         await attacker._send_chunk(chunks[50])
         await until(ours.closed.done)
         assert ours.closed.result() == "the peer broke SCTP"

@@ -37,21 +37,21 @@ def test_a_contact_is_its_key_and_its_address(key: bytes, address: Address) -> N
 
 @repeatable
 @given(KEYS, st.binary(min_size=6, max_size=6) | st.binary(min_size=18, max_size=18))
-def test_a_sound_contact_has_an_address_and_a_key_that_cost_work(key: bytes, where: bytes) -> None:
+def test_a_valid_contact_has_an_address_and_a_key_that_cost_work(key: bytes, where: bytes) -> None:
     contact = Contact(key + where)
     try:
         unpack_address(where)
     except Malformed:
-        assert not contact.is_sound(0)
+        assert not contact.is_valid(0)
         return
     for bits in (0, 1, 2, 3, 16):
-        assert contact.is_sound(bits) == solves_puzzle(key, bits)
+        assert contact.is_valid(bits) == solves_puzzle(key, bits)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "ff02::1", "224.0.0.1", "255.255.255.255"])
-def test_a_contact_is_not_sound_unless_it_is_one_machine(host: str) -> None:
+def test_a_contact_is_not_valid_unless_it_is_one_machine(host: str) -> None:
     named = Contact.at(bytes(32), Address(host, 4001))
-    assert not named.is_sound(0)
+    assert not named.is_valid(0)
     with pytest.raises(NotUnicast):
         _ = named.address
 

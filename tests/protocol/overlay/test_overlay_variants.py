@@ -19,7 +19,7 @@ def test_a_liar_that_names_a_neighbour_at_a_dead_address_does_not_hide_it() -> N
     assert not lookup.next(0.2).ask, "one address at a time"
     assert lookup.next(0.1 + 0.45).ask == [hidden], "the next one as soon as the first is slow"
     lookup.answered(hidden, [])
-    assert lookup.next(0.6).done, "nobody waits for the dead address of a peer that has answered"
+    assert lookup.next(0.6).done, "no slot waits for the dead address of a peer that has answered"
     assert lookup.closest() == [hidden, liar, honest]
     assert lookup.hops_to(hidden) == 2
 

@@ -170,7 +170,7 @@ def test_messages_for_no_channel_and_unknown_payloads_are_counted() -> None:
     stream_id = client.open_channel("c")
     drain(client, server)
     server.events()
-    raw_send(client, 60, datachannel.PAYLOAD_BINARY, b"nobody")
+    raw_send(client, 60, datachannel.PAYLOAD_BINARY, b"no channel")
     raw_send(client, stream_id, 999, b"what")
     raw_send(client, 62, datachannel.PAYLOAD_CONTROL, datachannel.ACK)
     drain(client, server)

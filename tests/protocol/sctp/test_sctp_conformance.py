@@ -101,7 +101,7 @@ RFC_9260: dict[str, Proof] = {
         "handshake.section_5_1_four_messages_when_one_side_begins",
         "handshake.section_5_1_any_one_message_may_be_lost",
         "handshake.section_5_1_data_overtaking_the_cookie_ack_establishes",
-        "handshake.nobody_answers",
+        "handshake.an_init_without_an_answer_is_given_up",
     ),
     "5.1.1": ("handshake.channels_beyond_the_peers_streams_are_closed",),
     "5.1.2": ONE_PATH,

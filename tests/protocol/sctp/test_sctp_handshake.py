@@ -115,7 +115,7 @@ def test_section_5_1_data_overtaking_the_cookie_ack_establishes() -> None:
     assert [event for event in client.events() if isinstance(event, Connected)] == [Connected()]
 
 
-def test_nobody_answers() -> None:
+def test_an_init_without_an_answer_is_given_up() -> None:
     client, _ = two()
     client.connect(0.0)
     client.open_channel("waiting")

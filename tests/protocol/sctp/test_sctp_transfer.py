@@ -217,7 +217,7 @@ def test_the_peers_message_bound_is_kept() -> None:
     with pytest.raises(SctpMisuse):
         association.send(stream_id, bytes(101), 0.0)
     with pytest.raises(SctpMisuse):
-        association.send(stream_id + 2, b"nobody there", 0.0)
+        association.send(stream_id + 2, b"no channel", 0.0)
 
 
 @pytest.mark.parametrize("fragmented", [False, True])
