@@ -26,7 +26,7 @@ class TaskOwner:
         self.defects: list[BaseException] = []
 
     def start(self, coroutine: Coroutine[Any, Any, _Result], *, name: str) -> asyncio.Task[_Result]:
-        """Run a coroutine until it ends or the owner does."""
+        """Run a coroutine until it ends or the owner does; raises RuntimeError once closed."""
         if self._closed:
             coroutine.close()
             raise RuntimeError(f"{self._name} is closed")

@@ -67,7 +67,10 @@ def _alien(items: list[Any], nesting: int = 0) -> str:
 
 
 def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
-    """Like `decode`, and refuse any other spelling of the same value (NotCanonical)."""
+    """Like `decode`, and refuse any other spelling of the same value (NotCanonical).
+
+    Raises Malformed.
+    """
     value = decode(data, max_bytes=max_bytes, max_items=max_items)
     # MessagePack's bounds let empty maps and extensions through, and it has none for floats.
     alien = _alien([value])
@@ -94,7 +97,10 @@ def shape(value: Any, *kinds: type) -> list[Any]:
 
 
 def list_of(value: Any, kind: type, *, max_items: int) -> list[Any]:
-    """`value` as a list of at most `max_items` items of exactly type `kind`, else Malformed."""
+    """`value` as a list of at most `max_items` items of exactly type `kind`.
+
+    Raises Malformed, and Oversized for more items.
+    """
     if type(value) is not list:
         raise Malformed(f"{type(value).__name__} where a list is needed")
     if len(value) > max_items:

@@ -148,7 +148,10 @@ class Record:
 
 
 def make(identity: Identity, kind: int, body: Body, *, now: float, sequence: int) -> Record:
-    """Sign a record of ours, valid from `now` (wall seconds) for its kind's whole lifetime."""
+    """Sign a record of ours, valid from `now` (wall seconds) for its kind's whole lifetime.
+
+    Raises Oversized.
+    """
     issued = int(now)
     expires = issued + limits.RECORD_LIFETIME_S[_KINDS[kind].name]
     fields = [kind, identity.public_key, sequence, issued, expires, body.encode()]

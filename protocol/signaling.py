@@ -188,7 +188,10 @@ def _digest(plain: bytes) -> bytes:
 
 
 def seal_signal(plain: bytes, receiver_key: bytes, rng: Random) -> bytes:
-    """Libsodium's sealed box, with its ephemeral key from our own source of randomness."""
+    """Libsodium's sealed box, with its ephemeral key from our own source of randomness.
+
+    Raises Oversized.
+    """
     receiver = exchange_key(receiver_key)
     public, secret = crypto_box_seed_keypair(rng.randbytes(_SEED_BYTES))
     nonce = hashlib.blake2b(public + receiver, digest_size=_NONCE_BYTES).digest()

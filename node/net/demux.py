@@ -79,7 +79,10 @@ class Demux:
     # Registering ----------------------------------------------------------------------------
 
     def register_reader(self, first_byte: int, reader: DatagramReader) -> None:
-        """Give `reader` all datagrams that start with this byte, which is none of a link's."""
+        """Give `reader` all datagrams that start with this byte, which is none of a link's.
+
+        Raises AlreadyOwned.
+        """
         if self._readers[first_byte] is not self._unknown:
             raise AlreadyOwned(f"datagrams that start with {first_byte:#x} have a reader")
         self._readers[first_byte] = reader

@@ -120,7 +120,7 @@ class Swarm:
             self._edition += 1
 
     def lacks(self, source: SourceName, chunks: Iterable[int]) -> None:
-        """A source that was asked for these chunks does not hold them."""
+        """A source that was asked for these chunks does not hold them; raises Unexpected."""
         known = self._sources[source]
         for chunk in chunks:
             if chunk in known.asked:

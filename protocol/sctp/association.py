@@ -179,7 +179,10 @@ class Association:
         self._teardown.abort(reason)
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
-        """Build packets of this size from now on, after a probe has shown that they fit."""
+        """Build packets of this size from now on, after a probe has shown that they fit.
+
+        Raises SctpMisuse.
+        """
         if not limits.PACKET_BYTES_MIN <= packet_bytes <= limits.PACKET_BYTES_MAX:
             raise SctpMisuse(f"A packet cannot have {packet_bytes} bytes.")
         self._core.packet_bytes = packet_bytes
@@ -187,7 +190,10 @@ class Association:
             self._inbound.halves.sender.set_packet_bytes(packet_bytes)
 
     def probe_path(self, packet_bytes: int) -> None:
-        """Send one packet of this size; a PathProbed event says that it came through (RFC 8899)."""
+        """Send one packet of this size; a PathProbed event says that it came through (RFC 8899).
+
+        Raises SctpMisuse.
+        """
         if packet_bytes % 4 or not (
             limits.PACKET_BYTES_MIN <= packet_bytes <= limits.PACKET_BYTES_MAX
         ):

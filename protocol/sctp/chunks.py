@@ -115,7 +115,10 @@ def encode_chunk(kind: int, flags: int = 0, value: bytes = b"") -> bytes:
 
 
 def split_chunks(body: bytes) -> list[Chunk]:
-    """Return the chunks behind the common header; a final chunk may miss its padding."""
+    """Return the chunks behind the common header; a final chunk may miss its padding.
+
+    Raises MalformedChunk.
+    """
     chunks: list[Chunk] = []
     position, end = 0, len(body)
     while position < end:
@@ -144,7 +147,10 @@ def encode_parameters(parameters: ParameterList | tuple[tuple[int, bytes], ...])
 
 
 def split_parameters(value: bytes) -> ParameterList:
-    """Return the parameters or error causes that a chunk's value consists of."""
+    """Return the parameters or error causes that a chunk's value consists of.
+
+    Raises MalformedChunk.
+    """
     parameters: ParameterList = []
     position, end = 0, len(value)
     while position < end:
@@ -178,7 +184,7 @@ def encode_init(kind: int, init: Init) -> bytes:
 
 
 def decode_init(value: bytes) -> Init:
-    """Read an INIT or INIT ACK."""
+    """Read an INIT or INIT ACK; raises MalformedChunk."""
     if len(value) < _INIT_BODY.size:
         raise MalformedChunk("An INIT is too short.")
     tag, window_bytes, outgoing, incoming, first_tsn = _INIT_BODY.unpack_from(value)
@@ -214,7 +220,10 @@ def encode_sack(
 
 
 def decode_sack(value: bytes) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
-    """Read a SACK: cumulative TSN, window, gap offsets (first and last in turn), duplicates."""
+    """Read a SACK: cumulative TSN, window, gap offsets (first and last in turn), duplicates.
+
+    Raises MalformedChunk.
+    """
     if len(value) == 12 and value[8:] == b"\0\0\0\0":
         return *_SACK_PLAIN.unpack(value), (), ()
     if len(value) < 12:
@@ -258,7 +267,10 @@ def encode_forward_tsn(cumulative_tsn: int, skipped: list[tuple[int, int]]) -> b
 
 
 def decode_forward_tsn(value: bytes) -> tuple[int, list[tuple[int, int]]]:
-    """Read a FORWARD TSN: new cumulative TSN, then stream and sequence number pairs."""
+    """Read a FORWARD TSN: new cumulative TSN, then stream and sequence number pairs.
+
+    Raises MalformedChunk.
+    """
     if len(value) < 4 or len(value) % 4:
         raise MalformedChunk("A FORWARD TSN has an impossible length.")
     (cumulative_tsn,) = _TSN.unpack_from(value)
@@ -271,7 +283,7 @@ def encode_shutdown(cumulative_tsn: int) -> bytes:
 
 
 def decode_shutdown(value: bytes) -> int:
-    """Read a SHUTDOWN: the peer's cumulative TSN."""
+    """Read a SHUTDOWN: the peer's cumulative TSN; raises MalformedChunk."""
     if len(value) != 4:
         raise MalformedChunk("A SHUTDOWN has an impossible length.")
     (cumulative_tsn,) = _TSN.unpack(value)

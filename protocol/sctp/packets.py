@@ -24,7 +24,10 @@ def seal(header: bytes, chunks: bytes) -> bytes:
 
 
 def open_packet(datagram: bytes) -> tuple[int, int, int, bytes]:
-    """Check a datagram's length and checksum; return source, destination, tag and its chunks."""
+    """Check a datagram's length and checksum; return source, destination, tag and its chunks.
+
+    Raises MalformedChunk.
+    """
     if len(datagram) < COMMON_HEADER_BYTES + 4:
         raise MalformedChunk("A datagram is too short for SCTP.")
     chunks = datagram[COMMON_HEADER_BYTES:]

@@ -85,7 +85,7 @@ class ChunkPhase(DownloadPhase[None]):
         self._ask_all()
 
     def answered(self, source: Source, answer: ContentAnswer) -> None:
-        """Take a piece, or news of what a source holds."""
+        """Take a piece, or news of what a source holds; raises Unexpected."""
         handler = self._handlers.get(type(answer))
         if handler is None:
             raise Unexpected(f"{type(answer).__name__} was not asked for")

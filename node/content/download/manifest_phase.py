@@ -41,7 +41,7 @@ class ManifestPhase(DownloadPhase[tuple[str, bytes]]):
                 self.joined(other)
 
     def answered(self, source: Source, answer: ContentAnswer) -> None:
-        """Collect the pieces."""
+        """Collect the pieces; raises Unexpected."""
         if isinstance(answer, frames.Have):
             return
         if not isinstance(answer, frames.ManifestPiece) or source is not self._asked:

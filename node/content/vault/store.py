@@ -186,7 +186,10 @@ class Store:
         return self._index.known_chunks(lineage, hashes)
 
     def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
-        """Store chunks that a lineage just sealed; return the bytes that are new to the vault."""
+        """Store chunks that a lineage just sealed; return the bytes that are new to the vault.
+
+        Raises DiskError.
+        """
         new_bytes = sum(
             len(data) for chunk, data in sealed if self._index.place(chunk.address) is None
         )

@@ -129,7 +129,10 @@ def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None
 
 
 def make_identities(homes: Iterable[Path]) -> None:
-    """Make homes with identities, as many at a time as there are processors."""
+    """Make homes with identities, as many at a time as there are processors.
+
+    Raises ProcessFailed.
+    """
     waiting = list(homes)
     working: list[subprocess.Popen[bytes]] = []
     try:

@@ -46,7 +46,7 @@ class Channels:
     # The application ------------------------------------------------------------------------
 
     def open(self, terms: ChannelTerms, negotiated_id: int | None) -> int:
-        """Open a channel and return its stream; see Association.open_channel."""
+        """Open a channel and return its stream; see Association.open_channel (also for errors)."""
         _check_terms(terms)
         if len(self._channels) >= limits.CHANNELS_MAX:
             raise SctpMisuse("There are too many data channels.")
@@ -74,7 +74,7 @@ class Channels:
         raise SctpMisuse("There is no stream left for another data channel.")
 
     def send(self, stream_id: int, data: bytes | str, now: float) -> None:
-        """Queue one message on a channel."""
+        """Queue one message on a channel; raises SctpMisuse."""
         channel = self._channels.get(stream_id)
         if channel is None or channel.closing:
             raise SctpMisuse(f"Stream {stream_id} has no open data channel.")
