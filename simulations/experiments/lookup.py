@@ -30,8 +30,8 @@ _TITLES = {
 
 def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """Every share of dead nodes in a world of its own."""
-    who = ("ours", "stock") if parameters.stock else ("ours",)
-    legs = [(name, dead) for dead in parameters.dead for name in who]
+    libraries = ("ours", "stock") if parameters.stock else ("ours",)
+    legs = [(name, dead) for dead in parameters.dead for name in libraries]
     with ProcessPoolExecutor(min(parameters.processes, len(legs))) as pool:
         pending = [pool.submit(_leg, name, parameters, dead) for name, dead in legs]
         results = []
@@ -54,9 +54,9 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
 
 
 def _leg(
-    who: str, parameters: Parameters, dead: float
+    library: str, parameters: Parameters, dead: float
 ) -> tuple[list[dict[str, Any]], str, list[list[float]]]:
-    leg = OurLeg(parameters, dead) if who == "ours" else StockLeg(parameters, dead)
+    leg = OurLeg(parameters, dead) if library == "ours" else StockLeg(parameters, dead)
     return run_virtually(leg.run())
 
 

@@ -21,11 +21,11 @@ def run(nodes: int) -> dict[str, Any]:
     """Rates are requests answered a second of processor time; medians of rounds that take turns."""
     rounds: dict[str, list[dict[str, float]]] = {"ours": [], "stock": []}
     for _ in range(_ROUNDS):
-        for who, measured in rounds.items():
-            measured.append(_in_process("answering.py", who))
+        for library, measured in rounds.items():
+            measured.append(_in_process("answering.py", library))
     rates = {
-        f"{who}_{kind}": round(median(one[kind] for one in measured))
-        for who, measured in rounds.items()
+        f"{library}_{kind}": round(median(one[kind] for one in measured))
+        for library, measured in rounds.items()
         for kind in ("pings_per_s", "find_node_per_s")
     }
     ours_us = [1e6 / rates["ours_pings_per_s"], 1e6 / rates["ours_find_node_per_s"]]

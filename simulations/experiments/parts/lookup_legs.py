@@ -54,7 +54,7 @@ class Sample:
 class Leg:
     """One world, one share of dead nodes, every operation."""
 
-    who = ""
+    library = ""
 
     def __init__(self, parameters: Parameters, dead: float) -> None:
         self.parameters = parameters
@@ -92,7 +92,7 @@ class Leg:
     def _row(self, op: str, samples: list[Sample], packets_per_s: float) -> dict[str, Any]:
         found = [one.seconds for one in samples if one.success]
         return {
-            "who": self.who,
+            "who": self.library,
             "op": op,
             "dead": self.dead,
             "packets_per_s": round(packets_per_s),
@@ -132,7 +132,7 @@ class Leg:
 class OurLeg(Leg):
     """Our nodes."""
 
-    who = "ours"
+    library = "ours"
 
     async def prepare(self) -> Any:
         """See Leg."""
@@ -210,7 +210,7 @@ class OurLeg(Leg):
 class StockLeg(Leg):
     """Nodes of the stock library."""
 
-    who = "stock"
+    library = "stock"
 
     async def prepare(self) -> Any:
         """See Leg."""

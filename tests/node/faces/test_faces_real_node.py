@@ -85,25 +85,27 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         before = await b.ask("GET", "/v1/peers")
         assert [one["has"] for one in before["peers"]] == [None]
         peers = await b.ask("GET", "/v1/peers", query=has)
-        who = await a.ask("GET", "/v1/id")
-        assert [(one["peer_id"], one["has"]) for one in peers["peers"]] == [(who["peer_id"], True)]
+        identity = await a.ask("GET", "/v1/id")
+        assert [(one["peer_id"], one["has"]) for one in peers["peers"]] == [
+            (identity["peer_id"], True)
+        ]
         request = {"link": shared["link"], "into": str(tmp_path)}
         (source / "red.txt").unlink()
         source.rmdir()
         fetched = await b.ask("POST", "/v1/downloads", request)
         assert fetched["path"] == str(source)
         assert (source / "red.txt").read_text() == "red" * 1000
-        assert fetched["sources"] == [who["peer_id"]]
-        await b.ask("POST", "/v1/connect", {"peer": who["peer_id"]})
+        assert fetched["sources"] == [identity["peer_id"]]
+        await b.ask("POST", "/v1/connect", {"peer": identity["peer_id"]})
         assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
         (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
         assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
         await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
         assert (await b.ask("GET", "/v1/mods"))["mods"] == []
-        near = await b.ask("GET", "/v1/dht/lookup", query=f"?target={who['peer_id']}")
-        assert [one["peer_id"] for one in near["closest"]] == [who["peer_id"]]
-        read = await b.ask("GET", "/v1/dht/records", query=f"?target={who['peer_id']}")
-        assert [one["publisher"] for one in read["records"]] == [who["peer_id"]]
+        near = await b.ask("GET", "/v1/dht/lookup", query=f"?target={identity['peer_id']}")
+        assert [one["peer_id"] for one in near["closest"]] == [identity["peer_id"]]
+        read = await b.ask("GET", "/v1/dht/records", query=f"?target={identity['peer_id']}")
+        assert [one["publisher"] for one in read["records"]] == [identity["peer_id"]]
         seen = await b.ask("POST", "/v1/dht/crawl", {})
         assert (seen["answered"], seen["size_estimate"], seen["whole"]) == (1, 1, True)
         for path in ("/v1/status", "/v1/openapi.json"):

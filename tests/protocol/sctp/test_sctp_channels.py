@@ -179,8 +179,8 @@ def test_messages_for_no_channel_and_unknown_payloads_are_counted() -> None:
     assert server.counters["unknown payload protocol"] == 1
 
 
-@pytest.mark.parametrize("who", ["client", "server", "both"])
-def test_rfc_8831_section_6_7_closing_loses_nothing(who: str) -> None:
+@pytest.mark.parametrize("closing", ["client", "server", "both"])
+def test_rfc_8831_section_6_7_closing_loses_nothing(closing: str) -> None:
     client, server = established()
     stream_id = client.open_channel("c")
     drain(client, server)
@@ -189,7 +189,7 @@ def test_rfc_8831_section_6_7_closing_loses_nothing(who: str) -> None:
         client.send(stream_id, bytes([number]) * 3000, 0.0)
         server.send(stream_id, bytes([number]) * 3000, 0.0)
     for association in (client, server):
-        if who in ("both", "client" if association is client else "server"):
+        if closing in ("both", "client" if association is client else "server"):
             association.close_channel(stream_id)
             with pytest.raises(SctpMisuse):
                 association.send(stream_id, b"too late", 0.0)
