@@ -2,6 +2,8 @@
 
 The common packet takes two steps, `send` and `_arrive`, one event in the loop's heap; each thing
 that can happen to it besides (a rated line, faults, a NAT box, a partition) is one `is None` away.
+Each router takes one off a time to live: a box is one, and the public internet is one as well, the
+least there can be, so that an opener with TTL 2 from a public host reaches the box of its peer.
 Boxes translate outward when a packet is sent and inward when it arrives, so what they know is what
 they knew at that time. Packets of one pair of hosts that leave together arrive in order, because
 the loop breaks ties by number, unless faults reorder them.
@@ -77,7 +79,9 @@ class Carrier:
 
     # out
 
-    def send(self, sender: Socket, data: bytes, destination: HostPort) -> None:
+    def send(
+        self, sender: Socket, data: bytes, destination: HostPort, ttl: int | None = None
+    ) -> None:
         """Take a datagram from a socket; it arrives later, or never."""
         if self._tamper is not None:
             changed = self._tamper(data)
@@ -87,7 +91,7 @@ class Carrier:
         host, source = sender.host, sender.source
         host.sent_bytes += len(data)
         packet = Packet(
-            sender, source or NO_SOURCE, data, destination, sender.behind, self._partition
+            sender, source or NO_SOURCE, data, destination, sender.behind, self._partition, ttl
         )
         if host.barred is not None:
             self._drop(host.barred, packet)
@@ -114,6 +118,8 @@ class Carrier:
                 self._route_nowhere(packet, leaves)
                 return
             box = behind
+            if packet.ttl is not None and self._ends_at_router(packet):
+                return
             outside = box.outbound(packet.source, destination, leaves)
             if isinstance(outside, Fate):
                 self._drop(outside, packet)
@@ -134,6 +140,8 @@ class Carrier:
             if owner is host:
                 way = LOOPBACK_S
             else:
+                if packet.ttl is not None and self._ends_at_router(packet):
+                    return
                 way = self._rows[host.site][owner.site]
                 if self._core is not None or self._jitter_s:
                     self._cross_badly(packet, leaves, way)
@@ -150,7 +158,8 @@ class Carrier:
             return
         sender, source, destination = packet.sender, packet.source, packet.destination
         for leaves, data in carried:
-            onward(Packet(sender, source, data, destination, packet.behind, packet.cut), leaves)
+            behind, cut, ttl = packet.behind, packet.cut, packet.ttl
+            onward(Packet(sender, source, data, destination, behind, cut, ttl), leaves)
 
     def _cross_badly(self, packet: Packet, leaves: float, way: float) -> None:
         """Across the public internet with jitter, which keeps a flow's order, and faults."""
@@ -175,9 +184,23 @@ class Carrier:
     def _turn_back(self, box: Nat, packet: Packet, leaves: float) -> None:
         """A packet from behind a box to the box's own outside address (RFC 4787 6)."""
         if box.behaviour.hairpinning:
+            if packet.ttl is not None:
+                packet.ttl += 1  # one router, that it leaves and enters through
             self._enter_at(box)(packet, leaves + box.inside.one_way_s)
         else:
             self._drop(Fate.NO_HAIRPIN, packet)
+
+    def _ends_at_router(self, packet: Packet) -> bool:
+        """Take one off the TTL of a packet that has one, at a router, and drop it at 0.
+
+        A router does so before it translates (RFC 1812 5.3.1): no mapping comes of what it drops.
+        """
+        assert packet.ttl is not None
+        packet.ttl -= 1
+        if packet.ttl > 0:
+            return False
+        self._drop(Fate.TTL_EXPIRED, packet)
+        return True
 
     def _route_nowhere(self, packet: Packet, leaves: float) -> None:
         """No space on the way out has the destination: it is the sender's host, or no host."""
@@ -229,7 +252,8 @@ class Carrier:
             self._drop(inside, packet)
         else:
             packet.destination, packet.behind = inside, box
-            self._arrive(packet)
+            if packet.ttl is None or not self._ends_at_router(packet):
+                self._arrive(packet)
 
     def _hand_over(self, packet: Packet) -> None:
         """Past the host's line: the socket may have closed, or the host moved, meanwhile."""

@@ -47,6 +47,7 @@ class Fate(IntEnum):
     TABLE_FULL = 14
     STALE_ADDRESS = 15
     CHANGED = 16
+    TTL_EXPIRED = 17
 
 
 NOT_DROPPED: Final = frozenset({Fate.DELIVERED, Fate.OPENED, Fate.CLOSED, Fate.CHANGED})

@@ -26,7 +26,8 @@ class Packet:
     """One datagram, where it is now; boxes rewrite it on its way.
 
     `behind` is the box whose inside it is in, None on the public internet; `source` and
-    `destination` are as seen there. `cut` is the partition at the time it was sent.
+    `destination` are as seen there. `cut` is the partition at the time it was sent. `ttl` is its
+    time to live, None for more than any path takes.
 
     It has slots because Python reads a field of a NamedTuple ten times as slowly, and a packet's
     fields are read nine times at least.
@@ -38,3 +39,4 @@ class Packet:
     destination: HostPort
     behind: Nat | None
     cut: Partition | None
+    ttl: int | None

@@ -39,7 +39,7 @@ class Sockets:
         holders: Mapping[str, list[Host]],
         *,
         port_rng: random.Random,
-        send: Callable[[Socket, bytes, HostPort], None],
+        send: Callable[[Socket, bytes, HostPort, int | None], None],
     ) -> None:
         self._names = names
         self._loop = loop

@@ -55,7 +55,7 @@ class Transport(asyncio.DatagramTransport):
         loop: VirtualLoop,
         names: Names,
         checked: dict[Any, HostPort],
-        send: Callable[[Socket, bytes, HostPort], None],
+        send: Callable[[Socket, bytes, HostPort, int | None], None],
         close: Callable[[Socket], None],
     ) -> None:
         super().__init__()
@@ -71,9 +71,13 @@ class Transport(asyncio.DatagramTransport):
 
     # what asyncio promises
 
-    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
+    def sendto(
+        self, data: bytes | bytearray | memoryview, addr: Any = None, ttl: int | None = None
+    ) -> None:
         """Send a datagram; nothing is raised for a destination that cannot be reached.
 
+        `ttl` is its IP time to live, or IPv6 hop limit: what a program would set on the socket for
+        this one datagram; asyncio's own transports have no such parameter.
         TypeError for data that are not bytes, ValueError for an address on a connected transport.
         """
         if type(data) is not bytes:
@@ -96,7 +100,7 @@ class Transport(asyncio.DatagramTransport):
         except Exception as failure:  # noqa: BLE001 - as asyncio: any other failure is fatal
             self._fail(failure)
         else:
-            self._send(socket, data, destination)
+            self._send(socket, data, destination, ttl)
 
     def close(self) -> None:
         """Close; `connection_lost` follows in the loop's next round."""

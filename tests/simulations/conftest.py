@@ -33,9 +33,9 @@ class Inbox(asyncio.DatagramProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.append(exc)
 
-    def send(self, data: bytes, to: Any = None) -> None:
-        assert self.transport is not None
-        self.transport.sendto(data, to)
+    def send(self, data: bytes, to: Any = None, ttl: int | None = None) -> None:
+        assert isinstance(self.transport, Transport)
+        self.transport.sendto(data, to, ttl)
 
     @property
     def host(self) -> Host:
