@@ -177,7 +177,7 @@ class Sharing:
     def _known_peers(self) -> dict[PeerId, PeerView]:
         """Peers with a link, contacts, and peers registered here."""
         known = {
-            link.peer_id: PeerView(link.peer_id, "linked", link.remote_address)
+            link.peer_id: PeerView(link.peer_id, "linked", link.path.remote)
             for link in self._pool.links()
         }
         for entry in self._overlay.tables.entries():

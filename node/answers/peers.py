@@ -30,6 +30,19 @@ class PeerList:
 
 
 @dataclass(frozen=True, slots=True)
+class StageTimes:
+    """How long each stage of opening a link took."""
+
+    call_ms: Milliseconds | None
+    """To look the peer up, and to carry our offer and its answer; null for incoming links."""
+    ice_ms: Milliseconds
+    dtls_ms: Milliseconds
+    sctp_ms: Milliseconds
+    session_ms: Milliseconds
+    """The handshake that proves both peers' identities."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkView:
     """An open link."""
 
@@ -38,7 +51,17 @@ class LinkView:
     """`outgoing` or `incoming`."""
     path: str
     """`direct` or `relayed`."""
+    local_address: Address
+    local_type: str
+    """How the address was learned: `host`, `srflx`, `prflx` or `relay` (RFC 8839)."""
     remote_address: Address
+    remote_type: str
+    """As `local_type`."""
+    rtt_ms: Milliseconds | None
+    """The smoothed round trip; null until one was measured."""
+    stages: StageTimes
+    signaled_via: tuple[ShownPeerId, ...]
+    """The registrar that forwarded our offer; empty where none was needed, or for their offer."""
     age_s: Seconds
     bytes_sent: int
     bytes_received: int

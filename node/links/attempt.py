@@ -6,12 +6,13 @@ from typing import Protocol
 
 from node.environment import Environment
 from node.links.channel.channel import Channel
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
 from node.links.link import Link, LinkOrigin
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from node.links.stages import Stage, StageClock
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, RemoteError
 from protocol.identity import Identity, PeerId
@@ -40,14 +41,17 @@ class LinkAttempt:
         self._environment = environment
         self._certificate = certificate
         self._settings = settings
-        self._asked_at = asyncio.get_running_loop().time()
-        self._stage = Stage.ICE
+        self._loop = asyncio.get_running_loop()
+        self._asked_at = self._loop.time()
+        self._stages = StageClock()
         self._ice = IcePath(environment, settings)
         self._uppermost: _Layer = self._ice
 
     async def describe(self, role: DtlsRole, *, outgoing: bool) -> Description:
         """Open our sockets and describe them; the caller controls. Raises LinkAttemptFailed."""
         await self._ice.gather(controlling=outgoing)
+        if outgoing:
+            self._begin(Stage.CALL)
         bursts = self._settings.data_path == OWN_DATA_PATH
         return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
 
@@ -88,14 +92,15 @@ class LinkAttempt:
         outgoing: bool,
     ) -> Link:
         remote = answer if outgoing else offer
+        self._begin(Stage.ICE)
         await self._ice.connect(remote)
-        self._stage = Stage.DTLS
+        self._begin(Stage.DTLS)
         answering_role = _chosen_role(answer)
         own_role = _OTHER_ROLE[answering_role] if outgoing else answering_role
         dtls = DtlsPath(self._ice, self._certificate)
         self._uppermost = dtls
         await dtls.secure(remote.fingerprint, own_role)
-        self._stage = Stage.SCTP
+        self._begin(Stage.SCTP)
         data_path = import_module(DATA_PATHS[self._settings.data_path])
         channel: Channel = data_path.create_channel(
             dtls, self._environment.rng, own_peer=remote.takes_bursts
@@ -104,7 +109,7 @@ class LinkAttempt:
         link = Link(channel, handshake, self._origin(peer_key, signaled_via, outgoing))
         self._uppermost = link
         await channel.open()
-        self._stage = Stage.SESSION
+        self._begin(Stage.SESSION)
         await link.open()
         return link
 
@@ -136,14 +141,17 @@ class LinkAttempt:
         return LinkOrigin(
             peer_key,
             "outgoing" if outgoing else "incoming",
-            "relayed" if self._ice.relayed else "direct",
-            self._ice.remote_address,
+            self._ice.found_path,
             self._asked_at,
+            self._stages,
             signaled_via,
         )
 
+    def _begin(self, stage: Stage) -> None:
+        self._stages.begin(stage, self._loop.time())
+
     def _failed(self, reason: str) -> LinkAttemptFailed:
-        return LinkAttemptFailed(self._stage, reason, self._ice.tried())
+        return LinkAttemptFailed(self._stages.current, reason, self._ice.tried())
 
 
 def _chosen_role(answer: Description) -> DtlsRole:

@@ -1,19 +1,9 @@
 """The failure of an attempt at a link: its stage, its reason, and what was tried."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 
+from node.links.stages import Stage
 from protocol.errors import LinkFailed
-
-
-class Stage(StrEnum):
-    """The steps to a link, in order."""
-
-    CALL = "call"
-    ICE = "ice"
-    DTLS = "dtls"
-    SCTP = "sctp"
-    SESSION = "session"
 
 
 class LinkAttemptFailed(LinkFailed):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from node.links.channel.channel import Channel
+from node.links.path.found_path import FoundPath
+from node.links.stages import Stage, StageClock
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.addresses import Address
 from protocol.errors import LinkClosed, Malformed, ModswarmError, Oversized, RemoteError
 from protocol.frame_types import frame_type
 from protocol.identity import PeerId, peer_id_of
@@ -31,15 +32,16 @@ class FrameTypesTaken(ValueError):
 class LinkOrigin:
     """How a link came to be. `asked_at` is when its attempt began, by the loop's clock.
 
+    `found_path` gives the path that ICE uses at present, or used last.
     `signaled_via` has the registrar that forwarded our offer; it is empty where the peer took the
     offer itself, and for incoming links.
     """
 
     peer_key: bytes
     direction: Literal["outgoing", "incoming"]
-    path: Literal["direct", "relayed"]
-    remote_address: Address
+    found_path: Callable[[], FoundPath]
     asked_at: float
+    stages: StageClock
     signaled_via: tuple[PeerId, ...] = ()
 
 
@@ -54,8 +56,6 @@ class Link:
         self.peer_key = origin.peer_key
         self.peer_id: PeerId = peer_id_of(origin.peer_key)
         self.direction = origin.direction
-        self.path = origin.path
-        self.remote_address = origin.remote_address
         self.asked_at = origin.asked_at
         self.signaled_via = origin.signaled_via
         self.opened_at = self.last_used_at = loop.time()
@@ -66,6 +66,8 @@ class Link:
         """What ended the link, unless one side closed it: a peer's fault or a defect of ours."""
         self.closed: asyncio.Future[str] = loop.create_future()
         self._loop = loop
+        self._found_path = origin.found_path
+        self._stages = origin.stages
         self.channel = channel
         self._handshake = handshake
         self._session: NoiseSession | None = None
@@ -118,6 +120,21 @@ class Link:
         if self.closed.done():
             raise LinkClosed(self.closed.result())
         await self.channel.drained()
+
+    @property
+    def path(self) -> FoundPath:
+        """The path that the link has at present, or had last."""
+        return self._found_path()
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """The smoothed round trip of the link's packets; None until one was measured."""
+        return self.channel.round_trip_s
+
+    @property
+    def stage_seconds(self) -> dict[Stage, float]:
+        """How long each stage took until the link was open; an incoming link has no call."""
+        return self._stages.seconds(self.opened_at)
 
     @property
     def buffered_bytes(self) -> int:

@@ -121,7 +121,7 @@ async def _attempt(world: World, caller_kind: str, callee_kind: str) -> PairOutc
             started = world.loop.time()
             with caller.host.running():
                 link = await caller.running_node.pool.connect(callee.identity.peer_id)
-            path = link.path
+            path = link.path.way
     except (ModswarmError, TimeoutError) as error:
         failure = str(error) or "it never joined the overlay"
     seconds = world.loop.time() - started

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
+from node.links.stages import Stage
 from protocol import errors
 from protocol.errors import (
     BadInput,

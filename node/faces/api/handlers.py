@@ -12,12 +12,13 @@ from typing import Any
 
 from node.answers.dht import CrawlView, LookupView, RecordsView
 from node.answers.mods import GetResult, ModList, Removed, ShareResult
-from node.answers.peers import LinkList, LinkView, PeerList
+from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
 from node.links.link import Link
+from node.links.stages import Stage
 from node.runtime import Node
 from protocol import limits
 from protocol.content.link import parse as parse_link
@@ -114,14 +115,32 @@ async def connect(service: Service, call: ApiCall) -> LinkView:
 
 
 def _view(link: Link) -> LinkView:
+    path, round_trip_s = link.path, link.round_trip_s
     return LinkView(
         peer_id=link.peer_id,
         direction=link.direction,
-        path=link.path,
-        remote_address=link.remote_address,
+        path=path.way,
+        local_address=path.local,
+        local_type=path.local_type,
+        remote_address=path.remote,
+        remote_type=path.remote_type,
+        rtt_ms=None if round_trip_s is None else round_trip_s * 1000,
+        stages=_stage_times(link),
+        signaled_via=link.signaled_via,
         age_s=asyncio.get_running_loop().time() - link.opened_at,
         bytes_sent=link.bytes_sent,
         bytes_received=link.bytes_received,
+    )
+
+
+def _stage_times(link: Link) -> StageTimes:
+    took_s = link.stage_seconds
+    return StageTimes(
+        call_ms=took_s[Stage.CALL] * 1000 if Stage.CALL in took_s else None,
+        ice_ms=took_s[Stage.ICE] * 1000,
+        dtls_ms=took_s[Stage.DTLS] * 1000,
+        sctp_ms=took_s[Stage.SCTP] * 1000,
+        session_ms=took_s[Stage.SESSION] * 1000,
     )
 
 

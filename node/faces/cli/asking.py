@@ -117,7 +117,7 @@ def links(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     output.show_table(
-        ("PEER", "DIRECTION", "PATH", "ADDRESS", "OPEN FOR", "SENT", "RECEIVED"),
+        output.LINK_HEADINGS,
         (output.link_row(link) for link in told["links"]),
         empty="No open links. They open when something is fetched.",
     )

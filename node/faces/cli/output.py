@@ -84,13 +84,20 @@ def yes_no(value: bool | None) -> str:
     return "-" if value is None else "yes" if value else "no"
 
 
+LINK_HEADINGS = (
+    *("PEER", "DIRECTION", "PATH", "ADDRESS", "ROUND TRIP"),
+    *("OPEN FOR", "SENT", "RECEIVED"),
+)
+
+
 def link_row(link: dict[str, Any]) -> tuple[str, ...]:
-    """The cells of a link, in the order that `modswarm links` shows."""
+    """The cells of a link, below `LINK_HEADINGS`."""
     return (
         link["peer_id"],
         link["direction"],
         link["path"],
         link["remote_address"],
+        milliseconds(link["rtt_ms"]),
         duration(link["age_s"]),
         size(link["bytes_sent"]),
         size(link["bytes_received"]),

@@ -32,6 +32,11 @@ class Channel(Protocol):
         """Bytes of messages that wait for the network."""
         ...
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """The smoothed round trip of packets; None until one was measured."""
+        ...
+
     async def open(self) -> None:
         """Return once messages can be sent; raises LinkClosed."""
         ...

@@ -88,6 +88,11 @@ class NativeChannel:
         """Bytes of messages that wait for the network."""
         return self._association.buffered_amount(STREAM)
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """The smoothed round trip of packets; None until one was measured."""
+        return self._association.round_trip_s
+
     async def open(self) -> None:
         """Return once messages can be sent; raises LinkClosed."""
         self._association.connect(self._loop.time())

@@ -74,6 +74,11 @@ class _Association(RTCSctpTransport):
         self._local_tsn = self._reconfig_request_seq = rng.getrandbits(32)
         self._last_sacked_tsn = self._advanced_peer_ack_tsn = (self._local_tsn - 1) % 2**32
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """RFC 9260's SRTT, which aiortc keeps to itself."""
+        return self._srtt
+
     async def abort(self, reason: str) -> None:
         """End the association and tell the peer why."""
         self._close_reason = spoken_reason(reason)
@@ -141,6 +146,11 @@ class StockChannel:
     def buffered_bytes(self) -> int:
         """Bytes of messages that wait for the network."""
         return self._channel.bufferedAmount
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """The smoothed round trip of packets; None until one was measured."""
+        return self._association.round_trip_s
 
     async def open(self) -> None:
         """Return once messages can be sent; raises LinkClosed."""

@@ -9,9 +9,11 @@ from aioice.candidate import candidate_foundation
 from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTransport
 
 from node.environment import Environment
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
 from node.links.path.agent import COMPONENT, Agent
+from node.links.path.found_path import CandidateType, FoundPath
 from node.links.settings import LinkSettings
+from node.links.stages import Stage
 from node.net.demux import RecordBuffers
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, is_shareable
@@ -102,22 +104,17 @@ class IcePath:
         """One line for each pair of addresses, with its outcome."""
         return self.agent.outcomes()
 
-    @property
-    def remote_address(self) -> Address:
-        """Where the peer is; raises LookupError before `connect` returned."""
+    def found_path(self) -> FoundPath:
+        """The pair that is in use; raises LookupError before `connect` returned."""
         pair = self.agent.nominated_pair
         if pair is None:
             raise LookupError("there is no connection yet")
-        return Address(*pair.remote_addr)
-
-    @property
-    def relayed(self) -> bool:
-        """Whether either end of the path is a relay's."""
-        pair = self.agent.nominated_pair
-        return pair is not None and "relay" in {
-            pair.local_candidate.type,
-            pair.remote_candidate.type,
-        }
+        return FoundPath(
+            Address(*pair.local_addr),
+            CandidateType(pair.local_candidate.type),
+            Address(*pair.remote_addr),
+            CandidateType(pair.remote_candidate.type),
+        )
 
     def carry_records(
         self, take: Callable[[RecordBuffers], None], writable: Callable[[], None]

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from node.counters import Counters
 from node.environment import Environment
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
 from node.links.link import Link
 from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.secure.certificate import Certificate
 from node.links.settings import DATA_PATHS, LinkSettings
+from node.links.stages import Stage
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.description import Description, DtlsRole, answering_role

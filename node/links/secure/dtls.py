@@ -16,10 +16,11 @@ from typing import Final
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from OpenSSL import SSL
 
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
 from node.links.secure.dtls_records import Records
+from node.links.stages import Stage
 from node.net.demux import RecordBuffers
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
 from protocol.description import DtlsRole

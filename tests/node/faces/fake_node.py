@@ -23,6 +23,8 @@ from node.content.progress import Progress, ReportProgress
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
+from node.links.path.found_path import CandidateType, FoundPath
+from node.links.stages import Stage
 from node.runtime import Node
 from protocol.addresses import Address
 from protocol.content.link import ModLink
@@ -136,6 +138,11 @@ class FakeSharing:
         return (PeerView(PEER, "contact", ADDRESS, 3.0, 1.5, True if has else None),)
 
 
+PATH = FoundPath(
+    Address("127.0.0.1", 4001), CandidateType.HOST, ADDRESS, CandidateType.SERVER_REFLEXIVE
+)
+
+
 @dataclass(frozen=True)
 class FakeLink:
     """A link that has been open for three seconds."""
@@ -143,10 +150,15 @@ class FakeLink:
     peer_id: PeerId
     opened_at: float
     direction: str = "outgoing"
-    path: str = "direct"
-    remote_address: Address = ADDRESS
+    path: FoundPath = PATH
+    round_trip_s: float | None = 0.0205
+    signaled_via: tuple[PeerId, ...] = (PEER,)
     bytes_sent: int = 100
     bytes_received: int = 2000
+
+    @property
+    def stage_seconds(self) -> dict[Stage, float]:
+        return {stage: 0.01 * number for number, stage in enumerate(Stage, 1)}
 
 
 class FakePool:

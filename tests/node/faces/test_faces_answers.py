@@ -18,7 +18,7 @@ from node.answers.dht import (
     RecordView,
 )
 from node.answers.mods import Announcement, GetResult, ModView, Removed, ShareResult
-from node.answers.peers import LinkView, PeerView
+from node.answers.peers import LinkView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.content.progress import Progress
 from node.faces.api import forms
@@ -147,12 +147,27 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         },
     ),
     (
-        LinkView(PEER, "outgoing", "direct", V6, 3.00049, 100, 2000),
+        LinkView(
+            *(PEER, "outgoing", "direct", V4, "host", V6, "prflx", 20.54),
+            *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), (OTHER,), 3.00049, 100, 2000),
+        ),
         {
             "peer_id": P,
             "direction": "outgoing",
             "path": "direct",
+            "local_address": "192.0.2.1:4001",
+            "local_type": "host",
             "remote_address": "[2001:db8::1]:4001",
+            "remote_type": "prflx",
+            "rtt_ms": 20.5,
+            "stages": {
+                "call_ms": None,
+                "ice_ms": 1.0,
+                "dtls_ms": 2.0,
+                "sctp_ms": 3.0,
+                "session_ms": 4.0,
+            },
+            "signaled_via": [Q],
             "age_s": 3.0,
             "bytes_sent": 100,
             "bytes_received": 2000,

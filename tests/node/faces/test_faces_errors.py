@@ -15,7 +15,8 @@ from node.faces.api.schemas import COMPONENTS
 from node.faces.api.validation import check
 from node.faces.cli import exits
 from node.faces.cli.main import main
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
+from node.links.stages import Stage
 from protocol.errors import LinkFailed, ModswarmError
 from protocol.identity import peer_id_text
 from tests.node.faces.fake_node import PEER, served_in_thread

@@ -18,6 +18,7 @@ class FakeChannel:
         self.receiver: Callable[[bytes], None] | None = None
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.buffered_bytes = 0
+        self.round_trip_s: float | None = None
         self.sent: list[bytes] = []
         self.tamper: Tamper = list
         self.close_reason: str | None = None

@@ -68,7 +68,7 @@ async def test_an_address_that_cannot_be_bound_is_left_out() -> None:
     described = path.describe(bytes(32), DtlsRole.ACTPASS)
     assert [one.address.host for one in described.candidates] == ["127.0.0.1"]
     with pytest.raises(LookupError):
-        _ = path.remote_address
+        _ = path.found_path()
     await path.close()
     await path.close()
 
@@ -231,9 +231,9 @@ async def test_relayed_candidates_make_a_relayed_path() -> None:
     )
     async with asyncio.timeout(5.0):
         await asyncio.gather(one.connect(theirs), other.connect(mine))
-    assert one.relayed
-    assert not other.relayed
-    assert one.remote_address == candidate.address
+    assert one.found_path().way == "relayed"
+    assert other.found_path().way == "direct"
+    assert one.found_path().remote == candidate.address
     assert one.tried() == [f"{mine.candidates[0].address} to {candidate.address}: answered"]
     await one.close()
     await other.close()

@@ -6,6 +6,8 @@ import random
 import pytest
 
 from node.links.link import FrameTypesTaken, Link, LinkOrigin
+from node.links.path.found_path import CandidateType, FoundPath
+from node.links.stages import StageClock
 from protocol import codec, limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, Malformed, ModswarmError, NotAuthentic
@@ -33,12 +35,14 @@ def make(
         prologue=PROLOGUE,
         ephemeral_secret=random.Random(seed * 2 + initiator).randbytes(32),
     )
+    here = Address("127.0.0.1", 1)
+    path = FoundPath(here, CandidateType.HOST, here, CandidateType.HOST)
     origin = LinkOrigin(
         peer.public_key,
         "outgoing" if initiator else "incoming",
-        "direct",
-        Address("127.0.0.1", 1),
+        lambda: path,
         asked_at=0.0,
+        stages=StageClock(),
     )
     return Link(channel, handshake, origin)
 

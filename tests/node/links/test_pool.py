@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from node.links.link import Link
+from node.links.stages import Stage
 from protocol import limits
 from protocol.errors import CallFailed, LinkClosed, LinkFailed, Malformed
 from tests.node.links.dead_ends import silence
@@ -50,15 +51,28 @@ async def test_both_sides_know_the_key_and_address_of_the_other() -> None:
             one.identity.public_key,
         )
         assert (ours.direction, theirs.direction) == ("outgoing", "incoming")
-        assert ours.path == theirs.path == "direct"
-        assert ours.remote_address.host == theirs.remote_address.host == "127.0.0.1"
+        assert ours.path.way == theirs.path.way == "direct"
+        assert ours.path.remote.host == theirs.path.remote.host == "127.0.0.1"
         for link, controlling in ((ours, True), (theirs, False)):
             agent = link.channel.dtls.ice.agent  # type: ignore[attr-defined]
             assert agent.ice_controlling is controlling
+        assert ours.path.local == theirs.path.remote
         assert one.announced == one.pool.links() == [ours]
         assert other.announced == other.pool.links() == [theirs]
         assert await one.pool.connect(other.peer_id) is ours
         assert await other.pool.connect(one.peer_id) is theirs
+
+
+async def test_a_link_tells_its_round_trip_and_how_long_each_stage_took() -> None:
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        began = asyncio.get_running_loop().time()
+        ours, theirs = await linked(one, other)
+        assert list(ours.stage_seconds) == list(Stage)
+        assert list(theirs.stage_seconds) == [*Stage][1:]
+        assert sum(ours.stage_seconds.values()) <= ours.opened_at - began
+        assert ours.round_trip_s is not None
+        assert 0 < ours.round_trip_s < sum(ours.stage_seconds.values())
 
 
 async def test_the_same_pair_links_again_the_other_way_round() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from node.links.failure import LinkAttemptFailed, Stage
+from node.links.failure import LinkAttemptFailed
+from node.links.stages import Stage
 from protocol import limits
 from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate

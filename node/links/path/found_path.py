@@ -1,0 +1,31 @@
+"""The path that ICE selected for a link."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.addresses import Address
+
+
+class CandidateType(StrEnum):
+    """How the address of a pair was learned, by the tokens of RFC 8839, 5.1."""
+
+    HOST = "host"
+    SERVER_REFLEXIVE = "srflx"
+    PEER_REFLEXIVE = "prflx"
+    RELAYED = "relay"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPath:
+    """The two addresses of a selected pair (RFC 8445), and how each was learned."""
+
+    local: Address
+    local_type: CandidateType
+    remote: Address
+    remote_type: CandidateType
+
+    @property
+    def way(self) -> str:
+        """`direct`, or `relayed` where either address is a relay's."""
+        ends = (self.local_type, self.remote_type)
+        return "relayed" if CandidateType.RELAYED in ends else "direct"
