@@ -346,6 +346,15 @@ ICE_ADDRESSES_LEARNED = 32
 STUN_TRANSACTIONS = 4096
 """STUN requests of ours, of all links, whose response is awaited on one port."""
 
+STUN_ATTRIBUTES = 32
+"""Attributes of a STUN message that are read: twice what any method of ICE or TURN has."""
+
+STUN_KEYS = 512
+"""Keys of MESSAGE-INTEGRITY whose first hashes are kept: 0.5 kB each, two a link."""
+
+STUN_TEXT_BYTES = 763
+"""USERNAME, REALM, NONCE, SOFTWARE and reasons: the longest that RFC 8489 (14) lets one be."""
+
 STUN_ATTRIBUTES_PEEKED = 16
 """Attributes of a STUN message among which its USERNAME is looked for: senders put it first."""
 

@@ -1,1 +1,1 @@
-"""STUN (RFC 8489): as much of it as a demultiplexer needs to find a message's owner."""
+"""STUN (RFC 8489) with the methods and attributes of ICE (RFC 8445) and TURN (RFC 8656)."""
