@@ -343,8 +343,8 @@ ICE_PASSWORD_CHARS = 32
 ICE_ADDRESSES_LEARNED = 32
 """Addresses of one peer, told or learned from its checks: each pairs with each of our sockets."""
 
-STUN_TRANSACTIONS = 4096
-"""STUN requests of ours, of all links, whose response is awaited on one port."""
+STUN_OWNERS = 2 * (LINKS + LINK_ATTEMPTS)
+"""Parts of one port that send STUN requests: ICE of each link, clients of STUN and TURN servers."""
 
 STUN_ATTRIBUTES = 32
 """Attributes of a STUN message that are read: twice what any method of ICE or TURN has."""

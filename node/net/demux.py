@@ -1,26 +1,31 @@
 """Tells datagrams apart, once: each goes to exactly one owner, or is counted under one name.
 
     first byte   protocol                            its owner is found by
-    0..3         STUN (RFC 8489), its responses      transaction id
-                 STUN, all other messages            receiver's ufrag in USERNAME
+    0..3         STUN (RFC 8489), its responses      first four bytes of the transaction id
+                 STUN, all other messages            receiver's ufrag in USERNAME; the STUN server
+                                                     gets those that name none that is here
     20..63       DTLS (RFC 7983)                     remote address
+    64..127      TURN's channel data (RFC 8656)      one reader for all of it
     any other    what registered for the byte, as    first byte
                  modswarm's DHT does (0xD0..0xDF)
 
-So DHT, ICE and DTLS of many links can share one port. STUN comes before addresses because ICE
-checks arrive from addresses that nothing is known of yet. Nothing here is authenticated: the owner
-of a datagram still has to. A `Demux` knows bytes and addresses and no sockets, so ports that belong
-together may share one; `local`, the bound address of the port, tells an owner where to answer from.
+So DHT, STUN, TURN, ICE and DTLS of many links share one port. STUN comes before addresses because
+ICE checks arrive from addresses that nothing is known of yet. Nothing here is authenticated: the
+owner of a datagram still has to. A `Demux` knows bytes and addresses and no sockets, so ports that
+belong together may share one; `local`, the bound address of the port, tells an owner where to
+answer from.
 
 Bulk stays bulk: a buffer of nothing but DTLS application records reaches its link whole, and all
-such buffers of one burst at once. Only that may wait until the burst ends, or until the next
-STUN or DTLS datagram of another kind, so that a link gets everything in the order of its arrival.
+such buffers of one burst at once; a buffer of nothing but channel data reaches its reader whole.
+Only records may wait until the burst ends, or until the next STUN or DTLS datagram of another
+kind, so that a link gets everything in the order of its arrival.
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from node.counters import Counters
+from node.net.claim import Claim
 from node.net.udp.port import Arrival, source_address, split
 from protocol import limits
 from protocol.addresses import Address
@@ -32,22 +37,36 @@ APPLICATION_DATA: Final = 23
 
 _STUN: Final = range(4)
 _DTLS: Final = range(20, 64)
+_CHANNEL_DATA: Final = range(64, 128)
+_WITH_OWNERS: Final = frozenset((*_STUN, *_DTLS, *_CHANNEL_DATA))
+
+PREFIX_BYTES: Final = 4
+"""The part of a transaction id that names its owner on this node; the rest is random."""
 
 _Key = TypeVar("_Key", bytes, tuple[str, int])
+_Owner = TypeVar("_Owner")
 
 DatagramReader = Callable[[bytes, Address], None]
 """Takes a datagram and its source. A RemoteError that it raises is counted, and no more."""
+
+ChannelReader = Callable[[bytes, int, Address, Address], None]
+"""Takes a buffer of channel data, the size of the datagrams in it (the last may be shorter), its
+source and the address of the port it came to. A RemoteError that it raises is counted."""
 
 RecordBuffers = list[tuple[bytes, int]]
 """Buffers of DTLS application records, each with the size of the datagrams in it."""
 
 
-class DatagramOwner(Protocol):
-    """What a link takes from a port."""
+class StunOwner(Protocol):
+    """What takes STUN messages from a port: a link's ICE, a client or the server."""
 
     def stun_received(self, message: bytes, source: Address, local: Address) -> None:
-        """Take a STUN message that is a response to this owner, or that names its ufrag."""
+        """Take a message; a RemoteError that is raised is counted, and no more."""
         ...
+
+
+class DtlsOwner(Protocol):
+    """What a link takes from a port for its DTLS."""
 
     def dtls_received(self, datagram: bytes) -> None:
         """Take a datagram of DTLS from a registered address."""
@@ -55,6 +74,14 @@ class DatagramOwner(Protocol):
 
     def records_received(self, buffers: RecordBuffers) -> None:
         """Take buffers of DTLS application records from registered addresses."""
+        ...
+
+    def claim(self, remote: Address) -> Claim:
+        """What speaks for this owner's right to an address, where two of them want it."""
+        ...
+
+    def remote_taken_over(self, remote: Address) -> None:
+        """The address has gone to another owner, to whose claim this one's gave way."""
         ...
 
 
@@ -67,19 +94,20 @@ class Demux:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._unknown: DatagramReader = self._unknown_first_byte
-        # None stands for the kinds of datagrams that links have.
+        # None stands for the kinds of datagrams that have owners of their own.
         self._readers: list[DatagramReader | None] = [
-            None if first_byte in _STUN or first_byte in _DTLS else self._unknown
-            for first_byte in range(256)
+            None if first_byte in _WITH_OWNERS else self._unknown for first_byte in range(256)
         ]
-        self._transactions: dict[bytes, DatagramOwner] = {}
-        self._ufrags: dict[bytes, DatagramOwner] = {}
-        self._remotes: dict[tuple[str, int], DatagramOwner] = {}
+        self._read_channels: ChannelReader | None = None
+        self._server: StunOwner | None = None
+        self._transactions: dict[bytes, StunOwner] = {}
+        self._ufrags: dict[bytes, StunOwner] = {}
+        self._remotes: dict[tuple[str, int], DtlsOwner] = {}
 
     # Registering ----------------------------------------------------------------------------
 
     def register_reader(self, first_byte: int, reader: DatagramReader) -> None:
-        """Give `reader` all datagrams that start with this byte, which is none of a link's.
+        """Give `reader` all datagrams that start with this byte, which has no meaning above.
 
         Raises AlreadyOwned.
         """
@@ -87,26 +115,50 @@ class Demux:
             raise AlreadyOwned(f"datagrams that start with {first_byte:#x} have a reader")
         self._readers[first_byte] = reader
 
-    def expect_response(self, transaction: bytes, owner: DatagramOwner) -> None:
-        """Give `owner` the STUN responses with this transaction id, until it is forgotten."""
-        _register(self._transactions, transaction, owner, limits.STUN_TRANSACTIONS)
+    def register_channel_reader(self, reader: ChannelReader) -> None:
+        """Give `reader` all channel data; raises AlreadyOwned if there is a reader."""
+        if self._read_channels is not None:
+            raise AlreadyOwned("channel data have a reader")
+        self._read_channels = reader
 
-    def forget_response(self, transaction: bytes) -> None:
-        """Expect no response with this transaction id any more."""
-        self._transactions.pop(transaction, None)
+    def register_stun_server(self, owner: StunOwner) -> None:
+        """Give `owner` the STUN requests and indications that name no ufrag of this node.
 
-    def register_ufrag(self, ufrag: str, owner: DatagramOwner) -> None:
-        """Give `owner` the STUN requests and indications that are addressed to `ufrag`.
-
-        The empty one stands for messages without USERNAME, such as those to a STUN server.
+        Raises AlreadyOwned if there is such an owner.
         """
+        if self._server is not None:
+            raise AlreadyOwned("there is a STUN server already")
+        self._server = owner
+
+    def register_transactions(self, prefix: bytes, owner: StunOwner) -> None:
+        """Give `owner` the STUN responses whose transaction id begins with these four bytes."""
+        if len(prefix) != PREFIX_BYTES:
+            raise ValueError(f"a prefix has {PREFIX_BYTES} bytes")
+        _register(self._transactions, prefix, owner, limits.STUN_OWNERS)
+
+    def register_ufrag(self, ufrag: str, owner: StunOwner) -> None:
+        """Give `owner` the STUN requests and indications that are addressed to `ufrag`."""
         _register(self._ufrags, ufrag.encode(), owner, limits.ICE_UFRAGS)
 
-    def register_remote(self, address: Address, owner: DatagramOwner) -> None:
-        """Give `owner` the DTLS datagrams from this address."""
-        _register(self._remotes, address, owner, limits.LINK_ADDRESSES)
+    def unregister_ufrag(self, ufrag: str) -> None:
+        """Let nothing addressed to `ufrag` in any more, as after a restart of ICE."""
+        self._ufrags.pop(ufrag.encode(), None)
 
-    def release(self, owner: DatagramOwner) -> None:
+    def register_remote(self, remote: Address, owner: DtlsOwner) -> None:
+        """Give `owner` the DTLS datagrams from this address.
+
+        If another owner has it, their claims decide; AlreadyOwned tells that the other's stands.
+        """
+        holder = self._remotes.get(remote)
+        if holder is None or holder is owner:
+            _register(self._remotes, remote, owner, limits.LINK_ADDRESSES)
+            return
+        if not holder.claim(remote).gives_way_to(owner.claim(remote)):
+            raise AlreadyOwned(f"datagrams from {remote} go to another link")
+        self._remotes[remote] = owner
+        holder.remote_taken_over(remote)
+
+    def release(self, owner: object) -> None:
         """Forget every transaction, ufrag and address of an owner."""
         _release(self._transactions, owner)
         _release(self._ufrags, owner)
@@ -117,7 +169,7 @@ class Demux:
     def burst_received(self, burst: list[Arrival], local: Address) -> None:
         """Hand over what arrived at one wake-up on the port that is bound to `local`."""
         readers, remotes = self._readers, self._remotes
-        waiting: dict[DatagramOwner, RecordBuffers] = {}
+        waiting: dict[DtlsOwner, RecordBuffers] = {}
         received = received_bytes = 0
         for buffer, size, source in burst:
             length = len(buffer)
@@ -138,13 +190,16 @@ class Demux:
                     waiting.setdefault(owner, []).append((buffer, size))
                 continue
             address = source_address(source)
+            if buffer[0] in _CHANNEL_DATA and (count == 1 or _are_channel_data(buffer[::size])):
+                self._hand_to_channels(buffer, size, address, local)
+                continue
             for datagram in (buffer,) if count == 1 else split(buffer, size):
                 reader = readers[datagram[0]]
                 try:
                     if reader is not None:
                         reader(datagram, address)
                     else:
-                        self._hand_to_link(datagram, address, local, waiting)
+                        self._hand_to_owner(datagram, address, local, waiting)
                 except RemoteError as error:
                     self._counters.refuse(error)
         self._counters.datagrams_received += received
@@ -152,32 +207,46 @@ class Demux:
         if waiting:
             _hand_over(waiting)
 
-    def _hand_to_link(
+    def _hand_to_channels(self, buffer: bytes, size: int, source: Address, local: Address) -> None:
+        if self._read_channels is None:
+            self._counters.refused["unknown_channel"] += -(-len(buffer) // (size or len(buffer)))
+            return
+        try:
+            self._read_channels(buffer, size, source, local)
+        except RemoteError as error:
+            self._counters.refuse(error)
+
+    def _hand_to_owner(
         self,
         datagram: bytes,
         source: Address,
         local: Address,
-        waiting: dict[DatagramOwner, RecordBuffers],
+        waiting: dict[DtlsOwner, RecordBuffers],
     ) -> None:
-        """Hand over STUN or DTLS, after the application records that came before it."""
+        """Hand over STUN, DTLS or channel data; before it the records that came earlier."""
+        first_byte = datagram[0]
+        if first_byte in _CHANNEL_DATA:
+            self._hand_to_channels(datagram, len(datagram), source, local)
+            return
         _hand_over(waiting)
-        if datagram[0] in _STUN:
-            if (owner := self._stun_owner(datagram)) is not None:
-                owner.stun_received(datagram, source, local)
+        if first_byte in _STUN:
+            if (stun := self._stun_owner(datagram)) is not None:
+                stun.stun_received(datagram, source, local)
         elif (owner := self._remotes.get(source)) is not None:
             owner.dtls_received(datagram)
         else:
             self._counters.refused["unknown_remote"] += 1
 
-    def _stun_owner(self, message: bytes) -> DatagramOwner | None:
+    def _stun_owner(self, message: bytes) -> StunOwner | None:
         """The owner of a STUN message; None once it is counted that there is none."""
         seen = peek(message)
         if seen is None:
             owner, name = None, "malformed_stun"
         elif seen.is_response:
-            owner, name = self._transactions.get(seen.transaction), "unknown_stun_transaction"
+            prefix = seen.transaction[:PREFIX_BYTES]
+            owner, name = self._transactions.get(prefix), "unknown_stun_transaction"
         else:
-            owner, name = self._ufrags.get(seen.ufrag), "unknown_ufrag"
+            owner, name = self._ufrags.get(seen.ufrag, self._server), "unknown_ufrag"
         if owner is None:
             self._counters.refused[name] += 1
         return owner
@@ -186,13 +255,17 @@ class Demux:
         self._counters.refused["unknown_first_byte"] += 1
 
 
-def _hand_over(waiting: dict[DatagramOwner, RecordBuffers]) -> None:
+def _are_channel_data(first_bytes: bytes) -> bool:
+    return min(first_bytes) in _CHANNEL_DATA and max(first_bytes) in _CHANNEL_DATA
+
+
+def _hand_over(waiting: dict[DtlsOwner, RecordBuffers]) -> None:
     """Each buffer is handed over once, even if its owner raises."""
     for owner in tuple(waiting):
         owner.records_received(waiting.pop(owner))
 
 
-def _register(table: dict[_Key, DatagramOwner], key: _Key, owner: DatagramOwner, most: int) -> None:
+def _register(table: dict[_Key, _Owner], key: _Key, owner: _Owner, most: int) -> None:
     if table.get(key, owner) is not owner:
         raise AlreadyOwned(f"{key!r} belongs to another part of this node")
     if len(table) >= most and key not in table:
@@ -200,6 +273,6 @@ def _register(table: dict[_Key, DatagramOwner], key: _Key, owner: DatagramOwner,
     table[key] = owner
 
 
-def _release(table: dict[_Key, DatagramOwner], owner: DatagramOwner) -> None:
+def _release(table: dict[_Key, _Owner], owner: object) -> None:
     for key in [key for key, value in table.items() if value is owner]:
         del table[key]

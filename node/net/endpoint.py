@@ -2,11 +2,12 @@
 
 Everything on one port means one mapping in a NAT and one rule in a firewall. There is one socket
 for each address family, and there may be more: the first of a family is the one to send from
-unless another is named.
+unless another is named. An allocation at a relay is a port as well, added by what made it.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import cast
 
 from node.counters import Counters
@@ -16,6 +17,7 @@ from node.net.nat_filter import NatFilter
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser
 from protocol.addresses import Address
+from protocol.errors import AlreadyOwned
 
 _log = logging.getLogger(__name__)
 
@@ -37,43 +39,96 @@ class Endpoint:
         self._unreachable = unreachable
         self._first_of: dict[int, Port] = {}
         self._users: dict[Address, _User] = {}
+        self._ports: dict[Address, Port] = {}
+        self._closing: dict[_User, None] = {}
+        self._when_writable: dict[Callable[[], None], None] = {}
 
     async def open(self, address: Address) -> Address:
         """Bind a socket of this address's family; port 0 picks one. Raises OSError."""
-        user = _User(self.demux, self._counters)
+        user = _User(self.demux, self._counters, self.writable)
         loop = asyncio.get_running_loop()
         outer = NatFilter(user, loop.time, self._counters) if self._unreachable else user
         await open_port(outer, *address, self._udp_socket)
         self._users[user.local] = user
+        self._ports[user.local] = user.port
         self._first_of.setdefault(user.local.family, user.port)
         self.addresses.setdefault(user.local.family, user.local)
         return user.local
 
-    def sendto(self, datagram: bytes, address: Address, local: Address | None = None) -> None:
-        """Send, from the socket that is bound to `local` if that is given.
+    # Ports by the address that they are bound to ----------------------------------------------
+
+    def port_at(self, local: Address) -> Port | None:
+        """The port that is bound to this address."""
+        return self._ports.get(local)
+
+    def add_port(self, local: Address, port: Port) -> None:
+        """Send from `local` by this port, which is its maker's to close. Raises AlreadyOwned."""
+        if local in self._ports:
+            raise AlreadyOwned(f"there is a port at {local}")
+        self._ports[local] = port
+
+    def remove_port(self, local: Address) -> None:
+        """Send nothing from `local` any more; a socket that `open` has bound there is closed."""
+        self._ports.pop(local, None)
+        user = self._users.pop(local, None)
+        if user is None:
+            return
+        if self._first_of.get(local.family) is user.port:
+            del self._first_of[local.family], self.addresses[local.family]
+        self._close(user)
+
+    # Sending ----------------------------------------------------------------------------------
+
+    def sendto(
+        self,
+        datagram: bytes,
+        address: Address,
+        local: Address | None = None,
+        ttl: int | None = None,
+    ) -> None:
+        """Send, from the port that is bound to `local` if that is given.
 
         Counts why a datagram cannot be sent; never raises for what the network does.
         """
-        port = self._first_of.get(address.family) if local is None else self._port_at(local)
+        port = self._first_of.get(address.family) if local is None else self._ports.get(local)
         if port is None or port.is_closing():
             self._counters.refused["no_socket_of_this_family"] += 1
             return
         self._counters.datagrams_sent += 1
         self._counters.bytes_sent += len(datagram)
-        port.sendto(datagram, address)
+        if ttl is None:
+            port.sendto(datagram, address)
+        else:
+            port.send_with_ttl(datagram, address, ttl)
 
-    def _port_at(self, local: Address) -> Port | None:
-        user = self._users.get(local)
-        return None if user is None else user.port
+    def call_when_writable(self, writable: Callable[[], None]) -> None:
+        """Call this each time that a port takes datagrams again after it was full."""
+        self._when_writable[writable] = None
+
+    def call_no_more(self, writable: Callable[[], None]) -> None:
+        """The end of `call_when_writable`."""
+        self._when_writable.pop(writable, None)
+
+    def writable(self) -> None:
+        """Tell all that wait for it: a port takes datagrams again."""
+        for tell in tuple(self._when_writable):
+            tell()
+
+    # The end ----------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Close every socket, and wait until the loop has let go of each."""
-        users = list(self._users.values())
+        for user in self._users.values():
+            self._close(user)
         self._users.clear()
+        self._ports.clear()
         self._first_of.clear()
-        for user in users:
-            user.port.close()
-        await asyncio.gather(*(user.closed for user in users))
+        await asyncio.gather(*(user.closed for user in self._closing))
+
+    def _close(self, user: "_User") -> None:
+        self._closing[user] = None
+        user.closed.add_done_callback(lambda _: self._closing.pop(user, None))
+        user.port.close()
 
 
 class _User(PortUser):
@@ -82,9 +137,10 @@ class _User(PortUser):
     port: Port
     local: Address
 
-    def __init__(self, demux: Demux, counters: Counters) -> None:
+    def __init__(self, demux: Demux, counters: Counters, writable: Callable[[], None]) -> None:
         self._demux = demux
         self._counters = counters
+        self._writable = writable
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,6 +154,9 @@ class _User(PortUser):
 
     def burst_received(self, burst: list[Arrival]) -> None:
         self._demux.burst_received(burst, self.local)
+
+    def resume_writing(self) -> None:
+        self._writable()
 
     def error_received(self, exc: Exception) -> None:
         """Count what the kernel would not send, or reported for an earlier datagram."""

@@ -6,7 +6,7 @@ and takes the place of the other for each, so it binds everything that shares th
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from node.counters import Counters
@@ -74,10 +74,20 @@ class NatFilter(PortUser):
         self._note_sent(addr)
         self._port.send_segments(buffer, size, addr)
 
+    def send_gathered(self, parts: Sequence[bytes | memoryview], size: int, addr: Any) -> None:
+        """The same for a buffer that stands in parts."""
+        self._note_sent(addr)
+        self._port.send_gathered(parts, size, addr)
+
     def send_whole(self, data: bytes, addr: Any) -> bool:
         """Send one datagram that no router may fragment; False: that cannot be asked for."""
         self._note_sent(addr)
         return self._port.send_whole(data, addr)
+
+    def send_with_ttl(self, data: bytes, addr: Any, ttl: int) -> None:
+        """Send one datagram that ends at the router where its time to live does."""
+        self._note_sent(addr)
+        self._port.send_with_ttl(data, addr, ttl)
 
     def close(self) -> None:
         """Close the port."""

@@ -20,7 +20,8 @@ from aioice.ice import CandidatePair, ConnectionEvent, StunProtocol
 from node.counters import Counters
 from node.environment import Environment
 from node.links.settings import LinkSettings
-from node.net.demux import Demux, RecordBuffers
+from node.net.claim import Claim
+from node.net.demux import PREFIX_BYTES, Demux, RecordBuffers
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol import limits
@@ -66,20 +67,6 @@ class _Socket(StunProtocol, PortUser):
         if self.receiver.writable is not None:
             self.receiver.writable()
 
-    async def request(
-        self,
-        request: stun.Message,
-        addr: tuple[str, int],
-        integrity_key: bytes | None = None,
-        retransmissions: int | None = None,
-    ) -> tuple[stun.Message, tuple[str, int]]:
-        """Run a STUN transaction, whose response then comes to the agent."""
-        self.receiver.demux.expect_response(request.transaction_id, self.receiver)
-        try:
-            return await super().request(request, addr, integrity_key, retransmissions)
-        finally:
-            self.receiver.demux.forget_response(request.transaction_id)
-
 
 class Agent(Connection):
     """aioice's agent. Its own gathering, consent checks and error responses are replaced.
@@ -104,10 +91,12 @@ class Agent(Connection):
         self._udp_socket = environment.udp_socket
         self._rng = environment.rng
         self._tie_breaker = self._rng.getrandbits(64)
+        self._prefix = self._rng.randbytes(PREFIX_BYTES)
         self._sockets: dict[Address, _Socket] = {}
         self.counters = Counters()
         self.demux = Demux(self.counters)
         self.demux.register_ufrag(credentials[0], self)
+        self.demux.register_transactions(self._prefix, self)
         self.consent_lost = False
         self.take_records: Callable[[RecordBuffers], None] | None = None
         self.writable: Callable[[], None] | None = None
@@ -173,6 +162,13 @@ class Agent(Connection):
             for datagram in split(buffer, size):
                 self.dtls_received(datagram)
 
+    def claim(self, remote: Address) -> Claim:
+        """Of two owners there are none: this demultiplexer is the agent's own."""
+        return Claim(b"", False, False, 0.0, None, 0)
+
+    def remote_taken_over(self, remote: Address) -> None:
+        """Never: this demultiplexer is the agent's own."""
+
     def data_received(self, data: bytes, component: int) -> None:
         """Drop what aioice takes for no STUN: DTLS does not come this way."""
 
@@ -181,7 +177,7 @@ class Agent(Connection):
     def build_request(self, pair: CandidatePair, nominate: bool) -> stun.Message:
         """A check whose transaction id comes from our randomness."""
         request = super().build_request(pair, nominate)
-        request.transaction_id = self._rng.randbytes(12)
+        request.transaction_id = self._prefix + self._rng.randbytes(8)
         return request
 
     def check_incoming(

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 from node.net.udp import offload
@@ -91,14 +92,15 @@ class KernelPort(asyncio.DatagramTransport):
         try:
             while budget > 0:
                 count, source = self._socket.recvfrom_into(self._space)
-                fits = source == origin and count <= size and len(parts) == whole
+                # An empty datagram would vanish behind others in one buffer.
+                fits = source == origin and 0 < count <= size and len(parts) == whole
                 if not fits and parts:
                     burst.append((b"".join(parts), size, origin))
                     parts = []
                 if not parts:
                     size, whole, origin = count, 0, source
                 parts.append(bytes(self._view[:count]))
-                whole += count == size and count > 0
+                whole += count == size
                 budget -= count + _READ_COST_BYTES
         finally:
             if parts:
@@ -131,6 +133,41 @@ class KernelPort(asyncio.DatagramTransport):
                 self._send_one(data, addr)
         finally:
             offload.let_be_cut(self._socket, allowed=True)
+        return True
+
+    def send_gathered(self, parts: Sequence[bytes | memoryview], size: int, addr: Any) -> None:
+        """The same for a buffer that stands in parts, which the kernel gathers."""
+        if self._closing:
+            return
+        if self._queue or not self._cuts or not self._gather(parts, size, addr):
+            self.send_segments(b"".join(parts), size, addr)
+
+    def send_with_ttl(self, data: bytes, addr: Any, ttl: int) -> None:
+        """Send one datagram with this time to live, unless others wait for the kernel."""
+        if self._closing or self._queue:
+            return
+        control = offload.ttl_of_one(self._socket, ttl)
+        if control is not None:
+            try:
+                self._socket.sendmsg([data], control, 0, addr)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except (OSError, OverflowError) as error:
+                self._user.error_received(error)
+        elif (usual := offload.set_ttl(self._socket, ttl)) is not None:
+            self._send_one(data, addr)
+            offload.set_ttl(self._socket, usual)
+
+    def _gather(self, parts: Sequence[bytes | memoryview], size: int, addr: Any) -> bool:
+        """Send; False if the kernel may take it later, or only when it is cut here."""
+        try:
+            self._socket.sendmsg(parts, offload.cut_at(size), 0, addr)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            if error.errno in offload.UNUSABLE:
+                return False
+            self._user.error_received(error)
         return True
 
     def _send(self, buffer: bytes, size: int, addr: Any) -> bool:

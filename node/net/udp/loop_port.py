@@ -1,6 +1,7 @@
 """A UDP port on a datagram transport that the running loop makes, one datagram at a time."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 from node.net.udp import offload
@@ -71,6 +72,21 @@ class LoopPort(asyncio.DatagramProtocol):
         if own_socket is not None:
             offload.let_be_cut(own_socket, allowed=True)
         return True
+
+    def send_gathered(self, parts: Sequence[bytes | memoryview], size: int, addr: Any) -> None:
+        """The same for a buffer that stands in parts."""
+        self.send_segments(b"".join(parts), size, addr)
+
+    def send_with_ttl(self, data: bytes, addr: Any, ttl: int) -> None:
+        """Send one datagram with this time to live; a simulated transport takes it as it is."""
+        own_socket = self.transport.get_extra_info("socket")
+        if own_socket is None:
+            self.transport.sendto(data, addr, ttl)  # type: ignore[call-arg]
+            return
+        usual = offload.set_ttl(own_socket, ttl)
+        if usual is not None:
+            self.transport.sendto(data, addr)
+            offload.set_ttl(own_socket, usual)
 
     def close(self) -> None:
         """Close; the user's `connection_lost` follows."""

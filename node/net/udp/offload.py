@@ -1,6 +1,6 @@
-"""What a kernel may do for datagrams: cut and join them in bulk, and keep them whole on the way.
+"""What a kernel may do for datagrams: cut and join them in bulk, keep them whole, end them early.
 
-Each function returns whether the kernel agreed, and raises nothing, so that callers can fall back.
+Each function tells whether the kernel agreed, and raises nothing, so that callers can fall back.
 Python has no names for most of these options; the numbers are those of each system's headers.
 """
 
@@ -15,6 +15,9 @@ SEGMENTS_MAX: Final = 64
 
 BUFFER_BYTES_MAX: Final = 65_507
 """A buffer to be cut is one UDP datagram to the kernel until the last moment."""
+
+PARTS_MAX: Final = 1024
+"""UIO_MAXIOV of Linux: so many parts one call gathers."""
 
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
@@ -36,6 +39,18 @@ _WHOLE: Final = {
 }
 """Level, option, value for datagrams that may be cut, value for those that may not: IP_MTU_DISCOVER
 with DONT and PROBE, IP_DONTFRAG, IP_DONTFRAGMENT, and their counterparts of IPv6."""
+
+
+_TTL_OF_SOCKET: Final = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+}
+_TTL_OF_DATAGRAM: Final = {
+    "linux": {socket.AF_INET: (0, 2), socket.AF_INET6: (41, 52)},
+}
+"""IP_TTL (Linux 3.13) and IPV6_HOPLIMIT, as control messages of one datagram."""
+
+_TTL = struct.Struct("=i")
 
 
 def can_cut(own_socket: socket.socket) -> bool:
@@ -84,3 +99,22 @@ def let_be_cut(own_socket: Any, *, allowed: bool) -> bool:
     except OSError:
         return False
     return True
+
+
+def ttl_of_one(own_socket: socket.socket, ttl: int) -> list[tuple[int, int, bytes]] | None:
+    """The control message that gives one datagram a time to live; None if there is none here."""
+    option = _TTL_OF_DATAGRAM.get(sys.platform, {}).get(own_socket.family)
+    return None if option is None else [(*option, _TTL.pack(ttl))]
+
+
+def set_ttl(own_socket: Any, ttl: int) -> int | None:
+    """Give what the socket sends from now on a time to live; returns the one until now, or None."""
+    option = _TTL_OF_SOCKET.get(own_socket.family)
+    if option is None:
+        return None
+    try:
+        usual: int = own_socket.getsockopt(*option)
+        own_socket.setsockopt(*option, ttl)
+    except OSError:
+        return None
+    return usual

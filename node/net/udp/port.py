@@ -1,7 +1,7 @@
 """The interface of a UDP port, and of its user."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from protocol.addresses import Address
@@ -40,8 +40,22 @@ class Port(Protocol):
         """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
         ...
 
+    def send_gathered(self, parts: Sequence[bytes | memoryview], size: int, addr: Any) -> None:
+        """The same for a buffer that stands in parts, which are not copied where that is possible.
+
+        At most SEGMENTS_MAX datagrams and BUFFER_BYTES_MAX bytes in PARTS_MAX parts.
+        """
+        ...
+
     def send_whole(self, data: bytes, addr: Any) -> bool:
         """Send one datagram that no router may fragment; False: that cannot be asked for."""
+        ...
+
+    def send_with_ttl(self, data: bytes, addr: Any, ttl: int) -> None:
+        """Send one datagram that ends at the router where its time to live does (1..255).
+
+        It is dropped where others wait for the kernel already, or the system knows no such option.
+        """
         ...
 
     def close(self) -> None:

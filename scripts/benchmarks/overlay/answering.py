@@ -43,7 +43,13 @@ class Sink(Endpoint):
         self.sent = 0
         self.last = b""
 
-    def sendto(self, datagram: bytes, _address: Address, _local: Address | None = None) -> None:
+    def sendto(
+        self,
+        datagram: bytes,
+        _address: Address,
+        _local: Address | None = None,
+        _ttl: int | None = None,
+    ) -> None:
         """Count a datagram."""
         self.sent += 1
         self.last = datagram

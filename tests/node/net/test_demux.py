@@ -1,6 +1,8 @@
 """Each datagram reaches exactly one owner, in order, or is counted once under one name."""
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from aioice import stun
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.counters import Counters
+from node.net.claim import Claim
 from node.net.demux import Demux, RecordBuffers
 from protocol import limits
 from protocol.addresses import Address
@@ -21,11 +24,15 @@ HANDSHAKE = b"\x16" + bytes(29)
 SEALED = b"\xd0" + bytes(29)
 
 
+UNPROVED = Claim(b"peer", is_nominated=False, is_fresh=False, began_at=1.0, opened_at=None, rank=0)
+
+
 class Owner:
     """Keeps what it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, claims: Claim = UNPROVED) -> None:
         self.taken: list[object] = []
+        self.claims = claims
 
     def stun_received(self, message: bytes, source: Address, local: Address) -> None:
         self.taken.append(("stun", message, source, local))
@@ -35,6 +42,12 @@ class Owner:
 
     def records_received(self, buffers: RecordBuffers) -> None:
         self.taken.append(buffers)
+
+    def claim(self, remote: Address) -> Claim:
+        return self.claims
+
+    def remote_taken_over(self, remote: Address) -> None:
+        self.taken.append(("lost", remote))
 
 
 class Scene:
@@ -69,26 +82,29 @@ def message(kind: stun.Class, username: str | None = None) -> stun.Message:
 
 def test_a_first_byte_belongs_to_its_reader() -> None:
     scene = Scene()
-    scene.receive((SEALED, NEAR), (b"\x50hello", NEAR), (b"\xdf", NEAR), (b"", NEAR))
+    scene.receive((SEALED, NEAR), (b"\x90hello", NEAR), (b"\xdf", NEAR), (b"", NEAR))
     assert scene.read == [(SEALED, NEAR)]
     assert scene.refused == {"unknown_first_byte": 2, "empty_datagram": 1}
     assert scene.counters.datagrams_received == 4
     assert scene.counters.bytes_received == len(SEALED) + 6 + 1
 
 
-def test_a_stun_response_belongs_to_the_transaction_that_it_ends() -> None:
+def test_a_stun_response_belongs_to_the_owner_of_its_transactions() -> None:
     scene, one, other = Scene(), Owner(), Owner()
     ours, foreign = message(stun.Class.RESPONSE), message(stun.Class.ERROR)
-    scene.demux.expect_response(ours.transaction_id, one)
-    scene.demux.expect_response(b"another one.", other)
+    ours.transaction_id, foreign.transaction_id = b"ours12345678", b"our_12345678"
+    scene.demux.register_transactions(b"ours", one)
+    scene.demux.register_transactions(b"othe", other)
     scene.receive((bytes(ours), NEAR), (bytes(foreign), NEAR))
     assert one.taken == [("stun", bytes(ours), NEAR, LOCAL)]
     assert other.taken == []
     assert scene.refused == {"unknown_stun_transaction": 1}
-    scene.demux.forget_response(ours.transaction_id)
+    scene.demux.release(one)
     scene.receive((bytes(ours), NEAR))
     assert len(one.taken) == 1
     assert scene.refused == {"unknown_stun_transaction": 2}
+    with pytest.raises(ValueError, match="4 bytes"):
+        scene.demux.register_transactions(b"short"[:3], one)
 
 
 def test_a_stun_request_belongs_to_its_receivers_ufrag() -> None:
@@ -105,12 +121,32 @@ def test_a_stun_request_belongs_to_its_receivers_ufrag() -> None:
     assert scene.refused == {"unknown_stun_transaction": 1, "unknown_ufrag": 5}
 
 
-def test_a_request_without_username_is_for_the_owner_of_the_empty_ufrag() -> None:
-    scene, server = Scene(), Owner()
-    scene.demux.register_ufrag("", server)
-    asked = message(stun.Class.REQUEST)
-    scene.receive((bytes(asked), FAR))
-    assert server.taken == [("stun", bytes(asked), FAR, LOCAL)]
+def test_the_stun_server_gets_what_names_no_ufrag_of_this_node() -> None:
+    scene, server, link = Scene(), Owner(), Owner()
+    scene.demux.register_stun_server(server)
+    scene.demux.register_ufrag("ours", link)
+    names = (None, "", "user", "theirs:ours")
+    foreign = [message(stun.Class.REQUEST, name) for name in names]
+    indication, response = message(stun.Class.INDICATION), message(stun.Class.RESPONSE)
+    check = message(stun.Class.REQUEST, "ours:theirs")
+    scene.receive(*((bytes(one), FAR) for one in (*foreign, indication, response, check)))
+    expected = [("stun", bytes(asked), FAR, LOCAL) for asked in (*foreign, indication)]
+    assert server.taken == expected
+    assert link.taken == [("stun", bytes(check), FAR, LOCAL)]
+    assert scene.refused == {"unknown_stun_transaction": 1}
+    with pytest.raises(AlreadyOwned):
+        scene.demux.register_stun_server(link)
+
+
+def test_a_ufrag_that_is_no_longer_registered_lets_nothing_in() -> None:
+    scene, one = Scene(), Owner()
+    check = bytes(message(stun.Class.REQUEST, "first:theirs"))
+    scene.demux.register_ufrag("first", one)
+    scene.demux.register_ufrag("second", one)
+    scene.demux.unregister_ufrag("first")
+    scene.receive((check, NEAR), (bytes(message(stun.Class.REQUEST, "second:theirs")), NEAR))
+    assert len(one.taken) == 1
+    assert scene.refused == {"unknown_ufrag": 1}
 
 
 def test_malformed_stun_belongs_to_none() -> None:
@@ -204,6 +240,50 @@ def test_what_a_reader_refuses_is_counted_and_the_burst_goes_on() -> None:
     assert scene.refused == {"malformed": 2}
 
 
+class ChannelReader:
+    """Takes channel data, and may refuse them."""
+
+    def __init__(self, demux: Demux, error: Exception | None = None) -> None:
+        self.taken: list[tuple[bytes, int, Address, Address]] = []
+        self.error = error
+        demux.register_channel_reader(self.read)
+
+    def read(self, *given: Any) -> None:
+        self.taken.append(given)
+        if self.error is not None:
+            raise self.error
+
+
+CHANNEL = b"\x40\x01" + bytes(28)
+LAST_CHANNEL = b"\x7f\xff" + bytes(18)
+
+
+def test_channel_data_come_whole_to_their_reader() -> None:
+    scene, one = Scene(), Owner()
+    reader = ChannelReader(scene.demux)
+    scene.demux.register_remote(FAR, one)
+    joined, mixed = CHANNEL * 3 + LAST_CHANNEL, CHANNEL + RECORD + CHANNEL + SEALED + LAST_CHANNEL
+    arrivals = [(CHANNEL, 30), (joined, 30), (mixed, 30), (CHANNEL, 0)]
+    scene.demux.burst_received([(*one, ("::ffff:192.0.2.3", 2, 0, 0)) for one in arrivals], LOCAL)
+    taken = [*arrivals[:2], (CHANNEL, 30), (CHANNEL, 30), (LAST_CHANNEL, 20), (CHANNEL, 0)]
+    assert reader.taken == [(*one, FAR, LOCAL) for one in taken]
+    assert one.taken == [RECORD]
+    assert scene.read == [(SEALED, FAR)]
+    with pytest.raises(AlreadyOwned):
+        ChannelReader(scene.demux)
+
+
+def test_channel_data_without_a_reader_and_refused_ones_are_counted() -> None:
+    scene = Scene()
+    scene.receive((CHANNEL, NEAR), (LAST_CHANNEL, NEAR))
+    scene.demux.burst_received([(CHANNEL * 2 + LAST_CHANNEL, 30, tuple(NEAR))], LOCAL)
+    assert scene.refused == {"unknown_channel": 5}
+    ChannelReader(scene.demux, Malformed("no channel of ours"))
+    scene.receive((CHANNEL, NEAR), (SEALED, NEAR))
+    assert scene.refused == {"unknown_channel": 5, "malformed": 1}
+    assert scene.read == [(SEALED, NEAR)]
+
+
 first_bytes = st.sampled_from([0, 1, 3, 4, 19, 20, 22, 23, 63, 64, 0xCF, 0xD0, 0xFF])
 datagrams = st.builds(
     lambda first, rest: bytes([first]) + rest, first_bytes, st.binary(max_size=60)
@@ -224,6 +304,55 @@ def test_every_datagram_is_owned_or_counted_and_nothing_raises(
     assert owned <= Counter(datagram for datagram, _ in burst)
 
 
+# Two links on one address --------------------------------------------------------------------
+
+HOLDER = replace(UNPROVED, is_nominated=True, is_fresh=True, began_at=5.0)
+OPEN = replace(HOLDER, opened_at=7.0)
+FOREIGN = replace(HOLDER, peer=b"another", began_at=9.0)
+
+
+@pytest.mark.parametrize(
+    ("holder", "rival", "gives_way"),
+    [
+        pytest.param(UNPROVED, replace(HOLDER, is_nominated=False), False, id="neither nominated"),
+        pytest.param(UNPROVED, FOREIGN, True, id="only the rival nominated"),
+        pytest.param(OPEN, replace(OPEN, began_at=8.0, opened_at=None), True, id="restarted peer"),
+        pytest.param(
+            replace(OPEN, rank=1), replace(HOLDER, began_at=8.0), True, id="its call, after ours"
+        ),
+        pytest.param(replace(OPEN, rank=1), replace(HOLDER, began_at=6.0), False, id="crossed"),
+        pytest.param(
+            OPEN, replace(HOLDER, rank=1, began_at=4.0), True, id="crossed, and preferred"
+        ),
+        pytest.param(HOLDER, replace(HOLDER, began_at=4.0), False, id="an earlier attempt"),
+        pytest.param(HOLDER, replace(HOLDER, began_at=6.0), True, id="a later attempt"),
+        pytest.param(OPEN, FOREIGN, False, id="another peer"),
+        pytest.param(
+            replace(OPEN, is_fresh=False), FOREIGN, True, id="another peer, consent in doubt"
+        ),
+        pytest.param(
+            replace(OPEN, is_fresh=False),
+            replace(FOREIGN, is_nominated=False),
+            False,
+            id="another peer, unproved",
+        ),
+    ],
+)
+def test_the_stronger_claim_has_the_address(holder: Claim, rival: Claim, gives_way: bool) -> None:
+    scene, one, other = Scene(), Owner(holder), Owner(rival)
+    scene.demux.register_remote(NEAR, one)
+    scene.receive((RECORD, NEAR))
+    if gives_way:
+        scene.demux.register_remote(NEAR, other)
+    else:
+        with pytest.raises(AlreadyOwned):
+            scene.demux.register_remote(NEAR, other)
+    scene.receive((HANDSHAKE, NEAR))
+    assert (("lost", NEAR) in one.taken) is gives_way
+    assert (HANDSHAKE in other.taken) is gives_way
+    assert (HANDSHAKE in one.taken) is not gives_way
+
+
 # Registering ------------------------------------------------------------------------------
 
 
@@ -236,7 +365,7 @@ def test_nothing_has_two_owners() -> None:
         elif kind == "ufrag":
             scene.demux.register_ufrag("ours", owner)
         else:
-            scene.demux.expect_response(b"transaction.", owner)
+            scene.demux.register_transactions(b"ours", owner)
 
     for kind in ("remote", "ufrag", "transaction"):
         register(one, kind)
@@ -248,7 +377,7 @@ def test_nothing_has_two_owners() -> None:
     assert other.taken == []
 
 
-@pytest.mark.parametrize("first_byte", [0, 3, 20, 63, SEALED[0]])
+@pytest.mark.parametrize("first_byte", [0, 3, 20, 63, 64, 127, SEALED[0]])
 def test_a_first_byte_that_is_a_links_or_taken_has_no_second_reader(first_byte: int) -> None:
     with pytest.raises(AlreadyOwned):
         Scene().demux.register_reader(first_byte, lambda _datagram, _source: None)
@@ -262,7 +391,7 @@ def test_a_released_owner_hears_nothing_and_others_may_take_its_place() -> None:
     for owner in (one, other):
         scene.demux.register_remote(NEAR, owner)
         scene.demux.register_ufrag("ours", owner)
-        scene.demux.expect_response(answer.transaction_id, owner)
+        scene.demux.register_transactions(answer.transaction_id[:4], owner)
         scene.demux.release(one)
     scene.receive((HANDSHAKE, NEAR), (HANDSHAKE, FAR), (bytes(check), NEAR), (bytes(answer), NEAR))
     assert one.taken == []
@@ -276,10 +405,10 @@ def test_registrations_are_bounded() -> None:
         demux.register_ufrag(str(number), one)
     with pytest.raises(Overloaded):
         demux.register_ufrag("one more", one)
-    for number in range(limits.STUN_TRANSACTIONS):
-        demux.expect_response(number.to_bytes(12), one)
+    for number in range(limits.STUN_OWNERS):
+        demux.register_transactions(number.to_bytes(4), one)
     with pytest.raises(Overloaded):
-        demux.expect_response(b"one too many", one)
+        demux.register_transactions(b"more", one)
     for port in range(1, limits.LINK_ADDRESSES + 1):
         demux.register_remote(Address("192.0.2.9", port), one)
     with pytest.raises(Overloaded):

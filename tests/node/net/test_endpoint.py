@@ -4,15 +4,17 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import cast
 
 import pytest
 from aioice import stun
 
 from node.counters import Counters
 from node.environment import Environment, udp_socket
-from node.net.demux import RecordBuffers
 from node.net.endpoint import Endpoint
+from node.net.udp.port import Port
 from protocol.addresses import Address
+from protocol.errors import AlreadyOwned
 from tests.node.links.link_network import until
 
 pytestmark = pytest.mark.real_loop
@@ -31,12 +33,6 @@ class Owner:
 
     def stun_received(self, message: bytes, source: Address, local: Address) -> None:
         self.taken.append((message, source, local))
-
-    def dtls_received(self, datagram: bytes) -> None:
-        raise AssertionError(datagram)
-
-    def records_received(self, buffers: RecordBuffers) -> None:
-        raise AssertionError(buffers)
 
 
 class Scene:
@@ -88,6 +84,92 @@ async def test_a_family_may_have_several_sockets(make_socket: UdpSocket | None) 
         udp_socket(*address).close()  # both are free again
 
 
+class Relay:
+    """A port that is no socket."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[object, ...]] = []
+        self.closed = False
+
+    def sendto(self, *given: object) -> None:
+        self.sent.append(given)
+
+    def send_with_ttl(self, *given: object) -> None:
+        self.sent.append(given)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+VIRTUAL = Address("100::1", 9)
+
+
+async def test_a_port_that_is_no_socket_has_its_place_among_them() -> None:
+    scene, relay = Scene(None), Relay()
+    scene.endpoint.add_port(VIRTUAL, cast("Port", relay))
+    with pytest.raises(AlreadyOwned):
+        scene.endpoint.add_port(VIRTUAL, cast("Port", Relay()))
+    peer = Address("100::2", 9)
+    scene.endpoint.sendto(b"to you", peer, VIRTUAL)
+    scene.endpoint.sendto(b"opener", peer, VIRTUAL, ttl=2)
+    scene.endpoint.sendto(b"by no way", peer)
+    assert relay.sent == [(b"to you", peer), (b"opener", peer, 2)]
+    assert scene.endpoint.port_at(VIRTUAL) is cast("object", relay)
+    assert scene.endpoint.addresses == {}
+    relay.closed = True
+    scene.endpoint.sendto(b"late", peer, VIRTUAL)
+    scene.endpoint.remove_port(VIRTUAL)
+    scene.endpoint.remove_port(VIRTUAL)
+    scene.endpoint.sendto(b"late", peer, VIRTUAL)
+    assert scene.endpoint.port_at(VIRTUAL) is None
+    assert scene.counters.refused == {"no_socket_of_this_family": 3}
+    await scene.endpoint.close()
+
+
+@kernel_and_loop
+async def test_a_socket_that_is_removed_is_closed(make_socket: UdpSocket | None) -> None:
+    scene = Scene(make_socket)
+    first = await scene.endpoint.open(LOOPBACK)
+    second = await scene.endpoint.open(LOOPBACK)
+    scene.endpoint.remove_port(second)
+    assert scene.endpoint.addresses == {4: first}
+    with plain_socket() as (peer, where):
+        scene.endpoint.sendto(b"to you", where)
+        assert peer.recvfrom(99)[1] == first
+        scene.endpoint.remove_port(first)
+        scene.endpoint.sendto(b"to you", where)
+    assert scene.endpoint.addresses == {}
+    assert scene.counters.refused == {"no_socket_of_this_family": 1}
+    third = await scene.endpoint.open(LOOPBACK)
+    assert scene.endpoint.addresses == {4: third}
+    await scene.endpoint.close()
+    for address in (first, second):
+        udp_socket(*address).close()
+
+
+async def test_all_that_wait_are_told_when_a_port_takes_datagrams_again() -> None:
+    told: list[str] = []
+    endpoint = Scene(None).endpoint
+
+    def one() -> None:
+        told.append("one")
+        endpoint.call_no_more(one)
+
+    def other() -> None:
+        told.append("other")
+
+    endpoint.call_when_writable(one)
+    endpoint.call_when_writable(other)
+    endpoint.writable()
+    endpoint.writable()
+    assert told == ["one", "other", "other"]
+    await endpoint.open(LOOPBACK)
+    (user,) = endpoint._users.values()
+    user.resume_writing()
+    assert told[3:] == ["other"]
+    await endpoint.close()
+
+
 def _has_filtered(scene: Scene, count: int) -> bool:
     return scene.counters.refused["filtered_by_nat"] == count
 
@@ -99,7 +181,7 @@ async def test_an_unreachable_nodes_nat_binds_all_that_share_the_port(
     scene, owner = Scene(make_socket, unreachable=True), Owner()
     local = await scene.endpoint.open(LOOPBACK)
     answer = bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, b"transaction."))
-    scene.endpoint.demux.expect_response(b"transaction.", owner)
+    scene.endpoint.demux.register_transactions(b"tran", owner)
     with plain_socket() as (peer, where), plain_socket() as (stranger, _):
         for filtered in (4, 6):
             for sender in (peer, stranger):

@@ -255,6 +255,93 @@ async def test_a_flood_is_read_in_bounded_bursts_and_others_get_their_turn(
     await ends.close()
 
 
+PARTS = [part for one in DATAGRAMS for part in (one[:4], memoryview(one)[4:])]
+
+
+@pytest.mark.parametrize("cuts", [True, False], ids=["cut by the kernel", "cut here"])
+async def test_a_buffer_in_parts_is_gathered(cuts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not cuts:
+        monkeypatch.setattr(offload, "can_cut", lambda _: False)
+    ends = Ends()
+    ends.port.send_gathered(PARTS, 1000, ends.where)
+    ends.port.send_gathered([b"one ", b"datagram"], 1000, ends.where)
+    assert await arrived(ends.user, len(DATAGRAMS) + 1) == [*DATAGRAMS, b"one datagram"]
+    assert ("sendmsg" in ends.socket.calls) is cuts
+    await ends.close()
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINVAL])
+async def test_what_is_not_gathered_now_leaves_later_or_cut_here(number: int) -> None:
+    ends = Ends()
+    ends.socket.refusals = [number, number]
+    ends.port.send_gathered(PARTS, 1000, ends.where)
+    ends.port.send_gathered([b"after", b" it"], 1000, ends.where)
+    assert await arrived(ends.user, len(DATAGRAMS) + 1) == [*DATAGRAMS, b"after it"]
+    assert ends.sender.errors == []
+    await ends.close()
+    ends.port.send_gathered([b"late"], 1000, ends.where)
+
+
+@linux_only
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize("with_control", [True, False], ids=["by control message", "by option"])
+@pytest.mark.parametrize("port_kind", ["ours", "the loop's"])
+async def test_one_datagram_has_a_time_to_live_and_the_next_the_usual_one(
+    family: socket.AddressFamily,
+    with_control: bool,
+    port_kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not with_control:
+        monkeypatch.setattr(offload, "_TTL_OF_DATAGRAM", {})
+    host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    asked, told = (
+        ((41, 51, 1), (41, 52)) if family == socket.AF_INET6 else ((0, 12, 1), (0, 2))
+    )  # IPV6_RECVHOPLIMIT and IPV6_HOPLIMIT, IP_RECVTTL and IP_TTL
+    with socket.socket(family, socket.SOCK_DGRAM) as peer:
+        peer.bind((host, 0))
+        peer.settimeout(5.0)
+        peer.setsockopt(*asked)
+        user = User()
+        port = await open_port(user, host, 0, udp_socket if port_kind == "ours" else None)
+        port.send_with_ttl(b"opener", peer.getsockname(), 2)
+        port.sendto(b"check", peer.getsockname())
+        seen = []
+        for _ in range(2):
+            data, control, _flags, _source = peer.recvmsg(99, 99)
+            ttls = [value for level, kind, value in control if (level, kind) == told]
+            seen.append((data, int.from_bytes(ttls[0], "little")))
+        assert seen == [(b"opener", 2), (b"check", 64)]
+        port.close()
+        await until(lambda: user.lost)
+        port.send_with_ttl(b"late", peer.getsockname(), 2)
+
+
+async def test_an_opener_is_dropped_where_it_would_have_to_wait() -> None:
+    ends = Ends()
+    ends.socket.refusals = [errno.EAGAIN]
+    ends.port.send_with_ttl(b"not now", ends.where, 64)
+    ends.socket.refusals = [errno.EAGAIN]
+    ends.port.sendto(b"queued", ends.where)
+    ends.port.send_with_ttl(b"behind it", ends.where, 64)
+    ends.port.send_with_ttl(b"never", ends.where, 300)
+    assert await arrived(ends.user, 1) == [b"queued"]
+    ends.socket.refusals = [errno.ENETUNREACH]
+    ends.port.send_with_ttl(b"lost", ends.where, 64)
+    assert [getattr(error, "errno", None) for error in ends.sender.errors] == [errno.ENETUNREACH]
+    await ends.close()
+
+
+async def test_empty_datagrams_are_not_lost_behind_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offload, "ask_to_join", lambda _: False)
+    ends = Ends()
+    sent = [b"one", b"two", b"", b"six", b"", b"", b"ten"]
+    for datagram in sent:
+        ends.socket.sendto(datagram, ends.where)
+    assert await arrived(ends.user, len(sent)) == sent
+    await ends.close()
+
+
 @linux_only
 async def test_only_a_probe_may_not_be_cut_on_the_way() -> None:
     ends = Ends()

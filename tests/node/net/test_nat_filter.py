@@ -33,6 +33,12 @@ class FakePort:
         self.sent.append(("send_whole", *given))
         return True
 
+    def send_gathered(self, *given: Any) -> None:
+        self.sent.append(("send_gathered", *given))
+
+    def send_with_ttl(self, *given: Any) -> None:
+        self.sent.append(("send_with_ttl", *given))
+
     def close(self) -> None:
         self.closed = True
 
@@ -95,7 +101,13 @@ def test_what_was_not_asked_for_is_dropped_and_counted() -> None:
 
 @pytest.mark.parametrize(
     ("way", "given"),
-    [("sendto", (b"x", PEER)), ("send_segments", (b"xx", 1, PEER)), ("send_whole", (b"x", PEER))],
+    [
+        ("sendto", (b"x", PEER)),
+        ("send_segments", (b"xx", 1, PEER)),
+        ("send_gathered", ([b"x", b"x"], 1, PEER)),
+        ("send_whole", (b"x", PEER)),
+        ("send_with_ttl", (b"x", PEER, 2)),
+    ],
 )
 def test_every_way_to_send_makes_a_mapping(way: str, given: tuple[Any, ...]) -> None:
     scene = Scene()
