@@ -1,23 +1,29 @@
 """Descriptions: what two peers need of each other to open a link, in place of SDP.
 
-    description  [username, password, fingerprint, role, [candidate, ...], features]
+    description  [username, password, fingerprint, role, [candidate, ...], features,
+                  nat, [relay, ...], [witness, ...], SCTP INIT]
     candidate    one byte of kind, then the packed address
+    nat          [], or what `protocol.reachability.nat_report` says of the sender's router
+    relay        public key, then the packed address; a witness likewise
 
 Everything that SDP would add is fixed or derived: one component over UDP, one data channel,
 SHA-256 fingerprints, and ICE's priorities and foundations, which follow from kind and place in the
-list. Features stand there only if there are any. Two IPv4 candidates make 88 bytes.
+list. Empty fields cost a byte each: two IPv4 candidates and nothing else make 93 bytes.
 """
 
 import base64
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from protocol import addresses, limits
 from protocol.addresses import Address
 from protocol.codec import decode_canonical, encode, list_of, ranged, shape, sized
 from protocol.errors import Malformed, Oversized, Truncated
+from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
+from protocol.reachability.nat_report import UNKNOWN_NAT, NatReport
 
 FINGERPRINT_BYTES = 32
 
@@ -29,7 +35,7 @@ _PASSWORD_RANDOM_BYTES = 18
 
 _COMPONENT = 1
 
-_FIELDS = (str, str, bytes, int, list)
+_FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes)
 _TAKES_BURSTS = 1
 
 
@@ -90,7 +96,12 @@ class Description:
 
     `fingerprint` is the SHA-256 of the DTLS certificate in DER. Candidates stand in the sender's
     order of preference. `takes_bursts`: the sender's SCTP answers a burst of packets with one SACK,
-    and knows what it means when the peer's does.
+    and knows what it means when the peer's does. `nat`: the sender's router, as it knows it.
+    `relays`: where the sender is ready to allocate, best first; an answer names none, because the
+    offer's count for both sides. `witnesses`: contacts of the sender's choice with which the peer
+    leaves its token if it is to be punched by many probes. `sctp_init`: the value of an INIT chunk
+    (RFC 9260, 3.3.2), with which the association stands once both sides have named theirs; empty
+    where it begins with a handshake.
     """
 
     ufrag: str
@@ -99,6 +110,10 @@ class Description:
     role: int
     candidates: tuple[IceCandidate, ...]
     takes_bursts: bool = False
+    nat: NatReport = UNKNOWN_NAT
+    relays: tuple[Contact, ...] = ()
+    witnesses: tuple[Contact, ...] = ()
+    sctp_init: bytes = b""
 
     def __post_init__(self) -> None:
         if not _USERNAME.fullmatch(self.ufrag):
@@ -107,34 +122,70 @@ class Description:
             raise Malformed("not an ICE password")
         sized(self.fingerprint, FINGERPRINT_BYTES)
         ranged(self.role, DtlsRole.ACTPASS, DtlsRole.PASSIVE)
-        if len(self.candidates) > limits.CANDIDATES:
-            raise Oversized(f"{len(self.candidates)} candidates")
+        for count, most, what in (
+            (len(self.candidates), limits.CANDIDATES, "candidates"),
+            (len(self.relays), limits.RELAYS_NAMED, "relays"),
+            (len(self.witnesses), limits.WITNESSES, "witnesses"),
+            (len(self.sctp_init), limits.SCTP_INIT_BYTES, "bytes of an SCTP INIT"),
+        ):
+            if count > most:
+                raise Oversized(f"{count} {what} where at most {most} are allowed")
+        for contact in (*self.relays, *self.witnesses):
+            _ = contact.address  # raises Malformed for what is none
 
     def encode(self) -> bytes:
         """The canonical bytes, at most DESCRIPTION_BYTES."""
-        candidates = [candidate.encode() for candidate in self.candidates]
-        fields = [self.ufrag, self.password, self.fingerprint, int(self.role), candidates]
-        return encode([*fields, _TAKES_BURSTS] if self.takes_bursts else fields)
+        return encode(
+            [
+                self.ufrag,
+                self.password,
+                self.fingerprint,
+                int(self.role),
+                [candidate.encode() for candidate in self.candidates],
+                _TAKES_BURSTS if self.takes_bursts else 0,
+                self.nat.fields(),
+                [relay.packed for relay in self.relays],
+                [witness.packed for witness in self.witnesses],
+                self.sctp_init,
+            ]
+        )
 
     @classmethod
     def decode(cls, data: bytes) -> "Description":
         """The description that `encode` spelled; raises Malformed and its children."""
-        value = decode_canonical(
-            data, max_bytes=limits.DESCRIPTION_BYTES, max_items=limits.CANDIDATES
-        )
-        has_features = isinstance(value, list) and len(value) > len(_FIELDS)
-        fields = shape(value, *_FIELDS, int) if has_features else [*shape(value, *_FIELDS), 0]
-        ufrag, password, fingerprint, role, packed, features = fields
-        if has_features:
-            ranged(features, _TAKES_BURSTS, _TAKES_BURSTS)
+        value = decode_canonical(data, max_bytes=limits.DESCRIPTION_BYTES, max_items=len(_FIELDS))
+        (
+            ufrag,
+            password,
+            fingerprint,
+            role,
+            packed,
+            features,
+            nat,
+            relays,
+            witnesses,
+            sctp_init,
+        ) = shape(value, *_FIELDS)
         return cls(
             ufrag,
             password,
             fingerprint,
             DtlsRole(ranged(role, 0, max(DtlsRole))),
             tuple(map(IceCandidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
-            takes_bursts=bool(features),
+            takes_bursts=bool(ranged(features, 0, _TAKES_BURSTS)),
+            nat=NatReport.from_fields(nat),
+            relays=_contacts(relays, limits.RELAYS_NAMED),
+            witnesses=_contacts(witnesses, limits.WITNESSES),
+            sctp_init=sctp_init,
         )
+
+
+def _contacts(value: list[Any], most: int) -> tuple[Contact, ...]:
+    packed: list[bytes] = list_of(value, bytes, max_items=most)
+    for one in packed:
+        if len(one) not in PACKED_BYTES.values():
+            raise Malformed(f"a contact of {len(one)} bytes")
+    return tuple(map(Contact, packed))
 
 
 def priority(kind: int, position: int) -> int:

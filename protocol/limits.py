@@ -297,6 +297,10 @@ RELAYS_TRIED = 24
 REGISTRARS_RENEWED_S = 8 * 60.0
 """How often a registered peer looks whether nearer contacts have come."""
 
+ROUND_TRIP_MS_MAX = 2000
+"""A caller's round trip to a registrar, as the two tell it to the callee, which waits half of it
+with its checks: a liar among them delays these by a second."""
+
 CALL_S = 10.0
 """How long a node waits for the callee's answer to an offer."""
 
@@ -319,8 +323,20 @@ CALL_REPEAT_S = 1.0
 CALL_MEMORY_S = 60.0
 """How long an answer is kept for copies of its call."""
 
-CANDIDATES = 16
+CANDIDATES = 8
 """ICE candidates in one description."""
+
+RELAYS_NAMED = 3
+WITNESSES = 2
+"""Contacts that one description names: to be relays of the link, and to see the peer's address."""
+
+SCTP_INIT_BYTES = 64
+"""The INIT of our own SCTP has 28 B; more parameters than twice that are of no use."""
+
+PORT_SAMPLE_AGE_S = 60.0
+PORT_RATE_MAX = 1000.0
+"""How old a sample of a router's ports may be to be told, and how many mappings a second it makes
+for others at most: beyond these no port can be predicted."""
 
 # Links --------------------------------------------------------------------------------------
 
@@ -333,8 +349,8 @@ LINKS = 64
 LINK_ATTEMPTS = 16
 """Calls of others that are being made into links at one time: each holds a socket per address."""
 
-DESCRIPTION_BYTES = 512
-"""A description with CANDIDATES IPv6 candidates and the longest credentials is 438 B."""
+DESCRIPTION_BYTES = 624
+"""A description with everything that it may hold, all of it IPv6."""
 
 ICE_USERNAME_CHARS = 32
 ICE_PASSWORD_CHARS = 32

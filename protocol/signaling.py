@@ -1,7 +1,7 @@
 """Offers of a link and answers to them, sealed to one reader and signed by one writer.
 
-    offer   [1, caller's key, callee's id, offer id, issued, description, signature]
-    answer  [1, callee's key, offer hash, status, description, signature]
+    offer   [2, caller's key, callee's id, offer id, issued, description, signature]
+    answer  [2, callee's key, offer hash, status, description, signature]
 
 Both are sealed to the receiver's X25519 key from a fresh one (the sealed box of libsodium), so a
 registrar that forwards them reads nothing. The offer's signature covers caller, callee and offer
@@ -10,6 +10,7 @@ id, so it cannot be sealed again to a third; the answer's covers the hash of the
 
 import hashlib
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -37,9 +38,10 @@ from protocol.errors import (
     WrongKey,
 )
 from protocol.identity import Identity, PeerId, checked_peer_id, exchange_key, verify
+from protocol.overlay.contacts import Contact
 from protocol.randomness import Random
 
-SIGNALING_VERSION = 1
+SIGNALING_VERSION = 2
 OFFER_ID_BYTES = 16
 _HASH_BYTES = 32
 _SEED_BYTES = 32
@@ -61,7 +63,11 @@ class AnswerStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An offer, made or verified. `digest` is the SHA-256 that the answer signs."""
+    """An offer, made or verified. `digest` is the SHA-256 that the answer signs.
+
+    `answer_takes_s`: how long the answer to a received offer will travel, as the round trips of its
+    way say; nothing that the caller signs.
+    """
 
     caller_key: bytes
     callee_id: PeerId
@@ -69,6 +75,7 @@ class Offer:
     issued: int
     description: Description
     digest: bytes
+    answer_takes_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,11 @@ class Answer:
     callee_key: bytes
     status: AnswerStatus
     description: Description | None
+
+
+Describe = Callable[[Sequence[Contact]], Description]
+"""Describes the caller's side when its offer is made, for a callee whose registrars known by then
+these are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import CallCrossed, ModswarmError
 from protocol.identity import PeerId
+from protocol.overlay.contacts import Contact
 from protocol.signaling import Offer
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
@@ -158,7 +159,7 @@ class _Leg:
     async def _call(self, caller: Resident, callee: Resident) -> _Made:
         started = self.world.loop.time()
         try:
-            await caller.running.caller.call(callee.identity.peer_id, _DESCRIPTION)
+            await caller.running.caller.call(callee.identity.peer_id, describe)
         except CallCrossed:
             pass
         except ModswarmError as error:
@@ -188,6 +189,11 @@ class _Leg:
 def _answering(peer: Resident, silenced: set[PeerId]) -> int:
     registrars = peer.running.registrations.registrars
     return sum(contact.peer_id not in silenced for contact in registrars)
+
+
+def describe(_registrars: Sequence[Contact]) -> Description:
+    """The caller's side, to which no link leads either."""
+    return _DESCRIPTION
 
 
 async def accept(_offer: Offer) -> Description:

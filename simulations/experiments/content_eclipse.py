@@ -12,7 +12,7 @@ are not attacked.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ class _Attacks:
     async def _calls(self, observer: Resident, callee: Resident) -> bool:
         started = self.world.loop.time()
         try:
-            await observer.running.caller.call(callee.identity.peer_id, _DESCRIPTION)
+            await observer.running.caller.call(callee.identity.peer_id, describe)
         except CallCrossed:
             return True
         except ModswarmError:
@@ -281,6 +281,11 @@ async def _all(pairs: list[tuple[Resident, Any]], act: Any) -> list[bool]:
     acts: list[Coroutine[Any, Any, bool]] = [act(observer, what) for observer, what in pairs]
     tasks = [observer.host.create_task(one) for (observer, _), one in zip(pairs, acts, strict=True)]
     return list(await asyncio.gather(*tasks))
+
+
+def describe(_registrars: Sequence[Contact]) -> Description:
+    """The caller's side, to which no link leads either."""
+    return _DESCRIPTION
 
 
 async def accept(_offer: Offer) -> Description:

@@ -10,6 +10,9 @@ from protocol.addresses import Address
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import Oversized, RemoteError
 from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+from protocol.reachability.nat_report import NatReport
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 from simulations.fuzzing.target import NOW_S, OURS, THEIRS, Target
 
 _RNG = random.Random(1)
@@ -24,6 +27,12 @@ _DESCRIPTION = Description(
         IceCandidate(CandidateKind.HOST, Address("1.2.3.4", 4001)),
         IceCandidate(CandidateKind.SERVER_REFLEXIVE, Address("2a00::1", 4001)),
     ),
+    nat=NatReport(
+        NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT, port_step=1), 4001, 9, 60
+    ),
+    relays=(Contact.at(bytes(32), Address("1.2.3.4", 4001)),),
+    witnesses=(Contact.at(bytes(32), Address("2a00::1", 4001)),),
+    sctp_init=bytes(16),
 )
 _OFFER, _ = signaling.make_offer(
     THEIRS, OURS.public_key, OURS.peer_id, _DESCRIPTION, now=NOW_S, rng=_RNG
@@ -63,12 +72,23 @@ def _read_answer(data: bytes) -> object:
 
 def _offer_fields() -> bytes:
     described = _DESCRIPTION.encode()
-    return codec.encode([1, THEIRS.public_key, OURS.peer_id, bytes(16), int(NOW_S), described])
+    return codec.encode(
+        [
+            signaling.SIGNALING_VERSION,
+            THEIRS.public_key,
+            OURS.peer_id,
+            bytes(16),
+            int(NOW_S),
+            described,
+        ]
+    )
 
 
 def _answer_fields(status: int) -> bytes:
     described = b"" if status else _DESCRIPTION.encode()
-    return codec.encode([1, THEIRS.public_key, _OFFER.digest, status, described])
+    return codec.encode(
+        [signaling.SIGNALING_VERSION, THEIRS.public_key, _OFFER.digest, status, described]
+    )
 
 
 def _shake_hands(data: bytes) -> object:

@@ -167,7 +167,7 @@ def _offer(fire: FuzzedNode, variant: int, rest: bytes) -> None:
     method = Method.SIGNAL if variant % 2 else Method.DELIVER
     whom = own.peer_id if variant % 2 else bytes(6)
     try:
-        fire.attacker.send(method, [whom, sealed], fire.resident.contact)
+        fire.attacker.send(method, [whom, sealed, 20], fire.resident.contact)
     except ModswarmError:
         return  # more than a datagram holds
 

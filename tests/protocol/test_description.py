@@ -22,7 +22,11 @@ from protocol.description import (
     priority,
 )
 from protocol.errors import Malformed, NotCanonical, NotUnicast, Oversized, Truncated
+from protocol.overlay.contacts import PACKED_BYTES, Contact
+from protocol.reachability.nat_report import UNKNOWN_NAT, NatReport
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 from tests.hosts import HOSTS
+from tests.protocol.descriptions import largest_description
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -36,6 +40,25 @@ candidates = st.builds(
     st.sampled_from(CandidateKind),
     st.builds(Address, HOSTS.map(str), st.integers(1, 65535)),
 )
+contacts = st.builds(
+    Contact.at,
+    st.binary(min_size=32, max_size=32),
+    st.builds(Address, HOSTS.map(str), st.integers(1, 65535)),
+)
+kinds = st.builds(
+    NatKind,
+    st.sampled_from(MappingKind),
+    st.sampled_from(FilteringKind),
+    st.booleans(),
+    st.integers(-256, 256),
+)
+reports = st.builds(
+    NatReport,
+    kinds,
+    st.integers(0, 65535),
+    st.integers(0, int(1000 * limits.PORT_SAMPLE_AGE_S)),
+    st.integers(0, int(60 * limits.PORT_RATE_MAX)),
+)
 descriptions = st.builds(
     Description,
     st.text(ICE_CHARS, min_size=4, max_size=limits.ICE_USERNAME_CHARS),
@@ -44,6 +67,10 @@ descriptions = st.builds(
     st.sampled_from(DtlsRole),
     st.lists(candidates, max_size=limits.CANDIDATES).map(tuple),
     st.booleans(),
+    st.just(UNKNOWN_NAT) | reports,
+    st.lists(contacts, max_size=limits.RELAYS_NAMED).map(tuple),
+    st.lists(contacts, max_size=limits.WITNESSES).map(tuple),
+    st.binary(max_size=limits.SCTP_INIT_BYTES),
 )
 
 
@@ -80,31 +107,45 @@ def test_a_damaged_description_is_another_one_or_malformed(
     assert damaged != description
 
 
+def contacts_of(fields: list[tuple[str, str, int]]) -> tuple[Contact, ...]:
+    return tuple(Contact.at(bytes.fromhex(key), Address(host, port)) for key, host, port in fields)
+
+
 @pytest.mark.parametrize("name", ["description_offer", "description_answer"])
 def test_golden_vectors(name: str) -> None:
     fields = json.loads((VECTORS / f"{name}.json").read_text())
     encoded = bytes.fromhex((VECTORS / f"{name}.hex").read_text())
+    mapping, filtering, preserved, step, port, age_ms, rate = fields["nat"]
     description = Description(
         fields["username"],
         fields["password"],
         bytes.fromhex(fields["fingerprint"]),
         fields["role"],
         tuple(IceCandidate(kind, Address(host, port)) for kind, host, port in fields["candidates"]),
+        fields["takes_bursts"],
+        NatReport(
+            NatKind(MappingKind(mapping), FilteringKind(filtering), preserved, step),
+            port,
+            age_ms,
+            rate,
+        ),
+        contacts_of(fields["relays"]),
+        contacts_of(fields["witnesses"]),
+        bytes.fromhex(fields["sctp_init"]),
     )
     assert description.encode() == encoded
     assert Description.decode(encoded) == description
 
 
-def test_two_ipv4_candidates_fit_in_95_bytes() -> None:
+def test_two_ipv4_candidates_fit_in_100_bytes() -> None:
     username, password = fresh_credentials(random.Random(1))
     two = tuple(IceCandidate(0, Address("192.0.2.1", 40_000 + n)) for n in range(2))
-    assert len(Description(username, password, bytes(32), 0, two).encode()) <= 95
+    assert len(Description(username, password, bytes(32), 0, two).encode()) <= 100
 
 
 def test_the_longest_description_fits_its_bound() -> None:
-    many = tuple(IceCandidate(2, Address(f"2001:db8::{n + 1}", 65535)) for n in range(16))
-    longest = Description("u" * 32, "p" * 32, bytes(32), 2, many)
-    assert len(longest.encode()) <= limits.DESCRIPTION_BYTES
+    longest = largest_description(Address("2001:db8::1", 65535))
+    assert len(longest.encode()) <= limits.DESCRIPTION_BYTES < len(longest.encode()) + 8
     assert Description.decode(longest.encode()) == longest
 
 
@@ -135,7 +176,8 @@ def test_too_many_candidates_are_refused() -> None:
     one = IceCandidate(0, Address("192.0.2.1", 1))
     with pytest.raises(Oversized):
         replace(SMALL, candidates=(one,) * (limits.CANDIDATES + 1))
-    value = [SMALL.ufrag, SMALL.password, SMALL.fingerprint, 0, [one.encode()] * 17]
+    value = codec.decode(SMALL.encode(), max_bytes=500, max_items=16)
+    value[4] = [one.encode()] * (limits.CANDIDATES + 1)
     with pytest.raises(Malformed):
         Description.decode(codec.encode(value))
     with pytest.raises(Oversized):
@@ -178,7 +220,10 @@ def test_another_spelling_is_refused() -> None:
     with pytest.raises(Malformed):
         Description.decode(SMALL.encode() + b"\0")
     with pytest.raises(Malformed):
-        Description.decode(codec.encode([*value[:3], True, []]))
+        Description.decode(codec.encode([*value[:3], True, *value[4:]]))
+    value[6] = [0, 0, False, 0, 0, 0, 0]
+    with pytest.raises(Malformed):
+        Description.decode(codec.encode(value))
 
 
 def test_priorities_are_those_of_rfc_8445() -> None:
@@ -210,11 +255,61 @@ def test_the_answer_chooses_the_dtls_role(offered: DtlsRole, answered: DtlsRole)
     assert answering_role(offered) is answered
 
 
-def test_what_a_side_can_do_stands_there_only_if_it_can() -> None:
+def test_what_a_side_can_do_is_one_number() -> None:
     plain, able = SMALL.encode(), replace(SMALL, takes_bursts=True).encode()
-    assert able == b"\x96" + plain[1:] + b"\x01"
-    assert Description.decode(able).takes_bursts
-    assert not Description.decode(plain).takes_bursts
-    for last in (b"\x00", b"\x02", b"\xc3", b"\x01\x01"):
+    (place,) = (at for at, byte in enumerate(able) if byte != plain[at])
+    assert (plain[place], able[place]) == (0, 1)
+    for other in (2, 0xC3, 0xC0):
         with pytest.raises(Malformed):
-            Description.decode(able[:-1] + last)
+            Description.decode(able[:place] + bytes((other,)) + able[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"relays": (contact := Contact.at(bytes(32), Address("192.0.2.1", 1)),) * 4},
+        {"witnesses": (contact,) * 3},
+        {"relays": (Contact(bytes(38)),)},
+        {"witnesses": (Contact(bytes(32) + b"\xe0\0\0\1\0\x50"),)},
+        {"sctp_init": bytes(limits.SCTP_INIT_BYTES + 1)},
+    ],
+    ids=str,
+)
+def test_no_more_contacts_than_allowed_and_only_valid_ones(change: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        replace(SMALL, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [0, 32, 37, 39, 49, 51])
+def test_a_contact_of_another_size_is_malformed(size: int) -> None:
+    assert size not in PACKED_BYTES.values()
+    for place in (7, 8):
+        value = codec.decode(SMALL.encode(), max_bytes=500, max_items=16)
+        value[place] = [bytes(size)]
+        with pytest.raises(Malformed):
+            Description.decode(codec.encode(value))
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (0, 5),
+        (1, -1),
+        (1, 3),
+        (2, 1),
+        (3, 257),
+        (3, -257),
+        (4, 65536),
+        (4, -1),
+        (5, 60_001),
+        (6, 60_001),
+        (6, True),
+    ],
+)
+def test_a_report_of_a_router_has_numbers_in_range(place: int, wrong: int) -> None:
+    value = codec.decode(SMALL.encode(), max_bytes=500, max_items=16)
+    value[6] = [2, 2, False, 1, 40_000, 100, 60]
+    assert Description.decode(codec.encode(value)).nat.kind.port_step == 1
+    value[6][place] = wrong
+    with pytest.raises(Malformed):
+        Description.decode(codec.encode(value))

@@ -23,6 +23,7 @@ from protocol.overlay.messages import (
 )
 from protocol.records import PeerBody, ProviderBody
 from protocol.signaling import AnswerStatus, make_answer, make_offer
+from tests.protocol.descriptions import largest_description
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text(encoding="utf-8")
 V4, V6 = Address("192.0.2.7", 4001), Address("2001:db8::7", 65535)
@@ -39,8 +40,14 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
         [int(limits.REGISTRATION_S)],
     ),
     Method.KEEPALIVE: ([], [True]),
-    Method.SIGNAL: ([bytes(20), bytes(limits.SIGNAL_BYTES)], [bytes(limits.SIGNAL_BYTES)]),
-    Method.DELIVER: ([bytes(18), bytes(limits.SIGNAL_BYTES)], [bytes(limits.SIGNAL_BYTES)]),
+    Method.SIGNAL: (
+        [bytes(20), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX],
+        [bytes(limits.SIGNAL_BYTES)],
+    ),
+    Method.DELIVER: (
+        [bytes(18), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX],
+        [bytes(limits.SIGNAL_BYTES)],
+    ),
     Method.MEET: ([], [1]),
 }
 """The largest arguments and results of each method."""
@@ -167,14 +174,7 @@ def test_records_have_the_sizes_given() -> None:
 
 
 def test_signals_fit_what_carries_them() -> None:
-    largest = Description(
-        "u" * 32,
-        "p" * 32,
-        bytes(32),
-        DtlsRole.ACTPASS,
-        tuple(IceCandidate(CandidateKind.HOST, V6) for _ in range(limits.CANDIDATES)),
-        takes_bursts=True,
-    )
+    largest = largest_description(V6)
     offer, sealed = make_offer(
         IDENTITY, IDENTITY.public_key, IDENTITY.peer_id, largest, now=NOW, rng=random.Random(1)
     )
@@ -188,6 +188,6 @@ def test_signals_fit_what_carries_them() -> None:
 def test_a_usual_description_has_the_size_given() -> None:
     candidates = (IceCandidate(CandidateKind.HOST, V4),) * 2
     usual = Description("frag", "p" * 22, bytes(32), DtlsRole.ACTPASS, candidates)
-    sizes = re.search(r"the first form has (\d+) bytes", TEXT)
+    sizes = re.search(r"and nothing else it has (\d+) bytes", TEXT)
     assert sizes is not None
     assert int(sizes[1]) == len(usual.encode())

@@ -43,6 +43,7 @@ from protocol.signaling import (
     read_answer,
     read_offer,
 )
+from tests.protocol.descriptions import largest_description
 
 repeatable = settings(deadline=None, derandomize=True)
 
@@ -162,11 +163,7 @@ def test_golden_answer(golden: dict[str, Any]) -> None:
 
 
 def test_the_longest_call_fits() -> None:
-    candidates = tuple(
-        IceCandidate(0, Address(f"2001:db8:1111:2222:3333:4444:5555:{n:x}", 65535))
-        for n in range(limits.CANDIDATES)
-    )
-    longest = Description("u" * 32, "p" * 32, bytes(32), 0, candidates)
+    longest = largest_description(Address("2001:db8:1111:2222:3333:4444:5555:6666", 65535))
     offer, sealed = make_offer(
         A, B.public_key, B.peer_id, longest, now=2**33, rng=Draws(bytes(16), bytes(32))
     )
@@ -218,7 +215,7 @@ def test_a_callee_without_a_usable_key_cannot_be_called() -> None:
 
 def forged_offer(caller: Identity = A, kind: str = "offer", **changes: Any) -> bytes:
     fields = {
-        "version": 1,
+        "version": 2,
         "caller_key": caller.public_key,
         "callee_id": B.peer_id,
         "offer_id": bytes(16),
@@ -232,7 +229,7 @@ def forged_offer(caller: Identity = A, kind: str = "offer", **changes: Any) -> b
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"version": 2}, UnknownVersion),
+        ({"version": 1}, UnknownVersion),
         ({"version": 0}, UnknownVersion),
         ({"version": True}, Malformed),
         ({"caller_key": A.public_key[:-1]}, Malformed),
@@ -281,7 +278,7 @@ def test_an_answer_by_another_peer_is_refused() -> None:
     with pytest.raises(WrongKey):
         read_answer(A, offer, by_third, callee_key=B.public_key)
     # One that claims the callee's key has not the callee's signature.
-    fields = [1, B.public_key, offer.digest, 1, b""]
+    fields = [2, B.public_key, offer.digest, 1, b""]
     claimed = encode([*fields, THIRD.sign("answer", encode(fields))])
     with pytest.raises(BadSignature):
         read_answer(A, offer, sealed_to(A, claimed), callee_key=B.public_key)
@@ -300,7 +297,7 @@ def test_only_the_caller_opens_an_answer_and_a_copy_helps_no_other_peer() -> Non
 
 def forged_answer(offer: Offer, kind: str = "answer", **changes: Any) -> bytes:
     fields = {
-        "version": 1,
+        "version": 2,
         "callee_key": B.public_key,
         "digest": offer.digest,
         "status": 0,
@@ -313,7 +310,7 @@ def forged_answer(offer: Offer, kind: str = "answer", **changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"version": 2}, UnknownVersion),
+        ({"version": 1}, UnknownVersion),
         ({"callee_key": A.public_key}, WrongKey),
         ({"digest": bytes(32)}, WrongKey),
         ({"digest": bytes(31)}, Malformed),
@@ -382,7 +379,7 @@ def test_a_signal_of_any_other_length_is_refused() -> None:
 def test_any_signal_is_refused_by_name(data: bytes, fields: list[Any]) -> None:
     small = [one for one in fields if not isinstance(one, int) or abs(one) < 2**63]
     for _, reader, identity in readers():
-        for plain in (data, encode(small), encode([1, *small])):
+        for plain in (data, encode(small), encode([2, *small])):
             with pytest.raises(RemoteError):
                 reader(sealed_to(identity, plain))
         with pytest.raises(RemoteError):

@@ -45,7 +45,7 @@ def test_a_small_run_keeps_the_contract() -> None:
 async def _call(caller: Resident, callee: Resident) -> CallResult | ModswarmError:
     try:
         peer_id = callee.identity.peer_id
-        return await caller.host.create_task(caller.running.caller.call(peer_id, call._DESCRIPTION))
+        return await caller.host.create_task(caller.running.caller.call(peer_id, call.describe))
     except ModswarmError as error:
         return error
 

@@ -7,9 +7,9 @@ from node.links.link import Link
 from protocol.description import Description
 from protocol.errors import ModswarmError
 from protocol.identity import PeerId, peer_id_of
-from protocol.signaling import CallResult, Offer
+from protocol.signaling import CallResult, Describe, Offer
 
-PlaceCall = Callable[[PeerId, Description], Awaitable[CallResult]]
+PlaceCall = Callable[[PeerId, Describe], Awaitable[CallResult]]
 """Brings an offer to a peer, and its answer back, both verified; raises NetworkError."""
 
 

@@ -33,7 +33,7 @@ from protocol.errors import (
     RemoteError,
 )
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
-from protocol.signaling import CallResult, Offer
+from protocol.signaling import CallResult, Describe, Offer
 
 if TYPE_CHECKING:
     from node.links.attempt import LinkAttempt
@@ -171,7 +171,7 @@ class LinkPool:
         attempt = await self._attempt()
         try:
             offer = await attempt.describe(DtlsRole.ACTPASS, outgoing=True)
-            result = await self._call_out(call.peer_id, offer)
+            result = await self._call_out(call.peer_id, lambda _registrars: offer)
             call.answered = True
             return await attempt.finish(
                 peer_key=result.peer_key,
@@ -185,11 +185,11 @@ class LinkPool:
             self._abandon(attempt, call.peer_id)
             raise
 
-    async def _call_out(self, peer_id: PeerId, offer: Description) -> CallResult:
+    async def _call_out(self, peer_id: PeerId, describe: Describe) -> CallResult:
         limit_s = self._settings.call_timeout_s
         try:
             async with asyncio.timeout(limit_s):
-                result = await self._place_call(peer_id, offer)
+                result = await self._place_call(peer_id, describe)
         except TimeoutError:
             raise LinkAttemptFailed(Stage.CALL, f"no answer within {limit_s:g} s") from None
         if peer_id_of(result.peer_key) != peer_id:

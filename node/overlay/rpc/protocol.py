@@ -139,14 +139,22 @@ class OverlayProtocol(KademliaProtocol):
         return [self.registrar.keepalive(incoming, self._loop.time())]
 
     def rpc_signal(self, incoming: Incoming) -> None:
-        """SIGNAL [callee, sealed offer]: forward it, and answer with the callee's answer."""
-        callee_id, sealed = shape(incoming.request.arguments, bytes, bytes)
-        self.registrar.signal(incoming, sized(callee_id, limits.ID_BYTES), sealed)
+        """SIGNAL [callee, sealed offer, round trip]: forward it, answer with the callee's answer.
+
+        The round trip is the caller's to this node, in ms.
+        """
+        callee_id, sealed, round_trip_ms = shape(incoming.request.arguments, bytes, bytes, int)
+        ranged(round_trip_ms, 0, limits.ROUND_TRIP_MS_MAX)
+        self.registrar.signal(incoming, sized(callee_id, limits.ID_BYTES), sealed, round_trip_ms)
 
     def rpc_deliver(self, incoming: Incoming) -> None:
-        """DELIVER [caller's address, sealed offer]: an offer that a registrar relays to us."""
-        _, sealed = shape(incoming.request.arguments, bytes, bytes)
-        self.registrar.deliver(incoming, sealed)
+        """DELIVER [caller's address, sealed offer, round trip]: an offer that a registrar relays.
+
+        The round trip is the caller's to the registrar, in ms.
+        """
+        _, sealed, round_trip_ms = shape(incoming.request.arguments, bytes, bytes, int)
+        ranged(round_trip_ms, 0, limits.ROUND_TRIP_MS_MAX)
+        self.registrar.deliver(incoming, sealed, round_trip_ms)
 
     def _read(self, raw: bytes, key: bytes) -> Record:
         return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)

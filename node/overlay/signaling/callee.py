@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from node.environment import Environment
 from protocol.description import Description
@@ -54,11 +55,12 @@ class Callee:
         if self._own_offers.get(peer_id) is offer:
             self._own_offers.pop(peer_id, None)
 
-    async def answer(self, sealed: bytes) -> bytes:
+    async def answer(self, sealed: bytes, answer_takes_s: float) -> bytes:
         """The sealed answer to a sealed offer; raises RemoteError for what is not an offer."""
         now = self._environment.wall()
         offer = read_offer(self._identity, sealed, now=now, puzzle_bits=self._puzzle_bits)
         self._memory.accept(offer, now)
+        offer = replace(offer, answer_takes_s=answer_takes_s)
         status, description = await self._decide(offer)
         return make_answer(self._identity, offer, status, description, rng=self._environment.rng)
 

@@ -1,15 +1,16 @@
 """Calls of this node to other peers, over the overlay."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from node.environment import Environment
 from node.overlay.server import OverlayServer
 from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.outgoing_call import OutgoingCall
-from protocol.description import Description
 from protocol.errors import CallCrossed, CallFailed
 from protocol.identity import PeerId
-from protocol.signaling import AnswerStatus, CallResult, Offer, make_offer
+from protocol.overlay.contacts import Contact
+from protocol.signaling import AnswerStatus, CallResult, Describe, Offer, make_offer
 
 _REASONS = {
     AnswerStatus.BUSY: "it is busy",
@@ -27,9 +28,12 @@ class Caller:
         self._environment = environment
         self._callee = callee
 
-    async def call(self, peer_id: PeerId, description: Description) -> CallResult:
-        """Offer a link to a peer. Raises NotFound, TimedOut, CallCrossed, CallFailed."""
-        call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, description))
+    async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
+        """Offer a link to a peer, described when the offer is made, which is only once.
+
+        Raises NotFound, TimedOut, CallCrossed, CallFailed.
+        """
+        call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe))
         try:
             answer, relay = await call.run()
         finally:
@@ -44,13 +48,15 @@ class Caller:
             call.offer.offer_id, answer.callee_key, answer.description, via, call.hops
         )
 
-    def _offer(self, peer_id: PeerId, description: Description, key: bytes) -> tuple[Offer, bytes]:
+    def _offer(
+        self, peer_id: PeerId, describe: Describe, key: bytes, registrars: Sequence[Contact]
+    ) -> tuple[Offer, bytes]:
         """The offer and its sealed form for the peer's public key."""
         offer, sealed = make_offer(
             self._server.identity,
             key,
             peer_id,
-            description,
+            describe(registrars),
             now=self._environment.wall(),
             rng=self._environment.rng,
         )

@@ -58,7 +58,8 @@ class OfferRelay:
         answered: asyncio.Future[tuple[Answer, Contact]],
     ) -> None:
         self._wire = wire
-        self._arguments = [callee_id, sealed]
+        self._callee_id = callee_id
+        self._sealed = sealed
         self._loop = asyncio.get_running_loop()
         self._relays: dict[bytes, _Relay] = {}
         self._complete = False
@@ -97,10 +98,14 @@ class OfferRelay:
 
         # An answer to an earlier copy counts as well, hence no shorter time limit.
         timeout_s = max(0.0, relay.give_up_at - self._loop.time())
-        self._wire.request(
-            relay.contact, Method.SIGNAL, self._arguments, on_reply, timeout_s=timeout_s
-        )
+        arguments = [self._callee_id, self._sealed, self._round_trip_ms(relay.contact)]
+        self._wire.request(relay.contact, Method.SIGNAL, arguments, on_reply, timeout_s=timeout_s)
         self._loop.call_later(limits.CALL_REPEAT_S, self._repeat, relay)
+
+    def _round_trip_ms(self, contact: Contact) -> int:
+        """What the callee wants to know: half of it is how long an answer takes from this relay."""
+        measured_s = self._wire.round_trip_s(contact) or 0.0
+        return min(round(1000 * measured_s), limits.ROUND_TRIP_MS_MAX)
 
     def _repeat(self, relay: _Relay) -> None:
         """No response yet: the datagram may be lost, so send a copy, and free the relay's slot."""

@@ -1,7 +1,7 @@
 """One call of this node: the offer goes out by each registrar as soon as the lookup finds it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from node.overlay.records.reading import Reading
@@ -13,15 +13,18 @@ from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.contacts import Contact
 from protocol.signaling import Answer, Offer, read_answer
 
+MakeOffer = Callable[[bytes, Sequence[Contact]], tuple[Offer, bytes]]
+"""The offer and its sealed form, for the peer's public key and the registrars found so far."""
+
 
 class OutgoingCall:
-    """`make_offer` gives the offer and its sealed form for the peer's public key, once known."""
+    """`make_offer` is called once the peer's public key is known."""
 
     def __init__(
         self,
         server: OverlayServer,
         peer_id: PeerId,
-        make_offer: Callable[[bytes], tuple[Offer, bytes]],
+        make_offer: MakeOffer,
     ) -> None:
         self._server = server
         self._peer_id = peer_id
@@ -64,7 +67,7 @@ class OutgoingCall:
             key = itself[0].public_key if itself else next(iter(reading.records), None)
             if key is None:
                 return False
-            self._relay = self._start(key)
+            self._relay = self._start(key, reading.registrars)
         self.hops = reading.hops
         for contact in (*itself, *reading.registrars):
             self._relay.add(contact)
@@ -77,8 +80,8 @@ class OutgoingCall:
             return [here]
         return [one for one in reading.answered if one.peer_id == self._peer_id]
 
-    def _start(self, key: bytes) -> OfferRelay:
-        offer, sealed = self._make_offer(key)
+    def _start(self, key: bytes, registrars: Sequence[Contact]) -> OfferRelay:
+        offer, sealed = self._make_offer(key, registrars)
         self.offer = offer
 
         def read(raw: bytes) -> Answer:

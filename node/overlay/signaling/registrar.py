@@ -11,12 +11,13 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Reply, Wire
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.addresses import Address, pack_address
+from protocol.addresses import pack_address
 from protocol.codec import shape
 from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
 from protocol.overlay.contacts import Contact
@@ -24,8 +25,9 @@ from protocol.overlay.messages import Code, Method, code_of
 
 _log = logging.getLogger(__name__)
 
-AnswerOffer = Callable[[bytes], Awaitable[bytes]]
-"""Takes a sealed offer to this node and returns the sealed answer; raises RemoteError."""
+AnswerOffer = Callable[[bytes, float], Awaitable[bytes]]
+"""Takes a sealed offer to this node, and the seconds that its answer will travel, and returns the
+sealed answer; raises RemoteError."""
 
 
 @dataclass(slots=True)
@@ -127,10 +129,15 @@ class Registrar:
 
     # Calls --------------------------------------------------------------------------------
 
-    def signal(self, incoming: Incoming, callee_id: bytes, sealed: bytes) -> None:
-        """Take an offer for this node, or relay it to a peer that is registered here."""
+    def signal(
+        self, incoming: Incoming, callee_id: bytes, sealed: bytes, round_trip_ms: int
+    ) -> None:
+        """Take an offer for this node, or relay it to a peer that is registered here.
+
+        The round trip is the caller's to this node.
+        """
         if callee_id == self._own_id:
-            self.deliver(incoming, sealed)
+            self._take_offer(incoming, sealed, round_trip_ms / 2000)
             return
         callee = self.contact_of(callee_id)
         if callee is None:
@@ -139,13 +146,19 @@ class Registrar:
         call, is_new = self._join(incoming, callee_id, sealed)
         if is_new:
             self.forwarded += 1
-            self._forward(call, callee, incoming.address, sealed)
+            delivery = [pack_address(incoming.address), sealed, round_trip_ms]
+            self._forward(call, callee, delivery)
 
-    def deliver(self, incoming: Incoming, sealed: bytes) -> None:
-        """Answer an offer to this node, which a registrar or the caller itself brought."""
+    def deliver(self, incoming: Incoming, sealed: bytes, round_trip_ms: int) -> None:
+        """Answer an offer to this node; the round trip is that of caller and registrar."""
+        own_s = self._wire.round_trip_s(incoming.session.contact) or 0.0
+        self._take_offer(incoming, sealed, round_trip_ms / 2000 + own_s / 2)
+
+    def _take_offer(self, incoming: Incoming, sealed: bytes, answer_takes_s: float) -> None:
         call, is_new = self._join(incoming, self._own_id, sealed)
         if is_new:
-            self._tasks.start(self._answer_own(call, sealed), name="answer a call")
+            answering = self._answer_own(call, sealed, answer_takes_s)
+            self._tasks.start(answering, name="answer a call")
 
     def _join(self, incoming: Incoming, callee_id: bytes, sealed: bytes) -> tuple[_Call, bool]:
         """The call that this request belongs to, and whether it has just begun.
@@ -179,7 +192,7 @@ class Registrar:
         elif len(call.waiting) < limits.CALL_COPIES:
             call.waiting.append(incoming)
 
-    def _forward(self, call: _Call, callee: Contact, caller: Address, sealed: bytes) -> None:
+    def _forward(self, call: _Call, callee: Contact, delivery: list[Any]) -> None:
         sent_at = 0.0
 
         def on_reply(reply: Reply) -> None:
@@ -197,18 +210,14 @@ class Registrar:
             nonlocal sent_at
             sent_at = self._loop.time()
             self._wire.request(
-                callee,
-                Method.DELIVER,
-                [pack_address(caller), sealed],
-                on_reply,
-                timeout_s=limits.CALL_REPEAT_S,
+                callee, Method.DELIVER, delivery, on_reply, timeout_s=limits.CALL_REPEAT_S
             )
 
         send()
 
-    async def _answer_own(self, call: _Call, sealed: bytes) -> None:
+    async def _answer_own(self, call: _Call, sealed: bytes, answer_takes_s: float) -> None:
         try:
-            self._finish(call, await self._answer_offer(sealed), Code.OK)
+            self._finish(call, await self._answer_offer(sealed, answer_takes_s), Code.OK)
         except RemoteError as error:
             _log.debug("a call was refused: %s", error)
             self._finish(call, None, code_of(error))

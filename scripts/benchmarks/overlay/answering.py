@@ -95,7 +95,7 @@ def _request(asker: Asker, target: Contact, method: Method) -> bytes:
     return asker.outbox.last
 
 
-async def _no_calls(_sealed: bytes) -> bytes:
+async def _no_calls(_sealed: bytes, _answer_takes_s: float) -> bytes:
     raise NotAuthentic("this node takes no calls")
 
 

@@ -17,7 +17,7 @@ from node.links.settings import LinkSettings
 from protocol.description import Description
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId
-from protocol.signaling import CallResult, Offer
+from protocol.signaling import CallResult, Describe, Offer
 from simulations.runtime.loop import VirtualLoop
 
 SETTINGS = LinkSettings(ice_addresses=("127.0.0.1",))
@@ -103,10 +103,10 @@ class Network:
         here = environment(rng)
         node = Node(Identity(rng.randbytes(32)), create(here), Counters())
 
-        async def call(peer_id: PeerId, offer: Description) -> CallResult:
+        async def call(peer_id: PeerId, describe: Describe) -> CallResult:
             if peer_id not in self.nodes:
                 raise CallFailed("it is offline")
-            return await self.carry(node, self.nodes[peer_id], rng.randbytes(16), offer)
+            return await self.carry(node, self.nodes[peer_id], rng.randbytes(16), describe(()))
 
         node.pool = LinkPool(
             node.identity,

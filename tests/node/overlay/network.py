@@ -16,6 +16,7 @@ from protocol.description import CandidateKind, Description, DtlsRole, IceCandid
 from protocol.identity import Identity, find_seed
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
+from protocol.signaling import Describe
 from simulations.runtime.loop import VirtualLoop
 
 PUZZLE_BITS = 2
@@ -103,6 +104,11 @@ async def network(reachable: int, unreachable: int = 0) -> AsyncIterator[list[Ov
         yield peers
     finally:
         await asyncio.gather(*(peer.close() for peer in peers))
+
+
+def describing(port: int = 9) -> Describe:
+    """What describes a caller by `description`, whichever registrars are known."""
+    return lambda _registrars: description(port)
 
 
 def description(port: int = 9) -> Description:

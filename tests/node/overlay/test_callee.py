@@ -31,7 +31,7 @@ def offer_from(caller: Identity, identity: Identity) -> tuple[Offer, bytes]:
 
 def answer_of(callee: Callee, caller: Identity, identity: Identity) -> Answer:
     offer, sealed = offer_from(caller, identity)
-    answer = asyncio.run(callee.answer(sealed))
+    answer = asyncio.run(callee.answer(sealed, 0.0))
     return read_answer(caller, offer, answer, callee_key=identity.public_key)
 
 
@@ -62,9 +62,9 @@ def test_a_node_without_room_for_a_link_is_busy() -> None:
 def test_an_offer_counts_once() -> None:
     callee = callee_of(LARGER)
     _, sealed = offer_from(SMALLER, LARGER)
-    asyncio.run(callee.answer(sealed))
+    asyncio.run(callee.answer(sealed, 0.0))
     with pytest.raises(Replayed):
-        asyncio.run(callee.answer(sealed))
+        asyncio.run(callee.answer(sealed, 0.0))
 
 
 def test_while_both_call_the_offer_of_the_smaller_id_counts() -> None:

@@ -31,6 +31,9 @@ class FakeWire:
         self._loop = asyncio.get_running_loop()
         self.asked: list[tuple[float, Contact]] = []
 
+    def round_trip_s(self, _contact: Contact) -> float:
+        return 0.04
+
     def request(
         self,
         contact: Contact,
@@ -41,7 +44,7 @@ class FakeWire:
         timeout_s: float,
     ) -> None:
         assert method is Method.SIGNAL
-        assert arguments == [bytes(20), b"sealed"]
+        assert arguments == [bytes(20), b"sealed", 40]
         self.asked.append((self._loop.time(), contact))
         behaviour = self._behave.get(contact)
         if behaviour is None:

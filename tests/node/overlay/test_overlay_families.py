@@ -20,7 +20,7 @@ from simulations.residents.world import (
     simulated_settings,
 )
 from tests.node.overlay.attacks.arena import key_pair
-from tests.node.overlay.network import description, open_peer
+from tests.node.overlay.network import describing, description, open_peer
 
 MOD = bytes(range(32))
 KEY = records.provider_key(MOD)
@@ -91,7 +91,7 @@ async def test_a_registered_peer_is_called(v4: bool, v6: bool) -> None:
         await one.start()
         await one.running.registrations.registered.wait()
     callee.running.callee.accept_calls(_accept)
-    calling = caller.running.caller.call(callee.identity.peer_id, description())
+    calling = caller.running.caller.call(callee.identity.peer_id, describing())
     result = await caller.host.create_task(calling)
     assert result.description == description(2)
     assert set(result.signaled_via) <= _ids(world.residents[:12])
@@ -138,8 +138,8 @@ ARGUMENTS: dict[Method, list[Any]] = {
     Method.STORE: [bytes(20), b""],
     Method.REGISTER: [b""],
     Method.KEEPALIVE: [],
-    Method.SIGNAL: [bytes(20), b"sealed"],
-    Method.DELIVER: [bytes(6), bytes(100)],
+    Method.SIGNAL: [bytes(20), b"sealed", 0],
+    Method.DELIVER: [bytes(6), bytes(100), 0],
 }
 
 
@@ -172,7 +172,7 @@ async def test_calls_and_registrations_on_ipv6_loopback() -> None:
     callee, caller = peers[4:]
     registrations = await callee.register()
     callee.callee.accept_calls(_accept)
-    result = await caller.caller.call(callee.server.identity.peer_id, description())
+    result = await caller.caller.call(callee.server.identity.peer_id, describing())
     assert result.description == description(2)
     registrars = {contact.peer_id for contact in registrations.registrars}
     assert set(result.signaled_via) <= registrars

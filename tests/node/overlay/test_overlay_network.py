@@ -13,7 +13,7 @@ from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
 from protocol.signaling import Offer
-from tests.node.overlay.network import description, identity, network, open_peer
+from tests.node.overlay.network import describing, description, identity, network, open_peer
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -93,7 +93,7 @@ async def test_a_call_reaches_a_peer_that_cannot_be_reached_unasked() -> None:
             return description(2)
 
         callee.callee.accept_calls(on_offer)
-        result = await caller.caller.call(callee.server.identity.peer_id, description(1))
+        result = await caller.caller.call(callee.server.identity.peer_id, describing(1))
         assert result.description == description(2)
         assert result.peer_key == callee.server.identity.public_key
         assert len(offers) == 1, "three registrars forwarded it, and it was answered once"
@@ -113,7 +113,7 @@ async def test_a_registrar_calls_the_peer_that_is_registered_with_it() -> None:
 
         callee.callee.accept_calls(on_offer)
         peer_id = callee.server.identity.peer_id
-        result = await registrar.caller.call(peer_id, description())
+        result = await registrar.caller.call(peer_id, describing())
         assert result.signaled_via == ()
 
 
@@ -124,7 +124,7 @@ async def test_a_reachable_peer_is_called_without_a_registrar() -> None:
             return description(2)
 
         peers[2].callee.accept_calls(on_offer)
-        result = await peers[3].caller.call(peers[2].server.identity.peer_id, description())
+        result = await peers[3].caller.call(peers[2].server.identity.peer_id, describing())
         assert result.signaled_via == ()
 
 
@@ -132,17 +132,17 @@ async def test_failed_calls_say_why() -> None:
     async with network(4, 2) as peers:
         callee, caller = peers[4:]
         with pytest.raises(NotFound, match="no contact knows"):
-            await caller.caller.call(identity(99).peer_id, description())
+            await caller.caller.call(identity(99).peer_id, describing())
         await callee.register()
         with pytest.raises(CallFailed, match="refused"):
-            await caller.caller.call(callee.server.identity.peer_id, description())
+            await caller.caller.call(callee.server.identity.peer_id, describing())
 
         async def busy(_: Offer) -> Description:
             raise CallFailed("too many links")
 
         callee.callee.accept_calls(busy)
         with pytest.raises(CallFailed, match="busy"):
-            await caller.caller.call(callee.server.identity.peer_id, description())
+            await caller.caller.call(callee.server.identity.peer_id, describing())
 
 
 async def test_a_peer_that_left_is_offline_and_the_caller_is_told(
@@ -155,7 +155,7 @@ async def test_a_peer_that_left_is_offline_and_the_caller_is_told(
         await callee.register()
         await callee.close()
         with pytest.raises(CallFailed, match="offline"):
-            await caller.caller.call(callee.server.identity.peer_id, description())
+            await caller.caller.call(callee.server.identity.peer_id, describing())
 
 
 async def test_when_both_call_at_once_the_smaller_id_wins() -> None:
@@ -176,8 +176,8 @@ async def test_when_both_call_at_once_the_smaller_id_wins() -> None:
         first.callee.accept_calls(on_offer_to_first)
         second.callee.accept_calls(on_offer_to_second)
         outcomes = await asyncio.gather(
-            first.caller.call(second.server.identity.peer_id, description()),
-            second.caller.call(first.server.identity.peer_id, description()),
+            first.caller.call(second.server.identity.peer_id, describing()),
+            second.caller.call(first.server.identity.peer_id, describing()),
             return_exceptions=True,
         )
         assert not isinstance(outcomes[0], BaseException)

@@ -185,7 +185,7 @@ async def test_changing_state_needs_proof_of_the_address() -> None:
         for method, arguments in (
             (Method.STORE, [key, raw]),
             (Method.REGISTER, [_peer_record().raw]),
-            (Method.SIGNAL, [bytes(20), b"sealed"]),
+            (Method.SIGNAL, [bytes(20), b"sealed", 0]),
         ):
             attacker.token = b"12345678"
             assert (await attacker.ask(method, arguments)).code == Code.BAD_TOKEN
@@ -388,8 +388,8 @@ async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> 
             (Method.STORE, [bytes(20), b""]),
             (Method.REGISTER, [b""]),
             (Method.KEEPALIVE, []),
-            (Method.SIGNAL, [bytes(20), b""]),
-            (Method.DELIVER, [b"", b""]),
+            (Method.SIGNAL, [bytes(20), b"", 0]),
+            (Method.DELIVER, [b"", b"", 0]),
         ):
             attacker.token = b""
             datagram = attacker.request(method, arguments)

@@ -28,7 +28,7 @@ from simulations.attacks.raw_peer import RawPeer
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
-from tests.node.overlay.network import description
+from tests.node.overlay.network import describing, description
 
 NOW = 1_790_000_000.0
 PEER, OTHER = Identity(bytes(range(32))), Identity(bytes(range(1, 33)))
@@ -85,7 +85,7 @@ async def test_contacts_that_only_claim_to_reach_a_peer_get_no_call_to_drop() ->
         caller.running.server.protocol.maintenance.answered(liar.contact)
     with caller.host.running():
         reading = await caller.running.server.read(server.identity.peer_id, records.PEER)
-        result = await caller.running.caller.call(callee.identity.peer_id, description())
+        result = await caller.running.caller.call(callee.identity.peer_id, describing())
     registrars = {contact.peer_id for contact in reading.registrars}
     assert registrars
     assert not registrars & {liar.identity.peer_id for liar in liars}

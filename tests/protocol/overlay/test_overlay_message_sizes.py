@@ -10,7 +10,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.codec import encode
 from protocol.datagrams import DATAGRAM_BODY_BYTES
-from protocol.description import Description, IceCandidate
+from protocol.description import Description
 from protocol.errors import Truncated
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
@@ -25,6 +25,7 @@ from protocol.overlay.messages import (
     encode_found,
 )
 from protocol.signaling import AnswerStatus, make_answer, make_offer
+from tests.protocol.descriptions import largest_description
 from tests.protocol.overlay.message_bodies import (
     COUNTER_MAX,
     EPOCH,
@@ -165,8 +166,8 @@ def test_the_answer_to_each_request_fits_its_own_padding() -> None:
         Method.STORE: ([target, no_record], []),
         Method.REGISTER: ([no_record], [1200]),
         Method.KEEPALIVE: ([], [True]),
-        Method.SIGNAL: ([target, bytes(300)], []),
-        Method.DELIVER: ([bytes(6), short_offer()], [longest_answer()]),
+        Method.SIGNAL: ([target, bytes(300), 20], []),
+        Method.DELIVER: ([bytes(6), short_offer(), 20], [longest_answer()]),
     }
     for method, (asked, answer) in arguments.items():
         assert len(responded(answer, where=V6)) <= len(requested(method, asked)), method
@@ -194,8 +195,7 @@ def short_offer() -> bytes:
 
 def longest_answer() -> bytes:
     offer, _ = make_offer(CALLER, CALLEE.public_key, CALLEE.peer_id, SHORT, now=1e9, rng=Zeros())
-    candidates = (IceCandidate(0, Address("2001:db8::1", 65535)),) * limits.CANDIDATES
-    longest = Description("u" * 32, "p" * 32, bytes(32), 1, candidates)
+    longest = largest_description(Address("2001:db8::1", 65535))
     return make_answer(CALLEE, offer, AnswerStatus.ACCEPTED, longest, rng=Zeros())
 
 
@@ -216,10 +216,10 @@ def test_a_refusal_is_never_longer_than_any_request_that_is_read() -> None:
 
 
 def test_a_request_in_a_datagram_has_room_for_the_largest_record_and_signal() -> None:
-    largest = [
+    largest: list[tuple[Method, list[Any]]] = [
         (Method.STORE, [bytes(20), bytes(limits.RECORD_BYTES)]),
-        (Method.SIGNAL, [bytes(20), bytes(limits.SIGNAL_BYTES)]),
-        (Method.DELIVER, [bytes(18), bytes(limits.SIGNAL_BYTES)]),
+        (Method.SIGNAL, [bytes(20), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX]),
+        (Method.DELIVER, [bytes(18), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX]),
     ]
     for method, arguments in largest:
         for token in (b"", TOKEN):

@@ -274,8 +274,8 @@ async def _ours_amplifies(method: Method, arguments: list[Any]) -> bool:
         (("find_value",), (Method.STORE, [bytes(20), b""])),
         (("find_value",), (Method.REGISTER, [b""])),
         (("find_value",), (Method.KEEPALIVE, [])),
-        (("find_value",), (Method.SIGNAL, [bytes(20), b"sealed"])),
-        (("find_value",), (Method.DELIVER, [bytes(6), bytes(100)])),
+        (("find_value",), (Method.SIGNAL, [bytes(20), b"sealed", 0])),
+        (("find_value",), (Method.DELIVER, [bytes(6), bytes(100), 0])),
     ],
 )
 def test_21_a_spoofed_request_is_amplified(attack: Any, works: bool) -> None:

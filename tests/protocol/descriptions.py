@@ -1,0 +1,30 @@
+"""Descriptions for tests of what carries them."""
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.overlay.contacts import Contact
+from protocol.reachability.nat_report import NatReport
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
+
+
+def largest_description(where: Address) -> Description:
+    """A description with as much of everything as it may hold."""
+    contact = Contact.at(b"k" * limits.KEY_BYTES, where)
+    return Description(
+        "u" * limits.ICE_USERNAME_CHARS,
+        "p" * limits.ICE_PASSWORD_CHARS,
+        bytes(32),
+        DtlsRole.ACTPASS,
+        (IceCandidate(CandidateKind.HOST, where),) * limits.CANDIDATES,
+        takes_bursts=True,
+        nat=NatReport(
+            NatKind(MappingKind.SEQUENTIAL, FilteringKind.DEPENDENT, True, -256),
+            limits.PORT_MAX,
+            int(1000 * limits.PORT_SAMPLE_AGE_S),
+            int(60 * limits.PORT_RATE_MAX),
+        ),
+        relays=(contact,) * limits.RELAYS_NAMED,
+        witnesses=(contact,) * limits.WITNESSES,
+        sctp_init=bytes(limits.SCTP_INIT_BYTES),
+    )
