@@ -12,6 +12,7 @@ from protocol.errors import BadAddress, BadConfig
 from protocol.overlay.bootstrap import Bootstrap
 
 DEFAULT_PORT = 4001
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (a peer serves every network)
 _DATA_PATHS = ("native", "stock")
 _MAX_CONFIG_BYTES = 2**16
 
@@ -21,7 +22,8 @@ class Config:
     """The settings. Addresses are text here, as in the file.
 
     `listen`: one `host:port` per address family, port 0 for any; by default DEFAULT_PORT, or any
-    if that is taken, on all IPv4 addresses, and on loopback alone if every bootstrap is there.
+    if that is taken, on all addresses of both families that the machine has, and on loopback alone
+    if every bootstrap is there. All traffic of the node uses this port.
     `bootstrap`: `host:port`, with `/peer-id` behind it to pin the node that answers. `unreachable`:
     take DHT traffic only from addresses that this node sent to lately, as behind a router.
     `ice_addresses`: where links may open sockets; by default the host's own addresses, or only
@@ -51,13 +53,13 @@ class Config:
             canonical(host, 1)
 
     def listen_addresses(self) -> list[Address]:
-        """The addresses to bind; raises BadAddress."""
+        """The addresses to bind, unless the machine lacks a family; raises BadAddress."""
         if self.listen:
             return [_listen_address(text) for text in self.listen]
         hosts = [Bootstrap.parse(text).host for text in self.bootstrap]
         if hosts and all(map(is_loopback, hosts)):
             return [Address(hosts[0], 0)]
-        return [Address("0.0.0.0", DEFAULT_PORT)]  # noqa: S104 (a peer serves every network)
+        return [Address(host, DEFAULT_PORT) for host in WILDCARDS]
 
     def with_overrides(self, **given: Any) -> "Config":
         """These settings, overruled by those of `given` that are not None or empty."""

@@ -12,15 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import ifaddr
-
+from node.interfaces import host_addresses
 from protocol.errors import InsecureRandomness
-
-
-def host_addresses() -> list[str]:
-    """The machine's own IP literals, loopback and link-local included."""
-    ips = (ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips)
-    return [ip if isinstance(ip, str) else ip[0] for ip in ips]
 
 
 def udp_socket(host: str, port: int) -> socket.socket:
@@ -40,7 +33,8 @@ def udp_socket(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`wall` gives seconds since 1970; `rng` every random draw; `host_addresses` IP literals.
+    """`wall` gives seconds since 1970; `rng` every random draw; `host_addresses` the
+    machine's own IP literals, the most useful first.
 
     `udp_socket` binds a socket, or is None where the loop makes its own (a simulated internet).
     """

@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.answers.status import NodeStatus
-from node.config import Config
+from node.config import WILDCARDS, Config
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.environment import Environment
 from node.home import Home
+from node.interfaces import families_of
 from node.links.pool.pool import LinkPool
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
@@ -156,15 +157,23 @@ class Node:
         )
 
     async def _bind(self) -> None:
+        """Bind what was asked for, or by default a port of each family that the machine has."""
+        endpoint, is_default = self.membership.endpoint, not self.config.listen
+        families = families_of(self.environment.host_addresses())
         for address in self.config.listen_addresses():
+            if is_default and address.host in WILDCARDS and address.family not in families:
+                continue
             try:
-                await self.membership.endpoint.open(address)
+                await endpoint.open(address)
             except OSError as error:
-                if self.config.listen or error.errno != errno.EADDRINUSE:
+                if not is_default or error.errno != errno.EADDRINUSE:
+                    if is_default and endpoint.addresses:
+                        _log.info("no UDP on %s: %s", address, error)
+                        continue
                     reason = error.strerror or str(error)
                     raise BadAddress(f"cannot listen on {address}: {reason}") from error
                 # The default port was not asked for, and another node may have it.
-                await self.membership.endpoint.open(Address(address.host, 0))
+                await endpoint.open(Address(address.host, 0))
 
     def _ice_addresses(self) -> tuple[str, ...] | None:
         if self.config.ice_addresses:

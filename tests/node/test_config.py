@@ -10,9 +10,10 @@ from protocol.errors import BadAddress, BadConfig, BadInput
 
 
 def test_by_default_a_node_listens_on_all_addresses() -> None:
-    assert Config().listen_addresses() == [Address("0.0.0.0", DEFAULT_PORT)]
+    everywhere = [Address("0.0.0.0", DEFAULT_PORT), Address("::", DEFAULT_PORT)]
+    assert Config().listen_addresses() == everywhere
     elsewhere = Config(bootstrap=("127.0.0.1:4001", "192.0.2.1:4001"))
-    assert elsewhere.listen_addresses() == [Address("0.0.0.0", DEFAULT_PORT)]
+    assert elsewhere.listen_addresses() == everywhere
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])

@@ -1,6 +1,8 @@
 """A start that fails or is cancelled leaves nothing open, and its node still shows its defects."""
 
 import asyncio
+import errno
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,9 @@ from node.config import Config
 from node.content.vault import vault
 from node.content.vault.store import Store
 from node.content.vault.vault import Vault
-from node.environment import Environment
+from node.environment import Environment, udp_socket
 from node.runtime import Node
-from protocol.errors import DiskError, HomeError, LocalError
+from protocol.errors import BadAddress, DiskError, HomeError, LocalError
 from tests.identities import give_identities
 
 pytestmark = pytest.mark.real_loop
@@ -90,3 +92,37 @@ async def test_a_start_that_is_cancelled_leaves_nothing_open(
     again = opened(tmp_path)
     await again.start()
     await again.stop()
+
+
+@pytest.mark.parametrize(
+    ("own", "families"),
+    [(["192.0.2.7", "2001:db8::7"], {4, 6}), (["192.0.2.7"], {4}), (["2001:db8::7"], {6})],
+)
+async def test_by_default_a_node_has_one_port_of_each_family_of_its_machine(
+    tmp_path: Path, own: list[str], families: set[int]
+) -> None:
+    give_identities([tmp_path])
+    here = Environment(host_addresses=lambda: own)
+    node = Node.open(tmp_path, Config(bootstrap=("192.0.2.9:9",)), here, lambda _: None)
+    await node.start()
+    bound = node.membership.endpoint.addresses
+    assert set(bound) == families
+    assert {one.host for one in bound.values()} <= {"0.0.0.0", "::"}
+    await node.stop()
+
+
+async def test_a_machine_that_refuses_ipv6_is_served_by_ipv4(tmp_path: Path) -> None:
+    def no_ipv6(host: str, port: int) -> socket.socket:
+        if ":" in host:
+            raise OSError(errno.EAFNOSUPPORT, "no such family")
+        return udp_socket(host, port)
+
+    give_identities([tmp_path])
+    here = Environment(host_addresses=lambda: ["192.0.2.7", "2001:db8::7"], udp_socket=no_ipv6)
+    node = Node.open(tmp_path, Config(bootstrap=("192.0.2.9:9",)), here, lambda _: None)
+    await node.start()
+    assert set(node.membership.endpoint.addresses) == {4}
+    await node.stop()
+    asked = Node.open(tmp_path, Config(listen=("[::]:0",)), here, lambda _: None)
+    with pytest.raises(BadAddress, match="no such family"):
+        await asked.start()

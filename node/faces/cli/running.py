@@ -29,8 +29,8 @@ _LEAVE_S = 0.2
     "--listen",
     multiple=True,
     metavar="HOST:PORT",
-    help="Where to take UDP, one for each of IPv4 and IPv6; port 0 is any. Default: 0.0.0.0:4001, "
-    "or loopback if every bootstrap is there.",
+    help="Where to take UDP, one for each of IPv4 and IPv6; port 0 is any. Default: port 4001 on "
+    "all addresses, or loopback if every bootstrap is there.",
 )
 @click.option(
     "--bootstrap",
