@@ -17,8 +17,8 @@ from protocol.errors import BadInput, ModswarmError
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
+from simulations.internet.boxes.behaviour import Dependence, NatBehaviour, PortAssignment
 from simulations.internet.host import Host
-from simulations.internet.nat import Dependence, NatBehaviour, PortAssignment
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World

@@ -4,7 +4,15 @@ Hosts with addresses, boxes by RFC 4787, lines with rates and queues, faults, pa
 Start at `Internet`; the other names are what its methods take and return.
 """
 
-from simulations.internet.gateway import Gateway, StaticMapping
+from simulations.internet.boxes.behaviour import (
+    Dependence,
+    Hairpinning,
+    NatBehaviour,
+    PortAssignment,
+)
+from simulations.internet.boxes.firewall import Firewall
+from simulations.internet.boxes.gateway import Gateway, GatewayFaults, StaticMapping
+from simulations.internet.boxes.nat import Nat
 from simulations.internet.host import Host, Socket
 from simulations.internet.internet import Internet
 from simulations.internet.latency import (
@@ -18,7 +26,6 @@ from simulations.internet.latency import (
 )
 from simulations.internet.lines import Access, Burst, Faults
 from simulations.internet.log import EventLog, Fate, Kind
-from simulations.internet.nat import Dependence, Nat, NatBehaviour, PortAssignment
 
 __all__ = [
     "PLANETLAB_RTT_MS",
@@ -28,7 +35,10 @@ __all__ = [
     "EventLog",
     "Fate",
     "Faults",
+    "Firewall",
     "Gateway",
+    "GatewayFaults",
+    "Hairpinning",
     "Host",
     "Internet",
     "Kind",

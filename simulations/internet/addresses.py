@@ -15,6 +15,8 @@ HostPort = tuple[str, int]
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart here, not bound
 LOOPBACK_V4: Final = "127.0.0.1"
 LOOPBACK_V6: Final = "::1"
+NAT64_PREFIX: Final = "64:ff9b::"
+"""RFC 6052 2.1: an IPv4 address follows, in the last 32 bits."""
 EPHEMERAL_PORT_MIN: Final = 49_152
 UNPRIVILEGED_PORT_MIN: Final = 1024
 
@@ -41,6 +43,16 @@ def is_loopback(address: str) -> bool:
     `protocol.addresses.is_loopback` parses; this is asked for each packet from behind a box.
     """
     return address.startswith("127.") or address == LOOPBACK_V6
+
+
+def synthesised_v6(v4: str) -> str:
+    """An IPv4 address inside NAT64's well-known prefix."""
+    return str(ipaddress.IPv6Address(NAT64_PREFIX + v4))
+
+
+def embedded_v4(v6: str) -> str:
+    """The IPv4 address in one that begins with NAT64's prefix."""
+    return str(ipaddress.IPv4Address(int(ipaddress.IPv6Address(v6)) & 0xFFFF_FFFF))
 
 
 class AddressPool:

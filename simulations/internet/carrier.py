@@ -13,14 +13,20 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from simulations.internet.addresses import HostPort, is_loopback
+from simulations.internet.addresses import (
+    NAT64_PREFIX,
+    HostPort,
+    embedded_v4,
+    is_loopback,
+    synthesised_v6,
+)
+from simulations.internet.boxes.behaviour import Hairpinning
 from simulations.internet.host import Host, Socket
 from simulations.internet.latency import Latency
 from simulations.internet.lines import Faults, Pipe
 from simulations.internet.log import KIND_OF_FIRST_BYTE, NOT_DROPPED, EventLog, Fate, Kind, kind_of
-from simulations.internet.nat import Nat
 from simulations.internet.packet import Packet, Partition
-from simulations.internet.space import Space
+from simulations.internet.space import Box, Space
 from simulations.runtime.loop import VirtualLoop
 
 LOOPBACK_S: Final = 0.00002
@@ -120,7 +126,11 @@ class Carrier:
             box = behind
             if packet.ttl is not None and self._ends_at_router(packet):
                 return
-            outside = box.outbound(packet.source, destination, leaves)
+            if box.translator is not None and destination[0].startswith(NAT64_PREFIX):
+                box = box.translator
+                destination = packet.destination = embedded_v4(destination[0]), destination[1]
+            source = packet.source
+            outside = box.outbound(source, destination, leaves)
             if isinstance(outside, Fate):
                 self._drop(outside, packet)
                 return
@@ -128,7 +138,7 @@ class Carrier:
             packet.source, packet.behind = outside, behind
             owner = space.owners.get(destination[0])
             if owner is box:
-                self._turn_back(box, packet, leaves)
+                self._turn_back(box, packet, source, leaves)
                 return
             if box.up is not None:
                 self._through(box.up, packet, leaves, self._route)
@@ -181,14 +191,16 @@ class Carrier:
         self._last_arrival = {flow: at for flow, at in self._last_arrival.items() if at > now}
         self._flows_sweep_at = max(FLOWS_MAX, 2 * len(self._last_arrival))
 
-    def _turn_back(self, box: Nat, packet: Packet, leaves: float) -> None:
+    def _turn_back(self, box: Box, packet: Packet, inside: HostPort, leaves: float) -> None:
         """A packet from behind a box to the box's own outside address (RFC 4787 6)."""
-        if box.behaviour.hairpinning:
-            if packet.ttl is not None:
-                packet.ttl += 1  # one router, that it leaves and enters through
-            self._enter_at(box)(packet, leaves + box.inside.one_way_s)
-        else:
+        if not box.hairpinning:
             self._drop(Fate.NO_HAIRPIN, packet)
+            return
+        if packet.ttl is not None:
+            packet.ttl += 1  # one router, that it leaves and enters through
+        shown = inside if box.hairpinning == Hairpinning.INSIDE_SOURCE else None
+        at = leaves + box.inside.one_way_s
+        self._loop.post_at(at, lambda arrived: self._enter(box, arrived, shown), packet)
 
     def _ends_at_router(self, packet: Packet) -> bool:
         """Take one off the TTL of a packet that has one, at a router, and drop it at 0.
@@ -220,7 +232,7 @@ class Carrier:
     def _hand_over_at(self, packet: Packet, at: float) -> None:
         self._loop.post_at(at, self._hand_over, packet)
 
-    def _enter_at(self, box: Nat) -> Callable[[Packet, float], None]:
+    def _enter_at(self, box: Box) -> Callable[[Packet, float], None]:
         def onward(packet: Packet, at: float) -> None:
             self._loop.post_at(at, lambda arrived: self._enter(box, arrived), packet)
 
@@ -239,18 +251,23 @@ class Carrier:
                 self._deliver(packet, socket)
             else:
                 self._through(owner.down, packet, self._loop.now, self._hand_over_at)
-        elif not isinstance(owner, Nat):
+        elif not isinstance(owner, Box):
             self._drop(Fate.UNROUTABLE, packet)
         elif owner.down is None:
             self._enter(owner, packet)
         else:
             self._through(owner.down, packet, self._loop.now, self._enter_at(owner))
 
-    def _enter(self, box: Nat, packet: Packet) -> None:
+    def _enter(self, box: Box, packet: Packet, shown: HostPort | None = None) -> None:
+        """Inward through a box; `shown` is the source seen inside, if it is not the packet's."""
         inside = box.inbound(packet.destination, packet.source, self._loop.now)
         if isinstance(inside, Fate):
             self._drop(inside, packet)
         else:
+            if shown is not None:
+                packet.source = shown
+            elif box.is_translator:
+                packet.source = synthesised_v6(packet.source[0]), packet.source[1]
             packet.destination, packet.behind = inside, box
             if packet.ttl is None or not self._ends_at_router(packet):
                 self._arrive(packet)

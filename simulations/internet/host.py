@@ -15,11 +15,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from simulations.internet.addresses import WILDCARDS, HostPort, is_v6
-from simulations.internet.gateway import Gateway
+from simulations.internet.boxes.firewall import Firewall
+from simulations.internet.boxes.gateway import Gateway
+from simulations.internet.boxes.nat import Nat
 from simulations.internet.lines import Pipe
 from simulations.internet.log import EventLog, Fate
-from simulations.internet.nat import Nat
-from simulations.internet.space import Place
+from simulations.internet.space import Box, Place
 from simulations.runtime.handles import Result
 from simulations.runtime.loop import VirtualLoop, current_host
 
@@ -66,16 +67,16 @@ class Socket:
         self.is_open = True
         self.receive: Receive = _discard
         self.source: HostPort | None = None
-        self.behind: Nat | None = None
+        self.behind: Box | None = None
 
     def hand_to(self, receive: Receive) -> None:
         """Let datagrams go to this function from now on."""
         self.receive = receive
 
-    def place(self, addresses: list[str], behind: Nat | None) -> None:
+    def place(self, addresses: list[str], behind: Box | None) -> None:
         """Send from the first of these addresses from now on, and through this box."""
         self.source = (addresses[0], self.bound[1]) if addresses else None
-        self.behind = None if self.is_v6 else behind
+        self.behind = behind
 
     def shut(self) -> None:
         """Neither send nor receive any more."""
@@ -90,8 +91,9 @@ def _discard(_data: bytes, _source: tuple[Any, ...]) -> None:
 class Host(Place):
     """One machine. Made by `Internet.add_host`; the attributes are for reading.
 
-    `behind` is the NAT box that it stands behind, if any; `barred` is why no packet goes in or out
-    at present, or None. `listening` has the socket at each of its endpoints.
+    `behind` is the NAT box that it stands behind, if any, and `firewall` what its IPv6 packets go
+    through; `barred` is why no packet goes in or out at present, or None. `listening` has the
+    socket at each of its endpoints.
     """
 
     __slots__ = (
@@ -103,6 +105,7 @@ class Host(Place):
         "barred",
         "behind",
         "blocks_udp",
+        "firewall",
         "held_back",
         "index",
         "listening",
@@ -121,6 +124,7 @@ class Host(Place):
         index: int,
         *,
         behind: Nat | None,
+        firewall: Firewall | None,
         site: int,
         access_line: tuple[Pipe | None, Pipe | None],
     ) -> None:
@@ -130,6 +134,7 @@ class Host(Place):
         self.name = name
         self.index = index
         self.behind = behind
+        self.firewall = firewall
         self.addresses: list[str] = []
         self.sockets: list[Socket] = []
         self.listening: dict[HostPort, Socket] = {}
@@ -170,14 +175,22 @@ class Host(Place):
         """What UPnP discovery finds from here: the box's gateway, if it has UPnP switched on."""
         return None if self.behind is None else self.behind.gateway
 
+    @property
+    def is_behind_nat64(self) -> bool:
+        """Whether its box translates from IPv6."""
+        return self.firewall is not None and self.firewall.translator is not None
+
     def address(self, *, v6: bool = False) -> str | None:
         """The first address of a family, if it has one."""
         return next((ip for ip in self.addresses if is_v6(ip) is v6), None)
 
-    def settle(self, addresses: list[str], behind: Nat | None, site: int) -> None:
+    def settle(
+        self, addresses: list[str], behind: Nat | None, firewall: Firewall | None, site: int
+    ) -> None:
         """Have these addresses and no others from now on; the sockets follow."""
         self.addresses = addresses
         self.behind = behind
+        self.firewall = firewall
         self.site = site
         self.listening.clear()
         for socket in self.sockets:
@@ -210,7 +223,7 @@ class Host(Place):
         bound, port = socket.bound
         fitting = [ip for ip in self.addresses if is_v6(ip) is socket.is_v6]
         mine = fitting if socket.is_wildcard else [ip for ip in fitting if ip == bound]
-        socket.place(mine, self.behind)
+        socket.place(mine, self.firewall if socket.is_v6 else self.behind)
         for address in mine:
             self.listening[address, port] = socket
 

@@ -11,19 +11,21 @@
 Everything random here comes from sources derived from `seed`, one for each purpose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from simulations.errors import BadTopology
 from simulations.internet.addresses import AddressPool, is_v6, spelled
+from simulations.internet.boxes.behaviour import NatBehaviour
+from simulations.internet.boxes.firewall import Firewall
+from simulations.internet.boxes.nat import Nat
 from simulations.internet.carrier import Carrier
 from simulations.internet.host import Host
 from simulations.internet.latency import Latency, UniformLatency
 from simulations.internet.lines import Access, pipes
 from simulations.internet.log import EventLog, Fate
 from simulations.internet.names import Names
-from simulations.internet.nat import Nat, NatBehaviour
 from simulations.internet.sockets import Sockets
-from simulations.internet.space import LAN_ONE_WAY_S, Place, Space
+from simulations.internet.space import LAN_ONE_WAY_S, Box, Place, Space
 from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
 
@@ -50,6 +52,7 @@ class Internet:
         self._pool = AddressPool(derive_rng(seed, "addresses"))
         self._sites = latency.sites
         self._last_site = derive_rng(seed, "sites").randrange(latency.sites)
+        self._firewalls: dict[Nat, Firewall] = {}
         self._holders: dict[str, list[Host]] = {}
         self.carrier = Carrier(loop, self.log, latency, self._fault_rng)
         self.sockets = Sockets(
@@ -80,8 +83,9 @@ class Internet:
         `one_way_s` is the way between two members of its inside.
         """
         network = self._pool.inside_network()
+        behaviour = behaviour or NatBehaviour()
         box = Nat(
-            behaviour or NatBehaviour(),
+            behaviour,
             [_checked(ip) for ip in addresses or [self._new_address(behind)]],
             inside=Space(f"the inside of box {len(self.boxes)}", network, one_way_s),
             outside=self._space_behind(behind),
@@ -92,6 +96,17 @@ class Internet:
             port_rng=self._nat_rng,
         )
         self.boxes.append(box)
+        if behaviour.v6_filtering is not None or behaviour.nat64:
+            outer = self._firewall_of(behind)
+            self._firewalls[box] = Firewall(
+                behaviour,
+                inside=box.inside,
+                outside=self.carrier.public if outer is None else outer.inside,
+                behind=outer,
+                site=box.site,
+                access_line=(box.up, box.down),
+                translator=box if behaviour.nat64 else None,
+            )
         return box
 
     def add_host(
@@ -107,7 +122,8 @@ class Internet:
     ) -> Host:
         """A host, public or behind a box. Addresses it is not given are drawn: `v4`, `v6` or both.
 
-        IPv6 addresses are public ones wherever the host stands. BadTopology if one is taken.
+        IPv6 addresses are public ones wherever the host stands. BadTopology if one is taken, or if
+        IPv4 is asked for behind a NAT64 box.
         """
         index = len(self.hosts)
         host = Host(
@@ -116,6 +132,7 @@ class Internet:
             name or f"host{index}",
             index,
             behind=behind,
+            firewall=self._firewall_of(behind),
             site=self._site_for(site, behind),
             access_line=pipes(access, self._fault_rng),
         )
@@ -133,6 +150,8 @@ class Internet:
     def set_access(self, place: Place, access: Access | None) -> None:
         """Give a host or a box another access line, with empty queues."""
         place.rewire(*pipes(access, self._fault_rng))
+        if isinstance(place, Nat) and place in self._firewalls:
+            self._firewalls[place].rewire(place.up, place.down)
 
     def move(
         self,
@@ -175,6 +194,7 @@ class Internet:
             old.name,
             old.index,
             behind=old.behind,
+            firewall=old.firewall,
             site=old.site,
             access_line=(old.up, old.down),
         )
@@ -192,19 +212,46 @@ class Internet:
 
     def _settle(self, host: Host, addresses: list[str], behind: Nat | None, site: int) -> None:
         for address in addresses:
-            self._space_of(address, behind).claim(address, host)
+            if behind is not None and behind.behaviour.nat64 and not is_v6(address):
+                raise BadTopology("behind a NAT64 box there is IPv6 alone")
+            owner: Place = host
+            for space, box in self._levels(address, behind):
+                space.claim(address, owner)
+                if box is not None:
+                    owner = box
             self._holders.setdefault(address, []).append(host)
-        host.settle(addresses, behind, site)
+        host.settle(addresses, behind, self._firewall_of(behind), site)
 
     def _release(self, host: Host) -> None:
         for address in host.addresses:
-            self._space_of(address, host.behind).release(address)
+            for space, _ in self._levels(address, host.behind):
+                space.release(address)
             self._holders[address].remove(host)
             if not self._holders[address]:
                 del self._holders[address]
 
-    def _space_of(self, address: str, behind: Nat | None) -> Space:
-        return self._space_behind(None if is_v6(address) else behind)
+    def _levels(self, address: str, behind: Nat | None) -> Iterator[tuple[Space, Box | None]]:
+        """Where a host's address is known, and the box between there and the next such space.
+
+        An IPv4 address is known inside its box alone; an IPv6 one everywhere, through firewalls.
+        """
+        if not is_v6(address):
+            yield self._space_behind(behind), None
+            return
+        box: Box | None = self._firewall_of(behind)
+        while box is not None:
+            yield box.inside, box
+            box = box.behind
+        yield self.carrier.public, None
+
+    def _firewall_of(self, behind: Nat | None) -> Firewall | None:
+        """What IPv6 packets of hosts behind a box go through: its firewall, or one further out."""
+        box: Box | None = behind
+        while isinstance(box, Nat):
+            if box in self._firewalls:
+                return self._firewalls[box]
+            box = box.behind
+        return None
 
     def _space_behind(self, box: Nat | None) -> Space:
         return self.carrier.public if box is None else box.inside

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from simulations.internet import Internet, NatBehaviour, SyntheticLatency
 from simulations.internet.addresses import HostPort
-from simulations.internet.nat import Dependence
+from simulations.internet.boxes.behaviour import Dependence
 from simulations.runtime.loop import VirtualLoop, run_virtually
 from simulations.seeds import derive_rng
 

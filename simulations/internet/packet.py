@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from simulations.internet.addresses import HostPort
 from simulations.internet.host import Host, Socket
-from simulations.internet.nat import Nat
+from simulations.internet.space import Box
 
 
 class Partition:
@@ -37,6 +37,6 @@ class Packet:
     source: HostPort
     data: bytes
     destination: HostPort
-    behind: Nat | None
+    behind: Box | None
     cut: Partition | None
     ttl: int | None

@@ -5,7 +5,9 @@ exist again.
 """
 
 from simulations.errors import BadTopology
+from simulations.internet.addresses import HostPort
 from simulations.internet.lines import Pipe
+from simulations.internet.log import Fate
 
 LAN_ONE_WAY_S = 0.0002
 
@@ -49,3 +51,37 @@ class Space:
     def release(self, address: str) -> None:
         """Take an address away from its owner."""
         del self.owners[address]
+
+
+class Box(Place):
+    """What stands between an inside and an outside, and decides on each packet that crosses it.
+
+    `behind` is the box whose inside is its outside, None on the public internet. A packet from
+    inside to the box itself turns back if `hairpinning` is not 0. What it sends to IPv4 embedded
+    in IPv6 goes through `translator`, a box that `is_translator`, if there is one (RFC 6146).
+    """
+
+    def __init__(
+        self,
+        site: int,
+        access_line: tuple[Pipe | None, Pipe | None],
+        *,
+        inside: Space,
+        outside: Space,
+        behind: "Box | None",
+    ) -> None:
+        super().__init__(site, *access_line)
+        self.inside = inside
+        self.outside = outside
+        self.behind = behind
+        self.hairpinning = 0
+        self.translator: Box | None = None
+        self.is_translator = False
+
+    def outbound(self, source: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
+        """The outside endpoint that a packet to `remote` gets, or why it does not get out."""
+        raise NotImplementedError
+
+    def inbound(self, destination: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
+        """The inside endpoint that a packet from `remote` goes to, or why it goes nowhere."""
+        raise NotImplementedError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from simulations.internet import Access, Dependence, Fate, Internet, NatBehaviour
-from simulations.internet.nat import Nat
+from simulations.internet.boxes.nat import Nat
 from tests.simulations.conftest import OpenInbox
 
 PassTime = Callable[[float], None]

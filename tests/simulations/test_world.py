@@ -13,7 +13,7 @@ from node.runtime import Node
 from protocol import records
 from protocol.errors import InsecureRandomness
 from protocol.records import ProviderBody
-from simulations.internet.nat import NatBehaviour
+from simulations.internet.boxes.behaviour import NatBehaviour
 from simulations.libraries.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident

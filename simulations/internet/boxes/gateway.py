@@ -1,9 +1,10 @@
-"""A simulated UPnP gateway: port forwarding by a home router.
+"""A simulated UPnP gateway: port forwarding by a home router, and what such gateways do wrong.
 
 The error codes are those of UPnP's WANIPConnection:2; a node meets this object where it would meet
-miniupnpc. Calls take no virtual time, as everything that runs in an executor does here.
+miniupnpc. Calls take no virtual time by themselves: their caller lets `answer_delay_s` pass.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,31 @@ LEASE_MAX_S: Final = 604_800.0
 INVALID_ARGS: Final = 402
 NO_SUCH_ENTRY: Final = 714
 CONFLICT: Final = 718
+ONLY_PERMANENT_LEASES: Final = 725
 NO_MAPPINGS_AVAILABLE: Final = 728
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFaults:
+    """What a gateway does otherwise than it should.
+
+    It grants leases without end alone (error 725), or none without end (402); it has forwarded
+    ports `taken` elsewhere (718); a renewal of one that moves them answers well and forwards to the
+    next inside port; it shows a `shown_address` that is not its own, as one behind a second router
+    does. Each answer takes `answer_delay_s`; a silent gateway's never comes (infinity).
+    """
+
+    permanent_only: bool = False
+    leases_only: bool = False
+    taken: frozenset[int] = frozenset()
+    moves_renewals: bool = False
+    shown_address: str | None = None
+    answer_delay_s: float = 0.0
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no answer ever comes."""
+        return math.isinf(self.answer_delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +59,13 @@ class StaticMapping:
 class Gateway:
     """Forwards ports of a NAT box's outside address, for as long as their leases run."""
 
-    def __init__(self, external_address: Callable[[], str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        external_address: Callable[[], str],
+        clock: Callable[[], float],
+        faults: GatewayFaults,
+    ) -> None:
+        self.faults = faults
         self._external_address = external_address
         self._clock = clock
         self._by_port: dict[int, StaticMapping] = {}
@@ -42,7 +73,7 @@ class Gateway:
 
     def external_address(self) -> str:
         """The box's outside address: a private one behind a second box (CGNAT)."""
-        return self._external_address()
+        return self.faults.shown_address or self._external_address()
 
     def add_port_mapping(
         self,
@@ -54,18 +85,23 @@ class Gateway:
     ) -> None:
         """Forward a port; asking again for the same inside endpoint renews its lease (0: for ever).
 
-        GatewayRefused for what is not UDP or no port, a port forwarded elsewhere, or a full table.
+        GatewayRefused for what is not UDP or no port, a port forwarded elsewhere, a full table,
+        or a lease of a kind that it does not grant.
         """
         ports_valid = 0 < external_port <= limits.PORT_MAX and 0 < internal_port <= limits.PORT_MAX
         if protocol.upper() != "UDP" or not ports_valid or not 0 <= lease_s <= LEASE_MAX_S:
             raise GatewayRefused(INVALID_ARGS, "only UDP ports 1 to 65535 and leases of a week")
+        self._check_lease(lease_s)
         self._drop_expired()
         inside = (internal_host, internal_port)
         known = self._by_port.get(external_port)
-        if known is not None and known.inside != inside:
+        if external_port in self.faults.taken or (known is not None and known.inside != inside):
             raise GatewayRefused(CONFLICT, f"port {external_port} is forwarded elsewhere")
         if known is None and len(self._by_port) >= FORWARDED_MAX:
             raise GatewayRefused(NO_MAPPINGS_AVAILABLE, "the table of mappings is full")
+        if known is not None and self.faults.moves_renewals:
+            self._drop(known)
+            inside = (internal_host, internal_port + 1)
         expires = self._clock() + lease_s if lease_s else None
         self._by_port[external_port] = StaticMapping(external_port, inside, expires)
         self._port_of[inside] = external_port
@@ -78,6 +114,11 @@ class Gateway:
             raise GatewayRefused(NO_SUCH_ENTRY, f"port {external_port} is not forwarded")
         self._drop(mapping)
 
+    def mapping_of(self, external_port: int) -> StaticMapping | None:
+        """What an outside port is forwarded to, if it is."""
+        mapping = self._by_port.get(external_port)
+        return None if mapping is None or self._is_expired(mapping) else mapping
+
     def mappings(self) -> list[StaticMapping]:
         """What is forwarded now, in the order of the requests."""
         self._drop_expired()
@@ -85,10 +126,8 @@ class Gateway:
 
     def inside_of(self, external_port: int) -> HostPort | None:
         """Where packets to an outside port go, if it is forwarded."""
-        mapping = self._by_port.get(external_port)
-        if mapping is None or self._is_expired(mapping):
-            return None
-        return mapping.inside
+        mapping = self.mapping_of(external_port)
+        return None if mapping is None else mapping.inside
 
     def port_of(self, inside: HostPort) -> int | None:
         """The outside port last forwarded to an inside endpoint, if it still is."""
@@ -99,6 +138,12 @@ class Gateway:
         """Lose every mapping, as a router does that restarts."""
         self._by_port.clear()
         self._port_of.clear()
+
+    def _check_lease(self, lease_s: float) -> None:
+        if self.faults.permanent_only and lease_s:
+            raise GatewayRefused(ONLY_PERMANENT_LEASES, "only leases without end are granted")
+        if self.faults.leases_only and not lease_s:
+            raise GatewayRefused(INVALID_ARGS, "a lease must have an end")
 
     def _drop_expired(self) -> None:
         for mapping in list(self._by_port.values()):

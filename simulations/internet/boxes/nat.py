@@ -1,80 +1,45 @@
-"""NAT boxes by RFC 4787: how they choose outside ports, what they let in, when they forget.
+"""NAT boxes by RFC 4787: what they map, what they let in, when they forget.
 
-RFC 4787's words are kept: mapping behaviour (section 4.1), filtering behaviour (section 5), port
-assignment (4.2), mapping refresh (4.3), hairpinning (6). A mapping lives while its inside endpoint
-sends; a filter's permission lives as long after the last packet to that remote. Everything that
-remotes or insiders can fill is bounded.
+A mapping lives while its inside endpoint sends; a filter's permission lives as long after the last
+packet to that remote. Everything that remotes or insiders can fill is bounded.
 """
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final
 
-from protocol import limits
-from simulations.internet.addresses import UNPRIVILEGED_PORT_MIN, HostPort, inside_address
-from simulations.internet.gateway import Gateway
+from simulations.internet.addresses import HostPort, inside_address
+from simulations.internet.boxes.behaviour import NatBehaviour, remote_key
+from simulations.internet.boxes.conntrack import UnsolicitedInput
+from simulations.internet.boxes.gateway import Gateway
+from simulations.internet.boxes.ports import PortChooser
 from simulations.internet.lines import Pipe
 from simulations.internet.log import Fate
-from simulations.internet.space import Place, Space
+from simulations.internet.space import Box, Space
 
-MAPPINGS_MAX: Final = 8192
-"""Entries of a box's table; home routers keep a few thousand."""
 PERMITTED_MAX: Final = 2048
 """Remotes that one mapping remembers."""
 SWEEP_MIN: Final = 64
 """Tables smaller than this are not searched for what has expired."""
-TIMEOUT_S: Final = 120.0
-"""RFC 4787 REQ-5 demands at least two minutes."""
-
-
-class Dependence(IntEnum):
-    """On what of the remote endpoint a box's mapping or filtering depends."""
-
-    ENDPOINT_INDEPENDENT = 0
-    ADDRESS_DEPENDENT = 1
-    ADDRESS_AND_PORT_DEPENDENT = 2
-
-
-class PortAssignment(IntEnum):
-    """How outside ports are chosen (RFC 4787 4.2.1); a preserved port that is taken is drawn."""
-
-    PRESERVED = 0
-    RANDOM = 1
-
-
-@dataclass(frozen=True, slots=True)
-class NatBehaviour:
-    """One kind of box. `inbound_refresh` keeps a mapping alive by packets from outside too."""
-
-    mapping: Dependence = Dependence.ENDPOINT_INDEPENDENT
-    filtering: Dependence = Dependence.ADDRESS_AND_PORT_DEPENDENT
-    ports: PortAssignment = PortAssignment.PRESERVED
-    hairpinning: bool = True
-    timeout_s: float = TIMEOUT_S
-    inbound_refresh: bool = False
-    upnp: bool = False
-    blocks_udp: bool = False
-    mappings_max: int = MAPPINGS_MAX
-
-    def __post_init__(self) -> None:
-        if not 0 < self.mappings_max <= MAPPINGS_MAX:
-            raise ValueError(f"a box keeps 1 to {MAPPINGS_MAX} mappings")
 
 
 class Mapping:
     """One entry of the table; `permitted` holds when each remote was last sent to."""
 
-    __slots__ = ("inside", "key", "outside", "permitted", "sweep_at", "used_at_s")
+    __slots__ = ("inside", "key", "made_at_s", "outside", "permitted", "sweep_at", "used_at_s")
 
     def __init__(self, key: object, inside: HostPort, outside: HostPort, now: float) -> None:
         self.key = key
         self.inside = inside
         self.outside = outside
-        self.used_at_s = now
+        self.made_at_s = self.used_at_s = now
         self.permitted: dict[object, float] = {}
         self.sweep_at = SWEEP_MIN
+
+    def permits(self, remote: object, now: float, timeout_s: float) -> bool:
+        """Whether a remote is let in."""
+        sent_at = self.permitted.get(remote)
+        return sent_at is not None and now - sent_at < timeout_s
 
     def permit(self, remote: object, now: float, timeout_s: float) -> None:
         """Let a remote in from now on; the longest unused ones make room for it."""
@@ -90,12 +55,12 @@ class Mapping:
         self.sweep_at = max(SWEEP_MIN, 2 * len(self.permitted))
 
 
-class Nat(Place):
+class Nat(Box):
     """A box between an inside address space and an outside one, where it has its addresses.
 
     `addresses` are its outside ones; each inside host is paired with one of them (REQ-2). `behind`
     is the box whose inside is its outside (CGNAT), None on the public internet. Its site is that of
-    all hosts behind it. Made by `Internet.add_nat`.
+    all hosts behind it. A NAT64 box has IPv6 endpoints inside. Made by `Internet.add_nat`.
     """
 
     def __init__(
@@ -105,21 +70,23 @@ class Nat(Place):
         *,
         inside: Space,
         outside: Space,
-        behind: "Nat | None",
+        behind: Box | None,
         site: int,
         access_line: tuple[Pipe | None, Pipe | None],
         clock: Callable[[], float],
         port_rng: random.Random,
     ) -> None:
-        super().__init__(site, *access_line)
+        super().__init__(site, access_line, inside=inside, outside=outside, behind=behind)
         self.behaviour = behaviour
         self.addresses = addresses
-        self.inside = inside
-        self.outside = outside
-        self.behind = behind
-        self.gateway = Gateway(self.address, clock) if behaviour.upnp else None
+        self.hairpinning = behaviour.hairpinning
+        self.is_translator = behaviour.nat64
+        self.gateway = None
+        if behaviour.upnp:
+            self.gateway = Gateway(self.address, clock, behaviour.gateway_faults)
         self._members = 0
-        self._port_rng = port_rng
+        self._ports = PortChooser(behaviour, port_rng)
+        self._unsolicited = UnsolicitedInput() if behaviour.accepts_input else None
         self._by_key: dict[object, Mapping] = {}
         self._by_outside: dict[HostPort, Mapping] = {}
         self._paired: dict[str, str] = {}
@@ -143,15 +110,17 @@ class Nat(Place):
             return Fate.BLOCKED
         if self.gateway is not None and (port := self.gateway.port_of(source)) is not None:
             return self._pair(source[0]), port
-        key = (source, _remote_key(remote, behaviour.mapping))
+        key = (source, remote_key(remote, behaviour.mapping))
         mapping = self._by_key.get(key)
-        if mapping is None or now - mapping.used_at_s >= behaviour.timeout_s:
+        if mapping is None or self._is_over(mapping, now):
             mapping = self._make_mapping(key, source, now)
-            if mapping is None:
-                return Fate.TABLE_FULL
+        if mapping is not None and self._unsolicited is not None:
+            mapping = self._without_collision(mapping, remote, now)
+        if mapping is None:
+            return Fate.TABLE_FULL
         mapping.used_at_s = now
         if behaviour.filtering:
-            mapping.permit(_remote_key(remote, behaviour.filtering), now, behaviour.timeout_s)
+            mapping.permit(remote_key(remote, behaviour.filtering), now, behaviour.timeout_s)
         return mapping.outside
 
     def inbound(self, destination: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
@@ -164,13 +133,12 @@ class Nat(Place):
             if forwarded is not None:
                 return forwarded
         mapping = self._by_outside.get(destination)
-        if mapping is None or now - mapping.used_at_s >= behaviour.timeout_s:
-            return Fate.NOT_MAPPED
+        if mapping is None or self._is_over(mapping, now):
+            return self._unasked(Fate.NOT_MAPPED, destination, remote, now)
         if behaviour.filtering:
-            permission = _remote_key(remote, behaviour.filtering)
-            sent_at = mapping.permitted.get(permission)
-            if sent_at is None or now - sent_at >= behaviour.timeout_s:
-                return Fate.FILTERED
+            permission = remote_key(remote, behaviour.filtering)
+            if not mapping.permits(permission, now, behaviour.timeout_s):
+                return self._unasked(Fate.FILTERED, destination, remote, now)
             if behaviour.inbound_refresh:
                 mapping.permitted[permission] = now
         if behaviour.inbound_refresh:
@@ -187,6 +155,9 @@ class Nat(Place):
         self._by_key.clear()
         self._by_outside.clear()
         self._paired.clear()
+        self._ports.forget()
+        if self._unsolicited is not None:
+            self._unsolicited.forget()
         if self.gateway is not None:
             self.gateway.forget()
 
@@ -199,6 +170,35 @@ class Nat(Place):
         self.addresses = addresses
         self.reboot()
 
+    def _unasked(self, fate: Fate, destination: HostPort, remote: HostPort, now: float) -> Fate:
+        """A packet that no inside endpoint asked for: a router may take it for its own."""
+        if self._unsolicited is not None:
+            self._unsolicited.note(destination, remote, now)
+        return fate
+
+    def _without_collision(self, mapping: Mapping, remote: HostPort, now: float) -> Mapping | None:
+        """The mapping towards a remote whose early packets may hold the tuple of the usual one.
+
+        A connection stays at the port that it began with for as long as it is used.
+        """
+        assert self._unsolicited is not None
+        key = (mapping.inside, remote)
+        moved = self._by_key.get(key)
+        if moved is not None and not self._is_over(moved, now):
+            return moved
+        if mapping.permits(remote, now, self.behaviour.timeout_s):
+            return mapping
+        if not self._unsolicited.has(mapping.outside, remote, now):
+            return mapping
+        return self._make_mapping(key, mapping.inside, now)
+
+    def _is_over(self, mapping: Mapping, now: float) -> bool:
+        behaviour = self.behaviour
+        return (
+            now - mapping.used_at_s >= behaviour.timeout_s
+            or now - mapping.made_at_s >= behaviour.lifetime_s
+        )
+
     def _make_mapping(self, key: object, source: HostPort, now: float) -> Mapping | None:
         old = self._by_key.get(key)
         if old is not None:
@@ -207,24 +207,20 @@ class Nat(Place):
             self._sweep(now)
             if len(self._by_outside) >= self.behaviour.mappings_max:
                 return None
-        outside = self._choose_port(source, now)
+        outside = self._ports.choose(
+            source, self._pair(source[0]), now, lambda endpoint: self._is_taken(endpoint, now)
+        )
+        if outside is None:
+            return None
         mapping = Mapping(key, source, outside, now)
         self._by_key[key] = self._by_outside[outside] = mapping
         return mapping
-
-    def _choose_port(self, source: HostPort, now: float) -> HostPort:
-        address, port = self._pair(source[0]), source[1]
-        is_drawn = self.behaviour.ports is PortAssignment.RANDOM
-        while is_drawn or self._is_taken((address, port), now):
-            port = self._port_rng.randrange(UNPRIVILEGED_PORT_MIN, limits.PORT_MAX + 1)
-            is_drawn = False
-        return address, port
 
     def _is_taken(self, outside: HostPort, now: float) -> bool:
         if self.gateway is not None and self.gateway.inside_of(outside[1]) is not None:
             return True
         mapping = self._by_outside.get(outside)
-        if mapping is not None and now - mapping.used_at_s >= self.behaviour.timeout_s:
+        if mapping is not None and self._is_over(mapping, now):
             self._drop(mapping)
             return False
         return mapping is not None
@@ -243,15 +239,8 @@ class Nat(Place):
         return paired
 
     def _sweep(self, now: float) -> None:
-        timeout = self.behaviour.timeout_s
         for mapping in list(self._by_outside.values()):
-            if now - mapping.used_at_s >= timeout:
+            if self._is_over(mapping, now):
                 self._drop(mapping)
         doubled = max(SWEEP_MIN, 2 * len(self._by_outside))
         self._sweep_at = min(doubled, self.behaviour.mappings_max)
-
-
-def _remote_key(remote: HostPort, dependence: Dependence) -> object:
-    if dependence is Dependence.ENDPOINT_INDEPENDENT:
-        return None
-    return remote[0] if dependence is Dependence.ADDRESS_DEPENDENT else remote

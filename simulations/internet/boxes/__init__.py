@@ -1,0 +1,1 @@
+"""What stands between an inside and an outside: NAT boxes, IPv6 firewalls, UPnP gateways."""
