@@ -1,0 +1,113 @@
+"""The plan of one attempt: who opens its router when, when checks begin, and at which ports.
+
+    callee   opener (TTL 2) at once ── half a round trip ──> full checks
+    caller   full checks as soon as the answer is there
+
+A check that arrives before its receiver has sent anything makes some routers enter a connection of
+their own; they then give the receiver's mapping another port, and all is lost. So the callee opens
+its router with datagrams that end before the caller's, and checks only when the caller, who has the
+answer by then, does so too.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from protocol.punching.pairs import EXPECTED, PunchKind, Way, punch_kind
+from protocol.punching.prediction import predicted_ports
+from protocol.reachability.nat_report import NatReport
+from protocol.reachability.network_view import FamilyView, Verdict
+
+OPENER_TTL = 2
+"""Passes the own router, and ends before the peer's."""
+
+
+class BirthdayPart(Enum):
+    """What a side does in a search by many probes."""
+
+    SOCKETS = "sockets"
+    PROBES = "probes"
+
+
+@dataclass(frozen=True, slots=True)
+class PunchPlan:
+    """What one side does. `ports` are predicted ones of the peer, to be checked from
+    `checks_after_s` on, as everything else.
+    """
+
+    way: Way
+    sends_openers: bool
+    checks_after_s: float
+    ports: tuple[int, ...] = ()
+    birthday: BirthdayPart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is known of one side of a call when its answer is made or read.
+
+    `destinations`: how many candidates of the other side it will check through its router.
+    """
+
+    nat: NatReport
+    destinations: int = 1
+
+    @property
+    def kind(self) -> PunchKind:
+        """The kind that its router has for the other side."""
+        return punch_kind(self.nat.kind)
+
+
+def is_behind_router(view: FamilyView) -> bool:
+    """Whether a node may send openers: where no router is, they would reach the peer's."""
+    if view.verdict is Verdict.PUBLIC:
+        return False
+    return view.is_mapped or view.verdict is Verdict.NOT_PUBLIC
+
+
+def plan_of_caller(own: Side, peer: Side) -> PunchPlan:
+    """What the caller does once it has the answer.
+
+    The callee has just sampled its router and opened it, so its sample does not age on the way.
+    """
+    ports = predicted_ports(
+        peer.nat, older_s=0.0, own_mappings=peer.destinations, stride=_stride(own, peer)
+    )
+    return PunchPlan(_way(own, peer), False, 0.0, _if_counting(peer, ports), _birthday(own, peer))
+
+
+def plan_of_callee(
+    own: Side, peer: Side, *, behind_router: bool, answer_takes_s: float
+) -> PunchPlan:
+    """What the callee does from the moment at which its answer leaves.
+
+    The caller's sample ages while the offer and the answer travel.
+    """
+    waits_s = 0.0 if peer.kind is PunchKind.OPEN else answer_takes_s
+    ports = predicted_ports(
+        peer.nat, older_s=2 * answer_takes_s, own_mappings=peer.destinations, stride=1
+    )
+    return PunchPlan(
+        _way(own, peer),
+        behind_router,
+        waits_s,
+        _if_counting(peer, ports),
+        _birthday(own, peer),
+    )
+
+
+def _way(own: Side, peer: Side) -> Way:
+    return EXPECTED[frozenset({own.kind, peer.kind})]
+
+
+def _stride(own: Side, peer: Side) -> int:
+    return 2 if own.kind is peer.kind is PunchKind.SEQUENTIAL else 1
+
+
+def _if_counting(peer: Side, ports: list[int]) -> tuple[int, ...]:
+    return tuple(ports) if peer.kind is PunchKind.SEQUENTIAL else ()
+
+
+def _birthday(own: Side, peer: Side) -> BirthdayPart | None:
+    if _way(own, peer) is not Way.BIRTHDAY:
+        return None
+    return BirthdayPart.SOCKETS if own.kind is PunchKind.RANDOM else BirthdayPart.PROBES

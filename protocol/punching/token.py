@@ -1,0 +1,83 @@
+"""Proof, by two witnesses, that a peer is at an address, before many datagrams are sent there.
+
+    peer     WITNESS [token]      -> to each witness that the other's description names
+    prober   WITNESSED [token]    -> asks both: [the IP literals that sent it, packed]
+
+Only the two sides of a call know the token: it follows from the offer. A witness takes it from
+proved addresses only, so that no sender shows another's address. It is a contact that the prober
+has chosen: one word of a registrar, which the peer could have chosen by its id, would make the
+prober a reflector of the peer's.
+"""
+
+import hashlib
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from protocol import limits
+from protocol.codec import list_of
+from protocol.errors import Malformed, RateLimited
+from protocol.identity import PeerId
+
+PUNCH_TOKEN_BYTES = 16
+_PURPOSE = b"modswarm/punch/1\0"
+_PACKED_LENGTHS = (4, 16)
+
+
+def punch_token(offer_id: bytes, sender: PeerId) -> bytes:
+    """The token that one side of a call leaves with the witnesses of the other."""
+    return hashlib.sha256(_PURPOSE + offer_id + sender).digest()[:PUNCH_TOKEN_BYTES]
+
+
+def encode_hosts(hosts: Sequence[str]) -> list[bytes]:
+    """IP literals as a witness tells them."""
+    return [ipaddress.ip_address(host).packed for host in hosts]
+
+
+def decode_hosts(value: list[object]) -> list[str]:
+    """The IP literals that a witness tells; raises Malformed, Oversized."""
+    packed: list[bytes] = list_of(value, bytes, max_items=limits.WITNESSED_HOSTS)
+    if any(len(one) not in _PACKED_LENGTHS for one in packed):
+        raise Malformed("an IP address of an impossible length")
+    return [str(ipaddress.ip_address(one)) for one in packed]
+
+
+def seen_by_all(testimonies: Sequence[Sequence[str]]) -> frozenset[str]:
+    """The hosts that as many witnesses as are needed have seen; empty for fewer witnesses."""
+    if len(testimonies) < limits.WITNESSES:
+        return frozenset()
+    return frozenset(testimonies[0]).intersection(*testimonies[1:])
+
+
+class WitnessBook:
+    """The tokens that were left with this node, and the hosts that left them."""
+
+    def __init__(self, capacity: int = limits.WITNESSED_TOKENS) -> None:
+        self._capacity = capacity
+        self._seen: OrderedDict[bytes, tuple[float, list[str]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def note(self, token: bytes, host: str, now: float) -> None:
+        """A token was left from a proved address; raises RateLimited if there is no room."""
+        self._forget_old(now)
+        _, hosts = self._seen.get(token, (now, []))
+        if token not in self._seen:
+            if len(self._seen) >= self._capacity:
+                raise RateLimited("more tokens than a witness keeps")
+            self._seen[token] = (now, hosts)
+        if host not in hosts and len(hosts) < limits.WITNESSED_HOSTS:
+            hosts.append(host)
+
+    def hosts(self, token: bytes, now: float) -> list[str]:
+        """The hosts that left a token lately."""
+        self._forget_old(now)
+        return list(self._seen.get(token, (now, []))[1])
+
+    def _forget_old(self, now: float) -> None:
+        while self._seen:
+            token, (at, _) = next(iter(self._seen.items()))
+            if now - at < limits.WITNESSED_S:
+                return
+            del self._seen[token]

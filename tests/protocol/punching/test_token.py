@@ -1,0 +1,72 @@
+"""Tokens left with witnesses: bounded, told for a while, and only what both saw counts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import limits
+from protocol.errors import Malformed, RateLimited
+from protocol.punching.token import (
+    PUNCH_TOKEN_BYTES,
+    WitnessBook,
+    decode_hosts,
+    encode_hosts,
+    punch_token,
+    seen_by_all,
+)
+from tests.hosts import HOSTS
+
+
+def test_golden_token() -> None:
+    token = punch_token(bytes(range(16)), bytes(range(20)))
+    assert token.hex() == "4da8634ed4906095fcda5080026a0c67"
+    assert len(token) == PUNCH_TOKEN_BYTES
+
+
+def test_each_side_of_each_call_has_a_token_of_its_own() -> None:
+    made = {
+        punch_token(bytes([call]) * 16, bytes([peer]) * 20) for call in (1, 2) for peer in (1, 2)
+    }
+    assert len(made) == 4
+
+
+@given(st.lists(HOSTS.map(str), max_size=limits.WITNESSED_HOSTS))
+def test_hosts_round_trip(hosts: list[str]) -> None:
+    assert decode_hosts(list(encode_hosts(hosts))) == hosts
+
+
+@pytest.mark.parametrize("told", [[b""], [bytes(5)], [bytes(4)] * 3, ["1.2.3.4"], [None]])
+def test_malformed_hosts(told: list[object]) -> None:
+    with pytest.raises(Malformed):
+        decode_hosts(told)
+
+
+def test_only_what_all_witnesses_saw_counts() -> None:
+    assert seen_by_all([["1.2.3.4", "::1"], ["1.2.3.4"]]) == {"1.2.3.4"}
+    assert seen_by_all([["1.2.3.4"], ["1.2.3.5"]]) == frozenset()
+    assert seen_by_all([["1.2.3.4"]]) == frozenset(), "one witness is none"
+    assert seen_by_all([]) == frozenset()
+    assert seen_by_all([["1.2.3.4"], []]) == frozenset()
+
+
+def test_a_witness_tells_what_it_saw_for_a_while() -> None:
+    book = WitnessBook()
+    book.note(b"a" * 16, "1.2.3.4", 0.0)
+    book.note(b"a" * 16, "1.2.3.4", 1.0)
+    book.note(b"a" * 16, "::1", 2.0)
+    book.note(b"a" * 16, "1.2.3.5", 3.0)
+    assert book.hosts(b"a" * 16, 4.0) == ["1.2.3.4", "::1"], "no more hosts than families"
+    assert book.hosts(b"b" * 16, 4.0) == []
+    assert book.hosts(b"a" * 16, limits.WITNESSED_S) == []
+    assert len(book) == 0
+
+
+def test_a_witness_keeps_no_more_than_it_has_room_for() -> None:
+    book = WitnessBook(capacity=2)
+    book.note(b"a" * 16, "1.2.3.4", 0.0)
+    book.note(b"b" * 16, "1.2.3.4", 1.0)
+    with pytest.raises(RateLimited):
+        book.note(b"c" * 16, "1.2.3.4", 2.0)
+    book.note(b"b" * 16, "::1", 2.0)
+    book.note(b"c" * 16, "1.2.3.4", limits.WITNESSED_S)
+    assert book.hosts(b"b" * 16, limits.WITNESSED_S) == ["1.2.3.4", "::1"]
