@@ -6,7 +6,7 @@ from pathlib import Path
 from node.config import Config
 from node.environment import Environment
 from node.runtime import Node
-from simulations.residents.world import PORT, Resident
+from simulations.residents.world import Resident
 
 
 @dataclass(slots=True)
@@ -36,10 +36,7 @@ class WholeResident(Resident):
         with self.host.running():
             node = Node.open(
                 self.home,
-                Config(
-                    listen=tuple(f"{address}:{PORT}" for address in self.host.addresses),
-                    unreachable=self.unreachable,
-                ),
+                Config(unreachable=self.unreachable),
                 Environment(
                     self.world.loop.wall_time, self.rng, lambda: list(self.host.addresses), None
                 ),

@@ -23,7 +23,11 @@ CONTRACT = {
     "flood": {"seed", "nodes", "rate", "empty", "floods", "wall_s"},
     "lookup": {"seed", "nodes", "log_hash", "wall_s", "packets_per_s", "results"},
     "slow": {"seed", "nodes", "log_hash", "wall_s", "points"},
-    "connect": {"pairs", "success", "direct_of_punchable", "p50_s", "p95_s", "by_nat"},
+    "connect": {
+        *("mix", "pairs", "success", "linked_of_udp", "direct_of_punchable", "relayed_of_udp"),
+        *("port_restricted_x_symmetric", "uncached", "cached", "p50_s", "p95_s", "stages_p50_s"),
+        *("failures", "by_nat"),
+    },
     "line": {"share", "shares", "jain", "worst_delay_ms", "steady_delay_ms", "log_hash"},
     "transfer": {"getters", "p50_s", "last_s", "ideal_s"},
 }
@@ -76,6 +80,9 @@ def test_a_mix_is_checked() -> None:
     assert connect.parse_mix(("public=0.5", "symmetric=1")) == {"public": 0.5, "symmetric": 1.0}
     with pytest.raises(BadInput):
         connect.parse_mix(("public",))
+    for name, shares in connect.MIXES.items():
+        assert sum(connect.parse_mix((name,)).values()) == pytest.approx(1.0), name
+        assert len(connect.parse_mix(shares)) == len(shares)
 
 
 SPEC = """

@@ -1,0 +1,103 @@
+"""Two whole nodes that try to link: how they move in, when they are ready, what came of it.
+
+world = World(seed, folder=folder)
+with virtual_libraries(world.internet):
+    await populate_publics(world, 12)
+    caller, callee = (move_in(world, SITES[name]) for name in ("linux", "symmetric"))
+    outcome = await try_pair(caller, callee)
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from node.links.link import Link
+from node.links.stages import Stage
+from protocol.errors import ModswarmError
+from simulations.internet.boxes.nat import Nat
+from simulations.residents.sites import Site, build_host
+from simulations.residents.whole import WholeResident
+from simulations.residents.world import JOIN_SPACING_S, World
+
+SETTLE_S = 60.0
+"""Within this a node joins, learns its network and registers, or it never will."""
+LINK_S = 60.0
+PAUSE_S = 1.0
+"""Between the end of a link and the next call."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairOutcome:
+    """What came of one call; `seconds` counts from the call to the open link.
+
+    `way` is `direct`, `relayed`, or `none` with the `failure` in words.
+    """
+
+    way: str
+    seconds: float
+    failure: str = ""
+    stages: dict[Stage, float] = field(default_factory=dict)
+
+    @property
+    def linked(self) -> bool:
+        """Whether a link was opened."""
+        return self.way != "none"
+
+
+async def populate_publics(world: World, count: int, *, v6: bool = False) -> list[WholeResident]:
+    """Whole nodes on public hosts, joined: contacts of the others, and their relays."""
+    publics = [_whole(world, Site(v6=v6)) for _ in range(count)]
+    for one in publics:
+        await one.start()
+        await asyncio.sleep(JOIN_SPACING_S)
+    for one in publics:
+        await one.running.joined.wait()
+    return publics
+
+
+def move_in(world: World, site: Site, *, behind: Nat | None = None) -> WholeResident:
+    """A node at a site, not started yet; with `behind`, in a home that others live in too."""
+    return _whole(world, site, behind)
+
+
+async def settle(resident: WholeResident) -> None:
+    """Start a node, and wait until peers can call it; TimeoutError if they never can."""
+    async with asyncio.timeout(SETTLE_S):
+        await resident.start()
+        await resident.running.joined.wait()
+        if resident.unreachable:
+            await resident.running.registrations.registered.wait()
+
+
+async def try_link(caller: WholeResident, callee: WholeResident) -> tuple[PairOutcome, Link | None]:
+    """One call between two nodes that have settled."""
+    loop = caller.world.loop
+    started = loop.time()
+    try:
+        async with asyncio.timeout(LINK_S):
+            with caller.host.running():
+                link = await caller.running_node.pool.connect(callee.identity.peer_id)
+    except (ModswarmError, TimeoutError) as error:
+        failure = str(error) or f"nothing came of it within {LINK_S:g} s"
+        return PairOutcome("none", loop.time() - started, failure), None
+    seconds = loop.time() - started
+    return PairOutcome(link.path.way, seconds, stages=link.stage_seconds), link
+
+
+async def close_link(link: Link, caller: WholeResident, callee: WholeResident) -> None:
+    """Close a link, and return once neither node has it."""
+    theirs = callee.running_node.pool.get(caller.identity.peer_id)
+    with caller.host.running():
+        await link.close("the next call is to open another")
+    if theirs is not None:
+        await asyncio.wait([theirs.closed])
+    await asyncio.sleep(PAUSE_S)
+
+
+def _whole(world: World, site: Site, behind: Nat | None = None) -> WholeResident:
+    resident = world.add(
+        WholeResident,
+        unreachable=not site.is_public,
+        host=build_host(world.internet, site, behind),
+    )
+    assert isinstance(resident, WholeResident)
+    return resident
