@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from node.content.ports import LinkPort
+from node.holder_failures import HolderFailure, HoldersUnreachable
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.overlay.server import OverlayServer
 from node.tasks import TaskOwner
 from protocol import limits, records
-from protocol.errors import ModswarmError, NoSources, NotFound, Unexpected
+from protocol.causes.cause import Cause
+from protocol.errors import ModswarmError, NotFound, Unexpected
 from protocol.identity import PeerId, peer_id_text
 from protocol.records import ProviderBody, Record
 
@@ -28,7 +30,6 @@ class FetchStats:
     record_hops: int = 0
     signaled_via: list[PeerId] = field(default_factory=list)
     sources: list[PeerId] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
 
 
 class HolderSearch:
@@ -39,18 +40,15 @@ class HolderSearch:
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self.stats = FetchStats()
+        self._failures: list[HolderFailure] = []
 
     async def links(self, mod_id: bytes) -> AsyncIterator[LinkPort]:
         """Links to holders as they open.
 
-        Raises NotFound if no provider record is found, NoSources if no link opens.
+        Raises NotFound, Unreachable or ClocksDiffer if no provider record is found, and
+        HoldersUnreachable if no link opens.
         """
         providers = await self._providers(mod_id)
-        if not providers:
-            raise NotFound(
-                "no node is known to share this mod; ask the person who gave you the link whether "
-                "their node is running"
-            )
         gate = asyncio.Semaphore(limits.CONNECTING)
         tasks = TaskOwner("search for holders")
         attempts = [
@@ -66,10 +64,13 @@ class HolderSearch:
         finally:
             await tasks.close()
         if not linked:
-            raise NoSources(f"no holder can be reached: {self._why()}")
+            raise HoldersUnreachable(self._failures)
 
     async def _providers(self, mod_id: bytes) -> list[PeerId]:
-        """Peers with a provider record of the mod: complete holders first, newest first."""
+        """Peers with a provider record of the mod: complete holders first, newest first.
+
+        Raises NotFound, Unreachable, ClocksDiffer.
+        """
         started = self._loop.time()
         reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
         self.stats.lookup_ms = (self._loop.time() - started) * 1000
@@ -81,6 +82,8 @@ class HolderSearch:
         ]
         own = self._overlay.identity.peer_id
         peers = [peer_id for *_, peer_id in sorted(provided) if peer_id != own]
+        if not peers:
+            raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
         return peers[: limits.PROVIDERS_TRIED]
 
     def _provider_body(self, record: Record) -> ProviderBody | None:
@@ -96,7 +99,7 @@ class HolderSearch:
             try:
                 link = await self._pool.connect(peer_id)
             except ModswarmError as error:
-                self.stats.failures[peer_id_text(peer_id)] = str(error)
+                self._failures.append(HolderFailure.of(peer_id, error))
                 return None
         if not self.stats.sources:
             self.stats.linked_at = self._loop.time()
@@ -106,6 +109,3 @@ class HolderSearch:
             if registrar not in self.stats.signaled_via:
                 self.stats.signaled_via.append(registrar)
         return link
-
-    def _why(self) -> str:
-        return "; ".join(f"{peer}: {reason}" for peer, reason in self.stats.failures.items())

@@ -12,6 +12,7 @@
     │   ├── Overloaded        this node has more under way than it may
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
+    │   ├── ClocksDiffer      what depends on time is refused
     │   ├── CallFailed        CallCrossed
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
@@ -26,6 +27,8 @@
 """
 
 import re
+
+from protocol.causes.cause import Cause
 
 
 class ModswarmError(Exception):
@@ -86,7 +89,15 @@ class InsecureRandomness(LocalError):
 
 
 class NetworkError(ModswarmError):
-    """No side's fault: something is not there, or not there now."""
+    """No side's fault: something is not there, or not there now.
+
+    `cause` is set where it is known why a peer is not reached; without a message its sentence is
+    the message.
+    """
+
+    def __init__(self, message: str = "", *, cause: Cause | None = None) -> None:
+        super().__init__(message or (cause.sentence if cause else ""))
+        self.cause = cause
 
 
 class NotFound(NetworkError):
@@ -107,6 +118,10 @@ class AlreadyOwned(NetworkError):
 
 class Unreachable(NetworkError):
     """No contact of the overlay answers."""
+
+
+class ClocksDiffer(NetworkError):
+    """Our clock and those of others differ by more than CLOCK_SKEW_S."""
 
 
 class NoSources(NetworkError):

@@ -6,15 +6,17 @@ from typing import Protocol
 
 from node.environment import Environment
 from node.links.channel.channel import Channel
-from node.links.failure import LinkAttemptFailed
+from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.link import Link, LinkOrigin
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
+from protocol.causes.cause import Cause
+from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.description import Description, DtlsRole
-from protocol.errors import LinkClosed, RemoteError
+from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId
 from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
 
@@ -70,13 +72,21 @@ class LinkAttempt:
         Both sides agree on these and on `offer_id`, or the session's handshake fails.
         """
         limit_s = self._settings.connect_timeout_s
+        sides = (offer, answer) if outgoing else (answer, offer)
         try:
             async with asyncio.timeout(limit_s):
                 return await self._finish(peer_key, offer_id, offer, answer, signaled_via, outgoing)
         except TimeoutError:
-            raise self._failed(f"nothing came of it within {limit_s:g} s") from None
-        except (LinkClosed, RemoteError) as error:
-            raise self._failed(str(error)) from error
+            reason = f"nothing came of it within {limit_s:g} s"
+            raise self._failed(reason, None, *sides) from None
+        except LinkAttemptFailed as error:
+            raise self._failed(error.reason, error.cause, *sides) from error
+        except NotAuthentic as error:
+            raise self._failed(str(error), Cause.NOT_THE_PEER, *sides) from error
+        except RemoteError as error:
+            raise self._failed(str(error), Cause.PROTOCOL_BROKEN, *sides) from error
+        except LinkClosed as error:
+            raise self._failed(str(error), None, *sides) from error
 
     async def abandon(self) -> None:
         """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""
@@ -92,10 +102,10 @@ class LinkAttempt:
         outgoing: bool,
     ) -> Link:
         remote = answer if outgoing else offer
+        answering_role = _chosen_role(answer)
         self._begin(Stage.ICE)
         await self._ice.connect(remote)
         self._begin(Stage.DTLS)
-        answering_role = _chosen_role(answer)
         own_role = _OTHER_ROLE[answering_role] if outgoing else answering_role
         dtls = DtlsPath(self._ice, self._certificate)
         self._uppermost = dtls
@@ -150,12 +160,23 @@ class LinkAttempt:
     def _begin(self, stage: Stage) -> None:
         self._stages.begin(stage, self._loop.time())
 
-    def _failed(self, reason: str) -> LinkAttemptFailed:
-        return LinkAttemptFailed(self._stages.current, reason, self._ice.tried())
+    def _failed(
+        self, reason: str, cause: Cause | None, own: Description, peer: Description
+    ) -> LinkAttemptFailed:
+        stage, pairs = self._stages.current, self._ice.tried()
+        sides = side_of(own), side_of(peer)
+        if cause is None:
+            cause = cause_of_failed_checks(*sides, pairs) if stage is Stage.ICE else self._broken()
+        report = AttemptReport(self._stages.milliseconds(self._loop.time()), *sides, pairs)
+        return LinkAttemptFailed(stage, reason, cause=cause, report=report)
+
+    def _broken(self) -> Cause:
+        """Why nothing came of a path that ICE had found."""
+        return Cause.PATH_LOST if self._ice.peer_vanished else Cause.PEER_STALLED
 
 
 def _chosen_role(answer: Description) -> DtlsRole:
-    """The callee's DTLS role; raises LinkAttemptFailed if its answer leaves it open."""
+    """The callee's DTLS role; raises Malformed if its answer leaves it open."""
     if answer.role == DtlsRole.ACTPASS:
-        raise LinkAttemptFailed(Stage.CALL, "the answer leaves the DTLS role open")
+        raise Malformed("the answer leaves the DTLS role open")
     return DtlsRole(answer.role)

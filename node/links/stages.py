@@ -26,6 +26,10 @@ class StageClock:
         self.current = stage
         self._began[stage] = now
 
+    def milliseconds(self, until: float) -> dict[str, float]:
+        """The same in milliseconds, by the names of the stages."""
+        return {str(stage): 1000 * took_s for stage, took_s in self.seconds(until).items()}
+
     def seconds(self, until: float) -> dict[Stage, float]:
         """How long each stage that began took; the last one ends at `until`."""
         ends = [*self._began.values(), until][1:]

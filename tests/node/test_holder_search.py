@@ -1,19 +1,23 @@
 """The search for holders of a mod: what a contact sends in place of provider records is counted."""
 
 from collections import Counter
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from node.diagnosis import Diagnosis
 from node.environment import Environment
+from node.holder_failures import HoldersUnreachable
 from node.holder_search import HolderSearch
+from node.overlay.records.reading import Reading
 from node.overlay.server import OverlayServer
 from protocol import records
+from protocol.addresses import Address
 from protocol.availability import Availability
-from protocol.errors import LinkFailed, NoSources, NotFound, RemoteError
+from protocol.causes.cause import Cause
+from protocol.errors import LinkFailed, NetworkError, NotFound, RemoteError, Unreachable
 from protocol.identity import Identity, PeerId
+from protocol.overlay.contacts import Contact
 from protocol.records import Body, PeerBody, ProviderBody, Record
 from tests.identities import SEEDS
 
@@ -36,6 +40,7 @@ class Overlay:
     def __init__(self, *found: Record) -> None:
         self._found = {one.public_key: one for one in found}
         self.identity = OWN
+        self.answered: tuple[Contact, ...] = (Contact.at(bytes(32), Address("192.0.2.1", 1)),)
         self.refused: Counter[str] = Counter()
         self.protocol = self
 
@@ -43,8 +48,7 @@ class Overlay:
         self.refused[error.name] += 1
 
     async def read(self, key: bytes, kind: int) -> Any:
-        reading = {"records": self._found, "hops": 1, "requests": 1}
-        return SimpleNamespace(**reading, holders=[], registrars=[])
+        return Reading(records=self._found, answered=list(self.answered), hops=1, requests=1)
 
 
 class Pool:
@@ -58,29 +62,50 @@ class Pool:
         raise LinkFailed("no")
 
 
-async def search(overlay: Overlay) -> list[PeerId]:
+async def search(overlay: Overlay) -> tuple[list[PeerId], NetworkError]:
+    """The peers to which a link was wanted, and how the search ended."""
     pool = Pool()
     searching = HolderSearch(cast("OverlayServer", overlay), cast("Any", pool))
-    with pytest.raises((NoSources, NotFound)):
+    with pytest.raises(NetworkError) as ended:
         _ = [link async for link in searching.links(MOD)]
-    return pool.asked
+    return pool.asked, ended.value
 
 
 async def test_records_of_another_kind_are_counted_and_passed_over() -> None:
     provider = record(1, records.PROVIDER)
     overlay = Overlay(record(2, records.PEER), provider, record(3, records.AVAILABILITY))
-    assert await search(overlay) == [provider.peer_id]
+    asked, _ = await search(overlay)
+    assert asked == [provider.peer_id]
     assert overlay.refused == {"unexpected": 2}
 
 
 async def test_records_of_another_kind_alone_are_none() -> None:
     overlay = Overlay(record(2, records.PEER))
-    assert await search(overlay) == []
+    asked, _ = await search(overlay)
+    assert asked == []
     assert overlay.refused == {"unexpected": 1}
 
 
 async def test_one_s_own_record_is_no_holder() -> None:
-    assert await search(Overlay(record(0, records.PROVIDER))) == []
+    asked, error = await search(Overlay(record(0, records.PROVIDER)))
+    assert (asked, error.cause) == ([], Cause.MOD_UNKNOWN)
+
+
+async def test_why_nothing_is_fetched_is_told_in_one_sentence() -> None:
+    overlay = Overlay(record(1, records.PROVIDER), record(2, records.PROVIDER))
+    _, error = await search(overlay)
+    assert isinstance(error, HoldersUnreachable)
+    assert str(error) == "none of the 2 nodes that share this mod is reached: no (2 of them)"
+    assert [(one.name, one.message) for one in error.failures] == [("link_failed", "no")] * 2
+    _, error = await search(Overlay())
+    assert (type(error), error.cause) == (NotFound, Cause.MOD_UNKNOWN)
+
+
+async def test_a_node_without_contacts_does_not_say_that_nobody_shares_the_mod() -> None:
+    alone = Overlay()
+    alone.answered = ()
+    _, error = await search(alone)
+    assert (type(error), error.cause) == (Unreachable, Cause.NO_CONTACTS)
 
 
 @pytest.mark.parametrize("kind", [records.PEER, records.PROVIDER, records.AVAILABILITY])

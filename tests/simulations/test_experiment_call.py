@@ -5,6 +5,7 @@ import asyncio
 from matplotlib.figure import Figure
 
 from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.errors import CallFailed, ModswarmError
 from protocol.signaling import CallResult
 from simulations.experiments import call
@@ -73,7 +74,7 @@ async def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew()
     keeping[0].host.unplug()
     lost = await _call(caller, callee)
     assert isinstance(lost, CallFailed)
-    assert "registered nowhere" in str(lost)
+    assert lost.cause is Cause.NOT_REGISTERED
 
     await asyncio.sleep(limits.REREGISTERED_S)
     assert len(registrars) == limits.REGISTRARS

@@ -1,5 +1,6 @@
 """The control API: the running node's verbs over HTTP, on loopback only, for the owner of the home.
 
+details     what failures carry beyond their sentence, as JSON and back
 errors      what the API itself refuses, and the one table from errors to HTTP statuses
 validation  JSON against the part of JSON Schema that the API uses
 forms       the answers of a node as JSON, and their schemas, made from one table

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from node.faces.api.details import REMADE, details_of, read_cause
+from node.holder_failures import HoldersUnreachable
 from node.links.failure import LinkAttemptFailed
-from node.links.stages import Stage
 from protocol import errors
 from protocol.errors import (
     BadInput,
@@ -91,6 +92,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(TargetExists, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
+        *(HoldersUnreachable, errors.ClocksDiffer),
         *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
         *(errors.CallCrossed, NotRunning, errors.AlreadyOwned),
         # Of a peer.
@@ -112,14 +114,13 @@ def message_of(error: ModswarmError) -> str:
 
 
 def as_json(error: ModswarmError) -> dict[str, Any]:
-    """`{"error": {"name", "message"}}`; a link's failure also has its `details`."""
+    """`{"error": {"name", "message"}}`, and `cause`, `advice` and `details` where it has them."""
     told: dict[str, Any] = {"name": error.name, "message": message_of(error)}
-    if isinstance(error, LinkAttemptFailed):
-        told["details"] = {
-            "stage": str(error.stage),
-            "reason": error.reason,
-            "tried": list(error.tried),
-        }
+    if isinstance(error, NetworkError) and error.cause is not None:
+        told |= {"cause": str(error.cause), "advice": error.cause.advice}
+    details = details_of(error)
+    if details is not None:
+        told["details"] = details
     return {"error": told}
 
 
@@ -132,20 +133,13 @@ def from_json(answer: Any) -> ModswarmError | None:
     if not isinstance(told, dict):
         return None
     kind = ERROR_KINDS.get(str(told.get("name")), ModswarmError)
-    if kind is LinkAttemptFailed:
-        return _link_attempt_failed(told)
-    return kind(_told_message(told))
-
-
-def _link_attempt_failed(told: dict[str, Any]) -> ModswarmError:
-    """Made anew of its details; without them it is a LinkFailed, which has the same status."""
-    try:
-        details = told["details"]
-        stage, tried = Stage(details["stage"]), tuple(map(str, details["tried"]))
-        return LinkAttemptFailed(stage, str(details["reason"]), tried)
-    except (KeyError, TypeError, ValueError):
-        return errors.LinkFailed(_told_message(told))
-
-
-def _told_message(told: dict[str, Any]) -> str:
-    return str(told.get("message", "the node gave no reason"))
+    message, cause = str(told.get("message", "the node gave no reason")), read_cause(told)
+    if kind.name in REMADE:
+        try:
+            return REMADE[kind.name](told, cause)
+        except (AttributeError, KeyError, TypeError, ValueError, errors.BadPeerId):
+            # Details of another version: the parent has the same status.
+            kind = kind.__mro__[1]
+    if issubclass(kind, NetworkError):
+        return kind(message, cause=cause)
+    return kind(message)

@@ -10,6 +10,7 @@ from node.faces.api import forms
 from node.faces.api.forms import ref
 from node.faces.api.validation import Schema
 from protocol import limits
+from protocol.causes.cause import Cause
 
 STRING = {"type": "string"}
 COUNT = {"type": "integer"}
@@ -35,13 +36,60 @@ def _request(required: dict[str, Schema], optional: dict[str, Schema] | None = N
     }
 
 
-_DETAILS = _answer(stage=STRING, reason=STRING, tried={"type": "array", "items": STRING})
-"""How far a link came that failed, why it failed, and what was tried."""
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _nullable(schema: Schema) -> Schema:
+    return {"oneOf": [{"type": "null"}, schema]}
+
+
+_SIDE = {
+    **_answer(
+        families=_array(COUNT),
+        mapping=STRING,
+        filtering=STRING,
+        port_preserved={"type": "boolean"},
+        port_step=COUNT,
+        relays=COUNT,
+    ),
+    "description": "What is known of the network of one side, by RFC 4787's words.",
+}
+
+_PAIR = {
+    **_answer(local=STRING, local_type=STRING, remote=STRING, remote_type=STRING, outcome=STRING),
+    "description": "A pair of candidates; the types are RFC 8839's tokens.",
+}
+
+_REPORT = _answer(
+    stage_ms={"type": "object", "additionalProperties": {"type": "number"}},
+    own=_nullable(_SIDE),
+    peer=_nullable(_SIDE),
+    pairs=_array(_PAIR),
+)
+
+_LINK_DETAILS = {
+    **_answer(stage=STRING, reason=STRING, report=_nullable(_REPORT)),
+    "description": "How far a link came that failed, what this node saw, and what was tried.",
+}
+
+_HOLDER = _answer(peer_id=STRING, name=STRING, message=STRING, cause=_nullable(STRING))
+
+_GET_DETAILS = {
+    **_answer(holders=_array(_HOLDER)),
+    "description": "Why each holder of the mod was not reached.",
+}
 
 _ERROR: Schema = {
     "type": "object",
     "required": ["name", "message"],
-    "properties": {"name": STRING, "message": STRING, "details": _DETAILS},
+    "properties": {
+        "name": STRING,
+        "message": STRING,
+        "cause": {"type": "string", "enum": [str(cause) for cause in Cause]},
+        "advice": {"type": "string", "description": "What helps, for a person."},
+        "details": {"oneOf": [_LINK_DETAILS, _GET_DETAILS]},
+    },
 }
 
 COMPONENTS: dict[str, Schema] = {

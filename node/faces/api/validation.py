@@ -31,6 +31,8 @@ def check(
         schema = components[schema["$ref"].removeprefix(_REFERENCE)]
     _check_type(value, schema, where)
     _check_alternatives(value, schema, components, where)
+    if "enum" in schema and value not in schema["enum"]:
+        raise BadRequest(f"{where} is none of {', '.join(schema['enum'])}")
     if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
         raise BadRequest(f"{where} is longer than {schema['maxLength']} characters")
     if isinstance(value, list):

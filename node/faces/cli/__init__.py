@@ -10,5 +10,6 @@ running     run
 asking      status, id, ls, peers, links
 mods        share, get, rm
 connecting  connect
+networks    networks and routers in words
 demo        demo
 """

@@ -1,28 +1,17 @@
 """connect: open a link to a peer, whether or not it serves anything."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from node.faces.cli import options, output
+from node.faces.cli import networks, options, output
 from node.faces.cli.client import ControlClient
+from node.links.failure import AttemptReport, LinkAttemptFailed
+from protocol.causes.tried import CandidateType
 
-_LEARNED = {
-    "host": "its own address",
-    "srflx": "as others see it",
-    "prflx": "as the other end sees it",
-    "relay": "a relay's address",
-}
-"""How the address of an end was learned, by the tokens of RFC 8839."""
-
-_STAGES = {
-    "call_ms": "call",
-    "ice_ms": "ICE",
-    "dtls_ms": "DTLS",
-    "sctp_ms": "SCTP",
-    "session_ms": "session",
-}
+_STAGES = {"call": "call", "ice": "ICE", "dtls": "DTLS", "sctp": "SCTP", "session": "session"}
 
 
 @click.command()
@@ -31,9 +20,14 @@ _STAGES = {
 def connect(peer: str, home: Path, as_json: bool) -> None:
     """Open a link to PEER, a peer id as `modswarm id` shows it, and show the way found.
 
-    A link that is open already is shown as it is.
+    A link that is open already is shown as it is. Where none opens, what was tried is shown.
     """
-    link = ControlClient(home).post("/v1/connect", {"peer": peer})
+    try:
+        link = ControlClient(home).post("/v1/connect", {"peer": peer})
+    except LinkAttemptFailed as failure:
+        if not as_json and failure.report is not None:
+            _show_tried(failure.report)
+        raise
     if as_json:
         output.show_json(link)
         return
@@ -45,15 +39,14 @@ def connect(peer: str, home: Path, as_json: bool) -> None:
             ("Their end", _end(link, "remote")),
             ("Round trip", output.milliseconds(link["rtt_ms"])),
             ("Call came by", _signaled_via(link)),
-            ("Opened in", _stages(link["stages"])),
+            ("Opened in", _opened_in(link["stages"])),
             ("Open for", output.duration(link["age_s"])),
         )
     )
 
 
-def _end(link: dict[str, Any], side: str) -> str:
-    kind = link[f"{side}_type"]
-    return f"{link[f'{side}_address']} ({_LEARNED.get(kind, kind)})"
+def _end(link: dict[str, Any], end: str) -> str:
+    return f"{link[f'{end}_address']} ({networks.LEARNED[CandidateType(link[f'{end}_type'])]})"
 
 
 def _signaled_via(link: dict[str, Any]) -> str:
@@ -62,7 +55,41 @@ def _signaled_via(link: dict[str, Any]) -> str:
     return ", ".join(link["signaled_via"]) or "the peer itself took it"
 
 
-def _stages(stages: dict[str, float | None]) -> str:
-    took = {name: ms for key, name in _STAGES.items() if (ms := stages[key]) is not None}
-    parts = ", ".join(f"{name} {output.milliseconds(ms)}" for name, ms in took.items())
-    return f"{output.milliseconds(sum(took.values()))} ({parts})"
+def _opened_in(stages: dict[str, float | None]) -> str:
+    took = {
+        name.removesuffix("_ms"): took_ms for name, took_ms in stages.items() if took_ms is not None
+    }
+    return _times(took)
+
+
+def _times(stage_ms: Mapping[str, float]) -> str:
+    parts = ", ".join(
+        f"{_STAGES.get(stage, stage)} {output.milliseconds(took_ms)}"
+        for stage, took_ms in stage_ms.items()
+    )
+    return f"{output.milliseconds(sum(stage_ms.values()))} ({parts})"
+
+
+def _show_tried(report: AttemptReport) -> None:
+    """What was tried, on standard error: the sentence with the cause follows it."""
+    output.show_facts(
+        (
+            ("Our network", networks.side(report.own)),
+            ("Their network", networks.side(report.peer)),
+            ("Tried for", _times(report.stage_ms)),
+        ),
+        err=True,
+    )
+    output.show_table(
+        ("OUR END", "THEIR END", "OUTCOME"),
+        (
+            (
+                f"{pair.local} ({networks.LEARNED[pair.local_type]})",
+                f"{pair.remote} ({networks.LEARNED[pair.remote_type]})",
+                networks.OUTCOMES[pair.outcome],
+            )
+            for pair in report.pairs
+        ),
+        empty="No pair of addresses could be tried.",
+        err=True,
+    )

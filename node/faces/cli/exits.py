@@ -65,5 +65,7 @@ _ADVICE: dict[type[ModswarmError], str] = {
 
 
 def advice_for(error: ModswarmError) -> str:
-    """What to do about an error, in a sentence; empty if its message says all."""
+    """What to do about an error, in whole sentences; empty if its message says all."""
+    if isinstance(error, NetworkError) and error.cause is not None:
+        return error.cause.advice
     return next(_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE)

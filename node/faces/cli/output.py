@@ -23,25 +23,27 @@ def printable(value: Any) -> str:
     return "".join(char if char.isprintable() else "?" for char in str(value))
 
 
-def show_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
+def show_table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str, *, err: bool = False
+) -> None:
     """Rows in aligned columns, never shortened so that ids can be copied; or the sentence."""
     cells = [[printable(cell) for cell in row] for row in rows]
     if not cells:
-        click.echo(empty)
+        click.echo(empty, err=err)
         return
     columns = list(zip(headings, *cells, strict=True))
     widths = [max(len(cell) for cell in column) for column in columns]
     for row in [list(headings), *cells]:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip())
+        click.echo("  ".join(padded).rstrip(), err=err)
 
 
-def show_facts(facts: Iterable[tuple[str, Any]]) -> None:
+def show_facts(facts: Iterable[tuple[str, Any]], *, err: bool = False) -> None:
     """A name and a value on each line."""
     pairs = [(name, printable(value)) for name, value in facts]
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        click.echo(f"{name.ljust(width)}  {value}")
+        click.echo(f"{name.ljust(width)}  {value}", err=err)
 
 
 def counted(count: int, noun: str) -> str:

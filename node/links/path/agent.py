@@ -26,6 +26,7 @@ from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.tried import CandidateType, PairOutcome, TriedPair
 from protocol.description import CandidateKind, priority
 
 _log = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ _CONSENT_RETRANSMISSIONS = 2
 """The answer may take 3.5 s (0.5 + 1 + 2), so that a slow path is not taken for a dead one."""
 
 _OUTCOMES = {
-    CandidatePair.State.FROZEN: "not tried",
-    CandidatePair.State.WAITING: "not tried",
-    CandidatePair.State.IN_PROGRESS: "no answer",
-    CandidatePair.State.SUCCEEDED: "answered",
-    CandidatePair.State.FAILED: "failed",
+    CandidatePair.State.FROZEN: PairOutcome.NOT_TRIED,
+    CandidatePair.State.WAITING: PairOutcome.NOT_TRIED,
+    CandidatePair.State.IN_PROGRESS: PairOutcome.NO_ANSWER,
+    CandidatePair.State.SUCCEEDED: PairOutcome.ANSWERED,
+    CandidatePair.State.FAILED: PairOutcome.NO_ANSWER,
 }
 
 
@@ -248,13 +249,15 @@ class Agent(Connection):
         """The pair of addresses that carries the link."""
         return self._nominated.get(COMPONENT)
 
-    def outcomes(self) -> list[str]:
-        """One line for each pair of addresses in the check list."""
-        return [
-            f"{_text(pair.local_addr)} to {_text(pair.remote_addr)}: {_OUTCOMES[pair.state]}"
+    def outcomes(self) -> tuple[TriedPair, ...]:
+        """The pairs in the check list."""
+        return tuple(
+            TriedPair(
+                Address(*pair.local_addr[:2]),
+                CandidateType(pair.local_candidate.type),
+                Address(*pair.remote_addr[:2]),
+                CandidateType(pair.remote_candidate.type),
+                _OUTCOMES[pair.state],
+            )
             for pair in self._check_list
-        ]
-
-
-def _text(address: tuple[str, int]) -> str:
-    return str(Address(*address[:2]))
+        )

@@ -1,18 +1,9 @@
 """The path that ICE selected for a link."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from protocol.addresses import Address
-
-
-class CandidateType(StrEnum):
-    """How the address of a pair was learned, by the tokens of RFC 8839, 5.1."""
-
-    HOST = "host"
-    SERVER_REFLEXIVE = "srflx"
-    PEER_REFLEXIVE = "prflx"
-    RELAYED = "relay"
+from protocol.causes.tried import CandidateType
 
 
 @dataclass(frozen=True, slots=True)

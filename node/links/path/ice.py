@@ -11,12 +11,14 @@ from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTran
 from node.environment import Environment
 from node.links.failure import LinkAttemptFailed
 from node.links.path.agent import COMPONENT, Agent
-from node.links.path.found_path import CandidateType, FoundPath
+from node.links.path.found_path import FoundPath
 from node.links.settings import LinkSettings
 from node.links.stages import Stage
 from node.net.demux import RecordBuffers
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, is_shareable
+from protocol.causes.cause import Cause
+from protocol.causes.tried import CandidateType, TriedPair
 from protocol.description import (
     CandidateKind,
     Description,
@@ -74,7 +76,9 @@ class IcePath:
         self.agent.ice_controlling = controlling
         await self._gatherer.gather()
         if not self.agent.local_candidates:
-            raise LinkAttemptFailed(Stage.ICE, "this machine has no network address to use")
+            raise LinkAttemptFailed(
+                Stage.ICE, "no address that a socket can be bound to", cause=Cause.NO_ADDRESS
+            )
 
     def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
         """What the peer must know, with our candidates."""
@@ -98,10 +102,10 @@ class IcePath:
         await self.transport.start(RTCIceParameters(remote.ufrag, remote.password))
         if self.transport.state != "completed":
             reason = "no pair of addresses worked" if self.tried() else self._no_pairs(remote)
-            raise LinkAttemptFailed(Stage.ICE, reason, self.tried())
+            raise LinkAttemptFailed(Stage.ICE, reason)
 
-    def tried(self) -> list[str]:
-        """One line for each pair of addresses, with its outcome."""
+    def tried(self) -> tuple[TriedPair, ...]:
+        """The pairs of addresses so far, with their outcomes."""
         return self.agent.outcomes()
 
     def found_path(self) -> FoundPath:

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from node.links.settings import LinkSettings
-from protocol.errors import LinkFailed
+from protocol.causes.cause import Cause
+from protocol.errors import LinkFailed, ModswarmError, NetworkError
 from protocol.identity import PeerId
 from protocol.randomness import Random
 
@@ -16,6 +17,7 @@ class _Failure:
     count: int
     next_at: float
     reason: str
+    cause: Cause | None
 
 
 class Backoff:
@@ -27,13 +29,14 @@ class Backoff:
         self._failures: OrderedDict[PeerId, _Failure] = OrderedDict()
 
     def check(self, peer_id: PeerId, now: float) -> None:
-        """Raise LinkFailed if it is too early for another attempt."""
+        """Raise LinkFailed, with the cause of the last failure, if it is too early for another."""
         failure = self._failures.get(peer_id)
         if failure is not None and now < failure.next_at:
             wait_s = failure.next_at - now
-            raise LinkFailed(f"tried and failed, next attempt in {wait_s:.1f} s: {failure.reason}")
+            reason = f"tried and failed, next attempt in {wait_s:.1f} s: {failure.reason}"
+            raise LinkFailed(reason, cause=failure.cause)
 
-    def failed(self, peer_id: PeerId, now: float, reason: str) -> None:
+    def failed(self, peer_id: PeerId, now: float, error: ModswarmError) -> None:
         """Note a failure: the wait doubles each time, and is spread over its upper half."""
         previous = self._failures.pop(peer_id, None)
         count = previous.count + 1 if previous else 1
@@ -41,8 +44,9 @@ class Backoff:
             self._settings.backoff_first_s * 2.0 ** min(count - 1, 32),
             self._settings.backoff_max_s,
         )
+        cause = error.cause if isinstance(error, NetworkError) else None
         wait_s = longest_s * (0.5 + 0.5 * self._rng.random())
-        self._failures[peer_id] = _Failure(count, now + wait_s, reason)
+        self._failures[peer_id] = _Failure(count, now + wait_s, str(error), cause)
         if len(self._failures) > _PEERS_REMEMBERED:
             self._failures.popitem(last=False)
 

@@ -11,6 +11,7 @@ from node.links.link import Link
 from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
+from protocol.causes.cause import Cause
 from protocol.errors import LinkFailed, ModswarmError, RemoteError
 from protocol.identity import PeerId, peer_id_text
 
@@ -88,7 +89,9 @@ class LinkKeeper:
             if now - link.last_used_at >= self._settings.busy_s and not link.buffered_bytes
         ]
         if not idle:
-            raise LinkFailed(f"all {self._settings.max_links} links are in use")
+            raise LinkFailed(
+                f"all {self._settings.max_links} links are in use", cause=Cause.OWN_LINKS_FULL
+            )
         oldest = min(idle, key=lambda link: link.last_used_at)
         self._retire(oldest, "to_make_room", "making room for another link")
 

@@ -23,6 +23,7 @@ from node.links.settings import DATA_PATHS, LinkSettings
 from node.links.stages import Stage
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole, answering_role
 from protocol.errors import (
     CallCrossed,
@@ -164,7 +165,7 @@ class LinkPool:
             if not call.link.done():
                 self._count_failure(error, call.peer_id)
                 now = asyncio.get_running_loop().time()
-                self._backoff.failed(call.peer_id, now, str(error))
+                self._backoff.failed(call.peer_id, now, error)
                 call.settle(error)
 
     async def _open_outgoing(self, call: PendingConnect) -> Link:
@@ -191,9 +192,11 @@ class LinkPool:
             async with asyncio.timeout(limit_s):
                 result = await self._place_call(peer_id, describe)
         except TimeoutError:
-            raise LinkAttemptFailed(Stage.CALL, f"no answer within {limit_s:g} s") from None
+            reason = f"no answer within {limit_s:g} s"
+            raise LinkAttemptFailed(Stage.CALL, reason, cause=Cause.REGISTRARS_SILENT) from None
         if peer_id_of(result.peer_key) != peer_id:
-            raise LinkAttemptFailed(Stage.CALL, "the answer came from another peer")
+            reason = "the answer came from another peer"
+            raise LinkAttemptFailed(Stage.CALL, reason, cause=Cause.NOT_THE_PEER)
         return result
 
     async def _await_their_call(self, call: PendingConnect, *, crossed: bool) -> None:

@@ -23,6 +23,7 @@ from node.links.secure.dtls_records import Records
 from node.links.stages import Stage
 from node.net.demux import RecordBuffers
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
+from protocol.causes.cause import Cause
 from protocol.description import DtlsRole
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class DtlsPath(RTCDtlsTransport):
         digest = RTCDtlsFingerprint("sha-256", fingerprint.hex(":"))
         await self.start(RTCDtlsParameters([digest]))
         if self.state != "connected":
-            raise LinkAttemptFailed(Stage.DTLS, self._why_not(), self.ice.tried())
+            raise self._why_not()
 
     @property
     def is_client(self) -> bool:
@@ -162,10 +163,14 @@ class DtlsPath(RTCDtlsTransport):
             self._ssl.shutdown()
             await self._write_ssl()
 
-    def _why_not(self) -> str:
+    def _why_not(self) -> LinkAttemptFailed:
         if self.encrypted:
-            return "the peer's certificate is not the one that its signal vouched for"
-        return "the handshake broke off"
+            return LinkAttemptFailed(
+                Stage.DTLS,
+                "the peer's certificate is not the one that its signal vouched for",
+                cause=Cause.WRONG_CERTIFICATE,
+            )
+        return LinkAttemptFailed(Stage.DTLS, "the handshake broke off")
 
     def _state_changed(self) -> None:
         if self.state == "closed":

@@ -13,7 +13,16 @@ from node.environment import Environment
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.rpc.protocol import OverlayProtocol
 from protocol import limits, records
-from protocol.errors import ModswarmError, RemoteError
+from protocol.causes.cause import Cause
+from protocol.errors import (
+    ClocksDiffer,
+    Expired,
+    IssuedInFuture,
+    ModswarmError,
+    NetworkError,
+    RemoteError,
+    Unreachable,
+)
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
@@ -23,6 +32,8 @@ from protocol.records import Record
 
 _log = logging.getLogger(__name__)
 
+_CONTACTS_BELIEVED = 2
+
 
 @dataclass(slots=True)
 class Reading:
@@ -30,7 +41,8 @@ class Reading:
 
     `registrars` have proved that the peer whose id is the key is registered with them. `hops` is
     the distance of the first record, in contacts asked one after another. `more` has the contacts
-    that hold more records than they sent: how many they sent, and how many they hold.
+    that hold more records than they sent: how many they sent, and how many they hold. `untimely`
+    has the contacts that keep as valid what is not so by our clock.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
@@ -41,6 +53,18 @@ class Reading:
     more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
     hops: int = 0
     requests: int = 0
+    untimely: set[Contact] = field(default_factory=set)
+
+    def why_empty(self) -> NetworkError | None:
+        """What kept records from being found, where it is known that something did.
+
+        That the clocks differ is not said on the word of one contact, unless no other answered.
+        """
+        if not self.answered:
+            return Unreachable(cause=Cause.NO_CONTACTS)
+        if len(self.untimely) >= min(_CONTACTS_BELIEVED, len(self.answered)):
+            return ClocksDiffer(cause=Cause.CLOCKS_DIFFER)
+        return None
 
 
 Enough = Callable[[Reading], bool]
@@ -121,41 +145,49 @@ class Reader:
                 if not found.values:
                     break
                 for raw in found.values:
-                    self._take_raw(reading, raw, key)
+                    self._take_raw(reading, contact, raw, key)
                 sent += len(found.values)
 
     def _hear(self, reading: Reading, key: bytes, contact: Contact, found: Found) -> bool:
         """Take the response of one contact; whether it held a valid record."""
         reading.answered.append(contact)
-        if found.registration_proof and self._is_registered(key, contact, found.registration_proof):
+        proof = found.registration_proof
+        if proof and self._is_registered(reading, key, contact, proof):
             reading.registrars.append(contact)
-        taken = [self._take_raw(reading, raw, key) for raw in found.values]
+        taken = [self._take_raw(reading, contact, raw, key) for raw in found.values]
         if any(taken):
             reading.holders.append(contact)
         if len(found.values) < found.total:
             reading.more[contact] = (len(found.values), found.total)
         return any(taken)
 
-    def _is_registered(self, peer_id: bytes, contact: Contact, proof: bytes) -> bool:
+    def _is_registered(
+        self, reading: Reading, peer_id: bytes, contact: Contact, proof: bytes
+    ) -> bool:
         try:
             check_registration_proof(
                 proof, peer_id=peer_id, registrar_id=contact.peer_id, now=self._wall()
             )
         except RemoteError as error:
-            self._protocol.refuse(error)
+            self._refuse(reading, contact, error)
             return False
         return True
 
-    def _take_raw(self, reading: Reading, raw: bytes, key: bytes) -> bool:
+    def _take_raw(self, reading: Reading, contact: Contact, raw: bytes, key: bytes) -> bool:
         if any(record.raw == raw for record in reading.records.values()):
             return True
         try:
             record = records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
         except RemoteError as error:
-            self._protocol.refuse(error)
+            self._refuse(reading, contact, error)
             return False
         _take(reading, record)
         return True
+
+    def _refuse(self, reading: Reading, contact: Contact, error: RemoteError) -> None:
+        self._protocol.refuse(error)
+        if isinstance(error, Expired | IssuedInFuture):
+            reading.untimely.add(contact)
 
 
 def _take(reading: Reading, record: Record) -> None:

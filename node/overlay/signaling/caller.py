@@ -7,16 +7,17 @@ from node.environment import Environment
 from node.overlay.server import OverlayServer
 from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.outgoing_call import OutgoingCall
+from protocol.causes.cause import Cause
 from protocol.errors import CallCrossed, CallFailed
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import AnswerStatus, CallResult, Describe, Offer, make_offer
 
-_REASONS = {
-    AnswerStatus.BUSY: "it is busy",
-    AnswerStatus.REFUSED: "it refused",
-    AnswerStatus.BLOCKED: "it has blocked us",
-    AnswerStatus.RATE_LIMITED: "it gets too many calls",
+_CAUSES = {
+    AnswerStatus.BUSY: Cause.BUSY,
+    AnswerStatus.REFUSED: Cause.REFUSED,
+    AnswerStatus.BLOCKED: Cause.BLOCKED,
+    AnswerStatus.RATE_LIMITED: Cause.TOO_MANY_CALLS,
 }
 
 
@@ -31,7 +32,7 @@ class Caller:
     async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
         """Offer a link to a peer, described when the offer is made, which is only once.
 
-        Raises NotFound, TimedOut, CallCrossed, CallFailed.
+        Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallCrossed, CallFailed.
         """
         call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe))
         try:
@@ -41,7 +42,7 @@ class Caller:
         if answer.status is AnswerStatus.CROSSED:
             raise CallCrossed("both sides called at once; the other's call goes on")
         if answer.description is None:
-            raise CallFailed(_REASONS[answer.status])
+            raise CallFailed(cause=_CAUSES[answer.status])
         assert call.offer is not None  # an answer is verified against its offer
         via = () if relay.peer_id == peer_id else (relay.peer_id,)
         return CallResult(

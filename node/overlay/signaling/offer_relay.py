@@ -10,14 +10,22 @@ The first signed answer ends the call. The call fails only once every relay has 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from node.overlay.rpc.wire import Reply, Wire
 from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.codec import shape
-from protocol.errors import CallFailed, ModswarmError, Overloaded, RemoteError, TimedOut
+from protocol.errors import (
+    CallFailed,
+    ClocksDiffer,
+    NetworkError,
+    Overloaded,
+    RemoteError,
+    TimedOut,
+)
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
@@ -37,7 +45,8 @@ class _Relay:
     state: _State = _State.WAITING
     give_up_at: float = 0.0
     renewed: bool = False
-    reason: str = ""
+    failure: NetworkError | None = None
+    """Why the call fails by this relay; None while it may still answer, and of a silent one."""
 
 
 class OfferRelay:
@@ -112,7 +121,7 @@ class OfferRelay:
         if self._answered.done() or relay.state is _State.FAILED:
             return
         if self._loop.time() >= relay.give_up_at:
-            self._fail(relay, "")
+            self._fail(relay, None)
             return
         relay.state = _State.SLOW
         self._send(relay)
@@ -124,24 +133,25 @@ class OfferRelay:
         if reply.response is not None:
             self._take(relay, reply.response)
         elif not isinstance(reply.error, TimedOut | Overloaded):
-            self._fail(relay, str(reply.error))
+            self._fail(relay, CallFailed(f"a registrar cannot be used: {reply.error}"))
 
     def _take(self, relay: _Relay, response: Response) -> None:
         if response.code == Code.BAD_TOKEN and not relay.renewed:
             relay.renewed = True  # the refusal brought a fresh token
             self._send(relay)
         elif response.code != Code.OK:
-            self._fail(relay, _reason(response.code))
+            self._fail(relay, _refusal(response.code))
         else:
             try:
                 (sealed,) = shape(response.result, bytes)
                 self._answered.set_result((self._read_answer(sealed), relay.contact))
             except RemoteError as error:
-                self._fail(relay, f"a registrar brought no answer signed by the peer: {error}")
+                reason = f"a registrar brought no answer signed by the peer: {error}"
+                self._fail(relay, CallFailed(reason))
 
-    def _fail(self, relay: _Relay, reason: str) -> None:
+    def _fail(self, relay: _Relay, failure: NetworkError | None) -> None:
         relay.state = _State.FAILED
-        relay.reason = reason
+        relay.failure = failure
         self._fill()
         self._end_if_failed()
 
@@ -150,7 +160,7 @@ class OfferRelay:
         if not self._complete or any(one.state is not _State.FAILED for one in relays):
             return
         if not self._answered.done():
-            self._answered.set_exception(_verdict([one.reason for one in relays]))
+            self._answered.set_exception(_verdict([one.failure for one in relays]))
 
 
 def _patience_s() -> float:
@@ -158,18 +168,41 @@ def _patience_s() -> float:
     return limits.CALL_S + 2 * limits.CALL_REPEAT_S
 
 
-def _verdict(reasons: list[str]) -> ModswarmError:
-    """Why the call failed, by the reason of each relay; a silent relay's is empty."""
-    given = list(dict.fromkeys(reason for reason in reasons if reason))
-    if not reasons:
-        return CallFailed("it is offline: it is registered nowhere")
+def _verdict(failures: Sequence[NetworkError | None]) -> NetworkError:
+    """Why the call failed, by the failure of each relay; that of a silent one is None.
+
+    What only the callee can have said tells more than that a relay does not reach it.
+    """
+    if not failures:
+        return CallFailed(cause=Cause.NOT_REGISTERED)
+    given = [failure for failure in failures if failure is not None]
     if not given:
-        return TimedOut("no answer by any of its registrars")
-    return CallFailed(given[0] if len(given) == 1 else f"its registrars disagree: {given}")
+        return TimedOut(cause=Cause.REGISTRARS_SILENT)
+    return min(given, key=_rank)
 
 
-def _reason(code: int) -> str:
-    if code == Code.OFFLINE:
-        return "it is offline: its registrars do not reach it"
+def _rank(failure: NetworkError) -> int:
+    causes = list(_REFUSALS.values())
+    return causes.index(failure.cause) if failure.cause in causes else len(causes)
+
+
+_REFUSALS: dict[int, Cause] = {
+    Code.EXPIRED: Cause.CLOCKS_DIFFER,
+    Code.ISSUED_IN_FUTURE: Cause.CLOCKS_DIFFER,
+    Code.REFUSED: Cause.REFUSED,
+    Code.BUSY: Cause.BUSY,
+    Code.RATE_LIMITED: Cause.TOO_MANY_CALLS,
+    Code.OFFLINE: Cause.OFFLINE,
+    Code.TIMED_OUT: Cause.OFFLINE,
+}
+"""By the code of a refusal, the most telling first."""
+
+
+def _refusal(code: int) -> NetworkError:
+    cause = _REFUSALS.get(code)
+    if cause is Cause.CLOCKS_DIFFER:
+        return ClocksDiffer(cause=cause)
+    if cause is not None:
+        return CallFailed(cause=cause)
     name = Code(code).name.lower().replace("_", " ") if code in set(Code) else str(code)
-    return f"the registrar says: {name}"
+    return CallFailed(f"a registrar refused the call: {name}")

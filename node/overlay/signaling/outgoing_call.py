@@ -8,8 +8,9 @@ from node.overlay.records.reading import Reading
 from node.overlay.server import OverlayServer
 from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import records
+from protocol.causes.cause import Cause
 from protocol.errors import NotFound
-from protocol.identity import PeerId, peer_id_text
+from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import Answer, Offer, read_answer
 
@@ -38,7 +39,7 @@ class OutgoingCall:
     async def run(self) -> tuple[Answer, Contact]:
         """The first signed answer, and the contact that brought it.
 
-        Raises NotFound, TimedOut, CallFailed.
+        Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallFailed.
         """
         looking = asyncio.ensure_future(self._look())
         try:
@@ -57,7 +58,9 @@ class OutgoingCall:
         reading = await self._server.read(key, records.PEER, enough=self._take)
         self._take(reading)
         if self._relay is None:
-            raise NotFound(f"no contact knows the peer {peer_id_text(self._peer_id)}")
+            raise reading.why_empty() or NotFound(cause=Cause.PEER_UNKNOWN)
+        if not len(self._relay) and (why := reading.why_empty()):
+            raise why
         self._relay.complete()
 
     def _take(self, reading: Reading) -> bool:

@@ -23,10 +23,11 @@ from node.content.progress import Progress, ReportProgress
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
-from node.links.path.found_path import CandidateType, FoundPath
+from node.links.path.found_path import FoundPath
 from node.links.stages import Stage
 from node.runtime import Node
 from protocol.addresses import Address
+from protocol.causes.tried import CandidateType
 from protocol.content.link import ModLink
 from protocol.identity import Identity, PeerId, peer_id_text
 from tests.identities import SEEDS

@@ -15,10 +15,15 @@ from node.faces.api.schemas import COMPONENTS
 from node.faces.api.validation import check
 from node.faces.cli import exits
 from node.faces.cli.main import main
-from node.links.failure import LinkAttemptFailed
+from node.holder_failures import HolderFailure, HoldersUnreachable
+from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
-from protocol.errors import LinkFailed, ModswarmError
+from protocol.addresses import Address
+from protocol.causes.cause import Cause
+from protocol.causes.tried import CandidateType, KnownSide, PairOutcome, TriedPair
+from protocol.errors import CallFailed, LinkFailed, ModswarmError, NoSources
 from protocol.identity import peer_id_text
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 from tests.node.faces.fake_node import PEER, served_in_thread
 
 INTERNAL = {
@@ -52,9 +57,34 @@ def test_every_error_that_reaches_a_face_is_in_the_table() -> None:
     assert not INTERNAL.keys() & errors.ERROR_KINDS.keys()
 
 
+RANDOM = NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT)
+PAIR = TriedPair(
+    Address("192.168.1.2", 4001),
+    CandidateType.HOST,
+    Address("2001:db8::1", 5),
+    CandidateType.SERVER_REFLEXIVE,
+    PairOutcome.NO_ANSWER,
+)
+REPORT = AttemptReport(
+    {"call": 120.0, "ice": 15000.0},
+    KnownSide((4,), RANDOM, 0),
+    KnownSide((4, 6), NatKind(MappingKind.SEQUENTIAL, FilteringKind.UNKNOWN, True, -2), 3),
+    (PAIR,),
+)
+HOLDERS = [
+    HolderFailure(PEER, "link_attempt_failed", "no link", Cause.OFFLINE),
+    HolderFailure(bytes(20), "link_failed", "all is lost", None),
+    HolderFailure(bytes([1]) * 20, "call_failed", "no link", Cause.OFFLINE),
+]
+
+
 def made(kind: type[ModswarmError]) -> ModswarmError:
     if kind is LinkAttemptFailed:
-        return LinkAttemptFailed(Stage.ICE, "no pair works", ("a to b: timed out", "c to d"))
+        return LinkAttemptFailed(
+            Stage.ICE, "no pair works", cause=Cause.RELAY_NEEDED, report=REPORT
+        )
+    if kind is HoldersUnreachable:
+        return HoldersUnreachable(HOLDERS)
     return kind("a sentence")
 
 
@@ -72,16 +102,82 @@ def test_an_error_comes_back_as_what_it_was(kind: type[ModswarmError]) -> None:
 
 
 def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
-    back = errors.from_json(errors.as_json(made(LinkAttemptFailed)))
+    told = errors.as_json(made(LinkAttemptFailed))
+    assert told["error"]["cause"] == "relay_needed"
+    assert told["error"]["advice"] == Cause.RELAY_NEEDED.advice
+    details = told["error"]["details"]
+    assert (details["stage"], details["reason"]) == ("ice", "no pair works")
+    assert details["report"] == {
+        "stage_ms": {"call": 120.0, "ice": 15000.0},
+        "own": {
+            "families": [4],
+            "mapping": "endpoint_dependent",
+            "filtering": "dependent",
+            "port_preserved": False,
+            "port_step": 0,
+            "relays": 0,
+        },
+        "peer": {
+            "families": [4, 6],
+            "mapping": "sequential",
+            "filtering": "unknown",
+            "port_preserved": True,
+            "port_step": -2,
+            "relays": 3,
+        },
+        "pairs": [
+            {
+                "local": "192.168.1.2:4001",
+                "local_type": "host",
+                "remote": "[2001:db8::1]:5",
+                "remote_type": "srflx",
+                "outcome": "no_answer",
+            }
+        ],
+    }
+    back = errors.from_json(told)
     assert isinstance(back, LinkAttemptFailed)
-    assert (back.stage, back.reason) == (Stage.ICE, "no pair works")
-    assert back.tried == ("a to b: timed out", "c to d")
+    assert back.report == REPORT
     assert exits.exit_status_of(back) == exits.NETWORK
+
+
+def test_holders_that_were_not_reached_make_one_sentence() -> None:
+    many = HoldersUnreachable(HOLDERS)
+    assert str(many) == (
+        "none of the 3 nodes that share this mod is reached: "
+        f"{Cause.OFFLINE.sentence} (2 of them); all is lost (1 of them)"
+    )
+    assert exits.advice_for(many) == Cause.OFFLINE.advice
+    one = HoldersUnreachable(HOLDERS[:1])
+    assert (
+        str(one) == f"the only node that shares this mod is not reached: {Cause.OFFLINE.sentence}"
+    )
+    unexplained = HoldersUnreachable(HOLDERS[1:2])
+    assert unexplained.cause is None
+    assert exits.advice_for(unexplained) == "Try again when a peer that has it is online."
+    for error in (many, one, unexplained):
+        assert exits.exit_status_of(error) == exits.NOT_FOUND
+
+
+def test_a_cause_of_another_version_is_none() -> None:
+    told = {"name": "call_failed", "message": "no", "cause": "of_tomorrow"}
+    back = errors.from_json({"error": told})
+    assert isinstance(back, CallFailed)
+    assert back.cause is None
+
+
+@pytest.mark.parametrize(
+    "details", [None, {}, {"holders": []}, {"holders": [{"peer_id": "x"}]}, {"holders": [7]}]
+)
+def test_unreached_holders_without_details_are_no_sources_still(details: object) -> None:
+    told = {"name": "holders_unreachable", "message": "none", "details": details}
+    back = errors.from_json({"error": told})
+    assert (type(back), str(back)) == (NoSources, "none")
 
 
 @pytest.mark.parametrize(
     "details",
-    [None, [], {}, {"stage": "x", "reason": "", "tried": []}, {"stage": "ice", "tried": 1}],
+    [None, [], {}, {"stage": "x", "reason": "", "report": None}, {"stage": "ice", "report": 1}],
 )
 def test_a_failed_link_without_its_details_is_a_failed_link_still(details: object) -> None:
     told = {"name": "link_attempt_failed", "message": "no link", "details": details}
@@ -117,4 +213,25 @@ def test_a_failed_connect_ends_with_the_status_of_the_network(
     assert ended.value.code == exits.NETWORK
     shown = capsys.readouterr()
     assert json.loads(shown.out)["error"]["details"]["stage"] == "ice"
-    assert "no link, it failed at ice: no pair works" in shown.err
+    assert f"Error: no link: {Cause.RELAY_NEEDED.sentence}" in shown.err
+    assert Cause.RELAY_NEEDED.advice in shown.err
+
+
+def test_a_failed_connect_shows_both_networks_and_every_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served_in_thread(tmp_path) as node:
+        node.failure = made(LinkAttemptFailed)
+        with pytest.raises(SystemExit):
+            main(["connect", peer_id_text(PEER), "--home", str(tmp_path)])
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for text in (
+        "IPv4; a router that takes an unpredictable port for each contact; only answers",
+        "IPv4 and IPv6; a router that takes another port for each contact, which can be predicted",
+        "15120 ms (call 120 ms, ICE 15000 ms)",
+        "192.168.1.2:4001 (its own address)",
+        "[2001:db8::1]:5 (as others see it)",
+        "no answer",
+    ):
+        assert text in shown.err

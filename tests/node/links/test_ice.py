@@ -16,6 +16,7 @@ from node.links.path.ice import IcePath, local_addresses
 from node.links.settings import LinkSettings
 from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.tried import CandidateType, PairOutcome, TriedPair
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
 from tests.node.links.link_network import (
     SETTINGS,
@@ -234,7 +235,8 @@ async def test_relayed_candidates_make_a_relayed_path() -> None:
     assert one.found_path().way == "relayed"
     assert other.found_path().way == "direct"
     assert one.found_path().remote == candidate.address
-    assert one.tried() == [f"{mine.candidates[0].address} to {candidate.address}: answered"]
+    own, host, relay = mine.candidates[0].address, CandidateType.HOST, CandidateType.RELAYED
+    assert one.tried() == (TriedPair(own, host, candidate.address, relay, PairOutcome.ANSWERED),)
     await one.close()
     await other.close()
 

@@ -6,10 +6,11 @@ import random
 import pytest
 
 from node.links.link import FrameTypesTaken, Link, LinkOrigin
-from node.links.path.found_path import CandidateType, FoundPath
+from node.links.path.found_path import FoundPath
 from node.links.stages import StageClock
 from protocol import codec, limits
 from protocol.addresses import Address
+from protocol.causes.tried import CandidateType
 from protocol.errors import LinkClosed, Malformed, ModswarmError, NotAuthentic
 from protocol.identity import Identity
 from protocol.noise_session import NoiseHandshake, Party, prologue

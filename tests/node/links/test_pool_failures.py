@@ -9,9 +9,12 @@ from node.links.failure import LinkAttemptFailed
 from node.links.stages import Stage
 from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.cause import Cause
+from protocol.causes.tried import KnownSide, PairOutcome
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed
 from protocol.identity import Identity
+from protocol.reachability.network_view import NatKind
 from protocol.signaling import CallResult
 from tests.node.links.dead_ends import dead_end_of
 from tests.node.links.link_network import (
@@ -41,8 +44,16 @@ async def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
         with pytest.raises(LinkAttemptFailed) as failed:
             await connecting
         assert failed.value.stage is Stage.ICE
-        assert "nothing came of it within 15 s" in str(failed.value)
-        assert "to 127.0.0.1:9: no answer" in str(failed.value)
+        assert failed.value.reason == "nothing came of it within 15 s"
+        assert failed.value.cause is Cause.KIND_UNKNOWN
+        report = failed.value.report
+        assert report is not None
+        (pair,) = report.pairs
+        assert pair.outcome is PairOutcome.NO_ANSWER
+        assert (pair.remote, pair.local.host) == (Address("127.0.0.1", 9), "127.0.0.1")
+        assert report.own == report.peer == KnownSide((4,), NatKind(), 0)
+        assert list(report.stage_ms) == ["call", "ice"]
+        assert report.stage_ms["ice"] == pytest.approx(15_000, abs=20)
         assert one.pool.counts["failed_ice"] == 1
 
 
@@ -58,8 +69,9 @@ async def test_an_answer_without_usable_candidates_fails_at_once() -> None:
         one, other = peers.add(), peers.add()
         peers.carry = no_candidates
         async with asyncio.timeout(2.0):
-            with pytest.raises(LinkAttemptFailed, match=r"fits theirs .*2001:db8::1") as failed:
+            with pytest.raises(LinkAttemptFailed, match="only IPv4 and the other only") as failed:
                 await one.pool.connect(other.peer_id)
+        assert "fits theirs ([2001:db8::1]:5)" in failed.value.reason
         assert failed.value.stage is Stage.ICE
 
 
@@ -72,8 +84,12 @@ async def test_a_machine_without_an_address_says_so() -> None:
             await other.pool.connect(one.peer_id)
 
 
+_UNPROVED = {Cause.NOT_THE_PEER, Cause.PEER_STALLED}
+"""The side that notices says the first, the other one is left."""
+
+
 async def _expect_no_link(
-    one: Node, other: Node, stages: set[Stage], limit_s: float = 20.0
+    one: Node, other: Node, stages: set[Stage], causes: set[Cause], limit_s: float = 20.0
 ) -> float:
     """Connecting fails at one of these stages, and neither side ever has a link.
 
@@ -84,6 +100,7 @@ async def _expect_no_link(
     with pytest.raises(LinkAttemptFailed) as failed:
         await connecting
     assert failed.value.stage in stages
+    assert failed.value.cause in causes
     took_s = await until(lambda: not other.pool.answering, limit_s, 0.01)
     for node in (one, other):
         assert node.pool.links() == node.announced == []
@@ -99,7 +116,7 @@ async def test_a_wrong_fingerprint_in_the_answer_is_no_link_on_either_side() -> 
     async with network() as peers:
         one, other = peers.add(), peers.add()
         peers.carry = forged
-        assert await _expect_no_link(one, other, {Stage.DTLS}) < 1.0
+        assert await _expect_no_link(one, other, {Stage.DTLS}, {Cause.WRONG_CERTIFICATE}) < 1.0
         assert other.pool.counts["failed_sctp"] == 1
 
 
@@ -110,7 +127,9 @@ async def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> N
     async with network() as peers:
         one, other = peers.add(), peers.add()
         peers.carry = forged
-        assert await _expect_no_link(one, other, {Stage.DTLS, Stage.SCTP}) < 1.0
+        assert (
+            await _expect_no_link(one, other, {Stage.DTLS, Stage.SCTP}, {Cause.PEER_STALLED}) < 1.0
+        )
 
 
 async def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
@@ -121,7 +140,7 @@ async def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
     async with network() as peers:
         one, other = peers.add(), peers.add()
         peers.carry = forged
-        await _expect_no_link(one, other, {Stage.SESSION})
+        await _expect_no_link(one, other, {Stage.SESSION}, _UNPROVED)
         assert other.counters.refused["not_authentic"] == 1
 
 
@@ -134,7 +153,7 @@ async def test_another_identity_behind_the_right_certificate_is_no_link() -> Non
     async with network() as peers:
         one, other = peers.add(), peers.add()
         peers.carry = forged
-        await _expect_no_link(one, other, {Stage.SESSION})
+        await _expect_no_link(one, other, {Stage.SESSION}, _UNPROVED)
         assert other.counters.refused["not_authentic"] == 1
 
 
@@ -146,7 +165,7 @@ async def test_an_answer_by_another_peer_is_refused_before_anything_is_sent() ->
     async with network() as peers:
         one, other = peers.add(), peers.add()
         peers.carry = forged
-        await _expect_no_link(one, other, {Stage.CALL})
+        await _expect_no_link(one, other, {Stage.CALL}, {Cause.NOT_THE_PEER})
 
 
 async def test_an_answer_that_leaves_the_dtls_role_open_is_refused() -> None:
@@ -160,8 +179,9 @@ async def test_an_answer_that_leaves_the_dtls_role_open_is_refused() -> None:
         peers.carry = forged
         connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
         await until(connecting.done, 20.0, 0.01)
-        with pytest.raises(LinkFailed, match="leaves the DTLS role open"):
+        with pytest.raises(LinkAttemptFailed, match="does not follow the protocol") as failed:
             await connecting
+        assert failed.value.reason == "the answer leaves the DTLS role open"
 
 
 async def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None:
@@ -214,9 +234,10 @@ async def test_a_call_without_an_answer_ends_in_time() -> None:
         peers.carry = silent
         connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
         await until(connecting.done, 31.0)
-        with pytest.raises(LinkAttemptFailed, match="no answer within 30 s") as failed:
+        with pytest.raises(LinkAttemptFailed, match="answered in time") as failed:
             await connecting
         assert failed.value.stage is Stage.CALL
+        assert failed.value.reason == "no answer within 30 s"
 
 
 async def test_after_a_failure_the_next_attempt_waits_and_a_success_forgets() -> None:

@@ -9,7 +9,8 @@ import pytest
 from node.links.pool.backoff import Backoff
 from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
-from protocol.errors import BadConfig, LinkFailed
+from protocol.causes.cause import Cause
+from protocol.errors import BadConfig, CallFailed, LinkFailed
 
 SMALL, LARGE = b"\1" * 20, b"\2" * 20
 
@@ -119,9 +120,10 @@ def test_the_wait_doubles_up_to_its_bound_and_is_spread() -> None:
     backoff, now = Backoff(settings, random.Random(1)), 100.0
     waits = []
     for _ in range(12):
-        backoff.failed(SMALL, now, "it is offline")
-        with pytest.raises(LinkFailed, match="it is offline") as refused:
+        backoff.failed(SMALL, now, CallFailed(cause=Cause.OFFLINE))
+        with pytest.raises(LinkFailed, match="the peer is offline") as refused:
             backoff.check(SMALL, now)
+        assert refused.value.cause is Cause.OFFLINE
         waits.append(float(str(refused.value).split(" in ")[1].split(" s")[0]))
         backoff.check(SMALL, now + 60.0)
     for count, wait_s in enumerate(waits):
@@ -136,7 +138,7 @@ def test_the_wait_doubles_up_to_its_bound_and_is_spread() -> None:
 def test_only_so_many_failures_are_remembered() -> None:
     backoff = Backoff(LinkSettings(), random.Random(1))
     for number in range(1025):
-        backoff.failed(number.to_bytes(20), 0.0, "no")
+        backoff.failed(number.to_bytes(20), 0.0, CallFailed("no"))
     backoff.check((0).to_bytes(20), 0.0)
     with pytest.raises(LinkFailed):
         backoff.check((1).to_bytes(20), 0.0)

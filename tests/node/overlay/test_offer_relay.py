@@ -10,7 +10,8 @@ from node.overlay.rpc.wire import Reply
 from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import CallFailed, ModswarmError, TimedOut, WrongKey
+from protocol.causes.cause import Cause
+from protocol.errors import CallFailed, ModswarmError, NetworkError, TimedOut, WrongKey
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
 from protocol.signaling import Answer, AnswerStatus
@@ -126,24 +127,37 @@ def test_an_answer_that_the_callee_did_not_sign_is_worth_nothing() -> None:
 def test_all_registrars_say_the_same() -> None:
     outcome = Outcome(dict.fromkeys(RELAYS, (0.1, Code.OFFLINE, b"")))
     assert isinstance(outcome.error, CallFailed)
-    assert "registrars do not reach it" in str(outcome.error)
+    assert outcome.error.cause is Cause.OFFLINE
     assert outcome.seconds < 1.0
 
 
-def test_registrars_that_disagree_are_quoted() -> None:
-    behave = {
-        RELAYS[0]: (0.1, Code.OFFLINE, b""),
-        RELAYS[1]: (0.1, Code.RATE_LIMITED, b""),
-    }
-    error = Outcome(behave, count=2).error
-    assert isinstance(error, CallFailed)
-    assert "disagree" in str(error)
-    assert "rate limited" in str(error)
+@pytest.mark.parametrize(
+    ("codes", "cause"),
+    [
+        ((Code.OFFLINE, Code.RATE_LIMITED), Cause.TOO_MANY_CALLS),
+        ((Code.OFFLINE, Code.REFUSED), Cause.REFUSED),
+        ((Code.OFFLINE, Code.EXPIRED), Cause.CLOCKS_DIFFER),
+        ((Code.ISSUED_IN_FUTURE, Code.TIMED_OUT), Cause.CLOCKS_DIFFER),
+        ((Code.TIMED_OUT, Code.MALFORMED), Cause.OFFLINE),
+        ((Code.MALFORMED, Code.MALFORMED), None),
+    ],
+)
+def test_of_registrars_that_disagree_the_one_that_reached_the_peer_is_told(
+    codes: tuple[Code, Code], cause: Cause | None
+) -> None:
+    for order in (codes, codes[::-1]):
+        behave = {relay: (0.1, code, b"") for relay, code in zip(RELAYS, order, strict=False)}
+        error = Outcome(behave, count=2).error
+        assert isinstance(error, NetworkError)
+        assert error.cause is cause
+        if cause is None:
+            assert str(error) == "a registrar refused the call: malformed"
 
 
 def test_silence_of_all_is_a_time_out() -> None:
     outcome = Outcome({}, count=2)
     assert isinstance(outcome.error, TimedOut)
+    assert outcome.error.cause is Cause.REGISTRARS_SILENT
     assert limits.CALL_S < outcome.seconds <= limits.CALL_S + 3 * limits.CALL_REPEAT_S
     assert all(at <= outcome.seconds for at, _ in outcome.asked), "nothing is sent afterwards"
 
@@ -151,7 +165,7 @@ def test_silence_of_all_is_a_time_out() -> None:
 def test_no_relay() -> None:
     error = Outcome({}, count=0).error
     assert isinstance(error, CallFailed)
-    assert "registered nowhere" in str(error)
+    assert error.cause is Cause.NOT_REGISTERED
 
 
 def test_a_token_that_aged_is_renewed_once() -> None:

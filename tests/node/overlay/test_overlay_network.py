@@ -131,17 +131,17 @@ async def test_a_reachable_peer_is_called_without_a_registrar() -> None:
 async def test_failed_calls_say_why() -> None:
     async with network(4, 2) as peers:
         callee, caller = peers[4:]
-        with pytest.raises(NotFound, match="no contact knows"):
+        with pytest.raises(NotFound, match="no node of the network knows this peer"):
             await caller.caller.call(identity(99).peer_id, describing())
         await callee.register()
-        with pytest.raises(CallFailed, match="refused"):
+        with pytest.raises(CallFailed, match="refused the call"):
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
         async def busy(_: Offer) -> Description:
             raise CallFailed("too many links")
 
         callee.callee.accept_calls(busy)
-        with pytest.raises(CallFailed, match="busy"):
+        with pytest.raises(CallFailed, match="cannot open another link now"):
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
 
@@ -154,7 +154,7 @@ async def test_a_peer_that_left_is_offline_and_the_caller_is_told(
         callee, caller = peers[4:]
         await callee.register()
         await callee.close()
-        with pytest.raises(CallFailed, match="offline"):
+        with pytest.raises(CallFailed, match="the peer is offline"):
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
 

@@ -1,0 +1,131 @@
+"""What failures carry beyond their sentence, as JSON and back.
+
+By hand and not by `forms`, which the command line would pay for at each start.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from node.holder_failures import HolderFailure, HoldersUnreachable
+from node.links.failure import AttemptReport, LinkAttemptFailed
+from node.links.stages import Stage
+from protocol.addresses import Address
+from protocol.causes.cause import Cause
+from protocol.causes.tried import CandidateType, KnownSide, PairOutcome, TriedPair
+from protocol.errors import ModswarmError, NetworkError
+from protocol.identity import parse_peer_id, peer_id_text
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
+
+Json = dict[str, Any]
+
+
+def details_of(error: ModswarmError) -> Json | None:
+    """The details of an error that has any."""
+    if isinstance(error, LinkAttemptFailed):
+        report = None if error.report is None else _report_json(error.report)
+        return {"stage": str(error.stage), "reason": error.reason, "report": report}
+    if isinstance(error, HoldersUnreachable):
+        return {"holders": [_holder_json(one) for one in error.failures]}
+    return None
+
+
+def link_attempt_failed(told: Json, cause: Cause | None) -> NetworkError:
+    """The error made anew; raises KeyError, TypeError, ValueError for details of another form."""
+    details = told["details"]
+    report = None if details["report"] is None else _read_report(details["report"])
+    stage, reason = Stage(details["stage"]), str(details["reason"])
+    return LinkAttemptFailed(stage, reason, cause=cause, report=report)
+
+
+def holders_unreachable(told: Json, cause: Cause | None) -> NetworkError:
+    """The error made anew; raises KeyError, TypeError, ValueError for details of another form."""
+    holders = [_read_holder(one) for one in told["details"]["holders"]]
+    if not holders:
+        raise ValueError("no holder that was not reached")
+    return HoldersUnreachable(holders)
+
+
+REMADE: dict[str, Callable[[Json, Cause | None], NetworkError]] = {
+    LinkAttemptFailed.name: link_attempt_failed,
+    HoldersUnreachable.name: holders_unreachable,
+}
+"""How errors with details are made of JSON, by name."""
+
+
+def read_cause(told: Json) -> Cause | None:
+    """The cause that a failure names; None for none, and for one that is not known here."""
+    name = told.get("cause")
+    return Cause(name) if name in set(Cause) else None
+
+
+def _report_json(report: AttemptReport) -> Json:
+    return {
+        "stage_ms": {stage: round(took_ms, 1) for stage, took_ms in report.stage_ms.items()},
+        "own": None if report.own is None else _side_json(report.own),
+        "peer": None if report.peer is None else _side_json(report.peer),
+        "pairs": [
+            {field.name: str(getattr(pair, field.name)) for field in fields(pair)}
+            for pair in report.pairs
+        ],
+    }
+
+
+def _read_report(told: Json) -> AttemptReport:
+    return AttemptReport(
+        {str(stage): float(took_ms) for stage, took_ms in told["stage_ms"].items()},
+        None if told["own"] is None else _read_side(told["own"]),
+        None if told["peer"] is None else _read_side(told["peer"]),
+        tuple(_read_pair(pair) for pair in told["pairs"]),
+    )
+
+
+def _side_json(side: KnownSide) -> Json:
+    nat = side.nat
+    return {
+        "families": list(side.families),
+        "mapping": nat.mapping.name.lower(),
+        "filtering": nat.filtering.name.lower(),
+        "port_preserved": nat.port_preserved,
+        "port_step": nat.port_step,
+        "relays": side.relays,
+    }
+
+
+def _read_side(told: Json) -> KnownSide:
+    nat = NatKind(
+        MappingKind[told["mapping"].upper()],
+        FilteringKind[told["filtering"].upper()],
+        bool(told["port_preserved"]),
+        int(told["port_step"]),
+    )
+    return KnownSide(tuple(map(int, told["families"])), nat, int(told["relays"]))
+
+
+def _read_pair(told: Json) -> TriedPair:
+    return TriedPair(
+        _read_address(told["local"]),
+        CandidateType(told["local_type"]),
+        _read_address(told["remote"]),
+        CandidateType(told["remote_type"]),
+        PairOutcome(told["outcome"]),
+    )
+
+
+def _read_address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host.strip("[]"), int(port))
+
+
+def _holder_json(failure: HolderFailure) -> Json:
+    return {
+        "peer_id": peer_id_text(failure.peer_id),
+        "name": failure.name,
+        "message": failure.message,
+        "cause": failure.cause,
+    }
+
+
+def _read_holder(told: Json) -> HolderFailure:
+    peer_id = parse_peer_id(told["peer_id"])
+    return HolderFailure(peer_id, str(told["name"]), str(told["message"]), read_cause(told))

@@ -1,0 +1,58 @@
+"""From two networks and the pairs that were tried to the one cause of an attempt that failed.
+
+The rules stand in the order in which they exclude one another: what was seen to happen comes before
+what the kinds of the routers let expect.
+"""
+
+from collections.abc import Sequence
+
+from protocol.causes.cause import Cause
+from protocol.causes.tried import CandidateType, KnownSide, PairOutcome, TriedPair
+from protocol.description import CandidateKind, Description
+from protocol.punching.pairs import Way, expected_way
+from protocol.reachability.network_view import MappingKind
+
+_FAILED_WAYS: dict[Way, Cause] = {
+    Way.OPEN: Cause.NOTHING_PASSED,
+    Way.PUNCH: Cause.NOTHING_PASSED,
+    Way.PREDICTION: Cause.PORT_NOT_GUESSED,
+    Way.BIRTHDAY: Cause.PORT_NOT_GUESSED,
+    Way.RELAY: Cause.RELAY_NEEDED,
+}
+"""Why it did not work, by the way that was expected to."""
+
+
+def side_of(description: Description) -> KnownSide:
+    """What a side's own description says of its network."""
+    direct = [one for one in description.candidates if one.kind != CandidateKind.RELAYED]
+    return KnownSide(
+        tuple(sorted({one.address.family for one in direct})),
+        description.nat.kind,
+        len(description.relays),
+    )
+
+
+def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[TriedPair]) -> Cause:
+    """Why no pair carries a link."""
+    if any(pair.outcome is PairOutcome.ANSWERED for pair in pairs):
+        return Cause.PEER_STALLED
+    relayed = [pair.outcome for pair in pairs if _is_relayed(pair)]
+    if relayed:
+        refused = PairOutcome.REFUSED in relayed
+        return Cause.RELAY_REFUSED if refused else Cause.RELAY_SILENT
+    if not own.families:
+        return Cause.NO_ADDRESS
+    if not set(own.families) & set(peer.families):
+        return Cause.NO_COMMON_FAMILY
+    return _by_the_routers(own, peer)
+
+
+def _by_the_routers(own: KnownSide, peer: KnownSide) -> Cause:
+    """What the kinds of two routers say, where there is no relay between."""
+    way = expected_way(own.nat, peer.nat)
+    unknown = MappingKind.UNKNOWN in (own.nat.mapping, peer.nat.mapping)
+    return Cause.KIND_UNKNOWN if unknown and way is not Way.OPEN else _FAILED_WAYS[way]
+
+
+def _is_relayed(pair: TriedPair) -> bool:
+    return CandidateType.RELAYED in (pair.local_type, pair.remote_type)
