@@ -7,7 +7,7 @@ what the kinds of the routers let expect.
 from collections.abc import Sequence
 
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, KnownSide, PairOutcome, TriedPair
+from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
 from protocol.description import CandidateKind, Description
 from protocol.punching.pairs import Way, expected_way
 from protocol.reachability.network_view import MappingKind
@@ -34,11 +34,11 @@ def side_of(description: Description) -> KnownSide:
 
 def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[TriedPair]) -> Cause:
     """Why no pair carries a link."""
-    if any(pair.outcome is PairOutcome.ANSWERED for pair in pairs):
+    if any(pair.outcome is CheckOutcome.ANSWERED for pair in pairs):
         return Cause.PEER_STALLED
     relayed = [pair.outcome for pair in pairs if _is_relayed(pair)]
     if relayed:
-        refused = PairOutcome.REFUSED in relayed
+        refused = CheckOutcome.REFUSED in relayed
         return Cause.RELAY_REFUSED if refused else Cause.RELAY_SILENT
     if not own.families:
         return Cause.NO_ADDRESS

@@ -16,7 +16,7 @@ class CandidateType(StrEnum):
     RELAYED = "relay"
 
 
-class PairOutcome(StrEnum):
+class CheckOutcome(StrEnum):
     """What became of the checks of one pair (RFC 8445, 7)."""
 
     NOT_TRIED = "not_tried"
@@ -34,7 +34,7 @@ class TriedPair:
     local_type: CandidateType
     remote: Address
     remote_type: CandidateType
-    outcome: PairOutcome
+    outcome: CheckOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, KnownSide, PairOutcome, TriedPair
+from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
 from protocol.errors import ModswarmError, NetworkError
 from protocol.identity import parse_peer_id, peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
@@ -108,7 +108,7 @@ def _read_pair(told: Json) -> TriedPair:
         CandidateType(told["local_type"]),
         _read_address(told["remote"]),
         CandidateType(told["remote_type"]),
-        PairOutcome(told["outcome"]),
+        CheckOutcome(told["outcome"]),
     )
 
 

@@ -1,6 +1,6 @@
 """Networks, routers and pairs of addresses in words for a player."""
 
-from protocol.causes.tried import CandidateType, KnownSide, PairOutcome
+from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 
 LEARNED: dict[CandidateType, str] = {
@@ -11,11 +11,11 @@ LEARNED: dict[CandidateType, str] = {
 }
 """How the address of an end was learned."""
 
-OUTCOMES: dict[PairOutcome, str] = {
-    PairOutcome.NOT_TRIED: "not tried",
-    PairOutcome.NO_ANSWER: "no answer",
-    PairOutcome.REFUSED: "refused",
-    PairOutcome.ANSWERED: "answered",
+OUTCOMES: dict[CheckOutcome, str] = {
+    CheckOutcome.NOT_TRIED: "not tried",
+    CheckOutcome.NO_ANSWER: "no answer",
+    CheckOutcome.REFUSED: "refused",
+    CheckOutcome.ANSWERED: "answered",
 }
 
 _MAPPINGS: dict[MappingKind, str] = {

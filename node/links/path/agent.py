@@ -26,7 +26,7 @@ from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol import limits
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType, PairOutcome, TriedPair
+from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
 from protocol.description import CandidateKind, priority
 
 _log = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ _CONSENT_RETRANSMISSIONS = 2
 """The answer may take 3.5 s (0.5 + 1 + 2), so that a slow path is not taken for a dead one."""
 
 _OUTCOMES = {
-    CandidatePair.State.FROZEN: PairOutcome.NOT_TRIED,
-    CandidatePair.State.WAITING: PairOutcome.NOT_TRIED,
-    CandidatePair.State.IN_PROGRESS: PairOutcome.NO_ANSWER,
-    CandidatePair.State.SUCCEEDED: PairOutcome.ANSWERED,
-    CandidatePair.State.FAILED: PairOutcome.NO_ANSWER,
+    CandidatePair.State.FROZEN: CheckOutcome.NOT_TRIED,
+    CandidatePair.State.WAITING: CheckOutcome.NOT_TRIED,
+    CandidatePair.State.IN_PROGRESS: CheckOutcome.NO_ANSWER,
+    CandidatePair.State.SUCCEEDED: CheckOutcome.ANSWERED,
+    CandidatePair.State.FAILED: CheckOutcome.NO_ANSWER,
 }
 
 

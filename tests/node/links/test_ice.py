@@ -16,7 +16,7 @@ from node.links.path.ice import IcePath, local_addresses
 from node.links.settings import LinkSettings
 from protocol import limits
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType, PairOutcome, TriedPair
+from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
 from tests.node.links.link_network import (
     SETTINGS,
@@ -236,7 +236,7 @@ async def test_relayed_candidates_make_a_relayed_path() -> None:
     assert other.found_path().way == "direct"
     assert one.found_path().remote == candidate.address
     own, host, relay = mine.candidates[0].address, CandidateType.HOST, CandidateType.RELAYED
-    assert one.tried() == (TriedPair(own, host, candidate.address, relay, PairOutcome.ANSWERED),)
+    assert one.tried() == (TriedPair(own, host, candidate.address, relay, CheckOutcome.ANSWERED),)
     await one.close()
     await other.close()
 

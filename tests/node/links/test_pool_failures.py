@@ -10,7 +10,7 @@ from node.links.stages import Stage
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import KnownSide, PairOutcome
+from protocol.causes.tried import CheckOutcome, KnownSide
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed
 from protocol.identity import Identity
@@ -49,7 +49,7 @@ async def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
         report = failed.value.report
         assert report is not None
         (pair,) = report.pairs
-        assert pair.outcome is PairOutcome.NO_ANSWER
+        assert pair.outcome is CheckOutcome.NO_ANSWER
         assert (pair.remote, pair.local.host) == (Address("127.0.0.1", 9), "127.0.0.1")
         assert report.own == report.peer == KnownSide((4,), NatKind(), 0)
         assert list(report.stage_ms) == ["call", "ice"]

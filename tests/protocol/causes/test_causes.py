@@ -5,7 +5,7 @@ import pytest
 from protocol.addresses import Address
 from protocol.causes.cause import EXPLANATIONS, Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
-from protocol.causes.tried import CandidateType, KnownSide, PairOutcome, TriedPair
+from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
 from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed, NotFound
 from protocol.overlay.contacts import Contact
@@ -23,12 +23,12 @@ HOST, RELAY = CandidateType.HOST, CandidateType.RELAYED
 
 
 def pair(
-    outcome: PairOutcome, local: CandidateType = HOST, remote: CandidateType = HOST
+    outcome: CheckOutcome, local: CandidateType = HOST, remote: CandidateType = HOST
 ) -> TriedPair:
     return TriedPair(Address("192.168.1.2", 1), local, Address("192.168.1.3", 2), remote, outcome)
 
 
-SILENT = [pair(PairOutcome.NO_ANSWER), pair(PairOutcome.NOT_TRIED)]
+SILENT = [pair(CheckOutcome.NO_ANSWER), pair(CheckOutcome.NOT_TRIED)]
 
 
 def test_every_cause_is_explained() -> None:
@@ -80,11 +80,11 @@ def test_where_nothing_answers_the_kinds_of_the_routers_decide(
 def test_what_happened_comes_before_what_the_kinds_let_expect() -> None:
     own, peer = KnownSide((4,), RANDOM, 1), KnownSide((4,), RANDOM, 1)
     cases = [
-        ([*SILENT, pair(PairOutcome.ANSWERED)], Cause.PEER_STALLED),
-        ([*SILENT, pair(PairOutcome.NO_ANSWER, RELAY)], Cause.RELAY_SILENT),
-        ([*SILENT, pair(PairOutcome.NO_ANSWER, HOST, RELAY)], Cause.RELAY_SILENT),
-        ([*SILENT, pair(PairOutcome.REFUSED, RELAY)], Cause.RELAY_REFUSED),
-        ([pair(PairOutcome.REFUSED)], Cause.RELAY_NEEDED),
+        ([*SILENT, pair(CheckOutcome.ANSWERED)], Cause.PEER_STALLED),
+        ([*SILENT, pair(CheckOutcome.NO_ANSWER, RELAY)], Cause.RELAY_SILENT),
+        ([*SILENT, pair(CheckOutcome.NO_ANSWER, HOST, RELAY)], Cause.RELAY_SILENT),
+        ([*SILENT, pair(CheckOutcome.REFUSED, RELAY)], Cause.RELAY_REFUSED),
+        ([pair(CheckOutcome.REFUSED)], Cause.RELAY_NEEDED),
     ]
     for pairs, cause in cases:
         assert cause_of_failed_checks(own, peer, pairs) is cause
