@@ -1,6 +1,7 @@
 """From a mod id to links with its holders: providers from the DHT, then a call to each."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -93,8 +94,27 @@ class HolderSearch:
         self._overlay.protocol.refuse(Unexpected("a record of another kind among the providers"))
         return None
 
+    @contextlib.asynccontextmanager
+    async def _turn(self, gate: asyncio.Semaphore) -> AsyncIterator[None]:
+        """A place among those at once; one that is slow to link gives it up and goes on."""
+        await gate.acquire()
+        holds = True
+
+        def give_up() -> None:
+            nonlocal holds
+            if holds:
+                holds = False
+                gate.release()
+
+        timer = self._loop.call_later(limits.CONNECTING_SLOW_S, give_up)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_up()
+
     async def _connect(self, peer_id: PeerId, gate: asyncio.Semaphore) -> Link | None:
-        async with gate:
+        async with self._turn(gate):
             started = self._loop.time()
             try:
                 link = await self._pool.connect(peer_id)

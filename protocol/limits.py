@@ -54,6 +54,10 @@ PROVIDERS_TRIED = 64
 CONNECTING = 8
 """Holders of a mod that are called for one download, and how many of them at once."""
 
+CONNECTING_SLOW_S = 1.0
+"""A holder whose link takes longer no longer counts among these: a link mostly takes less, and a
+download must not wait for holders that stall."""
+
 FILTERS_ASKED = 8
 """Peers whose availability is read side by side."""
 
