@@ -1,0 +1,174 @@
+"""Real nodes behind routers of every kind: `./scripts/netlab [--only KIND,KIND] [--json FILE]`.
+
+The lab is an internet of network namespaces on this machine: a core that routes prefixes that look
+real, and around it sites, each with a router of the kernel's own NAT (nftables). Nothing leaves the
+namespaces. It first asks each router by a probe of its own what it does in the terms of RFC 4787,
+then starts a node (`modswarm run`) at each site and lets each call each other.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from scripts.lab import report
+from scripts.lab.kinds import KINDS, TWOSOMES, Kind, Twosome
+from scripts.lab.lab import Lab
+from scripts.lab.matrix import Outcome, rounds
+from scripts.lab.spaces import remove_leftovers, why_not
+from scripts.lab.topology import internet
+
+DELAY_MS = 20.0
+"""Callers and callees are that far from each other: half a round trip in a small country."""
+
+_SKIPPED = 77
+"""What a test harness takes for skipped, as automake's does."""
+
+
+def main() -> None:
+    """Parse, build, probe, call, print."""
+    given = _parse()
+    if given.list:
+        _list()
+        return
+    _end_in_order()
+    missing = why_not()
+    if missing:
+        print(f"The lab cannot run here: {missing}.", file=sys.stderr)
+        sys.exit(_SKIPPED)
+    for name in remove_leftovers():
+        print(f"Removed what an earlier lab left: {name}", file=sys.stderr)
+    kinds, twosomes = chosen(given.only)
+    sys.exit(0 if _run(given, kinds, twosomes) else 1)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="netlab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", metavar="KIND,KIND", help="build only these, and their pairs")
+    parser.add_argument("--list", action="store_true", help="say which kinds there are, and end")
+    parser.add_argument("--probe", action="store_true", help="only probe the routers, and end")
+    parser.add_argument("--keep", action="store_true", help="let the lab stand until Ctrl-C")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
+    parser.add_argument(
+        "--unreachable", action="store_true", help="start nodes behind routers with --unreachable"
+    )
+    parser.add_argument(
+        *("--delay", "-d"),
+        type=float,
+        default=DELAY_MS,
+        metavar="MS",
+        help=f"between the two halves of the internet, one way; by default {DELAY_MS:.0f}",
+    )
+    return parser.parse_args()
+
+
+def chosen(only: str | None) -> tuple[list[Kind], list[Twosome]]:
+    """The kinds and twosomes of that name, or all; ends the program for a name that is none."""
+    if not only:
+        return list(KINDS.values()), list(TWOSOMES.values())
+    names = only.split(",")
+    for name in names:
+        if name not in KINDS and name not in TWOSOMES:
+            sys.exit(f"There is no kind {name!r}; --list shows them.")
+    return (
+        [kind for kind in KINDS.values() if kind.name in names],
+        [two for two in TWOSOMES.values() if two.name in names],
+    )
+
+
+def _list() -> None:
+    for name, what in [(one.name, one.what) for one in KINDS.values()] + [
+        (two.name, two.what) for two in TWOSOMES.values()
+    ]:
+        print(f"{name:<14} {what}")
+
+
+def _run(given: argparse.Namespace, kinds: list[Kind], twosomes: list[Twosome]) -> bool:
+    begun = time.monotonic()
+    with internet(given.delay) as made, Lab(made, kinds, twosomes) as lab:
+        whole = given.probe or not given.only
+        findings = lab.check_routers()
+        print(report.findings_table(findings))
+        if not all(finding.right for finding in findings):
+            print("The routers do not behave as they are named, so the lab says nothing.")
+            return False
+        results: dict[str, Any] = {"probe": [_finding(one) for one in findings]}
+        lasting = lab.begin_lifetimes() if whole else None
+        outcomes: list[Outcome] = []
+        if not given.probe:
+            lab.start_nodes(unreachable=given.unreachable)
+            _say_joined(lab.joined_ms)
+            outcomes = _call_all(lab, kinds, twosomes)
+            results |= {"joined_ms": lab.joined_ms, "summary": report.summary(outcomes)}
+            results["pairs"] = [report.outcome_json(one) for one in outcomes]
+        right = all(one.right for one in outcomes)
+        if lasting is not None:
+            late = lasting.result()
+            print(report.findings_table(late))
+            results["probe"] += [_finding(one) for one in late]
+            right = right and all(one.right for one in late)
+        results["took_s"] = round(time.monotonic() - begun, 1)
+        print(f"Took {results['took_s']} s.")
+        if given.json:
+            given.json.write_text(json.dumps(results, indent=1))
+        if given.keep:
+            _keep(lab)
+    return right
+
+
+def _finding(finding: Any) -> dict[str, Any]:
+    return {
+        "site": finding.site,
+        "family": finding.family,
+        "expected": finding.expected,
+        "found": finding.found,
+    }
+
+
+def _say_joined(joined_ms: dict[str, float | None]) -> None:
+    late = [name for name, took in joined_ms.items() if took is None]
+    but = f", but not {', '.join(late)}" if late else ""
+    print(f"\n{len(joined_ms) - len(late)} nodes joined the overlay{but}.")
+
+
+def _call_all(lab: Lab, kinds: list[Kind], twosomes: list[Twosome]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for pairs in rounds(kinds, twosomes):
+        outcomes += lab.call(pairs)
+    print("\n" + report.matrix_table(outcomes))
+    faults = report.faults(outcomes)
+    if faults:
+        print("\n" + faults)
+    print("\n" + json.dumps(report.summary(outcomes)))
+    return outcomes
+
+
+def _keep(lab: Lab) -> None:
+    print("\nThe lab stands until Ctrl-C. Its namespaces and homes:")
+    for name, node in lab.nodes.items():
+        print(f"  {name:<14} ip netns exec {node.host.space.name} ...   {node.process.home}")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM end the program as Ctrl-C does, so that everything is removed."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        os._exit(130)

@@ -1,0 +1,145 @@
+"""Every pair of networks: who calls whom, in which order, and what comes of it."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from protocol.errors import ModswarmError
+from protocol.punching import pairs as punching
+from scripts.lab.kinds import Kind, Twosome
+from scripts.lab.nodes import LabNode
+from scripts.lab.ways import Way, means, predicted, predicted_near
+
+_CALLEE_S = 2.0
+_POLL_S = 0.05
+
+STAGGER_S = 0.4
+"""Between two calls of a round, so that they do not wait for each other's processor time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two hosts, by name, and the way that their link must go."""
+
+    caller: str
+    callee: str
+    expected: Way
+    means: str
+    """How the ends must meet, as the table of kinds names it."""
+
+    @property
+    def searches(self) -> bool:
+        """Whether one end must send to many ports."""
+        return self.means == punching.Way.BIRTHDAY.value
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a pair's call."""
+
+    pair: Pair
+    way: Way
+    took_ms: float
+    link: dict[str, Any] | None = None
+    """The caller's view of the link."""
+    callee_way: Way | None = None
+    """The way that the callee sees, None if it has no such link."""
+    failure: dict[str, Any] | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether the link went the way that it must, in the eyes of both ends."""
+        both = self.callee_way is self.way or self.way is Way.NONE
+        return self.way is self.pair.expected and both
+
+
+def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[Pair]]:
+    """All ordered pairs; in each round every host calls, or is called, at most once.
+
+    Pairs that must search for a port have rounds of their own, among the others: a node does that
+    only so often.
+    """
+    turns = [[*kinds[shift:], *kinds[:shift]] for shift in range(len(kinds))]
+    all_pairs = [
+        Pair(
+            f"{caller.name}.a",
+            f"{callee.name}.b",
+            predicted(caller, callee),
+            means(caller, callee),
+        )
+        for turn in turns
+        for caller, callee in zip(kinds, turn, strict=True)
+    ]
+    all_pairs += [
+        Pair(f"{two.name}.a", f"{two.name}.b", predicted_near(two), "near") for two in twosomes
+    ]
+    searching = _in_rounds([pair for pair in all_pairs if pair.searches])
+    others = _in_rounds([pair for pair in all_pairs if not pair.searches])
+    for number, one in enumerate(others):
+        yield one
+        due = (number + 1) * len(searching) // len(others)
+        yield from searching[number * len(searching) // len(others) : due]
+    if not others:
+        yield from searching
+
+
+def _in_rounds(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The same pairs, in as few rounds as simply found."""
+    left, found = list(pairs), []
+    while left:
+        taken: list[Pair] = []
+        busy: set[str] = set()
+        for pair in left:
+            if busy.isdisjoint({pair.caller, pair.callee}):
+                taken.append(pair)
+                busy |= {pair.caller, pair.callee}
+        found.append(taken)
+        left = [pair for pair in left if pair not in taken]
+    return found
+
+
+def run(nodes: Mapping[str, LabNode], pairs: Sequence[Pair]) -> list[Outcome]:
+    """Let all these call, one shortly after the other; waits for all."""
+    workers = ThreadPoolExecutor(len(pairs))
+    try:
+        begun = []
+        for pair in pairs:
+            ends = nodes[pair.caller], nodes[pair.callee]
+            begun.append(workers.submit(call, *ends, pair))
+            time.sleep(STAGGER_S)
+        return [one.result() for one in begun]
+    finally:
+        # After Ctrl-C the calls end with their nodes, and nothing may wait for them before that.
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+def call(caller: LabNode, callee: LabNode, pair: Pair) -> Outcome:
+    """Open one link and look at it from both ends."""
+    begun = time.monotonic()
+    try:
+        link = caller.connect(callee).result()
+    except ModswarmError as failure:
+        told = {
+            "name": type(failure).__name__,
+            "message": str(failure),
+            "details": str(getattr(failure, "details", "") or ""),
+        }
+        return Outcome(pair, Way.NONE, _since(begun), failure=told)
+    took_ms = _since(begun)
+    seen = _seen_by(callee, caller)
+    callee_way = Way(seen["path"]) if seen else None
+    return Outcome(pair, Way(link["path"]), took_ms, link, callee_way)
+
+
+def _seen_by(callee: LabNode, caller: LabNode) -> dict[str, Any] | None:
+    """The callee's view of the link, which opens a little later there."""
+    deadline = time.monotonic() + _CALLEE_S
+    while (seen := callee.link_to(caller)) is None and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return seen
+
+
+def _since(begun: float) -> float:
+    return round((time.monotonic() - begun) * 1000, 1)
