@@ -379,6 +379,35 @@ ICE_PASSWORD_CHARS = 32
 ICE_ADDRESSES_LEARNED = 32
 """Addresses of one peer, told or learned from its checks: each pairs with each of our sockets."""
 
+ICE_BASES = 512
+"""Bases of one agent: sockets, relays, and the sockets of one search for a port (256)."""
+
+ICE_PAIRS = 100
+"""Pairs of one agent that it checks on its own account (RFC 8445, 6.1.2.5)."""
+
+ICE_PAIRS_LEARNED = 64
+"""Pairs besides that checks of the peer made: as many as it has addresses, for two bases each."""
+
+ICE_CHECKS_OUTSTANDING = 1280
+"""Checks of one agent that may still be answered: a search for a port sends 1024."""
+
+ICE_CHECKS_EARLY = 32
+"""Checks that come before the peer's credentials are known: one for each of its addresses."""
+
+ICE_CHECKS_UNPROVED = 4
+"""Checks that one address gets before it has sent one: it may be a victim's, named by the peer."""
+
+ICE_UNPROVED_BYTES = DATAGRAM_BYTES
+"""For all unproved addresses of one description together: no more than the datagram that brought it
+had. About ten checks."""
+
+ICE_CHECKS_PER_NETWORK = 256
+ICE_NETWORKS = 1024
+"""Checks a minute to the unproved addresses of one /24 or /48, and networks remembered for it."""
+
+ICE_OPENERS = 512
+"""Openers of one agent, 28 bytes each: one from each socket of a search for a port, and some."""
+
 STUN_OWNERS = 2 * (LINKS + LINK_ATTEMPTS)
 """Parts of one port that send STUN requests: ICE of each link, clients of STUN and TURN servers."""
 

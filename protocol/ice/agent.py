@@ -1,0 +1,305 @@
+"""An ICE agent (RFC 8445) for one component over UDP, without input and output of its own.
+
+The caller owns ports, clock and randomness:
+
+    agent.add_local(kind, address, base, now)     also later, as relays and sockets come
+    agent.start(remote_credentials, now)          once the peer's description is known
+    agent.add_remote(kind, address, now)          before or after
+    agent.end_of_candidates()
+    agent.receive(message, source, local, now)    STUN to our ufrag, and with our transactions
+    agent.wake(now)                               at `wake_at`
+    agent.take()                                  after each of these: what to send and to tell
+
+What a peer sends raises RemoteError and changes nothing else; what it drives is bounded in limits.
+"""
+
+from math import inf
+from typing import Final
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import NotAuthentic, Unexpected, UnexpectedReply
+from protocol.ice.candidates import CandidateKind, IceCredentials, LocalCandidate
+from protocol.ice.check_messages import encode_opener
+from protocol.ice.checklist import Bases
+from protocol.ice.core import IceCore
+from protocol.ice.events import ConsentLost, CredentialsRetired, IceFailed, IceOutput
+from protocol.ice.pairs import CandidatePair, PairReport
+from protocol.ice.session import IceSession
+from protocol.ice.settings import IceSettings
+from protocol.ice.unproved import NetworkAllowance
+from protocol.randomness import Random
+from protocol.stun.attributes import Attribute
+from protocol.stun.message import StunClass, StunMethod, decode_stun
+
+OPENER_TTL: Final = 2
+"""Passes our own router and ends at the next: it opens our filter, and never reaches the peer's."""
+
+
+class IceAgent:
+    """See the module.
+
+    `transaction_prefix`: the first 4 bytes of the transaction ids of all our checks. `allowance` is
+    one for all agents of a node.
+    """
+
+    def __init__(
+        self,
+        *,
+        controlling: bool,
+        credentials: IceCredentials,
+        transaction_prefix: bytes,
+        rng: Random,
+        settings: IceSettings,
+        allowance: NetworkAllowance,
+    ) -> None:
+        self._core = IceCore(
+            controlling=controlling,
+            transaction_prefix=transaction_prefix,
+            rng=rng,
+            settings=settings,
+            allowance=allowance,
+        )
+        self._bases = Bases()
+        self._locals: list[LocalCandidate] = []
+        self._current = self._new_session(credentials)
+        self._previous: IceSession | None = None
+
+    def _new_session(self, credentials: IceCredentials) -> IceSession:
+        return IceSession(self._core, credentials, self._bases, self._on_given_up, self._on_lost)
+
+    # Candidates -----------------------------------------------------------------------------
+
+    @property
+    def local_candidates(self) -> tuple[LocalCandidate, ...]:
+        """What the peer may be told, in the order in which it was added."""
+        return tuple(self._locals)
+
+    def add_local(
+        self,
+        kind: CandidateKind,
+        address: Address,
+        base: Address,
+        now: float,
+        *,
+        peer: Address | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Add an address of ours, at any time; a base that is new is paired at once.
+
+        `base` is the address that the port is bound to: what `receive` gets as `local`. `peer`: the
+        only address that is reached from this base, as by a relay between its own allocations.
+        `quiet`: checks leave from this base only where one has arrived, and by `open_firewall` and
+        `probe`. Beyond ICE_BASES bases more are left out.
+        """
+        local = LocalCandidate(kind, address, base)
+        if local in self._locals:
+            return
+        base_kind = kind if kind is CandidateKind.RELAYED else CandidateKind.HOST
+        added = self._bases.add(base, base_kind, quiet=quiet, peer=peer)
+        if added is not None:
+            self._current.add_base(added, now)
+        if self._bases.get(base) is not None:
+            self._locals.append(local)
+
+    def remove_local(self, base: Address, now: float) -> None:
+        """Its port is gone: drop a base, its candidates and its pairs."""
+        self._locals = [local for local in self._locals if local.base != base]
+        self._bases.remove(base)
+        for session in self._sessions():
+            session.remove_base(base, now)
+
+    def add_remote(
+        self, kind: CandidateKind, address: Address, now: float, *, priority: int | None = None
+    ) -> None:
+        """Add an address of the peer, at any time; beyond ICE_ADDRESSES_LEARNED it is left out.
+
+        Without a priority it gets the one that follows from its kind and its place in the order of
+        adding.
+        """
+        self._current.add_remote(kind, address, priority, now)
+        self._settle()
+
+    def end_of_candidates(self) -> None:
+        """The peer names no more addresses: without any pair left to try the agent may fail."""
+        self._current.end_of_candidates()
+
+    # Beginning ------------------------------------------------------------------------------
+
+    def start(
+        self,
+        remote: IceCredentials,
+        now: float,
+        *,
+        budget_bytes: int = limits.ICE_UNPROVED_BYTES,
+        round_trip_s: float | None = None,
+        hold_off_until: float = 0.0,
+    ) -> None:
+        """Begin checks.
+
+        `budget_bytes`: how much all addresses that have proved nothing may get, the size of the
+        datagram that named them. `round_trip_s`: what is known of the way to the peer, for the wait
+        before a check is repeated. `hold_off_until`: see `hold_off`.
+        """
+        self._current.start(
+            remote,
+            now,
+            budget_bytes=budget_bytes,
+            round_trip_s=round_trip_s,
+            hold_off_until=hold_off_until,
+        )
+        self._settle()
+
+    def restart(self, credentials: IceCredentials) -> None:
+        """Begin anew with new credentials, the same bases and no remote candidates (RFC 8445, 9).
+
+        Then `start` and `add_remote` again. What is selected stays so, with its consent checks,
+        until a new pair is; CredentialsRetired tells then that the old ufrag is not used any more.
+        """
+        if self._current.selected is not None:
+            self._previous = self._current
+        self._current = self._new_session(credentials)
+        for base in self._bases:
+            self._current.checklist.add_base(base)
+
+    # Punching -------------------------------------------------------------------------------
+
+    def hold_off(self, until: float, now: float) -> None:
+        """Check no direct pair before `until`, but for those that the peer's checks come by."""
+        if self._current.connectivity is not None:
+            self._current.connectivity.hold_off(until, now)
+
+    def open_firewall(self, remote: Address, base: Address, ttl: int = OPENER_TTL) -> bool:
+        """Send one opener, a Binding indication of 28 bytes that asks for no answer.
+
+        False if it was not sent: before `start`, from no base, or beyond what addresses that have
+        proved nothing may get. It counts among their bytes, and not among their checks.
+        """
+        connectivity, found = self._current.connectivity, self._bases.get(base)
+        if connectivity is None or found is None:
+            return False
+        opener = encode_opener(self._core.new_transaction())
+        return connectivity.open_firewall(opener, found, remote, ttl)
+
+    def probe(self, remote: Address, base: Address, now: float) -> bool:
+        """Send one check to an address that is no candidate, such as a guessed port.
+
+        It makes a pair only if it is answered. False if it was not sent, as with `open_firewall`,
+        or if too many checks are under way.
+        """
+        connectivity, found = self._current.connectivity, self._bases.get(base)
+        return (
+            connectivity is not None
+            and found is not None
+            and connectivity.probe(found, remote, now)
+        )
+
+    def vouch(self, host: str) -> None:
+        """Bound no more what an IP address gets: others have shown that it is the peer's."""
+        if self._current.connectivity is not None:
+            self._current.connectivity.vouch(host)
+
+    def try_again(self, now: float) -> None:
+        """Check the pairs anew that have failed, as while a relayed one is selected."""
+        self._current.try_again(now)
+        self._settle()
+
+    def check_now(self, now: float) -> None:
+        """Ask for consent now, as the selected path seems to be gone.
+
+        So the peer learns at once of a new mapping of ours, and an address that is gone is left
+        within seconds.
+        """
+        for session in self._sessions():
+            if session.connectivity is not None:
+                session.connectivity.selection.ask_now(now)
+
+    # Datagrams and time ---------------------------------------------------------------------
+
+    def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
+        """Take a STUN message that arrived at the port bound to `local`; raises RemoteError."""
+        message = decode_stun(data)
+        if message.method is not StunMethod.BINDING:
+            raise Unexpected("no method of ICE")
+        if message.kind is StunClass.REQUEST:
+            ufrag = (message.get(Attribute.USERNAME) or b"").partition(b":")[0]
+            self._session_of(ufrag).request(message, data, source, local, now)
+        elif message.kind is not StunClass.INDICATION:  # a keepalive, or an opener that came far
+            for session in self._sessions():
+                found = session.connectivity
+                if found is not None and found.expects(message.transaction):
+                    found.answered(message, data, source, local, now)
+                    break
+            else:
+                raise UnexpectedReply("a response to no check")
+        self._settle()
+
+    def _session_of(self, ufrag: bytes) -> IceSession:
+        for session in self._sessions():
+            if session.ufrag == ufrag:
+                return session
+        raise NotAuthentic("a check for another ufrag")
+
+    def _sessions(self) -> tuple[IceSession, ...]:
+        return (self._current,) if self._previous is None else (self._current, self._previous)
+
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+        for session in self._sessions():
+            if session.connectivity is not None:
+                session.connectivity.wake(now)
+        self._settle()
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call `wake` next, at once if that is past; None: nothing is waited for.
+
+        Look again after each other call.
+        """
+        earliest = min(
+            session.connectivity.wake_at() if session.connectivity is not None else inf
+            for session in self._sessions()
+        )
+        return None if earliest == inf else earliest
+
+    def take(self) -> IceOutput:
+        """Return what is to be sent and told since the last call."""
+        return self._core.take()
+
+    # Results --------------------------------------------------------------------------------
+
+    @property
+    def controlling(self) -> bool:
+        """Our role, which a conflict may have changed."""
+        return self._core.controlling
+
+    @property
+    def selected(self) -> CandidatePair | None:
+        """The pair that carries the link."""
+        for session in self._sessions():
+            if session.selected is not None:
+                return session.selected
+        return None
+
+    def report(self) -> tuple[PairReport, ...]:
+        """All pairs, those of the highest priority first, with what came of each."""
+        return tuple(
+            pair.report(selected=pair is session.selected)
+            for session in self._sessions()
+            for pair in session.checklist
+        )
+
+    # Between generations --------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        if self._previous is not None and self._current.selected is not None:
+            self._core.tell(CredentialsRetired(self._previous.credentials.ufrag))
+            self._previous = None
+
+    def _on_given_up(self) -> None:
+        if self.selected is None:
+            self._core.tell(IceFailed(self.report()))
+
+    def _on_lost(self) -> None:
+        if self.selected is None:
+            self._core.tell(ConsentLost())

@@ -1,0 +1,58 @@
+"""What all parts of an agent share: its role, its settings, its chance and its output."""
+
+from typing import Final
+
+from protocol.addresses import Address
+from protocol.ice.events import IceDatagram, IceEvent, IceOutput
+from protocol.ice.settings import IceSettings
+from protocol.ice.unproved import NetworkAllowance
+from protocol.randomness import Random
+
+_TIE_BREAKER_BITS: Final = 64
+_RANDOM_BYTES: Final = 8
+
+
+class IceCore:
+    """See the module. The first bytes of each transaction id are `transaction_prefix`."""
+
+    def __init__(
+        self,
+        *,
+        controlling: bool,
+        transaction_prefix: bytes,
+        rng: Random,
+        settings: IceSettings,
+        allowance: NetworkAllowance,
+    ) -> None:
+        self.controlling = controlling
+        self.settings = settings
+        self.rng = rng
+        self.allowance = allowance
+        self._prefix = transaction_prefix
+        self.tie_breaker = rng.getrandbits(_TIE_BREAKER_BITS)
+        self._output = IceOutput([], [])
+
+    def switch_role(self) -> None:
+        """Take the other role, after a conflict."""
+        self.controlling = not self.controlling
+
+    def renew_tie_breaker(self) -> None:
+        """Draw a new one, after an error response made us switch (RFC 8445, 7.2.5.1)."""
+        self.tie_breaker = self.rng.getrandbits(_TIE_BREAKER_BITS)
+
+    def new_transaction(self) -> bytes:
+        """A transaction id whose response finds its way back to this agent."""
+        return self._prefix + self.rng.randbytes(_RANDOM_BYTES)
+
+    def send(self, data: bytes, base: Address, remote: Address, ttl: int | None = None) -> None:
+        """Send a datagram."""
+        self._output.datagrams.append(IceDatagram(data, base, remote, ttl))
+
+    def tell(self, event: IceEvent) -> None:
+        """Tell the link above."""
+        self._output.events.append(event)
+
+    def take(self) -> IceOutput:
+        """Return what has gathered since the last call."""
+        output, self._output = self._output, IceOutput([], [])
+        return output

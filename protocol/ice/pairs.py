@@ -1,0 +1,190 @@
+"""Candidate pairs, and what moves each from one state to another (RFC 8445, 6.1.2.6).
+
+    WAITING      ── check sent ───────> IN_PROGRESS
+    IN_PROGRESS  ── answered ─────────> SUCCEEDED
+    IN_PROGRESS  ── unanswered ───────> FAILED
+    IN_PROGRESS  ── refused ──────────> FAILED
+    IN_PROGRESS  ── triggered ────────> WAITING      its check goes out anew at once (7.3.1.4)
+    FAILED       ── triggered ────────> WAITING
+    WAITING      ── answered ─────────> SUCCEEDED    a late answer to an earlier check
+    FAILED       ── answered ─────────> SUCCEEDED
+    SUCCEEDED    ── consent lost ─────> FAILED
+    any state    ── checked again ────> WAITING
+
+No pair is frozen: with one component all pairs of a foundation have different bases or remote
+addresses, so none tells enough about another to wait for it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from protocol.addresses import Address
+from protocol.ice.candidates import CandidateKind, RemoteCandidate, pair_priority
+
+
+class PairState(Enum):
+    """RFC 8445's names."""
+
+    WAITING = "waiting"
+    IN_PROGRESS = "in-progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class PairEvent(Enum):
+    """What moves a pair from one state to another."""
+
+    CHECK_SENT = "check sent"
+    ANSWERED = "answered"
+    UNANSWERED = "unanswered"
+    REFUSED = "refused"
+    TRIGGERED = "triggered"
+    CHECKED_AGAIN = "checked again"
+    CONSENT_LOST = "consent lost"
+
+
+_S, _E = PairState, PairEvent
+TRANSITIONS: dict[tuple[PairState, PairEvent], PairState] = {
+    (_S.WAITING, _E.CHECK_SENT): _S.IN_PROGRESS,
+    (_S.IN_PROGRESS, _E.UNANSWERED): _S.FAILED,
+    (_S.IN_PROGRESS, _E.REFUSED): _S.FAILED,
+    (_S.WAITING, _E.TRIGGERED): _S.WAITING,
+    (_S.IN_PROGRESS, _E.TRIGGERED): _S.WAITING,
+    (_S.FAILED, _E.TRIGGERED): _S.WAITING,
+    (_S.SUCCEEDED, _E.CONSENT_LOST): _S.FAILED,
+    **{(state, _E.ANSWERED): _S.SUCCEEDED for state in _S},
+    **{(state, _E.CHECKED_AGAIN): _S.WAITING for state in _S},
+}
+
+
+class NoPairTransition(RuntimeError):
+    """An event in a state that has no transition for it: a defect here, whatever the peer sent."""
+
+
+class PairOutcome(Enum):
+    """What came of a pair, for a person to read."""
+
+    NOT_TRIED = "not tried"
+    NO_BUDGET = "not tried any more: the address has proved nothing, and its checks are used up"
+    NO_ANSWER = "no answer"
+    OTHER_ADDRESS = "an answer came from another address"
+    REFUSED = "refused"
+    ANSWERED = "answered"
+    CONSENT_LOST = "answered at first, and then no more"
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """One row of `IceAgent.report`. `checks` counts datagrams; `error_code` goes with REFUSED."""
+
+    base: Address
+    base_kind: CandidateKind
+    remote: Address
+    remote_kind: CandidateKind
+    state: PairState
+    outcome: PairOutcome
+    checks: int
+    error_code: int | None
+    round_trip_s: float | None
+    mapped: Address | None
+    """Where the peer saw our checks come from."""
+    selected: bool
+
+
+class CandidatePair:
+    """A base of ours and an address of the peer. `nominated`: the peer asked for this pair."""
+
+    __slots__ = (
+        "base",
+        "base_kind",
+        "base_priority",
+        "checks",
+        "error_code",
+        "mapped",
+        "nominated",
+        "outcome",
+        "priority",
+        "remote",
+        "round_trip_s",
+        "state",
+    )
+
+    def __init__(
+        self,
+        base: Address,
+        base_kind: CandidateKind,
+        base_priority: int,
+        remote: RemoteCandidate,
+        controlling: bool,
+    ) -> None:
+        self.base = base
+        self.base_kind = base_kind
+        self.base_priority = base_priority
+        self.remote = remote
+        self.state = PairState.WAITING
+        self.outcome = PairOutcome.NOT_TRIED
+        self.checks = 0
+        self.error_code: int | None = None
+        self.round_trip_s: float | None = None
+        self.mapped: Address | None = None
+        self.nominated = False
+        self.priority = 0
+        self.prioritize(remote, controlling)
+
+    def prioritize(self, remote: RemoteCandidate, controlling: bool) -> None:
+        """Take what is known of the remote candidate now, and our present role."""
+        self.remote = remote
+        own, theirs = self.base_priority, remote.priority
+        self.priority = pair_priority(own, theirs) if controlling else pair_priority(theirs, own)
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a relay forwards what goes this way."""
+        return CandidateKind.RELAYED in {self.base_kind, self.remote.kind}
+
+    def apply(self, event: PairEvent) -> None:
+        """Go on to the state that the event leads to. Raises NoPairTransition."""
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            raise NoPairTransition(f"{event.value} in {self.state.value}")
+        self.state = state
+
+    def check_sent(self) -> None:
+        """Count one datagram."""
+        self.checks += 1
+        if self.outcome in {PairOutcome.NOT_TRIED, PairOutcome.NO_BUDGET}:
+            self.outcome = PairOutcome.NO_ANSWER
+
+    def answered(self, round_trip_s: float | None, mapped: Address) -> None:
+        """The peer answered a check; `round_trip_s` is None where it is not certain."""
+        self.apply(PairEvent.ANSWERED)
+        self.outcome = PairOutcome.ANSWERED
+        self.mapped = mapped
+        if round_trip_s is not None:
+            self.round_trip_s = round_trip_s
+
+    def note(self, outcome: PairOutcome, error_code: int | None = None) -> None:
+        """Remember why the pair does not work."""
+        if self.outcome is not PairOutcome.ANSWERED or outcome is PairOutcome.CONSENT_LOST:
+            self.outcome = outcome
+            self.error_code = error_code
+
+    def ask_nomination(self) -> None:
+        """The controlling peer has chosen this pair."""
+        self.nominated = True
+
+    def report(self, *, selected: bool) -> PairReport:
+        """A row for a person."""
+        return PairReport(
+            self.base,
+            self.base_kind,
+            self.remote.address,
+            self.remote.kind,
+            self.state,
+            self.outcome,
+            self.checks,
+            self.error_code,
+            self.round_trip_s,
+            self.mapped,
+            selected,
+        )

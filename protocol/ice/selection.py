@@ -1,0 +1,248 @@
+"""Which pair carries the link: nomination (RFC 8445, 8), and consent to send (RFC 7675).
+
+The controlling side nominates the first direct pair that works, at once. It does not wait for one
+of higher priority that is under way, as there nearly always is one, and nearly always dead: the
+host candidates of two LANs. A relayed pair is nominated only after a delay, and left as soon as a
+direct one works.
+
+Nomination and consent are one thing here: each consent check of the controlling side carries
+USE-CANDIDATE, the first one at the moment of the choice. So a lost nomination is repeated, and the
+controlled side follows when the other's mapping changes.
+"""
+
+from collections.abc import Callable
+from math import inf
+
+from protocol.ice.checker import Checker
+from protocol.ice.checklist import Checklist
+from protocol.ice.core import IceCore
+from protocol.ice.events import PairSelected
+from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome, PairState
+
+_JITTER = 0.4
+"""Consent intervals are 0.8 to 1.2 times the setting (RFC 7675, 5.1)."""
+
+_SETTLED_S = 1.0
+"""A nomination of lower priority counts only so long after the one before: checks of an agent that
+nominates all pairs at once (RFC 5245, 8.1.1.2) come in any order."""
+
+
+class Selection:
+    """The selected pair of one generation.
+
+    `hopeful` says whether a direct pair may still come; `lost` is called when the peer is gone.
+    """
+
+    def __init__(
+        self,
+        core: IceCore,
+        checklist: Checklist,
+        checker: Checker,
+        hopeful: Callable[[], bool],
+        lost: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._settings = core.settings
+        self._checklist = checklist
+        self._checker = checker
+        self._hopeful = hopeful
+        self._lost = lost
+        self.selected: CandidatePair | None = None
+        self._nominated = False
+        self._selected_at = -inf
+        self._consent_at = inf
+        self._failures = 0
+        self._moved_to: CandidatePair | None = None
+        self._moved_at = inf
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other pair is looked for: a direct one is nominated, and works."""
+        return (
+            self.selected is not None
+            and not self.selected.relayed
+            and self._nominated
+            and not self._failures
+        )
+
+    # What checks find out -------------------------------------------------------------------
+
+    def succeeded(self, pair: CandidatePair, now: float) -> None:
+        """A check of this pair was answered."""
+        if pair is self.selected:
+            self._consent_given(now)
+        elif self._core.controlling:
+            if self._is_better(pair):
+                self._select(pair, now, nominated=True)
+            self._follow_peer(now)
+        elif pair.nominated:
+            self._accept(pair, now)
+        elif self._is_better(pair) and (self._failures or not self._nominated):
+            self._select(pair, now, nominated=False)
+
+    def _is_better(self, pair: CandidatePair) -> bool:
+        """Whether to leave what is selected, if anything is, for a pair that works."""
+        if self._failures:
+            return True
+        return not pair.relayed and (self.selected is None or self.selected.relayed)
+
+    def asked(self, pair: CandidatePair, now: float) -> None:
+        """The controlling peer nominates this pair (RFC 8445, 7.3.1.5)."""
+        pair.ask_nomination()
+        if pair.state is PairState.SUCCEEDED:
+            self._accept(pair, now)
+
+    def _accept(self, pair: CandidatePair, now: float) -> None:
+        selected = self.selected
+        if (
+            selected is None
+            or not self._nominated
+            or (
+                pair is not selected
+                and (pair.priority > selected.priority or now >= self._selected_at + _SETTLED_S)
+            )
+        ):
+            self._select(pair, now, nominated=True)
+
+    def _select(self, pair: CandidatePair, now: float, *, nominated: bool) -> None:
+        if self.selected is not None:
+            self._checker.transactions.cancel(self.selected)
+        is_same = pair is self.selected
+        self.selected = pair
+        self._nominated = nominated
+        self._selected_at = now
+        self._failures = 0
+        self._moved_to = None
+        self._moved_at = inf
+        if not pair.relayed and nominated:
+            self._checker.transactions.cancel_others(pair)
+        self._core.tell(
+            PairSelected(pair.base, pair.remote.address, pair.relayed, nominated, pair.round_trip_s)
+        )
+        if self._core.controlling:
+            self._ask_consent(now)
+        elif not is_same:
+            self._consent_at = now + self._interval_s()
+
+    def role_switched(self, now: float) -> None:
+        """Our role has changed: what was selected is ours to nominate, or the peer's."""
+        if self.selected is not None:
+            self._select(self.selected, now, nominated=self._core.controlling)
+
+    # Relays ---------------------------------------------------------------------------------
+
+    def relay_at(self, direct_since: float) -> float:
+        """When a relayed pair that works is to be nominated; inf if there is none, or no need.
+
+        `direct_since` is when direct pairs began to be checked.
+        """
+        if self.selected is not None or not self._core.controlling:
+            return inf
+        pair = self._relayed_pair()
+        if pair is None:
+            return inf
+        if not self._hopeful():
+            return -inf
+        settings = self._settings
+        round_trips_s = settings.relay_delay_round_trips * (pair.round_trip_s or 0.0)
+        return direct_since + max(settings.relay_delay_s, round_trips_s)
+
+    def use_relay(self, now: float) -> None:
+        """Nominate the best relayed pair that works."""
+        pair = self._relayed_pair()
+        if pair is not None:
+            self._select(pair, now, nominated=True)
+
+    def _relayed_pair(self) -> CandidatePair | None:
+        """Of the relayed pairs that work, the one with the shortest round trip."""
+        found = [
+            pair for pair in self._checklist if pair.relayed and pair.state is PairState.SUCCEEDED
+        ]
+        return min(found, key=lambda pair: pair.round_trip_s or 0.0, default=None)
+
+    # A peer whose mapping has changed ---------------------------------------------------------
+
+    def peer_moved(self, pair: CandidatePair, now: float) -> None:
+        """A check came from a new address of the peer, though a pair is selected.
+
+        If the selected one is silent meanwhile, the link goes on by the new one.
+        """
+        selected = self.selected
+        if selected is None or not self._core.controlling or pair.relayed:
+            return
+        wait_s = max(self._settings.moved_wait_s, 2 * (selected.round_trip_s or 0.0))
+        self._moved_to = pair
+        self._moved_at = now + wait_s
+        self.ask_now(now)
+
+    def _follow_peer(self, now: float) -> None:
+        pair = self._moved_to
+        if pair is not None and now >= self._moved_at and pair.state is PairState.SUCCEEDED:
+            self._select(pair, now, nominated=True)
+
+    # Consent --------------------------------------------------------------------------------
+
+    def ask_now(self, now: float) -> None:
+        """Ask for consent now, unless that is under way already."""
+        if self._consent_at != inf:
+            self._ask_consent(now)
+
+    def unanswered(self, pair: CandidatePair, now: float) -> None:
+        """A consent check of a pair was given up."""
+        if pair is not self.selected:
+            return
+        self._failures += 1
+        if self._failures >= self._settings.consent_failures:
+            self._lose(pair)
+            return
+        self._consent_at = now + self._interval_s()
+        self._checklist.check_others_again(pair)
+
+    def dropped(self, pair: CandidatePair, now: float) -> None:
+        """A pair is gone with its base; the link goes on by another that works, if there is one."""
+        if pair is not self.selected:
+            return
+        self.selected = None
+        self._consent_at = inf
+        others = [other for other in self._checklist if other.state is PairState.SUCCEEDED]
+        if others:
+            self._select(others[0], now, nominated=self._core.controlling)
+
+    def _lose(self, pair: CandidatePair) -> None:
+        pair.apply(PairEvent.CONSENT_LOST)
+        pair.note(PairOutcome.CONSENT_LOST)
+        self.selected = None
+        self._consent_at = inf
+        self._lost()
+
+    def _consent_given(self, now: float) -> None:
+        self._failures = 0
+        self._moved_to = None
+        self._moved_at = inf
+        self._consent_at = now + self._interval_s()
+
+    def _ask_consent(self, now: float) -> None:
+        if self.selected is not None:
+            self._consent_at = inf
+            self._checker.ask_consent(self.selected, now)
+
+    def _interval_s(self) -> float:
+        share = 1 - _JITTER / 2 + _JITTER * self._core.rng.random()
+        return self._settings.consent_interval_s * share
+
+    # Time -----------------------------------------------------------------------------------
+
+    def wake_at(self) -> float:
+        """When `wake` is due; inf if nothing is waited for."""
+        moved_at = self._moved_at if self._is_move_open() else inf
+        return min(self._consent_at, moved_at)
+
+    def _is_move_open(self) -> bool:
+        return self._moved_to is not None and self._moved_to.state is PairState.SUCCEEDED
+
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+        if now >= self._consent_at:
+            self._ask_consent(now)
+        if now >= self._moved_at:
+            self._follow_peer(now)

@@ -1,0 +1,111 @@
+"""How much may be sent to addresses that have proved nothing.
+
+An offer names addresses, and nothing stops its author from naming those of a victim. So until an
+address has answered one of our checks
+
+- it gets at most ICE_CHECKS_UNPROVED checks, and one more for each authenticated check from it;
+- all such addresses of one description together get no more bytes than the description took to send
+  to us, and besides what they send themselves: nothing is amplified, although one who knows our
+  credentials can send checks in a victim's name;
+- the addresses of one network get ICE_CHECKS_PER_NETWORK checks a minute from all agents of a node.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Final
+
+from protocol import limits
+from protocol.addresses import Address, is_loopback
+
+_PREFIX_BYTES: Final = {4: 3, 16: 6}
+"""The /24 of IPv4 and the /48 of IPv6, by the bytes of an address."""
+
+_MINUTE_S: Final = 60.0
+CHECK_IN_NETWORK_S: Final = _MINUTE_S / limits.ICE_CHECKS_PER_NETWORK
+"""Between two checks to one network at its rate."""
+
+
+class NetworkAllowance:
+    """Bounds the checks to each network; one for all agents of a node."""
+
+    def __init__(self) -> None:
+        # When a network would be at rest again: the bound of a token bucket in one number.
+        self._rests_at: OrderedDict[bytes, float] = OrderedDict()
+
+    def take(self, address: Address, now: float) -> bool:
+        """Whether one more check may go there now; counts it if so. This machine has no bound."""
+        if is_loopback(address.host):
+            return True
+        network = _network(address.host)
+        rests_at = max(self._rests_at.get(network, now), now) + CHECK_IN_NETWORK_S
+        if rests_at > now + _MINUTE_S:
+            return False
+        self._rests_at[network] = rests_at
+        self._rests_at.move_to_end(network)
+        if len(self._rests_at) > limits.ICE_NETWORKS:
+            self._rests_at.popitem(last=False)
+        return True
+
+
+@lru_cache(maxsize=limits.ICE_NETWORKS)
+def _network(host: str) -> bytes:
+    packed = ipaddress.ip_address(host).packed
+    return packed[: _PREFIX_BYTES[len(packed)]]
+
+
+class UnprovedBudget:
+    """What one agent may still send to addresses of one description of the peer."""
+
+    def __init__(self, budget_bytes: int, allowance: NetworkAllowance) -> None:
+        self._left_bytes = budget_bytes
+        self._allowance = allowance
+        self._left_checks: dict[Address, int] = {}
+        self._proved: set[Address] = set()
+        self._vouched: set[str] = set()
+
+    def may_check(self, address: Address, size: int) -> bool:
+        """Whether a check of `size` bytes to an address would be within its bounds now."""
+        if self.is_proved(address):
+            return True
+        left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
+        return left > 0 and size <= self._left_bytes
+
+    def take(self, address: Address, size: int, now: float) -> bool:
+        """Whether a check of `size` bytes may go to an address now; counts it if so."""
+        if self.is_proved(address):
+            return True
+        if not self.may_check(address, size) or not self._allowance.take(address, now):
+            return False
+        self._left_bytes -= size
+        left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
+        self._left_checks[address] = left - 1
+        return True
+
+    def take_bytes(self, size: int) -> bool:
+        """Whether so many bytes without a check may be sent; counts them if so."""
+        if size > self._left_bytes:
+            return False
+        self._left_bytes -= size
+        return True
+
+    def heard(self, address: Address, extra_bytes: int) -> None:
+        """An authenticated check came from there, longer by so much than what answered it."""
+        if address not in self._proved:
+            self._left_bytes += extra_bytes
+            left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
+            self._left_checks[address] = left + 1
+
+    def vouch(self, host: str) -> None:
+        """Others have shown that an IP address is the peer's: it may get what it takes."""
+        if len(self._vouched) < limits.ICE_ADDRESSES_LEARNED:
+            self._vouched.add(host)
+
+    def answered(self, address: Address) -> None:
+        """The address has answered a check: it is the peer's."""
+        self._proved.add(address)
+        self._left_checks.pop(address, None)
+
+    def is_proved(self, address: Address) -> bool:
+        """Whether the address has answered a check, or others have shown that it is the peer's."""
+        return address in self._proved or address.host in self._vouched
