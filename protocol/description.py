@@ -21,6 +21,7 @@ from protocol import addresses, limits
 from protocol.addresses import Address
 from protocol.codec import decode_canonical, encode, list_of, ranged, shape, sized
 from protocol.errors import Malformed, Oversized, Truncated
+from protocol.ice.candidates import CandidateKind
 from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
 from protocol.reachability.nat_report import UNKNOWN_NAT, NatReport
@@ -33,18 +34,8 @@ _PASSWORD = re.compile(rf"[A-Za-z0-9+/]{{22,{limits.ICE_PASSWORD_CHARS}}}")
 _USERNAME_RANDOM_BYTES = 6
 _PASSWORD_RANDOM_BYTES = 18
 
-_COMPONENT = 1
-
 _FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes)
 _TAKES_BURSTS = 1
-
-
-class CandidateKind(IntEnum):
-    """How an address was learned. Peer-reflexive ones are never sent."""
-
-    HOST = 0
-    SERVER_REFLEXIVE = 1
-    RELAYED = 2
 
 
 class DtlsRole(IntEnum):
@@ -55,13 +46,6 @@ class DtlsRole(IntEnum):
     """The client."""
     PASSIVE = 2
     """The server."""
-
-
-_TYPE_PREFERENCES = {
-    CandidateKind.HOST: 126,
-    CandidateKind.SERVER_REFLEXIVE: 100,
-    CandidateKind.RELAYED: 0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +69,7 @@ class IceCandidate:
         if not data:
             raise Truncated("an empty candidate")
         return cls(
-            CandidateKind(ranged(data[0], 0, max(CandidateKind))),
+            CandidateKind(ranged(data[0], 0, CandidateKind.RELAYED)),
             addresses.unpack_address(data[1:]),
         )
 
@@ -186,12 +170,6 @@ def _contacts(value: list[Any], most: int) -> tuple[Contact, ...]:
         if len(one) not in PACKED_BYTES.values():
             raise Malformed(f"a contact of {len(one)} bytes")
     return tuple(map(Contact, packed))
-
-
-def priority(kind: int, position: int) -> int:
-    """The ICE priority of the candidate at this place of its description (RFC 8445, 5.1.2.1)."""
-    local_preference = 65535 - position
-    return _TYPE_PREFERENCES[CandidateKind(kind)] << 24 | local_preference << 8 | 256 - _COMPONENT
 
 
 def fresh_credentials(rng: Random) -> tuple[str, str]:

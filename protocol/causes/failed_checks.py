@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from protocol.causes.cause import Cause
 from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
-from protocol.description import CandidateKind, Description
+from protocol.description import Description
+from protocol.ice.candidates import CandidateKind
 from protocol.punching.pairs import Way, expected_way
 from protocol.reachability.network_view import MappingKind
 

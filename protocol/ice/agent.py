@@ -14,7 +14,6 @@ What a peer sends raises RemoteError and changes nothing else; what it drives is
 """
 
 from math import inf
-from typing import Final
 
 from protocol import limits
 from protocol.addresses import Address
@@ -31,9 +30,6 @@ from protocol.ice.unproved import NetworkAllowance
 from protocol.randomness import Random
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, StunMethod, decode_stun
-
-OPENER_TTL: Final = 2
-"""Passes our own router and ends at the next: it opens our filter, and never reaches the peer's."""
 
 
 class IceAgent:
@@ -169,9 +165,11 @@ class IceAgent:
         if self._current.connectivity is not None:
             self._current.connectivity.hold_off(until, now)
 
-    def open_firewall(self, remote: Address, base: Address, ttl: int = OPENER_TTL) -> bool:
+    def open_firewall(self, remote: Address, base: Address, ttl: int) -> bool:
         """Send one opener, a Binding indication of 28 bytes that asks for no answer.
 
+        Its time to live lets it pass our own router, and end before the peer's: so it opens our
+        filter, and the peer's router never takes it for an unasked datagram.
         False if it was not sent: before `start`, from no base, or beyond what addresses that have
         proved nothing may get. It counts among their bytes, and not among their checks.
         """

@@ -1,4 +1,4 @@
-"""Connectivity checks and what answers them, as STUN messages (RFC 8445, 7.1 and 7.3)."""
+"""ConnectivityChecks checks and what answers them, as STUN messages (RFC 8445, 7.1 and 7.3)."""
 
 from typing import Final, NamedTuple
 

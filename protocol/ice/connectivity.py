@@ -1,4 +1,4 @@
-"""Connectivity checks of one generation (RFC 8445, 6.1.4 and 7), from its start on."""
+"""ConnectivityChecks checks of one generation (RFC 8445, 6.1.4 and 7), from its start on."""
 
 from collections.abc import Callable
 from math import inf
@@ -20,7 +20,7 @@ from protocol.stun.attributes import Attribute, ErrorCode
 from protocol.stun.message import StunClass, StunMessage, has_integrity
 
 
-class Connectivity:
+class ConnectivityChecks:
     """Checks the pairs of a checklist, and answers for what the checks find out.
 
     `given_up` is called once no pair is left to try, `lost` once the peer answers no more.

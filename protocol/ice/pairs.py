@@ -44,7 +44,7 @@ class PairEvent(Enum):
 
 
 _S, _E = PairState, PairEvent
-TRANSITIONS: dict[tuple[PairState, PairEvent], PairState] = {
+PAIR_TRANSITIONS: dict[tuple[PairState, PairEvent], PairState] = {
     (_S.WAITING, _E.CHECK_SENT): _S.IN_PROGRESS,
     (_S.IN_PROGRESS, _E.UNANSWERED): _S.FAILED,
     (_S.IN_PROGRESS, _E.REFUSED): _S.FAILED,
@@ -144,7 +144,7 @@ class CandidatePair:
 
     def apply(self, event: PairEvent) -> None:
         """Go on to the state that the event leads to. Raises NoPairTransition."""
-        state = TRANSITIONS.get((self.state, event))
+        state = PAIR_TRANSITIONS.get((self.state, event))
         if state is None:
             raise NoPairTransition(f"{event.value} in {self.state.value}")
         self.state = state

@@ -17,7 +17,7 @@ from protocol.ice.check_messages import (
     read_check,
 )
 from protocol.ice.checklist import Base, Bases, Checklist
-from protocol.ice.connectivity import Connectivity
+from protocol.ice.connectivity import ConnectivityChecks
 from protocol.ice.core import IceCore
 from protocol.ice.pairs import CandidatePair
 from protocol.stun.attributes import Attribute, ErrorCode
@@ -25,7 +25,7 @@ from protocol.stun.message import StunMessage, has_integrity
 
 
 class IceSession:
-    """See the module. `given_up` and `lost` are called as those of Connectivity."""
+    """See the module. `given_up` and `lost` are called as those of ConnectivityChecks."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class IceSession:
         self.ufrag = credentials.ufrag.encode()
         self._key = credentials.password.encode()
         self.checklist = Checklist(bases, controlling=core.controlling)
-        self.connectivity: Connectivity | None = None
+        self.connectivity: ConnectivityChecks | None = None
         self._candidates_ended = False
         self._early: dict[tuple[Address, Address], tuple[IncomingCheck, int]] = {}
 
@@ -62,7 +62,7 @@ class IceSession:
         hold_off_until: float,
     ) -> None:
         """Begin checks, the first of them for the peer's that have come already."""
-        self.connectivity = connectivity = Connectivity(
+        self.connectivity = connectivity = ConnectivityChecks(
             self._core,
             self.checklist,
             self.credentials,

@@ -16,8 +16,9 @@ from typing import Any
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallCrossed, ModswarmError
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import Offer

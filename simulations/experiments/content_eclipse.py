@@ -19,8 +19,9 @@ from typing import Any
 
 from protocol import records
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallCrossed, ModswarmError
+from protocol.ice.candidates import CandidateKind
 from protocol.overlay import sybil_detection
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found

@@ -7,8 +7,9 @@ import random
 
 from protocol import codec, noise_session, signaling
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import Oversized, RemoteError
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.reachability.nat_report import NatReport

@@ -6,8 +6,9 @@ Only tests need it: between our own nodes an offer is no SDP.
 from collections.abc import Iterator
 
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import Malformed
+from protocol.ice.candidates import CandidateKind, priority
 
 SETUP = {DtlsRole.ACTPASS: "actpass", DtlsRole.ACTIVE: "active", DtlsRole.PASSIVE: "passive"}
 _ROLES = {word: role for role, word in SETUP.items()}

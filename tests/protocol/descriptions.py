@@ -2,7 +2,8 @@
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
+from protocol.ice.candidates import CandidateKind
 from protocol.overlay.contacts import Contact
 from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind

@@ -10,7 +10,8 @@ import pytest
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.availability import build
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity
 from protocol.overlay import contacts, registration_proof
 from protocol.overlay.messages import (

@@ -27,7 +27,7 @@ from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
-from protocol.description import CandidateKind, priority
+from protocol.ice.candidates import CandidateKind, priority
 
 _log = logging.getLogger(__name__)
 

@@ -19,13 +19,8 @@ from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, is_shareable
 from protocol.causes.cause import Cause
 from protocol.causes.tried import CandidateType, TriedPair
-from protocol.description import (
-    CandidateKind,
-    Description,
-    IceCandidate,
-    fresh_credentials,
-    priority,
-)
+from protocol.description import Description, IceCandidate, fresh_credentials
+from protocol.ice.candidates import CandidateKind, priority
 
 _AGENT_TYPES = {
     CandidateKind.HOST: "host",

@@ -5,7 +5,8 @@ from typing import Any
 
 from node.links.link import Link
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
+from protocol.ice.candidates import CandidateKind
 
 
 def dead_end_of(offer: Description, port: int = 9) -> Description:

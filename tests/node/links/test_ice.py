@@ -17,7 +17,8 @@ from node.links.settings import LinkSettings
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate, priority
+from protocol.description import Description, DtlsRole, IceCandidate
+from protocol.ice.candidates import CandidateKind, priority
 from tests.node.links.link_network import (
     SETTINGS,
     frame_of,

@@ -11,8 +11,9 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import CheckOutcome, KnownSide
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity
 from protocol.reachability.network_view import NatKind
 from protocol.signaling import CallResult

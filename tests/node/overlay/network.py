@@ -12,7 +12,8 @@ from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.registration import Registrations
 from node.overlay.table.joining import Joining
 from protocol.addresses import Address
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, find_seed
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact

@@ -6,8 +6,9 @@ from protocol.addresses import Address
 from protocol.causes.cause import EXPLANATIONS, Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
-from protocol.description import CandidateKind, Description, DtlsRole, IceCandidate
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed, NotFound
+from protocol.ice.candidates import CandidateKind
 from protocol.overlay.contacts import Contact
 from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
