@@ -1,6 +1,7 @@
 """One attempt at a link, step by step, on either side: ICE, DTLS, SCTP, session."""
 
 import asyncio
+from dataclasses import replace
 from importlib import import_module
 from typing import Protocol
 
@@ -43,6 +44,7 @@ class LinkAttempt:
         self._environment = environment
         self._certificate = certificate
         self._settings = settings
+        self._data_path = import_module(DATA_PATHS[settings.data_path])
         self._loop = asyncio.get_running_loop()
         self._asked_at = self._loop.time()
         self._stages = StageClock()
@@ -55,7 +57,8 @@ class LinkAttempt:
         if outgoing:
             self._begin(Stage.CALL)
         bursts = self._settings.data_path == OWN_DATA_PATH
-        return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+        described = self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+        return replace(described, sctp_init=self._data_path.describe_init(self._environment.rng))
 
     async def finish(
         self,
@@ -101,7 +104,7 @@ class LinkAttempt:
         signaled_via: tuple[PeerId, ...],
         outgoing: bool,
     ) -> Link:
-        remote = answer if outgoing else offer
+        own, remote = (offer, answer) if outgoing else (answer, offer)
         answering_role = _chosen_role(answer)
         self._begin(Stage.ICE)
         await self._ice.connect(remote)
@@ -111,9 +114,11 @@ class LinkAttempt:
         self._uppermost = dtls
         await dtls.secure(remote.fingerprint, own_role)
         self._begin(Stage.SCTP)
-        data_path = import_module(DATA_PATHS[self._settings.data_path])
-        channel: Channel = data_path.create_channel(
-            dtls, self._environment.rng, own_peer=remote.takes_bursts
+        channel: Channel = self._data_path.create_channel(
+            dtls,
+            self._environment.rng,
+            own_peer=remote.takes_bursts,
+            inits=(own.sctp_init, remote.sctp_init),
         )
         handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)
         link = Link(channel, handshake, self._origin(peer_key, signaled_via, outgoing))

@@ -12,7 +12,8 @@ DATA_PATHS = {
     "stock": "node.links.channel.stock_channel",
 }
 """The modules that carry messages over DTLS, by their name in `data_path`. Each has
-`create_channel(dtls, rng, own_peer=...)`, which returns a channel yet to be opened. The two ends of
+`describe_init(rng)`, which returns the SCTP INIT for the description, and `create_channel(dtls,
+rng, own_peer=..., inits=...)`, which returns a channel yet to be opened. The two ends of
 a link may use different ones."""
 
 

@@ -1,10 +1,10 @@
 """The search by many probes: one side has many mappings, the other tries many ports.
 
 A router of the kind RANDOM gives each of its node's sockets another external port. With
-`limits.BIRTHDAY_SOCKETS` (256) of these open towards the peer, the peer hits one after 256 probes in
-63.9 % of all cases, after 512 in 87 % and after 1024 in 98.4 % (birthday paradox). So many datagrams
-are sent only to an address that two witnesses saw (`protocol.punching.token`), rarely, and one search
-at a time.
+`limits.BIRTHDAY_SOCKETS` of these open towards the peer, the peer hits one after 256 probes in
+63.9 % of all cases, after 512 in 87 %, after 1024 in 98.4 % (birthday paradox). So many datagrams
+are sent only to an address that two witnesses saw (`protocol.punching.token`), rarely, and one
+search at a time.
 """
 
 from math import inf

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from protocol.randomness import Random
 from protocol.sctp import chunks, limits
+from protocol.sctp.chunks import Init
 from protocol.sctp.config import AssociationConfig
 from protocol.sctp.control.channels import Channels
 from protocol.sctp.control.cookie import Peer
@@ -50,13 +51,17 @@ CongestionFactory = Callable[[int, int], CongestionControl]
 
 
 class Association:
-    """See the module. `random` supplies tags, first TSNs and the cookie's secret."""
+    """See the module. `random` supplies tags, first TSNs and the cookie's secret.
+
+    `own_init` is what the peer was told by signaling, for `establish`.
+    """
 
     def __init__(
         self,
         config: AssociationConfig,
         random: Random,
         congestion: CongestionFactory = PathModel,
+        own_init: Init | None = None,
     ) -> None:
         self._core = core = Core(config, random)
         self._status = core.status
@@ -65,7 +70,7 @@ class Association:
         self._channels = Channels(core, self._ask_reset)
         self._liveness = Liveness(core)
         self._teardown = Teardown(core, self._end)
-        self._handshake = AssociationHandshake(core, self._establish, self._give_up)
+        self._handshake = AssociationHandshake(core, self._establish, self._give_up, own_init)
         self._inbound = Inbound(core, self._handshake, self._teardown, self._liveness)
         self._early_resets: list[int] = []
         self.counters = core.counters
@@ -117,6 +122,17 @@ class Association:
         """Begin the handshake; in WebRTC both sides do (RFC 8841, 9.3)."""
         if self._status.state is AssociationState.CLOSED and not self._status.over:
             self._handshake.start(now)
+
+    def establish(self, peer_init: Init, now: float, round_trip_s: float | None = None) -> None:
+        """Begin established, instead of `connect`: the peer has our `own_init`, and we have its.
+
+        `round_trip_s` is the path's, where it has been measured. Raises MalformedChunk for an INIT
+        that cannot be used.
+        """
+        if self._status.state is AssociationState.CLOSED and not self._status.over:
+            if round_trip_s is not None:
+                self._core.round_trip.on_sample(round_trip_s)
+            self._handshake.establish(peer_init, now)
 
     def open_channel(
         self,

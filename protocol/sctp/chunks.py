@@ -173,6 +173,11 @@ def encode_parameter(kind: int, value: bytes) -> bytes:
 
 def encode_init(kind: int, init: Init) -> bytes:
     """Return an INIT or INIT ACK chunk."""
+    return encode_chunk(kind, 0, encode_init_value(init))
+
+
+def encode_init_value(init: Init) -> bytes:
+    """Return what `decode_init` reads: the chunk without its header."""
     body = _INIT_BODY.pack(
         init.tag,
         init.window_bytes,
@@ -180,7 +185,7 @@ def encode_init(kind: int, init: Init) -> bytes:
         init.incoming_streams,
         init.first_tsn,
     )
-    return encode_chunk(kind, 0, body + encode_parameters(init.parameters))
+    return body + encode_parameters(init.parameters)
 
 
 def decode_init(value: bytes) -> Init:

@@ -1,6 +1,7 @@
 """The states of an association (RFC 9260, 4), what moves it on, and what each chunk may do in them.
 
     CLOSED             ── ASSOCIATE ──────────────────> COOKIE-WAIT
+    CLOSED             ── INITs exchanged beforehand ─> ESTABLISHED
     COOKIE-WAIT        ── INIT ACK received ──────────> COOKIE-ECHOED
     COOKIE-ECHOED      ── stale cookie reported ──────> COOKIE-WAIT
     COOKIE-ECHOED      ── COOKIE ACK received ────────> ESTABLISHED
@@ -17,6 +18,8 @@
     any state          ── ABORT ──────────────────────> CLOSED
 
 RFC 9260's names; ASSOCIATE, SHUTDOWN and ABORT without "received" are the application's primitives.
+The peers may have exchanged their INITs by signaling (as draft-hancke-tsvwg-snap does): DTLS, which
+the signaling vouches for, then tells that packets are the peer's, and no cookie is needed.
 A COOKIE ECHO is accepted beyond COOKIE-ECHOED when the peer has restarted (5.2.4). ABORT stands for
 one received as well, and for a peer that answers no more. CLOSED is left once: an association that
 ended does not begin again.
@@ -44,6 +47,7 @@ class AssociationEvent(Enum):
     """What moves an association from one state to another."""
 
     ASSOCIATE = "ASSOCIATE"
+    INITS_EXCHANGED = "INITs exchanged beforehand"
     INIT_ACK_RECEIVED = "INIT ACK received"
     STALE_COOKIE_REPORTED = "stale cookie reported"
     COOKIE_ACK_RECEIVED = "COOKIE ACK received"
@@ -89,6 +93,7 @@ or late, and DATA under our tag proves that the peer has our cookie."""
 _E = AssociationEvent
 TRANSITIONS: dict[tuple[AssociationState, AssociationEvent], AssociationState] = {
     (_S.CLOSED, _E.ASSOCIATE): _S.COOKIE_WAIT,
+    (_S.CLOSED, _E.INITS_EXCHANGED): _S.ESTABLISHED,
     (_S.COOKIE_WAIT, _E.INIT_ACK_RECEIVED): _S.COOKIE_ECHOED,
     (_S.COOKIE_ECHOED, _E.STALE_COOKIE_REPORTED): _S.COOKIE_WAIT,
     (_S.COOKIE_ECHOED, _E.COOKIE_ACK_RECEIVED): _S.ESTABLISHED,

@@ -1,6 +1,7 @@
 """Bare links between simulated machines: ICE, DTLS and a data channel, without an overlay."""
 
 import asyncio
+from dataclasses import replace
 from importlib import import_module
 from typing import BinaryIO
 
@@ -34,12 +35,16 @@ class LinkEnd:
         self._certificate = certificate.create(self._environment)
         settings = LinkSettings(data_path=data_path, ice_addresses=tuple(host.addresses))
         self._ice = IcePath(self._environment, settings)
+        self._sctp_init = b""
 
     async def describe(self, role: DtlsRole) -> Description:
         """Open the socket; the DTLS client controls."""
         await self._ice.gather(controlling=role is DtlsRole.ACTIVE)
         bursts = self._data_path == OWN_DATA_PATH
-        return self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+        described = self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+        data_path = import_module(DATA_PATHS[self._data_path])
+        self._sctp_init = data_path.describe_init(self._environment.rng)
+        return replace(described, sctp_init=self._sctp_init)
 
     async def open(self, remote: Description, role: DtlsRole) -> Channel:
         """The open channel to the end that described itself so."""
@@ -48,7 +53,10 @@ class LinkEnd:
         await dtls.secure(remote.fingerprint, role)
         data_path = import_module(DATA_PATHS[self._data_path])
         channel: Channel = data_path.create_channel(
-            dtls, self._environment.rng, own_peer=remote.takes_bursts
+            dtls,
+            self._environment.rng,
+            own_peer=remote.takes_bursts,
+            inits=(self._sctp_init, remote.sctp_init),
         )
         await channel.open()
         return channel

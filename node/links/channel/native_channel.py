@@ -22,9 +22,11 @@ from node.links.secure.dtls import DtlsPath
 from protocol import limits
 from protocol.errors import LinkClosed
 from protocol.randomness import Random
-from protocol.sctp import events
+from protocol.sctp import chunks, events
 from protocol.sctp.association import Association
+from protocol.sctp.chunks import Init
 from protocol.sctp.config import AssociationConfig, Role
+from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.send.packetsize import PacketSize
 
@@ -36,22 +38,49 @@ _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
 
 
-def create_channel(dtls: DtlsPath, rng: Random, *, own_peer: bool = False) -> Channel:
+def describe_init(rng: Random) -> bytes:
+    """The SCTP INIT of a channel to come, for the description of its link."""
+    return chunks.encode_init_value(fresh_init(_config(Role.CLIENT, own_peer=True), rng))
+
+
+def create_channel(
+    dtls: DtlsPath, rng: Random, *, own_peer: bool = False, inits: tuple[bytes, bytes] = (b"", b"")
+) -> Channel:
     """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
 
-    `own_peer`: the peer's SCTP is ours too, by its description.
+    `own_peer`: the peer's SCTP is ours too, by its description. `inits`: the SCTP INITs of our and
+    of the peer's description; if either is empty, the handshake is made. Raises MalformedChunk.
     """
     if dtls.state != "connected":
         raise LinkClosed("closed by the peer")
-    return NativeChannel(dtls, rng, own_peer=own_peer)
+    exchanged = (chunks.decode_init(inits[0]), chunks.decode_init(inits[1])) if all(inits) else None
+    return NativeChannel(dtls, rng, own_peer=own_peer, exchanged=exchanged)
+
+
+def _config(role: Role, *, own_peer: bool) -> AssociationConfig:
+    return AssociationConfig(
+        role,
+        own_peer=own_peer,
+        local_port=SCTP_PORT,
+        remote_port=SCTP_PORT,
+        max_message_bytes=NativeChannel.max_message_bytes,
+        peer_max_message_bytes=NativeChannel.max_message_bytes,
+        streams=STREAM + 1,
+        heartbeat_s=None,  # ICE checks already whether the peer is there
+    )
 
 
 class NativeChannel:
-    """A `Channel` on an `Association`: one negotiated, ordered and reliable data channel."""
+    """A `Channel` on an `Association`: one negotiated, ordered and reliable data channel.
+
+    `exchanged` has the INITs of both sides, ours first, if they came with the descriptions.
+    """
 
     max_message_bytes = limits.MESSAGE_BYTES
 
-    def __init__(self, dtls: DtlsPath, rng: Random, *, own_peer: bool) -> None:
+    def __init__(
+        self, dtls: DtlsPath, rng: Random, *, own_peer: bool, exchanged: tuple[Init, Init] | None
+    ) -> None:
         self.receiver: Callable[[bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
@@ -62,18 +91,11 @@ class NativeChannel:
         self._timer_at = inf
         self._own_peer = own_peer
         self._packet_size = PacketSize()
+        self._exchanged = exchanged
         self._association = Association(
-            AssociationConfig(
-                Role.CLIENT if dtls.is_client else Role.SERVER,
-                own_peer=own_peer,
-                local_port=SCTP_PORT,
-                remote_port=SCTP_PORT,
-                max_message_bytes=self.max_message_bytes,
-                peer_max_message_bytes=self.max_message_bytes,
-                streams=STREAM + 1,
-                heartbeat_s=None,  # ICE checks already whether the peer is there
-            ),
+            _config(Role.CLIENT if dtls.is_client else Role.SERVER, own_peer=own_peer),
             rng,
+            own_init=exchanged[0] if exchanged else None,
         )
         self._association.open_channel(LABEL, negotiated_id=STREAM)
         self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
@@ -94,8 +116,11 @@ class NativeChannel:
         return self._association.round_trip_s
 
     async def open(self) -> None:
-        """Return once messages can be sent; raises LinkClosed."""
-        self._association.connect(self._loop.time())
+        """Return once messages can be sent; raises LinkClosed, MalformedChunk."""
+        if self._exchanged is None:
+            self._association.connect(self._loop.time())
+        else:
+            self._association.establish(self._exchanged[1], self._loop.time())
         self._flush()
         while not self._association.connected or self.closed.done():
             await self._change()

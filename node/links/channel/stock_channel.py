@@ -49,10 +49,17 @@ _STOCK_FAULTS = (
 """What aiortc's SCTP raises on packets that it does not expect."""
 
 
-def create_channel(dtls: DtlsPath, rng: Random, *, own_peer: bool = False) -> Channel:
+def describe_init(_rng: Random) -> bytes:
+    """Nothing: aiortc's SCTP begins with its handshake."""
+    return b""
+
+
+def create_channel(
+    dtls: DtlsPath, rng: Random, *, own_peer: bool = False, inits: tuple[bytes, bytes] = (b"", b"")
+) -> Channel:
     """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
 
-    It is the same for every peer, `own_peer` or not.
+    It is the same for every peer, `own_peer` or not; `inits` it does not use.
     """
     if dtls.state != "connected":
         raise LinkClosed("closed by the peer")

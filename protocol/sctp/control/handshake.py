@@ -3,16 +3,20 @@
     this side sends INIT          the peer answers INIT ACK with a state cookie
               sends COOKIE ECHO   the peer answers COOKIE ACK
 
-The peer may do the same from its side: `status` has the states.
+The peer may do the same from its side: `status` has the states. Two peers that have each other's
+INIT already, by signaling, begin established instead: one round trip less, and nothing to lose.
 """
 
 from collections.abc import Callable
 from math import inf
 
+from protocol.randomness import Random
 from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import Init
+from protocol.sctp.config import AssociationConfig
 from protocol.sctp.control.cookie import Cookie, Peer, open_cookie, seal_cookie
 from protocol.sctp.core import Core
+from protocol.sctp.errors import MalformedChunk
 from protocol.sctp.status import OPENING, AssociationEvent, AssociationState
 from protocol.sctp.timers import Timer
 
@@ -47,7 +51,13 @@ class AssociationHandshake:
     `closed` is called if that fails, with the reason.
     """
 
-    def __init__(self, core: Core, established: Established, closed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        established: Established,
+        closed: Callable[[str], None],
+        own_init: Init | None = None,
+    ) -> None:
         self._config = core.config
         self._status = core.status
         self._writer = core.writer
@@ -57,19 +67,25 @@ class AssociationHandshake:
         self._established = established
         self._closed = closed
         self._secret = core.random.randbytes(_SECRET_BYTES)
-        self.local_tag = self._new_tag()
-        self.first_tsn = self._new_tsn()
+        self.local_tag = own_init.tag if own_init else _new_tag(core.random)
+        self.first_tsn = own_init.first_tsn if own_init else _new_tsn(core.random)
         self.peer: Peer | None = None
         self._peer_until = -inf
         self._attempts = 0
         self._asked_at = 0.0
         self._cookie_echo = b""
 
-    def _new_tag(self) -> int:
-        return int.from_bytes(self._random.randbytes(4)) or 1
+    # Without a handshake --------------------------------------------------------------------
 
-    def _new_tsn(self) -> int:
-        return int.from_bytes(self._random.randbytes(4))
+    def establish(self, peer_init: Init, now: float) -> None:
+        """Begin established, for a peer whose INIT came by signaling and that has ours.
+
+        Raises MalformedChunk for an INIT that no handshake would accept.
+        """
+        if not _acceptable(peer_init):
+            raise MalformedChunk("The peer's INIT cannot be used.")
+        self._adopt(_peer_of(peer_init), now)
+        self._complete(AssociationEvent.INITS_EXCHANGED, False, now)
 
     # Asking ---------------------------------------------------------------------------------
 
@@ -176,7 +192,7 @@ class AssociationHandshake:
         if self.peer is not None and self._status.state is not AssociationState.COOKIE_WAIT:
             local_tie, peer_tie = self.local_tag, self.peer.tag
         if self._status.state not in OPENING:
-            tag, first_tsn = self._new_tag(), self._new_tsn()
+            tag, first_tsn = _new_tag(self._random), _new_tsn(self._random)
         cookie = Cookie(
             expires_at=now + limits.COOKIE_LIFETIME_S,
             local_tag=tag,
@@ -241,6 +257,21 @@ class AssociationHandshake:
         self._writer.queue(chunks.encode_chunk(chunks.COOKIE_ACK))
         self._complete(AssociationEvent.COOKIE_ECHO_ACCEPTED, restarted, now)
         return True
+
+
+def fresh_init(config: AssociationConfig, random: Random) -> Init:
+    """An INIT for an association to come, which signaling brings to the peer."""
+    window_bytes, streams = config.receive_window_bytes, config.streams
+    tag, first_tsn = _new_tag(random), _new_tsn(random)
+    return Init(tag, window_bytes, streams, streams, first_tsn, _SUPPORTED)
+
+
+def _new_tag(random: Random) -> int:
+    return int.from_bytes(random.randbytes(4)) or 1
+
+
+def _new_tsn(random: Random) -> int:
+    return int.from_bytes(random.randbytes(4))
 
 
 def _acceptable(init: Init) -> bool:

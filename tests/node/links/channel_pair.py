@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -47,7 +47,10 @@ async def _secure(
     end = End(data_path, dtls)
     carrier = import_module(DATA_PATHS[data_path])
     end.channel = carrier.create_channel(
-        dtls, random.Random(len(own.candidates)), own_peer=peer.takes_bursts
+        dtls,
+        random.Random(len(own.candidates)),
+        own_peer=peer.takes_bursts,
+        inits=(own.sctp_init, peer.sctp_init),
     )
     end.channel.receiver = end.received.append
     return end
@@ -69,6 +72,8 @@ async def channels(
             _LATER[controlling],
             takes_bursts=data_path == "native",
         )
+        init = import_module(DATA_PATHS[data_path]).describe_init(here.rng)
+        described = replace(described, sctp_init=init)
         parts.append((ice, certificate, described, data_path))
     (ice, certificate, one, path), (other_ice, other_certificate, other, other_path) = parts
     ends = await asyncio.gather(

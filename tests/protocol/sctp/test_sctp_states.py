@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import protocol.sctp
 from protocol.sctp import chunks, status
-from protocol.sctp.config import Role
+from protocol.sctp.config import AssociationConfig, Role
+from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.events import Closed
 from protocol.sctp.packets import seal
 from protocol.sctp.status import (
@@ -138,7 +139,9 @@ class MisbehavingPeer:
             self.take()
 
     def establish(self) -> None:
-        """Shake hands with the first one, and send it what is lost."""
+        """Shake hands with the first one, or have its INIT, and send it what is lost."""
+        if self.random.random() < 0.2:
+            self.ours.establish(fresh_init(AssociationConfig(Role.SERVER), self.random), self.now)
         self.ours.connect(self.now)
         for _ in range(3):
             self.take()
