@@ -118,7 +118,7 @@ async def test_a_wrong_fingerprint_in_the_answer_is_no_link_on_either_side() -> 
         one, other = peers.add(), peers.add()
         peers.carry = forged
         assert await _expect_no_link(one, other, {Stage.DTLS}, {Cause.WRONG_CERTIFICATE}) < 1.0
-        assert other.pool.counts["failed_sctp"] == 1
+        assert other.pool.counts["failed_session"] == 1
 
 
 async def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> None:
@@ -129,8 +129,21 @@ async def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> N
         one, other = peers.add(), peers.add()
         peers.carry = forged
         assert (
-            await _expect_no_link(one, other, {Stage.DTLS, Stage.SCTP}, {Cause.PEER_STALLED}) < 1.0
+            await _expect_no_link(one, other, {Stage.DTLS, Stage.SESSION}, {Cause.PEER_STALLED})
+            < 1.0
         )
+
+
+async def test_an_sctp_init_that_cannot_be_used_is_no_link_on_either_side() -> None:
+    async def forged(caller: Node, callee: Node, offer_id: bytes, offer: Description) -> CallResult:
+        answered = await call_directly(caller, callee, offer_id, offer)
+        description = replace(answered.description, sctp_init=bytes(16))
+        return replace(answered, description=description)
+
+    async with network() as peers:
+        one, other = peers.add(), peers.add()
+        peers.carry = forged
+        assert await _expect_no_link(one, other, {Stage.SCTP}, {Cause.PROTOCOL_BROKEN}) < 1.0
 
 
 async def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
