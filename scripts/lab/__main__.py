@@ -13,15 +13,17 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.lab import report
+from scripts.lab import measure, report
 from scripts.lab.kinds import KINDS, TWOSOMES, Kind, Twosome
 from scripts.lab.lab import Lab
 from scripts.lab.matrix import Outcome, rounds
-from scripts.lab.spaces import remove_leftovers, why_not
-from scripts.lab.topology import internet
+from scripts.lab.net.spaces import remove_leftovers, why_not
+from scripts.lab.net.topology import internet
+from scripts.lab.probe import Finding
 
 DELAY_MS = 20.0
 """Callers and callees are that far from each other: half a round trip in a small country."""
@@ -44,6 +46,8 @@ def main() -> None:
     for name in remove_leftovers():
         print(f"Removed what an earlier lab left: {name}", file=sys.stderr)
     kinds, twosomes = chosen(given.only)
+    if given.measure:
+        kinds, twosomes = measure.punching_kinds(given.measure), []
     sys.exit(0 if _run(given, kinds, twosomes) else 1)
 
 
@@ -58,6 +62,21 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parser.add_argument(
         "--unreachable", action="store_true", help="start nodes behind routers with --unreachable"
+    )
+    parser.add_argument(
+        "--measure",
+        type=int,
+        metavar="PAIRS",
+        help="instead of the matrix: how fast so many pairs punch two port-restricted routers",
+    )
+    parser.add_argument(
+        "--idle",
+        type=float,
+        metavar="SECONDS",
+        help="after the matrix: leave all links alone for so long, then use each",
+    )
+    parser.add_argument(
+        "--logs", type=Path, metavar="DIR", help="let the nodes log what they do, and keep it there"
     )
     parser.add_argument(
         *("--delay", "-d"),
@@ -92,38 +111,85 @@ def _list() -> None:
 
 def _run(given: argparse.Namespace, kinds: list[Kind], twosomes: list[Twosome]) -> bool:
     begun = time.monotonic()
+    results: dict[str, Any] = {}
     with internet(given.delay) as made, Lab(made, kinds, twosomes) as lab:
-        whole = given.probe or not given.only
-        findings = lab.check_routers()
-        print(report.findings_table(findings))
-        if not all(finding.right for finding in findings):
-            print("The routers do not behave as they are named, so the lab says nothing.")
-            return False
-        results: dict[str, Any] = {"probe": [_finding(one) for one in findings]}
-        lasting = lab.begin_lifetimes() if whole else None
-        outcomes: list[Outcome] = []
-        if not given.probe:
-            lab.start_nodes(unreachable=given.unreachable)
-            _say_joined(lab.joined_ms)
-            outcomes = _call_all(lab, kinds, twosomes)
-            results |= {"joined_ms": lab.joined_ms, "summary": report.summary(outcomes)}
-            results["pairs"] = [report.outcome_json(one) for one in outcomes]
-        right = all(one.right for one in outcomes)
-        if lasting is not None:
-            late = lasting.result()
-            print(report.findings_table(late))
-            results["probe"] += [_finding(one) for one in late]
-            right = right and all(one.right for one in late)
+        right = _probe(lab, results) and _work(given, lab, kinds, twosomes, results)
         results["took_s"] = round(time.monotonic() - begun, 1)
         print(f"Took {results['took_s']} s.")
         if given.json:
             given.json.write_text(json.dumps(results, indent=1))
+        if given.logs:
+            lab.save_logs(given.logs)
         if given.keep:
             _keep(lab)
     return right
 
 
-def _finding(finding: Any) -> dict[str, Any]:
+def _probe(lab: Lab, results: dict[str, Any]) -> bool:
+    """Ask the routers what they do; whether they all do what they are named for."""
+    findings = lab.check_routers()
+    results["probe"] = [_finding(one) for one in findings]
+    print(report.findings_table(findings))
+    if all(finding.right for finding in findings):
+        return True
+    print("The routers do not behave as they are named, so the lab says nothing.")
+    return False
+
+
+def _work(
+    given: argparse.Namespace,
+    lab: Lab,
+    kinds: list[Kind],
+    twosomes: list[Twosome],
+    results: dict[str, Any],
+) -> bool:
+    """What is asked for, after the probe; whether it went as it must."""
+    if given.probe:
+        return _check_lifetimes(lab.begin_lifetimes(), results)
+    if given.measure:
+        _start(given, lab, results)
+        pairs = measure.punching_pairs(kinds)
+        results["punching"], right = measure.punching(lab, pairs, given.delay)
+        print(json.dumps(results["punching"], indent=1))
+        return right
+    lifetimes = None if given.only else lab.begin_lifetimes()
+    _start(given, lab, results)
+    outcomes = _call_all(lab, kinds, twosomes)
+    results["summary"] = report.summary(outcomes)
+    results["pairs"] = [report.outcome_json(one) for one in outcomes]
+    right = all(one.right for one in outcomes)
+    if lifetimes is not None:
+        right = _check_lifetimes(lifetimes, results) and right
+    if given.idle:
+        right = _idle(given.idle, lab, outcomes, results) and right
+    return right
+
+
+def _start(given: argparse.Namespace, lab: Lab, results: dict[str, Any]) -> None:
+    lab.start_nodes(unreachable=given.unreachable, verbose=given.logs is not None)
+    results["joined_ms"] = lab.joined_ms
+    _say_joined(lab.joined_ms)
+
+
+def _check_lifetimes(lifetimes: "Future[list[Finding]]", results: dict[str, Any]) -> bool:
+    late = lifetimes.result()
+    print(report.findings_table(late))
+    results["probe"] += [_finding(one) for one in late]
+    return all(one.right for one in late)
+
+
+def _idle(seconds: float, lab: Lab, outcomes: list[Outcome], results: dict[str, Any]) -> bool:
+    found = measure.idle(lab, outcomes, seconds)
+    results["idle"] = [one.json() for one in found]
+    lived = sum(one.lived for one in found)
+    print(f"\nIdle for {seconds:.0f} s: {lived} of {len(found)} links lived.")
+    for one in found:
+        if not one.lived:
+            print(f"  {one.caller} -> {one.callee} ({one.way.value}): {one.what}")
+    return lived == len(found)
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "site": finding.site,
         "family": finding.family,

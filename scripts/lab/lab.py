@@ -1,9 +1,11 @@
 """The whole lab: an internet with its sites, the probe, and a node on each host."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -12,8 +14,8 @@ from scripts.lab import nodes as processes
 from scripts.lab import probe
 from scripts.lab.kinds import KINDS, Kind, Twosome
 from scripts.lab.matrix import Outcome, Pair, run
+from scripts.lab.net.topology import Host, Internet
 from scripts.lab.nodes import LabNode
-from scripts.lab.topology import Host, Internet
 
 SEEDS = 6
 """Public nodes besides those of the pairs: bootstraps, registrars and relays of the others."""
@@ -87,11 +89,25 @@ class Lab:
         )
         return first, second
 
-    def start_nodes(self, *, unreachable: bool) -> None:
+    @property
+    def folder(self) -> Path:
+        """Where the lab's files are until it ends."""
+        return self._internet.folder
+
+    def save_logs(self, target: Path) -> None:
+        """Copy what the nodes, and the routers' daemons, logged."""
+        target.mkdir(parents=True, exist_ok=True)
+        for name, node in self.nodes.items():
+            shutil.copy(node.process.home.parent / "log.txt", target / f"{name}.log")
+        for log in self.folder.glob("*.log"):
+            shutil.copy(log, target)
+
+    def start_nodes(self, *, unreachable: bool, verbose: bool) -> None:
         """Start the seeds, then all others through them, and wait until they have joined."""
         seeds: list[LabNode] = []
         for seed in self._seeds:
             options = [word for other in seeds for word in other.bootstraps(seed)]
+            options += ["-v"] * verbose
             seeds.append(self._start(seed, options))
         hosts = [(host, bool(kind.nats)) for kind, host in self._sites]
         hosts += [(host, True) for _, ends in self._twosomes for host in ends]
@@ -99,6 +115,7 @@ class Lab:
         for number, (host, routed) in enumerate(hosts):
             given = [seeds[(number + step) % SEEDS] for step in range(_BOOTSTRAPS)]
             options = [word for seed in given for word in seed.bootstraps(host)]
+            options += ["-v"] * verbose
             if unreachable and routed:
                 options.append("--unreachable")
             started.append(self._start(host, options, wait=False))

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from protocol.addresses import split_host_port
 from protocol.errors import ModswarmError
 from protocol.punching import pairs as punching
 from scripts.lab.kinds import Kind, Twosome
+from scripts.lab.net.topology import Host
 from scripts.lab.nodes import LabNode
 from scripts.lab.ways import Way, means, predicted, predicted_near
 
@@ -19,6 +21,10 @@ STAGGER_S = 0.4
 """Between two calls of a round, so that they do not wait for each other's processor time."""
 
 
+NEAR = "near"
+"""What means two hosts that see each other's inner addresses, or would without isolation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two hosts, by name, and the way that their link must go."""
@@ -27,7 +33,7 @@ class Pair:
     callee: str
     expected: Way
     means: str
-    """How the ends must meet, as the table of kinds names it."""
+    """How the ends must meet, as the table of kinds names it, or NEAR."""
 
     @property
     def searches(self) -> bool:
@@ -47,12 +53,14 @@ class Outcome:
     callee_way: Way | None = None
     """The way that the callee sees, None if it has no such link."""
     failure: dict[str, Any] | None = None
+    strange: str | None = None
+    """The remote address, if the callee has no such address for this caller."""
 
     @property
     def right(self) -> bool:
         """Whether the link went the way that it must, in the eyes of both ends."""
         both = self.callee_way is self.way or self.way is Way.NONE
-        return self.way is self.pair.expected and both
+        return self.way is self.pair.expected and both and self.strange is None
 
 
 def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[Pair]]:
@@ -73,7 +81,7 @@ def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[
         for caller, callee in zip(kinds, turn, strict=True)
     ]
     all_pairs += [
-        Pair(f"{two.name}.a", f"{two.name}.b", predicted_near(two), "near") for two in twosomes
+        Pair(f"{two.name}.a", f"{two.name}.b", predicted_near(two), _apart(two)) for two in twosomes
     ]
     searching = _in_rounds([pair for pair in all_pairs if pair.searches])
     others = _in_rounds([pair for pair in all_pairs if not pair.searches])
@@ -83,6 +91,11 @@ def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[
         yield from searching[number * len(searching) // len(others) : due]
     if not others:
         yield from searching
+
+
+def _apart(two: Twosome) -> str:
+    """Twins have the same inner addresses and are near one another in nothing else."""
+    return punching.Way.PUNCH.value if two.twin else NEAR
 
 
 def _in_rounds(pairs: Sequence[Pair]) -> list[list[Pair]]:
@@ -129,8 +142,19 @@ def call(caller: LabNode, callee: LabNode, pair: Pair) -> Outcome:
         return Outcome(pair, Way.NONE, _since(begun), failure=told)
     took_ms = _since(begun)
     seen = _seen_by(callee, caller)
-    callee_way = Way(seen["path"]) if seen else None
-    return Outcome(pair, Way(link["path"]), took_ms, link, callee_way)
+    callee_way, way = Way(seen["path"]) if seen else None, Way(link["path"])
+    strange = strange_remote(pair, callee.host, link) if way is Way.DIRECT else None
+    return Outcome(pair, way, took_ms, link, callee_way, strange=strange)
+
+
+def strange_remote(pair: Pair, callee: Host, link: dict[str, Any]) -> str | None:
+    """The remote address of a direct link, if it is none by which the caller can mean the callee.
+
+    An inner address means the callee only in its own network.
+    """
+    host = split_host_port(link["remote_address"])[0]
+    own = {callee.external, callee.v6} | ({callee.v4} if pair.means == NEAR else set())
+    return None if host in own else host
 
 
 def _seen_by(callee: LabNode, caller: LabNode) -> dict[str, Any] | None:

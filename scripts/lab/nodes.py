@@ -9,7 +9,7 @@ from typing import Any
 from node.faces.demo.processes import NodeProcess, end_all
 from protocol.errors import ModswarmError, TimedOut
 from scripts.lab.identities import give_identity
-from scripts.lab.topology import Host
+from scripts.lab.net.topology import Host
 
 _START_S = 60.0
 _JOIN_S = 60.0
@@ -52,6 +52,24 @@ class LabNode:
         """Open a link, as `modswarm connect PEER --json` does; the link's view, or its error."""
         body = {"peer": peer.peer_id}
         return self.host.space.begin(lambda: self.process.client.post("/v1/connect", body))
+
+    def share(self, source: Path) -> str:
+        """Share a folder, as `modswarm share` does; the mod's link."""
+        told = self._streamed("/v1/mods", {"path": str(source)})
+        link: str = told["link"]
+        return link
+
+    def fetch(self, link: str, target: Path) -> None:
+        """Fetch a mod, as `modswarm get` does."""
+        self._streamed("/v1/downloads", {"link": link, "to": str(target)})
+
+    def _streamed(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        def ask() -> dict[str, Any]:
+            *_, last = self.process.client.stream(path, body)
+            result: dict[str, Any] = last["result"]
+            return result
+
+        return self.host.space.within(ask)
 
     def link_to(self, peer: "LabNode") -> dict[str, Any] | None:
         """Its view of the link to a peer, if it has one."""

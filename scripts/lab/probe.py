@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scripts.lab.kinds import MAPPING_S, Filtering, Hairpin, Ipv6, Kind, Mapping, Twosome
-from scripts.lab.spaces import Space
-from scripts.lab.topology import Host
+from scripts.lab.net.spaces import Space
+from scripts.lab.net.topology import Host
 
 _PATIENCE_S = 0.25
 _TRIES = 3

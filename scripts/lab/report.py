@@ -28,10 +28,9 @@ def matrix_table(outcomes: Sequence[Outcome]) -> str:
     cells = {(_kind(one.pair.caller), _kind(one.pair.callee)): one for one in outcomes}
     callers = list(dict.fromkeys(caller for caller, _ in cells))
     far = [name for name in callers if any(key != (name, name) for key in cells if name in key)]
-    far = far or callers
     width = max(len(name) for name in callers) + 1
     lines = []
-    if len(far) > 1 or not _near(cells):
+    if far:
         lines.append(" " * width + "".join(f"{name[:8]:>9}" for name in far))
         for caller in far:
             row = "".join(f"{_cell(cells.get((caller, callee))):>9}" for callee in far)
@@ -40,10 +39,6 @@ def matrix_table(outcomes: Sequence[Outcome]) -> str:
         f"{name:<{width}}{_cell(cells[name, name]):>9}" for name in callers if name not in far
     ]
     return "\n".join([*lines, "", "D direct, R relayed, - no link; ! not as the table says; ms"])
-
-
-def _near(cells: dict[tuple[str, str], Outcome]) -> bool:
-    return all(caller == callee for caller, callee in cells)
 
 
 def _kind(host: str) -> str:
@@ -68,6 +63,8 @@ def faults(outcomes: Sequence[Outcome]) -> str:
         line = f"{pair.caller} -> {pair.callee}: {one.way.value}, expected {expected}"
         if one.failure:
             line += f": {one.failure['name']}: {one.failure['message'][:_WORDS_CHARS]}"
+        elif one.strange:
+            line += f"; its remote address {one.strange} is not the callee's"
         elif one.callee_way is not one.way:
             seen = one.callee_way.value if one.callee_way else "no link"
             line += f"; the callee sees {seen}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lab.spaces import PREFIX, why_not
+from scripts.lab.net.spaces import PREFIX, why_not
 from tests.test_house_rules import ROOT
 
 missing = why_not()

@@ -3,20 +3,23 @@
 import ipaddress
 import shutil
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from protocol import limits
 from protocol.identity import Identity, solves_puzzle
 from protocol.stun.message import StunClass, decode_stun
-from scripts.lab import report, rules
-from scripts.lab.addresses import Prefixes
+from scripts.lab import report
 from scripts.lab.identities import NUMBERS, seed_of
 from scripts.lab.kinds import KINDS, TWOSOMES, Filtering, Hairpin, Mapping, Nat
-from scripts.lab.matrix import Outcome, Pair, rounds
+from scripts.lab.matrix import NEAR, Outcome, Pair, rounds, strange_remote
+from scripts.lab.net import rules
+from scripts.lab.net.addresses import Prefixes
+from scripts.lab.net.spaces import why_not
+from scripts.lab.net.stranger import answer
+from scripts.lab.net.topology import Host
 from scripts.lab.probe import Behaviour, described, expected, mapping_of
-from scripts.lab.spaces import why_not
-from scripts.lab.stranger import answer
 from scripts.lab.ways import Way, means, predicted, predicted_near
 
 SITES = 64
@@ -143,7 +146,7 @@ def test_rules_follow_the_kind() -> None:
     why_not() is not None or shutil.which("nft") is None, reason=f"no lab here: {why_not()}"
 )
 def test_nft_accepts_every_ruleset() -> None:
-    from scripts.lab.spaces import command
+    from scripts.lab.net.spaces import command
 
     for nat in every_nat():
         command("nft", "--check", "-f", "-", given=rules.router(nat, "5.10.1.2"))
@@ -186,6 +189,21 @@ def test_the_table_and_the_list_of_faults() -> None:
         "cone.a -> port.b: relayed, expected direct (punch)",
         "cone.a -> cone.b: direct, expected direct (punch); the callee sees no link",
     ]
+
+
+def test_the_table_shows_kinds_that_call_only_their_own() -> None:
+    lone = outcome("lan.a", "lan.b", Way.DIRECT, Way.RELAYED, Way.RELAYED)
+    assert report.matrix_table([lone]).splitlines()[0].split() == ["lan", "!R", "12"]
+
+
+def test_a_direct_link_must_have_an_address_of_the_callee() -> None:
+    here: Any = None
+    callee = Host("port.b", here, "192.168.1.3", None, "5.10.1.2")
+    apart, near = Pair("a", "b", Way.DIRECT, "punch"), Pair("a", "b", Way.DIRECT, NEAR)
+    stranger = {"remote_address": "192.168.1.3:4001"}
+    assert strange_remote(apart, callee, stranger) == "192.168.1.3"
+    assert strange_remote(near, callee, stranger) is None
+    assert strange_remote(apart, callee, {"remote_address": "5.10.1.2:999"}) is None
 
 
 def test_the_summary_leaves_out_pairs_without_udp() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.lab import delay, rules, spaces
-from scripts.lab.addresses import Prefixes
 from scripts.lab.kinds import MAPPING_S, Ipv6, Kind, Nat, Twosome
-from scripts.lab.spaces import Space
+from scripts.lab.net import delay, rules, spaces
+from scripts.lab.net.addresses import Prefixes
+from scripts.lab.net.spaces import Space
 
 PORT = 4001
 
@@ -224,7 +224,7 @@ def _remove(made: Internet) -> None:
 
 def _start_delay(west: Space, east: Space, delay_ms: float) -> "subprocess.Popen[bytes]":
     """Start what stands between the halves, and set up its device in each."""
-    words = ("scripts.lab.delay", west.name, east.name, str(delay_ms))
+    words = ("scripts.lab.net.delay", west.name, east.name, str(delay_ms))
     started = subprocess.Popen((sys.executable, "-P", "-m", *words), stdout=subprocess.PIPE)
     assert started.stdout is not None
     started.stdout.readline()
@@ -284,4 +284,4 @@ def _forward(space: Space) -> None:
 
 
 def _start_stranger() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen((sys.executable, "-P", "-m", "scripts.lab.stranger", str(PORT)))
+    return subprocess.Popen((sys.executable, "-P", "-m", "scripts.lab.net.stranger", str(PORT)))

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 
-from scripts.lab.spaces import enter
+from scripts.lab.net.spaces import enter
 
 DEVICE = "far"
 
