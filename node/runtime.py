@@ -16,6 +16,7 @@ from node.config import WILDCARDS, Config
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
+from node.doctor import Doctor
 from node.environment import Environment
 from node.home import Home
 from node.interfaces import families_of
@@ -31,6 +32,7 @@ from protocol.addresses import Address
 from protocol.errors import BadAddress, DiskError
 from protocol.identity import peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
+from protocol.reachability.network_view import NetworkView
 
 _log = logging.getLogger(__name__)
 
@@ -38,13 +40,14 @@ _log = logging.getLogger(__name__)
 class Node:
     """A node in its home. `start`, use, `stop`; a stopped node is not started again.
 
-    `start` makes `membership`, `pool`, `diagnosis` and `sharing`. `say` takes sentences for the
-    user of the node.
+    `start` makes `membership`, `pool`, `diagnosis`, `doctor` and `sharing`. `say` takes sentences
+    for the user of the node.
     """
 
     membership: Membership
     pool: LinkPool
     diagnosis: Diagnosis
+    doctor: Doctor
     sharing: Sharing
 
     def __init__(
@@ -142,6 +145,7 @@ class Node:
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
+        self.doctor = Doctor(self.membership, self.environment, NetworkView)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
 

@@ -8,5 +8,6 @@ marks   how fields are written as JSON, where their type alone does not tell
 status  status, identity, end
 mods    mods in the vault, shared, fetched, removed
 peers   peers and links
+network what the node knows of its network
 dht     lookups, records, crawls
 """

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from node.answers.marks import Decimals, Milliseconds, Seconds, ShownPeerId
 from protocol.addresses import Address
+from protocol.causes.tried import KnownSide
+from protocol.punching.pairs import Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ class LinkView:
     rtt_ms: Milliseconds | None
     """The smoothed round trip; null until one was measured."""
     stages: StageTimes
+    own: KnownSide
+    """What this node knew of its network when it described itself."""
+    peer: KnownSide
+    """What the peer said of its network."""
+    expected: Way
+    """How two such networks are expected to link."""
     signaled_via: tuple[ShownPeerId, ...]
     """The registrar that forwarded our offer; empty where none was needed, or for their offer."""
     age_s: Seconds

@@ -16,6 +16,7 @@ from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
+from protocol.causes.tried import KnownSide
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId
@@ -121,7 +122,10 @@ class LinkAttempt:
             inits=(own.sctp_init, remote.sctp_init),
         )
         handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)
-        link = Link(channel, handshake, self._origin(peer_key, signaled_via, outgoing))
+        origin = self._origin(
+            peer_key, signaled_via, outgoing, own=side_of(own), peer=side_of(remote)
+        )
+        link = Link(channel, handshake, origin)
         self._uppermost = link
         await channel.open()
         self._begin(Stage.SESSION)
@@ -151,12 +155,20 @@ class LinkAttempt:
         )
 
     def _origin(
-        self, peer_key: bytes, signaled_via: tuple[PeerId, ...], outgoing: bool
+        self,
+        peer_key: bytes,
+        signaled_via: tuple[PeerId, ...],
+        outgoing: bool,
+        *,
+        own: KnownSide,
+        peer: KnownSide,
     ) -> LinkOrigin:
         return LinkOrigin(
             peer_key,
             "outgoing" if outgoing else "incoming",
             self._ice.found_path,
+            own,
+            peer,
             self._asked_at,
             self._stages,
             signaled_via,

@@ -12,6 +12,7 @@ from node.links.path.found_path import FoundPath
 from node.links.stages import Stage, StageClock
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.causes.tried import KnownSide
 from protocol.errors import LinkClosed, Malformed, ModswarmError, Oversized, RemoteError
 from protocol.frame_types import frame_type
 from protocol.identity import PeerId, peer_id_of
@@ -32,7 +33,8 @@ class FrameTypesTaken(ValueError):
 class LinkOrigin:
     """How a link came to be. `asked_at` is when its attempt began, by the loop's clock.
 
-    `found_path` gives the path that ICE uses at present, or used last.
+    `found_path` gives the path that ICE uses at present, or used last. `own` and `peer` are the
+    networks of both sides as their descriptions told them.
     `signaled_via` has the registrar that forwarded our offer; it is empty where the peer took the
     offer itself, and for incoming links.
     """
@@ -40,6 +42,8 @@ class LinkOrigin:
     peer_key: bytes
     direction: Literal["outgoing", "incoming"]
     found_path: Callable[[], FoundPath]
+    own: KnownSide
+    peer: KnownSide
     asked_at: float
     stages: StageClock
     signaled_via: tuple[PeerId, ...] = ()
@@ -56,6 +60,8 @@ class Link:
         self.peer_key = origin.peer_key
         self.peer_id: PeerId = peer_id_of(origin.peer_key)
         self.direction = origin.direction
+        self.own = origin.own
+        self.peer = origin.peer
         self.asked_at = origin.asked_at
         self.signaled_via = origin.signaled_via
         self.opened_at = self.last_used_at = loop.time()

@@ -87,6 +87,7 @@ class OverlayServer(Server):
             environment,
             lookup=partial(self.lookup, paths=settings.paths),
             sybil_regions=self.sybil_regions,
+            counters=counters,
             puzzle_bits=settings.puzzle_bits,
         )
         self._publishing = RecordPublisher(

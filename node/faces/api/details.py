@@ -74,30 +74,30 @@ def _report_json(report: AttemptReport) -> Json:
 def _read_report(told: Json) -> AttemptReport:
     return AttemptReport(
         {str(stage): float(took_ms) for stage, took_ms in told["stage_ms"].items()},
-        None if told["own"] is None else _read_side(told["own"]),
-        None if told["peer"] is None else _read_side(told["peer"]),
+        None if told["own"] is None else read_side(told["own"]),
+        None if told["peer"] is None else read_side(told["peer"]),
         tuple(_read_pair(pair) for pair in told["pairs"]),
     )
 
 
 def _side_json(side: KnownSide) -> Json:
-    nat = side.nat
-    return {
-        "families": list(side.families),
-        "mapping": nat.mapping.name.lower(),
-        "filtering": nat.filtering.name.lower(),
-        "port_preserved": nat.port_preserved,
-        "port_step": nat.port_step,
-        "relays": side.relays,
+    nat = {
+        "mapping": side.nat.mapping.name.lower(),
+        "filtering": side.nat.filtering.name.lower(),
+        "port_preserved": side.nat.port_preserved,
+        "port_step": side.nat.port_step,
     }
+    return {"families": list(side.families), "nat": nat, "relays": side.relays}
 
 
-def _read_side(told: Json) -> KnownSide:
+def read_side(told: Json) -> KnownSide:
+    """One side's network as the API writes it; raises as the errors' makers do."""
+    kind = told["nat"]
     nat = NatKind(
-        MappingKind[told["mapping"].upper()],
-        FilteringKind[told["filtering"].upper()],
-        bool(told["port_preserved"]),
-        int(told["port_step"]),
+        MappingKind[kind["mapping"].upper()],
+        FilteringKind[kind["filtering"].upper()],
+        bool(kind["port_preserved"]),
+        int(kind["port_step"]),
     )
     return KnownSide(tuple(map(int, told["families"])), nat, int(told["relays"]))
 

@@ -9,6 +9,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum, StrEnum
 from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -17,11 +18,14 @@ from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_typ
 from node.answers.dht import ContactView, CrawlView, LookupView, RecordsView, RecordView
 from node.answers.marks import AsBase32, AsHex, AsPeerId, Decimals
 from node.answers.mods import GetResult, ModView, ShareResult
+from node.answers.network import NetworkReport
 from node.answers.peers import LinkView, PeerView
 from node.answers.status import NodeIdentity, NodeStatus
 from node.content.progress import Progress
 from node.faces.api.validation import Schema
+from node.links.failure import AttemptReport
 from protocol.addresses import Address
+from protocol.causes.tried import KnownSide
 from protocol.content.link import ModLink
 from protocol.identity import base32_text, peer_id_text
 
@@ -41,6 +45,9 @@ COMPONENT_NAMES: dict[type, str] = {
     RecordView: "DhtRecord",
     RecordsView: "DhtRecords",
     CrawlView: "DhtCrawl",
+    NetworkReport: "Network",
+    KnownSide: "NetworkSide",
+    AttemptReport: "Attempt",
     LinkView: "Link",
 }
 """Classes with a schema of their own in the OpenAPI document, by name."""
@@ -79,6 +86,7 @@ _PLAIN: dict[Any, Form] = {
     ApiDocument: Form({"type": "object", "required": ["openapi", "info", "paths"]}, _same),
     bool: Form({"type": "boolean"}, _same),
     int: Form({"type": "integer"}, _same),
+    float: Form({"type": "number"}, _same),
     str: Form({"type": "string"}, _same),
     Address: Form({"type": "string"}, str),
     ModLink: Form({"type": "string"}, str),
@@ -105,6 +113,8 @@ def form_of(hint: Any) -> Form:
         return Form(ref(COMPONENT_NAMES[hint]), to_json)
     if is_dataclass(hint):
         return Form(schema_of(hint), to_json)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _names(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _MARKED[type(arguments[1])](arguments[1])
@@ -115,6 +125,12 @@ def form_of(hint: Any) -> Form:
     if origin in (Union, UnionType):
         return _alternatives(arguments)
     raise TypeError(f"answers cannot hold {hint}")
+
+
+def _names(kind: type[Enum]) -> Form:
+    """The members of an enumeration: by their values where these are text, else by their names."""
+    write = str if issubclass(kind, StrEnum) else lambda value: value.name.lower()
+    return Form({"type": "string", "enum": [write(member) for member in kind]}, write)
 
 
 def _list(item: Form) -> Form:
@@ -136,10 +152,13 @@ def _alternatives(hints: Sequence[Any]) -> Form:
     if len(rest) > 1:
         return Form({"oneOf": [form_of(hint).schema for hint in rest]}, to_json)
     form = form_of(rest[0])
-    return Form(
-        {"type": [form.schema["type"], "null"]},
-        lambda value: None if value is None else form.write(value),
-    )
+    return Form(_nullable(form.schema), lambda value: None if value is None else form.write(value))
+
+
+def _nullable(schema: Schema) -> Schema:
+    if schema.keys() == {"type"}:
+        return {"type": [schema["type"], "null"]}
+    return {"oneOf": [{"type": "null"}, schema]}
 
 
 @cache

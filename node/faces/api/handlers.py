@@ -12,6 +12,7 @@ from typing import Any
 
 from node.answers.dht import CrawlView, LookupView, RecordsView
 from node.answers.mods import GetResult, ModList, Removed, ShareResult
+from node.answers.network import NetworkReport
 from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.content.progress import ReportProgress
@@ -24,6 +25,7 @@ from protocol import limits
 from protocol.content.link import parse as parse_link
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, parse_peer_id
+from protocol.punching.pairs import expected_way
 
 _MOD_ID_BYTES = 32
 _COUNT_CHARS = 3
@@ -80,6 +82,11 @@ async def links(service: Service, call: ApiCall) -> LinkList:
     return LinkList(tuple(_view(link) for link in service.node.pool.links()))
 
 
+async def network(service: Service, call: ApiCall) -> NetworkReport:
+    """What the node has found out about its network."""
+    return service.node.doctor.network()
+
+
 async def share(service: Service, call: ApiCall, progress: ReportProgress) -> ShareResult:
     """Share a folder or a file of this machine."""
     source = _absolute(call.body["path"])
@@ -126,6 +133,9 @@ def _view(link: Link) -> LinkView:
         remote_type=path.remote_type,
         rtt_ms=None if round_trip_s is None else round_trip_s * 1000,
         stages=_stage_times(link),
+        own=link.own,
+        peer=link.peer,
+        expected=expected_way(link.own.nat, link.peer.nat),
         signaled_via=link.signaled_via,
         age_s=asyncio.get_running_loop().time() - link.opened_at,
         bytes_sent=link.bytes_sent,

@@ -65,6 +65,7 @@ ROUTES = (
         query=(("has", "A modswarm link: `has` of each peer tells whether it serves that mod."),),
     ),
     Route("GET", "/v1/links", handlers.links),
+    Route("GET", "/v1/network", handlers.network),
     Route(
         "POST",
         "/v1/mods",

@@ -44,32 +44,8 @@ def _nullable(schema: Schema) -> Schema:
     return {"oneOf": [{"type": "null"}, schema]}
 
 
-_SIDE = {
-    **_answer(
-        families=_array(COUNT),
-        mapping=STRING,
-        filtering=STRING,
-        port_preserved={"type": "boolean"},
-        port_step=COUNT,
-        relays=COUNT,
-    ),
-    "description": "What is known of the network of one side, by RFC 4787's words.",
-}
-
-_PAIR = {
-    **_answer(local=STRING, local_type=STRING, remote=STRING, remote_type=STRING, outcome=STRING),
-    "description": "A pair of candidates; the types are RFC 8839's tokens.",
-}
-
-_REPORT = _answer(
-    stage_ms={"type": "object", "additionalProperties": {"type": "number"}},
-    own=_nullable(_SIDE),
-    peer=_nullable(_SIDE),
-    pairs=_array(_PAIR),
-)
-
 _LINK_DETAILS = {
-    **_answer(stage=STRING, reason=STRING, report=_nullable(_REPORT)),
+    **_answer(stage=STRING, reason=STRING, report=_nullable(ref("Attempt"))),
     "description": "How far a link came that failed, what this node saw, and what was tried.",
 }
 

@@ -10,6 +10,7 @@ running     run
 asking      status, id, ls, peers, links
 mods        share, get, rm
 connecting  connect
+doctoring   doctor
 networks    networks and routers in words
 demo        demo
 """

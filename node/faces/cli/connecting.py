@@ -26,23 +26,26 @@ def connect(peer: str, home: Path, as_json: bool) -> None:
         link = ControlClient(home).post("/v1/connect", {"peer": peer})
     except LinkAttemptFailed as failure:
         if not as_json and failure.report is not None:
-            _show_tried(failure.report)
+            show_tried(failure.report)
         raise
     if as_json:
         output.show_json(link)
         return
-    output.show_facts(
-        (
-            ("Linked with", link["peer_id"]),
-            ("Path", f"{link['path']}, {link['direction']}"),
-            ("Our end", _end(link, "local")),
-            ("Their end", _end(link, "remote")),
-            ("Round trip", output.milliseconds(link["rtt_ms"])),
-            ("Call came by", _signaled_via(link)),
-            ("Opened in", _opened_in(link["stages"])),
-            ("Open for", output.duration(link["age_s"])),
-        )
-    )
+    output.show_facts(link_facts(link))
+
+
+def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is shown of a link, with its names."""
+    return [
+        ("Linked with", link["peer_id"]),
+        ("Path", f"{link['path']}, {link['direction']}"),
+        ("Our end", _end(link, "local")),
+        ("Their end", _end(link, "remote")),
+        ("Round trip", output.milliseconds(link["rtt_ms"])),
+        ("Call came by", _signaled_via(link)),
+        ("Opened in", _opened_in(link["stages"])),
+        ("Open for", output.duration(link["age_s"])),
+    ]
 
 
 def _end(link: dict[str, Any], end: str) -> str:
@@ -70,7 +73,7 @@ def _times(stage_ms: Mapping[str, float]) -> str:
     return f"{output.milliseconds(sum(stage_ms.values()))} ({parts})"
 
 
-def _show_tried(report: AttemptReport) -> None:
+def show_tried(report: AttemptReport) -> None:
     """What was tried, on standard error: the sentence with the cause follows it."""
     output.show_facts(
         (

@@ -28,6 +28,7 @@ COMMANDS = {
     "get": "mods",
     "rm": "mods",
     "connect": "connecting",
+    "doctor": "doctoring",
     "dht": "dht",
     "demo": "demo",
 }

@@ -1,7 +1,11 @@
 """Networks, routers and pairs of addresses in words for a player."""
 
+from typing import Any
+
+from protocol.causes.network_kind import UpnpAnswer
 from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide
-from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
+from protocol.punching.pairs import Way
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
 LEARNED: dict[CandidateType, str] = {
     CandidateType.HOST: "its own address",
@@ -34,6 +38,10 @@ _FILTERINGS: dict[FilteringKind, str] = {
 }
 
 
+_SIGNS_MIN = 3
+"""A single contact's own clock may be off."""
+
+
 def router(nat: NatKind) -> str:
     """A router in words."""
     if nat == NatKind():
@@ -47,3 +55,68 @@ def side(known: KnownSide | None) -> str:
         return "not known"
     families = " and ".join(f"IPv{family}" for family in known.families) or "no address"
     return f"{families}; {router(known.nat)}"
+
+
+_WAYS: dict[Way, str] = {
+    Way.OPEN: "a direct path at once, because one side lets anyone in",
+    Way.PUNCH: "a direct path, which both sides open at the same time",
+    Way.PREDICTION: "a direct path, if the next port of a router is predicted",
+    Way.BIRTHDAY: "a direct path after many tries of ports, else a relay",
+    Way.RELAY: "only through a relay",
+}
+
+_UPNP: dict[UpnpAnswer, str] = {
+    UpnpAnswer.OFF: "switched off",
+    UpnpAnswer.NOT_ASKED: "not asked, as no router has been noticed so far",
+    UpnpAnswer.NO_ANSWER: "no router answers",
+    UpnpAnswer.REFUSED: "the router refused",
+    UpnpAnswer.PRIVATE_OUTSIDE: "the router has a private address itself: there is another one",
+    UpnpAnswer.FORWARDS: "the router forwards a port",
+}
+
+_VERDICTS: dict[Verdict, str] = {
+    Verdict.UNKNOWN: "not known yet whether anyone can reach it",
+    Verdict.PUBLIC: "anyone can reach it",
+    Verdict.NOT_PUBLIC: "only answers come in",
+}
+
+
+def expected(way: str) -> str:
+    """How two networks are expected to link, by the name in JSON."""
+    return _WAYS[Way(way)]
+
+
+def upnp(answer: str, address: str | None) -> str:
+    """What the router said, by the name in JSON."""
+    said = _UPNP[UpnpAnswer(answer)]
+    return f"{said} ({address})" if address else said
+
+
+def family(told: dict[str, Any]) -> str:
+    """One address family of the API's report."""
+    if not told["hosts"]:
+        return "this computer has no such address"
+    parts = [", ".join(told["hosts"])]
+    if not told["listening"]:
+        return f"{parts[0]}; the node does not listen there"
+    parts.append(_VERDICTS[Verdict[told["verdict"].upper()]])
+    mapping = MappingKind[told["mapping"].upper()]
+    if mapping is not MappingKind.UNKNOWN:
+        parts.append(_MAPPINGS[mapping])
+    if told["seen"]:
+        parts.append("others see " + ", ".join(map(_seen, told["seen"])))
+    return "; ".join(parts)
+
+
+def _seen(told: dict[str, Any]) -> str:
+    return f"{told['address']}" if told["proved"] else f"{told['address']} (one contact's word)"
+
+
+def clock(refused_as_ahead: int, found_in_future: int) -> str:
+    """Whether the clock seems off: contacts do not tell their time, but refuse what is untimely."""
+    ahead, behind = refused_as_ahead >= _SIGNS_MIN, found_in_future >= _SIGNS_MIN
+    if ahead and not behind:
+        return "seems to be ahead by more than a minute: others refuse what this node sends"
+    if behind and not ahead:
+        return "seems to be behind by more than a minute: what others made is in the future here"
+    return "no sign that it is off"

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from node.counters import Counters
 from node.environment import Environment
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.rpc.protocol import OverlayProtocol
@@ -81,8 +82,10 @@ class Reader:
         *,
         lookup: Callable[..., Awaitable[AnyLookup]],
         sybil_regions: SybilRegions,
+        counters: Counters,
         puzzle_bits: int,
     ) -> None:
+        self._counters = counters
         self._protocol = protocol
         self._store = store
         self._wall = environment.wall
@@ -188,6 +191,7 @@ class Reader:
         self._protocol.refuse(error)
         if isinstance(error, Expired | IssuedInFuture):
             reading.untimely.add(contact)
+        self._counters.clock_signs["behind"] += isinstance(error, IssuedInFuture)
 
 
 def _take(reading: Reading, record: Record) -> None:

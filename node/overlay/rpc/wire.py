@@ -187,6 +187,8 @@ class Wire:
         self.heard_at = now
         if response.token:
             session.learn_token(response.token, pending.contact, now)
+        if response.code == Code.ISSUED_IN_FUTURE:
+            self._counters.clock_signs["ahead"] += 1
         pending.on_reply(Reply(pending.contact, response, None))
 
     def _receive_cookie(self, datagram: bytes, address: Address) -> None:

@@ -36,6 +36,11 @@ class Joining:
         self.joined = asyncio.Event()
         self.joined_at: float | None = None
 
+    @property
+    def known_nodes(self) -> int:
+        """How many nodes there are to join through: bootstraps, and contacts of the last run."""
+        return len(self._bootstraps) + len(self._saved)
+
     async def run(self) -> None:
         """Try until joined; then watch, and join again if every contact is lost."""
         connectivity = self._server.protocol.maintenance.connectivity

@@ -17,6 +17,7 @@ from node.answers.dht import (
     RecordView,
 )
 from node.answers.mods import Announcement, GetResult, ModView, ShareResult
+from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
 from node.answers.status import NodeStatus
 from node.content.progress import Progress, ReportProgress
@@ -27,9 +28,11 @@ from node.links.path.found_path import FoundPath
 from node.links.stages import Stage
 from node.runtime import Node
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType
+from protocol.causes.network_kind import NetworkKind, UpnpAnswer
+from protocol.causes.tried import CandidateType, KnownSide
 from protocol.content.link import ModLink
 from protocol.identity import Identity, PeerId, peer_id_text
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.identities import SEEDS
 
 MOD_ID = bytes(range(32))
@@ -144,6 +147,10 @@ PATH = FoundPath(
 )
 
 
+CONE = KnownSide((4,), NatKind(MappingKind.ENDPOINT_INDEPENDENT, FilteringKind.DEPENDENT), relays=3)
+RANDOM = KnownSide((4, 6), NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT), 0)
+
+
 @dataclass(frozen=True)
 class FakeLink:
     """A link that has been open for three seconds."""
@@ -156,10 +163,65 @@ class FakeLink:
     signaled_via: tuple[PeerId, ...] = (PEER,)
     bytes_sent: int = 100
     bytes_received: int = 2000
+    own: KnownSide = CONE
+    peer: KnownSide = RANDOM
 
     @property
     def stage_seconds(self) -> dict[Stage, float]:
         return {stage: 0.01 * number for number, stage in enumerate(Stage, 1)}
+
+
+class FakeDoctor:
+    """Its network is `report`, which a test may replace."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.report = NetworkReport(
+            kind=NetworkKind.ROUTER,
+            sentence=NetworkKind.ROUTER.sentence,
+            advice=NetworkKind.ROUTER.advice,
+            joined=True,
+            contacts=12,
+            distant_contacts=10,
+            known_nodes=3,
+            registrars=4,
+            families=(
+                FamilyReport(
+                    family=4,
+                    hosts=("192.168.1.5",),
+                    listening=True,
+                    verdict=Verdict.NOT_PUBLIC,
+                    mapping=MappingKind.ENDPOINT_INDEPENDENT,
+                    filtering=FilteringKind.DEPENDENT,
+                    port_preserved=True,
+                    port_step=0,
+                    seen=(
+                        SeenAddress(Address("192.0.2.7", 4001), proved=True),
+                        SeenAddress(Address("192.0.2.8", 9), proved=False),
+                    ),
+                ),
+                FamilyReport(
+                    family=6,
+                    hosts=(),
+                    listening=False,
+                    verdict=Verdict.UNKNOWN,
+                    mapping=MappingKind.UNKNOWN,
+                    filtering=FilteringKind.UNKNOWN,
+                    port_preserved=False,
+                    port_step=0,
+                    seen=(),
+                ),
+            ),
+            upnp=UpnpAnswer.NO_ANSWER,
+            upnp_address=None,
+            relays=None,
+            refused_as_ahead=0,
+            found_in_future=0,
+        )
+
+    def network(self) -> NetworkReport:
+        self._answer("network")
+        return self.report
 
 
 class FakePool:
@@ -167,6 +229,7 @@ class FakePool:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self.failure: Exception | None = None
 
     def links(self) -> list[FakeLink]:
         self._answer("links")
@@ -174,6 +237,8 @@ class FakePool:
 
     async def connect(self, peer_id: PeerId) -> FakeLink:
         self._answer("connect", peer_id)
+        if self.failure is not None:
+            raise self.failure
         return self._link(peer_id)
 
     def _link(self, peer_id: PeerId) -> FakeLink:
@@ -191,6 +256,7 @@ class FakeNode:
         self.failure: Exception | None = None
         self.peer_id: PeerId = self.identity.peer_id
         self.diagnosis = FakeDiagnosis(self._answer)
+        self.doctor = FakeDoctor(self._answer)
         self.sharing = FakeSharing(self._answer)
         self.pool = FakePool(self._answer)
 

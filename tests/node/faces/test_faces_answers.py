@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from node.answers import dht, mods, peers, status
+from node.answers import dht, mods, network, peers, status
 from node.answers.dht import (
     AvailabilityBodyView,
     ContactView,
@@ -18,6 +18,7 @@ from node.answers.dht import (
     RecordView,
 )
 from node.answers.mods import Announcement, GetResult, ModView, Removed, ShareResult
+from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import LinkView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.content.progress import Progress
@@ -26,8 +27,12 @@ from node.faces.api.routes import ROUTES
 from node.faces.api.schemas import COMPONENTS
 from node.faces.api.validation import check
 from protocol.addresses import Address
+from protocol.causes.network_kind import NetworkKind, UpnpAnswer
+from protocol.causes.tried import KnownSide
 from protocol.content.link import ModLink
 from protocol.identity import base32_text, peer_id_text
+from protocol.punching.pairs import Way
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
 PEER, OTHER = b"\1" * 20, b"\2" * 20
 P, Q = peer_id_text(PEER), peer_id_text(OTHER)
@@ -35,6 +40,9 @@ MOD = bytes(range(32))
 M = base32_text(MOD)
 LINK = ModLink(MOD, bytes(32))
 V4, V6 = Address("192.0.2.1", 4001), Address("2001:db8::1", 4001)
+
+HERE = KnownSide((4, 6), NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT), 3)
+THERE = KnownSide((), NatKind(), 0)
 
 GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
@@ -149,7 +157,8 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
         LinkView(
             *(PEER, "outgoing", "direct", V4, "host", V6, "prflx", 20.54),
-            *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), (OTHER,), 3.00049, 100, 2000),
+            *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), HERE, THERE, Way.BIRTHDAY, (OTHER,)),
+            *(3.00049, 100, 2000),
         ),
         {
             "peer_id": P,
@@ -167,10 +176,72 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                 "sctp_ms": 3.0,
                 "session_ms": 4.0,
             },
+            "own": {
+                "families": [4, 6],
+                "nat": {
+                    "mapping": "endpoint_dependent",
+                    "filtering": "dependent",
+                    "port_preserved": False,
+                    "port_step": 0,
+                },
+                "relays": 3,
+            },
+            "peer": {
+                "families": [],
+                "nat": {
+                    "mapping": "unknown",
+                    "filtering": "unknown",
+                    "port_preserved": False,
+                    "port_step": 0,
+                },
+                "relays": 0,
+            },
+            "expected": "birthday",
             "signaled_via": [Q],
             "age_s": 3.0,
             "bytes_sent": 100,
             "bytes_received": 2000,
+        },
+    ),
+    (
+        NetworkReport(
+            *(NetworkKind.RANDOM_ROUTER, "a sentence", "An advice.", True, 3, 2, 1, 4),
+            (
+                FamilyReport(
+                    *(4, ("192.168.1.2",), True, Verdict.NOT_PUBLIC),
+                    *(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT, False, 0),
+                    (SeenAddress(V4, proved=True),),
+                ),
+            ),
+            *(UpnpAnswer.PRIVATE_OUTSIDE, None, None, 5, 6),
+        ),
+        {
+            "kind": "random_router",
+            "sentence": "a sentence",
+            "advice": "An advice.",
+            "joined": True,
+            "contacts": 3,
+            "distant_contacts": 2,
+            "known_nodes": 1,
+            "registrars": 4,
+            "families": [
+                {
+                    "family": 4,
+                    "hosts": ["192.168.1.2"],
+                    "listening": True,
+                    "verdict": "not_public",
+                    "mapping": "endpoint_dependent",
+                    "filtering": "dependent",
+                    "port_preserved": False,
+                    "port_step": 0,
+                    "seen": [{"address": "192.0.2.1:4001", "proved": True}],
+                }
+            ],
+            "upnp": "private_outside",
+            "upnp_address": None,
+            "relays": None,
+            "refused_as_ahead": 5,
+            "found_in_future": 6,
         },
     ),
     (
@@ -267,8 +338,8 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
 
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
-    rooms = (status, mods, peers, dht)
-    assert shown - {ModLink} == {
+    rooms = (status, mods, network, peers, dht)
+    assert shown - {ModLink, KnownSide, NatKind} == {
         one
         for room in rooms
         for one in vars(room).values()

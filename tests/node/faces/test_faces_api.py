@@ -256,6 +256,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/v1/mods"): ("/v1/mods", None),
     ("GET", "/v1/peers"): (f"/v1/peers?has={str(LINK).replace('#', '%23')}", None),
     ("GET", "/v1/links"): ("/v1/links", None),
+    ("GET", "/v1/network"): ("/v1/network", None),
     ("POST", "/v1/mods"): ("/v1/mods", {"path": "/mods/hats", "name": "Hats"}),
     ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),

@@ -111,18 +111,22 @@ def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
         "stage_ms": {"call": 120.0, "ice": 15000.0},
         "own": {
             "families": [4],
-            "mapping": "endpoint_dependent",
-            "filtering": "dependent",
-            "port_preserved": False,
-            "port_step": 0,
+            "nat": {
+                "mapping": "endpoint_dependent",
+                "filtering": "dependent",
+                "port_preserved": False,
+                "port_step": 0,
+            },
             "relays": 0,
         },
         "peer": {
             "families": [4, 6],
-            "mapping": "sequential",
-            "filtering": "unknown",
-            "port_preserved": True,
-            "port_step": -2,
+            "nat": {
+                "mapping": "sequential",
+                "filtering": "unknown",
+                "port_preserved": True,
+                "port_step": -2,
+            },
             "relays": 3,
         },
         "pairs": [

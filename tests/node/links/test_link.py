@@ -10,10 +10,11 @@ from node.links.path.found_path import FoundPath
 from node.links.stages import StageClock
 from protocol import codec, limits
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType
+from protocol.causes.tried import CandidateType, KnownSide
 from protocol.errors import LinkClosed, Malformed, ModswarmError, NotAuthentic
 from protocol.identity import Identity
 from protocol.noise_session import NoiseHandshake, Party, prologue
+from protocol.reachability.network_view import NatKind
 from tests.node.links.fake_channel import FakeChannel, Tamper
 
 pytestmark = pytest.mark.leaves_nothing
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.leaves_nothing
 CALLER = Identity(b"\1" * 32)
 CALLEE = Identity(b"\2" * 32)
 OTHER = Identity(b"\3" * 32)
+NETWORK = KnownSide((4,), NatKind(), 0)
 PROLOGUE = prologue(
     bytes(16), Party(CALLER.public_key, b"c" * 32, 2), Party(CALLEE.public_key, b"d" * 32, 1)
 )
@@ -42,6 +44,8 @@ def make(
         peer.public_key,
         "outgoing" if initiator else "incoming",
         lambda: path,
+        own=NETWORK,
+        peer=NETWORK,
         asked_at=0.0,
         stages=StageClock(),
     )

@@ -1,0 +1,67 @@
+"""What a node has found out about its network."""
+
+from dataclasses import dataclass
+
+from protocol.addresses import Address
+from protocol.causes.network_kind import NetworkKind, UpnpAnswer
+from protocol.reachability.network_view import FilteringKind, MappingKind, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAddress:
+    """An address of this node as others see it."""
+
+    address: Address
+    proved: bool
+    """Whether contacts in enough networks saw it, and not a single one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyReport:
+    """What is known of one address family."""
+
+    family: int
+    """4 or 6."""
+    hosts: tuple[str, ...]
+    """This machine's own addresses, those for itself alone left out."""
+    listening: bool
+    verdict: Verdict
+    """Whether datagrams come in unasked: `public`, `not_public` or `unknown`."""
+    mapping: MappingKind
+    """How the router chooses outside ports, by RFC 4787."""
+    filtering: FilteringKind
+    """Whom the router lets in, by RFC 4787."""
+    port_preserved: bool
+    port_step: int
+    """Between the ports of two mappings made one after the other; 0 unless `sequential`."""
+    seen: tuple[SeenAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkReport:
+    """What this node's network is, as far as the node has found out."""
+
+    kind: NetworkKind
+    sentence: str
+    """The same, for a person."""
+    advice: str
+    """What would help; empty where nothing needs to."""
+    joined: bool
+    contacts: int
+    """Contacts that answer."""
+    distant_contacts: int
+    """Those of them that are on the internet."""
+    known_nodes: int
+    """Bootstraps, and contacts of the last run."""
+    registrars: int
+    """The contacts that forward calls to this node."""
+    families: tuple[FamilyReport, ...]
+    upnp: UpnpAnswer
+    upnp_address: Address | None
+    """The outside address that the router forwards, or its private one."""
+    relays: int | None
+    """How many relays are known; null where that is not known."""
+    refused_as_ahead: int
+    """How often others refused ours as issued in the future: a sign that our clock is ahead."""
+    found_in_future: int
+    """How often what others keep was in the future by our clock: a sign that it is behind."""

@@ -1,0 +1,76 @@
+"""What this node can say about its own network, from what its rooms have found out."""
+
+from collections.abc import Callable
+
+from node.answers.network import FamilyReport, NetworkReport, SeenAddress
+from node.environment import Environment
+from node.overlay.membership import Membership
+from protocol.addresses import is_shareable
+from protocol.causes.network_kind import NetworkSigns, UpnpAnswer, network_kind
+from protocol.overlay.networks import public_networks
+from protocol.reachability.network_view import NetworkView
+
+_FAMILIES = (4, 6)
+
+
+class Doctor:
+    """Asks nothing of other nodes: a report takes no time and costs no datagram."""
+
+    def __init__(
+        self, membership: Membership, environment: Environment, view: Callable[[], NetworkView]
+    ) -> None:
+        self._membership = membership
+        self._environment = environment
+        self._view = view
+
+    def network(self) -> NetworkReport:
+        """What is known now."""
+        signs = self._signs()
+        kind = network_kind(signs)
+        membership, counters = self._membership, self._membership.server.counters
+        return NetworkReport(
+            kind=kind,
+            sentence=kind.sentence,
+            advice=kind.advice,
+            joined=membership.joined.is_set(),
+            contacts=signs.contacts,
+            distant_contacts=signs.distant,
+            known_nodes=signs.asked,
+            registrars=len(membership.registrations.registrars),
+            families=tuple(self._family(family, signs.view) for family in _FAMILIES),
+            upnp=signs.upnp,
+            upnp_address=signs.view.upnp.address if signs.view.upnp else None,
+            relays=None,
+            refused_as_ahead=counters.clock_signs["ahead"],
+            found_in_future=counters.clock_signs["behind"],
+        )
+
+    def _signs(self) -> NetworkSigns:
+        membership, view = self._membership, self._view()
+        contacts = [entry.contact for entry in membership.server.tables.entries()]
+        return NetworkSigns(
+            view=view,
+            upnp=UpnpAnswer.FORWARDS if view.upnp else UpnpAnswer.NOT_ASKED,
+            has_address=membership.is_on_loopback or any(map(is_shareable, self._hosts())),
+            asked=membership.joining.known_nodes,
+            contacts=len(contacts),
+            distant=sum(bool(public_networks(contact)) for contact in contacts),
+        )
+
+    def _family(self, family: int, view: NetworkView) -> FamilyReport:
+        known = view.of(family)
+        hosts = [host for host in self._hosts() if (":" in host) == (family == 6)]
+        return FamilyReport(
+            family=family,
+            hosts=tuple(filter(is_shareable, hosts)),
+            listening=family in self._membership.endpoint.addresses,
+            verdict=known.verdict,
+            mapping=known.nat.mapping,
+            filtering=known.nat.filtering,
+            port_preserved=known.nat.port_preserved,
+            port_step=known.nat.port_step,
+            seen=tuple(SeenAddress(one.address, one.proved) for one in known.reflexive),
+        )
+
+    def _hosts(self) -> list[str]:
+        return self._environment.host_addresses()

@@ -1,0 +1,86 @@
+"""doctor: what this network is, and whether a friend can be reached and how."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.faces.api import errors
+from node.faces.api.details import read_side
+from node.faces.cli import exits, networks, options, output
+from node.faces.cli.client import ControlClient
+from node.faces.cli.connecting import link_facts, show_tried
+from node.links.failure import LinkAttemptFailed
+from protocol.errors import ModswarmError
+
+
+@click.command()
+@click.argument("peer", required=False)
+@options.asking
+def doctor(peer: str | None, home: Path, as_json: bool) -> int:
+    """Say what this network is, and with PEER whether that peer can be reached, and how.
+
+    It asks the running node, which says only what it has found out; PEER is a peer id, and a link
+    to it is opened.
+    """
+    client = ControlClient(home)
+    told: dict[str, Any] = {"network": client.get("/v1/network")}
+    if not as_json:
+        _show_network(told["network"])
+    if peer is None:
+        if as_json:
+            output.show_json(told)
+        return exits.OK
+    return _try_peer(client, peer, told, as_json)
+
+
+def _try_peer(client: ControlClient, peer: str, told: dict[str, Any], as_json: bool) -> int:
+    """Open a link, and show how or why not; with JSON the failure is a part of the one document."""
+    if not as_json:
+        click.echo()
+    try:
+        link = client.post("/v1/connect", {"peer": peer})
+    except ModswarmError as failure:
+        if not as_json:
+            if isinstance(failure, LinkAttemptFailed) and failure.report is not None:
+                show_tried(failure.report)
+            raise
+        output.show_json(told | {"link": None} | errors.as_json(failure))
+        return exits.exit_status_of(failure)
+    if as_json:
+        output.show_json(told | {"link": link})
+        return exits.OK
+    output.show_facts(
+        [
+            *link_facts(link),
+            ("Our network", networks.side(read_side(link["own"]))),
+            ("Their network", networks.side(read_side(link["peer"]))),
+            ("Expected", networks.expected(link["expected"])),
+        ]
+    )
+    return exits.OK
+
+
+def _show_network(told: dict[str, Any]) -> None:
+    facts = [("Your network", told["sentence"])]
+    if told["advice"]:
+        facts.append(("What helps", told["advice"]))
+    facts.append(("Contacts", _contacts(told)))
+    facts += [(f"IPv{one['family']}", networks.family(one)) for one in told["families"]]
+    relays = told["relays"]
+    output.show_facts(
+        [
+            *facts,
+            ("UPnP", networks.upnp(told["upnp"], told["upnp_address"])),
+            ("Called through", output.counted(told["registrars"], "registrar")),
+            ("Relays", "not known" if relays is None else output.counted(relays, "relay")),
+            ("Clock", networks.clock(told["refused_as_ahead"], told["found_in_future"])),
+        ]
+    )
+
+
+def _contacts(told: dict[str, Any]) -> str:
+    answering = f"{told['contacts']}, {told['distant_contacts']} of them on the internet"
+    if told["joined"] and told["contacts"]:
+        return answering
+    return f"{answering}; {output.counted(told['known_nodes'], 'node')} known to ask"

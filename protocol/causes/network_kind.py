@@ -1,0 +1,169 @@
+"""What a node's network is, in words for a player, from what the node has found out about it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.causes.cause import Explanation
+from protocol.reachability.network_view import FamilyView, MappingKind, NetworkView, Verdict
+
+_CONTACTS_THAT_TELL = 3
+"""When so many known nodes are all silent it is hardly they that are at fault."""
+
+
+class UpnpAnswer(StrEnum):
+    """What the router said when it was asked to forward a port. The value is the name in JSON."""
+
+    OFF = "off"
+    NOT_ASKED = "not_asked"
+    NO_ANSWER = "no_answer"
+    REFUSED = "refused"
+    PRIVATE_OUTSIDE = "private_outside"
+    """Its outside address is private: another NAT stands behind it."""
+    FORWARDS = "forwards"
+
+
+class NetworkKind(StrEnum):
+    """What a network is to a player. The value is the name in JSON."""
+
+    NO_ADDRESS = "no_address"
+    ALONE = "alone"
+    UDP_BLOCKED = "udp_blocked"
+    NOTHING_ANSWERS = "nothing_answers"
+    PUBLIC = "public"
+    OPENED_ROUTER = "opened_router"
+    DOUBLE_NAT = "double_nat"
+    ROUTER = "router"
+    COUNTING_ROUTER = "counting_router"
+    RANDOM_ROUTER = "random_router"
+    UNKNOWN_ROUTER = "unknown_router"
+    FIREWALL = "firewall"
+    LOCAL = "local"
+    NOT_TESTED = "not_tested"
+
+    @property
+    def sentence(self) -> str:
+        """What the network is."""
+        return NETWORKS[self].sentence
+
+    @property
+    def advice(self) -> str:
+        """What would help; empty where nothing needs to."""
+        return NETWORKS[self].advice
+
+
+_OPEN_IT = (
+    "Switch on UPnP in the router, or forward the node's UDP port there, to be reached by all."
+)
+
+NETWORKS: dict[NetworkKind, Explanation] = {
+    NetworkKind.NO_ADDRESS: Explanation(
+        "this computer has no network address", "Connect it to a network."
+    ),
+    NetworkKind.ALONE: Explanation(
+        "the node knows no other node yet, so nothing can be found out",
+        "Join through a friend's node with `modswarm run --bootstrap`.",
+    ),
+    NetworkKind.UDP_BLOCKED: Explanation(
+        "none of the nodes that this one knows answers: most likely UDP is blocked in this network",
+        "Allow UDP in the firewalls of this computer and of the network, or use another network "
+        "or a VPN.",
+    ),
+    NetworkKind.NOTHING_ANSWERS: Explanation(
+        "no other node answers: the few that are known are offline, or UDP is blocked here",
+        "Ask whether the bootstrap is running; if it is, allow UDP in the firewalls.",
+    ),
+    NetworkKind.PUBLIC: Explanation("everybody can reach this node directly", ""),
+    NetworkKind.OPENED_ROUTER: Explanation(
+        "the router helps: it forwards a port, and everybody can reach this node", ""
+    ),
+    NetworkKind.DOUBLE_NAT: Explanation(
+        "there are two routers one behind the other, and the outer one does not help",
+        "Let the outer router forward a UDP port, or let the inner one work as a bridge; behind "
+        "a provider's router only IPv6 or a VPN help.",
+    ),
+    NetworkKind.ROUTER: Explanation(
+        "the router does not forward a port, but direct links are possible through it", _OPEN_IT
+    ),
+    NetworkKind.COUNTING_ROUTER: Explanation(
+        "the router takes another port for each contact; direct links need its next one guessed, "
+        "which mostly works",
+        _OPEN_IT,
+    ),
+    NetworkKind.RANDOM_ROUTER: Explanation(
+        "the router takes an unpredictable port for each contact; many links need a relay",
+        _OPEN_IT,
+    ),
+    NetworkKind.UNKNOWN_ROUTER: Explanation(
+        "there is a router, and its kind is not known yet", f"Ask again in some minutes. {_OPEN_IT}"
+    ),
+    NetworkKind.FIREWALL: Explanation(
+        "a firewall lets in only answers, but direct links are possible through it",
+        "Allow incoming UDP for modswarm in the firewall, to be reached by everybody.",
+    ),
+    NetworkKind.LOCAL: Explanation(
+        "all contacts are in this computer's own network, so nothing is known of the way out",
+        "Join through a node in another network to find it out.",
+    ),
+    NetworkKind.NOT_TESTED: Explanation(
+        "whether others reach this node is not known yet: too few contacts could test it",
+        "Ask again in some minutes.",
+    ),
+}
+"""A test wants one for every kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSigns:
+    """What a node knows when it is asked what its network is.
+
+    `asked`: nodes that it knows of, from bootstraps and its last run. `contacts`: those that
+    answer, and `distant` those of them that are on the internet.
+    """
+
+    view: NetworkView
+    upnp: UpnpAnswer
+    has_address: bool
+    asked: int
+    contacts: int
+    distant: int
+
+
+def network_kind(signs: NetworkSigns) -> NetworkKind:
+    """The kind of network that these are the signs of."""
+    if not signs.has_address:
+        return NetworkKind.NO_ADDRESS
+    if not signs.contacts:
+        return _without_contacts(signs.asked)
+    if signs.view.verdict is Verdict.PUBLIC:
+        opened = signs.upnp is UpnpAnswer.FORWARDS
+        return NetworkKind.OPENED_ROUTER if opened else NetworkKind.PUBLIC
+    family = _telling_family(signs.view)
+    if family is None:
+        return NetworkKind.NOT_TESTED if signs.distant else NetworkKind.LOCAL
+    if signs.upnp is UpnpAnswer.PRIVATE_OUTSIDE:
+        return NetworkKind.DOUBLE_NAT
+    return _BY_MAPPING[family.nat.mapping]
+
+
+def _without_contacts(asked: int) -> NetworkKind:
+    if not asked:
+        return NetworkKind.ALONE
+    return NetworkKind.UDP_BLOCKED if asked >= _CONTACTS_THAT_TELL else NetworkKind.NOTHING_ANSWERS
+
+
+def _telling_family(view: NetworkView) -> FamilyView | None:
+    """The family that something stands before, IPv4 first; None if none is known to have that."""
+    found = (view.families[family] for family in sorted(view.families))
+    return next(
+        (one for one in found if one.is_mapped or one.verdict is Verdict.NOT_PUBLIC),
+        None,
+    )
+
+
+_BY_MAPPING: dict[MappingKind, NetworkKind] = {
+    MappingKind.NONE: NetworkKind.FIREWALL,
+    MappingKind.ENDPOINT_INDEPENDENT: NetworkKind.ROUTER,
+    MappingKind.SEQUENTIAL: NetworkKind.COUNTING_ROUTER,
+    MappingKind.ENDPOINT_DEPENDENT: NetworkKind.RANDOM_ROUTER,
+    MappingKind.UNKNOWN: NetworkKind.UNKNOWN_ROUTER,
+}

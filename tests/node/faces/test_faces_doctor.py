@@ -1,0 +1,179 @@
+"""The command doctor: what a network is in words, and whether a friend can be reached and how."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.faces.cli import exits, networks
+from node.faces.cli.main import main
+from node.links.failure import AttemptReport, LinkAttemptFailed
+from node.links.stages import Stage
+from protocol.addresses import Address
+from protocol.causes.cause import Cause
+from protocol.causes.network_kind import NetworkKind, UpnpAnswer
+from protocol.causes.tried import CandidateType, CheckOutcome
+from protocol.errors import CallFailed
+from protocol.identity import peer_id_text
+from protocol.punching.pairs import Way
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
+from tests.node.faces.fake_node import CONE, PEER, RANDOM, FakeNode, served_in_thread
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
+    home = tmp_path / "home"
+    monkeypatch.setenv("MODSWARM_HOME", str(home))
+    with served_in_thread(home) as fake:
+        yield fake
+
+
+def status_of(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+FAILURE = LinkAttemptFailed(
+    Stage.ICE,
+    "nothing came of it within 15 s",
+    cause=Cause.RELAY_NEEDED,
+    report=AttemptReport({"call": 100.0, "ice": 15000.0}, CONE, RANDOM),
+)
+
+
+def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("doctor") == exits.OK
+    shown = capsys.readouterr().out.splitlines()
+    assert [line[:16].rstrip() for line in shown] == [
+        *("Your network", "What helps", "Contacts", "IPv4", "IPv6", "UPnP"),
+        *("Called through", "Relays", "Clock"),
+    ]
+    v4 = (
+        "192.168.1.5; only answers come in; a router that keeps one port for all contacts; "
+        "others see 192.0.2.7:4001, 192.0.2.8:9 (one contact's word)"
+    )
+    assert [line[16:] for line in shown] == [
+        NetworkKind.ROUTER.sentence,
+        NetworkKind.ROUTER.advice,
+        "12, 10 of them on the internet",
+        v4,
+        "this computer has no such address",
+        "no router answers",
+        "4 registrars",
+        "not known",
+        "no sign that it is off",
+    ]
+
+
+def test_a_network_that_needs_nothing_gets_no_advice(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.doctor.report = replace(
+        node.doctor.report,
+        kind=NetworkKind.OPENED_ROUTER,
+        sentence=NetworkKind.OPENED_ROUTER.sentence,
+        advice=NetworkKind.OPENED_ROUTER.advice,
+        upnp=UpnpAnswer.FORWARDS,
+        upnp_address=Address("192.0.2.7", 4001),
+        relays=1,
+    )
+    assert status_of("doctor") == exits.OK
+    shown = capsys.readouterr().out
+    assert "What helps" not in shown
+    assert "the router forwards a port (192.0.2.7:4001)" in shown
+    assert "1 relay\n" in shown
+
+
+def test_a_node_without_contacts_says_how_many_it_could_ask(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.doctor.report = replace(
+        node.doctor.report, joined=False, contacts=0, distant_contacts=0, known_nodes=3
+    )
+    assert status_of("doctor") == exits.OK
+    assert "0, 0 of them on the internet; 3 nodes known to ask" in capsys.readouterr().out
+
+
+def test_a_friend_that_can_be_reached_is_shown_with_the_way(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of("doctor", peer_id_text(PEER)) == exits.OK
+    shown = capsys.readouterr().out
+    for text in (
+        "Your network",
+        f"Linked with    {peer_id_text(PEER)}",
+        "direct, outgoing",
+        "IPv4; a router that keeps one port for all contacts; only answers are let in",
+        "IPv4 and IPv6; a router that takes an unpredictable port for each contact",
+        "a direct path after many tries of ports, else a relay",
+    ):
+        assert text in shown
+
+
+def test_a_friend_that_cannot_be_reached_is_shown_with_the_cause(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.pool.failure = FAILURE
+    assert status_of("doctor", peer_id_text(PEER)) == exits.NETWORK
+    shown = capsys.readouterr()
+    assert "Your network" in shown.out
+    assert "No pair of addresses could be tried." in shown.err
+    assert f"Error: no link: {Cause.RELAY_NEEDED.sentence}" in shown.err
+    assert Cause.RELAY_NEEDED.advice in shown.err
+
+
+def test_json_is_one_document_whatever_becomes_of_the_friend(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of("doctor", "--json") == exits.OK
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["network"]
+    assert told["network"]["kind"] == "router"
+    assert status_of("doctor", peer_id_text(PEER), "--json") == exits.OK
+    told = json.loads(capsys.readouterr().out)
+    assert (told["link"]["path"], told["link"]["expected"]) == ("direct", "birthday")
+    for failure in (FAILURE, CallFailed(cause=Cause.OFFLINE)):
+        node.pool.failure = failure
+        assert status_of("doctor", peer_id_text(PEER), "--json") == exits.NETWORK
+        printed = capsys.readouterr()
+        told = json.loads(printed.out)
+        assert list(told) == ["network", "link", "error"]
+        assert told["link"] is None
+        assert told["error"]["cause"] == failure.cause
+        assert printed.err == ""
+
+
+def test_without_a_node_the_doctor_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of("doctor", "--home", str(tmp_path)) == exits.NOT_RUNNING
+    assert f"no node is running in {tmp_path}" in capsys.readouterr().err
+
+
+def test_every_value_has_words() -> None:
+    for kind in CandidateType:
+        assert networks.LEARNED[kind]
+    for outcome in CheckOutcome:
+        assert networks.OUTCOMES[outcome]
+    for way in Way:
+        assert networks.expected(way.value)
+    for answer in UpnpAnswer:
+        assert networks.upnp(answer, None)
+    for mapping in MappingKind:
+        for filtering in FilteringKind:
+            assert networks.router(NatKind(mapping, filtering))
+    for verdict in Verdict:
+        told = {"hosts": ["192.0.2.1"], "listening": True, "verdict": verdict.name.lower()}
+        assert networks.family(told | {"mapping": "unknown", "seen": []})
+    unheard = {"hosts": ["2001:db8::1"], "listening": False}
+    assert networks.family(unheard) == "2001:db8::1; the node does not listen there"
+
+
+def test_the_clock_is_doubted_on_the_word_of_several_only() -> None:
+    assert networks.clock(0, 0) == networks.clock(2, 0) == networks.clock(9, 9)
+    assert "ahead" in networks.clock(3, 0)
+    assert "behind" in networks.clock(0, 3)
