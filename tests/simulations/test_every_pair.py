@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.links.link import Link
-from node.links.path.found_path import CandidateType
+from protocol.causes.tried import CandidateType
 from simulations.internet import Hairpinning, Host, NatBehaviour
 from simulations.residents.pairs import settle
 from simulations.residents.sites import SITES, Site
@@ -234,7 +234,7 @@ async def test_both_call_at_once_and_get_one_link(tmp_path: Path, later_s: float
         await asyncio.gather(call(0), call(1))
         pools = [one.running_node.pool for one in pair]
         for pool in pools:
-            await until(lambda pool=pool: not pool.connecting and not pool.answering)
+            await until(lambda pool=pool: not pool.connecting and not pool.answering)  # type: ignore[misc]
         await asyncio.sleep(1.0)
         (ours,), (theirs,) = (pool.links() for pool in pools)
         assert {ours.direction, theirs.direction} == {"outgoing", "incoming"}
