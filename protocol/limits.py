@@ -335,10 +335,11 @@ WITNESSES = 2
 """Contacts that one description names: to be relays of the link, and to see the peer's address."""
 
 WITNESSED_TOKENS = 1024
+WITNESSED_PER_HOST = 16
 WITNESSED_HOSTS = 2
 WITNESSED_S = 30.0
-"""Tokens left with a witness, the hosts of one (IPv4 and IPv6), and how long they are told: as long
-as the call takes that they belong to."""
+"""Tokens left with a witness, those of one host, the hosts of one (IPv4 and IPv6), and how long
+they are told: as long as the call takes that they belong to."""
 
 SCTP_INIT_BYTES = 64
 """The INIT of our own SCTP has 28 B; more parameters than twice that are of no use."""

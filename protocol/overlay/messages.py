@@ -59,6 +59,8 @@ class Method(IntEnum):
     SIGNAL = 7
     DELIVER = 8
     MEET = 9
+    WITNESS = 13
+    WITNESSED = 14
 
 
 class Code(IntEnum):
@@ -145,6 +147,8 @@ ANSWER_BYTES: dict[Method, int] = {
     Method.SIGNAL: _SHORT_ANSWER_BYTES,
     Method.DELIVER: _SIGNAL_ANSWER_BYTES,
     Method.MEET: _MEETING_BYTES,
+    Method.WITNESS: _SHORT_ANSWER_BYTES,
+    Method.WITNESSED: _SHORT_ANSWER_BYTES,
 }
 """Bytes of the longest response to an address without proof; requests are padded to it."""
 

@@ -11,7 +11,7 @@ prober a reflector of the peer's.
 
 import hashlib
 import ipaddress
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from protocol import limits
@@ -55,6 +55,7 @@ class WitnessBook:
     def __init__(self, capacity: int = limits.WITNESSED_TOKENS) -> None:
         self._capacity = capacity
         self._seen: OrderedDict[bytes, tuple[float, list[str]]] = OrderedDict()
+        self._by_host: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -63,12 +64,17 @@ class WitnessBook:
         """A token was left from a proved address; raises RateLimited if there is no room."""
         self._forget_old(now)
         _, hosts = self._seen.get(token, (now, []))
+        if host in hosts:
+            return
+        if self._by_host[host] >= limits.WITNESSED_PER_HOST:
+            raise RateLimited("more tokens of one host than a witness keeps")
         if token not in self._seen:
             if len(self._seen) >= self._capacity:
                 raise RateLimited("more tokens than a witness keeps")
             self._seen[token] = (now, hosts)
-        if host not in hosts and len(hosts) < limits.WITNESSED_HOSTS:
+        if len(hosts) < limits.WITNESSED_HOSTS:
             hosts.append(host)
+            self._by_host[host] += 1
 
     def hosts(self, token: bytes, now: float) -> list[str]:
         """The hosts that left a token lately."""
@@ -77,7 +83,8 @@ class WitnessBook:
 
     def _forget_old(self, now: float) -> None:
         while self._seen:
-            token, (at, _) = next(iter(self._seen.items()))
+            token, (at, hosts) = next(iter(self._seen.items()))
             if now - at < limits.WITNESSED_S:
                 return
             del self._seen[token]
+            self._by_host -= Counter(hosts)

@@ -22,6 +22,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
+from protocol.punching.token import PUNCH_TOKEN_BYTES
 from protocol.records import PeerBody, ProviderBody
 from protocol.signaling import AnswerStatus, make_answer, make_offer
 from tests.protocol.descriptions import largest_description
@@ -50,6 +51,8 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
         [bytes(limits.SIGNAL_BYTES)],
     ),
     Method.MEET: ([], [1]),
+    Method.WITNESS: ([bytes(PUNCH_TOKEN_BYTES)], []),
+    Method.WITNESSED: ([bytes(PUNCH_TOKEN_BYTES)], [[bytes(16)] * limits.WITNESSED_HOSTS]),
 }
 """The largest arguments and results of each method."""
 

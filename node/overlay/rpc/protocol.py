@@ -31,6 +31,7 @@ from protocol.overlay.messages import (
     encode_found,
 )
 from protocol.overlay.registration_proof import check_registration_proof
+from protocol.punching.token import PUNCH_TOKEN_BYTES, WitnessBook, encode_hosts
 from protocol.records import Record
 
 RequestHandler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
@@ -61,6 +62,7 @@ class OverlayProtocol(KademliaProtocol):
         self._wall = environment.wall
         self._counters = counters
         self._puzzle_bits = puzzle_bits
+        self._witness_book = WitnessBook()
         self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
@@ -156,6 +158,19 @@ class OverlayProtocol(KademliaProtocol):
         ranged(round_trip_ms, 0, limits.ROUND_TRIP_MS_MAX)
         self.registrar.deliver(incoming, sealed, round_trip_ms)
 
+    def rpc_witness(self, incoming: Incoming) -> list[Any]:
+        """WITNESS [token]: note that it came from the sender's address, which is proved."""
+        (token,) = shape(incoming.request.arguments, bytes)
+        host = incoming.address.host
+        self._witness_book.note(sized(token, PUNCH_TOKEN_BYTES), host, self._loop.time())
+        return []
+
+    def rpc_witnessed(self, incoming: Incoming) -> list[Any]:
+        """WITNESSED [token]: the hosts that it came from."""
+        (token,) = shape(incoming.request.arguments, bytes)
+        now = self._loop.time()
+        return [encode_hosts(self._witness_book.hosts(sized(token, PUNCH_TOKEN_BYTES), now))]
+
     def _read(self, raw: bytes, key: bytes) -> Record:
         return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
 
@@ -199,6 +214,8 @@ _HANDLERS: dict[int, RequestHandler] = {
     Method.KEEPALIVE: OverlayProtocol.rpc_keepalive,
     Method.SIGNAL: OverlayProtocol.rpc_signal,
     Method.DELIVER: OverlayProtocol.rpc_deliver,
+    Method.WITNESS: OverlayProtocol.rpc_witness,
+    Method.WITNESSED: OverlayProtocol.rpc_witnessed,
 }
 
 _CHANGES_STATE: frozenset[RequestHandler] = frozenset(
@@ -206,5 +223,6 @@ _CHANGES_STATE: frozenset[RequestHandler] = frozenset(
         OverlayProtocol.rpc_store,
         OverlayProtocol.rpc_register,
         OverlayProtocol.rpc_signal,
+        OverlayProtocol.rpc_witness,
     )
 )

@@ -186,6 +186,7 @@ async def test_changing_state_needs_proof_of_the_address() -> None:
             (Method.STORE, [key, raw]),
             (Method.REGISTER, [_peer_record().raw]),
             (Method.SIGNAL, [bytes(20), b"sealed", 0]),
+            (Method.WITNESS, [bytes(16)]),
         ):
             attacker.token = b"12345678"
             assert (await attacker.ask(method, arguments)).code == Code.BAD_TOKEN
@@ -390,6 +391,8 @@ async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> 
             (Method.KEEPALIVE, []),
             (Method.SIGNAL, [bytes(20), b"", 0]),
             (Method.DELIVER, [b"", b"", 0]),
+            (Method.WITNESS, [bytes(16)]),
+            (Method.WITNESSED, [bytes(16)]),
         ):
             attacker.token = b""
             datagram = attacker.request(method, arguments)

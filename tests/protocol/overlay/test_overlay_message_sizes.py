@@ -167,6 +167,8 @@ def test_the_answer_to_each_request_fits_its_own_padding() -> None:
         Method.REGISTER: ([no_record], [1200]),
         Method.KEEPALIVE: ([], [True]),
         Method.SIGNAL: ([target, bytes(300), 20], []),
+        Method.WITNESS: ([bytes(16)], []),
+        Method.WITNESSED: ([bytes(16)], [[bytes(16)] * limits.WITNESSED_HOSTS]),
         Method.DELIVER: ([bytes(6), short_offer(), 20], [longest_answer()]),
     }
     for method, (asked, answer) in arguments.items():

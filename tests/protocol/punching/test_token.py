@@ -70,3 +70,14 @@ def test_a_witness_keeps_no_more_than_it_has_room_for() -> None:
     book.note(b"b" * 16, "::1", 2.0)
     book.note(b"c" * 16, "1.2.3.4", limits.WITNESSED_S)
     assert book.hosts(b"b" * 16, limits.WITNESSED_S) == ["1.2.3.4", "::1"]
+
+
+def test_one_host_leaves_no_more_than_its_part() -> None:
+    book = WitnessBook()
+    for number in range(limits.WITNESSED_PER_HOST):
+        book.note(bytes([number]) * 16, "1.2.3.4", 0.0)
+    book.note(bytes(16), "1.2.3.4", 1.0)
+    with pytest.raises(RateLimited):
+        book.note(b"x" * 16, "1.2.3.4", 1.0)
+    book.note(b"x" * 16, "1.2.3.5", 1.0)
+    book.note(b"y" * 16, "1.2.3.4", limits.WITNESSED_S)

@@ -1,0 +1,88 @@
+"""Witnesses of where a peer is, before many datagrams go there: see `protocol.punching.token`."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from node.environment import Environment
+from node.overlay.server import OverlayServer
+from protocol import limits
+from protocol.codec import shape
+from protocol.errors import ModswarmError, RemoteError, WrongKey
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Code, Method
+from protocol.overlay.networks import smallest_network
+from protocol.punching.token import decode_hosts, seen_by_all
+
+_log = logging.getLogger(__name__)
+
+_AMONG = 16
+"""Two of so many contacts are chosen, the nearest by round trip: a search waits for them."""
+
+_ASKED_AGAIN_S = 0.2
+"""The peer's token may be on its way to a witness that is asked."""
+
+
+class Witnesses:
+    """Chooses this node's witnesses, leaves tokens with a peer's, and asks its own."""
+
+    def __init__(self, server: OverlayServer, environment: Environment) -> None:
+        self._server = server
+        self._rng = environment.rng
+
+    def choose(self) -> tuple[Contact, ...]:
+        """Contacts of different networks, by chance; fewer than WITNESSES where too few are met.
+
+        They speak IPv4, as the routers do that many probes are for.
+        """
+        wire = self._server.wire
+        met = [
+            (round_trip_s, entry.contact)
+            for entry in self._server.tables.entries()
+            if entry.contact.family == 4
+            and (round_trip_s := wire.round_trip_s(entry.contact)) is not None
+        ]
+        met.sort(key=lambda pair: (pair[0], pair[1].number))
+        nearest = [contact for _, contact in met[:_AMONG]]
+        chosen: dict[bytes, Contact] = {}
+        while nearest and len(chosen) < limits.WITNESSES:
+            contact = nearest.pop(self._rng.getrandbits(32) % len(nearest))
+            network = smallest_network(self._server.settings.networks_of, contact)
+            chosen.setdefault(network or contact.packed, contact)
+        return tuple(chosen.values())
+
+    async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
+        """Leave our token with the witnesses that a peer has named; silent ones are passed over."""
+        await asyncio.gather(*(self._leave(token, contact) for contact in witnesses))
+
+    async def _leave(self, token: bytes, contact: Contact) -> None:
+        try:
+            if not contact.is_valid(self._server.settings.puzzle_bits):
+                raise WrongKey("a witness whose key is no node's")
+            await self._server.wire.ask(contact, Method.WITNESS, [token])
+        except (ModswarmError, RemoteError) as error:
+            _log.debug("no token left with %r: %s", contact, error)
+
+    async def hosts_seen(
+        self, token: bytes, witnesses: Sequence[Contact], limit_s: float
+    ) -> frozenset[str]:
+        """The hosts from which all witnesses of ours got a peer's token; empty after `limit_s`."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + limit_s
+        while True:
+            told = await asyncio.gather(*(self._ask(token, contact) for contact in witnesses))
+            hosts = seen_by_all(told)
+            if hosts or loop.time() + _ASKED_AGAIN_S >= give_up_at:
+                return hosts
+            await asyncio.sleep(_ASKED_AGAIN_S)
+
+    async def _ask(self, token: bytes, contact: Contact) -> list[str]:
+        try:
+            response = await self._server.wire.ask(contact, Method.WITNESSED, [token])
+            if response.code != Code.OK:
+                return []
+            (hosts,) = shape(response.result, list)
+            return decode_hosts(hosts)
+        except (ModswarmError, RemoteError) as error:
+            _log.debug("no word of the witness %r: %s", contact, error)
+            return []
