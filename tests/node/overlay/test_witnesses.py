@@ -2,12 +2,16 @@
 
 import asyncio
 
+import pytest
+
 from node.overlay.signaling.witnesses import Witnesses
 from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 from protocol.punching.token import punch_token
 from tests.node.overlay.network import OverlayPeer, identity, network
+
+pytestmark = pytest.mark.usefixtures("machine")
 
 TOKEN = punch_token(bytes(16), bytes(20))
 
