@@ -233,8 +233,7 @@ async def test_both_call_at_once_and_get_one_link(tmp_path: Path, later_s: float
 
         await asyncio.gather(call(0), call(1))
         pools = [one.running_node.pool for one in pair]
-        for pool in pools:
-            await until(lambda pool=pool: not pool.connecting and not pool.answering)  # type: ignore[misc]
+        await until(lambda: not any(pool.connecting or pool.answering for pool in pools))
         await asyncio.sleep(1.0)
         (ours,), (theirs,) = (pool.links() for pool in pools)
         assert {ours.direction, theirs.direction} == {"outgoing", "incoming"}
