@@ -16,10 +16,12 @@ SMALL = {
     "lookup": ["--nodes", "12", "--lookups", "4", "--dead", "0", "0.2", "--stock"],
     "slow": ["--nodes", "16", "--lookups", "5", "--slow", "0.2"],
     "connect": ["--nodes", "8", "--pairs", "3"],
+    "inbound": ["--nodes", "8", "--networks", "6", "--rate", "4", "--seconds", "2"],
     "line": ["--mbps", "10", "--seconds", "1", "--flows", "2"],
     "transfer": ["--nodes", "6", "--getters", "2", "--megabytes", "0.2"],
 }
 CONTRACT = {
+    "inbound": {"calls", "lost", "p50_s", "p95_s", "attempts_max", "links_max", "why_lost"},
     "flood": {"seed", "nodes", "rate", "empty", "floods", "wall_s"},
     "lookup": {"seed", "nodes", "log_hash", "wall_s", "packets_per_s", "results"},
     "slow": {"seed", "nodes", "log_hash", "wall_s", "points"},
