@@ -79,6 +79,9 @@ def _parse() -> argparse.Namespace:
         "--logs", type=Path, metavar="DIR", help="let the nodes log what they do, and keep it there"
     )
     parser.add_argument(
+        "--pcap", type=Path, metavar="DIR", help="keep every host's UDP there, by dumpcap"
+    )
+    parser.add_argument(
         *("--delay", "-d"),
         type=float,
         default=DELAY_MS,
@@ -166,6 +169,8 @@ def _work(
 
 
 def _start(given: argparse.Namespace, lab: Lab, results: dict[str, Any]) -> None:
+    if given.pcap:
+        lab.capture(given.pcap)
     lab.start_nodes(unreachable=given.unreachable, verbose=given.logs is not None)
     results["joined_ms"] = lab.joined_ms
     _say_joined(lab.joined_ms)

@@ -102,6 +102,15 @@ class Lab:
         for log in self.folder.glob("*.log"):
             shutil.copy(log, target)
 
+    def capture(self, target: Path) -> None:
+        """Let dumpcap keep what each host sends and receives, until the lab ends."""
+        target.mkdir(parents=True, exist_ok=True)
+        hosts = [host for _, host in self._sites]
+        hosts += [host for _, ends in self._twosomes for host in ends]
+        for host in hosts:
+            words = ("dumpcap", "-q", "-i", "any", "-f", "udp", "-w")
+            self._internet.daemon(host.space, (*words, str(target / f"{host.name}.pcapng")))
+
     def start_nodes(self, *, unreachable: bool, verbose: bool) -> None:
         """Start the seeds, then all others through them, and wait until they have joined."""
         seeds: list[LabNode] = []

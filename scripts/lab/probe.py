@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import miniupnpc
+
 from scripts.lab.kinds import MAPPING_S, Filtering, Hairpin, Ipv6, Kind, Mapping, Twosome
 from scripts.lab.net.spaces import Space
 from scripts.lab.net.topology import Host
@@ -19,6 +21,8 @@ _TRIES = 3
 _SLACK_S = 3.0
 _STEP_MAX = 8
 _PROBE_PORT = 6001
+_UPNP_PORT = 6500
+_UPNP_OPENS = "UPnP opens a port"
 _ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104 (in a namespace of its own)
 
 Endpoint = tuple[str, int]
@@ -190,6 +194,29 @@ def _received(
     return found
 
 
+def upnp(host: Host, server: Server) -> str:
+    """Whether a port that the router is asked to open takes what comes from outside."""
+    asking = miniupnpc.UPnP()
+    asking.discoverdelay = 500
+
+    def ask() -> str:
+        asking.discover()
+        asking.selectigd()
+        asking.addportmapping(_UPNP_PORT, "UDP", host.v4, _UPNP_PORT, "probe", "")
+        external: str = asking.externalipaddress()
+        return external
+
+    with host.space.udp(_ANY[4], _UPNP_PORT) as own, server.udp(4) as outside:
+        try:
+            external = host.space.within(ask)
+        except Exception as failure:  # noqa: BLE001 (miniupnpc raises nothing narrower)
+            return f"no UPnP: {failure}"
+        outside.sendto(b"unasked", (external, _UPNP_PORT))
+        passed = any(data == b"unasked" for data, _ in _received(own))
+        host.space.within(lambda: asking.deleteportmapping(_UPNP_PORT, "UDP"))
+    return _UPNP_OPENS if passed else f"UPnP maps {external}:{_UPNP_PORT}, but nothing passes"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the probe's table: what was expected, what was found."""
@@ -232,9 +259,12 @@ def described(behaviour: Behaviour) -> str:
 
 def check(kind: Kind, host: Host, servers: tuple[Server, Server]) -> list[Finding]:
     """Each family of a host, against its kind."""
+    findings = []
+    if kind.maps_by_upnp:
+        findings.append(Finding(host.name, "UPnP", _UPNP_OPENS, upnp(host, servers[0])))
     families = [4] if host.v4 else []
     families += [6] if host.v6 else []
-    return [
+    return findings + [
         Finding(
             host.name,
             f"IPv{family}",

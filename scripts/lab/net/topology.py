@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,7 +127,8 @@ class Internet:
         router = self._router(f"{name}-r", two.nat, wan, _twin(1))
         host = self._behind(router, name, _twin(last), _twin(1))
         space = self._behind(router, f"{name}-x", _twin(stranger), _twin(1), "stranger")
-        self.daemons.append(space.within(_start_stranger))
+        words = ("-P", "-m", "scripts.lab.net.stranger", str(PORT))
+        self.daemon(space, (sys.executable, *words))
         return Host(name, host, _twin(last), None, prefixes.site_v4, routers=(router,))
 
     def _behind(
@@ -173,10 +174,13 @@ class Internet:
         config = self.folder / f"{space.name}.conf"
         config.write_text(rules.upnp_config())
         words = ("miniupnpd", "-d", "-f", str(config), "-P", str(config.with_suffix(".pid")))
-        with config.with_suffix(".log").open("wb") as log:
-            self.daemons.append(
-                space.within(lambda: subprocess.Popen(words, stdout=log, stderr=log))
-            )
+        self.daemon(space, words)
+
+    def daemon(self, space: Space, words: Sequence[str]) -> None:
+        """Run a program in a namespace until the lab ends; what it says goes to a file."""
+        with (self.folder / f"{space.name}-{Path(words[0]).name}.log").open("wb") as log:
+            started = space.within(lambda: subprocess.Popen(words, stdout=log, stderr=log))
+        self.daemons.append(started)
 
     def _uplink(self, space: Space, prefixes: Prefixes, core: Space) -> None:
         """A cable from a core to a site, and the way to it from the other core."""
@@ -281,7 +285,3 @@ def _forward(space: Space) -> None:
     # Else bridged packets would be translated as well.
     space.set("bridge/bridge-nf-call-iptables", 0)
     space.set("bridge/bridge-nf-call-ip6tables", 0)
-
-
-def _start_stranger() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen((sys.executable, "-P", "-m", "scripts.lab.net.stranger", str(PORT)))
