@@ -65,12 +65,23 @@ class PairOutcome(Enum):
     """What came of a pair, for a person to read."""
 
     NOT_TRIED = "not tried"
-    NO_BUDGET = "not tried any more: the address has proved nothing, and its checks are used up"
+    NO_BUDGET = "not tried: addresses that have proved nothing had got all that they may get"
     NO_ANSWER = "no answer"
     OTHER_ADDRESS = "an answer came from another address"
     REFUSED = "refused"
     ANSWERED = "answered"
     CONSENT_LOST = "answered at first, and then no more"
+
+
+_O = PairOutcome
+_UNANSWERED = frozenset(_O) - {_O.ANSWERED}
+_REPLACED_BY = {
+    _O.NO_BUDGET: frozenset({_O.NOT_TRIED}),
+    _O.NO_ANSWER: frozenset({_O.NOT_TRIED, _O.NO_BUDGET}),
+    _O.OTHER_ADDRESS: _UNANSWERED,
+    _O.REFUSED: _UNANSWERED,
+    _O.CONSENT_LOST: frozenset(_O),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +163,7 @@ class CandidatePair:
     def check_sent(self) -> None:
         """Count one datagram."""
         self.checks += 1
-        if self.outcome in {PairOutcome.NOT_TRIED, PairOutcome.NO_BUDGET}:
-            self.outcome = PairOutcome.NO_ANSWER
+        self.note(PairOutcome.NO_ANSWER)
 
     def answered(self, round_trip_s: float | None, mapped: Address) -> None:
         """The peer answered a check; `round_trip_s` is None where it is not certain."""
@@ -164,8 +174,8 @@ class CandidatePair:
             self.round_trip_s = round_trip_s
 
     def note(self, outcome: PairOutcome, error_code: int | None = None) -> None:
-        """Remember why the pair does not work."""
-        if self.outcome is not PairOutcome.ANSWERED or outcome is PairOutcome.CONSENT_LOST:
+        """Remember why the pair does not work; what was learned of it before may say more."""
+        if self.outcome in _REPLACED_BY[outcome]:
             self.outcome = outcome
             self.error_code = error_code
 

@@ -18,11 +18,12 @@ from protocol.ice.checklist import Checklist
 from protocol.ice.core import IceCore
 from protocol.ice.events import PairSelected
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome, PairState
+from protocol.ice.transactions import Purpose
 
 _JITTER = 0.4
 """Consent intervals are 0.8 to 1.2 times the setting (RFC 7675, 5.1)."""
 
-_SETTLED_S = 1.0
+_SETTLED_S = 0.5
 """A nomination of lower priority counts only so long after the one before: checks of an agent that
 nominates all pairs at once (RFC 5245, 8.1.1.2) come in any order."""
 
@@ -67,10 +68,11 @@ class Selection:
 
     # What checks find out -------------------------------------------------------------------
 
-    def succeeded(self, pair: CandidatePair, now: float) -> None:
+    def succeeded(self, pair: CandidatePair, purpose: Purpose, now: float) -> None:
         """A check of this pair was answered."""
         if pair is self.selected:
-            self._consent_given(now)
+            if purpose is Purpose.CONSENT:
+                self._consent_given(now)
         elif self._core.controlling:
             if self._is_better(pair):
                 self._select(pair, now, nominated=True)
@@ -106,7 +108,7 @@ class Selection:
 
     def _select(self, pair: CandidatePair, now: float, *, nominated: bool) -> None:
         if self.selected is not None:
-            self._checker.transactions.cancel(self.selected)
+            self._checker.transactions.cancel(self.selected, consent=True)
         is_same = pair is self.selected
         self.selected = pair
         self._nominated = nominated

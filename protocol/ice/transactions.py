@@ -116,10 +116,10 @@ class Transactions:
         """Wait no longer for an answer."""
         self._checks.pop(check.transaction, None)
 
-    def cancel(self, pair: CandidatePair) -> None:
-        """Send no check of a pair again."""
+    def cancel(self, pair: CandidatePair, *, consent: bool = False) -> None:
+        """Send no check of a pair again; those for consent go on unless `consent` says so too."""
         for check in self._checks.values():
-            if check.pair is pair:
+            if check.pair is pair and (consent or check.purpose is not Purpose.CONSENT):
                 check.cancel()
 
     def cancel_others(self, pair: CandidatePair) -> None:

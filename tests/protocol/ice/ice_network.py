@@ -1,6 +1,7 @@
 """Agents on a network in memory and in simulated time: latency, loss, and boxes like NATs."""
 
 import heapq
+import ipaddress
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import TypeVar
 from protocol.addresses import Address
 from protocol.errors import RemoteError
 from protocol.ice.agent import IceAgent
-from protocol.ice.candidates import CandidateKind, IceCredentials
+from protocol.ice.candidates import CandidateKind, IceCredentials, is_virtual
 from protocol.ice.events import IceDatagram, IceEvent, PairSelected
 from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
@@ -20,6 +21,8 @@ RELAYED = CandidateKind.RELAYED
 
 _Event = TypeVar("_Event", bound=IceEvent)
 
+_PRIVATE = ipaddress.ip_network("192.168.0.0/16")
+
 Route = Callable[[Address, Address], float | None]
 """Seconds from one outside address to another, or None where nothing arrives."""
 
@@ -29,13 +32,14 @@ class Nat:
     """Endpoint-independent mapping that keeps the port, address- and port-dependent filtering.
 
     `dependent`: a mapping of its own for each remote address. `open`: no filtering. `hairpins`:
-    what is sent to the box from inside comes back in.
+    what is sent to the box from inside comes back in, with the inside source if `shows_inside`.
     """
 
     host: str
     dependent: bool = False
     open: bool = False
     hairpins: bool = False
+    shows_inside: bool = False
     offset: int = 0
     mappings: dict[tuple[Address, Address | None], Address] = field(default_factory=dict)
     allowed: set[tuple[Address, Address]] = field(default_factory=set)
@@ -54,6 +58,9 @@ class Nat:
         if not self.open and (outside, remote) not in self.allowed:
             return None
         return next((key[0] for key, value in self.mappings.items() if value == outside), None)
+
+    def inside(self, outside: Address) -> Address:
+        return next(key[0] for key, value in self.mappings.items() if value == outside)
 
     def forget(self) -> None:
         """Lose all mappings; new ones get other ports."""
@@ -85,6 +92,10 @@ class End:
         return [datagram for _, datagram in self.sent if datagram.remote == remote]
 
 
+def _lan(nat: Nat | None) -> str:
+    return "" if nat is None else nat.host
+
+
 class Network:
     """Runs agents. `lost` decides by sender, datagram and time what does not arrive."""
 
@@ -93,7 +104,7 @@ class Network:
         self.latency_s = latency_s
         self.route: Route = lambda _source, _remote: self.latency_s
         self.lost: Callable[[End, IceDatagram], bool] = lambda _end, _datagram: False
-        self.ends: dict[Address, End] = {}
+        self.ends: dict[tuple[str, Address], End] = {}
         self.nats: dict[str, Nat] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -127,7 +138,8 @@ class Network:
         return end
 
     def bind(self, end: End, base: Address) -> None:
-        self.ends[base] = end
+        lan = "" if is_virtual(base.host) else _lan(end.nat)
+        self.ends[lan, base] = end
 
     # Running --------------------------------------------------------------------------------
 
@@ -162,27 +174,33 @@ class Network:
                 self._send(end, datagram)
 
     def _send(self, end: End, datagram: IceDatagram) -> None:
+        """An address that is bound in the sender's LAN is reached there, and by no NAT."""
         source, remote = datagram.base, datagram.remote
-        if end.nat is not None and not self._same_lan(end, remote):
+        near = self.ends.get((_lan(end.nat), remote))
+        if near is None and end.nat is not None and not is_virtual(source.host):
             source = end.nat.out(source, remote)
         if datagram.ttl is not None or self.lost(end, datagram):
             return
+        if near is None and ipaddress.ip_address(remote.host) in _PRIVATE:
+            return
         delay_s = self.route(source, remote)
-        if delay_s is not None:
+        if delay_s is None:
+            return
+        if near is not None:
+            self.at(delay_s, lambda: self.deliver(near, datagram.data, source, remote))
+        else:
             self.at(delay_s, lambda: self._arrive(datagram.data, source, remote))
 
-    def _same_lan(self, end: End, remote: Address) -> bool:
-        other = self.ends.get(remote)
-        return other is not None and other.nat is end.nat
-
     def _arrive(self, data: bytes, source: Address, remote: Address) -> None:
+        """A datagram comes to an outside address: a host's, a relay's or a NAT's."""
         nat = self.nats.get(remote.host)
         local: Address | None = remote
         if nat is not None:
-            if source.host == nat.host and not nat.hairpins:
-                return
             local = nat.back(remote, source)
-        end = None if local is None else self.ends.get(local)
+            if source.host == nat.host:
+                local = local if nat.hairpins else None
+                source = nat.inside(source) if nat.shows_inside else source
+        end = None if local is None else self.ends.get((_lan(nat), local))
         if end is not None and local is not None:
             self.deliver(end, data, source, local)
 
@@ -202,8 +220,12 @@ def connect(
     *,
     skew_s: float = 0.0,
     budget_bytes: int = 1200,
+    hold_off_s: float = 0.0,
 ) -> None:
-    """Give each the other's candidates; the callee begins at once, the caller after `skew_s`."""
+    """Give each the other's candidates; the callee begins at once, the caller after `skew_s`.
+
+    The callee holds off its direct checks for `hold_off_s`.
+    """
     callers, callees = list(callers), list(callees)
     for end, own in ((caller, callers), (callee, callees)):
         for kind, address, base in own:
@@ -211,7 +233,12 @@ def connect(
             end.agent.add_local(kind, address, base, network.now)
 
     def start(end: End, other: End, theirs: list[tuple[CandidateKind, Address, Address]]) -> None:
-        end.agent.start(other.credentials, network.now, budget_bytes=budget_bytes)
+        end.agent.start(
+            other.credentials,
+            network.now,
+            budget_bytes=budget_bytes,
+            hold_off_until=network.now + hold_off_s if end is callee else 0.0,
+        )
         for kind, address, _ in theirs:
             end.agent.add_remote(kind, address, network.now)
         end.agent.end_of_candidates()
