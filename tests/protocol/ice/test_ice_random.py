@@ -1,6 +1,7 @@
 """Random scripts: no bytes make an agent raise anything but ours, or select what is not proved."""
 
 import random
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +17,14 @@ from protocol.stun.message import StunClass, decode_stun
 from tests.protocol.ice.ice_network import HOST, REFLEXIVE, RELAYED, End, Nat, Network, connect
 
 BASES = [Address("5.0.0.1", 4001), Address("5.0.0.2", 4001), Address("100::a", 1)]
-REMOTES = [Address("6.0.0.1", 1), Address("6.0.0.1", 2), Address("7.0.0.1", 3), Address("100::b", 1)]
+REMOTES = [
+    Address("6.0.0.1", 1),
+    Address("6.0.0.1", 2),
+    Address("7.0.0.1", 3),
+    Address("100::b", 1),
+]
 PEER = IceCredentials("peer", "p" * 24)
 WRONG = "w" * 24
-
-STEPS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2**32)), max_size=40)
 
 
 class Script:
@@ -30,44 +34,36 @@ class Script:
         self.network = Network()
         self.end = self.network.add("b", controlling=controlling)
         self.answered: set[tuple[Address, Address]] = set()
-        self.checked: set[tuple[Address, Address]] = set()
         self.started = False
+        self.password = self.end.credentials.password
 
     def step(self, action: int, seed: int) -> None:
         rng = random.Random(seed)
-        base, remote = rng.choice(BASES), rng.choice(REMOTES)
-        agent, now = self.end.agent, self.network.now
-        if action == 0:
-            kind = RELAYED if base == BASES[2] else HOST
-            agent.add_local(kind, base, base, now, quiet=rng.random() < 0.2)
-        elif action == 1:
-            agent.add_remote(rng.choice(list(CandidateKind)), remote, now)
-        elif action == 2 and not self.started:
-            self.started = True
-            agent.start(PEER, now, hold_off_until=now + rng.choice((0, 0.3)))
-        elif action == 3:
-            agent.end_of_candidates()
-        elif action == 4:
-            agent.remove_local(base, now)
-        elif action == 5:
-            agent.probe(remote, base, now)
-            agent.open_firewall(remote, base, 2)
-        elif action == 6:
-            agent.try_again(now)
-            agent.check_now(now)
-        elif action == 7:
-            self.network.run(rng.choice((0.001, 0.02, 0.6, 5, 40)))
-        elif action == 8:
-            self.check(rng, remote, base, self.end.credentials.password)
-        elif action == 9:
-            self.check(rng, remote, base, WRONG)
-        elif action == 10:
-            self.answer(rng, honest=True)
-        elif action == 11:
-            self.answer(rng, honest=False)
-        else:
-            self.receive(rng.randbytes(rng.randrange(60)), remote, base)
+        ACTIONS[action](self, rng, rng.choice(BASES), rng.choice(REMOTES))
         self.network.settle()
+
+    def start(self, rng: random.Random) -> None:
+        if not self.started:
+            self.started = True
+            now = self.network.now
+            self.end.agent.start(PEER, now, hold_off_until=now + rng.choice((0, 0.3)))
+
+    def add_base(self, rng: random.Random, base: Address) -> None:
+        kind = RELAYED if base == BASES[2] else HOST
+        quiet = rng.random() < 0.2
+        self.end.agent.add_local(kind, base, base, self.network.now, quiet=quiet)
+
+    def add_remote(self, rng: random.Random, remote: Address) -> None:
+        kind = rng.choice(list(CandidateKind))
+        self.end.agent.add_remote(kind, remote, self.network.now)
+
+    def search(self, base: Address, remote: Address) -> None:
+        self.end.agent.probe(remote, base, self.network.now)
+        self.end.agent.open_firewall(remote, base, 2)
+
+    def hurry(self) -> None:
+        self.end.agent.try_again(self.network.now)
+        self.end.agent.check_now(self.network.now)
 
     def receive(self, data: bytes, source: Address, local: Address) -> bool:
         try:
@@ -114,6 +110,27 @@ class Script:
                 self.answered.add((check.base, check.remote))
         taken = self.receive(data, source, check.base)
         assert honest or not taken
+
+
+ACTIONS: list[Callable[[Script, random.Random, Address, Address], object]] = [
+    lambda script, rng, base, _: script.add_base(rng, base),
+    lambda script, rng, _, remote: script.add_remote(rng, remote),
+    lambda script, rng, _, __: script.start(rng),
+    lambda script, _, __, ___: script.end.agent.end_of_candidates(),
+    lambda script, _, base, __: script.end.agent.remove_local(base, script.network.now),
+    lambda script, _, base, remote: script.search(base, remote),
+    lambda script, _, __, ___: script.hurry(),
+    lambda script, rng, _, __: script.network.run(rng.choice((0.001, 0.02, 0.6, 5, 40))),
+    lambda script, rng, base, remote: script.check(rng, remote, base, script.password),
+    lambda script, rng, base, remote: script.check(rng, remote, base, WRONG),
+    lambda script, rng, _, __: script.answer(rng, honest=True),
+    lambda script, rng, _, __: script.answer(rng, honest=False),
+    lambda script, rng, base, remote: script.receive(
+        rng.randbytes(rng.randrange(60)), remote, base
+    ),
+]
+
+STEPS = st.lists(st.tuples(st.integers(0, len(ACTIONS) - 1), st.integers(0, 2**32)), max_size=40)
 
 
 @given(st.booleans(), STEPS)
