@@ -200,7 +200,9 @@ def upnp(host: Host, server: Server) -> str:
     asking.discoverdelay = 500
 
     def ask() -> str:
-        asking.discover()
+        for _ in range(_TRIES):
+            if asking.discover():
+                break
         asking.selectigd()
         asking.addportmapping(_UPNP_PORT, "UDP", host.v4, _UPNP_PORT, "probe", "")
         external: str = asking.externalipaddress()

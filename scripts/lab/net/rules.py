@@ -99,7 +99,7 @@ def _learning() -> list[str]:
 def upnp_config() -> str:
     """The configuration of miniupnpd on such a router."""
     return (
-        "ext_ifname=wan\nlistening_ip=lan\nport=0\nenable_pcp_pmp=no\nenable_upnp=yes\n"
+        "ext_ifname=wan\nlistening_ip=lan\nport=0\nenable_natpmp=no\nenable_upnp=yes\n"
         f"upnp_table_name={UPNP_TABLE}\nupnp_nat_table_name={UPNP_TABLE}\n"
         "upnp_forward_chain=miniupnpd\nupnp_nat_chain=upnp_nat\n"
         "upnp_nat_postrouting_chain=upnp_post\nsecure_mode=yes\nsystem_uptime=yes\n"
