@@ -82,7 +82,7 @@ class Sharing:
         """
         shared = await self._publisher.publish(path, name, progress)
         await self._announce_all()
-        confirmed, asked = await self._presence.announce(shared.mod_id)
+        announced = await self._presence.announce(shared.mod_id)
         return ShareResult(
             mod_id=shared.mod_id,
             link=shared.link,
@@ -90,7 +90,7 @@ class Sharing:
             files=shared.files,
             bytes=shared.bytes,
             new_bytes=shared.new_bytes,
-            published=Announcement(confirmed, asked),
+            published=Announcement(announced.confirmed, announced.asked, announced.refused),
         )
 
     async def remove(self, mod_id: bytes) -> bool:

@@ -30,6 +30,8 @@ class Announcement:
 
     confirmed: int
     asked: int
+    refused: dict[str, int]
+    """Why the others do not keep it, by the name of the refusal."""
 
 
 @dataclass(frozen=True, slots=True)

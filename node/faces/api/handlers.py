@@ -118,7 +118,10 @@ async def remove(service: Service, call: ApiCall) -> Removed:
 
 async def connect(service: Service, call: ApiCall) -> LinkView:
     """Open a link to a peer, or show the one that is open."""
-    return _view(await service.node.pool.connect(parse_peer_id(call.body["peer"])))
+    peer_id = parse_peer_id(call.body["peer"])
+    if peer_id == service.node.identity.peer_id:
+        raise BadRequest("that is this node's own id")
+    return _view(await service.node.pool.connect(peer_id))
 
 
 def _view(link: Link) -> LinkView:

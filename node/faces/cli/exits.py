@@ -3,7 +3,6 @@
 from protocol.errors import (
     BadInput,
     BadLink,
-    CallFailed,
     DiskError,
     ModswarmError,
     NetworkError,
@@ -29,7 +28,7 @@ MEANINGS = {
     USAGE: "wrong usage or bad input, such as a link with a typo",
     NOT_RUNNING: "no node is running in that home",
     NOT_FOUND: "not found, or on no peer that can be reached",
-    NETWORK: "the network: not joined, peer offline, timed out",
+    NETWORK: "the network: not joined, peer offline, no link, timed out",
     DISK: "the disk: full, read-only, or the target exists",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
@@ -58,7 +57,6 @@ _ADVICE: dict[type[ModswarmError], str] = {
     TargetExists: "Name another folder with --to.",
     DiskError: "Nothing was written under the final name; make room or name another place.",
     NoSources: "Try again when a peer that has it is online.",
-    CallFailed: "Try again when the peer is online.",
     TimedOut: "`modswarm status` shows whether the node has joined; then try again.",
     ModswarmError: "",
 }

@@ -8,9 +8,10 @@ import click
 
 from node.faces.cli import bars, options, output
 from node.faces.cli.client import ControlClient
+from protocol.causes.cause import Cause
 from protocol.content.link import SCHEME
 from protocol.content.link import parse as parse_link
-from protocol.errors import BadInput, NotFound
+from protocol.errors import BadInput, Expired, IssuedInFuture, NotFound, TimedOut
 from protocol.identity import base32_text
 
 
@@ -33,18 +34,30 @@ def share(path: Path, name: str | None, home: Path, as_json: bool) -> None:
     files = f"{output.counted(shared['files'], 'file')}, {output.size(shared['bytes'])}"
     new = f"{output.size(shared['new_bytes'])} new in the vault"
     click.echo(f"Sharing {output.printable(shared['name'])}: {files}, {new}.", err=True)
-    click.echo(_announced(published["confirmed"], published["asked"]), err=True)
+    click.echo(_announced(published), err=True)
     click.echo(shared["link"])
 
 
-def _announced(confirmed: int, asked: int) -> str:
-    if confirmed:
-        where = f"{confirmed} of {output.counted(asked, 'contact')}"
+def _announced(published: dict[str, Any]) -> str:
+    contacts = output.counted(published["asked"], "contact")
+    if published["confirmed"]:
+        where = f"{published['confirmed']} of {contacts}"
         return f"Announced at {where}. Anyone with this link can fetch it:"
-    return (
-        "Not announced yet, because no contact of this node answers; the node "
-        "goes on trying. The link is:"
-    )
+    why = _why_not_announced(contacts, published["refused"])
+    return f"Not announced yet: {why}. The node goes on trying. The link is:"
+
+
+def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
+    if not refused:
+        return Cause.NO_CONTACTS.sentence
+    most = max(refused, key=lambda name: refused[name])
+    if most == TimedOut.name:
+        return f"of {contacts} that should keep the announcement none answers"
+    if most == IssuedInFuture.name:
+        return "this computer's clock is ahead of the others' by more than a minute"
+    if most == Expired.name:
+        return "this computer's clock is far behind the others'"
+    return f"{contacts} refused the announcement: {most.replace('_', ' ')}"
 
 
 @click.command()

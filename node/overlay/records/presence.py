@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from functools import partial
 
+from node.overlay.records.publishing import Published
 from node.overlay.records.republish import Republisher
 from protocol import availability, limits, records
 from protocol.addresses import Address
@@ -82,15 +83,14 @@ class Presence:
         held = self._announced[place] = self._shards[place]
         return availability.build_shard(place, held)
 
-    async def announce(self, mod_id: bytes) -> tuple[int, int]:
-        """Publish the provider record of one served mod now: (confirmed, asked) contacts.
+    async def announce(self, mod_id: bytes) -> Published:
+        """Publish the provider record of one served mod now.
 
         Raises NotFound if the mod is not served.
         """
         if mod_id not in self._served:
             raise NotFound("this node does not serve that mod")
-        published = await self._republisher.publish_now(("provider", mod_id))
-        return published.confirmed, published.asked
+        return await self._republisher.publish_now(("provider", mod_id))
 
 
 def _has_changed(announced: frozenset[bytes] | None, held: frozenset[bytes]) -> bool:

@@ -88,6 +88,7 @@ class FakeSharing:
         self.downloading = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.link = LINK
+        self.announcement = Announcement(3, 4, {"timed_out": 1})
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
 
@@ -99,7 +100,7 @@ class FakeSharing:
         self._answer("share", path, name)
         progress(Progress("reading", bytes_total=10, bytes_done=5))
         await asyncio.sleep(0)
-        return ShareResult(MOD_ID, self.link, name or path.name, 2, 10, 10, Announcement(3, 4))
+        return ShareResult(MOD_ID, self.link, name or path.name, 2, 10, 10, self.announcement)
 
     async def remove(self, mod_id: bytes) -> bool:
         self._answer("remove", mod_id)

@@ -100,7 +100,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         },
     ),
     (
-        ShareResult(MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4)),
+        ShareResult(MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4, {"key_full": 1})),
         {
             "mod_id": M,
             "link": str(LINK),
@@ -108,7 +108,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "files": 2,
             "bytes": 10,
             "new_bytes": 5,
-            "published": {"confirmed": 3, "asked": 4},
+            "published": {"confirmed": 3, "asked": 4, "refused": {"key_full": 1}},
         },
     ),
     (

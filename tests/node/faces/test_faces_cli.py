@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from node.answers.mods import Announcement
 from node.faces.api.forms import to_json
 from node.faces.cli import exits, options
 from node.faces.cli.main import COMMANDS, main, modswarm
@@ -113,6 +114,36 @@ def test_share_prints_the_link_alone_on_standard_output(
     assert printed.out == f"{LINK}\n"
     assert "Announced at 3 of 4 contacts" in printed.err
     assert node.asked[-1] == ("share", tmp_path / "hats", "Hats")
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused", "why"),
+    [
+        (0, {}, "no other node answers this one"),
+        (4, {"timed_out": 4}, "of 4 contacts that should keep the announcement none answers"),
+        (4, {"issued_in_future": 3, "timed_out": 1}, "clock is ahead of the others'"),
+        (4, {"expired": 4}, "clock is far behind the others'"),
+        (1, {"key_full": 1}, "1 contact refused the announcement: key full"),
+    ],
+)
+def test_share_says_why_nothing_is_announced(
+    node: FakeNode,
+    capsys: pytest.CaptureFixture[str],
+    asked: int,
+    refused: dict[str, int],
+    why: str,
+) -> None:
+    node.sharing.announcement = Announcement(0, asked, refused)
+    assert status_of("share", "hats") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{LINK}\n"
+    assert "Not announced yet: " in printed.err
+    assert why in printed.err
+
+
+def test_a_link_to_oneself_is_bad_input(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("connect", peer_id_text(node.identity.peer_id)) == exits.USAGE
+    assert capsys.readouterr().err == "Error: that is this node's own id\n"
 
 
 @pytest.mark.parametrize(
