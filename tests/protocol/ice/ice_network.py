@@ -5,7 +5,9 @@ import ipaddress
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
+
+import pytest
 
 from protocol.addresses import Address
 from protocol.errors import RemoteError
@@ -90,6 +92,11 @@ class End:
 
     def sent_to(self, remote: Address) -> list[IceDatagram]:
         return [datagram for _, datagram in self.sent if datagram.remote == remote]
+
+
+def about(seconds: float) -> float:
+    """Equal to sums of floats that come to so many seconds."""
+    return cast("float", pytest.approx(seconds))
 
 
 def _lan(nat: Nat | None) -> str:

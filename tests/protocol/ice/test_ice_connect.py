@@ -8,7 +8,7 @@ from protocol.addresses import Address
 from protocol.ice.events import AddressProved, IceFailed, PairSelected
 from protocol.ice.pairs import PairOutcome, PairState
 from protocol.ice.settings import IceSettings
-from tests.protocol.ice.ice_network import HOST, REFLEXIVE, End, Nat, Network, connect
+from tests.protocol.ice.ice_network import HOST, REFLEXIVE, End, Nat, Network, about, connect
 
 A = Address("5.0.0.1", 4001)
 B = Address("6.0.0.1", 4001)
@@ -24,10 +24,10 @@ def hosts(network: Network) -> tuple[End, End]:
     return network.add("a", controlling=True), network.add("b", controlling=False)
 
 
-def behind_nats(network: Network, **kind: bool) -> tuple[End, End]:
+def behind_nats(network: Network) -> tuple[End, End]:
     return (
-        network.add("a", controlling=True, nat=Nat(OUTSIDE_A.host, **kind)),
-        network.add("b", controlling=False, nat=Nat(OUTSIDE_B.host, **kind)),
+        network.add("a", controlling=True, nat=Nat(OUTSIDE_A.host)),
+        network.add("b", controlling=False, nat=Nat(OUTSIDE_B.host)),
     )
 
 
@@ -41,17 +41,17 @@ def test_two_hosts_link_in_one_round_trip() -> None:
     begun = network.now
     connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)])
     network.run(1)
-    assert a.selections == [(pytest.approx(begun + RTT_S), A, B)]
+    assert a.selections == [(about(begun + RTT_S), A, B)]
     assert [(at, one.nominated) for at, one in b.told(PairSelected)] == [
-        (pytest.approx(begun + RTT_S), False),
-        (pytest.approx(begun + 1.5 * RTT_S), True),
+        (about(begun + RTT_S), False),
+        (about(begun + 1.5 * RTT_S), True),
     ]
     assert [one for _, one in a.told(AddressProved)] == [AddressProved(B, A)]
     assert a.refused == b.refused == []
     (row,) = a.agent.report()
     assert (row.base, row.remote, row.selected, row.state) == (A, B, True, PairState.SUCCEEDED)
     assert (row.outcome, row.mapped) == (PairOutcome.ANSWERED, A)
-    assert row.round_trip_s == pytest.approx(RTT_S)
+    assert row.round_trip_s == about(RTT_S)
 
 
 @pytest.mark.parametrize("skew_s", [0.0, 0.01, 0.05, 0.3])
@@ -110,7 +110,7 @@ def test_an_endpoint_dependent_nat_meets_an_open_one() -> None:
     begun = network.now
     connect(network, a, b, CANDIDATES_A, [(HOST, B, B)])
     network.run(3)
-    assert a.selections[0] == (pytest.approx(begun + RTT_S), INSIDE_A, B)
+    assert a.selections[0] == (about(begun + RTT_S), INSIDE_A, B)
     assert b.selections[0][2] == Address(OUTSIDE_A.host, 4008)
 
 
@@ -175,8 +175,8 @@ def test_checks_that_come_before_the_description_are_answered_and_kept() -> None
     begun = network.now
     connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)], skew_s=0.2)
     network.run(1)
-    assert b.selections[0][0] == pytest.approx(begun + RTT_S)
-    assert a.selections[0][0] == pytest.approx(begun + 0.2 + RTT_S)
+    assert b.selections[0][0] == about(begun + RTT_S)
+    assert a.selections[0][0] == about(begun + 0.2 + RTT_S)
 
 
 def test_late_candidates_of_either_side_are_paired() -> None:
@@ -191,7 +191,7 @@ def test_late_candidates_of_either_side_are_paired() -> None:
         end.agent.add_remote(HOST, other, network.now)
     begun = network.now
     network.run(1)
-    assert a.selections == [(pytest.approx(begun + RTT_S), A, B)]
+    assert a.selections == [(about(begun + RTT_S), A, B)]
 
 
 def test_when_no_pair_works_each_has_its_reason() -> None:
@@ -202,7 +202,7 @@ def test_when_no_pair_works_each_has_its_reason() -> None:
     connect(network, a, b, CANDIDATES_A, CANDIDATES_B)
     network.run(30)
     ((at, failed),) = a.told(IceFailed)
-    assert at == pytest.approx(begun + IceSettings().patience_s)
+    assert at == about(begun + IceSettings().patience_s)
     assert [row.remote for row in failed.tried] == [INSIDE_B, OUTSIDE_B]
     assert {row.outcome for row in failed.tried} == {PairOutcome.NO_ANSWER}
     assert not a.selections

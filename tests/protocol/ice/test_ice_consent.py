@@ -10,7 +10,16 @@ from protocol.ice.pairs import PairOutcome, PairState
 from protocol.ice.settings import IceSettings
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, decode_stun
-from tests.protocol.ice.ice_network import HOST, REFLEXIVE, RELAYED, End, Nat, Network, connect
+from tests.protocol.ice.ice_network import (
+    HOST,
+    REFLEXIVE,
+    RELAYED,
+    End,
+    Nat,
+    Network,
+    about,
+    connect,
+)
 
 A = Address("5.0.0.1", 4001)
 B = Address("6.0.0.1", 4001)
@@ -132,7 +141,7 @@ def test_a_lost_nomination_is_repeated() -> None:
     connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)])
     network.run(1)
     assert [one.nominated for _, one in b.told(PairSelected)] == [False, True]
-    assert b.told(PairSelected)[-1][0] == pytest.approx(1000.1 + 0.5 + 0.05)
+    assert b.told(PairSelected)[-1][0] == about(1000.1 + 0.5 + 0.05)
 
 
 @pytest.mark.parametrize("controlling", [True, False])

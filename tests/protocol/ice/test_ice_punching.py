@@ -1,11 +1,18 @@
 """What punching asks of an agent: openers, a hold-off, late candidates, probes, quiet bases."""
 
-import pytest
-
 from protocol.addresses import Address
 from protocol.ice.events import PairSelected
 from protocol.stun.message import StunClass, StunMethod, decode_stun
-from tests.protocol.ice.ice_network import HOST, REFLEXIVE, RELAYED, End, Nat, Network, connect
+from tests.protocol.ice.ice_network import (
+    HOST,
+    REFLEXIVE,
+    RELAYED,
+    End,
+    Nat,
+    Network,
+    about,
+    connect,
+)
 
 INSIDE_A = Address("192.168.1.2", 4001)
 INSIDE_B = Address("192.168.2.2", 4001)
@@ -53,7 +60,7 @@ def test_an_opener_first_and_checks_when_the_caller_checks() -> None:
     message = decode_stun(opener.data)
     assert (message.kind, message.method) == (StunClass.INDICATION, StunMethod.BINDING)
     assert (opener.ttl, len(opener.data)) == (2, 28)
-    assert b.sent[1][0] == pytest.approx(begun + RTT_S / 2)
+    assert b.sent[1][0] == about(begun + RTT_S / 2)
     assert a.selections[0][0] <= begun + RTT_S / 2 + RTT_S / 2 + 0.01
     assert a.selections[0][2] == OUTSIDE_B
 
@@ -79,8 +86,8 @@ def test_a_hold_off_keeps_direct_checks_back_and_no_others() -> None:
     b.agent.add_remote(RELAYED, via_a, begun)
     network.run(0.4)
     assert [(at - begun, one.remote) for at, one in b.sent] == [
-        (pytest.approx(0.0), via_a),
-        (pytest.approx(0.2), OUTSIDE_A),
+        (about(0.0), via_a),
+        (about(0.2), OUTSIDE_A),
     ]
     b.agent.hold_off(network.now + 1, network.now)
     b.agent.add_remote(HOST, Address("9.9.9.9", 9), network.now)
@@ -97,8 +104,8 @@ def test_a_check_that_comes_in_ends_the_hold_off_for_its_pair() -> None:
     begun = network.now
     connect(network, a, b, [(REFLEXIVE, OUTSIDE_A, INSIDE_A)], [(HOST, B, B)], hold_off_s=5.0)
     network.run(1)
-    assert a.selections[0][0] == pytest.approx(begun + RTT_S)
-    assert b.selections[0][0] == pytest.approx(begun + 1.5 * RTT_S)
+    assert a.selections[0][0] == about(begun + RTT_S)
+    assert b.selections[0][0] == about(begun + 1.5 * RTT_S)
 
 
 def test_predicted_ports_are_candidates_that_come_late() -> None:

@@ -1,7 +1,5 @@
 """Relayed pairs: nominated late, left for a direct one, and reached from one another alone."""
 
-import pytest
-
 from protocol.addresses import Address
 from protocol.ice.events import PairSelected
 from protocol.ice.settings import IceSettings
@@ -12,6 +10,7 @@ from tests.protocol.ice.ice_network import (
     End,
     Nat,
     Network,
+    about,
     connect,
 )
 
@@ -62,11 +61,11 @@ def test_a_relayed_pair_waits_for_a_direct_one_and_no_longer() -> None:
     network.run(5)
     ((at, base, remote),) = a.selections
     assert (base, remote) == (VIA_A, VIA_B)
-    assert at == pytest.approx(begun + SETTINGS.relay_delay_s)
+    assert at == about(begun + SETTINGS.relay_delay_s)
     ((at, one),) = b.told(PairSelected)
     assert one.relayed
     assert one.nominated
-    assert at == pytest.approx(begun + SETTINGS.relay_delay_s + BY_RELAY_S / 2)
+    assert at == about(begun + SETTINGS.relay_delay_s + BY_RELAY_S / 2)
 
 
 def test_a_slow_relay_waits_for_round_trips_of_its_own() -> None:
@@ -76,7 +75,7 @@ def test_a_slow_relay_waits_for_round_trips_of_its_own() -> None:
     begun = network.now
     connect(network, a, b, RELAYED_A, RELAYED_B)
     network.run(5)
-    assert a.selections[0][0] == pytest.approx(begun + 3 * 0.5)
+    assert a.selections[0][0] == about(begun + 3 * 0.5)
 
 
 def test_without_direct_candidates_a_relayed_pair_is_nominated_at_once() -> None:
@@ -86,7 +85,7 @@ def test_without_direct_candidates_a_relayed_pair_is_nominated_at_once() -> None
     begun = network.now
     connect(network, a, b, RELAYED_A[1:], RELAYED_B[1:])
     network.run(5)
-    assert a.selections == [(pytest.approx(begun + BY_RELAY_S), VIA_A, VIA_B)]
+    assert a.selections == [(about(begun + BY_RELAY_S), VIA_A, VIA_B)]
 
 
 def test_a_link_leaves_its_relay_when_a_direct_pair_works() -> None:
@@ -133,7 +132,7 @@ def test_relays_that_come_late_are_paired_with_one_peer_address_each() -> None:
     begun = network.now
     network.run(2)
     assert [(row.base, row.remote) for row in a.agent.report()] == [(A, B), (VIA_A, VIA_B)]
-    assert a.selections == [(pytest.approx(begun + 0.2), VIA_A, VIA_B)]
+    assert a.selections == [(about(begun + 0.2), VIA_A, VIA_B)]
 
 
 def test_a_relayed_address_that_was_not_told_is_known_by_its_priority() -> None:
@@ -156,7 +155,7 @@ def test_a_relayed_pair_does_not_wait_for_direct_ones_that_have_failed() -> None
     b = network.add("b", controlling=False)
     connect(network, a, b, RELAYED_A, RELAYED_B)
     network.run(20)
-    assert a.selections[0][0] == pytest.approx(network.now - 20 + 0.1 + 0.2 + 0.4 + 0.1)
+    assert a.selections[0][0] == about(network.now - 20 + 0.1 + 0.2 + 0.4 + 0.1)
 
 
 def test_the_mapped_address_is_told_for_each_pair() -> None:

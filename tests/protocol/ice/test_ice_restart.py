@@ -6,7 +6,7 @@ from protocol.addresses import Address
 from protocol.errors import NotAuthentic
 from protocol.ice.candidates import IceCredentials
 from protocol.ice.events import ConsentLost, CredentialsRetired, IceFailed
-from tests.protocol.ice.ice_network import HOST, End, Network, connect
+from tests.protocol.ice.ice_network import HOST, End, Network, about, connect
 
 A = Address("5.0.0.1", 4001)
 B = Address("6.0.0.1", 4001)
@@ -41,7 +41,7 @@ def test_the_new_pair_replaces_the_old_one() -> None:
     b.agent.add_remote(HOST, A, network.now)
     begun = network.now
     network.run(5)
-    assert a.selections[-1] == (pytest.approx(begun + 0.1), A, NEW_B)
+    assert a.selections[-1] == (about(begun + 0.1), A, NEW_B)
     assert b.selections[-1][1:] == (NEW_B, A)
     assert [one for _, one in a.told(CredentialsRetired)] == [CredentialsRetired("aufrag")]
     assert [one for _, one in b.told(CredentialsRetired)] == [CredentialsRetired("bufrag")]
