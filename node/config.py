@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, split_host_port
 from protocol.errors import BadAddress, BadConfig
@@ -13,6 +14,7 @@ from protocol.overlay.bootstrap import Bootstrap
 
 DEFAULT_PORT = 4001
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (a peer serves every network)
+_SWITCH = ("on", "off")
 _DATA_PATHS = ("native", "stock")
 _MAX_CONFIG_BYTES = 2**16
 
@@ -30,6 +32,12 @@ class Config:
     loopback when every listening address is. `data_path`: which SCTP carries links, `native` or,
     as reference, `stock`. `paths`: over how many disjoint lookup paths records are read; more
     paths resist more adversaries.
+
+    `relay`: `on` or `off`, whether peers that cannot reach one another may be linked through this
+    node, with at most `relay_rate` bytes a second and `relay_bytes_a_day` in all. `relay_ports`:
+    `host:low-high`, ports by which foreign TURN clients with `relay_secret` reach any public
+    address, with `relay_private` any address. `hide_address`: links go through relays only, so that
+    peers do not learn this node's address.
     """
 
     listen: tuple[str, ...] = ()
@@ -38,6 +46,13 @@ class Config:
     ice_addresses: tuple[str, ...] = ()
     data_path: str = "native"
     paths: int = limits.LOOKUP_PATHS
+    relay: str = "on"
+    relay_rate: int = limits.RELAY_BYTES_PER_SECOND
+    relay_bytes_a_day: int = limits.RELAY_BYTES_A_DAY
+    relay_ports: str = ""
+    relay_secret: str = ""
+    relay_private: bool = False
+    hide_address: bool = False
 
     def __post_init__(self) -> None:
         for text in self.bootstrap:
@@ -51,6 +66,23 @@ class Config:
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")
         for host in self.ice_addresses:
             canonical(host, 1)
+        if self.relay not in _SWITCH:
+            raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
+        self.relay_settings()
+
+    def relay_settings(self) -> RelaySettings:
+        """What concerns relaying for others; raises BadConfig, BadAddress.
+
+        A node that hears only addresses that it sent to lately can be nobody's relay.
+        """
+        return RelaySettings(
+            is_on=self.relay == "on" and not self.unreachable,
+            rate=self.relay_rate,
+            bytes_a_day=self.relay_bytes_a_day,
+            ports=self.relay_ports,
+            secret=self.relay_secret,
+            private=self.relay_private,
+        )
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind, unless the machine lacks a family; raises BadAddress."""

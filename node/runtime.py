@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from node.answers.status import NodeStatus
+from node.answers.status import NodeStatus, RelayStatus
 from node.config import WILDCARDS, Config
 from node.content.vault.vault import Vault
 from node.counters import Counters
@@ -29,7 +29,7 @@ from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import BadAddress, DiskError
+from protocol.errors import BadAddress, BadConfig, DiskError
 from protocol.identity import peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.reachability.network_view import NetworkView
@@ -62,7 +62,10 @@ class Node:
         self.config = config
         self.environment = environment
         self._overlay = replace(
-            overlay or OverlaySettings(), unreachable=config.unreachable, paths=config.paths
+            overlay or OverlaySettings(),
+            unreachable=config.unreachable,
+            paths=config.paths,
+            relay=config.relay_settings(),
         )
         self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self.counters = Counters()
@@ -115,7 +118,8 @@ class Node:
     async def start(self) -> None:
         """Bind the sockets and start everything; joining goes on in the background.
 
-        Raises BadAddress, HomeError, DiskError, InsecureRandomness; then nothing is left behind.
+        Raises BadAddress, BadConfig, HomeError, DiskError, InsecureRandomness; then nothing is left
+        behind.
         """
         self._started_at = asyncio.get_running_loop().time()
         async with AsyncExitStack() as undoing:
@@ -178,6 +182,13 @@ class Node:
                     raise BadAddress(f"cannot listen on {address}: {reason}") from error
                 # The default port was not asked for, and another node may have it.
                 await endpoint.open(Address(address.host, 0))
+        try:
+            await self.membership.relay.open()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BadConfig(
+                f"cannot bind relay_ports {self.config.relay_ports}: {reason}"
+            ) from error
 
     def _ice_addresses(self) -> tuple[str, ...] | None:
         if self.config.ice_addresses:
@@ -232,6 +243,13 @@ class Node:
             registered_peers=len(overlay.registrar),
             forwarded_calls=overlay.registrar.forwarded,
             records=len(overlay.store),
+            relay=RelayStatus(
+                on=self.membership.relay.settings.is_on,
+                allocations=self.membership.relay.allocations,
+                bytes_today=self.membership.relay.bytes_today,
+                bytes_a_day=self.config.relay_bytes_a_day,
+                rate=self.config.relay_rate,
+            ),
             links=len(self.pool.links()),
             datagrams_received=self.counters.datagrams_received,
             datagrams_sent=self.counters.datagrams_sent,

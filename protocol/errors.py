@@ -13,14 +13,16 @@
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
+    │   ├── RelayFailed       no allocation at a relay, or no longer
     │   ├── CallFailed        CallCrossed
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
         ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical, NotUnicast
         ├── NotAuthentic      BadSignature, BadPuzzle, BadKey, WrongKey
         ├── NotTimely         Expired, IssuedInFuture, SequenceTooLow, Replayed
-        ├── Unexpected        UnexpectedReply, BadToken
+        ├── Unexpected        UnexpectedReply, BadToken, NotPermitted
         ├── OverLimit         RateLimited, CookieNeeded, StoreFull (KeyFull, PublisherFull)
+        ├── RelayRefusal      a TURN request that is answered with an error
         └── BadContent        BadManifest, ChunkMismatch
 
 `name` is the counter under which a refusal is counted and the name that a person reads.
@@ -134,6 +136,10 @@ class LinkClosed(NetworkError):
 
 class LinkFailed(NetworkError):
     """A link could not be opened; the message says what was tried."""
+
+
+class RelayFailed(NetworkError):
+    """A relay gave no allocation, or the allocation is lost; the message says why."""
 
 
 class CallFailed(NetworkError):
@@ -250,6 +256,18 @@ class KeyFull(StoreFull):
 
 class PublisherFull(StoreFull):
     """This publisher stores as many values as it may."""
+
+
+class RelayRefusal(RemoteError):
+    """A TURN request that is answered with an error; `code` is its ERROR-CODE (RFC 8656, 19)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class NotPermitted(Unexpected):
+    """Data to or from an address that has no permission, channel or allocation at this relay."""
 
 
 class BadContent(RemoteError):

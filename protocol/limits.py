@@ -449,6 +449,63 @@ SCTP_CHUNKS_UNDELIVERED = 8192
 """SCTP chunks held because an earlier one is missing, or the message is not complete: several
 times what the 1 MB window of stock peers allows."""
 
+# Relays -------------------------------------------------------------------------------------
+
+STUN_ANSWERS_PER_SECOND = 10.0
+"""STUN answers to one source that has not proved its address: Binding, and TURN's errors. They are
+at most STUN_ANSWER_FACTOR times as long as their request."""
+
+STUN_ANSWER_FACTOR = 3
+"""RFC 9000, 8.1: how much longer than a request an answer to an unproved address may be."""
+
+RELAY_CREDENTIAL_BYTES = 64
+"""User name, password, nonce and realm of a relay's credentials; the longest of ours has 44."""
+
+RELAY_CREDENTIALS_S = 3600
+RELAY_NONCE_PERIOD_S = 1800
+"""How long credentials are good, and half as long as a nonce is at most (RFC 8489, 9.2)."""
+
+RELAY_ALLOCATION_S = 600
+RELAY_CHANNEL_S = 600.0
+RELAY_PERMISSION_S = 300.0
+"""Lifetimes without renewal of an allocation, a channel and a permission (RFC 8656, 3.2, 9, 12)."""
+
+RELAY_ALLOCATIONS = 64
+RELAY_ALLOCATIONS_PER_PEER = 2
+RELAY_ALLOCATIONS_PER_NETWORK = 8
+"""Allocations of one relay, of one peer there (one per address family), and of one public network
+(IPv4 /24, IPv6 /64)."""
+
+RELAY_PERMISSIONS = 32
+RELAY_CHANNELS = 32
+"""Permissions and channels of one allocation: peers that one client reaches through it at once."""
+
+RELAY_REQUESTS_PER_SECOND = 50.0
+RELAY_REQUESTS_BURST = 200.0
+"""TURN requests of one source whose nonce proves its address: each costs about 50 us."""
+
+RELAY_BYTES_PER_SECOND = 2_000_000
+RELAY_BYTES_A_DAY = 20_000_000_000
+RELAY_RATE_MAX = 10**12
+"""What a relay forwards in all unless configured otherwise, and what may be configured."""
+
+RELAY_SHARE = 2
+"""One allocation has at most this part of a relay's rate: half, so that no pair has all of it."""
+
+RELAY_BURST_S = 0.25
+RELAY_BURST_BYTES_MIN = 2**18
+"""What may be forwarded at once: the rate over this time, or four of the largest joined buffers."""
+
+RELAY_ROUTES = 4096
+"""Ways from channels to their peers that a relay keeps found, of all allocations."""
+
+RELAYS_USED = 16
+"""Relays at which one node has allocations at a time."""
+
+RELAY_KEEPALIVE_S = 20.0
+"""How often a client shows its relay that its mapping stands: below the 30 s after which impatient
+NATs forget it (RFC 4787, 4.3)."""
+
 # Content ------------------------------------------------------------------------------------
 
 CHUNK_BYTES_MIN = 16 * 1024

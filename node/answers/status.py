@@ -8,6 +8,21 @@ from protocol.addresses import Address
 
 
 @dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """What this node does as a relay, for peers that cannot reach one another."""
+
+    on: bool
+    allocations: int
+    """Peers, or clients, that may be linked through this node now."""
+    bytes_today: int
+    """Bytes forwarded since the day began."""
+    bytes_a_day: int
+    """How many it forwards in a day at most."""
+    rate: int
+    """Bytes a second that it forwards at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """How the node is doing. Totals count from its start."""
 
@@ -32,6 +47,7 @@ class NodeStatus:
     """Calls that this node has forwarded as a registrar."""
     records: int
     """Records of others that this node stores."""
+    relay: RelayStatus
     links: int
     datagrams_received: int
     datagrams_sent: int

@@ -18,6 +18,9 @@ from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.caller import Caller
 from node.overlay.signaling.registration import Registrations
 from node.overlay.table.joining import Joining
+from node.relay.client import Legs, RelayClient
+from node.relay.dispatch import RelayDispatch
+from node.relay.service import RelayService
 from node.tasks import TaskOwner
 from protocol.addresses import Address, is_loopback, is_shareable
 from protocol.identity import Identity
@@ -46,6 +49,16 @@ class Membership:
         self.settings = settings
         self.tasks = TaskOwner("overlay")
         self.endpoint = Endpoint(counters, environment, unreachable=settings.unreachable)
+        legs: Legs = {}
+        self.relay = RelayService(
+            identity.peer_id,
+            environment,
+            self.endpoint,
+            settings.relay,
+            counters,
+            is_our_relay=legs.__contains__,
+        )
+        self._relay_dispatch = RelayDispatch(self.relay, legs)
         self.callee = Callee(identity, environment, puzzle_bits=settings.puzzle_bits)
         self.server = OverlayServer(
             identity,
@@ -55,6 +68,17 @@ class Membership:
             tasks=self.tasks,
             counters=counters,
             answer_offer=self.callee.answer,
+            grant_relaying=self.relay.grant,
+        )
+        self.relay_client = RelayClient(
+            identity.peer_id,
+            environment,
+            self.endpoint,
+            self.tasks,
+            counters,
+            legs,
+            ask=self.server.protocol.call_credentials,
+            serves=self.relay.serves,
         )
         self.caller = Caller(self.server, environment, self.callee)
         self.republisher = Republisher(self.server, environment)
@@ -72,6 +96,8 @@ class Membership:
     def start(self) -> None:
         """Take datagrams from the open endpoint; join and stay joined in the background."""
         self.server.listen()
+        self.relay_client.listen()
+        self._relay_dispatch.listen(self.endpoint.demux)
         self.tasks.start(self.joining.run(), name="join")
         self.tasks.start(self._when_joined(self.republisher.run), name="republish records")
         if self.settings.unreachable:
@@ -80,7 +106,9 @@ class Membership:
     async def stop(self) -> None:
         """End the tasks, then the sockets."""
         self.server.stop()
+        self.relay_client.close()
         await self.tasks.close()
+        await self.relay.close()
         await self.endpoint.close()
 
     async def _when_joined(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

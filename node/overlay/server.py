@@ -19,7 +19,7 @@ from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.records.publishing import Published, RecordPublisher
 from node.overlay.records.reading import Reader, Reading
-from node.overlay.rpc.protocol import OverlayProtocol
+from node.overlay.rpc.protocol import GrantRelaying, OverlayProtocol
 from node.overlay.rpc.wire import Wire
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.registrar import AnswerOffer, Registrar
@@ -44,7 +44,8 @@ _log = logging.getLogger(__name__)
 class OverlayServer(Server):
     """One node of the overlay. Make it inside a running loop; `listen`, then `bootstrap`.
 
-    `answer_offer` answers the sealed offers that reach this node.
+    `answer_offer` answers the sealed offers that reach this node, `grant_relaying` gives
+    credentials to peers that want to allocate here.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class OverlayServer(Server):
         tasks: TaskOwner,
         counters: Counters,
         answer_offer: AnswerOffer,
+        grant_relaying: GrantRelaying,
     ) -> None:
         self.identity = identity
         self.settings = settings
@@ -75,6 +77,7 @@ class OverlayServer(Server):
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
         self._endpoint = endpoint
+        self._grant_relaying = grant_relaying
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
         self._refresh = TableRefresh(
@@ -115,6 +118,7 @@ class OverlayServer(Server):
             environment=self._environment,
             counters=self.counters,
             puzzle_bits=self.settings.puzzle_bits,
+            grant_relaying=self._grant_relaying,
         )
         # What a request means depends on the tables and the registrar, which send by the wire:
         # the wire knows of neither, and is told here where requests go.

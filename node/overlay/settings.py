@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.datagrams import PacketCipher, XChaCha20Poly1305
 from protocol.overlay.lookup_steps import LookupRules
@@ -13,7 +14,8 @@ class OverlaySettings:
     """Simulations may lower `puzzle_bits` and swap the cipher; a real node keeps the defaults.
 
     `paths`: over how many disjoint lookup paths records are read. `unreachable`: tell peers that
-    this node hears only addresses that it sent to lately, and be called by registrars.
+    this node hears only addresses that it sent to lately, and be called by registrars. `relay`:
+    what this node does for peers that cannot reach one another.
     """
 
     unreachable: bool = False
@@ -23,4 +25,5 @@ class OverlaySettings:
     puzzle_bits: int = limits.PUZZLE_BITS
     cipher: PacketCipher = field(default_factory=XChaCha20Poly1305)
     networks_of: NetworksOf = public_networks
+    relay: RelaySettings = field(default_factory=RelaySettings)
     peers_remembered: int = limits.PEERS_REMEMBERED

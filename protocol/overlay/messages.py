@@ -59,6 +59,7 @@ class Method(IntEnum):
     SIGNAL = 7
     DELIVER = 8
     MEET = 9
+    CREDENTIALS = 12
     WITNESS = 13
     WITNESSED = 14
 
@@ -147,6 +148,7 @@ ANSWER_BYTES: dict[Method, int] = {
     Method.SIGNAL: _SHORT_ANSWER_BYTES,
     Method.DELIVER: _SIGNAL_ANSWER_BYTES,
     Method.MEET: _MEETING_BYTES,
+    Method.CREDENTIALS: _SHORT_ANSWER_BYTES,
     Method.WITNESS: _SHORT_ANSWER_BYTES,
     Method.WITNESSED: _SHORT_ANSWER_BYTES,
 }

@@ -24,11 +24,12 @@ def public_networks(contact: Contact) -> Networks:
 
     IPv4 and IPv6 prefixes differ in length, so they never collide.
     """
-    return _networks_at(contact.packed[limits.KEY_BYTES : -_PORT_BYTES])
+    return networks_at(contact.packed[limits.KEY_BYTES : -_PORT_BYTES])
 
 
 @lru_cache(maxsize=limits.CONTACTS_SHARED)
-def _networks_at(packed: bytes) -> Networks:
+def networks_at(packed: bytes) -> Networks:
+    """The same for a packed IP address of 4 or 16 bytes."""
     literal = ipaddress.ip_address(packed)
     if not literal.is_global:
         return ()

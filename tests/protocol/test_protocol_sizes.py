@@ -12,7 +12,7 @@ from protocol.addresses import Address
 from protocol.availability import build
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
-from protocol.identity import Identity
+from protocol.identity import Identity, peer_id_text
 from protocol.overlay import contacts, registration_proof
 from protocol.overlay.messages import (
     REFUSAL_BYTES,
@@ -26,11 +26,21 @@ from protocol.punching.token import PUNCH_TOKEN_BYTES
 from protocol.records import PeerBody, ProviderBody
 from protocol.signaling import AnswerStatus, make_answer, make_offer
 from tests.protocol.descriptions import largest_description
+from protocol.turn.grant import RelayGrant, RelayTerms, encode_grant
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text(encoding="utf-8")
 V4, V6 = Address("192.0.2.7", 4001), Address("2001:db8::7", 65535)
 IDENTITY = Identity(bytes(32))
 NOW = 1_790_000_000.0
+
+GRANT = RelayGrant(
+    f"9999999999:{peer_id_text(bytes(20))}",
+    "p" * 22,
+    "n" * 16,
+    "modswarm",
+    limits.RELAY_CREDENTIALS_S,
+    RelayTerms(limits.RELAY_ALLOCATION_S, 2**40, 2**40, 2**53),
+)
 
 LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
     Method.PING: ([], [1]),
@@ -51,6 +61,7 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
         [bytes(limits.SIGNAL_BYTES)],
     ),
     Method.MEET: ([], [1]),
+    Method.CREDENTIALS: ([], encode_grant(GRANT)),
     Method.WITNESS: ([bytes(PUNCH_TOKEN_BYTES)], []),
     Method.WITNESSED: ([bytes(PUNCH_TOKEN_BYTES)], [[bytes(16)] * limits.WITNESSED_HOSTS]),
 }

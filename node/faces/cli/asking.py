@@ -1,6 +1,7 @@
 """Commands that ask a running node and change nothing: status, id, ls, peers, links."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,12 +30,21 @@ def status(home: Path, as_json: bool) -> None:
             ("Registrar for", output.counted(told["registered_peers"], "peer")),
             ("Calls forwarded", told["forwarded_calls"]),
             ("Records stored", told["records"]),
+            ("Relay for", _relaying(told["relay"])),
             ("Links", told["links"]),
             ("DHT traffic sent", output.size(told["bytes_sent"])),
             ("DHT traffic received", output.size(told["bytes_received"])),
             ("Refused", refused or "nothing"),
         )
     )
+
+
+def _relaying(relay: dict[str, Any]) -> str:
+    if not relay["on"]:
+        return "no peers: it is off"
+    peers = output.counted(relay["allocations"], "peer")
+    today, most = output.size(relay["bytes_today"]), output.size(relay["bytes_a_day"])
+    return f"{peers}, {today} today of {most}, {output.size(relay['rate'])}/s at most"
 
 
 def _joined(joined: bool, join_ms: float | None) -> str:

@@ -43,6 +43,16 @@ _LEAVE_S = 0.2
     is_flag=True,
     help="Take DHT traffic only from addresses that the node sent to lately, as behind a router.",
 )
+@click.option(
+    "--relay",
+    type=click.Choice(["on", "off"]),
+    help="Whether peers that cannot reach one another may use this node as relay. Default: on.",
+)
+@click.option(
+    "--hide-address",
+    is_flag=True,
+    help="Link through relays only, so that peers do not learn this node's address.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @click.option("-v", "--verbose", count=True, help="Log more on standard error; twice for all.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -51,6 +61,8 @@ def run(
     listen: tuple[str, ...],
     bootstrap: tuple[str, ...],
     unreachable: bool,
+    relay: str | None,
+    hide_address: bool,
     as_json: bool,
     verbose: int,
     until_stdin_closes: bool,
@@ -67,7 +79,15 @@ def run(
     _log_to_stderr(verbose)
     out = RunOutput(home, as_json)
     try:
-        node = _open(home, out, listen=listen, bootstrap=bootstrap, unreachable=unreachable)
+        node = _open(
+            home,
+            out,
+            listen=listen,
+            bootstrap=bootstrap,
+            unreachable=unreachable,
+            relay=relay,
+            hide_address=hide_address,
+        )
         status = asyncio.run(_serve(node, ending, out, until_stdin_closes))
     except KeyboardInterrupt:
         status = exits.OK

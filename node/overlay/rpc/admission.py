@@ -8,11 +8,11 @@ served as before.
 
 from collections.abc import Callable
 
-from node.overlay.rpc.rate_limit import RateLimit
 from protocol import datagrams, limits
 from protocol.addresses import Address
 from protocol.errors import CookieNeeded, RateLimited
 from protocol.overlay.proofs import Cookies
+from protocol.rate_limit import RateLimit
 
 
 class Admission:

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
-from node.overlay.rpc.rate_limit import RateLimit
 from protocol import datagrams, limits
 from protocol.addresses import Address
 from protocol.errors import Malformed, RateLimited, TimedOut, UnexpectedReply
 from protocol.identity import Identity, checked_peer_id
 from protocol.overlay.contacts import Contact
 from protocol.randomness import Random
+from protocol.rate_limit import RateLimit
 
 
 class Hellos:

@@ -19,11 +19,14 @@ from node.overlay.signaling.registrar import Registrar
 from node.overlay.table.table_maintenance import TableMaintenance
 from node.overlay.table.tables import V4, V6, Tables
 from protocol import limits, records
+from protocol.addresses import Address
 from protocol.codec import ranged, shape, sized
-from protocol.errors import BadToken, Malformed, RemoteError
+from protocol.errors import BadToken, Malformed, RelayFailed, RemoteError
+from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     OVERLAY_VERSION,
+    Code,
     Found,
     Method,
     Response,
@@ -33,8 +36,12 @@ from protocol.overlay.messages import (
 from protocol.overlay.registration_proof import check_registration_proof
 from protocol.punching.token import PUNCH_TOKEN_BYTES, WitnessBook, encode_hosts
 from protocol.records import Record
+from protocol.turn.grant import RelayGrant, decode_grant, encode_grant
 
 RequestHandler = Callable[["OverlayProtocol", Incoming], list[Any] | None]
+
+GrantRelaying = Callable[[PeerId, Address], RelayGrant]
+"""Credentials as a relay for a peer at the address that it has proved; raises RelayRefusal."""
 
 
 class OverlayProtocol(KademliaProtocol):
@@ -53,6 +60,7 @@ class OverlayProtocol(KademliaProtocol):
         environment: Environment,
         counters: Counters,
         puzzle_bits: int,
+        grant_relaying: GrantRelaying,
     ) -> None:
         super().__init__(source_node, storage, ksize)
         self.router = tables
@@ -63,6 +71,7 @@ class OverlayProtocol(KademliaProtocol):
         self._counters = counters
         self._puzzle_bits = puzzle_bits
         self._witness_book = WitnessBook()
+        self._grant_relaying = grant_relaying
         self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
@@ -80,7 +89,7 @@ class OverlayProtocol(KademliaProtocol):
         handler = _HANDLERS.get(incoming.request.method)
         if handler is None:
             raise Malformed(f"unknown method {incoming.request.method}")
-        if handler in _CHANGES_STATE and not incoming.proved:
+        if handler in _NEEDS_PROOF and not incoming.proved:
             raise BadToken("this request needs proof of its address")
         self.maintenance.asked_by(incoming)
         result = handler(self, incoming)
@@ -171,6 +180,11 @@ class OverlayProtocol(KademliaProtocol):
         now = self._loop.time()
         return [encode_hosts(self._witness_book.hosts(sized(token, PUNCH_TOKEN_BYTES), now))]
 
+    def rpc_credentials(self, incoming: Incoming) -> list[Any]:
+        """CREDENTIALS []: what the sender needs to allocate at this node as its relay."""
+        shape(incoming.request.arguments)
+        return encode_grant(self._grant_relaying(incoming.session.peer_id, incoming.address))
+
     def _read(self, raw: bytes, key: bytes) -> Record:
         return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
 
@@ -203,6 +217,16 @@ class OverlayProtocol(KademliaProtocol):
         response = await self.wire.ask(node_to_ask, Method.FIND_VALUE, arguments)
         return decode_found(response.result)
 
+    async def call_credentials(self, node_to_ask: Contact) -> RelayGrant:
+        """Ask a contact for credentials as a relay.
+
+        Raises RelayFailed if it does not relay, TimedOut, BadToken, Malformed.
+        """
+        response = await self.wire.ask(node_to_ask, Method.CREDENTIALS, [])
+        if response.code != Code.OK:
+            raise RelayFailed("the contact does not relay")
+        return decode_grant(response.result)
+
 
 _HANDLERS: dict[int, RequestHandler] = {
     Method.PING: OverlayProtocol.rpc_ping,
@@ -214,15 +238,17 @@ _HANDLERS: dict[int, RequestHandler] = {
     Method.KEEPALIVE: OverlayProtocol.rpc_keepalive,
     Method.SIGNAL: OverlayProtocol.rpc_signal,
     Method.DELIVER: OverlayProtocol.rpc_deliver,
+    Method.CREDENTIALS: OverlayProtocol.rpc_credentials,
     Method.WITNESS: OverlayProtocol.rpc_witness,
     Method.WITNESSED: OverlayProtocol.rpc_witnessed,
 }
 
-_CHANGES_STATE: frozenset[RequestHandler] = frozenset(
+_NEEDS_PROOF: frozenset[RequestHandler] = frozenset(
     (
         OverlayProtocol.rpc_store,
         OverlayProtocol.rpc_register,
         OverlayProtocol.rpc_signal,
         OverlayProtocol.rpc_witness,
+        OverlayProtocol.rpc_credentials,
     )
 )

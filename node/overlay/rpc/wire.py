@@ -16,7 +16,6 @@ from node.overlay.rpc.admission import Admission
 from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
 from node.overlay.rpc.incoming import Incoming
-from node.overlay.rpc.rate_limit import HostRateLimit
 from node.overlay.settings import OverlaySettings
 from protocol import datagrams, limits
 from protocol.addresses import Address
@@ -45,6 +44,7 @@ from protocol.overlay.messages import (
     encode_response,
 )
 from protocol.overlay.sessions import PeerSession, PeerSessions, SharedRoundTrip, Tokens
+from protocol.rate_limit import HostRateLimit
 
 
 class Reply(NamedTuple):
@@ -94,7 +94,9 @@ class Wire:
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._shared_rtt = SharedRoundTrip()
         self.heard_at = -math.inf
-        self._host_rate_limit = HostRateLimit(self._loop.time)
+        self._host_rate_limit = HostRateLimit(
+            limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST
+        )
         self._demux = endpoint.demux
         self._send = endpoint.sendto
         self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
@@ -150,7 +152,7 @@ class Wire:
     def _admit(self, datagram: bytes, public_key: bytes, address: Address) -> PeerSession:
         """A session with an unknown key; the cheapest check comes first."""
         checked_peer_id(public_key, self._puzzle_bits)
-        self._host_rate_limit.charge(address.host)
+        self._host_rate_limit.charge(address.host, self._loop.time())
         self._admission.admit(datagram, public_key, address)
         return self._new_session(Contact.at(public_key, address))
 
@@ -158,8 +160,8 @@ class Wire:
         return PeerSession(contact, self._cipher.keys(self._identity, contact.public_key))
 
     def _take_request(self, session: PeerSession, address: Address, request: Request) -> None:
-        self._host_rate_limit.charge(address.host)
         now = self._loop.time()
+        self._host_rate_limit.charge(address.host, now)
         proved = self._tokens.proves(request.token, session, address, now)
         session.accept(request.epoch, request.counter, now, proved=proved)
         incoming = Incoming(self.respond, session, address, request, proved=proved)

@@ -23,6 +23,7 @@ from protocol.errors import NotAuthentic
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
+from protocol.turn.grant import RelayGrant
 from simulations.residents.stock import StockAnswerer, stock_request
 
 _ASKERS = 50
@@ -99,6 +100,10 @@ async def _no_calls(_sealed: bytes, _answer_takes_s: float) -> bytes:
     raise NotAuthentic("this node takes no calls")
 
 
+def _no_relaying(_peer_id: bytes, _address: Address) -> RelayGrant:
+    raise NotAuthentic("this node does not relay")
+
+
 def _ignore(_reply: Reply) -> None:
     return
 
@@ -115,6 +120,7 @@ async def ours() -> dict[str, float]:
         tasks=tasks,
         counters=counters,
         answer_offer=_no_calls,
+        grant_relaying=_no_relaying,
     )
     server.wire.listen()
     for number in range(_CONTACTS):

@@ -19,7 +19,7 @@ from node.answers.dht import (
 from node.answers.mods import Announcement, GetResult, ModView, ShareResult
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
-from node.answers.status import NodeStatus
+from node.answers.status import NodeStatus, RelayStatus
 from node.content.progress import Progress, ReportProgress
 from node.environment import Environment
 from node.faces.api.server import ControlServer
@@ -281,6 +281,7 @@ class FakeNode:
             registered_peers=0,
             forwarded_calls=0,
             records=4,
+            relay=RelayStatus(True, 2, 3_000_000, 20_000_000_000, 2_000_000),
             links=1,
             datagrams_received=10,
             datagrams_sent=11,

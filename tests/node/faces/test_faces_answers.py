@@ -20,7 +20,7 @@ from node.answers.dht import (
 from node.answers.mods import Announcement, GetResult, ModView, Removed, ShareResult
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import LinkView, PeerView, StageTimes
-from node.answers.status import NodeIdentity, NodeStatus, Stopping
+from node.answers.status import NodeIdentity, NodeStatus, RelayStatus, Stopping
 from node.content.progress import Progress
 from node.faces.api import forms
 from node.faces.api.routes import ROUTES
@@ -47,8 +47,9 @@ THERE = KnownSide((), NatKind(), 0)
 GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
         NodeStatus(
-            *(PEER, (V4, V6), (f"{V4}/{P}",), 1.23456, True, True, 12.345, 3, (OTHER,), 4, 5, 6, 7),
-            *(8, 9, 10, 11, {"bad_signature": 2}),
+            *(PEER, (V4, V6), (f"{V4}/{P}",), 1.23456, True, True, 12.345, 3, (OTHER,), 4, 5, 6),
+            RelayStatus(True, 1, 2, 3, 4),
+            *(7, 8, 9, 10, 11, {"bad_signature": 2}),
         ),
         {
             "peer_id": P,
@@ -63,6 +64,13 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "registered_peers": 4,
             "forwarded_calls": 5,
             "records": 6,
+            "relay": {
+                "on": True,
+                "allocations": 1,
+                "bytes_today": 2,
+                "bytes_a_day": 3,
+                "rate": 4,
+            },
             "links": 7,
             "datagrams_received": 8,
             "datagrams_sent": 9,

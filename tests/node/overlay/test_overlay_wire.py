@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from node.overlay.rpc.rate_limit import HostRateLimit
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.datagrams import XChaCha20Poly1305, answer_hello, hello, seal
@@ -24,6 +23,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
+from protocol.rate_limit import HostRateLimit
 from protocol.records import PeerBody, ProviderBody, Record
 from tests.node.overlay.network import PUZZLE_BITS, OverlayPeer, environment, identity, open_peer
 
@@ -431,16 +431,17 @@ async def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> 
 
 def test_one_host_cannot_ask_without_limit() -> None:
     now = 0.0
-    limit = HostRateLimit(lambda: now)
-    for _ in range(int(limits.REQUEST_BURST_PER_HOST)):
-        limit.charge("192.0.2.1")
+    rate, burst = limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST
+    limit = HostRateLimit(rate, burst)
+    for _ in range(int(burst)):
+        limit.charge("192.0.2.1", now)
     with pytest.raises(RateLimited, match="one address"):
-        limit.charge("192.0.2.1")
-    limit.charge("192.0.2.2")
-    now = 1.5 / limits.REQUESTS_PER_SECOND_PER_HOST
-    limit.charge("192.0.2.1")
+        limit.charge("192.0.2.1", now)
+    limit.charge("192.0.2.2", now)
+    now = 1.5 / rate
+    limit.charge("192.0.2.1", now)
     with pytest.raises(RateLimited):
-        limit.charge("192.0.2.1")
+        limit.charge("192.0.2.1", now)
 
 
 def _response(request: Request, result: list[Any], victim: OverlayPeer) -> bytes:

@@ -1,11 +1,11 @@
 """Rate limits, of one source address and of all together.
 
 The generic cell rate algorithm (ITU-T I.371) keeps one number: the time at which the bucket will be
-full again. It is a token bucket whose level need not be updated at every look.
+full again. It is a token bucket whose level need not be updated at every look. `now` is monotonic
+seconds in all that follows.
 """
 
 import ipaddress
-from collections.abc import Callable
 
 from protocol import limits
 from protocol.errors import RateLimited
@@ -15,7 +15,7 @@ _NETWORK_CHARS = 19
 
 
 class RateLimit:
-    """Allows `rate` a second, and `burst` at once."""
+    """Allows `rate` units a second, and `burst` at once."""
 
     __slots__ = ("_burst_s", "_each_s", "_full_at")
 
@@ -24,9 +24,9 @@ class RateLimit:
         self._burst_s = (burst + 0.5) / rate  # the half: sums of floats are not exact
         self._full_at = 0.0
 
-    def take(self, now: float) -> bool:
-        """Whether one more is within the rate; if so it is counted."""
-        full_at = max(self._full_at, now) + self._each_s
+    def take(self, now: float, units: float = 1) -> bool:
+        """Whether so many more are within the rate; if so they are counted."""
+        full_at = max(self._full_at, now) + self._each_s * units
         if full_at - now > self._burst_s:
             return False
         self._full_at = full_at
@@ -36,21 +36,19 @@ class RateLimit:
 class HostRateLimit:
     """A bucket for each IPv4 host or IPv6 /64; the least recently used is forgotten first.
 
-    `clock` gives monotonic seconds.
+    At most HOSTS_RATE_LIMITED buckets are remembered.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._each_s = 1 / limits.REQUESTS_PER_SECOND_PER_HOST
-        self._burst_s = (limits.REQUEST_BURST_PER_HOST + 0.5) * self._each_s
+    def __init__(self, rate: float, burst: float) -> None:
+        self._each_s = 1 / rate
+        self._burst_s = (burst + 0.5) * self._each_s
         self._full_at: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def charge(self, host: str) -> None:
-        """Take one request off the host's bucket; raises RateLimited when it is empty."""
-        now = self._clock()
+    def charge(self, host: str, now: float) -> None:
+        """Take one off the host's bucket; raises RateLimited when it is empty."""
         if ":" in host:
             host = ipaddress.ip_address(host).exploded[:_NETWORK_CHARS]
         full_at = max(self._full_at.pop(host, now), now) + self._each_s

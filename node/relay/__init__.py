@@ -1,0 +1,10 @@
+"""Relays: this node as one, and this node as the client of others.
+
+settings       what a person configures
+service        the relay on this node's ports: STUN, TURN, credentials for peers
+foreign_ports  relayed ports for foreign clients, where they are configured
+port           an allocation as a port of this node
+leg            one allocation of ours: kept, renewed, made again, released
+client         all allocations of ours
+dispatch       tells what is for the relay from what a relay sends to its client
+"""

@@ -1,0 +1,219 @@
+"""One allocation of ours at a relay: made, kept alive, made again where it is lost, released.
+
+The virtual relayed address follows from the relay and from us, so an allocation that is made again,
+from another address of ours too, has the same one, and the links over it go on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+from node.counters import Counters
+from node.net.endpoint import Endpoint
+from node.relay.port import RelayPort
+from node.tasks import TaskOwner
+from protocol.addresses import Address
+from protocol.errors import ModswarmError, NotPermitted, RelayFailed
+from protocol.overlay.contacts import Contact
+from protocol.turn.channel_data import Gathered
+from protocol.turn.client import (
+    Allocated,
+    AllocationLost,
+    CredentialsAging,
+    RelayedArrival,
+    TurnClient,
+)
+from protocol.turn.grant import RelayGrant
+
+_log = logging.getLogger(__name__)
+
+AskGrant = Callable[[Contact], Awaitable[RelayGrant]]
+"""Asks a contact for credentials; raises ModswarmError."""
+
+MakeClient = Callable[[RelayGrant], TurnClient]
+
+
+class RelayLeg:
+    """The allocation at `relay`, for as many users as `join`; raises RelayFailed to all that wait.
+
+    `relayed`: the virtual address that it must have. `on_end` is called once, at the end.
+    """
+
+    def __init__(
+        self,
+        relay: Contact,
+        relayed: Address,
+        *,
+        endpoint: Endpoint,
+        ask: AskGrant,
+        make_client: MakeClient,
+        tasks: TaskOwner,
+        counters: Counters,
+        on_end: Callable[["RelayLeg"], None],
+    ) -> None:
+        self.relay = relay
+        self._relayed = relayed
+        self._endpoint = endpoint
+        self._ask = ask
+        self._make_client = make_client
+        self._tasks = tasks
+        self._counters = counters
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._users = 0
+        self._turn: TurnClient | None = None
+        self._port: RelayPort | None = None
+        self._peers: dict[Address, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_ended = False
+        self._ready: asyncio.Future[RelayPort] = self._loop.create_future()
+        tasks.start(self._open(), name=f"allocate at {relay.address}")
+
+    # Users ----------------------------------------------------------------------------------
+
+    async def join(self) -> RelayPort:
+        """The port of the allocation once it is made; raises RelayFailed. Then `leave` is due."""
+        self._users += 1
+        try:
+            return await asyncio.shield(self._ready)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """One user fewer; without any the allocation is released."""
+        self._users -= 1
+        if self._users == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Release the allocation."""
+        if self._turn is not None and not self._is_ended:
+            self._turn.release(self._loop.time())
+            self._drain(self._turn)
+        self._end("the allocation was released")
+
+    def permit(self, peer: Address) -> None:
+        """Let a peer in, named by its relayed address; raises RelayFailed for too many."""
+        if self._turn is not None:
+            self._turn.permit(peer, self._loop.time())
+            self._drain(self._turn)
+        self._peers[peer] = None
+
+    # The life of the allocation ---------------------------------------------------------------
+
+    async def _open(self) -> None:
+        try:
+            grant = await self._ask(self.relay)
+        except ModswarmError as error:
+            self._end(f"the relay gives no credentials: {error}")
+            return
+        if not self._is_ended:
+            self._begin(grant)
+
+    def _begin(self, grant: RelayGrant) -> None:
+        turn = self._turn = self._make_client(grant)
+        for peer in self._peers:
+            turn.permit(peer, self._loop.time())
+        self._drain(turn)
+
+    async def _renew(self, turn: TurnClient) -> None:
+        try:
+            grant = await self._ask(self.relay)
+        except ModswarmError as error:
+            _log.info("no fresh credentials from %s: %s", self.relay.address, error)
+            return
+        turn.renew(grant, self._loop.time())
+
+    def _lost(self, reason: str) -> None:
+        """Make the allocation again if it stood; else it is lost for good."""
+        self._turn = None
+        if self._port is None or self._is_ended:
+            self._end(reason)
+            return
+        _log.info("allocating again at %s: %s", self.relay.address, reason)
+        self._tasks.start(self._open(), name=f"allocate again at {self.relay.address}")
+
+    def _allocated(self, relayed: Address) -> None:
+        if relayed != self._relayed:
+            self.close()
+        elif self._port is None:
+            base = self._endpoint.port_at(self._endpoint.addresses[self.relay.family])
+            if base is None:
+                self._end("the port to the relay is closed")
+                return
+            self._port = RelayPort(
+                relayed,
+                self.relay.address,
+                base,
+                self._counters,
+                outgoing=self._outgoing,
+                permit=self.permit,
+            )
+            self._endpoint.add_port(relayed, self._port)
+            self._ready.set_result(self._port)
+
+    def _end(self, reason: str) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._port is not None:
+            self._port.close()
+            self._endpoint.remove_port(self._relayed)
+        if not self._ready.done():
+            self._ready.set_exception(RelayFailed(f"{self.relay.address}: {reason}"))
+            self._ready.exception()  # those that wait get it; if none does it is not lost
+        self._on_end(self)
+
+    # What goes and comes ----------------------------------------------------------------------
+
+    def _outgoing(self, buffer: bytes, size: int, peer: Address) -> Iterator[Gathered]:
+        if self._turn is None:
+            raise NotPermitted("the allocation is being made again")
+        return self._turn.outgoing(buffer, size, peer)
+
+    def stun_received(self, message: bytes) -> None:
+        """Take a response or a Data indication of the relay; raises RemoteError."""
+        turn = self._turn
+        if turn is not None:
+            arrivals = turn.receive(message, self._loop.time())
+            self._drain(turn)
+            self._hand_over(arrivals)
+
+    def channel_received(self, buffer: bytes, size: int) -> None:
+        """Take ChannelData of the relay; raises RemoteError."""
+        if self._turn is not None:
+            self._hand_over(self._turn.channel_received(buffer, size))
+
+    def _hand_over(self, arrivals: list[RelayedArrival]) -> None:
+        if arrivals and self._port is not None:
+            self._endpoint.demux.burst_received(list(arrivals), self._relayed)
+
+    def _drain(self, turn: TurnClient) -> None:
+        """Send and do what the machine wants, and wake it in time."""
+        for datagram in turn.take_datagrams():
+            self._endpoint.sendto(datagram, self.relay.address)
+        for event in turn.take_events():
+            match event:
+                case Allocated(relayed):
+                    self._allocated(relayed)
+                case AllocationLost(reason):
+                    self._lost(reason)
+                case CredentialsAging():
+                    self._tasks.start(self._renew(turn), name="renew relay credentials")
+                case _:
+                    self._peers.pop(event.peer, None)
+                    _log.info("%s forwards nothing to %s", self.relay.address, event.peer)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._turn is turn and not self._is_ended and turn.wake_at is not None:
+            self._timer = self._loop.call_at(turn.wake_at, self._wake)
+
+    def _wake(self) -> None:
+        turn = self._turn
+        if turn is not None:
+            turn.wake(self._loop.time())
+            self._drain(turn)

@@ -1,0 +1,455 @@
+"""The client of one allocation (RFC 8656), as a state machine.
+
+With the nonce, realm and credentials of a `RelayGrant` an allocation takes one round trip; without
+a nonce the relay is asked for one first. Each peer gets a channel, which installs the permission as
+well; until the relay has confirmed it data goes in Send indications. What the allocation lives from
+is renewed long before it expires, and a request that meets a stale nonce is sent again with the
+fresh one, so data never waits for either.
+"""
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import Malformed, NotPermitted, RelayFailed, UnexpectedReply
+from protocol.stun.attributes import (
+    Attribute,
+    ErrorCode,
+    encode_channel,
+    encode_family,
+    encode_text,
+    encode_transport,
+    encode_u32,
+    encode_xor_address,
+)
+from protocol.stun.message import (
+    STUN_TRANSACTION_BYTES,
+    StunClass,
+    StunMessage,
+    StunMethod,
+    decode_stun,
+    encode_stun,
+    has_integrity,
+    long_term_key,
+)
+from protocol.turn.channel_data import Gathered, is_one_channel, unwrap, wrap
+from protocol.turn.exchange import Exchange, Fields
+from protocol.turn.grant import RelayGrant
+from protocol.turn.virtual import CHANNELS, preferred_channel
+
+_UDP: Final = 17
+_TRIES: Final = 6
+_CHALLENGES: Final = 2
+_RENEWED: Final = 0.4
+"""The part of a lifetime after which it is renewed: a renewal may fail and still be repeated."""
+
+_CREDENTIALS_RENEWED: Final = 0.75
+_CREDENTIALS_AGAIN_S: Final = 120.0
+
+RelayedArrival = tuple[bytes, int, Address]
+"""A buffer of datagrams from a peer, the size of each but the last, and the peer's address."""
+
+
+class TurnState(enum.Enum):
+    """The life of a client: each state leads only to later ones."""
+
+    ALLOCATING = "allocating"
+    ALLOCATED = "allocated"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """The relay has made the allocation; it sees the client at `mapped`."""
+
+    relayed: Address
+    mapped: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused:
+    """The relay forwards nothing to or from this peer; `code` is its ERROR-CODE."""
+
+    peer: Address
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsAging:
+    """`renew` is to be called with fresh credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationLost:
+    """There is no allocation, or no longer; `reason` is one sentence for people."""
+
+    reason: str
+
+
+TurnEvent = Allocated | PeerRefused | CredentialsAging | AllocationLost
+
+
+@dataclass(slots=True)
+class _Peer:
+    """A peer with its channel, which it gets once the relayed address is known.
+
+    `renew_at` is None while a request about it is under way.
+    """
+
+    number: bytes = b""
+    is_bound: bool = False
+    renew_at: float | None = None
+
+
+class TurnClient:
+    """One allocation at a relay.
+
+    `family`: of the relayed address, 6 for a virtual one. Transaction ids begin with
+    `transaction_prefix` (4 bytes). `wait_s`: how long the first response may take. `now` is
+    monotonic seconds. After each call `take_datagrams` has what goes to the relay, `take_events`
+    what happened, and `wake_at` when `wake` is due.
+    """
+
+    def __init__(
+        self,
+        grant: RelayGrant,
+        *,
+        transaction_prefix: bytes,
+        rng: Random,
+        now: float,
+        family: int = 6,
+        wait_s: float = limits.TIMEOUT_MAX_S,
+    ) -> None:
+        self._prefix = transaction_prefix
+        self._rng = rng
+        self._family = family
+        self._wait_s = wait_s
+        self._exchanges: dict[bytes, Exchange] = {}
+        self._peers: dict[Address, _Peer] = {}
+        self._by_number: dict[bytes, Address] = {}
+        self._datagrams: list[bytes] = []
+        self._events: list[TurnEvent] = []
+        self._allocation: Allocated | None = None
+        self._is_cleared = False
+        self._refresh_at: float | None = None
+        self._keepalive_at: float | None = None
+        self.state = TurnState.ALLOCATING
+        self.renew(grant, now)
+        self._allocate(now)
+
+    def take_datagrams(self) -> list[bytes]:
+        """What to send to the relay now."""
+        taken, self._datagrams = self._datagrams, []
+        return taken
+
+    def take_events(self) -> list[TurnEvent]:
+        """What happened since the last call."""
+        taken, self._events = self._events, []
+        return taken
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `wake` is due next; None after the end."""
+        if self.state is TurnState.ENDED:
+            return None
+        due = [exchange.due_at for exchange in self._exchanges.values()]
+        times = (self._refresh_at, self._keepalive_at, self._credentials_at)
+        due += [at for at in times if at is not None]
+        due += [peer.renew_at for peer in self._peers.values() if peer.renew_at is not None]
+        return min(due)
+
+    @property
+    def peers(self) -> list[Address]:
+        """The peers that are permitted, or about to be."""
+        return list(self._peers)
+
+    # What the user wants --------------------------------------------------------------------
+
+    def permit(self, peer: Address, now: float) -> None:
+        """Let a peer in and give it a channel; raises RelayFailed beyond RELAY_CHANNELS."""
+        if peer in self._peers or self.state is TurnState.ENDED:
+            return
+        if len(self._peers) >= limits.RELAY_CHANNELS:
+            raise RelayFailed("an allocation has no room for another peer")
+        self._peers[peer] = _Peer()
+        if self._allocation is not None:
+            self._bind(peer, now)
+
+    def forget(self, peer: Address) -> None:
+        """Renew a peer's channel no more, and take nothing from it."""
+        held = self._peers.pop(peer, None)
+        if held is not None:
+            self._by_number.pop(held.number, None)
+
+    def renew(self, grant: RelayGrant, now: float) -> None:
+        """Use fresh credentials of the same peer from now on."""
+        self._username, self._realm, self._nonce = grant.username, grant.realm, grant.nonce
+        self._password = grant.password
+        self._key = long_term_key(grant.username, grant.realm, grant.password)
+        self._credentials_at = now + grant.lifetime_s * _CREDENTIALS_RENEWED
+
+    def release(self, now: float) -> None:
+        """End the allocation. The relay is told once; if that is lost it expires by itself."""
+        if self._allocation is not None and self.state is TurnState.ALLOCATED:
+            lifetime = ((int(Attribute.LIFETIME), encode_u32(0)),)
+            self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
+        self._end()
+
+    # Data -----------------------------------------------------------------------------------
+
+    def outgoing(self, buffer: bytes, size: int, peer: Address) -> Iterator[Gathered]:
+        """Datagrams to a peer, as they go to the relay; raises NotPermitted for an unknown one."""
+        held = self._peers.get(peer)
+        if held is None or self._allocation is None:
+            raise NotPermitted(f"no channel to {peer} at this relay")
+        if held.is_bound:
+            yield from wrap(held.number, buffer, size)
+            return
+        for at in range(0, len(buffer) or 1, size or 1):
+            datagram = self._send_indication(buffer[at : at + size], peer)
+            yield Gathered([datagram], len(datagram))
+
+    def channel_received(self, buffer: bytes, size: int) -> list[RelayedArrival]:
+        """Take ChannelData of the relay; raises NotPermitted, Malformed."""
+        if len(buffer) > size and not is_one_channel(buffer, size):
+            arrivals: list[RelayedArrival] = []
+            for at in range(0, len(buffer), size):
+                one = buffer[at : at + size]
+                arrivals += self.channel_received(one, len(one))
+            return arrivals
+        peer = self._by_number.get(buffer[:2])
+        if peer is None:
+            raise NotPermitted("ChannelData on a channel that is not bound")
+        return [(*unwrap(buffer, size), peer)]
+
+    def _send_indication(self, data: bytes, peer: Address) -> bytes:
+        transaction = self._new_transaction()
+        attributes = (
+            (int(Attribute.XOR_PEER_ADDRESS), encode_xor_address(peer, transaction)),
+            (int(Attribute.DATA), data),
+        )
+        message = StunMessage(StunClass.INDICATION, StunMethod.SEND, transaction, attributes)
+        return encode_stun(message, fingerprint=False)
+
+    # What the relay sends -------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float) -> list[RelayedArrival]:
+        """Take a STUN message of the relay; gives what a Data indication carries.
+
+        Raises Malformed, NotPermitted, UnexpectedReply.
+        """
+        message = decode_stun(data)
+        if message.kind == StunClass.INDICATION:
+            return self._indicated(message)
+        exchange = self._exchanges.get(message.transaction)
+        if exchange is None or exchange.method != message.method:
+            raise UnexpectedReply("a response of a relay that matches no request")
+        if message.kind == StunClass.SUCCESS:
+            if exchange.authenticated and not has_integrity(data, message, exchange.key):
+                raise UnexpectedReply("a response of a relay without integrity")
+            del self._exchanges[message.transaction]
+            _SUCCEEDED[exchange.method](self, message, exchange, now)
+            return []
+        error = message.error()
+        if error is None:
+            raise Malformed("an error response without ERROR-CODE")
+        del self._exchanges[message.transaction]
+        self._failed(message, exchange, error[0], now)
+        return []
+
+    def _indicated(self, message: StunMessage) -> list[RelayedArrival]:
+        if message.method != StunMethod.DATA:
+            raise NotPermitted(f"an indication {message.method.name} from a relay")
+        peer = message.address(Attribute.XOR_PEER_ADDRESS)
+        data = message.get(Attribute.DATA)
+        if peer is None or data is None:
+            raise Malformed("a Data indication without a peer or data")
+        if peer not in self._peers:
+            raise NotPermitted(f"data from {peer}, which has no permission")
+        return [(data, len(data), peer)]
+
+    # Responses ------------------------------------------------------------------------------
+
+    def _allocated(self, message: StunMessage, _: Exchange, now: float) -> None:
+        relayed = message.address(Attribute.XOR_RELAYED_ADDRESS)
+        mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
+        lifetime_s = message.number(Attribute.LIFETIME)
+        if relayed is None or mapped is None or not lifetime_s:
+            self._lose("the relay's answer is incomplete")
+            return
+        self.state = TurnState.ALLOCATED
+        self._allocation = Allocated(relayed, mapped)
+        self._events.append(self._allocation)
+        self._refresh_at = now + lifetime_s * _RENEWED
+        self._keepalive_at = now + limits.RELAY_KEEPALIVE_S
+        for peer in self._peers:
+            self._bind(peer, now)
+
+    def _refreshed(self, message: StunMessage, _: Exchange, now: float) -> None:
+        if self.state is TurnState.ENDED:
+            return
+        if self._allocation is None:  # an older allocation of ours is gone: now ours can be made
+            self._allocate(now)
+            return
+        lifetime_s = message.number(Attribute.LIFETIME) or limits.RELAY_ALLOCATION_S
+        self._refresh_at = now + lifetime_s * _RENEWED
+
+    def _channel_bound(self, _message: StunMessage, exchange: Exchange, now: float) -> None:
+        held = self._peers.get(exchange.peer) if exchange.peer is not None else None
+        if held is not None:
+            held.is_bound = True
+            held.renew_at = now + min(limits.RELAY_PERMISSION_S, limits.RELAY_CHANNEL_S) * _RENEWED
+
+    def _seen(self, message: StunMessage, _: Exchange, now: float) -> None:
+        mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
+        if self._allocation is not None and mapped != self._allocation.mapped:
+            self._lose("the relay sees this node at another address")
+            return
+        self._keepalive_at = now + limits.RELAY_KEEPALIVE_S
+
+    def _failed(self, message: StunMessage, exchange: Exchange, code: int, now: float) -> None:
+        """An error response: with a fresh nonce the request is sent again (RFC 8489, 9.2.5)."""
+        if code in {ErrorCode.UNAUTHENTICATED, ErrorCode.STALE_NONCE}:
+            nonce, realm = message.text(Attribute.NONCE), message.text(Attribute.REALM)
+            if nonce and nonce != self._nonce and exchange.challenged < _CHALLENGES:
+                exchange.challenged += 1
+                self._nonce, self._realm = nonce, realm or self._realm
+                self._key = long_term_key(self._username, self._realm, self._password)
+                self._send(exchange, now)
+                return
+        if exchange.method == StunMethod.ALLOCATE:
+            self._allocate_failed(code, now)
+        elif exchange.method == StunMethod.REFRESH and self._allocation is None:
+            self._allocate(now)  # what was to be ended is gone already
+        elif exchange.peer is not None and code != ErrorCode.ALLOCATION_MISMATCH:
+            self.forget(exchange.peer)
+            self._events.append(PeerRefused(exchange.peer, code))
+        elif self.state is not TurnState.ENDED:
+            self._lose(f"the relay answered {exchange.method.name} with error {code}")
+
+    def _allocate_failed(self, code: int, now: float) -> None:
+        """After 437 what an earlier run of this node allocated from this port is ended first."""
+        if code == ErrorCode.ALLOCATION_MISMATCH and not self._is_cleared:
+            self._is_cleared = True
+            lifetime = ((int(Attribute.LIFETIME), encode_u32(0)),)
+            self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
+        else:
+            self._lose(f"the relay answered with error {code}")
+
+    # Time -----------------------------------------------------------------------------------
+
+    def wake(self, now: float) -> None:
+        """Repeat what has no response, and renew what is due."""
+        for exchange in [one for one in self._exchanges.values() if one.due_at <= now]:
+            if exchange.tries_left > 0:
+                exchange.sent(now)
+                self._datagrams.append(exchange.datagram)
+            else:
+                self._lose("the relay does not answer")
+        if self.state is not TurnState.ALLOCATED:
+            self._age(now)
+            return
+        if self._refresh_at is not None and self._refresh_at <= now:
+            self._refresh_at = None
+            lifetime = ((int(Attribute.LIFETIME), encode_u32(limits.RELAY_ALLOCATION_S)),)
+            self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
+        if self._keepalive_at is not None and self._keepalive_at <= now:
+            self._keepalive_at = None
+            self._begin(StunMethod.BINDING, lambda _: (), now, authenticated=False)
+        for peer, held in self._peers.items():
+            if held.renew_at is not None and held.renew_at <= now:
+                self._bind(peer, now)
+        self._age(now)
+
+    def _age(self, now: float) -> None:
+        if self.state is not TurnState.ENDED and self._credentials_at <= now:
+            self._credentials_at = now + _CREDENTIALS_AGAIN_S
+            self._events.append(CredentialsAging())
+
+    # Requests -------------------------------------------------------------------------------
+
+    def _allocate(self, now: float) -> None:
+        fields = (
+            (int(Attribute.REQUESTED_TRANSPORT), encode_transport(_UDP)),
+            (int(Attribute.LIFETIME), encode_u32(limits.RELAY_ALLOCATION_S)),
+            (int(Attribute.REQUESTED_ADDRESS_FAMILY), encode_family(self._family)),
+        )
+        self._begin(StunMethod.ALLOCATE, lambda _: fields, now)
+
+    def _bind(self, peer: Address, now: float) -> None:
+        held = self._peers[peer]
+        held.renew_at = None
+        held.number = held.number or self._free_number(peer)
+        self._by_number[held.number] = peer
+        channel = (int(Attribute.CHANNEL_NUMBER), encode_channel(int.from_bytes(held.number)))
+
+        def fields(transaction: bytes) -> tuple[tuple[int, bytes], ...]:
+            value = encode_xor_address(peer, transaction)
+            return channel, (int(Attribute.XOR_PEER_ADDRESS), value)
+
+        self._begin(StunMethod.CHANNEL_BIND, fields, now, peer=peer)
+
+    def _begin(
+        self,
+        method: StunMethod,
+        fields: Fields,
+        now: float,
+        *,
+        authenticated: bool = True,
+        peer: Address | None = None,
+    ) -> None:
+        exchange = Exchange(method, fields, authenticated, self._wait_s, _TRIES, peer)
+        self._send(exchange, now)
+
+    def _send(self, exchange: Exchange, now: float) -> None:
+        """Send a request under a new transaction id, with what credentials there are."""
+        transaction = exchange.transaction = self._new_transaction()
+        attributes = exchange.fields(transaction)
+        exchange.key = b""
+        if exchange.authenticated and self._nonce:
+            attributes += (
+                (int(Attribute.USERNAME), encode_text(self._username)),
+                (int(Attribute.REALM), encode_text(self._realm)),
+                (int(Attribute.NONCE), encode_text(self._nonce)),
+            )
+            exchange.key = self._key
+        message = StunMessage(StunClass.REQUEST, exchange.method, transaction, attributes)
+        exchange.datagram = encode_stun(message, key=exchange.key or None, fingerprint=False)
+        exchange.sent(now)
+        self._exchanges[transaction] = exchange
+        self._datagrams.append(exchange.datagram)
+
+    def _new_transaction(self) -> bytes:
+        return self._prefix + self._rng.randbytes(STUN_TRANSACTION_BYTES - len(self._prefix))
+
+    def _free_number(self, peer: Address) -> bytes:
+        """The channel number that the peer prefers as well, or the next free one."""
+        relayed = self._allocation.relayed if self._allocation is not None else peer
+        number = preferred_channel(relayed, peer)
+        while number.to_bytes(2) in self._by_number:
+            number = CHANNELS[(number + 1 - CHANNELS.start) % len(CHANNELS)]
+        return number.to_bytes(2)
+
+    # The end --------------------------------------------------------------------------------
+
+    def _lose(self, reason: str) -> None:
+        if self.state is not TurnState.ENDED:
+            self._end()
+            self._events.append(AllocationLost(reason))
+
+    def _end(self) -> None:
+        self.state = TurnState.ENDED
+        self._exchanges.clear()
+
+
+_SUCCEEDED: dict[StunMethod, Callable[[TurnClient, StunMessage, Exchange, float], None]] = {
+    StunMethod.ALLOCATE: TurnClient._allocated,
+    StunMethod.REFRESH: TurnClient._refreshed,
+    StunMethod.CHANNEL_BIND: TurnClient._channel_bound,
+    StunMethod.BINDING: TurnClient._seen,
+}
+"""What a success response means, by its method."""

@@ -1,0 +1,40 @@
+"""A request of a TURN client until its response: when it is repeated, and when given up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.addresses import Address
+from protocol.stun.message import StunMethod
+
+_FACTOR: Final = 2
+"""How much longer each wait is than the one before (RFC 8489, 6.2.1)."""
+
+Fields = Callable[[bytes], tuple[tuple[int, bytes], ...]]
+"""The attributes of a request beside its credentials, for a transaction id."""
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request; `peer` is whose permission or channel it is about.
+
+    `challenged` counts the 401 and 438 that it was answered with; `key` is what it was sent under.
+    """
+
+    method: StunMethod
+    fields: Fields
+    authenticated: bool
+    wait_s: float
+    tries_left: int
+    peer: Address | None = None
+    transaction: bytes = b""
+    datagram: bytes = b""
+    key: bytes = b""
+    due_at: float = 0.0
+    challenged: int = 0
+
+    def sent(self, now: float) -> None:
+        """Note that it was sent once more."""
+        self.tries_left -= 1
+        self.due_at = now + self.wait_s
+        self.wait_s *= _FACTOR

@@ -1,0 +1,76 @@
+"""The allocations of one relay, found by what a packet shows, and bounded by the relay's quota."""
+
+from protocol.addresses import Address, pack_address
+from protocol.errors import RelayRefusal
+from protocol.overlay.networks import networks_at
+from protocol.stun.attributes import ErrorCode
+from protocol.turn.allocation import Allocation, FiveTuple
+from protocol.turn.terms import RelayQuota
+
+_PORT_BYTES = 2
+
+
+class AllocationTable:
+    """What has expired is not found, and makes room when the next allocation is asked for."""
+
+    def __init__(self, quota: RelayQuota) -> None:
+        self._quota = quota
+        self._by_five_tuple: dict[FiveTuple, Allocation] = {}
+        self._by_relayed: dict[Address, list[Allocation]] = {}
+
+    def count(self, now: float) -> int:
+        """Allocations that have not expired."""
+        return sum(1 for one in self._by_five_tuple.values() if one.expires_at > now)
+
+    def get(self, five_tuple: FiveTuple, now: float) -> Allocation | None:
+        """The allocation of a five-tuple."""
+        found = self._by_five_tuple.get(five_tuple)
+        return found if found is not None and found.expires_at > now else None
+
+    def has_client(self, address: Address, now: float) -> bool:
+        """Whether a client at this address has an allocation."""
+        return any(
+            one.client == address and one.expires_at > now for one in self._by_five_tuple.values()
+        )
+
+    def at(self, relayed: Address, now: float) -> list[Allocation]:
+        """The allocations of a relayed address, the newest first.
+
+        A peer has two of one virtual address while it moves from one network or family to another.
+        """
+        found = self._by_relayed.get(relayed, ())
+        return [one for one in reversed(found) if one.expires_at > now]
+
+    def is_taken(self, relayed: Address, now: float) -> bool:
+        """Whether a relayed address that is bound has an allocation."""
+        return bool(self.at(relayed, now))
+
+    def check_room(self, owner: bytes, client: Address, now: float) -> tuple[bytes, ...]:
+        """The client's public networks if there is room for it; raises RelayRefusal."""
+        self._forget_expired(now)
+        held = self._by_five_tuple.values()
+        if len(held) >= self._quota.allocations:
+            raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "no room for more allocations")
+        if sum(one.owner == owner for one in held) >= self._quota.per_owner:
+            raise RelayRefusal(ErrorCode.ALLOCATION_QUOTA_REACHED, "too many for one peer")
+        networks = networks_at(pack_address(client)[:-_PORT_BYTES])[:1]
+        if networks and sum(one.networks == networks for one in held) >= self._quota.per_network:
+            raise RelayRefusal(ErrorCode.ALLOCATION_QUOTA_REACHED, "too many for one network")
+        return networks
+
+    def add(self, allocation: Allocation) -> None:
+        """Keep an allocation, for which there is room."""
+        self._by_five_tuple[allocation.five_tuple] = allocation
+        self._by_relayed.setdefault(allocation.relayed, []).append(allocation)
+
+    def remove(self, allocation: Allocation) -> None:
+        """Forget an allocation."""
+        del self._by_five_tuple[allocation.five_tuple]
+        same = self._by_relayed[allocation.relayed]
+        same.remove(allocation)
+        if not same:
+            del self._by_relayed[allocation.relayed]
+
+    def _forget_expired(self, now: float) -> None:
+        for one in [one for one in self._by_five_tuple.values() if one.expires_at <= now]:
+            self.remove(one)

@@ -1,0 +1,70 @@
+"""What a relay allows, and how it keeps count of what it forwards."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocol import limits
+from protocol.rate_limit import RateLimit
+from protocol.turn.grant import RelayTerms
+
+_DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayQuota:
+    """The bounds of one relay; a day is 24 hours counted from its start."""
+
+    rate_total: int = limits.RELAY_BYTES_PER_SECOND
+    bytes_a_day: int = limits.RELAY_BYTES_A_DAY
+    allocations: int = limits.RELAY_ALLOCATIONS
+    per_owner: int = limits.RELAY_ALLOCATIONS_PER_PEER
+    per_network: int = limits.RELAY_ALLOCATIONS_PER_NETWORK
+
+    @property
+    def rate_each(self) -> int:
+        """Bytes a second that one allocation may have forwarded."""
+        return max(1, self.rate_total // limits.RELAY_SHARE)
+
+    @property
+    def terms(self) -> RelayTerms:
+        """What clients are told."""
+        return RelayTerms(
+            limits.RELAY_ALLOCATION_S, self.rate_each, self.rate_total, self.bytes_a_day
+        )
+
+
+def byte_rate(rate: int) -> RateLimit:
+    """A bucket of bytes that holds what comes at once from a client that keeps to the rate."""
+    return RateLimit(rate, max(rate * limits.RELAY_BURST_S, limits.RELAY_BURST_BYTES_MIN))
+
+
+class RelayMeter:
+    """Counts what a relay forwards, against the rate of all allocations and the bytes of a day."""
+
+    def __init__(self, quota: RelayQuota) -> None:
+        self._rate = byte_rate(quota.rate_total)
+        self._bytes_a_day = quota.bytes_a_day
+        self._day = 0
+        self._today = 0
+        self.total = 0
+
+    def today(self, now: float) -> int:
+        """Bytes forwarded since the day began; `now` is monotonic seconds."""
+        return self._today if int(now // _DAY_S) == self._day else 0
+
+    def is_spent(self, now: float) -> bool:
+        """Whether the bytes of this day are used up."""
+        return self.today(now) >= self._bytes_a_day
+
+    def take(self, size: int, each: RateLimit, now: float) -> bool:
+        """Whether so many bytes of an allocation with the rate `each` may go on; counts them."""
+        day = int(now // _DAY_S)
+        if day != self._day:
+            self._day, self._today = day, 0
+        if self._today + size > self._bytes_a_day:
+            return False
+        if not each.take(now, size) or not self._rate.take(now, size):
+            return False
+        self._today += size
+        self.total += size
+        return True
