@@ -7,7 +7,10 @@ channel_data  ChannelData messages, one and many at once
 policy        which peer addresses a relay sends to
 terms         what a relay allows, and how it keeps count
 allocation    one allocation at the relay: its permissions and channels
+table         all allocations of a relay, and the room for more
+forwarding    from one allocation to the other of its pair
+answers       answers to addresses that have proved nothing, and to others
 server        the relay
-binding       the client's transactions, repeated and answered
+request       a request of the client until its response
 client        the client of one allocation
 """

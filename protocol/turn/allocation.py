@@ -45,6 +45,10 @@ class Allocation:
         """What tells it from other allocations."""
         return self.client, self.local
 
+    def renew(self, until: float) -> None:
+        """Let it stand until then."""
+        self.expires_at = until
+
     def permitted_until(self, host: str) -> float:
         """Until when packets from a peer's host are let in; 0 without a permission."""
         return self.permissions.get(host, 0.0)

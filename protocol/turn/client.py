@@ -37,13 +37,12 @@ from protocol.stun.message import (
     long_term_key,
 )
 from protocol.turn.channel_data import Gathered, is_one_channel, unwrap, wrap
-from protocol.turn.exchange import Exchange, Fields
 from protocol.turn.grant import RelayGrant
+from protocol.turn.request import Fields, TurnRequest
 from protocol.turn.virtual import CHANNELS, preferred_channel
 
 _UDP: Final = 17
 _TRIES: Final = 6
-_CHALLENGES: Final = 2
 _RENEWED: Final = 0.4
 """The part of a lifetime after which it is renewed: a renewal may fail and still be repeated."""
 
@@ -128,7 +127,7 @@ class TurnClient:
         self._rng = rng
         self._family = family
         self._wait_s = wait_s
-        self._exchanges: dict[bytes, Exchange] = {}
+        self._requests: dict[bytes, TurnRequest] = {}
         self._peers: dict[Address, _Peer] = {}
         self._by_number: dict[bytes, Address] = {}
         self._datagrams: list[bytes] = []
@@ -156,7 +155,7 @@ class TurnClient:
         """When `wake` is due next; None after the end."""
         if self.state is TurnState.ENDED:
             return None
-        due = [exchange.due_at for exchange in self._exchanges.values()]
+        due = [request.due_at for request in self._requests.values()]
         times = (self._refresh_at, self._keepalive_at, self._credentials_at)
         due += [at for at in times if at is not None]
         due += [peer.renew_at for peer in self._peers.values() if peer.renew_at is not None]
@@ -245,20 +244,20 @@ class TurnClient:
         message = decode_stun(data)
         if message.kind == StunClass.INDICATION:
             return self._indicated(message)
-        exchange = self._exchanges.get(message.transaction)
-        if exchange is None or exchange.method != message.method:
+        request = self._requests.get(message.transaction)
+        if request is None or request.method != message.method:
             raise UnexpectedReply("a response of a relay that matches no request")
         if message.kind == StunClass.SUCCESS:
-            if exchange.authenticated and not has_integrity(data, message, exchange.key):
+            if request.authenticated and not has_integrity(data, message, request.key):
                 raise UnexpectedReply("a response of a relay without integrity")
-            del self._exchanges[message.transaction]
-            _SUCCEEDED[exchange.method](self, message, exchange, now)
+            del self._requests[message.transaction]
+            _SUCCEEDED[request.method](self, message, request, now)
             return []
         error = message.error()
         if error is None:
             raise Malformed("an error response without ERROR-CODE")
-        del self._exchanges[message.transaction]
-        self._failed(message, exchange, error[0], now)
+        del self._requests[message.transaction]
+        self._failed(message, request, error[0], now)
         return []
 
     def _indicated(self, message: StunMessage) -> list[RelayedArrival]:
@@ -274,7 +273,7 @@ class TurnClient:
 
     # Responses ------------------------------------------------------------------------------
 
-    def _allocated(self, message: StunMessage, _: Exchange, now: float) -> None:
+    def _allocated(self, message: StunMessage, _: TurnRequest, now: float) -> None:
         relayed = message.address(Attribute.XOR_RELAYED_ADDRESS)
         mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
         lifetime_s = message.number(Attribute.LIFETIME)
@@ -289,7 +288,7 @@ class TurnClient:
         for peer in self._peers:
             self._bind(peer, now)
 
-    def _refreshed(self, message: StunMessage, _: Exchange, now: float) -> None:
+    def _refreshed(self, message: StunMessage, _: TurnRequest, now: float) -> None:
         if self.state is TurnState.ENDED:
             return
         if self._allocation is None:  # an older allocation of ours is gone: now ours can be made
@@ -298,38 +297,37 @@ class TurnClient:
         lifetime_s = message.number(Attribute.LIFETIME) or limits.RELAY_ALLOCATION_S
         self._refresh_at = now + lifetime_s * _RENEWED
 
-    def _channel_bound(self, _message: StunMessage, exchange: Exchange, now: float) -> None:
-        held = self._peers.get(exchange.peer) if exchange.peer is not None else None
+    def _channel_bound(self, _message: StunMessage, request: TurnRequest, now: float) -> None:
+        held = self._peers.get(request.peer) if request.peer is not None else None
         if held is not None:
             held.is_bound = True
             held.renew_at = now + min(limits.RELAY_PERMISSION_S, limits.RELAY_CHANNEL_S) * _RENEWED
 
-    def _seen(self, message: StunMessage, _: Exchange, now: float) -> None:
+    def _seen(self, message: StunMessage, _: TurnRequest, now: float) -> None:
         mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
         if self._allocation is not None and mapped != self._allocation.mapped:
             self._lose("the relay sees this node at another address")
             return
         self._keepalive_at = now + limits.RELAY_KEEPALIVE_S
 
-    def _failed(self, message: StunMessage, exchange: Exchange, code: int, now: float) -> None:
+    def _failed(self, message: StunMessage, request: TurnRequest, code: int, now: float) -> None:
         """An error response: with a fresh nonce the request is sent again (RFC 8489, 9.2.5)."""
         if code in {ErrorCode.UNAUTHENTICATED, ErrorCode.STALE_NONCE}:
             nonce, realm = message.text(Attribute.NONCE), message.text(Attribute.REALM)
-            if nonce and nonce != self._nonce and exchange.challenged < _CHALLENGES:
-                exchange.challenged += 1
+            if nonce and nonce != self._nonce and request.may_be_sent_again():
                 self._nonce, self._realm = nonce, realm or self._realm
                 self._key = long_term_key(self._username, self._realm, self._password)
-                self._send(exchange, now)
+                self._send(request, now)
                 return
-        if exchange.method == StunMethod.ALLOCATE:
+        if request.method == StunMethod.ALLOCATE:
             self._allocate_failed(code, now)
-        elif exchange.method == StunMethod.REFRESH and self._allocation is None:
+        elif request.method == StunMethod.REFRESH and self._allocation is None:
             self._allocate(now)  # what was to be ended is gone already
-        elif exchange.peer is not None and code != ErrorCode.ALLOCATION_MISMATCH:
-            self.forget(exchange.peer)
-            self._events.append(PeerRefused(exchange.peer, code))
+        elif request.peer is not None and code != ErrorCode.ALLOCATION_MISMATCH:
+            self.forget(request.peer)
+            self._events.append(PeerRefused(request.peer, code))
         elif self.state is not TurnState.ENDED:
-            self._lose(f"the relay answered {exchange.method.name} with error {code}")
+            self._lose(f"the relay answered {request.method.name} with error {code}")
 
     def _allocate_failed(self, code: int, now: float) -> None:
         """After 437 what an earlier run of this node allocated from this port is ended first."""
@@ -344,10 +342,10 @@ class TurnClient:
 
     def wake(self, now: float) -> None:
         """Repeat what has no response, and renew what is due."""
-        for exchange in [one for one in self._exchanges.values() if one.due_at <= now]:
-            if exchange.tries_left > 0:
-                exchange.sent(now)
-                self._datagrams.append(exchange.datagram)
+        for request in [one for one in self._requests.values() if one.due_at <= now]:
+            if request.tries_left > 0:
+                request.sent(now)
+                self._datagrams.append(request.datagram)
             else:
                 self._lose("the relay does not answer")
         if self.state is not TurnState.ALLOCATED:
@@ -402,26 +400,26 @@ class TurnClient:
         authenticated: bool = True,
         peer: Address | None = None,
     ) -> None:
-        exchange = Exchange(method, fields, authenticated, self._wait_s, _TRIES, peer)
-        self._send(exchange, now)
+        request = TurnRequest(method, fields, authenticated, self._wait_s, _TRIES, peer)
+        self._send(request, now)
 
-    def _send(self, exchange: Exchange, now: float) -> None:
+    def _send(self, request: TurnRequest, now: float) -> None:
         """Send a request under a new transaction id, with what credentials there are."""
-        transaction = exchange.transaction = self._new_transaction()
-        attributes = exchange.fields(transaction)
-        exchange.key = b""
-        if exchange.authenticated and self._nonce:
+        transaction = self._new_transaction()
+        attributes = request.fields(transaction)
+        key = b""
+        if request.authenticated and self._nonce:
             attributes += (
                 (int(Attribute.USERNAME), encode_text(self._username)),
                 (int(Attribute.REALM), encode_text(self._realm)),
                 (int(Attribute.NONCE), encode_text(self._nonce)),
             )
-            exchange.key = self._key
-        message = StunMessage(StunClass.REQUEST, exchange.method, transaction, attributes)
-        exchange.datagram = encode_stun(message, key=exchange.key or None, fingerprint=False)
-        exchange.sent(now)
-        self._exchanges[transaction] = exchange
-        self._datagrams.append(exchange.datagram)
+            key = self._key
+        message = StunMessage(StunClass.REQUEST, request.method, transaction, attributes)
+        datagram = encode_stun(message, key=key or None, fingerprint=False)
+        request.sent_as(transaction, datagram, key, now)
+        self._requests[transaction] = request
+        self._datagrams.append(request.datagram)
 
     def _new_transaction(self) -> bytes:
         return self._prefix + self._rng.randbytes(STUN_TRANSACTION_BYTES - len(self._prefix))
@@ -443,10 +441,10 @@ class TurnClient:
 
     def _end(self) -> None:
         self.state = TurnState.ENDED
-        self._exchanges.clear()
+        self._requests.clear()
 
 
-_SUCCEEDED: dict[StunMethod, Callable[[TurnClient, StunMessage, Exchange, float], None]] = {
+_SUCCEEDED: dict[StunMethod, Callable[[TurnClient, StunMessage, TurnRequest, float], None]] = {
     StunMethod.ALLOCATE: TurnClient._allocated,
     StunMethod.REFRESH: TurnClient._refreshed,
     StunMethod.CHANNEL_BIND: TurnClient._channel_bound,

@@ -254,7 +254,7 @@ class TurnServer:
         if message.number(Attribute.LIFETIME) == 0:
             self.table.remove(found)
             return ((int(Attribute.LIFETIME), encode_u32(0)),)
-        found.expires_at = now + _lifetime_s(message)
+        found.renew(now + _lifetime_s(message))
         return ((int(Attribute.LIFETIME), encode_u32(_lifetime_s(message))),)
 
     def _create_permission(self, message: StunMessage, found: Allocation, now: float) -> Attributes:

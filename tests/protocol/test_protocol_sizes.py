@@ -25,8 +25,8 @@ from protocol.overlay.messages import (
 from protocol.punching.token import PUNCH_TOKEN_BYTES
 from protocol.records import PeerBody, ProviderBody
 from protocol.signaling import AnswerStatus, make_answer, make_offer
-from tests.protocol.descriptions import largest_description
 from protocol.turn.grant import RelayGrant, RelayTerms, encode_grant
+from tests.protocol.descriptions import largest_description
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text(encoding="utf-8")
 V4, V6 = Address("192.0.2.7", 4001), Address("2001:db8::7", 65535)
