@@ -62,10 +62,13 @@ class OverlayPeer:
         assert not self.tasks.defects, self.tasks.defects
 
 
-def environment(seed: int) -> Environment:
+def environment(seed: int, clock_ahead_s: float = 0.0) -> Environment:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
-    return Environment(loop.wall_time, random.Random(seed), lambda: ["127.0.0.1"], None)
+    wall = loop.wall_time
+    return Environment(
+        lambda: wall() + clock_ahead_s, random.Random(seed), lambda: ["127.0.0.1"], None
+    )
 
 
 def identity(seed: int) -> Identity:
@@ -73,13 +76,18 @@ def identity(seed: int) -> Identity:
 
 
 async def open_peer(
-    seed: int, *, unreachable: bool = False, bind: Address = LOOPBACK, listens: bool = True
+    seed: int,
+    *,
+    unreachable: bool = False,
+    bind: Address = LOOPBACK,
+    listens: bool = True,
+    clock_ahead_s: float = 0.0,
 ) -> OverlayPeer:
     counters = Counters()
     said: list[str] = []
     membership = Membership(
         identity(seed),
-        environment(seed),
+        environment(seed, clock_ahead_s),
         settings=OverlaySettings(unreachable=unreachable, puzzle_bits=PUZZLE_BITS),
         counters=counters,
         bootstraps=[],
