@@ -15,7 +15,7 @@ from enum import Enum
 from protocol.punching.pairs import EXPECTED, PunchKind, Way, punch_kind
 from protocol.punching.prediction import predicted_ports
 from protocol.reachability.nat_report import NatReport
-from protocol.reachability.network_view import FamilyView, Verdict
+from protocol.reachability.network_view import FamilyView, NetworkView, Verdict
 
 OPENER_TTL = 2
 """Passes the own router, and ends before the peer's."""
@@ -30,12 +30,14 @@ class BirthdayPart(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PunchPlan:
-    """What one side does. `ports` are predicted ones of the peer, to be checked from
-    `checks_after_s` on, as everything else.
+    """What one side does.
+
+    `opener_families`: 4 and 6, where a router is to be opened. `ports` are predicted ones of the
+    peer, to be checked from `checks_after_s` on, as everything else.
     """
 
     way: Way
-    sends_openers: bool
+    opener_families: frozenset[int]
     checks_after_s: float
     ports: tuple[int, ...] = ()
     birthday: BirthdayPart | None = None
@@ -57,8 +59,12 @@ class Side:
         return punch_kind(self.nat.kind)
 
 
-def is_behind_router(view: FamilyView) -> bool:
-    """Whether a node may send openers: where no router is, they would reach the peer's."""
+def families_behind_router(view: NetworkView) -> frozenset[int]:
+    """In which families a node may send openers: without a router they would reach the peer's."""
+    return frozenset(family for family in (4, 6) if _is_behind_router(view.of(family)))
+
+
+def _is_behind_router(view: FamilyView) -> bool:
     if view.verdict is Verdict.PUBLIC:
         return False
     return view.is_mapped or view.verdict is Verdict.NOT_PUBLIC
@@ -72,23 +78,33 @@ def plan_of_caller(own: Side, peer: Side) -> PunchPlan:
     ports = predicted_ports(
         peer.nat, older_s=0.0, own_mappings=peer.destinations, stride=_stride(own, peer)
     )
-    return PunchPlan(_way(own, peer), False, 0.0, _if_counting(peer, ports), _birthday(own, peer))
+    return PunchPlan(
+        _way(own, peer), frozenset(), 0.0, _if_counting(peer, ports), _birthday(own, peer)
+    )
 
 
 def plan_of_callee(
-    own: Side, peer: Side, *, behind_router: bool, answer_takes_s: float
+    own: Side,
+    peer: Side,
+    *,
+    opener_families: frozenset[int],
+    answer_takes_s: float,
+    same_network: bool = False,
 ) -> PunchPlan:
     """What the callee does from the moment at which its answer leaves.
 
-    The caller's sample ages while the offer and the answer travel.
+    The caller's sample ages while the offer and the answer travel. Behind one router there is
+    nothing to open, nor to wait for.
     """
+    if same_network:
+        return PunchPlan(_way(own, peer), frozenset(), 0.0)
     waits_s = 0.0 if peer.kind is PunchKind.OPEN else answer_takes_s
     ports = predicted_ports(
         peer.nat, older_s=2 * answer_takes_s, own_mappings=peer.destinations, stride=1
     )
     return PunchPlan(
         _way(own, peer),
-        behind_router,
+        opener_families,
         waits_s,
         _if_counting(peer, ports),
         _birthday(own, peer),

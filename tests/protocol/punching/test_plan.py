@@ -7,7 +7,7 @@ from protocol.punching.plan import (
     BirthdayPart,
     PunchPlan,
     Side,
-    is_behind_router,
+    families_behind_router,
     plan_of_callee,
     plan_of_caller,
 )
@@ -17,6 +17,7 @@ from protocol.reachability.network_view import (
     FilteringKind,
     MappingKind,
     NatKind,
+    NetworkView,
     Verdict,
 )
 
@@ -36,15 +37,18 @@ UNKNOWN = Side(UNKNOWN_NAT)
 ALL = [OPEN, RESTRICTED, COUNTING, RANDOM, UNKNOWN]
 
 
-def callee(own: Side, peer: Side, *, behind_router: bool = True) -> PunchPlan:
-    return plan_of_callee(own, peer, behind_router=behind_router, answer_takes_s=ANSWER_S)
+V4 = frozenset({4})
+
+
+def callee(own: Side, peer: Side, opener_families: frozenset[int] = V4) -> PunchPlan:
+    return plan_of_callee(own, peer, opener_families=opener_families, answer_takes_s=ANSWER_S)
 
 
 @pytest.mark.parametrize("own", ALL)
 @pytest.mark.parametrize("peer", ALL)
 def test_the_caller_checks_at_once_and_opens_nothing(own: Side, peer: Side) -> None:
     plan = plan_of_caller(own, peer)
-    assert (plan.sends_openers, plan.checks_after_s) == (False, 0.0)
+    assert (plan.opener_families, plan.checks_after_s) == (frozenset(), 0.0)
     assert plan.way is callee(peer, own).way
 
 
@@ -52,8 +56,8 @@ def test_the_caller_checks_at_once_and_opens_nothing(own: Side, peer: Side) -> N
 def test_the_callee_opens_its_router_and_waits_for_the_answer_to_arrive(own: Side) -> None:
     for peer in (RESTRICTED, COUNTING, RANDOM, UNKNOWN):
         plan = callee(own, peer)
-        assert (plan.sends_openers, plan.checks_after_s) == (True, ANSWER_S)
-        assert not callee(own, peer, behind_router=False).sends_openers
+        assert (plan.opener_families, plan.checks_after_s) == (V4, ANSWER_S)
+        assert not callee(own, peer, frozenset()).opener_families
     assert callee(own, OPEN).checks_after_s == 0.0, "no router there that a check could mislead"
 
 
@@ -98,4 +102,12 @@ def test_each_side_has_its_part_of_a_search() -> None:
     ],
 )
 def test_openers_leave_only_from_behind_a_router(view: FamilyView, behind: bool) -> None:
-    assert is_behind_router(view) is behind
+    assert families_behind_router(NetworkView({4: view})) == (V4 if behind else frozenset())
+    assert families_behind_router(NetworkView({6: view})) == ({6} if behind else frozenset())
+
+
+def test_behind_one_router_there_is_nothing_to_open_nor_to_wait_for() -> None:
+    plan = plan_of_callee(
+        RANDOM, RANDOM, opener_families=V4, answer_takes_s=ANSWER_S, same_network=True
+    )
+    assert plan == PunchPlan(Way.RELAY, frozenset(), 0.0)
