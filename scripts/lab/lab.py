@@ -118,7 +118,7 @@ class Lab:
             options = [word for other in seeds for word in other.bootstraps(seed)]
             options += ["-v"] * verbose
             seeds.append(self._start(seed, options))
-        hosts = [(host, bool(kind.nats)) for kind, host in self._sites]
+        hosts = [(host, kind.name != "public") for kind, host in self._sites]
         hosts += [(host, True) for _, ends in self._twosomes for host in ends]
         started = []
         for number, (host, routed) in enumerate(hosts):
