@@ -30,8 +30,8 @@ class Config:
     take DHT traffic only from addresses that this node sent to lately, as behind a router.
     `ice_addresses`: where links may open sockets; by default the host's own addresses, or only
     loopback when every listening address is. `data_path`: which SCTP carries links, `native` or,
-    as reference, `stock`. `paths`: over how many disjoint lookup paths records are read; more
-    paths resist more adversaries.
+    as reference, `stock`. `upnp`: `off` asks no router to forward the port. `paths`: over how many
+    disjoint lookup paths records are read; more paths resist more adversaries.
 
     `relay`: `on` or `off`, whether peers that cannot reach one another may be linked through this
     node, with at most `relay_rate` bytes a second and `relay_bytes_a_day` in all. `relay_ports`:
@@ -45,6 +45,7 @@ class Config:
     unreachable: bool = False
     ice_addresses: tuple[str, ...] = ()
     data_path: str = "native"
+    upnp: str = "on"
     paths: int = limits.LOOKUP_PATHS
     relay: str = "on"
     relay_rate: int = limits.RELAY_BYTES_PER_SECOND
@@ -59,6 +60,8 @@ class Config:
             Bootstrap.parse(text)
         if self.data_path not in _DATA_PATHS:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
+        if self.upnp not in _SWITCH:
+            raise BadConfig(f"upnp must be one of {', '.join(_SWITCH)}")
         if not 1 <= self.paths <= limits.LOOKUP_PATHS_MAX:
             raise BadConfig(f"paths must be from 1 to {limits.LOOKUP_PATHS_MAX}")
         families = [address.family for address in self.listen_addresses()]

@@ -9,10 +9,11 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from node.interfaces import host_addresses
+from node.router import Router, find_router
 from protocol.errors import InsecureRandomness
 
 
@@ -37,12 +38,14 @@ class Environment:
     machine's own IP literals, the most useful first.
 
     `udp_socket` binds a socket, or is None where the loop makes its own (a simulated internet).
+    `find_router` looks for a UPnP router; None: the node asks no router.
     """
 
     wall: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=secrets.SystemRandom)
     host_addresses: Callable[[], list[str]] = host_addresses
     udp_socket: Callable[[str, int], socket.socket] | None = udp_socket
+    find_router: Callable[[], Awaitable[Router | None]] | None = find_router
 
     def check_randomness(self) -> None:
         """Raise InsecureRandomness for a seeded source on a loop that runs in real time."""

@@ -32,9 +32,11 @@ from protocol.addresses import Address
 from protocol.errors import BadAddress, BadConfig, DiskError
 from protocol.identity import peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
-from protocol.reachability.network_view import NetworkView
+from protocol.reachability.network_view import Verdict
 
 _log = logging.getLogger(__name__)
+
+_REACHABLE = {Verdict.PUBLIC: True, Verdict.NOT_PUBLIC: False, Verdict.UNKNOWN: None}
 
 
 class Node:
@@ -60,7 +62,9 @@ class Node:
     ) -> None:
         self.home = home
         self.config = config
-        self.environment = environment
+        self.environment = (
+            environment if config.upnp == "on" else replace(environment, find_router=None)
+        )
         self._overlay = replace(
             overlay or OverlaySettings(),
             unreachable=config.unreachable,
@@ -149,7 +153,7 @@ class Node:
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
-        self.doctor = Doctor(self.membership, self.environment, NetworkView)
+        self.doctor = Doctor(self.membership, self.environment, self.membership.own_network.view)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
 
@@ -235,7 +239,7 @@ class Node:
             addresses=tuple(self.membership.own_addresses()),
             friend_addresses=self.friend_addresses(),
             uptime_s=asyncio.get_running_loop().time() - self._started_at,
-            reachable=not self.config.unreachable,
+            reachable=_REACHABLE[self.membership.own_network.view().verdict],
             joined=self.joined.is_set(),
             join_ms=(joined_at - self._started_at) * 1000 if joined_at else None,
             contacts=len(overlay.tables),

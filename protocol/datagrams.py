@@ -4,6 +4,7 @@
     hello        0xD1  random (16)  zeros up to HELLO_BYTES
     hello reply  0xD2  random (16)  public key (32)  signature (64)
     cookie       0xD3  nonce of a sealed datagram (24)  cookie (16)
+    dial-back    0xD4  random (16)
 
 Sealed bodies are XChaCha20-Poly1305 with the whole header as associated data. The key is BLAKE2b
 over the X25519 secret and both public keys in the order sender, receiver: one key for each
@@ -24,6 +25,7 @@ from protocol.identity import Identity, exchange_key, verify
 HELLO = 0xD1
 HELLO_REPLY = 0xD2
 COOKIE = 0xD3
+DIALBACK = 0xD4
 
 _KEY_END = 1 + limits.KEY_BYTES
 _HEADER_BYTES = _KEY_END + aead.XCHACHA_NONCE_BYTES
@@ -170,3 +172,15 @@ def read_hello_reply(datagram: bytes) -> bytes:
     public_key = datagram[1 + HELLO_RANDOM_BYTES : -_SIGNATURE_BYTES]
     verify(public_key, "hello", hello_random(datagram), datagram[-_SIGNATURE_BYTES:])
     return public_key
+
+
+def dialback(random: bytes) -> bytes:
+    """A dial-back. `random`: the 16 bytes of the node that asked for it."""
+    return bytes((DIALBACK,)) + random
+
+
+def read_dialback(datagram: bytes) -> bytes:
+    """The random of a dial-back; raises Malformed."""
+    if len(datagram) != 1 + limits.DIALBACK_RANDOM_BYTES:
+        raise Malformed(f"a dial-back of {len(datagram)} bytes")
+    return datagram[1:]

@@ -9,6 +9,7 @@
     │   ├── TargetExists      the place to write to is taken
     │   └── InsecureRandomness
     ├── NetworkError          no side's fault: something is not there, or not there now
+    │   ├── RouterRefused     the home router does not forward a port
     │   ├── Overloaded        this node has more under way than it may
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
@@ -108,6 +109,14 @@ class NotFound(NetworkError):
 
 class TimedOut(NetworkError):
     """No answer within the time limit."""
+
+
+class RouterRefused(NetworkError):
+    """The home router does not do what it was asked; `code` is the UPnP error code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the router refuses: {reason} (UPnP error {code})")
+        self.code = code
 
 
 class Overloaded(NetworkError):

@@ -506,6 +506,69 @@ RELAY_KEEPALIVE_S = 20.0
 """How often a client shows its relay that its mapping stands: below the 30 s after which impatient
 NATs forget it (RFC 4787, 4.3)."""
 
+# Reachability -------------------------------------------------------------------------------
+
+OBSERVERS_REMEMBERED = 64
+OBSERVED_S = 20 * 60.0
+"""Networks whose view of our address is kept, and how long one counts beside newer ones."""
+
+OBSERVERS_MIN = 3
+OBSERVERS_AGREE = 2 / 3
+"""Networks that must have seen us before their word counts for more than one contact's, and the
+share of them that must agree: fewer liars change nothing."""
+
+PORT_SAMPLES = 32
+PORT_STEPS_MIN = 2
+PORT_STEP_SEEN_MAX = 256
+PORT_STEP_S = 10.0
+"""Mappings whose ports are compared, and how many must follow one another, by what distance and
+within what time, for a NAT to be sequential: random ports do so once in 60 000 times."""
+
+DIALBACK_RANDOM_BYTES = 16
+"""What a dial-back repeats: enough that only who was asked can send one."""
+
+DIALBACKS = 4
+DIALBACKS_PUBLIC = 3
+DIALBACKS_MAX = 12
+DIALBACK_TRIES = 24
+"""Dial-backs that a round asks for, those that show a node to be public, those that it asks for
+where some arrive and some do not, and the most that it starts."""
+
+DIALBACK_SILENCE_S = 600.0
+HOSTS_SENT_TO = 16384
+"""For how long at least, and how many, hosts are remembered that were sent to: their dial-backs
+count for nothing. NATs forget within 5 minutes, most within 2 (RFC 4787, 4.3). 2 MB."""
+
+DIALBACK_S = 5.0
+DIALBACK_LATE_S = 1.0
+"""How long the answer to DIALBACK is waited for, and after it the dial-back itself."""
+
+VERDICT_S = 600.0
+VERDICT_DOUBTED_S = 30.0
+VERDICT_RETRY_S = 15.0
+"""When reachability is tested again: regularly, to confirm that a public node no longer is, and, at
+first, where it could not be tested."""
+
+DIALS_PER_SECOND_PER_HOST = 1.0
+DIALS_PER_SECOND_PER_NETWORK = 20 / 60
+DIALS_BURST_PER_NETWORK = 20.0
+DIALS_PER_SECOND_PER_ASKER = 1.0
+DIALS_BURST_PER_ASKER = 8.0
+"""Dial-backs that one node sends to one host and to one /24 or /64, and for one asker, whose word
+for the target it takes: with the 17 bytes of each, nothing that a reflector is worth."""
+
+DIALBACKS_PER_SECOND_PER_ASKER = 1.0
+DIALBACKS_BURST_PER_ASKER = 6.0
+"""Dial-backs that one peer may ask of one contact, on average and at once."""
+
+PEER_RECORD_PAUSE_S = 5.0
+"""Between two peer records that are published because our addresses changed."""
+
+HOST_CHECKED_S = 2.0
+CLOCK_JUMP_S = 5.0
+"""How often a node looks at its host addresses and clocks, and how far these must part to show
+that the machine slept."""
+
 # Content ------------------------------------------------------------------------------------
 
 CHUNK_BYTES_MIN = 16 * 1024

@@ -33,8 +33,8 @@ class RateLimit:
         return True
 
 
-class HostRateLimit:
-    """A bucket for each IPv4 host or IPv6 /64; the least recently used is forgotten first.
+class KeyedRateLimit:
+    """A bucket for each key; the least recently used is forgotten first.
 
     At most HOSTS_RATE_LIMITED buckets are remembered.
     """
@@ -42,19 +42,27 @@ class HostRateLimit:
     def __init__(self, rate: float, burst: float) -> None:
         self._each_s = 1 / rate
         self._burst_s = (burst + 0.5) * self._each_s
-        self._full_at: dict[str, float] = {}
+        self._full_at: dict[str | bytes, float] = {}
 
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def charge(self, host: str, now: float) -> None:
-        """Take one off the host's bucket; raises RateLimited when it is empty."""
-        if ":" in host:
-            host = ipaddress.ip_address(host).exploded[:_NETWORK_CHARS]
-        full_at = max(self._full_at.pop(host, now), now) + self._each_s
+    def charge(self, key: str | bytes, now: float) -> None:
+        """Take one off the key's bucket; raises RateLimited when it is empty."""
+        full_at = max(self._full_at.pop(key, now), now) + self._each_s
         is_empty = full_at - now > self._burst_s
-        self._full_at[host] = full_at - self._each_s if is_empty else full_at
+        self._full_at[key] = full_at - self._each_s if is_empty else full_at
         if len(self._full_at) > limits.HOSTS_RATE_LIMITED:
             del self._full_at[next(iter(self._full_at))]
         if is_empty:
-            raise RateLimited("more requests from one address than are served")
+            raise RateLimited("more of one sender, or for one address, than is served")
+
+
+class HostRateLimit(KeyedRateLimit):
+    """A bucket for each IPv4 host or IPv6 /64."""
+
+    def charge(self, key: str | bytes, now: float) -> None:
+        """Take one off the bucket of a host; raises RateLimited when it is empty."""
+        if isinstance(key, str) and ":" in key:
+            key = ipaddress.ip_address(key).exploded[:_NETWORK_CHARS]
+        super().charge(key, now)

@@ -36,6 +36,7 @@ SET_FROM_OUTSIDE = {
     ("node/links/pool/pool.py", "task"): "a pending call is the pool's own state",
     ("node/net/demux.py", "bytes_received"): "counters count what their users see",
     ("node/net/demux.py", "datagrams_received"): "counters count what their users see",
+    ("node/router.py", "discoverdelay"): "miniupnpc's interface",
     ("node/net/endpoint.py", "bytes_sent"): "counters count what their users see",
     ("node/net/endpoint.py", "datagrams_sent"): "counters count what their users see",
     ("protocol/availability.py", "bitarray"): "pybloom takes stored bits no other way",

@@ -32,8 +32,8 @@ class NodeStatus:
     friend_addresses: tuple[str, ...]
     """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
     uptime_s: Seconds
-    reachable: bool
-    """Whether the node takes unsolicited DHT traffic."""
+    reachable: bool | None
+    """Whether unsolicited DHT traffic reaches the node; null while that is not known."""
     joined: bool
     join_ms: Milliseconds | None
     """From start to join; null until then."""

@@ -14,6 +14,7 @@ from node.counters import Counters
 from node.environment import Environment
 from node.net.demux import Demux
 from node.net.nat_filter import NatFilter
+from node.net.sent_hosts import SentHosts
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser
 from protocol.addresses import Address
@@ -26,7 +27,8 @@ class Endpoint:
     """Sockets bound by `open`; `demux` takes registrations, before or after that.
 
     `addresses`: of each family (4 or 6), the address that its first socket is bound to.
-    `unreachable`: hear only addresses that were sent to, as behind a NAT.
+    `sent_hosts` holds where datagrams were sent to lately. `unreachable`: hear only addresses that
+    were sent to, as behind a NAT.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Endpoint:
     ) -> None:
         self.demux = Demux(counters)
         self.addresses: dict[int, Address] = {}
+        self.sent_hosts = SentHosts()
         self._counters = counters
         self._udp_socket = environment.udp_socket
         self._unreachable = unreachable
@@ -94,6 +97,7 @@ class Endpoint:
         if port is None or port.is_closing():
             self._counters.refused["no_socket_of_this_family"] += 1
             return
+        self.sent_hosts.note(address.host)
         self._counters.datagrams_sent += 1
         self._counters.bytes_sent += len(datagram)
         if ttl is None:

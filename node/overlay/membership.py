@@ -5,11 +5,15 @@ The runtime adds links and content to it; a simulation of the overlay alone runs
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
+from node.overlay.reachability.moves import Moves
+from node.overlay.reachability.own_network import OwnNetwork
+from node.overlay.reachability.upkeep import ReachabilityUpkeep
 from node.overlay.records.presence import Presence
 from node.overlay.records.republish import Republisher
 from node.overlay.server import OverlayServer
@@ -22,6 +26,7 @@ from node.relay.client import Legs, RelayClient
 from node.relay.dispatch import RelayDispatch
 from node.relay.service import RelayService
 from node.tasks import TaskOwner
+from protocol import limits
 from protocol.addresses import Address, is_loopback, is_shareable
 from protocol.identity import Identity
 from protocol.overlay.bootstrap import Bootstrap
@@ -49,6 +54,9 @@ class Membership:
         self.settings = settings
         self.tasks = TaskOwner("overlay")
         self.endpoint = Endpoint(counters, environment, unreachable=settings.unreachable)
+        self.own_network = OwnNetwork(
+            environment, unreachable=settings.unreachable, networks_of=settings.networks_of
+        )
         legs: Legs = {}
         self.relay = RelayService(
             identity.peer_id,
@@ -68,6 +76,7 @@ class Membership:
             tasks=self.tasks,
             counters=counters,
             answer_offer=self.callee.answer,
+            own_network=self.own_network,
             grant_relaying=self.relay.grant,
         )
         self.relay_client = RelayClient(
@@ -83,9 +92,18 @@ class Membership:
         self.caller = Caller(self.server, environment, self.callee)
         self.republisher = Republisher(self.server, environment)
         self.presence = Presence(
-            self.republisher, reachable=not settings.unreachable, own_addresses=self.own_addresses
+            self.republisher,
+            is_contact=lambda: self.own_network.is_contact,
+            own_addresses=self.own_addresses,
         )
         self.registrations = Registrations(self.server, environment, self.presence.peer_record)
+        self.reachability = ReachabilityUpkeep(
+            self.server,
+            self.endpoint,
+            environment,
+            self.own_network,
+            networks_of=settings.networks_of,
+        )
         self.joining = Joining(self.server, bootstraps, saved, say=say)
 
     @property
@@ -100,14 +118,18 @@ class Membership:
         self._relay_dispatch.listen(self.endpoint.demux)
         self.tasks.start(self.joining.run(), name="join")
         self.tasks.start(self._when_joined(self.republisher.run), name="republish records")
-        if self.settings.unreachable:
-            self.tasks.start(self._when_joined(self.registrations.run), name="stay registered")
+        self.tasks.start(self._when_joined(self.reachability.run), name="test reachability")
+        self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
+        self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
+        self.tasks.start(Moves(self.environment, self._moved).run(), name="notice moves")
 
     async def stop(self) -> None:
         """End the tasks, then the sockets."""
         self.server.stop()
         self.relay_client.close()
         await self.tasks.close()
+        self.own_network.close()
+        await self.reachability.close()
         await self.relay.close()
         await self.endpoint.close()
 
@@ -115,9 +137,39 @@ class Membership:
         await self.joined.wait()
         await work()
 
+    async def _follow_verdict(self) -> None:
+        """Be registered while calls need registrars."""
+        while True:
+            await self.own_network.until(lambda: self.own_network.needs_registrars)
+            registered = self.tasks.start(self.registrations.run(), name="stay registered")
+            await self.own_network.until(lambda: not self.own_network.needs_registrars)
+            registered.cancel()
+            await asyncio.wait({registered})
+
+    async def _tell_addresses(self) -> None:
+        """Publish the peer record when what it says about reachability changes."""
+        while True:
+            told = self._told()
+            await self.own_network.until(partial(self._tells_otherwise, told))
+            self.presence.publish_peer()
+            await asyncio.sleep(limits.PEER_RECORD_PAUSE_S)
+
+    def _tells_otherwise(self, told: tuple[bool, list[Address]]) -> bool:
+        return self._told() != told
+
+    def _told(self) -> tuple[bool, list[Address]]:
+        return self.own_network.is_contact, self.own_addresses()
+
+    def _moved(self, slept: bool) -> None:
+        """This machine slept, or has other addresses: what was known must be learned anew."""
+        self.own_network.moved()
+        self.reachability.moved(slept)
+        self.registrations.renew()
+        self.server.recheck_contacts()
+
     def own_addresses(self) -> list[Address]:
-        """The addresses that other nodes can send to, as far as this machine knows."""
-        found: list[Address] = []
+        """The addresses that other nodes can send to: those of NATs first, then this machine's."""
+        found = self.own_network.reflexive()
         for bound in self.endpoint.addresses.values():
             if bound.host not in _WILDCARDS:
                 found.append(bound)

@@ -16,6 +16,8 @@ from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.overlay.lookup.search import OnFound, Search
 from node.overlay.lookup.sybil_region import SybilRegions
+from node.overlay.reachability.dialing import Dialing
+from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.records.publishing import Published, RecordPublisher
 from node.overlay.records.reading import Reader, Reading
@@ -45,7 +47,8 @@ class OverlayServer(Server):
     """One node of the overlay. Make it inside a running loop; `listen`, then `bootstrap`.
 
     `answer_offer` answers the sealed offers that reach this node, `grant_relaying` gives
-    credentials to peers that want to allocate here.
+    credentials to peers that want to allocate here; `own_network` knows whether others reach it
+    unasked.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class OverlayServer(Server):
         tasks: TaskOwner,
         counters: Counters,
         answer_offer: AnswerOffer,
+        own_network: OwnNetwork,
         grant_relaying: GrantRelaying,
     ) -> None:
         self.identity = identity
@@ -73,10 +77,11 @@ class OverlayServer(Server):
         )
         self.node = OverlayNode(identity.peer_id, identity.public_key)
         self.tables = Tables(identity.peer_id, k=settings.k, networks_of=settings.networks_of)
-        self.wire = Wire(identity, environment, counters, endpoint, settings)
+        self.wire = Wire(identity, environment, counters, endpoint, settings, own_network)
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
         self._endpoint = endpoint
+        self._own_network = own_network
         self._grant_relaying = grant_relaying
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
@@ -101,7 +106,7 @@ class OverlayServer(Server):
             sybil_regions=self.sybil_regions,
             own_number=int.from_bytes(identity.peer_id),
             k=settings.k,
-            is_reachable=not settings.unreachable,
+            is_contact=lambda: own_network.is_contact,
         )
 
     def _create_protocol(self) -> OverlayProtocol:
@@ -115,6 +120,13 @@ class OverlayServer(Server):
                 self.wire, self.tables, self.counters, puzzle_bits=self.settings.puzzle_bits
             ),
             registrar=self.registrar,
+            dialing=Dialing(
+                self.wire,
+                self._endpoint,
+                self.tables,
+                self._environment.rng,
+                networks_of=self.settings.networks_of,
+            ),
             environment=self._environment,
             counters=self.counters,
             puzzle_bits=self.settings.puzzle_bits,
@@ -130,6 +142,7 @@ class OverlayServer(Server):
     def listen(self) -> None:
         """Answer from now on, on the endpoint, which is open, and keep the tables fresh."""
         self.wire.listen()
+        self._own_network.listen(self._endpoint.addresses)
         for family in self._endpoint.addresses:
             self._families |= FAMILY_BITS[family]
         self.tasks.start(self._refresh.run(), name="keep the tables fresh")
@@ -161,6 +174,11 @@ class OverlayServer(Server):
         """The contacts worth saving for the next start, the most recently seen first."""
         entries = sorted(self.tables.entries(), key=lambda entry: -entry.last_seen)
         return [entry.contact for entry in entries[: limits.CONTACTS_SAVED]]
+
+    def recheck_contacts(self) -> None:
+        """Ping the contacts seen last: this machine slept, or has another address."""
+        for contact in self.bootstrappable_neighbors()[: limits.CHECKED_AT_ONCE]:
+            self.protocol.maintenance.verify(contact)
 
     # Lookups ------------------------------------------------------------------------------
 

@@ -40,3 +40,11 @@ def smallest_network(networks_of: NetworksOf, contact: Contact) -> bytes:
     """The smallest network of a contact, which a lookup counts once; empty if there is no limit."""
     networks = networks_of(contact)
     return networks[0] if networks else b""
+
+
+def are_disjoint(networks_of: NetworksOf, one: Contact, other: Contact) -> bool:
+    """Whether both contacts have global addresses, and share no network."""
+    networks = networks_of(one)
+    return (
+        bool(networks) and bool(networks_of(other)) and set(networks).isdisjoint(networks_of(other))
+    )

@@ -206,6 +206,17 @@ class RoutingTable:
             self._failures[number] = self._failures.get(number, 0) + 1
             if self._failures[number] >= limits.FAILURES_MAX:
                 self._leave(bucket, contact)
+        return self._candidate(bucket)
+
+    def forget(self, contact: Contact) -> Contact | None:
+        """A contact says itself that others do not reach it; returns as `failed`."""
+        bucket = self._buckets.get(self.index_of(contact.number))
+        if bucket is None or bucket.live.get(contact.number) != contact:
+            return None
+        self._leave(bucket, contact)
+        return self._candidate(bucket)
+
+    def _candidate(self, bucket: Bucket) -> Contact | None:
         if len(bucket.live) >= self.k or not bucket.waiting:
             return None
         return next(reversed(bucket.waiting.values()))

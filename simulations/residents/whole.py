@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.config import Config
-from node.environment import Environment
 from node.runtime import Node
 from simulations.residents.world import Resident
 
@@ -37,9 +36,7 @@ class WholeResident(Resident):
             node = Node.open(
                 self.home,
                 Config(unreachable=self.unreachable),
-                Environment(
-                    self.world.loop.wall_time, self.rng, lambda: list(self.host.addresses), None
-                ),
+                self.environment(),
                 lambda _: None,
                 self.world.settings,
             )

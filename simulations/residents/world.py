@@ -26,6 +26,7 @@ from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.internet.latency import Latency, SyntheticLatency
 from simulations.libraries.ciphers import MarkedTestCipher, RememberedAgreements
+from simulations.residents.router import find_router
 from simulations.runtime.collector import freeze_survivors
 from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
@@ -95,13 +96,22 @@ class Resident:
         """Of its addresses: 4, 6 or both."""
         return frozenset(6 if is_v6(host) else 4 for host in self.host.addresses)
 
+    def environment(self) -> Environment:
+        """What the node takes from its machine."""
+        return Environment(
+            self.world.loop.wall_time,
+            self.rng,
+            lambda: list(self.host.addresses),
+            udp_socket=None,
+            find_router=lambda: find_router(self.host),
+        )
+
     def make_membership(self) -> Membership:
         """The node's rooms; an attacker overrides this."""
         world = self.world
-        loop = world.loop
         return Membership(
             self.identity,
-            Environment(loop.wall_time, self.rng, lambda: list(self.host.addresses), None),
+            self.environment(),
             settings=replace(world.settings, unreachable=self.unreachable),
             counters=Counters(),
             bootstraps=[],

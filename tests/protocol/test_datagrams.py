@@ -16,8 +16,10 @@ from protocol.datagrams import (
     HELLO_RANDOM_BYTES,
     XChaCha20Poly1305,
     answer_hello,
+    dialback,
     hello,
     hello_random,
+    read_dialback,
     read_hello_reply,
     seal,
     sender_of,
@@ -86,6 +88,16 @@ def test_golden_hello_and_reply() -> None:
     assert hello_random(question).hex() == hello_random(reply).hex() == asked["random"]
     assert answer_hello(signer, question) == reply
     assert read_hello_reply(reply) == signer.public_key
+
+
+def test_golden_dialback() -> None:
+    golden = VECTORS["dialback"]
+    random, datagram = bytes.fromhex(golden["random"]), bytes.fromhex(golden["datagram"])
+    assert dialback(random) == datagram
+    assert read_dialback(datagram) == random
+    for wrong in (datagram[:-1], datagram + b"x"):
+        with pytest.raises(Malformed):
+            read_dialback(wrong)
 
 
 @repeatable

@@ -23,7 +23,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Peer id", told["peer_id"]),
             ("Listening on", ", ".join(told["addresses"]) or "-"),
             ("Running for", output.duration(told["uptime_s"])),
-            ("Reachable", output.yes_no(told["reachable"])),
+            ("Reachable", _reachable(told["reachable"])),
             ("Joined", _joined(told["joined"], told["join_ms"])),
             ("Contacts", told["contacts"]),
             ("Registered at", output.counted(len(told["registrars"]), "registrar")),
@@ -45,6 +45,10 @@ def _relaying(relay: dict[str, Any]) -> str:
     peers = output.counted(relay["allocations"], "peer")
     today, most = output.size(relay["bytes_today"]), output.size(relay["bytes_a_day"])
     return f"{peers}, {today} today of {most}, {output.size(relay['rate'])}/s at most"
+
+
+def _reachable(reachable: bool | None) -> str:
+    return "not known" if reachable is None else output.yes_no(reachable)
 
 
 def _joined(joined: bool, join_ms: float | None) -> str:

@@ -113,7 +113,7 @@ class RunOutput:
             return
         click.echo(f"Node {status['peer_id']} is running in {self._home}")
         click.echo(f"It listens on {', '.join(status['addresses'])} (UDP).\n")
-        if status["reachable"] and status["friend_addresses"]:
+        if status["reachable"] is not False and status["friend_addresses"]:
             self._invite(status["friend_addresses"])
         click.echo("Share a folder with:")
         click.echo(f"    modswarm share FOLDER{self._home_option()}")

@@ -17,32 +17,40 @@ CONTACT = 1
 
 
 class Presence:
-    """This node's records. `own_addresses` gives the addresses at which it can be reached."""
+    """This node's records. `own_addresses` gives the addresses at which it can be reached.
+
+    `is_contact`: whether others may reach it there unasked.
+    """
 
     def __init__(
         self,
         republisher: Republisher,
         *,
-        reachable: bool,
+        is_contact: Callable[[], bool],
         own_addresses: Callable[[], list[Address]],
     ) -> None:
         self._republisher = republisher
-        self._reachable = reachable
+        self._is_contact = is_contact
         self._own_addresses = own_addresses
         self._served: dict[bytes, bool] = {}
         self._shards: dict[ShardPlace, frozenset[bytes]] = {}
         self._announced: dict[ShardPlace, frozenset[bytes]] = {}
-        republisher.keep("peer", records.PEER, self._peer_body)
+        self.publish_peer()
+
+    def publish_peer(self) -> None:
+        """Publish the peer record soon: what it says has changed."""
+        self._republisher.keep("peer", records.PEER, self._peer_body)
 
     def peer_record(self) -> Record:
         """A freshly signed peer record."""
         return self._republisher.make(records.PEER, self._peer_body())
 
     def _peer_body(self) -> PeerBody:
-        known = self._own_addresses() if self._reachable else []
+        is_contact = self._is_contact()
+        known = self._own_addresses() if is_contact else []
         return PeerBody(
             addresses=tuple(known[: limits.PEER_ADDRESSES]),
-            capabilities=CONTACT if self._reachable else 0,
+            capabilities=CONTACT if is_contact else 0,
             versions=(OVERLAY_VERSION, OVERLAY_VERSION),
             shard_bits=availability.shard_bits_for(self._served),
         )
@@ -60,7 +68,7 @@ class Presence:
         self._served = wanted
         self._refresh_shards()
         if availability.shard_bits_for(wanted) != had_bits:
-            self._republisher.keep("peer", records.PEER, self._peer_body)
+            self.publish_peer()
 
     def _refresh_shards(self) -> None:
         """Announce the filters that changed by more than SHARD_CHANGE, the others when due."""

@@ -40,7 +40,7 @@ class Published:
 
 
 class RecordPublisher:
-    """Publishes records of one node. `is_reachable`: whether the node may store them itself."""
+    """Publishes records of one node. `is_contact`: whether the node may store them itself."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class RecordPublisher:
         sybil_regions: SybilRegions,
         own_number: int,
         k: int,
-        is_reachable: bool,
+        is_contact: Callable[[], bool],
     ) -> None:
         self._protocol = protocol
         self._storage = storage
@@ -61,7 +61,7 @@ class RecordPublisher:
         self._sybil_regions = sybil_regions
         self._own_number = own_number
         self._k = k
-        self._is_reachable = is_reachable
+        self._is_contact = is_contact
 
     async def publish(self, record: Record) -> Published:
         """Store at the k contacts nearest to the record's key, and here if this node is one."""
@@ -83,7 +83,7 @@ class RecordPublisher:
 
     def _is_among(self, closest: list[Contact], key: bytes) -> bool:
         """Whether this node is one of the k reachable nodes nearest to `key`."""
-        if not self._is_reachable:
+        if not self._is_contact():
             return False
         number = int.from_bytes(key)
         farthest = closest[-1].number ^ number if closest else 0

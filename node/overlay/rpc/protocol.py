@@ -12,6 +12,7 @@ from kademlia.protocol import KademliaProtocol
 
 from node.counters import Counters
 from node.environment import Environment
+from node.overlay.reachability.dialing import Dialing
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Wire
@@ -57,6 +58,7 @@ class OverlayProtocol(KademliaProtocol):
         tables: Tables,
         maintenance: TableMaintenance,
         registrar: Registrar,
+        dialing: Dialing,
         environment: Environment,
         counters: Counters,
         puzzle_bits: int,
@@ -67,6 +69,7 @@ class OverlayProtocol(KademliaProtocol):
         self.wire = wire
         self.maintenance = maintenance
         self.registrar = registrar
+        self._dialing = dialing
         self._wall = environment.wall
         self._counters = counters
         self._puzzle_bits = puzzle_bits
@@ -167,6 +170,14 @@ class OverlayProtocol(KademliaProtocol):
         ranged(round_trip_ms, 0, limits.ROUND_TRIP_MS_MAX)
         self.registrar.deliver(incoming, sealed, round_trip_ms)
 
+    def rpc_dialback(self, incoming: Incoming) -> None:
+        """DIALBACK [random]: have another contact send a dial-back to the sender."""
+        self._dialing.find_dialer(incoming)
+
+    def rpc_dial(self, incoming: Incoming) -> list[Any]:
+        """DIAL [random, address]: send a dial-back to the address, for a contact's asker."""
+        return self._dialing.dial(incoming)
+
     def rpc_witness(self, incoming: Incoming) -> list[Any]:
         """WITNESS [token]: note that it came from the sender's address, which is proved."""
         (token,) = shape(incoming.request.arguments, bytes)
@@ -238,6 +249,8 @@ _HANDLERS: dict[int, RequestHandler] = {
     Method.KEEPALIVE: OverlayProtocol.rpc_keepalive,
     Method.SIGNAL: OverlayProtocol.rpc_signal,
     Method.DELIVER: OverlayProtocol.rpc_deliver,
+    Method.DIALBACK: OverlayProtocol.rpc_dialback,
+    Method.DIAL: OverlayProtocol.rpc_dial,
     Method.CREDENTIALS: OverlayProtocol.rpc_credentials,
     Method.WITNESS: OverlayProtocol.rpc_witness,
     Method.WITNESSED: OverlayProtocol.rpc_witnessed,
@@ -248,6 +261,8 @@ _NEEDS_PROOF: frozenset[RequestHandler] = frozenset(
         OverlayProtocol.rpc_store,
         OverlayProtocol.rpc_register,
         OverlayProtocol.rpc_signal,
+        OverlayProtocol.rpc_dialback,
+        OverlayProtocol.rpc_dial,
         OverlayProtocol.rpc_witness,
         OverlayProtocol.rpc_credentials,
     )

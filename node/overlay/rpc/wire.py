@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
+from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.rpc.admission import Admission
 from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
@@ -33,7 +34,6 @@ from protocol.identity import Identity, checked_peer_id, id_number
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     EPOCH_BYTES,
-    READ_ONLY,
     Code,
     Method,
     Request,
@@ -67,7 +67,7 @@ class _Pending(NamedTuple):
 class Wire:
     """The overlay's end of an endpoint. The handler that `serve` was given takes requests.
 
-    An unreachable node tells its peers so by the flag READ_ONLY (BEP 43).
+    `own_network` is told at which address each contact sees us, and gives the flags of requests.
     """
 
     def __init__(
@@ -77,13 +77,14 @@ class Wire:
         counters: Counters,
         endpoint: Endpoint,
         settings: OverlaySettings,
+        own_network: OwnNetwork,
     ) -> None:
         self._identity = identity
         self._rng = environment.rng
         self._counters = counters
         self._cipher = settings.cipher
         self._puzzle_bits = settings.puzzle_bits
-        self._flags = READ_ONLY if settings.unreachable else 0
+        self._own_network = own_network
         self._serve: Callable[[Incoming], None] = _not_serving
         self._loop = asyncio.get_running_loop()
         self._sessions = PeerSessions(settings.peers_remembered)
@@ -187,6 +188,7 @@ class Wire:
             session.measured(rtt_s)
             self._shared_rtt.measured(rtt_s)
         self.heard_at = now
+        self._own_network.saw(pending.contact, response.observed, pending.sent_at)
         if response.token:
             session.learn_token(response.token, pending.contact, now)
         if response.code == Code.ISSUED_IN_FUTURE:
@@ -265,7 +267,7 @@ class Wire:
             epoch=self._epoch,
             counter=self._counter,
             token=session.token_for(contact, now),
-            flags=self._flags,
+            flags=self._own_network.flags(address.family),
             arguments=arguments,
         )
         self._pending[transaction] = _Pending(contact, address, now, on_reply, nonce, body)

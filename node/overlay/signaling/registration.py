@@ -1,4 +1,4 @@
-"""The registrations of this node, where it is unreachable, at the contacts nearest to its id."""
+"""The registrations of this node, where calls need them, at the contacts nearest to its id."""
 
 import asyncio
 import itertools
@@ -43,10 +43,18 @@ class Registrations:
         self.registered = asyncio.Event()
 
     async def run(self) -> None:
-        """Register, and stay registered until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_registered(), name="keep registered")
-            group.create_task(self._keep_alive(group), name="keep NAT mappings open")
+        """Register, and stay registered until cancelled; then no registrar counts any more."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_registered(), name="keep registered")
+                group.create_task(self._keep_alive(group), name="keep NAT mappings open")
+        finally:
+            self.registrars.clear()
+            self.registered.clear()
+
+    def renew(self) -> None:
+        """Register again now: this machine slept, or has another address."""
+        self._lost.set()
 
     async def _keep_registered(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from protocol.errors import BadAddress, ModswarmError, NotAuthentic, TimedOut
 from protocol.identity import peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
+from protocol.reachability import nat64
 
 _log = logging.getLogger(__name__)
 
@@ -91,15 +92,21 @@ class Joining:
                     f"{peer_id_text(contact.peer_id)} answers there, which is another peer"
                 )
         except TimedOut:
-            self._say(
-                f"The bootstrap {bootstrap} does not answer. Is it running, and is UDP let "
-                "through? This node keeps trying."
-            )
+            self._say(f"The bootstrap {bootstrap} does not answer. {self._why(bootstrap)}")
         except (ModswarmError, OSError) as error:
             self._say(f"The bootstrap {bootstrap} cannot be used: {error}. This node keeps trying.")
         else:
             return contact
         return None
+
+    def _why(self, bootstrap: Bootstrap) -> str:
+        """What may be wrong where a bootstrap is silent, and what happens next."""
+        if ":" not in bootstrap.host and not self._server.speaks(4):
+            return (
+                "This machine has no IPv4 address: it needs a network that translates (NAT64) or a "
+                "bootstrap with an IPv6 address. This node keeps trying."
+            )
+        return "Is it running, and is UDP let through? This node keeps trying."
 
     async def _resolve(self, bootstrap: Bootstrap) -> Address:
         loop = asyncio.get_running_loop()
@@ -108,4 +115,6 @@ class Joining:
         for address in usable:
             if self._server.speaks(address.family):
                 return unicast(address)  # a link's hint may name a broadcast address
+        if self._server.speaks(6) and usable:
+            return nat64.synthesised(unicast(usable[0]))
         raise BadAddress("it has no address of a family that this node listens on")

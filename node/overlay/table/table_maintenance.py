@@ -48,11 +48,17 @@ class TableMaintenance:
     # What other nodes do ------------------------------------------------------------------
 
     def asked_by(self, incoming: Incoming) -> None:
-        """Note a request of another node, and ping that node if its bucket has room."""
-        if incoming.read_only:
-            return
+        """Note a request of another node, and ping that node if its bucket has room.
+
+        One that has found out that it is not public leaves the table, if its address is proved.
+        """
         contact = incoming.session.contact_at(incoming.address)
         table = self._tables.of(contact)
+        if incoming.read_only:
+            candidate = table.forget(contact) if incoming.proved else None
+            if candidate is not None:
+                self.verify(candidate)
+            return
         wanted = table.asked_by(contact, self._loop.time(), proved=incoming.proved)
         if wanted and incoming.may_also_send(_PING_BYTES):
             self.verify(contact)

@@ -14,6 +14,7 @@ from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.net.udp.port import Arrival
+from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.rpc.wire import Reply, Wire
 from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
@@ -23,6 +24,7 @@ from protocol.errors import NotAuthentic
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method
+from protocol.overlay.networks import public_networks
 from protocol.turn.grant import RelayGrant
 from simulations.residents.stock import StockAnswerer, stock_request
 
@@ -74,16 +76,22 @@ def _address(number: int) -> Address:
     return Address(f"{11 + number // 256}.{number % 256}.1.1", 4001)
 
 
+def _own_network(environment: Environment) -> OwnNetwork:
+    return OwnNetwork(environment, unreachable=False, networks_of=public_networks)
+
+
 def _make_asker(number: int) -> Asker:
     settings = OverlaySettings(puzzle_bits=0)
     counters = Counters()
     outbox = Sink(counters)
+    environment = Environment()
     wire = Wire(
         Identity(_rng.randbytes(32)),
-        Environment(),
+        environment,
         counters,
         outbox,
         settings,
+        _own_network(environment),
     )
     wire.serve(lambda _: None)
     wire.listen()
@@ -112,14 +120,16 @@ async def ours() -> dict[str, float]:
     """Fill a node's tables, let askers prove their addresses, then flood it."""
     counters = Counters()
     sink, tasks = Sink(counters), TaskOwner("bench")
+    environment = Environment(rng=secrets.SystemRandom())
     server = OverlayServer(
         Identity(_rng.randbytes(32)),
-        Environment(rng=secrets.SystemRandom()),
+        environment,
         sink,
         settings=OverlaySettings(puzzle_bits=0),
         tasks=tasks,
         counters=counters,
         answer_offer=_no_calls,
+        own_network=_own_network(environment),
         grant_relaying=_no_relaying,
     )
     server.wire.listen()

@@ -1,0 +1,35 @@
+"""The hosts that this node sent to lately: what comes from them says nothing about reachability.
+
+NATs and firewalls let in whom was sent to. All senders of a port note the hosts here, so it must
+cost next to nothing: two generations of a set, no clock.
+"""
+
+from protocol import limits
+
+
+class SentHosts:
+    """Remembers each host for one to two generations. Where it is full, it answers yes."""
+
+    def __init__(self) -> None:
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+        self._overflowed = False
+
+    def note(self, host: str) -> None:
+        """A datagram leaves for this host."""
+        if len(self._young) < limits.HOSTS_SENT_TO:
+            self._young.add(host)
+        else:
+            self._overflowed = True
+
+    def __contains__(self, host: str) -> bool:
+        return self._overflowed or host in self._young or host in self._old
+
+    def begin_generation(self) -> None:
+        """Forget what was noted before the last generation."""
+        self._old, self._young = self._young, set()
+        self._overflowed = False
+
+    def clear(self) -> None:
+        """Every NAT on the way has forgotten all of them."""
+        self._young, self._old, self._overflowed = set(), set(), False

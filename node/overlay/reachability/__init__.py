@@ -1,0 +1,9 @@
+"""How a node learns whether others reach it, and what it does about it.
+
+own_network      what is known, from every response and from what follows
+dialing          dial-backs for other nodes
+testing          rounds of dial-backs to this node
+forwarding       the port that the router forwards, by UPnP
+moves            changes of address, and sleep
+upkeep           all of these run side by side
+"""

@@ -1,0 +1,111 @@
+"""Dial-backs for other nodes: DIALBACK finds a contact that sends one, DIAL sends it.
+
+The node that wants to know whether it is public asks this node, which chooses another contact of
+its own, in another network, to send the dial-back: the asker has most likely sent nothing there.
+The target is where the asker proved that it receives. The contact takes this node's word for it,
+so it bounds what one asker, one host and one network can get; a dial-back has 17 bytes, fewer than
+each of the requests that lead to it.
+"""
+
+import asyncio
+from typing import Any
+
+from node.net.endpoint import Endpoint
+from node.overlay.rpc.incoming import Incoming
+from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.table.tables import Tables
+from protocol import datagrams, limits
+from protocol.addresses import pack_address, unpack_address
+from protocol.codec import shape, sized
+from protocol.errors import NotUnicast
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Code, Method
+from protocol.overlay.networks import NetworksOf, are_disjoint, smallest_network
+from protocol.randomness import Random, sample
+from protocol.rate_limit import KeyedRateLimit
+
+_REPEATS = 1
+"""DIAL is repeated once, with the token that its refusal brings."""
+
+
+class Dialing:
+    """Serves DIALBACK and DIAL. `networks_of` names no network of an address that is not global."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        endpoint: Endpoint,
+        tables: Tables,
+        rng: Random,
+        *,
+        networks_of: NetworksOf,
+    ) -> None:
+        self._wire = wire
+        self._endpoint = endpoint
+        self._tables = tables
+        self._rng = rng
+        self._networks_of = networks_of
+        self._clock = asyncio.get_running_loop().time
+        self._asking = KeyedRateLimit(
+            limits.DIALBACKS_PER_SECOND_PER_ASKER, limits.DIALBACKS_BURST_PER_ASKER
+        )
+        self._per_asker = KeyedRateLimit(
+            limits.DIALS_PER_SECOND_PER_ASKER, limits.DIALS_BURST_PER_ASKER
+        )
+        self._per_host = KeyedRateLimit(limits.DIALS_PER_SECOND_PER_HOST, 1.0)
+        self._per_network = KeyedRateLimit(
+            limits.DIALS_PER_SECOND_PER_NETWORK, limits.DIALS_BURST_PER_NETWORK
+        )
+
+    def find_dialer(self, incoming: Incoming) -> None:
+        """DIALBACK [random]: let another contact send it; answers with that contact's address.
+
+        Raises Malformed, RateLimited.
+        """
+        (random,) = shape(incoming.request.arguments, bytes)
+        sized(random, limits.DIALBACK_RANDOM_BYTES)
+        self._asking.charge(incoming.session.peer_id, self._clock())
+        asker = Contact.at(incoming.session.public_key, incoming.address)
+        dialer = self._choose_dialer(asker)
+        if dialer is None:
+            incoming.answer([], Code.REFUSED)
+            return
+        self._ask_to_dial(incoming, dialer, [random, pack_address(incoming.address)], _REPEATS)
+
+    def dial(self, incoming: Incoming) -> list[Any]:
+        """DIAL [random, address]: send a dial-back there. Raises Malformed, RateLimited."""
+        random, packed = shape(incoming.request.arguments, bytes, bytes)
+        target = unpack_address(packed)
+        network = smallest_network(
+            self._networks_of, Contact.at(incoming.session.public_key, target)
+        )
+        if not network:
+            raise NotUnicast(f"not a global address: {target}")
+        datagram = datagrams.dialback(sized(random, limits.DIALBACK_RANDOM_BYTES))
+        now = self._clock()
+        self._per_asker.charge(incoming.session.peer_id, now)
+        self._per_host.charge(target.host, now)
+        self._per_network.charge(network, now)
+        self._endpoint.sendto(datagram, target)
+        return []
+
+    def _choose_dialer(self, asker: Contact) -> Contact | None:
+        """A contact in another network than the asker, at random; None if there is none."""
+        known = [entry.contact for entry in self._tables.of(asker)]
+        others = [one for one in known if are_disjoint(self._networks_of, one, asker)]
+        return next(iter(sample(self._rng, others, 1)), None)
+
+    def _ask_to_dial(
+        self, incoming: Incoming, dialer: Contact, arguments: list[bytes], repeats: int
+    ) -> None:
+        def on_reply(reply: Reply) -> None:
+            if reply.response is None:
+                incoming.answer([], Code.TIMED_OUT)
+            elif reply.response.code == Code.OK:
+                incoming.answer([pack_address(dialer.address)])
+            elif reply.response.code == Code.BAD_TOKEN and repeats:
+                self._ask_to_dial(incoming, dialer, arguments, repeats - 1)
+            else:
+                incoming.answer([], Code.REFUSED)
+
+        self._wire.request(dialer, Method.DIAL, arguments, on_reply, timeout_s=limits.TIMEOUT_MAX_S)

@@ -1,0 +1,211 @@
+"""What this node knows of its own network; the wire tells what it sees, tests what they find."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from node.environment import Environment
+from protocol.addresses import Address, is_shareable
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import READ_ONLY
+from protocol.overlay.networks import NetworksOf, smallest_network
+from protocol.reachability.network_view import (
+    FamilyView,
+    FilteringKind,
+    MappingKind,
+    NatKind,
+    NetworkView,
+    UpnpMapping,
+    Verdict,
+)
+from protocol.reachability.observed import ObservedAddresses
+from protocol.reachability.verdict import RoundOutcome, VerdictMachine
+
+_FILTERING = {
+    Verdict.UNKNOWN: FilteringKind.UNKNOWN,
+    Verdict.PUBLIC: FilteringKind.ENDPOINT_INDEPENDENT,
+    Verdict.NOT_PUBLIC: FilteringKind.DEPENDENT,
+}
+
+_NEWS_PAUSE_S = 0.25
+
+
+class OwnNetwork:
+    """Gives a `view` of it at any time, and wakes who waits `until` something about it is so.
+
+    `unreachable`: this node plays one that is not public.
+    """
+
+    def __init__(
+        self, environment: Environment, *, unreachable: bool, networks_of: NetworksOf
+    ) -> None:
+        self._host_addresses = environment.host_addresses
+        self._unreachable = unreachable
+        self._networks_of = networks_of
+        self._bound: dict[int, Address] = {}
+        self._own_hosts: frozenset[str] = frozenset()
+        self._observed: dict[int, ObservedAddresses] = {}
+        self._verdicts: dict[int, VerdictMachine] = {}
+        self._upnp: Address | None = None
+        self._flags = dict.fromkeys((4, 6), READ_ONLY if unreachable else 0)
+        self._news = asyncio.Event()
+        self._telling: asyncio.TimerHandle | None = None
+        self._view: NetworkView | None = None
+
+    def listen(self, bound: Mapping[int, Address]) -> None:
+        """From now on sockets are bound to these addresses, by family."""
+        self._bound = dict(bound)
+        self._observed = {
+            family: ObservedAddresses(address.port) for family, address in bound.items()
+        }
+        self._verdicts = {family: VerdictMachine() for family in bound}
+        self._find_own_hosts()
+
+    # What the wire tells --------------------------------------------------------------------
+
+    def saw(self, contact: Contact, observed: Address, sent_at: float) -> None:
+        """A contact saw us at `observed` when it got what was sent at `sent_at`."""
+        family = self._observed.get(observed.family)
+        if family is None or contact.family != observed.family:
+            return
+        if family.note(smallest_network(self._networks_of, contact), observed, sent_at):
+            self._view = None
+            if self._telling is None:
+                # A joining node hears news with each response.
+                loop = asyncio.get_running_loop()
+                self._telling = loop.call_later(_NEWS_PAUSE_S, self._tell)
+
+    def flags(self, family: int) -> int:
+        """The flags of our requests by this address family."""
+        return self._flags[family]
+
+    # What tests find ------------------------------------------------------------------------
+
+    @property
+    def families(self) -> list[int]:
+        """The families to test: none where this node plays one that is not public."""
+        return [] if self._unreachable else list(self._verdicts)
+
+    def next_round_s(self, family: int) -> float:
+        """In how many seconds to test a family again."""
+        return self._verdicts[family].next_round_s
+
+    def tested(self, family: int, outcome: RoundOutcome) -> None:
+        """A round of dial-backs ended."""
+        self._verdicts[family].note(outcome)
+        self._flags[family] = READ_ONLY if self._verdict(family) is Verdict.NOT_PUBLIC else 0
+        self._tell()
+
+    def forwards(self, address: Address | None) -> bool:
+        """The router forwards this outside address to us, or none any more; whether it changed."""
+        if address == self._upnp:
+            return False
+        self._upnp = address
+        self.tested(4, RoundOutcome.MOVED)
+        return True
+
+    def moved(self) -> None:
+        """This machine has other addresses, or slept: what was seen may be so no longer."""
+        self._find_own_hosts()
+        for family, observed in self._observed.items():
+            observed.forget()
+            self.tested(family, RoundOutcome.MOVED)
+
+    def _find_own_hosts(self) -> None:
+        bound = (address.host for address in self._bound.values())
+        self._own_hosts = frozenset((*self._host_addresses(), *bound))
+
+    # What follows ---------------------------------------------------------------------------
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on this object holds."""
+        while not condition():
+            await self._news.wait()
+
+    def close(self) -> None:
+        """Tell no more news."""
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def _tell(self) -> None:
+        self.close()
+        self._telling = self._view = None
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _verdict(self, family: int) -> Verdict:
+        return Verdict.NOT_PUBLIC if self._unreachable else self._verdicts[family].verdict
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether others may keep this node in their tables, as far as it knows."""
+        return self.view().verdict is not Verdict.NOT_PUBLIC
+
+    @property
+    def needs_registrars(self) -> bool:
+        """Whether calls would not reach this node unasked, or might not."""
+        view = self.view()
+        unsure = view.verdict is Verdict.UNKNOWN and view.is_behind_nat
+        return unsure or view.verdict is Verdict.NOT_PUBLIC
+
+    @property
+    def needs_router(self) -> bool:
+        """Whether a NAT stands before IPv4, so that forwarding a port may help."""
+        observed = self._observed.get(4)
+        return observed is not None and observed.is_mapped(self._own_hosts)
+
+    @property
+    def needs_open_mapping(self) -> bool:
+        """Whether others reach this node by a mapping that must be kept open by traffic."""
+        if 4 not in self._verdicts or self._upnp is not None:
+            return False
+        return self.needs_router and self._verdict(4) is Verdict.PUBLIC
+
+    def reflexive(self) -> list[Address]:
+        """The addresses that NATs gave this node, the best first, those of the router among them.
+
+        Of families that are not public there are none: others cannot send to them unasked.
+        """
+        view = self.view()
+        found = [view.upnp.address] if view.upnp is not None and view.upnp.proved else []
+        for family in view.families.values():
+            if family.verdict is not Verdict.NOT_PUBLIC:
+                found += [one.address for one in family.reflexive if one.address not in found]
+        return found
+
+    def view(self) -> NetworkView:
+        """All that is known now."""
+        if self._view is None:
+            self._view = self._make_view()
+        return self._view
+
+    def _make_view(self) -> NetworkView:
+        families = {family: self._family_view(family) for family in self._observed}
+        v4 = families.get(4)
+        upnp = None
+        if self._upnp is not None and v4 is not None:
+            seen = (one.address for one in v4.reflexive)
+            upnp = UpnpMapping(self._upnp, v4.verdict is Verdict.PUBLIC and self._upnp in seen)
+        return NetworkView(families, upnp, self._needs_nat64())
+
+    def _family_view(self, family: int) -> FamilyView:
+        observed, verdict = self._observed[family], self._verdict(family)
+        mapping = observed.mapping(self._own_hosts)
+        is_sequential = mapping is MappingKind.SEQUENTIAL
+        nat = NatKind(
+            mapping,
+            _FILTERING[verdict],
+            observed.port_preserved,
+            observed.port_step if is_sequential else 0,
+        )
+        return FamilyView(
+            verdict,
+            nat,
+            observed.is_mapped(self._own_hosts),
+            observed.reflexive(self._own_hosts),
+            observed.last_sample(),
+        )
+
+    def _needs_nat64(self) -> bool:
+        """Whether this machine has IPv6 addresses for the internet, and none of IPv4."""
+        hosts = [host for host in self._own_hosts if is_shareable(host)]
+        return bool(hosts) and all(":" in host for host in hosts)

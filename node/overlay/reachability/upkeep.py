@@ -1,0 +1,111 @@
+"""What keeps this node's knowledge of its own network up to date: all of it side by side."""
+
+import asyncio
+
+from node.environment import Environment
+from node.net.endpoint import Endpoint
+from node.overlay.reachability.forwarding import PortForwarding
+from node.overlay.reachability.own_network import OwnNetwork
+from node.overlay.reachability.testing import ReachabilityTest
+from node.overlay.server import OverlayServer
+from protocol import limits
+from protocol.addresses import Address
+from protocol.overlay.contacts import Contact
+from protocol.overlay.networks import NetworksOf, smallest_network
+
+_PAUSE_SPREAD = 0.2
+
+
+class ReachabilityUpkeep:
+    """Tests reachability, asks the router for a port, keeps mappings open; `run` once joined."""
+
+    def __init__(
+        self,
+        server: OverlayServer,
+        endpoint: Endpoint,
+        environment: Environment,
+        own_network: OwnNetwork,
+        *,
+        networks_of: NetworksOf,
+    ) -> None:
+        self._server = server
+        self._endpoint = endpoint
+        self._rng = environment.rng
+        self._own_network = own_network
+        self._networks_of = networks_of
+        self._test = ReachabilityTest(
+            server.wire, endpoint, server.tables, environment.rng, networks_of=networks_of
+        )
+        self._retest = {family: asyncio.Event() for family in (4, 6)}
+        self._forwarding: PortForwarding | None = None
+        if environment.find_router is not None:
+            self._forwarding = PortForwarding(
+                environment.find_router,
+                environment.rng,
+                is_global=self._is_global,
+                forwards=self._forwards,
+            )
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for family in self._own_network.families:
+                group.create_task(self._test_regularly(family), name=f"test IPv{family}")
+            group.create_task(self._forget_hosts(), name="forget hosts sent to")
+            group.create_task(self._keep_mapping_open(), name="keep a mapping open")
+            if self._forwarding is not None and self._own_network.families:
+                group.create_task(self._forward(self._forwarding), name="have a port forwarded")
+
+    async def close(self) -> None:
+        """Let the router forward nothing any more."""
+        if self._forwarding is not None:
+            await self._forwarding.remove()
+
+    def moved(self, slept: bool) -> None:
+        """The machine has other addresses, or slept, while NATs forgot where it had sent to."""
+        if slept:
+            self._endpoint.sent_hosts.clear()
+        for retest in self._retest.values():
+            retest.set()
+
+    async def _test_regularly(self, family: int) -> None:
+        retest = self._retest[family]
+        while True:
+            retest.clear()
+            outcome = await self._test.run(family)
+            self._own_network.tested(family, outcome)
+            spread = 1 + _PAUSE_SPREAD * (self._rng.random() - 0.5)
+            pause_s = spread * self._own_network.next_round_s(family)
+            try:
+                async with asyncio.timeout(pause_s):
+                    await retest.wait()
+            except TimeoutError:
+                continue
+
+    async def _forget_hosts(self) -> None:
+        while True:
+            await asyncio.sleep(limits.DIALBACK_SILENCE_S)
+            self._endpoint.sent_hosts.begin_generation()
+
+    async def _keep_mapping_open(self) -> None:
+        """Ping a contact now and then, where a public node's NAT would forget it otherwise."""
+        while True:
+            await self._own_network.until(lambda: self._own_network.needs_open_mapping)
+            witness = max(
+                self._server.tables.entries(), key=lambda entry: entry.last_seen, default=None
+            )
+            if witness is not None:
+                self._server.protocol.maintenance.verify(witness.contact)
+            await asyncio.sleep(limits.KEEPALIVE_S)
+
+    async def _forward(self, forwarding: PortForwarding) -> None:
+        await self._own_network.until(lambda: self._own_network.needs_router)
+        await forwarding.run(self._endpoint.addresses[4].port)
+
+    def _forwards(self, address: Address | None) -> None:
+        if self._own_network.forwards(address):
+            self._retest[4].set()
+
+    def _is_global(self, address: Address) -> bool:
+        contact = Contact.at(self._server.identity.public_key, address)
+        return bool(smallest_network(self._networks_of, contact))

@@ -1,0 +1,167 @@
+"""The addresses at which contacts see this node, and what they tell about the NAT on the way.
+
+Each contact's network has one voice, its latest: many contacts of one network cannot outvote
+others, nor can a few that lie (RFC 5780, 4.3 compares two servers; here they are not trusted).
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.reachability.network_view import MappingKind, PortSample, ReflexiveAddress
+
+_PORTS = 1 << 16
+
+
+class _Voice(NamedTuple):
+    """What one network sees. `since`: when the first datagram left that it saw from there."""
+
+    address: Address
+    since: float
+    sent_at: float
+
+
+class ObservedAddresses:
+    """What contacts saw of one address family; `bound_port` is the socket's own.
+
+    Times are monotonic seconds at which the datagrams left that were seen.
+    """
+
+    def __init__(self, bound_port: int) -> None:
+        self._bound_port = bound_port
+        # The voice heard last is the last one; the empty network is that of private contacts.
+        self._voices: dict[bytes, _Voice] = {}
+        self._samples: dict[int, float] = {}
+
+    def note(self, network: bytes, observed: Address, sent_at: float) -> bool:
+        """A contact in this network saw us at `observed`; whether that is news."""
+        known = self._voices.pop(network, None)
+        is_news = known is None or known.address != observed
+        since = sent_at if known is None or is_news else known.since
+        self._voices[network] = _Voice(observed, since, sent_at)
+        if len(self._voices) > limits.OBSERVERS_REMEMBERED:
+            del self._voices[next(iter(self._voices))]
+        if is_news and network:
+            self._note_port(observed.port, sent_at)
+        return is_news
+
+    def forget(self) -> None:
+        """This machine is somewhere else now."""
+        self._voices.clear()
+        self._samples.clear()
+
+    # Addresses ------------------------------------------------------------------------------
+
+    @property
+    def agreed(self) -> Address | None:
+        """The address that enough networks see, and two thirds of all since the first of them did.
+
+        After a NAT has lost its mappings, the voices from before do not count against it.
+        """
+        voices = self._public_voices()
+        votes = Counter(voice.address for voice in voices)
+        for address, count in votes.most_common():
+            if count < limits.OBSERVERS_MIN:
+                return None
+            since = min(voice.since for voice in voices if voice.address == address)
+            heard = sum(1 for voice in voices if voice.sent_at >= since)
+            if count >= limits.OBSERVERS_AGREE * heard:
+                return address
+        return None
+
+    def is_mapped(self, own_hosts: Collection[str]) -> bool:
+        """Whether most see a host address that this machine does not have."""
+        host = self._host()
+        return host is not None and host not in own_hosts
+
+    def reflexive(self, own_hosts: Collection[str]) -> tuple[ReflexiveAddress, ...]:
+        """Where others see this node, if a NAT gave it that address: at most one now."""
+        if not self.is_mapped(own_hosts):
+            return ()
+        if (agreed := self.agreed) is not None:
+            return (ReflexiveAddress(agreed, True),)
+        host = self._host()
+        seen = [voice.address for voice in self._heard() if voice.address.host == host]
+        return (ReflexiveAddress(seen[-1], False),)
+
+    def _host(self) -> str | None:
+        """The host address that most networks see, of several the one seen last."""
+        hosts = [voice.address.host for voice in reversed(self._heard())]
+        return Counter(hosts).most_common(1)[0][0] if hosts else None
+
+    def _heard(self) -> list[_Voice]:
+        """The voices of public networks; where there are none, that of private contacts."""
+        return self._public_voices() or list(self._voices.values())
+
+    def _public_voices(self) -> list[_Voice]:
+        newest = next(reversed(self._voices.values()), None)
+        if newest is None:
+            return []
+        old = newest.sent_at - limits.OBSERVED_S
+        return [voice for key, voice in self._voices.items() if key and voice.sent_at >= old]
+
+    # The NAT --------------------------------------------------------------------------------
+
+    def mapping(self, own_hosts: Collection[str]) -> MappingKind:
+        """How the NAT maps; UNKNOWN until OBSERVERS_MIN networks have seen this node."""
+        if len(self._public_voices()) < limits.OBSERVERS_MIN:
+            return MappingKind.UNKNOWN
+        if not self.is_mapped(own_hosts):
+            return MappingKind.NONE
+        if self.agreed is not None:
+            return MappingKind.ENDPOINT_INDEPENDENT
+        return MappingKind.SEQUENTIAL if self.port_step else MappingKind.ENDPOINT_DEPENDENT
+
+    @property
+    def port_preserved(self) -> bool:
+        """Whether most see the socket's own port."""
+        ports = [voice.address.port for voice in self._heard()]
+        return 2 * ports.count(self._bound_port) > len(ports)
+
+    @property
+    def port_step(self) -> int:
+        """The distance of the ports of mappings made one after the other; 0: they do not follow.
+
+        Mappings of others behind the same NAT lie between ours, so steps are multiples of it.
+        """
+        steps = self._steps()
+        close = [step for step, _ in steps if 0 < step <= limits.PORT_STEP_SEEN_MAX]
+        if len(close) < limits.PORT_STEPS_MIN or len(close) < limits.OBSERVERS_AGREE * len(steps):
+            return 0
+        return math.gcd(*close)
+
+    def last_sample(self) -> PortSample | None:
+        """The port of the newest mapping, and how fast others make mappings."""
+        if not self._samples:
+            return None
+        port, at = max(self._samples.items(), key=lambda sample: sample[1])
+        return PortSample(port, at, self._foreign_rate())
+
+    def _foreign_rate(self) -> float:
+        step = self.port_step
+        close = [one for one in self._steps() if 0 < one[0] <= limits.PORT_STEP_SEEN_MAX]
+        took_s = sum(gap_s for _, gap_s in close)
+        if not step or took_s <= 0:
+            return 0.0
+        return sum(distance // step - 1 for distance, _ in close) / took_s
+
+    def _steps(self) -> list[tuple[int, float]]:
+        """From each mapping to the next made soon after: the ports' distance, and the time."""
+        in_order = sorted((at, port) for port, at in self._samples.items())
+        return [
+            ((port - earlier_port) % _PORTS, at - earlier_at)
+            for (earlier_at, earlier_port), (at, port) in itertools.pairwise(in_order)
+            if at - earlier_at <= limits.PORT_STEP_S
+        ]
+
+    def _note_port(self, port: int, sent_at: float) -> None:
+        """Keep the port of a new mapping: two contacts of one network show theirs in turn."""
+        if port in self._samples:
+            return
+        self._samples[port] = sent_at
+        if len(self._samples) > limits.PORT_SAMPLES:
+            del self._samples[next(iter(self._samples))]
