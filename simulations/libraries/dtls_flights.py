@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
 
-from simulations.internet.log import DTLS_CHANGE_CIPHER_SPEC, is_handshake
+from simulations.internet.log import DTLS_CHANGE_CIPHER_SPEC, DTLS_HANDSHAKE, is_handshake
 
 FIRST_DELAY_S: Final = 1.0
 """RFC 6347 4.2.4.1; doubled each time."""
@@ -24,6 +24,8 @@ HEARD_MAX: Final = 64
 
 _APPLICATION_DATA: Final = 23
 _RECORD_HEADER_BYTES: Final = 13
+_EPOCH: Final = slice(3, 5)
+_IN_CLEAR: Final = bytes(2)
 _MESSAGE_SEQUENCE: Final = slice(17, 19)
 _FRAGMENT_OFFSET: Final = slice(19, 22)
 
@@ -38,6 +40,7 @@ class FlightKeeper:
         self._is_answered = True
         self._last_message = (-1, 0)
         self._changed_cipher = False
+        self._finishes = False
         self._peer_changed_cipher = False
         self._is_over = False
         self._heard: dict[bytes, int] = {}
@@ -51,7 +54,8 @@ class FlightKeeper:
 
     async def _send(self, data: bytes) -> None:
         if not self._is_over and is_handshake(data):
-            if self._is_own_repetition(data):
+            data = self._without_repetitions(data)
+            if not data:
                 return
             self._keep(data)
         await self._ice._send(data)
@@ -69,15 +73,36 @@ class FlightKeeper:
             if self._heard[data] == self._flights - 1:
                 await self._repeat()
 
-    def _is_own_repetition(self, data: bytes) -> bool:
-        """Whether OpenSSL repeats by its own clock what it has sent before."""
-        if data[0] == DTLS_CHANGE_CIPHER_SPEC:
-            return self._changed_cipher
-        message = int.from_bytes(data[_MESSAGE_SEQUENCE]), int.from_bytes(data[_FRAGMENT_OFFSET])
+    def _without_repetitions(self, data: bytes) -> bytes:
+        """The records of a datagram but for those that OpenSSL repeats by its own clock.
+
+        They may stand before new ones: aiortc sends what has gathered as one datagram.
+        """
+        fresh = []
+        for record in _records(data):
+            if record[0] == DTLS_CHANGE_CIPHER_SPEC:
+                self._finishes, self._changed_cipher = not self._changed_cipher, True
+                is_fresh = self._finishes
+            elif record[0] != DTLS_HANDSHAKE:
+                is_fresh = True
+            elif record[_EPOCH] != _IN_CLEAR:
+                is_fresh = self._finishes  # what follows a change of cipher, and cannot be read
+            else:
+                is_fresh = self._is_fresh(record)
+            if is_fresh:
+                fresh.append(record)
+        return b"".join(fresh)
+
+    def _is_fresh(self, record: bytes) -> bool:
+        """Whether a handshake message, or this part of it, was not sent before."""
+        message = (
+            int.from_bytes(record[_MESSAGE_SEQUENCE]),
+            int.from_bytes(record[_FRAGMENT_OFFSET]),
+        )
         if message <= self._last_message:
-            return True
+            return False
         self._last_message = message
-        return False
+        return True
 
     def _keep(self, data: bytes) -> None:
         if self._is_answered:
@@ -87,7 +112,6 @@ class FlightKeeper:
             self._repeats = 0
             self._delay_s = FIRST_DELAY_S
         self._flight.append(data)
-        self._changed_cipher = self._changed_cipher or _changes_cipher(data)
         self._stop_timer()
         if not self._peer_changed_cipher:  # else this is the last flight: nothing answers it
             self._start_timer()
@@ -136,14 +160,15 @@ class FlightKeeper:
         self._heard = {}
 
 
-def _record_types(data: bytes) -> Iterator[int]:
-    """Content types of the records of one datagram."""
+def _records(data: bytes) -> Iterator[bytes]:
+    """The records of one datagram, each with its header."""
     position = 0
     while position + _RECORD_HEADER_BYTES <= len(data):
-        yield data[position]
         length = int.from_bytes(data[position + 11 : position + _RECORD_HEADER_BYTES])
-        position += _RECORD_HEADER_BYTES + length
+        end = position + _RECORD_HEADER_BYTES + length
+        yield data[position:end]
+        position = end
 
 
 def _changes_cipher(data: bytes) -> bool:
-    return DTLS_CHANGE_CIPHER_SPEC in _record_types(data)
+    return any(record[0] == DTLS_CHANGE_CIPHER_SPEC for record in _records(data))

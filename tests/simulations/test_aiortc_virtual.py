@@ -276,6 +276,15 @@ async def test_openssls_own_repetitions_are_kept_back(scripted: Scripted) -> Non
     assert ice.sent == [flight(0), flight(1), FINISHED, DATA]
 
 
+async def test_a_repetition_does_not_keep_back_what_stands_behind_it(scripted: Scripted) -> None:
+    """On a slow machine OpenSSL repeats a flight just before the next, and both leave at once."""
+    ice, keeper = scripted
+    await keeper._send(flight(0))
+    await keeper._send(flight(0) + flight(1) + FINISHED)
+    await keeper._send(flight(1) + FINISHED)
+    assert ice.sent == [flight(0), flight(1) + FINISHED]
+
+
 async def test_a_duplicate_is_answered_only_by_its_own_answer(scripted: Scripted) -> None:
     """As a client: the server's last flight, heard again, must not start an endless echo."""
     ice, keeper = scripted
