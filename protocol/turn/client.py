@@ -244,6 +244,8 @@ class TurnClient:
         message = decode_stun(data)
         if message.kind == StunClass.INDICATION:
             return self._indicated(message)
+        if self.state is TurnState.ENDED:
+            return []
         request = self._requests.get(message.transaction)
         if request is None or request.method != message.method:
             raise UnexpectedReply("a response of a relay that matches no request")
@@ -314,7 +316,7 @@ class TurnClient:
         """An error response: with a fresh nonce the request is sent again (RFC 8489, 9.2.5)."""
         if code in {ErrorCode.UNAUTHENTICATED, ErrorCode.STALE_NONCE}:
             nonce, realm = message.text(Attribute.NONCE), message.text(Attribute.REALM)
-            if nonce and nonce != self._nonce and request.may_be_sent_again():
+            if nonce and nonce != request.nonce and request.may_be_sent_again():
                 self._nonce, self._realm = nonce, realm or self._realm
                 self._key = long_term_key(self._username, self._realm, self._password)
                 self._send(request, now)
@@ -417,7 +419,7 @@ class TurnClient:
             key = self._key
         message = StunMessage(StunClass.REQUEST, request.method, transaction, attributes)
         datagram = encode_stun(message, key=key or None, fingerprint=False)
-        request.sent_as(transaction, datagram, key, now)
+        request.sent_as(transaction, datagram, self._nonce, key, now)
         self._requests[transaction] = request
         self._datagrams.append(request.datagram)
 

@@ -21,7 +21,8 @@ Fields = Callable[[bytes], tuple[tuple[int, bytes], ...]]
 class TurnRequest:
     """One request; `peer` is whose permission or channel it is about.
 
-    `challenged` counts the 401 and 438 that it was answered with; `key` is what it was sent under.
+    `challenged` counts the 401 and 438 that it was answered with; `nonce` and `key` are
+    what it was sent with.
     """
 
     method: StunMethod
@@ -32,13 +33,16 @@ class TurnRequest:
     peer: Address | None = None
     transaction: bytes = b""
     datagram: bytes = b""
+    nonce: str = ""
     key: bytes = b""
     due_at: float = 0.0
     challenged: int = 0
 
-    def sent_as(self, transaction: bytes, datagram: bytes, key: bytes, now: float) -> None:
-        """Note that it was sent under a new transaction id, with this key or none."""
-        self.transaction, self.datagram, self.key = transaction, datagram, key
+    def sent_as(
+        self, transaction: bytes, datagram: bytes, nonce: str, key: bytes, now: float
+    ) -> None:
+        """Note that it was sent under a new transaction id, with this nonce and key or none."""
+        self.transaction, self.datagram, self.nonce, self.key = transaction, datagram, nonce, key
         self.sent(now)
 
     def may_be_sent_again(self) -> bool:

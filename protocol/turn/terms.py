@@ -53,8 +53,8 @@ class RelayMeter:
         return self._today if int(now // _DAY_S) == self._day else 0
 
     def is_spent(self, now: float) -> bool:
-        """Whether the bytes of this day are used up."""
-        return self.today(now) >= self._bytes_a_day
+        """Whether the bytes of this day are used up, but for less than one burst."""
+        return self.today(now) + limits.RELAY_BURST_BYTES_MIN > self._bytes_a_day
 
     def take(self, size: int, each: RateLimit, now: float) -> bool:
         """Whether so many bytes of an allocation with the rate `each` may go on; counts them."""

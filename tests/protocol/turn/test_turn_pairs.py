@@ -1,0 +1,233 @@
+"""A relay by pairs: what it forwards, what it refuses, and that nothing else can be reached."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import NotPermitted, RelayFailed
+from protocol.stun.attributes import Attribute, ErrorCode, encode_xor_address
+from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, encode_stun
+from protocol.turn.client import Allocated, AllocationLost, PeerRefused, TurnState
+from protocol.turn.terms import RelayQuota
+from protocol.turn.virtual import preferred_channel, relayed_address
+from tests.protocol.turn.turn_world import A_ID, B_ID, C_ID, RELAY, RELAY_ID, A, B, C, World
+
+
+def test_an_allocation_takes_one_round_trip_with_a_grant() -> None:
+    world = World()
+    client = world.client(A_ID, A)
+    assert client.requests == [StunMethod.ALLOCATE]
+    assert client.events == [Allocated(relayed_address(RELAY_ID, A_ID), A)]
+    assert world.server.table.count(world.now) == 1
+
+
+def test_both_clients_bind_one_number_and_a_joined_buffer_goes_through_untouched() -> None:
+    world = World()
+    a, b = world.pair()
+    data = bytes(range(250)) * 4 * 20 + b"the short last one"
+    a.send(data, b.relayed, 1000)
+    last = world.sent_on[-1]
+    assert (last.remote, last.local, last.size) == (B, RELAY, 1004)
+    assert len(last.parts) == 1, "it was not even taken apart"
+    number = preferred_channel(a.relayed, b.relayed).to_bytes(2)
+    assert bytes(last.parts[0][:2]) == number
+    assert b.arrived == [(data, 1000, a.relayed)]
+    b.send(b"back", a.relayed)
+    assert a.arrived == [(b"back", 4, b.relayed)]
+
+
+def test_another_number_of_the_peer_changes_the_headers_alone() -> None:
+    world = World()
+    a = world.client(A_ID, A)
+    b_relayed = relayed_address(RELAY_ID, B_ID)
+    # The number that the pair prefers is taken at A by another peer.
+    number = preferred_channel(a.relayed, b_relayed)
+    other = next(
+        peer
+        for peer in (relayed_address(RELAY_ID, one.to_bytes(20)) for one in range(100_000))
+        if preferred_channel(a.relayed, peer) == number
+    )
+    a.permit(other)
+    a.permit(b_relayed)
+    b = world.client(B_ID, B)
+    b.permit(a.relayed)
+    data = b"x" * 1000 * 30 + b"end"
+    a.send(data, b.relayed, 1000)
+    assert len(world.sent_on[-1].parts) == 2 * 31
+    assert b.arrived == [(data, 1000, a.relayed)]
+
+
+def test_until_the_peer_has_a_channel_it_gets_indications() -> None:
+    world = World()
+    a, b = world.client(A_ID, A), world.client(B_ID, B)
+    a.permit(b.relayed)
+    world.lost = lambda datagram: datagram[0] == 1  # responses to B's ChannelBind
+    b.permit(a.relayed)
+    world.lost = lambda _: False
+    b.send(b"as an indication", a.relayed)
+    assert a.arrived == [(b"as an indication", 16, b.relayed)]
+    assert decode_stun(b.turn._send_indication(b"", a.relayed)).kind == StunClass.INDICATION
+
+
+def test_data_in_indications_only_where_both_permit() -> None:
+    world = World()
+    a, b = world.client(A_ID, A), world.client(B_ID, B)
+    a.permit(b.relayed)
+    a.send(b"unasked", b.relayed)
+    assert (b.arrived, world.refused) == ([], ["not_permitted"])
+
+
+def test_nothing_but_the_two_allocations_can_be_reached() -> None:
+    """No address outside, of whatever kind, gets a byte: there is no open proxy."""
+    world = World()
+    a, b = world.pair()
+    world.sent_on.clear()
+    victims = [
+        Address("8.8.8.8", 53),
+        Address("127.0.0.1", 4001),
+        Address("192.168.1.1", 80),
+        Address("169.254.169.254", 80),
+        Address("2001:4860:4860::8888", 53),
+        Address("::1", 4001),
+        Address("64:ff9b::808:808", 53),
+        Address("100:0:0:1::1", 3478),
+        RELAY,
+        B,
+        a.relayed,
+    ]
+    for victim in victims:
+        a.permit(victim)
+        refusal = a.events.pop()
+        assert refusal == PeerRefused(victim, ErrorCode.FORBIDDEN), victim
+        with pytest.raises(NotPermitted):
+            a.send(b"out", victim)
+        transaction = bytes(12)
+        attributes = (
+            (int(Attribute.XOR_PEER_ADDRESS), encode_xor_address(victim, transaction)),
+            (int(Attribute.DATA), b"out"),
+        )
+        message = StunMessage(StunClass.INDICATION, StunMethod.SEND, transaction, attributes)
+        world.to_relay(encode_stun(message), A)
+    assert {send.remote for send in world.sent_on} == {A}, "only answers to the one who asked"
+    a.send(b"the pair still works", b.relayed)
+    assert b.arrived[-1][0] == b"the pair still works"
+
+
+def test_a_third_client_reaches_no_side_of_a_pair() -> None:
+    world = World()
+    a, b = world.pair()
+    c = world.client(C_ID, C)
+    c.permit(a.relayed)
+    c.permit(b.relayed)
+    c.send(b"unasked", a.relayed)
+    c.send(b"unasked", b.relayed)
+    assert a.arrived == b.arrived == []
+
+
+@given(st.binary(max_size=100), st.binary(max_size=8))
+def test_channel_data_of_any_bytes_reaches_nobody_else(data: bytes, head: bytes) -> None:
+    world = World()
+    a, b = world.pair()
+    c = world.client(C_ID, C)
+    world.sent_on.clear()
+    for source in (A, C, Address("203.0.116.7", 9)):
+        world.to_relay(b"\x40" + head + data, source)
+    assert {send.remote for send in world.sent_on} <= {B}
+    assert c.arrived == a.arrived == []
+    assert b.turn.state is TurnState.ALLOCATED
+
+
+def test_buffers_of_several_channels_are_told_apart() -> None:
+    world = World()
+    a, b = world.pair()
+    c = world.client(C_ID, C)
+    a.permit(c.relayed)
+    c.permit(a.relayed)
+    to_b = b"".join(b"".join(one.parts) for one in a.turn.outgoing(b"b" * 100, 100, b.relayed))
+    to_c = b"".join(b"".join(one.parts) for one in a.turn.outgoing(b"c" * 100, 100, c.relayed))
+    world.to_relay(to_b + to_c + to_b, A, 104)
+    assert [one[0] for one in b.arrived] == [b"b" * 100] * 2
+    assert [one[0] for one in c.arrived] == [b"c" * 100]
+
+
+def test_across_families_and_to_the_newest_of_two_allocations() -> None:
+    world = World()
+    a, b = world.pair()
+    moved = Address("2001:db8:1::7", 4001)
+    newer = world.client(B_ID, moved)
+    newer.permit(a.relayed)
+    a.send(b"to the newest", b.relayed)
+    assert [one[0] for one in newer.arrived] == [b"to the newest"]
+    newer.turn.release(world.now)
+    newer.run()
+    a.send(b"to the other", b.relayed)
+    assert [one[0] for one in b.arrived] == [b"to the other"]
+
+
+# Bounds -----------------------------------------------------------------------------------
+
+
+def lost_with(world: World, peer_id: bytes, address: Address) -> str:
+    events = world.client(peer_id, address).events
+    return next((one.reason for one in events if isinstance(one, AllocationLost)), "")
+
+
+def test_allocations_are_bounded_by_peer_network_and_in_all() -> None:
+    world = World(quota=RelayQuota(allocations=12))
+    for number in range(1, limits.RELAY_ALLOCATIONS_PER_PEER + 1):
+        assert not lost_with(world, A_ID, Address(f"203.0.{number}.1", 4001))
+    assert "486" in lost_with(world, A_ID, Address("203.0.9.1", 4001))
+    for number in range(limits.RELAY_ALLOCATIONS_PER_NETWORK):
+        assert not lost_with(world, bytes((50 + number,)) * 20, Address(f"8.8.8.{number}", 1))
+    assert "486" in lost_with(world, bytes((80,)) * 20, Address("8.8.8.200", 1))
+    assert not lost_with(world, bytes((81,)) * 20, Address("8.8.9.1", 1))
+    assert not lost_with(world, bytes((82,)) * 20, Address("8.8.9.2", 1))
+    assert "508" in lost_with(world, bytes((83,)) * 20, Address("8.8.9.3", 1))
+    world.now += limits.RELAY_ALLOCATION_S + 1
+    assert not lost_with(world, A_ID, Address("203.0.9.1", 4001)), "the others have expired"
+
+
+def test_rates_and_bytes_of_a_day_are_bounded() -> None:
+    quota = RelayQuota(rate_total=2_000_000, bytes_a_day=3_000_000)
+    world = World(quota=quota)
+    a, b = world.pair()
+    chunk = bytes(50_000)
+
+    def pour(seconds: float) -> int:
+        before = len(b.arrived)
+        for _ in range(round(seconds * 100)):
+            a.send(chunk, b.relayed, 1000)
+            world.now += 0.01
+        return (len(b.arrived) - before) * len(chunk)
+
+    within = pour(1.0)
+    assert 0.8 * quota.rate_each < within < 1.5 * quota.rate_each
+    pour(3.0)
+    assert 2_800_000 < world.server.meter.today(world.now) <= quota.bytes_a_day
+    assert pour(1.0) == 0
+    assert "508" in lost_with(world, C_ID, C), "no allocation for what could not be forwarded"
+    world.now += 86_400
+    world.pass_time(0)
+    assert world.server.meter.today(world.now) == 0
+
+
+def test_permissions_and_channels_of_an_allocation_are_bounded() -> None:
+    world = World()
+    a = world.client(A_ID, A)
+    peers = [relayed_address(RELAY_ID, bytes((9, one)) * 10) for one in range(40)]
+    for peer in peers[: limits.RELAY_CHANNELS]:
+        a.permit(peer)
+    with pytest.raises(RelayFailed):
+        a.permit(peers[-1])
+    assert len(a.turn.peers) == limits.RELAY_CHANNELS
+    a.turn.forget(peers[0])
+    a.permit(peers[-1])
+    assert a.events[-1] == PeerRefused(peers[-1], ErrorCode.INSUFFICIENT_CAPACITY)
+
+
+def test_two_relays_have_no_allocations_at_each_other() -> None:
+    world = World(our_relays=frozenset({A}))
+    assert "403" in lost_with(world, A_ID, A)
+    assert not lost_with(world, B_ID, B)
