@@ -6,13 +6,19 @@ The list is empty where nothing is known. `port` is the external port of the new
 sender has seen, or 0; `rate` is how many mappings a minute the router makes for others meanwhile.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from protocol import limits
 from protocol.codec import ranged, shape
 from protocol.errors import Malformed
-from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
+from protocol.reachability.network_view import (
+    FamilyView,
+    FilteringKind,
+    MappingKind,
+    NatKind,
+    Verdict,
+)
 
 _UNKNOWN_KIND = NatKind()
 _FIELDS = (int, int, bool, int, int, int, int)
@@ -39,6 +45,19 @@ class NatReport:
         ranged(self.sample_port, 0, limits.PORT_MAX)
         ranged(self.sample_age_ms, 0, _AGE_MS_MAX)
         ranged(self.rate_per_min, 0, _RATE_MAX)
+
+    @classmethod
+    def of(cls, view: FamilyView, now: float) -> "NatReport":
+        """What a node says of its router, by what it knows of one family at `now`."""
+        kind = view.nat
+        if view.verdict is Verdict.PUBLIC:
+            kind = replace(kind, filtering=FilteringKind.ENDPOINT_INDEPENDENT)
+        kind = replace(kind, port_step=max(-_STEP_MAX, min(kind.port_step, _STEP_MAX)))
+        sample = view.last_sample
+        if sample is None or now - sample.at > limits.PORT_SAMPLE_AGE_S:
+            return cls(kind)
+        age_ms = max(0, round(1000 * (now - sample.at)))
+        return cls(kind, sample.port, age_ms, min(round(60 * sample.rate), _RATE_MAX))
 
     def fields(self) -> list[Any]:
         """The list for the wire."""

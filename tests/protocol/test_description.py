@@ -23,7 +23,14 @@ from protocol.errors import Malformed, NotCanonical, NotUnicast, Oversized, Trun
 from protocol.ice.candidates import CandidateKind, priority
 from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.reachability.nat_report import UNKNOWN_NAT, NatReport
-from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
+from protocol.reachability.network_view import (
+    FamilyView,
+    FilteringKind,
+    MappingKind,
+    NatKind,
+    PortSample,
+    Verdict,
+)
 from tests.hosts import HOSTS
 from tests.protocol.descriptions import largest_description
 
@@ -31,6 +38,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 
 ICE_CHARS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
+COUNTING = NatKind(MappingKind.SEQUENTIAL, FilteringKind.DEPENDENT, port_step=1)
 SMALL = Description("abcd", "p" * 22, bytes(32), DtlsRole.ACTPASS, ())
 
 
@@ -312,3 +320,30 @@ def test_a_report_of_a_router_has_numbers_in_range(place: int, wrong: int) -> No
     value[6][place] = wrong
     with pytest.raises(Malformed):
         Description.decode(codec.encode(value))
+
+
+@pytest.mark.parametrize(
+    ("view", "report"),
+    [
+        (FamilyView(), UNKNOWN_NAT),
+        (
+            FamilyView(Verdict.PUBLIC),
+            NatReport(NatKind(filtering=FilteringKind.ENDPOINT_INDEPENDENT)),
+        ),
+        (
+            FamilyView(Verdict.NOT_PUBLIC, COUNTING, last_sample=PortSample(4001, 99.5, 20.0)),
+            NatReport(COUNTING, 4001, 500, 1200),
+        ),
+        (
+            FamilyView(Verdict.NOT_PUBLIC, COUNTING, last_sample=PortSample(4001, 100.5, 9e9)),
+            NatReport(COUNTING, 4001, 0, 60_000),
+        ),
+        (
+            FamilyView(Verdict.NOT_PUBLIC, COUNTING, last_sample=PortSample(4001, 39.0, 20.0)),
+            NatReport(COUNTING),
+        ),
+    ],
+    ids=["unknown", "public", "sampled", "sampled just now", "sampled long ago"],
+)
+def test_a_node_reports_what_it_knows_of_its_router(view: FamilyView, report: NatReport) -> None:
+    assert NatReport.of(view, 100.0) == report

@@ -1,0 +1,1 @@
+"""Hole punching for links: plans made from two descriptions, and carried out beside ICE."""
