@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from node.interfaces import WILDCARDS
 from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, split_host_port
@@ -13,7 +14,6 @@ from protocol.errors import BadAddress, BadConfig
 from protocol.overlay.bootstrap import Bootstrap
 
 DEFAULT_PORT = 4001
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (a peer serves every network)
 _SWITCH = ("on", "off")
 _DATA_PATHS = ("native", "stock")
 _MAX_CONFIG_BYTES = 2**16
@@ -27,11 +27,10 @@ class Config:
     if that is taken, on all addresses of both families that the machine has, and on loopback alone
     if every bootstrap is there. All traffic of the node uses this port.
     `bootstrap`: `host:port`, with `/peer-id` behind it to pin the node that answers. `unreachable`:
-    take DHT traffic only from addresses that this node sent to lately, as behind a router.
-    `ice_addresses`: where links may open sockets; by default the host's own addresses, or only
-    loopback when every listening address is. `data_path`: which SCTP carries links, `native` or,
-    as reference, `stock`. `upnp`: `off` asks no router to forward the port. `paths`: over how many
-    disjoint lookup paths records are read; more paths resist more adversaries.
+    take traffic only from addresses that this node sent to lately, as behind a router.
+    `data_path`: which SCTP carries links, `native` or, as reference, `stock`. `upnp`: `off` asks no
+    router to forward the port. `paths`: over how many disjoint lookup paths records are read; more
+    paths resist more adversaries.
 
     `relay`: `on` or `off`, whether peers that cannot reach one another may be linked through this
     node, with at most `relay_rate` bytes a second and `relay_bytes_a_day` in all. `relay_ports`:
@@ -43,7 +42,6 @@ class Config:
     listen: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
     unreachable: bool = False
-    ice_addresses: tuple[str, ...] = ()
     data_path: str = "native"
     upnp: str = "on"
     paths: int = limits.LOOKUP_PATHS
@@ -67,8 +65,6 @@ class Config:
         families = [address.family for address in self.listen_addresses()]
         if len(families) != len(set(families)):
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")
-        for host in self.ice_addresses:
-            canonical(host, 1)
         if self.relay not in _SWITCH:
             raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
         self.relay_settings()

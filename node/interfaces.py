@@ -16,6 +16,9 @@ import ifaddr
 
 from protocol.addresses import is_shareable
 
+WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (a peer serves every network)
+"""What a socket is bound to that has all addresses of a family."""
+
 _BEYOND: Final = ("198.51.100.1", "2001:db8::1")
 """Addresses of documentation (RFC 5737, RFC 3849), which only the default route can lead to."""
 

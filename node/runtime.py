@@ -12,14 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.answers.status import NodeStatus, RelayStatus
-from node.config import WILDCARDS, Config
+from node.config import Config
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.doctor import Doctor
 from node.environment import Environment
 from node.home import Home
-from node.interfaces import families_of
+from node.interfaces import WILDCARDS, families_of
+from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
@@ -144,11 +145,13 @@ class Node:
         self._certificate = load_or_create(self.home.certificate, self.environment)
         self._vault = await Vault.open(self.home.vault)
         undoing.push_async_callback(self._vault.close)
+        settings = LinkSettings(data_path=self.config.data_path)
         self.pool = LinkPool(
             self.identity,
             self.environment,
             self._certificate,
-            LinkSettings(data_path=self.config.data_path, ice_addresses=self._ice_addresses()),
+            settings,
+            LinkPaths(self.membership.endpoint, self.environment, settings),
             self.membership.caller.call,
             self.counters,
         )
@@ -193,13 +196,6 @@ class Node:
             raise BadConfig(
                 f"cannot bind relay_ports {self.config.relay_ports}: {reason}"
             ) from error
-
-    def _ice_addresses(self) -> tuple[str, ...] | None:
-        if self.config.ice_addresses:
-            return self.config.ice_addresses
-        if self.membership.is_on_loopback:
-            return tuple(one.host for one in self.membership.endpoint.addresses.values())
-        return None
 
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, sockets, vault, lock."""

@@ -1,18 +1,18 @@
 """One attempt at a link, step by step, on either side: ICE, DTLS, SCTP, session."""
 
 import asyncio
-from dataclasses import replace
-from importlib import import_module
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from node.environment import Environment
-from node.links.channel.channel import Channel
+from node.links.channel import native_channel
 from node.links.failure import AttemptReport, LinkAttemptFailed
+from node.links.layers import LayersLoader
 from node.links.link import Link, LinkOrigin
 from node.links.path.ice import IcePath
+from node.links.path.paths import LinkPaths
 from node.links.secure.certificate import Certificate
-from node.links.secure.dtls import DtlsPath
-from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from node.links.settings import OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
@@ -21,6 +21,7 @@ from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId
 from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
+from protocol.signaling import own_offer_wins
 
 _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
 
@@ -31,35 +32,47 @@ class _Layer(Protocol):
     async def close(self) -> None: ...
 
 
-class LinkAttempt:
-    """The layers of a link while it is being made. Ends as a link, or leaves nothing behind."""
+@dataclass(frozen=True, slots=True)
+class LinkParts:
+    """What all links of a node are made of."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        environment: Environment,
-        certificate: Certificate,
-        settings: LinkSettings,
-    ) -> None:
-        self._identity = identity
-        self._environment = environment
-        self._certificate = certificate
-        self._settings = settings
-        self._data_path = import_module(DATA_PATHS[settings.data_path])
+    identity: Identity
+    environment: Environment
+    certificate: Certificate
+    settings: LinkSettings
+    paths: LinkPaths
+    layers: LayersLoader
+
+
+class LinkAttempt:
+    """The layers of a link while it is being made. Ends as a link, or leaves nothing behind.
+
+    Raises Overloaded when it is made while there are too many.
+    """
+
+    def __init__(self, parts: LinkParts, peer_id: PeerId, *, outgoing: bool) -> None:
+        self._parts = parts
+        self._outgoing = outgoing
         self._loop = asyncio.get_running_loop()
         self._asked_at = self._loop.time()
         self._stages = StageClock()
-        self._ice = IcePath(environment, settings)
+        own_id = parts.identity.peer_id
+        caller, callee = (own_id, peer_id) if outgoing else (peer_id, own_id)
+        # Of two calls that cross, both sides let the same one go on.
+        rank = int(own_offer_wins(caller, callee))
+        self._ice = IcePath(parts.paths, peer_id, controlling=outgoing, rank=rank)
         self._uppermost: _Layer = self._ice
+        parts.layers.begin()
 
-    async def describe(self, role: DtlsRole, *, outgoing: bool) -> Description:
-        """Open our sockets and describe them; the caller controls. Raises LinkAttemptFailed."""
-        await self._ice.gather(controlling=outgoing)
-        if outgoing:
+    def describe(self, role: DtlsRole) -> Description:
+        """Our side, at once; the caller controls. Raises LinkAttemptFailed."""
+        bursts = self._parts.settings.data_path == OWN_DATA_PATH
+        fingerprint = self._parts.certificate.fingerprint
+        described = self._ice.describe(fingerprint, role, takes_bursts=bursts)
+        if self._outgoing:
             self._begin(Stage.CALL)
-        bursts = self._settings.data_path == OWN_DATA_PATH
-        described = self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
-        return replace(described, sctp_init=self._data_path.describe_init(self._environment.rng))
+        init = native_channel.describe_init(self._parts.environment.rng) if bursts else b""
+        return replace(described, sctp_init=init)
 
     async def finish(
         self,
@@ -69,17 +82,16 @@ class LinkAttempt:
         offer: Description,
         answer: Description,
         signaled_via: tuple[PeerId, ...],
-        outgoing: bool,
     ) -> Link:
         """The open link; raises LinkAttemptFailed. `offer` is the caller's, `answer` the callee's.
 
         Both sides agree on these and on `offer_id`, or the session's handshake fails.
         """
-        limit_s = self._settings.connect_timeout_s
-        sides = (offer, answer) if outgoing else (answer, offer)
+        limit_s = self._parts.settings.connect_timeout_s
+        sides = (offer, answer) if self._outgoing else (answer, offer)
         try:
             async with asyncio.timeout(limit_s):
-                return await self._finish(peer_key, offer_id, offer, answer, signaled_via, outgoing)
+                return await self._finish(peer_key, offer_id, offer, answer, signaled_via)
         except TimeoutError:
             reason = f"nothing came of it within {limit_s:g} s"
             raise self._failed(reason, None, *sides) from None
@@ -103,33 +115,32 @@ class LinkAttempt:
         offer: Description,
         answer: Description,
         signaled_via: tuple[PeerId, ...],
-        outgoing: bool,
     ) -> Link:
-        own, remote = (offer, answer) if outgoing else (answer, offer)
+        own, remote = (offer, answer) if self._outgoing else (answer, offer)
         answering_role = _chosen_role(answer)
         self._begin(Stage.ICE)
         await self._ice.connect(remote)
         self._begin(Stage.DTLS)
-        own_role = _OTHER_ROLE[answering_role] if outgoing else answering_role
-        dtls = DtlsPath(self._ice, self._certificate)
+        layers = await self._parts.layers.loaded()
+        own_role = _OTHER_ROLE[answering_role] if self._outgoing else answering_role
+        dtls = layers.secure(self._ice, self._parts.certificate)
         self._uppermost = dtls
         await dtls.secure(remote.fingerprint, own_role)
         self._begin(Stage.SCTP)
-        channel: Channel = self._data_path.create_channel(
+        channel = layers.create_channel(
             dtls,
-            self._environment.rng,
+            self._parts.environment.rng,
             own_peer=remote.takes_bursts,
             inits=(own.sctp_init, remote.sctp_init),
         )
-        handshake = self._handshake(peer_key, offer_id, offer, answer, outgoing)
-        origin = self._origin(
-            peer_key, signaled_via, outgoing, own=side_of(own), peer=side_of(remote)
-        )
+        handshake = self._handshake(peer_key, offer_id, offer, answer)
+        origin = self._origin(peer_key, signaled_via, own=side_of(own), peer=side_of(remote))
         link = Link(channel, handshake, origin)
         self._uppermost = link
         await channel.open()
         self._begin(Stage.SESSION)
         await link.open()
+        self._ice.link_opened()
         return link
 
     def _handshake(
@@ -138,34 +149,32 @@ class LinkAttempt:
         offer_id: bytes,
         offer: Description,
         answer: Description,
-        outgoing: bool,
     ) -> NoiseHandshake:
-        caller_key, callee_key = self._identity.public_key, peer_key
-        if not outgoing:
+        caller_key, callee_key = self._parts.identity.public_key, peer_key
+        if not self._outgoing:
             caller_key, callee_key = callee_key, caller_key
         role = _chosen_role(answer)
         caller = Party(caller_key, offer.fingerprint, _OTHER_ROLE[role])
         callee = Party(callee_key, answer.fingerprint, role)
         return NoiseHandshake(
-            self._identity,
+            self._parts.identity,
             peer_key,
-            initiator=outgoing,
+            initiator=self._outgoing,
             prologue=prologue(offer_id, caller, callee),
-            ephemeral_secret=self._environment.rng.randbytes(EPHEMERAL_BYTES),
+            ephemeral_secret=self._parts.environment.rng.randbytes(EPHEMERAL_BYTES),
         )
 
     def _origin(
         self,
         peer_key: bytes,
         signaled_via: tuple[PeerId, ...],
-        outgoing: bool,
         *,
         own: KnownSide,
         peer: KnownSide,
     ) -> LinkOrigin:
         return LinkOrigin(
             peer_key,
-            "outgoing" if outgoing else "incoming",
+            "outgoing" if self._outgoing else "incoming",
             self._ice.found_path,
             own,
             peer,

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from protocol import limits
-from protocol.addresses import canonical
-from protocol.errors import BadAddress, BadConfig
+from protocol.errors import BadConfig
 
 OWN_DATA_PATH = "native"
 DATA_PATHS = {
@@ -19,13 +18,9 @@ a link may use different ones."""
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Times are seconds. Raises BadConfig for a data path or an address that cannot be."""
+    """Times are seconds. Raises BadConfig for a data path that is none."""
 
     data_path: str = OWN_DATA_PATH
-
-    ice_addresses: tuple[str, ...] | None = None
-    """The only local IP literals to use; None means all that are neither loopback nor
-    link-local."""
 
     max_links: int = limits.LINKS
     """Links, and attempts to make one, at the same time."""
@@ -57,8 +52,3 @@ class LinkSettings:
     def __post_init__(self) -> None:
         if self.data_path not in DATA_PATHS:
             raise BadConfig(f"data_path is one of {', '.join(DATA_PATHS)}, not {self.data_path!r}")
-        try:
-            for host in self.ice_addresses or ():
-                canonical(host, 1)
-        except BadAddress as error:
-            raise BadConfig(f"ice_addresses: {error}") from None

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 class Claim:
     """What speaks for a link's right to the DTLS from a remote address.
 
-    `peer`: the peer's public key. `is_nominated`: ICE has nominated a pair with this address, so
-    the peer has shown that it receives there. `is_fresh`: the peer still consents (RFC 7675).
-    `began_at` and `opened_at` are when the attempt began and, if it has, became a link, in seconds
-    of the loop's clock. `rank` is that of the attempt, the same on both sides.
+    ICE has nominated a pair with the address, so the peer has shown that it receives there. `peer`:
+    the peer's id. `is_fresh`: the peer still consents (RFC 7675). `began_at` and `opened_at` are
+    when the attempt began and, if it has, became a link, in seconds of the loop's clock. `rank` is
+    that of the attempt, the same on both sides.
     """
 
     peer: bytes
-    is_nominated: bool
     is_fresh: bool
     began_at: float
     opened_at: float | None
@@ -28,14 +27,10 @@ class Claim:
     def gives_way_to(self, rival: "Claim") -> bool:
         """Whether the link with this claim loses the address to a rival that asks for it.
 
-        Only a nominated pair takes an address over. Of two links with one peer, the one of higher
-        rank stays, or else the later one, or one that was asked for when the other was already
-        open: its caller has lost that one. Another peer has to wait until consent is in doubt.
+        Of two links with one peer, the one of higher rank stays, or else the later one, or one that
+        was asked for when the other was already open: its caller has lost that one. Another peer
+        has to wait until consent is in doubt.
         """
-        if not rival.is_nominated:
-            return False
-        if not self.is_nominated:
-            return True
         if self.peer != rival.peer:
             return not self.is_fresh
         if self.opened_at is not None and rival.began_at > self.opened_at:

@@ -76,8 +76,8 @@ class DtlsOwner(Protocol):
         """Take buffers of DTLS application records from registered addresses."""
         ...
 
-    def claim(self, remote: Address) -> Claim:
-        """What speaks for this owner's right to an address, where two of them want it."""
+    def claim(self) -> Claim:
+        """What speaks for this owner's right to its address, where two of them want it."""
         ...
 
     def remote_taken_over(self, remote: Address) -> None:
@@ -145,7 +145,7 @@ class Demux:
         self._ufrags.pop(ufrag.encode(), None)
 
     def register_remote(self, remote: Address, owner: DtlsOwner) -> None:
-        """Give `owner` the DTLS datagrams from this address.
+        """Give `owner` the DTLS datagrams from this address, for which ICE has nominated it.
 
         If another owner has it, their claims decide; AlreadyOwned tells that the other's stands.
         """
@@ -153,7 +153,7 @@ class Demux:
         if holder is None or holder is owner:
             _register(self._remotes, remote, owner, limits.LINK_ADDRESSES)
             return
-        if not holder.claim(remote).gives_way_to(owner.claim(remote)):
+        if not holder.claim().gives_way_to(owner.claim()):
             raise AlreadyOwned(f"datagrams from {remote} go to another link")
         self._remotes[remote] = owner
         holder.remote_taken_over(remote)

@@ -10,6 +10,7 @@ from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
+from node.interfaces import WILDCARDS
 from node.net.endpoint import Endpoint
 from node.overlay.reachability.moves import Moves
 from node.overlay.reachability.own_network import OwnNetwork
@@ -31,8 +32,6 @@ from protocol.addresses import Address, is_loopback, is_shareable
 from protocol.identity import Identity
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
-
-_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not bound)
 
 
 class Membership:
@@ -171,7 +170,7 @@ class Membership:
         """The addresses that other nodes can send to: those of NATs first, then this machine's."""
         found = self.own_network.reflexive()
         for bound in self.endpoint.addresses.values():
-            if bound.host not in _WILDCARDS:
+            if bound.host not in WILDCARDS:
                 found.append(bound)
                 continue
             hosts = [host for host in self.environment.host_addresses() if is_shareable(host)]

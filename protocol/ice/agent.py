@@ -279,6 +279,14 @@ class IceAgent:
                 return session.selected
         return None
 
+    @property
+    def has_consent(self) -> bool:
+        """Whether a pair is selected, and its last consent check was not left unanswered."""
+        return any(
+            session.connectivity is not None and session.connectivity.selection.has_consent
+            for session in self._sessions()
+        )
+
     def report(self) -> tuple[PairReport, ...]:
         """All pairs, those of the highest priority first, with what came of each."""
         return tuple(

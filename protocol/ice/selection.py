@@ -66,6 +66,11 @@ class Selection:
             and not self._failures
         )
 
+    @property
+    def has_consent(self) -> bool:
+        """Whether a pair is selected, and its last consent check was not left unanswered."""
+        return self.selected is not None and not self._failures
+
     # What checks find out -------------------------------------------------------------------
 
     def succeeded(self, pair: CandidatePair, purpose: Purpose, now: float) -> None:

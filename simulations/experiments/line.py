@@ -19,7 +19,7 @@ from simulations.harness.report import ExperimentReport, Say
 from simulations.internet import Host, Internet, UniformLatency
 from simulations.internet.lines import HEADERS_BYTES, Access, Faults
 from simulations.libraries.seams import virtual_libraries
-from simulations.residents.bare_links import open_link
+from simulations.residents.bare_links import LinkEnd, open_link
 from simulations.runtime.loop import VirtualLoop, run_virtually
 
 _BITS = 8
@@ -133,12 +133,15 @@ async def _measure(
     delays: list[tuple[float, float]] = []
     watching = loop.create_task(_watch(internet, receiver, delays))
     flows, feeding = [], []
+    opened: list[LinkEnd] = []
     for number in range(parameters.flows):
         if number:
             await asyncio.sleep(parameters.stagger_s)
         sender = internet.add_host(f"sender{number}")
         ends, traced = (sender, receiver), None if number else capture
-        flow = Flow(*await open_link(internet, ends, str(number), parameters.data_path, traced))
+        link = await open_link(internet, ends, str(number), parameters.data_path, traced)
+        opened += link
+        flow = Flow(link[0].channel, link[1].channel)
         flow.receiver.receiver = flow.take
         flows.append(flow)
         feeding.append(sender.create_task(flow.feed()))
@@ -147,7 +150,7 @@ async def _measure(
     before = [flow.received_bytes for flow in flows]
     await asyncio.sleep(parameters.seconds)
     received = [flow.received_bytes - had for flow, had in zip(flows, before, strict=True)]
-    await _end([*feeding, watching], flows)
+    await _end([*feeding, watching], opened)
     return Measured(received, delays, counts_from_s, internet.log.digest())
 
 
@@ -159,12 +162,11 @@ async def _watch(internet: Internet, host: Host, delays: list[tuple[float, float
         await asyncio.sleep(_SAMPLE_S)
 
 
-async def _end(tasks: list[asyncio.Task[None]], flows: list[Flow]) -> None:
+async def _end(tasks: list[asyncio.Task[None]], ends: list[LinkEnd]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    for flow in flows:
-        await asyncio.gather(flow.sender.close(), flow.receiver.close())
+    await asyncio.gather(*(end.close() for end in ends))
 
 
 def _draw(figure: Any, delays: list[tuple[float, float]]) -> None:

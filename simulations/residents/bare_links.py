@@ -5,14 +5,19 @@ from dataclasses import replace
 from importlib import import_module
 from typing import BinaryIO
 
+from node.counters import Counters
 from node.environment import Environment
 from node.links.channel.channel import Channel
 from node.links.path.ice import IcePath
+from node.links.path.paths import LinkPaths
 from node.links.secure import certificate
 from node.links.secure.capture import CapturingDtlsPath
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from node.net.endpoint import Endpoint
+from protocol.addresses import Address
 from protocol.description import Description, DtlsRole
+from protocol.identity import PeerId
 from simulations.internet import Host, Internet
 from simulations.seeds import derive_rng
 
@@ -20,7 +25,9 @@ _ROLES = (DtlsRole.ACTIVE, DtlsRole.PASSIVE)
 
 
 class LinkEnd:
-    """One end of a link on a host."""
+    """One end of a link on a host, with a port of its own. `channel`: once it is open."""
+
+    channel: Channel
 
     def __init__(
         self, internet: Internet, host: Host, name: str, data_path: str, capture: BinaryIO | None
@@ -33,33 +40,41 @@ class LinkEnd:
             internet.loop.wall_time, rng, lambda: list(host.addresses), None
         )
         self._certificate = certificate.create(self._environment)
-        settings = LinkSettings(data_path=data_path, ice_addresses=tuple(host.addresses))
-        self._ice = IcePath(self._environment, settings)
+        self._endpoint = Endpoint(Counters(), self._environment)
+        self._paths = LinkPaths(
+            self._endpoint, self._environment, LinkSettings(data_path=data_path)
+        )
         self._sctp_init = b""
 
     async def describe(self, role: DtlsRole) -> Description:
-        """Open the socket; the DTLS client controls."""
-        await self._ice.gather(controlling=role is DtlsRole.ACTIVE)
+        """Open the port; the DTLS client controls."""
+        for address in self.host.addresses:
+            await self._endpoint.open(Address(address, 0))
+        self._ice = IcePath(self._paths, PeerId(bytes(20)), controlling=role is DtlsRole.ACTIVE)
         bursts = self._data_path == OWN_DATA_PATH
         described = self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
         data_path = import_module(DATA_PATHS[self._data_path])
         self._sctp_init = data_path.describe_init(self._environment.rng)
         return replace(described, sctp_init=self._sctp_init)
 
-    async def open(self, remote: Description, role: DtlsRole) -> Channel:
-        """The open channel to the end that described itself so."""
+    async def open(self, remote: Description, role: DtlsRole) -> None:
+        """Open the channel to the end that described itself so."""
         await self._ice.connect(remote)
         dtls = self._dtls()
         await dtls.secure(remote.fingerprint, role)
         data_path = import_module(DATA_PATHS[self._data_path])
-        channel: Channel = data_path.create_channel(
+        self.channel = data_path.create_channel(
             dtls,
             self._environment.rng,
             own_peer=remote.takes_bursts,
             inits=(self._sctp_init, remote.sctp_init),
         )
-        await channel.open()
-        return channel
+        await self.channel.open()
+
+    async def close(self) -> None:
+        """Close the channel, then the port."""
+        await self.channel.close()
+        await self._endpoint.close()
 
     def _dtls(self) -> DtlsPath:
         if self._capture is None:
@@ -74,22 +89,23 @@ async def open_link(
     name: str,
     data_path: str = OWN_DATA_PATH,
     capture: BinaryIO | None = None,
-) -> tuple[Channel, Channel]:
-    """The channels at both ends; `name` tells links between the same hosts apart.
+) -> tuple[LinkEnd, LinkEnd]:
+    """Both ends; `name` tells links between the same hosts apart.
 
     What the first end sends and receives is written to `capture`, as pcap.
     """
-    ends = [
+    one, other = (
         LinkEnd(internet, host, name, data_path, file)
         for host, file in zip(hosts, (capture, None), strict=True)
-    ]
+    )
+    ends = one, other
     described = await asyncio.gather(
         *(end.host.create_task(end.describe(role)) for end, role in zip(ends, _ROLES, strict=True))
     )
-    one, two = await asyncio.gather(
+    await asyncio.gather(
         *(
             end.host.create_task(end.open(remote, role))
             for end, remote, role in zip(ends, reversed(described), _ROLES, strict=True)
         )
     )
-    return one, two
+    return ends

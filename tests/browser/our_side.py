@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import Callable
 
+from node.counters import Counters
 from node.environment import Environment
 from node.links.path.ice import IcePath
+from node.links.path.paths import LinkPaths
 from node.links.secure import certificate
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import LinkSettings
+from node.net.endpoint import Endpoint
+from protocol.addresses import Address
 from protocol.description import DtlsRole
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
@@ -17,7 +21,7 @@ from tests.browser.peers.python_peer import payload
 
 LARGEST_BYTES = 256 * 1024
 
-_SETTINGS = LinkSettings(ice_addresses=("127.0.0.1",), consent_interval_s=0.2, consent_failures=1)
+_SETTINGS = LinkSettings(consent_interval_s=0.2, consent_failures=1)
 """A peer that goes without a word, as werift does, is missed after some seconds."""
 _OTHER = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
 
@@ -28,12 +32,15 @@ class OurPath:
     def __init__(self) -> None:
         self.environment = Environment()
         self._certificate = certificate.create(self.environment)
-        self._ice = IcePath(self.environment, _SETTINGS)
+        self._endpoint = Endpoint(Counters(), self.environment)
+        self._ice: IcePath
         self._dtls: DtlsPath | None = None
 
     async def describe(self, role: DtlsRole) -> str:
         """Our offer (actpass; we control) or answer as SDP."""
-        await self._ice.gather(controlling=role is DtlsRole.ACTPASS)
+        await self._endpoint.open(Address("127.0.0.1", 0))
+        paths = LinkPaths(self._endpoint, self.environment, _SETTINGS)
+        self._ice = IcePath(paths, bytes(20), controlling=role is DtlsRole.ACTPASS)
         described = self._ice.describe(self._certificate.fingerprint, role)
         return sdp.write(described, LARGEST_BYTES)
 
@@ -48,6 +55,7 @@ class OurPath:
     async def close(self) -> None:
         """End DTLS and ICE."""
         await (self._dtls or self._ice).close()
+        await self._endpoint.close()
 
 
 class OurSide:

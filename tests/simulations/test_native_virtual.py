@@ -25,7 +25,8 @@ def new_internet(seed: int = 1) -> Internet:
 async def exchange(internet: Internet, count: int) -> tuple[float, list[list[bytes]]]:
     """Open a link, send `count` messages each way, close; returns when it was open, and all."""
     hosts = (internet.add_host(), internet.add_host())
-    channels = await open_link(internet, hosts, "link")
+    ends = await open_link(internet, hosts, "link")
+    channels = [end.channel for end in ends]
     opened_at = internet.loop.now
     received: list[list[bytes]] = [[], []]
     done = asyncio.Event()
@@ -47,6 +48,9 @@ async def exchange(internet: Internet, count: int) -> tuple[float, list[list[byt
     if count:
         await done.wait()
     await _close(*channels)
+    for end in ends:
+        await end.close()
+    assert not any(host.sockets for host in hosts)
     return opened_at, received
 
 

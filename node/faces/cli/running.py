@@ -41,7 +41,7 @@ _LEAVE_S = 0.2
 @click.option(
     "--unreachable",
     is_flag=True,
-    help="Take DHT traffic only from addresses that the node sent to lately, as behind a router.",
+    help="Take traffic only from addresses that the node sent to lately, as behind a router.",
 )
 @click.option(
     "--relay",

@@ -7,7 +7,7 @@ association, delivered, and answered before the next. A timer of the loop serves
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.links.channel.channel import (
     LABEL,
@@ -18,7 +18,6 @@ from node.links.channel.channel import (
     heard_reason,
     spoken_reason,
 )
-from node.links.secure.dtls import DtlsPath
 from protocol import limits
 from protocol.errors import LinkClosed
 from protocol.randomness import Random
@@ -29,6 +28,9 @@ from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.send.packetsize import PacketSize
+
+if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT is wanted before
+    from node.links.secure.dtls import DtlsPath
 
 _LOW_WATER_S: Final = 0.02
 _LOW_WATER_BYTES_MAX: Final = 4 * 2**20
@@ -44,7 +46,11 @@ def describe_init(rng: Random) -> bytes:
 
 
 def create_channel(
-    dtls: DtlsPath, rng: Random, *, own_peer: bool = False, inits: tuple[bytes, bytes] = (b"", b"")
+    dtls: "DtlsPath",
+    rng: Random,
+    *,
+    own_peer: bool = False,
+    inits: tuple[bytes, bytes] = (b"", b""),
 ) -> Channel:
     """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
 
@@ -79,7 +85,7 @@ class NativeChannel:
     max_message_bytes = limits.MESSAGE_BYTES
 
     def __init__(
-        self, dtls: DtlsPath, rng: Random, *, own_peer: bool, exchanged: tuple[Init, Init] | None
+        self, dtls: "DtlsPath", rng: Random, *, own_peer: bool, exchanged: tuple[Init, Init] | None
     ) -> None:
         self.receiver: Callable[[bytes], None] | None = None
         self._loop = asyncio.get_running_loop()

@@ -1,176 +1,289 @@
-"""ICE for one link, from its sockets to a path, without a server of any kind.
+"""ICE for one link, on the ports that the whole node shares: no socket and no task of its own."""
 
-aiortc asks a public STUN server unless it is told not to, and aioice leaves out 127.0.0.1.
-"""
-
+import asyncio
 from collections.abc import Callable
 
-from aioice.candidate import candidate_foundation
-from aiortc import RTCIceCandidate, RTCIceGatherer, RTCIceParameters, RTCIceTransport
-
-from node.environment import Environment
 from node.links.failure import LinkAttemptFailed
-from node.links.path.agent import COMPONENT, Agent
+from node.links.path.datagrams import DtlsDatagrams
 from node.links.path.found_path import FoundPath
-from node.links.settings import LinkSettings
+from node.links.path.paths import LinkPaths
 from node.links.stages import Stage
+from node.net.claim import Claim
 from node.net.demux import RecordBuffers
-from protocol import limits
-from protocol.addresses import Address, canonical, is_loopback, is_shareable
+from node.net.udp.port import Port, split
+from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, TriedPair
-from protocol.description import Description, IceCandidate, fresh_credentials
-from protocol.ice.candidates import CandidateKind, priority
+from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
+from protocol.description import Description, IceCandidate
+from protocol.errors import ModswarmError
+from protocol.ice.candidates import CandidateKind, IceCredentials, LocalCandidate
+from protocol.ice.events import (
+    ConsentLost,
+    CredentialsRetired,
+    IceEvent,
+    IceFailed,
+    PairSelected,
+)
+from protocol.ice.pairs import PairOutcome, PairReport
+from protocol.identity import PeerId
 
-_AGENT_TYPES = {
-    CandidateKind.HOST: "host",
-    CandidateKind.SERVER_REFLEXIVE: "srflx",
-    CandidateKind.RELAYED: "relay",
+_TYPES = {
+    CandidateKind.HOST: CandidateType.HOST,
+    CandidateKind.SERVER_REFLEXIVE: CandidateType.SERVER_REFLEXIVE,
+    CandidateKind.RELAYED: CandidateType.RELAYED,
+    CandidateKind.PEER_REFLEXIVE: CandidateType.PEER_REFLEXIVE,
 }
 
+_OUTCOMES = {
+    PairOutcome.NOT_TRIED: CheckOutcome.NOT_TRIED,
+    PairOutcome.NO_BUDGET: CheckOutcome.NO_ANSWER,
+    PairOutcome.NO_ANSWER: CheckOutcome.NO_ANSWER,
+    PairOutcome.OTHER_ADDRESS: CheckOutcome.NO_ANSWER,
+    PairOutcome.REFUSED: CheckOutcome.REFUSED,
+    PairOutcome.ANSWERED: CheckOutcome.ANSWERED,
+    PairOutcome.CONSENT_LOST: CheckOutcome.ANSWERED,
+}
 
-def local_addresses(settings: LinkSettings, environment: Environment) -> list[str]:
-    """The IP literals to open sockets on, at most CANDIDATES, IPv4 first."""
-    if settings.ice_addresses is not None:
-        found = [canonical(host, 1).host for host in settings.ice_addresses]
-    else:
-        found = [host for host in environment.host_addresses() if is_shareable(host)]
-    unique = dict.fromkeys(found)
-    return sorted(unique, key=lambda host: ":" in host)[: limits.CANDIDATES]
-
-
-class _Gatherer(RTCIceGatherer):
-    """aiortc's gatherer around our agent."""
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__(
-            iceServers=[],
-            local_username=agent.local_username,
-            local_password=agent.local_password,
-        )
-        self._connection = agent
+_VANISHED = "the peer stopped answering"
+_TAKEN = "another link with this peer has its place"
 
 
 class IcePath:
-    """The ICE side of one link, from gathering to closing."""
+    """The ICE side of one link, from its candidates to its end.
 
-    def __init__(self, environment: Environment, settings: LinkSettings) -> None:
-        self._addresses = local_addresses(settings, environment)
-        self.agent = Agent(
-            self._addresses, settings, environment, fresh_credentials(environment.rng)
-        )
-        self._gatherer = _Gatherer(self.agent)
-        self.transport = RTCIceTransport(self._gatherer)
+    `datagrams` are those of DTLS. `rank` decides between attempts of both sides at one link: it is
+    the same for both. Raises Overloaded, AlreadyOwned when it is made.
+    """
 
-    async def gather(self, *, controlling: bool) -> None:
-        """Open the sockets; raises LinkAttemptFailed if there is no address to use.
+    def __init__(self, paths: LinkPaths, peer: PeerId, *, controlling: bool, rank: int = 0) -> None:
+        self._paths = paths
+        self._endpoint = paths.endpoint
+        self._loop = paths.loop
+        self._peer = peer
+        self._rank = rank
+        self._began_at = self._loop.time()
+        self._opened_at: float | None = None
+        self._credentials, prefix, self.agent = paths.make_agent(controlling=controlling)
+        self._candidates: list[LocalCandidate] = []
+        self._theirs: tuple[IceCandidate, ...] = ()
+        self._found: asyncio.Future[None] = self._loop.create_future()
+        self._pair: PairSelected | None = None
+        self._port: Port | None = None
+        self._ended = ""
+        self._take_records: Callable[[RecordBuffers], None] | None = None
+        self._writable: Callable[[], None] | None = None
+        self.datagrams = DtlsDatagrams(self._send)
+        try:
+            self._endpoint.demux.register_ufrag(self._credentials.ufrag, self)
+            self._endpoint.demux.register_transactions(prefix, self)
+        except ModswarmError:
+            self._endpoint.demux.release(self)
+            raise
 
-        The role is settled before the first socket is open: the peer's checks may come as soon as
-        it knows our address, and a role that is still undecided is taken for a conflict.
-        """
-        self.agent.ice_controlling = controlling
-        await self._gatherer.gather()
-        if not self.agent.local_candidates:
-            raise LinkAttemptFailed(
-                Stage.ICE, "no address that a socket can be bound to", cause=Cause.NO_ADDRESS
-            )
+    # The attempt ------------------------------------------------------------------------------
 
     def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
-        """What the peer must know, with our candidates."""
-        candidates = tuple(
-            IceCandidate(CandidateKind.HOST, canonical(found.host, found.port))
-            for found in self.agent.local_candidates
-        )
-        own = self._gatherer.getLocalParameters()
-        assert own.usernameFragment is not None
-        assert own.password is not None
-        return Description(
-            own.usernameFragment, own.password, fingerprint, role, candidates, takes_bursts
-        )
+        """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
+        self._candidates = self._paths.candidates()
+        if not self._candidates:
+            reason = "no address that a socket is bound to"
+            raise LinkAttemptFailed(Stage.ICE, reason, cause=Cause.NO_ADDRESS)
+        now = self._loop.time()
+        for one in self._candidates:
+            self.agent.add_local(one.kind, one.address, one.base, now)
+        named = tuple(IceCandidate(one.kind, one.address) for one in self._candidates)
+        ufrag, password = self._credentials
+        return Description(ufrag, password, fingerprint, role, named, takes_bursts)
 
     async def connect(self, remote: Description) -> None:
         """Find a pair of addresses that works; raises LinkAttemptFailed. Has no time limit."""
-        for position, candidate in enumerate(remote.candidates):
-            if self._usable(candidate):
-                await self.transport.addRemoteCandidate(_to_agent(candidate, position))
-        await self.transport.addRemoteCandidate(None)
-        await self.transport.start(RTCIceParameters(remote.ufrag, remote.password))
-        if self.transport.state != "completed":
-            reason = "no pair of addresses worked" if self.tried() else self._no_pairs(remote)
-            raise LinkAttemptFailed(Stage.ICE, reason)
+        now = self._loop.time()
+        self._theirs = remote.candidates
+        self.agent.start(IceCredentials(remote.ufrag, remote.password), now)
+        for candidate in remote.candidates:
+            self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
+        self.agent.end_of_candidates()
+        self._settle()
+        await self._found
+
+    def link_opened(self) -> None:
+        """The attempt has become a link."""
+        self._opened_at = self._loop.time()
 
     def tried(self) -> tuple[TriedPair, ...]:
         """The pairs of addresses so far, with their outcomes."""
-        return self.agent.outcomes()
+        return tuple(
+            TriedPair(
+                *self._local_end(row),
+                row.remote,
+                _TYPES[row.remote_kind],
+                _OUTCOMES[row.outcome],
+            )
+            for row in self.agent.report()
+        )
 
     def found_path(self) -> FoundPath:
         """The pair that is in use; raises LookupError before `connect` returned."""
-        pair = self.agent.nominated_pair
-        if pair is None:
+        if self._pair is None:
             raise LookupError("there is no connection yet")
-        return FoundPath(
-            Address(*pair.local_addr),
-            CandidateType(pair.local_candidate.type),
-            Address(*pair.remote_addr),
-            CandidateType(pair.remote_candidate.type),
-        )
+        row = next(row for row in self.agent.report() if row.selected)
+        return FoundPath(*self._local_end(row), row.remote, _TYPES[row.remote_kind])
+
+    def _local_end(self, row: PairReport) -> tuple[Address, CandidateType]:
+        """Our address of a pair: what the peer saw, or could have seen of a socket's many."""
+        if row.base_kind is CandidateKind.RELAYED:
+            return row.base, CandidateType.RELAYED
+        of_base = [one for one in self._candidates if one.base == row.base]
+        address = row.mapped or (of_base[0].address if of_base else row.base)
+        kinds = {one.address: one.kind for one in of_base}
+        return address, _TYPES[kinds.get(address, CandidateKind.PEER_REFLEXIVE)]
+
+    # What carries the link --------------------------------------------------------------------
 
     def carry_records(
         self, take: Callable[[RecordBuffers], None], writable: Callable[[], None]
     ) -> None:
         """Give application records to `take` from now on, and tell when `full` is over."""
         # DTLS is made of the ICE path, and takes records only after its handshake.
-        self.agent.take_records = take
-        self.agent.writable = writable
+        self._take_records, self._writable = take, writable
+        self._endpoint.call_when_writable(writable)
 
     @property
     def full(self) -> bool:
-        """Whether the socket takes nothing more at present."""
-        port = self.agent.port
+        """Whether the port takes nothing more at present."""
+        port = self._port
         return port is not None and port.full
 
     def send_segments(self, buffer: bytes, size: int) -> None:
         """Send a buffer to the peer as datagrams of `size` bytes, the last of what is left."""
-        pair, port = self.agent.nominated_pair, self.agent.port
-        if pair is not None and port is not None:
-            port.send_segments(buffer, size, pair.remote_addr)
+        if self._port is not None and self._pair is not None:
+            self._port.send_segments(buffer, size, self._pair.remote)
 
     def send_whole(self, datagram: bytes) -> bool:
         """Send a datagram that no router may fragment; False if that cannot be asked for."""
-        pair, port = self.agent.nominated_pair, self.agent.port
-        if pair is None or port is None:
+        if self._port is None or self._pair is None:
             return False
-        return port.send_whole(datagram, pair.remote_addr)
+        return self._port.send_whole(datagram, self._pair.remote)
+
+    def _send(self, datagram: bytes) -> None:
+        self.send_segments(datagram, len(datagram))
+
+    # What the demultiplexer calls -------------------------------------------------------------
+
+    def stun_received(self, message: bytes, source: Address, local: Address) -> None:
+        """Give the agent a message; raises RemoteError for one that it refuses."""
+        try:
+            self.agent.receive(message, source, local, self._loop.time())
+        finally:
+            self._settle()
+
+    def dtls_received(self, datagram: bytes) -> None:
+        """Queue a datagram for DTLS."""
+        self.datagrams.put(datagram)
+
+    def records_received(self, buffers: RecordBuffers) -> None:
+        """Pass application records on in bulk, if the link takes them so by now."""
+        if self._take_records is not None:
+            self._take_records(buffers)
+            return
+        for buffer, size in buffers:
+            for datagram in split(buffer, size):
+                self.datagrams.put(datagram)
+
+    def claim(self) -> Claim:
+        """What speaks for this link's right to the DTLS from its peer's address."""
+        return Claim(
+            self._peer,
+            is_fresh=self.agent.has_consent,
+            began_at=self._began_at,
+            opened_at=self._opened_at,
+            rank=self._rank,
+        )
+
+    def remote_taken_over(self, remote: Address) -> None:
+        """An attempt that has lost its way ends at once; of a link only consent tells."""
+        if self._opened_at is None and self._pair is not None and self._pair.remote == remote:
+            self._end(_TAKEN)
+
+    # The agent --------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._ended:
+            self.agent.wake(self._loop.time())
+            self._settle()
+
+    def _settle(self) -> None:
+        """Send and tell what the agent has to send and to tell, and set its timer."""
+        datagrams, events = self.agent.take()
+        for event in events:
+            self._happened(event)
+        # A nomination that another link's claim forbids must not reach the peer.
+        if not self._ended:
+            for data, base, remote, ttl in datagrams:
+                self._endpoint.sendto(data, remote, base, ttl)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._paths.timer.set(self._wake, None if self._ended else self.agent.wake_at)
+
+    def _happened(self, event: IceEvent) -> None:
+        match event:
+            case PairSelected(nominated=True):
+                self._selected(event)
+            case CredentialsRetired():
+                self._endpoint.demux.unregister_ufrag(event.ufrag)
+            case IceFailed():
+                self._fail(self._why_failed())
+            case ConsentLost():
+                self._end(_VANISHED)
+
+    def _selected(self, pair: PairSelected) -> None:
+        try:
+            self._endpoint.demux.register_remote(pair.remote, self)
+        except ModswarmError as error:  # another link's claim stands, or there are too many
+            self._end(str(error))
+            return
+        self._pair, self._port = pair, self._endpoint.port_at(pair.base)
+        if not self._found.done():
+            self._found.set_result(None)
+
+    def _why_failed(self) -> str:
+        report = self.agent.report()
+        return "no pair of addresses worked" if report else self._no_pairs()
+
+    def _no_pairs(self) -> str:
+        ours = ", ".join(str(one.address) for one in self._candidates)
+        theirs = ", ".join(str(one.address) for one in self._theirs) or "none"
+        return f"none of our addresses ({ours}) fits theirs ({theirs})"
+
+    def _fail(self, reason: str) -> None:
+        if not self._found.done():
+            self._found.set_exception(LinkAttemptFailed(Stage.ICE, reason))
+            self._found.exception()  # retrieved, as perhaps no task is waiting
+
+    # The end ----------------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> str:
+        """Why the path has ended, if not because it was closed; else empty."""
+        return self._ended
 
     @property
     def peer_vanished(self) -> bool:
-        """Whether the path ended because the peer stopped answering."""
-        return self.agent.consent_lost
+        """Whether the path has ended because the peer stopped answering."""
+        return self._ended == _VANISHED
+
+    def _end(self, reason: str) -> None:
+        self._ended = self._ended or reason
+        self._fail(reason)
+        self.datagrams.end()
 
     async def close(self) -> None:
-        """Close the sockets, at any stage. Call it once, from a task that is not cancelled."""
-        self.agent.take_records = self.agent.writable = None
-        await self.transport.stop()
-
-    def _usable(self, candidate: IceCandidate) -> bool:
-        """A peer must not make us send to our own loopback, unless all our sockets are there."""
-        own_loopback = all(map(is_loopback, self._addresses))
-        return own_loopback or not is_loopback(candidate.address.host)
-
-    def _no_pairs(self, remote: Description) -> str:
-        theirs = ", ".join(str(candidate.address) for candidate in remote.candidates) or "none"
-        return f"none of our addresses ({', '.join(self._addresses)}) fits theirs ({theirs})"
-
-
-def _to_agent(candidate: IceCandidate, position: int) -> RTCIceCandidate:
-    kind = _AGENT_TYPES[CandidateKind(candidate.kind)]
-    host, port = candidate.address
-    return RTCIceCandidate(
-        component=COMPONENT,
-        foundation=candidate_foundation(kind, "udp", host),
-        ip=host,
-        port=port,
-        priority=priority(candidate.kind, position),
-        protocol="udp",
-        type=kind,
-    )
+        """Let go of everything, at any stage."""
+        self._end("closed by us")
+        self._paths.timer.set(self._wake, None)
+        self._endpoint.demux.release(self)
+        if self._writable is not None:
+            self._endpoint.call_no_more(self._writable)
+        self._take_records = self._writable = None
+        self._port = None

@@ -2,24 +2,26 @@
 
 The overlay places calls and receives them; the pool turns an answered call into a link. `connect`
 has a call placed (PendingConnect), `answer` takes one (PendingAnswer); both end in `_opened`. It
-owns every task about links, and every link ends with its own tasks and sockets.
+owns every task about links, and every link ends with its own tasks.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
+from node.links.attempt import LinkAttempt, LinkParts
 from node.links.failure import LinkAttemptFailed
+from node.links.layers import LayersLoader
 from node.links.link import Link
+from node.links.path.paths import LinkPaths
 from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.secure.certificate import Certificate
-from node.links.settings import DATA_PATHS, LinkSettings
+from node.links.settings import LinkSettings
 from node.links.stages import Stage
 from node.tasks import TaskOwner
 from protocol import limits
@@ -36,9 +38,6 @@ from protocol.errors import (
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
 from protocol.signaling import CallResult, Describe, Offer
 
-if TYPE_CHECKING:
-    from node.links.attempt import LinkAttempt
-
 _log = logging.getLogger(__name__)
 
 _STOPPING = "the node is stopping"
@@ -53,13 +52,15 @@ class LinkPool:
         environment: Environment,
         certificate: Certificate,
         settings: LinkSettings,
+        paths: LinkPaths,
         place_call: PlaceCall,
         counters: Counters | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self._identity = identity
-        self._environment = environment
-        self._certificate = certificate
+        self._own_id = identity.peer_id
+        self._parts = LinkParts(
+            identity, environment, certificate, settings, paths, LayersLoader(settings.data_path)
+        )
         self._settings = settings
         self._place_call = place_call
         self._counters = counters or Counters()
@@ -169,9 +170,9 @@ class LinkPool:
                 call.settle(error)
 
     async def _open_outgoing(self, call: PendingConnect) -> Link:
-        attempt = await self._attempt()
+        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=True)
         try:
-            offer = await attempt.describe(DtlsRole.ACTPASS, outgoing=True)
+            offer = attempt.describe(DtlsRole.ACTPASS)
             result = await self._call_out(call.peer_id, lambda _registrars: offer)
             call.answered = True
             return await attempt.finish(
@@ -180,7 +181,6 @@ class LinkPool:
                 offer=offer,
                 answer=result.description,
                 signaled_via=result.signaled_via,
-                outgoing=True,
             )
         except BaseException:
             self._abandon(attempt, call.peer_id)
@@ -231,28 +231,30 @@ class LinkPool:
         call.task.add_done_callback(lambda _: self._answer_ended(call))
 
     async def _answer(self, call: PendingAnswer) -> None:
-        attempt = await self._attempt()
-        offered = call.offer.description
         try:
-            answer = await attempt.describe(answering_role(offered.role), outgoing=False)
-            if not call.answer.done():
-                call.answer.set_result(answer)
-            link = await attempt.finish(
-                peer_key=call.offer.caller_key,
-                offer_id=call.offer.offer_id,
-                offer=offered,
-                answer=answer,
-                signaled_via=(),
-                outgoing=False,
-            )
-        except BaseException as error:
-            self._abandon(attempt, call.peer_id)
-            if not isinstance(error, ModswarmError):
-                raise
+            link = await self._open_incoming(call)
+        except ModswarmError as error:
             self._count_failure(error, call.peer_id)
             call.refuse(error)
         else:
             self._opened(link)
+
+    async def _open_incoming(self, call: PendingAnswer) -> Link:
+        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False)
+        try:
+            answer = attempt.describe(answering_role(call.offer.description.role))
+            if not call.answer.done():
+                call.answer.set_result(answer)
+            return await attempt.finish(
+                peer_key=call.offer.caller_key,
+                offer_id=call.offer.offer_id,
+                offer=call.offer.description,
+                answer=answer,
+                signaled_via=(),
+            )
+        except BaseException:
+            self._abandon(attempt, call.peer_id)
+            raise
 
     def _give_up_answering(self, peer_id: PeerId) -> None:
         """An honest peer has one call at a time: a second one means that it gave up the first."""
@@ -267,13 +269,7 @@ class LinkPool:
 
     # Both -----------------------------------------------------------------------------------
 
-    async def _attempt(self) -> "LinkAttempt":
-        """A fresh attempt. The first one imports aiortc, in a thread: that takes half a second."""
-        loop = asyncio.get_running_loop()
-        make = await loop.run_in_executor(None, _load_attempt, self._settings.data_path)
-        return make(self._identity, self._environment, self._certificate, self._settings)
-
-    def _abandon(self, attempt: "LinkAttempt", peer_id: PeerId) -> None:
+    def _abandon(self, attempt: LinkAttempt, peer_id: PeerId) -> None:
         """Free what an attempt holds, in a task that outlives the attempt's own."""
         self._keeper.dispose(attempt.abandon(), f"attempt {peer_id_text(peer_id)}")
 
@@ -293,7 +289,7 @@ class LinkPool:
     def _check_open(self, peer_id: PeerId) -> None:
         if self._closing:
             raise LinkClosed(_STOPPING)
-        if peer_id == self._identity.peer_id:
+        if peer_id == self._own_id:
             raise CallFailed("a node cannot link to itself")
 
     def _pending(self) -> int:
@@ -305,10 +301,3 @@ class LinkPool:
         if isinstance(error.__cause__, RemoteError):
             self._counters.refuse(error.__cause__)
         _log.info("no link with %s: %s", peer_id_text(peer_id), error)
-
-
-def _load_attempt(data_path: str) -> "type[LinkAttempt]":
-    """The class LinkAttempt, with everything imported that it will need."""
-    import_module(DATA_PATHS[data_path])
-    attempt: type[LinkAttempt] = import_module("node.links.attempt").LinkAttempt
-    return attempt

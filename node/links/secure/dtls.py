@@ -1,4 +1,4 @@
-"""DTLS for one link: aiortc's transport with our certificate, and its end reported.
+"""DTLS for one link: aiortc's transport with our certificate on our ICE, and its end reported.
 
 aiortc takes the DTLS role from ICE's, sends the peer no alert when the fingerprint is wrong, and
 leaves its task behind when stopped.
@@ -11,9 +11,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, cast
 
-from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCIceTransport,
+)
 from OpenSSL import SSL
 
 from node.links.failure import LinkAttemptFailed
@@ -44,7 +50,8 @@ class DtlsPath(RTCDtlsTransport):
 
     def __init__(self, ice: IcePath, certificate: Certificate) -> None:
         super().__init__(
-            ice.transport, [RTCCertificate(key=certificate.key, cert=certificate.certificate)]
+            cast("RTCIceTransport", ice.datagrams),
+            [RTCCertificate(key=certificate.key, cert=certificate.certificate)],
         )
         self.ice = ice
         self._stopping = False
@@ -170,12 +177,11 @@ class DtlsPath(RTCDtlsTransport):
                 "the peer's certificate is not the one that its signal vouched for",
                 cause=Cause.WRONG_CERTIFICATE,
             )
-        return LinkAttemptFailed(Stage.DTLS, "the handshake broke off")
+        return LinkAttemptFailed(Stage.DTLS, self.ice.ended or "the handshake broke off")
 
     def _state_changed(self) -> None:
         if self.state == "closed":
-            vanished = self.ice.peer_vanished
-            self._lose("the peer stopped answering" if vanished else "closed by the peer")
+            self._lose(self.ice.ended or "closed by the peer")
 
 
 def _groups(packets: Packets) -> Iterator[Packets]:

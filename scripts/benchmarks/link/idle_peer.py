@@ -1,4 +1,8 @@
-"""One end of many idle links in a process of its own, as peer.py is of one busy channel."""
+"""One end of many idle links in a process of its own, as peer.py is of one busy channel.
+
+All links of the side that sends are on one port, as those of a node are; the other side plays as
+many nodes, with a port for each.
+"""
 
 import asyncio
 import json
@@ -9,9 +13,8 @@ from node.environment import Environment
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import create
 from node.links.secure.dtls import DtlsPath
-from node.links.settings import LinkSettings
 from protocol.description import Description, DtlsRole
-from scripts.benchmarks.link.peer import finish, read_lines, say
+from scripts.benchmarks.link.peer import finish, open_paths, read_lines, say
 
 
 async def main(*, sends: bool, links: int) -> None:
@@ -20,9 +23,11 @@ async def main(*, sends: bool, links: int) -> None:
     lines = await read_lines()
     certificate = create(environment)
     role = DtlsRole.PASSIVE if sends else DtlsRole.ACTIVE
-    paths = [IcePath(environment, LinkSettings(ice_addresses=("127.0.0.1",))) for _ in range(links)]
-    for path in paths:
-        await path.gather(controlling=sends)
+    shared = await open_paths(environment, "127.0.0.1", "native")
+    paths = []
+    for number in range(links):
+        ports = shared if sends else await open_paths(environment, "127.0.0.1", "native")
+        paths.append(IcePath(ports, number.to_bytes(20), controlling=sends))
     own = [path.describe(certificate.fingerprint, role, takes_bursts=True) for path in paths]
     say([description.encode().hex() for description in own])
     peers = json.loads(await lines.readline())

@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from node.counters import Counters
 from node.environment import Environment
 from node.links.channel.channel import Channel
-from node.links.path import agent
 from node.links.path.ice import IcePath
+from node.links.path.paths import LinkPaths
 from node.links.secure.capture import CapturingDtlsPath
 from node.links.secure.certificate import Certificate, create
 from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, LinkSettings
+from node.net import endpoint
 from node.net.udp import offload, opening
 from node.net.udp.port import Arrival, Port, PortUser, split
+from protocol.addresses import Address
 from protocol.description import Description, DtlsRole
 
 
@@ -84,16 +87,22 @@ def prepare(options: Options) -> None:
         async def open_long_port(user: PortUser, *where: Any) -> Port:
             return await opening.open_port(LongPath(user, options), *where)
 
-        mock.patch.object(agent, "open_port", open_long_port).start()
+        mock.patch.object(endpoint, "open_port", open_long_port).start()
+
+
+async def open_paths(environment: Environment, address: str, data_path: str) -> LinkPaths:
+    """Paths on a port of their own."""
+    opened = endpoint.Endpoint(Counters(), environment)
+    await opened.open(Address(address, 0))
+    return LinkPaths(opened, environment, LinkSettings(data_path=data_path))
 
 
 async def connect(options: Options, ask: Any) -> Channel:
     """A channel, yet to be opened; `ask` exchanges descriptions."""
     environment = Environment()
-    settings = LinkSettings(data_path=options.data_path, ice_addresses=(options.address,))
     certificate = create(environment)
-    ice = IcePath(environment, settings)
-    await ice.gather(controlling=options.sends)
+    paths = await open_paths(environment, options.address, options.data_path)
+    ice = IcePath(paths, bytes(20), controlling=options.sends)
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
     native = options.data_path == "native"
     own = ice.describe(certificate.fingerprint, role, takes_bursts=native)

@@ -12,9 +12,10 @@ from node.links.channel.channel import Channel
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import create
 from node.links.secure.dtls import DtlsPath
-from node.links.settings import DATA_PATHS, LinkSettings
+from node.links.settings import DATA_PATHS
+from protocol.addresses import Address
 from protocol.description import Description, DtlsRole
-from tests.node.links.link_network import environment
+from tests.node.links.link_network import SETTINGS, environment, open_paths
 
 _LATER = {True: DtlsRole.PASSIVE, False: DtlsRole.ACTIVE}
 
@@ -35,7 +36,7 @@ class End:
 
     @property
     def port(self) -> Any:
-        return self.dtls.ice.agent.port
+        return self.dtls.ice._port
 
 
 async def _secure(
@@ -62,11 +63,11 @@ async def channels(
 ) -> AsyncIterator[tuple[End, End]]:
     """Two open channels, closed at the end. The caller is the DTLS server."""
     here = environment(random.Random(7))
-    settings = LinkSettings(ice_addresses=(address,))
-    parts = []
+    parts, opened = [], []
     for data_path, controlling in ((caller, True), (callee, False)):
-        ice, certificate = IcePath(here, settings), create(here)
-        await ice.gather(controlling=controlling)
+        paths = await open_paths(here, SETTINGS, (Address(address, 0),))
+        opened.append(paths.endpoint)
+        ice, certificate = IcePath(paths, bytes(20), controlling=controlling), create(here)
         described = ice.describe(
             certificate.fingerprint,
             _LATER[controlling],
@@ -86,3 +87,5 @@ async def channels(
     finally:
         for end in ends:
             await end.channel.close()
+        for endpoint in opened:
+            await endpoint.close()

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from node.links.link import Link
+from node.net.endpoint import Endpoint
 from protocol.addresses import Address
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
@@ -14,10 +15,23 @@ def dead_end_of(offer: Description, port: int = 9) -> Description:
     return replace(offer, role=DtlsRole.ACTIVE, candidates=(candidate,))
 
 
+class _Mute:
+    """An endpoint that sends nothing."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def sendto(self, *_given: object) -> None:
+        """Nothing leaves."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoint, name)
+
+
 def silence(link: Link) -> None:
-    """Drop everything that this side sends or gets, as if its machine had lost power."""
+    """Drop all of a link that this side sends or gets, as if its machine had lost power."""
     ice: Any = link.channel.dtls.ice  # type: ignore[attr-defined]
-    for protocol in ice.agent._protocols:
-        protocol.burst_received = lambda _burst: None
-        protocol.transport.sendto = lambda _data, _addr=None: None
-        protocol.transport.send_segments = lambda _buffer, _size, _addr: None
+    for heard in ("stun_received", "dtls_received", "records_received"):
+        setattr(ice, heard, lambda *_: None)
+    ice._endpoint = _Mute(ice._endpoint)
+    ice._port = None

@@ -11,16 +11,21 @@ from typing import Any
 from node.counters import Counters
 from node.environment import Environment
 from node.links.link import Link
+from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
 from node.links.secure.certificate import Certificate, create
 from node.links.settings import LinkSettings
+from node.net.endpoint import Endpoint
+from node.net.udp.port import Port
+from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId
 from protocol.signaling import CallResult, Describe, Offer
 from simulations.runtime.loop import VirtualLoop
 
-SETTINGS = LinkSettings(ice_addresses=("127.0.0.1",))
+SETTINGS = LinkSettings()
+LOOPBACK = Address("127.0.0.1", 0)
 
 _HEAD = b"\x92\x00"
 """How a frame of type 0 begins; the rest of it is a test's."""
@@ -66,6 +71,19 @@ def largest_frame(link: Link) -> bytes:
     return frame_of(bytes(link.max_frame_bytes - len(_HEAD)))
 
 
+async def open_paths(
+    here: Environment,
+    settings: LinkSettings = SETTINGS,
+    bound: tuple[Address, ...] = (LOOPBACK,),
+    counters: Counters | None = None,
+) -> LinkPaths:
+    """Paths on ports of their own."""
+    endpoint = Endpoint(counters or Counters(), here)
+    for address in bound:
+        await endpoint.open(address)
+    return LinkPaths(endpoint, here, settings)
+
+
 @dataclass(eq=False)
 class Node:
     """A pool and what a test wants to know of it."""
@@ -73,6 +91,7 @@ class Node:
     identity: Identity
     certificate: Certificate
     counters: Counters
+    paths: LinkPaths
     received: list[bytes] = field(default_factory=list)
     announced: list[Link] = field(default_factory=list)
     expected_defects: list[type[BaseException]] = field(default_factory=list)
@@ -81,6 +100,14 @@ class Node:
     @property
     def peer_id(self) -> PeerId:
         return self.identity.peer_id
+
+    @property
+    def port(self) -> Port:
+        """The one port of this node."""
+        (bound,) = self.paths.endpoint.addresses.values()
+        port = self.paths.endpoint.port_at(bound)
+        assert port is not None
+        return port
 
     def on_link(self, link: Link) -> None:
         self.announced.append(link)
@@ -97,11 +124,21 @@ class Network:
         self.nodes: dict[PeerId, Node] = {}
         self.carry: Carry = call_directly
 
-    def add(self, settings: LinkSettings = SETTINGS, **changes: Any) -> Node:
+    async def add(
+        self,
+        settings: LinkSettings = SETTINGS,
+        bound: tuple[Address, ...] = (LOOPBACK,),
+        identity: Identity | None = None,
+        **changes: Any,
+    ) -> Node:
         """A fresh node; `changes` are settings that differ."""
         rng = random.Random(next(_seeds))
         here = environment(rng)
-        node = Node(Identity(rng.randbytes(32)), create(here), Counters())
+        settings = replace(settings, **changes)
+        counters = Counters()
+        paths = await open_paths(here, settings, bound, counters)
+        identity = identity or Identity(rng.randbytes(32))
+        node = Node(identity, create(here), counters, paths)
 
         async def call(peer_id: PeerId, describe: Describe) -> CallResult:
             if peer_id not in self.nodes:
@@ -112,7 +149,8 @@ class Network:
             node.identity,
             here,
             node.certificate,
-            replace(settings, **changes),
+            settings,
+            paths,
             call,
             node.counters,
         )
@@ -123,6 +161,7 @@ class Network:
     async def close(self) -> None:
         for node in self.nodes.values():
             await node.pool.close()
+            await node.paths.endpoint.close()
             assert [type(defect) for defect in node.pool.defects] == node.expected_defects
 
 

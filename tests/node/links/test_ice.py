@@ -1,4 +1,4 @@
-"""ICE: the senders that it hears, the checks that it answers, and the addresses that it uses."""
+"""ICE under links: which senders it hears, which checks it answers, and which ports it uses."""
 
 import asyncio
 import random
@@ -7,103 +7,150 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aioice import stun
 
-from node.environment import Environment
 from node.links.failure import LinkAttemptFailed
-from node.links.link import Link
-from node.links.path.ice import IcePath, local_addresses
-from node.links.settings import LinkSettings
+from node.links.path.ice import IcePath
+from node.links.path.paths import LinkPaths
+from node.net.demux import PREFIX_BYTES
 from protocol import limits
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
+from protocol.causes.tried import CheckOutcome
 from protocol.description import Description, DtlsRole, IceCandidate
-from protocol.ice.candidates import CandidateKind, priority
+from protocol.errors import AlreadyOwned, Overloaded
+from protocol.ice.candidates import CandidateKind
+from protocol.identity import Identity
+from protocol.stun.attributes import Attribute
+from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
+from simulations.runtime.loop import VirtualLoop
 from tests.node.links.link_network import (
-    SETTINGS,
+    Network,
+    Node,
+    environment,
     frame_of,
     linked,
     network,
+    open_paths,
     until,
 )
 
 pytestmark = pytest.mark.leaves_nothing
 
-FOUND = [
-    "127.0.0.1",
-    "::1",
-    "fe80::1",
-    "fe80::2%eth0",
-    "2001:db8::7",
-    "192.0.2.7",
-    "192.0.2.7",
-    "169.254.1.1",
-    "10.0.0.3",
-    "0.0.0.0",
-    "not an address",
-]
+PEER = bytes(20)
+FINGERPRINT = bytes(32)
 
 
-def environment(found: list[str]) -> Environment:
-    return Environment(rng=random.Random(5), host_addresses=lambda: found, udp_socket=None)
+async def own_paths(seed: int = 5) -> LinkPaths:
+    return await open_paths(environment(random.Random(seed)))
 
 
-def test_the_default_is_every_address_that_leads_anywhere() -> None:
-    found = local_addresses(LinkSettings(), environment(FOUND))
-    assert found == ["192.0.2.7", "10.0.0.3", "2001:db8::7"]
+async def pair_of(one: LinkPaths, other: LinkPaths) -> tuple[IcePath, IcePath]:
+    """Two paths that have found each other."""
+    ours, theirs = IcePath(one, PEER, controlling=True), IcePath(other, PEER, controlling=False)
+    mine = ours.describe(FINGERPRINT, DtlsRole.ACTPASS)
+    async with asyncio.timeout(5.0):
+        await asyncio.gather(
+            ours.connect(theirs.describe(FINGERPRINT, DtlsRole.ACTIVE)), theirs.connect(mine)
+        )
+    return ours, theirs
 
 
-def test_only_the_addresses_that_were_set_are_used() -> None:
-    settings = LinkSettings(ice_addresses=("127.0.0.1", "::1", "127.0.0.1"))
-    assert local_addresses(settings, environment(FOUND)) == ["127.0.0.1", "::1"]
+async def close(*closing: IcePath | LinkPaths) -> None:
+    for one in closing:
+        await (one.close() if isinstance(one, IcePath) else one.endpoint.close())
 
 
-def test_a_machine_with_very_many_addresses_offers_as_many_as_fit() -> None:
-    many = [f"10.0.{n}.1" for n in range(50)]
-    assert len(local_addresses(LinkSettings(), environment(many))) == limits.CANDIDATES
-
-
-async def test_an_address_that_cannot_be_bound_is_left_out() -> None:
-    settings = LinkSettings(ice_addresses=("192.0.2.250", "127.0.0.1"))
-    path = IcePath(environment([]), settings)
-    await path.gather(controlling=True)
-    described = path.describe(bytes(32), DtlsRole.ACTPASS)
-    assert [one.address.host for one in described.candidates] == ["127.0.0.1"]
+async def test_an_offer_is_ready_without_any_wait() -> None:
+    paths = await own_paths()
+    path = IcePath(paths, PEER, controlling=True)
+    described = path.describe(FINGERPRINT, DtlsRole.ACTPASS)  # no coroutine: it cannot wait
+    bound = paths.endpoint.addresses[4]
+    assert described.candidates == (IceCandidate(CandidateKind.HOST, bound),)
     with pytest.raises(LookupError):
-        _ = path.found_path()
-    await path.close()
-    await path.close()
+        path.found_path()
+    await close(path, path, paths)
 
 
-async def test_credentials_and_check_ids_come_from_the_environment() -> None:
+async def test_links_have_no_socket_of_their_own() -> None:
+    async with network() as peers:
+        hub = await peers.add()
+        others = [await peers.add() for _ in range(4)]
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        host: Any = hub.port.transport.socket.host  # type: ignore[attr-defined]
+        before = list(host.sockets)
+        for other in others:
+            await linked(hub, other)
+        assert host.sockets == before
+        assert len(before) == 5
+
+
+async def test_twenty_links_share_one_port_on_each_side() -> None:
+    """Links of one node to nodes of their own, so that each has another remote address."""
+    async with network() as peers:
+        hub = await peers.add()
+        others = [await peers.add() for _ in range(20)]
+        await asyncio.gather(*(hub.pool.connect(other.peer_id) for other in others))
+        for number, other in enumerate(others):
+            await until(lambda other=other: other.pool.links())  # type: ignore[misc]
+            (theirs,) = other.pool.links()
+            theirs.send(frame_of(b"from %d" % number))
+            link = hub.pool.get(other.peer_id)
+            assert link is not None
+            link.send(frame_of(b"to %d" % number))
+        await until(lambda: len(hub.received) == 20)
+        assert sorted(hub.received) == sorted(b"from %d" % number for number in range(20))
+        for number, other in enumerate(others):
+            await until(lambda other=other: other.received)  # type: ignore[misc]
+            assert other.received == [b"to %d" % number]
+
+
+async def test_credentials_and_checks_come_from_the_environment() -> None:
     described = []
-    for _ in range(2):
-        path = IcePath(environment([]), SETTINGS)
-        await path.gather(controlling=True)
-        described.append(path.describe(bytes(32), DtlsRole.ACTPASS))
-        agent: Any = path.agent
-        described.append(agent._tie_breaker)
-        pair: Any = type("Pair", (), {"component": 1})()
-        described.append(agent.build_request(pair, nominate=False).transaction_id)
-        await path.close()
-    first, second = described[:3], described[3:]
-    assert replace(first[0], candidates=()) == replace(second[0], candidates=())
-    assert first[1:] == second[1:]
+    for seed in (5, 5, 6):
+        paths = await own_paths(seed)
+        path = IcePath(paths, PEER, controlling=True)
+        own = path.describe(FINGERPRINT, DtlsRole.ACTPASS)
+        path.agent.start(path._credentials, 0.0)
+        path.agent.add_remote(CandidateKind.HOST, Address("127.0.0.1", 9), 0.0)
+        path.agent.wake(0.0)
+        ((check, _, _, _), *_) = path.agent.take().datagrams
+        described.append((replace(own, candidates=()), check[8:20]))
+        await close(path, paths)
+    assert described[0] == described[1]
+    assert described[0][0] != described[2][0]
+    assert described[0][1] != described[2][1]
 
 
-async def test_priorities_are_those_that_the_peer_derives() -> None:
-    path = IcePath(environment([]), LinkSettings(ice_addresses=("127.0.0.1", "127.0.0.2")))
-    await path.gather(controlling=True)
-    found = path.agent.local_candidates
-    assert [one.priority for one in found] == [priority(CandidateKind.HOST, n) for n in (0, 1)]
-    await path.close()
+async def test_no_more_paths_than_a_port_has_room_for() -> None:
+    paths = await own_paths()
+    demux = paths.endpoint.demux
+    made = [IcePath(paths, PEER, controlling=True) for _ in range(limits.STUN_OWNERS)]
+    with pytest.raises(Overloaded):
+        IcePath(paths, PEER, controlling=True)
+    await close(*made)
+    assert not demux._ufrags
+    assert not demux._transactions
+    await close(IcePath(paths, PEER, controlling=True), paths)
 
 
-def _address_of(link: Link) -> tuple[str, int]:
-    """Where this side of a link listens."""
-    agent: Any = link.channel.dtls.ice.agent  # type: ignore[attr-defined]
-    candidate = agent.nominated_pair.local_candidate
-    return candidate.host, candidate.port
+async def test_a_prefix_that_is_taken_leaves_nothing_of_a_path() -> None:
+    class Constant(random.Random):
+        def randbytes(self, n: int) -> bytes:
+            return bytes(n) if n == PREFIX_BYTES else super().randbytes(n)
+
+    paths = await open_paths(environment(Constant(1)))
+    first = IcePath(paths, PEER, controlling=True)
+    with pytest.raises(AlreadyOwned):
+        IcePath(paths, PEER, controlling=True)
+    assert list(paths.endpoint.demux._ufrags.values()) == [first]
+    await close(first, paths)
+
+
+# What arrives ---------------------------------------------------------------------------------
+
+
+def _address_of(node: Node) -> Address:
+    return node.paths.endpoint.addresses[4]
 
 
 GARBAGE = [
@@ -129,30 +176,22 @@ GARBAGE = [
 @pytest.mark.real_loop
 async def test_unknown_senders_cannot_end_a_link_and_get_no_answer() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
-        agent: Any = ours.channel.dtls.ice.agent  # type: ignore[attr-defined]
-        passed_on: list[bytes] = []
-        pass_on = agent.dtls_received
-
-        def note(datagram: bytes) -> None:
-            passed_on.append(datagram)
-            pass_on(datagram)
-
-        agent.dtls_received = note
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind(("127.0.0.1", 0))
             sender.setblocking(False)
-            for link in (ours, theirs):
+            for node in (one, other):
                 for datagram in GARBAGE * 3:
-                    sender.sendto(datagram, _address_of(link))
+                    sender.sendto(datagram, _address_of(node))
             ours.send(frame_of(b"after"))
             theirs.send(frame_of(b"all that"))
             await until(lambda: one.received and other.received)
             with pytest.raises(BlockingIOError):
                 sender.recv(1500)
-        assert not set(passed_on) & set(GARBAGE)
-        assert agent.counters.refused["unknown_remote"] == 21
+        for node in (one, other):
+            assert node.counters.refused["unknown_remote"] == 7 * 3
+            assert node.counters.refused["empty_datagram"] == 3
         assert not ours.closed.done()
         assert not theirs.closed.done()
 
@@ -160,105 +199,165 @@ async def test_unknown_senders_cannot_end_a_link_and_get_no_answer() -> None:
 @pytest.mark.real_loop
 async def test_garbage_from_the_peers_own_address_does_not_end_a_link() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
-        agent: Any = theirs.channel.dtls.ice.agent  # type: ignore[attr-defined]
-        raw = agent.nominated_pair.protocol.transport.get_extra_info("socket")
         for datagram in GARBAGE:
-            raw.sendto(datagram, _address_of(ours))
+            other.port.sendto(datagram, _address_of(one))
         theirs.send(frame_of(b"after all that"))
         await until(lambda: one.received == [b"after all that"])
         ours.send(frame_of(b"indeed"))
         await until(lambda: other.received == [b"indeed"])
 
 
-async def test_a_peer_cannot_add_addresses_without_bound() -> None:
+@pytest.mark.real_loop
+@pytest.mark.parametrize("number", range(len(GARBAGE)))
+async def test_garbage_in_the_middle_of_the_handshake_does_not_end_it(number: int) -> None:
+    if GARBAGE[number][:1] in {b"\x15", b"\x16"}:
+        pytest.skip("DTLS itself believes alerts and handshakes in the clear (RFC 6347, 4.1.2.7)")
     async with network() as peers:
-        one, other = peers.add(), peers.add()
-        ours, theirs = await linked(one, other)
-        agent: Any = ours.channel.dtls.ice.agent  # type: ignore[attr-defined]
-        protocol = agent.nominated_pair.protocol
-        without = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        agent.check_incoming(without, ("127.0.0.1", 201), protocol)
-        for port in range(1, 200):
-            request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-            request.attributes["PRIORITY"] = 1
-            agent.check_incoming(request, ("127.0.0.1", port), protocol)
-        assert len(agent.remote_candidates) == limits.ICE_ADDRESSES_LEARNED
-        theirs.send(frame_of(b"fine"))
-        await until(lambda: one.received == [b"fine"])
+        one, other = await peers.add(), await peers.add()
+        connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
+        while not connecting.done():
+            other.port.sendto(GARBAGE[number], _address_of(one))
+            one.port.sendto(GARBAGE[number], _address_of(other))
+            await asyncio.sleep(0)
+        assert not (await connecting).closed.done()
 
 
-async def test_a_flood_waits_in_a_bounded_queue() -> None:
-    path = IcePath(environment([]), SETTINGS)
-    agent: Any = path.agent
-    agent.data_received(b"\x80 not DTLS", 1)  # as aioice hands on what it cannot parse
-    assert agent._queue.qsize() == 0
-    for _ in range(limits.ICE_DATAGRAMS_WAITING + 100):
-        agent.dtls_received(b"\x16")
-    assert agent._queue.qsize() == limits.ICE_DATAGRAMS_WAITING
-    await path.close()
+async def test_a_check_without_the_password_is_counted_and_changes_nothing() -> None:
+    async with network() as peers:
+        one, other = await peers.add(), await peers.add()
+        ours, _ = await linked(one, other)
+        ice: Any = ours.channel.dtls.ice  # type: ignore[attr-defined]
+        name = f"{ice._credentials.ufrag}:theirs".encode()
+        check = StunMessage(
+            StunClass.REQUEST, StunMethod.BINDING, bytes(12), ((Attribute.USERNAME, name),)
+        )
+        other.port.sendto(encode_stun(check, key=b"guessed"), _address_of(one))
+        await until(lambda: one.counters.refused["not_authentic"] == 1)
+        assert not ours.closed.done()
+
+
+async def test_records_that_come_before_the_link_takes_them_wait_with_the_handshake() -> None:
+    one, other = await own_paths(1), await own_paths(2)
+    ours, theirs = await pair_of(one, other)
+    remote, local = other.endpoint.addresses[4], one.endpoint.addresses[4]
+    handshake, record = b"\x16" + bytes(20), b"\x17" + bytes(20)
+
+    def receive(buffer: bytes, size: int) -> None:
+        one.endpoint.demux.burst_received([(buffer, size, tuple(remote))], local)
+
+    receive(handshake, 21)
+    receive(record * 2, 21)
+    receive(handshake, 21)
+    assert list(ours.datagrams._queue) == [handshake, record, record, handshake]
+    taken: list[object] = []
+    ours.carry_records(taken.append, lambda: None)
+    receive(record * 2, 21)
+    assert taken == [[(record * 2, 21)]]
+    await close(ours)
+    receive(record, 21)
+    assert len(taken) == 1
+    await close(theirs, one, other)
+
+
+# Pairs ----------------------------------------------------------------------------------------
 
 
 async def test_no_peer_can_make_a_node_send_to_its_own_loopback() -> None:
-    path = IcePath(environment([]), SETTINGS)
-    await path.gather(controlling=True)
-    path._addresses = ["192.0.2.7"]  # as on a machine with a network
+    paths = await open_paths(environment(random.Random(1)), bound=(Address("0.0.0.0", 0),))
+    paths._candidates._host_addresses = lambda: ["192.0.2.7"]
+    path = IcePath(paths, PEER, controlling=True)
+    path.describe(FINGERPRINT, DtlsRole.ACTPASS)
     candidate = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", 80))
-    remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, (candidate,))
-    with pytest.raises(LinkAttemptFailed, match="fits theirs"):
+    remote = Description("abcd", "a" * 22, FINGERPRINT, DtlsRole.ACTIVE, (candidate,))
+    with pytest.raises(LinkAttemptFailed, match=r"none of our addresses \(192.0.2.7:\d+\) fits"):
         await path.connect(remote)
-    await path.close()
+    assert paths.endpoint._counters.datagrams_sent == 0
+    await close(path, paths)
 
 
-async def test_closing_right_after_a_failure_does_not_hang() -> None:
-    for addresses in ((), ("127.0.0.1",)):
-        path = IcePath(environment([]), LinkSettings(ice_addresses=addresses))
-        await path._gatherer.gather()
-        remote = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTIVE, ())
-        with pytest.raises(LinkAttemptFailed):
-            await path.connect(remote)
-        await path.close()  # before aiortc's monitor task has taken its first step
+async def test_a_peer_without_candidates_fails_after_the_wait_for_its_checks() -> None:
+    paths = await own_paths()
+    path = IcePath(paths, PEER, controlling=True)
+    path.describe(FINGERPRINT, DtlsRole.ACTPASS)
+    remote = Description("abcd", "a" * 22, FINGERPRINT, DtlsRole.ACTIVE, ())
+    with pytest.raises(LinkAttemptFailed, match=r"fits theirs \(none\)"):
+        await path.connect(remote)
+    await close(path, paths)
 
 
-async def test_relayed_candidates_make_a_relayed_path() -> None:
-    one, other = (IcePath(environment([]), SETTINGS) for _ in range(2))
-    await one.gather(controlling=True)
-    await other.gather(controlling=False)
-    mine = one.describe(bytes(32), DtlsRole.ACTPASS)
-    (candidate,) = other.describe(bytes(32), DtlsRole.ACTIVE).candidates
-    theirs = replace(
-        other.describe(bytes(32), DtlsRole.ACTIVE),
-        candidates=(IceCandidate(CandidateKind.RELAYED, candidate.address),),
-    )
-    async with asyncio.timeout(5.0):
-        await asyncio.gather(one.connect(theirs), other.connect(mine))
-    assert one.found_path().way == "relayed"
-    assert other.found_path().way == "direct"
-    assert one.found_path().remote == candidate.address
-    own, host, relay = mine.candidates[0].address, CandidateType.HOST, CandidateType.RELAYED
-    assert one.tried() == (TriedPair(own, host, candidate.address, relay, CheckOutcome.ANSWERED),)
-    await one.close()
-    await other.close()
+async def test_what_was_tried_has_our_address_and_an_outcome() -> None:
+    one, other = await own_paths(1), await own_paths(2)
+    ours, theirs = await pair_of(one, other)
+    (tried,) = ours.tried()
+    assert (tried.local, tried.remote) == (one.endpoint.addresses[4], other.endpoint.addresses[4])
+    assert tried.outcome is CheckOutcome.ANSWERED
+    assert ours.found_path().way == "direct"
+    assert ours.found_path().remote == theirs.found_path().local
+    await close(ours, theirs, one, other)
 
 
 async def test_checks_that_overtake_the_answer_settle_no_other_role() -> None:
     """The callee checks as soon as it has answered, and its answer may take longer than that."""
-    for seed in range(6):  # an undecided role would lose a draw, so one time in two each
-        one, other = (
-            IcePath(Environment(rng=random.Random(2 * seed + side), udp_socket=None), SETTINGS)
-            for side in range(2)
-        )
-        await one.gather(controlling=True)
-        await other.gather(controlling=False)
-        mine = one.describe(bytes(32), DtlsRole.ACTPASS)
-        theirs = other.describe(bytes(32), DtlsRole.ACTIVE)
+    for seed in range(6):
+        one, other = await own_paths(2 * seed), await own_paths(2 * seed + 1)
+        ours, theirs = IcePath(one, PEER, controlling=True), IcePath(other, PEER, controlling=False)
+        mine = ours.describe(FINGERPRINT, DtlsRole.ACTPASS)
+        answer = theirs.describe(FINGERPRINT, DtlsRole.ACTIVE)
         async with asyncio.timeout(5.0):
-            connecting = asyncio.ensure_future(other.connect(mine))
-            await until(lambda agent=one.agent: agent._early_checks)  # type: ignore[misc]
-            await one.connect(theirs)
-            await connecting
-        assert one.agent.ice_controlling
-        assert not other.agent.ice_controlling
-        await one.close()
-        await other.close()
+            connecting = asyncio.ensure_future(theirs.connect(mine))
+            await asyncio.sleep(0.3)
+            await asyncio.gather(ours.connect(answer), connecting)
+        assert ours.agent.controlling
+        assert not theirs.agent.controlling
+        await close(ours, theirs, one, other)
+
+
+# Two links on one address ---------------------------------------------------------------------
+
+
+async def in_place_of(peers: Network, gone: Node, identity: Identity) -> Node:
+    """A node on the port of one whose machine has lost power."""
+    bound = _address_of(gone)
+    gone.paths.endpoint.remove_port(bound)
+    await gone.pool.close()
+    fresh = await peers.add(bound=(bound,), identity=identity)
+    assert _address_of(fresh) == bound
+    return fresh
+
+
+async def test_a_restarted_peer_links_again_at_once() -> None:
+    async with network() as peers:
+        one, other = await peers.add(), await peers.add()
+        _, stale = await linked(one, other)
+        again = await in_place_of(peers, one, one.identity)
+        began = asyncio.get_running_loop().time()
+        link = await again.pool.connect(other.peer_id)
+        await until(stale.closed.done)
+        assert asyncio.get_running_loop().time() - began < 0.1
+        fresh = other.pool.get(again.peer_id)
+        assert fresh is not None
+        assert other.pool.links() == [fresh]
+        link.send(frame_of(b"back"))
+        fresh.send(frame_of(b"welcome"))
+        await until(lambda: other.received == [b"back"] and again.received == [b"welcome"])
+
+
+async def test_an_address_goes_to_another_peer_once_the_first_has_vanished() -> None:
+    async with network() as peers:
+        one, other = await peers.add(), await peers.add()
+        _, stale = await linked(one, other)
+        second = await in_place_of(peers, one, Identity(b"another".ljust(32)))
+        with pytest.raises(LinkAttemptFailed):
+            await second.pool.connect(other.peer_id)
+        assert not stale.closed.done()
+        assert other.pool.counts["failed_ice"] == 1
+        ice: Any = stale.channel.dtls.ice  # type: ignore[attr-defined]
+        await until(lambda: not ice.agent.has_consent, 30.0, 0.1)
+        await asyncio.sleep(1.0)  # the wait before another attempt
+        link = await second.pool.connect(other.peer_id)
+        link.send(frame_of(b"from another"))
+        await until(lambda: other.received == [b"from another"])
+        await until(stale.closed.done, 30.0, 0.1)
+        assert stale.closed.result() == "the peer stopped answering"

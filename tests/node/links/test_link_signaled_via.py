@@ -18,6 +18,6 @@ async def test_a_link_says_by_which_registrar_its_call_went() -> None:
 
     async with network() as peers:
         peers.carry = by_registrar
-        outgoing, incoming = await linked(peers.add(), peers.add())
+        outgoing, incoming = await linked(await peers.add(), await peers.add())
         assert outgoing.signaled_via == (REGISTRAR,)
         assert incoming.signaled_via == ()

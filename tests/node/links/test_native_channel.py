@@ -70,8 +70,8 @@ async def test_links_between_both_kinds_of_node_carry_frames_and_say_why_they_en
     caller: str, callee: str
 ) -> None:
     async with network() as peers:
-        one = peers.add(replace(SETTINGS, data_path=caller))
-        other = peers.add(replace(SETTINGS, data_path=callee))
+        one = await peers.add(replace(SETTINGS, data_path=caller))
+        other = await peers.add(replace(SETTINGS, data_path=callee))
         ours, theirs = await linked(one, other)
         texts = [b"", b"a", bytes(ours.max_frame_bytes - 2), *(b"%d" % n for n in range(100))]
         for text in texts:
@@ -192,7 +192,7 @@ async def test_a_path_that_becomes_narrow_is_noticed_and_searched_again() -> Non
 
 async def test_where_probes_cannot_be_kept_whole_packets_stay_small() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, _ = await linked(one, other)
         channel: Any = ours.channel
         channel.dtls.send_whole = lambda _: False
@@ -379,9 +379,9 @@ async def test_a_client_that_begins_another_handshake_ends_its_link() -> None:
         return end.channel.closed.done()
 
     async with channels() as (server, client):
-        queue: Any = server.dtls.ice.agent._queue
+        queue: Any = server.dtls.ice.datagrams._queue
         _shake_hands_again(client)
-        await until(lambda: not queue.qsize())
+        await until(lambda: not queue)
         await until(lambda: _sends(server))
         assert server.channel.closed.result() == "DTLS broke"
 
@@ -415,5 +415,5 @@ async def test_what_was_in_the_queue_before_the_channel_is_not_lost() -> None:
     async with channels() as (one, other):
         records: Any = one.dtls._records
         sealed = records.seal([_packet(one, _data(one, 0, 3, b"through the queue"))])
-        other.dtls.ice.agent.dtls_received(sealed)
+        other.dtls.ice.dtls_received(sealed)
         await until(lambda: other.received == [b"through the queue"])

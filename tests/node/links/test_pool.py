@@ -26,7 +26,7 @@ pytestmark = pytest.mark.leaves_nothing
 @pytest.mark.real_loop
 async def test_frames_go_both_ways_in_order_up_to_the_largest() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         assert ours.max_frame_bytes == limits.MESSAGE_BYTES - 16
         texts = [b"", b"a", bytes(ours.max_frame_bytes - 2), *(b"%d" % n for n in range(100))]
@@ -43,7 +43,7 @@ async def test_frames_go_both_ways_in_order_up_to_the_largest() -> None:
 
 async def test_both_sides_know_the_key_and_address_of_the_other() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         assert (ours.peer_id, theirs.peer_id) == (other.peer_id, one.peer_id)
         assert (ours.peer_key, theirs.peer_key) == (
@@ -55,7 +55,7 @@ async def test_both_sides_know_the_key_and_address_of_the_other() -> None:
         assert ours.path.remote.host == theirs.path.remote.host == "127.0.0.1"
         for link, controlling in ((ours, True), (theirs, False)):
             agent = link.channel.dtls.ice.agent  # type: ignore[attr-defined]
-            assert agent.ice_controlling is controlling
+            assert agent.controlling is controlling
         assert ours.path.local == theirs.path.remote
         assert one.announced == one.pool.links() == [ours]
         assert other.announced == other.pool.links() == [theirs]
@@ -65,7 +65,7 @@ async def test_both_sides_know_the_key_and_address_of_the_other() -> None:
 
 async def test_a_link_tells_its_round_trip_and_how_long_each_stage_took() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         began = asyncio.get_running_loop().time()
         ours, theirs = await linked(one, other)
         assert list(ours.stage_seconds) == list(Stage)
@@ -77,7 +77,7 @@ async def test_a_link_tells_its_round_trip_and_how_long_each_stage_took() -> Non
 
 async def test_the_same_pair_links_again_the_other_way_round() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         await ours.close("again")
         await until(lambda: not other.pool.links())
@@ -89,7 +89,7 @@ async def test_the_same_pair_links_again_the_other_way_round() -> None:
 
 async def test_a_sender_that_waits_is_held_back_and_released() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, _ = await linked(one, other)
         frame = largest_frame(ours)
         for _ in range(80):
@@ -107,7 +107,7 @@ async def test_a_sender_that_waits_is_held_back_and_released() -> None:
 
 async def test_closing_tells_the_other_side_why_at_once() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         for _ in range(20):
             ours.send(frame_of(bytes(60_000)))
@@ -128,7 +128,7 @@ async def test_closing_tells_the_other_side_why_at_once() -> None:
 @pytest.mark.real_loop
 async def test_a_sender_held_back_hears_of_the_end() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         for _ in range(40):
             ours.send(largest_frame(ours))
@@ -141,7 +141,7 @@ async def test_a_sender_held_back_hears_of_the_end() -> None:
 
 async def test_a_vanished_peer_is_noticed() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         silence(theirs)
         took_s = await until(ours.closed.done, 30.0)
@@ -152,7 +152,7 @@ async def test_a_vanished_peer_is_noticed() -> None:
 
 async def test_an_idle_path_that_answers_is_not_taken_for_dead() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, _ = await linked(one, other)
         started_at = asyncio.get_running_loop().time()
         await until(lambda: asyncio.get_running_loop().time() > started_at + 120.0, 200.0, 0.05)
@@ -162,8 +162,8 @@ async def test_an_idle_path_that_answers_is_not_taken_for_dead() -> None:
 
 async def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
     async with network() as peers:
-        hub = peers.add(max_links=2, busy_s=5.0)
-        first, second, third, fourth = (peers.add() for _ in range(4))
+        hub = await peers.add(max_links=2, busy_s=5.0)
+        first, second, third, fourth = [await peers.add() for _ in range(4)]
         to_first, _ = await linked(hub, first)
         to_second, _ = await linked(hub, second)
         with pytest.raises(LinkFailed, match="all 2 links are in use"):
@@ -186,7 +186,7 @@ async def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
 
 async def test_an_unused_link_is_closed_on_both_sides() -> None:
     async with network() as peers:
-        one, other = peers.add(idle_timeout_s=300.0), peers.add(idle_timeout_s=3600.0)
+        one, other = await peers.add(idle_timeout_s=300.0), await peers.add(idle_timeout_s=3600.0)
         ours, theirs = await linked(one, other)
         await until(ours.closed.done, 500.0, 0.5)
         assert ours.closed.result() == "closed by us: idle"
@@ -198,7 +198,7 @@ async def test_an_unused_link_is_closed_on_both_sides() -> None:
 
 async def test_a_peer_that_takes_nothing_is_given_up() -> None:
     async with network() as peers:
-        one, other = peers.add(stall_timeout_s=30.0), peers.add()
+        one, other = await peers.add(stall_timeout_s=30.0), await peers.add()
         ours, theirs = await linked(one, other)
         dtls: Any = theirs.channel.dtls  # type: ignore[attr-defined]
         dtls._receive = None  # answers ICE, and nothing else
@@ -211,7 +211,7 @@ async def test_a_peer_that_takes_nothing_is_given_up() -> None:
 
 async def test_a_fault_in_what_takes_links_ends_only_that_link() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
 
         def fails_at_first(link: Link) -> None:
             if len(other.announced) == 1:
@@ -230,7 +230,7 @@ async def test_a_fault_in_what_takes_links_ends_only_that_link() -> None:
 
 async def test_a_handler_that_refuses_a_frame_closes_the_link_by_the_errors_name() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
 
         def refuse(frame: bytes) -> None:
             raise Malformed(f"a frame of {len(frame)} bytes")
@@ -241,12 +241,12 @@ async def test_a_handler_that_refuses_a_frame_closes_the_link_by_the_errors_name
         await until(ours.closed.done)
         assert theirs.closed.result() == "a frame of 2 bytes"
         assert ours.closed.result() == "closed by the peer: malformed"
-        assert other.counters.refused == {"malformed": 1}
+        assert other.counters.refused["malformed"] == 1
 
 
 async def test_a_fault_of_a_handler_is_kept_as_a_defect() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
 
         def fails(_: bytes) -> None:
             raise ZeroDivisionError
@@ -256,13 +256,13 @@ async def test_a_fault_of_a_handler_is_kept_as_a_defect() -> None:
         ours.send(b"\x91\x40")
         await until(ours.closed.done)
         assert ours.closed.result() == "closed by the peer: internal error"
-        assert other.counters.refused == {}
+        assert not other.counters.refused["malformed"]
         other.expected_defects = [ZeroDivisionError]
 
 
 async def test_each_subscriber_has_its_types_and_all_others_are_refused() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         relayed: list[bytes] = []
         other.pool.subscribe(lambda link: link.register(range(64, 96), relayed.append))
         ours, theirs = await linked(one, other)
@@ -274,7 +274,7 @@ async def test_each_subscriber_has_its_types_and_all_others_are_refused() -> Non
         await until(ours.closed.done)
         assert theirs.closed.result() == "a frame of the unknown type 96"
         assert ours.closed.result() == "closed by the peer: malformed"
-        assert other.counters.refused == {"malformed": 1}
+        assert other.counters.refused["malformed"] == 1
 
 
 def test_the_pool_does_not_import_aiortc() -> None:

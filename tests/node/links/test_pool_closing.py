@@ -30,7 +30,7 @@ pytestmark = pytest.mark.leaves_nothing
 
 async def test_a_close_that_is_cancelled_goes_on() -> None:
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         ours, theirs = await linked(one, other)
         closing = asyncio.ensure_future(ours.close("first try"))
         await turn()
@@ -51,7 +51,7 @@ async def test_closing_a_pool_ends_everything_within_a_second(stage: str) -> Non
         return accepted(offer_id, callee.identity.public_key, dead_end_of(offer))
 
     async with network() as peers:
-        one, other, third = peers.add(), peers.add(), peers.add()
+        one, other, third = await peers.add(), await peers.add(), await peers.add()
         if stage != "linked":
             peers.carry = silent if stage == "calling" else dead_end
         offer = dead_end_of(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
@@ -84,7 +84,7 @@ async def test_closing_at_any_moment_of_an_attempt_leaves_nothing(loop: VirtualL
     is_linked = False
     for packets in itertools.count():
         async with network() as peers:
-            one, other = peers.add(), peers.add()
+            one, other = await peers.add(), await peers.add()
             connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
             enough = internet.carrier.delivered + packets
             await until(
@@ -102,7 +102,7 @@ async def test_closing_at_any_moment_of_an_attempt_leaves_nothing(loop: VirtualL
 
 async def test_the_caller_of_answer_may_give_up() -> None:
     async with network() as peers:
-        one = peers.add()
+        one = await peers.add()
         offer = dead_end_of(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
         key = Identity(bytes(32)).public_key
         await one.pool.answer(offer_of(key, bytes(16), offer))  # aiortc is imported from here on

@@ -14,6 +14,7 @@ from protocol.causes.tried import CheckOutcome, KnownSide
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.settings import IceSettings
 from protocol.identity import Identity
 from protocol.reachability.network_view import NatKind
 from protocol.signaling import CallResult
@@ -37,15 +38,15 @@ async def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
         return accepted(offer_id, callee.identity.public_key, dead_end_of(offer))
 
     async with network() as peers:
-        one, other = peers.add(connect_timeout_s=15.0), peers.add()
+        one, other = await peers.add(connect_timeout_s=15.0), await peers.add()
         peers.carry = dead_end
         connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
-        took_s = await until(connecting.done, 16.5)
-        assert took_s >= 15.0
+        took_s = await until(connecting.done)
+        assert took_s >= IceSettings().patience_s
         with pytest.raises(LinkAttemptFailed) as failed:
             await connecting
         assert failed.value.stage is Stage.ICE
-        assert failed.value.reason == "nothing came of it within 15 s"
+        assert failed.value.reason == "no pair of addresses worked"
         assert failed.value.cause is Cause.KIND_UNKNOWN
         report = failed.value.report
         assert report is not None
@@ -54,11 +55,11 @@ async def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
         assert (pair.remote, pair.local.host) == (Address("127.0.0.1", 9), "127.0.0.1")
         assert report.own == report.peer == KnownSide((4,), NatKind(), 0)
         assert list(report.stage_ms) == ["call", "ice"]
-        assert report.stage_ms["ice"] == pytest.approx(15_000, abs=20)
+        assert report.stage_ms["ice"] == pytest.approx(1000 * took_s, abs=20)
         assert one.pool.counts["failed_ice"] == 1
 
 
-async def test_an_answer_without_usable_candidates_fails_at_once() -> None:
+async def test_an_answer_without_usable_candidates_fails_unless_the_peer_checks_us() -> None:
     async def no_candidates(
         _: Node, callee: Node, offer_id: bytes, offer: Description
     ) -> CallResult:
@@ -67,9 +68,9 @@ async def test_an_answer_without_usable_candidates_fails_at_once() -> None:
         return accepted(offer_id, callee.identity.public_key, answer)
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = no_candidates
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(IceSettings().patience_s + 0.1):
             with pytest.raises(LinkAttemptFailed, match="only IPv4 and the other only") as failed:
                 await one.pool.connect(other.peer_id)
         assert "fits theirs ([2001:db8::1]:5)" in failed.value.reason
@@ -78,7 +79,7 @@ async def test_an_answer_without_usable_candidates_fails_at_once() -> None:
 
 async def test_a_machine_without_an_address_says_so() -> None:
     async with network() as peers:
-        one, other = peers.add(ice_addresses=()), peers.add()
+        one, other = await peers.add(bound=()), await peers.add()
         with pytest.raises(LinkAttemptFailed, match="no network address"):
             await one.pool.connect(other.peer_id)
         with pytest.raises(CallFailed, match="no network address"):
@@ -115,7 +116,7 @@ async def test_a_wrong_fingerprint_in_the_answer_is_no_link_on_either_side() -> 
         return replace(answered, description=description)
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         assert await _expect_no_link(one, other, {Stage.DTLS}, {Cause.WRONG_CERTIFICATE}) < 1.0
         assert other.pool.counts["failed_session"] == 1
@@ -126,7 +127,7 @@ async def test_a_wrong_fingerprint_in_the_offer_is_no_link_on_either_side() -> N
         return await call_directly(caller, callee, offer_id, replace(offer, fingerprint=bytes(32)))
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         assert (
             await _expect_no_link(one, other, {Stage.DTLS, Stage.SESSION}, {Cause.PEER_STALLED})
@@ -141,7 +142,7 @@ async def test_an_sctp_init_that_cannot_be_used_is_no_link_on_either_side() -> N
         return replace(answered, description=description)
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         assert await _expect_no_link(one, other, {Stage.SCTP}, {Cause.PROTOCOL_BROKEN}) < 1.0
 
@@ -152,7 +153,7 @@ async def test_a_wrong_offer_id_is_no_link_on_either_side() -> None:
         return replace(answered, offer_id=bytes(16))
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         await _expect_no_link(one, other, {Stage.SESSION}, _UNPROVED)
         assert other.counters.refused["not_authentic"] == 1
@@ -165,7 +166,7 @@ async def test_another_identity_behind_the_right_certificate_is_no_link() -> Non
         return accepted(offer_id, callee.identity.public_key, answer)
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         await _expect_no_link(one, other, {Stage.SESSION}, _UNPROVED)
         assert other.counters.refused["not_authentic"] == 1
@@ -177,7 +178,7 @@ async def test_an_answer_by_another_peer_is_refused_before_anything_is_sent() ->
         return replace(answered, peer_key=Identity(bytes(32)).public_key)
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         await _expect_no_link(one, other, {Stage.CALL}, {Cause.NOT_THE_PEER})
 
@@ -189,7 +190,7 @@ async def test_an_answer_that_leaves_the_dtls_role_open_is_refused() -> None:
         return replace(answered, description=description)
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = forged
         connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
         await until(connecting.done, 20.0, 0.01)
@@ -205,7 +206,7 @@ async def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None
         return await call_directly(caller, callee, offer_id, replace(offer, role=DtlsRole.ACTIVE))
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = insisting
         ours, _ = await linked(one, other)
         assert ours.channel.dtls._role == "client"  # type: ignore[attr-defined]
@@ -215,7 +216,7 @@ async def test_an_offer_that_insists_on_being_the_client_gets_a_server() -> None
 
 async def test_calls_that_fail_say_why() -> None:
     async with network() as peers:
-        one = peers.add()
+        one = await peers.add()
         with pytest.raises(CallFailed, match="it is offline"):
             await one.pool.connect(bytes(20))
         with pytest.raises(CallFailed, match="cannot link to itself"):
@@ -230,7 +231,7 @@ async def test_a_fault_in_the_caller_is_a_failure_and_a_defect() -> None:
         raise ZeroDivisionError
 
     async with network() as peers:
-        one, other = peers.add(), peers.add()
+        one, other = await peers.add(), await peers.add()
         peers.carry = broken
         with pytest.raises(LinkFailed, match="in the log"):
             await one.pool.connect(other.peer_id)
@@ -244,7 +245,7 @@ async def test_a_call_without_an_answer_ends_in_time() -> None:
         raise AssertionError("never")
 
     async with network() as peers:
-        one, other = peers.add(call_timeout_s=30.0), peers.add()
+        one, other = await peers.add(call_timeout_s=30.0), await peers.add()
         peers.carry = silent
         connecting = asyncio.ensure_future(one.pool.connect(other.peer_id))
         await until(connecting.done, 31.0)
@@ -256,7 +257,7 @@ async def test_a_call_without_an_answer_ends_in_time() -> None:
 
 async def test_after_a_failure_the_next_attempt_waits_and_a_success_forgets() -> None:
     async with network() as peers:
-        one, other = peers.add(backoff_first_s=8.0), peers.add()
+        one, other = await peers.add(backoff_first_s=8.0), await peers.add()
         hidden = peers.nodes.pop(other.peer_id)
         with pytest.raises(CallFailed):
             await one.pool.connect(other.peer_id)
@@ -277,7 +278,7 @@ async def test_after_a_failure_the_next_attempt_waits_and_a_success_forgets() ->
 
 async def test_only_so_many_calls_are_answered_at_once() -> None:
     async with network() as peers:
-        busy, caller = peers.add(), peers.add()
+        busy, caller = await peers.add(), await peers.add()
         offer = dead_end_of(Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ()))
         others = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
         for other in others:

@@ -105,7 +105,7 @@ def _not_utf8(attacker: Any) -> Chunk:
 
 
 async def _still_works(peers: Network, victim: Node) -> None:
-    ours, _ = await linked(peers.add(STOCK), victim)
+    ours, _ = await linked(await peers.add(STOCK), victim)
     ours.send(frame_of(b"alive"))
     await until(lambda: b"alive" in victim.received)
 
@@ -113,7 +113,7 @@ async def _still_works(peers: Network, victim: Node) -> None:
 @pytest.mark.parametrize("harm", HARMFUL)
 async def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None:
     async with network() as peers:
-        malicious, victim = peers.add(STOCK), peers.add(STOCK)
+        malicious, victim = await peers.add(STOCK), await peers.add(STOCK)
         theirs, ours = await linked(malicious, victim)
         await association(theirs)._send_chunk(HARMFUL[harm](association(theirs)))
         await until(ours.closed.done)
@@ -125,9 +125,9 @@ async def test_a_peer_that_breaks_sctp_ends_only_its_own_link(harm: str) -> None
 
 async def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
     async with network() as peers:
-        victim = peers.add(STOCK)
+        victim = await peers.add(STOCK)
         for ending in ("reset", "shutdown"):
-            theirs, ours = await linked(peers.add(STOCK), victim)
+            theirs, ours = await linked(await peers.add(STOCK), victim)
             attacker = association(theirs)
             if ending == "reset":
                 await attacker._send_chunk(_reset(attacker, truncated=False))
@@ -139,7 +139,7 @@ async def test_resetting_the_stream_or_shutting_down_ends_the_link() -> None:
 
 async def test_asking_for_streams_and_restarting_do_no_harm() -> None:
     async with network() as peers:
-        malicious, victim = peers.add(STOCK), peers.add(STOCK)
+        malicious, victim = await peers.add(STOCK), await peers.add(STOCK)
         theirs, ours = await linked(malicious, victim)
         chunk = ReconfigChunk()
         request = StreamAddOutgoingParam(association(theirs)._reconfig_request_seq, 65535)
@@ -164,7 +164,7 @@ async def test_incomplete_data_is_held_only_up_to_a_bound(
 ) -> None:
     monkeypatch.setattr(limits, "SCTP_CHUNKS_UNDELIVERED", 50)
     async with network() as peers:
-        malicious, victim = peers.add(STOCK), peers.add(STOCK)
+        malicious, victim = await peers.add(STOCK), await peers.add(STOCK)
         theirs, ours = await linked(malicious, victim)
         attacker = association(theirs)
         chunks = [data(attacker, offset + n, flags=2 if n else 2 >> offset) for n in range(51)]
@@ -180,7 +180,7 @@ async def test_incomplete_data_is_held_only_up_to_a_bound(
 
 async def test_an_end_of_dtls_is_noticed_at_once() -> None:
     async with network() as peers:
-        one, other = peers.add(STOCK), peers.add(STOCK)
+        one, other = await peers.add(STOCK), await peers.add(STOCK)
         theirs, ours = await linked(one, other)
         dtls: Any = theirs.channel.dtls  # type: ignore[attr-defined]
         await dtls.stop()  # close_notify, without a word of SCTP
@@ -202,7 +202,7 @@ async def test_a_broken_dtls_ends_the_link() -> None:
             return getattr(self._whole, name)
 
     async with network() as peers:
-        one, other = peers.add(STOCK), peers.add(STOCK)
+        one, other = await peers.add(STOCK), await peers.add(STOCK)
         ours, _ = await linked(one, other)
         dtls: Any = ours.channel.dtls  # type: ignore[attr-defined]
         dtls._ssl = Broken(dtls._ssl)
@@ -219,7 +219,7 @@ def test_dtls_that_has_ended_gets_no_channel() -> None:
 
 async def test_a_lost_first_packet_costs_one_second_and_not_three() -> None:
     async with network() as peers:
-        one, other = peers.add(STOCK), peers.add(STOCK)
+        one, other = await peers.add(STOCK), await peers.add(STOCK)
         ours, _ = await linked(one, other)
         assert association(ours)._rto == pytest.approx(1.0)
         assert struct.pack("!L", association(ours)._local_verification_tag) != bytes(4)

@@ -24,13 +24,13 @@ HANDSHAKE = b"\x16" + bytes(29)
 SEALED = b"\xd0" + bytes(29)
 
 
-UNPROVED = Claim(b"peer", is_nominated=False, is_fresh=False, began_at=1.0, opened_at=None, rank=0)
+ATTEMPT = Claim(b"peer", is_fresh=True, began_at=5.0, opened_at=None, rank=0)
 
 
 class Owner:
     """Keeps what it is given."""
 
-    def __init__(self, claims: Claim = UNPROVED) -> None:
+    def __init__(self, claims: Claim = ATTEMPT) -> None:
         self.taken: list[object] = []
         self.claims = claims
 
@@ -43,7 +43,7 @@ class Owner:
     def records_received(self, buffers: RecordBuffers) -> None:
         self.taken.append(buffers)
 
-    def claim(self, remote: Address) -> Claim:
+    def claim(self) -> Claim:
         return self.claims
 
     def remote_taken_over(self, remote: Address) -> None:
@@ -306,36 +306,23 @@ def test_every_datagram_is_owned_or_counted_and_nothing_raises(
 
 # Two links on one address --------------------------------------------------------------------
 
-HOLDER = replace(UNPROVED, is_nominated=True, is_fresh=True, began_at=5.0)
-OPEN = replace(HOLDER, opened_at=7.0)
-FOREIGN = replace(HOLDER, peer=b"another", began_at=9.0)
+OPEN = replace(ATTEMPT, opened_at=7.0)
+FOREIGN = replace(ATTEMPT, peer=b"another", began_at=9.0)
 
 
 @pytest.mark.parametrize(
     ("holder", "rival", "gives_way"),
     [
-        pytest.param(UNPROVED, replace(HOLDER, is_nominated=False), False, id="neither nominated"),
-        pytest.param(UNPROVED, FOREIGN, True, id="only the rival nominated"),
-        pytest.param(OPEN, replace(OPEN, began_at=8.0, opened_at=None), True, id="restarted peer"),
+        pytest.param(OPEN, replace(ATTEMPT, began_at=8.0), True, id="restarted peer"),
         pytest.param(
-            replace(OPEN, rank=1), replace(HOLDER, began_at=8.0), True, id="its call, after ours"
+            replace(OPEN, rank=1), replace(ATTEMPT, began_at=8.0), True, id="its call, after ours"
         ),
-        pytest.param(replace(OPEN, rank=1), replace(HOLDER, began_at=6.0), False, id="crossed"),
-        pytest.param(
-            OPEN, replace(HOLDER, rank=1, began_at=4.0), True, id="crossed, and preferred"
-        ),
-        pytest.param(HOLDER, replace(HOLDER, began_at=4.0), False, id="an earlier attempt"),
-        pytest.param(HOLDER, replace(HOLDER, began_at=6.0), True, id="a later attempt"),
+        pytest.param(replace(OPEN, rank=1), replace(ATTEMPT, began_at=6.0), False, id="crossed"),
+        pytest.param(OPEN, replace(ATTEMPT, rank=1, began_at=4.0), True, id="crossed, preferred"),
+        pytest.param(ATTEMPT, replace(ATTEMPT, began_at=4.0), False, id="an earlier attempt"),
+        pytest.param(ATTEMPT, replace(ATTEMPT, began_at=6.0), True, id="a later attempt"),
         pytest.param(OPEN, FOREIGN, False, id="another peer"),
-        pytest.param(
-            replace(OPEN, is_fresh=False), FOREIGN, True, id="another peer, consent in doubt"
-        ),
-        pytest.param(
-            replace(OPEN, is_fresh=False),
-            replace(FOREIGN, is_nominated=False),
-            False,
-            id="another peer, unproved",
-        ),
+        pytest.param(replace(OPEN, is_fresh=False), FOREIGN, True, id="another, consent in doubt"),
     ],
 )
 def test_the_stronger_claim_has_the_address(holder: Claim, rival: Claim, gives_way: bool) -> None:
@@ -367,6 +354,7 @@ def test_nothing_has_two_owners() -> None:
         else:
             scene.demux.register_transactions(b"ours", owner)
 
+    other.claims = replace(ATTEMPT, began_at=1.0)
     for kind in ("remote", "ufrag", "transaction"):
         register(one, kind)
         with pytest.raises(AlreadyOwned):

@@ -1,0 +1,57 @@
+"""What the paths of all links of a node share: endpoint, candidates, one timer, one allowance."""
+
+import asyncio
+from collections.abc import Callable
+
+from node.environment import Environment
+from node.links.path.local_candidates import LocalCandidates
+from node.links.path.shared_timer import SharedTimer
+from node.links.settings import LinkSettings
+from node.net.demux import PREFIX_BYTES
+from node.net.endpoint import Endpoint
+from protocol.description import fresh_credentials
+from protocol.ice.agent import IceAgent
+from protocol.ice.candidates import IceCredentials, LocalCandidate
+from protocol.ice.settings import IceSettings
+from protocol.ice.unproved import NetworkAllowance
+from protocol.reachability.network_view import NetworkView
+
+
+class LinkPaths:
+    """Shared by every `IcePath` of a node. `view` gives what the node knows of its network now."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        environment: Environment,
+        settings: LinkSettings,
+        view: Callable[[], NetworkView] = NetworkView,
+    ) -> None:
+        self.endpoint = endpoint
+        self.loop = asyncio.get_running_loop()
+        self.timer = SharedTimer()
+        self._rng = environment.rng
+        self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
+        self._allowance = NetworkAllowance()
+        self._settings = IceSettings(
+            consent_interval_s=settings.consent_interval_s,
+            consent_failures=settings.consent_failures,
+        )
+
+    def candidates(self) -> list[LocalCandidate]:
+        """The node's own candidates at present, at most CANDIDATES."""
+        return self._candidates.now()
+
+    def make_agent(self, *, controlling: bool) -> tuple[IceCredentials, bytes, IceAgent]:
+        """A fresh agent, with its credentials and the prefix of its transaction ids."""
+        credentials = IceCredentials(*fresh_credentials(self._rng))
+        prefix = self._rng.randbytes(PREFIX_BYTES)
+        agent = IceAgent(
+            controlling=controlling,
+            credentials=credentials,
+            transaction_prefix=prefix,
+            rng=self._rng,
+            settings=self._settings,
+            allowance=self._allowance,
+        )
+        return credentials, prefix, agent
