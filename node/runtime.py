@@ -146,17 +146,18 @@ class Node:
         self._vault = await Vault.open(self.home.vault)
         undoing.push_async_callback(self._vault.close)
         settings = LinkSettings(data_path=self.config.data_path)
+        endpoint, own_network = self.membership.endpoint, self.membership.own_network
         self.pool = LinkPool(
             self.identity,
             self.environment,
             self._certificate,
             settings,
-            LinkPaths(self.membership.endpoint, self.environment, settings),
+            LinkPaths(endpoint, self.environment, settings, own_network.view),
             self.membership.caller.call,
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
-        self.doctor = Doctor(self.membership, self.environment, self.membership.own_network.view)
+        self.doctor = Doctor(self.membership, self.environment, own_network.view)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
 
