@@ -59,6 +59,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="say which kinds there are, and end")
     parser.add_argument("--probe", action="store_true", help="only probe the routers, and end")
     parser.add_argument("--keep", action="store_true", help="let the lab stand until Ctrl-C")
+    parser.add_argument("--by-hand", action="store_true", help="let no node call; with --keep")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parser.add_argument(
         "--unreachable", action="store_true", help="start nodes behind routers with --unreachable"
@@ -155,8 +156,10 @@ def _work(
         results["punching"], right = measure.punching(lab, pairs, given.delay)
         print(json.dumps(results["punching"], indent=1))
         return right
-    lifetimes = None if given.only else lab.begin_lifetimes()
+    lifetimes = None if given.only or given.by_hand else lab.begin_lifetimes()
     _start(given, lab, results)
+    if given.by_hand:
+        return True
     outcomes = _call_all(lab, kinds, twosomes)
     results["summary"] = report.summary(outcomes)
     results["pairs"] = [report.outcome_json(one) for one in outcomes]
