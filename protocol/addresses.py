@@ -83,6 +83,7 @@ def unicast(address: Address) -> Address:
     return unpack_address(pack_address(address))
 
 
+@lru_cache(maxsize=4096)
 def is_loopback(host: str) -> bool:
     """Whether a host is a loopback IP literal; False for a name."""
     try:

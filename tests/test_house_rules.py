@@ -45,7 +45,7 @@ OWNERS = {
     "kademlia": ("node/overlay/", "simulations/residents/stock.py"),
     "rpcudp": ("node/overlay/",),
     "aiortc": ("node/links/", "simulations/libraries/seams.py"),
-    "aioice": ("node/links/", "simulations/libraries/seams.py"),
+    "aioice": ("node/links/", "simulations/libraries/seams.py", "scripts/benchmarks/ice/"),
     "pylibsrtp": ("node/links/",),
     "OpenSSL": ("node/links/", "simulations/libraries/seams.py"),
     "aiohttp": ("node/faces/", "scripts/benchmarks/link/http_peer.py"),

@@ -10,16 +10,14 @@ address has answered one of our checks
 - the addresses of one network get ICE_CHECKS_PER_NETWORK checks a minute from all agents of a node.
 """
 
-import ipaddress
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Final
 
 from protocol import limits
-from protocol.addresses import Address, is_loopback
+from protocol.addresses import Address, is_loopback, pack_address
 
-_PREFIX_BYTES: Final = {4: 3, 16: 6}
-"""The /24 of IPv4 and the /48 of IPv6, by the bytes of an address."""
+_PREFIX_BYTES: Final = {6: 3, 18: 6}
+"""The /24 of IPv4 and the /48 of IPv6, by the bytes of a packed address with its port."""
 
 _MINUTE_S: Final = 60.0
 CHECK_IN_NETWORK_S: Final = _MINUTE_S / limits.ICE_CHECKS_PER_NETWORK
@@ -35,9 +33,10 @@ class NetworkAllowance:
 
     def take(self, address: Address, now: float) -> bool:
         """Whether one more check may go there now; counts it if so. This machine has no bound."""
+        packed = pack_address(address)
         if is_loopback(address.host):
             return True
-        network = _network(address.host)
+        network = packed[: _PREFIX_BYTES[len(packed)]]
         rests_at = max(self._rests_at.get(network, now), now) + CHECK_IN_NETWORK_S
         if rests_at > now + _MINUTE_S:
             return False
@@ -46,12 +45,6 @@ class NetworkAllowance:
         if len(self._rests_at) > limits.ICE_NETWORKS:
             self._rests_at.popitem(last=False)
         return True
-
-
-@lru_cache(maxsize=limits.ICE_NETWORKS)
-def _network(host: str) -> bytes:
-    packed = ipaddress.ip_address(host).packed
-    return packed[: _PREFIX_BYTES[len(packed)]]
 
 
 class UnprovedBudget:

@@ -24,6 +24,7 @@ BENCHMARKS = {
         ["nodes"],
         "processor time and memory of an overlay node, beside stock",
     ),
+    "ice": ("ice.figures", [], "processor time of a connect, beside aioice, and of idle links"),
     "link": (
         "link.figures",
         ["quick", "pcap"],
