@@ -112,15 +112,19 @@ class Membership:
 
     def start(self) -> None:
         """Take datagrams from the open endpoint; join and stay joined in the background."""
-        self.server.listen()
-        self.relay_client.listen()
-        self._relay_dispatch.listen(self.endpoint.demux)
+        self.listen()
         self.tasks.start(self.joining.run(), name="join")
         self.tasks.start(self._when_joined(self.republisher.run), name="republish records")
         self.tasks.start(self._when_joined(self.reachability.run), name="test reachability")
         self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
         self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
         self.tasks.start(Moves(self.environment, self._moved).run(), name="notice moves")
+
+    def listen(self) -> None:
+        """Take datagrams from the open endpoint. Called once; raises AlreadyOwned."""
+        self.server.listen()
+        self.relay_client.listen()
+        self._relay_dispatch.listen(self.endpoint.demux)
 
     async def stop(self) -> None:
         """End the tasks, then the sockets."""

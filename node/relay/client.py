@@ -97,9 +97,13 @@ class RelayClient:
             on_end=self._ended,
         )
 
-    def _make_client(self, grant: RelayGrant) -> TurnClient:
+    def _make_client(self, grant: RelayGrant, wait_s: float) -> TurnClient:
         return TurnClient(
-            grant, transaction_prefix=self._prefix, rng=self._rng, now=self._loop.time()
+            grant,
+            transaction_prefix=self._prefix,
+            rng=self._rng,
+            now=self._loop.time(),
+            wait_s=wait_s,
         )
 
     def _ended(self, leg: RelayLeg) -> None:

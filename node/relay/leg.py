@@ -12,6 +12,7 @@ from node.counters import Counters
 from node.net.endpoint import Endpoint
 from node.relay.port import RelayPort
 from node.tasks import TaskOwner
+from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import ModswarmError, NotPermitted, RelayFailed
 from protocol.overlay.contacts import Contact
@@ -30,7 +31,8 @@ _log = logging.getLogger(__name__)
 AskGrant = Callable[[Contact], Awaitable[RelayGrant]]
 """Asks a contact for credentials; raises ModswarmError."""
 
-MakeClient = Callable[[RelayGrant], TurnClient]
+MakeClient = Callable[[RelayGrant, float], TurnClient]
+"""By a grant, and how long the first response may take in seconds."""
 
 
 class RelayLeg:
@@ -103,16 +105,19 @@ class RelayLeg:
     # The life of the allocation ---------------------------------------------------------------
 
     async def _open(self) -> None:
+        asked_at = self._loop.time()
         try:
             grant = await self._ask(self.relay)
         except ModswarmError as error:
             self._end(f"the relay gives no credentials: {error}")
             return
         if not self._is_ended:
-            self._begin(grant)
+            round_trip_s = self._loop.time() - asked_at
+            wait_s = min(max(2 * round_trip_s, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+            self._begin(self._make_client(grant, wait_s))
 
-    def _begin(self, grant: RelayGrant) -> None:
-        turn = self._turn = self._make_client(grant)
+    def _begin(self, turn: TurnClient) -> None:
+        self._turn = turn
         for peer in self._peers:
             turn.permit(peer, self._loop.time())
         self._drain(turn)

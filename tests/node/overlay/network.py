@@ -96,7 +96,7 @@ async def open_peer(
     )
     await membership.endpoint.open(bind)
     if listens:
-        membership.server.listen()
+        membership.listen()
     return OverlayPeer(membership, counters, said)
 
 

@@ -177,7 +177,7 @@ def test_lost_datagrams_are_repeated(seed: int) -> None:
     a, b = world.client(A_ID, A), world.client(B_ID, B)
     a.permit(b.relayed)
     b.permit(a.relayed)
-    world.pass_time(30.0)
+    world.pass_time(60.0)
     world.lost = lambda _: False
     if any(isinstance(one, AllocationLost) for one in (*a.events, *b.events)):
         return  # six of a request or its answers in a row
