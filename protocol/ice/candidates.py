@@ -1,19 +1,15 @@
 """Candidates of both sides, and their priorities (RFC 8445, 5.1)."""
 
-import ipaddress
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from protocol.addresses import Address, is_loopback
+from protocol.turn.virtual import is_virtual
 
 _COMPONENT: Final = 1
 
 _LOCAL_PREFERENCE_MAX: Final = 65535
-
-_DISCARD_ONLY: Final = ipaddress.ip_network("100::/64")
-"""RFC 6666. Relayed addresses by pairs are drawn from it: only a relay forwards to them."""
 
 
 class CandidateKind(IntEnum):
@@ -76,21 +72,15 @@ def pair_priority(controlling: int, controlled: int) -> int:
     return (low << 32) + 2 * high + (controlling > controlled)
 
 
-@lru_cache(maxsize=4096)
-def is_virtual(host: str) -> bool:
-    """Whether an IP literal is a relayed address by pairs, which no socket is bound to."""
-    return ":" in host and ipaddress.ip_address(host) in _DISCARD_ONLY
-
-
 def may_pair(base: Address, base_kind: CandidateKind, remote: Address) -> bool:
     """Whether checks may go from a base to an address of the peer (RFC 8445, 6.1.2.2).
 
     Virtual relayed addresses are reached from one another alone, and so are loopback addresses: a
     peer must not make us send to what listens on our own loopback.
     """
-    virtual = base_kind is CandidateKind.RELAYED and is_virtual(base.host)
+    virtual = base_kind is CandidateKind.RELAYED and is_virtual(base)
     return (
         base.family == remote.family
-        and virtual == is_virtual(remote.host)
+        and virtual == is_virtual(remote)
         and is_loopback(base.host) == is_loopback(remote.host)
     )

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from protocol.addresses import Address
-from protocol.ice.candidates import CandidateKind, IceCredentials, RemoteCandidate, is_virtual
+from protocol.ice.candidates import CandidateKind, IceCredentials, RemoteCandidate
 from protocol.ice.check_messages import CHECK_BYTES, encode_check
 from protocol.ice.core import IceCore
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome
 from protocol.ice.transactions import OutgoingCheck, Purpose, Transactions
 from protocol.ice.unproved import UnprovedBudget
+from protocol.turn.virtual import is_virtual
 
 Unanswered = Callable[[OutgoingCheck, float], None]
 """Called with a check that was given up, and now."""
@@ -96,11 +97,11 @@ class Checker:
     def may_check(self, pair: CandidatePair) -> bool:
         """Whether the pair's address may get a check, but for what its whole network gets."""
         remote = pair.remote.address
-        return is_virtual(remote.host) or self._budget.may_check(remote, self._check_bytes)
+        return is_virtual(remote) or self._budget.may_check(remote, self._check_bytes)
 
     def _may_send(self, pair: CandidatePair, now: float) -> bool:
         remote = pair.remote.address
-        if is_virtual(remote.host) or self._budget.take(remote, self._check_bytes, now):
+        if is_virtual(remote) or self._budget.take(remote, self._check_bytes, now):
             return True
         pair.note(PairOutcome.NO_BUDGET)
         return False

@@ -12,10 +12,11 @@ import pytest
 from protocol.addresses import Address
 from protocol.errors import RemoteError
 from protocol.ice.agent import IceAgent
-from protocol.ice.candidates import CandidateKind, IceCredentials, is_virtual
+from protocol.ice.candidates import CandidateKind, IceCredentials
 from protocol.ice.events import IceDatagram, IceEvent, PairSelected
 from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
+from protocol.turn.virtual import is_virtual
 
 HOST = CandidateKind.HOST
 REFLEXIVE = CandidateKind.SERVER_REFLEXIVE
@@ -145,7 +146,7 @@ class Network:
         return end
 
     def bind(self, end: End, base: Address) -> None:
-        lan = "" if is_virtual(base.host) else _lan(end.nat)
+        lan = "" if is_virtual(base) else _lan(end.nat)
         self.ends[lan, base] = end
 
     # Running --------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class Network:
         """An address that is bound in the sender's LAN is reached there, and by no NAT."""
         source, remote = datagram.base, datagram.remote
         near = self.ends.get((_lan(end.nat), remote))
-        if near is None and end.nat is not None and not is_virtual(source.host):
+        if near is None and end.nat is not None and not is_virtual(source):
             source = end.nat.out(source, remote)
         if datagram.ttl is not None or self.lost(end, datagram):
             return
