@@ -1,6 +1,6 @@
 """What this node can say about its own network, from what its rooms have found out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.environment import Environment
@@ -51,7 +51,8 @@ class Doctor:
         return NetworkSigns(
             view=view,
             upnp=UpnpAnswer.FORWARDS if view.upnp else UpnpAnswer.NOT_ASKED,
-            has_address=membership.is_on_loopback or any(map(is_shareable, self._hosts())),
+            on_loopback=membership.is_on_loopback,
+            has_address=any(map(is_shareable, self._environment.host_addresses())),
             asked=membership.joining.known_nodes,
             contacts=len(contacts),
             distant=sum(bool(public_networks(contact)) for contact in contacts),
@@ -59,11 +60,11 @@ class Doctor:
 
     def _family(self, family: int, view: NetworkView) -> FamilyReport:
         known = view.of(family)
-        hosts = [host for host in self._hosts() if (":" in host) == (family == 6)]
+        listening = family in self._membership.endpoint.addresses
         return FamilyReport(
             family=family,
-            hosts=tuple(filter(is_shareable, hosts)),
-            listening=family in self._membership.endpoint.addresses,
+            hosts=tuple(self._hosts(family, listening=listening)),
+            listening=listening,
             verdict=known.verdict,
             mapping=known.nat.mapping,
             filtering=known.nat.filtering,
@@ -72,5 +73,10 @@ class Doctor:
             seen=tuple(SeenAddress(one.address, one.proved) for one in known.reflexive),
         )
 
-    def _hosts(self) -> list[str]:
-        return self._environment.host_addresses()
+    def _hosts(self, family: int, *, listening: bool) -> Iterator[str]:
+        """The addresses that the node listens on, else those of this machine that it could."""
+        if listening:
+            own = self._membership.own_addresses()
+            return (address.host for address in own if address.family == family)
+        machine = filter(is_shareable, self._environment.host_addresses())
+        return (host for host in machine if (":" in host) == (family == 6))

@@ -23,7 +23,7 @@ class FamilyReport:
     family: int
     """4 or 6."""
     hosts: tuple[str, ...]
-    """This machine's own addresses, those for itself alone left out."""
+    """The addresses that the node listens on; if it does not, those of this machine."""
     listening: bool
     verdict: Verdict
     """Whether datagrams come in unasked: `public`, `not_public` or `unknown`."""

@@ -66,8 +66,8 @@ class LinkView:
     """What this node knew of its network when it described itself."""
     peer: KnownSide
     """What the peer said of its network."""
-    expected: Way
-    """How two such networks are expected to link."""
+    expected: Way | None
+    """How two such networks are expected to link; null while too little is known of one."""
     signaled_via: tuple[ShownPeerId, ...]
     """The registrar that forwarded our offer; empty where none was needed, or for their offer."""
     age_s: Seconds

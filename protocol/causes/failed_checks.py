@@ -33,6 +33,13 @@ def side_of(description: Description) -> KnownSide:
     )
 
 
+def expected_of(own: KnownSide, peer: KnownSide) -> Way | None:
+    """How two sides are expected to link; None while too little is known of one."""
+    way = expected_way(own.nat, peer.nat)
+    unknown = MappingKind.UNKNOWN in (own.nat.mapping, peer.nat.mapping)
+    return None if unknown and way is not Way.OPEN else way
+
+
 def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[TriedPair]) -> Cause:
     """Why no pair carries a link."""
     if any(pair.outcome is CheckOutcome.ANSWERED for pair in pairs):
@@ -50,9 +57,8 @@ def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[Trie
 
 def _by_the_routers(own: KnownSide, peer: KnownSide) -> Cause:
     """What the kinds of two routers say, where there is no relay between."""
-    way = expected_way(own.nat, peer.nat)
-    unknown = MappingKind.UNKNOWN in (own.nat.mapping, peer.nat.mapping)
-    return Cause.KIND_UNKNOWN if unknown and way is not Way.OPEN else _FAILED_WAYS[way]
+    way = expected_of(own, peer)
+    return Cause.KIND_UNKNOWN if way is None else _FAILED_WAYS[way]
 
 
 def _is_relayed(pair: TriedPair) -> bool:

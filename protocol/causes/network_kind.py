@@ -25,6 +25,7 @@ class UpnpAnswer(StrEnum):
 class NetworkKind(StrEnum):
     """What a network is to a player. The value is the name in JSON."""
 
+    LOOPBACK = "loopback"
     NO_ADDRESS = "no_address"
     ALONE = "alone"
     UDP_BLOCKED = "udp_blocked"
@@ -56,6 +57,10 @@ _OPEN_IT = (
 )
 
 NETWORKS: dict[NetworkKind, Explanation] = {
+    NetworkKind.LOOPBACK: Explanation(
+        "this node talks with nodes on this computer alone",
+        "Start it with other --listen and --bootstrap addresses to talk with others.",
+    ),
     NetworkKind.NO_ADDRESS: Explanation(
         "this computer has no network address", "Connect it to a network."
     ),
@@ -122,6 +127,7 @@ class NetworkSigns:
 
     view: NetworkView
     upnp: UpnpAnswer
+    on_loopback: bool
     has_address: bool
     asked: int
     contacts: int
@@ -130,6 +136,8 @@ class NetworkSigns:
 
 def network_kind(signs: NetworkSigns) -> NetworkKind:
     """The kind of network that these are the signs of."""
+    if signs.on_loopback:
+        return NetworkKind.LOOPBACK
     if not signs.has_address:
         return NetworkKind.NO_ADDRESS
     if not signs.contacts:

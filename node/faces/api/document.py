@@ -15,7 +15,8 @@ The address and the bearer token stand in `control.json` in the node's home fold
 an `Origin`, or with a `Host` that is no loopback name, are refused. Long work answers with lines of
 JSON (`application/x-ndjson`): `{"progress"}` lines, then one `{"result"}` or `{"error"}`. It is
 cancelled when its connection closes; chunks fetched until then stay in the vault, and asking again
-goes on from there. Error names are those of the project's error tree."""
+goes on from there. Error names are those of the project's error tree; where it is known why a peer
+is not reached, `cause` names it and `advice` says what helps."""
 
 
 def document(routes: Sequence[Route], version: str) -> ApiDocument:

@@ -22,10 +22,10 @@ from node.links.link import Link
 from node.links.stages import Stage
 from node.runtime import Node
 from protocol import limits
+from protocol.causes.failed_checks import expected_of
 from protocol.content.link import parse as parse_link
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, parse_peer_id
-from protocol.punching.pairs import expected_way
 
 _MOD_ID_BYTES = 32
 _COUNT_CHARS = 3
@@ -138,7 +138,7 @@ def _view(link: Link) -> LinkView:
         stages=_stage_times(link),
         own=link.own,
         peer=link.peer,
-        expected=expected_way(link.own.nat, link.peer.nat),
+        expected=expected_of(link.own, link.peer),
         signaled_via=link.signaled_via,
         age_s=asyncio.get_running_loop().time() - link.opened_at,
         bytes_sent=link.bytes_sent,

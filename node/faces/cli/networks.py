@@ -81,9 +81,9 @@ _VERDICTS: dict[Verdict, str] = {
 }
 
 
-def expected(way: str) -> str:
+def expected(way: str | None) -> str:
     """How two networks are expected to link, by the name in JSON."""
-    return _WAYS[Way(way)]
+    return "not known, for too little is known of a router" if way is None else _WAYS[Way(way)]
 
 
 def upnp(answer: str, address: str | None) -> str:

@@ -161,6 +161,7 @@ def test_every_value_has_words() -> None:
         assert networks.OUTCOMES[outcome]
     for way in Way:
         assert networks.expected(way.value)
+    assert networks.expected(None).startswith("not known")
     for answer in UpnpAnswer:
         assert networks.upnp(answer, None)
     for mapping in MappingKind:

@@ -111,7 +111,7 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         for path in ("/v1/status", "/v1/openapi.json"):
             await b.ask("GET", path)
         network = await b.ask("GET", "/v1/network")
-        assert (network["kind"], network["contacts"], network["known_nodes"]) == ("local", 1, 1)
+        assert (network["kind"], network["contacts"], network["known_nodes"]) == ("loopback", 1, 1)
         assert [one["listening"] for one in network["families"]] == [True, False]
         await b.ask("POST", "/v1/stop", {})
         assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}

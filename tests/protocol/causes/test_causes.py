@@ -4,12 +4,13 @@ import pytest
 
 from protocol.addresses import Address
 from protocol.causes.cause import EXPLANATIONS, Cause
-from protocol.causes.failed_checks import cause_of_failed_checks, side_of
+from protocol.causes.failed_checks import cause_of_failed_checks, expected_of, side_of
 from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed, NotFound
 from protocol.ice.candidates import CandidateKind
 from protocol.overlay.contacts import Contact
+from protocol.punching.pairs import Way
 from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 
@@ -76,6 +77,15 @@ def test_where_nothing_answers_the_kinds_of_the_routers_decide(
     one, other = KnownSide((4,), own, 0), KnownSide((4,), peer, 0)
     assert cause_of_failed_checks(one, other, SILENT) is cause
     assert cause_of_failed_checks(other, one, SILENT) is cause
+
+
+def test_what_is_expected_is_not_said_before_the_kinds_are_known() -> None:
+    def expected(own: NatKind, peer: NatKind) -> Way | None:
+        return expected_of(KnownSide((4,), own, 0), KnownSide((4,), peer, 0))
+
+    assert expected(UNKNOWN, CONE) is expected(UNKNOWN, UNKNOWN) is None
+    assert expected(UNKNOWN, PUBLIC) is Way.OPEN
+    assert expected(CONE, RANDOM) is Way.BIRTHDAY
 
 
 def test_what_happened_comes_before_what_the_kinds_let_expect() -> None:

@@ -32,7 +32,15 @@ def behind(mapping: MappingKind, verdict: Verdict = Verdict.NOT_PUBLIC) -> Famil
 
 def signs(family: FamilyView | None = None, **changes: object) -> NetworkSigns:
     view = NetworkView({4: family} if family is not None else {4: FamilyView()})
-    made = NetworkSigns(view, UpnpAnswer.NO_ANSWER, True, asked=4, contacts=9, distant=8)
+    made = NetworkSigns(
+        view=view,
+        upnp=UpnpAnswer.NO_ANSWER,
+        on_loopback=False,
+        has_address=True,
+        asked=4,
+        contacts=9,
+        distant=8,
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -48,6 +56,7 @@ def test_every_kind_is_explained() -> None:
 @pytest.mark.parametrize(
     ("found", "kind"),
     [
+        (signs(on_loopback=True, has_address=False), NetworkKind.LOOPBACK),
         (signs(has_address=False), NetworkKind.NO_ADDRESS),
         (signs(contacts=0, asked=0), NetworkKind.ALONE),
         (signs(contacts=0, asked=1), NetworkKind.NOTHING_ANSWERS),
