@@ -1,12 +1,13 @@
 """What this node can say about its own network, from what its rooms have found out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
+from node.config import WILDCARDS
 from node.environment import Environment
 from node.overlay.membership import Membership
 from protocol.addresses import is_shareable
-from protocol.causes.network_kind import NetworkSigns, UpnpAnswer, network_kind
+from protocol.causes.network_kind import NetworkSigns, network_kind
 from protocol.overlay.networks import public_networks
 from protocol.reachability.network_view import NetworkView
 
@@ -40,6 +41,7 @@ class Doctor:
             families=tuple(self._family(family, signs.view) for family in _FAMILIES),
             upnp=signs.upnp,
             upnp_address=signs.view.upnp.address if signs.view.upnp else None,
+            upnp_refusal=membership.reachability.upnp[1],
             relays=None,
             refused_as_ahead=counters.clock_signs["ahead"],
             found_in_future=counters.clock_signs["behind"],
@@ -50,7 +52,7 @@ class Doctor:
         contacts = [entry.contact for entry in membership.server.tables.entries()]
         return NetworkSigns(
             view=view,
-            upnp=UpnpAnswer.FORWARDS if view.upnp else UpnpAnswer.NOT_ASKED,
+            upnp=membership.reachability.upnp[0],
             on_loopback=membership.is_on_loopback,
             has_address=any(map(is_shareable, self._environment.host_addresses())),
             asked=membership.joining.known_nodes,
@@ -60,11 +62,10 @@ class Doctor:
 
     def _family(self, family: int, view: NetworkView) -> FamilyReport:
         known = view.of(family)
-        listening = family in self._membership.endpoint.addresses
         return FamilyReport(
             family=family,
-            hosts=tuple(self._hosts(family, listening=listening)),
-            listening=listening,
+            hosts=tuple(self._hosts(family)),
+            listening=family in self._membership.endpoint.addresses,
             verdict=known.verdict,
             mapping=known.nat.mapping,
             filtering=known.nat.filtering,
@@ -73,10 +74,10 @@ class Doctor:
             seen=tuple(SeenAddress(one.address, one.proved) for one in known.reflexive),
         )
 
-    def _hosts(self, family: int, *, listening: bool) -> Iterator[str]:
+    def _hosts(self, family: int) -> list[str]:
         """The addresses that the node listens on, else those of this machine that it could."""
-        if listening:
-            own = self._membership.own_addresses()
-            return (address.host for address in own if address.family == family)
-        machine = filter(is_shareable, self._environment.host_addresses())
-        return (host for host in machine if (":" in host) == (family == 6))
+        bound = self._membership.endpoint.addresses.get(family)
+        if bound is not None and bound.host not in WILDCARDS:
+            return [bound.host]
+        hosts = filter(is_shareable, self._environment.host_addresses())
+        return [host for host in hosts if (":" in host) == (family == 6)]

@@ -58,7 +58,9 @@ class NetworkReport:
     families: tuple[FamilyReport, ...]
     upnp: UpnpAnswer
     upnp_address: Address | None
-    """The outside address that the router forwards, or its private one."""
+    """The outside address that the router forwards."""
+    upnp_refusal: str
+    """What the router gave as its reason when it last refused."""
     relays: int | None
     """How many relays are known; null where that is not known."""
     refused_as_ahead: int

@@ -71,7 +71,7 @@ def _show_network(told: dict[str, Any]) -> None:
     output.show_facts(
         [
             *facts,
-            ("UPnP", networks.upnp(told["upnp"], told["upnp_address"])),
+            ("UPnP", networks.upnp(told)),
             ("Called through", output.counted(told["registrars"], "registrar")),
             ("Relays", "not known" if relays is None else output.counted(relays, "relay")),
             ("Clock", networks.clock(told["refused_as_ahead"], told["found_in_future"])),

@@ -86,10 +86,12 @@ def expected(way: str | None) -> str:
     return "not known, for too little is known of a router" if way is None else _WAYS[Way(way)]
 
 
-def upnp(answer: str, address: str | None) -> str:
-    """What the router said, by the name in JSON."""
-    said = _UPNP[UpnpAnswer(answer)]
-    return f"{said} ({address})" if address else said
+def upnp(told: dict[str, Any]) -> str:
+    """What the router said, by the API's report."""
+    answer = UpnpAnswer(told["upnp"])
+    details = {UpnpAnswer.FORWARDS: "upnp_address", UpnpAnswer.REFUSED: "upnp_refusal"}
+    detail = told[details[answer]] if answer in details else None
+    return f"{_UPNP[answer]} ({detail})" if detail else _UPNP[answer]
 
 
 def family(told: dict[str, Any]) -> str:

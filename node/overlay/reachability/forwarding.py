@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from node.router import CONFLICT, INVALID_ARGS, ONLY_PERMANENT_LEASES, Router
 from protocol import limits
 from protocol.addresses import Address, canonical
+from protocol.causes.network_kind import UpnpAnswer
 from protocol.errors import BadAddress, RouterRefused
 from protocol.randomness import Random
 
@@ -50,6 +51,9 @@ class PortForwarding:
         self._outer_port: int | None = None
         self._renew_at = 0.0
         self._leases: tuple[int, ...] = (LEASE_S, _PERMANENT)
+        self.answer = UpnpAnswer.NOT_ASKED
+        self.refusal = ""
+        """What the router gave as its reason when it last refused."""
 
     async def run(self, inner_port: int) -> None:
         """Have `inner_port` forwarded, and keep it so until cancelled."""
@@ -74,16 +78,23 @@ class PortForwarding:
         try:
             self._router = self._router or await self._find_router()
             if self._router is None:
+                self.answer = UpnpAnswer.NO_ANSWER
                 return None
             outside = canonical(await self._router.external_address(), inner_port)
             if not self._is_global(outside):
                 await self.remove()
+                self.answer = UpnpAnswer.PRIVATE_OUTSIDE
                 return None
-            return Address(outside.host, await self._keep(self._router, inner_port))
+            forwarded = Address(outside.host, await self._keep(self._router, inner_port))
         except (RouterRefused, BadAddress, TimeoutError) as error:
             _log.info("no port is forwarded: %s", error)
+            silent = isinstance(error, TimeoutError)
+            self.answer = UpnpAnswer.NO_ANSWER if silent else UpnpAnswer.REFUSED
+            self.refusal = str(error)
             self._router = None  # another one may answer next time
             return None
+        self.answer = UpnpAnswer.FORWARDS
+        return forwarded
 
     async def _keep(self, router: Router, inner_port: int) -> int:
         """The outside port that is forwarded; raises RouterRefused, TimeoutError."""

@@ -10,6 +10,7 @@ from node.overlay.reachability.testing import ReachabilityTest
 from node.overlay.server import OverlayServer
 from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.network_kind import UpnpAnswer
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import NetworksOf, smallest_network
 
@@ -45,6 +46,13 @@ class ReachabilityUpkeep:
                 is_global=self._is_global,
                 forwards=self._forwards,
             )
+
+    @property
+    def upnp(self) -> tuple[UpnpAnswer, str]:
+        """What the router said when it was asked to forward a port, and its reason to refuse."""
+        if self._forwarding is None:
+            return UpnpAnswer.OFF, ""
+        return self._forwarding.answer, self._forwarding.refusal
 
     async def run(self) -> None:
         """Until cancelled."""

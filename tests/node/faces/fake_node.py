@@ -215,6 +215,7 @@ class FakeDoctor:
             ),
             upnp=UpnpAnswer.NO_ANSWER,
             upnp_address=None,
+            upnp_refusal="",
             relays=None,
             refused_as_ahead=0,
             found_in_future=0,

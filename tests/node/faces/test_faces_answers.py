@@ -221,7 +221,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     (SeenAddress(V4, proved=True),),
                 ),
             ),
-            *(UpnpAnswer.PRIVATE_OUTSIDE, None, None, 5, 6),
+            *(UpnpAnswer.REFUSED, None, "718", None, 5, 6),
         ),
         {
             "kind": "random_router",
@@ -245,8 +245,9 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     "seen": [{"address": "192.0.2.1:4001", "proved": True}],
                 }
             ],
-            "upnp": "private_outside",
+            "upnp": "refused",
             "upnp_address": None,
+            "upnp_refusal": "718",
             "relays": None,
             "refused_as_ahead": 5,
             "found_in_future": 6,

@@ -163,13 +163,16 @@ def test_every_value_has_words() -> None:
         assert networks.expected(way.value)
     assert networks.expected(None).startswith("not known")
     for answer in UpnpAnswer:
-        assert networks.upnp(answer, None)
+        told = {"upnp": str(answer), "upnp_address": "192.0.2.7:4001", "upnp_refusal": "718"}
+        shown = networks.upnp(told)
+        assert ("192.0.2.7:4001" in shown) is (answer is UpnpAnswer.FORWARDS)
+        assert ("718" in shown) is (answer is UpnpAnswer.REFUSED)
     for mapping in MappingKind:
         for filtering in FilteringKind:
             assert networks.router(NatKind(mapping, filtering))
     for verdict in Verdict:
-        told = {"hosts": ["192.0.2.1"], "listening": True, "verdict": verdict.name.lower()}
-        assert networks.family(told | {"mapping": "unknown", "seen": []})
+        known = {"hosts": ["192.0.2.1"], "listening": True, "seen": [], "mapping": "unknown"}
+        assert networks.family(known | {"verdict": verdict.name.lower()})
     unheard = {"hosts": ["2001:db8::1"], "listening": False}
     assert networks.family(unheard) == "2001:db8::1; the node does not listen there"
 
