@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
-from node.config import WILDCARDS
 from node.environment import Environment
+from node.interfaces import WILDCARDS
 from node.overlay.membership import Membership
 from protocol.addresses import is_shareable
 from protocol.causes.network_kind import NetworkSigns, network_kind

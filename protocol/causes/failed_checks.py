@@ -7,9 +7,10 @@ what the kinds of the routers let expect.
 from collections.abc import Sequence
 
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
+from protocol.causes.tried import CandidateType, KnownSide, TriedPair
 from protocol.description import Description
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.pairs import PairOutcome
 from protocol.punching.pairs import Way, expected_way
 from protocol.reachability.network_view import MappingKind
 
@@ -42,11 +43,14 @@ def expected_of(own: KnownSide, peer: KnownSide) -> Way | None:
 
 def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[TriedPair]) -> Cause:
     """Why no pair carries a link."""
-    if any(pair.outcome is CheckOutcome.ANSWERED for pair in pairs):
+    outcomes = {pair.outcome for pair in pairs}
+    if PairOutcome.ANSWERED in outcomes:
         return Cause.PEER_STALLED
+    if PairOutcome.CONSENT_LOST in outcomes:
+        return Cause.PATH_LOST
     relayed = [pair.outcome for pair in pairs if _is_relayed(pair)]
     if relayed:
-        refused = CheckOutcome.REFUSED in relayed
+        refused = PairOutcome.REFUSED in relayed
         return Cause.RELAY_REFUSED if refused else Cause.RELAY_SILENT
     if not own.families:
         return Cause.NO_ADDRESS

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.addresses import Address
+from protocol.ice.pairs import PairOutcome
 from protocol.reachability.network_view import NatKind
 
 
@@ -16,16 +17,6 @@ class CandidateType(StrEnum):
     RELAYED = "relay"
 
 
-class CheckOutcome(StrEnum):
-    """What became of the checks of one pair (RFC 8445, 7)."""
-
-    NOT_TRIED = "not_tried"
-    NO_ANSWER = "no_answer"
-    REFUSED = "refused"
-    """The peer, or a relay, answered with an error."""
-    ANSWERED = "answered"
-
-
 @dataclass(frozen=True, slots=True)
 class TriedPair:
     """A pair of candidates, and what became of it."""
@@ -34,7 +25,7 @@ class TriedPair:
     local_type: CandidateType
     remote: Address
     remote_type: CandidateType
-    outcome: CheckOutcome
+    outcome: PairOutcome
 
 
 @dataclass(frozen=True, slots=True)

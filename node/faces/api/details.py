@@ -12,8 +12,9 @@ from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
+from protocol.causes.tried import CandidateType, KnownSide, TriedPair
 from protocol.errors import ModswarmError, NetworkError
+from protocol.ice.pairs import PairOutcome
 from protocol.identity import parse_peer_id, peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 
@@ -64,10 +65,7 @@ def _report_json(report: AttemptReport) -> Json:
         "stage_ms": {stage: round(took_ms, 1) for stage, took_ms in report.stage_ms.items()},
         "own": None if report.own is None else _side_json(report.own),
         "peer": None if report.peer is None else _side_json(report.peer),
-        "pairs": [
-            {field.name: str(getattr(pair, field.name)) for field in fields(pair)}
-            for pair in report.pairs
-        ],
+        "pairs": [_pair_json(pair) for pair in report.pairs],
     }
 
 
@@ -102,13 +100,18 @@ def read_side(told: Json) -> KnownSide:
     return KnownSide(tuple(map(int, told["families"])), nat, int(told["relays"]))
 
 
+def _pair_json(pair: TriedPair) -> Json:
+    told = {field.name: str(getattr(pair, field.name)) for field in fields(pair)}
+    return told | {"outcome": pair.outcome.name.lower()}
+
+
 def _read_pair(told: Json) -> TriedPair:
     return TriedPair(
         _read_address(told["local"]),
         CandidateType(told["local_type"]),
         _read_address(told["remote"]),
         CandidateType(told["remote_type"]),
-        CheckOutcome(told["outcome"]),
+        PairOutcome[told["outcome"].upper()],
     )
 
 

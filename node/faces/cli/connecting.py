@@ -89,7 +89,7 @@ def show_tried(report: AttemptReport) -> None:
             (
                 f"{pair.local} ({networks.LEARNED[pair.local_type]})",
                 f"{pair.remote} ({networks.LEARNED[pair.remote_type]})",
-                networks.OUTCOMES[pair.outcome],
+                pair.outcome.value,
             )
             for pair in report.pairs
         ),

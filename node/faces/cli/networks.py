@@ -3,7 +3,7 @@
 from typing import Any
 
 from protocol.causes.network_kind import UpnpAnswer
-from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide
+from protocol.causes.tried import CandidateType, KnownSide
 from protocol.punching.pairs import Way
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
@@ -14,13 +14,6 @@ LEARNED: dict[CandidateType, str] = {
     CandidateType.RELAYED: "a relay's address",
 }
 """How the address of an end was learned."""
-
-OUTCOMES: dict[CheckOutcome, str] = {
-    CheckOutcome.NOT_TRIED: "not tried",
-    CheckOutcome.NO_ANSWER: "no answer",
-    CheckOutcome.REFUSED: "refused",
-    CheckOutcome.ANSWERED: "answered",
-}
 
 _MAPPINGS: dict[MappingKind, str] = {
     MappingKind.UNKNOWN: "router not known yet",

@@ -13,7 +13,7 @@ from node.net.demux import RecordBuffers
 from node.net.udp.port import Port, split
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, CheckOutcome, TriedPair
+from protocol.causes.tried import CandidateType, TriedPair
 from protocol.description import Description, IceCandidate
 from protocol.errors import ModswarmError
 from protocol.ice.candidates import CandidateKind, IceCredentials, LocalCandidate
@@ -24,7 +24,7 @@ from protocol.ice.events import (
     IceFailed,
     PairSelected,
 )
-from protocol.ice.pairs import PairOutcome, PairReport
+from protocol.ice.pairs import PairReport
 from protocol.identity import PeerId
 
 _TYPES = {
@@ -32,16 +32,6 @@ _TYPES = {
     CandidateKind.SERVER_REFLEXIVE: CandidateType.SERVER_REFLEXIVE,
     CandidateKind.RELAYED: CandidateType.RELAYED,
     CandidateKind.PEER_REFLEXIVE: CandidateType.PEER_REFLEXIVE,
-}
-
-_OUTCOMES = {
-    PairOutcome.NOT_TRIED: CheckOutcome.NOT_TRIED,
-    PairOutcome.NO_BUDGET: CheckOutcome.NO_ANSWER,
-    PairOutcome.NO_ANSWER: CheckOutcome.NO_ANSWER,
-    PairOutcome.OTHER_ADDRESS: CheckOutcome.NO_ANSWER,
-    PairOutcome.REFUSED: CheckOutcome.REFUSED,
-    PairOutcome.ANSWERED: CheckOutcome.ANSWERED,
-    PairOutcome.CONSENT_LOST: CheckOutcome.ANSWERED,
 }
 
 _VANISHED = "the peer stopped answering"
@@ -117,7 +107,7 @@ class IcePath:
                 *self._local_end(row),
                 row.remote,
                 _TYPES[row.remote_kind],
-                _OUTCOMES[row.outcome],
+                row.outcome,
             )
             for row in self.agent.report()
         )

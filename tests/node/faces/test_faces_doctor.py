@@ -14,7 +14,7 @@ from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
-from protocol.causes.tried import CandidateType, CheckOutcome
+from protocol.causes.tried import CandidateType
 from protocol.errors import CallFailed
 from protocol.identity import peer_id_text
 from protocol.punching.pairs import Way
@@ -157,8 +157,6 @@ def test_without_a_node_the_doctor_says_so(
 def test_every_value_has_words() -> None:
     for kind in CandidateType:
         assert networks.LEARNED[kind]
-    for outcome in CheckOutcome:
-        assert networks.OUTCOMES[outcome]
     for way in Way:
         assert networks.expected(way.value)
     assert networks.expected(None).startswith("not known")

@@ -20,8 +20,9 @@ from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
+from protocol.causes.tried import CandidateType, KnownSide, TriedPair
 from protocol.errors import CallFailed, LinkFailed, ModswarmError, NoSources
+from protocol.ice.pairs import PairOutcome
 from protocol.identity import peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 from tests.node.faces.fake_node import PEER, served_in_thread
@@ -63,7 +64,7 @@ PAIR = TriedPair(
     CandidateType.HOST,
     Address("2001:db8::1", 5),
     CandidateType.SERVER_REFLEXIVE,
-    CheckOutcome.NO_ANSWER,
+    PairOutcome.NO_ANSWER,
 )
 REPORT = AttemptReport(
     {"call": 120.0, "ice": 15000.0},

@@ -14,10 +14,10 @@ from node.links.path.paths import LinkPaths
 from node.net.demux import PREFIX_BYTES
 from protocol import limits
 from protocol.addresses import Address
-from protocol.causes.tried import CheckOutcome
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import AlreadyOwned, Overloaded
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.pairs import PairOutcome
 from protocol.identity import Identity
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
@@ -292,7 +292,7 @@ async def test_what_was_tried_has_our_address_and_an_outcome() -> None:
     ours, theirs = await pair_of(one, other)
     (tried,) = ours.tried()
     assert (tried.local, tried.remote) == (one.endpoint.addresses[4], other.endpoint.addresses[4])
-    assert tried.outcome is CheckOutcome.ANSWERED
+    assert tried.outcome is PairOutcome.ANSWERED
     assert ours.found_path().way == "direct"
     assert ours.found_path().remote == theirs.found_path().local
     await close(ours, theirs, one, other)

@@ -10,10 +10,11 @@ from node.links.stages import Stage
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CheckOutcome, KnownSide
+from protocol.causes.tried import KnownSide
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.pairs import PairOutcome
 from protocol.ice.settings import IceSettings
 from protocol.identity import Identity
 from protocol.reachability.network_view import NatKind
@@ -51,7 +52,7 @@ async def test_a_dead_candidate_fails_in_time_and_says_what_was_tried() -> None:
         report = failed.value.report
         assert report is not None
         (pair,) = report.pairs
-        assert pair.outcome is CheckOutcome.NO_ANSWER
+        assert pair.outcome is PairOutcome.NO_ANSWER
         assert (pair.remote, pair.local.host) == (Address("127.0.0.1", 9), "127.0.0.1")
         assert report.own == report.peer == KnownSide((4,), NatKind(), 0)
         assert list(report.stage_ms) == ["call", "ice"]

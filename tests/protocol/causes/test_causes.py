@@ -5,10 +5,11 @@ import pytest
 from protocol.addresses import Address
 from protocol.causes.cause import EXPLANATIONS, Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, expected_of, side_of
-from protocol.causes.tried import CandidateType, CheckOutcome, KnownSide, TriedPair
+from protocol.causes.tried import CandidateType, KnownSide, TriedPair
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed, NotFound
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.pairs import PairOutcome
 from protocol.overlay.contacts import Contact
 from protocol.punching.pairs import Way
 from protocol.reachability.nat_report import NatReport
@@ -25,12 +26,12 @@ HOST, RELAY = CandidateType.HOST, CandidateType.RELAYED
 
 
 def pair(
-    outcome: CheckOutcome, local: CandidateType = HOST, remote: CandidateType = HOST
+    outcome: PairOutcome, local: CandidateType = HOST, remote: CandidateType = HOST
 ) -> TriedPair:
     return TriedPair(Address("192.168.1.2", 1), local, Address("192.168.1.3", 2), remote, outcome)
 
 
-SILENT = [pair(CheckOutcome.NO_ANSWER), pair(CheckOutcome.NOT_TRIED)]
+SILENT = [pair(PairOutcome.NO_ANSWER), pair(PairOutcome.NOT_TRIED)]
 
 
 def test_every_cause_is_explained() -> None:
@@ -91,11 +92,12 @@ def test_what_is_expected_is_not_said_before_the_kinds_are_known() -> None:
 def test_what_happened_comes_before_what_the_kinds_let_expect() -> None:
     own, peer = KnownSide((4,), RANDOM, 1), KnownSide((4,), RANDOM, 1)
     cases = [
-        ([*SILENT, pair(CheckOutcome.ANSWERED)], Cause.PEER_STALLED),
-        ([*SILENT, pair(CheckOutcome.NO_ANSWER, RELAY)], Cause.RELAY_SILENT),
-        ([*SILENT, pair(CheckOutcome.NO_ANSWER, HOST, RELAY)], Cause.RELAY_SILENT),
-        ([*SILENT, pair(CheckOutcome.REFUSED, RELAY)], Cause.RELAY_REFUSED),
-        ([pair(CheckOutcome.REFUSED)], Cause.RELAY_NEEDED),
+        ([*SILENT, pair(PairOutcome.ANSWERED)], Cause.PEER_STALLED),
+        ([*SILENT, pair(PairOutcome.CONSENT_LOST)], Cause.PATH_LOST),
+        ([*SILENT, pair(PairOutcome.NO_ANSWER, RELAY)], Cause.RELAY_SILENT),
+        ([*SILENT, pair(PairOutcome.NO_ANSWER, HOST, RELAY)], Cause.RELAY_SILENT),
+        ([*SILENT, pair(PairOutcome.REFUSED, RELAY)], Cause.RELAY_REFUSED),
+        ([pair(PairOutcome.REFUSED)], Cause.RELAY_NEEDED),
     ]
     for pairs, cause in cases:
         assert cause_of_failed_checks(own, peer, pairs) is cause
