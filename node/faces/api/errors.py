@@ -92,7 +92,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(TargetExists, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
-        *(HoldersUnreachable, errors.ClocksDiffer),
+        *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),
         *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
         *(errors.CallCrossed, NotRunning, errors.AlreadyOwned),
         # Of a peer.
@@ -100,7 +100,8 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),
         *(errors.BadSignature, errors.BadPuzzle, errors.BadKey, errors.WrongKey, errors.NotTimely),
         *(errors.Expired, errors.IssuedInFuture, errors.SequenceTooLow, errors.Replayed),
-        *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.OverLimit),
+        *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.NotPermitted),
+        errors.OverLimit,
         *(errors.RateLimited, errors.CookieNeeded, errors.StoreFull, errors.KeyFull),
         *(errors.PublisherFull, errors.BadContent, errors.BadManifest, errors.ChunkMismatch),
     )

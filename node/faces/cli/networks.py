@@ -62,7 +62,7 @@ _UPNP: dict[UpnpAnswer, str] = {
     UpnpAnswer.OFF: "switched off",
     UpnpAnswer.NOT_ASKED: "not asked, as no router has been noticed so far",
     UpnpAnswer.NO_ANSWER: "no router answers",
-    UpnpAnswer.REFUSED: "the router refused",
+    UpnpAnswer.REFUSED: "no port is forwarded",
     UpnpAnswer.PRIVATE_OUTSIDE: "the router has a private address itself: there is another one",
     UpnpAnswer.FORWARDS: "the router forwards a port",
 }
@@ -84,7 +84,7 @@ def upnp(told: dict[str, Any]) -> str:
     answer = UpnpAnswer(told["upnp"])
     details = {UpnpAnswer.FORWARDS: "upnp_address", UpnpAnswer.REFUSED: "upnp_refusal"}
     detail = told[details[answer]] if answer in details else None
-    return f"{_UPNP[answer]} ({detail})" if detail else _UPNP[answer]
+    return f"{_UPNP[answer]}: {detail}" if detail else _UPNP[answer]
 
 
 def family(told: dict[str, Any]) -> str:

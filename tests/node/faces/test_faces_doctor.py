@@ -84,7 +84,7 @@ def test_a_network_that_needs_nothing_gets_no_advice(
     assert status_of("doctor") == exits.OK
     shown = capsys.readouterr().out
     assert "What helps" not in shown
-    assert "the router forwards a port (192.0.2.7:4001)" in shown
+    assert "the router forwards a port: 192.0.2.7:4001" in shown
     assert "1 relay\n" in shown
 
 

@@ -32,6 +32,8 @@ INTERNAL = {
     "malformed_chunk": "counted inside the association",
     "process_failed": "raised and shown by the demo, which is no node",
     "protocol_violation": "ends the association with an event",
+    "relay_refusal": "answered to the relay's client as a STUN error",
+    "router_refused": "kept as UPnP's answer, which the report on the network has",
 }
 """Errors that no answer of the control API can name, and why."""
 
