@@ -29,8 +29,9 @@ class Config:
     `bootstrap`: `host:port`, with `/peer-id` behind it to pin the node that answers. `unreachable`:
     take traffic only from addresses that this node sent to lately, as behind a router.
     `data_path`: which SCTP carries links, `native` or, as reference, `stock`. `upnp`: `off` asks no
-    router to forward the port. `paths`: over how many disjoint lookup paths records are read; more
-    paths resist more adversaries.
+    router to forward the port. `port_search`: `off` takes no part in searches by many probes, which
+    link peers behind routers of certain kinds and need 256 mappings for a few seconds. `paths`:
+    over how many disjoint lookup paths records are read; more paths resist more adversaries.
 
     `relay`: `on` or `off`, whether peers that cannot reach one another may be linked through this
     node, with at most `relay_rate` bytes a second and `relay_bytes_a_day` in all. `relay_ports`:
@@ -44,6 +45,7 @@ class Config:
     unreachable: bool = False
     data_path: str = "native"
     upnp: str = "on"
+    port_search: str = "on"
     paths: int = limits.LOOKUP_PATHS
     relay: str = "on"
     relay_rate: int = limits.RELAY_BYTES_PER_SECOND
@@ -60,6 +62,8 @@ class Config:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
         if self.upnp not in _SWITCH:
             raise BadConfig(f"upnp must be one of {', '.join(_SWITCH)}")
+        if self.port_search not in _SWITCH:
+            raise BadConfig(f"port_search must be one of {', '.join(_SWITCH)}")
         if not 1 <= self.paths <= limits.LOOKUP_PATHS_MAX:
             raise BadConfig(f"paths must be from 1 to {limits.LOOKUP_PATHS_MAX}")
         families = [address.family for address in self.listen_addresses()]

@@ -22,10 +22,12 @@ from node.home import Home
 from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
+from node.links.punching.punching import LinkPunching
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
+from node.overlay.signaling.witnesses import Witnesses
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
@@ -146,18 +148,25 @@ class Node:
         self._vault = await Vault.open(self.home.vault)
         undoing.push_async_callback(self._vault.close)
         settings = LinkSettings(data_path=self.config.data_path)
-        endpoint, own_network = self.membership.endpoint, self.membership.own_network
+        endpoint, view = self.membership.endpoint, self.membership.own_network.view
         self.pool = LinkPool(
             self.identity,
             self.environment,
             self._certificate,
             settings,
-            LinkPaths(endpoint, self.environment, settings, own_network.view),
+            LinkPaths(endpoint, self.environment, settings, view),
+            LinkPunching(
+                endpoint,
+                self.environment,
+                view,
+                Witnesses(self.membership.server, self.environment),
+                searches=self.config.port_search == "on",
+            ),
             self.membership.caller.call,
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
-        self.doctor = Doctor(self.membership, self.environment, own_network.view)
+        self.doctor = Doctor(self.membership, self.environment, view)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
 

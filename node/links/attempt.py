@@ -11,6 +11,9 @@ from node.links.layers import LayersLoader
 from node.links.link import Link, LinkOrigin
 from node.links.path.ice import IcePath
 from node.links.path.paths import LinkPaths
+from node.links.punching.call import PunchCall
+from node.links.punching.punching import LinkPunching
+from node.links.punching.run import PunchRun
 from node.links.secure.certificate import Certificate
 from node.links.settings import OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
@@ -19,7 +22,7 @@ from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
-from protocol.identity import Identity, PeerId
+from protocol.identity import Identity, PeerId, peer_id_of
 from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
 from protocol.signaling import own_offer_wins
 
@@ -41,6 +44,7 @@ class LinkParts:
     certificate: Certificate
     settings: LinkSettings
     paths: LinkPaths
+    punching: LinkPunching
     layers: LayersLoader
 
 
@@ -72,7 +76,11 @@ class LinkAttempt:
         if self._outgoing:
             self._begin(Stage.CALL)
         init = native_channel.describe_init(self._parts.environment.rng) if bursts else b""
-        return replace(described, sctp_init=init)
+        return self._parts.punching.described(replace(described, sctp_init=init))
+
+    def offer(self, described: Description) -> Description:
+        """What `describe` gave, with what has changed until the offer is made."""
+        return self._parts.punching.described(described)
 
     async def finish(
         self,
@@ -82,15 +90,22 @@ class LinkAttempt:
         offer: Description,
         answer: Description,
         signaled_via: tuple[PeerId, ...],
+        answer_takes_s: float = 0.0,
     ) -> Link:
         """The open link; raises LinkAttemptFailed. `offer` is the caller's, `answer` the callee's.
 
         Both sides agree on these and on `offer_id`, or the session's handshake fails.
+        `answer_takes_s`: how long our answer travels to the caller.
         """
         limit_s = self._parts.settings.connect_timeout_s
         sides = (offer, answer) if self._outgoing else (answer, offer)
+        own_id, peer_id = self._parts.identity.peer_id, peer_id_of(peer_key)
+        call = PunchCall(*sides, own_id, peer_id, offer_id, self._outgoing, answer_takes_s)
+        punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
         try:
             async with asyncio.timeout(limit_s):
+                _ = _chosen_role(answer)
+                await self._find_path(sides[1], punch)
                 return await self._finish(peer_key, offer_id, offer, answer, signaled_via)
         except TimeoutError:
             reason = f"nothing came of it within {limit_s:g} s"
@@ -108,6 +123,10 @@ class LinkAttempt:
         """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""
         await self._uppermost.close()
 
+    async def _find_path(self, remote: Description, punch: PunchRun) -> None:
+        self._begin(Stage.ICE)
+        await self._ice.connect(remote, punch)
+
     async def _finish(
         self,
         peer_key: bytes,
@@ -118,8 +137,6 @@ class LinkAttempt:
     ) -> Link:
         own, remote = (offer, answer) if self._outgoing else (answer, offer)
         answering_role = _chosen_role(answer)
-        self._begin(Stage.ICE)
-        await self._ice.connect(remote)
         self._begin(Stage.DTLS)
         layers = await self._parts.layers.loaded()
         own_role = _OTHER_ROLE[answering_role] if self._outgoing else answering_role

@@ -7,6 +7,7 @@ from node.links.failure import LinkAttemptFailed
 from node.links.path.datagrams import DtlsDatagrams
 from node.links.path.found_path import FoundPath
 from node.links.path.paths import LinkPaths
+from node.links.punching.run import PunchRun
 from node.links.stages import Stage
 from node.net.claim import Claim
 from node.net.demux import RecordBuffers
@@ -59,6 +60,7 @@ class IcePath:
         self._found: asyncio.Future[None] = self._loop.create_future()
         self._pair: PairSelected | None = None
         self._port: Port | None = None
+        self._punch: PunchRun | None = None
         self._ended = ""
         self._take_records: Callable[[RecordBuffers], None] | None = None
         self._writable: Callable[[], None] | None = None
@@ -85,15 +87,23 @@ class IcePath:
         ufrag, password = self._credentials
         return Description(ufrag, password, fingerprint, role, named, takes_bursts)
 
-    async def connect(self, remote: Description) -> None:
-        """Find a pair of addresses that works; raises LinkAttemptFailed. Has no time limit."""
+    async def connect(self, remote: Description, punch: PunchRun | None = None) -> None:
+        """Find a pair of addresses that works; raises LinkAttemptFailed. Has no time limit.
+
+        `punch` opens the routers on the way, and is ended with the path.
+        """
         now = self._loop.time()
         self._theirs = remote.candidates
-        self.agent.start(IceCredentials(remote.ufrag, remote.password), now)
+        self._punch = punch
+        waits_s = punch.plan.checks_after_s if punch is not None else 0.0
+        credentials = IceCredentials(remote.ufrag, remote.password)
+        self.agent.start(credentials, now, hold_off_until=now + waits_s)
+        if punch is not None:
+            punch.begin(list(self._endpoint.addresses.values()))
         for candidate in remote.candidates:
             self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
         self.agent.end_of_candidates()
-        self._settle()
+        self.flush()
         await self._found
 
     def link_opened(self) -> None:
@@ -165,7 +175,7 @@ class IcePath:
         try:
             self.agent.receive(message, source, local, self._loop.time())
         finally:
-            self._settle()
+            self.flush()
 
     def dtls_received(self, datagram: bytes) -> None:
         """Queue a datagram for DTLS."""
@@ -200,9 +210,9 @@ class IcePath:
     def _wake(self) -> None:
         if not self._ended:
             self.agent.wake(self._loop.time())
-            self._settle()
+            self.flush()
 
-    def _settle(self) -> None:
+    def flush(self) -> None:
         """Send and tell what the agent has to send and to tell, and set its timer."""
         datagrams, events = self.agent.take()
         for event in events:
@@ -234,6 +244,8 @@ class IcePath:
             self._end(str(error))
             return
         self._pair, self._port = pair, self._endpoint.port_at(pair.base)
+        if self._punch is not None and not pair.relayed:
+            self._punch.end(pair.base)
         if not self._found.done():
             self._found.set_result(None)
 
@@ -265,6 +277,8 @@ class IcePath:
 
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason
+        if self._punch is not None:
+            self._punch.end(self._pair.base if self._pair else None)
         self._fail(reason)
         self.datagrams.end()
 
@@ -277,3 +291,5 @@ class IcePath:
             self._endpoint.call_no_more(self._writable)
         self._take_records = self._writable = None
         self._port = None
+        if self._punch is not None:
+            await self._punch.close()

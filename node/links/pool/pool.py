@@ -8,6 +8,7 @@ owns every task about links, and every link ends with its own tasks.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from node.counters import Counters
@@ -20,6 +21,7 @@ from node.links.path.paths import LinkPaths
 from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
+from node.links.punching.punching import LinkPunching
 from node.links.secure.certificate import Certificate
 from node.links.settings import LinkSettings
 from node.links.stages import Stage
@@ -36,6 +38,7 @@ from protocol.errors import (
     RemoteError,
 )
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
+from protocol.overlay.contacts import Contact
 from protocol.signaling import CallResult, Describe, Offer
 
 _log = logging.getLogger(__name__)
@@ -53,13 +56,20 @@ class LinkPool:
         certificate: Certificate,
         settings: LinkSettings,
         paths: LinkPaths,
+        punching: LinkPunching,
         place_call: PlaceCall,
         counters: Counters | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._own_id = identity.peer_id
         self._parts = LinkParts(
-            identity, environment, certificate, settings, paths, LayersLoader(settings.data_path)
+            identity,
+            environment,
+            certificate,
+            settings,
+            paths,
+            punching,
+            LayersLoader(settings.data_path),
         )
         self._settings = settings
         self._place_call = place_call
@@ -78,7 +88,8 @@ class LinkPool:
     @property
     def defects(self) -> list[BaseException]:
         """Exceptions that neither a peer nor the network explains."""
-        return [*self._attempts.defects, *self._keeper.defects]
+        found = [*self._attempts.defects, *self._keeper.defects]
+        return [*found, *self._parts.punching.tasks.defects]
 
     @property
     def connecting(self) -> tuple[PendingConnect, ...]:
@@ -145,6 +156,7 @@ class LinkPool:
         self._closing = True
         await self._attempts.close()
         await self._keeper.close(_STOPPING)
+        await self._parts.punching.close()
 
     # Calls of ours --------------------------------------------------------------------------
 
@@ -173,7 +185,13 @@ class LinkPool:
         attempt = LinkAttempt(self._parts, call.peer_id, outgoing=True)
         try:
             offer = attempt.describe(DtlsRole.ACTPASS)
-            result = await self._call_out(call.peer_id, lambda _registrars: offer)
+
+            def describe(_registrars: Sequence[Contact]) -> Description:
+                nonlocal offer
+                offer = attempt.offer(offer)
+                return offer
+
+            result = await self._call_out(call.peer_id, describe)
             call.answered = True
             return await attempt.finish(
                 peer_key=result.peer_key,
@@ -251,6 +269,7 @@ class LinkPool:
                 offer=call.offer.description,
                 answer=answer,
                 signaled_via=(),
+                answer_takes_s=call.offer.answer_takes_s,
             )
         except BaseException:
             self._abandon(attempt, call.peer_id)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.tasks import TaskOwner
+from protocol.description import Description
 from protocol.overlay.contacts import Contact
 from protocol.punching.birthday import BirthdayTurns
 from protocol.punching.pairs import PunchKind, punch_kind
@@ -52,6 +54,11 @@ class LinkPunching:
         self.tasks = TaskOwner("punching")
         self._view = view
         self._loop = asyncio.get_running_loop()
+
+    def described(self, description: Description) -> Description:
+        """A description with what the peer must know of our router now."""
+        report = self.report()
+        return replace(description, nat=report, witnesses=self.own_witnesses(report))
 
     def report(self) -> NatReport:
         """What descriptions say of our router now: that of IPv4, if there is one."""

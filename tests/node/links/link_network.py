@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from node.environment import Environment
 from node.links.link import Link
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
+from node.links.punching.punching import LinkPunching
 from node.links.secure.certificate import Certificate, create
 from node.links.settings import LinkSettings
 from node.net.endpoint import Endpoint
@@ -21,6 +22,8 @@ from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId
+from protocol.overlay.contacts import Contact
+from protocol.reachability.network_view import NetworkView
 from protocol.signaling import CallResult, Describe, Offer
 from simulations.runtime.loop import VirtualLoop
 
@@ -117,6 +120,21 @@ class Node:
 Carry = Callable[[Node, Node, bytes, Description], Awaitable[CallResult]]
 
 
+class NoWitnesses:
+    """Of a node that has met no contacts."""
+
+    def choose(self) -> tuple[Contact, ...]:
+        return ()
+
+    async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
+        """Without witnesses there is nothing to do."""
+
+    async def hosts_seen(
+        self, token: bytes, witnesses: Sequence[Contact], limit_s: float
+    ) -> frozenset[str]:
+        return frozenset()
+
+
 class Network:
     """Peers by id; `carry` is how a call travels, and a test may replace it."""
 
@@ -151,6 +169,7 @@ class Network:
             node.certificate,
             settings,
             paths,
+            LinkPunching(paths.endpoint, here, NetworkView, NoWitnesses(), searches=True),
             call,
             node.counters,
         )
