@@ -60,18 +60,20 @@ class ObservedAddresses:
     def agreed(self) -> Address | None:
         """The address that enough networks see, and two thirds of all since the first of them did.
 
-        After a NAT has lost its mappings, the voices from before do not count against it.
+        Of several it is the newest: after a NAT has lost its mappings, the voices from before do
+        not count against it.
         """
         voices = self._public_voices()
         votes = Counter(voice.address for voice in voices)
-        for address, count in votes.most_common():
+        found: dict[float, Address] = {}
+        for address, count in votes.items():
             if count < limits.OBSERVERS_MIN:
-                return None
+                continue
             since = min(voice.since for voice in voices if voice.address == address)
             heard = sum(1 for voice in voices if voice.sent_at >= since)
             if count >= limits.OBSERVERS_AGREE * heard:
-                return address
-        return None
+                found[since] = address
+        return found[max(found)] if found else None
 
     def is_mapped(self, own_hosts: Collection[str]) -> bool:
         """Whether most see a host address that this machine does not have."""
@@ -118,7 +120,9 @@ class ObservedAddresses:
 
     @property
     def port_preserved(self) -> bool:
-        """Whether most see the socket's own port."""
+        """Whether the address has the socket's own port; or most have, that were seen."""
+        if (agreed := self.agreed) is not None:
+            return agreed.port == self._bound_port
         ports = [voice.address.port for voice in self._heard()]
         return 2 * ports.count(self._bound_port) > len(ports)
 

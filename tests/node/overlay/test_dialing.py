@@ -1,0 +1,145 @@
+"""Dial-backs for others: nobody gets what was not asked for, and no more than the limits allow."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from protocol import datagrams, limits
+from protocol.addresses import Address, pack_address
+from protocol.identity import Identity
+from protocol.overlay.messages import Code, Method
+from simulations.attacks.raw_peer import RawPeer
+from simulations.internet import UniformLatency
+from simulations.residents.world import Resident, World
+
+RANDOM = bytes(range(16))
+
+
+class Victim(asyncio.DatagramProtocol):
+    """A machine that asked for nothing, and hears everything."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self.heard.append(data)
+
+
+@asynccontextmanager
+async def street() -> AsyncIterator[tuple[World, Resident, RawPeer]]:
+    """Some nodes, the one that is attacked, and the attacker with a token of it."""
+    world = World(1, latency=UniformLatency(0.05))
+    await world.populate(8)
+    attacker = RawPeer(Identity((0).to_bytes(32)), {})
+    await attacker.move_in(world.internet)
+    target = world.residents[3]
+    await attacker.ask(Method.PING, [], target.contact)
+    yield world, target, attacker
+    await world.close()
+
+
+async def victim_in(world: World) -> tuple[Victim, Address]:
+    victim, host = Victim(), world.internet.add_host()
+    address = Address(host.addresses[0], 4001)
+    with host.running():
+        await world.loop.create_datagram_endpoint(lambda: victim, local_addr=address)
+    return victim, address
+
+
+async def code_of(attacker: RawPeer, to: Resident, method: Method, arguments: list[Any]) -> int:
+    response = await attacker.ask(method, arguments, to.contact)
+    assert response is not None
+    return response.code
+
+
+async def test_a_dial_sends_one_short_datagram_a_second_to_one_host() -> None:
+    async with street() as (world, target, attacker):
+        victim, address = await victim_in(world)
+        arguments = [RANDOM, pack_address(address)]
+        for _ in range(2):
+            attacker.send(Method.DIAL, arguments, target.contact)
+        attacker.send(Method.DIAL, [RANDOM, pack_address(Address(address.host, 9))], target.contact)
+        await asyncio.sleep(0.5)
+        assert victim.heard == [datagrams.dialback(RANDOM)]
+        assert [one.code for one in attacker.responses[-3:]] == [
+            Code.OK,
+            Code.RATE_LIMITED,
+            Code.RATE_LIMITED,
+        ]
+        assert len(victim.heard[0]) < 60, "shorter than any request"
+        await asyncio.sleep(1)
+        assert await code_of(attacker, target, Method.DIAL, arguments) == Code.OK
+
+
+async def test_a_network_gets_twenty_at_once_and_twenty_a_minute() -> None:
+    async with street() as (world, target, _):
+        served = 0
+        for number in range(60):
+            asker = RawPeer(Identity((number + 1).to_bytes(32)), {})
+            await asker.move_in(world.internet)
+            await asker.ask(Method.PING, [], target.contact)
+            where = pack_address(Address(f"5.6.7.{number + 1}", 4001))
+            served += await code_of(asker, target, Method.DIAL, [RANDOM, where]) == Code.OK
+        took_s = 60 * 2
+        assert 20 <= served <= limits.DIALS_BURST_PER_NETWORK + took_s / 60 * 20 + 1
+
+
+async def test_one_asker_gets_eight_at_once_and_one_a_second() -> None:
+    async with street() as (_, target, attacker):
+        for number in range(40):
+            where = pack_address(Address(f"5.6.{number}.7", 4001))
+            attacker.send(Method.DIAL, [RANDOM, where], target.contact)
+        await asyncio.sleep(0.5)
+        codes = [one.code for one in attacker.responses[-40:]]
+        assert codes.count(Code.OK) == limits.DIALS_BURST_PER_ASKER
+
+
+@pytest.mark.parametrize(
+    "host", ["192.168.1.1", "10.0.0.1", "127.0.0.1", "169.254.1.1", "100.64.0.1", "224.0.0.1"]
+)
+async def test_only_global_addresses_are_dialled(host: str) -> None:
+    async with street() as (_, target, attacker):
+        sent = target.running.endpoint.sent_hosts
+        packed = bytes(map(int, host.split("."))) + (4001).to_bytes(2)
+        assert await code_of(attacker, target, Method.DIAL, [RANDOM, packed]) == Code.MALFORMED
+        assert host not in sent
+
+
+@pytest.mark.parametrize("random", [b"", RANDOM[:-1], RANDOM + b"x"])
+async def test_a_random_has_sixteen_bytes(random: bytes) -> None:
+    async with street() as (world, target, attacker):
+        victim, address = await victim_in(world)
+        arguments = [random, pack_address(address)]
+        assert await code_of(attacker, target, Method.DIAL, arguments) == Code.MALFORMED
+        assert await code_of(attacker, target, Method.DIALBACK, [random]) == Code.MALFORMED
+        assert victim.heard == []
+
+
+@pytest.mark.parametrize("method", [Method.DIAL, Method.DIALBACK])
+async def test_without_proof_of_address_nothing_is_sent(method: Method) -> None:
+    async with street() as (world, target, attacker):
+        victim, address = await victim_in(world)
+        attacker.token = b""
+        arguments = [RANDOM] if method == Method.DIALBACK else [RANDOM, pack_address(address)]
+        attacker.send(method, arguments, target.contact)
+        await asyncio.sleep(1)
+        assert attacker.responses[-1].code == Code.BAD_TOKEN
+        assert victim.heard == []
+
+
+async def test_one_asker_gets_six_dialbacks_at_once_each_from_another_network() -> None:
+    async with street() as (world, target, attacker):
+        hosts = {one.host.addresses[0] for one in world.residents}
+        for _ in range(20):
+            attacker.send(Method.DIALBACK, [RANDOM], target.contact)
+        await asyncio.sleep(3)
+        codes = [one.code for one in attacker.responses[-20:]]
+        assert codes.count(Code.RATE_LIMITED) == 20 - limits.DIALBACKS_BURST_PER_ASKER
+        dialled = [one for one in attacker.responses[-20:] if one.code == Code.OK]
+        assert dialled
+        for response in dialled:
+            host = ".".join(map(str, response.result[0][:4]))
+            assert host in hosts - {target.host.addresses[0]}

@@ -1,0 +1,242 @@
+"""What nodes find out about the networks they are in, and what they do about it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pytest
+
+from node.overlay.reachability.dialing import Dialing
+from node.overlay.rpc.incoming import Incoming
+from protocol import datagrams, limits
+from protocol.addresses import pack_address
+from protocol.overlay.messages import READ_ONLY
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
+from protocol.records import PeerBody
+from simulations.experiments.call import accept, describe
+from simulations.internet import Dependence, NatBehaviour, PortAssignment
+from simulations.internet.boxes.gateway import GatewayFaults
+from simulations.residents.world import PORT, Resident, World, simulated_settings
+
+HOUR_S = 3600.0
+SYMMETRIC = NatBehaviour(mapping=Dependence.ADDRESS_AND_PORT_DEPENDENT, ports=PortAssignment.RANDOM)
+SEQUENTIAL = replace(SYMMETRIC, ports=PortAssignment.SEQUENTIAL)
+OPEN = FilteringKind.ENDPOINT_INDEPENDENT
+CLOSED = FilteringKind.DEPENDENT
+INDEPENDENT = MappingKind.ENDPOINT_INDEPENDENT
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A box, or a box behind another, and what a node behind it must find out."""
+
+    nat: NatKind
+    verdict: Verdict = Verdict.NOT_PUBLIC
+    box: NatBehaviour | None = None
+    carrier: NatBehaviour | None = None
+    v6: bool = False
+
+
+UPNP = NatBehaviour(upnp=True)
+BEHIND = NatKind(INDEPENDENT, CLOSED, port_preserved=True)
+FORWARDED = Network(NatKind(INDEPENDENT, OPEN, port_preserved=True), Verdict.PUBLIC, UPNP)
+KINDS = {
+    "public": Network(NatKind(MappingKind.NONE, OPEN, port_preserved=True), Verdict.PUBLIC),
+    "full cone": replace(FORWARDED, box=NatBehaviour(filtering=Dependence.ENDPOINT_INDEPENDENT)),
+    "restricted": Network(BEHIND, box=NatBehaviour(filtering=Dependence.ADDRESS_DEPENDENT)),
+    "port-restricted": Network(BEHIND, box=NatBehaviour()),
+    "random port": Network(
+        NatKind(INDEPENDENT, CLOSED), box=NatBehaviour(ports=PortAssignment.RANDOM)
+    ),
+    "symmetric": Network(NatKind(MappingKind.ENDPOINT_DEPENDENT, CLOSED), box=SYMMETRIC),
+    "sequential": Network(
+        NatKind(MappingKind.SEQUENTIAL, CLOSED, port_step=1),
+        box=replace(SEQUENTIAL, foreign_per_s=5.0),
+    ),
+    "in steps of 2": Network(
+        NatKind(MappingKind.SEQUENTIAL, CLOSED, port_step=2), box=replace(SEQUENTIAL, port_step=2)
+    ),
+    "of a carrier": Network(
+        NatKind(MappingKind.ENDPOINT_DEPENDENT, CLOSED), box=UPNP, carrier=SYMMETRIC
+    ),
+    "forwarded": FORWARDED,
+    "forwarded for ever": replace(
+        FORWARDED, box=replace(UPNP, gateway_faults=GatewayFaults(permanent_only=True))
+    ),
+    "forwarded at another port": replace(
+        FORWARDED,
+        nat=NatKind(INDEPENDENT, OPEN),
+        box=replace(UPNP, gateway_faults=GatewayFaults(taken=frozenset({PORT}))),
+    ),
+    "silent router": Network(
+        BEHIND, box=replace(UPNP, gateway_faults=GatewayFaults(answer_delay_s=float("inf")))
+    ),
+}
+
+
+@asynccontextmanager
+async def town(count: int = 200) -> AsyncIterator[World]:
+    """A world whose nodes keep few contacts, so that each knows but a part of them."""
+    world = World(7, settings=simulated_settings(k=4))
+    await world.populate(count)
+    yield world
+    await world.close()
+
+
+def move_in(world: World, network: Network) -> Resident:
+    internet = world.internet
+    if network.box is None:
+        return world.add()
+    carrier = internet.add_nat(network.carrier) if network.carrier else None
+    box = internet.add_nat(network.box, behind=carrier)
+    return world.add(host=internet.add_host(behind=box))
+
+
+async def until(condition: Callable[[], bool], within_s: float) -> float:
+    """The seconds until a condition holds."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not condition():
+        assert loop.time() - began < within_s, "not in time"
+        await asyncio.sleep(0.05)
+    return loop.time() - began
+
+
+def is_callable(resident: Resident) -> bool:
+    membership = resident.running
+    is_public = membership.own_network.view().verdict is Verdict.PUBLIC
+    return is_public or membership.registrations.registered.is_set()
+
+
+def peer_body(resident: Resident) -> PeerBody:
+    body = resident.running.presence.peer_record().body
+    assert isinstance(body, PeerBody)
+    return body
+
+
+async def test_each_kind_of_network_is_told_and_acted_upon() -> None:
+    async with town() as world:
+        there = {name: move_in(world, network) for name, network in KINDS.items()}
+        for resident in there.values():
+            await resident.start()
+        await asyncio.gather(*(one.running.joined.wait() for one in there.values()))
+        mapped = [one for name, one in there.items() if name != "public"]
+        for one in mapped:
+            # While nothing is decided yet, who is behind a NAT is registered already.
+            await until(partial(is_callable, one), 6.0)
+        await asyncio.sleep(90)
+        for name, resident in there.items():
+            network, own = KINDS[name], resident.running.own_network
+            view = own.view().of(4)
+            assert (view.verdict, view.nat) == (network.verdict, network.nat), name
+            is_public = network.verdict is Verdict.PUBLIC
+            assert own.flags(4) == (0 if is_public else READ_ONLY), name
+            assert bool(resident.running.registrations.registrars) is not is_public, name
+            assert bool(peer_body(resident).addresses) is is_public, name
+            assert bool(peer_body(resident).capabilities) is is_public, name
+            upnp = own.view().upnp
+            assert (upnp is not None) is name.startswith("forwarded"), name
+            if upnp is not None:
+                assert upnp.proved
+                assert resident.running.own_addresses()[0] == upnp.address
+                assert (upnp.address.port == PORT) is (name != "forwarded at another port")
+        reboxed = there["forwarded"].host.behind
+        assert reboxed is not None
+        assert reboxed.gateway is not None
+        await there["forwarded"].stop()
+        assert reboxed.gateway.mappings() == [], "removed when the node ends"
+
+
+async def test_small_and_private_networks_decide_nothing_and_ask_nothing() -> None:
+    world = World(3)
+    await world.populate(5)
+    await asyncio.sleep(HOUR_S)
+    for resident in world.residents:
+        own = resident.running.own_network
+        assert own.view().verdict is Verdict.UNKNOWN
+        assert own.is_contact
+        assert not own.needs_registrars
+        assert resident.running.own_addresses() == [resident.contact.address]
+    await world.close()
+
+
+async def test_two_nodes_behind_one_box_call_each_other_in_a_young_overlay() -> None:
+    world = World(4)
+    await world.populate(3)
+    box = world.internet.add_nat(NatBehaviour())
+    one, other = (world.add(host=world.internet.add_host(behind=box)) for _ in range(2))
+    for resident in (one, other):
+        await resident.start()
+        await until(resident.running.registrations.registered.is_set, 10.0)
+    await call(one, other)
+    await call(other, one)
+    await world.close()
+
+
+async def test_a_suspended_node_is_called_five_seconds_after_it_wakes() -> None:
+    async with town(60) as world:
+        sleeper = move_in(world, KINDS["port-restricted"])
+        await sleeper.start()
+        await until(sleeper.running.registrations.registered.is_set, 10.0)
+        sleeper.host.sleep()
+        await asyncio.sleep(HOUR_S)
+        sleeper.host.wake()
+        await asyncio.sleep(5.0)
+        await call(world.residents[0], sleeper)
+
+
+async def test_a_box_with_a_new_address_is_noticed_by_its_keepalives() -> None:
+    async with town(60) as world:
+        peer = move_in(world, KINDS["port-restricted"])
+        await peer.start()
+        await until(peer.running.registrations.registered.is_set, 10.0)
+        await asyncio.sleep(60)
+        box = peer.host.behind
+        assert box is not None
+        box.readdress(["5.6.7.8"])
+        await asyncio.sleep(limits.REREGISTERED_S)
+        await call(world.residents[0], peer)
+        own = peer.running.own_network.view().of(4)
+        assert [one.address.host for one in own.reflexive] == box.addresses
+
+
+async def test_a_mapping_of_thirty_seconds_is_kept_open() -> None:
+    async with town(60) as world:
+        peer = move_in(world, Network(BEHIND, box=NatBehaviour(timeout_s=30.0)))
+        await peer.start()
+        await until(peer.running.registrations.registered.is_set, 10.0)
+        await asyncio.sleep(HOUR_S)
+        await call(world.residents[0], peer)
+
+
+async def test_no_number_of_liars_makes_a_node_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All others lie: by addresses that the NAT lets in, since the victim has sent to them."""
+    async with town(60) as world:
+
+        def lie(dialing: Dialing, incoming: Incoming) -> None:
+            (random,) = incoming.request.arguments
+            heard = [
+                one.running
+                for one in world.residents
+                if one is not victim and incoming.address.host in one.running.endpoint.sent_hosts
+            ]
+            dialer = heard[int(dialing._rng.random() * len(heard))].endpoint
+            dialer.sendto(datagrams.dialback(random), incoming.address)
+            incoming.answer([pack_address(dialer.addresses[4])])
+
+        monkeypatch.setattr(Dialing, "find_dialer", lie)
+        victim = move_in(world, KINDS["port-restricted"])
+        await victim.start()
+        await victim.running.joined.wait()
+        for _ in range(60):
+            await asyncio.sleep(60)
+            assert victim.running.own_network.view().verdict is not Verdict.PUBLIC
+
+
+async def call(caller: Resident, callee: Resident) -> None:
+    """Raises where the call fails."""
+    callee.running.callee.accept_calls(accept)
+    with caller.host.running():
+        await caller.running.caller.call(callee.identity.peer_id, describe)
