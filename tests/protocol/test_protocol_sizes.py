@@ -144,7 +144,7 @@ def test_every_method_and_code_is_described() -> None:
     ("said", "size"),
     [
         (r"hello.*zeros to (\d+) bytes", len(datagrams.hello(bytes(16)))),
-        (r"No datagram of ours is longer than (\d+) bytes", limits.DATAGRAM_BYTES),
+        (r"No DHT datagram of ours is longer than (\d+) bytes", limits.DATAGRAM_BYTES),
         (r"A body has (\d+) bytes", datagrams.DATAGRAM_BODY_BYTES),
         (r"none is shorter than (\d+)\.", REFUSAL_BYTES),
         (r"20 IPv4 contacts are (\d+) bytes", 20 * contacts.PACKED_BYTES[4]),
@@ -152,6 +152,13 @@ def test_every_method_and_code_is_described() -> None:
         (r"a window of (\d+)\)", limits.REPLAY_WINDOW),
         (r"a period being (\d+) s", int(limits.TOKEN_PERIOD_S)),
         (r"at most\n?\s*(\d+): 20 IPv4", 64),
+        (r"At most (\d+) addresses of a peer, told or", limits.ICE_ADDRESSES_LEARNED),
+        (r"its checks, (\d+) pairs and 64 more", limits.ICE_PAIRS),
+        (r"pairs and (\d+) more that checks", limits.ICE_PAIRS_LEARNED),
+        (r"(\d+) of them are kept\. An agent", limits.ICE_CHECKS_EARLY),
+        (r"transmissions to it \| (\d+),", limits.ICE_CHECKS_UNPROVED),
+        (r"openers included \| (\d+) \(", limits.ICE_UNPROVED_BYTES),
+        (r"of all links of a node \| (\d+) a minute", limits.ICE_CHECKS_PER_NETWORK),
     ],
 )
 def test_a_number_in_the_text_is_the_one_in_the_code(said: str, size: int) -> None:
