@@ -1,7 +1,9 @@
 """Candidates of both sides, and their priorities (RFC 8445, 5.1)."""
 
+import ipaddress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from protocol.addresses import Address, is_loopback
@@ -10,6 +12,11 @@ from protocol.turn.virtual import is_virtual
 _COMPONENT: Final = 1
 
 _LOCAL_PREFERENCE_MAX: Final = 65535
+
+
+_LOCAL_NETWORKS: Final = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
 
 
 class CandidateKind(IntEnum):
@@ -59,6 +66,13 @@ def priority(kind: int, position: int) -> int:
     """The ICE priority of the candidate at this place of its description (RFC 8445, 5.1.2.1)."""
     local_preference = _LOCAL_PREFERENCE_MAX - position
     return _TYPE_PREFERENCES[CandidateKind(kind)] << 24 | local_preference << 8 | 256 - _COMPONENT
+
+
+@lru_cache(maxsize=4096)
+def is_local_network(host: str) -> bool:
+    """Whether an IP literal is one of a local network (RFC 1918, RFC 4193)."""
+    literal = ipaddress.ip_address(host)
+    return any(literal in network for network in _LOCAL_NETWORKS)
 
 
 def is_relay_priority(value: int) -> bool:

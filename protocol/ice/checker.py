@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from protocol.addresses import Address
-from protocol.ice.candidates import CandidateKind, IceCredentials, RemoteCandidate
+from protocol.ice.candidates import CandidateKind, IceCredentials, RemoteCandidate, is_local_network
 from protocol.ice.check_messages import CHECK_BYTES, encode_check
 from protocol.ice.core import IceCore
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome
@@ -43,8 +43,11 @@ class Checker:
 
         `pairs` is how many wait or are in progress: more take longer, by turns (14.3).
         """
-        wait_s = max(self._rto_s, self._settings.pacing_s * pairs)
-        if not self._send(pair, Purpose.CONNECTIVITY, now, wait_s, self._settings.transmissions):
+        settings = self._settings
+        wait_s = max(self._rto_s, settings.pacing_s * pairs)
+        is_lan = is_local_network(pair.remote.address.host)
+        times = settings.transmissions_in_lan if is_lan else settings.transmissions
+        if not self._send(pair, Purpose.CONNECTIVITY, now, wait_s, times):
             return False
         pair.apply(PairEvent.CHECK_SENT)
         return True

@@ -137,16 +137,18 @@ class IceSession:
             raise Unexpected("a check to an address that is no base")
         unknown = message.not_understood(KNOWN)
         if unknown:
-            self._refuse(message, ErrorCode.UNKNOWN_ATTRIBUTE, source, local, unknown)
+            refusal = encode_refusal(
+                message.transaction, ErrorCode.UNKNOWN_ATTRIBUTE, self._key, unknown
+            )
+            self._answer(data, refusal, source, local)
             return
         check = read_check(message)
         if check.controlling == self._core.controlling and not self._settle_roles(check, now):
-            self._refuse(message, ErrorCode.ROLE_CONFLICT, source, local)
+            refusal = encode_refusal(message.transaction, ErrorCode.ROLE_CONFLICT, self._key)
+            self._answer(data, refusal, source, local)
             return
         answer = encode_answer(message.transaction, source, self._key)
-        if len(answer) > len(data):
-            raise OverLimit("a check that is shorter than its answer")
-        self._core.send(answer, local, source)
+        self._answer(data, answer, source, local)
         self._checked(check, source, base, len(data) - len(answer), now)
 
     def _checked(
@@ -176,14 +178,8 @@ class IceSession:
             self.checklist.switch_role(controlling=self._core.controlling)
         return True
 
-    def _refuse(
-        self,
-        message: StunMessage,
-        code: ErrorCode,
-        source: Address,
-        local: Address,
-        unknown: tuple[int, ...] = (),
-    ) -> None:
-        self._core.send(
-            encode_refusal(message.transaction, code, self._key, unknown), local, source
-        )
+    def _answer(self, data: bytes, answer: bytes, source: Address, local: Address) -> None:
+        """Answer a check, whose source may be forged: by no more than came."""
+        if len(answer) > len(data):
+            raise OverLimit("a check that is shorter than its answer")
+        self._core.send(answer, local, source)

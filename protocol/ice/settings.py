@@ -21,6 +21,10 @@ class IceSettings:
     transmissions: int = limits.ICE_CHECKS_UNPROVED
     """How often one check is sent."""
 
+    transmissions_in_lan: int = 2
+    """The same for addresses of local networks. They are near, or, as nearly always, in another
+    LAN: then each check more is missing for addresses that may answer."""
+
     last_wait_s: float = 2.0
     """The longest wait after the last of them."""
 

@@ -8,6 +8,8 @@ from protocol.addresses import Address
 from protocol.ice.events import AddressProved, IceFailed, PairSelected
 from protocol.ice.pairs import PairOutcome, PairState
 from protocol.ice.settings import IceSettings
+from protocol.stun.attributes import Attribute
+from protocol.stun.message import decode_stun
 from tests.protocol.ice.ice_network import HOST, REFLEXIVE, End, Nat, Network, about, connect
 
 A = Address("5.0.0.1", 4001)
@@ -142,6 +144,18 @@ def test_a_check_is_repeated_by_rule() -> None:
     assert (row.state, row.outcome, row.checks) == (PairState.FAILED, PairOutcome.NO_ANSWER, 4)
 
 
+def test_addresses_of_local_networks_get_two_checks_each() -> None:
+    network = Network()
+    a = network.add("a", controlling=True)
+    a.agent.add_local(HOST, A, A, network.now)
+    a.agent.start(network.add("b", controlling=False).credentials, network.now)
+    near = [Address(host, 4001) for host in ("10.1.1.1", "172.16.5.5", "192.168.7.7")]
+    for remote in (*near, B):
+        a.agent.add_remote(HOST, remote, network.now)
+    network.run(30)
+    assert [len(a.sent_to(remote)) for remote in (*near, B)] == [2, 2, 2, 4]
+
+
 def test_a_known_round_trip_shortens_the_first_wait() -> None:
     network = Network()
     a = network.add("a", controlling=True)
@@ -207,6 +221,35 @@ def test_when_no_pair_works_each_has_its_reason() -> None:
     assert {row.outcome for row in failed.tried} == {PairOutcome.NO_ANSWER}
     assert not a.selections
     assert a.agent.wake_at is None
+
+
+def test_while_candidates_may_come_no_agent_fails() -> None:
+    network = Network()
+    a = network.add("a", controlling=True)
+    a.agent.add_local(HOST, A, A, network.now)
+    a.agent.start(network.add("b", controlling=False).credentials, network.now)
+    a.agent.add_remote(HOST, B, network.now)
+    network.run(60)
+    assert not a.told(IceFailed)
+    a.agent.end_of_candidates()
+    network.run(1)
+    assert len(a.told(IceFailed)) == 1
+
+
+def test_a_nomination_that_comes_before_the_description_counts() -> None:
+    network = Network(RTT_S / 2)
+    a, b = hosts(network)
+    connect(network, b, a, [(HOST, B, B)], [(HOST, A, A)], skew_s=0.5)
+    network.run(0.3)
+    early = [decode_stun(one.data) for _, one in a.sent if one.remote == B]
+    assert [one.get(Attribute.USE_CANDIDATE) is not None for one in early] == [False, True]
+    network.deliver(b, a.sent[0][1].data, A, B)
+    network.lost = lambda end, _datagram: end is a and network.now < 1000.7
+    network.run(0.4)
+    assert not b.selections
+    network.lost = lambda end, datagram: end is a and len(datagram.data) > 90
+    network.run(3)
+    assert b.told(PairSelected)[0][1].nominated
 
 
 def test_a_candidate_is_paired_once_and_only_with_its_family() -> None:

@@ -259,17 +259,25 @@ def test_attributes_that_must_be_understood_are_named() -> None:
     assert end.agent.report() == ()
 
 
-def test_an_answer_is_never_longer_than_its_check() -> None:
-    """A user name of 4 characters each, IPv6, without FINGERPRINT: the shortest that there is."""
+@pytest.mark.parametrize("controlling", [True, False])
+@pytest.mark.parametrize("unknown", [0, 1, 9])
+def test_an_answer_is_never_longer_than_its_check(controlling: bool, unknown: int) -> None:
+    """Neither over IPv6, nor to a user name as short as may be, nor without FINGERPRINT."""
     network = Network()
-    end = network.add("b", controlling=False)
+    end = network.add("", controlling=True)
     six = Address("2001:db8::6", 1)
     end.agent.add_local(HOST, six, six, 0.0)
-    data = peers_check(end, username=f"{end.credentials.ufrag}:peer")
-    end.agent.receive(data, Address("2001:db8::7", 1), six, 0.0)
-    network.settle()
-    ((_, answer),) = end.sent
-    assert len(answer.data) <= len(data)
+    check = decode_stun(peers_check(end, username="ufrag:", controlling=controlling))
+    strange = ((0x0003, b""),) * unknown
+    asked = StunMessage(check.kind, check.method, check.transaction, check.attributes + strange)
+    for attributes in (asked.attributes, (asked.attributes[0], *strange)):
+        message = StunMessage(check.kind, check.method, check.transaction, attributes)
+        data = encode_stun(message, key=b"", fingerprint=False)
+        network.deliver(end, data, Address("2001:db8::7", 1), six)
+        network.settle()
+        assert all(len(answer.data) <= len(data) for _, answer in end.sent)
+        assert end.sent or isinstance(end.refused[-1], OverLimit | Malformed)
+        end.sent.clear()
 
 
 def test_other_methods_and_bases_are_refused() -> None:
