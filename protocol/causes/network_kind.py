@@ -32,6 +32,8 @@ class NetworkKind(StrEnum):
     NOTHING_ANSWERS = "nothing_answers"
     PUBLIC = "public"
     OPENED_ROUTER = "opened_router"
+    FORWARDING_UNTESTED = "forwarding_untested"
+    FORWARDING_IN_VAIN = "forwarding_in_vain"
     DOUBLE_NAT = "double_nat"
     ROUTER = "router"
     COUNTING_ROUTER = "counting_router"
@@ -81,13 +83,22 @@ NETWORKS: dict[NetworkKind, Explanation] = {
     NetworkKind.OPENED_ROUTER: Explanation(
         "the router helps: it forwards a port, and everybody can reach this node", ""
     ),
+    NetworkKind.FORWARDING_UNTESTED: Explanation(
+        "the router forwards a port, and whether others come in by it has not been found out yet",
+        "Ask again in some minutes.",
+    ),
+    NetworkKind.FORWARDING_IN_VAIN: Explanation(
+        "the router says that it forwards a port, and yet others do not come in",
+        "Allow incoming UDP for modswarm in this computer's firewall, and look whether another "
+        "router stands before the first.",
+    ),
     NetworkKind.DOUBLE_NAT: Explanation(
         "there are two routers one behind the other, and the outer one does not help",
         "Let the outer router forward a UDP port, or let the inner one work as a bridge; behind "
         "a provider's router only IPv6 or a VPN help.",
     ),
     NetworkKind.ROUTER: Explanation(
-        "the router does not forward a port, but direct links are possible through it", _OPEN_IT
+        "a router stands before this node, and direct links through it are possible", _OPEN_IT
     ),
     NetworkKind.COUNTING_ROUTER: Explanation(
         "the router takes another port for each contact; direct links need its next one guessed, "
@@ -110,7 +121,7 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         "Join through a node in another network to find it out.",
     ),
     NetworkKind.NOT_TESTED: Explanation(
-        "whether others reach this node is not known yet: too few contacts could test it",
+        "whether others reach this node has not been found out yet",
         "Ask again in some minutes.",
     ),
 }
@@ -148,6 +159,9 @@ def network_kind(signs: NetworkSigns) -> NetworkKind:
     family = _telling_family(signs.view)
     if family is None:
         return NetworkKind.NOT_TESTED if signs.distant else NetworkKind.LOCAL
+    if signs.upnp is UpnpAnswer.FORWARDS:
+        in_vain = family.verdict is Verdict.NOT_PUBLIC
+        return NetworkKind.FORWARDING_IN_VAIN if in_vain else NetworkKind.FORWARDING_UNTESTED
     if signs.upnp is UpnpAnswer.PRIVATE_OUTSIDE:
         return NetworkKind.DOUBLE_NAT
     return _BY_MAPPING[family.nat.mapping]

@@ -61,13 +61,15 @@ def _joined(joined: bool, join_ms: float | None) -> str:
 @options.asking
 def identity(home: Path, as_json: bool) -> None:
     """Show the node's peer id, and what to give to friends."""
-    told = ControlClient(home).get("/v1/id")
+    client = ControlClient(home)
+    told = client.get("/v1/id")
     if as_json:
         output.show_json(told)
         return
+    reachable = client.get("/v1/status")["reachable"]
+    label = "Address in your own network" if reachable is False else "Address for friends"
     output.show_facts(
-        [("Peer id", told["peer_id"])]
-        + [("Address for friends", address) for address in told["friend_addresses"]]
+        [("Peer id", told["peer_id"])] + [(label, address) for address in told["friend_addresses"]]
     )
 
 

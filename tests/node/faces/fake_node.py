@@ -256,6 +256,7 @@ class FakeNode:
         self.environment = Environment()
         self.asked: list[tuple[Any, ...]] = []
         self.failure: Exception | None = None
+        self.reachable: bool | None = True
         self.peer_id: PeerId = self.identity.peer_id
         self.diagnosis = FakeDiagnosis(self._answer)
         self.doctor = FakeDoctor(self._answer)
@@ -274,7 +275,7 @@ class FakeNode:
             addresses=(Address("127.0.0.1", 4001),),
             friend_addresses=self.friend_addresses(),
             uptime_s=1.5,
-            reachable=True,
+            reachable=self.reachable,
             joined=True,
             join_ms=12.5,
             contacts=3,

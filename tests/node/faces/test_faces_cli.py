@@ -106,6 +106,16 @@ def test_people_are_told_in_words(
         assert text in printed
 
 
+def test_a_node_that_is_not_reached_from_outside_gives_no_addresses_for_friends(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.reachable = False
+    assert status_of("id") == 0
+    shown = capsys.readouterr().out
+    assert "Address in your own network  127.0.0.1:4001/p" in shown
+    assert "friends" not in shown
+
+
 def test_share_prints_the_link_alone_on_standard_output(
     node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -75,7 +75,13 @@ def test_every_kind_is_explained() -> None:
         (signs(behind(MappingKind.ENDPOINT_INDEPENDENT)), NetworkKind.ROUTER),
         (
             signs(behind(MappingKind.ENDPOINT_INDEPENDENT), upnp=UpnpAnswer.FORWARDS),
-            NetworkKind.ROUTER,
+            NetworkKind.FORWARDING_IN_VAIN,
+        ),
+        (
+            signs(
+                behind(MappingKind.ENDPOINT_INDEPENDENT, Verdict.UNKNOWN), upnp=UpnpAnswer.FORWARDS
+            ),
+            NetworkKind.FORWARDING_UNTESTED,
         ),
         (
             signs(behind(MappingKind.ENDPOINT_DEPENDENT), upnp=UpnpAnswer.PRIVATE_OUTSIDE),
