@@ -138,6 +138,13 @@ class Twosome:
     relayed: bool = False
     """No direct path is left."""
 
+    @property
+    def kind(self) -> Kind:
+        """What each host is to the rest of the internet."""
+        return Kind(
+            self.name, self.what, (_PORT_RESTRICTED, self.nat) if self.carrier else (self.nat,)
+        )
+
 
 _FULL_HAIRPIN = Nat(filtering=Filtering.ENDPOINT_INDEPENDENT, hairpin=Hairpin.OUTER)
 

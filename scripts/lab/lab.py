@@ -69,6 +69,9 @@ class Lab:
         findings = [finding for of_host in found for finding in of_host]
         near = [(two, ends) for two, ends in self._twosomes if not two.twin]
         server = self._servers[0]
+        ends = [(two.kind, end) for two, pair in self._twosomes for end in pair]
+        found = _all(lambda site: probe.check(*site, self._servers), ends)
+        findings += [finding for of_host in found for finding in of_host]
         return findings + _all(lambda pair: probe.check_hairpin(*pair, server), near)
 
     def begin_lifetimes(self) -> "Future[list[probe.Finding]]":

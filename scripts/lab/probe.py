@@ -59,7 +59,8 @@ class Probe:
         self._host = host
         self._servers = servers
         self._family = family
-        self._port = _PROBE_PORT
+        # Two hosts behind one router must not ask for the same ports there.
+        self._port = _PROBE_PORT + 100 * host.name.endswith(".b")
 
     def behaviour(self) -> Behaviour:
         """Mapping, filtering, kept ports, and what an early packet does."""

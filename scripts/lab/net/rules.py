@@ -8,6 +8,9 @@ _SEQUENCE = range(20_000, 24_096)
 """External ports of a sequential mapping. `numgen` alone counts in the wrong byte order, so a map
 names each of them."""
 
+_TURNED = 1
+"""The mark of packets from inside that go back inside."""
+
 
 def router(nat: Nat, external: str | None, *, ipv6: bool = False) -> str:
     """The ruleset of a router with this external IPv4 address; None: it has no IPv4."""
@@ -57,10 +60,11 @@ def _translation(nat: Nat, external: str) -> list[str]:
         inward.append('iifname "wan" meta l4proto udp dnat ip to ip saddr . udp dport map @known')
     if nat.hairpin is not Hairpin.NONE:
         to_itself = f'iifname "lan" ip daddr {external} meta l4proto udp'
-        inward.append(f"{to_itself} dnat ip to udp dport map @inside")
+        inward.append(f"{to_itself} meta mark set {_TURNED} dnat ip to udp dport map @inside")
     outward = ['oifname "wan" jump upnp_post'] if nat.upnp else []
     if nat.hairpin is Hairpin.OUTER:
-        outward.append(f'oifname "lan" ct status dnat meta l4proto udp snat ip to {external}')
+        turned = f'oifname "lan" meta mark {_TURNED} meta l4proto udp'
+        outward.append(f"{turned} snat ip to {external}")
     outward.append(_source(nat.mapping, external))
     return [
         *chains,
