@@ -527,6 +527,10 @@ within what time, for a NAT to be sequential: random ports do so once in 60 000 
 DIALBACK_RANDOM_BYTES = 16
 """What a dial-back repeats: enough that only who was asked can send one."""
 
+HOST_FILTER_BYTES = 64
+HOST_FILTER_HOSTS = 200
+"""A filter of hosts sent to, and how many it may hold: then it takes every third for one."""
+
 DIALBACKS = 4
 DIALBACKS_PUBLIC = 3
 DIALBACKS_MAX = 12

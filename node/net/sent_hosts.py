@@ -25,6 +25,10 @@ class SentHosts:
     def __contains__(self, host: str) -> bool:
         return self._overflowed or host in self._young or host in self._old
 
+    def known(self) -> set[str]:
+        """All that are remembered; those of an overflow are not among them."""
+        return self._young | self._old
+
     def begin_generation(self) -> None:
         """Forget what was noted before the last generation."""
         self._old, self._young = self._young, set()

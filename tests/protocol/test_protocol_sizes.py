@@ -61,7 +61,10 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
         [bytes(limits.SIGNAL_BYTES)],
     ),
     Method.MEET: ([], [1]),
-    Method.DIALBACK: ([bytes(limits.DIALBACK_RANDOM_BYTES)], [bytes(18)]),
+    Method.DIALBACK: (
+        [bytes(limits.DIALBACK_RANDOM_BYTES), bytes(limits.HOST_FILTER_BYTES)],
+        [bytes(18)],
+    ),
     Method.DIAL: ([bytes(limits.DIALBACK_RANDOM_BYTES), bytes(18)], []),
     Method.CREDENTIALS: ([], encode_grant(GRANT)),
     Method.WITNESS: ([bytes(PUNCH_TOKEN_BYTES)], []),

@@ -1,7 +1,7 @@
 """Dial-backs for other nodes: DIALBACK finds a contact that sends one, DIAL sends it.
 
 The node that wants to know whether it is public asks this node, which chooses another contact of
-its own, in another network, to send the dial-back: the asker has most likely sent nothing there.
+its own to send the dial-back: in another network, and where the asker has sent nothing lately.
 The target is where the asker proved that it receives. The contact takes this node's word for it,
 so it bounds what one asker, one host and one network can get; a dial-back has 17 bytes, fewer than
 each of the requests that lead to it.
@@ -23,6 +23,7 @@ from protocol.overlay.messages import Code, Method
 from protocol.overlay.networks import NetworksOf, are_disjoint, smallest_network
 from protocol.randomness import Random, sample
 from protocol.rate_limit import KeyedRateLimit
+from protocol.reachability.host_filter import holds
 
 _REPEATS = 1
 """DIAL is repeated once, with the token that its refusal brings."""
@@ -58,15 +59,17 @@ class Dialing:
         )
 
     def find_dialer(self, incoming: Incoming) -> None:
-        """DIALBACK [random]: let another contact send it; answers with that contact's address.
+        """DIALBACK [random, hosts]: let another contact send it; answers with its address.
 
         Raises Malformed, RateLimited.
         """
-        (random,) = shape(incoming.request.arguments, bytes)
+        random, hosts = shape(incoming.request.arguments, bytes, bytes)
         sized(random, limits.DIALBACK_RANDOM_BYTES)
+        if hosts:
+            sized(hosts, limits.HOST_FILTER_BYTES)
         self._asking.charge(incoming.session.peer_id, self._clock())
         asker = Contact.at(incoming.session.public_key, incoming.address)
-        dialer = self._choose_dialer(asker)
+        dialer = self._choose_dialer(asker, random, hosts)
         if dialer is None:
             incoming.answer([], Code.REFUSED)
             return
@@ -89,11 +92,12 @@ class Dialing:
         self._endpoint.sendto(datagram, target)
         return []
 
-    def _choose_dialer(self, asker: Contact) -> Contact | None:
-        """A contact in another network than the asker, at random; None if there is none."""
+    def _choose_dialer(self, asker: Contact, random: bytes, hosts: bytes) -> Contact | None:
+        """A contact in another network than the asker, and not among the hosts; None: no such."""
         known = [entry.contact for entry in self._tables.of(asker)]
         others = [one for one in known if are_disjoint(self._networks_of, one, asker)]
-        return next(iter(sample(self._rng, others, 1)), None)
+        unheard = [one for one in others if not hosts or not holds(hosts, one.address.host, random)]
+        return next(iter(sample(self._rng, unheard, 1)), None)
 
     def _ask_to_dial(
         self, incoming: Incoming, dialer: Contact, arguments: list[bytes], repeats: int

@@ -16,6 +16,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
 from protocol.overlay.networks import NetworksOf, are_disjoint, smallest_network
 from protocol.randomness import Random, sample
+from protocol.reachability.host_filter import make_host_filter
 from protocol.reachability.verdict import DialbackRound, RoundOutcome, Trial
 
 _log = logging.getLogger(__name__)
@@ -102,7 +103,11 @@ class ReachabilityTest:
     async def _ask(self, contact: Contact, random: bytes) -> Contact:
         """The contact that sent the dial-back, says the one that was asked; raises its error."""
         response = await self._wire.ask(
-            contact, Method.DIALBACK, [random], timeout_s=limits.DIALBACK_S, tries=1
+            contact,
+            Method.DIALBACK,
+            [random, make_host_filter(self._sent_hosts.known(), random)],
+            timeout_s=limits.DIALBACK_S,
+            tries=1,
         )
         if response.code != Code.OK:
             raise UnexpectedReply(f"the contact refuses with code {response.code}")

@@ -171,7 +171,7 @@ class OverlayProtocol(KademliaProtocol):
         self.registrar.deliver(incoming, sealed, round_trip_ms)
 
     def rpc_dialback(self, incoming: Incoming) -> None:
-        """DIALBACK [random]: have another contact send a dial-back to the sender."""
+        """DIALBACK [random, hosts]: have another contact send a dial-back to the sender."""
         self._dialing.find_dialer(incoming)
 
     def rpc_dial(self, incoming: Incoming) -> list[Any]:

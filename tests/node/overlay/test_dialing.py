@@ -11,6 +11,7 @@ from protocol import datagrams, limits
 from protocol.addresses import Address, pack_address
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method
+from protocol.reachability.host_filter import make_host_filter
 from simulations.attacks.raw_peer import RawPeer
 from simulations.internet import UniformLatency
 from simulations.residents.world import Resident, World
@@ -114,7 +115,7 @@ async def test_a_random_has_sixteen_bytes(random: bytes) -> None:
         victim, address = await victim_in(world)
         arguments = [random, pack_address(address)]
         assert await code_of(attacker, target, Method.DIAL, arguments) == Code.MALFORMED
-        assert await code_of(attacker, target, Method.DIALBACK, [random]) == Code.MALFORMED
+        assert await code_of(attacker, target, Method.DIALBACK, [random, b""]) == Code.MALFORMED
         assert victim.heard == []
 
 
@@ -123,7 +124,7 @@ async def test_without_proof_of_address_nothing_is_sent(method: Method) -> None:
     async with street() as (world, target, attacker):
         victim, address = await victim_in(world)
         attacker.token = b""
-        arguments = [RANDOM] if method == Method.DIALBACK else [RANDOM, pack_address(address)]
+        arguments = [RANDOM, b""] if method == Method.DIALBACK else [RANDOM, pack_address(address)]
         attacker.send(method, arguments, target.contact)
         await asyncio.sleep(1)
         assert attacker.responses[-1].code == Code.BAD_TOKEN
@@ -134,7 +135,7 @@ async def test_one_asker_gets_six_dialbacks_at_once_each_from_another_network() 
     async with street() as (world, target, attacker):
         hosts = {one.host.addresses[0] for one in world.residents}
         for _ in range(20):
-            attacker.send(Method.DIALBACK, [RANDOM], target.contact)
+            attacker.send(Method.DIALBACK, [RANDOM, b""], target.contact)
         await asyncio.sleep(3)
         codes = [one.code for one in attacker.responses[-20:]]
         assert codes.count(Code.RATE_LIMITED) == 20 - limits.DIALBACKS_BURST_PER_ASKER
@@ -143,3 +144,21 @@ async def test_one_asker_gets_six_dialbacks_at_once_each_from_another_network() 
         for response in dialled:
             host = ".".join(map(str, response.result[0][:4]))
             assert host in hosts - {target.host.addresses[0]}
+
+
+async def test_hosts_that_the_asker_has_sent_to_are_not_chosen() -> None:
+    async with street() as (_, target, attacker):
+        known = [entry.contact.address.host for entry in target.running.server.tables.entries()]
+        spared = known[0]
+        heard = make_host_filter([host for host in known if host != spared], RANDOM)
+        response = await attacker.ask(Method.DIALBACK, [RANDOM, heard], target.contact)
+        assert response is not None
+        assert response.code == Code.OK
+        assert ".".join(map(str, response.result[0][:4])) == spared
+        everyone = make_host_filter(known, RANDOM)
+        refused = await attacker.ask(Method.DIALBACK, [RANDOM, everyone], target.contact)
+        assert refused is not None
+        assert refused.code == Code.REFUSED
+        odd = await attacker.ask(Method.DIALBACK, [RANDOM, everyone[1:]], target.contact)
+        assert odd is not None
+        assert odd.code == Code.MALFORMED
