@@ -53,10 +53,10 @@ class BirthdayProbes:
 
     def due(self, now: float) -> list[int]:
         """The ports to probe now; no more at once than two bursts of a late timer."""
-        count = int((now - self._started_at) * limits.BIRTHDAY_RATE) + 1 - self._sent
-        ports = self._ports[self._sent : self._sent + max(0, min(count, _BURST_MAX))]
-        self._sent += len(ports)
-        return ports
+        first = self._sent
+        while self.next_at <= now and self._sent < first + _BURST_MAX:
+            self._sent += 1
+        return self._ports[first : self._sent]
 
 
 _BURST_MAX = 16
