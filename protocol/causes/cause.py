@@ -127,7 +127,8 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         f"Allow modswarm in the firewalls of both computers. {_OPEN_A_ROUTER}",
     ),
     Cause.RELAY_REFUSED: Explanation(
-        "no direct path works, and the relays refused", f"{_AGAIN} Others are asked then."
+        "no direct path works, and no relay that was asked took the connection on",
+        f"{_AGAIN} Others are asked then.",
     ),
     Cause.RELAY_SILENT: Explanation(
         "no direct path works, and the relays do not answer", f"{_AGAIN} Others are asked then."

@@ -52,6 +52,8 @@ def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[Trie
     if relayed:
         refused = PairOutcome.REFUSED in relayed
         return Cause.RELAY_REFUSED if refused else Cause.RELAY_SILENT
+    if own.families and own.relays + peer.relays:
+        return Cause.RELAY_REFUSED  # relays were named, and none gave an address
     if not own.families:
         return Cause.NO_ADDRESS
     if not set(own.families) & set(peer.families):

@@ -16,8 +16,10 @@ import pytest
 
 from node.faces.cli import exits
 from node.faces.cli.client import ControlClient
+from node.faces.cli.main import main
 from node.home import Home, read_control
-from tests.identities import give_identities
+from protocol.identity import Identity, peer_id_text
+from tests.identities import SEEDS, give_identities
 from tests.node.faces.fake_node import LINK, served_in_thread
 
 STOP_S = 2.0
@@ -120,6 +122,36 @@ def test_a_node_joins_and_ends_by_stop_or_with_its_parent(tmp_path: Path) -> Non
         assert ControlClient(first.home).post("/v1/stop", {}) == {"stopping": True}
         code, events, _ = first.end_within(STOP_S)
         assert (code, events[-1]["event"]) == (0, "stopped")
+
+
+def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told_by(status: int, *args: str) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main([*args, "--json"])
+        assert ended.value.code == status
+        return json.loads(capsys.readouterr().out)
+
+    stranger = peer_id_text(Identity(SEEDS[7]).peer_id)
+    with running(tmp_path / "a") as first:
+        friend = first.facts["peer_id"]
+        at_a = ("--home", str(first.home))
+        assert told_by(exits.NETWORK, "connect", stranger, *at_a)["error"]["cause"] == "no_contacts"
+        options = ("--bootstrap", first.facts["friend_addresses"][0])
+        with running(tmp_path / "b", *options, number=1) as second:
+            assert second.process.stdout is not None
+            second.process.stdout.readline()
+            at_b = ("--home", str(second.home))
+            told = told_by(exits.OK, "doctor", friend, *at_b)
+            assert (told["network"]["kind"], told["network"]["contacts"]) == ("loopback", 1)
+            assert (told["link"]["peer_id"], told["link"]["path"]) == (friend, "direct")
+            assert told["link"]["local_address"] == second.facts["addresses"][0]
+            assert told["link"]["rtt_ms"] > 0
+            told = told_by(exits.NOT_FOUND, "doctor", stranger, *at_b)
+            assert (told["link"], told["error"]["cause"]) == (None, "peer_unknown")
+            told = told_by(exits.NOT_FOUND, "get", str(LINK), *at_b)
+            assert told["error"]["cause"] == "mod_unknown"
 
 
 def test_a_home_and_a_port_have_one_node(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_what_is_expected_is_not_said_before_the_kinds_are_known() -> None:
 
 
 def test_what_happened_comes_before_what_the_kinds_let_expect() -> None:
-    own, peer = KnownSide((4,), RANDOM, 1), KnownSide((4,), RANDOM, 1)
+    own, peer = KnownSide((4,), RANDOM, 0), KnownSide((4,), RANDOM, 0)
     cases = [
         ([*SILENT, pair(PairOutcome.ANSWERED)], Cause.PEER_STALLED),
         ([*SILENT, pair(PairOutcome.CONSENT_LOST)], Cause.PATH_LOST),
@@ -101,6 +101,13 @@ def test_what_happened_comes_before_what_the_kinds_let_expect() -> None:
     ]
     for pairs, cause in cases:
         assert cause_of_failed_checks(own, peer, pairs) is cause
+
+
+def test_relays_that_were_named_and_gave_no_address_are_told() -> None:
+    with_relays = KnownSide((4,), CONE, 3)
+    for peer in (KnownSide((4,), RANDOM, 0), KnownSide((6,), CONE, 0)):
+        assert cause_of_failed_checks(with_relays, peer, SILENT) is Cause.RELAY_REFUSED
+        assert cause_of_failed_checks(peer, with_relays, SILENT) is Cause.RELAY_REFUSED
 
 
 def test_addresses_that_do_not_fit_are_a_cause_of_their_own() -> None:
