@@ -186,7 +186,7 @@ class ConnectivityChecks:
         self._budget.answered(pair.remote.address)
         self._prove(pair.remote.address, pair.base)
         pair.answered(check.round_trip_s(now), mapped)
-        self.selection.succeeded(pair, check.purpose, now)
+        self.selection.succeeded(pair, now)
 
     def _refused(self, check: OutgoingCheck, message: StunMessage, now: float) -> None:
         """An error response (RFC 8445, 7.2.5.1 and 7.2.5.2.4)."""

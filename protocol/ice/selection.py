@@ -18,7 +18,6 @@ from protocol.ice.checklist import Checklist
 from protocol.ice.core import IceCore
 from protocol.ice.events import PairSelected
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome, PairState
-from protocol.ice.transactions import Purpose
 
 _JITTER = 0.4
 """Consent intervals are 0.8 to 1.2 times the setting (RFC 7675, 5.1)."""
@@ -53,6 +52,7 @@ class Selection:
         self._selected_at = -inf
         self._consent_at = inf
         self._failures = 0
+        self._given_at = -inf
         self._moved_to: CandidatePair | None = None
         self._moved_at = inf
 
@@ -73,11 +73,10 @@ class Selection:
 
     # What checks find out -------------------------------------------------------------------
 
-    def succeeded(self, pair: CandidatePair, purpose: Purpose, now: float) -> None:
-        """A check of this pair was answered."""
+    def succeeded(self, pair: CandidatePair, now: float) -> None:
+        """A check of this pair was answered: whatever it asked, that is consent as well."""
         if pair is self.selected:
-            if purpose is Purpose.CONSENT:
-                self._consent_given(now)
+            self._consent_given(now)
         elif self._core.controlling:
             if self._is_better(pair):
                 self._select(pair, now, nominated=True)
@@ -114,11 +113,11 @@ class Selection:
     def _select(self, pair: CandidatePair, now: float, *, nominated: bool) -> None:
         if self.selected is not None:
             self._checker.transactions.cancel(self.selected, consent=True)
-        is_same = pair is self.selected
         self.selected = pair
         self._nominated = nominated
         self._selected_at = now
         self._failures = 0
+        self._given_at = now
         self._moved_to = None
         self._moved_at = inf
         if not pair.relayed and nominated:
@@ -128,7 +127,7 @@ class Selection:
         )
         if self._core.controlling:
             self._ask_consent(now)
-        elif not is_same:
+        else:
             self._consent_at = now + self._interval_s()
 
     def role_switched(self, now: float) -> None:
@@ -190,7 +189,10 @@ class Selection:
     # Consent --------------------------------------------------------------------------------
 
     def ask_now(self, now: float) -> None:
-        """Ask for consent now, unless that is under way already."""
+        """Ask for consent now, unless that is under way already.
+
+        It does not make a silent peer lost sooner than its usual checks would.
+        """
         if self._consent_at != inf:
             self._ask_consent(now)
 
@@ -199,7 +201,8 @@ class Selection:
         if pair is not self.selected:
             return
         self._failures += 1
-        if self._failures >= self._settings.consent_failures:
+        times = self._settings.consent_failures
+        if self._failures >= times and now >= self._given_at + times * self._least_interval_s:
             self._lose(pair)
             return
         self._consent_at = now + self._interval_s()
@@ -224,6 +227,7 @@ class Selection:
 
     def _consent_given(self, now: float) -> None:
         self._failures = 0
+        self._given_at = now
         self._moved_to = None
         self._moved_at = inf
         self._consent_at = now + self._interval_s()
@@ -233,9 +237,14 @@ class Selection:
             self._consent_at = inf
             self._checker.ask_consent(self.selected, now)
 
+    @property
+    def _least_interval_s(self) -> float:
+        return (1 - _JITTER / 2) * self._settings.consent_interval_s
+
     def _interval_s(self) -> float:
-        share = 1 - _JITTER / 2 + _JITTER * self._core.rng.random()
-        return self._settings.consent_interval_s * share
+        """Until the next consent check."""
+        chance = _JITTER * self._core.rng.random()
+        return self._least_interval_s + chance * self._settings.consent_interval_s
 
     # Time -----------------------------------------------------------------------------------
 

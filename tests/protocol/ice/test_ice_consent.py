@@ -144,6 +144,28 @@ def test_a_lost_nomination_is_repeated() -> None:
     assert b.told(PairSelected)[-1][0] == about(1000.1 + 0.5 + 0.05)
 
 
+def test_a_late_nomination_leaves_consent_to_be_asked_for() -> None:
+    """It comes while a consent check of the controlled side is under way."""
+    network = Network(0.05)
+    a = network.add("a", controlling=True)
+    b = network.add("b", controlling=False)
+    network.lost = lambda end, datagram: (
+        (
+            (end is a and decode_stun(datagram.data).get(Attribute.USE_CANDIDATE) is not None)
+            or (end is b and len(datagram.data) > 90)
+        )
+        and network.now > 1000.09
+    )
+    connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)])
+    while len(checks_of(b, 1001.0)) < 1:
+        network.run(0.01)
+    network.lost = lambda _end, _datagram: False
+    a.agent.check_now(network.now)
+    network.run(60)
+    assert b.told(PairSelected)[-1][1].nominated
+    assert len(checks_of(b, network.now - 50)) >= 4
+
+
 @pytest.mark.parametrize("controlling", [True, False])
 def test_a_new_mapping_is_followed_when_its_owner_asks(controlling: bool) -> None:
     """The side behind the NAT notices that its path is silent; the other side moves along."""
@@ -180,13 +202,37 @@ def test_a_check_from_elsewhere_moves_no_link_that_works() -> None:
     assert [one.remote for _, one in a.told(PairSelected)] == [B]
 
 
-def test_asking_again_and_again_puts_off_no_loss() -> None:
+@pytest.mark.parametrize("controlling", [True, False])
+def test_a_new_mapping_is_followed_when_the_first_check_to_it_is_lost(controlling: bool) -> None:
+    network = Network(0.05)
+    nat = Nat("7.0.0.1")
+    a = network.add("a", controlling=controlling, nat=nat)
+    b = network.add("b", controlling=not controlling)
+    connect(network, a, b, [(REFLEXIVE, Address("7.0.0.1", 4001), INSIDE)], [(HOST, B, B)])
+    network.run(5)
+    nat.forget()
+    moved_at = network.now
+    network.lost = lambda end, datagram: (
+        end is b
+        and network.now < moved_at + 0.4
+        and decode_stun(datagram.data).kind is StunClass.REQUEST
+    )
+    a.agent.check_now(network.now)
+    network.run(3)
+    at, _, remote = b.selections[-1]
+    assert remote == Address("7.0.0.1", 5001)
+    assert at - moved_at < 1
+
+
+def test_asking_again_and_again_changes_nothing_about_a_loss() -> None:
     network = Network(0.05)
     a, _ = linked(network)
     network.lost = lambda _end, _datagram: True
-    gone_at = network.now
+    gone_at, answered_at = network.now, a.selections[0][0] + 0.1
     for _ in range(300):
         a.agent.check_now(network.now)
         network.run(0.1)
     ((at, _),) = a.told(ConsentLost)
-    assert at - gone_at <= 30
+    assert 2 * 0.8 * SETTINGS.consent_interval_s <= at - answered_at <= 30
+    asked = [one for at, one in a.sent if at >= gone_at]
+    assert len(asked) <= 3 * 6

@@ -1,6 +1,8 @@
 """What punching asks of an agent: openers, a hold-off, late candidates, probes, quiet bases."""
 
 from protocol.addresses import Address
+from protocol.ice.candidates import IceCredentials
+from protocol.ice.check_messages import encode_answer
 from protocol.ice.events import PairSelected
 from protocol.stun.message import StunClass, StunMethod, decode_stun
 from tests.protocol.ice.ice_network import (
@@ -151,6 +153,23 @@ def test_a_search_by_probes_meets_one_of_many_quiet_sockets() -> None:
     assert a.selections[-1][1] in sockets
     assert b.told(PairSelected)[-1][1].nominated
     assert b.selections[-1][2].host == OUTSIDE_A.host
+
+
+def test_an_answer_to_a_probe_makes_a_pair() -> None:
+    network = Network()
+    peer = IceCredentials("peer", "p" * 24)
+    b = network.add("b", controlling=True)
+    b.agent.add_local(HOST, B, B, network.now)
+    b.agent.start(peer, network.now)
+    assert b.agent.probe(OUTSIDE_A, B, network.now)
+    network.settle()
+    transaction = decode_stun(b.sent[0][1].data).transaction
+    answer = encode_answer(transaction, B, peer.password.encode())
+    b.agent.receive(answer, OUTSIDE_A, B, network.now + 0.1)
+    network.settle()
+    assert b.selections[0][1:] == (B, OUTSIDE_A)
+    (row,) = b.agent.report()
+    assert row.round_trip_s == about(0.1)
 
 
 def test_a_probe_is_not_repeated_and_leaves_nothing() -> None:

@@ -41,6 +41,8 @@ class Script:
         rng = random.Random(seed)
         ACTIONS[action](self, rng, rng.choice(BASES), rng.choice(REMOTES))
         self.network.settle()
+        agent = self.end.agent
+        assert agent.selected is None or agent.wake_at is not None, "consent is asked for"
 
     def start(self, rng: random.Random) -> None:
         if not self.started:

@@ -88,6 +88,16 @@ def test_without_direct_candidates_a_relayed_pair_is_nominated_at_once() -> None
     assert a.selections == [(about(begun + BY_RELAY_S), VIA_A, VIA_B)]
 
 
+def test_virtual_addresses_need_no_proof() -> None:
+    """Nothing is ever sent to them but by our own relay."""
+    network = Network()
+    routes(network, 0)
+    a, b = ends(network)
+    connect(network, a, b, RELAYED_A[1:], RELAYED_B[1:], budget_bytes=0)
+    network.run(1)
+    assert a.selections[0][1:] == (VIA_A, VIA_B)
+
+
 def test_a_link_leaves_its_relay_when_a_direct_pair_works() -> None:
     network = Network()
     routes(network, network.now + 1.2)
