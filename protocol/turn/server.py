@@ -40,6 +40,9 @@ from protocol.turn.terms import RelayMeter, RelayQuota, byte_rate
 from protocol.turn.virtual import relayed_address
 
 _UDP: Final = 17
+_RESERVE: Final = b"\x80"
+"""The bit of EVEN-PORT that asks to reserve the next port as well (RFC 8656, 18.5)."""
+
 _FAMILIES: Final = {4: 1, 6: 2}
 
 _UNDERSTOOD: Final = frozenset(
@@ -53,9 +56,10 @@ _UNDERSTOOD: Final = frozenset(
         Attribute.DATA,
         Attribute.REQUESTED_ADDRESS_FAMILY,
         Attribute.REQUESTED_TRANSPORT,
+        Attribute.EVEN_PORT,
     }
 )
-"""Neither EVEN-PORT, RESERVATION-TOKEN nor DONT-FRAGMENT: requests with these get a 420."""
+"""Neither RESERVATION-TOKEN nor DONT-FRAGMENT: requests with these get a 420."""
 
 
 class TurnServer:
@@ -218,7 +222,7 @@ class TurnServer:
             raise RelayRefusal(ErrorCode.FORBIDDEN, "this node is itself a client there")
         if self.meter.is_spent(now):
             raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "today's bytes are used up")
-        networks = self.table.check_room(account.owner, source, now)
+        networks = self.table.check_room(account, source, now)
         if account.is_peer:
             relayed = relayed_address(self._own_id, account.owner)
         else:
@@ -244,7 +248,11 @@ class TurnServer:
         fitting = [one for one in self._ports if _FAMILIES[one.family] == number]
         if not fitting:
             raise RelayRefusal(ErrorCode.ADDRESS_FAMILY_NOT_SUPPORTED, "no port of this family")
-        free = [one for one in fitting if not self.table.is_taken(one, now)]
+        even = message.get(Attribute.EVEN_PORT)
+        if even is not None and even[:1] >= _RESERVE:
+            raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "no port is reserved here")
+        step = 1 if even is None else 2
+        free = [one for one in fitting if not one.port % step and not self.table.is_taken(one, now)]
         if not free:
             raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "every relayed port is taken")
         return self._rng.choice(free)

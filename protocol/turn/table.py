@@ -5,6 +5,7 @@ from protocol.errors import RelayRefusal
 from protocol.overlay.networks import networks_at
 from protocol.stun.attributes import ErrorCode
 from protocol.turn.allocation import Allocation, FiveTuple
+from protocol.turn.credentials import Account
 from protocol.turn.terms import RelayQuota
 
 _PORT_BYTES = 2
@@ -45,13 +46,17 @@ class AllocationTable:
         """Whether a relayed address that is bound has an allocation."""
         return bool(self.at(relayed, now))
 
-    def check_room(self, owner: bytes, client: Address, now: float) -> tuple[bytes, ...]:
-        """The client's public networks if there is room for it; raises RelayRefusal."""
+    def check_room(self, account: Account, client: Address, now: float) -> tuple[bytes, ...]:
+        """The client's public network if there is room for it; raises RelayRefusal.
+
+        One foreign client may have all the relayed ports that are configured for such.
+        """
         self._forget_expired(now)
         held = self._by_five_tuple.values()
         if len(held) >= self._quota.allocations:
             raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "no room for more allocations")
-        if sum(one.owner == owner for one in held) >= self._quota.per_owner:
+        owned = sum(one.owner == account.owner for one in held)
+        if account.is_peer and owned >= self._quota.per_peer:
             raise RelayRefusal(ErrorCode.ALLOCATION_QUOTA_REACHED, "too many for one peer")
         networks = networks_at(pack_address(client)[:-_PORT_BYTES])[:1]
         if networks and sum(one.networks == networks for one in held) >= self._quota.per_network:

@@ -17,7 +17,7 @@ class RelayQuota:
     rate_total: int = limits.RELAY_BYTES_PER_SECOND
     bytes_a_day: int = limits.RELAY_BYTES_A_DAY
     allocations: int = limits.RELAY_ALLOCATIONS
-    per_owner: int = limits.RELAY_ALLOCATIONS_PER_PEER
+    per_peer: int = limits.RELAY_ALLOCATIONS_PER_PEER
     per_network: int = limits.RELAY_ALLOCATIONS_PER_NETWORK
 
     @property
