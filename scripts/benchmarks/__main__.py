@@ -30,6 +30,7 @@ BENCHMARKS = {
         ["quick", "pcap"],
         "a data channel on many paths, beside stock, libwebrtc and HTTP",
     ),
+    "relay": ("relay.figures", ["runs"], "processor time of relaying and goodput, beside coturn"),
     "sim": ("simulated", ["sizes"], "packets, time and memory of simulated nodes, beside stock"),
 }
 """Name: the module, the options that it takes, and what it measures."""

@@ -19,6 +19,11 @@ class Process:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def hear(self) -> Any:
         """The next line that it says."""
         assert self._process.stdout is not None

@@ -3,10 +3,17 @@
 from simulations.fuzzing.call_forms import CALL_FORMS
 from simulations.fuzzing.content_forms import CONTENT_FORMS
 from simulations.fuzzing.overlay_forms import OVERLAY_FORMS
+from simulations.fuzzing.relay_forms import RELAY_FORMS
 from simulations.fuzzing.sctp_forms import SCTP_FORMS
 from simulations.fuzzing.target import Target
 
-DECODERS: dict[str, Target] = {**OVERLAY_FORMS, **CALL_FORMS, **SCTP_FORMS, **CONTENT_FORMS}
+DECODERS: dict[str, Target] = {
+    **OVERLAY_FORMS,
+    **CALL_FORMS,
+    **RELAY_FORMS,
+    **SCTP_FORMS,
+    **CONTENT_FORMS,
+}
 
 
 def feed(name: str, data: bytes) -> object:
