@@ -2,6 +2,7 @@
 
 settings       what a person configures
 service        the relay on this node's ports: STUN, TURN, credentials for peers
+departures     joins what is forwarded in one turn of the loop
 foreign_ports  relayed ports for foreign clients, where they are configured
 port           an allocation as a port of this node
 leg            one allocation of ours: kept, renewed, made again, released

@@ -11,6 +11,7 @@ from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.net.udp.port import Port
+from node.relay.departures import Departures
 from node.relay.foreign_ports import ForeignPorts
 from node.relay.settings import RelaySettings
 from protocol.addresses import Address
@@ -47,6 +48,7 @@ class RelayService:
         self._credentials = CredentialMaker(
             environment.rng.randbytes(_SECRET_BYTES), shared_secret=settings.secret
         )
+        self._departures = Departures(self._depart)
         self._foreign = ForeignPorts(environment, endpoint, counters, self._relayed_received)
         self._turn = TurnServer(
             own_id,
@@ -113,16 +115,20 @@ class RelayService:
         self._send(self._turn.forwarder.relayed_received(buffer, size, source, relayed, now))
 
     def _send(self, sends: Iterable[RelaySend]) -> None:
-        for parts, size, remote, local in sends:
-            port = self._port_at(local)
-            if port is None or port.is_closing():
-                self._counters.refused["no_socket_of_this_family"] += 1
-            elif port.full:
-                self._counters.refused["relay_gave_way"] += 1
-            elif len(parts) == 1 and isinstance(first := parts[0], bytes):
-                port.send_segments(first, size, remote)
-            else:
-                port.send_gathered(parts, size, remote)
+        for send in sends:
+            self._departures.add(send)
+
+    def _depart(self, send: RelaySend) -> None:
+        parts, size, remote, local = send
+        port = self._port_at(local)
+        if port is None or port.is_closing():
+            self._counters.refused["no_socket_of_this_family"] += 1
+        elif port.full:
+            self._counters.refused["relay_gave_way"] += 1
+        elif len(parts) == 1 and isinstance(first := parts[0], bytes):
+            port.send_segments(first, size, remote)
+        else:
+            port.send_gathered(parts, size, remote)
 
     def _port_at(self, local: Address) -> Port | None:
         return self._endpoint.port_at(local) or self._foreign.port_at(local)

@@ -180,6 +180,8 @@ class Forwarder:
 
 
 def _untouched(way: _Way, buffer: bytes, size: int) -> list[RelaySend]:
+    if len(buffer) <= size:
+        return [RelaySend([buffer], size, way.remote, way.local)]
     return [RelaySend(*one, way.remote, way.local) for one in untouched(buffer, size)]
 
 
