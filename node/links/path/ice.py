@@ -59,6 +59,7 @@ class IcePath:
         self._theirs: tuple[IceCandidate, ...] = ()
         self._found: asyncio.Future[None] = self._loop.create_future()
         self._pair: PairSelected | None = None
+        self._path: FoundPath | None = None
         self._port: Port | None = None
         self._punch: PunchRun | None = None
         self._ended = ""
@@ -123,10 +124,14 @@ class IcePath:
         )
 
     def found_path(self) -> FoundPath:
-        """The pair that is in use; raises LookupError before `connect` returned."""
-        if self._pair is None:
+        """The pair that is in use, or was last; raises LookupError before `connect` returned."""
+        if self._path is None:
             raise LookupError("there is no connection yet")
-        row = next(row for row in self.agent.report() if row.selected)
+        return self._path
+
+    def _path_of(self, pair: PairSelected) -> FoundPath:
+        ends = pair.base, pair.remote
+        row = next(row for row in self.agent.report() if (row.base, row.remote) == ends)
         return FoundPath(*self._local_end(row), row.remote, _TYPES[row.remote_kind])
 
     def _local_end(self, row: PairReport) -> tuple[Address, CandidateType]:
@@ -244,6 +249,7 @@ class IcePath:
             self._end(str(error))
             return
         self._pair, self._port = pair, self._endpoint.port_at(pair.base)
+        self._path = self._path_of(pair)
         if self._punch is not None and not pair.relayed:
             self._punch.end(pair.base)
         if not self._found.done():

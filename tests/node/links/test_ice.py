@@ -348,6 +348,7 @@ async def test_an_address_goes_to_another_peer_once_the_first_has_vanished() -> 
     async with network() as peers:
         one, other = await peers.add(), await peers.add()
         _, stale = await linked(one, other)
+        gone_at = _address_of(one)
         second = await in_place_of(peers, one, Identity(b"another".ljust(32)))
         with pytest.raises(LinkAttemptFailed):
             await second.pool.connect(other.peer_id)
@@ -361,3 +362,4 @@ async def test_an_address_goes_to_another_peer_once_the_first_has_vanished() -> 
         await until(lambda: other.received == [b"from another"])
         await until(stale.closed.done, 30.0, 0.1)
         assert stale.closed.result() == "the peer stopped answering"
+        assert stale.path.remote == gone_at, "it still tells the path that it had"
