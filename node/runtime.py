@@ -147,7 +147,9 @@ class Node:
         self._certificate = load_or_create(self.home.certificate, self.environment)
         self._vault = await Vault.open(self.home.vault)
         undoing.push_async_callback(self._vault.close)
-        settings = LinkSettings(data_path=self.config.data_path)
+        settings = LinkSettings(
+            data_path=self.config.data_path, relayed_only=self.config.hide_address
+        )
         endpoint, view = self.membership.endpoint, self.membership.own_network.view
         self.pool = LinkPool(
             self.identity,

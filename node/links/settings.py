@@ -22,6 +22,10 @@ class LinkSettings:
 
     data_path: str = OWN_DATA_PATH
 
+    relayed_only: bool = False
+    """Peers are told no address of this node, and no check leaves from one: only relays' are used.
+    Where there is no relay there is no link."""
+
     max_links: int = limits.LINKS
     """Links, and attempts to make one, at the same time."""
 

@@ -56,3 +56,14 @@ def test_a_bad_file_is_named_with_its_reason(tmp_path: Path, text: str, complain
         load(path)
     assert isinstance(caught.value, BadConfig | BadAddress)
     assert str(path) in str(caught.value)
+
+
+def test_relaying_is_configured_and_a_node_that_cannot_be_reached_does_not_relay() -> None:
+    config = Config(relay_rate=5, relay_ports="127.0.0.1:5000-5001", relay_secret="s")
+    settings = config.relay_settings()
+    assert (settings.is_on, settings.rate, len(settings.relayed_addresses())) == (True, 5, 2)
+    assert not Config(unreachable=True).relay_settings().is_on
+    assert not Config(relay="off").relay_settings().is_on
+    for wrong in ({"relay": "maybe"}, {"relay_rate": 0}, {"relay_ports": "127.0.0.1:1-2"}):
+        with pytest.raises(BadConfig):
+            Config(**wrong)

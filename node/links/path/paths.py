@@ -32,6 +32,7 @@ class LinkPaths:
         self.timer = SharedTimer()
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
+        self._relayed_only = settings.relayed_only
         self._allowance = NetworkAllowance()
         self._settings = IceSettings(
             consent_interval_s=settings.consent_interval_s,
@@ -39,8 +40,8 @@ class LinkPaths:
         )
 
     def candidates(self) -> list[LocalCandidate]:
-        """The node's own candidates at present, at most CANDIDATES."""
-        return self._candidates.now()
+        """The node's own candidates, at most CANDIDATES; none if its address is hidden."""
+        return [] if self._relayed_only else self._candidates.now()
 
     def make_agent(self, *, controlling: bool) -> tuple[IceCredentials, bytes, IceAgent]:
         """A fresh agent, with its credentials and the prefix of its transaction ids."""

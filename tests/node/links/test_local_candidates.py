@@ -2,7 +2,12 @@
 
 import pytest
 
+from node.counters import Counters
+from node.environment import Environment
 from node.links.path.local_candidates import LocalCandidates
+from node.links.path.paths import LinkPaths
+from node.links.settings import LinkSettings
+from node.net.endpoint import Endpoint
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind, LocalCandidate
@@ -76,3 +81,12 @@ def test_of_very_many_addresses_the_first_are_named_and_the_reflexive_ones() -> 
     assert len(found) == limits.CANDIDATES
     assert [one.address for one in found[-2:]] == [OUTSIDE, OTHER]
     assert [one.address.host for one in found[:-2]] == hosts[: limits.CANDIDATES - 2]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_a_node_that_hides_its_address_has_no_candidate_of_its_own(hidden: bool) -> None:
+    environment = Environment(host_addresses=lambda: ["192.0.2.7"], udp_socket=None)
+    endpoint = Endpoint(Counters(), environment)
+    endpoint.addresses[4] = V4
+    paths = LinkPaths(endpoint, environment, LinkSettings(relayed_only=hidden))
+    assert bool(paths.candidates()) is not hidden
