@@ -17,6 +17,10 @@ from protocol.punching.prediction import predicted_ports
 from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FamilyView, NetworkView, Verdict
 
+_OFFER_AND_ANSWER_S = 0.3
+"""What the caller adds where both sides count, as its window must hold what both have missed: its
+own sample has aged by offer and answer."""
+
 OPENER_TTL = 2
 """Passes the own router, and ends before the peer's."""
 
@@ -75,8 +79,10 @@ def plan_of_caller(own: Side, peer: Side) -> PunchPlan:
 
     The callee has just sampled its router and opened it, so its sample does not age on the way.
     """
+    both = _both_count(own, peer)
+    older_s, stride = (_OFFER_AND_ANSWER_S, 2) if both else (0.0, 1)
     ports = predicted_ports(
-        peer.nat, older_s=0.0, own_mappings=peer.destinations, stride=_stride(own, peer)
+        peer.nat, older_s=older_s, own_mappings=peer.destinations, stride=stride, both=both
     )
     return PunchPlan(
         _way(own, peer), frozenset(), 0.0, _if_counting(peer, ports), _birthday(own, peer)
@@ -100,7 +106,10 @@ def plan_of_callee(
         return PunchPlan(_way(own, peer), frozenset(), 0.0)
     waits_s = 0.0 if peer.kind is PunchKind.OPEN else answer_takes_s
     ports = predicted_ports(
-        peer.nat, older_s=2 * answer_takes_s, own_mappings=peer.destinations, stride=1
+        peer.nat,
+        older_s=2 * answer_takes_s,
+        own_mappings=peer.destinations,
+        both=_both_count(own, peer),
     )
     return PunchPlan(
         _way(own, peer),
@@ -115,8 +124,8 @@ def _way(own: Side, peer: Side) -> Way:
     return EXPECTED[frozenset({own.kind, peer.kind})]
 
 
-def _stride(own: Side, peer: Side) -> int:
-    return 2 if own.kind is peer.kind is PunchKind.SEQUENTIAL else 1
+def _both_count(own: Side, peer: Side) -> bool:
+    return own.kind is peer.kind is PunchKind.SEQUENTIAL
 
 
 def _if_counting(peer: Side, ports: list[int]) -> tuple[int, ...]:

@@ -27,20 +27,20 @@ def window(age_s: float, rate: float) -> int:
 
 
 def predicted_ports(
-    report: NatReport, *, older_s: float, own_mappings: int, stride: int = 1
+    report: NatReport, *, older_s: float, own_mappings: int, stride: int = 1, both: bool = False
 ) -> list[int]:
     """The ports that the peer's next mappings may have, the next one first; none without a sample.
 
     `older_s`: how much older than reported the sample is when the peer first sends. `own_mappings`:
     how many destinations the peer sends to at that moment, ours among them. With a `stride` of 2
-    the ports are every second one: where both sides count, the one that takes two steps at a time
-    meets the other whatever both have missed.
+    the ports are every second one: where `both` sides count, the one that takes two steps at a
+    time meets the other whatever the two have missed, at the sum of both; so the window is double.
     """
     step, sample = report.kind.port_step, report.sample_port
     if not step or not sample:
         return []
     foreign = window(report.sample_age_ms / 1000 + older_s, report.rate_per_min / 60)
-    count = min(foreign + own_mappings - 1, limits.PORT_WINDOW_MAX)
+    count = min((foreign + own_mappings - 1) * (1 + both), limits.PORT_WINDOW_MAX)
     span = limits.PORT_MAX + 1 - _PORT_MIN
     ahead = (step * (1 + number * stride) for number in range(count))
     return [_PORT_MIN + (sample + distance - _PORT_MIN) % span for distance in ahead]

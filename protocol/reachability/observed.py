@@ -142,7 +142,10 @@ class ObservedAddresses:
         """The port of the newest mapping, and how fast others make mappings."""
         if not self._samples:
             return None
-        port, at = max(self._samples.items(), key=lambda sample: sample[1])
+        at = max(self._samples.values())
+        newest = [port for port, made_at in self._samples.items() if made_at == at]
+        # Of mappings made at one moment the one farthest ahead is the last.
+        port = max(newest, key=lambda one: (one - newest[0] + _PORTS // 2) % _PORTS)
         return PortSample(port, at, self._foreign_rate())
 
     def _foreign_rate(self) -> float:

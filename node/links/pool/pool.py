@@ -184,6 +184,7 @@ class LinkPool:
     async def _open_outgoing(self, call: PendingConnect) -> Link:
         attempt = LinkAttempt(self._parts, call.peer_id, outgoing=True)
         try:
+            self._parts.punching.begin_sampling()
             offer = attempt.describe(DtlsRole.ACTPASS)
 
             def describe(_registrars: Sequence[Contact]) -> Description:
@@ -260,6 +261,8 @@ class LinkPool:
     async def _open_incoming(self, call: PendingAnswer) -> Link:
         attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False)
         try:
+            self._parts.punching.begin_sampling()
+            await self._parts.punching.sampled()
             answer = attempt.describe(answering_role(call.offer.description.role))
             if not call.answer.done():
                 call.answer.set_result(answer)

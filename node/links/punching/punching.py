@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from node.environment import Environment
+from node.links.punching.sampling import PortSampler
 from node.net.endpoint import Endpoint
 from node.tasks import TaskOwner
 from protocol.description import Description
@@ -14,7 +15,7 @@ from protocol.punching.birthday import BirthdayTurns
 from protocol.punching.pairs import PunchKind, punch_kind
 from protocol.punching.plan import families_behind_router
 from protocol.reachability.nat_report import NatReport
-from protocol.reachability.network_view import NetworkView
+from protocol.reachability.network_view import MappingKind, NetworkView, PortSample
 
 
 class WitnessExchange(Protocol):
@@ -52,6 +53,9 @@ class LinkPunching:
         self.searches = searches
         self.turns = BirthdayTurns()
         self.tasks = TaskOwner("punching")
+        self._sampler = PortSampler(endpoint, environment)
+        self._sampling: asyncio.Task[None] | None = None
+        self._sample: tuple[int, float] | None = None
         self._view = view
         self._loop = asyncio.get_running_loop()
 
@@ -62,9 +66,27 @@ class LinkPunching:
 
     def report(self) -> NatReport:
         """What descriptions say of our router now: that of IPv4, if there is one."""
-        view = self._view()
-        family = 4 if 4 in self.endpoint.addresses else 6
-        return NatReport.of(view.of(family), self._loop.time())
+        family = self._view().of(4 if 4 in self.endpoint.addresses else 6)
+        known = family.last_sample
+        if self._sample is not None and (known is None or known.at < self._sample[1]):
+            newer = PortSample(*self._sample, known.rate if known is not None else 0.0)
+            family = replace(family, last_sample=newer)
+        return NatReport.of(family, self._loop.time())
+
+    def begin_sampling(self) -> None:
+        """Take a sample of our router's ports, if it counts, for the next description."""
+        counts = self._view().of(4).nat.mapping is MappingKind.SEQUENTIAL
+        if counts and (self._sampling is None or self._sampling.done()):
+            self._sampling = self.tasks.start(self._take_sample(), name="sample ports")
+
+    async def sampled(self) -> None:
+        """Return once the sample that was begun is there, or has taken too long."""
+        if self._sampling is not None:
+            await asyncio.wait([self._sampling])
+
+    async def _take_sample(self) -> None:
+        for contact in self.witnesses.choose()[:1]:
+            self._sample = await self._sampler.sample(contact) or self._sample
 
     def own_witnesses(self, report: NatReport) -> tuple[Contact, ...]:
         """Whom a description names as witnesses: none where the peer needs no many probes."""
