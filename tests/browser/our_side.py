@@ -33,7 +33,7 @@ class OurPath:
         self.environment = Environment()
         self._certificate = certificate.create(self.environment)
         self._endpoint = Endpoint(Counters(), self.environment)
-        self._ice: IcePath
+        self._ice: IcePath | None = None
         self._dtls: DtlsPath | None = None
 
     async def describe(self, role: DtlsRole) -> str:
@@ -47,6 +47,7 @@ class OurPath:
     async def secure(self, remote_sdp: str, role: DtlsRole | None = None) -> DtlsPath:
         """DTLS to the peer of this SDP, whose answer decides if our role is not given."""
         remote, _ = sdp.read(remote_sdp)
+        assert self._ice is not None, "describe comes first"
         await self._ice.connect(remote)
         self._dtls = DtlsPath(self._ice, self._certificate)
         await self._dtls.secure(remote.fingerprint, role or _OTHER[DtlsRole(remote.role)])
@@ -54,7 +55,8 @@ class OurPath:
 
     async def close(self) -> None:
         """End DTLS and ICE."""
-        await (self._dtls or self._ice).close()
+        if uppermost := self._dtls or self._ice:
+            await uppermost.close()
         await self._endpoint.close()
 
 
