@@ -364,11 +364,11 @@ for others at most: beyond these no port can be predicted."""
 MESSAGE_BYTES = 65536
 """Largest data-channel message that stock WebRTC peers take (RFC 8841, 6: the default)."""
 
-LINKS = 64
-"""Open links of one node."""
+LINKS = 256
+"""Open links of one node, and those being made: at most 1.5 MB each."""
 
-LINK_ATTEMPTS = 16
-"""Calls of others that are being made into links at one time: each holds a socket per address."""
+LINK_ATTEMPTS = 128
+"""Calls of others that are being made into links at one time: 50 a second, at 2.5 s each."""
 
 DESCRIPTION_BYTES = 624
 """A description with everything that it may hold, all of it IPv6."""

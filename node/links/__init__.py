@@ -1,4 +1,4 @@
-"""Links: WebRTC data channels to single peers. The only rooms that touch aiortc and aioice.
+"""Links: WebRTC data channels to single peers. The only rooms that touch aiortc.
 
-`pool` imports neither of them before the first link, because they take 33 MB.
+It is not imported before the first link, because it takes 33 MB.
 """

@@ -1,1 +1,1 @@
-"""The path under a link: ICE over UDP ports. Only this room touches aioice."""
+"""The path under a link: ICE on the ports of the node."""
