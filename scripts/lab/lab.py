@@ -106,13 +106,17 @@ class Lab:
             shutil.copy(log, target)
 
     def capture(self, target: Path) -> None:
-        """Let dumpcap keep what each host sends and receives, until the lab ends."""
+        """Let dumpcap keep what passes each host and its outer router, until the lab ends."""
         target.mkdir(parents=True, exist_ok=True)
         hosts = [host for _, host in self._sites]
         hosts += [host for _, ends in self._twosomes for host in ends]
         for host in hosts:
-            words = ("dumpcap", "-q", "-i", "any", "-f", "udp", "-w")
-            self._internet.daemon(host.space, (*words, str(target / f"{host.name}.pcapng")))
+            words = ("dumpcap", "-q", "-f", "udp", "-w")
+            file = str(target / f"{host.name}.pcapng")
+            self._internet.daemon(host.space, (*words, file, "-i", "any"))
+            if host.routers:
+                file = str(target / f"{host.name}-wan.pcapng")
+                self._internet.daemon(host.routers[-1], (*words, file, "-i", "wan"))
 
     def start_nodes(self, *, unreachable: bool, verbose: bool) -> None:
         """Start the seeds, then all others through them, and wait until they have joined."""
