@@ -142,8 +142,9 @@ def test_a_search_by_probes_meets_one_of_many_quiet_sockets() -> None:
         network.bind(a, base)
         a.agent.add_local(HOST, base, base, network.now, quiet=True)
         assert a.agent.open_firewall(OUTSIDE_B, base, 2)
+    a.agent.add_remote(HOST, Address("9.9.9.9", 9), network.now)
     network.run(0.2)
-    assert len(a.agent.report()) == 1, "quiet bases make no pairs by themselves"
+    assert len(a.agent.report()) == 2, "quiet bases make no pairs by themselves"
     for place in range(1024):
         b.agent.probe(Address(OUTSIDE_A.host, 50_000 + 5 * place), INSIDE_B, network.now)
         network.run(0.005)
