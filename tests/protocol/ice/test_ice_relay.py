@@ -88,6 +88,18 @@ def test_without_direct_candidates_a_relayed_pair_is_nominated_at_once() -> None
     assert a.selections == [(about(begun + BY_RELAY_S), VIA_A, VIA_B)]
 
 
+def test_virtual_addresses_pair_with_one_another_alone() -> None:
+    network = Network()
+    a, _ = ends(network)
+    six, theirs = Address("2001:db8::1", 4001), Address("2001:db8::2", 4001)
+    a.agent.add_local(HOST, six, six, 0.0)
+    a.agent.add_local(RELAYED, VIA_A, VIA_A, 0.0)
+    a.agent.add_remote(HOST, theirs, 0.0)
+    a.agent.add_remote(RELAYED, VIA_B, 0.0)
+    pairs = [(row.base, row.remote) for row in a.agent.report()]
+    assert pairs == [(six, theirs), (VIA_A, VIA_B)]
+
+
 def test_virtual_addresses_need_no_proof() -> None:
     """Nothing is ever sent to them but by our own relay."""
     network = Network()
