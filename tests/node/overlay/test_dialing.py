@@ -75,17 +75,21 @@ async def test_a_dial_sends_one_short_datagram_a_second_to_one_host() -> None:
         assert await code_of(attacker, target, Method.DIAL, arguments) == Code.OK
 
 
-async def test_a_network_gets_twenty_at_once_and_twenty_a_minute() -> None:
+async def test_a_network_gets_twenty_at_once() -> None:
     async with street() as (world, target, _):
-        served = 0
-        for number in range(60):
+        askers = []
+        for number in range(30):
             asker = RawPeer(Identity((number + 1).to_bytes(32)), {})
             await asker.move_in(world.internet)
-            await asker.ask(Method.PING, [], target.contact)
+            asker.send(Method.PING, [], target.contact)
+            askers.append(asker)
+        await asyncio.sleep(1)
+        for number, asker in enumerate(askers):
             where = pack_address(Address(f"5.6.7.{number + 1}", 4001))
-            served += await code_of(asker, target, Method.DIAL, [RANDOM, where]) == Code.OK
-        took_s = 60 * 2
-        assert 20 <= served <= limits.DIALS_BURST_PER_NETWORK + took_s / 60 * 20 + 1
+            asker.send(Method.DIAL, [RANDOM, where], target.contact)
+        await asyncio.sleep(1)
+        served = [one.responses[-1].code for one in askers].count(Code.OK)
+        assert served == limits.DIALS_BURST_PER_NETWORK
 
 
 async def test_one_asker_gets_eight_at_once_and_one_a_second() -> None:

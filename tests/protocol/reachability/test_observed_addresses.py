@@ -50,6 +50,13 @@ def test_private_contacts_have_one_voice_that_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("port", [PORT, 40_000])
+def test_a_private_voice_is_no_third_one(port: int) -> None:
+    observed = seen_at(port, port)
+    observed.note(b"", Address(OUTSIDE, port), 1)
+    assert observed.mapping(OWN) is MappingKind.UNKNOWN
+
+
+@pytest.mark.parametrize("port", [PORT, 40_000])
 def test_three_networks_that_agree_prove_an_address(port: int) -> None:
     observed = seen_at(port, port, port)
     assert observed.mapping(OWN) is MappingKind.ENDPOINT_INDEPENDENT
@@ -115,6 +122,12 @@ def test_two_contacts_of_one_network_are_one_voice() -> None:
     for number in (2, 3, 4):
         observed.note(network(number), Address(OUTSIDE, PORT), number)
     assert observed.agreed == Address(OUTSIDE, PORT)
+    for number in range(50, 60):
+        address = Address(OUTSIDE, 5000 + number % 2)
+        observed.note(network(1), address, number)
+    sample = observed.last_sample()
+    assert sample is not None
+    assert sample.at == 51, "both ports are known by then"
 
 
 @pytest.mark.parametrize("liars", range(6))
