@@ -42,7 +42,7 @@ class Doctor:
             upnp=signs.upnp,
             upnp_address=signs.view.upnp.address if signs.view.upnp else None,
             upnp_refusal=membership.reachability.upnp[1],
-            relays=None,
+            relays=len(membership.relay_client),
             refused_as_ahead=counters.clock_signs["ahead"],
             found_in_future=counters.clock_signs["behind"],
         )

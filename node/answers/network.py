@@ -61,8 +61,8 @@ class NetworkReport:
     """The outside address that the router forwards."""
     upnp_refusal: str
     """What the router gave as its reason when it last refused."""
-    relays: int | None
-    """How many relays are known; null where that is not known."""
+    relays: int
+    """At how many relays this node has an allocation. One is asked for when a link needs it."""
     refused_as_ahead: int
     """How often others refused ours as issued in the future: a sign that our clock is ahead."""
     found_in_future: int

@@ -80,6 +80,10 @@ class RelayClient:
         if leg is not None and not port.is_closing():
             leg.leave()
 
+    def __len__(self) -> int:
+        """At how many relays this node has an allocation, or asks for one."""
+        return len(self._legs)
+
     def close(self) -> None:
         """Release every allocation."""
         for leg in list(self._legs.values()):

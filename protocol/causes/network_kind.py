@@ -106,7 +106,8 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         _OPEN_IT,
     ),
     NetworkKind.RANDOM_ROUTER: Explanation(
-        "the router takes an unpredictable port for each contact; many links need a relay",
+        "the router takes an unpredictable port for each contact; many links over IPv4 need a "
+        "relay",
         _OPEN_IT,
     ),
     NetworkKind.UNKNOWN_ROUTER: Explanation(

@@ -67,16 +67,20 @@ def _show_network(told: dict[str, Any]) -> None:
         facts.append(("What helps", told["advice"]))
     facts.append(("Contacts", _contacts(told)))
     facts += [(f"IPv{one['family']}", networks.family(one)) for one in told["families"]]
-    relays = told["relays"]
     output.show_facts(
         [
             *facts,
             ("UPnP", networks.upnp(told)),
             ("Called through", output.counted(told["registrars"], "registrar")),
-            ("Relays", "not known" if relays is None else output.counted(relays, "relay")),
+            ("Relays", _relays(told["relays"])),
             ("Clock", networks.clock(told["refused_as_ahead"], told["found_in_future"])),
         ]
     )
+
+
+def _relays(in_use: int) -> str:
+    used = output.counted(in_use, "relay") if in_use else "none"
+    return f"{used} in use; one is asked for when a link needs it"
 
 
 def _contacts(told: dict[str, Any]) -> str:

@@ -216,7 +216,7 @@ class FakeDoctor:
             upnp=UpnpAnswer.NO_ANSWER,
             upnp_address=None,
             upnp_refusal="",
-            relays=None,
+            relays=0,
             refused_as_ahead=0,
             found_in_future=0,
         )

@@ -221,7 +221,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     (SeenAddress(V4, proved=True),),
                 ),
             ),
-            *(UpnpAnswer.REFUSED, None, "718", None, 5, 6),
+            *(UpnpAnswer.REFUSED, None, "718", 2, 5, 6),
         ),
         {
             "kind": "random_router",
@@ -248,7 +248,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "upnp": "refused",
             "upnp_address": None,
             "upnp_refusal": "718",
-            "relays": None,
+            "relays": 2,
             "refused_as_ahead": 5,
             "found_in_future": 6,
         },
