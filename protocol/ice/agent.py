@@ -307,5 +307,4 @@ class IceAgent:
             self._core.tell(IceFailed(self.report()))
 
     def _on_lost(self) -> None:
-        if self.selected is None:
-            self._core.tell(ConsentLost())
+        self._core.tell(ConsentLost())
