@@ -24,6 +24,7 @@ class Cause(StrEnum):
     TOO_MANY_CALLS = "too_many_calls"
     OWN_LINKS_FULL = "own_links_full"
     NO_ADDRESS = "no_address"
+    ADDRESS_HIDDEN = "address_hidden"
     NO_COMMON_FAMILY = "no_common_family"
     RELAY_NEEDED = "relay_needed"
     PORT_NOT_GUESSED = "port_not_guessed"
@@ -90,7 +91,7 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         "neither the peer nor a node that forwards its calls answered in time",
         f"{_AGAIN} If it stays so, `modswarm doctor` says what is known of this network.",
     ),
-    Cause.BUSY: Explanation("the peer's node cannot open another link now", _AGAIN),
+    Cause.BUSY: Explanation("the peer's node cannot open a link now", _AGAIN),
     Cause.REFUSED: Explanation(
         "the peer's node refused the call", f"It may be starting or ending. {_AGAIN}"
     ),
@@ -103,6 +104,10 @@ EXPLANATIONS: dict[Cause, Explanation] = {
     Cause.OWN_LINKS_FULL: Explanation("all links of this node are in use", _AGAIN),
     Cause.NO_ADDRESS: Explanation(
         "this computer has no network address", "Connect it to a network, then try again."
+    ),
+    Cause.ADDRESS_HIDDEN: Explanation(
+        "this node hides its address, and no relay was found",
+        "Try again later, or let the node link directly: start it without --hide-address.",
     ),
     Cause.NO_COMMON_FAMILY: Explanation(
         "one side has only IPv4 and the other only IPv6, and no relay with both was found",

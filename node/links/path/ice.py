@@ -79,8 +79,9 @@ class IcePath:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
         self._candidates = self._paths.candidates()
         if not self._candidates:
-            reason = "no address that a socket is bound to"
-            raise LinkAttemptFailed(Stage.ICE, reason, cause=Cause.NO_ADDRESS)
+            hidden = self._paths.relayed_only
+            cause = Cause.ADDRESS_HIDDEN if hidden else Cause.NO_ADDRESS
+            raise LinkAttemptFailed(Stage.ICE, "no candidate to name", cause=cause)
         now = self._loop.time()
         for one in self._candidates:
             self.agent.add_local(one.kind, one.address, one.base, now)

@@ -32,7 +32,7 @@ class LinkPaths:
         self.timer = SharedTimer()
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
-        self._relayed_only = settings.relayed_only
+        self.relayed_only = settings.relayed_only
         self._allowance = NetworkAllowance()
         self._settings = IceSettings(
             consent_interval_s=settings.consent_interval_s,
@@ -41,7 +41,7 @@ class LinkPaths:
 
     def candidates(self) -> list[LocalCandidate]:
         """The node's own candidates, at most CANDIDATES; none if its address is hidden."""
-        return [] if self._relayed_only else self._candidates.now()
+        return [] if self.relayed_only else self._candidates.now()
 
     def make_agent(self, *, controlling: bool) -> tuple[IceCredentials, bytes, IceAgent]:
         """A fresh agent, with its credentials and the prefix of its transaction ids."""

@@ -87,6 +87,14 @@ async def test_a_machine_without_an_address_says_so() -> None:
             await other.pool.connect(one.peer_id)
 
 
+async def test_a_node_that_hides_its_address_does_not_say_that_it_has_none() -> None:
+    async with network() as peers:
+        one, other = await peers.add(relayed_only=True), await peers.add()
+        with pytest.raises(LinkAttemptFailed, match="hides its address") as failed:
+            await one.pool.connect(other.peer_id)
+        assert failed.value.cause is Cause.ADDRESS_HIDDEN
+
+
 _UNPROVED = {Cause.NOT_THE_PEER, Cause.PEER_STALLED}
 """The side that notices says the first, the other one is left."""
 

@@ -141,7 +141,7 @@ async def test_failed_calls_say_why() -> None:
             raise CallFailed("too many links")
 
         callee.callee.accept_calls(busy)
-        with pytest.raises(CallFailed, match="cannot open another link now"):
+        with pytest.raises(CallFailed, match="cannot open a link now"):
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
 
