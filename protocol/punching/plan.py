@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from protocol.punching.pairs import EXPECTED, PunchKind, Way, punch_kind
-from protocol.punching.prediction import predicted_ports
+from protocol.punching.prediction import more_ports, predicted_ports
 from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FamilyView, NetworkView, Verdict
 
@@ -37,13 +37,15 @@ class PunchPlan:
     """What one side does.
 
     `opener_families`: 4 and 6, where a router is to be opened. `ports` are predicted ones of the
-    peer, to be checked from `checks_after_s` on, as everything else.
+    peer, to be checked from `checks_after_s` on, as everything else; `more_ports` are less likely,
+    and for a peer that witnesses have seen.
     """
 
     way: Way
     opener_families: frozenset[int]
     checks_after_s: float
     ports: tuple[int, ...] = ()
+    more_ports: tuple[int, ...] = ()
     birthday: BirthdayPart | None = None
 
 
@@ -84,8 +86,14 @@ def plan_of_caller(own: Side, peer: Side) -> PunchPlan:
     ports = predicted_ports(
         peer.nat, older_s=older_s, own_mappings=peer.destinations, stride=stride, both=both
     )
+    more = more_ports(peer.nat, len(ports), stride)
     return PunchPlan(
-        _way(own, peer), frozenset(), 0.0, _if_counting(peer, ports), _birthday(own, peer)
+        _way(own, peer),
+        frozenset(),
+        0.0,
+        _if_counting(peer, ports),
+        _if_counting(peer, more),
+        _birthday(own, peer),
     )
 
 
@@ -116,6 +124,7 @@ def plan_of_callee(
         opener_families,
         waits_s,
         _if_counting(peer, ports),
+        _if_counting(peer, more_ports(peer.nat, len(ports))),
         _birthday(own, peer),
     )
 

@@ -41,6 +41,19 @@ def predicted_ports(
         return []
     foreign = window(report.sample_age_ms / 1000 + older_s, report.rate_per_min / 60)
     count = min((foreign + own_mappings - 1) * (1 + both), limits.PORT_WINDOW_MAX)
+    return _ports_after(sample, step, stride, 0, count)
+
+
+def more_ports(report: NatReport, count: int, stride: int = 1) -> list[int]:
+    """The ports beyond a window of `count`, for a peer that witnesses have seen.
+
+    Rates are measured from few mappings, and often too low.
+    """
+    step, sample = report.kind.port_step, report.sample_port
+    return _ports_after(sample, step, stride, count, limits.PORT_WINDOW_MAX) if count else []
+
+
+def _ports_after(sample: int, step: int, stride: int, first: int, end: int) -> list[int]:
     span = limits.PORT_MAX + 1 - _PORT_MIN
-    ahead = (step * (1 + number * stride) for number in range(count))
+    ahead = (step * (1 + number * stride) for number in range(first, end))
     return [_PORT_MIN + (sample + distance - _PORT_MIN) % span for distance in ahead]

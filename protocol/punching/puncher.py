@@ -54,7 +54,7 @@ class Puncher:
     @property
     def asks_witnesses(self) -> bool:
         """Whether it matters what the witnesses saw: then tokens are exchanged."""
-        return self._plan.birthday is not None or len(self._plan.ports) > _UNPROVED_PORTS
+        return self._plan.birthday is not None or bool(self._plan.ports)
 
     @property
     def search(self) -> BirthdayPart | None:
@@ -94,6 +94,9 @@ class Puncher:
         self._seen |= hosts
         for host in sorted(hosts):
             self._agent.vouch(host)
+            if ":" not in host:
+                more = (*self._plan.ports, *self._plan.more_ports)
+                self._predicted = [(now, Address(host, port)) for port in more] + self._predicted
         self.wake(now)
 
     def probe_many(self, now: float) -> None:
@@ -137,7 +140,3 @@ class Puncher:
             if remote.kind is CandidateKind.SERVER_REFLEXIVE and remote.address.family == 4:
                 return remote.address.host
         return ""
-
-
-_UNPROVED_PORTS = 4
-"""So many predicted ports may be checked among what an unproved address may get."""
