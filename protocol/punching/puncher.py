@@ -18,6 +18,7 @@ from protocol.description import IceCandidate
 from protocol.ice.agent import IceAgent
 from protocol.ice.candidates import CandidateKind
 from protocol.punching.birthday import BirthdayProbes, ports_to_probe
+from protocol.punching.pairs import Way
 from protocol.punching.plan import OPENER_TTL, BirthdayPart, PunchPlan
 from protocol.randomness import Random
 
@@ -53,8 +54,8 @@ class Puncher:
 
     @property
     def asks_witnesses(self) -> bool:
-        """Whether it matters what the witnesses saw: then tokens are exchanged."""
-        return self._plan.birthday is not None or bool(self._plan.ports)
+        """Whether it matters to either side what witnesses saw: then both leave their tokens."""
+        return self._plan.way in (Way.PREDICTION, Way.BIRTHDAY)
 
     @property
     def search(self) -> BirthdayPart | None:
