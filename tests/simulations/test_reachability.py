@@ -176,7 +176,7 @@ async def test_two_nodes_behind_one_box_call_each_other_in_a_young_overlay() -> 
 
 
 async def test_a_suspended_node_is_called_five_seconds_after_it_wakes() -> None:
-    async with town(60) as world:
+    async with town(30) as world:
         sleeper = move_in(world, KINDS["port-restricted"])
         await sleeper.start()
         await until(sleeper.running.registrations.registered.is_set, 10.0)
@@ -188,7 +188,7 @@ async def test_a_suspended_node_is_called_five_seconds_after_it_wakes() -> None:
 
 
 async def test_a_box_with_a_new_address_is_noticed_by_its_keepalives() -> None:
-    async with town(60) as world:
+    async with town(30) as world:
         peer = move_in(world, KINDS["port-restricted"])
         await peer.start()
         await until(peer.running.registrations.registered.is_set, 10.0)
@@ -203,17 +203,17 @@ async def test_a_box_with_a_new_address_is_noticed_by_its_keepalives() -> None:
 
 
 async def test_a_mapping_of_thirty_seconds_is_kept_open() -> None:
-    async with town(60) as world:
+    async with town(30) as world:
         peer = move_in(world, Network(BEHIND, box=NatBehaviour(timeout_s=30.0)))
         await peer.start()
         await until(peer.running.registrations.registered.is_set, 10.0)
-        await asyncio.sleep(HOUR_S)
+        await asyncio.sleep(HOUR_S / 6)
         await call(world.residents[0], peer)
 
 
 async def test_no_number_of_liars_makes_a_node_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """All others lie: by addresses that the NAT lets in, since the victim has sent to them."""
-    async with town(60) as world:
+    async with town(30) as world:
 
         def lie(dialing: Dialing, incoming: Incoming) -> None:
             random, _ = incoming.request.arguments
@@ -230,7 +230,7 @@ async def test_no_number_of_liars_makes_a_node_public(monkeypatch: pytest.Monkey
         victim = move_in(world, KINDS["port-restricted"])
         await victim.start()
         await victim.running.joined.wait()
-        for _ in range(60):
+        for _ in range(20):
             await asyncio.sleep(60)
             assert victim.running.own_network.view().verdict is not Verdict.PUBLIC
 
