@@ -8,11 +8,13 @@ with virtual_libraries(world.internet):
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from node.links.link import Link
 from node.links.stages import Stage
 from protocol.errors import ModswarmError
+from protocol.reachability.network_view import Verdict
 from simulations.internet.boxes.nat import Nat
 from simulations.residents.sites import Site, build_host
 from simulations.residents.whole import WholeResident
@@ -20,6 +22,8 @@ from simulations.residents.world import JOIN_SPACING_S, World
 
 SETTLE_S = 60.0
 """Within this a node joins, learns its network and registers, or it never will."""
+VERDICT_S = 30.0
+"""A node in a young network, or where no contact can dial back, goes on without a verdict."""
 LINK_S = 60.0
 PAUSE_S = 1.0
 """Between the end of a link and the next call."""
@@ -60,12 +64,20 @@ def move_in(world: World, site: Site, *, behind: Nat | None = None) -> WholeResi
 
 
 async def settle(resident: WholeResident) -> None:
-    """Start a node, and wait until peers can call it; TimeoutError if they never can."""
+    """Start a node, and wait until it knows its network and peers can call it.
+
+    TimeoutError if they never can.
+    """
     async with asyncio.timeout(SETTLE_S):
         await resident.start()
-        await resident.running.joined.wait()
-        if resident.unreachable:
-            await resident.running.registrations.registered.wait()
+        membership = resident.running
+        await membership.joined.wait()
+        network = membership.own_network
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VERDICT_S):
+                await network.until(lambda: network.view().verdict is not Verdict.UNKNOWN)
+        if network.needs_registrars:
+            await membership.registrations.registered.wait()
 
 
 async def try_link(caller: WholeResident, callee: WholeResident) -> tuple[PairOutcome, Link | None]:
@@ -94,10 +106,6 @@ async def close_link(link: Link, caller: WholeResident, callee: WholeResident) -
 
 
 def _whole(world: World, site: Site, behind: Nat | None = None) -> WholeResident:
-    resident = world.add(
-        WholeResident,
-        unreachable=not site.is_public,
-        host=build_host(world.internet, site, behind),
-    )
+    resident = world.add(WholeResident, host=build_host(world.internet, site, behind))
     assert isinstance(resident, WholeResident)
     return resident

@@ -220,7 +220,7 @@ class World:
             one
             for one in self.residents[: newcomer.number]
             if one.membership is not None
-            and not one.unreachable
+            and one.host.behind is None
             and not one.families.isdisjoint(newcomer.families)
         ]
         picked = self._introducing.sample(known, min(INTRODUCERS, len(known)))

@@ -71,13 +71,13 @@ async def test_a_stranger_with_the_peers_private_address_is_never_nominated(
         for number, home in enumerate(homes):
             address = f"192.168.1.{number + 2}"
             host = internet.add_host(addresses=[address], behind=home)
-            person = town.world.add(WholeResident, unreachable=True, host=host)
+            person = town.world.add(WholeResident, host=host)
             assert isinstance(person, WholeResident)
             people.append(person)
         one, other = people
         stranger = internet.add_host(addresses=[other.host.addresses[0]], behind=homes[0])
         if answers == "overlay":
-            lodger = town.world.add(WholeResident, unreachable=True, host=stranger)
+            lodger = town.world.add(WholeResident, host=stranger)
             assert isinstance(lodger, WholeResident)
             await settle(lodger)
         else:
