@@ -8,7 +8,6 @@ from simulations.experiments import inbound
 SMALL = inbound.Parameters(nodes=12, networks=25, rate=50.0, seconds=2.0)
 
 
-@pytest.mark.xfail(strict=True, reason="the bounds of attempts and of calls are below this rate")
 def test_fifty_calls_a_second_all_get_their_link() -> None:
     report = inbound.run(SMALL, lambda _: None)
     assert report.data["why_lost"] == {}
