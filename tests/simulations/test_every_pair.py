@@ -17,6 +17,9 @@ from tests.simulations.pair_world import ROUND_TRIP_S, Talk, pair_world, until
 AWAITS_RESTART = pytest.mark.xfail(
     strict=True, reason="a link whose mapping was lost does not move to the new one yet"
 )
+AWAITS_HAIRPIN = pytest.mark.xfail(
+    strict=True, reason="no pair is found where the router alone leads to the other, by its inside"
+)
 AWAITS_RELAYS = pytest.mark.xfail(strict=True, reason="offers name no relays yet")
 SHORT = NatBehaviour(timeout_s=30.0)
 HOUR_S = 3600.0
@@ -122,6 +125,7 @@ async def test_two_behind_one_router_link_inside_it(
         assert await Talk(link, theirs).goes_on() < ROUND_TRIP_S / 2
 
 
+@AWAITS_HAIRPIN
 async def test_a_hairpin_that_shows_the_inner_source_makes_a_peer_reflexive_pair(
     tmp_path: Path,
 ) -> None:
