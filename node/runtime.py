@@ -23,6 +23,7 @@ from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
 from node.links.punching.punching import LinkPunching
+from node.links.relaying.relays import LinkRelays
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
 from node.overlay.membership import Membership
@@ -156,7 +157,7 @@ class Node:
             self.environment,
             self._certificate,
             settings,
-            LinkPaths(endpoint, self.environment, settings, view),
+            LinkPaths(endpoint, self.environment, settings, view, self._make_relays()),
             LinkPunching(
                 endpoint,
                 self.environment,
@@ -171,6 +172,16 @@ class Node:
         self.doctor = Doctor(self.membership, self.environment, view)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
+
+    def _make_relays(self) -> LinkRelays:
+        membership = self.membership
+        return LinkRelays(
+            membership.relay_client,
+            self.identity.peer_id,
+            lambda: membership.registrations.registrars,
+            membership.server.bootstrappable_neighbors,
+            lambda: membership.endpoint.addresses,
+        )
 
     def _make_membership(self) -> Membership:
         return Membership(

@@ -1,6 +1,7 @@
 """One attempt at a link, step by step, on either side: ICE, DTLS, SCTP, session."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId, peer_id_of
 from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
+from protocol.overlay.contacts import Contact
 from protocol.signaling import own_offer_wins
 
 _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
@@ -56,6 +58,7 @@ class LinkAttempt:
 
     def __init__(self, parts: LinkParts, peer_id: PeerId, *, outgoing: bool) -> None:
         self._parts = parts
+        self._peer_id = peer_id
         self._outgoing = outgoing
         self._loop = asyncio.get_running_loop()
         self._asked_at = self._loop.time()
@@ -78,9 +81,15 @@ class LinkAttempt:
         init = native_channel.describe_init(self._parts.environment.rng) if bursts else b""
         return self._parts.punching.described(replace(described, sctp_init=init))
 
-    def offer(self, described: Description) -> Description:
-        """What `describe` gave, with what has changed until the offer is made."""
-        return self._parts.punching.described(described)
+    def offer(self, described: Description, registrars: Sequence[Contact]) -> Description:
+        """What `describe` gave, with what has changed until the offer is made, and relays.
+
+        `registrars` are the peer's.
+        """
+        relays = self._parts.paths.relays.to_name(self._peer_id, registrars)
+        offer = replace(self._parts.punching.described(described), relays=relays)
+        self._ice.relays.offered(offer)
+        return offer
 
     async def finish(
         self,
@@ -101,10 +110,13 @@ class LinkAttempt:
         sides = (offer, answer) if self._outgoing else (answer, offer)
         own_id, peer_id = self._parts.identity.peer_id, peer_id_of(peer_key)
         call = PunchCall(*sides, own_id, peer_id, offer_id, self._outgoing, answer_takes_s)
-        punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
+        punch = None
+        if not self._parts.settings.relayed_only:
+            punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
         try:
             async with asyncio.timeout(limit_s):
                 _ = _chosen_role(answer)
+                self._ice.relays.begin(offer.relays, *sides)
                 await self._find_path(sides[1], punch)
                 return await self._finish(peer_key, offer_id, offer, answer, signaled_via)
         except TimeoutError:
@@ -123,7 +135,7 @@ class LinkAttempt:
         """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""
         await self._uppermost.close()
 
-    async def _find_path(self, remote: Description, punch: PunchRun) -> None:
+    async def _find_path(self, remote: Description, punch: PunchRun | None) -> None:
         self._begin(Stage.ICE)
         await self._ice.connect(remote, punch)
 

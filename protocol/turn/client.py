@@ -10,12 +10,12 @@ fresh one, so data never waits for either.
 import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from random import Random
 from typing import Final
 
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import Malformed, NotPermitted, RelayFailed, UnexpectedReply
+from protocol.randomness import Random
 from protocol.stun.attributes import (
     Attribute,
     ErrorCode,

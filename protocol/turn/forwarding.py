@@ -7,12 +7,12 @@ once and kept, until something that it rests on expires or any allocation change
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import NamedTuple
 
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import NotPermitted, RateLimited
+from protocol.randomness import Random
 from protocol.stun.attributes import Attribute, encode_xor_address
 from protocol.stun.message import (
     STUN_TRANSACTION_BYTES,

@@ -9,13 +9,13 @@ what is kept. A stale nonce is answered with a fresh one, and an allocation forw
 """
 
 from collections.abc import Callable, Sequence
-from random import Random
 from typing import Final
 
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import Malformed, NotPermitted, NotUnicast, RelayRefusal
 from protocol.identity import PeerId
+from protocol.randomness import Random, sample
 from protocol.rate_limit import HostRateLimit
 from protocol.stun.attributes import (
     Attribute,
@@ -255,7 +255,8 @@ class TurnServer:
         free = [one for one in fitting if not one.port % step and not self.table.is_taken(one, now)]
         if not free:
             raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "every relayed port is taken")
-        return self._rng.choice(free)
+        (chosen,) = sample(self._rng, free, 1)
+        return chosen
 
     def _refresh(self, message: StunMessage, found: Allocation, now: float) -> Attributes:
         """RFC 8656, 8.2; a lifetime of 0 ends the allocation."""

@@ -8,6 +8,7 @@ from node.links.path.datagrams import DtlsDatagrams
 from node.links.path.found_path import FoundPath
 from node.links.path.paths import LinkPaths
 from node.links.punching.run import PunchRun
+from node.links.relaying.run import RelayRun
 from node.links.stages import Stage
 from node.net.claim import Claim
 from node.net.demux import RecordBuffers
@@ -42,8 +43,9 @@ _TAKEN = "another link with this peer has its place"
 class IcePath:
     """The ICE side of one link, from its candidates to its end.
 
-    `datagrams` are those of DTLS. `rank` decides between attempts of both sides at one link: it is
-    the same for both. Raises Overloaded, AlreadyOwned when it is made.
+    `datagrams` are those of DTLS, `relays` the allocations for it. `rank` decides between attempts
+    of both sides at one link: it is the same for both. Raises Overloaded, AlreadyOwned when it is
+    made.
     """
 
     def __init__(self, paths: LinkPaths, peer: PeerId, *, controlling: bool, rank: int = 0) -> None:
@@ -62,6 +64,7 @@ class IcePath:
         self._path: FoundPath | None = None
         self._port: Port | None = None
         self._punch: PunchRun | None = None
+        self.relays = RelayRun(paths.relays, peer, self.agent, self.flush)
         self._ended = ""
         self._take_records: Callable[[RecordBuffers], None] | None = None
         self._writable: Callable[[], None] | None = None
@@ -78,10 +81,8 @@ class IcePath:
     def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
         self._candidates = self._paths.candidates()
-        if not self._candidates:
-            hidden = self._paths.relayed_only
-            cause = Cause.ADDRESS_HIDDEN if hidden else Cause.NO_ADDRESS
-            raise LinkAttemptFailed(Stage.ICE, "no candidate to name", cause=cause)
+        if not self._candidates and not self._paths.relayed_only:
+            raise LinkAttemptFailed(Stage.ICE, "no candidate to name", cause=Cause.NO_ADDRESS)
         now = self._loop.time()
         for one in self._candidates:
             self.agent.add_local(one.kind, one.address, one.base, now)
@@ -104,13 +105,15 @@ class IcePath:
             punch.begin(list(self._endpoint.addresses.values()))
         for candidate in remote.candidates:
             self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
-        self.agent.end_of_candidates()
+        if not self.relays.under_way:
+            self.agent.end_of_candidates()
         self.flush()
         await self._found
 
     def link_opened(self) -> None:
         """The attempt has become a link."""
         self._opened_at = self._loop.time()
+        self.relays.end(self._base)
 
     def tried(self) -> tuple[TriedPair, ...]:
         """The pairs of addresses so far, with their outcomes."""
@@ -251,10 +254,17 @@ class IcePath:
             return
         self._pair, self._port = pair, self._endpoint.port_at(pair.base)
         self._path = self._path_of(pair)
-        if self._punch is not None and not pair.relayed:
-            self._punch.end(pair.base)
+        if not pair.relayed:
+            self.relays.end(pair.base)
+            if self._punch is not None:
+                self._punch.end(pair.base)
         if not self._found.done():
             self._found.set_result(None)
+
+    @property
+    def _base(self) -> Address | None:
+        """The base of the pair in use."""
+        return self._pair.base if self._pair is not None else None
 
     def _why_failed(self) -> str:
         report = self.agent.report()
@@ -285,7 +295,8 @@ class IcePath:
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason
         if self._punch is not None:
-            self._punch.end(self._pair.base if self._pair else None)
+            self._punch.end(self._base)
+        self.relays.end(self._base)
         self._fail(reason)
         self.datagrams.end()
 
@@ -300,3 +311,4 @@ class IcePath:
         self._port = None
         if self._punch is not None:
             await self._punch.close()
+        await self.relays.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from node.environment import Environment
 from node.links.path.local_candidates import LocalCandidates
 from node.links.path.shared_timer import SharedTimer
+from node.links.relaying.relays import LinkRelays
 from node.links.settings import LinkSettings
 from node.net.demux import PREFIX_BYTES
 from node.net.endpoint import Endpoint
@@ -26,8 +27,10 @@ class LinkPaths:
         environment: Environment,
         settings: LinkSettings,
         view: Callable[[], NetworkView] = NetworkView,
+        relays: LinkRelays | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self.relays = relays or LinkRelays(None, b"")
         self.loop = asyncio.get_running_loop()
         self.timer = SharedTimer()
         self._rng = environment.rng

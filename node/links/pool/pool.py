@@ -89,7 +89,8 @@ class LinkPool:
     def defects(self) -> list[BaseException]:
         """Exceptions that neither a peer nor the network explains."""
         found = [*self._attempts.defects, *self._keeper.defects]
-        return [*found, *self._parts.punching.tasks.defects]
+        helpers = (self._parts.punching.tasks, self._parts.paths.relays.tasks)
+        return [*found, *(error for owner in helpers for error in owner.defects)]
 
     @property
     def connecting(self) -> tuple[PendingConnect, ...]:
@@ -157,6 +158,7 @@ class LinkPool:
         await self._attempts.close()
         await self._keeper.close(_STOPPING)
         await self._parts.punching.close()
+        await self._parts.paths.relays.close()
 
     # Calls of ours --------------------------------------------------------------------------
 
@@ -187,9 +189,9 @@ class LinkPool:
             self._parts.punching.begin_sampling()
             offer = attempt.describe(DtlsRole.ACTPASS)
 
-            def describe(_registrars: Sequence[Contact]) -> Description:
+            def describe(registrars: Sequence[Contact]) -> Description:
                 nonlocal offer
-                offer = attempt.offer(offer)
+                offer = attempt.offer(offer, registrars)
                 return offer
 
             result = await self._call_out(call.peer_id, describe)
