@@ -20,7 +20,7 @@ from node.links.settings import OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
-from protocol.causes.tried import KnownSide
+from protocol.causes.tried import KnownSide, TriedPair
 from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId, peer_id_of
@@ -221,9 +221,16 @@ class LinkAttempt:
         stage, pairs = self._stages.current, self._ice.tried()
         sides = side_of(own), side_of(peer)
         if cause is None:
-            cause = cause_of_failed_checks(*sides, pairs) if stage is Stage.ICE else self._broken()
+            cause = self._no_path(*sides, pairs) if stage is Stage.ICE else self._broken()
         report = AttemptReport(self._stages.milliseconds(self._loop.time()), *sides, pairs)
         return LinkAttemptFailed(stage, reason, cause=cause, report=report)
+
+    def _no_path(self, own: KnownSide, peer: KnownSide, pairs: tuple[TriedPair, ...]) -> Cause:
+        """Why ICE found none."""
+        cause = cause_of_failed_checks(own, peer, pairs, relays_failed=self._ice.relays.failed)
+        if cause is Cause.NO_ADDRESS and self._parts.settings.relayed_only:
+            return Cause.ADDRESS_HIDDEN
+        return cause
 
     def _broken(self) -> Cause:
         """Why nothing came of a path that ICE had found."""

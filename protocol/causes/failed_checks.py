@@ -41,8 +41,10 @@ def expected_of(own: KnownSide, peer: KnownSide) -> Way | None:
     return None if unknown and way is not Way.OPEN else way
 
 
-def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[TriedPair]) -> Cause:
-    """Why no pair carries a link."""
+def cause_of_failed_checks(
+    own: KnownSide, peer: KnownSide, pairs: Sequence[TriedPair], *, relays_failed: bool = False
+) -> Cause:
+    """Why no pair carries a link. `relays_failed`: every relay that was asked refused us."""
     outcomes = {pair.outcome for pair in pairs}
     if PairOutcome.ANSWERED in outcomes:
         return Cause.PEER_STALLED
@@ -56,6 +58,8 @@ def cause_of_failed_checks(own: KnownSide, peer: KnownSide, pairs: Sequence[Trie
         return Cause.RELAY_REFUSED  # relays were named, and none gave an address
     if not own.families:
         return Cause.NO_ADDRESS
+    if relays_failed:
+        return Cause.RELAY_REFUSED
     if not set(own.families) & set(peer.families):
         return Cause.NO_COMMON_FAMILY
     return _by_the_routers(own, peer)

@@ -20,7 +20,6 @@ AWAITS_RESTART = pytest.mark.xfail(
 AWAITS_HAIRPIN = pytest.mark.xfail(
     strict=True, reason="no pair is found where the router alone leads to the other, by its inside"
 )
-AWAITS_RELAYS = pytest.mark.xfail(strict=True, reason="offers name no relays yet")
 SHORT = NatBehaviour(timeout_s=30.0)
 HOUR_S = 3600.0
 MINUTES_10_S = 600.0
@@ -155,7 +154,6 @@ async def test_an_idle_link_lives_for_ten_minutes_behind_mappings_of_30_s(tmp_pa
             assert await talk.goes_on() < 2 * ROUND_TRIP_S
 
 
-@AWAITS_RELAYS
 async def test_an_idle_allocation_lives_for_ten_minutes_behind_mappings_of_30_s(
     tmp_path: Path,
 ) -> None:
@@ -195,8 +193,18 @@ async def test_after_an_hour_of_sleep_a_link_opens_5_s_after_waking(
 # 6, 7. Families
 
 
-@AWAITS_RELAYS
-@pytest.mark.parametrize("callee", ["ipv6", "port-restricted"])
+@pytest.mark.parametrize(
+    "callee",
+    [
+        pytest.param(
+            "ipv6",
+            marks=pytest.mark.xfail(
+                strict=True, reason="behind a firewall of unknown kind it registers nowhere yet"
+            ),
+        ),
+        "port-restricted",
+    ],
+)
 async def test_ipv6_only_and_ipv4_only_link_through_a_relay_with_both(
     tmp_path: Path, callee: str
 ) -> None:
@@ -208,7 +216,6 @@ async def test_ipv6_only_and_ipv4_only_link_through_a_relay_with_both(
         await Talk(link, theirs).goes_on()
 
 
-@AWAITS_RELAYS
 async def test_behind_nat64_ipv4_only_peers_are_reached(tmp_path: Path) -> None:
     async with pair_world(tmp_path, v6=True) as town:
         one, other = await town.settled("nat64", "port-restricted")

@@ -46,7 +46,7 @@ class RelayRun:
         self._task: asyncio.Task[None] | None = None
         self._ports: dict[RelayPort, Allocator] = {}
         self._is_over = False
-        self.failures: list[str] = []
+        self._failures = 0
 
     def offered(self, offer: Description) -> None:
         """Our offer is made: allocate at its relays, if one will be needed whatever the peer is."""
@@ -69,6 +69,11 @@ class RelayRun:
             self._task = self._relays.tasks.start(allocating, name=name)
 
     @property
+    def failed(self) -> bool:
+        """Whether relays were asked, and none gave an allocation that lets the peer in."""
+        return bool(self._failures) and not self._ports
+
+    @property
     def under_way(self) -> bool:
         """Whether candidates may still come of it."""
         return self._task is not None and not self._task.done()
@@ -84,7 +89,7 @@ class RelayRun:
             port = await client.allocate(relay)
         except ModswarmError as error:
             _log.info("no allocation: %s", error)
-            self.failures.append(str(error))
+            self._failures += 1
             return
         self._ports[port] = client
         now = self._loop.time()
@@ -92,7 +97,8 @@ class RelayRun:
         try:
             port.permit(peer)
         except ModswarmError as error:
-            self.failures.append(str(error))
+            _log.info("no allocation for this peer: %s", error)
+            self._failures += 1
             return
         self._agent.add_local(CandidateKind.RELAYED, port.local, port.local, now, peer=peer)
         self._agent.add_remote(CandidateKind.RELAYED, peer, now)
