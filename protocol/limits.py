@@ -403,12 +403,16 @@ ICE_UNPROVED_BYTES = DATAGRAM_BYTES
 """For all unproved addresses of one description together: no more than the datagram that brought it
 had. About ten checks."""
 
+ICE_TRIGGERED_BYTES = 208
+"""Of these for addresses whose own checks have come: our answer and our check are together 68 B
+longer than theirs. So three of them are checked at once, whatever openers and probes have used."""
+
 ICE_CHECKS_PER_NETWORK = 256
 ICE_NETWORKS = 1024
 """Checks a minute to the unproved addresses of one /24 or /48, and networks remembered for it."""
 
 ICE_OPENERS = 512
-"""Openers of one agent, 28 bytes each: one from each socket of a search for a port, and some."""
+"""Openers of one agent, 20 bytes each: one from each socket of a search for a port, and some."""
 
 STUN_OWNERS = 2 * (LINKS + LINK_ATTEMPTS)
 """Parts of one port that send STUN requests: ICE of each link, clients of STUN and TURN servers."""

@@ -166,7 +166,7 @@ class IceAgent:
             self._current.connectivity.hold_off(until, now)
 
     def open_firewall(self, remote: Address, base: Address, ttl: int) -> bool:
-        """Send one opener, a Binding indication of 28 bytes that asks for no answer.
+        """Send one opener, a Binding indication of 20 bytes that asks for no answer.
 
         Its time to live lets it pass our own router, and end before the peer's: so it opens our
         filter, and the peer's router never takes it for an unasked datagram.

@@ -111,5 +111,6 @@ def encode_refusal(
 
 
 def encode_opener(transaction: bytes) -> bytes:
-    """A Binding indication, which no peer answers: 28 bytes."""
-    return encode_stun(StunMessage(StunClass.INDICATION, StunMethod.BINDING, transaction))
+    """A Binding indication, which no peer is to see: a bare header of 20 bytes."""
+    opener = StunMessage(StunClass.INDICATION, StunMethod.BINDING, transaction)
+    return encode_stun(opener, fingerprint=False)

@@ -7,6 +7,8 @@ address has answered one of our checks
 - all such addresses of one description together get no more bytes than the description took to send
   to us, and besides what they send themselves: nothing is amplified, although one who knows our
   credentials can send checks in a victim's name;
+- ICE_TRIGGERED_BYTES of these are kept for addresses whose own checks come, so that such a check is
+  followed by ours at once;
 - the addresses of one network get ICE_CHECKS_PER_NETWORK checks a minute from all agents of a node.
 """
 
@@ -18,6 +20,9 @@ from protocol.addresses import Address, is_loopback, pack_address
 
 _PREFIX_BYTES: Final = {6: 3, 18: 6}
 """The /24 of IPv4 and the /48 of IPv6, by the bytes of a packed address with its port."""
+
+_KEPT_PART: Final = 4
+"""At most a fourth of a small budget is kept."""
 
 _MINUTE_S: Final = 60.0
 CHECK_IN_NETWORK_S: Final = _MINUTE_S / limits.ICE_CHECKS_PER_NETWORK
@@ -52,8 +57,10 @@ class UnprovedBudget:
 
     def __init__(self, budget_bytes: int, allowance: NetworkAllowance) -> None:
         self._left_bytes = budget_bytes
+        self._kept_bytes = min(limits.ICE_TRIGGERED_BYTES, budget_bytes // _KEPT_PART)
         self._allowance = allowance
         self._left_checks: dict[Address, int] = {}
+        self._heard: set[Address] = set()
         self._proved: set[Address] = set()
         self._vouched: set[str] = set()
 
@@ -62,7 +69,8 @@ class UnprovedBudget:
         if self.is_proved(address):
             return True
         left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
-        return left > 0 and size <= self._left_bytes
+        kept_bytes = 0 if address in self._heard else self._kept_bytes
+        return left > 0 and size <= self._left_bytes - kept_bytes
 
     def take(self, address: Address, size: int, now: float) -> bool:
         """Whether a check of `size` bytes may go to an address now; counts it if so."""
@@ -77,7 +85,7 @@ class UnprovedBudget:
 
     def take_bytes(self, size: int) -> bool:
         """Whether so many bytes without a check may be sent; counts them if so."""
-        if size > self._left_bytes:
+        if size > self._left_bytes - self._kept_bytes:
             return False
         self._left_bytes -= size
         return True
@@ -85,6 +93,7 @@ class UnprovedBudget:
     def heard(self, address: Address, extra_bytes: int) -> None:
         """An authenticated check came from there, longer by so much than what answered it."""
         if address not in self._proved:
+            self._heard.add(address)
             self._left_bytes += extra_bytes
             left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
             self._left_checks[address] = left + 1

@@ -61,7 +61,7 @@ def test_an_opener_first_and_checks_when_the_caller_checks() -> None:
     opener = b.sent[0][1]
     message = decode_stun(opener.data)
     assert (message.kind, message.method) == (StunClass.INDICATION, StunMethod.BINDING)
-    assert (opener.ttl, len(opener.data)) == (2, 28)
+    assert (opener.ttl, len(opener.data)) == (2, 20)
     assert b.sent[1][0] == about(begun + RTT_S / 2)
     assert a.selections[0][0] <= begun + RTT_S / 2 + RTT_S / 2 + 0.01
     assert a.selections[0][2] == OUTSIDE_B

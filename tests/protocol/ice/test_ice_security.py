@@ -101,7 +101,7 @@ def test_all_addresses_of_an_offer_get_no_more_than_its_datagram_had(budget_byte
         network.run(30)
         end.agent.try_again(network.now)
     sent_bytes = sum(len(datagram.data) for _, datagram in end.sent)
-    assert 0.8 * budget_bytes < sent_bytes <= budget_bytes
+    assert 0.5 * budget_bytes < sent_bytes <= budget_bytes
     outcomes = {row.outcome for row in end.agent.report()}
     assert outcomes == {PairOutcome.NO_ANSWER, PairOutcome.NO_BUDGET}
 
@@ -113,7 +113,26 @@ def test_openers_count_among_the_bytes() -> None:
     assert sent == [True] * 3 + [False] * 7
     end.agent.add_remote(HOST, A, network.now)
     network.run(10)
-    assert [(len(datagram.data), datagram.ttl) for _, datagram in end.sent] == [(28, 2)] * 3
+    assert [(len(datagram.data), datagram.ttl) for _, datagram in end.sent] == [(20, 2)] * 3
+
+
+@pytest.mark.parametrize("nominates", [False, True])
+def test_an_authentic_check_is_followed_by_ours_whatever_openers_have_used(nominates: bool) -> None:
+    """Openers to the ports of a router that counts use all that unproved addresses may get."""
+    network = Network()
+    end = callee(network)
+    while end.agent.open_firewall(A, B, 2):
+        pass
+    end.agent.add_remote(HOST, A, network.now)
+    network.run(1)
+    assert all(datagram.ttl for _, datagram in end.sent)
+    for place in range(3):
+        source = Address(A.host, 20_011 + place)
+        network.deliver(end, peers_check(end, place.to_bytes(12), nominates=nominates), source, B)
+        network.run(0.01)
+        answer, check = end.sent_to(source)
+        assert decode_stun(answer.data).kind is StunClass.SUCCESS
+        assert decode_stun(check.data).kind is StunClass.REQUEST
 
 
 def test_checks_in_a_victims_name_are_not_amplified() -> None:
