@@ -1,4 +1,4 @@
-"""What links stand on above ICE: libraries of half a second's import, loaded when first wanted."""
+"""What links stand on above ICE: half a second of imports, begun once the node has joined."""
 
 import asyncio
 from collections.abc import Callable

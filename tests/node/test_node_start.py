@@ -14,6 +14,7 @@ from node.content.vault import vault
 from node.content.vault.store import Store
 from node.content.vault.vault import Vault
 from node.environment import Environment, udp_socket
+from node.links import layers
 from node.runtime import Node
 from protocol.errors import BadAddress, DiskError, HomeError, LocalError
 from tests.identities import give_identities
@@ -126,3 +127,27 @@ async def test_a_machine_that_refuses_ipv6_is_served_by_ipv4(tmp_path: Path) -> 
     asked = Node.open(tmp_path, Config(listen=("[::]:0",)), here, lambda _: None)
     with pytest.raises(BadAddress, match="no such family"):
         await asked.start()
+
+
+async def test_once_joined_a_node_loads_what_links_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when the first call comes, whose caller would wait for it."""
+    loaded: list[str] = []
+    loop, loading = asyncio.get_running_loop(), asyncio.Event()
+
+    def load(data_path: str) -> None:
+        loaded.append(data_path)
+        loop.call_soon_threadsafe(loading.set)
+
+    monkeypatch.setattr(layers, "_load", load)
+    give_identities([tmp_path])
+    node = opened(tmp_path)
+    await node.start()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not loaded
+    node.joined.set()
+    await loading.wait()
+    await node.stop()
+    assert loaded == ["native"]

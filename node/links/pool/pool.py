@@ -85,6 +85,10 @@ class LinkPool:
         """Call `on_link` with each new link, of either direction, before a frame is delivered."""
         self._keeper.subscribe(on_link)
 
+    def prepare(self) -> None:
+        """Load what the first link needs, so that it does not wait for that."""
+        self._parts.layers.begin()
+
     @property
     def defects(self) -> list[BaseException]:
         """Exceptions that neither a peer nor the network explains."""
