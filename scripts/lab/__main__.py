@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from scripts.lab import measure, report
 from scripts.lab.kinds import KINDS, TWOSOMES, Kind, Twosome
 from scripts.lab.lab import Lab
-from scripts.lab.matrix import Outcome, rounds
+from scripts.lab.matrix import Outcome, faults_of, rounds
 from scripts.lab.net.spaces import remove_leftovers, why_not
 from scripts.lab.net.topology import internet
 from scripts.lab.probe import Finding
@@ -163,7 +163,7 @@ def _work(
     outcomes = _call_all(lab, kinds, twosomes)
     results["summary"] = report.summary(outcomes)
     results["pairs"] = [report.outcome_json(one) for one in outcomes]
-    right = all(one.right for one in outcomes)
+    right = not faults_of(outcomes)
     if lifetimes is not None:
         right = _check_lifetimes(lifetimes, results) and right
     if given.idle:

@@ -4,11 +4,16 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.lab.matrix import Outcome
+from scripts.lab.matrix import Outcome, faults_of
 from scripts.lab.probe import Finding
 from scripts.lab.ways import Way
 
 _LETTERS = {Way.DIRECT: "D", Way.RELAYED: "R", Way.NONE: "-"}
+_IMPROVED = "U"
+_LEGEND = (
+    "D direct, U relayed at first and then direct, R relayed, - no link; ms until then\n"
+    "! not as the table says; ~ a search that missed, as few may"
+)
 _WORDS_CHARS = 300
 
 
@@ -25,6 +30,7 @@ def findings_table(findings: Sequence[Finding]) -> str:
 
 def matrix_table(outcomes: Sequence[Outcome]) -> str:
     """Callers down, callees across: the way and the ms, `!` where it is not as the table says."""
+    wrong = faults_of(outcomes)
     cells = {(_kind(one.pair.caller), _kind(one.pair.callee)): one for one in outcomes}
     callers = list(dict.fromkeys(caller for caller, _ in cells))
     far = [name for name in callers if any(key != (name, name) for key in cells if name in key)]
@@ -33,31 +39,33 @@ def matrix_table(outcomes: Sequence[Outcome]) -> str:
     if far:
         lines.append(" " * width + "".join(f"{name[:8]:>9}" for name in far))
         for caller in far:
-            row = "".join(f"{_cell(cells.get((caller, callee))):>9}" for callee in far)
+            row = "".join(f"{_cell(cells.get((caller, callee)), wrong):>9}" for callee in far)
             lines.append(f"{caller:<{width}}{row}")
     lines += [
-        f"{name:<{width}}{_cell(cells[name, name]):>9}" for name in callers if name not in far
+        f"{name:<{width}}{_cell(cells[name, name], wrong):>9}"
+        for name in callers
+        if name not in far
     ]
-    return "\n".join([*lines, "", "D direct, R relayed, - no link; ! not as the table says; ms"])
+    return "\n".join([*lines, "", _LEGEND])
 
 
 def _kind(host: str) -> str:
     return host.rpartition(".")[0]
 
 
-def _cell(outcome: Outcome | None) -> str:
+def _cell(outcome: Outcome | None, wrong: Sequence[Outcome]) -> str:
     if outcome is None:
         return ""
-    mark = "" if outcome.right else "!"
+    mark = "!" if outcome in wrong else "~" if outcome.missed else ""
+    if outcome.direct_ms is not None:
+        return f"{mark}{_IMPROVED} {outcome.direct_ms:.0f}"
     return f"{mark}{_LETTERS[outcome.way]} {outcome.took_ms:.0f}"
 
 
 def faults(outcomes: Sequence[Outcome]) -> str:
     """One line for each pair that did not go as it must."""
     lines = []
-    for one in outcomes:
-        if one.right:
-            continue
+    for one in faults_of(outcomes):
         pair = one.pair
         expected = f"{pair.expected.value} ({pair.means})"
         line = f"{pair.caller} -> {pair.callee}: {one.way.value}, expected {expected}"
@@ -84,8 +92,11 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "pairs_with_udp": len(possible),
         "linked": len(linked),
         "direct": sum(one.way is Way.DIRECT for one in linked),
+        "relayed_at_first": sum(one.direct_ms is not None for one in linked),
         "relayed": sum(one.way is Way.RELAYED for one in linked),
-        "as_expected": sum(one.right for one in outcomes),
+        "as_expected": len(outcomes) - len(faults_of(outcomes)),
+        "searches": sum(one.pair.searches for one in outcomes),
+        "searches_missed": sum(one.missed for one in outcomes),
         "kinds_pairs_with_udp": len(unordered),
         "kinds_pairs_linked_in_any_direction": len(linked_unordered),
         "p50_ms": round(statistics.median(took), 1) if took else None,
@@ -106,7 +117,9 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "means": outcome.pair.means,
         "way": outcome.way.value,
         "right": outcome.right,
+        "missed": outcome.missed,
         "took_ms": outcome.took_ms,
+        "direct_ms": outcome.direct_ms,
         "link": outcome.link,
         "failure": outcome.failure,
     }

@@ -3,6 +3,7 @@
 import ipaddress
 import shutil
 from collections import Counter
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -13,7 +14,16 @@ from protocol.stun.message import StunClass, decode_stun
 from scripts.lab import report
 from scripts.lab.identities import NUMBERS, seed_of
 from scripts.lab.kinds import KINDS, TWOSOMES, Filtering, Hairpin, Mapping, Nat
-from scripts.lab.matrix import NEAR, Outcome, Pair, rounds, strange_remote
+from scripts.lab.matrix import (
+    MISSED_ONE_IN,
+    NEAR,
+    Outcome,
+    Pair,
+    call,
+    faults_of,
+    rounds,
+    strange_remote,
+)
 from scripts.lab.net import rules
 from scripts.lab.net.addresses import Prefixes
 from scripts.lab.net.spaces import why_not
@@ -160,9 +170,14 @@ def test_a_stranger_answers_checks_with_a_success_without_integrity() -> None:
 
 
 def outcome(
-    caller: str, callee: str, expected: Way, way: Way, callee_way: Way | None = None
+    caller: str,
+    callee: str,
+    expected: Way,
+    way: Way,
+    callee_way: Way | None = None,
+    how: str = "punch",
 ) -> Outcome:
-    return Outcome(Pair(caller, callee, expected, "punch"), way, 12.3, None, callee_way)
+    return Outcome(Pair(caller, callee, expected, how), way, 12.3, callee_way=callee_way)
 
 
 GOOD = outcome("port.a", "cone.b", Way.DIRECT, Way.DIRECT, Way.DIRECT)
@@ -178,6 +193,53 @@ def test_a_pair_is_right_only_if_both_ends_see_the_expected_way() -> None:
         False,
         True,
     ]
+
+
+def searches(missed: int, count: int) -> list[Outcome]:
+    ways = [Way.RELAYED if number < missed else Way.DIRECT for number in range(count)]
+    return [outcome("port.a", "symmetric.b", Way.DIRECT, way, way, "birthday") for way in ways]
+
+
+def test_few_searches_may_miss_and_nothing_else_may() -> None:
+    few = searches(2, 2 * MISSED_ONE_IN)
+    assert faults_of(few) == []
+    near = outcome("lan.a", "lan.b", Way.DIRECT, Way.RELAYED, Way.RELAYED, "birthday")
+    assert report.matrix_table([near]).splitlines()[0].split() == ["lan", "~R", "12"]
+    many = searches(3, 2 * MISSED_ONE_IN)
+    assert faults_of(many) == many[:3]
+    lost = outcome("port.a", "symmetric.b", Way.DIRECT, Way.NONE, None, "birthday")
+    assert faults_of([*few[2:], lost, OTHER_WAY]) == [lost, OTHER_WAY]
+    one_sided = outcome("port.a", "symmetric.b", Way.DIRECT, Way.RELAYED, None, "birthday")
+    assert faults_of([one_sided]) == [one_sided]
+
+
+class Caller:
+    """Tells the given ways of its one link in turn, the last for ever."""
+
+    def __init__(self, *ways: Way) -> None:
+        self._ways = list(ways)
+        self.host = Host("port.a", None, "192.168.1.2", None, "5.10.1.2")  # type: ignore[arg-type]
+
+    def connect(self, peer: object) -> "Future[dict[str, Any]]":
+        done: Future[dict[str, Any]] = Future()
+        done.set_result(self.link_to(peer))
+        return done
+
+    def link_to(self, peer: object) -> dict[str, Any]:
+        way = self._ways.pop(0) if len(self._ways) > 1 else self._ways[0]
+        return {"path": way.value, "remote_address": "5.10.1.2:4001"}
+
+
+def test_a_relayed_link_that_becomes_direct_is_direct() -> None:
+    pair = Pair("port.a", "port.b", Way.DIRECT, "birthday")
+    caller: Any = Caller(Way.RELAYED, Way.RELAYED, Way.DIRECT)
+    callee: Any = Caller(Way.RELAYED, Way.DIRECT)
+    told = call(caller, callee, pair)
+    assert told.right
+    assert told.way is Way.DIRECT
+    assert told.direct_ms is not None
+    assert told.direct_ms >= told.took_ms
+    assert report.matrix_table([told]).splitlines()[0].split()[1] == "U"
 
 
 def test_the_table_and_the_list_of_faults() -> None:
