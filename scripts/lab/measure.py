@@ -16,8 +16,9 @@ from scripts.lab.ways import Way, means, predicted
 PUNCH_SLACK_MS = 10.0
 """What a punch may take besides the skew of both sides and one round trip."""
 
-IDLE_STEP_S = 290.0
-"""A node closes links that nothing has used for five minutes, so a long wait has pauses."""
+IDLE_STEP_S = 200.0
+"""A node closes links that nothing has used for five minutes, so a long wait has pauses. The first
+links are older than the wait by the time that the calls took."""
 
 
 def punching_kinds(count: int) -> list[Kind]:
