@@ -267,9 +267,9 @@ JOIN_WAIT_S = 10.0
 
 # Signaling ----------------------------------------------------------------------------------
 
-SIGNAL_BYTES = 900
-"""A sealed offer or answer, so that it and its frames fit one datagram twice over (caller to
-registrar, registrar to callee)."""
+SIGNAL_BYTES = 1040
+"""Every sealed offer and answer, padded: it and its frames fit one datagram, from the caller to a
+registrar and on to the callee. Whoever names addresses has sent as much as these may get."""
 
 REGISTRATIONS = 2048
 """Peers that one registrar accepts."""
@@ -399,8 +399,8 @@ ICE_CHECKS_EARLY = 32
 ICE_CHECKS_UNPROVED = 4
 """Checks that one address gets before it has sent one: it may be a victim's, named by the peer."""
 
-ICE_UNPROVED_BYTES = DATAGRAM_BYTES
-"""For all unproved addresses of one description together: no more than the datagram that brought it
+ICE_UNPROVED_BYTES = SIGNAL_BYTES
+"""For all unproved addresses of one description together: no more than the signal that brought it
 had. About ten checks."""
 
 ICE_TRIGGERED_BYTES = 208

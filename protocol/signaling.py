@@ -3,9 +3,10 @@
     offer   [2, caller's key, callee's id, offer id, issued, description, signature]
     answer  [2, callee's key, offer hash, status, description, signature]
 
-Both are sealed to the receiver's X25519 key from a fresh one (the sealed box of libsodium), so a
-registrar that forwards them reads nothing. The offer's signature covers caller, callee and offer
-id, so it cannot be sealed again to a third; the answer's covers the hash of the whole offer.
+Both are padded to one length, and sealed to the receiver's X25519 key from a fresh one (the sealed
+box of libsodium), so a registrar that forwards them reads nothing. The offer's signature covers
+caller, callee and offer id, so it cannot be sealed again to a third; the answer's covers the hash
+of the whole offer.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ from nacl.bindings import (
     crypto_box_SEALBYTES,
     crypto_box_seed_keypair,
     crypto_scalarmult_base,
+    sodium_pad,
+    sodium_unpad,
 )
 from nacl.exceptions import CryptoError
 
@@ -29,6 +32,7 @@ from protocol.description import Description
 from protocol.errors import (
     Expired,
     IssuedInFuture,
+    Malformed,
     NotAuthentic,
     Oversized,
     RateLimited,
@@ -47,6 +51,7 @@ _HASH_BYTES = 32
 _SEED_BYTES = 32
 _NONCE_BYTES = 24
 _ITEMS = 8
+_PADDED_BYTES = limits.SIGNAL_BYTES - crypto_box_SEALBYTES
 
 
 class AnswerStatus(IntEnum):
@@ -202,27 +207,31 @@ def _digest(plain: bytes) -> bytes:
 def seal_signal(plain: bytes, receiver_key: bytes, rng: Random) -> bytes:
     """Libsodium's sealed box, with its ephemeral key from our own source of randomness.
 
-    Raises Oversized.
+    The content is padded (ISO/IEC 7816-4) to SIGNAL_BYTES sealed. Raises Oversized.
     """
+    if len(plain) >= _PADDED_BYTES:
+        raise Oversized(f"a signal of {len(plain)} bytes")
     receiver = exchange_key(receiver_key)
     public, secret = crypto_box_seed_keypair(rng.randbytes(_SEED_BYTES))
     nonce = hashlib.blake2b(public + receiver, digest_size=_NONCE_BYTES).digest()
-    sealed = bytes(public + crypto_box(plain, nonce, receiver, secret))
-    if len(sealed) > limits.SIGNAL_BYTES:
-        raise Oversized(f"a signal of {len(sealed)} bytes")
-    return sealed
+    padded = sodium_pad(plain, _PADDED_BYTES)
+    return bytes(public + crypto_box(padded, nonce, receiver, secret))
 
 
 def _open(identity: Identity, sealed: bytes) -> bytes:
-    if len(sealed) <= crypto_box_SEALBYTES:
+    if len(sealed) < limits.SIGNAL_BYTES:
         raise Truncated(f"a signal of {len(sealed)} bytes")
     if len(sealed) > limits.SIGNAL_BYTES:
         raise Oversized(f"a signal of {len(sealed)} bytes")
     secret = identity.exchange_secret
     try:
-        return crypto_box_seal_open(sealed, crypto_scalarmult_base(secret), secret)
+        padded = crypto_box_seal_open(sealed, crypto_scalarmult_base(secret), secret)
     except CryptoError:
         raise NotAuthentic("a signal that is not sealed to us") from None
+    try:
+        return sodium_unpad(padded, _PADDED_BYTES)
+    except CryptoError:
+        raise Malformed("a signal whose padding never ends") from None
 
 
 class OfferMemory:

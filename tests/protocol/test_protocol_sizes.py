@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nacl.bindings import (
+    crypto_box_seal_open,
+    crypto_box_SEALBYTES,
+    crypto_scalarmult_base,
+    sodium_unpad,
+)
 
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
@@ -200,6 +206,14 @@ def test_records_have_the_sizes_given() -> None:
     assert all(len(record.raw) <= bounds[name] for name, record in largest.items())
 
 
+_PADDED_BYTES = limits.SIGNAL_BYTES - crypto_box_SEALBYTES
+
+
+def _opened(sealed: bytes) -> bytes:
+    secret = IDENTITY.exchange_secret
+    return crypto_box_seal_open(sealed, crypto_scalarmult_base(secret), secret)
+
+
 def test_signals_fit_what_carries_them() -> None:
     largest = largest_description(V6)
     offer, sealed = make_offer(
@@ -208,8 +222,11 @@ def test_signals_fit_what_carries_them() -> None:
     answer = make_answer(IDENTITY, offer, AnswerStatus.ACCEPTED, largest, rng=random.Random(1))
     sizes = re.search(r"at most (\d+) bytes \(offer\) and (\d+) \(answer\)", TEXT)
     assert sizes is not None
-    assert (int(sizes[1]), int(sizes[2])) == (len(sealed), len(answer))
-    assert max(len(sealed), len(answer)) <= limits.SIGNAL_BYTES
+    bare = [len(sodium_unpad(_opened(one), _PADDED_BYTES)) for one in (sealed, answer)]
+    assert [int(sizes[1]), int(sizes[2])] == [length + crypto_box_SEALBYTES for length in bare]
+    padded = re.search(r"every sealed\s+signal has (\d+) bytes", TEXT)
+    assert padded is not None
+    assert int(padded[1]) == len(sealed) == len(answer) == limits.SIGNAL_BYTES
 
 
 def test_a_usual_description_has_the_size_given() -> None:

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nacl.bindings import crypto_box_seal, crypto_box_seal_open
+from nacl.bindings import (
+    crypto_box_seal,
+    crypto_box_seal_open,
+    crypto_box_SEALBYTES,
+    sodium_pad,
+    sodium_unpad,
+)
 
 from protocol import limits
 from protocol.addresses import Address
@@ -56,6 +62,7 @@ IDENTITIES = {
 A, B = IDENTITIES["a"], IDENTITIES["b"]
 THIRD = Identity(b"c" * 32)
 NOW = 1_700_000_000
+PADDED_BYTES = limits.SIGNAL_BYTES - crypto_box_SEALBYTES
 
 
 class Draws:
@@ -110,11 +117,13 @@ def answered(offer: Offer, status: AnswerStatus = AnswerStatus.ACCEPTED) -> byte
 def opened(reader: Identity, sealed: bytes) -> bytes:
     """The signed plain bytes, as a reader that then misuses them has them."""
     secret = reader.exchange_secret
-    return crypto_box_seal_open(sealed, exchange_key(reader.public_key), secret)
+    padded = crypto_box_seal_open(sealed, exchange_key(reader.public_key), secret)
+    return sodium_unpad(padded, PADDED_BYTES)
 
 
 def sealed_to(reader: Identity, plain: bytes) -> bytes:
-    return crypto_box_seal(plain, exchange_key(reader.public_key))
+    padded = sodium_pad(plain, PADDED_BYTES)
+    return crypto_box_seal(padded, exchange_key(reader.public_key))
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -168,8 +177,7 @@ def test_the_longest_call_fits() -> None:
         A, B.public_key, B.peer_id, longest, now=2**33, rng=Draws(bytes(16), bytes(32))
     )
     answer = make_answer(B, offer, AnswerStatus.ACCEPTED, longest, rng=Draws(bytes(32)))
-    assert len(sealed) <= limits.SIGNAL_BYTES
-    assert len(answer) <= limits.SIGNAL_BYTES
+    assert len(sealed) == len(answer) == limits.SIGNAL_BYTES
     assert read_answer(A, offer, answer, callee_key=B.public_key).description == longest
 
 
@@ -362,14 +370,14 @@ def test_no_bit_of_a_signal_can_change_under_a_new_seal() -> None:
 def test_a_signal_of_any_other_length_is_refused() -> None:
     for sealed, reader, identity in readers():
         for length in range(len(sealed)):
-            with pytest.raises(Truncated if length <= 48 else NotAuthentic):
+            with pytest.raises(Truncated):
                 reader(sealed[:length])
-        with pytest.raises(NotAuthentic):
+        with pytest.raises(Oversized):
             reader(sealed + b"\0")
         with pytest.raises(Oversized):
             reader(bytes(limits.SIGNAL_BYTES + 1))
         with pytest.raises(Malformed):
-            reader(sealed_to(identity, bytes(limits.SIGNAL_BYTES - 48)))
+            reader(crypto_box_seal(bytes(PADDED_BYTES), exchange_key(identity.public_key)))
         with pytest.raises(NotAuthentic):
             reader(bytes(limits.SIGNAL_BYTES))  # an ephemeral key of small order
 

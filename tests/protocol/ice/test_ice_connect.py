@@ -148,7 +148,7 @@ def test_addresses_of_local_networks_get_two_checks_each() -> None:
     network = Network()
     a = network.add("a", controlling=True)
     a.agent.add_local(HOST, A, A, network.now)
-    a.agent.start(network.add("b", controlling=False).credentials, network.now)
+    a.agent.start(network.add("b", controlling=False).credentials, network.now, budget_bytes=2000)
     near = [Address(host, 4001) for host in ("10.1.1.1", "172.16.5.5", "192.168.7.7")]
     for remote in (*near, B):
         a.agent.add_remote(HOST, remote, network.now)
