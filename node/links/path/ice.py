@@ -7,6 +7,7 @@ from node.links.failure import LinkAttemptFailed
 from node.links.path.datagrams import DtlsDatagrams
 from node.links.path.found_path import FoundPath
 from node.links.path.paths import LinkPaths
+from node.links.path.remote_candidates import in_order
 from node.links.punching.run import PunchRun
 from node.links.relaying.run import RelayRun
 from node.links.stages import Stage
@@ -36,6 +37,7 @@ _TYPES = {
     CandidateKind.PEER_REFLEXIVE: CandidateType.PEER_REFLEXIVE,
 }
 
+_REFLEXIVE = CandidateKind.SERVER_REFLEXIVE
 _VANISHED = "the peer stopped answering"
 _TAKEN = "another link with this peer has its place"
 
@@ -103,7 +105,8 @@ class IcePath:
         self.agent.start(credentials, now, hold_off_until=now + waits_s)
         if punch is not None:
             punch.begin(list(self._endpoint.addresses.values()))
-        for candidate in remote.candidates:
+        ours = [one.address for one in self._candidates if one.kind is _REFLEXIVE]
+        for candidate in in_order(remote.candidates, ours):
             self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
         if not self.relays.under_way:
             self.agent.end_of_candidates()
