@@ -37,7 +37,8 @@ class Config:
     node, with at most `relay_rate` bytes a second and `relay_bytes_a_day` in all. `relay_ports`:
     `host:low-high`, ports by which foreign TURN clients with `relay_secret` reach any public
     address, with `relay_private` any address. `hide_address`: links go through relays only, so that
-    peers do not learn this node's address.
+    the peers of links do not learn this node's address, which is published nowhere; contacts of the
+    overlay, which this node sends to, see it. The node is then `unreachable`, and no relay.
     """
 
     listen: tuple[str, ...] = ()
@@ -73,13 +74,18 @@ class Config:
             raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
         self.relay_settings()
 
+    @property
+    def plays_unreachable(self) -> bool:
+        """Whether the node takes traffic only from addresses that it sent to lately."""
+        return self.unreachable or self.hide_address
+
     def relay_settings(self) -> RelaySettings:
         """What concerns relaying for others; raises BadConfig, BadAddress.
 
         A node that hears only addresses that it sent to lately can be nobody's relay.
         """
         return RelaySettings(
-            is_on=self.relay == "on" and not self.unreachable,
+            is_on=self.relay == "on" and not self.plays_unreachable,
             rate=self.relay_rate,
             bytes_a_day=self.relay_bytes_a_day,
             ports=self.relay_ports,

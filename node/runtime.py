@@ -67,11 +67,13 @@ class Node:
         self.home = home
         self.config = config
         self.environment = (
-            environment if config.upnp == "on" else replace(environment, find_router=None)
+            environment
+            if config.upnp == "on" and not config.hide_address
+            else replace(environment, find_router=None)
         )
         self._overlay = replace(
             overlay or OverlaySettings(),
-            unreachable=config.unreachable,
+            unreachable=config.plays_unreachable,
             paths=config.paths,
             relay=config.relay_settings(),
         )
@@ -182,6 +184,8 @@ class Node:
             lambda: membership.registrations.registrars,
             membership.server.bootstrappable_neighbors,
             lambda: membership.endpoint.addresses,
+            membership.server.wire.has_answered,
+            hidden=self.config.hide_address,
         )
 
     def _make_membership(self) -> Membership:

@@ -507,6 +507,10 @@ RELAY_ROUTES = 4096
 RELAYS_USED = 16
 """Relays at which one node has allocations at a time."""
 
+RELAY_STALL_S = 3.0
+"""A relayed pair over which no link opens for so long is left for another relay: three relays are
+tried within the 15 s of an attempt, and a link takes six round trips of at most 0.5 s."""
+
 RELAY_KEEPALIVE_S = 20.0
 """How often a client shows its relay that its mapping stands: below the 30 s after which impatient
 NATs forget it (RFC 4787, 4.3)."""

@@ -32,6 +32,11 @@ class RateLimit:
         self._full_at = full_at
         return True
 
+    def room(self, now: float) -> int:
+        """How many units `take` would allow now."""
+        left_s = self._burst_s - max(self._full_at - now, 0.0)
+        return max(0, int(left_s / self._each_s))
+
 
 class KeyedRateLimit:
     """A bucket for each key; the least recently used is forgotten first.

@@ -59,6 +59,8 @@ class LinkView:
     remote_address: Address
     remote_type: str
     """As `local_type`."""
+    relay: ShownPeerId | None
+    """The relay, whose address stands at both ends then; null for a direct path."""
     rtt_ms: Milliseconds | None
     """The smoothed round trip; null until one was measured."""
     stages: StageTimes

@@ -79,7 +79,7 @@ class LinkAttempt:
         if self._outgoing:
             self._begin(Stage.CALL)
         init = native_channel.describe_init(self._parts.environment.rng) if bursts else b""
-        return self._parts.punching.described(replace(described, sctp_init=init))
+        return self._with_router(replace(described, sctp_init=init))
 
     def offer(self, described: Description, registrars: Sequence[Contact]) -> Description:
         """What `describe` gave, with what has changed until the offer is made, and relays.
@@ -87,9 +87,15 @@ class LinkAttempt:
         `registrars` are the peer's.
         """
         relays = self._parts.paths.relays.to_name(self._peer_id, registrars)
-        offer = replace(self._parts.punching.described(described), relays=relays)
+        offer = replace(self._with_router(described), relays=relays)
         self._ice.relays.offered(offer)
         return offer
+
+    def _with_router(self, description: Description) -> Description:
+        """What peers must know of our router to punch it; nothing, if they do not see it."""
+        if self._parts.settings.relayed_only:
+            return description
+        return self._parts.punching.described(description)
 
     async def finish(
         self,
@@ -116,7 +122,7 @@ class LinkAttempt:
         try:
             async with asyncio.timeout(limit_s):
                 _ = _chosen_role(answer)
-                self._ice.relays.begin(offer.relays, *sides)
+                self._ice.relays.begin(offer, *sides)
                 await self._find_path(sides[1], punch)
                 return await self._finish(peer_key, offer_id, offer, answer, signaled_via)
         except TimeoutError:

@@ -72,6 +72,8 @@ class RelayClient:
             if self._serves(address):
                 raise RelayFailed(f"{address}: that peer has an allocation at this node")
             leg = self._legs[address] = self._new_leg(relay)
+        if leg.relay != relay:
+            raise RelayFailed(f"{address}: another relay is used there")
         return await leg.join()
 
     def release(self, port: RelayPort) -> None:

@@ -65,7 +65,7 @@ class RelayLeg:
         self._users = 0
         self._turn: TurnClient | None = None
         self._port: RelayPort | None = None
-        self._peers: dict[Address, None] = {}
+        self._peers: dict[Address, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ended = False
         self._ready: asyncio.Future[RelayPort] = self._loop.create_future()
@@ -100,7 +100,26 @@ class RelayLeg:
         if self._turn is not None:
             self._turn.permit(peer, self._loop.time())
             self._drain(self._turn)
-        self._peers[peer] = None
+        self._peers[peer] = self._peers.get(peer, 0) + 1
+
+    def forbid(self, peer: Address) -> None:
+        """The end of one `permit`; after the last the peer is let in no more."""
+        uses = self._peers.pop(peer, 0) - 1
+        if uses > 0:
+            self._peers[peer] = uses
+        elif self._turn is not None:
+            self._turn.forget(peer)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the relay leaves requests unanswered."""
+        return self._turn is None or self._turn.is_unanswered
+
+    def ask_relay(self) -> None:
+        """Find out whether the relay still answers: `is_silent` tells some seconds later."""
+        if self._turn is not None:
+            self._turn.ask_now(self._loop.time())
+            self._drain(self._turn)
 
     # The life of the allocation ---------------------------------------------------------------
 
@@ -153,7 +172,7 @@ class RelayLeg:
                 base,
                 self._counters,
                 outgoing=self._outgoing,
-                permit=self.permit,
+                users=self,
             )
             self._endpoint.add_port(relayed, self._port)
             self._ready.set_result(self._port)

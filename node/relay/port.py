@@ -1,7 +1,7 @@
 """An allocation at a relay, as a port of this node: what is sent by it goes through the relay."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from node.counters import Counters
 from node.net.udp.port import Port
@@ -11,6 +11,23 @@ from protocol.turn.channel_data import Gathered
 
 OutgoingData = Callable[[bytes, int, Address], Iterable[Gathered]]
 """A buffer of datagrams to a peer, and the size of each, as it goes to the relay."""
+
+
+class RelayUsers(Protocol):
+    """What an allocation does for those who use it; see `RelayLeg`."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the relay leaves requests unanswered."""
+
+    def permit(self, peer: Address) -> None:
+        """Let a peer in; `forbid` is due for each."""
+
+    def forbid(self, peer: Address) -> None:
+        """The end of one `permit`."""
+
+    def ask_relay(self) -> None:
+        """Find out whether the relay still answers."""
 
 
 class RelayPort:
@@ -28,15 +45,22 @@ class RelayPort:
         counters: Counters,
         *,
         outgoing: OutgoingData,
-        permit: Callable[[Address], None],
+        users: RelayUsers,
     ) -> None:
         self.local = local
         self.relay = relay
-        self.permit = permit
+        self.permit, self.forbid = users.permit, users.forbid
+        self.ask_relay = users.ask_relay
+        self._users = users
         self._base = base
         self._counters = counters
         self._outgoing = outgoing
         self._is_closed = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the relay leaves requests unanswered, or the allocation is lost."""
+        return self._is_closed or self._users.is_silent
 
     @property
     def full(self) -> bool:

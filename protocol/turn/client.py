@@ -191,6 +191,17 @@ class TurnClient:
         self._key = long_term_key(grant.username, grant.realm, grant.password)
         self._credentials_at = now + grant.lifetime_s * _CREDENTIALS_RENEWED
 
+    def ask_now(self, now: float) -> None:
+        """Ask now whether the relay is there and sees us where it did, and not when that is due."""
+        if self.state is TurnState.ALLOCATED and self._keepalive_at is not None:
+            self._keepalive_at = None
+            self._begin(StunMethod.BINDING, lambda _: (), now, authenticated=False)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a request had to be repeated, and still has no answer."""
+        return any(request.tries_left < _TRIES - 1 for request in self._requests.values())
+
     def release(self, now: float) -> None:
         """End the allocation. The relay is told once; if that is lost it expires by itself."""
         if self._allocation is not None and self.state is TurnState.ALLOCATED:
@@ -358,8 +369,7 @@ class TurnClient:
             lifetime = ((int(Attribute.LIFETIME), encode_u32(limits.RELAY_ALLOCATION_S)),)
             self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
         if self._keepalive_at is not None and self._keepalive_at <= now:
-            self._keepalive_at = None
-            self._begin(StunMethod.BINDING, lambda _: (), now, authenticated=False)
+            self.ask_now(now)
         for peer, held in self._peers.items():
             if held.renew_at is not None and held.renew_at <= now:
                 self._bind(peer, now)

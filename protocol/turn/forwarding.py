@@ -88,8 +88,8 @@ class Forwarder:
             if len(self._ways) >= limits.RELAY_ROUTES:
                 self._ways.clear()
             way = self._ways[key] = self._find(source, local, buffer[:2], now)
-        self._charge(way.sender, length, now)
-        return way.carry(way, buffer, size)
+        allowed = self._charge(way.sender, length, size, now)
+        return way.carry(way, buffer if allowed == length else buffer[:allowed], size)
 
     def send_received(
         self, data: bytes, peer: Address, sender: Allocation, now: float
@@ -97,7 +97,7 @@ class Forwarder:
         """Forward the data of a Send indication (RFC 8656, 11.2)."""
         if sender.permitted_until(peer.host) <= now:
             raise NotPermitted("a Send indication without a permission")
-        self._charge(sender, len(data), now)
+        self._charge(sender, len(data), len(data), now)
         if not sender.is_virtual:
             return [RelaySend([data], max(len(data), 1), peer, sender.relayed)]
         target = self._target(sender, peer, now)
@@ -135,8 +135,8 @@ class Forwarder:
         """Hand on what a peer sent to a relayed port (RFC 8656, 11.3): datagrams of one size."""
         for target in self._table.at(relayed, now):
             if target.permitted_until(source.host) > now:
-                self._charge(target, len(buffer), now)
-                return self._deliver(buffer, size, source, target, now)
+                allowed = self._charge(target, len(buffer), size, now)
+                return self._deliver(buffer[:allowed], size, source, target, now)
         raise NotPermitted("a packet to a relayed port from a peer without a permission")
 
     # To clients -------------------------------------------------------------------------------
@@ -174,9 +174,12 @@ class Forwarder:
             sends.append(RelaySend([datagram], len(datagram), *client))
         return sends
 
-    def _charge(self, allocation: Allocation, size: int, now: float) -> None:
-        if not self._meter.take(size, allocation.rate, now):
+    def _charge(self, allocation: Allocation, length: int, size: int, now: float) -> int:
+        """How much of a buffer goes on, at least one datagram: what arrived last is dropped."""
+        allowed = self._meter.take(length, size, allocation.rate, now)
+        if length and not allowed:
             raise RateLimited("more data than this relay forwards")
+        return allowed
 
 
 def _untouched(way: _Way, buffer: bytes, size: int) -> list[RelaySend]:

@@ -56,15 +56,19 @@ class RelayMeter:
         """Whether the bytes of this day are used up, but for less than one burst."""
         return self.today(now) + limits.RELAY_BURST_BYTES_MIN > self._bytes_a_day
 
-    def take(self, size: int, each: RateLimit, now: float) -> bool:
-        """Whether so many bytes of an allocation with the rate `each` may go on; counts them."""
+    def take(self, length: int, size: int, each: RateLimit, now: float) -> int:
+        """How many bytes of a buffer of datagrams of `size` bytes may go on; counts them.
+
+        `each` is the rate of its allocation. A buffer is cut only between datagrams.
+        """
         day = int(now // _DAY_S)
         if day != self._day:
             self._day, self._today = day, 0
-        if self._today + size > self._bytes_a_day:
-            return False
-        if not each.take(now, size) or not self._rate.take(now, size):
-            return False
-        self._today += size
-        self.total += size
-        return True
+        room = min(self._bytes_a_day - self._today, each.room(now), self._rate.room(now))
+        if length > room:
+            length = room - room % size
+        each.take(now, length)
+        self._rate.take(now, length)
+        self._today += length
+        self.total += length
+        return length

@@ -13,6 +13,7 @@ class WholeResident(Resident):
     """A resident that runs the product's `Node` in a home folder of its own."""
 
     node: Node | None = None
+    hides_address: bool = False
 
     @property
     def home(self) -> Path:
@@ -35,7 +36,7 @@ class WholeResident(Resident):
         with self.host.running():
             node = Node.open(
                 self.home,
-                Config(unreachable=self.unreachable),
+                Config(unreachable=self.unreachable, hide_address=self.hides_address),
                 self.environment(),
                 lambda _: None,
                 self.world.settings,

@@ -134,6 +134,7 @@ def _view(link: Link) -> LinkView:
         local_type=path.local_type,
         remote_address=path.remote,
         remote_type=path.remote_type,
+        relay=path.relay,
         rtt_ms=None if round_trip_s is None else round_trip_s * 1000,
         stages=_stage_times(link),
         own=link.own,

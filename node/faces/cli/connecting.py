@@ -41,6 +41,7 @@ def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:
         ("Path", f"{link['path']}, {link['direction']}"),
         ("Our end", _end(link, "local")),
         ("Their end", _end(link, "remote")),
+        *([("Relay", link["relay"])] if link["relay"] else []),
         ("Round trip", output.milliseconds(link["rtt_ms"])),
         ("Call came by", _signaled_via(link)),
         ("Opened in", _opened_in(link["stages"])),

@@ -11,7 +11,7 @@ LEARNED: dict[CandidateType, str] = {
     CandidateType.HOST: "its own address",
     CandidateType.SERVER_REFLEXIVE: "as others see it",
     CandidateType.PEER_REFLEXIVE: "as the other end sees it",
-    CandidateType.RELAYED: "stands for a relay",
+    CandidateType.RELAYED: "the relay",
 }
 """How the address of an end was learned."""
 

@@ -51,7 +51,7 @@ _LEAVE_S = 0.2
 @click.option(
     "--hide-address",
     is_flag=True,
-    help="Link through relays only, so that peers do not learn this node's address.",
+    help="Link through relays only, so that the peers of links do not learn the address.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @click.option("-v", "--verbose", count=True, help="Log more on standard error; twice for all.")

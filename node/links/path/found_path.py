@@ -4,16 +4,21 @@ from dataclasses import dataclass
 
 from protocol.addresses import Address
 from protocol.causes.tried import CandidateType
+from protocol.identity import PeerId
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPath:
-    """The two addresses of a selected pair (RFC 8445), and how each was learned."""
+    """The two addresses of a selected pair (RFC 8445), and how each was learned.
+
+    By a relay both are that of the relay, whose id is `relay`.
+    """
 
     local: Address
     local_type: CandidateType
     remote: Address
     remote_type: CandidateType
+    relay: PeerId | None = None
 
     @property
     def way(self) -> str:

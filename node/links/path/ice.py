@@ -14,6 +14,7 @@ from node.links.stages import Stage
 from node.net.claim import Claim
 from node.net.demux import RecordBuffers
 from node.net.udp.port import Port, split
+from node.relay.port import RelayPort
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import CandidateType, TriedPair
@@ -39,6 +40,7 @@ _TYPES = {
 
 _REFLEXIVE = CandidateKind.SERVER_REFLEXIVE
 _VANISHED = "the peer stopped answering"
+_RELAY_VANISHED = "the relay of the path stopped answering"
 _TAKEN = "another link with this peer has its place"
 
 
@@ -121,12 +123,7 @@ class IcePath:
     def tried(self) -> tuple[TriedPair, ...]:
         """The pairs of addresses so far, with their outcomes."""
         return tuple(
-            TriedPair(
-                *self._local_end(row),
-                row.remote,
-                _TYPES[row.remote_kind],
-                row.outcome,
-            )
+            TriedPair(*self._local_end(row), *self._remote_end(row), row.outcome)
             for row in self.agent.report()
         )
 
@@ -139,16 +136,24 @@ class IcePath:
     def _path_of(self, pair: PairSelected) -> FoundPath:
         ends = pair.base, pair.remote
         row = next(row for row in self.agent.report() if (row.base, row.remote) == ends)
-        return FoundPath(*self._local_end(row), row.remote, _TYPES[row.remote_kind])
+        relay = self.relays.relay_at(row.base)
+        relay_id = relay.peer_id if relay is not None else None
+        return FoundPath(*self._local_end(row), *self._remote_end(row), relay_id)
 
     def _local_end(self, row: PairReport) -> tuple[Address, CandidateType]:
         """Our address of a pair: what the peer saw, or could have seen of a socket's many."""
-        if row.base_kind is CandidateKind.RELAYED:
-            return row.base, CandidateType.RELAYED
+        relay = self.relays.relay_at(row.base)
+        if relay is not None:
+            return relay.address, CandidateType.RELAYED
         of_base = [one for one in self._candidates if one.base == row.base]
         address = row.mapped or (of_base[0].address if of_base else row.base)
         kinds = {one.address: one.kind for one in of_base}
         return address, _TYPES[kinds.get(address, CandidateKind.PEER_REFLEXIVE)]
+
+    def _remote_end(self, row: PairReport) -> tuple[Address, CandidateType]:
+        """The peer's address of a pair; that of the relay where it stands for the relay's."""
+        relay = self.relays.relay_at(row.base)
+        return relay.address if relay is not None else row.remote, _TYPES[row.remote_kind]
 
     # What carries the link --------------------------------------------------------------------
 
@@ -222,6 +227,8 @@ class IcePath:
     def _wake(self) -> None:
         if not self._ended:
             self.agent.wake(self._loop.time())
+            if isinstance(self._port, RelayPort) and not self.agent.has_consent:
+                self._port.ask_relay()  # to tell, at the end, which of the two is gone
             self.flush()
 
     def flush(self) -> None:
@@ -247,7 +254,8 @@ class IcePath:
             case IceFailed():
                 self._fail(self._why_failed())
             case ConsentLost():
-                self._end(_VANISHED)
+                silent = isinstance(self._port, RelayPort) and self._port.is_silent
+                self._end(_RELAY_VANISHED if silent else _VANISHED)
 
     def _selected(self, pair: PairSelected) -> None:
         try:
@@ -257,7 +265,10 @@ class IcePath:
             return
         self._pair, self._port = pair, self._endpoint.port_at(pair.base)
         self._path = self._path_of(pair)
-        if not pair.relayed:
+        if pair.relayed:
+            if self._opened_at is None:
+                self.relays.watch(pair.base)
+        else:
             self.relays.end(pair.base)
             if self._punch is not None:
                 self._punch.end(pair.base)
@@ -293,7 +304,7 @@ class IcePath:
     @property
     def peer_vanished(self) -> bool:
         """Whether the path has ended because the peer stopped answering."""
-        return self._ended == _VANISHED
+        return self._ended in (_VANISHED, _RELAY_VANISHED)
 
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason

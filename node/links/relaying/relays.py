@@ -26,8 +26,9 @@ class Allocator(Protocol):
 
 class LinkRelays:
     """`client` may be None where a node uses no relays. `registrars`: the contacts that keep this
-    node registered. `contacts`: others that answered
-    lately, the last first. `families`: those of our sockets.
+    node registered. `contacts`: others that answered lately, the last first. `families`: those of
+    our sockets. `knows`: whether a contact has proved itself to us. `hidden`: contacts that do not
+    know our address yet must not learn it.
     """
 
     def __init__(
@@ -37,6 +38,9 @@ class LinkRelays:
         registrars: Callable[[], Iterable[Contact]] = tuple,
         contacts: Callable[[], Iterable[Contact]] = tuple,
         families: Callable[[], Iterable[int]] = tuple,
+        knows: Callable[[Contact], bool] = bool,
+        *,
+        hidden: bool = False,
     ) -> None:
         self.client = client
         self.tasks = TaskOwner("relaying")
@@ -44,19 +48,38 @@ class LinkRelays:
         self._registrars = registrars
         self._contacts = contacts
         self._families = families
+        self._knows = knows
+        self._hidden = hidden
 
     def to_name(self, peer_id: PeerId, registrars: Iterable[Contact]) -> tuple[Contact, ...]:
-        """At most RELAYS_NAMED relays for a link with this peer, whose registrars are given."""
+        """At most RELAYS_NAMED relays for a link with this peer, whose registrars are given.
+
+        Those that we reach ourselves come before all others.
+        """
         named: dict[PeerId, Contact] = {}
         for contact in (*registrars, *self._registrars(), *self._contacts()):
             if contact.peer_id not in (peer_id, self._own_id):
                 named.setdefault(contact.peer_id, contact)
-            if len(named) == limits.RELAYS_NAMED:
-                break
-        return tuple(named.values())
+        reached = {relay.peer_id for relay in self._reached(named.values())}
+        best = sorted(named.values(), key=lambda relay: relay.peer_id not in reached)
+        return tuple(best[: limits.RELAYS_NAMED])
 
-    def at_hand(self, relays: Sequence[Contact]) -> list[Contact]:
-        """These relays at addresses of our families, as far as we know one of each.
+    def named_by_us(self, relays: Sequence[Contact]) -> list[Contact]:
+        """Those of our own offer's relays that we reach, each at an address of our families."""
+        return self._reached(relays)
+
+    def named_by(self, peer_id: PeerId, relays: Sequence[Contact]) -> list[Contact]:
+        """Those of a peer's offer that we reach and ask.
+
+        An address that has not proved itself to us may be a victim's: where no relay has, one such
+        is asked, with one datagram. If we hide our address, none, as it may be the peer's own.
+        """
+        reached = [one for one in self._reached(relays) if one.peer_id != peer_id]
+        known = [one for one in reached if self._knows(one)]
+        return known if known or self._hidden else reached[:1]
+
+    def _reached(self, relays: Iterable[Contact]) -> list[Contact]:
+        """These relays, each once, at addresses of our families, as far as we know one of each.
 
         A relay that stands in both families links a peer of one with a peer of the other.
         """
@@ -66,10 +89,12 @@ class LinkRelays:
             for contact in (*self._contacts(), *self._registrars())
             if contact.address.family in ours
         }
-        found = [
-            relay if relay.address.family in ours else known.get(relay.peer_id) for relay in relays
-        ]
-        return [relay for relay in found if relay is not None and relay.peer_id != self._own_id]
+        found: dict[PeerId, Contact] = {}
+        for relay in relays:
+            one = relay if relay.address.family in ours else known.get(relay.peer_id)
+            if one is not None and one.peer_id != self._own_id:
+                found.setdefault(one.peer_id, one)
+        return list(found.values())
 
     async def close(self) -> None:
         """End what allocates."""

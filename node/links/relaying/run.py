@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from node.links.relaying.relays import Allocator, LinkRelays
 from node.relay.port import RelayPort
+from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.failed_checks import side_of
 from protocol.description import Description
 from protocol.errors import ModswarmError
 from protocol.ice.agent import IceAgent
@@ -32,6 +35,13 @@ _AT_ONCE = frozenset({PunchKind.SEQUENTIAL, PunchKind.RANDOM})
 """A caller behind such a router does not wait for the answer."""
 
 
+class _Held(NamedTuple):
+    """An allocation of one attempt: whose client gave it, and the peer's address there."""
+
+    client: Allocator
+    peer: Address
+
+
 class RelayRun:
     """One attempt's. `flush` sends what the agent has to send."""
 
@@ -44,29 +54,30 @@ class RelayRun:
         self._flush = flush
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._ports: dict[RelayPort, Allocator] = {}
+        self._ports: dict[RelayPort, _Held] = {}
+        self._relays_used: dict[Address, Contact] = {}
+        self._stall: asyncio.TimerHandle | None = None
         self._is_over = False
         self._failures = 0
 
     def offered(self, offer: Description) -> None:
         """Our offer is made: allocate at its relays, if one will be needed whatever the peer is."""
         if not offer.candidates or punch_kind(offer.nat.kind) in _AT_ONCE:
-            self._begin(offer.relays, 0.0)
+            self._begin(self._relays.named_by_us(offer.relays), 0.0)
 
-    def begin(self, relays: Sequence[Contact], own: Description, peer: Description) -> None:
+    def begin(self, offer: Description, own: Description, peer: Description) -> None:
         """Allocate at the relays of the offer, soon if the two sides will need one."""
-        hidden = not own.candidates or not peer.candidates
-        way = Way.RELAY if hidden else expected_way(own.nat.kind, peer.nat.kind)
-        self._begin(relays, _AFTER_S[way])
+        if own is offer:
+            relays = self._relays.named_by_us(offer.relays)
+        else:
+            relays = self._relays.named_by(self._peer_id, offer.relays)
+        self._begin(relays, _AFTER_S[_way(own, peer)])
 
     def _begin(self, relays: Sequence[Contact], after_s: float) -> None:
-        if self._task is not None or self._is_over:
-            return
-        found, client = self._relays.at_hand(relays), self._relays.client
-        if found and client is not None:
+        client = self._relays.client
+        if self._task is None and not self._is_over and relays and client is not None:
             name = f"allocate for {self._peer_id.hex()[:8]}"
-            allocating = self._run(client, found, after_s)
-            self._task = self._relays.tasks.start(allocating, name=name)
+            self._task = self._relays.tasks.start(self._run(client, relays, after_s), name=name)
 
     @property
     def failed(self) -> bool:
@@ -91,30 +102,73 @@ class RelayRun:
             _log.info("no allocation: %s", error)
             self._failures += 1
             return
-        self._ports[port] = client
-        now = self._loop.time()
         peer = relayed_address(relay.peer_id, self._peer_id)
         try:
             port.permit(peer)
         except ModswarmError as error:
             _log.info("no allocation for this peer: %s", error)
             self._failures += 1
+            client.release(port)
             return
+        self._ports[port] = _Held(client, peer)
+        self._relays_used[port.local] = relay
+        now = self._loop.time()
         self._agent.add_local(CandidateKind.RELAYED, port.local, port.local, now, peer=peer)
         self._agent.add_remote(CandidateKind.RELAYED, peer, now)
         self._flush()
+
+    # The pair in use --------------------------------------------------------------------------
+
+    def relay_at(self, base: Address) -> Contact | None:
+        """The relay behind a relayed address that we have or had."""
+        return self._relays_used.get(base)
+
+    def watch(self, base: Address) -> None:
+        """The pair of this relayed address is to carry the link. If none opens over it soon, though
+        checks pass, the relay is left for the next: it may drop whatever is no check.
+
+        Only the controlling side leaves it; the other follows its nomination.
+        """
+        if self._stall is not None:
+            self._stall.cancel()
+        if self._agent.controlling and not self._is_over:
+            wait_s = limits.RELAY_STALL_S
+            self._stall = self._loop.call_later(wait_s, self._leave, base)
+
+    def _leave(self, base: Address) -> None:
+        self._stall = None
+        port = next((port for port in self._ports if port.local == base), None)
+        if port is not None and len(self._ports) > 1:
+            _log.info("no link comes of the relay at %s: trying another", port.relay)
+            self._give_up(port)
+            self._flush()
+
+    # The end ----------------------------------------------------------------------------------
 
     def end(self, kept: Address | None) -> None:
         """Allocate no more; of the allocations only that of the selected pair is kept."""
         self._is_over = True
         if self._task is not None:
             self._task.cancel()
+        if self._stall is not None:
+            self._stall.cancel()
         for port in [one for one in self._ports if one.local != kept]:
-            self._agent.remove_local(port.local, self._loop.time())
-            self._ports.pop(port).release(port)
+            self._give_up(port)
+
+    def _give_up(self, port: RelayPort) -> None:
+        held = self._ports.pop(port)
+        self._agent.remove_local(port.local, self._loop.time())
+        port.forbid(held.peer)
+        held.client.release(port)
 
     async def close(self) -> None:
         """Give up every allocation, that which carried the link included."""
         self.end(None)
         if self._task is not None:
             await asyncio.wait([self._task])
+
+
+def _way(own: Description, peer: Description) -> Way:
+    """How the two sides will link; without a common family only through a relay."""
+    families = set(side_of(own).families) & set(side_of(peer).families)
+    return expected_way(own.nat.kind, peer.nat.kind) if families else Way.RELAY

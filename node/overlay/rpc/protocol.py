@@ -231,9 +231,11 @@ class OverlayProtocol(KademliaProtocol):
     async def call_credentials(self, node_to_ask: Contact) -> RelayGrant:
         """Ask a contact for credentials as a relay.
 
+        One that has never answered gets one request: a peer may have named a victim's address.
         Raises RelayFailed if it does not relay, TimedOut, BadToken, Malformed.
         """
-        response = await self.wire.ask(node_to_ask, Method.CREDENTIALS, [])
+        tries = 2 if self.wire.has_answered(node_to_ask) else 1
+        response = await self.wire.ask(node_to_ask, Method.CREDENTIALS, [], tries=tries)
         if response.code != Code.OK:
             raise RelayFailed("the contact does not relay")
         return decode_grant(response.result)

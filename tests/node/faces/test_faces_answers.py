@@ -164,7 +164,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     ),
     (
         LinkView(
-            *(PEER, "outgoing", "direct", V4, "host", V6, "prflx", 20.54),
+            *(PEER, "outgoing", "direct", V4, "host", V6, "prflx", None, 20.54),
             *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), HERE, THERE, Way.BIRTHDAY, (OTHER,)),
             *(3.00049, 100, 2000),
         ),
@@ -176,6 +176,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "local_type": "host",
             "remote_address": "[2001:db8::1]:4001",
             "remote_type": "prflx",
+            "relay": None,
             "rtt_ms": 20.5,
             "stages": {
                 "call_ms": None,

@@ -200,7 +200,7 @@ def test_rates_and_bytes_of_a_day_are_bounded() -> None:
         for _ in range(round(seconds * 100)):
             a.send(chunk, b.relayed, 1000)
             world.now += 0.01
-        return (len(b.arrived) - before) * len(chunk)
+        return sum(len(data) for data, _, _ in b.arrived[before:])
 
     within = pour(1.0)
     assert 0.8 * quota.rate_each < within < 1.5 * quota.rate_each
@@ -211,6 +211,22 @@ def test_rates_and_bytes_of_a_day_are_bounded() -> None:
     world.now += 86_400
     world.pass_time(0)
     assert world.server.meter.today(world.now) == 0
+
+
+def test_a_joined_burst_beyond_the_rate_is_cut_to_what_fits() -> None:
+    quota = RelayQuota(rate_total=2_000_000)
+    world = World(quota=quota)
+    a, b = world.pair()
+    for _ in range(10):  # 500 kB at once, of which the bucket holds 250 kB or the least burst
+        a.send(bytes(50_000), b.relayed, 1000)
+    sizes = [len(data) for data, _, _ in b.arrived]
+    burst = max(quota.rate_each * limits.RELAY_BURST_S, limits.RELAY_BURST_BYTES_MIN)
+    assert burst - 1004 * 2 < sum(sizes) * 1.004 <= burst
+    assert all(size % 1000 == 0 for size in sizes), "cut between two datagrams"
+    assert 0 < sizes[-1] < 50_000
+    world.now += 0.1
+    a.send(bytes(50_000), b.relayed, 1000)
+    assert len(b.arrived[-1][0]) == 50_000
 
 
 def test_permissions_and_channels_of_an_allocation_are_bounded() -> None:
