@@ -85,7 +85,9 @@ class UpnpMapping(NamedTuple):
 class FamilyView:
     """What is known of one address family. `reflexive`: the best first.
 
-    `is_mapped`: contacts see another host address than this machine has.
+    `is_mapped`: contacts see another host address than this machine has. `is_forwarded`: the
+    router forwards the address that they see. `is_on_internet`: some of them have global addresses.
+    `was_tested`: a round of dial-backs has ended, with whatever outcome.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -93,6 +95,31 @@ class FamilyView:
     is_mapped: bool = False
     reflexive: tuple[ReflexiveAddress, ...] = ()
     last_sample: PortSample | None = None
+    is_forwarded: bool = False
+    is_on_internet: bool = False
+    was_tested: bool = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether others had better send nothing here unasked.
+
+        Behind a NAT that is so until dial-backs say otherwise: what comes in unasked is lost, and
+        a router that accepts input maps the next datagram for that sender to another port.
+        """
+        if self.verdict is not Verdict.UNKNOWN:
+            return self.verdict is Verdict.NOT_PUBLIC
+        return self.is_mapped and not self.is_forwarded
+
+    @property
+    def needs_registrars(self) -> bool:
+        """Whether calls might not reach this node unasked.
+
+        A firewall without a NAT shows by nothing but missing dial-backs, of which a small overlay
+        has none: so a node of the internet is registered until they say that it is public.
+        """
+        if self.verdict is not Verdict.UNKNOWN:
+            return self.verdict is Verdict.NOT_PUBLIC
+        return self.is_mapped or (self.is_on_internet and self.was_tested)
 
 
 _NOTHING_KNOWN = FamilyView()
@@ -124,6 +151,13 @@ class NetworkView:
         return Verdict.UNKNOWN
 
     @property
-    def is_behind_nat(self) -> bool:
-        """Whether a NAT stands before any family that has a socket."""
-        return any(view.is_mapped for view in self.families.values())
+    def is_contact(self) -> bool:
+        """Whether others may keep this node in their tables, as far as it knows."""
+        known = self.families.values()
+        is_public = any(view.verdict is Verdict.PUBLIC for view in known)
+        return is_public or not any(view.is_closed for view in known)
+
+    @property
+    def needs_registrars(self) -> bool:
+        """Whether calls by any family might not reach this node unasked."""
+        return any(view.needs_registrars for view in self.families.values())

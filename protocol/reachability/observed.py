@@ -75,6 +75,16 @@ class ObservedAddresses:
                 found[since] = address
         return found[max(found)] if found else None
 
+    @property
+    def is_on_internet(self) -> bool:
+        """Whether a contact with a global address has seen this node lately."""
+        return bool(self._public_voices())
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether any contact has seen this node here."""
+        return bool(self._voices)
+
     def is_mapped(self, own_hosts: Collection[str]) -> bool:
         """Whether most see a host address that this machine does not have."""
         host = self._host()

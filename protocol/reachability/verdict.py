@@ -123,6 +123,8 @@ class VerdictMachine:
     def __init__(self) -> None:
         self._state = VerdictState.UNKNOWN
         self.next_round_s = 0.0
+        self.was_tested = False
+        """Whether any round has ended."""
 
     @property
     def verdict(self) -> Verdict:
@@ -133,6 +135,7 @@ class VerdictMachine:
         """Take an outcome; whether the verdict changed."""
         before = self.verdict
         self._state = _NEXT[self._state, outcome]
+        self.was_tested |= outcome is not RoundOutcome.MOVED
         self.next_round_s = self._pause_s(outcome)
         return self.verdict is not before
 

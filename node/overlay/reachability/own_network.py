@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from node.environment import Environment
-from protocol.addresses import Address, is_shareable
+from protocol.addresses import Address, is_shareable, pack_address
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import READ_ONLY
-from protocol.overlay.networks import NetworksOf, smallest_network
+from protocol.overlay.networks import NetworksOf, networks_at, smallest_network
 from protocol.reachability.network_view import (
     FamilyView,
     FilteringKind,
@@ -27,6 +27,7 @@ _FILTERING = {
 }
 
 _NEWS_PAUSE_S = 0.25
+_PORT_BYTES = 2
 
 
 class OwnNetwork:
@@ -59,6 +60,7 @@ class OwnNetwork:
         }
         self._verdicts = {family: VerdictMachine() for family in bound}
         self._find_own_hosts()
+        self._find_flags()
 
     # What the wire tells --------------------------------------------------------------------
 
@@ -69,14 +71,25 @@ class OwnNetwork:
             return
         if family.note(smallest_network(self._networks_of, contact), observed, sent_at):
             self._view = None
+            self._find_flags()
             if self._telling is None:
                 # A joining node hears news with each response.
                 loop = asyncio.get_running_loop()
                 self._telling = loop.call_later(_NEWS_PAUSE_S, self._tell)
 
-    def flags(self, family: int) -> int:
-        """The flags of our requests by this address family."""
-        return self._flags[family]
+    def flags(self, contact: Contact) -> int:
+        """The flags of our requests to a contact.
+
+        What is only presumed of our NAT is of no interest inside of it, to private addresses.
+        """
+        flags = self._flags[contact.family]
+        if (
+            flags
+            and self._verdict(contact.family) is Verdict.UNKNOWN
+            and not self._is_global(contact)
+        ):
+            return 0
+        return flags
 
     # What tests find ------------------------------------------------------------------------
 
@@ -92,7 +105,8 @@ class OwnNetwork:
     def tested(self, family: int, outcome: RoundOutcome) -> None:
         """A round of dial-backs ended."""
         self._verdicts[family].note(outcome)
-        self._flags[family] = READ_ONLY if self._verdict(family) is Verdict.NOT_PUBLIC else 0
+        self._view = None
+        self._find_flags()
         self._tell()
 
     def forwards(self, address: Address | None) -> bool:
@@ -113,6 +127,22 @@ class OwnNetwork:
     def _find_own_hosts(self) -> None:
         bound = (address.host for address in self._bound.values())
         self._own_hosts = frozenset((*self._host_addresses(), *bound))
+
+    def _find_flags(self) -> None:
+        for family, view in self.view().families.items():
+            is_closed = view.is_closed or self._is_presumed_closed(family, view)
+            self._flags[family] = READ_ONLY if is_closed else 0
+
+    def _is_presumed_closed(self, family: int, view: FamilyView) -> bool:
+        """Whether a NAT must be on the way to the internet, though nothing has been seen yet."""
+        if view.verdict is not Verdict.UNKNOWN or self._observed[family].is_seen:
+            return False
+        hosts = [Address(host, 1) for host in self._own_hosts if is_shareable(host)]
+        packed = [pack_address(one) for one in hosts if one.family == family]
+        return bool(packed) and not any(networks_at(one[:-_PORT_BYTES]) for one in packed)
+
+    def _is_global(self, contact: Contact) -> bool:
+        return bool(smallest_network(self._networks_of, contact))
 
     # What follows ---------------------------------------------------------------------------
 
@@ -138,14 +168,12 @@ class OwnNetwork:
     @property
     def is_contact(self) -> bool:
         """Whether others may keep this node in their tables, as far as it knows."""
-        return self.view().verdict is not Verdict.NOT_PUBLIC
+        return self.view().is_contact
 
     @property
     def needs_registrars(self) -> bool:
         """Whether calls would not reach this node unasked, or might not."""
-        view = self.view()
-        unsure = view.verdict is Verdict.UNKNOWN and view.is_behind_nat
-        return unsure or view.verdict is Verdict.NOT_PUBLIC
+        return self.view().needs_registrars
 
     @property
     def needs_router(self) -> bool:
@@ -163,12 +191,12 @@ class OwnNetwork:
     def reflexive(self) -> list[Address]:
         """The addresses that NATs gave this node, the best first, those of the router among them.
 
-        Of families that are not public there are none: others cannot send to them unasked.
+        Of families that are closed there are none: others cannot send to them unasked.
         """
         view = self.view()
         found = [view.upnp.address] if view.upnp is not None and view.upnp.proved else []
         for family in view.families.values():
-            if family.verdict is not Verdict.NOT_PUBLIC:
+            if not family.is_closed:
                 found += [one.address for one in family.reflexive if one.address not in found]
         return found
 
@@ -190,6 +218,7 @@ class OwnNetwork:
     def _family_view(self, family: int) -> FamilyView:
         observed, verdict = self._observed[family], self._verdict(family)
         mapping = observed.mapping(self._own_hosts)
+        reflexive = observed.reflexive(self._own_hosts)
         is_sequential = mapping is MappingKind.SEQUENTIAL
         nat = NatKind(
             mapping,
@@ -201,8 +230,11 @@ class OwnNetwork:
             verdict,
             nat,
             observed.is_mapped(self._own_hosts),
-            observed.reflexive(self._own_hosts),
+            reflexive,
             observed.last_sample(),
+            self._upnp in [one.address for one in reflexive],
+            observed.is_on_internet,
+            self._verdicts[family].was_tested,
         )
 
     def _needs_nat64(self) -> bool:

@@ -84,7 +84,7 @@ class RecordPublisher:
     def _is_among(self, closest: list[Contact], key: bytes) -> bool:
         """Whether this node is one of the k reachable nodes nearest to `key`."""
         if not self._is_contact():
-            return False
+            return not closest  # what joins through this node finds it here
         number = int.from_bytes(key)
         farthest = closest[-1].number ^ number if closest else 0
         return len(closest) < self._k or self._own_number ^ number < farthest

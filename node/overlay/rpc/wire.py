@@ -267,7 +267,7 @@ class Wire:
             epoch=self._epoch,
             counter=self._counter,
             token=session.token_for(contact, now),
-            flags=self._own_network.flags(address.family),
+            flags=self._own_network.flags(contact),
             arguments=arguments,
         )
         self._pending[transaction] = _Pending(contact, address, now, on_reply, nonce, body)

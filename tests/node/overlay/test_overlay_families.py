@@ -144,6 +144,7 @@ ARGUMENTS: dict[Method, list[Any]] = {
     Method.DIAL: [bytes(16), bytes.fromhex("2a00000000010000000000000000000100010fa1")[:18]],
     Method.WITNESS: [bytes(16)],
     Method.WITNESSED: [bytes(16)],
+    Method.CREDENTIALS: [],
 }
 
 
