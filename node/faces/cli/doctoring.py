@@ -79,8 +79,9 @@ def _show_network(told: dict[str, Any]) -> None:
 
 
 def _relays(in_use: int) -> str:
-    used = output.counted(in_use, "relay") if in_use else "none"
-    return f"{used} in use; one is asked for when a link needs it"
+    if in_use:
+        return f"{output.counted(in_use, 'relay')} in use"
+    return "none in use; one is asked for when a link needs it"
 
 
 def _contacts(told: dict[str, Any]) -> str:

@@ -69,6 +69,12 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
     ]
 
 
+def test_relays_in_use_are_counted(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    node.doctor.report = replace(node.doctor.report, relays=2)
+    assert status_of("doctor") == exits.OK
+    assert "Relays          2 relays in use" in capsys.readouterr().out.splitlines()
+
+
 def test_a_network_that_needs_nothing_gets_no_advice(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
