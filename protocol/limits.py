@@ -332,8 +332,11 @@ CANDIDATES = 8
 """ICE candidates in one description."""
 
 RELAYS_NAMED = 3
-WITNESSES = 2
+WITNESSES = 3
 """Contacts that one description names: to be relays of the link, and to see the peer's address."""
+
+WITNESSES_NEEDED = 2
+"""Witnesses that must have seen a peer at an address: one may lie, and a third may be dead."""
 
 WITNESSED_TOKENS = 1024
 WITNESSED_PER_HOST = 16
@@ -371,7 +374,7 @@ LINKS = 256
 LINK_ATTEMPTS = 128
 """Calls of others that are being made into links at one time: 50 a second, at 2.5 s each."""
 
-DESCRIPTION_BYTES = 624
+DESCRIPTION_BYTES = 676
 """A description with everything that it may hold, all of it IPv6."""
 
 ICE_USERNAME_CHARS = 32

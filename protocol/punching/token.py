@@ -12,7 +12,7 @@ prober a reflector of the peer's.
 import hashlib
 import ipaddress
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from protocol import limits
 from protocol.codec import list_of
@@ -42,11 +42,10 @@ def decode_hosts(value: list[object]) -> list[str]:
     return [str(ipaddress.ip_address(one)) for one in packed]
 
 
-def seen_by_all(testimonies: Sequence[Sequence[str]]) -> frozenset[str]:
-    """The hosts that as many witnesses as are needed have seen; empty for fewer witnesses."""
-    if len(testimonies) < limits.WITNESSES:
-        return frozenset()
-    return frozenset(testimonies[0]).intersection(*testimonies[1:])
+def seen_by_enough(testimonies: Iterable[Iterable[str]]) -> frozenset[str]:
+    """The hosts that as many witnesses as are needed have seen; one testimony of each witness."""
+    voices = Counter(host for told in testimonies for host in frozenset(told))
+    return frozenset(host for host, count in voices.items() if count >= limits.WITNESSES_NEEDED)
 
 
 class WitnessBook:

@@ -275,7 +275,7 @@ def test_what_a_side_can_do_is_one_number() -> None:
     "change",
     [
         {"relays": (contact := Contact.at(bytes(32), Address("192.0.2.1", 1)),) * 4},
-        {"witnesses": (contact,) * 3},
+        {"witnesses": (contact,) * (limits.WITNESSES + 1)},
         {"relays": (Contact(bytes(38)),)},
         {"witnesses": (Contact(bytes(32) + b"\xe0\0\0\1\0\x50"),)},
         {"sctp_init": bytes(limits.SCTP_INIT_BYTES + 1)},

@@ -1,10 +1,12 @@
 """Witnesses of where a peer is, before many datagrams go there: see `protocol.punching.token`."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
 from node.environment import Environment
+from node.overlay.rpc.wire import Reply
 from node.overlay.server import OverlayServer
 from protocol import limits
 from protocol.codec import shape
@@ -12,14 +14,14 @@ from protocol.errors import ModswarmError, RemoteError, WrongKey
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
 from protocol.overlay.networks import smallest_network
-from protocol.punching.token import decode_hosts, seen_by_all
+from protocol.punching.token import decode_hosts, seen_by_enough
 
 _log = logging.getLogger(__name__)
 
 _AMONG = 16
-"""Two of so many contacts are chosen, the nearest by round trip: a search waits for them."""
+"""Three of so many contacts are chosen, the nearest by round trip: a search waits for them."""
 
-_ASKED_AGAIN_S = 0.2
+_ASKED_AGAIN_S = 0.1
 """The peer's token may be on its way to a witness that is asked."""
 
 
@@ -66,23 +68,37 @@ class Witnesses:
     async def hosts_seen(
         self, token: bytes, witnesses: Sequence[Contact], limit_s: float
     ) -> frozenset[str]:
-        """The hosts from which all witnesses of ours got a peer's token; empty after `limit_s`."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + limit_s
-        while True:
-            told = await asyncio.gather(*(self._ask(token, contact) for contact in witnesses))
-            hosts = seen_by_all(told)
-            if hosts or loop.time() + _ASKED_AGAIN_S >= give_up_at:
-                return hosts
-            await asyncio.sleep(_ASKED_AGAIN_S)
+        """The hosts from which enough witnesses of ours got a peer's token; empty after `limit_s`.
 
-    async def _ask(self, token: bytes, contact: Contact) -> list[str]:
-        try:
-            response = await self._server.wire.ask(contact, Method.WITNESSED, [token])
-            if response.code != Code.OK:
-                return []
-            (hosts,) = shape(response.result, list)
-            return decode_hosts(hosts)
-        except (ModswarmError, RemoteError) as error:
-            _log.debug("no word of the witness %r: %s", contact, error)
-            return []
+        Each is asked again and again without a wait for what it says, as a silent one must not
+        delay the others.
+        """
+        told: dict[Contact, list[str]] = {}
+        enough = asyncio.Event()
+
+        def on_reply(reply: Reply) -> None:
+            told[reply.contact] = _hosts_of(reply) or told.get(reply.contact, [])
+            if seen_by_enough(told.values()):
+                enough.set()
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not enough.is_set():
+                    for contact in witnesses:
+                        self._server.wire.request(contact, Method.WITNESSED, [token], on_reply)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(enough.wait(), _ASKED_AGAIN_S)
+        return seen_by_enough(told.values())
+
+
+def _hosts_of(reply: Reply) -> list[str]:
+    """What a witness says; nothing if it says nothing that can be used."""
+    response = reply.response
+    if response is None or response.code != Code.OK:
+        return []
+    try:
+        (hosts,) = shape(response.result, list)
+        return decode_hosts(hosts)
+    except RemoteError as error:
+        _log.debug("no word of the witness %r: %s", reply.contact, error)
+        return []

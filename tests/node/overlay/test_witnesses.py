@@ -32,6 +32,17 @@ async def test_a_token_that_two_witnesses_got_shows_where_its_sender_is() -> Non
         assert await asking == {"127.0.0.1"}
 
 
+async def test_a_witness_that_is_silent_delays_nothing() -> None:
+    async with network(6) as peers:
+        prober, peer = witnesses_of(peers[0]), witnesses_of(peers[1])
+        dead = Contact.at(identity(99).public_key, Address("127.0.0.1", 9))
+        chosen = (dead, *prober.choose()[:2])
+        await peer.leave(TOKEN, chosen[1:])
+        started = asyncio.get_running_loop().time()
+        assert await prober.hosts_seen(TOKEN, chosen, 2.0) == {"127.0.0.1"}
+        assert asyncio.get_running_loop().time() - started < 0.1
+
+
 async def test_one_witness_is_not_enough() -> None:
     async with network(6) as peers:
         prober, peer = witnesses_of(peers[0]), witnesses_of(peers[1])
