@@ -62,6 +62,7 @@ class LinkAttempt:
         self._outgoing = outgoing
         self._loop = asyncio.get_running_loop()
         self._asked_at = self._loop.time()
+        self._offered_at: float | None = None
         self._stages = StageClock()
         own_id = parts.identity.peer_id
         caller, callee = (own_id, peer_id) if outgoing else (peer_id, own_id)
@@ -89,6 +90,7 @@ class LinkAttempt:
         relays = self._parts.paths.relays.to_name(self._peer_id, registrars)
         offer = replace(self._with_router(described), relays=relays)
         self._ice.relays.offered(offer)
+        self._offered_at = self._loop.time()
         return offer
 
     def _with_router(self, description: Description) -> Description:
@@ -123,7 +125,7 @@ class LinkAttempt:
             async with asyncio.timeout(limit_s):
                 _ = _chosen_role(answer)
                 self._ice.relays.begin(offer, *sides)
-                await self._find_path(sides[1], punch)
+                await self._find_path(sides[1], punch, self._call_s(answer_takes_s))
                 return await self._finish(peer_key, offer_id, offer, answer, signaled_via)
         except TimeoutError:
             reason = f"nothing came of it within {limit_s:g} s"
@@ -141,9 +143,17 @@ class LinkAttempt:
         """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""
         await self._uppermost.close()
 
-    async def _find_path(self, remote: Description, punch: PunchRun | None) -> None:
+    def _call_s(self, answer_takes_s: float) -> float | None:
+        """How long offer and answer took, by the registrar: hardly less than a round trip."""
+        if self._offered_at is not None:
+            return self._loop.time() - self._offered_at
+        return 2 * answer_takes_s or None
+
+    async def _find_path(
+        self, remote: Description, punch: PunchRun | None, call_s: float | None
+    ) -> None:
         self._begin(Stage.ICE)
-        await self._ice.connect(remote, punch)
+        await self._ice.connect(remote, punch, call_s)
 
     async def _finish(
         self,
@@ -167,6 +177,7 @@ class LinkAttempt:
             self._parts.environment.rng,
             own_peer=remote.takes_bursts,
             inits=(own.sctp_init, remote.sctp_init),
+            round_trip_s=self._ice.round_trip_s,
         )
         handshake = self._handshake(peer_key, offer_id, offer, answer)
         origin = self._origin(peer_key, signaled_via, own=side_of(own), peer=side_of(remote))

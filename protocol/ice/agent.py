@@ -130,12 +130,14 @@ class IceAgent:
         budget_bytes: int = limits.ICE_UNPROVED_BYTES,
         round_trip_s: float | None = None,
         hold_off_until: float = 0.0,
+        waits_for_direct: bool = True,
     ) -> None:
         """Begin checks.
 
         `budget_bytes`: how much all addresses that have proved nothing may get, the size of the
         datagram that named them. `round_trip_s`: what is known of the way to the peer, for the wait
-        before a check is repeated. `hold_off_until`: see `hold_off`.
+        before a check is repeated. `hold_off_until`: see `hold_off`. `waits_for_direct`: whether a
+        relayed pair that works waits a while for a direct one, before it is nominated.
         """
         self._current.start(
             remote,
@@ -143,6 +145,7 @@ class IceAgent:
             budget_bytes=budget_bytes,
             round_trip_s=round_trip_s,
             hold_off_until=hold_off_until,
+            waits_for_direct=waits_for_direct,
         )
         self._settle()
 

@@ -37,12 +37,14 @@ class ConnectivityChecks:
         budget_bytes: int,
         round_trip_s: float | None,
         hold_off_until: float,
+        waits_for_direct: bool,
         given_up: Callable[[], None],
         lost: Callable[[], None],
     ) -> None:
         self._core = core
         self._settings = core.settings
         self._checklist = checklist
+        self._waits_for_direct = waits_for_direct
         self._given_up = given_up
         self._budget = UnprovedBudget(budget_bytes, core.allowance)
         self._checker = Checker(core, own, remote, self._budget, round_trip_s, self._unanswered)
@@ -260,8 +262,9 @@ class ConnectivityChecks:
         return pair.state is not PairState.FAILED
 
     def _direct_may_come(self) -> bool:
-        return not self._ended or any(
-            self._may_succeed(pair) for pair in self._checklist if not pair.relayed
+        return self._waits_for_direct and (
+            not self._ended
+            or any(self._may_succeed(pair) for pair in self._checklist if not pair.relayed)
         )
 
     def _schedule(self, now: float) -> None:

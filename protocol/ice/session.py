@@ -60,6 +60,7 @@ class IceSession:
         budget_bytes: int,
         round_trip_s: float | None,
         hold_off_until: float,
+        waits_for_direct: bool,
     ) -> None:
         """Begin checks, the first of them for the peer's that have come already."""
         self.connectivity = connectivity = ConnectivityChecks(
@@ -71,6 +72,7 @@ class IceSession:
             budget_bytes=budget_bytes,
             round_trip_s=round_trip_s,
             hold_off_until=hold_off_until,
+            waits_for_direct=waits_for_direct,
             given_up=self._given_up,
             lost=self._lost,
         )

@@ -51,16 +51,20 @@ def create_channel(
     *,
     own_peer: bool = False,
     inits: tuple[bytes, bytes] = (b"", b""),
+    round_trip_s: float | None = None,
 ) -> Channel:
     """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
 
     `own_peer`: the peer's SCTP is ours too, by its description. `inits`: the SCTP INITs of our and
-    of the peer's description; if either is empty, the handshake is made. Raises MalformedChunk.
+    of the peer's description; if either is empty, the handshake is made. `round_trip_s` is that of
+    the path, where ICE has measured it. Raises MalformedChunk.
     """
     if dtls.state != "connected":
         raise LinkClosed("closed by the peer")
     exchanged = (chunks.decode_init(inits[0]), chunks.decode_init(inits[1])) if all(inits) else None
-    return NativeChannel(dtls, rng, own_peer=own_peer, exchanged=exchanged)
+    return NativeChannel(
+        dtls, rng, own_peer=own_peer, exchanged=exchanged, round_trip_s=round_trip_s
+    )
 
 
 def _config(role: Role, *, own_peer: bool) -> AssociationConfig:
@@ -85,7 +89,13 @@ class NativeChannel:
     max_message_bytes = limits.MESSAGE_BYTES
 
     def __init__(
-        self, dtls: "DtlsPath", rng: Random, *, own_peer: bool, exchanged: tuple[Init, Init] | None
+        self,
+        dtls: "DtlsPath",
+        rng: Random,
+        *,
+        own_peer: bool,
+        exchanged: tuple[Init, Init] | None,
+        round_trip_s: float | None,
     ) -> None:
         self.receiver: Callable[[bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -98,6 +108,7 @@ class NativeChannel:
         self._own_peer = own_peer
         self._packet_size = PacketSize()
         self._exchanged = exchanged
+        self._path_round_trip_s = round_trip_s
         self._association = Association(
             _config(Role.CLIENT if dtls.is_client else Role.SERVER, own_peer=own_peer),
             rng,
@@ -126,7 +137,8 @@ class NativeChannel:
         if self._exchanged is None:
             self._association.connect(self._loop.time())
         else:
-            self._association.establish(self._exchanged[1], self._loop.time())
+            now = self._loop.time()
+            self._association.establish(self._exchanged[1], now, self._path_round_trip_s)
         self._flush()
         while not self._association.connected or self.closed.done():
             await self._change()

@@ -55,11 +55,16 @@ def describe_init(_rng: Random) -> bytes:
 
 
 def create_channel(
-    dtls: DtlsPath, rng: Random, *, own_peer: bool = False, inits: tuple[bytes, bytes] = (b"", b"")
+    dtls: DtlsPath,
+    rng: Random,
+    *,
+    own_peer: bool = False,
+    inits: tuple[bytes, bytes] = (b"", b""),
+    round_trip_s: float | None = None,
 ) -> Channel:
     """A channel over a DTLS path, which it owns from now on; raises LinkClosed if that ended.
 
-    It is the same for every peer, `own_peer` or not; `inits` it does not use.
+    It is the same for every peer, `own_peer` or not; `inits` and `round_trip_s` it does not use.
     """
     if dtls.state != "connected":
         raise LinkClosed("closed by the peer")

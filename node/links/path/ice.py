@@ -30,6 +30,7 @@ from protocol.ice.events import (
 )
 from protocol.ice.pairs import PairReport
 from protocol.identity import PeerId
+from protocol.punching.pairs import Way
 
 _TYPES = {
     CandidateKind.HOST: CandidateType.HOST,
@@ -39,6 +40,10 @@ _TYPES = {
 }
 
 _REFLEXIVE = CandidateKind.SERVER_REFLEXIVE
+
+_RARELY_DIRECT_SOON = frozenset({Way.BIRTHDAY, Way.RELAY})
+"""Where a link takes the first relay that works, and a direct path once a search has found one."""
+
 _VANISHED = "the peer stopped answering"
 _RELAY_VANISHED = "the relay of the path stopped answering"
 _TAKEN = "another link with this peer has its place"
@@ -94,17 +99,28 @@ class IcePath:
         ufrag, password = self._credentials
         return Description(ufrag, password, fingerprint, role, named, takes_bursts)
 
-    async def connect(self, remote: Description, punch: PunchRun | None = None) -> None:
+    async def connect(
+        self,
+        remote: Description,
+        punch: PunchRun | None = None,
+        round_trip_s: float | None = None,
+    ) -> None:
         """Find a pair of addresses that works; raises LinkAttemptFailed. Has no time limit.
 
-        `punch` opens the routers on the way, and is ended with the path.
+        `punch` opens the routers on the way, and is ended with the path. `round_trip_s`: how long
+        the call took, or what else is known of the way to the peer.
         """
         now = self._loop.time()
         self._theirs = remote.candidates
         self._punch = punch
         waits_s = punch.plan.checks_after_s if punch is not None else 0.0
-        credentials = IceCredentials(remote.ufrag, remote.password)
-        self.agent.start(credentials, now, hold_off_until=now + waits_s)
+        self.agent.start(
+            IceCredentials(remote.ufrag, remote.password),
+            now,
+            round_trip_s=round_trip_s,
+            hold_off_until=now + waits_s,
+            waits_for_direct=punch is not None and punch.plan.way not in _RARELY_DIRECT_SOON,
+        )
         if punch is not None:
             punch.begin(list(self._endpoint.addresses.values()))
         ours = [one.address for one in self._candidates if one.kind is _REFLEXIVE]
@@ -114,6 +130,11 @@ class IcePath:
             self.agent.end_of_candidates()
         self.flush()
         await self._found
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """What checks measured of the selected pair."""
+        return self._pair.round_trip_s if self._pair is not None else None
 
     def link_opened(self) -> None:
         """The attempt has become a link."""

@@ -31,6 +31,10 @@ _AFTER_S = {
 """How long an attempt waits before it asks the favour of a relay: where a direct path nearly always
 opens it has opened by then."""
 
+_LINGERS_S = 2.0
+"""So long an allocation stays after another pair is selected: what is on its way through the relay
+still arrives, and the peer may learn of the selection later."""
+
 _AT_ONCE = frozenset({PunchKind.SEQUENTIAL, PunchKind.RANDOM})
 """A caller behind such a router does not wait for the answer."""
 
@@ -54,6 +58,7 @@ class RelayRun:
         self._flush = flush
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._ports: dict[RelayPort, _Held] = {}
         self._relays_used: dict[Address, Contact] = {}
         self._stall: asyncio.TimerHandle | None = None
@@ -146,12 +151,17 @@ class RelayRun:
     # The end ----------------------------------------------------------------------------------
 
     def end(self, kept: Address | None) -> None:
-        """Allocate no more; of the allocations only that of the selected pair is kept."""
+        """Allocate no more; of the allocations only that of the selected pair is kept for long."""
         self._is_over = True
         if self._task is not None:
             self._task.cancel()
         if self._stall is not None:
             self._stall.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(_LINGERS_S, self._drop, kept)
+
+    def _drop(self, kept: Address | None) -> None:
         for port in [one for one in self._ports if one.local != kept]:
             self._give_up(port)
 
@@ -164,6 +174,9 @@ class RelayRun:
     async def close(self) -> None:
         """Give up every allocation, that which carried the link included."""
         self.end(None)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._drop(None)
         if self._task is not None:
             await asyncio.wait([self._task])
 
