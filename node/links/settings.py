@@ -12,8 +12,8 @@ DATA_PATHS = {
 }
 """The modules that carry messages over DTLS, by their name in `data_path`. Each has
 `describe_init(rng)`, which returns the SCTP INIT for the description, and `create_channel(dtls,
-rng, own_peer=..., inits=..., round_trip_s=...)`, which returns a channel yet to be opened. The two ends of
-a link may use different ones."""
+rng, own_peer=..., inits=..., round_trip_s=...)`, which returns a channel yet to be opened. The two
+ends of a link may use different ones."""
 
 
 @dataclass(frozen=True, slots=True)
