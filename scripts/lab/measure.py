@@ -109,7 +109,7 @@ def _use(lab: Lab, outcome: Outcome, folder: Path, age_s: float) -> Idled:
     caller, callee = lab.nodes[pair.caller], lab.nodes[pair.callee]
     source = folder / f"mod-{pair.caller}-{pair.callee}"
     source.mkdir(parents=True)
-    (source / "file").write_text(f"{source.name}\n")
+    (source / "file").write_text(f"{source}\n")  # another each time, or nothing is to fetch
     before = caller.link_to(callee)
     if before is None:
         return Idled(pair.caller, pair.callee, outcome.way, False, "the caller closed the link")
@@ -120,5 +120,8 @@ def _use(lab: Lab, outcome: Outcome, folder: Path, age_s: float) -> Idled:
         return Idled(pair.caller, pair.callee, outcome.way, False, str(failure))
     after = caller.link_to(callee)
     lived = after is not None and after["age_s"] >= age_s - 1
-    what = "used" if lived else "another link was made for it"
-    return Idled(pair.caller, pair.callee, outcome.way, lived, what)
+    used = after is not None and after["bytes_received"] > before["bytes_received"]
+    what = "used" if used else "the mod came another way"
+    if not lived:
+        what = "another link was made for it"
+    return Idled(pair.caller, pair.callee, outcome.way, lived and used, what)
