@@ -5,6 +5,7 @@ from collections.abc import Callable
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.environment import Environment
 from node.interfaces import WILDCARDS
+from node.links.relaying.relays import LinkRelays
 from node.overlay.membership import Membership
 from protocol.addresses import is_shareable
 from protocol.causes.network_kind import NetworkSigns, network_kind
@@ -18,11 +19,16 @@ class Doctor:
     """Asks nothing of other nodes: a report takes no time and costs no datagram."""
 
     def __init__(
-        self, membership: Membership, environment: Environment, view: Callable[[], NetworkView]
+        self,
+        membership: Membership,
+        environment: Environment,
+        view: Callable[[], NetworkView],
+        relays: LinkRelays,
     ) -> None:
         self._membership = membership
         self._environment = environment
         self._view = view
+        self._relays = relays
 
     def network(self) -> NetworkReport:
         """What is known now."""
@@ -42,7 +48,9 @@ class Doctor:
             upnp=signs.upnp,
             upnp_address=signs.view.upnp.address if signs.view.upnp else None,
             upnp_refusal=membership.reachability.upnp[1],
+            relays_known=self._relays.known,
             relays=len(membership.relay_client),
+            hides_address=self._relays.hidden,
             refused_as_ahead=counters.clock_signs["ahead"],
             found_in_future=counters.clock_signs["behind"],
         )

@@ -61,8 +61,12 @@ class NetworkReport:
     """The outside address that the router forwards."""
     upnp_refusal: str
     """What the router gave as its reason when it last refused."""
+    relays_known: int
+    """Contacts that may be asked to relay a link, when it needs that."""
     relays: int
-    """At how many relays this node has an allocation. One is asked for when a link needs it."""
+    """At how many relays this node has an allocation now."""
+    hides_address: bool
+    """Whether links go through relays alone."""
     refused_as_ahead: int
     """How often others refused ours as issued in the future: a sign that our clock is ahead."""
     found_in_future: int

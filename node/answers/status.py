@@ -15,7 +15,7 @@ class RelayStatus:
     allocations: int
     """Peers, or clients, that may be linked through this node now."""
     bytes_today: int
-    """Bytes forwarded since the day began."""
+    """Bytes forwarded since the day began, or the node was started."""
     bytes_a_day: int
     """How many it forwards in a day at most."""
     rate: int

@@ -12,7 +12,7 @@ _DAY_S: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class RelayQuota:
-    """The bounds of one relay; a day is 24 hours counted from its start."""
+    """The bounds of one relay; a day is 24 hours of monotonic time."""
 
     rate_total: int = limits.RELAY_BYTES_PER_SECOND
     bytes_a_day: int = limits.RELAY_BYTES_A_DAY

@@ -11,6 +11,7 @@ from protocol.errors import Malformed
 from protocol.ice.candidates import CandidateKind, priority
 
 SETUP = {DtlsRole.ACTPASS: "actpass", DtlsRole.ACTIVE: "active", DtlsRole.PASSIVE: "passive"}
+_KINDS = {"host": CandidateKind.HOST, "relay": CandidateKind.RELAYED}
 _ROLES = {word: role for role, word in SETUP.items()}
 
 
@@ -66,13 +67,13 @@ def _attributes(sdp: str) -> Iterator[tuple[str, str]]:
 
 
 def _candidates(sdp: str) -> Iterator[IceCandidate]:
-    """UDP host candidates; the loopback has no others."""
+    """UDP host candidates, and those of relays; the loopback has no others."""
     for name, value in _attributes(sdp):
         if name != "candidate":
             continue
         _, _, transport, _, host, port, _, kind, *_ = value.split()
-        if transport.lower() == "udp" and kind == "host":
+        if transport.lower() == "udp" and kind in _KINDS:
             try:
-                yield IceCandidate(CandidateKind.HOST, Address(host, int(port)))
+                yield IceCandidate(_KINDS[kind], Address(host, int(port)))
             except (Malformed, ValueError):
                 continue

@@ -14,6 +14,7 @@ from protocol.causes.tried import CandidateType
 from protocol.turn.credentials import CredentialMaker
 from protocol.turn.forwarding import RelaySend
 from protocol.turn.grant import RelayGrant
+from protocol.turn.terms import RelayQuota
 from simulations.internet import Host
 from simulations.internet.carrier import Carrier
 from simulations.residents.pairs import close_link, move_in, settle
@@ -21,6 +22,8 @@ from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
 from tests.simulations.pair_world import Talk, Town, pair_world, until
 
+FRAME_BYTES = 15_000
+POUR_S = 10.0
 SECRET = b"nothing of this is readable at a relay"
 
 
@@ -284,3 +287,25 @@ def relay_of(link: Link) -> Address:
     assert link.path.relay is not None
     assert link.path.local == link.path.remote
     return link.path.local
+
+
+# What one link gets of a relay's rate
+
+
+async def test_a_link_gets_nearly_all_that_its_relay_allows(tmp_path: Path) -> None:
+    """A relay drops what is beyond its rate, and SCTP does not collapse over it."""
+    each = RelayQuota().rate_each
+    async with pair_world(tmp_path) as town:
+        one, other = await town.settled("symmetric", "symmetric")
+        link, theirs = await town.linked(one, other)
+        arrived: list[int] = []
+        theirs.register(range(32, 64), lambda frame: arrived.append(len(frame)))
+        frame = b"\x92\x20\xc5" + FRAME_BYTES.to_bytes(2) + bytes(FRAME_BYTES)
+        until_s = town.world.loop.time() + POUR_S
+        while town.world.loop.time() < until_s:
+            link.send(frame)
+            await link.drained()
+        assert not link.closed.done()
+        assert 0.85 * each < sum(arrived) / POUR_S < 1.05 * each
+        refused = sum(one.running.server.counters.refused["rate_limited"] for one in town.publics)
+        assert refused, "the relay was what bounded it"

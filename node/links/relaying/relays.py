@@ -49,7 +49,7 @@ class LinkRelays:
         self._contacts = contacts
         self._families = families
         self._knows = knows
-        self._hidden = hidden
+        self.hidden = hidden
 
     def to_name(self, peer_id: PeerId, registrars: Iterable[Contact]) -> tuple[Contact, ...]:
         """At most RELAYS_NAMED relays for a link with this peer, whose registrars are given.
@@ -64,6 +64,11 @@ class LinkRelays:
         best = sorted(named.values(), key=lambda relay: relay.peer_id not in reached)
         return tuple(best[: limits.RELAYS_NAMED])
 
+    @property
+    def known(self) -> int:
+        """How many contacts that may be relays we reach; whether one is, only it can tell."""
+        return len(self._reached((*self._registrars(), *self._contacts())))
+
     def named_by_us(self, relays: Sequence[Contact]) -> list[Contact]:
         """Those of our own offer's relays that we reach, each at an address of our families."""
         return self._reached(relays)
@@ -76,7 +81,7 @@ class LinkRelays:
         """
         reached = [one for one in self._reached(relays) if one.peer_id != peer_id]
         known = [one for one in reached if self._knows(one)]
-        return known if known or self._hidden else reached[:1]
+        return known if known or self.hidden else reached[:1]
 
     def _reached(self, relays: Iterable[Contact]) -> list[Contact]:
         """These relays, each once, at addresses of our families, as far as we know one of each.

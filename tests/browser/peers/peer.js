@@ -33,6 +33,17 @@ class Peer {
     this.messages[channel.label] = heard;
   }
 
+  async relayedBy({ servers }) {
+    this.connection.setConfiguration({ iceServers: servers, iceTransportPolicy: "relay" });
+  }
+
+  async pair() {
+    const stats = [...(await this.connection.getStats()).values()];
+    const pair = stats.find((one) => one.type === "candidate-pair" && one.nominated);
+    const local = stats.find((one) => one.id === pair.localCandidateId);
+    return [local.candidateType, local.address, local.port];
+  }
+
   async gathered(description) {
     await this.connection.setLocalDescription(description);
     await until(() => this.connection.iceGatheringState === "complete");
