@@ -155,12 +155,13 @@ class Node:
             data_path=self.config.data_path, relayed_only=self.config.hide_address
         )
         endpoint, view = self.membership.endpoint, self.membership.own_network.view
+        relays = self._make_relays()
         self.pool = LinkPool(
             self.identity,
             self.environment,
             self._certificate,
             settings,
-            LinkPaths(endpoint, self.environment, settings, view, self._make_relays()),
+            LinkPaths(endpoint, self.environment, settings, view, relays),
             LinkPunching(
                 endpoint,
                 self.environment,
@@ -172,7 +173,7 @@ class Node:
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
-        self.doctor = Doctor(self.membership, self.environment, view)
+        self.doctor = Doctor(self.membership, self.environment, view, relays)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
 

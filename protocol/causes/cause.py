@@ -25,6 +25,7 @@ class Cause(StrEnum):
     OWN_LINKS_FULL = "own_links_full"
     NO_ADDRESS = "no_address"
     ADDRESS_HIDDEN = "address_hidden"
+    PEER_HIDDEN = "peer_hidden"
     NO_COMMON_FAMILY = "no_common_family"
     RELAY_NEEDED = "relay_needed"
     PORT_NOT_GUESSED = "port_not_guessed"
@@ -108,6 +109,10 @@ EXPLANATIONS: dict[Cause, Explanation] = {
     Cause.ADDRESS_HIDDEN: Explanation(
         "this node hides its address, and no relay was found",
         "Try again later, or let the node link directly: start it without --hide-address.",
+    ),
+    Cause.PEER_HIDDEN: Explanation(
+        "the peer hides its address, and no relay that both of you reach was found",
+        "Try again later, or ask the peer to start its node without --hide-address.",
     ),
     Cause.NO_COMMON_FAMILY: Explanation(
         "one side has only IPv4 and the other only IPv6, and no relay with both was found",

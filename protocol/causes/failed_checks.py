@@ -56,10 +56,12 @@ def cause_of_failed_checks(
         return Cause.RELAY_REFUSED if refused else Cause.RELAY_SILENT
     if own.families and own.relays + peer.relays:
         return Cause.RELAY_REFUSED  # relays were named, and none gave an address
-    if not own.families:
-        return Cause.NO_ADDRESS
     if relays_failed:
         return Cause.RELAY_REFUSED
+    if not own.families:
+        return Cause.NO_ADDRESS
+    if not peer.families:
+        return Cause.PEER_HIDDEN
     if not set(own.families) & set(peer.families):
         return Cause.NO_COMMON_FAMILY
     return _by_the_routers(own, peer)

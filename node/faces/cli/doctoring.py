@@ -72,16 +72,21 @@ def _show_network(told: dict[str, Any]) -> None:
             *facts,
             ("UPnP", networks.upnp(told)),
             ("Called through", output.counted(told["registrars"], "registrar")),
-            ("Relays", _relays(told["relays"])),
+            ("Relays", _relays(told)),
             ("Clock", networks.clock(told["refused_as_ahead"], told["found_in_future"])),
         ]
     )
 
 
-def _relays(in_use: int) -> str:
+def _relays(told: dict[str, Any]) -> str:
+    """How many there are to ask: whether one takes a link on is known only once a link needs it."""
+    known, in_use = told["relays_known"], told["relays"]
+    parts = [f"{output.counted(known, 'contact')} to ask when a link needs one"]
     if in_use:
-        return f"{output.counted(in_use, 'relay')} in use"
-    return "none in use; one is asked for when a link needs it"
+        parts.append(f"{output.counted(in_use, 'relay')} in use")
+    if told["hides_address"]:
+        parts.append("every link needs one, as this node hides its address")
+    return "; ".join(parts)
 
 
 def _contacts(told: dict[str, Any]) -> str:

@@ -216,7 +216,9 @@ class FakeDoctor:
             upnp=UpnpAnswer.NO_ANSWER,
             upnp_address=None,
             upnp_refusal="",
+            relays_known=16,
             relays=0,
+            hides_address=False,
             refused_as_ahead=0,
             found_in_future=0,
         )

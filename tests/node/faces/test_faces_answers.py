@@ -222,7 +222,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     (SeenAddress(V4, proved=True),),
                 ),
             ),
-            *(UpnpAnswer.REFUSED, None, "718", 2, 5, 6),
+            *(UpnpAnswer.REFUSED, None, "718", 9, 2, False, 5, 6),
         ),
         {
             "kind": "random_router",
@@ -249,7 +249,9 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "upnp": "refused",
             "upnp_address": None,
             "upnp_refusal": "718",
+            "relays_known": 9,
             "relays": 2,
+            "hides_address": False,
             "refused_as_ahead": 5,
             "found_in_future": 6,
         },

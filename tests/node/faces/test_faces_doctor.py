@@ -64,7 +64,7 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
         "this computer has no such address",
         "no router answers",
         "4 registrars",
-        "none in use; one is asked for when a link needs it",
+        "16 contacts to ask when a link needs one",
         "no sign that it is off",
     ]
 
@@ -72,7 +72,16 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
 def test_relays_in_use_are_counted(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     node.doctor.report = replace(node.doctor.report, relays=2)
     assert status_of("doctor") == exits.OK
-    assert "Relays          2 relays in use" in capsys.readouterr().out.splitlines()
+    told = "16 contacts to ask when a link needs one; 2 relays in use"
+    assert f"Relays          {told}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_node_that_hides_its_address_is_told_that_links_need_relays(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.doctor.report = replace(node.doctor.report, hides_address=True)
+    assert status_of("doctor") == exits.OK
+    assert "every link needs one, as this node hides its address" in capsys.readouterr().out
 
 
 def test_a_network_that_needs_nothing_gets_no_advice(

@@ -114,7 +114,9 @@ def test_addresses_that_do_not_fit_are_a_cause_of_their_own() -> None:
     none, four, six = (KnownSide(families, CONE, 0) for families in ((), (4,), (6,)))
     assert cause_of_failed_checks(none, four, []) is Cause.NO_ADDRESS
     assert cause_of_failed_checks(four, six, []) is Cause.NO_COMMON_FAMILY
-    assert cause_of_failed_checks(four, none, []) is Cause.NO_COMMON_FAMILY
+    assert cause_of_failed_checks(four, none, []) is Cause.PEER_HIDDEN
+    assert cause_of_failed_checks(four, none, [], relays_failed=True) is Cause.RELAY_REFUSED
+    assert cause_of_failed_checks(none, four, [], relays_failed=True) is Cause.RELAY_REFUSED
     both = KnownSide((4, 6), CONE, 0)
     assert cause_of_failed_checks(four, both, SILENT) is Cause.NOTHING_PASSED
 
