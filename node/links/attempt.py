@@ -53,10 +53,13 @@ class LinkParts:
 class LinkAttempt:
     """The layers of a link while it is being made. Ends as a link, or leaves nothing behind.
 
-    Raises Overloaded when it is made while there are too many.
+    `alone`: no call of the other side crosses this one. Raises Overloaded when it is made while
+    there are too many.
     """
 
-    def __init__(self, parts: LinkParts, peer_id: PeerId, *, outgoing: bool) -> None:
+    def __init__(
+        self, parts: LinkParts, peer_id: PeerId, *, outgoing: bool, alone: bool = False
+    ) -> None:
         self._parts = parts
         self._peer_id = peer_id
         self._outgoing = outgoing
@@ -68,7 +71,7 @@ class LinkAttempt:
         caller, callee = (own_id, peer_id) if outgoing else (peer_id, own_id)
         # Of two calls that cross, both sides let the same one go on.
         rank = int(own_offer_wins(caller, callee))
-        self._ice = IcePath(parts.paths, peer_id, controlling=outgoing, rank=rank)
+        self._ice = IcePath(parts.paths, peer_id, controlling=outgoing, rank=rank, alone=alone)
         self._uppermost: _Layer = self._ice
         parts.layers.begin()
 

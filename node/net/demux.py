@@ -103,6 +103,7 @@ class Demux:
         self._transactions: dict[bytes, StunOwner] = {}
         self._ufrags: dict[bytes, StunOwner] = {}
         self._remotes: dict[tuple[str, int], DtlsOwner] = {}
+        self._expected: dict[tuple[str, int], DtlsOwner] = {}
 
     # Registering ----------------------------------------------------------------------------
 
@@ -144,6 +145,21 @@ class Demux:
         """Let nothing addressed to `ufrag` in any more, as after a restart of ICE."""
         self._ufrags.pop(ufrag.encode(), None)
 
+    def expect_dtls(self, remote: Address, owner: DtlsOwner) -> None:
+        """Give `owner` DTLS from an address that has proved itself, while no link has it."""
+        if len(self._expected) < limits.LINK_ADDRESSES:
+            self._expected.setdefault(remote, owner)
+
+    def register_free_remote(self, remote: Address, owner: DtlsOwner) -> bool:
+        """Do as `register_remote` if no other owner has the address; whether `owner` has it now.
+
+        Raises Overloaded.
+        """
+        if self._remotes.get(remote, owner) is not owner:
+            return False
+        _register(self._remotes, remote, owner, limits.LINK_ADDRESSES)
+        return True
+
     def register_remote(self, remote: Address, owner: DtlsOwner) -> None:
         """Give `owner` the DTLS datagrams from this address, for which ICE has nominated it.
 
@@ -163,6 +179,7 @@ class Demux:
         _release(self._transactions, owner)
         _release(self._ufrags, owner)
         _release(self._remotes, owner)
+        _release(self._expected, owner)
 
     # Receiving ------------------------------------------------------------------------------
 
@@ -183,7 +200,7 @@ class Demux:
                 count == 1 or buffer[::size].count(APPLICATION_DATA) == count
             ):
                 # Nearly all sources are spelled as they are registered.
-                owner = remotes.get(source[:2]) or remotes.get(source_address(source))
+                owner = remotes.get(source[:2]) or self._dtls_owner(source_address(source))
                 if owner is None:
                     self._counters.refused["unknown_remote"] += count
                 else:
@@ -232,10 +249,13 @@ class Demux:
         if first_byte in _STUN:
             if (stun := self._stun_owner(datagram)) is not None:
                 stun.stun_received(datagram, source, local)
-        elif (owner := self._remotes.get(source)) is not None:
+        elif (owner := self._dtls_owner(source)) is not None:
             owner.dtls_received(datagram)
         else:
             self._counters.refused["unknown_remote"] += 1
+
+    def _dtls_owner(self, source: Address) -> DtlsOwner | None:
+        return self._remotes.get(source) or self._expected.get(source)
 
     def _stun_owner(self, message: bytes) -> StunOwner | None:
         """The owner of a STUN message; None once it is counted that there is none."""

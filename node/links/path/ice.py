@@ -22,6 +22,7 @@ from protocol.description import Description, IceCandidate
 from protocol.errors import ModswarmError
 from protocol.ice.candidates import CandidateKind, IceCredentials, LocalCandidate
 from protocol.ice.events import (
+    AddressProved,
     ConsentLost,
     CredentialsRetired,
     IceEvent,
@@ -53,16 +54,26 @@ class IcePath:
     """The ICE side of one link, from its candidates to its end.
 
     `datagrams` are those of DTLS, `relays` the allocations for it. `rank` decides between attempts
-    of both sides at one link: it is the same for both. Raises Overloaded, AlreadyOwned when it is
-    made.
+    of both sides at one link: it is the same for both. `alone`: there is no second one, whose DTLS
+    would come from the same address, so a pair may be used before it is nominated. Raises
+    Overloaded, AlreadyOwned when it is made.
     """
 
-    def __init__(self, paths: LinkPaths, peer: PeerId, *, controlling: bool, rank: int = 0) -> None:
+    def __init__(
+        self,
+        paths: LinkPaths,
+        peer: PeerId,
+        *,
+        controlling: bool,
+        rank: int = 0,
+        alone: bool = False,
+    ) -> None:
         self._paths = paths
         self._endpoint = paths.endpoint
         self._loop = paths.loop
         self._peer = peer
         self._rank = rank
+        self._alone = alone
         self._began_at = self._loop.time()
         self._opened_at: float | None = None
         self._credentials, prefix, self.agent = paths.make_agent(controlling=controlling)
@@ -268,7 +279,9 @@ class IcePath:
 
     def _happened(self, event: IceEvent) -> None:
         match event:
-            case PairSelected(nominated=True):
+            case AddressProved():
+                self._endpoint.demux.expect_dtls(event.remote, self)
+            case PairSelected():
                 self._selected(event)
             case CredentialsRetired():
                 self._endpoint.demux.unregister_ufrag(event.ufrag)
@@ -279,8 +292,17 @@ class IcePath:
                 self._end(_RELAY_VANISHED if silent else _VANISHED)
 
     def _selected(self, pair: PairSelected) -> None:
+        """Send by a pair from now on.
+
+        One that works may be used before it is nominated (RFC 8445, 12.1), unless its address is
+        another link's: a claim to that needs the nomination.
+        """
+        demux = self._endpoint.demux
         try:
-            self._endpoint.demux.register_remote(pair.remote, self)
+            if pair.nominated:
+                demux.register_remote(pair.remote, self)
+            elif not self._alone or not demux.register_free_remote(pair.remote, self):
+                return
         except ModswarmError as error:  # another link's claim stands, or there are too many
             self._end(str(error))
             return
@@ -289,7 +311,7 @@ class IcePath:
         if pair.relayed:
             if self._opened_at is None:
                 self.relays.watch(pair.base)
-        else:
+        elif pair.nominated:
             self.relays.end(pair.base)
             if self._punch is not None:
                 self._punch.end(pair.base)

@@ -265,7 +265,8 @@ class LinkPool:
             self._opened(link)
 
     async def _open_incoming(self, call: PendingAnswer) -> Link:
-        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False)
+        alone = call.peer_id not in self._outgoing
+        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False, alone=alone)
         try:
             self._parts.punching.begin_sampling()
             await self._parts.punching.sampled()

@@ -17,6 +17,7 @@ from protocol.addresses import Address
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import AlreadyOwned, Overloaded
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.events import AddressProved, PairSelected
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import Identity
 from protocol.stun.attributes import Attribute
@@ -259,6 +260,51 @@ async def test_records_that_come_before_the_link_takes_them_wait_with_the_handsh
     receive(record, 21)
     assert len(taken) == 1
     await close(theirs, one, other)
+
+
+async def test_dtls_from_an_address_that_proved_itself_waits_for_the_nomination() -> None:
+    one, other = await own_paths(1), await own_paths(2)
+    path = IcePath(one, PEER, controlling=True)
+    local, remote = one.endpoint.addresses[4], other.endpoint.addresses[4]
+    hello = b"\x16" + bytes(20)
+    one.endpoint.demux.burst_received([(hello, 21, tuple(remote))], local)
+    assert not path.datagrams._queue
+    path._happened(AddressProved(remote, local))
+    one.endpoint.demux.burst_received([(hello, 21, tuple(remote))], local)
+    assert list(path.datagrams._queue) == [hello]
+    await close(path)
+    assert not one.endpoint.demux._expected
+    await close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("alone", "is_free", "nominated", "is_used"),
+    [
+        (True, True, False, True),
+        (False, True, False, False),
+        (True, False, False, False),
+        (False, True, True, True),
+    ],
+)
+async def test_a_pair_is_used_before_its_nomination_where_no_other_attempt_could_take_its_dtls(
+    alone: bool, is_free: bool, nominated: bool, is_used: bool
+) -> None:
+    one, other = await own_paths(1), await own_paths(2)
+    local, remote = one.endpoint.addresses[4], other.endpoint.addresses[4]
+    rival = IcePath(one, bytes(19) + b"r", controlling=False)
+    if not is_free:
+        one.endpoint.demux.register_remote(remote, rival)
+    path = IcePath(one, PEER, controlling=False, alone=alone)
+    own = path.describe(FINGERPRINT, DtlsRole.ACTIVE)
+    connecting = asyncio.ensure_future(path.connect(own))
+    await asyncio.sleep(0)
+    path.agent.add_remote(CandidateKind.HOST, remote, 0.0)
+    path._happened(PairSelected(local, remote, False, nominated, None))
+    await asyncio.sleep(0)
+    assert connecting.done() is is_used
+    await close(path, rival)
+    await asyncio.gather(connecting, return_exceptions=True)
+    await close(one, other)
 
 
 # Pairs ----------------------------------------------------------------------------------------
