@@ -26,6 +26,7 @@ from node.links.punching.punching import LinkPunching
 from node.links.relaying.relays import LinkRelays
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
+from node.net.nat64 import find_prefix
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.witnesses import Witnesses
@@ -218,6 +219,10 @@ class Node:
                     raise BadAddress(f"cannot listen on {address}: {reason}") from error
                 # The default port was not asked for, and another node may have it.
                 await endpoint.open(Address(address.host, 0))
+        if families == {6} and set(endpoint.addresses) == {6}:
+            prefix = await find_prefix()
+            if prefix is not None:
+                endpoint.translate(prefix)
         try:
             await self.membership.relay.open()
         except OSError as error:

@@ -13,14 +13,18 @@ from typing import cast
 from node.counters import Counters
 from node.environment import Environment
 from node.net.demux import Demux
+from node.net.nat64 import Nat64Port
 from node.net.nat_filter import NatFilter
 from node.net.sent_hosts import SentHosts
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser
 from protocol.addresses import Address
 from protocol.errors import AlreadyOwned
+from protocol.reachability.nat64 import Nat64Prefix
 
 _log = logging.getLogger(__name__)
+
+_ALL_V4 = "0.0.0.0"  # noqa: S104 (a name of the port, not bound)
 
 
 class Endpoint:
@@ -40,6 +44,7 @@ class Endpoint:
         self._counters = counters
         self._udp_socket = environment.udp_socket
         self._unreachable = unreachable
+        self._nat64: Nat64Prefix | None = None
         self._first_of: dict[int, Port] = {}
         self._users: dict[Address, _User] = {}
         self._ports: dict[Address, Port] = {}
@@ -57,6 +62,26 @@ class Endpoint:
         self._first_of.setdefault(user.local.family, user.port)
         self.addresses.setdefault(user.local.family, user.local)
         return user.local
+
+    def translate(self, prefix: Nat64Prefix) -> None:
+        """Reach IPv4 addresses by this NAT64 from the socket of IPv6, which is open.
+
+        Raises AlreadyOwned if there is a socket of IPv4.
+        """
+        base = self.addresses[6]
+        local = Address(_ALL_V4, base.port)
+        if 4 in self.addresses:
+            raise AlreadyOwned("there is a socket of IPv4")
+        port = Nat64Port(self._first_of[6], prefix, local)
+        self.add_port(local, port)
+        self._first_of[4], self.addresses[4] = port, local
+        self._users[base].translate(port, local)
+        self._nat64 = prefix
+
+    def untranslated(self, address: Address) -> Address:
+        """The IPv4 address that stands for one which a NAT64 translates; any other as it is."""
+        embedded = self._nat64.embedded(address) if self._nat64 is not None else None
+        return embedded or address
 
     # Ports by the address that they are bound to ----------------------------------------------
 
@@ -145,7 +170,12 @@ class _User(PortUser):
         self._demux = demux
         self._counters = counters
         self._writable = writable
+        self._translating: tuple[Nat64Port, Address] | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def translate(self, port: Nat64Port, local: Address) -> None:
+        """From now on what comes from a NAT64 is this port's, which is bound to `local`."""
+        self._translating = port, local
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.port = cast("Port", transport)
@@ -157,6 +187,10 @@ class _User(PortUser):
             self.closed.set_result(None)
 
     def burst_received(self, burst: list[Arrival]) -> None:
+        if self._translating is not None:
+            port, local = self._translating
+            burst, from_v4 = port.apart(burst)
+            self._demux.burst_received(from_v4, local)
         self._demux.burst_received(burst, self.local)
 
     def resume_writing(self) -> None:

@@ -32,6 +32,7 @@ from protocol.addresses import Address, is_loopback, is_shareable
 from protocol.identity import Identity
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
+from protocol.reachability.network_view import Verdict
 
 
 class Membership:
@@ -64,6 +65,7 @@ class Membership:
             settings.relay,
             counters,
             is_our_relay=legs.__contains__,
+            is_reachable=lambda: self.own_network.view().verdict is not Verdict.NOT_PUBLIC,
         )
         self._relay_dispatch = RelayDispatch(self.relay, legs)
         self.callee = Callee(identity, environment, puzzle_bits=settings.puzzle_bits)

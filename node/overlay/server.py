@@ -30,6 +30,7 @@ from node.overlay.table.table_maintenance import TableMaintenance
 from node.overlay.table.tables import FAMILY_BITS, Tables
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.addresses import Address
 from protocol.errors import Unreachable
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
@@ -150,6 +151,10 @@ class OverlayServer(Server):
     def speaks(self, family: int) -> bool:
         """Whether there is a socket of this address family (4 or 6)."""
         return bool(self._families & FAMILY_BITS[family])
+
+    def untranslated(self, address: Address) -> Address:
+        """The IPv4 address that stands for one which a NAT64 translates; any other as it is."""
+        return self._endpoint.untranslated(address)
 
     def stop(self) -> None:
         """Forget what is pending. The tasks belong to the owner that was given."""

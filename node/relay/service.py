@@ -28,7 +28,10 @@ _SECRET_BYTES = 32
 
 
 class RelayService:
-    """Relays by the endpoint's ports. `is_our_relay`: whether we use the relay there."""
+    """Relays by the endpoint's ports. `is_our_relay`: whether we use the relay there.
+
+    `is_reachable`: whether others might come in unasked, as both peers of a relay must.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,10 @@ class RelayService:
         counters: Counters,
         *,
         is_our_relay: Callable[[Address], bool],
+        is_reachable: Callable[[], bool],
     ) -> None:
         self.settings = settings
+        self._is_reachable = is_reachable
         self._environment = environment
         self._endpoint = endpoint
         self._counters = counters
@@ -90,6 +95,8 @@ class RelayService:
         """Credentials for a peer at an address that it has proved; raises RelayRefusal."""
         if not self.settings.is_on:
             raise RelayRefusal(ErrorCode.FORBIDDEN, "this node does not relay")
+        if not self._is_reachable():
+            raise RelayRefusal(ErrorCode.FORBIDDEN, "others do not reach this node unasked")
         return self._credentials.grant(
             peer_id,
             address,

@@ -30,6 +30,7 @@ class NetworkKind(StrEnum):
     ALONE = "alone"
     UDP_BLOCKED = "udp_blocked"
     NOTHING_ANSWERS = "nothing_answers"
+    IPV6_ALONE = "ipv6_alone"
     PUBLIC = "public"
     OPENED_ROUTER = "opened_router"
     FORWARDING_UNTESTED = "forwarding_untested"
@@ -78,6 +79,11 @@ NETWORKS: dict[NetworkKind, Explanation] = {
     NetworkKind.NOTHING_ANSWERS: Explanation(
         "no other node answers: the few that are known are offline, or UDP is blocked here",
         "Ask whether the bootstrap is running; if it is, allow UDP in the firewalls.",
+    ),
+    NetworkKind.IPV6_ALONE: Explanation(
+        "this network has IPv6 alone, and nothing in it was found that translates to IPv4: links "
+        "with peers that have IPv4 alone need a relay that has both",
+        "A network that has IPv4, or a NAT64 with a prefix of 96 bits, leads to all of them.",
     ),
     NetworkKind.PUBLIC: Explanation("everybody can reach this node directly", ""),
     NetworkKind.OPENED_ROUTER: Explanation(
@@ -154,6 +160,8 @@ def network_kind(signs: NetworkSigns) -> NetworkKind:
         return NetworkKind.NO_ADDRESS
     if not signs.contacts:
         return _without_contacts(signs.asked)
+    if signs.view.needs_nat64 and 4 not in signs.view.families:
+        return NetworkKind.IPV6_ALONE
     if signs.view.verdict is Verdict.PUBLIC:
         opened = signs.upnp is UpnpAnswer.FORWARDS
         return NetworkKind.OPENED_ROUTER if opened else NetworkKind.PUBLIC

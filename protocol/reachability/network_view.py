@@ -129,8 +129,8 @@ _NOTHING_KNOWN = FamilyView()
 class NetworkView:
     """What a node knows of its network, by address family (4 or 6).
 
-    `upnp` is of IPv4. `needs_nat64`: this machine has IPv6 addresses only, so IPv4 literals are
-    reached by a NAT64, if the network has one (see `nat64`).
+    `upnp` is of IPv4. `needs_nat64`: this machine has IPv6 addresses only, so that IPv4 ones are
+    reached by a NAT64, or not at all: then nothing is known of IPv4, as there is no port of it.
     """
 
     families: Mapping[int, FamilyView] = field(default_factory=dict)

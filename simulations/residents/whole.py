@@ -21,6 +21,11 @@ class WholeResident(Resident):
         return self.world.folder / f"node{self.number}"
 
     @property
+    def reached(self) -> frozenset[int]:
+        """IPv4 as well behind a NAT64."""
+        return self.families | {4} if self.host.is_behind_nat64 else self.families
+
+    @property
     def running_node(self) -> Node:
         """The node of a resident that runs."""
         assert self.node is not None

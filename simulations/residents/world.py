@@ -96,6 +96,11 @@ class Resident:
         """Of its addresses: 4, 6 or both."""
         return frozenset(6 if is_v6(host) else 4 for host in self.host.addresses)
 
+    @property
+    def reached(self) -> frozenset[int]:
+        """The families of the addresses that its node sends to."""
+        return self.families
+
     def environment(self) -> Environment:
         """What the node takes from its machine."""
         return Environment(
@@ -221,11 +226,11 @@ class World:
             for one in self.residents[: newcomer.number]
             if one.membership is not None
             and one.host.behind is None
-            and not one.families.isdisjoint(newcomer.families)
+            and not one.families.isdisjoint(newcomer.reached)
         ]
         picked = self._introducing.sample(known, min(INTRODUCERS, len(known)))
         contacts = [contact for one in picked for contact in one.contacts]
-        return [contact for contact in contacts if contact.family in newcomer.families]
+        return [contact for contact in contacts if contact.family in newcomer.reached]
 
     def running(self) -> list[Resident]:
         """The residents whose nodes run."""

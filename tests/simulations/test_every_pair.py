@@ -205,10 +205,20 @@ async def test_ipv6_only_and_ipv4_only_link_through_a_relay_with_both(
         await Talk(link, theirs).goes_on()
 
 
-async def test_behind_nat64_ipv4_only_peers_are_reached(tmp_path: Path) -> None:
-    async with pair_world(tmp_path, v6=True) as town:
-        one, other = await town.settled("nat64", "port-restricted")
-        link, theirs = await town.linked(one, other)
+@pytest.mark.parametrize("has_both", [True, False])
+@pytest.mark.parametrize("it_calls", [True, False])
+async def test_behind_nat64_peers_of_ipv4_alone_are_reached_directly(
+    tmp_path: Path, has_both: bool, it_calls: bool
+) -> None:
+    """Also in an overlay of IPv4 alone, where every contact is behind the translation."""
+    async with pair_world(tmp_path, v6=has_both) as town:
+        here, there = await town.settled("nat64", "port-restricted")
+        pair = (here, there) if it_calls else (there, here)
+        link, theirs = await town.linked(*pair)
+        assert link.path.way == "direct"
+        ours = link if it_calls else theirs
+        assert there.host.behind is not None
+        assert ours.path.remote.host == there.host.behind.address()
         await Talk(link, theirs).goes_on()
 
 

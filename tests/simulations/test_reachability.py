@@ -11,7 +11,8 @@ import pytest
 from node.overlay.reachability.dialing import Dialing
 from node.overlay.rpc.incoming import Incoming
 from protocol import datagrams, limits
-from protocol.addresses import pack_address
+from protocol.addresses import Address, pack_address
+from protocol.errors import RelayRefusal
 from protocol.overlay.messages import READ_ONLY
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from protocol.records import PeerBody
@@ -110,6 +111,14 @@ def is_callable(resident: Resident) -> bool:
     return is_public or membership.registrations.registered.is_set()
 
 
+def is_relay(resident: Resident) -> bool:
+    try:
+        resident.running.relay.grant(bytes(20), Address("1.2.3.4", PORT))
+    except RelayRefusal:
+        return False
+    return True
+
+
 def peer_body(resident: Resident) -> PeerBody:
     body = resident.running.presence.peer_record().body
     assert isinstance(body, PeerBody)
@@ -136,6 +145,7 @@ async def test_each_kind_of_network_is_told_and_acted_upon() -> None:
             assert bool(resident.running.registrations.registrars) is not is_public, name
             assert bool(peer_body(resident).addresses) is is_public, name
             assert bool(peer_body(resident).capabilities) is is_public, name
+            assert is_relay(resident) is is_public, name
             upnp = own.view().upnp
             assert (upnp is not None) is name.startswith("forwarded"), name
             if upnp is not None:

@@ -177,9 +177,12 @@ class OwnNetwork:
 
     @property
     def needs_router(self) -> bool:
-        """Whether a NAT stands before IPv4, so that forwarding a port may help."""
-        observed = self._observed.get(4)
-        return observed is not None and observed.is_mapped(self._own_hosts)
+        """Whether a NAT stands before IPv4, so that forwarding a port may help.
+
+        A NAT64 forwards nothing: it is no home router, and this machine has no address of IPv4.
+        """
+        v4 = self._observed.get(4)
+        return v4 is not None and v4.is_mapped(self._own_hosts) and not self._needs_nat64()
 
     @property
     def needs_open_mapping(self) -> bool:

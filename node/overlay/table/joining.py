@@ -11,7 +11,6 @@ from protocol.errors import BadAddress, ModswarmError, NotAuthentic, TimedOut
 from protocol.identity import peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
-from protocol.reachability import nat64
 
 _log = logging.getLogger(__name__)
 
@@ -111,10 +110,9 @@ class Joining:
     async def _resolve(self, bootstrap: Bootstrap) -> Address:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(bootstrap.host, bootstrap.port)
-        usable = [canonical(str(sockaddr[0]), bootstrap.port) for *_, sockaddr in found]
+        named = [canonical(str(sockaddr[0]), bootstrap.port) for *_, sockaddr in found]
+        usable = [self._server.untranslated(address) for address in named]
         for address in usable:
             if self._server.speaks(address.family):
                 return unicast(address)  # a link's hint may name a broadcast address
-        if self._server.speaks(6) and usable:
-            return nat64.synthesised(unicast(usable[0]))
         raise BadAddress("it has no address of a family that this node listens on")

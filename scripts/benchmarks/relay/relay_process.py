@@ -32,6 +32,7 @@ async def _main() -> None:
         RelaySettings(rate=most, bytes_a_day=most),
         counters,
         is_our_relay=legs.__contains__,
+        is_reachable=lambda: True,
     )
     _say(await endpoint.open(Address("127.0.0.1", 0)))
     RelayDispatch(service, legs).listen(endpoint.demux)

@@ -102,3 +102,12 @@ def test_signs_make_one_kind(found: NetworkSigns, kind: NetworkKind) -> None:
 def test_public_by_either_family_is_public() -> None:
     view = NetworkView({4: behind(MappingKind.ENDPOINT_DEPENDENT), 6: FamilyView(Verdict.PUBLIC)})
     assert network_kind(replace(signs(), view=view)) is NetworkKind.PUBLIC
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_ipv6_alone_is_told_unless_the_network_translates(verdict: Verdict) -> None:
+    v6 = behind(MappingKind.NONE, verdict)
+    alone = NetworkView({6: v6}, needs_nat64=True)
+    assert network_kind(replace(signs(), view=alone)) is NetworkKind.IPV6_ALONE
+    translated = NetworkView({4: behind(MappingKind.ENDPOINT_INDEPENDENT), 6: v6}, needs_nat64=True)
+    assert network_kind(replace(signs(), view=translated)) is not NetworkKind.IPV6_ALONE
