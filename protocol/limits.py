@@ -547,8 +547,10 @@ DIALBACKS = 4
 DIALBACKS_PUBLIC = 3
 DIALBACKS_MAX = 12
 DIALBACK_TRIES = 24
+DIALBACKS_VOID = 8
 """Dial-backs that a round asks for, those that show a node to be public, those that it asks for
-where some arrive and some do not, and the most that it starts."""
+where some arrive and some do not, the most that it starts, and after how many that say nothing it
+ends: in a small overlay none will."""
 
 DIALBACK_SILENCE_S = 600.0
 HOSTS_SENT_TO = 16384

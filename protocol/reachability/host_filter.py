@@ -8,6 +8,7 @@ needed.
 import hashlib
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 
 from protocol import limits
 
@@ -32,9 +33,14 @@ def holds(host_filter: bytes, host: str, salt: bytes) -> bool:
     return int.from_bytes(host_filter) & mask == mask
 
 
+@lru_cache(maxsize=limits.HOSTS_SENT_TO)
+def _packed(host: str) -> bytes:
+    return ipaddress.ip_address(host).packed
+
+
 def _mask(host: str, salt: bytes) -> int:
     digest = hashlib.blake2b(
-        salt + ipaddress.ip_address(host).packed,
+        salt + _packed(host),
         digest_size=_HASHES * _HASH_BYTES,
         person=b"modswarm/hosts",
     ).digest()

@@ -36,7 +36,8 @@ class DialbackRound:
 
     PUBLIC when DIALBACKS_PUBLIC have arrived; NOT_PUBLIC when none of the first DIALBACKS did, or
     fewer than that of DIALBACKS_MAX; UNDECIDED when so many have ended without a result that
-    DIALBACK_TRIES are used up, or if there are fewer than DIALBACKS `contacts` to ask.
+    DIALBACK_TRIES are used up, when the first DIALBACKS_VOID say nothing, or if there are fewer
+    than DIALBACKS `contacts` to ask.
     """
 
     def __init__(self, contacts: int) -> None:
@@ -44,6 +45,7 @@ class DialbackRound:
         self._under_way = 0
         self._arrived = 0
         self._missed = 0
+        self._void = 0
 
     def wanted(self) -> int:
         """How many more dial-backs to ask for now."""
@@ -64,6 +66,9 @@ class DialbackRound:
         self._under_way -= 1
         self._arrived += trial is Trial.ARRIVED
         self._missed += trial is Trial.MISSED
+        self._void += trial is Trial.VOID
+        if self._void >= limits.DIALBACKS_VOID and not (self._arrived or self._missed):
+            self._tries_left = 0
 
     @property
     def outcome(self) -> RoundOutcome | None:

@@ -47,7 +47,8 @@ def ran(draw: Callable[[], Trial], contacts: int = 20) -> tuple[RoundOutcome, in
         ("ammmmmmmmmmm", NOT_PUBLIC),
         ("aammmmmmmmma", PUBLIC),
         ("vvvmvmmvm", NOT_PUBLIC),
-        ("v" * limits.DIALBACK_TRIES, UNDECIDED),
+        ("v" * (limits.DIALBACKS_VOID + limits.DIALBACKS - 1), UNDECIDED),
+        ("v" * (limits.DIALBACKS_VOID - 1) + "aaa", PUBLIC),
         ("mmm" + "v" * (limits.DIALBACK_TRIES - 3), UNDECIDED),
     ],
 )
