@@ -150,8 +150,8 @@ class Lab:
         return node
 
     def call(self, pairs: Sequence[Pair]) -> list[Outcome]:
-        """Let these pairs call; those that search wait until their nodes may search again."""
-        searches = any(pair.searches for pair in pairs)
+        """Let these pairs call; those that may search wait until their nodes may do so again."""
+        searches = any(pair.paced for pair in pairs)
         if searches:
             time.sleep(max(0.0, self._searched_at + _PAUSE_S - time.monotonic()))
         outcomes = run(self.nodes, pairs)

@@ -12,7 +12,7 @@ from protocol.punching import pairs as punching
 from scripts.lab.kinds import Kind, Twosome
 from scripts.lab.net.topology import Host
 from scripts.lab.nodes import LabNode
-from scripts.lab.ways import Way, means, predicted, predicted_near
+from scripts.lab.ways import Way, may_search, means, predicted, predicted_near
 
 _CALLEE_S = 2.0
 _POLL_S = 0.05
@@ -40,6 +40,8 @@ class Pair:
     expected: Way
     means: str
     """How the ends must meet, as the table of kinds names it, or NEAR."""
+    paced: bool = False
+    """Whether an end may try many ports, which a node does only so often."""
 
     @property
     def searches(self) -> bool:
@@ -98,7 +100,7 @@ def faults_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
 def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[Pair]]:
     """All ordered pairs; in each round every host calls, or is called, at most once.
 
-    Pairs that must search for a port have rounds of their own, among the others: a node does that
+    Pairs that may search for a port have rounds of their own, among the others: a node does that
     only so often.
     """
     turns = [[*kinds[shift:], *kinds[:shift]] for shift in range(len(kinds))]
@@ -108,6 +110,7 @@ def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[
             f"{callee.name}.b",
             predicted(caller, callee),
             means(caller, callee),
+            may_search(caller, callee),
         )
         for turn in turns
         for caller, callee in zip(kinds, turn, strict=True)
@@ -115,8 +118,8 @@ def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[
     all_pairs += [
         Pair(f"{two.name}.a", f"{two.name}.b", predicted_near(two), _apart(two)) for two in twosomes
     ]
-    searching = _in_rounds([pair for pair in all_pairs if pair.searches])
-    others = _in_rounds([pair for pair in all_pairs if not pair.searches])
+    searching = _in_rounds([pair for pair in all_pairs if pair.paced])
+    others = _in_rounds([pair for pair in all_pairs if not pair.paced])
     for number, one in enumerate(others):
         yield one
         due = (number + 1) * len(searching) // len(others)

@@ -44,6 +44,16 @@ def means(caller: Kind, callee: Kind) -> str:
     return pairs.expected_way(nat_kind(caller), nat_kind(callee)).value
 
 
+def may_search(caller: Kind, callee: Kind) -> bool:
+    """Whether one of the two may try many ports.
+
+    Also where the other's router lets all in, as long as its node has not found that out.
+    """
+    random = [kind for kind in (caller, callee) if kind.mapping is Mapping.RANDOM]
+    direct = predicted(caller, callee) is Way.DIRECT and means(caller, callee) != "ipv6"
+    return direct and len(random) == 1 and all(kind.nats for kind in (caller, callee))
+
+
 _RESULTS = {"blocked": Way.NONE, "family": Way.RELAYED, pairs.Way.RELAY.value: Way.RELAYED}
 
 

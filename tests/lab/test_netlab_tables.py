@@ -73,10 +73,22 @@ def test_rounds_have_every_ordered_pair_once_and_no_host_twice() -> None:
     for pairs in rounds(kinds, twosomes):
         hosts = [host for pair in pairs for host in (pair.caller, pair.callee)]
         assert len(hosts) == len(set(hosts))
-        assert len({pair.searches for pair in pairs}) == 1
+        assert len({pair.paced for pair in pairs}) == 1
         found.update((pair.caller, pair.callee) for pair in pairs)
     assert set(found.values()) == {1}
     assert len(found) == len(kinds) ** 2 + len(twosomes)
+
+
+def test_pairs_that_may_search_are_paced() -> None:
+    paced = {
+        (pair.caller, pair.callee)
+        for pairs in rounds(list(KINDS.values()), [])
+        for pair in pairs
+        if pair.paced
+    }
+    assert {("port.a", "symmetric.b"), ("cone.a", "ipv6.b"), ("ipv6.a", "upnp.b")} <= paced
+    assert ("public.a", "symmetric.b") not in paced
+    assert ("symmetric.a", "ipv6.b") not in paced
 
 
 def test_rounds_of_pairs_that_all_search_are_not_lost() -> None:

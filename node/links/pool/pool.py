@@ -192,6 +192,7 @@ class LinkPool:
         try:
             self._parts.punching.begin_sampling()
             offer = attempt.describe(DtlsRole.ACTPASS)
+            await self._parts.punching.sampled()
 
             def describe(registrars: Sequence[Contact]) -> Description:
                 nonlocal offer
