@@ -62,6 +62,7 @@ class RelayRun:
         self._ports: dict[RelayPort, _Held] = {}
         self._relays_used: dict[Address, Contact] = {}
         self._stall: asyncio.TimerHandle | None = None
+        self._kept: Address | None = None
         self._is_over = False
         self._failures = 0
 
@@ -134,6 +135,7 @@ class RelayRun:
 
         Only the controlling side leaves it; the other follows its nomination.
         """
+        self._kept = base
         if self._stall is not None:
             self._stall.cancel()
         if self._agent.controlling and not self._is_over:
@@ -159,10 +161,11 @@ class RelayRun:
             self._stall.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(_LINGERS_S, self._drop, kept)
+        self._kept = kept
+        self._timer = self._loop.call_later(_LINGERS_S, self._drop)
 
-    def _drop(self, kept: Address | None) -> None:
-        for port in [one for one in self._ports if one.local != kept]:
+    def _drop(self) -> None:
+        for port in [one for one in self._ports if one.local != self._kept]:
             self._give_up(port)
 
     def _give_up(self, port: RelayPort) -> None:
@@ -176,7 +179,7 @@ class RelayRun:
         self.end(None)
         if self._timer is not None:
             self._timer.cancel()
-        self._drop(None)
+        self._drop()
         if self._task is not None:
             await asyncio.wait([self._task])
 

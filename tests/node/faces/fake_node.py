@@ -234,6 +234,7 @@ class FakePool:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.failure: Exception | None = None
+        self.path = PATH
 
     def links(self) -> list[FakeLink]:
         self._answer("links")
@@ -246,7 +247,7 @@ class FakePool:
         return self._link(peer_id)
 
     def _link(self, peer_id: PeerId) -> FakeLink:
-        return FakeLink(peer_id, asyncio.get_running_loop().time() - 3.0)
+        return FakeLink(peer_id, asyncio.get_running_loop().time() - 3.0, path=self.path)
 
 
 class FakeNode:

@@ -15,6 +15,9 @@ from node.faces.api.forms import to_json
 from node.faces.cli import exits, options
 from node.faces.cli.main import COMMANDS, main, modswarm
 from node.home import Home
+from node.links.path.found_path import FoundPath
+from protocol.addresses import Address
+from protocol.causes.tried import CandidateType
 from protocol.content.link import ModLink
 from protocol.errors import (
     CallFailed,
@@ -104,6 +107,20 @@ def test_people_are_told_in_words(
     printed = capsys.readouterr().out
     for text in expected:
         assert text in printed
+
+
+def test_a_relayed_link_shows_the_relay_and_its_address_at_both_ends(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    relay, at = PEER[::-1], Address("192.0.2.9", 4001)
+    path = FoundPath(at, CandidateType.RELAYED, at, CandidateType.RELAYED, relay)
+    node.pool.path = path
+    assert status_of("connect", peer_id_text(PEER)) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "Our end       192.0.2.9:4001 (the relay)" in shown
+    assert "Their end     192.0.2.9:4001 (the relay)" in shown
+    assert f"Relay         {peer_id_text(relay)}" in shown
+    assert told_by(capsys, "links")["links"][0]["relay"] == peer_id_text(relay)
 
 
 def test_a_node_that_is_not_reached_from_outside_gives_no_addresses_for_friends(

@@ -1,0 +1,234 @@
+"""Which relays an attempt names and asks, and that it gives back each use of an allocation once."""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from node.counters import Counters
+from node.links.relaying.relays import LinkRelays
+from node.links.relaying.run import RelayRun
+from node.relay.port import RelayPort
+from protocol import limits
+from protocol.addresses import Address
+from protocol.description import Description, IceCandidate
+from protocol.errors import RelayFailed
+from protocol.ice.agent import IceAgent
+from protocol.ice.candidates import CandidateKind, IceCredentials
+from protocol.ice.settings import IceSettings
+from protocol.ice.unproved import NetworkAllowance
+from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+from protocol.turn.virtual import relayed_address
+
+OWN, PEER = (Identity(bytes([number]) * 32) for number in (1, 2))
+
+
+def contact(number: int, host: str = "") -> Contact:
+    key = Identity(bytes([number]) * 32).public_key
+    return Contact.at(key, Address(host or f"192.0.2.{number}", 4001))
+
+
+NEAR, FAR, THIRD, FOURTH = (contact(number) for number in (11, 12, 13, 14))
+V6 = contact(15, "2001:db8::1")
+OURSELVES, THEM = contact(1), contact(2)
+
+
+def relays(
+    client: "Client | None" = None,
+    *,
+    registrars: tuple[Contact, ...] = (),
+    contacts: tuple[Contact, ...] = (),
+    known: tuple[Contact, ...] = (),
+    hidden: bool = False,
+) -> LinkRelays:
+    return LinkRelays(
+        client,
+        OWN.peer_id,
+        lambda: registrars,
+        lambda: contacts,
+        lambda: (4,),
+        lambda one: one in known,
+        hidden=hidden,
+    )
+
+
+def test_an_offer_names_the_callees_registrars_first_and_neither_of_the_two() -> None:
+    ours = relays(registrars=(OURSELVES, FAR), contacts=(THEM, NEAR, THIRD, FOURTH))
+    assert ours.to_name(PEER.peer_id, (THIRD, THEM, OURSELVES)) == (THIRD, FAR, NEAR)
+    assert len(ours.to_name(PEER.peer_id, (NEAR, FAR, THIRD, FOURTH))) == limits.RELAYS_NAMED
+
+
+def test_relays_that_we_reach_are_named_before_those_of_the_other_family() -> None:
+    six = [contact(number, f"2001:db8::{number}") for number in (21, 22, 23)]
+    both = contact(22)
+    named = relays(contacts=(NEAR, both)).to_name(PEER.peer_id, six)
+    assert named == (six[1], NEAR, six[0])
+
+
+def test_a_relay_is_asked_at_the_address_of_our_family() -> None:
+    both = contact(15)
+    assert relays(contacts=(both,)).named_by_us([V6, V6, NEAR]) == [both, NEAR]
+    assert relays().named_by_us([V6]) == []
+
+
+def test_of_a_peers_relays_only_those_are_asked_that_have_proved_themselves() -> None:
+    """An offer may name a victim's address, which gets one datagram at most."""
+    offered = [THEM, NEAR, NEAR, FAR, OURSELVES]
+    assert relays(known=(FAR,)).named_by(PEER.peer_id, offered) == [FAR]
+    assert relays().named_by(PEER.peer_id, offered) == [NEAR]
+
+
+def test_a_hidden_node_asks_no_relay_that_does_not_know_its_address() -> None:
+    assert relays(known=(FAR,), hidden=True).named_by(PEER.peer_id, [NEAR, FAR]) == [FAR]
+    assert relays(hidden=True).named_by(PEER.peer_id, [NEAR]) == []
+
+
+# One attempt
+
+
+class Users:
+    is_silent = False
+
+    def __init__(self, *, full: bool) -> None:
+        self.full = full
+        self.permitted: Counter[Address] = Counter()
+
+    def permit(self, peer: Address) -> None:
+        if self.full:
+            raise RelayFailed("an allocation has no room for another peer")
+        self.permitted[peer] += 1
+
+    def forbid(self, peer: Address) -> None:
+        self.permitted[peer] -= 1
+
+    def ask_relay(self) -> None: ...
+
+
+class Client:
+    """Gives an allocation after a while; `uses` counts what was not released."""
+
+    def __init__(self, after_s: float = 0.1, *, full: bool = False) -> None:
+        self.after_s = after_s
+        self.full = full
+        self.uses: Counter[Address] = Counter()
+        self.given = 0
+        self.users: list[Users] = []
+
+    async def allocate(self, relay: Contact) -> RelayPort:
+        await asyncio.sleep(self.after_s)
+        users = Users(full=self.full)
+        self.users.append(users)
+        self.given += 1
+        self.uses[relay.address] += 1
+        local = relayed_address(relay.peer_id, OWN.peer_id)
+        base: Any = None
+        return RelayPort(
+            local, relay.address, base, Counters(), outgoing=lambda *_: (), users=users
+        )
+
+    def release(self, port: RelayPort) -> None:
+        self.uses[port.relay] -= 1
+
+    @property
+    def in_use(self) -> int:
+        assert min(self.uses.values(), default=0) >= 0
+        assert all(min(one.permitted.values(), default=0) >= 0 for one in self.users)
+        return sum(self.uses.values())
+
+
+def described(*hosts: str, named: tuple[Contact, ...] = ()) -> Description:
+    candidates = tuple(IceCandidate(CandidateKind.HOST, Address(host, 5)) for host in hosts)
+    return Description("abcd", "x" * 22, bytes(32), 0, candidates, relays=named)
+
+
+@pytest.fixture
+def agent() -> IceAgent:
+    return IceAgent(
+        controlling=True,
+        credentials=IceCredentials("abcd", "x" * 22),
+        transaction_prefix=b"test",
+        rng=random.Random(1),
+        settings=IceSettings(),
+        allowance=NetworkAllowance(),
+    )
+
+
+def begun(client: Client, agent: IceAgent, *named: Contact) -> RelayRun:
+    run = RelayRun(relays(client, known=named), PEER.peer_id, agent, lambda: None)
+    offer = described(named=named)
+    run.begin(offer, replace(offer, relays=()), offer)
+    return run
+
+
+async def test_a_relay_that_is_named_twice_is_used_and_given_back_once(agent: IceAgent) -> None:
+    client = Client()
+    run = begun(client, agent, NEAR, NEAR, FAR)
+    await asyncio.sleep(1.0)
+    assert (client.given, client.in_use, len(agent.local_candidates)) == (2, 2, 2)
+    run.end(relayed_address(NEAR.peer_id, OWN.peer_id))
+    assert client.in_use == 2, "what is on its way still arrives"
+    await asyncio.sleep(2.1)
+    assert (client.in_use, len(agent.local_candidates)) == (1, 1)
+    await run.close()
+    await run.close()
+    assert (client.in_use, len(agent.local_candidates)) == (0, 0)
+    assert not any(sum(one.permitted.values()) for one in client.users)
+
+
+async def test_an_allocation_without_room_for_the_peer_is_given_back_and_told(
+    agent: IceAgent,
+) -> None:
+    client = Client(full=True)
+    run = begun(client, agent, NEAR)
+    assert run.under_way
+    assert not run.failed
+    await asyncio.sleep(1.0)
+    assert (client.given, client.in_use, run.failed, run.under_way) == (1, 0, True, False)
+    await run.close()
+
+
+async def test_a_relay_that_is_selected_again_while_it_lingers_is_kept(agent: IceAgent) -> None:
+    client = Client()
+    run = begun(client, agent, NEAR, FAR)
+    await asyncio.sleep(1.0)
+    run.end(Address("0.0.0.0", 4001))
+    await asyncio.sleep(1.0)
+    run.watch(relayed_address(FAR.peer_id, OWN.peer_id))
+    await asyncio.sleep(5.0)
+    assert client.uses == {NEAR.address: 0, FAR.address: 1}
+    await run.close()
+
+
+@pytest.mark.parametrize("ended_at_s", [0.0, 0.05, 0.1, 0.15])
+async def test_after_the_end_nothing_is_allocated(agent: IceAgent, ended_at_s: float) -> None:
+    client = Client()
+    run = begun(client, agent, NEAR, FAR)
+    await asyncio.sleep(ended_at_s)
+    await run.close()
+    await asyncio.sleep(1.0)
+    assert client.in_use == 0
+    run.begin(described(named=(NEAR,)), described(), described())
+    await asyncio.sleep(1.0)
+    assert client.in_use == 0
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "after_s"),
+    [("192.0.2.1", "192.0.2.2", 0.5), ("192.0.2.1", "2001:db8::1", 0.0), ("", "192.0.2.2", 0.0)],
+)
+async def test_relays_are_asked_at_once_only_where_they_will_be_needed(
+    agent: IceAgent, ours: str, theirs: str, after_s: float
+) -> None:
+    client = Client(after_s=0.0)
+    run = RelayRun(relays(client, known=(NEAR,)), PEER.peer_id, agent, lambda: None)
+    own, peer = (described(*filter(None, [one])) for one in (ours, theirs))
+    run.begin(replace(peer, relays=(NEAR,)), own, replace(peer, relays=(NEAR,)))
+    await asyncio.sleep(max(after_s - 0.01, 0.0))
+    assert client.given == 0 or after_s == 0.0
+    await asyncio.sleep(0.02)
+    assert client.given == 1
+    await run.close()
