@@ -13,7 +13,7 @@ from node.environment import Environment
 from node.links.link import Link
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
-from node.links.punching.punching import LinkPunching
+from node.links.punching.punching import LinkPunching, WitnessExchange
 from node.links.secure.certificate import Certificate, create
 from node.links.settings import LinkSettings
 from node.net.endpoint import Endpoint
@@ -135,6 +135,10 @@ class NoWitnesses:
         return frozenset()
 
 
+NO_WITNESSES = NoWitnesses()
+NOTHING_KNOWN = NetworkView()
+
+
 class Network:
     """Peers by id; `carry` is how a call travels, and a test may replace it."""
 
@@ -147,6 +151,8 @@ class Network:
         settings: LinkSettings = SETTINGS,
         bound: tuple[Address, ...] = (LOOPBACK,),
         identity: Identity | None = None,
+        view: NetworkView = NOTHING_KNOWN,
+        witnesses: WitnessExchange = NO_WITNESSES,
         **changes: Any,
     ) -> Node:
         """A fresh node; `changes` are settings that differ."""
@@ -169,7 +175,7 @@ class Network:
             node.certificate,
             settings,
             paths,
-            LinkPunching(paths.endpoint, here, NetworkView, NoWitnesses(), searches=True),
+            LinkPunching(paths.endpoint, here, lambda: view, witnesses, searches=True),
             call,
             node.counters,
         )
