@@ -118,7 +118,7 @@ class NativeChannel:
         self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
         # The channel is made of the DTLS path, which learns here what its end and packets go to.
         dtls.on_lost = self._end
-        dtls.carry(self._received, self._flush)
+        dtls.carry(self._received, self._flush, self._path_changed)
 
     # The interface of a link ----------------------------------------------------------------
 
@@ -196,13 +196,22 @@ class NativeChannel:
             self._association.receive_burst(packets, self._loop.time())
             self._flush()
 
+    def _path_changed(self) -> None:
+        sender = self._association.sender
+        if sender is not None and not self.closed.done():
+            sender.on_path_changed(self._loop.time())
+            self._flush()
+
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf
         if self.closed.done():
             return
         association, now = self._association, self._loop.time()
-        association.handle_timer(now)
         sender = association.sender
+        repeats = 0 if sender is None else sender.tail_probes + sender.timeouts
+        association.handle_timer(now)
+        if sender is not None and sender.tail_probes + sender.timeouts > repeats:
+            self.dtls.ice.doubt()  # its check opens the way for what is repeated next
         if sender is not None and sender.timeouts_in_row >= _SILENT_TIMEOUTS:
             self._adopt_size(self._packet_size.lost(now))
         self._flush()

@@ -88,6 +88,7 @@ class IcePath:
         self._ended = ""
         self._take_records: Callable[[RecordBuffers], None] | None = None
         self._writable: Callable[[], None] | None = None
+        self._path_changed: Callable[[], None] | None = None
         self.datagrams = DtlsDatagrams(self._send)
         try:
             self._endpoint.demux.register_ufrag(self._credentials.ufrag, self)
@@ -190,11 +191,15 @@ class IcePath:
     # What carries the link --------------------------------------------------------------------
 
     def carry_records(
-        self, take: Callable[[RecordBuffers], None], writable: Callable[[], None]
+        self,
+        take: Callable[[RecordBuffers], None],
+        writable: Callable[[], None],
+        path_changed: Callable[[], None] = lambda: None,
     ) -> None:
         """Give application records to `take` from now on, and tell when `full` is over."""
         # DTLS is made of the ICE path, and takes records only after its handshake.
         self._take_records, self._writable = take, writable
+        self._path_changed = path_changed
         self._endpoint.call_when_writable(writable)
 
     @property
@@ -213,6 +218,12 @@ class IcePath:
         if self._port is None or self._pair is None:
             return False
         return self._port.send_whole(datagram, self._pair.remote)
+
+    def doubt(self) -> None:
+        """What was sent is not acknowledged: our mapping may be lost, so check the pair now."""
+        if not self._ended:
+            self.agent.check_now(self._loop.time())
+            self.flush()
 
     def _send(self, datagram: bytes) -> None:
         self.send_segments(datagram, len(datagram))
@@ -306,7 +317,8 @@ class IcePath:
         except ModswarmError as error:  # another link's claim stands, or there are too many
             self._end(str(error))
             return
-        self._pair, self._port = pair, self._endpoint.port_at(pair.base)
+        before, self._pair = self._pair, pair
+        self._port = self._endpoint.port_at(pair.base)
         self._path = self._path_of(pair)
         if pair.relayed:
             if self._opened_at is None:
@@ -317,6 +329,9 @@ class IcePath:
                 self._punch.end(pair.base)
         if not self._found.done():
             self._found.set_result(None)
+        changed = before is None or (before.base, before.remote) != (pair.base, pair.remote)
+        if changed and self._path_changed is not None:
+            self._loop.call_soon(self._path_changed)
 
     @property
     def _base(self) -> Address | None:
@@ -364,7 +379,7 @@ class IcePath:
         self._endpoint.demux.release(self)
         if self._writable is not None:
             self._endpoint.call_no_more(self._writable)
-        self._take_records = self._writable = None
+        self._take_records = self._writable = self._path_changed = None
         self._port = None
         if self._punch is not None:
             await self._punch.close()

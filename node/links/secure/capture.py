@@ -30,14 +30,19 @@ class CapturingDtlsPath(DtlsPath):
         self._wall = wall
         file.write(pcap.FILE_HEADER)
 
-    def carry(self, receive: Callable[[Packets], None], writable: Callable[[], None]) -> None:
+    def carry(
+        self,
+        receive: Callable[[Packets], None],
+        writable: Callable[[], None],
+        path_changed: Callable[[], None],
+    ) -> None:
         """As the base does, and note what arrives."""
 
         def note_and_receive(packets: Packets) -> None:
             self._note(packets, ours=False)
             receive(packets)
 
-        super().carry(note_and_receive, writable)
+        super().carry(note_and_receive, writable, path_changed)
 
     def send_packets(self, packets: Packets) -> None:
         """As the base does, and note them."""

@@ -77,16 +77,22 @@ class DtlsPath(RTCDtlsTransport):
 
     # Records, without detours ---------------------------------------------------------------
 
-    def carry(self, receive: Callable[[Packets], None], writable: Callable[[], None]) -> None:
+    def carry(
+        self,
+        receive: Callable[[Packets], None],
+        writable: Callable[[], None],
+        path_changed: Callable[[], None],
+    ) -> None:
         """Give decrypted packets to `receive` from now on, as they arrive, in bursts.
 
-        `writable` is called when the socket takes datagrams again after it had been `full`.
+        `writable` is called when the socket takes datagrams again after it had been `full`,
+        `path_changed` when they leave by another pair than before.
         """
         assert self._ssl is not None
         self._records = Records(self._ssl)
         self._receive = receive
         self._register_data_receiver(self)  # for what is in aiortc's queue already
-        self.ice.carry_records(self._take_records, writable)
+        self.ice.carry_records(self._take_records, writable, path_changed)
 
     @property
     def full(self) -> bool:

@@ -270,6 +270,12 @@ class Sender:
             self.repeated_chunks += 1
         self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 
+    def on_path_changed(self, now: float) -> None:
+        """Packets take another path: repeat at once what was in vain on the one before."""
+        if self._tail_probed or self._timeouts_in_row:
+            self._round_trip.reset_backoff()
+            self.on_retransmit_timer(now)
+
     def on_retransmit_timer(self, now: float) -> bool:
         """Nothing was acknowledged for a timeout. False: the peer has been silent for too long."""
         board, timers = self.board, self._timers
