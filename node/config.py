@@ -30,7 +30,7 @@ class Config:
     take traffic only from addresses that this node sent to lately, as behind a router.
     `data_path`: which SCTP carries links, `native` or, as reference, `stock`. `upnp`: `off` asks no
     router to forward the port. `port_search`: `off` takes no part in searches by many probes, which
-    link peers behind routers of certain kinds and need 256 mappings for a few seconds. `paths`:
+    link peers behind routers of certain kinds and need 384 mappings for a few seconds. `paths`:
     over how many disjoint lookup paths records are read; more paths resist more adversaries.
 
     `relay`: `on` or `off`, whether peers that cannot reach one another may be linked through this

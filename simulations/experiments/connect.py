@@ -30,6 +30,7 @@ from simulations.residents.pairs import (
     populate_publics,
     settle,
     try_link,
+    watch,
 )
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
@@ -131,6 +132,7 @@ async def _call_twice(
     first, link = await try_link(caller, callee)
     if link is None:
         return first, None
+    first = await watch(first, link)
     await close_link(link, caller, callee)
     again, link = await try_link(caller, callee)
     return first, again

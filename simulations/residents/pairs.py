@@ -9,7 +9,7 @@ with virtual_libraries(world.internet):
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from node.links.link import Link
 from node.links.stages import Stage
@@ -25,6 +25,9 @@ SETTLE_S = 60.0
 VERDICT_S = 30.0
 """A node in a young network, or where no contact can dial back, goes on without a verdict."""
 LINK_S = 60.0
+DIRECT_S = 10.0
+"""So long a relayed path is watched: a search by many probes takes 5 s."""
+_LOOKED_EACH_S = 0.02
 PAUSE_S = 1.0
 """Between the end of a link and the next call."""
 
@@ -33,13 +36,15 @@ PAUSE_S = 1.0
 class PairOutcome:
     """What came of one call; `seconds` counts from the call to the open link.
 
-    `way` is `direct`, `relayed`, or `none` with the `failure` in words.
+    `way` is `direct`, `relayed`, or `none` with the `failure` in words. `direct_s` counts from the
+    call to the direct path, which may replace a relayed one; None if there was none.
     """
 
     way: str
     seconds: float
     failure: str = ""
     stages: dict[Stage, float] = field(default_factory=dict)
+    direct_s: float | None = None
 
     @property
     def linked(self) -> bool:
@@ -92,7 +97,21 @@ async def try_link(caller: WholeResident, callee: WholeResident) -> tuple[PairOu
         failure = str(error) or f"nothing came of it within {LINK_S:g} s"
         return PairOutcome("none", loop.time() - started, failure), None
     seconds = loop.time() - started
-    return PairOutcome(link.path.way, seconds, stages=link.stage_seconds), link
+    way = link.path.way
+    direct_s = seconds if way == "direct" else None
+    return PairOutcome(way, seconds, stages=link.stage_seconds, direct_s=direct_s), link
+
+
+async def watch(outcome: PairOutcome, link: Link) -> PairOutcome:
+    """The outcome with what becomes of a relayed path within DIRECT_S."""
+    loop = asyncio.get_running_loop()
+    opened_at = loop.time()
+    while loop.time() < opened_at + DIRECT_S and not link.closed.done():
+        if link.path.way == "direct":
+            direct_s = outcome.seconds + loop.time() - opened_at
+            return outcome if outcome.direct_s else replace(outcome, direct_s=direct_s)
+        await asyncio.sleep(_LOOKED_EACH_S)
+    return outcome
 
 
 async def close_link(link: Link, caller: WholeResident, callee: WholeResident) -> None:

@@ -35,7 +35,7 @@ class WitnessExchange(Protocol):
 
 class LinkPunching:
     """`view` gives what the node knows of its network now. `searches`: whether it takes part in
-    searches by many probes, for which a person may not want to open 256 mappings.
+    searches by many probes, for which a person may not want to open 384 mappings.
     """
 
     def __init__(

@@ -1,14 +1,16 @@
 """Calls of this node to other peers, over the overlay."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 
 from node.environment import Environment
 from node.overlay.server import OverlayServer
 from node.overlay.signaling.callee import Callee
+from node.overlay.signaling.known_ways import KnownWays
 from node.overlay.signaling.outgoing_call import OutgoingCall
 from protocol.causes.cause import Cause
-from protocol.errors import CallCrossed, CallFailed
+from protocol.errors import CallCrossed, CallFailed, ModswarmError
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import AnswerStatus, CallResult, Describe, Offer, make_offer
@@ -28,17 +30,25 @@ class Caller:
         self._server = server
         self._environment = environment
         self._callee = callee
+        self.ways = KnownWays()
+        self._loop = asyncio.get_running_loop()
 
     async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
         """Offer a link to a peer, described when the offer is made, which is only once.
 
         Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallCrossed, CallFailed.
         """
-        call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe))
+        known = self.ways.way_to(peer_id, self._loop.time())
+        call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe), known)
         try:
             answer, relay = await call.run()
+        except ModswarmError:
+            self.ways.forget(peer_id)
+            raise
         finally:
             self._callee.own_offer_ended(peer_id, call.offer)
+        relays = (relay, *call.registrars, *(known.relays if known else ()))
+        self.ways.note(peer_id, answer.callee_key, relays, self._loop.time())
         if answer.status is AnswerStatus.CROSSED:
             raise CallCrossed("both sides called at once; the other's call goes on")
         if answer.description is None:

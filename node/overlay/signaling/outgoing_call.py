@@ -6,6 +6,7 @@ from typing import Any
 
 from node.overlay.records.reading import Reading
 from node.overlay.server import OverlayServer
+from node.overlay.signaling.known_ways import KnownWay
 from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import records
 from protocol.causes.cause import Cause
@@ -19,21 +20,26 @@ MakeOffer = Callable[[bytes, Sequence[Contact]], tuple[Offer, bytes]]
 
 
 class OutgoingCall:
-    """`make_offer` is called once the peer's public key is known."""
+    """`make_offer` is called once the peer's public key is known: at once, where there is a `known`
+    way to the peer. Then nothing waits for the lookup, whose finds are tried besides.
+    """
 
     def __init__(
         self,
         server: OverlayServer,
         peer_id: PeerId,
         make_offer: MakeOffer,
+        known: KnownWay | None = None,
     ) -> None:
         self._server = server
         self._peer_id = peer_id
         self._make_offer = make_offer
+        self._known = known
         self._answered: asyncio.Future[tuple[Answer, Contact]]
         self._answered = asyncio.get_running_loop().create_future()
         self._relay: OfferRelay | None = None
         self.offer: Offer | None = None
+        self.registrars: Sequence[Contact] = ()
         self.hops = 0
 
     async def run(self) -> tuple[Answer, Contact]:
@@ -41,6 +47,8 @@ class OutgoingCall:
 
         Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallFailed.
         """
+        if self._known is not None:
+            self._begin(self._known.public_key, self._known.relays)
         looking = asyncio.ensure_future(self._look())
         try:
             ends: list[asyncio.Future[Any]] = [looking, self._answered]
@@ -72,9 +80,16 @@ class OutgoingCall:
                 return False
             self._relay = self._start(key, reading.registrars)
         self.hops = reading.hops
+        self.registrars = reading.registrars
         for contact in (*itself, *reading.registrars):
             self._relay.add(contact)
         return self._answered.done()  # a contact may lie when it says that it reaches the peer
+
+    def _begin(self, key: bytes, relays: Sequence[Contact]) -> None:
+        others = [contact for contact in relays if contact.peer_id != self._peer_id]
+        self._relay = self._start(key, others)
+        for contact in relays:
+            self._relay.add(contact)
 
     def _itself(self, reading: Reading) -> list[Contact]:
         """The peer as a contact: because it is registered here, or answered our lookup."""

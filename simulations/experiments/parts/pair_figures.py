@@ -56,7 +56,7 @@ def data_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         "port_restricted_x_symmetric": {
             "pairs": len(hard),
             "direct": _share(hard, _is_direct),
-            **_times([one.first.seconds for one in hard if _is_direct(one)]),
+            **_times([one.first.direct_s for one in hard if one.first.direct_s is not None]),
         },
         **_times(first),
         "uncached": _times(first),
@@ -98,7 +98,8 @@ def draw(figure: Any, pairs: Sequence[Pair]) -> None:
 
 
 def _is_direct(pair: Pair) -> bool:
-    return pair.first.way == "direct"
+    """Whether the path was direct, or became so within seconds."""
+    return pair.first.direct_s is not None
 
 
 def _share(pairs: Sequence[Pair], holds: Callable[[Pair], bool]) -> float | None:
