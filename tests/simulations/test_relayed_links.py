@@ -9,6 +9,7 @@ import pytest
 
 from node.links.link import Link
 from node.relay.departures import Departures
+from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.tried import CandidateType
 from protocol.turn.credentials import CredentialMaker
@@ -261,6 +262,7 @@ async def test_a_link_says_that_its_relay_is_gone(tmp_path: Path) -> None:
         link, theirs = await town.linked(one, other)
         at = relay_of(link)
         (relay,) = [one for one in town.publics if at.host in one.host.addresses]
+        await asyncio.sleep(limits.RELAY_KEEPALIVE_S + 0.5)  # it has just shown itself
         town.world.internet.carrier.partition([relay.host])
         await asyncio.wait([link.closed, theirs.closed], timeout=40.0)
         for end in (link, theirs):
