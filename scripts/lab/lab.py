@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from protocol import limits
 from scripts.lab import nodes as processes
 from scripts.lab import probe
-from scripts.lab.kinds import KINDS, Kind, Twosome
+from scripts.lab.kinds import KINDS, MAPPING_S, Kind, Twosome
 from scripts.lab.matrix import Outcome, Pair, run
 from scripts.lab.net.topology import Host, Internet
 from scripts.lab.nodes import LabNode
@@ -22,6 +22,11 @@ SEEDS = 6
 
 _BOOTSTRAPS = 3
 _AT_ONCE = 8
+
+SETTLED_S = MAPPING_S + 5.0
+"""Until a node knows that it is behind a router, others send to it unasked; a router that accepts
+input then keeps entries that spoil mappings for as long as this."""
+
 _PAUSE_S = limits.BIRTHDAY_PAUSE_S + 1.0
 
 Result = TypeVar("Result")
@@ -140,6 +145,7 @@ class Lab:
         blocked = {host.name for kind, host in self._sites if kind.blocked}
         able = [node for node in started if node.host.name not in blocked]
         self.joined_ms = processes.wait_until_joined(able)
+        time.sleep(SETTLED_S)
 
     def _start(self, host: Host, options: Sequence[str], *, wait: bool = True) -> LabNode:
         node = LabNode(host, self._internet.folder / "nodes", len(self.nodes), options)
