@@ -269,6 +269,29 @@ async def test_a_mapping_that_is_lost_every_minute_costs_a_short_gap(
         assert longest <= gap_s + ROUND_TRIP_S / 2
 
 
+@pytest.mark.parametrize("mover_calls", [True, False])
+@pytest.mark.parametrize("site", ["public", "port-restricted"])
+@pytest.mark.parametrize("stays_home", [True, False])
+async def test_five_seconds_after_its_address_changed_a_machine_links(
+    tmp_path: Path, site: str, mover_calls: bool, stays_home: bool
+) -> None:
+    """Of its own network alone, as by DHCP, or of another box as well."""
+    async with pair_world(tmp_path) as town:
+        internet = town.world.internet
+        one, mover = await town.settled("port-restricted", site)
+        home = mover.host.behind
+        if home is not None and not stays_home:
+            home = internet.add_nat(NatBehaviour())
+        before = mover.host.addresses
+        internet.move(mover.host, behind=home)
+        assert mover.host.addresses != before
+        await asyncio.sleep(5.0)
+        pair = (mover, one) if mover_calls else (one, mover)
+        link, theirs = await town.linked(*pair)
+        assert link.path.way == "direct"
+        await Talk(link, theirs).goes_on()
+
+
 async def test_a_machine_that_moves_to_another_network_goes_on_linking(tmp_path: Path) -> None:
     async with pair_world(tmp_path) as town:
         internet = town.world.internet
