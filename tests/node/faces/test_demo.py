@@ -119,7 +119,7 @@ def test_ended_early_the_demo_leaves_no_process_and_no_file(tmp_path: Path) -> N
     nodes = psutil.Process(process.pid).children(recursive=True)
     assert len(nodes) >= 2
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=10)
+    _, told = process.communicate(timeout=30)
     assert (process.returncode, told.strip()) == (exits.INTERRUPTED, "Interrupted.")
     assert not any(node.is_running() for node in nodes)
     assert [path.name for path in tmp_path.iterdir()] == ["hats"]
@@ -130,8 +130,8 @@ def test_when_the_demo_is_killed_its_nodes_end_by_themselves(tmp_path: Path) -> 
     process = start_demo(make_folder(tmp_path / "hats"), tmp_path)
     nodes = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.communicate(timeout=10)
-    _, alive = psutil.wait_procs(nodes, timeout=10)
+    process.communicate(timeout=30)
+    _, alive = psutil.wait_procs(nodes, timeout=30)
     assert alive == []
 
 

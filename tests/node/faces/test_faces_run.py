@@ -22,7 +22,8 @@ from protocol.identity import Identity, peer_id_text
 from tests.identities import SEEDS, give_identities
 from tests.node.faces.fake_node import LINK, served_in_thread
 
-STOP_S = 2.0
+STOP_S = 30.0
+"""A node that has not ended by then hangs; a busy machine is no defect."""
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 
@@ -209,7 +210,7 @@ def test_ctrl_c_on_get_cancels_the_download_at_the_node(tmp_path: Path) -> None:
         wait_for(fake.sharing.cancelled.is_set)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
