@@ -146,6 +146,8 @@ class ObservedAddresses:
         close = [step for step, _ in steps if 0 < step <= limits.PORT_STEP_SEEN_MAX]
         if len(close) < limits.PORT_STEPS_MIN or len(close) < limits.OBSERVERS_AGREE * len(steps):
             return 0
+        if self._goes_back():
+            return 0
         return math.gcd(*close)
 
     def last_sample(self) -> PortSample | None:
@@ -174,6 +176,22 @@ class ObservedAddresses:
             for (earlier_at, earlier_port), (at, port) in itertools.pairwise(in_order)
             if at - earlier_at <= limits.PORT_STEP_S
         ]
+
+    def _goes_back(self) -> bool:
+        """Whether later mappings often have lower ports: then they are drawn, from a small block.
+
+        Of mappings made at one moment the order is not known, so the ports of one moment are
+        compared with those of the next.
+        """
+        moments: dict[float, list[int]] = {}
+        for port, at in self._samples.items():
+            moments.setdefault(at, []).append(port)
+        turns = [
+            (min(moments[later]) - max(moments[earlier])) % _PORTS > _PORTS // 2
+            for earlier, later in itertools.pairwise(sorted(moments))
+            if later - earlier <= limits.PORT_STEP_S
+        ]
+        return sum(turns) > limits.PORT_STEPS_BACK * len(turns)
 
     def _note_port(self, port: int, sent_at: float) -> None:
         """Keep the port of a new mapping: two contacts of one network show theirs in turn."""

@@ -79,6 +79,24 @@ def test_random_ports_are_endpoint_dependent() -> None:
         assert observed.port_step == 0
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 8])
+def test_random_ports_of_a_small_block_are_not_counted_up(at_once: int) -> None:
+    taken = 0
+    for seed in range(200):
+        rng = random.Random(seed)
+        observed = ObservedAddresses(PORT)
+        for number, port in enumerate(rng.sample(range(20_000, 20_512), 24)):
+            observed.note(network(number), Address(OUTSIDE, port), number // at_once * 0.1)
+        taken += observed.mapping(OWN) is not MappingKind.ENDPOINT_DEPENDENT
+    assert taken <= 2
+
+
+def test_one_port_out_of_order_changes_nothing() -> None:
+    ports = [5000 + number for number in range(12)]
+    ports[3], ports[4] = ports[4], ports[3]
+    assert seen_at(*ports).mapping(OWN) is MappingKind.SEQUENTIAL
+
+
 @pytest.mark.parametrize("step", [1, 2, 4])
 def test_a_sequential_nat_has_a_step_and_a_rate(step: int) -> None:
     """Others make 2 mappings between two of ours, which are 0.1 s apart: 20 a second."""
