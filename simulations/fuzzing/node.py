@@ -165,9 +165,9 @@ def _offer(fire: FuzzedNode, variant: int, rest: bytes) -> None:
     own = fire.resident.identity
     sealed = signed_to(own.public_key, fire.attacker.identity, "offer", rest[:800])
     method = Method.SIGNAL if variant % 2 else Method.DELIVER
-    whom = own.peer_id if variant % 2 else bytes(6)
+    whom = [own.peer_id] if variant % 2 else []
     try:
-        fire.attacker.send(method, [whom, sealed, 20], fire.resident.contact)
+        fire.attacker.send(method, [*whom, sealed, 20], fire.resident.contact)
     except ModswarmError:
         return  # more than a datagram holds
 

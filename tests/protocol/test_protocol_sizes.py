@@ -63,7 +63,7 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
         [bytes(limits.SIGNAL_BYTES)],
     ),
     Method.DELIVER: (
-        [bytes(18), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX],
+        [bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX],
         [bytes(limits.SIGNAL_BYTES)],
     ),
     Method.MEET: ([], [1]),

@@ -162,11 +162,11 @@ class OverlayProtocol(KademliaProtocol):
         self.registrar.signal(incoming, sized(callee_id, limits.ID_BYTES), sealed, round_trip_ms)
 
     def rpc_deliver(self, incoming: Incoming) -> None:
-        """DELIVER [caller's address, sealed offer, round trip]: an offer that a registrar relays.
+        """DELIVER [sealed offer, round trip]: an offer that a registrar relays.
 
         The round trip is the caller's to the registrar, in ms.
         """
-        _, sealed, round_trip_ms = shape(incoming.request.arguments, bytes, bytes, int)
+        sealed, round_trip_ms = shape(incoming.request.arguments, bytes, int)
         ranged(round_trip_ms, 0, limits.ROUND_TRIP_MS_MAX)
         self.registrar.deliver(incoming, sealed, round_trip_ms)
 

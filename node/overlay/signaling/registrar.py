@@ -17,7 +17,6 @@ from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Reply, Wire
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.addresses import pack_address
 from protocol.codec import shape
 from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
 from protocol.overlay.contacts import Contact
@@ -146,8 +145,7 @@ class Registrar:
         call, is_new = self._join(incoming, callee_id, sealed)
         if is_new:
             self.forwarded += 1
-            delivery = [pack_address(incoming.address), sealed, round_trip_ms]
-            self._forward(call, callee, delivery)
+            self._forward(call, callee, [sealed, round_trip_ms])
 
     def deliver(self, incoming: Incoming, sealed: bytes, round_trip_ms: int) -> None:
         """Answer an offer to this node; the round trip is that of caller and registrar."""

@@ -139,7 +139,7 @@ ARGUMENTS: dict[Method, list[Any]] = {
     Method.REGISTER: [b""],
     Method.KEEPALIVE: [],
     Method.SIGNAL: [bytes(20), b"sealed", 0],
-    Method.DELIVER: [bytes(6), bytes(100), 0],
+    Method.DELIVER: [bytes(100), 0],
     Method.DIALBACK: [bytes(16), b""],
     Method.DIAL: [bytes(16), bytes.fromhex("2a00000000010000000000000000000100010fa1")[:18]],
     Method.WITNESS: [bytes(16)],

@@ -390,7 +390,7 @@ async def test_no_answer_to_an_unproved_address_is_longer_than_its_request() -> 
             (Method.REGISTER, [b""]),
             (Method.KEEPALIVE, []),
             (Method.SIGNAL, [bytes(20), b"", 0]),
-            (Method.DELIVER, [b"", b"", 0]),
+            (Method.DELIVER, [b"", 0]),
             (Method.WITNESS, [bytes(16)]),
             (Method.WITNESSED, [bytes(16)]),
         ):

@@ -169,7 +169,7 @@ def test_the_answer_to_each_request_fits_its_own_padding() -> None:
         Method.SIGNAL: ([target, bytes(300), 20], []),
         Method.WITNESS: ([bytes(16)], []),
         Method.WITNESSED: ([bytes(16)], [[bytes(16)] * limits.WITNESSED_HOSTS]),
-        Method.DELIVER: ([bytes(6), short_offer(), 20], [longest_answer()]),
+        Method.DELIVER: ([short_offer(), 20], [longest_answer()]),
     }
     for method, (asked, answer) in arguments.items():
         assert len(responded(answer, where=V6)) <= len(requested(method, asked)), method
@@ -221,7 +221,7 @@ def test_a_request_in_a_datagram_has_room_for_the_largest_record_and_signal() ->
     largest: list[tuple[Method, list[Any]]] = [
         (Method.STORE, [bytes(20), bytes(limits.RECORD_BYTES)]),
         (Method.SIGNAL, [bytes(20), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX]),
-        (Method.DELIVER, [bytes(18), bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX]),
+        (Method.DELIVER, [bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX]),
     ]
     for method, arguments in largest:
         for token in (b"", TOKEN):

@@ -275,7 +275,7 @@ async def _ours_amplifies(method: Method, arguments: list[Any]) -> bool:
         (("find_value",), (Method.REGISTER, [b""])),
         (("find_value",), (Method.KEEPALIVE, [])),
         (("find_value",), (Method.SIGNAL, [bytes(20), b"sealed", 0])),
-        (("find_value",), (Method.DELIVER, [bytes(6), bytes(100), 0])),
+        (("find_value",), (Method.DELIVER, [bytes(100), 0])),
         (("find_node",), (Method.DIALBACK, [bytes(16), b""])),
         (("find_node",), (Method.DIAL, [bytes(16), bytes.fromhex("1e0203040fa1")])),
         (("find_node",), (Method.WITNESS, [bytes(16)])),
