@@ -225,6 +225,18 @@ def test_few_searches_may_miss_and_nothing_else_may() -> None:
     assert faults_of([one_sided]) == [one_sided]
 
 
+def test_a_spoiled_mapping_is_excused_only_where_a_router_accepts_input() -> None:
+    called = [pair for pairs in rounds(list(KINDS.values()), []) for pair in pairs]
+    spoilable = [pair for pair in called if pair.spoilable]
+    assert ("trap.a", "trap.b") in {(pair.caller, pair.callee) for pair in spoilable}
+    assert all("trap" in pair.caller + pair.callee for pair in spoilable)
+    for pair in spoilable:
+        assert not pair.searches
+    spoiled = [Outcome(spoilable[0], Way.RELAYED, 1.0, callee_way=Way.RELAYED)]
+    assert faults_of(spoiled) == []
+    assert faults_of([*spoiled * 2]) == spoiled * 2
+
+
 class Caller:
     """Tells the given ways of its one link in turn, the last for ever."""
 
