@@ -229,6 +229,7 @@ def connect(
     skew_s: float = 0.0,
     budget_bytes: int = 1200,
     hold_off_s: float = 0.0,
+    waits_for_direct: bool = True,
 ) -> None:
     """Give each the other's candidates; the callee begins at once, the caller after `skew_s`.
 
@@ -246,6 +247,7 @@ def connect(
             network.now,
             budget_bytes=budget_bytes,
             hold_off_until=network.now + hold_off_s if end is callee else 0.0,
+            waits_for_direct=waits_for_direct,
         )
         for kind, address, _ in theirs:
             end.agent.add_remote(kind, address, network.now)

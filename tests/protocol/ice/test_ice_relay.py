@@ -88,6 +88,20 @@ def test_without_direct_candidates_a_relayed_pair_is_nominated_at_once() -> None
     assert a.selections == [(about(begun + BY_RELAY_S), VIA_A, VIA_B)]
 
 
+def test_where_a_direct_pair_needs_a_search_a_relayed_one_waits_for_none() -> None:
+    network = Network()
+    begun = network.now
+    routes(network, begun + 2.0)
+    a, b = ends(network)
+    connect(network, a, b, RELAYED_A, RELAYED_B, waits_for_direct=False)
+    network.run(1)
+    ((at, base, remote),) = a.selections
+    assert (base, remote) == (VIA_A, VIA_B)
+    assert at < begun + SETTINGS.relay_delay_s / 2
+    network.run(5)
+    assert a.selections[-1][1:] == (A, B), "it is left as soon as a direct one works"
+
+
 def test_virtual_addresses_pair_with_one_another_alone() -> None:
     network = Network()
     a, _ = ends(network)
