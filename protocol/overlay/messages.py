@@ -66,6 +66,10 @@ class Method(IntEnum):
     WITNESSED = 14
 
 
+ANSWERED_LATER = frozenset({Method.SIGNAL, Method.DELIVER, Method.DIALBACK})
+"""Requests whose response waits for another node: it tells nothing of the round trip."""
+
+
 class Code(IntEnum):
     """How a request ended."""
 

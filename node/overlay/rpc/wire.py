@@ -33,6 +33,7 @@ from protocol.errors import (
 from protocol.identity import Identity, checked_peer_id, id_number
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
+    ANSWERED_LATER,
     EPOCH_BYTES,
     Code,
     Method,
@@ -62,6 +63,8 @@ class _Pending(NamedTuple):
     on_reply: Callable[[Reply], None]
     nonce: bytes
     body: bytes
+    is_sample: bool
+    """Whether the response is a sample of the round trip."""
 
 
 class Wire:
@@ -183,7 +186,7 @@ class Wire:
         del self._pending[response.transaction]
         now = self._loop.time()
         rtt_s = now - pending.sent_at
-        if rtt_s <= limits.TIMEOUT_MAX_S:
+        if pending.is_sample and rtt_s <= limits.TIMEOUT_MAX_S:
             # A contact that answers after every time limit must not lengthen the limits.
             session.measured(rtt_s)
             self._shared_rtt.measured(rtt_s)
@@ -270,7 +273,9 @@ class Wire:
             flags=self._own_network.flags(contact),
             arguments=arguments,
         )
-        self._pending[transaction] = _Pending(contact, address, now, on_reply, nonce, body)
+        self._pending[transaction] = _Pending(
+            contact, address, now, on_reply, nonce, body, method not in ANSWERED_LATER
+        )
         self._deadlines.set(transaction, now + timeout_s)
         self._send_sealed(session, address, nonce, body)
 
