@@ -541,10 +541,11 @@ PORT_SAMPLES = 32
 PORT_STEPS_MIN = 2
 PORT_STEP_SEEN_MAX = 256
 PORT_STEP_S = 10.0
-PORT_STEPS_BACK = 0.1
+PORT_STEPS_BACK = 0.2
 """Mappings whose ports are compared, how many must follow one another, by what distance and within
 what time, and what share may go back, for a NAT to be sequential. Random ports do so once in 60 000
-times; those of a small block would often, but go back as often."""
+times; those of a small block would often, but half of them go back. Counted ones seem to where a
+contact answers only a repeated request: its mapping is older than that."""
 
 DIALBACK_RANDOM_BYTES = 16
 """What a dial-back repeats: enough that only who was asked can send one."""
