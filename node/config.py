@@ -82,7 +82,7 @@ class Config:
     def relay_settings(self) -> RelaySettings:
         """What concerns relaying for others; raises BadConfig, BadAddress.
 
-        A node that hears only addresses that it sent to lately can be nobody's relay.
+        A node that hears only addresses that it sent to lately can be no relay.
         """
         return RelaySettings(
             is_on=self.relay == "on" and not self.plays_unreachable,

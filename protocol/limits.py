@@ -269,7 +269,7 @@ JOIN_WAIT_S = 10.0
 
 SIGNAL_BYTES = 1040
 """Every sealed offer and answer, padded: it and its frames fit one datagram, from the caller to a
-registrar and on to the callee. Whoever names addresses has sent as much as these may get."""
+registrar and on to the callee. The peer that names addresses has sent as much as these may get."""
 
 REGISTRATIONS = 2048
 """Peers that one registrar accepts."""

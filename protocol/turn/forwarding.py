@@ -55,7 +55,7 @@ class _Way:
 class Forwarder:
     """Forwards the data of the allocations in `table`; `rng` draws ids of Data indications.
 
-    Raises NotPermitted for data that nobody agreed to, RateLimited for more than the terms allow,
+    Raises NotPermitted for data without a permission, RateLimited for more than the terms allow,
     Malformed. What is refused is dropped, and nothing tells the sender (RFC 8656, 11.2).
     """
 

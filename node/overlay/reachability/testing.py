@@ -123,7 +123,7 @@ class ReachabilityTest:
         return Trial.ARRIVED if arrival.unasked and arrival.source == dialer else Trial.VOID
 
     def _receive(self, datagram: bytes, source: Address) -> None:
-        """Take a dial-back; raises RemoteError for one that nobody here waits for."""
+        """Take a dial-back; raises RemoteError for one that no test waits for."""
         awaited = self._awaited.get(datagrams.read_dialback(datagram))
         if awaited is None or awaited.done():
             raise UnexpectedReply("a dial-back that was not asked for")
