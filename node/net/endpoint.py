@@ -2,10 +2,12 @@
 
 Everything on one port means one mapping in a NAT and one rule in a firewall. There is one socket
 for each address family, and there may be more: the first of a family is the one to send from
-unless another is named. An allocation at a relay is a port as well, added by what made it.
+unless another is named. An allocation at a relay is a port as well, added by what made it. A socket
+that is deaf is for what must not leave from the port of everything else.
 """
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable
 from typing import cast
@@ -25,6 +27,7 @@ from protocol.reachability.nat64 import Nat64Prefix
 _log = logging.getLogger(__name__)
 
 _ALL_V4 = "0.0.0.0"  # noqa: S104 (a name of the port, not bound)
+_NOWHERE = Address("", 0)
 
 
 class Endpoint:
@@ -51,9 +54,13 @@ class Endpoint:
         self._closing: dict[_User, None] = {}
         self._when_writable: dict[Callable[[], None], None] = {}
 
-    async def open(self, address: Address) -> Address:
-        """Bind a socket of this address's family; port 0 picks one. Raises OSError."""
-        user = _User(self.demux, self._counters, self.writable)
+    async def open(self, address: Address, *, deaf: bool = False) -> Address:
+        """Bind a socket of this address's family; port 0 picks one. Raises OSError.
+
+        What arrives on one that is `deaf` is counted as refused.
+        """
+        made = _DeafUser if deaf else _User
+        user = made(self.demux, self._counters, self.writable)
         loop = asyncio.get_running_loop()
         outer = NatFilter(user, loop.time, self._counters) if self._unreachable else user
         await open_port(outer, *address, self._udp_socket)
@@ -62,6 +69,16 @@ class Endpoint:
         self._first_of.setdefault(user.local.family, user.port)
         self.addresses.setdefault(user.local.family, user.local)
         return user.local
+
+    async def open_another(self, family: int, *, deaf: bool = False) -> Address:
+        """Bind one more socket, on a free port of the host that the family's first is bound to.
+
+        Raises OSError, also where the family has no socket, as behind a NAT64.
+        """
+        first = self._users.get(self.addresses.get(family, _NOWHERE))
+        if first is None:
+            raise OSError(errno.EAFNOSUPPORT, f"there is no socket of IPv{family}")
+        return await self.open(Address(first.local.host, 0), deaf=deaf)
 
     def translate(self, prefix: Nat64Prefix) -> None:
         """Reach IPv4 addresses by this NAT64 from the socket of IPv6, which is open.
@@ -200,3 +217,11 @@ class _User(PortUser):
         """Count what the kernel would not send, or reported for an earlier datagram."""
         self._counters.refused["socket_error"] += 1
         _log.debug("socket error: %s", exc)
+
+
+class _DeafUser(_User):
+    """Passes nothing on: its port is there to send."""
+
+    def burst_received(self, burst: list[Arrival]) -> None:
+        for buffer, size, _ in burst:
+            self._counters.refused["deaf_port"] += -(-len(buffer) // (size or 1)) or 1

@@ -126,6 +126,7 @@ class OverlayServer(Server):
                 self._endpoint,
                 self.tables,
                 self._environment.rng,
+                self.tasks,
                 networks_of=self.settings.networks_of,
             ),
             environment=self._environment,

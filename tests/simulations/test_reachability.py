@@ -277,3 +277,17 @@ async def test_behind_a_nat_a_node_is_no_contact_before_dial_backs_say_so() -> N
     ports = {mapping.outside[1] for mapping in box.mappings(world.loop.time())}
     assert len(ports) == 1, "a datagram that came in unasked cost the node its port"
     await world.close()
+
+
+async def test_a_dial_back_costs_a_node_no_port_where_its_router_accepts_input() -> None:
+    """Not even if it sends to those who dialled before the router has forgotten them."""
+    async with town(60) as world:
+        box = world.internet.add_nat(NatBehaviour(accepts_input=True))
+        one = world.add(host=world.internet.add_host(behind=box))
+        await one.start()
+        own = one.running.own_network
+        await until(lambda: own.view().of(4).verdict is Verdict.NOT_PUBLIC, 60.0)
+        for resident in world.residents[:60]:
+            one.running.endpoint.sendto(b"later", resident.contact.address)
+        ports = {mapping.outside[1] for mapping in box.mappings(world.loop.time())}
+        assert ports == {PORT}

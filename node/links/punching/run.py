@@ -131,10 +131,9 @@ class PunchRun:
         return hosts
 
     async def _open_sockets(self) -> None:
-        bound = self._endpoint.addresses.get(4)
-        while bound is not None and len(self._sockets) < limits.BIRTHDAY_SOCKETS:
+        while len(self._sockets) < limits.BIRTHDAY_SOCKETS:
             try:
-                self._sockets.append(await self._endpoint.open(Address(bound.host, 0)))
+                self._sockets.append(await self._endpoint.open_another(4))
             except OSError as error:
                 _log.info("a search has only %d sockets: %s", len(self._sockets), error)
                 return

@@ -37,11 +37,8 @@ class PortSampler:
 
     async def sample(self, contact: Contact) -> tuple[int, float] | None:
         """The port of a new mapping, and when it was made; None without an answer in time."""
-        bound = self._endpoint.addresses.get(contact.family)
-        if bound is None:
-            return None
         try:
-            local = await self._endpoint.open(Address(bound.host, 0))
+            local = await self._endpoint.open_another(contact.family)
         except OSError as error:
             _log.info("no socket for a sample of the router's ports: %s", error)
             return None

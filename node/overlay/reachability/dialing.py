@@ -5,17 +5,23 @@ its own to send the dial-back: in another network, and where the asker has sent 
 The target is where the asker proved that it receives. The contact takes this node's word for it,
 so it bounds what one asker, one host and one network can get; a dial-back has 17 bytes, fewer than
 each of the requests that lead to it.
+
+A dial-back leaves from a socket that is for nothing else, opened when first needed, one a family.
+Where a router accepts what nobody asked for, it remembers the two endpoints, and gives the asker
+another port if it ever sends between the same two, and then to everyone: but nothing is ever sent
+to that socket.
 """
 
 import asyncio
-from typing import Any
+import logging
 
 from node.net.endpoint import Endpoint
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Reply, Wire
 from node.overlay.table.tables import Tables
+from node.tasks import TaskOwner
 from protocol import datagrams, limits
-from protocol.addresses import pack_address, unpack_address
+from protocol.addresses import Address, pack_address, unpack_address
 from protocol.codec import shape, sized
 from protocol.errors import NotUnicast
 from protocol.overlay.contacts import Contact
@@ -24,6 +30,8 @@ from protocol.overlay.networks import NetworksOf, are_disjoint, smallest_network
 from protocol.randomness import Random, sample
 from protocol.rate_limit import KeyedRateLimit
 from protocol.reachability.host_filter import holds
+
+_log = logging.getLogger(__name__)
 
 _REPEATS = 1
 """DIAL is repeated once, with the token that its refusal brings."""
@@ -38,12 +46,15 @@ class Dialing:
         endpoint: Endpoint,
         tables: Tables,
         rng: Random,
+        tasks: TaskOwner,
         *,
         networks_of: NetworksOf,
     ) -> None:
         self._wire = wire
         self._endpoint = endpoint
         self._tables = tables
+        self._tasks = tasks
+        self._sockets: dict[int, Address | None] = {}
         self._rng = rng
         self._networks_of = networks_of
         self._clock = asyncio.get_running_loop().time
@@ -75,7 +86,7 @@ class Dialing:
             return
         self._ask_to_dial(incoming, dialer, [random, pack_address(incoming.address)], _REPEATS)
 
-    def dial(self, incoming: Incoming) -> list[Any]:
+    def dial(self, incoming: Incoming) -> None:
         """DIAL [random, address]: send a dial-back there. Raises Malformed, RateLimited."""
         random, packed = shape(incoming.request.arguments, bytes, bytes)
         target = unpack_address(packed)
@@ -89,8 +100,32 @@ class Dialing:
         self._per_asker.charge(incoming.session.peer_id, now)
         self._per_host.charge(target.host, now)
         self._per_network.charge(network, now)
-        self._endpoint.sendto(datagram, target)
-        return []
+        if target.family in self._sockets:
+            self._send(datagram, target, incoming)
+        else:
+            self._sockets[target.family] = None
+            opening = self._open_and_send(datagram, target, incoming)
+            self._tasks.start(opening, name=f"a socket for dial-backs of IPv{target.family}")
+
+    async def _open_and_send(self, datagram: bytes, target: Address, incoming: Incoming) -> None:
+        try:
+            local = await self._endpoint.open_another(target.family, deaf=True)
+        except OSError as error:
+            _log.info("no socket for dial-backs: %s", error)
+            incoming.answer([], Code.REFUSED)
+            del self._sockets[target.family]  # the next one may be opened
+            return
+        self._sockets[target.family] = local
+        self._send(datagram, target, incoming)
+
+    def _send(self, datagram: bytes, target: Address, incoming: Incoming) -> None:
+        """Send and answer; refuse while the socket is being opened."""
+        local = self._sockets[target.family]
+        if local is None:
+            incoming.answer([], Code.REFUSED)
+            return
+        self._endpoint.sendto(datagram, target, local)
+        incoming.answer([])
 
     def _choose_dialer(self, asker: Contact, random: bytes, hosts: bytes) -> Contact | None:
         """A contact in another network than the asker, and not among the hosts; None: no such."""

@@ -174,9 +174,9 @@ class OverlayProtocol(KademliaProtocol):
         """DIALBACK [random, hosts]: have another contact send a dial-back to the sender."""
         self._dialing.find_dialer(incoming)
 
-    def rpc_dial(self, incoming: Incoming) -> list[Any]:
+    def rpc_dial(self, incoming: Incoming) -> None:
         """DIAL [random, address]: send a dial-back to the address, for a contact's asker."""
-        return self._dialing.dial(incoming)
+        self._dialing.dial(incoming)
 
     def rpc_witness(self, incoming: Incoming) -> list[Any]:
         """WITNESS [token]: note that it came from the sender's address, which is proved."""

@@ -147,6 +147,33 @@ async def test_a_socket_that_is_removed_is_closed(make_socket: UdpSocket | None)
         udp_socket(*address).close()
 
 
+@kernel_and_loop
+async def test_a_deaf_socket_is_on_the_same_host_and_only_sends(
+    make_socket: UdpSocket | None,
+) -> None:
+    scene = Scene(make_socket)
+    with pytest.raises(OSError, match="no socket of IPv4"):
+        await scene.endpoint.open_another(4, deaf=True)
+    first = await scene.endpoint.open(LOOPBACK)
+    deaf = await scene.endpoint.open_another(4, deaf=True)
+    other = await scene.endpoint.open_another(4)
+    assert {one.host for one in (first, deaf, other)} == {LOOPBACK.host}
+    assert len({first, deaf, other}) == 3
+    assert scene.endpoint.addresses == {4: first}
+    with plain_socket() as (peer, where):
+        scene.endpoint.sendto(b"to you", where, deaf)
+        assert peer.recvfrom(99)[1] == deaf
+        for to in (deaf, other):
+            peer.sendto(b"\xd0 to you", to)
+        await until(lambda: bool(scene.counters.refused and scene.read))
+        assert scene.read == [b"\xd0 to you"]
+        assert scene.counters.refused == {"deaf_port": 1}
+        assert scene.counters.datagrams_received == 1
+    await scene.endpoint.close()
+    for address in (first, deaf, other):
+        udp_socket(*address).close()
+
+
 async def test_all_that_wait_are_told_when_a_port_takes_datagrams_again() -> None:
     told: list[str] = []
     endpoint = Scene(None).endpoint

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from node.net.endpoint import Endpoint
 from protocol import datagrams, limits
 from protocol.addresses import Address, pack_address
 from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
 from protocol.reachability.host_filter import make_host_filter
 from simulations.attacks.raw_peer import RawPeer
@@ -24,9 +26,11 @@ class Victim(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.sources: list[Address] = []
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self.heard.append(data)
+        self.sources.append(Address(*addr[:2]))
 
 
 @asynccontextmanager
@@ -73,6 +77,49 @@ async def test_a_dial_sends_one_short_datagram_a_second_to_one_host() -> None:
         assert len(victim.heard[0]) < 60, "shorter than any request"
         await asyncio.sleep(1)
         assert await code_of(attacker, target, Method.DIAL, arguments) == Code.OK
+
+
+async def test_dials_leave_from_one_port_that_is_for_nothing_else() -> None:
+    async with street() as (world, target, attacker):
+        victims = [await victim_in(world) for _ in range(3)]
+        before = set(target.running.endpoint._ports)
+        for _, address in victims[:2]:
+            arguments = [RANDOM, pack_address(address)]
+            attacker.send(Method.DIAL, arguments, target.contact)
+            await asyncio.sleep(0.5)
+        sources = {source for victim, _ in victims for source in victim.sources}
+        assert {source.host for source in sources} == {target.contact.address.host}
+        (port,) = {source.port for source in sources}
+        assert port != target.contact.address.port
+        (extra,) = set(target.running.endpoint._ports) - before
+        assert extra.port == port
+        counters = target.running.counters
+        refused = counters.refused["deaf_port"]
+        answered = len(attacker.responses)
+        attacker.send(Method.PING, [], Contact.at(target.identity.public_key, sources.pop()))
+        await asyncio.sleep(0.5)
+        assert counters.refused["deaf_port"] == refused + 1
+        assert len(attacker.responses) == answered
+
+
+async def test_without_a_socket_a_dial_is_refused_and_the_next_one_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with street() as (world, target, attacker):
+        victim, address = await victim_in(world)
+        arguments = [RANDOM, pack_address(address)]
+
+        async def fail(_endpoint: Endpoint, _family: int, *, deaf: bool) -> Address:
+            raise OSError("too many open files")
+
+        with monkeypatch.context() as patching:
+            patching.setattr(Endpoint, "open_another", fail)
+            assert await code_of(attacker, target, Method.DIAL, arguments) == Code.REFUSED
+        await asyncio.sleep(1.5)
+        assert victim.heard == []
+        assert await code_of(attacker, target, Method.DIAL, arguments) == Code.OK
+        await asyncio.sleep(0.5)
+        assert victim.heard == [datagrams.dialback(RANDOM)]
 
 
 async def test_a_network_gets_twenty_at_once() -> None:
