@@ -133,7 +133,7 @@ class Twosome:
     carrier: bool = False
     """A home router each, and `nat` is the carrier's."""
     twin: bool = False
-    """A home router each with the same inner prefix, and in each network a stranger that has the
+    """A home router each with the same inner prefix, and in each network an impostor that has the
     other's inner address and answers everything."""
     relayed: bool = False
     """No direct path is left."""

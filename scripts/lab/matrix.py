@@ -12,7 +12,7 @@ from protocol.punching import pairs as punching
 from scripts.lab.kinds import Kind, Twosome
 from scripts.lab.net.topology import Host
 from scripts.lab.nodes import LabNode
-from scripts.lab.ways import Way, may_be_spoiled, may_search, means, predicted, predicted_near
+from scripts.lab.ways import Way, may_search, means, predicted, predicted_near
 
 _CALLEE_S = 2.0
 _POLL_S = 0.05
@@ -42,8 +42,6 @@ class Pair:
     """How the ends must meet, as the table of kinds names it, or NEAR."""
     paced: bool = False
     """Whether an end may try many ports, which a node does only so often."""
-    spoilable: bool = False
-    """Whether a router in between accepts input, so that a dial-back may spoil its mappings."""
 
     @property
     def searches(self) -> bool:
@@ -77,9 +75,8 @@ class Outcome:
 
     @property
     def missed(self) -> bool:
-        """Whether a relay carries the link as a search found no port, or a mapping was spoiled."""
-        excusable = self.pair.searches or self.pair.spoilable
-        return excusable and self.way is Way.RELAYED and self._agreed
+        """Whether a relay carries the link as a search found no port."""
+        return self.pair.searches and self.way is Way.RELAYED and self._agreed
 
     @property
     def _agreed(self) -> bool:
@@ -89,21 +86,12 @@ class Outcome:
 def faults_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Those that went another way than they must.
 
-    Of the searches one in MISSED_ONE_IN may miss: each does so with a chance of 1.6 %, by the
-    numbers of its sockets and probes. As many of the punches through a router that accepts input
-    may: a dial-back spoils its mappings for as long as it keeps one.
+    Of the searches one in MISSED_ONE_IN may miss.
     """
-    wrong = [one for one in outcomes if not one.right]
     searched = [one for one in outcomes if one.pair.searches]
-    spoilable = [one for one in outcomes if one.pair.spoilable and not one.pair.searches]
-    excused = [*_excused(searched), *_excused(spoilable)]
-    return [one for one in wrong if one not in excused]
-
-
-def _excused(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Those that missed, if they are few."""
-    missed = [one for one in outcomes if not one.right and one.missed]
-    return missed if len(missed) <= max(1, len(outcomes) // MISSED_ONE_IN) else []
+    missed = [one for one in searched if one.missed]
+    excused = missed if len(missed) <= max(1, len(searched) // MISSED_ONE_IN) else []
+    return [one for one in outcomes if not one.right and one not in excused]
 
 
 def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[Pair]]:
@@ -120,7 +108,6 @@ def rounds(kinds: Sequence[Kind], twosomes: Sequence[Twosome]) -> Iterator[list[
             predicted(caller, callee),
             means(caller, callee),
             may_search(caller, callee),
-            may_be_spoiled(caller, callee),
         )
         for turn in turns
         for caller, callee in zip(kinds, turn, strict=True)

@@ -54,13 +54,6 @@ def may_search(caller: Kind, callee: Kind) -> bool:
     return direct and len(random) == 1 and all(kind.nats for kind in (caller, callee))
 
 
-def may_be_spoiled(caller: Kind, callee: Kind) -> bool:
-    """Whether the two must punch, and a router of theirs accepts input."""
-    punched = means(caller, callee) in {pairs.Way.PUNCH.value, pairs.Way.PREDICTION.value}
-    accepts = any(not nat.drops_input for kind in (caller, callee) for nat in kind.nats)
-    return punched and accepts
-
-
 _RESULTS = {"blocked": Way.NONE, "family": Way.RELAYED, pairs.Way.RELAY.value: Way.RELAYED}
 
 

@@ -120,14 +120,14 @@ class Internet:
         )
         return Host(name, host, v4, None, prefixes.site_v4, PORT + last - 2, (router,))
 
-    def _twin(self, two: Twosome, end: str, last: int, stranger: int) -> Host:
-        """A home with a stranger in it that has the other home's inner address."""
+    def _twin(self, two: Twosome, end: str, last: int, impostor: int) -> Host:
+        """A home with an impostor in it that has the other home's inner address."""
         prefixes, name = self._next(), f"{two.name}.{end}"
         wan = Wan(self.cores[end == "b"], prefixes, prefixes.site_v4, prefixes.core_v4)
         router = self._router(f"{name}-r", two.nat, wan, _twin(1))
         host = self._behind(router, name, _twin(last), _twin(1))
-        space = self._behind(router, f"{name}-x", _twin(stranger), _twin(1), "stranger")
-        words = ("-P", "-m", "scripts.lab.net.stranger", str(PORT))
+        space = self._behind(router, f"{name}-x", _twin(impostor), _twin(1), "impostor")
+        words = ("-P", "-m", "scripts.lab.net.impostor", str(PORT))
         self.daemon(space, (sys.executable, *words))
         return Host(name, host, _twin(last), None, prefixes.site_v4, routers=(router,))
 
