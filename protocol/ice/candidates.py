@@ -92,9 +92,15 @@ def may_pair(base: Address, base_kind: CandidateKind, remote: Address) -> bool:
     Virtual relayed addresses are reached from one another alone, and so are loopback addresses: a
     peer must not make us send to what listens on our own loopback.
     """
-    virtual = base_kind is CandidateKind.RELAYED and is_virtual(base)
-    return (
-        base.family == remote.family
-        and virtual == is_virtual(remote)
-        and is_loopback(base.host) == is_loopback(remote.host)
+    return may_pair_heard(base, base_kind, remote) and (
+        is_loopback(base.host) == is_loopback(remote.host)
     )
+
+
+def may_pair_heard(base: Address, base_kind: CandidateKind, source: Address) -> bool:
+    """The same for an address from which a check has come to that base.
+
+    A peer on this machine may send from any of its addresses to loopback, and the reverse.
+    """
+    virtual = base_kind is CandidateKind.RELAYED and is_virtual(base)
+    return base.family == source.family and virtual == is_virtual(source)

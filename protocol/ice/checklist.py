@@ -15,9 +15,12 @@ from protocol.ice.candidates import (
     RemoteCandidate,
     is_relay_priority,
     may_pair,
+    may_pair_heard,
     priority,
 )
 from protocol.ice.pairs import CandidatePair, PairEvent, PairState
+
+_PAIRS_MOST = limits.ICE_PAIRS + limits.ICE_PAIRS_LEARNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,16 @@ class Base:
         if self.peer is not None and self.peer != remote:
             return False
         return may_pair(self.address, self.kind, remote)
+
+    def hears(self, source: Address) -> bool:
+        """Whether a check that came from there may make a pair with this base.
+
+        Unlike `reaches` also between loopback and other addresses: a peer on this machine may send
+        from any of them, and no other machine can send from loopback.
+        """
+        if self.peer is not None and self.peer != source:
+            return False
+        return may_pair_heard(self.address, self.kind, source)
 
 
 class Bases:
@@ -129,25 +142,26 @@ class Checklist:
                 self._pair(base, remote)
         self._sort()
 
+    def may_learn(self, base: Base, source: Address) -> bool:
+        """Whether a check from there has a pair with this base, or room for one."""
+        if (base.address, source) in self._pairs:
+            return True
+        has_room = len(self._remotes) < limits.ICE_ADDRESSES_LEARNED or source in self._remotes
+        return has_room and len(self._pairs) < _PAIRS_MOST and base.hears(source)
+
     def learn_pair(self, base: Base, source: Address, told: int) -> CandidatePair | None:
         """The pair that a check of the peer came by, new if need be (RFC 8445, 7.3.1.3 and 4).
 
-        None if the peer has used up its addresses, or the base does not reach the source.
+        None if the peer has used up its addresses, or the base has no pair with the source.
         """
-        pair = self._pairs.get((base.address, source))
-        if pair is not None:
-            return pair
+        if not self.may_learn(base, source):
+            return None
         remote = self._remotes.get(source)
         if remote is None:
-            if len(self._remotes) >= limits.ICE_ADDRESSES_LEARNED:
-                return None
             relayed = is_relay_priority(told)
             kind = CandidateKind.RELAYED if relayed else CandidateKind.PEER_REFLEXIVE
-            remote = RemoteCandidate(kind, source, told)
-        pair = self._pair(base, remote, limits.ICE_PAIRS + limits.ICE_PAIRS_LEARNED)
-        if pair is not None:
-            self._remotes[source] = remote
-        return pair
+            remote = self._remotes[source] = RemoteCandidate(kind, source, told)
+        return self._pairs.get((base.address, source)) or self._add(base, remote)
 
     def pair_of_probe(self, probed: CandidatePair) -> CandidatePair | None:
         """The pair of a probe that was answered; None if there is no room for it."""
@@ -159,14 +173,15 @@ class Checklist:
         """Whether there is a pair of these two."""
         return (base, remote) in self._pairs
 
-    def _pair(
-        self, base: Base, remote: RemoteCandidate, most: int = limits.ICE_PAIRS
-    ) -> CandidatePair | None:
-        key = (base.address, remote.address)
-        if key in self._pairs or len(self._pairs) >= most or not base.reaches(remote.address):
-            return None
+    def _pair(self, base: Base, remote: RemoteCandidate) -> None:
+        has_room = len(self._pairs) < limits.ICE_PAIRS
+        is_new = not self.has_pair(base.address, remote.address)
+        if has_room and is_new and base.reaches(remote.address):
+            self._add(base, remote)
+
+    def _add(self, base: Base, remote: RemoteCandidate) -> CandidatePair:
         pair = CandidatePair(base.address, base.kind, base.priority, remote, self._controlling)
-        self._pairs[key] = pair
+        self._pairs[base.address, remote.address] = pair
         self._ordered.append(pair)
         self._sort()
         return pair

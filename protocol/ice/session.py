@@ -137,6 +137,8 @@ class IceSession:
         base = self._bases.get(local)
         if base is None:
             raise Unexpected("a check to an address that is no base")
+        if not self._may_take(source, base):
+            raise OverLimit("a check from an address that there is no pair for")
         unknown = message.not_understood(KNOWN)
         if unknown:
             refusal = encode_refusal(
@@ -153,6 +155,13 @@ class IceSession:
         self._answer(data, answer, source, local)
         self._checked(check, source, base, len(data) - len(answer), now)
 
+    def _may_take(self, source: Address, base: Base) -> bool:
+        """Whether a check counts: the peer may nominate any pair whose check we have answered."""
+        is_early = self.connectivity is None and (source, base.address) not in self._early
+        if is_early and len(self._early) >= limits.ICE_CHECKS_EARLY:
+            return False
+        return self.checklist.may_learn(base, source)
+
     def _checked(
         self, check: IncomingCheck, source: Address, base: Base, extra_bytes: int, now: float
     ) -> None:
@@ -160,8 +169,6 @@ class IceSession:
             self.connectivity.checked(check, source, base, extra_bytes, now)
             return
         key = (source, base.address)
-        if key not in self._early and len(self._early) >= limits.ICE_CHECKS_EARLY:
-            raise OverLimit("more early checks than are kept")
         if key in self._early:
             earlier, earlier_bytes = self._early[key]
             check = check._replace(nominates=check.nominates or earlier.nominates)

@@ -8,7 +8,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +27,11 @@ _CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
     "--allow-loopback-in-peer-connection",
     "--remote-debugging-port=0",
     "about:blank",
 )
+_SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"
 _DEVTOOLS = re.compile(rb"DevTools listening on (ws://\S+)")
 _LINE_BYTES_MAX = 1 << 20
 
@@ -55,19 +56,22 @@ MISSING = {
     if shutil.which("node") and (_HERE / "node_modules" / "werift").is_dir()
     else "npm install --prefix tests/browser",
     "chromium": None if chromium() else "apt-get install chromium",
+    "hiding": None if chromium() else "apt-get install chromium",
 }
-"""What to do to have each peer here; None if it is here."""
+"""What to do to have each peer here; None if it is here. "hiding": a Chromium that names mDNS names
+in place of its addresses, as it does for each page that may not use the camera."""
 
 
 @contextlib.asynccontextmanager
 async def start(name: str) -> AsyncIterator[Foreign]:
     """A peer of this kind, ended afterwards."""
     python = (sys.executable, str(_PEERS / "python_peer.py"))
-    starters = {
+    starters: dict[str, Callable[[], AbstractAsyncContextManager[Foreign]]] = {
         "aiortc": lambda: _on_lines(*python, "aiortc"),
         "libwebrtc": lambda: _on_lines(*python, "webrtc.aiortc"),
         "werift": lambda: _on_lines("node", str(_PEERS / "werift_peer.mjs")),
-        "chromium": _in_chromium,
+        "chromium": lambda: _in_chromium(_SHOW_ADDRESSES),
+        "hiding": _in_chromium,
     }
     async with starters[name]() as peer:
         yield peer
@@ -154,13 +158,14 @@ class _PagePeer:
 
 
 @contextlib.asynccontextmanager
-async def _in_chromium() -> AsyncIterator[Foreign]:
+async def _in_chromium(*flags: str) -> AsyncIterator[Foreign]:
     path = chromium()
     assert path is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             path,
             *_CHROMIUM_FLAGS,
+            *flags,
             f"--user-data-dir={profile}",
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,

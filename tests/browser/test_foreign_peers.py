@@ -123,6 +123,37 @@ async def test_channels_close_from_either_side(name: str, we_offer: bool) -> Non
         assert await peer.do("heard", label="again", count=1) == [5]
 
 
+def without_candidates(description: str) -> str:
+    """The same SDP, as of a peer that names its addresses late or never."""
+    lines = description.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("a=candidate", "a=end-of-")))
+
+
+@every_peer
+@either_offers
+@pytest.mark.parametrize("silent", ["ours", "theirs"])
+async def test_one_side_may_name_no_address(name: str, we_offer: bool, silent: str) -> None:
+    """Its checks are all that tells the other where it is: also those before our answer."""
+    if silent == "ours" and name in ("chromium", "hiding"):
+        pytest.skip("Chromium names no address that our loopback reaches")
+    path = OurPath()
+    hide = {silent: without_candidates}
+    ours, theirs = hide.get("ours", str), hide.get("theirs", str)
+    async with asyncio.timeout(LIMIT_S), start(name) as peer:
+        try:
+            await peer.do("open", label="theirs", options={})
+            if we_offer:
+                offer = await path.describe(DtlsRole.ACTPASS)
+                await path.secure(theirs(await peer.do("answer", sdp=ours(offer))))
+            else:
+                offer = await peer.do("offer")
+                await peer.do("accept", sdp=ours(await path.describe(DtlsRole.ACTIVE)))
+                await path.secure(theirs(offer), DtlsRole.ACTIVE)
+            await peer.do("end")
+        finally:
+            await path.close()
+
+
 @every_peer
 async def test_terms_of_channels_are_understood_by_both(name: str) -> None:
     async with connected(name, True, ordered=False, maxRetransmits=3, protocol="p") as (ours, peer):

@@ -20,6 +20,7 @@ from protocol.ice.check_messages import encode_answer, encode_check, encode_refu
 from protocol.ice.events import PairSelected
 from protocol.ice.pairs import PairOutcome, PairState
 from protocol.ice.unproved import NetworkAllowance, UnprovedBudget
+from protocol.identity import PeerId
 from protocol.stun.attributes import Attribute, ErrorCode
 from protocol.stun.message import (
     StunClass,
@@ -29,6 +30,7 @@ from protocol.stun.message import (
     encode_stun,
     has_integrity,
 )
+from protocol.turn.virtual import relayed_address
 from tests.protocol.ice.ice_network import HOST, REFLEXIVE, End, Nat, Network, connect
 
 A = Address("5.0.0.1", 4001)
@@ -465,9 +467,65 @@ def test_early_checks_are_bounded() -> None:
     with pytest.raises(OverLimit):
         end.agent.receive(peers_check(end), A, B, 0.0)
     network.settle()
-    assert len(end.sent) == limits.ICE_CHECKS_EARLY + 1, "each was answered"
+    assert len(end.sent) == limits.ICE_CHECKS_EARLY, "what is not kept is not answered"
     end.agent.start(PEER, 0.0)
     assert len(end.agent.report()) == limits.ICE_ADDRESSES_LEARNED
+
+
+def test_a_check_that_there_is_no_pair_for_is_not_answered() -> None:
+    """A peer may nominate each pair whose check was answered, and send by no other."""
+    network = Network()
+    end = callee(network)
+    for place in range(limits.ICE_ADDRESSES_LEARNED):
+        end.agent.add_remote(HOST, Address("9.9.9.9", 1 + place), network.now)
+    end.agent.receive(peers_check(end, nominates=True), Address("9.9.9.9", 1), B, network.now)
+    network.settle()
+    end.sent.clear()
+    with pytest.raises(OverLimit):
+        end.agent.receive(peers_check(end, nominates=True), A, B, network.now)
+    relay = relayed_address(PeerId(bytes(20)), PeerId(bytes([1] * 20)))
+    six = Address("2001:db8::6", 1)
+    end.agent.add_local(HOST, six, six, network.now)
+    with pytest.raises(OverLimit):
+        end.agent.receive(peers_check(end, nominates=True), relay, six, network.now)
+    network.settle()
+    assert not end.sent_to(A)
+    assert not end.sent_to(relay)
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs"),
+    [
+        (Address("127.0.0.1", 4001), Address("192.0.2.2", 5000)),
+        (Address("192.0.2.2", 5000), Address("127.0.0.1", 4001)),
+    ],
+)
+def test_a_peer_on_this_machine_may_mix_loopback_with_other_addresses(
+    own: Address, theirs: Address
+) -> None:
+    """Libwebrtc sends from its network interface to loopback, and nominates what works first."""
+    network = Network()
+    peer = network.add("a", controlling=True)
+    end = network.add("b", controlling=False)
+    for each, address in ((peer, theirs), (end, own)):
+        network.bind(each, address)
+        each.agent.add_local(HOST, address, address, network.now)
+    peer.agent.start(end.credentials, network.now)
+    end.agent.start(peer.credentials, network.now)
+    end.agent.add_remote(HOST, theirs, network.now)
+    assert end.agent.report() == (), "we begin nothing there"
+    check = encode_check(
+        b"a..." + bytes(8),
+        username=f"{end.credentials.ufrag}:{peer.credentials.ufrag}".encode(),
+        priority=1,
+        controlling=True,
+        tie_breaker=1,
+        nominates=True,
+        key=end.credentials.password.encode(),
+    )
+    network.deliver(end, check, theirs, own)
+    network.run(1)
+    assert [(base, remote) for _, base, remote in end.selections] == [(own, theirs)]
 
 
 def test_checks_under_way_are_bounded() -> None:
