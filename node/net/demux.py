@@ -16,9 +16,9 @@ belong together may share one; `local`, the bound address of the port, tells an 
 answer from.
 
 Bulk stays bulk: a buffer of nothing but DTLS application records reaches its link whole, and all
-such buffers of one burst at once; a buffer of nothing but channel data reaches its reader whole.
-Only records may wait until the burst ends, or until the next STUN or DTLS datagram of another
-kind, so that a link gets everything in the order of its arrival.
+such buffers of one burst at once; so do buffers of nothing but channel data reach their reader.
+Only these may wait until the burst ends, or until the next STUN or DTLS datagram of another kind,
+so that a link gets everything in the order of its arrival.
 """
 
 from collections.abc import Callable
@@ -49,9 +49,12 @@ _Owner = TypeVar("_Owner")
 DatagramReader = Callable[[bytes, Address], None]
 """Takes a datagram and its source. A RemoteError that it raises is counted, and no more."""
 
-ChannelReader = Callable[[bytes, int, Address, Address], None]
-"""Takes a buffer of channel data, the size of the datagrams in it (the last may be shorter), its
-source and the address of the port it came to. A RemoteError that it raises is counted."""
+ChannelBuffers = list[tuple[bytes, int, Address]]
+"""Buffers of channel data, each with the size of the datagrams in it (the last may be shorter) and
+their source."""
+
+ChannelReader = Callable[[ChannelBuffers, Address], None]
+"""Takes buffers of channel data, and the address of the port they came to."""
 
 RecordBuffers = list[tuple[bytes, int]]
 """Buffers of DTLS application records, each with the size of the datagrams in it."""
@@ -187,6 +190,7 @@ class Demux:
         """Hand over what arrived at one wake-up on the port that is bound to `local`."""
         readers, remotes = self._readers, self._remotes
         waiting: dict[DtlsOwner, RecordBuffers] = {}
+        channels: ChannelBuffers = []
         received = received_bytes = 0
         for buffer, size, source in burst:
             length = len(buffer)
@@ -208,45 +212,44 @@ class Demux:
                 continue
             address = source_address(source)
             if buffer[0] in _CHANNEL_DATA and (count == 1 or _are_channel_data(buffer[::size])):
-                self._hand_to_channels(buffer, size, address, local)
+                channels.append((buffer, size, address))
                 continue
             for datagram in (buffer,) if count == 1 else split(buffer, size):
                 reader = readers[datagram[0]]
                 try:
                     if reader is not None:
                         reader(datagram, address)
+                    elif datagram[0] in _CHANNEL_DATA:
+                        channels.append((datagram, len(datagram), address))
                     else:
-                        self._hand_to_owner(datagram, address, local, waiting)
+                        # Before it the records and channel data that came earlier.
+                        _hand_over(waiting)
+                        self._hand_to_channels(channels, local)
+                        self._hand_to_owner(datagram, address, local)
                 except RemoteError as error:
                     self._counters.refuse(error)
         self._counters.datagrams_received += received
         self._counters.bytes_received += received_bytes
         if waiting:
             _hand_over(waiting)
+        if channels:
+            self._hand_to_channels(channels, local)
 
-    def _hand_to_channels(self, buffer: bytes, size: int, source: Address, local: Address) -> None:
-        if self._read_channels is None:
-            self._counters.refused["unknown_channel"] += -(-len(buffer) // (size or len(buffer)))
+    def _hand_to_channels(self, channels: ChannelBuffers, local: Address) -> None:
+        """Hand over what waits for the reader of channel data, each buffer once."""
+        if not channels:
             return
-        try:
-            self._read_channels(buffer, size, source, local)
-        except RemoteError as error:
-            self._counters.refuse(error)
+        taken = channels[:]
+        channels.clear()
+        if self._read_channels is not None:
+            self._read_channels(taken, local)
+            return
+        unknown = sum(-(-len(buffer) // (size or len(buffer))) for buffer, size, _ in taken)
+        self._counters.refused["unknown_channel"] += unknown
 
-    def _hand_to_owner(
-        self,
-        datagram: bytes,
-        source: Address,
-        local: Address,
-        waiting: dict[DtlsOwner, RecordBuffers],
-    ) -> None:
-        """Hand over STUN, DTLS or channel data; before it the records that came earlier."""
-        first_byte = datagram[0]
-        if first_byte in _CHANNEL_DATA:
-            self._hand_to_channels(datagram, len(datagram), source, local)
-            return
-        _hand_over(waiting)
-        if first_byte in _STUN:
+    def _hand_to_owner(self, datagram: bytes, source: Address, local: Address) -> None:
+        """Hand over STUN, or DTLS that is no application record."""
+        if datagram[0] in _STUN:
             if (stun := self._stun_owner(datagram)) is not None:
                 stun.stun_received(datagram, source, local)
         elif (owner := self._dtls_owner(source)) is not None:

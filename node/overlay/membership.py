@@ -67,7 +67,7 @@ class Membership:
             is_our_relay=legs.__contains__,
             is_reachable=lambda: self.own_network.view().verdict is not Verdict.NOT_PUBLIC,
         )
-        self._relay_dispatch = RelayDispatch(self.relay, legs)
+        self._relay_dispatch = RelayDispatch(self.relay, legs, counters)
         self.callee = Callee(identity, environment, puzzle_bits=settings.puzzle_bits)
         self.server = OverlayServer(
             identity,

@@ -204,14 +204,14 @@ class RelayLeg:
         if turn is not None:
             arrivals = turn.receive(message, self._loop.time())
             self._drain(turn)
-            self._hand_over(arrivals)
+            self.hand_over(arrivals)
 
-    def channel_received(self, buffer: bytes, size: int) -> None:
-        """Take ChannelData of the relay; raises RemoteError."""
-        if self._turn is not None:
-            self._hand_over(self._turn.channel_received(buffer, size))
+    def channel_received(self, buffer: bytes, size: int) -> list[RelayedArrival]:
+        """What ChannelData of the relay carries, for `hand_over`; raises RemoteError."""
+        return [] if self._turn is None else self._turn.channel_received(buffer, size)
 
-    def _hand_over(self, arrivals: list[RelayedArrival]) -> None:
+    def hand_over(self, arrivals: list[RelayedArrival]) -> None:
+        """Give what peers sent to the links of this node, as if the port had received it."""
         if arrivals and self._port is not None:
             self._endpoint.demux.burst_received(list(arrivals), self._relayed)
 

@@ -16,6 +16,7 @@ from scripts.benchmarks.process import Process
 
 NEAR_ADDRESS = "10.77.1.1"
 FAR_ADDRESS = "10.77.2.2"
+MIDDLE_ADDRESS = "10.77.1.2"
 
 _RELAY = Path(__file__).with_name("relay.py")
 _DEVICE = "line"
@@ -28,9 +29,10 @@ _PACKETS_WAITING = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Namespaces at both ends; programs started by `at` run there."""
+    """Namespaces at both ends and between; programs started by `at` run there."""
 
     near: str
+    middle: str
     far: str
 
     def at(self, namespace: str) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ def shaped(
             assert relay.hear() == "made"
             _join(near, middle, far)
             _shape(middle, mbps, queue_ms)
-            yield Line(near, far)
+            yield Line(near, middle, far)
         finally:
             relay.end()
 
@@ -70,13 +72,13 @@ def _join(near: str, middle: str, far: str) -> None:
     ip(middle, "link", "add", "right", "type", "veth", "peer", "name", "left", "netns", far)
     for namespace, device, address in (
         (near, _DEVICE, f"{NEAR_ADDRESS}/24"),
-        (middle, _DEVICE, "10.77.1.2/24"),
+        (middle, _DEVICE, f"{MIDDLE_ADDRESS}/24"),
         (middle, "right", "10.77.2.1/24"),
         (far, "left", f"{FAR_ADDRESS}/24"),
     ):
         ip(namespace, "addr", "add", address, "dev", device)
         ip(namespace, "link", "set", device, "up", "txqueuelen", str(_PACKETS_WAITING))
-    ip(near, "route", "add", "default", "via", "10.77.1.2")
+    ip(near, "route", "add", "default", "via", MIDDLE_ADDRESS)
     ip(far, "route", "add", "default", "via", "10.77.2.1")
     command(*inside(middle), "sysctl", "-qw", "net.ipv4.ip_forward=1")
 

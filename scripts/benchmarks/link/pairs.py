@@ -27,14 +27,11 @@ def measure(sender: Process, receiver: Process, seconds: float, warm_up_s: float
     """Connect two processes and measure for so long, after a while that does not count."""
     peers = (sender, receiver)
     try:
-        receiver.tell(sender.hear())
-        sender.tell(receiver.hear())
-        for peer in peers:
-            assert peer.hear() == "open"
+        pair_up(sender, receiver)
         time.sleep(warm_up_s)
-        before = _mark(peers)
+        before = mark(peers)
         time.sleep(seconds)
-        after = _mark(peers)
+        after = mark(peers)
     finally:
         for peer in peers:
             peer.end()
@@ -45,7 +42,16 @@ def measure(sender: Process, receiver: Process, seconds: float, warm_up_s: float
     return Speed(round(megabytes / took_s, 2), round(cost[0], 2), round(cost[1], 2))
 
 
-def _mark(peers: Sequence[Process]) -> list[list[float]]:
+def pair_up(sender: Process, receiver: Process) -> None:
+    """Let two processes exchange descriptions, and wait until their channel is open."""
+    receiver.tell(sender.hear())
+    sender.tell(receiver.hear())
+    for peer in (sender, receiver):
+        assert peer.hear() == "open"
+
+
+def mark(peers: Sequence[Process]) -> list[list[float]]:
+    """Seconds, seconds of CPU, and bytes received so far, of each process."""
     for peer in peers:
         peer.tell("mark")
     return [peer.hear() for peer in peers]

@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -97,7 +98,13 @@ async def open_paths(environment: Environment, address: str, data_path: str) -> 
     return LinkPaths(opened, environment, LinkSettings(data_path=data_path))
 
 
-async def connect(options: Options, ask: Any) -> Channel:
+Ask = Callable[[Any], Awaitable[Any]]
+"""Says something to the parent, and gives what the parent says next."""
+
+Connecting = Callable[[Options, Ask], Awaitable[Channel]]
+
+
+async def connect(options: Options, ask: Ask) -> Channel:
     """A channel, yet to be opened; `ask` exchanges descriptions."""
     environment = Environment()
     certificate = create(environment)
@@ -167,16 +174,16 @@ async def read_lines() -> asyncio.StreamReader:
     return reader
 
 
-async def main(options: Options) -> None:
+async def main(options: Options, connecting: Connecting = connect) -> None:
     """Connect, then send or receive until the input ends."""
     prepare(options)
     lines = await read_lines()
 
-    async def ask(own: str) -> str:
+    async def ask(own: Any) -> Any:
         say(own)
-        return str(json.loads(await lines.readline()))
+        return json.loads(await lines.readline())
 
-    channel = await connect(options, ask)
+    channel = await connecting(options, ask)
     counted = Counted()
     channel.receiver = counted.take
     await channel.open()

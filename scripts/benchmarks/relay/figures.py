@@ -10,7 +10,6 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,9 +18,10 @@ from protocol.addresses import Address
 from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
 from protocol.turn.grant import RelayGrant, RelayTerms, decode_grant
 from scripts.benchmarks.process import Process
+from scripts.benchmarks.relay import relayed
 from scripts.benchmarks.relay.ends import End, flow
+from scripts.benchmarks.relay.relayed import RELAY
 
-_RELAY = Path(__file__).with_name("relay_process.py")
 _BYTES = {True: 400_000_000, False: 80_000_000}
 _KINDS = {"joined": True, "not joined": False}
 
@@ -34,6 +34,7 @@ def run(runs: int) -> dict[str, Any]:
         figures[f"ours, {kind}"] = _shown(results)
         if shutil.which("turnserver") is not None:
             figures[f"coturn, {kind}"] = _shown([_coturn(joined=joined) for _ in range(runs)])
+    figures["links through the relay"] = relayed.run()
     return figures
 
 
@@ -76,7 +77,7 @@ def _measured(
 
 
 def _ours(*, joined: bool) -> tuple[float, float]:
-    relay = Process(_RELAY, {})
+    relay = Process(RELAY, {"address": "127.0.0.1"})
     try:
         address = Address(*relay.hear())
         with _ends() as (sender, receiver):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from aioice import stun
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from node.counters import Counters
 from node.net.claim import Claim
-from node.net.demux import Demux, RecordBuffers
+from node.net.demux import ChannelBuffers, Demux, RecordBuffers
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import AlreadyOwned, Malformed, Overloaded
@@ -241,17 +240,15 @@ def test_what_a_reader_refuses_is_counted_and_the_burst_goes_on() -> None:
 
 
 class ChannelReader:
-    """Takes channel data, and may refuse them."""
+    """Takes channel data, in as many `bursts` as they were handed over in."""
 
-    def __init__(self, demux: Demux, error: Exception | None = None) -> None:
-        self.taken: list[tuple[bytes, int, Address, Address]] = []
-        self.error = error
+    def __init__(self, demux: Demux) -> None:
+        self.bursts: list[ChannelBuffers] = []
         demux.register_channel_reader(self.read)
 
-    def read(self, *given: Any) -> None:
-        self.taken.append(given)
-        if self.error is not None:
-            raise self.error
+    def read(self, buffers: ChannelBuffers, local: Address) -> None:
+        assert local == LOCAL
+        self.bursts.append(buffers)
 
 
 CHANNEL = b"\x40\x01" + bytes(28)
@@ -265,23 +262,34 @@ def test_channel_data_come_whole_to_their_reader() -> None:
     joined, mixed = CHANNEL * 3 + LAST_CHANNEL, CHANNEL + RECORD + CHANNEL + SEALED + LAST_CHANNEL
     arrivals = [(CHANNEL, 30), (joined, 30), (mixed, 30), (CHANNEL, 0)]
     scene.demux.burst_received([(*one, ("::ffff:192.0.2.3", 2, 0, 0)) for one in arrivals], LOCAL)
-    taken = [*arrivals[:2], (CHANNEL, 30), (CHANNEL, 30), (LAST_CHANNEL, 20), (CHANNEL, 0)]
-    assert reader.taken == [(*one, FAR, LOCAL) for one in taken]
+    before_the_record = [*arrivals[:2], (CHANNEL, 30)]
+    after_it = [(CHANNEL, 30), (LAST_CHANNEL, 20), (CHANNEL, 0)]
+    assert reader.bursts == [
+        [(*one, FAR) for one in before_the_record],
+        [(*one, FAR) for one in after_it],
+    ]
     assert one.taken == [RECORD]
     assert scene.read == [(SEALED, FAR)]
     with pytest.raises(AlreadyOwned):
         ChannelReader(scene.demux)
 
 
-def test_channel_data_without_a_reader_and_refused_ones_are_counted() -> None:
+def test_channel_data_do_not_overtake_stun_and_dtls_do_not_overtake_them() -> None:
+    scene, one = Scene(), Owner()
+    reader = ChannelReader(scene.demux)
+    seen: list[int] = []
+    scene.demux.register_remote(NEAR, one)
+    one.dtls_received = lambda _: seen.append(len(reader.bursts))  # type: ignore[method-assign]
+    scene.receive((CHANNEL, NEAR), (HANDSHAKE, NEAR), (CHANNEL, FAR), (LAST_CHANNEL, NEAR))
+    assert seen == [1]
+    assert [len(burst) for burst in reader.bursts] == [1, 2]
+
+
+def test_channel_data_without_a_reader_are_counted() -> None:
     scene = Scene()
     scene.receive((CHANNEL, NEAR), (LAST_CHANNEL, NEAR))
     scene.demux.burst_received([(CHANNEL * 2 + LAST_CHANNEL, 30, tuple(NEAR))], LOCAL)
     assert scene.refused == {"unknown_channel": 5}
-    ChannelReader(scene.demux, Malformed("no channel of ours"))
-    scene.receive((CHANNEL, NEAR), (SEALED, NEAR))
-    assert scene.refused == {"unknown_channel": 5, "malformed": 1}
-    assert scene.read == [(SEALED, NEAR)]
 
 
 first_bytes = st.sampled_from([0, 1, 3, 4, 19, 20, 22, 23, 63, 64, 0xCF, 0xD0, 0xFF])

@@ -79,7 +79,7 @@ async def real_relay(ports: int = 16, rate: int = 10**9) -> AsyncIterator[RealRe
         is_reachable=lambda: True,
     )
     await endpoint.open(LOOPBACK)
-    RelayDispatch(service, legs).listen(endpoint.demux)
+    RelayDispatch(service, legs, counters).listen(endpoint.demux)
     await service.open()
     try:
         yield RealRelay(endpoint, service, counters)
