@@ -274,12 +274,16 @@ def test_channel_data_come_whole_to_their_reader() -> None:
         ChannelReader(scene.demux)
 
 
-def test_channel_data_do_not_overtake_stun_and_dtls_do_not_overtake_them() -> None:
-    scene, one = Scene(), Owner()
+def test_channel_data_and_dtls_do_not_overtake_one_another() -> None:
+    scene = Scene()
     reader = ChannelReader(scene.demux)
     seen: list[int] = []
-    scene.demux.register_remote(NEAR, one)
-    one.dtls_received = lambda _: seen.append(len(reader.bursts))  # type: ignore[method-assign]
+
+    class Watching(Owner):
+        def dtls_received(self, datagram: bytes) -> None:
+            seen.append(len(reader.bursts))
+
+    scene.demux.register_remote(NEAR, Watching())
     scene.receive((CHANNEL, NEAR), (HANDSHAKE, NEAR), (CHANNEL, FAR), (LAST_CHANNEL, NEAR))
     assert seen == [1]
     assert [len(burst) for burst in reader.bursts] == [1, 2]

@@ -2,14 +2,17 @@
 
 import asyncio
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from node.net.demux import APPLICATION_DATA
 from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import BadConfig, RelayFailed
 from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, encode_stun
+from protocol.turn.virtual import preferred_channel
 from simulations.internet.boxes.behaviour import Dependence, NatBehaviour
 from simulations.runtime.loop import VirtualLoop
 from tests.node.relay.relay_town import TEST_BYTE, Dweller, RelayTown, relay_town, send
@@ -173,6 +176,27 @@ async def test_a_relay_that_drops_or_corrupts_ends_nothing_else(loop: VirtualLoo
         send(at_a, b"goes on", at_b.local)
         await asyncio.sleep(1.0)
         assert town.dwellers[2].arrived == [(HEAD + b"goes on", at_a.local)]
+
+
+async def test_what_a_relay_sends_in_one_wake_up_is_handed_over_at_once(loop: VirtualLoop) -> None:
+    """So SCTP acknowledges a burst and not each datagram; one that is wrong costs no other."""
+    async with relay_town(loop) as town:
+        relay, a, _, at_a, at_b = await linked(town)
+        demux, (local,) = a.membership.endpoint.demux, a.membership.endpoint.addresses.values()
+        number = preferred_channel(at_a.local, at_b.local).to_bytes(2)
+        record = bytes((APPLICATION_DATA,)) + bytes(30)
+        data = number + len(record).to_bytes(2) + record
+        link = mock.Mock()
+        demux.register_remote(at_b.local, link)
+        source = tuple(relay.contact.address)
+        wrong = [b"\x4f\xff\0\1x", number + b"\xff\xffx"]
+        burst = [data, wrong[0], data * 3, wrong[1], data]
+        demux.burst_received([(one, min(len(one), len(data)), source) for one in burst], local)
+        size = len(record)
+        taken = [(record, size), (record * 3, size), (record, size)]
+        link.records_received.assert_called_once_with(taken)
+        assert a.counters.refused["not_permitted"] == a.counters.refused["truncated"] == 1
+        demux.release(link)
 
 
 async def test_anyone_gets_a_binding_answer_and_no_ice_check_does(loop: VirtualLoop) -> None:
