@@ -24,6 +24,7 @@ from hypothesis import settings
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.waiting import describe_waiting, live_tasks
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
@@ -34,7 +35,9 @@ def loop() -> Iterator[VirtualLoop]:
     """The virtual loop of this test."""
     loop = VirtualLoop()
     yield loop
+    left = describe_waiting(loop) if live_tasks(loop) else ""
     loop.close()
+    assert not left, f"the test left tasks behind:\n{left}"
 
 
 @pytest.fixture

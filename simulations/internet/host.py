@@ -23,6 +23,7 @@ from simulations.internet.log import EventLog, Fate
 from simulations.internet.space import Box, Place
 from simulations.runtime.handles import Result
 from simulations.runtime.loop import VirtualLoop, current_host
+from simulations.runtime.waiting import live_tasks
 
 Receive = Callable[[bytes, tuple[Any, ...]], object]
 """Takes a datagram and its source, as asyncio's protocols do."""
@@ -262,10 +263,8 @@ class Host(Place):
         """Lose power for good: its tasks neither end nor go on, its sockets are gone silently."""
         self.sleep()
         self.held_back = None  # what comes due is thrown away, and `wake` does nothing
-        for task in asyncio.all_tasks(self._loop):
-            if getattr(task, "host", None) is self:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                asyncio.tasks._unregister_task(task)  # no runner is to cancel or await it
+        tasks = live_tasks(self._loop)
+        self._loop.bury([task for task in tasks if getattr(task, "host", None) is self])
         for socket in self.sockets:
             socket.shut()
         self.listening.clear()

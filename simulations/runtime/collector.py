@@ -18,14 +18,20 @@ OLD_WALKS: Final = 50
 
 @contextlib.contextmanager
 def collecting_rarely() -> Iterator[None]:
-    """Collect seldom until the `with` block ends."""
+    """Collect seldom until the `with` block ends.
+
+    What a settled world left is collected there, as Python reports an error in what it collects to
+    the code that runs at that time: that is the world's own, then, and no later one's.
+    """
     before = gc.get_threshold()
     gc.set_threshold(YOUNG_OBJECTS, MIDDLE_WALKS, OLD_WALKS)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if gc.get_freeze_count():
+            gc.unfreeze()
+            gc.collect()
 
 
 def freeze_survivors() -> None:

@@ -14,6 +14,7 @@ back and runs at the wake, overdue, in order, as on a suspended machine whose cl
 """
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 import itertools
@@ -23,10 +24,19 @@ import threading
 import weakref
 from asyncio import events
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Sequence,
+)
 from typing import Any, Final, Protocol, TypeVarTuple, Unpack, cast
 
 from simulations.errors import Spinning, Stuck
+from simulations.runtime.abandoned import abandon, forget, unwind_generator
 from simulations.runtime.collector import collecting_rarely
 from simulations.runtime.failures import FailsStrictly
 from simulations.runtime.handles import ReadyHandle, Result, VirtualTask, VirtualTimer
@@ -78,6 +88,8 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         self._spin_limit = spin_limit
         self._rounds = 0
         self._is_ending = False
+        self._is_abandoning = False
+        self._buried: list[asyncio.Task[Any]] = []
         self._ready: deque[ReadyHandle | VirtualTimer] = deque()
         self._heap: list[HeapEntry] = []
         self._next_number = itertools.count().__next__
@@ -194,20 +206,26 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
     def run_forever(self) -> None:
         """Run until `stop()`; Stuck if nothing is left to happen before that."""
         self._check_can_run()
+        with self._being_current():
+            self._run()
+        self.raise_failure()
+
+    @contextlib.contextmanager
+    def _being_current(self) -> Iterator[None]:
+        """What runs inside the `with` block finds this loop running, and meets the wall."""
         old_hooks = sys.get_asyncgen_hooks()
         self._thread = threading.get_ident()
         sys.set_asyncgen_hooks(self._async_generator_born, self._async_generator_dropped)
         events._set_running_loop(self)
         GUARD.raise_wall()
         try:
-            self._run()
+            yield
         finally:
             GUARD.lower_wall()
             events._set_running_loop(None)
             sys.set_asyncgen_hooks(*old_hooks)
             self._thread = None
             self._stopping = False
-        self.raise_failure()
 
     def run_until_complete(
         self, future: Generator[Any, None, Result] | Awaitable[Result]
@@ -337,15 +355,32 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         return self._closed
 
     def close(self) -> None:
-        """Drop everything that is scheduled; a failure that no run has raised is raised here."""
+        """Drop everything that is scheduled; a failure that no run has raised is raised here.
+
+        Tasks that are still there end without a word, those of dead hosts among them.
+        """
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
         if self._closed:
             return
+        self._abandon_the_rest()
         self._closed = True
         self._ready.clear()
         self._heap.clear()
         self.raise_failure()
+
+    def bury(self, tasks: Sequence["asyncio.Task[Any]"]) -> None:
+        """Keep tasks of a dead host as they are until the loop is closed: their cleanup is code."""
+        self._buried += tasks
+        forget(tasks)  # no runner is to cancel or await them
+
+    def _abandon_the_rest(self) -> None:
+        with self._being_current():
+            self._is_abandoning = True
+            while left := self._buried + live_tasks(self):  # a cleanup may start new ones
+                self._buried = []
+                forget(left)
+                abandon(left)
 
     async def shutdown_asyncgens(self) -> None:
         """Close the asynchronous generators that are still open, oldest first."""
@@ -366,7 +401,9 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         self._async_generators[self._next_task_number()] = generator
 
     def _async_generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
-        if not self._closed:
+        if self._is_abandoning:
+            unwind_generator(generator)
+        elif not self._closed:
             self.call_soon(self.create_task, generator.aclose())
 
     # tasks, futures, executors

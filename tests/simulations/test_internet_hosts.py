@@ -1,7 +1,8 @@
 """Hosts that sleep, lose their cable, move or crash, and what becomes of their packets."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -86,13 +87,57 @@ def test_a_run_ends_while_hosts_sleep_or_are_dead(by_runner: bool) -> None:
         sleeper.sleep()
         internet.crash(victim)
         await asyncio.sleep(1.0)
+        assert ended == []
 
     if by_runner:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(main())
     else:
         run_virtually(main(), loop)
-    assert ended == ["host0", "host0"]
+    assert ended == ["host0", "host0", "host1", "host1"], "the dead are awaited by no runner"
+
+
+def test_the_code_of_a_dead_host_ends_with_the_loop_even_if_its_cleanup_awaits() -> None:
+    loop = VirtualLoop()
+    ended: list[str] = []
+
+    async def cleaning_up(name: str) -> None:
+        try:
+            await asyncio.sleep(1000.0)
+        finally:
+            try:
+                await asyncio.sleep(1.0)
+            finally:
+                ended.append(name)
+                await asyncio.sleep(1.0)
+
+    async def yielding() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await cleaning_up("generator")
+
+    async def in_a_group() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleaning_up("member"))
+                async for _ in yielding():
+                    await cleaning_up("body")
+        finally:
+            ended.append("group")
+            await asyncio.create_task(cleaning_up("never begun"))
+
+    async def main() -> None:
+        victim = Internet(loop, 1).add_host()
+        victim.create_task(in_a_group())
+        await asyncio.sleep(0.5)
+        victim.kill()
+        gc.collect()
+        assert ended == []
+
+    run_virtually(main(), loop)
+    assert sorted(ended) == ["body", "generator", "group", "member"]
+    gc.collect()  # a coroutine that is left is reported here
 
 
 def test_overdue_timers_run_at_the_wake_in_the_order_they_came_due(

@@ -376,7 +376,7 @@ def test_an_exception_in_a_callback_ends_the_run_with_its_traceback(loop: Virtua
 
     loop.call_later(1.0, fail)
     with pytest.raises(CallbackFailed, match=r"at 1\.0 s") as caught:
-        loop.run_until_complete(asyncio.sleep(2.0))
+        run_virtually(asyncio.sleep(2.0), loop)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.__cause__.__traceback__ is not None
 
@@ -390,7 +390,7 @@ def test_an_exception_that_was_not_retrieved_ends_the_run(loop: VirtualLoop) -> 
         await asyncio.sleep(10.0)
 
     with pytest.raises(CallbackFailed, match="never retrieved"):
-        loop.run_until_complete(main())
+        run_virtually(main(), loop)
     assert loop.time() < 10.0
 
 
