@@ -492,6 +492,12 @@ RELAY_ALLOCATIONS_PER_NETWORK = 8
 """Allocations of one relay, of one peer there (one per address family), and of one public network
 (IPv4 /24, IPv6 /64)."""
 
+RELAY_UNUSED_S = 15.0
+RELAY_IDLE_S = 60.0
+"""An allocation that has carried nothing since it was made, for as long as an attempt may take,
+or nothing for so long after it had, makes room for another where a bound is reached. A link's
+checks of consent are at most 30 s apart."""
+
 RELAY_PERMISSIONS = 32
 RELAY_CHANNELS = 32
 """Permissions and channels of one allocation: peers that one client reaches through it at once."""

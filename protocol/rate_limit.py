@@ -32,6 +32,11 @@ class RateLimit:
         self._full_at = full_at
         return True
 
+    @property
+    def full_at(self) -> float:
+        """When the bucket is full again, which is never before the last `take`; 0 before any."""
+        return self._full_at
+
     def room(self, now: float) -> int:
         """How many units `take` would allow now."""
         left_s = self._burst_s - max(self._full_at - now, 0.0)

@@ -24,8 +24,9 @@ class BoundChannel:
 class Allocation:
     """`owner` is whose credentials made it, `transaction` the id of the request that did.
 
-    `is_virtual`: the relayed address names the allocation and is not bound. `permissions` are by
-    the peer's IP literal and say until when; `channels` are by the peer's address.
+    `is_virtual`: the relayed address names the allocation and is not bound. `rate` counts what the
+    relay forwards of it. `permissions` are by the peer's IP literal and say until when; `channels`
+    are by the peer's address.
     """
 
     client: Address
@@ -34,6 +35,7 @@ class Allocation:
     relayed: Address
     is_virtual: bool
     transaction: bytes
+    made_at: float
     expires_at: float
     rate: RateLimit
     networks: tuple[bytes, ...] = ()
@@ -44,6 +46,19 @@ class Allocation:
     def five_tuple(self) -> FiveTuple:
         """What tells it from other allocations."""
         return self.client, self.local
+
+    @property
+    def used_at(self) -> float:
+        """When it last carried anything, to within a burst; else when it was made."""
+        return max(self.rate.full_at, self.made_at)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether it is of so little use that it makes room for another one.
+
+        What checks consent carries something every few seconds (RFC 7675, 5.1).
+        """
+        waits_s = limits.RELAY_IDLE_S if self.rate.full_at else limits.RELAY_UNUSED_S
+        return now - self.used_at > waits_s
 
     def renew(self, until: float) -> None:
         """Let it stand until then."""

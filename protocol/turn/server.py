@@ -222,7 +222,7 @@ class TurnServer:
             raise RelayRefusal(ErrorCode.FORBIDDEN, "this node is itself a client there")
         if self.meter.is_spent(now):
             raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "today's bytes are used up")
-        networks = self.table.check_room(account, source, now)
+        networks = self.table.make_room(account, source, now)
         if account.is_peer:
             relayed = relayed_address(self._own_id, account.owner)
         else:
@@ -234,6 +234,7 @@ class TurnServer:
             relayed=relayed,
             is_virtual=account.is_peer,
             transaction=message.transaction,
+            made_at=now,
             expires_at=now + _lifetime_s(message),
             rate=byte_rate(self._quota.rate_each),
             networks=networks,

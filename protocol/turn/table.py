@@ -46,22 +46,35 @@ class AllocationTable:
         """Whether a relayed address that is bound has an allocation."""
         return bool(self.at(relayed, now))
 
-    def check_room(self, account: Account, client: Address, now: float) -> tuple[bytes, ...]:
-        """The client's public network if there is room for it; raises RelayRefusal.
+    def make_room(self, account: Account, client: Address, now: float) -> tuple[bytes, ...]:
+        """The client's public network, once there is room for it; raises RelayRefusal.
 
-        One foreign client may have all the relayed ports that are configured for such.
+        Where a bound is reached the allocation that was used least lately ends if it is idle: what
+        links use is kept. One foreign client may have all relayed ports that are configured.
         """
         self._forget_expired(now)
         held = self._by_five_tuple.values()
-        if len(held) >= self._quota.allocations:
-            raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "no room for more allocations")
-        owned = sum(one.owner == account.owner for one in held)
-        if account.is_peer and owned >= self._quota.per_peer:
-            raise RelayRefusal(ErrorCode.ALLOCATION_QUOTA_REACHED, "too many for one peer")
+        quota = self._quota
         networks = networks_at(pack_address(client)[:-_PORT_BYTES])[:1]
-        if networks and sum(one.networks == networks for one in held) >= self._quota.per_network:
-            raise RelayRefusal(ErrorCode.ALLOCATION_QUOTA_REACHED, "too many for one network")
+        if account.is_peer:
+            same = [one for one in held if one.owner == account.owner]
+            self._keep_below(quota.per_peer, same, ErrorCode.ALLOCATION_QUOTA_REACHED, now)
+        if networks:
+            same = [one for one in held if one.networks == networks]
+            self._keep_below(quota.per_network, same, ErrorCode.ALLOCATION_QUOTA_REACHED, now)
+        self._keep_below(quota.allocations, list(held), ErrorCode.INSUFFICIENT_CAPACITY, now)
         return networks
+
+    def _keep_below(
+        self, most: int, allocations: list[Allocation], code: ErrorCode, now: float
+    ) -> None:
+        """Let fewer than `most` of these stand; raises RelayRefusal with this code."""
+        if len(allocations) < most:
+            return
+        idle = [one for one in allocations if one.is_idle(now)]
+        if not idle:
+            raise RelayRefusal(code, f"as many allocations as are allowed, all in use: {most}")
+        self.remove(min(idle, key=lambda one: one.used_at))
 
     def add(self, allocation: Allocation) -> None:
         """Keep an allocation, for which there is room."""

@@ -189,6 +189,58 @@ def test_allocations_are_bounded_by_peer_network_and_in_all() -> None:
     assert not lost_with(world, A_ID, Address("203.0.9.1", 4001)), "the others have expired"
 
 
+def test_idle_allocations_of_eight_networks_do_not_keep_an_honest_pair_out() -> None:
+    world = World()
+    a, b = world.pair()
+    a.send(b"a link that is in use", b.relayed)
+    sybils = []
+    for number in range(limits.RELAY_ALLOCATIONS - 2):
+        address = Address(f"8.8.{number % 8}.{number}", 1)
+        sybils.append(world.client(bytes((50 + number,)) * 20, address))
+    assert "508" in lost_with(world, C_ID, C), "each may still become a link"
+    world.pass_time(limits.RELAY_UNUSED_S + 1)
+    b.send(b"and back", a.relayed)
+    d_id, d = bytes((200,)) * 20, Address("203.0.200.7", 4001)
+    del world.clients[C]
+    one, other = world.client(C_ID, C), world.client(d_id, d)
+    one.permit(other.relayed)
+    other.permit(one.relayed)
+    one.send(b"a second link", other.relayed)
+    assert [data for data, *_ in other.arrived] == [b"a second link"]
+    assert world.server.table.count(world.now) == limits.RELAY_ALLOCATIONS
+    a.send(b"goes on", b.relayed)
+    assert b.arrived[-1][0] == b"goes on"
+
+
+def test_what_carries_data_is_never_displaced_and_what_is_silent_for_a_minute_is() -> None:
+    world = World(quota=RelayQuota(allocations=2))
+    a, b = world.pair()
+    for _ in range(5):
+        world.pass_time(limits.RELAY_IDLE_S / 2)
+        a.send(b"a check", b.relayed)
+        b.send(b"its answer", a.relayed)
+        assert "508" in lost_with(world, C_ID, C)
+    world.pass_time(limits.RELAY_IDLE_S + 1)
+    b.send(b"still here", a.relayed)
+    assert not lost_with(world, C_ID, C)
+    served = [world.server.table.has_client(one, world.now) for one in (A, B, C)]
+    assert served == [False, True, True]
+    world.refused.clear()
+    b.send(b"to the one that is gone", a.relayed)
+    assert world.refused == ["not_permitted"], "no way leads to it any more"
+
+
+def test_a_peer_that_restarted_twice_need_not_wait_until_its_allocations_expire() -> None:
+    world = World()
+    ports = [Address(A.host, 5000 + number) for number in range(4)]
+    for address in ports[: limits.RELAY_ALLOCATIONS_PER_PEER]:
+        assert not lost_with(world, A_ID, address)
+        world.now += 1
+    world.now += limits.RELAY_UNUSED_S
+    assert not lost_with(world, A_ID, ports[3])
+    assert not world.server.table.has_client(ports[0], world.now), "the oldest of its own"
+
+
 def test_rates_and_bytes_of_a_day_are_bounded() -> None:
     quota = RelayQuota(rate_total=2_000_000, bytes_a_day=3_000_000)
     world = World(quota=quota)
