@@ -6,6 +6,7 @@ from typing import Annotated
 from node.answers.marks import Decimals, Milliseconds, Seconds, ShownPeerId
 from protocol.addresses import Address
 from protocol.causes.tried import KnownSide
+from protocol.ice.candidates import CandidateKind
 from protocol.punching.pairs import Way
 
 
@@ -54,10 +55,10 @@ class LinkView:
     path: str
     """`direct` or `relayed`."""
     local_address: Address
-    local_type: str
-    """How the address was learned: `host`, `srflx`, `prflx` or `relay` (RFC 8839)."""
+    local_type: CandidateKind
+    """How the address was learned (RFC 8445, 5.1.1)."""
     remote_address: Address
-    remote_type: str
+    remote_type: CandidateKind
     """As `local_type`."""
     relay: ShownPeerId | None
     """The relay, whose address stands at both ends then; null for a direct path."""

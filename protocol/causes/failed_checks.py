@@ -7,7 +7,7 @@ what the kinds of the routers let expect.
 from collections.abc import Sequence
 
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, KnownSide, TriedPair
+from protocol.causes.tried import KnownSide, TriedPair
 from protocol.description import Description
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
@@ -74,4 +74,4 @@ def _by_the_routers(own: KnownSide, peer: KnownSide) -> Cause:
 
 
 def _is_relayed(pair: TriedPair) -> bool:
-    return CandidateType.RELAYED in (pair.local_type, pair.remote_type)
+    return CandidateKind.RELAYED in (pair.local_type, pair.remote_type)

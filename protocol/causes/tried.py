@@ -1,20 +1,11 @@
 """What one attempt at a link knew of both networks, and the pairs of addresses that it tried."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from protocol.addresses import Address
+from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.reachability.network_view import NatKind
-
-
-class CandidateType(StrEnum):
-    """How the address of a pair was learned, by the tokens of RFC 8839, 5.1."""
-
-    HOST = "host"
-    SERVER_REFLEXIVE = "srflx"
-    PEER_REFLEXIVE = "prflx"
-    RELAYED = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +13,9 @@ class TriedPair:
     """A pair of candidates, and what became of it."""
 
     local: Address
-    local_type: CandidateType
+    local_type: CandidateKind
     remote: Address
-    remote_type: CandidateType
+    remote_type: CandidateKind
     outcome: PairOutcome
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.links.link import Link
-from protocol.causes.tried import CandidateType
+from protocol.ice.candidates import CandidateKind
 from simulations.internet import Hairpinning, Host, NatBehaviour
 from simulations.residents.pairs import settle
 from simulations.residents.sites import SITES, Site
@@ -24,7 +24,7 @@ FIRST_TRY_S = 3.0
 """More than call, ICE, DTLS and SCTP take at this round trip, and less than a second try of ICE."""
 
 
-def ends_of(link: Link) -> set[CandidateType]:
+def ends_of(link: Link) -> set[CandidateKind]:
     return {link.path.local_type, link.path.remote_type}
 
 
@@ -135,7 +135,7 @@ async def test_a_hairpin_that_shows_the_inner_source_makes_a_peer_reflexive_pair
         (other,) = await town.settled("full-cone", behind=homes[1])
         link, theirs = await town.linked(one, other)
         assert link.path.way == "direct"
-        assert CandidateType.PEER_REFLEXIVE in ends_of(link) | ends_of(theirs)
+        assert CandidateKind.PEER_REFLEXIVE in ends_of(link) | ends_of(theirs)
         await Talk(link, theirs).goes_on()
 
 

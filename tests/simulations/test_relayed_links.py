@@ -11,7 +11,7 @@ from node.links.link import Link
 from node.relay.departures import Departures
 from protocol import limits
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType
+from protocol.ice.candidates import CandidateKind
 from protocol.turn.credentials import CredentialMaker
 from protocol.turn.forwarding import RelaySend
 from protocol.turn.grant import RelayGrant
@@ -285,7 +285,7 @@ async def test_a_link_whose_peer_is_gone_does_not_blame_the_relay(tmp_path: Path
 
 def relay_of(link: Link) -> Address:
     """Where the relay of a link is."""
-    assert link.path.local_type is CandidateType.RELAYED
+    assert link.path.local_type is CandidateKind.RELAYED
     assert link.path.relay is not None
     assert link.path.local == link.path.remote
     return link.path.local

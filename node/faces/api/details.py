@@ -4,7 +4,6 @@ By hand and not by `forms`, which the command line would pay for at each start.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from node.holder_failures import HolderFailure, HoldersUnreachable
@@ -12,8 +11,9 @@ from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, KnownSide, TriedPair
+from protocol.causes.tried import KnownSide, TriedPair
 from protocol.errors import ModswarmError, NetworkError
+from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import parse_peer_id, peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
@@ -101,16 +101,21 @@ def read_side(told: Json) -> KnownSide:
 
 
 def _pair_json(pair: TriedPair) -> Json:
-    told = {field.name: str(getattr(pair, field.name)) for field in fields(pair)}
-    return told | {"outcome": pair.outcome.name.lower()}
+    return {
+        "local": str(pair.local),
+        "local_type": pair.local_type.name.lower(),
+        "remote": str(pair.remote),
+        "remote_type": pair.remote_type.name.lower(),
+        "outcome": pair.outcome.name.lower(),
+    }
 
 
 def _read_pair(told: Json) -> TriedPair:
     return TriedPair(
         _read_address(told["local"]),
-        CandidateType(told["local_type"]),
+        CandidateKind[told["local_type"].upper()],
         _read_address(told["remote"]),
-        CandidateType(told["remote_type"]),
+        CandidateKind[told["remote_type"].upper()],
         PairOutcome[told["outcome"].upper()],
     )
 

@@ -9,7 +9,7 @@ import click
 from node.faces.cli import networks, options, output
 from node.faces.cli.client import ControlClient
 from node.links.failure import AttemptReport, LinkAttemptFailed
-from protocol.causes.tried import CandidateType
+from protocol.ice.candidates import CandidateKind
 
 _STAGES = {"call": "call", "ice": "ICE", "dtls": "DTLS", "sctp": "SCTP", "session": "session"}
 
@@ -50,7 +50,8 @@ def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _end(link: dict[str, Any], end: str) -> str:
-    return f"{link[f'{end}_address']} ({networks.LEARNED[CandidateType(link[f'{end}_type'])]})"
+    kind = CandidateKind[link[f"{end}_type"].upper()]
+    return f"{link[f'{end}_address']} ({networks.LEARNED[kind]})"
 
 
 def _signaled_via(link: dict[str, Any]) -> str:

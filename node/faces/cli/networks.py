@@ -3,15 +3,16 @@
 from typing import Any
 
 from protocol.causes.network_kind import UpnpAnswer
-from protocol.causes.tried import CandidateType, KnownSide
+from protocol.causes.tried import KnownSide
+from protocol.ice.candidates import CandidateKind
 from protocol.punching.pairs import Way
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
-LEARNED: dict[CandidateType, str] = {
-    CandidateType.HOST: "its own address",
-    CandidateType.SERVER_REFLEXIVE: "as others see it",
-    CandidateType.PEER_REFLEXIVE: "as the other end sees it",
-    CandidateType.RELAYED: "the relay",
+LEARNED: dict[CandidateKind, str] = {
+    CandidateKind.HOST: "its own address",
+    CandidateKind.SERVER_REFLEXIVE: "as others see it",
+    CandidateKind.PEER_REFLEXIVE: "as the other end sees it",
+    CandidateKind.RELAYED: "the relay",
 }
 """How the address of an end was learned."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import PeerId
 
 
@@ -15,13 +15,13 @@ class FoundPath:
     """
 
     local: Address
-    local_type: CandidateType
+    local_type: CandidateKind
     remote: Address
-    remote_type: CandidateType
+    remote_type: CandidateKind
     relay: PeerId | None = None
 
     @property
     def way(self) -> str:
         """`direct`, or `relayed` where either address is a relay's."""
         ends = (self.local_type, self.remote_type)
-        return "relayed" if CandidateType.RELAYED in ends else "direct"
+        return "relayed" if CandidateKind.RELAYED in ends else "direct"

@@ -17,7 +17,7 @@ from node.net.udp.port import Port, split
 from node.relay.port import RelayPort
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, TriedPair
+from protocol.causes.tried import TriedPair
 from protocol.description import Description, IceCandidate
 from protocol.errors import ModswarmError
 from protocol.ice.candidates import CandidateKind, IceCredentials, LocalCandidate
@@ -32,13 +32,6 @@ from protocol.ice.events import (
 from protocol.ice.pairs import PairReport
 from protocol.identity import PeerId
 from protocol.punching.pairs import Way
-
-_TYPES = {
-    CandidateKind.HOST: CandidateType.HOST,
-    CandidateKind.SERVER_REFLEXIVE: CandidateType.SERVER_REFLEXIVE,
-    CandidateKind.RELAYED: CandidateType.RELAYED,
-    CandidateKind.PEER_REFLEXIVE: CandidateType.PEER_REFLEXIVE,
-}
 
 _REFLEXIVE = CandidateKind.SERVER_REFLEXIVE
 
@@ -173,20 +166,20 @@ class IcePath:
         relay_id = relay.peer_id if relay is not None else None
         return FoundPath(*self._local_end(row), *self._remote_end(row), relay_id)
 
-    def _local_end(self, row: PairReport) -> tuple[Address, CandidateType]:
+    def _local_end(self, row: PairReport) -> tuple[Address, CandidateKind]:
         """Our address of a pair: what the peer saw, or could have seen of a socket's many."""
         relay = self.relays.relay_at(row.base)
         if relay is not None:
-            return relay.address, CandidateType.RELAYED
+            return relay.address, CandidateKind.RELAYED
         of_base = [one for one in self._candidates if one.base == row.base]
         address = row.mapped or (of_base[0].address if of_base else row.base)
         kinds = {one.address: one.kind for one in of_base}
-        return address, _TYPES[kinds.get(address, CandidateKind.PEER_REFLEXIVE)]
+        return address, kinds.get(address, CandidateKind.PEER_REFLEXIVE)
 
-    def _remote_end(self, row: PairReport) -> tuple[Address, CandidateType]:
+    def _remote_end(self, row: PairReport) -> tuple[Address, CandidateKind]:
         """The peer's address of a pair; that of the relay where it stands for the relay's."""
         relay = self.relays.relay_at(row.base)
-        return relay.address if relay is not None else row.remote, _TYPES[row.remote_kind]
+        return relay.address if relay is not None else row.remote, row.remote_kind
 
     # What carries the link --------------------------------------------------------------------
 

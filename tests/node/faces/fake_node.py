@@ -29,8 +29,9 @@ from node.links.stages import Stage
 from node.runtime import Node
 from protocol.addresses import Address
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
-from protocol.causes.tried import CandidateType, KnownSide
+from protocol.causes.tried import KnownSide
 from protocol.content.link import ModLink
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, PeerId, peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.identities import SEEDS
@@ -144,7 +145,7 @@ class FakeSharing:
 
 
 PATH = FoundPath(
-    Address("127.0.0.1", 4001), CandidateType.HOST, ADDRESS, CandidateType.SERVER_REFLEXIVE
+    Address("127.0.0.1", 4001), CandidateKind.HOST, ADDRESS, CandidateKind.SERVER_REFLEXIVE
 )
 
 

@@ -30,6 +30,7 @@ from protocol.addresses import Address
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.content.link import ModLink
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import base32_text, peer_id_text
 from protocol.punching.pairs import Way
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
@@ -164,7 +165,17 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     ),
     (
         LinkView(
-            *(PEER, "outgoing", "direct", V4, "host", V6, "prflx", None, 20.54),
+            *(
+                PEER,
+                "outgoing",
+                "direct",
+                V4,
+                CandidateKind.HOST,
+                V6,
+                CandidateKind.PEER_REFLEXIVE,
+                None,
+                20.54,
+            ),
             *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), HERE, THERE, Way.BIRTHDAY, (OTHER,)),
             *(3.00049, 100, 2000),
         ),
@@ -175,7 +186,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "local_address": "192.0.2.1:4001",
             "local_type": "host",
             "remote_address": "[2001:db8::1]:4001",
-            "remote_type": "prflx",
+            "remote_type": "peer_reflexive",
             "relay": None,
             "rtt_ms": 20.5,
             "stages": {

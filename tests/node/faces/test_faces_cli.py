@@ -17,7 +17,6 @@ from node.faces.cli.main import COMMANDS, main, modswarm
 from node.home import Home
 from node.links.path.found_path import FoundPath
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType
 from protocol.content.link import ModLink
 from protocol.errors import (
     CallFailed,
@@ -28,6 +27,7 @@ from protocol.errors import (
     TargetExists,
     TimedOut,
 )
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served_in_thread, stored_mod
 
@@ -113,7 +113,7 @@ def test_a_relayed_link_shows_the_relay_and_its_address_at_both_ends(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
     relay, at = PEER[::-1], Address("192.0.2.9", 4001)
-    path = FoundPath(at, CandidateType.RELAYED, at, CandidateType.RELAYED, relay)
+    path = FoundPath(at, CandidateKind.RELAYED, at, CandidateKind.RELAYED, relay)
     node.pool.path = path
     assert status_of("connect", peer_id_text(PEER)) == 0
     shown = capsys.readouterr().out.splitlines()

@@ -14,8 +14,8 @@ from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
-from protocol.causes.tried import CandidateType
 from protocol.errors import CallFailed
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import peer_id_text
 from protocol.punching.pairs import Way
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
@@ -170,7 +170,7 @@ def test_without_a_node_the_doctor_says_so(
 
 
 def test_every_value_has_words() -> None:
-    for kind in CandidateType:
+    for kind in CandidateKind:
         assert networks.LEARNED[kind]
     for way in Way:
         assert networks.expected(way.value)

@@ -20,8 +20,9 @@ from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
-from protocol.causes.tried import CandidateType, KnownSide, TriedPair
+from protocol.causes.tried import KnownSide, TriedPair
 from protocol.errors import CallFailed, LinkFailed, ModswarmError, NoSources
+from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
@@ -63,9 +64,9 @@ def test_every_error_that_reaches_a_face_is_in_the_table() -> None:
 RANDOM = NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT)
 PAIR = TriedPair(
     Address("192.168.1.2", 4001),
-    CandidateType.HOST,
+    CandidateKind.HOST,
     Address("2001:db8::1", 5),
-    CandidateType.SERVER_REFLEXIVE,
+    CandidateKind.SERVER_REFLEXIVE,
     PairOutcome.NO_ANSWER,
 )
 REPORT = AttemptReport(
@@ -137,7 +138,7 @@ def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
                 "local": "192.168.1.2:4001",
                 "local_type": "host",
                 "remote": "[2001:db8::1]:5",
-                "remote_type": "srflx",
+                "remote_type": "server_reflexive",
                 "outcome": "no_answer",
             }
         ],

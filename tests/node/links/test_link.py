@@ -10,8 +10,9 @@ from node.links.path.found_path import FoundPath
 from node.links.stages import StageClock
 from protocol import codec, limits
 from protocol.addresses import Address
-from protocol.causes.tried import CandidateType, KnownSide
+from protocol.causes.tried import KnownSide
 from protocol.errors import LinkClosed, Malformed, ModswarmError, NotAuthentic
+from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity
 from protocol.noise_session import NoiseHandshake, Party, prologue
 from protocol.reachability.network_view import NatKind
@@ -39,7 +40,7 @@ def make(
         ephemeral_secret=random.Random(seed * 2 + initiator).randbytes(32),
     )
     here = Address("127.0.0.1", 1)
-    path = FoundPath(here, CandidateType.HOST, here, CandidateType.HOST)
+    path = FoundPath(here, CandidateKind.HOST, here, CandidateKind.HOST)
     origin = LinkOrigin(
         peer.public_key,
         "outgoing" if initiator else "incoming",

@@ -5,7 +5,7 @@ import pytest
 from protocol.addresses import Address
 from protocol.causes.cause import EXPLANATIONS, Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, expected_of, side_of
-from protocol.causes.tried import CandidateType, KnownSide, TriedPair
+from protocol.causes.tried import KnownSide, TriedPair
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import CallFailed, LinkFailed, NotFound
 from protocol.ice.candidates import CandidateKind
@@ -22,11 +22,11 @@ CONE = NatKind(M.ENDPOINT_INDEPENDENT, F.DEPENDENT)
 FULL_CONE = NatKind(M.ENDPOINT_INDEPENDENT, F.ENDPOINT_INDEPENDENT)
 COUNTED = NatKind(M.SEQUENTIAL, F.DEPENDENT, port_step=1)
 RANDOM = NatKind(M.ENDPOINT_DEPENDENT, F.DEPENDENT)
-HOST, RELAY = CandidateType.HOST, CandidateType.RELAYED
+HOST, RELAY = CandidateKind.HOST, CandidateKind.RELAYED
 
 
 def pair(
-    outcome: PairOutcome, local: CandidateType = HOST, remote: CandidateType = HOST
+    outcome: PairOutcome, local: CandidateKind = HOST, remote: CandidateKind = HOST
 ) -> TriedPair:
     return TriedPair(Address("192.168.1.2", 1), local, Address("192.168.1.3", 2), remote, outcome)
 

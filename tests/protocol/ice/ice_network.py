@@ -22,6 +22,18 @@ HOST = CandidateKind.HOST
 REFLEXIVE = CandidateKind.SERVER_REFLEXIVE
 RELAYED = CandidateKind.RELAYED
 
+A = Address("5.0.0.1", 4001)
+B = Address("6.0.0.1", 4001)
+VIA_A = Address("100::a", 3478)
+VIA_B = Address("100::b", 3478)
+INSIDE_A = Address("192.168.1.2", 4001)
+INSIDE_B = Address("192.168.2.2", 4001)
+OUTSIDE_A = Address("7.0.0.1", 4001)
+OUTSIDE_B = Address("8.0.0.1", 4001)
+"""The addresses of two ends: public hosts, allocations at a relay, and inside and outside NATs."""
+
+RTT_S = 0.1
+
 _Event = TypeVar("_Event", bound=IceEvent)
 
 _PRIVATE = ipaddress.ip_network("192.168.0.0/16")
@@ -255,3 +267,12 @@ def connect(
 
     start(callee, caller, callers)
     network.at(skew_s, lambda: start(caller, callee, callees))
+
+
+def linked(network: Network) -> tuple[End, End]:
+    """Two public hosts, 5 s after they have begun."""
+    a = network.add("a", controlling=True)
+    b = network.add("b", controlling=False)
+    connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)])
+    network.run(5)
+    return a, b

@@ -10,16 +10,22 @@ from protocol.ice.pairs import PairOutcome, PairState
 from protocol.ice.settings import IceSettings
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import decode_stun
-from tests.protocol.ice.ice_network import HOST, REFLEXIVE, End, Nat, Network, about, connect
-
-A = Address("5.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
-INSIDE_A = Address("192.168.1.2", 4001)
-INSIDE_B = Address("192.168.2.2", 4001)
-OUTSIDE_A = Address("7.0.0.1", 4001)
-OUTSIDE_B = Address("8.0.0.1", 4001)
-
-RTT_S = 0.1
+from tests.protocol.ice.ice_network import (
+    HOST,
+    INSIDE_A,
+    INSIDE_B,
+    OUTSIDE_A,
+    OUTSIDE_B,
+    REFLEXIVE,
+    RTT_S,
+    A,
+    B,
+    End,
+    Nat,
+    Network,
+    about,
+    connect,
+)
 
 
 def hosts(network: Network) -> tuple[End, End]:

@@ -12,30 +12,22 @@ from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, decode_stun
 from tests.protocol.ice.ice_network import (
     HOST,
+    INSIDE_A,
     REFLEXIVE,
     RELAYED,
+    VIA_A,
+    VIA_B,
+    A,
+    B,
     End,
     Nat,
     Network,
     about,
     connect,
+    linked,
 )
 
-A = Address("5.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
-VIA_A = Address("100::a", 3478)
-VIA_B = Address("100::b", 3478)
-INSIDE = Address("192.168.1.2", 4001)
-
 SETTINGS = IceSettings()
-
-
-def linked(network: Network) -> tuple[End, End]:
-    a = network.add("a", controlling=True)
-    b = network.add("b", controlling=False)
-    connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)])
-    network.run(5)
-    return a, b
 
 
 def checks_of(end: End, since: float) -> list[float]:
@@ -173,7 +165,7 @@ def test_a_new_mapping_is_followed_when_its_owner_asks(controlling: bool) -> Non
     nat = Nat("7.0.0.1")
     a = network.add("a", controlling=controlling, nat=nat)
     b = network.add("b", controlling=not controlling)
-    connect(network, a, b, [(REFLEXIVE, Address("7.0.0.1", 4001), INSIDE)], [(HOST, B, B)])
+    connect(network, a, b, [(REFLEXIVE, Address("7.0.0.1", 4001), INSIDE_A)], [(HOST, B, B)])
     network.run(5)
     old = Address("7.0.0.1", 4001)
     assert b.selections[-1][2] == old
@@ -208,7 +200,7 @@ def test_a_new_mapping_is_followed_when_the_first_check_to_it_is_lost(controllin
     nat = Nat("7.0.0.1")
     a = network.add("a", controlling=controlling, nat=nat)
     b = network.add("b", controlling=not controlling)
-    connect(network, a, b, [(REFLEXIVE, Address("7.0.0.1", 4001), INSIDE)], [(HOST, B, B)])
+    connect(network, a, b, [(REFLEXIVE, Address("7.0.0.1", 4001), INSIDE_A)], [(HOST, B, B)])
     network.run(5)
     nat.forget()
     moved_at = network.now

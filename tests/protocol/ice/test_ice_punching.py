@@ -7,22 +7,20 @@ from protocol.ice.events import PairSelected
 from protocol.stun.message import StunClass, StunMethod, decode_stun
 from tests.protocol.ice.ice_network import (
     HOST,
+    INSIDE_A,
+    INSIDE_B,
+    OUTSIDE_A,
+    OUTSIDE_B,
     REFLEXIVE,
     RELAYED,
+    RTT_S,
+    B,
     End,
     Nat,
     Network,
     about,
     connect,
 )
-
-INSIDE_A = Address("192.168.1.2", 4001)
-INSIDE_B = Address("192.168.2.2", 4001)
-OUTSIDE_A = Address("7.0.0.1", 4001)
-OUTSIDE_B = Address("8.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
-
-RTT_S = 0.1
 
 
 class PoisonedNat(Nat):

@@ -7,17 +7,16 @@ from tests.protocol.ice.ice_network import (
     HOST,
     REFLEXIVE,
     RELAYED,
+    VIA_A,
+    VIA_B,
+    A,
+    B,
     End,
     Nat,
     Network,
     about,
     connect,
 )
-
-A = Address("5.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
-VIA_A = Address("100::a", 3478)
-VIA_B = Address("100::b", 3478)
 
 RELAYED_A = [(HOST, A, A), (RELAYED, VIA_A, VIA_A)]
 RELAYED_B = [(HOST, B, B), (RELAYED, VIA_B, VIA_B)]

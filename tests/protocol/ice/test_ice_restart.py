@@ -6,21 +6,11 @@ from protocol.addresses import Address
 from protocol.errors import NotAuthentic
 from protocol.ice.candidates import IceCredentials
 from protocol.ice.events import ConsentLost, CredentialsRetired, IceFailed
-from tests.protocol.ice.ice_network import HOST, End, Network, about, connect
+from tests.protocol.ice.ice_network import HOST, A, B, End, Network, about, linked
 
-A = Address("5.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
 NEW_B = Address("6.0.0.99", 4001)
 
 NEW = {"a": IceCredentials("anewufrag", "A" * 24), "b": IceCredentials("bnewufrag", "B" * 24)}
-
-
-def linked(network: Network) -> tuple[End, End]:
-    a = network.add("a", controlling=True)
-    b = network.add("b", controlling=False)
-    connect(network, a, b, [(HOST, A, A)], [(HOST, B, B)])
-    network.run(5)
-    return a, b
 
 
 def restart(network: Network, a: End, b: End) -> None:

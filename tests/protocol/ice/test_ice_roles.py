@@ -7,10 +7,7 @@ from protocol.ice.check_messages import encode_refusal
 from protocol.ice.events import PairSelected
 from protocol.stun.attributes import ErrorCode
 from protocol.stun.message import StunClass, decode_stun
-from tests.protocol.ice.ice_network import HOST, Network, connect
-
-A = Address("5.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
+from tests.protocol.ice.ice_network import HOST, A, B, Network, connect
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -31,10 +31,8 @@ from protocol.stun.message import (
     has_integrity,
 )
 from protocol.turn.virtual import relayed_address
-from tests.protocol.ice.ice_network import HOST, REFLEXIVE, End, Nat, Network, connect
+from tests.protocol.ice.ice_network import HOST, REFLEXIVE, A, B, End, Nat, Network, connect
 
-A = Address("5.0.0.1", 4001)
-B = Address("6.0.0.1", 4001)
 PEER = IceCredentials("peer", "p" * 24)
 
 
