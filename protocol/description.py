@@ -1,14 +1,14 @@
 """Descriptions: what two peers need of each other to open a link, in place of SDP.
 
     description  [username, password, fingerprint, role, [candidate, ...], features,
-                  nat, [relay, ...], [witness, ...], SCTP INIT]
+                  nat, [relay, ...], [witness, ...], SCTP INIT, session]
     candidate    one byte of kind, then the packed address
     nat          [], or what `protocol.reachability.nat_report` says of the sender's router
     relay        public key, then the packed address; a witness likewise
 
 Everything that SDP would add is fixed or derived: one component over UDP, one data channel,
 SHA-256 fingerprints, and ICE's priorities and foundations, which follow from kind and place in the
-list. Empty fields cost a byte each: two IPv4 candidates and nothing else make 93 bytes.
+list. Empty fields cost a byte or two each: two IPv4 candidates and nothing else make 95 bytes.
 """
 
 import base64
@@ -22,6 +22,7 @@ from protocol.addresses import Address
 from protocol.codec import decode_canonical, encode, list_of, ranged, shape, sized
 from protocol.errors import Malformed, Oversized, Truncated
 from protocol.ice.candidates import CandidateKind
+from protocol.noise_session import EPHEMERAL_BYTES, SESSION_ANSWER_BYTES
 from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
 from protocol.reachability.nat_report import UNKNOWN_NAT, NatReport
@@ -34,7 +35,8 @@ _PASSWORD = re.compile(rf"[A-Za-z0-9+/]{{22,{limits.ICE_PASSWORD_CHARS}}}")
 _USERNAME_RANDOM_BYTES = 6
 _PASSWORD_RANDOM_BYTES = 18
 
-_FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes)
+_FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes, bytes)
+_SESSION_BYTES = (0, EPHEMERAL_BYTES, SESSION_ANSWER_BYTES)
 _TAKES_BURSTS = 1
 
 
@@ -85,7 +87,8 @@ class Description:
     offer's count for both sides. `witnesses`: contacts of the sender's choice with which the peer
     leaves its token if it is to be punched by many probes. `sctp_init`: the value of an INIT chunk
     (RFC 9260, 3.3.2), with which the association stands once both sides have named theirs; empty
-    where it begins with a handshake.
+    where it begins with a handshake. `session`: the ephemeral key of an offer, the message of an
+    answer (`protocol.noise_session`); empty where no session is to follow, as with WebRTC peers.
     """
 
     ufrag: str
@@ -98,6 +101,7 @@ class Description:
     relays: tuple[Contact, ...] = ()
     witnesses: tuple[Contact, ...] = ()
     sctp_init: bytes = b""
+    session: bytes = b""
 
     def __post_init__(self) -> None:
         if not _USERNAME.fullmatch(self.ufrag):
@@ -114,6 +118,8 @@ class Description:
         ):
             if count > most:
                 raise Oversized(f"{count} {what} where at most {most} are allowed")
+        if len(self.session) not in _SESSION_BYTES:
+            raise Malformed(f"{len(self.session)} bytes that are to begin a session")
         for contact in (*self.relays, *self.witnesses):
             _ = contact.address  # raises Malformed for what is none
 
@@ -131,6 +137,7 @@ class Description:
                 [relay.packed for relay in self.relays],
                 [witness.packed for witness in self.witnesses],
                 self.sctp_init,
+                self.session,
             ]
         )
 
@@ -149,6 +156,7 @@ class Description:
             relays,
             witnesses,
             sctp_init,
+            session,
         ) = shape(value, *_FIELDS)
         return cls(
             ufrag,
@@ -161,6 +169,7 @@ class Description:
             relays=_contacts(relays, limits.RELAYS_NAMED),
             witnesses=_contacts(witnesses, limits.WITNESSES),
             sctp_init=sctp_init,
+            session=session,
         )
 
 

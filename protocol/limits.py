@@ -382,7 +382,7 @@ LINKS = 256
 LINK_ATTEMPTS = 128
 """Calls of others that are being made into links at one time: 50 a second, at 2.5 s each."""
 
-DESCRIPTION_BYTES = 676
+DESCRIPTION_BYTES = 726
 """A description with everything that it may hold, all of it IPv6."""
 
 ICE_USERNAME_CHARS = 32

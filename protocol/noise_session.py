@@ -7,22 +7,22 @@ Noise Protocol Framework, revision 34; the pattern (7.5), with the link's caller
     -> s
     <- s
     ...
-    -> e, es, ss
-    <- e, ee, se
+    -> e, es, ss      in the offer, which is signed; the tag of its empty payload is not sent
+    <- e, ee, se      in the answer
     -> an empty transport message, which proves to the responder that the initiator is live
 
-Static keys are the X25519 forms of the Ed25519 identities. The prologue binds the handshake to one
-call: its offer id, caller and callee, and the DTLS role and certificate of each. A message that
-does not decrypt ends the session: the channel below is ordered and reliable, so a lost, repeated or
-reordered message is an attack or a defect.
+So the session costs no round trip of its own: the caller has it when the channel is open. Static
+keys are the X25519 forms of the Ed25519 identities. The prologue binds the handshake to one call:
+its offer id, caller and callee, and the DTLS role and certificate of each. It is known only when
+the answer is made, so the callee computes the tag of the first message, as the caller does: the tag
+of the second proves to the caller that both are the same. A message that does not decrypt ends the
+session: the channel below is ordered and reliable, so a lost, repeated or reordered message is an
+attack or a defect.
 """
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
-from functools import partial
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -34,10 +34,15 @@ from protocol.errors import LinkClosed, Malformed, NotAuthentic, Oversized
 from protocol.identity import Identity, exchange_key
 
 PROTOCOL_NAME = b"Noise_KK_25519_AESGCM_SHA256"
-PROLOGUE_LABEL = "modswarm/link/1"
+PROLOGUE_LABEL = "modswarm/link/2"
 
 EPHEMERAL_BYTES = 32
+"""What an offer says of the session."""
+
 FRAME_TAG_BYTES = 16
+SESSION_ANSWER_BYTES = EPHEMERAL_BYTES + FRAME_TAG_BYTES
+"""The same, of an answer."""
+
 MAX_FRAME_BYTES = limits.MESSAGE_BYTES - FRAME_TAG_BYTES
 
 
@@ -93,81 +98,95 @@ class NoiseSession:
         return frame
 
 
-class _Step(Enum):
-    """The next step of a handshake, of either role."""
-
-    OPEN = auto()
-    AWAIT_FIRST = auto()
-    AWAIT_SECOND = auto()
-    AWAIT_CONFIRMATION = auto()
-    DONE = auto()
-    FAILED = auto()
+def ephemeral_key(secret: bytes) -> bytes:
+    """The public key of an ephemeral secret, EPHEMERAL_BYTES long: what an offer says."""
+    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
-class NoiseHandshake:
-    """One side of the handshake. `session` is set once the peer has proved its identity.
+class CallerHandshake:
+    """The initiator's side. `session` is set by `start`, once the callee has proved its identity.
 
-    The caller of the link is the initiator, the callee the responder. Raises BadKey for an unusable
-    public key.
+    `answered` is what the answer says of the session. Raises BadKey for an unusable public key.
     """
 
     def __init__(
         self,
         identity: Identity,
-        peer_public_key: bytes,
+        callee_key: bytes,
         *,
-        initiator: bool,
         prologue: bytes,
         ephemeral_secret: bytes,
+        answered: bytes,
     ) -> None:
         self.session: NoiseSession | None = None
-        self._step = _Step.OPEN if initiator else _Step.AWAIT_FIRST
-        self._noise = NoiseKK(
-            static_secret=identity.exchange_secret,
-            ephemeral_secret=ephemeral_secret,
-            remote_static=exchange_key(peer_public_key),
-            initiator=initiator,
-            prologue=prologue,
-        )
-        self._readers: dict[_Step, Callable[[bytes], list[bytes]]] = {
-            _Step.AWAIT_FIRST: self._read_first,
-            _Step.AWAIT_SECOND: self._read_second,
-        }
+        self._answered = answered
+        self._noise = _noise_of(identity, callee_key, prologue, ephemeral_secret, initiator=True)
 
     def start(self) -> list[bytes]:
-        """The messages that open the handshake: one from the initiator, none from the responder."""
-        if self._step is not _Step.OPEN:
-            return []
-        self._step = _Step.AWAIT_SECOND
-        return [self._noise.write_message()]
-
-    def receive(self, message: bytes) -> list[bytes]:
-        """Read the peer's next message; returns what to send. Raises NotAuthentic, Malformed."""
-        reader = self._readers.get(self._step)
-        self._step = _Step.FAILED
-        if reader is None:
-            raise NotAuthentic("a handshake message where none is expected")
-        return reader(message)
-
-    def _read_first(self, message: bytes) -> list[bytes]:
-        _expect_empty(self._noise.read_message(message))
-        answer = self._noise.write_message()
-        reader = partial(self._read_confirmation, self._noise.split())
-        self._readers[_Step.AWAIT_CONFIRMATION] = reader
-        self._step = _Step.AWAIT_CONFIRMATION
-        return [answer]
-
-    def _read_second(self, message: bytes) -> list[bytes]:
-        _expect_empty(self._noise.read_message(message))
+        """Read the answer; returns what to send on the channel first. Raises NotAuthentic."""
+        self._noise.write_message()
+        _expect_empty(self._noise.read_message(self._answered))
         self.session = self._noise.split()
-        self._step = _Step.DONE
         return [self.session.encrypt(b"")]
 
-    def _read_confirmation(self, session: NoiseSession, message: bytes) -> list[bytes]:
+    def receive(self, message: bytes) -> None:
+        """There is nothing more to receive: raises NotAuthentic."""
+        raise NotAuthentic(f"a handshake message of {len(message)} bytes where none is expected")
+
+
+class CalleeHandshake:
+    """The responder's side. `session` is set by `receive`, once the caller has proved itself.
+
+    `answer` is what the answer to the call says of the session, SESSION_ANSWER_BYTES long; `offered` what
+    the offer said. Raises BadKey for an unusable public key, NotAuthentic for such an `offered`.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        caller_key: bytes,
+        *,
+        prologue: bytes,
+        ephemeral_secret: bytes,
+        offered: bytes,
+    ) -> None:
+        self.session: NoiseSession | None = None
+        noise = _noise_of(identity, caller_key, prologue, ephemeral_secret, initiator=False)
+        noise.compute_message(offered)
+        self.answer = noise.write_message()
+        self._awaited: NoiseSession | None = noise.split()
+
+    def start(self) -> list[bytes]:
+        """The caller sends first: nothing."""
+        return []
+
+    def receive(self, message: bytes) -> None:
+        """Read the caller's first message on the channel; raises NotAuthentic, Malformed."""
+        session, self._awaited = self._awaited, None
+        if session is None:
+            raise NotAuthentic("a handshake message where none is expected")
         _expect_empty(session.decrypt(message))
         self.session = session
-        self._step = _Step.DONE
-        return []
+
+
+NoiseHandshake = CallerHandshake | CalleeHandshake
+
+
+def _noise_of(
+    identity: Identity,
+    peer_key: bytes,
+    prologue: bytes,
+    ephemeral_secret: bytes,
+    *,
+    initiator: bool,
+) -> "NoiseKK":
+    return NoiseKK(
+        static_secret=identity.exchange_secret,
+        ephemeral_secret=ephemeral_secret,
+        remote_static=exchange_key(peer_key),
+        initiator=initiator,
+        prologue=prologue,
+    )
 
 
 def _expect_empty(payload: bytes) -> None:
@@ -229,15 +248,30 @@ class NoiseKK:
 
     def read_message(self, message: bytes) -> bytes:
         """The payload of the peer's next message (`ReadMessage()`); raises NotAuthentic."""
-        ephemeral, ciphertext = message[:EPHEMERAL_BYTES], message[EPHEMERAL_BYTES:]
-        self._remote["ephemeral"] = ephemeral
-        self._mix_hash(ephemeral)
+        cipher = self._mix_remote(message[:EPHEMERAL_BYTES])
+        ciphertext = message[EPHEMERAL_BYTES:]
         try:
-            payload = self._mix_keys().decrypt(_FIRST_NONCE, ciphertext, self._hash)
+            payload = cipher.decrypt(_FIRST_NONCE, ciphertext, self._hash)
         except (InvalidTag, ValueError):
             raise NotAuthentic("a handshake message of another identity or another call") from None
         self._mix_hash(ciphertext)
         return payload
+
+    def compute_message(self, ephemeral: bytes) -> None:
+        """Go on as if the peer's next message, without payload, had been read.
+
+        Its tag follows from what both sides know by then. Raises NotAuthentic for no key.
+        """
+        cipher = self._mix_remote(ephemeral)
+        self._mix_hash(cipher.encrypt(_FIRST_NONCE, b"", self._hash))
+
+    def _mix_remote(self, ephemeral: bytes) -> AESGCM:
+        self._remote["ephemeral"] = ephemeral
+        self._mix_hash(ephemeral)
+        try:
+            return self._mix_keys()
+        except ValueError:
+            raise NotAuthentic("an ephemeral key that is none") from None
 
     def split(self) -> NoiseSession:
         """The session under the two keys of `Split()`; the initiator sends under the first."""

@@ -52,9 +52,9 @@ class NodeStatus:
     datagrams_received: int
     datagrams_sent: int
     bytes_received: int
-    """Of DHT traffic."""
+    """Of all UDP traffic of the node: DHT, links, and what it relays."""
     bytes_sent: int
-    """Of DHT traffic."""
+    """The same."""
     refused: dict[str, int]
     """How often peers broke which rule, by the error's name."""
 

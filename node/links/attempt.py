@@ -21,12 +21,20 @@ from node.links.stages import Stage, StageClock
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.description import Description, DtlsRole
+from protocol.description import Description, DtlsRole, answering_role
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId, peer_id_of
-from protocol.noise_session import EPHEMERAL_BYTES, NoiseHandshake, Party, prologue
+from protocol.noise_session import (
+    EPHEMERAL_BYTES,
+    CalleeHandshake,
+    CallerHandshake,
+    NoiseHandshake,
+    Party,
+    ephemeral_key,
+    prologue,
+)
 from protocol.overlay.contacts import Contact
-from protocol.signaling import own_offer_wins
+from protocol.signaling import Offer, own_offer_wins
 
 _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
 
@@ -67,6 +75,8 @@ class LinkAttempt:
         self._asked_at = self._loop.time()
         self._offered_at: float | None = None
         self._stages = StageClock()
+        self._ephemeral_secret = parts.environment.rng.randbytes(EPHEMERAL_BYTES)
+        self._answering: CalleeHandshake | None = None
         own_id = parts.identity.peer_id
         caller, callee = (own_id, peer_id) if outgoing else (peer_id, own_id)
         # Of two calls that cross, both sides let the same one go on.
@@ -83,7 +93,20 @@ class LinkAttempt:
         if self._outgoing:
             self._begin(Stage.CALL)
         init = native_channel.describe_init(self._parts.environment.rng) if bursts else b""
-        return self._with_router(replace(described, sctp_init=init))
+        session = ephemeral_key(self._ephemeral_secret)
+        return self._with_router(replace(described, sctp_init=init, session=session))
+
+    def answer(self, offer: Offer) -> Description:
+        """Our side, for the caller of this offer; raises LinkAttemptFailed, NotAuthentic."""
+        described = self.describe(answering_role(offer.description.role))
+        self._answering = CalleeHandshake(
+            self._parts.identity,
+            offer.caller_key,
+            prologue=self._prologue(offer.caller_key, offer.offer_id, offer.description, described),
+            ephemeral_secret=self._ephemeral_secret,
+            offered=offer.description.session,
+        )
+        return replace(described, session=self._answering.answer)
 
     def offer(self, described: Description, registrars: Sequence[Contact]) -> Description:
         """What `describe` gave, with what has changed until the offer is made, and relays.
@@ -193,24 +216,28 @@ class LinkAttempt:
         return link
 
     def _handshake(
-        self,
-        peer_key: bytes,
-        offer_id: bytes,
-        offer: Description,
-        answer: Description,
+        self, peer_key: bytes, offer_id: bytes, offer: Description, answer: Description
     ) -> NoiseHandshake:
+        """The session's; that of the callee was begun with the answer."""
+        return self._answering or CallerHandshake(
+            self._parts.identity,
+            peer_key,
+            prologue=self._prologue(peer_key, offer_id, offer, answer),
+            ephemeral_secret=self._ephemeral_secret,
+            answered=answer.session,
+        )
+
+    def _prologue(
+        self, peer_key: bytes, offer_id: bytes, offer: Description, answer: Description
+    ) -> bytes:
         caller_key, callee_key = self._parts.identity.public_key, peer_key
         if not self._outgoing:
             caller_key, callee_key = callee_key, caller_key
         role = _chosen_role(answer)
-        caller = Party(caller_key, offer.fingerprint, _OTHER_ROLE[role])
-        callee = Party(callee_key, answer.fingerprint, role)
-        return NoiseHandshake(
-            self._parts.identity,
-            peer_key,
-            initiator=self._outgoing,
-            prologue=prologue(offer_id, caller, callee),
-            ephemeral_secret=self._parts.environment.rng.randbytes(EPHEMERAL_BYTES),
+        return prologue(
+            offer_id,
+            Party(caller_key, offer.fingerprint, _OTHER_ROLE[role]),
+            Party(callee_key, answer.fingerprint, role),
         )
 
     def _origin(

@@ -96,15 +96,18 @@ class Link:
         self._opened.add_done_callback(_mark_retrieved)
 
     async def open(self) -> None:
-        """Run the Noise handshake: return once the peer has proved its identity.
+        """End the Noise handshake: return once the peer has proved its identity.
 
-        Raises NotAuthentic or Malformed for a wrong peer, LinkClosed if the channel ends.
+        The callee has done so with its answer, the caller does with its first message. Raises
+        NotAuthentic or Malformed for a wrong peer, LinkClosed if the channel ends.
         """
         self._started = True
         try:
-            self._send_all(self._handshake.start())
-        except LinkClosed as error:
-            self._end(str(error), error)
+            for message in self._handshake.start():
+                self.channel.send(message)
+            self._go_on()
+        except (RemoteError, LinkClosed) as error:
+            self._fail(error)
         while self._early_messages:
             message = self._early_messages.popleft()
             self._early_bytes -= len(message) + limits.EARLY_MESSAGE_OVERHEAD_BYTES
@@ -186,14 +189,15 @@ class Link:
             if not self._started:
                 self._keep(self._early_messages, message)
             elif self._session is None:
-                self._continue_handshake(message)
+                self._handshake.receive(message)
+                self._go_on()
             else:
                 self._frame_received(self._session.decrypt(message))
         except (RemoteError, LinkClosed) as error:
             self._fail(error)
 
-    def _continue_handshake(self, message: bytes) -> None:
-        self._send_all(self._handshake.receive(message))
+    def _go_on(self) -> None:
+        """The link is open once there is a session."""
         self._session = self._handshake.session
         if self._session is not None and not self._opened.done():
             self.opened_at = self.last_used_at = self._loop.time()
@@ -233,10 +237,6 @@ class Link:
         if handler is None:
             raise Malformed(f"a frame of the unknown type {frame_type(frame)}")
         return handler
-
-    def _send_all(self, messages: list[bytes]) -> None:
-        for message in messages:
-            self.channel.send(message)
 
     def _fail(self, error: ModswarmError) -> None:
         self._close_reason = error.name

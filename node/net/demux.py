@@ -186,8 +186,13 @@ class Demux:
 
     # Receiving ------------------------------------------------------------------------------
 
-    def burst_received(self, burst: list[Arrival], local: Address) -> None:
-        """Hand over what arrived at one wake-up on the port that is bound to `local`."""
+    def burst_received(
+        self, burst: list[Arrival], local: Address, *, unwrapped: bool = False
+    ) -> None:
+        """Hand over what arrived at one wake-up on the port that is bound to `local`.
+
+        `unwrapped`: a relay forwarded it, so that it was counted when it arrived at a socket.
+        """
         readers, remotes = self._readers, self._remotes
         waiting: dict[DtlsOwner, RecordBuffers] = {}
         channels: ChannelBuffers = []
@@ -228,8 +233,8 @@ class Demux:
                         self._hand_to_owner(datagram, address, local)
                 except RemoteError as error:
                     self._counters.refuse(error)
-        self._counters.datagrams_received += received
-        self._counters.bytes_received += received_bytes
+        if not unwrapped:
+            self._counters.received(received, received_bytes)
         if waiting:
             _hand_over(waiting)
         if channels:

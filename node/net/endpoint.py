@@ -63,7 +63,7 @@ class Endpoint:
         user = made(self.demux, self._counters, self.writable)
         loop = asyncio.get_running_loop()
         outer = NatFilter(user, loop.time, self._counters) if self._unreachable else user
-        await open_port(outer, *address, self._udp_socket)
+        await open_port(outer, *address, self._udp_socket, self._counters)
         self._users[user.local] = user
         self._ports[user.local] = user.port
         self._first_of.setdefault(user.local.family, user.port)
@@ -140,8 +140,6 @@ class Endpoint:
             self._counters.refused["no_socket_of_this_family"] += 1
             return
         self.sent_hosts.note(address.host)
-        self._counters.datagrams_sent += 1
-        self._counters.bytes_sent += len(datagram)
         if ttl is None:
             port.sendto(datagram, address)
         else:

@@ -41,7 +41,7 @@ class ForeignPorts:
             self._own = frozenset(self._own_addresses())
         for address in addresses:
             user = _RelayedUser(address, self._reader, self._counters)
-            await open_port(user, *address, self._environment.udp_socket)
+            await open_port(user, *address, self._environment.udp_socket, self._counters)
             self._users[address] = user
 
     def own_addresses(self) -> frozenset[Address]:
@@ -89,6 +89,7 @@ class _RelayedUser(PortUser):
 
     def burst_received(self, burst: list[Arrival]) -> None:
         for buffer, size, source in burst:
+            self._counters.received(-(-len(buffer) // (size or 1)) or 1, len(buffer))
             try:
                 self._reader(buffer, size or 1, source_address(source), self._relayed)
             except RemoteError as error:

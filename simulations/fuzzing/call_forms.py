@@ -34,6 +34,7 @@ _DESCRIPTION = Description(
     relays=(Contact.at(bytes(32), Address("1.2.3.4", 4001)),),
     witnesses=(Contact.at(bytes(32), Address("2a00::1", 4001)),),
     sctp_init=bytes(16),
+    session=bytes(noise_session.SESSION_ANSWER_BYTES),
 )
 _OFFER, _ = signaling.make_offer(
     THEIRS, OURS.public_key, OURS.peer_id, _DESCRIPTION, now=NOW_S, rng=_RNG
@@ -92,26 +93,30 @@ def _answer_fields(status: int) -> bytes:
     )
 
 
-def _shake_hands(data: bytes) -> object:
-    handshake = noise_session.NoiseHandshake(
+def _callee(offered: bytes) -> noise_session.CalleeHandshake:
+    return noise_session.CalleeHandshake(
         OURS,
         THEIRS.public_key,
-        initiator=False,
         prologue=b"prologue",
         ephemeral_secret=bytes(range(32)),
+        offered=offered,
     )
-    return handshake.receive(data)
 
 
-def _first_message() -> bytes:
-    (first,) = noise_session.NoiseHandshake(
+def _caller(answered: bytes) -> noise_session.CallerHandshake:
+    return noise_session.CallerHandshake(
         THEIRS,
         OURS.public_key,
-        initiator=True,
         prologue=b"prologue",
-        ephemeral_secret=bytes(range(1, 33)),
-    ).start()
-    return first
+        ephemeral_secret=_CALLER_SECRET,
+        answered=answered,
+    )
+
+
+_CALLER_SECRET = bytes(range(1, 33))
+_OFFERED = noise_session.ephemeral_key(_CALLER_SECRET)
+_ANSWERED = _callee(_OFFERED).answer
+_CONFIRMATION = _caller(_ANSWERED).start()[0]
 
 
 CALL_FORMS = {
@@ -122,7 +127,9 @@ CALL_FORMS = {
         lambda data: signaling.read_offer(OURS, data, now=NOW_S, puzzle_bits=0),
         (_signed("offer", _offer_fields()),),
     ),
-    "handshake": Target(_shake_hands, (_first_message(),)),
+    "session of an offer": Target(_callee, (_OFFERED,)),
+    "session of an answer": Target(lambda data: _caller(data).start(), (_ANSWERED,)),
+    "confirmation": Target(lambda data: _callee(_OFFERED).receive(data), (_CONFIRMATION,)),
     "frame of a session": Target(
         lambda data: noise_session.NoiseSession(bytes(32), bytes(32)).decrypt(data),
         (noise_session.NoiseSession(bytes(32), bytes(32)).encrypt(b"frame"),),

@@ -4,6 +4,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
+from protocol.noise_session import SESSION_ANSWER_BYTES
 from protocol.overlay.contacts import Contact
 from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
@@ -28,4 +29,5 @@ def largest_description(where: Address) -> Description:
         relays=(contact,) * limits.RELAYS_NAMED,
         witnesses=(contact,) * limits.WITNESSES,
         sctp_init=bytes(limits.SCTP_INIT_BYTES),
+        session=bytes(SESSION_ANSWER_BYTES),
     )

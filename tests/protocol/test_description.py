@@ -78,6 +78,7 @@ descriptions = st.builds(
     st.lists(contacts, max_size=limits.RELAYS_NAMED).map(tuple),
     st.lists(contacts, max_size=limits.WITNESSES).map(tuple),
     st.binary(max_size=limits.SCTP_INIT_BYTES),
+    st.sampled_from([0, 32, 48]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
 )
 
 
@@ -139,6 +140,7 @@ def test_golden_vectors(name: str) -> None:
         contacts_of(fields["relays"]),
         contacts_of(fields["witnesses"]),
         bytes.fromhex(fields["sctp_init"]),
+        bytes.fromhex(fields["session"]),
     )
     assert description.encode() == encoded
     assert Description.decode(encoded) == description
@@ -279,6 +281,7 @@ def test_what_a_side_can_do_is_one_number() -> None:
         {"relays": (Contact(bytes(38)),)},
         {"witnesses": (Contact(bytes(32) + b"\xe0\0\0\1\0\x50"),)},
         {"sctp_init": bytes(limits.SCTP_INIT_BYTES + 1)},
+        *({"session": bytes(size)} for size in (1, 31, 33, 47, 49)),
     ],
     ids=str,
 )

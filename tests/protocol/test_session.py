@@ -13,15 +13,19 @@ from hypothesis import strategies as st
 from protocol import limits
 from protocol.codec import decode
 from protocol.errors import BadKey, LinkClosed, Malformed, NotAuthentic, Oversized
-from protocol.identity import Identity
+from protocol.identity import Identity, exchange_key
 from protocol.noise_session import (
+    EPHEMERAL_BYTES,
     FRAME_TAG_BYTES,
     MAX_FRAME_BYTES,
     PROLOGUE_LABEL,
-    NoiseHandshake,
+    SESSION_ANSWER_BYTES,
+    CalleeHandshake,
+    CallerHandshake,
     NoiseKK,
     NoiseSession,
     Party,
+    ephemeral_key,
     prologue,
 )
 
@@ -47,42 +51,53 @@ class Call:
         return prologue(self.offer_id, self.caller, self.callee)
 
 
-def caller_side(
-    call: Call = Call(), own: Identity = CALLER, peer: Identity = CALLEE
-) -> NoiseHandshake:
-    return NoiseHandshake(
-        own,
-        peer.public_key,
-        initiator=True,
-        prologue=call.prologue(),
-        ephemeral_secret=b"\x11" * 32,
-    )
+CALLER_SECRET, CALLEE_SECRET = b"\x11" * 32, b"\x22" * 32
+OFFERED = ephemeral_key(CALLER_SECRET)
 
 
 def callee_side(
-    call: Call = Call(), own: Identity = CALLEE, peer: Identity = CALLER
-) -> NoiseHandshake:
-    return NoiseHandshake(
+    call: Call = Call(),
+    own: Identity = CALLEE,
+    peer: Identity = CALLER,
+    *,
+    offered: bytes = OFFERED,
+    secret: bytes = CALLEE_SECRET,
+) -> CalleeHandshake:
+    return CalleeHandshake(
         own,
         peer.public_key,
-        initiator=False,
         prologue=call.prologue(),
-        ephemeral_secret=b"\x22" * 32,
+        ephemeral_secret=secret,
+        offered=offered,
     )
 
 
-def shake_hands(caller: NoiseHandshake, callee: NoiseHandshake) -> None:
-    """Carry messages until neither has more to say."""
+def caller_side(
+    answered: bytes, call: Call = Call(), own: Identity = CALLER, peer: Identity = CALLEE
+) -> CallerHandshake:
+    return CallerHandshake(
+        own,
+        peer.public_key,
+        prologue=call.prologue(),
+        ephemeral_secret=CALLER_SECRET,
+        answered=answered,
+    )
+
+
+def sides() -> tuple[CallerHandshake, CalleeHandshake]:
+    callee = callee_side()
+    return caller_side(callee.answer), callee
+
+
+def shake_hands(caller: CallerHandshake, callee: CalleeHandshake) -> None:
+    """What the channel carries of it."""
     assert callee.start() == []
-    waiting = [(callee, message) for message in caller.start()]
-    while waiting:
-        reader, message = waiting.pop(0)
-        other = caller if reader is callee else callee
-        waiting += [(other, answer) for answer in reader.receive(message)]
+    (confirmation,) = caller.start()
+    callee.receive(confirmation)
 
 
 def sessions() -> tuple[NoiseSession, NoiseSession]:
-    caller, callee = caller_side(), callee_side()
+    caller, callee = sides()
     shake_hands(caller, callee)
     assert caller.session is not None
     assert callee.session is not None
@@ -100,17 +115,16 @@ def test_both_sides_get_a_session_and_frames_go_both_ways() -> None:
 
 
 def test_each_side_is_done_only_when_the_other_has_proved_itself() -> None:
-    caller, callee = caller_side(), callee_side()
-    (first,) = caller.start()
-    assert caller.start() == []
-    (second,) = callee.receive(first)
+    caller, callee = sides()
     assert [caller.session, callee.session] == [None, None]
-    (confirmation,) = caller.receive(second)
+    assert len(callee.answer) == SESSION_ANSWER_BYTES
+    assert len(OFFERED) == EPHEMERAL_BYTES
+    (confirmation,) = caller.start()
     assert caller.session is not None
     assert [callee.session] == [None]
-    assert callee.receive(confirmation) == []
+    assert len(confirmation) == FRAME_TAG_BYTES
+    callee.receive(confirmation)
     assert callee.session is not None
-    assert (len(first), len(second), len(confirmation)) == (48, 48, 16)
 
 
 OTHERS = {
@@ -131,128 +145,130 @@ OTHERS = {
 
 @pytest.mark.parametrize("differs", OTHERS)
 def test_the_handshake_is_bound_to_the_call(differs: str) -> None:
-    for caller, callee in (
-        (caller_side(OTHERS[differs]), callee_side()),
-        (caller_side(), callee_side(OTHERS[differs])),
+    other = OTHERS[differs]
+    for caller in (
+        caller_side(callee_side().answer, other),
+        caller_side(callee_side(other).answer),
     ):
         with pytest.raises(NotAuthentic):
-            shake_hands(caller, callee)
-        assert caller.session is callee.session is None
-    shake_hands(caller_side(OTHERS[differs]), callee_side(OTHERS[differs]))
+            caller.start()
+        assert caller.session is None
+    callee = callee_side(other)
+    shake_hands(caller_side(callee.answer, other), callee)
 
 
 def test_only_the_right_identities_agree() -> None:
-    for caller, callee in (
-        (caller_side(own=OTHER), callee_side()),
-        (caller_side(peer=OTHER), callee_side()),
-        (caller_side(), callee_side(own=OTHER)),
-        (caller_side(), callee_side(peer=OTHER)),
+    answer = callee_side().answer
+    for caller in (
+        caller_side(answer, own=OTHER),
+        caller_side(answer, peer=OTHER),
+        caller_side(callee_side(own=OTHER).answer),
+        caller_side(callee_side(peer=OTHER).answer),
     ):
         with pytest.raises(NotAuthentic):
-            shake_hands(caller, callee)
-        assert caller.session is callee.session is None
+            caller.start()
+        assert caller.session is None
 
 
-def test_an_impostor_that_knows_all_that_is_public_cannot_answer() -> None:
-    caller = caller_side()
-    (first,) = caller.start()
-    impostor = callee_side(own=OTHER)
+def test_an_impostor_that_knows_all_that_is_public_gets_no_session() -> None:
+    forged = ephemeral_key(b"\x33" * 32)
     with pytest.raises(NotAuthentic):
-        impostor.receive(first)
-    forged = X25519PrivateKey.from_private_bytes(b"\x33" * 32).public_key().public_bytes_raw()
+        caller_side(forged + bytes(FRAME_TAG_BYTES)).start()
+    callee = callee_side(offered=forged)
     with pytest.raises(NotAuthentic):
-        caller.receive(forged + bytes(16))
-    assert caller.session is None
-
-
-def test_a_replayed_first_message_gets_no_session() -> None:
-    caller = caller_side()
-    (first,) = caller.start()
-    callee = NoiseHandshake(
-        CALLEE,
-        CALLER.public_key,
-        initiator=False,
-        prologue=Call().prologue(),
-        ephemeral_secret=b"\x44" * 32,
-    )
-    callee.receive(first)
-    honest_caller, honest_callee = caller_side(), callee_side()
-    (first_again,) = honest_caller.start()
-    assert first_again == first
-    (second,) = honest_callee.receive(first_again)
-    (old_confirmation,) = honest_caller.receive(second)
-    with pytest.raises(NotAuthentic):
-        callee.receive(old_confirmation)
+        callee.receive(bytes(FRAME_TAG_BYTES))
     assert callee.session is None
 
 
-@pytest.mark.parametrize("message", [0, 1, 2])
-def test_any_flipped_bit_ends_the_handshake(message: int) -> None:
-    lengths = (48, 48, 16)
-    for position in range(lengths[message] * 8):
-        caller, callee = caller_side(), callee_side()
-        exchanged = caller.start()
-        readers = (callee, caller, callee)
-        for number, reader in enumerate(readers):
-            if number == message:
-                damaged = bytearray(exchanged[0])
-                damaged[position // 8] ^= 1 << position % 8
-                # The top bit of an X25519 key is ignored by the exchange, but not by the hash.
-                with pytest.raises(NotAuthentic):
-                    reader.receive(bytes(damaged))
-                assert reader.session is None
-                with pytest.raises(NotAuthentic):
-                    reader.receive(exchanged[0])
-                break
-            exchanged = reader.receive(exchanged[0])
+def test_a_replayed_offer_and_confirmation_get_no_session() -> None:
+    caller, callee = sides()
+    (old_confirmation,) = caller.start()
+    callee.receive(old_confirmation)
+    again = callee_side(secret=b"\x44" * 32)
+    with pytest.raises(NotAuthentic):
+        again.receive(old_confirmation)
+    assert again.session is None
+
+
+def test_any_flipped_bit_of_what_travels_ends_the_handshake() -> None:
+    for position in range(8 * SESSION_ANSWER_BYTES):
+        caller = caller_side(_flipped(callee_side().answer, position))
+        # The top bit of an X25519 key is ignored by the exchange, but not by the hash.
+        with pytest.raises(NotAuthentic):
+            caller.start()
+        assert caller.session is None
+    for position in range(8 * EPHEMERAL_BYTES):
+        with pytest.raises(NotAuthentic):
+            caller_side(callee_side(offered=_flipped(OFFERED, position)).answer).start()
+    for position in range(8 * FRAME_TAG_BYTES):
+        caller, callee = sides()
+        (confirmation,) = caller.start()
+        with pytest.raises(NotAuthentic):
+            callee.receive(_flipped(confirmation, position))
+        with pytest.raises(NotAuthentic):
+            callee.receive(confirmation)
+        assert callee.session is None
+
+
+def _flipped(data: bytes, position: int) -> bytes:
+    damaged = bytearray(data)
+    damaged[position // 8] ^= 1 << position % 8
+    return bytes(damaged)
 
 
 def test_messages_out_of_turn_are_refused() -> None:
-    caller, callee = caller_side(), callee_side()
-    with pytest.raises(NotAuthentic, match="where none is expected"):
-        caller.receive(bytes(48))
-    (first,) = caller_side().start()
-    callee.receive(first)
-    with pytest.raises(NotAuthentic):
-        callee.receive(first)
-    caller, callee = caller_side(), callee_side()
-    shake_hands(caller, callee)
-    with pytest.raises(NotAuthentic):
-        caller.receive(bytes(16))
+    caller, callee = sides()
+    (confirmation,) = caller.start()
+    callee.receive(confirmation)
+    for side in (caller, callee):
+        with pytest.raises(NotAuthentic, match="where none is expected"):
+            side.receive(confirmation)
 
 
 def test_a_handshake_message_has_no_payload() -> None:
     noise = NoiseKK(
-        static_secret=CALLER.exchange_secret,
-        ephemeral_secret=b"\x11" * 32,
-        remote_static=X25519PrivateKey.from_private_bytes(CALLEE.exchange_secret)
-        .public_key()
-        .public_bytes_raw(),
-        initiator=True,
+        static_secret=CALLEE.exchange_secret,
+        ephemeral_secret=CALLEE_SECRET,
+        remote_static=exchange_key(CALLER.public_key),
+        initiator=False,
         prologue=Call().prologue(),
     )
+    noise.compute_message(OFFERED)
     with pytest.raises(Malformed, match="with a payload"):
-        callee_side().receive(noise.write_message(b"smuggled"))
+        caller_side(noise.write_message(b"smuggled")).start()
+    caller, callee = sides()
+    caller.start()
+    assert caller.session is not None
+    smuggling, theirs = sides()
+    smuggling.start()
+    assert smuggling.session is not None
+    with pytest.raises(NotAuthentic):
+        callee.receive(smuggling.session.encrypt(b"second"))
+    assert theirs.session is None
 
 
 def test_keys_that_are_no_keys_are_refused() -> None:
     for bad in (bytes(32), b"\1" + bytes(31), b"\xff" * 32, b"short"):
         with pytest.raises(BadKey):
-            NoiseHandshake(
-                CALLER, bad, initiator=True, prologue=b"", ephemeral_secret=bytes(range(32))
+            CallerHandshake(
+                CALLER, bad, prologue=b"", ephemeral_secret=bytes(range(32)), answered=b""
             )
-    for low_order in (bytes(32), b"\1" + bytes(31)):
+    for no_key in (bytes(32), b"\1" + bytes(31), b"", b"short", bytes(48)):
         with pytest.raises(NotAuthentic):
-            callee_side().receive(low_order + bytes(16))
+            callee_side(offered=no_key)
 
 
 @given(st.binary(max_size=120))
-def test_any_bytes_as_a_handshake_message_raise_only_ours(message: bytes) -> None:
-    caller = caller_side()
-    caller.start()
-    for side in (caller, callee_side()):
-        with pytest.raises(NotAuthentic):
-            side.receive(message)
+def test_any_bytes_of_a_peer_raise_only_ours(message: bytes) -> None:
+    with pytest.raises(NotAuthentic):
+        caller_side(message).start()
+    with pytest.raises(NotAuthentic):
+        callee_side().receive(message)
+    try:
+        callee_side(offered=message)
+    except NotAuthentic:
+        return
+    assert len(message) == EPHEMERAL_BYTES
 
 
 @given(st.binary(max_size=200))
@@ -324,25 +340,25 @@ def test_golden_vector() -> None:
     )
     assert call.prologue().hex() == vector["prologue"]
     ephemerals = [bytes.fromhex(vector[f"{side}_ephemeral"]) for side in ("caller", "callee")]
-    caller = NoiseHandshake(
-        own,
-        peer.public_key,
-        initiator=True,
-        prologue=call.prologue(),
-        ephemeral_secret=ephemerals[0],
-    )
-    callee = NoiseHandshake(
+    callee = CalleeHandshake(
         peer,
         own.public_key,
-        initiator=False,
         prologue=call.prologue(),
         ephemeral_secret=ephemerals[1],
+        offered=bytes.fromhex(vector["offered"]),
     )
-    messages = caller.start()
-    messages += callee.receive(messages[-1])
-    messages += caller.receive(messages[-1])
-    callee.receive(messages[-1])
-    assert [message.hex() for message in messages] == vector["handshake"]
+    assert ephemeral_key(ephemerals[0]).hex() == vector["offered"]
+    assert callee.answer.hex() == vector["answered"]
+    caller = CallerHandshake(
+        own,
+        peer.public_key,
+        prologue=call.prologue(),
+        ephemeral_secret=ephemerals[0],
+        answered=callee.answer,
+    )
+    (confirmation,) = caller.start()
+    assert confirmation.hex() == vector["confirmation"]
+    callee.receive(confirmation)
     assert caller.session is not None
     assert callee.session is not None
     for direction, sealer, opener in (

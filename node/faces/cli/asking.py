@@ -32,8 +32,8 @@ def status(home: Path, as_json: bool) -> None:
             ("Records stored", told["records"]),
             ("Relay for", _relaying(told["relay"])),
             ("Links", told["links"]),
-            ("DHT traffic sent", output.size(told["bytes_sent"])),
-            ("DHT traffic received", output.size(told["bytes_received"])),
+            ("Traffic sent", output.size(told["bytes_sent"])),
+            ("Traffic received", output.size(told["bytes_received"])),
             ("Refused", refused or "nothing"),
         )
     )

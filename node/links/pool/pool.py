@@ -28,7 +28,7 @@ from node.links.stages import Stage
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.causes.cause import Cause
-from protocol.description import Description, DtlsRole, answering_role
+from protocol.description import Description, DtlsRole
 from protocol.errors import (
     CallCrossed,
     CallFailed,
@@ -271,7 +271,7 @@ class LinkPool:
         try:
             self._parts.punching.begin_sampling()
             await self._parts.punching.sampled()
-            answer = attempt.describe(answering_role(call.offer.description.role))
+            answer = attempt.answer(call.offer)
             if not call.answer.done():
                 call.answer.set_result(answer)
             return await attempt.finish(

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
+from node.counters import Counters
 from node.net.udp import offload
 from node.net.udp.port import Arrival, PortUser
 
@@ -35,11 +36,12 @@ _Waiting = tuple[bytes, int, Any]
 class KernelPort(asyncio.DatagramTransport):
     """A `Port` on a bound, non-blocking socket, which it owns and closes."""
 
-    def __init__(self, own_socket: socket.socket, user: PortUser) -> None:
+    def __init__(self, own_socket: socket.socket, user: PortUser, counters: Counters) -> None:
         super().__init__({"socket": own_socket, "sockname": own_socket.getsockname()})
         self._loop = asyncio.get_running_loop()
         self._socket = own_socket
         self._user = user
+        self._counters = counters
         self._closing = False
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
@@ -121,6 +123,7 @@ class KernelPort(asyncio.DatagramTransport):
         """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
         if self._closing:
             return
+        self._counters.sent(len(buffer), size)
         if self._queue or not self._send(buffer, size, addr):
             self._keep(buffer, size, addr)
 
@@ -130,6 +133,7 @@ class KernelPort(asyncio.DatagramTransport):
             return False
         try:
             if not self._queue:
+                self._counters.sent(len(data), len(data))
                 self._send_one(data, addr)
         finally:
             offload.let_be_cut(self._socket, allowed=True)
@@ -148,6 +152,7 @@ class KernelPort(asyncio.DatagramTransport):
             return
         control = offload.ttl_of_one(self._socket, ttl)
         if control is not None:
+            self._counters.sent(len(data), len(data))
             try:
                 self._socket.sendmsg([data], control, 0, addr)
             except (BlockingIOError, InterruptedError):
@@ -155,6 +160,7 @@ class KernelPort(asyncio.DatagramTransport):
             except (OSError, OverflowError) as error:
                 self._user.error_received(error)
         elif (usual := offload.set_ttl(self._socket, ttl)) is not None:
+            self._counters.sent(len(data), len(data))
             self._send_one(data, addr)
             offload.set_ttl(self._socket, usual)
 
@@ -168,6 +174,7 @@ class KernelPort(asyncio.DatagramTransport):
             if error.errno in offload.UNUSABLE:
                 return False
             self._user.error_received(error)
+        self._counters.sent(sum(map(len, parts)), size)
         return True
 
     def _send(self, buffer: bytes, size: int, addr: Any) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from node.counters import Counters
 from node.net.udp import offload
 from node.net.udp.port import PortUser, split
 
@@ -11,8 +12,9 @@ from node.net.udp.port import PortUser, split
 class LoopPort(asyncio.DatagramProtocol):
     """A `Port` on a transport, whose protocol it is."""
 
-    def __init__(self, user: PortUser) -> None:
+    def __init__(self, user: PortUser, counters: Counters) -> None:
         self._user = user
+        self._counters = counters
         self.transport: asyncio.DatagramTransport  # once the loop has made it
         self._paused = False
 
@@ -55,10 +57,12 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def sendto(self, data: bytes, addr: Any = None) -> None:
         """Send one datagram."""
+        self._counters.sent(len(data), len(data))
         self.transport.sendto(data, addr)
 
     def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
         """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
+        self._counters.sent(len(buffer), size)
         send = self.transport.sendto
         for datagram in split(buffer, size):
             send(datagram, addr)
@@ -68,6 +72,7 @@ class LoopPort(asyncio.DatagramProtocol):
         own_socket = self.transport.get_extra_info("socket")
         if own_socket is not None and not offload.let_be_cut(own_socket, allowed=False):
             return False
+        self._counters.sent(len(data), len(data))
         self.transport.sendto(data, addr)
         if own_socket is not None:
             offload.let_be_cut(own_socket, allowed=True)
@@ -81,10 +86,12 @@ class LoopPort(asyncio.DatagramProtocol):
         """Send one datagram with this time to live; a simulated transport takes it as it is."""
         own_socket = self.transport.get_extra_info("socket")
         if own_socket is None:
+            self._counters.sent(len(data), len(data))
             self.transport.sendto(data, addr, ttl)  # type: ignore[call-arg]
             return
         usual = offload.set_ttl(own_socket, ttl)
         if usual is not None:
+            self._counters.sent(len(data), len(data))
             self.transport.sendto(data, addr)
             offload.set_ttl(own_socket, usual)
 

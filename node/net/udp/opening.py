@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from node.counters import Counters
 from node.net.udp.kernel_port import KernelPort
 from node.net.udp.loop_port import LoopPort
 from node.net.udp.port import Port, PortUser
@@ -12,22 +13,26 @@ UdpSocket = Callable[[str, int], socket.socket]
 """Makes a bound, non-blocking socket for an IP literal and a port; raises OSError."""
 
 
-async def open_port(user: PortUser, host: str, number: int, udp_socket: UdpSocket | None) -> Port:
-    """A port on `host`; number 0 picks a free one. Raises OSError.
+async def open_port(
+    user: PortUser, host: str, number: int, udp_socket: UdpSocket | None, counters: Counters
+) -> Port:
+    """A port on `host`, which counts what it sends; number 0 picks a free one. Raises OSError.
 
     Without `udp_socket` the loop makes the socket, as a simulated internet must.
     """
     loop = asyncio.get_running_loop()
     if udp_socket is None:
         _, port = await loop.create_datagram_endpoint(
-            lambda: LoopPort(user), local_addr=(host, number)
+            lambda: LoopPort(user, counters), local_addr=(host, number)
         )
         return port
     own_socket = udp_socket(host, number)
     try:
-        return KernelPort(own_socket, user)
+        return KernelPort(own_socket, user, counters)
     except NotImplementedError:  # Windows' proactor watches no sockets
-        _, port = await loop.create_datagram_endpoint(lambda: LoopPort(user), sock=own_socket)
+        _, port = await loop.create_datagram_endpoint(
+            lambda: LoopPort(user, counters), sock=own_socket
+        )
         return port
     except BaseException:
         own_socket.close()

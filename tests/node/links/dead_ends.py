@@ -8,11 +8,13 @@ from node.net.endpoint import Endpoint
 from protocol.addresses import Address
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
+from protocol.noise_session import EPHEMERAL_BYTES, ephemeral_key
 
 
 def dead_end_of(offer: Description, port: int = 9) -> Description:
     candidate = IceCandidate(CandidateKind.HOST, Address("127.0.0.1", port))
-    return replace(offer, role=DtlsRole.ACTIVE, candidates=(candidate,))
+    session = offer.session or ephemeral_key(bytes(EPHEMERAL_BYTES))
+    return replace(offer, role=DtlsRole.ACTIVE, candidates=(candidate,), session=session)
 
 
 class _Mute:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.counters import Counters
 from node.environment import udp_socket
 from node.net.udp import kernel_port, offload
 from node.net.udp.kernel_port import KernelPort
@@ -95,8 +96,9 @@ class Ends:
     def __init__(self) -> None:
         self.socket = a_socket()
         self.sender, self.user = User(), User()
-        self.port = KernelPort(self.socket, self.sender)
-        self.other = KernelPort(a_socket(), self.user)
+        self.counters = Counters()
+        self.port = KernelPort(self.socket, self.sender, self.counters)
+        self.other = KernelPort(a_socket(), self.user, Counters())
         self.where = self.other.get_extra_info("sockname")
 
     async def close(self) -> None:
@@ -121,6 +123,25 @@ async def arrived(user: User, count: int) -> list[bytes]:
 
 BUFFER = b"".join(bytes([n]) * 1000 for n in range(40)) + b"the last"
 DATAGRAMS = list(split(BUFFER, 1000))
+
+
+@pytest.mark.parametrize("cuts", [True, False], ids=["cut by the kernel", "cut here"])
+async def test_what_is_sent_is_counted_once_whatever_sends_it(
+    cuts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not cuts:
+        monkeypatch.setattr(offload, "can_cut", lambda _: False)
+    ends = Ends()
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    ends.port.send_gathered([BUFFER[:1500], BUFFER[1500:]], 1000, ends.where)
+    ends.port.sendto(b"one", ends.where)
+    ends.port.send_whole(b"whole", ends.where)
+    ends.port.send_with_ttl(b"opener", ends.where, 2)
+    expected = [*DATAGRAMS, *DATAGRAMS, b"one", b"whole", b"opener"]
+    assert await arrived(ends.user, len(expected)) == expected
+    assert ends.counters.datagrams_sent == len(expected)
+    assert ends.counters.bytes_sent == sum(map(len, expected))
+    await ends.close()
 
 
 @pytest.mark.parametrize("joins", [True, False], ids=["joined by the kernel", "joined here"])
@@ -303,7 +324,9 @@ async def test_one_datagram_has_a_time_to_live_and_the_next_the_usual_one(
         peer.settimeout(5.0)
         peer.setsockopt(*asked)
         user = User()
-        port = await open_port(user, host, 0, udp_socket if port_kind == "ours" else None)
+        port = await open_port(
+            user, host, 0, udp_socket if port_kind == "ours" else None, Counters()
+        )
         port.send_with_ttl(b"opener", peer.getsockname(), 2)
         port.sendto(b"check", peer.getsockname())
         seen = []
@@ -388,13 +411,16 @@ def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
     async def scenario() -> None:
         sender, user = User(), User()
 
-        port = await open_port(sender, "127.0.0.1", 0, lambda *_: a_socket())
-        other = await open_port(user, "127.0.0.1", 0, None)
+        counters = Counters()
+        port = await open_port(sender, "127.0.0.1", 0, lambda *_: a_socket(), counters)
+        other = await open_port(user, "127.0.0.1", 0, None, counters)
         assert isinstance(port, LoopPort)
         assert isinstance(other, LoopPort)
         port.send_segments(BUFFER, 1000, other.get_extra_info("sockname"))
         assert port.send_whole(b"whole", other.get_extra_info("sockname"))
         assert await arrived(user, len(DATAGRAMS) + 1) == [*DATAGRAMS, b"whole"]
+        assert counters.datagrams_sent == len(DATAGRAMS) + 1
+        assert counters.bytes_sent == len(BUFFER) + len(b"whole")
         assert not is_full(port)
         port.pause_writing()
         assert is_full(port)
@@ -413,4 +439,4 @@ def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
 
 async def test_an_address_that_is_not_here_leaves_no_socket_behind() -> None:
     with pytest.raises(OSError, match="assign"):
-        await open_port(User(), "192.0.2.250", 0, udp_socket)
+        await open_port(User(), "192.0.2.250", 0, udp_socket, Counters())

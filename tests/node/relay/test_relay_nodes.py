@@ -20,6 +20,7 @@ from tests.node.relay.relay_town import TEST_BYTE, Dweller, RelayTown, relay_tow
 SYMMETRIC = NatBehaviour(mapping=Dependence.ADDRESS_AND_PORT_DEPENDENT, timeout_s=30.0)
 STRICT = NatBehaviour(timeout_s=30.0)
 HEAD = bytes((TEST_BYTE,))
+CHANNEL_HEADER_BYTES = 4
 
 
 async def linked(town: RelayTown) -> tuple[Dweller, Dweller, Dweller, Any, Any]:
@@ -53,6 +54,29 @@ async def test_two_nodes_behind_symmetric_boxes_reach_each_other(loop: VirtualLo
         assert relay.membership.relay.allocations == 2
         assert relay.membership.relay.bytes_today > 1100
         assert set(relay.counters.refused) == {"bad_token"}, "the asking without proof"
+
+
+async def test_relayed_traffic_is_counted_once_at_each_node(loop: VirtualLoop) -> None:
+    async with relay_town(loop) as town:
+        relay, a, b, at_a, at_b = await linked(town)
+        counters = [one.counters for one in (a, relay, b)]
+        before = [(one.datagrams_sent, one.datagrams_received) for one in counters]
+        sent = [counters[0].bytes_sent, counters[1].bytes_sent]
+        received = [counters[1].bytes_received, counters[2].bytes_received]
+        at_a.send_segments((HEAD + bytes(999)) * 3, 1000, at_b.local)
+        await asyncio.sleep(0.5)
+        assert len(b.arrived) == 3
+        after = [(one.datagrams_sent, one.datagrams_received) for one in counters]
+        grown = [(new[0] - old[0], new[1] - old[1]) for old, new in zip(before, after, strict=True)]
+        assert grown == [(3, 0), (3, 3), (0, 3)]
+        length = 3 * (CHANNEL_HEADER_BYTES + 1000)
+        assert [one.bytes_sent - old for one, old in zip(counters[:2], sent, strict=True)] == [
+            length,
+            length,
+        ]
+        assert [
+            one.bytes_received - old for one, old in zip(counters[1:], received, strict=True)
+        ] == [length, length]
 
 
 async def test_an_allocation_costs_two_round_trips_with_its_credentials(loop: VirtualLoop) -> None:
