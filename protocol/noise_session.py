@@ -137,8 +137,9 @@ class CallerHandshake:
 class CalleeHandshake:
     """The responder's side. `session` is set by `receive`, once the caller has proved itself.
 
-    `answer` is what the answer to the call says of the session, SESSION_ANSWER_BYTES long; `offered` what
-    the offer said. Raises BadKey for an unusable public key, NotAuthentic for such an `offered`.
+    `answer` is what the answer to the call says of the session, SESSION_ANSWER_BYTES long;
+    `offered` what the offer said. Raises BadKey for an unusable public key, NotAuthentic for such
+    an `offered`.
     """
 
     def __init__(
