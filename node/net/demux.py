@@ -186,13 +186,16 @@ class Demux:
 
     # Receiving ------------------------------------------------------------------------------
 
-    def burst_received(
-        self, burst: list[Arrival], local: Address, *, unwrapped: bool = False
-    ) -> None:
-        """Hand over what arrived at one wake-up on the port that is bound to `local`.
+    def burst_received(self, burst: list[Arrival], local: Address) -> None:
+        """Hand over what arrived at one wake-up on the port that is bound to `local`."""
+        self._counters.received(*self._hand_out(burst, local))
 
-        `unwrapped`: a relay forwarded it, so that it was counted when it arrived at a socket.
-        """
+    def unwrapped(self, burst: list[Arrival], local: Address) -> None:
+        """The same for what a relay forwarded, which was counted when it arrived at a socket."""
+        self._hand_out(burst, local)
+
+    def _hand_out(self, burst: list[Arrival], local: Address) -> tuple[int, int]:
+        """Hand a burst over; returns how many datagrams and bytes it has."""
         readers, remotes = self._readers, self._remotes
         waiting: dict[DtlsOwner, RecordBuffers] = {}
         channels: ChannelBuffers = []
@@ -233,12 +236,11 @@ class Demux:
                         self._hand_to_owner(datagram, address, local)
                 except RemoteError as error:
                     self._counters.refuse(error)
-        if not unwrapped:
-            self._counters.received(received, received_bytes)
         if waiting:
             _hand_over(waiting)
         if channels:
             self._hand_to_channels(channels, local)
+        return received, received_bytes
 
     def _hand_to_channels(self, channels: ChannelBuffers, local: Address) -> None:
         """Hand over what waits for the reader of channel data, each buffer once."""

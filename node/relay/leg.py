@@ -213,7 +213,7 @@ class RelayLeg:
     def hand_over(self, arrivals: list[RelayedArrival]) -> None:
         """Give what peers sent to the links of this node, as if the port had received it."""
         if arrivals and self._port is not None:
-            self._endpoint.demux.burst_received(list(arrivals), self._relayed, unwrapped=True)
+            self._endpoint.demux.unwrapped(list(arrivals), self._relayed)
 
     def _drain(self, turn: TurnClient) -> None:
         """Send and do what the machine wants, and wake it in time."""
