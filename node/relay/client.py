@@ -21,7 +21,7 @@ from protocol.turn.virtual import relayed_address
 _PREFIX_BYTES = 4
 
 Legs = dict[Address, RelayLeg]
-"""Allocations of ours by the address of their relay."""
+"""Allocations of ours by the address of their relay, once it has proved that it is there."""
 
 
 class RelayClient:
@@ -48,6 +48,7 @@ class RelayClient:
         self._tasks = tasks
         self._counters = counters
         self._legs = legs
+        self._all: dict[tuple[PeerId, Address], RelayLeg] = {}
         self._ask = ask
         self._serves = serves
         self._loop = asyncio.get_running_loop()
@@ -62,19 +63,32 @@ class RelayClient:
 
         `release` is due for each. Raises RelayFailed, Overloaded.
         """
-        address = relay.address
-        leg = self._legs.get(address)
+        key = relay.peer_id, relay.address
+        leg = self._all.get(key)
         if leg is None:
-            if len(self._legs) >= limits.RELAYS_USED:
+            if len(self._all) >= limits.RELAYS_USED:
                 raise Overloaded("allocations at as many relays as one node may have")
-            if address.family not in self._endpoint.addresses:
-                raise RelayFailed(f"{address}: this node has no address of its family")
-            if self._serves(address):
-                raise RelayFailed(f"{address}: that peer has an allocation at this node")
-            leg = self._legs[address] = self._new_leg(relay)
-        if leg.relay != relay:
-            raise RelayFailed(f"{address}: another relay is used there")
+            if relay.address.family not in self._endpoint.addresses:
+                raise RelayFailed(f"{relay.address}: this node has no address of its family")
+            self._check_place(relay)
+            leg = self._all[key] = self._new_leg(relay)
         return await leg.join()
+
+    def _check_place(self, relay: Contact) -> None:
+        address = relay.address
+        if self._serves(address):
+            raise RelayFailed(f"{address}: that peer has an allocation at this node")
+        leg = self._legs.get(address)
+        if leg is not None and leg.relay.peer_id != relay.peer_id:
+            raise RelayFailed(f"{address}: another relay is used there")
+
+    def _proved(self, leg: RelayLeg) -> None:
+        """A relay has given credentials: the address is its own. Raises RelayFailed.
+
+        Until then whoever named it may have named any key.
+        """
+        self._check_place(leg.relay)
+        self._legs[leg.relay.address] = leg
 
     def release(self, port: RelayPort) -> None:
         """The end of one use of a port; without any the allocation is released."""
@@ -84,11 +98,11 @@ class RelayClient:
 
     def __len__(self) -> int:
         """At how many relays this node has an allocation, or asks for one."""
-        return len(self._legs)
+        return len(self._all)
 
     def close(self) -> None:
         """Release every allocation."""
-        for leg in list(self._legs.values()):
+        for leg in list(self._all.values()):
             leg.close()
 
     def _new_leg(self, relay: Contact) -> RelayLeg:
@@ -100,6 +114,7 @@ class RelayClient:
             make_client=self._make_client,
             tasks=self._tasks,
             counters=self._counters,
+            on_proved=self._proved,
             on_end=self._ended,
         )
 
@@ -113,7 +128,10 @@ class RelayClient:
         )
 
     def _ended(self, leg: RelayLeg) -> None:
-        self._legs.pop(leg.relay.address, None)
+        address = leg.relay.address
+        self._all.pop((leg.relay.peer_id, address), None)
+        if self._legs.get(address) is leg:
+            del self._legs[address]
 
     def stun_received(self, message: bytes, source: Address, local: Address) -> None:
         """Take a response to a request of ours; raises RemoteError."""

@@ -38,7 +38,8 @@ MakeClient = Callable[[RelayGrant, float], TurnClient]
 class RelayLeg:
     """The allocation at `relay`, for as many users as `join`; raises RelayFailed to all that wait.
 
-    `relayed`: the virtual address that it must have. `on_end` is called once, at the end.
+    `relayed`: the virtual address that it must have. `on_proved` is called once the relay has given
+    credentials, and may raise RelayFailed. `on_end` is called once, at the end.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RelayLeg:
         make_client: MakeClient,
         tasks: TaskOwner,
         counters: Counters,
+        on_proved: Callable[["RelayLeg"], None],
         on_end: Callable[["RelayLeg"], None],
     ) -> None:
         self.relay = relay
@@ -60,6 +62,7 @@ class RelayLeg:
         self._make_client = make_client
         self._tasks = tasks
         self._counters = counters
+        self._on_proved = on_proved
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._users = 0
@@ -131,6 +134,11 @@ class RelayLeg:
             self._end(f"the relay gives no credentials: {error}")
             return
         if not self._is_ended:
+            try:
+                self._on_proved(self)
+            except RelayFailed as error:
+                self._end(str(error))
+                return
             round_trip_s = self._loop.time() - asked_at
             wait_s = min(max(2 * round_trip_s, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
             self._begin(self._make_client(grant, wait_s))

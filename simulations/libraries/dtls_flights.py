@@ -35,6 +35,12 @@ class FlightKeeper:
 
     def __init__(self, ice: Any) -> None:
         self._ice = ice
+        self._timer: asyncio.TimerHandle | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a handshake of which nothing has been sent or heard."""
+        self._stop_timer()
         self._flight: list[bytes] = []
         self._flights = 0
         self._is_answered = True
@@ -44,7 +50,6 @@ class FlightKeeper:
         self._peer_changed_cipher = False
         self._is_over = False
         self._heard: dict[bytes, int] = {}
-        self._timer: asyncio.TimerHandle | None = None
         self._delay_s = FIRST_DELAY_S
         self._repeats = 0
         self._repeating: asyncio.Task[None] | None = None
@@ -62,7 +67,11 @@ class FlightKeeper:
 
     async def _recv(self) -> bytes:
         while True:
-            data: bytes = await self._ice._recv()
+            try:
+                data: bytes = await self._ice._recv()
+            except ConnectionError:  # the end, or a new way, over which DTLS begins again
+                self._begin()
+                raise
             if self._is_over or not is_handshake(data):
                 if data[:1] == bytes([_APPLICATION_DATA]) and self._is_complete():
                     self._end()

@@ -9,7 +9,7 @@ import pytest
 from node.links.link import Link
 from protocol.ice.candidates import CandidateKind
 from simulations.internet import Hairpinning, Host, NatBehaviour
-from simulations.residents.pairs import settle
+from simulations.residents.pairs import populate_publics, settle
 from simulations.residents.sites import SITES, Site
 from simulations.residents.whole import WholeResident
 from tests.simulations.pair_world import ROUND_TRIP_S, Talk, pair_world, until
@@ -197,6 +197,18 @@ async def test_ipv6_only_and_ipv4_only_link_through_a_relay_with_both(
     tmp_path: Path, callee: str
 ) -> None:
     async with pair_world(tmp_path, v6=True) as town:
+        caller = "port-restricted" if callee == "ipv6" else "ipv6"
+        one, other = await town.settled(caller, callee)
+        link, theirs = await town.linked(one, other)
+        assert link.path.way == "relayed"
+        await Talk(link, theirs).goes_on()
+
+
+@pytest.mark.parametrize("callee", ["ipv6", "port-restricted"])
+async def test_of_many_relays_one_with_both_families_is_found(tmp_path: Path, callee: str) -> None:
+    """Those that keep the callee registered and answer the caller have both; they come first."""
+    async with pair_world(tmp_path, publics=4, v6=True) as town:
+        town.publics += await populate_publics(town.world, 12)
         caller = "port-restricted" if callee == "ipv6" else "ipv6"
         one, other = await town.settled(caller, callee)
         link, theirs = await town.linked(one, other)

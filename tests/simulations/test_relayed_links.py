@@ -197,13 +197,30 @@ def corrupt(data: bytes) -> bytes:
     return data[:-8] + bytes(byte ^ 0x55 for byte in data[-8:])
 
 
+def corrupt_all_but_checks(data: bytes) -> bytes:
+    return data if is_check(data) else corrupt(data)
+
+
+def corrupt_all_after_the_handshake(data: bytes) -> bytes:
+    """DTLS opens, and what SCTP sends is spoiled."""
+    first = data[4] if data[0] >= 0x40 else data[48] if len(data) > 48 else 0
+    return corrupt(data) if first == 23 else data
+
+
 def truthful(data: bytes) -> bytes:
     return data
 
 
 @pytest.mark.parametrize(
     ("change", "delay_s"),
-    [(drop, 0.0), (drop_all_but_checks, 0.0), (corrupt, 0.0), (truthful, 4.0)],
+    [
+        (drop, 0.0),
+        (drop_all_but_checks, 0.0),
+        (corrupt, 0.0),
+        (corrupt_all_but_checks, 0.0),
+        (corrupt_all_after_the_handshake, 0.0),
+        (truthful, 4.0),
+    ],
 )
 async def test_a_link_is_made_by_another_relay_where_some_misbehave(
     tmp_path: Path, change: Change, delay_s: float

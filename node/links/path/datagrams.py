@@ -21,6 +21,9 @@ class DtlsDatagrams:
         self._queue: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
+        self._ways = 0
+        self.ways_told = 0
+        """How often the way has changed, as far as `_recv` has told."""
 
     @property
     def state(self) -> str:
@@ -33,6 +36,19 @@ class DtlsDatagrams:
             return
         self._queue.append(datagram)
         self._wake()
+
+    def begin_anew(self) -> None:
+        """From now on datagrams go another way, and what came before is worth nothing: the next
+        `_recv` raises ConnectionError.
+        """
+        self._ways += 1
+        self._queue.clear()
+        self._wake()
+
+    @property
+    def has_new_way(self) -> bool:
+        """Whether `_recv` has yet to tell of another way."""
+        return self.ways_told != self._ways
 
     def end(self) -> None:
         """Nothing more comes or goes."""
@@ -47,10 +63,13 @@ class DtlsDatagrams:
     # What aiortc calls ----------------------------------------------------------------------
 
     async def _recv(self) -> bytes:
-        """The next datagram; raises ConnectionError at the end."""
-        while not self._queue:
+        """The next datagram; raises ConnectionError at the end, and once for each new way."""
+        while self.has_new_way or not self._queue:
             if self._ended:
                 raise ConnectionError("the path has ended")
+            if self.has_new_way:
+                self.ways_told = self._ways
+                raise ConnectionError("the path goes another way")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

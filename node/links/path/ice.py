@@ -69,6 +69,7 @@ class IcePath:
         self._alone = alone
         self._began_at = self._loop.time()
         self._opened_at: float | None = None
+        self._secured = False
         self._credentials, prefix, self.agent = paths.make_agent(controlling=controlling)
         self._candidates: list[LocalCandidate] = []
         self._theirs: tuple[IceCandidate, ...] = ()
@@ -212,6 +213,23 @@ class IcePath:
             return False
         return self._port.send_whole(datagram, self._pair.remote)
 
+    def leave_relay(self) -> bool:
+        """Leave a relay over which DTLS broke; `datagrams` tell once another carries the path.
+
+        False where the path goes directly, or no other relay is left. Only the controlling side
+        leaves a relay, and the other follows it.
+        """
+        pair = self._pair
+        if self._ended or pair is None:
+            return False
+        if self.datagrams.has_new_way:
+            return True
+        return pair.relayed and (not self.agent.controlling or self.relays.leave(pair.base))
+
+    def secured(self) -> None:
+        """DTLS is up: it stays so whichever way the path goes from now on."""
+        self._secured = True
+
     def doubt(self) -> None:
         """What was sent is not acknowledged: our mapping may be lost, so check the pair now."""
         if not self._ended:
@@ -323,6 +341,8 @@ class IcePath:
         if not self._found.done():
             self._found.set_result(None)
         changed = before is None or (before.base, before.remote) != (pair.base, pair.remote)
+        if before is not None and changed and before.relayed and pair.relayed and not self._secured:
+            self.datagrams.begin_anew()
         if changed and self._path_changed is not None:
             self._loop.call_soon(self._path_changed)
 

@@ -140,15 +140,17 @@ class RelayRun:
             self._stall.cancel()
         if self._agent.controlling and not self._is_over:
             wait_s = limits.RELAY_STALL_S
-            self._stall = self._loop.call_later(wait_s, self._leave, base)
+            self._stall = self._loop.call_later(wait_s, self.leave, base)
 
-    def _leave(self, base: Address) -> None:
-        self._stall = None
+    def leave(self, base: Address) -> bool:
+        """Give up the relay at this base for another; False if there is none, or will be none."""
         port = next((port for port in self._ports if port.local == base), None)
-        if port is not None and len(self._ports) > 1:
-            _log.info("no link comes of the relay at %s: trying another", port.relay)
-            self._give_up(port)
-            self._flush()
+        if port is None or not (len(self._ports) > 1 or self.under_way):
+            return False
+        _log.info("no link comes of the relay at %s: trying another", port.relay)
+        self._give_up(port)
+        self._flush()
+        return True
 
     # The end ----------------------------------------------------------------------------------
 

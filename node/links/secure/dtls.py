@@ -20,6 +20,7 @@ from aiortc import (
     RTCDtlsTransport,
     RTCIceTransport,
 )
+from aiortc.rtcdtlstransport import State
 from OpenSSL import SSL
 
 from node.links.failure import LinkAttemptFailed
@@ -49,10 +50,9 @@ class DtlsPath(RTCDtlsTransport):
     """Called once with the reason when an open connection ends and we did not end it."""
 
     def __init__(self, ice: IcePath, certificate: Certificate) -> None:
-        super().__init__(
-            cast("RTCIceTransport", ice.datagrams),
-            [RTCCertificate(key=certificate.key, cert=certificate.certificate)],
-        )
+        own = RTCCertificate(key=certificate.key, cert=certificate.certificate)
+        super().__init__(cast("RTCIceTransport", ice.datagrams), [own])
+        self._own = own
         self.ice = ice
         self._stopping = False
         self._records: Records | None = None
@@ -69,6 +69,40 @@ class DtlsPath(RTCDtlsTransport):
         await self.start(RTCDtlsParameters([digest]))
         if self.state != "connected":
             raise self._why_not()
+        self.ice.secured()
+
+    async def _do_handshake(self) -> None:
+        """Run the handshake; where it breaks over a relay, anew over the next one.
+
+        The relay may have spoiled it, and a spoiled handshake cannot be mended: both sides begin
+        again once their path goes by another relay.
+        """
+        datagrams = self.ice.datagrams
+        ways = datagrams.ways_told
+        await super()._do_handshake()
+        while not self.encrypted and (datagrams.ways_told != ways or await self._another_way()):
+            ways = datagrams.ways_told
+            self._begin_anew()
+            await super()._do_handshake()
+
+    async def _another_way(self) -> bool:
+        """Once the path goes by another relay; False if it never will."""
+        if not self.ice.leave_relay():
+            return False
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await self.transport._recv()
+        return not self.ice.ended
+
+    def _begin_anew(self) -> None:
+        assert self._ssl is not None
+        context = self._own._create_ssl_context(srtp_profiles=self._srtp_profiles)
+        self._ssl = type(self._ssl)(context)
+        if self.is_client:
+            self._ssl.set_connect_state()
+        else:
+            self._ssl.set_accept_state()
+        self._set_state(State.CONNECTING)
 
     @property
     def is_client(self) -> bool:

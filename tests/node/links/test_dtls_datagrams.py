@@ -57,3 +57,26 @@ async def test_a_flood_waits_in_a_bounded_queue() -> None:
     for _ in range(limits.ICE_DATAGRAMS_WAITING + 100):
         datagrams.put(b"\x16")
     assert len(datagrams._queue) == limits.ICE_DATAGRAMS_WAITING
+
+
+async def test_a_new_way_is_told_once_and_drops_what_came_by_the_old_one() -> None:
+    datagrams = DtlsDatagrams(lambda _: None)
+    datagrams.put(b"old")
+    waiting = asyncio.ensure_future(datagrams._recv())
+    assert await waiting == b"old"
+    datagrams.put(b"old")
+    datagrams.begin_anew()
+    assert datagrams.has_new_way
+    datagrams.put(b"new")
+    with pytest.raises(ConnectionError, match="another way"):
+        await datagrams._recv()
+    assert (datagrams.ways_told, datagrams.has_new_way) == (1, False)
+    assert await datagrams._recv() == b"new"
+    waiting = asyncio.ensure_future(datagrams._recv())
+    await asyncio.sleep(0)
+    datagrams.begin_anew()
+    with pytest.raises(ConnectionError, match="another way"):
+        await waiting
+    datagrams.end()
+    with pytest.raises(ConnectionError, match="ended"):
+        await datagrams._recv()

@@ -11,10 +11,12 @@ from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import BadConfig, RelayFailed
+from protocol.overlay.contacts import Contact
 from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, encode_stun
 from protocol.turn.virtual import preferred_channel
 from simulations.internet.boxes.behaviour import Dependence, NatBehaviour
 from simulations.runtime.loop import VirtualLoop
+from tests.node.overlay.network import identity
 from tests.node.relay.relay_town import TEST_BYTE, Dweller, RelayTown, relay_town, send
 
 SYMMETRIC = NatBehaviour(mapping=Dependence.ADDRESS_AND_PORT_DEPENDENT, timeout_s=30.0)
@@ -162,6 +164,27 @@ async def test_a_node_that_does_not_relay_says_so(loop: VirtualLoop) -> None:
         with pytest.raises(RelayFailed, match="does not relay"):
             await client.allocate(relay)
         assert not client.membership.relay_client._legs
+
+
+async def test_a_bogus_key_at_an_address_keeps_no_other_relay_from_it(loop: VirtualLoop) -> None:
+    """Whoever makes an offer may name any key at any address."""
+    async with relay_town(loop) as town:
+        relay, client = await town.public(), await town.public()
+        bogus = Contact.at(identity(4711).public_key, relay.contact.address)
+        relays = client.membership.relay_client
+        with client.host.running():
+            asking = asyncio.ensure_future(relays.allocate(bogus))
+        await asyncio.sleep(0.2)
+        assert len(relays) == 1
+        assert not relays._legs, "it has not proved itself"
+        port = await client.allocate(relay)
+        assert not asking.done()
+        with pytest.raises(RelayFailed, match="no credentials"):
+            await asking
+        assert not port.is_closing()
+        assert len(relays) == 1
+        with pytest.raises(RelayFailed, match="another relay is used there"):
+            await relays.allocate(bogus)
 
 
 async def test_a_relay_that_is_gone_fails_within_seconds(loop: VirtualLoop) -> None:
