@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aioice.ice
 import aioice.turn
 import pytest
 
 from protocol.addresses import Address
+from protocol.ice.settings import IceSettings
 from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
 from protocol.turn.client import Allocated, AllocationLost, TurnClient, TurnEvent
 from protocol.turn.grant import RelayGrant, RelayTerms
@@ -25,6 +27,7 @@ from tests.node.relay.real_relay import (
     real_relay,
     rest_credentials,
 )
+from tests.protocol.ice.test_ice_aioice import carry, opened, start, tell
 
 pytestmark = pytest.mark.real_loop
 
@@ -162,6 +165,33 @@ async def pair_client(relay: RealRelay, peer_id: bytes) -> tuple[aioice.turn.Tur
 
 async def close(transport: aioice.turn.TurnTransport) -> None:
     await transport._close()
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+async def test_aioice_links_with_our_agent_through_our_relay(
+    controlling: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    async with real_relay() as relay, asyncio.timeout(20.0):
+        username, password = rest_credentials("aioice")
+        ours = await opened(controlling=controlling, settings=IceSettings())
+        theirs = aioice.Connection(
+            ice_controlling=not controlling,
+            turn_server=relay.address,
+            turn_username=username,
+            turn_password=password,
+        )
+        await theirs.gather_candidates()
+        (candidate,) = theirs.local_candidates
+        assert candidate.type == "relay"
+        await tell(ours, theirs)
+        start(ours, theirs)
+        _, found = await asyncio.gather(theirs.connect(), ours.selected())
+        assert found.remote == Address(candidate.host, candidate.port)
+        await carry(ours, theirs, found)
+        await theirs.close()
+        ours.close()
+        assert relay.service.allocations == 0
 
 
 # Our client at coturn -----------------------------------------------------------------------
