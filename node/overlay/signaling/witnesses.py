@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 _AMONG = 16
 """Three of so many contacts are chosen, the nearest by round trip: a search waits for them."""
 
+_LATELY_S = 60.0
+"""A witness that has answered within this is hardly gone: two that are silent end a search."""
+
 _ASKED_AGAIN_S = 0.1
 """The peer's token may be on its way to a witness that is asked."""
 
@@ -35,22 +38,25 @@ class Witnesses:
     def choose(self) -> tuple[Contact, ...]:
         """Contacts of different networks, by chance; fewer than WITNESSES where too few are met.
 
-        They speak IPv4, as the routers do that many probes are for.
+        Those that answered lately come first. They speak IPv4, as the routers do that many probes
+        are for.
         """
         wire = self._server.wire
+        lately = asyncio.get_running_loop().time() - _LATELY_S
         met = [
-            (round_trip_s, entry.contact)
+            (entry.answered_at < lately or entry.failures > 0, round_trip_s, entry.contact)
             for entry in self._server.tables.entries()
             if entry.contact.family == 4
             and (round_trip_s := wire.round_trip_s(entry.contact)) is not None
         ]
-        met.sort(key=lambda pair: (pair[0], pair[1].number))
-        nearest = [contact for _, contact in met[:_AMONG]]
+        met.sort(key=lambda one: (one[1], one[2].number))
         chosen: dict[bytes, Contact] = {}
-        while nearest and len(chosen) < limits.WITNESSES:
-            contact = nearest.pop(self._rng.getrandbits(32) % len(nearest))
-            network = smallest_network(self._server.settings.networks_of, contact)
-            chosen.setdefault(network or contact.packed, contact)
+        for older in (False, True):
+            nearest = [contact for is_older, _, contact in met if is_older is older][:_AMONG]
+            while nearest and len(chosen) < limits.WITNESSES:
+                contact = nearest.pop(self._rng.getrandbits(32) % len(nearest))
+                network = smallest_network(self._server.settings.networks_of, contact)
+                chosen.setdefault(network or contact.packed, contact)
         return tuple(chosen.values())
 
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:

@@ -43,6 +43,21 @@ async def test_a_witness_that_is_silent_delays_nothing() -> None:
         assert asyncio.get_running_loop().time() - started < 0.1
 
 
+async def test_witnesses_have_answered_lately_where_so_many_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.overlay.signaling.witnesses._LATELY_S", 0.1)
+    async with network(8) as peers:
+        server = peers[0].membership.server
+        witnesses = witnesses_of(peers[0])
+        await asyncio.sleep(1.0)
+        lately = [entry.contact for entry in server.tables.entries()][: limits.WITNESSES]
+        for contact in lately:
+            server.tables.of(contact).answered(contact, asyncio.get_running_loop().time())
+        for _ in range(5):
+            assert set(witnesses.choose()) == set(lately)
+
+
 async def test_one_witness_is_not_enough() -> None:
     async with network(6) as peers:
         prober, peer = witnesses_of(peers[0]), witnesses_of(peers[1])
