@@ -1,6 +1,7 @@
 """Links by relays, whole nodes in virtual time: who allocates where, until when, and what fails."""
 
 import asyncio
+import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from node.links.link import Link
 from node.relay.departures import Departures
 from protocol import limits
 from protocol.addresses import Address
+from protocol.description import Description
 from protocol.ice.candidates import CandidateKind
+from protocol.records import PeerBody
 from protocol.turn.credentials import CredentialMaker
 from protocol.turn.forwarding import RelaySend
 from protocol.turn.grant import RelayGrant
@@ -119,6 +122,24 @@ def watch_ways(monkeypatch: pytest.MonkeyPatch) -> set[tuple[Host, Host]]:
     return ways
 
 
+def watch_plaintexts(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All descriptions and peer records that any node makes from now on."""
+    told: list[bytes] = []
+
+    def watch(kind: Any) -> None:
+        encode = kind.encode
+
+        def spy(made: Any) -> bytes:
+            told.append(encode(made))
+            return told[-1]
+
+        monkeypatch.setattr(kind, "encode", spy)
+
+    watch(Description)
+    watch(PeerBody)
+    return told
+
+
 @pytest.mark.parametrize("hidden_calls", [True, False])
 @pytest.mark.parametrize("site", ["port-restricted", "public"])
 async def test_a_hidden_address_is_neither_told_nor_seen(
@@ -128,9 +149,13 @@ async def test_a_hidden_address_is_neither_told_nor_seen(
         hidden = move_in(town.world, SITES[site])
         hidden.hides_address = True
         (other,) = await town.settled("port-restricted")
+        told = watch_plaintexts(monkeypatch)
         await settle(hidden)
         await asyncio.sleep(30.0)
         ways = watch_ways(monkeypatch)
+        place = hidden.host.behind or hidden.host
+        hosts = (*hidden.host.addresses, *place.addresses)
+        own = [ipaddress.ip_address(host).packed for host in hosts]
         pair = (hidden, other) if hidden_calls else (other, hidden)
         link, theirs = await town.linked(*pair)
         at_other = theirs if hidden_calls else link
@@ -139,6 +164,11 @@ async def test_a_hidden_address_is_neither_told_nor_seen(
         assert at_other.peer.families == ()
         await Talk(link, theirs).goes_on()
         await asyncio.sleep(30.0)
+        assert told
+        assert not [text for text in told if any(address in text for address in own)]
+        stored = [record for one in town.publics for record in one.running.server.store]
+        assert any(record.peer_id == hidden.identity.peer_id for record in stored)
+        assert not [one for one in stored if any(address in one.raw for address in own)]
         assert (hidden.host, other.host) not in ways
         assert (other.host, hidden.host) not in ways
 

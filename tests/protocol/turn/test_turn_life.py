@@ -22,6 +22,7 @@ from protocol.stun.message import (
     encode_stun,
     long_term_key,
 )
+from protocol.turn.answers import Attributes
 from protocol.turn.client import Allocated, AllocationLost, CredentialsAging, TurnState
 from protocol.turn.credentials import CredentialMaker
 from tests.protocol.turn.turn_world import A_ID, B_ID, RELAY, A, B, C, Client, World, code_of
@@ -266,23 +267,41 @@ def test_without_a_nonce_the_relay_is_asked_for_one() -> None:
 # Answers to addresses that have proved nothing ----------------------------------------------
 
 
-def test_no_answer_to_an_unproved_address_is_three_times_its_request() -> None:
+_FORGED: list[Attributes] = [
+    (),
+    ((0x0003, b"\0\0\0\6"),),
+    ((Attribute.USERNAME, b"9999999999:them"),),
+    ((Attribute.USERNAME, b"them"), (Attribute.REALM, b"modswarm"), (Attribute.NONCE, b"old")),
+]
+"""What a request without a nonce of ours may hold."""
+
+
+@pytest.mark.parametrize("attributes", _FORGED)
+@pytest.mark.parametrize("kind", StunClass)
+@pytest.mark.parametrize("method", StunMethod)
+@pytest.mark.parametrize("key", [None, b"guessed"])
+def test_unproved_addresses_get_no_long_answer_but_three(
+    method: StunMethod,
+    kind: StunClass,
+    attributes: tuple[tuple[int, bytes], ...],
+    key: bytes | None,
+) -> None:
+    """To a Binding request, a 401 and a 438; and none is three times as long as its request."""
     world = World()
-    address = Address("2001:db8::7", 4001)
-    for number, (method, attributes) in enumerate(
-        [
-            (StunMethod.BINDING, ()),
-            (StunMethod.ALLOCATE, ()),
-            (StunMethod.REFRESH, ()),
-            (StunMethod.BINDING, ((0x0003, b"\0\0\0\6"),)),
-        ]
-    ):
-        world.now += 10.0
-        request = encode_stun(
-            StunMessage(StunClass.REQUEST, method, bytes(12), attributes), fingerprint=False
-        )
-        answer = world.ask(address, method, *attributes)
-        assert 0 < len(answer) <= limits.STUN_ANSWER_FACTOR * len(request), number
+    request = encode_stun(
+        StunMessage(kind, method, bytes(12), attributes), key=key, fingerprint=False
+    )
+    world.to_relay(request, Address("2001:db8::7", 4001))
+    for send in world.sent_on:
+        answer = b"".join(send.parts)
+        assert len(answer) <= limits.STUN_ANSWER_FACTOR * len(request)
+        assert len(answer) <= limits.DATAGRAM_BYTES
+        assert kind is StunClass.REQUEST
+        is_challenge = method is not StunMethod.BINDING and code_of(answer) in {401, 438}
+        assert len(answer) <= len(request) or method is StunMethod.BINDING or is_challenge
+    answered = kind is StunClass.REQUEST and method not in {StunMethod.SEND, StunMethod.DATA}
+    is_check = method is StunMethod.BINDING and (key or any(one == 6 for one, _ in attributes))
+    assert len(world.sent_on) == (answered and not is_check)
 
 
 def test_ten_answers_a_second_for_each_source_and_all_kinds() -> None:
