@@ -366,6 +366,11 @@ BIRTHDAY_PAUSE_S = 20.0
 time between two searches of one node. It finds a pair in 99.8 % of all cases, in 5 s at most; 256
 mappings would in 98.4 %, and take half as long again."""
 
+BIRTHDAY_MEETING_S = 25.0
+BIRTHDAY_PATIENCE_S = 120.0
+"""How long the side that probes keeps its turn for a peer whose own pause is not over, less than
+witnesses tell its token; and how long a search is waited for, while a relay carries the link."""
+
 PORT_SAMPLE_AGE_S = 60.0
 PORT_RATE_MAX = 1000.0
 """How old a sample of a router's ports may be to be told, and how many mappings a second it makes

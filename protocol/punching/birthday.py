@@ -60,23 +60,3 @@ class BirthdayProbes:
 
 
 _BURST_MAX = 16
-
-
-class BirthdayTurns:
-    """One search at a time in a node, and a pause after each."""
-
-    def __init__(self) -> None:
-        self._busy = False
-        self._next_at = -inf
-
-    def take(self, now: float) -> bool:
-        """Whether a search may begin now; if so it has begun."""
-        if self._busy or now < self._next_at:
-            return False
-        self._busy = True
-        self._next_at = now + limits.BIRTHDAY_PAUSE_S
-        return True
-
-    def give_back(self) -> None:
-        """The search that had begun is over."""
-        self._busy = False

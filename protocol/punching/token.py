@@ -60,10 +60,15 @@ class WitnessBook:
         return len(self._seen)
 
     def note(self, token: bytes, host: str, now: float) -> None:
-        """A token was left from a proved address; raises RateLimited if there is no room."""
+        """A token was left from a proved address; raises RateLimited if there is no room.
+
+        One that is left again is told as long again.
+        """
         self._forget_old(now)
         _, hosts = self._seen.get(token, (now, []))
         if host in hosts:
+            self._seen[token] = (now, hosts)
+            self._seen.move_to_end(token)
             return
         if self._by_host[host] >= limits.WITNESSED_PER_HOST:
             raise RateLimited("more tokens of one host than a witness keeps")

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from node.environment import Environment
 from node.links.punching.sampling import PortSampler
+from node.links.punching.turns import SearchTurns
 from node.net.endpoint import Endpoint
 from node.tasks import TaskOwner
 from protocol.description import Description
 from protocol.overlay.contacts import Contact
-from protocol.punching.birthday import BirthdayTurns
 from protocol.punching.pairs import PunchKind, punch_kind
 from protocol.punching.plan import families_behind_router
 from protocol.reachability.nat_report import NatReport
@@ -50,8 +50,8 @@ class LinkPunching:
         self.endpoint = endpoint
         self.rng = environment.rng
         self.witnesses = witnesses
-        self.searches = searches
-        self.turns = BirthdayTurns()
+        self._searches = searches
+        self.turns = SearchTurns()
         self.tasks = TaskOwner("punching")
         self._sampler = PortSampler(endpoint, environment)
         self._sampling: asyncio.Task[None] | None = None
@@ -90,7 +90,7 @@ class LinkPunching:
 
     def own_witnesses(self, report: NatReport) -> tuple[Contact, ...]:
         """Whom a description names as witnesses: none where the peer needs no many probes."""
-        if not self.searches or punch_kind(report.kind) is PunchKind.OPEN:
+        if not self._searches or punch_kind(report.kind) is PunchKind.OPEN:
             return ()
         return self.witnesses.choose()
 

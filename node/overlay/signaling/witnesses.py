@@ -25,7 +25,9 @@ _LATELY_S = 60.0
 """A witness that has answered within this is hardly gone: two that are silent end a search."""
 
 _ASKED_AGAIN_S = 0.1
-"""The peer's token may be on its way to a witness that is asked."""
+_ASKED_LESS_OFTEN = 0.1
+"""The peer's token may be on its way to a witness that is asked, or may come when the peer is free:
+the pause is a tenth of what was waited for already."""
 
 
 class Witnesses:
@@ -81,6 +83,8 @@ class Witnesses:
         """
         told: dict[Contact, list[str]] = {}
         enough = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
 
         def on_reply(reply: Reply) -> None:
             told[reply.contact] = _hosts_of(reply) or told.get(reply.contact, [])
@@ -92,8 +96,10 @@ class Witnesses:
                 while not enough.is_set():
                     for contact in witnesses:
                         self._server.wire.request(contact, Method.WITNESSED, [token], on_reply)
+                    waited_s = loop.time() - began_at
+                    pause_s = max(_ASKED_AGAIN_S, _ASKED_LESS_OFTEN * waited_s)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(enough.wait(), _ASKED_AGAIN_S)
+                        await asyncio.wait_for(enough.wait(), pause_s)
         return seen_by_enough(told.values())
 
 

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from protocol import limits
-from protocol.punching.birthday import BirthdayProbes, BirthdayTurns, ports_to_probe
+from protocol.punching.birthday import BirthdayProbes, ports_to_probe
 
 RUNS = 1500
 
@@ -64,15 +64,3 @@ def test_probes_leave_at_their_pace_and_end() -> None:
         sent += len(probes.due(now))
     assert sent == 1024
     assert probes.due(now + 10) == []
-
-
-def test_one_search_at_a_time_and_a_pause_after_each() -> None:
-    turns = BirthdayTurns()
-    assert turns.take(0.0)
-    assert not turns.take(0.0)
-    assert not turns.take(100.0), "the first is not over"
-    turns.give_back()
-    assert turns.take(100.0)
-    turns.give_back()
-    assert not turns.take(100.0 + limits.BIRTHDAY_PAUSE_S - 0.1)
-    assert turns.take(100.0 + limits.BIRTHDAY_PAUSE_S)

@@ -62,6 +62,16 @@ def test_a_witness_tells_what_it_saw_for_a_while() -> None:
     assert len(book) == 0
 
 
+def test_a_token_that_is_left_again_is_told_as_long_again() -> None:
+    book = WitnessBook()
+    book.note(b"a" * 16, "1.2.3.4", 0.0)
+    book.note(b"b" * 16, "1.2.3.4", 10.0)
+    book.note(b"a" * 16, "1.2.3.4", 20.0)
+    assert book.hosts(b"b" * 16, 10.0 + limits.WITNESSED_S) == []
+    assert book.hosts(b"a" * 16, 19.9 + limits.WITNESSED_S) == ["1.2.3.4"]
+    assert book.hosts(b"a" * 16, 20.0 + limits.WITNESSED_S) == []
+
+
 def test_a_witness_keeps_no_more_than_it_has_room_for() -> None:
     book = WitnessBook(capacity=2)
     book.note(b"a" * 16, "1.2.3.4", 0.0)
