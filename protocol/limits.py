@@ -363,8 +363,9 @@ BIRTHDAY_PROBES = 1024
 BIRTHDAY_RATE = 200.0
 BIRTHDAY_PAUSE_S = 20.0
 """A search by many probes: mappings of one side, probes of the other, these a second, and the least
-time between two searches of one node. It finds a pair in 99.8 % of all cases, in 5 s at most; 256
-mappings would in 98.4 %, and take half as long again."""
+time between two searches of one node. It finds a pair in 99.8 % of all cases, in 5 s at most. 256
+mappings would in 98.4 %: of 40 simulated pairs at PlanetLab's round trips they missed one and had a
+direct path after 5.5 s at p95, where 384 missed none and had one after 3.7 s."""
 
 BIRTHDAY_MEETING_S = 25.0
 BIRTHDAY_PATIENCE_S = 120.0

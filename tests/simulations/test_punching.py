@@ -51,11 +51,7 @@ async def test_a_pair_links_directly(tmp_path: Path, caller: str, callee: str, w
 @pytest.mark.parametrize(
     ("caller", "callee"),
     [
-        pytest.param(
-            "port-restricted",
-            "symmetric",
-            marks=pytest.mark.xfail(strict=False, reason="it stays relayed in this town"),
-        ),
+        ("port-restricted", "symmetric"),
         ("symmetric", "linux"),
     ],
 )

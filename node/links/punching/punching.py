@@ -24,6 +24,9 @@ class WitnessExchange(Protocol):
     def choose(self) -> tuple[Contact, ...]:
         """Contacts of our choice."""
 
+    async def meet(self, witnesses: Sequence[Contact]) -> None:
+        """Prove our address to a peer's witnesses, so that a token is left without delay."""
+
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
         """Leave our token with a peer's witnesses."""
 

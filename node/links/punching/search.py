@@ -101,6 +101,8 @@ class PortSearch:
 
     async def _open_and_wait(self, patience: asyncio.Timeout) -> None:
         turns, peer = self._punching.turns, self._call.peer_id.hex()[:8]
+        meeting = self._punching.witnesses.meet(self._call.peer.witnesses)
+        self._punching.tasks.start(meeting, name="meet witnesses")
         while True:
             hosts = await self._seen(limits.BIRTHDAY_PATIENCE_S)
             seen_at = self._loop.time()

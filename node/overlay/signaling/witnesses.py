@@ -61,17 +61,23 @@ class Witnesses:
                 chosen.setdefault(network or contact.packed, contact)
         return tuple(chosen.values())
 
+    async def meet(self, witnesses: Sequence[Contact]) -> None:
+        """Prove our address to witnesses with whom a token is to be left without delay."""
+        await asyncio.gather(*(self._ask(contact, Method.PING, []) for contact in witnesses))
+
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
         """Leave our token with the witnesses that a peer has named; silent ones are passed over."""
-        await asyncio.gather(*(self._leave(token, contact) for contact in witnesses))
+        await asyncio.gather(
+            *(self._ask(contact, Method.WITNESS, [token]) for contact in witnesses)
+        )
 
-    async def _leave(self, token: bytes, contact: Contact) -> None:
+    async def _ask(self, contact: Contact, method: Method, arguments: list[bytes]) -> None:
         try:
             if not contact.is_valid(self._server.settings.puzzle_bits):
                 raise WrongKey("a witness whose key is no node's")
-            await self._server.wire.ask(contact, Method.WITNESS, [token])
+            await self._server.wire.ask(contact, method, arguments)
         except (ModswarmError, RemoteError) as error:
-            _log.debug("no token left with %r: %s", contact, error)
+            _log.debug("%s not done by %r: %s", method.name, contact, error)
 
     async def hosts_seen(
         self, token: bytes, witnesses: Sequence[Contact], limit_s: float

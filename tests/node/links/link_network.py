@@ -126,6 +126,9 @@ class NoWitnesses:
     def choose(self) -> tuple[Contact, ...]:
         return ()
 
+    async def meet(self, witnesses: Sequence[Contact]) -> None:
+        """Without witnesses there is nothing to do."""
+
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
         """Without witnesses there is nothing to do."""
 

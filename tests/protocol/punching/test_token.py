@@ -58,7 +58,7 @@ def test_a_witness_tells_what_it_saw_for_a_while() -> None:
     book.note(b"a" * 16, "1.2.3.5", 3.0)
     assert book.hosts(b"a" * 16, 4.0) == ["1.2.3.4", "::1"], "no more hosts than families"
     assert book.hosts(b"b" * 16, 4.0) == []
-    assert book.hosts(b"a" * 16, limits.WITNESSED_S) == []
+    assert book.hosts(b"a" * 16, 1.0 + limits.WITNESSED_S) == []
     assert len(book) == 0
 
 
