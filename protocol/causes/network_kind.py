@@ -56,7 +56,9 @@ class NetworkKind(StrEnum):
 
 
 _OPEN_IT = (
-    "Switch on UPnP in the router, or forward the node's UDP port there, to be reached by all."
+    "Switch on UPnP in the router, or forward the node's UDP port there, to be reached by all; "
+    "where the provider has a router of its own behind that one (whose outside address is then "
+    "private, or begins with 100.64 to 100.127), only IPv6 or a VPN helps with that."
 )
 
 NETWORKS: dict[NetworkKind, Explanation] = {

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from simulations.experiments.call import accept, describe
 from simulations.internet import Dependence, NatBehaviour, PortAssignment
 from simulations.internet.boxes.gateway import GatewayFaults
 from simulations.residents.world import PORT, Resident, World, simulated_settings
+from tests.simulations.pair_world import pair_world
 
 HOUR_S = 3600.0
 SYMMETRIC = NatBehaviour(mapping=Dependence.ADDRESS_AND_PORT_DEPENDENT, ports=PortAssignment.RANDOM)
@@ -291,3 +293,13 @@ async def test_a_dial_back_costs_a_node_no_port_where_its_router_accepts_input()
             one.running.endpoint.sendto(b"later", resident.contact.address)
         ports = {mapping.outside[1] for mapping in box.mappings(world.loop.time())}
         assert ports == {PORT}
+
+
+async def test_friends_are_told_no_address_that_lets_no_one_in(tmp_path: Path) -> None:
+    async with pair_world(tmp_path) as town:
+        public, closed = await town.settled("public", "port-restricted")
+        for one in (public, closed):
+            hosts = {text.partition(":")[0] for text in one.running_node.friend_addresses()}
+            assert hosts == set(one.host.addresses)
+        seen = closed.running.own_network.view().of(4).reflexive
+        assert seen, "others see an address of the router"

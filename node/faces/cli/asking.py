@@ -1,5 +1,6 @@
 """Commands that ask a running node and change nothing: status, id, ls, peers, links."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,31 @@ def identity(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     reachable = client.get("/v1/status")["reachable"]
-    label = "Address in your own network" if reachable is False else "Address for friends"
-    output.show_facts(
-        [("Peer id", told["peer_id"])] + [(label, address) for address in told["friend_addresses"]]
-    )
+    labelled = [
+        (_FOR_FRIENDS if reachable is not False and _is_outside(one) else _IN_OWN_NETWORK, one)
+        for one in told["friend_addresses"]
+    ]
+    if all(label != _FOR_FRIENDS for label, _ in labelled):
+        labelled.append((_FOR_FRIENDS, _NONE_KNOWN if reachable is None else _NONE))
+    output.show_facts([("Peer id", told["peer_id"]), *labelled])
+
+
+_IN_OWN_NETWORK = "Address in your own network"
+_FOR_FRIENDS = "Address for friends"
+_NONE = (
+    "none, as this network lets in only answers: they join through another node, and then "
+    "find this one by its peer id"
+)
+_NONE_KNOWN = (
+    "none is known yet to let them in: ask again in some minutes, or let them join through "
+    "another node"
+)
+
+
+def _is_outside(friend_address: str) -> bool:
+    """Whether `host:port/peer-id` is no address of a local network; loopback is for tests."""
+    host = ip_address(friend_address.rpartition("/")[0].rpartition(":")[0].strip("[]"))
+    return host.is_global or host.is_loopback
 
 
 @click.command()

@@ -261,6 +261,7 @@ class FakeNode:
         self.asked: list[tuple[Any, ...]] = []
         self.failure: Exception | None = None
         self.reachable: bool | None = True
+        self.bound = [Address("127.0.0.1", 4001)]
         self.peer_id: PeerId = self.identity.peer_id
         self.diagnosis = FakeDiagnosis(self._answer)
         self.doctor = FakeDoctor(self._answer)
@@ -297,7 +298,8 @@ class FakeNode:
         )
 
     def friend_addresses(self) -> tuple[str, ...]:
-        return (f"127.0.0.1:4001/{peer_id_text(self.identity.peer_id)}",)
+        peer_id = peer_id_text(self.identity.peer_id)
+        return tuple(f"{address}/{peer_id}" for address in self.bound)
 
 
 def stored_mod(mod_id: bytes, name: str) -> ModView:

@@ -130,7 +130,25 @@ def test_a_node_that_is_not_reached_from_outside_gives_no_addresses_for_friends(
     assert status_of("id") == 0
     shown = capsys.readouterr().out
     assert "Address in your own network  127.0.0.1:4001/p" in shown
-    assert "friends" not in shown
+    assert "Address for friends          none, as this network lets in only answers" in shown
+
+
+@pytest.mark.parametrize("reachable", [None, True])
+def test_only_an_address_that_works_outside_is_one_for_friends(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], reachable: bool | None
+) -> None:
+    node.reachable = reachable
+    node.bound = [Address("192.168.1.5", 4001), Address("fd00::5", 4001)]
+    assert status_of("id") == 0
+    shown = capsys.readouterr().out
+    assert "Address in your own network  192.168.1.5:4001/p" in shown
+    assert "Address in your own network  [fd00::5]:4001/p" in shown
+    assert "Address for friends          none" in shown
+    node.bound.append(Address("5.0.1.2", 4001))
+    assert status_of("id") == 0
+    shown = capsys.readouterr().out
+    assert "Address for friends          5.0.1.2:4001/p" in shown
+    assert "none" not in shown
 
 
 def test_share_prints_the_link_alone_on_standard_output(
