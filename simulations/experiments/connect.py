@@ -10,12 +10,18 @@ default: Halkes and Pouwelse (UDP NAT and Firewall Puncturing in the Wild, 2010)
 wide: the same in coarse, with the kinds of boxes and hosts that are met besides; all shares are our
     assumption.
 
-`--mix` takes either name, or shares of any kinds.
+`--mix` takes either name, or shares of any kinds. More pairs than one world has are spread over
+further worlds with seeds of their own, on all processors.
 """
 
 import asyncio
+import hashlib
+import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from protocol.errors import BadInput
@@ -60,6 +66,7 @@ class Parameters:
     seed: int = option(1, "the seed of everything")
     nodes: int = option(24, "public nodes of the overlay")
     pairs: int = option(100, "pairs that try to link")
+    pairs_in_world: int = option(100, "how many pairs share one world at most")
     spacing: float = option(0.5, "virtual seconds between the arrivals of two pairs")
     mix: tuple[str, ...] = option(
         ("default",), f"{' or '.join(MIXES)}, or KIND=SHARE of {', '.join(SITES)}"
@@ -71,14 +78,52 @@ PARAMETERS = Parameters
 
 
 def run(parameters: Parameters, say: Say) -> ExperimentReport:
-    """All pairs in one world, each for the time that it takes."""
+    """Each pair for the time that it takes; worlds one beside the other."""
+    parse_mix(parameters.mix)  # a mistake is told before any world is made
+    parts = list(_worlds(parameters))
+    results = [_run_world(parts[0])] if len(parts) == 1 else _run_beside(parts, say)
+    pairs = [pair for found, _ in results for pair in found]
+    hashes = [log_hash for _, log_hash in results]
+    data = {"mix": " ".join(parameters.mix), "worlds": len(parts), **data_of(pairs)}
+    return ExperimentReport(data, lambda figure: draw(figure, pairs), _joined(hashes))
+
+
+def _worlds(parameters: Parameters) -> Iterator[Parameters]:
+    """The worlds; the first has the seed that was asked for."""
+    size = max(1, parameters.pairs_in_world)
+    for number, first in enumerate(range(0, max(1, parameters.pairs), size)):
+        other = derive_rng(parameters.seed, "world", number).getrandbits(32)
+        seed = other if number else parameters.seed
+        yield replace(parameters, seed=seed, pairs=min(size, parameters.pairs - first))
+
+
+def _run_beside(parts: list[Parameters], say: Say) -> list[tuple[list[Pair], str]]:
+    """Each world in a process, as many at a time as there are processors."""
+    processes = min(len(parts), os.cpu_count() or 1)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as executor:
+        places = {executor.submit(_run_world, part): place for place, part in enumerate(parts)}
+        found: dict[int, tuple[list[Pair], str]] = {}
+        for done in as_completed(places):
+            found[places[done]] = done.result()
+            pairs = [pair for those, _ in found.values() for pair in those]
+            linked = sum(pair.first.linked for pair in pairs)
+            say(f"{len(found)} of {len(parts)} worlds: {linked} of {len(pairs)} pairs linked")
+    return [found[place] for place in range(len(parts))]
+
+
+def _run_world(parameters: Parameters) -> tuple[list[Pair], str]:
     with tempfile.TemporaryDirectory(prefix="modswarm-") as folder:
-        pairs, log_hash = run_virtually(_world(parameters, Path(folder), say))
-    data = {"mix": " ".join(parameters.mix), **data_of(pairs)}
-    return ExperimentReport(data, lambda figure: draw(figure, pairs), log_hash)
+        return run_virtually(_world(parameters, Path(folder)))
 
 
-async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[Pair], str]:
+def _joined(hashes: list[str]) -> str:
+    """The one hash of all worlds."""
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[: len(hashes[0])]
+
+
+async def _world(parameters: Parameters, folder: Path) -> tuple[list[Pair], str]:
     shares = parse_mix(parameters.mix)
     latency = latency_of(parameters.latency_matrix, parameters.seed)
     world = World(parameters.seed, latency=latency, folder=folder)
@@ -88,11 +133,9 @@ async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[list[P
         await populate_publics(world, parameters.nodes, v6=any(SITES[kind].v6 for kind in shares))
         async with asyncio.TaskGroup() as tasks:
             tried = []
-            for number, (caller, callee) in enumerate(drawn):
+            for caller, callee in drawn:
                 tried.append(tasks.create_task(_try_pair(world, caller, callee)))
                 await asyncio.sleep(parameters.spacing)
-                if number % 100 == 99:
-                    say(f"{number + 1} of {parameters.pairs} pairs came")
         await world.close()
     return [task.result() for task in tried], world.internet.log.digest()
 

@@ -197,3 +197,12 @@ def test_a_spec_is_checked(tmp_path: Path, change: tuple[str, str], complaint: s
     path.write_text(SPEC.replace(*change))
     with pytest.raises(BadInput, match=complaint):
         sweep.load(path)
+
+
+def test_many_pairs_are_spread_over_worlds_of_their_own() -> None:
+    said: list[str] = []
+    parameters = connect.Parameters(nodes=6, pairs=3, pairs_in_world=2, mix=("public=1",))
+    report = connect.run(parameters, said.append)
+    assert (report.data["worlds"], report.data["pairs"], report.data["success"]) == (2, 3, 1.0)
+    assert said[-1] == "2 of 2 worlds: 3 of 3 pairs linked"
+    assert connect.run(parameters, said.append).log_hash == report.log_hash
