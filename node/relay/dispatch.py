@@ -13,7 +13,7 @@ from node.relay.leg import RelayLeg
 from node.relay.service import RelayService
 from protocol.addresses import Address
 from protocol.errors import RemoteError
-from protocol.turn.client import RelayedArrival
+from protocol.turn.client_peers import RelayedArrival
 
 _DATA_INDICATION: Final = b"\x00\x17"
 """The type of a message that only clients get (RFC 8656, 17)."""

@@ -17,13 +17,9 @@ from protocol.addresses import Address
 from protocol.errors import ModswarmError, NotPermitted, RelayFailed
 from protocol.overlay.contacts import Contact
 from protocol.turn.channel_data import Gathered
-from protocol.turn.client import (
-    Allocated,
-    AllocationLost,
-    CredentialsAging,
-    RelayedArrival,
-    TurnClient,
-)
+from protocol.turn.client import TurnClient
+from protocol.turn.client_peers import RelayedArrival
+from protocol.turn.events import Allocated, AllocationLost, CredentialsAging
 from protocol.turn.grant import RelayGrant
 
 _log = logging.getLogger(__name__)

@@ -12,5 +12,7 @@ forwarding    from one allocation to the other of its pair
 answers       answers to addresses that have proved nothing, and to others
 server        the relay
 request       a request of the client until its response
+events        what a client tells its user
+client_peers  the peers of a client, and its channels
 client        the client of one allocation
 """

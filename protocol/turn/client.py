@@ -7,14 +7,12 @@ is renewed long before it expires, and a request that meets a stale nonce is sen
 fresh one, so data never waits for either.
 """
 
-import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import Malformed, NotPermitted, RelayFailed, UnexpectedReply
+from protocol.errors import Malformed, NotPermitted, UnexpectedReply
 from protocol.randomness import Random
 from protocol.stun.attributes import (
     Attribute,
@@ -36,10 +34,18 @@ from protocol.stun.message import (
     has_integrity,
     long_term_key,
 )
-from protocol.turn.channel_data import Gathered, is_one_channel, unwrap, wrap
+from protocol.turn.channel_data import Gathered
+from protocol.turn.client_peers import ClientPeers, RelayedArrival
+from protocol.turn.events import (
+    Allocated,
+    AllocationLost,
+    CredentialsAging,
+    PeerRefused,
+    TurnEvent,
+    TurnState,
+)
 from protocol.turn.grant import RelayGrant
 from protocol.turn.request import Fields, TurnRequest
-from protocol.turn.virtual import CHANNELS, preferred_channel
 
 _UDP: Final = 17
 _TRIES: Final = 6
@@ -48,60 +54,6 @@ _RENEWED: Final = 0.4
 
 _CREDENTIALS_RENEWED: Final = 0.75
 _CREDENTIALS_AGAIN_S: Final = 120.0
-
-RelayedArrival = tuple[bytes, int, Address]
-"""A buffer of datagrams from a peer, the size of each but the last, and the peer's address."""
-
-
-class TurnState(enum.Enum):
-    """The life of a client: each state leads only to later ones."""
-
-    ALLOCATING = "allocating"
-    ALLOCATED = "allocated"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Allocated:
-    """The relay has made the allocation; it sees the client at `mapped`."""
-
-    relayed: Address
-    mapped: Address
-
-
-@dataclass(frozen=True, slots=True)
-class PeerRefused:
-    """The relay forwards nothing to or from this peer; `code` is its ERROR-CODE."""
-
-    peer: Address
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialsAging:
-    """`renew` is to be called with fresh credentials."""
-
-
-@dataclass(frozen=True, slots=True)
-class AllocationLost:
-    """There is no allocation, or no longer; `reason` is one sentence for people."""
-
-    reason: str
-
-
-TurnEvent = Allocated | PeerRefused | CredentialsAging | AllocationLost
-
-
-@dataclass(slots=True)
-class _Peer:
-    """A peer with its channel, which it gets once the relayed address is known.
-
-    `renew_at` is None while a request about it is under way.
-    """
-
-    number: bytes = b""
-    is_bound: bool = False
-    renew_at: float | None = None
 
 
 class TurnClient:
@@ -128,8 +80,7 @@ class TurnClient:
         self._family = family
         self._wait_s = wait_s
         self._requests: dict[bytes, TurnRequest] = {}
-        self._peers: dict[Address, _Peer] = {}
-        self._by_number: dict[bytes, Address] = {}
+        self._peers = ClientPeers(self._new_transaction)
         self._datagrams: list[bytes] = []
         self._events: list[TurnEvent] = []
         self._allocation: Allocated | None = None
@@ -158,8 +109,7 @@ class TurnClient:
         due = [request.due_at for request in self._requests.values()]
         times = (self._refresh_at, self._keepalive_at, self._credentials_at)
         due += [at for at in times if at is not None]
-        due += [peer.renew_at for peer in self._peers.values() if peer.renew_at is not None]
-        return min(due)
+        return min(due + self._peers.times())
 
     @property
     def peers(self) -> list[Address]:
@@ -172,17 +122,13 @@ class TurnClient:
         """Let a peer in and give it a channel; raises RelayFailed beyond RELAY_CHANNELS."""
         if peer in self._peers or self.state is TurnState.ENDED:
             return
-        if len(self._peers) >= limits.RELAY_CHANNELS:
-            raise RelayFailed("an allocation has no room for another peer")
-        self._peers[peer] = _Peer()
+        self._peers.add(peer)
         if self._allocation is not None:
             self._bind(peer, now)
 
     def forget(self, peer: Address) -> None:
         """Renew a peer's channel no more, and take nothing from it."""
-        held = self._peers.pop(peer, None)
-        if held is not None:
-            self._by_number.pop(held.number, None)
+        self._peers.forget(peer)
 
     def renew(self, grant: RelayGrant, now: float) -> None:
         """Use fresh credentials of the same peer from now on."""
@@ -213,37 +159,13 @@ class TurnClient:
 
     def outgoing(self, buffer: bytes, size: int, peer: Address) -> Iterator[Gathered]:
         """Datagrams to a peer, as they go to the relay; raises NotPermitted for an unknown one."""
-        held = self._peers.get(peer)
-        if held is None or self._allocation is None:
-            raise NotPermitted(f"no channel to {peer} at this relay")
-        if held.is_bound:
-            yield from wrap(held.number, buffer, size)
-            return
-        for at in range(0, len(buffer) or 1, size or 1):
-            datagram = self._send_indication(buffer[at : at + size], peer)
-            yield Gathered([datagram], len(datagram))
+        if self._allocation is None:
+            raise NotPermitted("there is no allocation yet")
+        return self._peers.outgoing(buffer, size, peer)
 
     def channel_received(self, buffer: bytes, size: int) -> list[RelayedArrival]:
         """Take ChannelData of the relay; raises NotPermitted, Malformed."""
-        if len(buffer) > size and not is_one_channel(buffer, size):
-            arrivals: list[RelayedArrival] = []
-            for at in range(0, len(buffer), size):
-                one = buffer[at : at + size]
-                arrivals += self.channel_received(one, len(one))
-            return arrivals
-        peer = self._by_number.get(buffer[:2])
-        if peer is None:
-            raise NotPermitted("ChannelData on a channel that is not bound")
-        return [(*unwrap(buffer, size), peer)]
-
-    def _send_indication(self, data: bytes, peer: Address) -> bytes:
-        transaction = self._new_transaction()
-        attributes = (
-            (int(Attribute.XOR_PEER_ADDRESS), encode_xor_address(peer, transaction)),
-            (int(Attribute.DATA), data),
-        )
-        message = StunMessage(StunClass.INDICATION, StunMethod.SEND, transaction, attributes)
-        return encode_stun(message, fingerprint=False)
+        return self._peers.channel_received(buffer, size)
 
     # What the relay sends -------------------------------------------------------------------
 
@@ -254,7 +176,7 @@ class TurnClient:
         """
         message = decode_stun(data)
         if message.kind == StunClass.INDICATION:
-            return self._indicated(message)
+            return self._peers.indicated(message)
         if self.state is TurnState.ENDED:
             return []
         request = self._requests.get(message.transaction)
@@ -272,17 +194,6 @@ class TurnClient:
         del self._requests[message.transaction]
         self._failed(message, request, error[0], now)
         return []
-
-    def _indicated(self, message: StunMessage) -> list[RelayedArrival]:
-        if message.method != StunMethod.DATA:
-            raise NotPermitted(f"an indication {message.method.name} from a relay")
-        peer = message.address(Attribute.XOR_PEER_ADDRESS)
-        data = message.get(Attribute.DATA)
-        if peer is None or data is None:
-            raise Malformed("a Data indication without a peer or data")
-        if peer not in self._peers:
-            raise NotPermitted(f"data from {peer}, which has no permission")
-        return [(data, len(data), peer)]
 
     # Responses ------------------------------------------------------------------------------
 
@@ -311,10 +222,8 @@ class TurnClient:
         self._refresh_at = now + lifetime_s * _RENEWED
 
     def _channel_bound(self, _message: StunMessage, request: TurnRequest, now: float) -> None:
-        held = self._peers.get(request.peer) if request.peer is not None else None
-        if held is not None:
-            held.is_bound = True
-            held.renew_at = now + min(limits.RELAY_PERMISSION_S, limits.RELAY_CHANNEL_S) * _RENEWED
+        if request.peer is not None:
+            self._peers.bound(request.peer, now)
 
     def _seen(self, message: StunMessage, _: TurnRequest, now: float) -> None:
         mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
@@ -370,9 +279,8 @@ class TurnClient:
             self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
         if self._keepalive_at is not None and self._keepalive_at <= now:
             self.ask_now(now)
-        for peer, held in self._peers.items():
-            if held.renew_at is not None and held.renew_at <= now:
-                self._bind(peer, now)
+        for peer in self._peers.due(now):
+            self._bind(peer, now)
         self._age(now)
 
     def _age(self, now: float) -> None:
@@ -391,11 +299,9 @@ class TurnClient:
         self._begin(StunMethod.ALLOCATE, lambda _: fields, now)
 
     def _bind(self, peer: Address, now: float) -> None:
-        held = self._peers[peer]
-        held.renew_at = None
-        held.number = held.number or self._free_number(peer)
-        self._by_number[held.number] = peer
-        channel = (int(Attribute.CHANNEL_NUMBER), encode_channel(int.from_bytes(held.number)))
+        relayed = self._allocation.relayed if self._allocation is not None else peer
+        number = int.from_bytes(self._peers.begin_binding(peer, relayed))
+        channel = (int(Attribute.CHANNEL_NUMBER), encode_channel(number))
 
         def fields(transaction: bytes) -> tuple[tuple[int, bytes], ...]:
             value = encode_xor_address(peer, transaction)
@@ -435,14 +341,6 @@ class TurnClient:
 
     def _new_transaction(self) -> bytes:
         return self._prefix + self._rng.randbytes(STUN_TRANSACTION_BYTES - len(self._prefix))
-
-    def _free_number(self, peer: Address) -> bytes:
-        """The channel number that the peer prefers as well, or the next free one."""
-        relayed = self._allocation.relayed if self._allocation is not None else peer
-        number = preferred_channel(relayed, peer)
-        while number.to_bytes(2) in self._by_number:
-            number = CHANNELS[(number + 1 - CHANNELS.start) % len(CHANNELS)]
-        return number.to_bytes(2)
 
     # The end --------------------------------------------------------------------------------
 

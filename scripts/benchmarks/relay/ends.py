@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from node.net.udp import offload
 from protocol.addresses import Address
-from protocol.turn.client import Allocated, TurnClient
+from protocol.turn.client import TurnClient
+from protocol.turn.events import Allocated
 from protocol.turn.grant import RelayGrant
 
 SIZE = 1200

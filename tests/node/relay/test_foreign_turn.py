@@ -15,7 +15,8 @@ import pytest
 from protocol.addresses import Address
 from protocol.ice.settings import IceSettings
 from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
-from protocol.turn.client import Allocated, AllocationLost, TurnClient, TurnEvent
+from protocol.turn.client import TurnClient
+from protocol.turn.events import Allocated, AllocationLost, TurnEvent
 from protocol.turn.grant import RelayGrant, RelayTerms
 from tests.node.relay.real_relay import (
     SECRET,

@@ -23,8 +23,8 @@ from protocol.stun.message import (
     long_term_key,
 )
 from protocol.turn.answers import Attributes
-from protocol.turn.client import Allocated, AllocationLost, CredentialsAging, TurnState
 from protocol.turn.credentials import CredentialMaker
+from protocol.turn.events import Allocated, AllocationLost, CredentialsAging, TurnState
 from tests.protocol.turn.turn_world import A_ID, B_ID, RELAY, A, B, C, Client, World, code_of
 
 # Credentials ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from protocol.addresses import Address
 from protocol.errors import NotPermitted, RelayFailed
 from protocol.stun.attributes import Attribute, ErrorCode, encode_xor_address
 from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, encode_stun
-from protocol.turn.client import Allocated, AllocationLost, PeerRefused, TurnState
+from protocol.turn.events import Allocated, AllocationLost, PeerRefused, TurnState
 from protocol.turn.terms import RelayQuota
 from protocol.turn.virtual import preferred_channel, relayed_address
 from tests.protocol.turn.turn_world import A_ID, B_ID, C_ID, RELAY, RELAY_ID, A, B, C, World
@@ -68,7 +68,8 @@ def test_until_the_peer_has_a_channel_it_gets_indications() -> None:
     world.lost = lambda _: False
     b.send(b"as an indication", a.relayed)
     assert a.arrived == [(b"as an indication", 16, b.relayed)]
-    assert decode_stun(b.turn._send_indication(b"", a.relayed)).kind == StunClass.INDICATION
+    (gathered,) = b.turn.outgoing(b"one more", 8, a.relayed)
+    assert decode_stun(b"".join(gathered.parts)).kind == StunClass.INDICATION
 
 
 def test_data_in_indications_only_where_both_permit() -> None:

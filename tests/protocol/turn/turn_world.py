@@ -9,8 +9,10 @@ from protocol.errors import RemoteError
 from protocol.identity import PeerId
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, encode_stun
-from protocol.turn.client import RelayedArrival, TurnClient, TurnEvent
+from protocol.turn.client import TurnClient
+from protocol.turn.client_peers import RelayedArrival
 from protocol.turn.credentials import CredentialMaker
+from protocol.turn.events import TurnEvent
 from protocol.turn.forwarding import RelaySend
 from protocol.turn.grant import RelayGrant
 from protocol.turn.policy import PeerPolicy
