@@ -200,6 +200,9 @@ SOURCES_PER_BUCKET = 4
 RECHECK_S = 3.0
 """A contact that failed is pinged again after this, until it answers or leaves the table."""
 
+OUTAGE_S = 600.0
+"""For how long the silence of all contacts is taken for a fault of our own network."""
+
 VERIFYING = 32
 """Contacts being pinged at once, to enter a table or to stay in it."""
 
@@ -570,10 +573,10 @@ DIALBACKS = 4
 DIALBACKS_PUBLIC = 3
 DIALBACKS_MAX = 12
 DIALBACK_TRIES = 24
-DIALBACKS_VOID = 8
+DIALBACKS_VOID = 4
 """Dial-backs that a round asks for, those that show a node to be public, those that it asks for
-where some arrive and some do not, the most that it starts, and after how many that say nothing it
-ends: in a small overlay none will."""
+where some arrive and some do not, the most that it starts, and how many as long as none arrives
+unasked or is missed: in a small overlay of nodes without firewalls none will."""
 
 DIALBACK_SILENCE_S = 600.0
 HOSTS_SENT_TO = 16384
@@ -605,7 +608,7 @@ DIALBACKS_BURST_PER_ASKER = 6.0
 PEER_RECORD_PAUSE_S = 5.0
 """Between two peer records that are published because our addresses changed."""
 
-HOST_CHECKED_S = 2.0
+HOST_CHECKED_S = 4.0
 CLOCK_JUMP_S = 5.0
 """How often a node looks at its host addresses and clocks, and how far these must part to show
 that the machine slept."""

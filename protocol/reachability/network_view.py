@@ -87,7 +87,8 @@ class FamilyView:
 
     `is_mapped`: contacts see another host address than this machine has. `is_forwarded`: the
     router forwards the address that they see. `is_on_internet`: some of them have global addresses.
-    `was_tested`: a round of dial-backs has ended, with whatever outcome.
+    `was_tested`: a round of dial-backs has ended, with whatever outcome. `may_be_firewalled`:
+    without a NAT, by the last round.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -98,6 +99,7 @@ class FamilyView:
     is_forwarded: bool = False
     is_on_internet: bool = False
     was_tested: bool = False
+    may_be_firewalled: bool = True
 
     @property
     def is_closed(self) -> bool:
@@ -114,12 +116,15 @@ class FamilyView:
     def needs_registrars(self) -> bool:
         """Whether calls might not reach this node unasked.
 
-        A firewall without a NAT shows by nothing but missing dial-backs, of which a small overlay
-        has none: so a node of the internet is registered until they say that it is public.
+        A firewall without a NAT shows by nothing but missing dial-backs: so a node of the internet
+        is registered until they say that it is public, or, where firewalls filter by ports, come
+        at least from other ports of hosts that were sent to. In a small overlay are no others.
         """
         if self.verdict is not Verdict.UNKNOWN:
             return self.verdict is Verdict.NOT_PUBLIC
-        return self.is_mapped or (self.is_on_internet and self.was_tested)
+        return self.is_mapped or (
+            self.is_on_internet and self.was_tested and self.may_be_firewalled
+        )
 
 
 _NOTHING_KNOWN = FamilyView()

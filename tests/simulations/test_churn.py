@@ -86,7 +86,6 @@ async def _an_hour(crashes: float, seed: int = 1) -> tuple[World, list[ChurningR
     return world, comers, churn
 
 
-@pytest.mark.skip(reason="to be adapted to nodes that test their reachability and relay")
 @pytest.mark.parametrize(("crashes", "silent"), [(0.0, 0), (1.0, 1), (0.5, None)])
 async def test_residents_come_and_go_and_find_back(crashes: float, silent: int | None) -> None:
     world, comers, churn = await _an_hour(crashes)
@@ -148,7 +147,6 @@ async def test_presence_and_traffic_add_up_over_sessions() -> None:
     await world.close()
 
 
-@pytest.mark.skip(reason="to be adapted to nodes that test their reachability and relay")
 def test_a_seed_has_one_history_of_churn_and_another_seed_another() -> None:
     async def main(seed: int) -> str:
         world, _, _ = await _an_hour(0.5, seed)

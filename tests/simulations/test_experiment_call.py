@@ -2,12 +2,11 @@
 
 import asyncio
 
-import pytest
 from matplotlib.figure import Figure
 
 from protocol import limits
 from protocol.causes.cause import Cause
-from protocol.errors import CallFailed, ModswarmError
+from protocol.errors import CallFailed, ModswarmError, TimedOut
 from protocol.signaling import CallResult
 from simulations.experiments import call
 from simulations.experiments.call import Parameters
@@ -52,13 +51,12 @@ async def _call(caller: Resident, callee: Resident) -> CallResult | ModswarmErro
         return error
 
 
-@pytest.mark.skip(reason="to be adapted to nodes that test their reachability and relay")
 async def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew() -> None:
     world = World(1, settings=simulated_settings(cipher=cipher_named("test")))
     await world.populate(20)
     nodes = list(world.residents)
-    callee, caller = (world.add(unreachable=True) for _ in range(2))
-    for peer in (callee, caller):
+    callee, caller, newcomer = (world.add(unreachable=True) for _ in range(3))
+    for peer in (callee, caller, newcomer):
         await peer.start()
         await peer.running.registrations.registered.wait()
     callee.running.callee.accept_calls(call.accept)
@@ -74,9 +72,11 @@ async def test_a_peer_is_callable_while_any_registrar_lives_and_registers_anew()
     assert result.signaled_via == (keeping[0].identity.peer_id,)
 
     keeping[0].host.unplug()
-    lost = await _call(caller, callee)
-    assert isinstance(lost, CallFailed)
-    assert lost.cause is Cause.NOT_REGISTERED
+    silent, unknown = await asyncio.gather(_call(caller, callee), _call(newcomer, callee))
+    assert isinstance(silent, TimedOut), "the caller knows the way of its last call"
+    assert silent.cause is Cause.REGISTRARS_SILENT
+    assert isinstance(unknown, CallFailed)
+    assert unknown.cause is Cause.NOT_REGISTERED
 
     await asyncio.sleep(limits.REREGISTERED_S)
     assert len(registrars) == limits.REGISTRARS

@@ -167,7 +167,8 @@ async def test_each_kind_of_network_is_told_and_acted_upon() -> None:
         assert reboxed.gateway.mappings() == [], "removed when the node ends"
 
 
-async def test_small_networks_decide_nothing_and_their_nodes_register() -> None:
+async def test_small_networks_decide_nothing_and_their_nodes_go_on_as_public_ones() -> None:
+    """Where dial-backs come at least from other ports of hosts that were sent to."""
     world = World(3)
     await world.populate(5)
     await asyncio.sleep(HOUR_S)
@@ -175,8 +176,8 @@ async def test_small_networks_decide_nothing_and_their_nodes_register() -> None:
         own = resident.running.own_network
         assert own.view().verdict is Verdict.UNKNOWN
         assert own.is_contact
-        assert own.needs_registrars, "there may be a firewall"
-        assert resident.running.registrations.registered.is_set()
+        assert not own.needs_registrars
+        assert not resident.running.registrations.registrars
         assert resident.running.own_addresses() == [resident.contact.address]
     await world.close()
 
@@ -261,6 +262,30 @@ async def call(caller: Resident, callee: Resident) -> None:
         await caller.running.caller.call(callee.identity.peer_id, describe)
 
 
+@pytest.mark.parametrize(
+    ("filtering", "verdict"),
+    [
+        (Dependence.ADDRESS_AND_PORT_DEPENDENT, Verdict.NOT_PUBLIC),
+        (Dependence.ADDRESS_DEPENDENT, Verdict.UNKNOWN),
+    ],
+)
+async def test_behind_a_firewall_without_a_nat_a_node_registers_in_a_small_network(
+    filtering: Dependence, verdict: Verdict
+) -> None:
+    """A filter of ports shows by dial-backs from hosts that were sent to; others do not."""
+    world = World(6)
+    await world.populate(5, v4=False, v6=True)
+    behind = world.internet.add_nat(NatBehaviour(v6_filtering=filtering))
+    one = world.add(host=world.internet.add_host(v4=False, v6=True, behind=behind))
+    await one.start()
+    own = one.running.own_network
+    await until(one.running.registrations.registered.is_set, 60.0)
+    await asyncio.sleep(60)
+    assert own.view().of(6).nat.mapping is MappingKind.NONE
+    assert own.view().verdict is verdict
+    await world.close()
+
+
 async def test_behind_a_nat_a_node_is_no_contact_before_dial_backs_say_so() -> None:
     """Not from its first request on: what others send it unasked would spoil later mappings."""
     world = World(5)
@@ -270,7 +295,7 @@ async def test_behind_a_nat_a_node_is_no_contact_before_dial_backs_say_so() -> N
     await one.start()
     await one.running.joined.wait()
     await asyncio.sleep(HOUR_S / 2)
-    assert one.running.own_network.view().verdict is Verdict.UNKNOWN
+    assert one.running.own_network.view().verdict is Verdict.NOT_PUBLIC
     assert not one.running.own_network.is_contact
     assert peer_body(one).addresses == ()
     for resident in world.residents[:5]:

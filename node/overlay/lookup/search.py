@@ -38,6 +38,7 @@ class Search:
         self._target = lookup.target.to_bytes(20)
         self._given_up: set[bytes] = set()
         self._loop = asyncio.get_running_loop()
+        self._began_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[None] = self._loop.create_future()
 
@@ -60,7 +61,7 @@ class Search:
             self._ask(contact)
         for contact in step.given_up:
             self._given_up.add(contact.packed)
-            self._maintenance.failed(contact)
+            self._maintenance.given_up(contact, self._began_at)
         if step.done:
             self._done.set_result(None)
         else:

@@ -1,7 +1,8 @@
 """Dial-backs for other nodes: DIALBACK finds a contact that sends one, DIAL sends it.
 
 The node that wants to know whether it is public asks this node, which chooses another contact of
-its own to send the dial-back: in another network, and where the asker has sent nothing lately.
+its own to send the dial-back: in another network, and, if it knows such, where the asker has sent
+nothing lately.
 The target is where the asker proved that it receives. The contact takes this node's word for it,
 so it bounds what one asker, one host and one network can get; a dial-back has 17 bytes, fewer than
 each of the requests that lead to it.
@@ -128,11 +129,11 @@ class Dialing:
         incoming.answer([])
 
     def _choose_dialer(self, asker: Contact, random: bytes, hosts: bytes) -> Contact | None:
-        """A contact in another network than the asker, and not among the hosts; None: no such."""
+        """A contact in another network than the asker, not among the hosts if there is such."""
         known = [entry.contact for entry in self._tables.of(asker)]
         others = [one for one in known if are_disjoint(self._networks_of, one, asker)]
         unheard = [one for one in others if not hosts or not holds(hosts, one.address.host, random)]
-        return next(iter(sample(self._rng, unheard, 1)), None)
+        return next(iter(sample(self._rng, unheard or others, 1)), None)
 
     def _ask_to_dial(
         self, incoming: Incoming, dialer: Contact, arguments: list[bytes], repeats: int

@@ -28,6 +28,7 @@ _FILTERING = {
 
 _NEWS_PAUSE_S = 0.25
 _PORT_BYTES = 2
+_V6 = 6
 
 
 class OwnNetwork:
@@ -238,6 +239,8 @@ class OwnNetwork:
             self._upnp in [one.address for one in reflexive],
             observed.is_on_internet,
             self._verdicts[family].was_tested,
+            # The IPv6 firewalls of home routers may filter by address alone (RFC 6092, REC-11).
+            self._verdicts[family].may_filter_ports or family == _V6,
         )
 
     def _needs_nat64(self) -> bool:

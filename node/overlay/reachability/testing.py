@@ -118,10 +118,11 @@ class ReachabilityTest:
     async def _await_dialback(self, awaited: "asyncio.Future[_Arrival]", dialer: Address) -> Trial:
         await asyncio.wait({awaited}, timeout=limits.DIALBACK_LATE_S)
         if not awaited.done():
-            return Trial.VOID if dialer.host in self._sent_hosts else Trial.MISSED
+            return Trial.MISSED
         arrival = awaited.result()
-        from_dialer = arrival.source.host == dialer.host  # by a port of its own
-        return Trial.ARRIVED if arrival.unasked and from_dialer else Trial.VOID
+        if arrival.source.host != dialer.host:  # it has a port of its own
+            return Trial.VOID
+        return Trial.ARRIVED if arrival.unasked else Trial.FAMILIAR
 
     def _receive(self, datagram: bytes, source: Address) -> None:
         """Take a dial-back; raises RemoteError for one that no test waits for."""

@@ -90,6 +90,18 @@ class TableMaintenance:
         if entry is not None and entry.contact == contact:
             self._recheck(contact)
 
+    def given_up(self, contact: Contact, asked_since: float) -> None:
+        """A lookup that began then did not hear from a contact.
+
+        Lookups that hear from no contact at all are no proof while our own network may be down,
+        except after OUTAGE_S: then contacts go, and the node joins again.
+        """
+        may_be_outage = self._loop.time() - self._wire.heard_at < limits.OUTAGE_S
+        if may_be_outage and not self._is_its_fault(contact, asked_since):
+            self._recheck(contact)
+        else:
+            self.failed(contact)
+
     # Pings --------------------------------------------------------------------------------
 
     def verify(self, contact: Contact) -> None:

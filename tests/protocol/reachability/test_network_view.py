@@ -22,6 +22,8 @@ PRIVATE = replace(TESTED, verdict=Verdict.NOT_PUBLIC)
         (SEEN, False, False),
         (TESTED, False, True),
         (replace(TESTED, is_on_internet=False), False, False),
+        (replace(TESTED, may_be_firewalled=False), False, False),
+        (replace(MAPPED, may_be_firewalled=False), True, True),
         (MAPPED, True, True),
         (FORWARDED, False, True),
         (PUBLIC, False, False),

@@ -19,6 +19,7 @@ from protocol.reachability.verdict import (
 
 PUBLIC, NOT_PUBLIC = RoundOutcome.PUBLIC, RoundOutcome.NOT_PUBLIC
 UNDECIDED, MOVED = RoundOutcome.UNDECIDED, RoundOutcome.MOVED
+NO_PORT_FILTER = RoundOutcome.NO_PORT_FILTER
 
 
 def ran(draw: Callable[[], Trial], contacts: int = 20) -> tuple[RoundOutcome, int]:
@@ -47,13 +48,19 @@ def ran(draw: Callable[[], Trial], contacts: int = 20) -> tuple[RoundOutcome, in
         ("ammmmmmmmmmm", NOT_PUBLIC),
         ("aammmmmmmmma", PUBLIC),
         ("vvvmvmmvm", NOT_PUBLIC),
-        ("v" * (limits.DIALBACKS_VOID + limits.DIALBACKS - 1), UNDECIDED),
+        ("v" * limits.DIALBACKS_VOID, UNDECIDED),
+        ("f" * limits.DIALBACKS_VOID, NO_PORT_FILTER),
+        ("vvvf", NO_PORT_FILTER),
+        ("fffaaa", PUBLIC),
+        ("ffmmmmmmmmmmmm", NOT_PUBLIC),
+        ("mm" + "f" * (limits.DIALBACK_TRIES - 2), NO_PORT_FILTER),
+        ("mm" + "v" * (limits.DIALBACK_TRIES - 4) + "ff", UNDECIDED),
         ("v" * (limits.DIALBACKS_VOID - 1) + "aaa", PUBLIC),
         ("mmm" + "v" * (limits.DIALBACK_TRIES - 3), UNDECIDED),
     ],
 )
 def test_how_a_round_ends(trials: str, outcome: RoundOutcome) -> None:
-    kinds = {"a": Trial.ARRIVED, "m": Trial.MISSED, "v": Trial.VOID}
+    kinds = {"a": Trial.ARRIVED, "f": Trial.FAMILIAR, "m": Trial.MISSED, "v": Trial.VOID}
     left = iter(trials)
     assert ran(lambda: kinds[next(left)])[0] is outcome
     assert next(left, None) is None
@@ -93,6 +100,10 @@ def test_the_table_says_what_follows_in_every_case() -> None:
         ([PUBLIC, MOVED, UNDECIDED], Verdict.UNKNOWN),
         ([NOT_PUBLIC, UNDECIDED, MOVED], Verdict.NOT_PUBLIC),
         ([NOT_PUBLIC, PUBLIC], Verdict.PUBLIC),
+        ([NO_PORT_FILTER, NO_PORT_FILTER], Verdict.UNKNOWN),
+        ([PUBLIC, NO_PORT_FILTER, NO_PORT_FILTER], Verdict.PUBLIC),
+        ([PUBLIC, MOVED, NO_PORT_FILTER], Verdict.UNKNOWN),
+        ([NOT_PUBLIC, NO_PORT_FILTER], Verdict.NOT_PUBLIC),
     ],
 )
 def test_verdicts(outcomes: list[RoundOutcome], verdict: Verdict) -> None:
@@ -100,6 +111,15 @@ def test_verdicts(outcomes: list[RoundOutcome], verdict: Verdict) -> None:
     for outcome in outcomes:
         machine.note(outcome)
     assert machine.verdict is verdict
+
+
+def test_ports_may_be_filtered_until_a_round_says_that_they_are_not() -> None:
+    machine = VerdictMachine()
+    filters = []
+    for outcome in (UNDECIDED, NO_PORT_FILTER, MOVED):
+        filters.append(machine.may_filter_ports)
+        machine.note(outcome)
+    assert [*filters, machine.may_filter_ports] == [True, True, False, True]
 
 
 def test_when_the_next_round_is() -> None:
