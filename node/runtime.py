@@ -28,6 +28,7 @@ from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
 from node.net.nat64 import find_prefix
 from node.overlay.membership import Membership
+from node.overlay.reachability.sightings import Sightings
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.witnesses import Witnesses
 from node.sharing import Sharing
@@ -142,6 +143,7 @@ class Node:
         self.membership.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
         self._tasks.start(self._prepare_links(), name="prepare links")
+        self._tasks.start(self._check_links_after_moves(), name="check links")
 
     async def _open(self, undoing: AsyncExitStack) -> None:
         """Make and open every room; `undoing` ends what is open so far, the last first."""
@@ -171,12 +173,17 @@ class Node:
                 searches=self.config.port_search == "on",
             ),
             self.membership.caller.call,
+            self._make_sightings().renew,
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.doctor = Doctor(self.membership, self.environment, view, relays)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
+
+    def _make_sightings(self) -> Sightings:
+        server = self.membership.server
+        return Sightings(server.wire, server.tables, networks_of=self._overlay.networks_of)
 
     def _make_relays(self) -> LinkRelays:
         membership = self.membership
@@ -249,6 +256,14 @@ class Node:
         """
         await self.joined.wait()
         self.pool.prepare()
+
+    async def _check_links_after_moves(self) -> None:
+        """Links of a machine that has come to another network, or has lost its mapping, go on."""
+        own_network = self.membership.own_network
+        while True:
+            moves = own_network.moves
+            await own_network.until(lambda: own_network.moves > moves)  # noqa: B023 - awaited here
+            self.pool.doubt_links()
 
     async def _save_contacts_regularly(self) -> None:
         await self.joined.wait()

@@ -1,14 +1,15 @@
 """Descriptions: what two peers need of each other to open a link, in place of SDP.
 
     description  [username, password, fingerprint, role, [candidate, ...], features,
-                  nat, [relay, ...], [witness, ...], SCTP INIT, session]
+                  nat, [relay, ...], [witness, ...], SCTP INIT, session, link]
     candidate    one byte of kind, then the packed address
     nat          [], or what `protocol.reachability.nat_report` says of the sender's router
     relay        public key, then the packed address; a witness likewise
+    link         empty, or the id of the offer that made the open link whose ICE is to restart
 
 Everything that SDP would add is fixed or derived: one component over UDP, one data channel,
 SHA-256 fingerprints, and ICE's priorities and foundations, which follow from kind and place in the
-list. Empty fields cost a byte or two each: two IPv4 candidates and nothing else make 95 bytes.
+list. Empty fields cost a byte or two each: two IPv4 candidates and nothing else make 97 bytes.
 """
 
 import base64
@@ -28,6 +29,7 @@ from protocol.randomness import Random
 from protocol.reachability.nat_report import UNKNOWN_NAT, NatReport
 
 FINGERPRINT_BYTES = 32
+LINK_ID_BYTES = 16
 
 _USERNAME = re.compile(rf"[A-Za-z0-9+/]{{4,{limits.ICE_USERNAME_CHARS}}}")
 _PASSWORD = re.compile(rf"[A-Za-z0-9+/]{{22,{limits.ICE_PASSWORD_CHARS}}}")
@@ -35,7 +37,7 @@ _PASSWORD = re.compile(rf"[A-Za-z0-9+/]{{22,{limits.ICE_PASSWORD_CHARS}}}")
 _USERNAME_RANDOM_BYTES = 6
 _PASSWORD_RANDOM_BYTES = 18
 
-_FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes, bytes)
+_FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes, bytes, bytes)
 _SESSION_BYTES = (0, EPHEMERAL_BYTES, SESSION_ANSWER_BYTES)
 _TAKES_BURSTS = 1
 
@@ -89,6 +91,8 @@ class Description:
     (RFC 9260, 3.3.2), with which the association stands once both sides have named theirs; empty
     where it begins with a handshake. `session`: the ephemeral key of an offer, the message of an
     answer (`protocol.noise_session`); empty where no session is to follow, as with WebRTC peers.
+    `link`: LINK_ID_BYTES that name an open link of the two sides, for which both begin ICE anew
+    (RFC 8445, 9); empty for a new link.
     """
 
     ufrag: str
@@ -102,6 +106,7 @@ class Description:
     witnesses: tuple[Contact, ...] = ()
     sctp_init: bytes = b""
     session: bytes = b""
+    link: bytes = b""
 
     def __post_init__(self) -> None:
         if not _USERNAME.fullmatch(self.ufrag):
@@ -120,6 +125,8 @@ class Description:
                 raise Oversized(f"{count} {what} where at most {most} are allowed")
         if len(self.session) not in _SESSION_BYTES:
             raise Malformed(f"{len(self.session)} bytes that are to begin a session")
+        if self.link:
+            sized(self.link, LINK_ID_BYTES)
         for contact in (*self.relays, *self.witnesses):
             _ = contact.address  # raises Malformed for what is none
 
@@ -138,6 +145,7 @@ class Description:
                 [witness.packed for witness in self.witnesses],
                 self.sctp_init,
                 self.session,
+                self.link,
             ]
         )
 
@@ -157,6 +165,7 @@ class Description:
             witnesses,
             sctp_init,
             session,
+            link,
         ) = shape(value, *_FIELDS)
         return cls(
             ufrag,
@@ -170,6 +179,7 @@ class Description:
             witnesses=_contacts(witnesses, limits.WITNESSES),
             sctp_init=sctp_init,
             session=session,
+            link=link,
         )
 
 

@@ -159,6 +159,13 @@ class CallCrossed(CallFailed):
     """Both peers called at once, and the other's offer counts: its link is about to come."""
 
 
+class NoSuchLink(CallFailed):
+    """The link that was to be restarted is not there any more, by the word of its other side."""
+
+    def __init__(self) -> None:
+        super().__init__("the peer has this link no more")
+
+
 class NotRunning(NetworkError):
     """No node answers at the home's control address."""
 

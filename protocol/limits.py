@@ -391,7 +391,14 @@ LINKS = 256
 LINK_ATTEMPTS = 128
 """Calls of others that are being made into links at one time: 50 a second, at 2.5 s each."""
 
-DESCRIPTION_BYTES = 726
+LINK_RESTARTS = 6
+"""Restarts of ICE of one link in a minute, asked for by either side: a router that loses a mapping
+every 60 s needs one, and each side may try again after 1, 2 and 4 s."""
+
+LINK_RESTART_S = 5.0
+"""How long one restart is waited for, from the offer to the pair: then comes another."""
+
+DESCRIPTION_BYTES = 744
 """A description with everything that it may hold, all of it IPv6."""
 
 ICE_USERNAME_CHARS = 32
@@ -551,6 +558,11 @@ OBSERVERS_MIN = 3
 OBSERVERS_AGREE = 2 / 3
 """Networks that must have seen us before their word counts for more than one contact's, and the
 share of them that must agree: fewer liars change nothing."""
+
+SIGHTINGS = 5
+SIGHTINGS_PAUSE_S = 1.0
+"""Contacts of each family that are asked where they see us when a link is silent, as two of them
+may be; and how often at most, which is also how long their answers are waited for."""
 
 PORT_SAMPLES = 32
 PORT_STEPS_MIN = 2

@@ -28,7 +28,7 @@ from nacl.exceptions import CryptoError
 
 from protocol import limits
 from protocol.codec import decode_canonical, encode, ranged, shape, sized
-from protocol.description import Description
+from protocol.description import LINK_ID_BYTES, Description
 from protocol.errors import (
     Expired,
     IssuedInFuture,
@@ -46,7 +46,7 @@ from protocol.overlay.contacts import Contact
 from protocol.randomness import Random
 
 SIGNALING_VERSION = 2
-OFFER_ID_BYTES = 16
+OFFER_ID_BYTES = LINK_ID_BYTES
 _HASH_BYTES = 32
 _SEED_BYTES = 32
 _NONCE_BYTES = 24
@@ -64,6 +64,8 @@ class AnswerStatus(IntEnum):
     RATE_LIMITED = 4
     CROSSED = 5
     """The callee is calling the caller, and its own offer wins."""
+    NO_LINK = 6
+    """The link that the offer would restart is not one of the callee's with the caller."""
 
 
 @dataclass(frozen=True, slots=True)

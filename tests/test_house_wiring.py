@@ -27,7 +27,6 @@ SET_FROM_OUTSIDE = {
     ("node/links/channel/stock_channel.py", "bufferedAmountLowThreshold"): "aiortc's interface",
     ("node/links/channel/stock_channel.py", "on_lost"): "the channel is made of the DTLS path",
     ("node/links/link.py", "receiver"): "the link is made of its channel",
-    ("node/links/pool/pool.py", "answered"): "a pending call is the pool's own state",
     ("node/links/pool/pool.py", "task"): "a pending call is the pool's own state",
     ("node/router.py", "discoverdelay"): "miniupnpc's interface",
     ("protocol/availability.py", "bitarray"): "pybloom takes stored bits no other way",

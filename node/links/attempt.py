@@ -15,6 +15,8 @@ from node.links.path.paths import LinkPaths
 from node.links.punching.call import PunchCall
 from node.links.punching.punching import LinkPunching
 from node.links.punching.run import PunchRun
+from node.links.restarting.restart import RestartableLink
+from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
@@ -55,6 +57,7 @@ class LinkParts:
     settings: LinkSettings
     paths: LinkPaths
     punching: LinkPunching
+    restarts: LinkRestarts
     layers: LayersLoader
 
 
@@ -213,6 +216,8 @@ class LinkAttempt:
         self._begin(Stage.SESSION)
         await link.open()
         self._ice.link_opened()
+        restartable = RestartableLink(offer_id, link.peer_id, own, remote, self._ice)
+        self._parts.restarts.add(restartable, link.closed)
         return link
 
     def _handshake(

@@ -120,6 +120,7 @@ class Membership:
         self.tasks.start(self._when_joined(self.reachability.run), name="test reachability")
         self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
         self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
+        self.tasks.start(self._when_joined(self._stay_registered), name="follow the mapping")
         self.tasks.start(Moves(self.environment, self._moved).run(), name="notice moves")
 
     def listen(self) -> None:
@@ -151,6 +152,13 @@ class Membership:
             registered.cancel()
             await asyncio.wait({registered})
 
+    async def _stay_registered(self) -> None:
+        """Register anew where the NAT has got another mapping for this node."""
+        while True:
+            moves = self.own_network.moves
+            await self.own_network.until(lambda: self.own_network.moves > moves)  # noqa: B023
+            self.registrations.renew()
+
     async def _tell_addresses(self) -> None:
         """Publish the peer record when what it says about reachability changes."""
         while True:
@@ -169,7 +177,6 @@ class Membership:
         """This machine slept, or has other addresses: what was known must be learned anew."""
         self.own_network.moved()
         self.reachability.moved(slept)
-        self.registrations.renew()
         self.server.recheck_contacts()
 
     def own_addresses(self) -> list[Address]:

@@ -154,9 +154,13 @@ class IceAgent:
 
         Then `start` and `add_remote` again. What is selected stays so, with its consent checks,
         until a new pair is; CredentialsRetired tells then that the old ufrag is not used any more.
+        A generation that has selected none is retired at once.
         """
         if self._current.selected is not None:
             self._previous = self._current
+        else:
+            self._core.tell(CredentialsRetired(self._current.credentials.ufrag))
+        self._locals = []
         self._current = self._new_session(credentials)
         for base in self._bases:
             self._current.checklist.add_base(base)
@@ -209,7 +213,7 @@ class IceAgent:
         """Ask for consent now, as the selected path seems to be gone.
 
         So the peer learns at once of a new mapping of ours, and an address that is gone is left
-        within seconds.
+        within seconds. It is repeated soon, since a check every few seconds is no measure for that.
         """
         for session in self._sessions():
             if session.connectivity is not None:
@@ -289,6 +293,12 @@ class IceAgent:
             session.connectivity is not None and session.connectivity.selection.has_consent
             for session in self._sessions()
         )
+
+    @property
+    def answered_at(self) -> float:
+        """When the selected pair was last known to work; -inf before there was one."""
+        found = (session.connectivity for session in self._sessions())
+        return max((one.selection.answered_at for one in found if one is not None), default=-inf)
 
     def report(self) -> tuple[PairReport, ...]:
         """All pairs, those of the highest priority first, with what came of each."""

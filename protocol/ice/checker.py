@@ -6,6 +6,7 @@ from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind, IceCredentials, RemoteCandidate, is_local_network
 from protocol.ice.check_messages import CHECK_BYTES, encode_check
 from protocol.ice.core import IceCore
+from protocol.ice.events import ConsentDelayed
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome
 from protocol.ice.transactions import OutgoingCheck, Purpose, Transactions
 from protocol.ice.unproved import UnprovedBudget
@@ -52,14 +53,14 @@ class Checker:
         pair.apply(PairEvent.CHECK_SENT)
         return True
 
-    def ask_consent(self, pair: CandidatePair, now: float) -> None:
+    def ask_consent(self, pair: CandidatePair, now: float, wait_s: float) -> None:
         """Ask whether the peer still wants what comes by this pair (RFC 7675, 5.1).
 
-        From the controlling side it nominates as well, so that the peer follows to a new mapping
-        of ours.
+        `wait_s` is the first wait for an answer. From the controlling side it nominates as well, so
+        that the peer follows to a new mapping of ours.
         """
         times = self._settings.consent_transmissions
-        self._send(pair, Purpose.CONSENT, now, self._settings.rto_s, times)
+        self._send(pair, Purpose.CONSENT, now, wait_s, times)
 
     def probe(
         self,
@@ -125,6 +126,8 @@ class Checker:
                 self.transactions.end(check)
                 self._unanswered(check, now)
                 continue
+            if check.purpose is Purpose.CONSENT and check.transmissions == 1:
+                self._core.tell(ConsentDelayed(check.first_sent_at))
             check.repeated(now, self._settings.last_wait_s)
             self.transactions.wait(check)
             if self._may_send(check.pair, now):

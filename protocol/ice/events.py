@@ -44,9 +44,18 @@ class PairSelected:
 
 @dataclass(frozen=True, slots=True)
 class CredentialsRetired:
-    """After a restart the new pair is selected; messages to this ufrag are of no use any more."""
+    """After a restart messages to this ufrag are of no use any more: a newer pair is selected, or
+    a still newer restart came before there was one.
+    """
 
     ufrag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentDelayed:
+    """A consent check has no answer in the time that one takes: the path may be gone."""
+
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,9 @@ class ConsentLost:
     """The peer answers by no pair any more: nothing may be sent to it (RFC 7675, 5.1)."""
 
 
-IceEvent = AddressProved | PairSelected | CredentialsRetired | IceFailed | ConsentLost
+IceEvent = (
+    AddressProved | PairSelected | CredentialsRetired | ConsentDelayed | IceFailed | ConsentLost
+)
 
 
 class IceOutput(NamedTuple):

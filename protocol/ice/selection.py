@@ -52,7 +52,8 @@ class Selection:
         self._selected_at = -inf
         self._consent_at = inf
         self._failures = 0
-        self._given_at = -inf
+        self.answered_at = -inf
+        """When the selected pair was last known to work."""
         self._moved_to: CandidatePair | None = None
         self._moved_at = inf
 
@@ -117,7 +118,7 @@ class Selection:
         self._nominated = nominated
         self._selected_at = now
         self._failures = 0
-        self._given_at = now
+        self.answered_at = now
         self._moved_to = None
         self._moved_at = inf
         if not pair.relayed and nominated:
@@ -176,9 +177,8 @@ class Selection:
         selected = self.selected
         if selected is None or not self._core.controlling or pair.relayed:
             return
-        wait_s = max(self._settings.moved_wait_s, 2 * (selected.round_trip_s or 0.0))
         self._moved_to = pair
-        self._moved_at = now + wait_s
+        self._moved_at = now + self._answer_s(selected)
         self.ask_now(now)
 
     def _follow_peer(self, now: float) -> None:
@@ -191,10 +191,16 @@ class Selection:
     def ask_now(self, now: float) -> None:
         """Ask for consent now, unless that is under way already.
 
-        It does not make a silent peer lost sooner than its usual checks would.
+        The first time it is repeated sooner than others are. It does not make a silent peer lost
+        sooner than the usual checks would.
         """
-        if self._consent_at != inf:
-            self._ask_consent(now)
+        if self._consent_at != inf and self.selected is not None:
+            wait_s = self._settings.rto_s if self._failures else self._answer_s(self.selected)
+            self._ask_consent(now, wait_s)
+
+    def _answer_s(self, pair: CandidatePair) -> float:
+        """How long an answer takes that comes at all."""
+        return max(self._settings.moved_wait_s, 2 * (pair.round_trip_s or self._settings.rto_s))
 
     def unanswered(self, pair: CandidatePair, now: float) -> None:
         """A consent check of a pair was given up."""
@@ -202,7 +208,8 @@ class Selection:
             return
         self._failures += 1
         times = self._settings.consent_failures
-        if self._failures >= times and now >= self._given_at + times * self._least_interval_s:
+        least_s = times * (self._least_interval_s + self._settings.consent_patience_s)
+        if self._failures >= times and now >= self.answered_at + least_s:
             self._lose(pair)
             return
         self._consent_at = now + self._interval_s()
@@ -227,15 +234,15 @@ class Selection:
 
     def _consent_given(self, now: float) -> None:
         self._failures = 0
-        self._given_at = now
+        self.answered_at = now
         self._moved_to = None
         self._moved_at = inf
         self._consent_at = now + self._interval_s()
 
-    def _ask_consent(self, now: float) -> None:
+    def _ask_consent(self, now: float, wait_s: float | None = None) -> None:
         if self.selected is not None:
             self._consent_at = inf
-            self._checker.ask_consent(self.selected, now)
+            self._checker.ask_consent(self.selected, now, wait_s or self._settings.rto_s)
 
     @property
     def _least_interval_s(self) -> float:

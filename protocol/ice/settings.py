@@ -41,8 +41,15 @@ class IceSettings:
     consent_failures: int = 2
     consent_transmissions: int = 3
     """So many consent checks in a row without an answer mean a vanished peer (RFC 7675, 5.1). Each
-    is sent up to three times within 3.5 s, so that a slow path is not taken for a dead one."""
+    is sent up to three times within 3.5 s, so that a slow path is not taken for a dead one. Where
+    checks that data asked for fail sooner, the peer is not lost before the usual ones could."""
 
     moved_wait_s: float = 0.1
     """The least wait for an answer from the selected address, once checks of the peer have come
-    from a new one: its mapping may have changed."""
+    from a new one, or data are not acknowledged: a mapping may have changed."""
+
+    @property
+    def consent_patience_s(self) -> float:
+        """How long a consent check waits for its answer, with its repetitions."""
+        waits = [self.rto_s * (1 << number) for number in range(self.consent_transmissions)]
+        return sum(waits[:-1]) + min(waits[-1], self.last_wait_s)

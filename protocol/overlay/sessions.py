@@ -184,9 +184,12 @@ class PeerSession:
             self._guard = ReplayGuard()
         self._guard.accept(epoch, counter, now, proved=proved)
 
-    def token_for(self, contact: Contact, now: float) -> bytes:
-        """The token to send to this peer at the address of `contact`; empty without a fresh one."""
-        if not self._token or now - self._token_at > limits.TOKEN_PERIOD_S:
+    def token_for(self, contact: Contact, now: float, since: float = 0.0) -> bytes:
+        """The token to send to this peer at the address of `contact`; empty without a fresh one.
+
+        One that came before `since` is of no use, as our own address was another.
+        """
+        if not self._token or self._token_at < max(since, now - limits.TOKEN_PERIOD_S):
             return b""
         return self._token if self._token_of.packed == contact.packed else b""
 

@@ -36,11 +36,16 @@ class ObservedAddresses:
         # The voice heard last is the last one; the empty network is that of private contacts.
         self._voices: dict[bytes, _Voice] = {}
         self._samples: dict[int, float] = {}
+        self.changed_at = 0.0
+        """When the first datagram left that was seen elsewhere than all those before it."""
 
     def note(self, network: bytes, observed: Address, sent_at: float) -> bool:
         """A contact in this network saw us at `observed`; whether that is news."""
-        known = self._voices.pop(network, None)
+        known = self._voices.get(network)
         is_news = known is None or known.address != observed
+        if is_news and known is not None and known.address == self.agreed:
+            self.changed_at = sent_at
+        self._voices.pop(network, None)
         since = sent_at if known is None or is_news else known.since
         self._voices[network] = _Voice(observed, since, sent_at)
         if len(self._voices) > limits.OBSERVERS_REMEMBERED:

@@ -2,7 +2,7 @@
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole, IceCandidate
+from protocol.description import LINK_ID_BYTES, Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
 from protocol.noise_session import SESSION_ANSWER_BYTES
 from protocol.overlay.contacts import Contact
@@ -30,4 +30,5 @@ def largest_description(where: Address) -> Description:
         witnesses=(contact,) * limits.WITNESSES,
         sctp_init=bytes(limits.SCTP_INIT_BYTES),
         session=bytes(SESSION_ANSWER_BYTES),
+        link=bytes(LINK_ID_BYTES),
     )

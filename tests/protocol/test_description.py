@@ -79,6 +79,7 @@ descriptions = st.builds(
     st.lists(contacts, max_size=limits.WITNESSES).map(tuple),
     st.binary(max_size=limits.SCTP_INIT_BYTES),
     st.sampled_from([0, 32, 48]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+    st.just(b"") | st.binary(min_size=16, max_size=16),
 )
 
 
@@ -119,7 +120,7 @@ def contacts_of(fields: list[tuple[str, str, int]]) -> tuple[Contact, ...]:
     return tuple(Contact.at(bytes.fromhex(key), Address(host, port)) for key, host, port in fields)
 
 
-@pytest.mark.parametrize("name", ["description_offer", "description_answer"])
+@pytest.mark.parametrize("name", ["description_offer", "description_answer", "description_restart"])
 def test_golden_vectors(name: str) -> None:
     fields = json.loads((VECTORS / f"{name}.json").read_text())
     encoded = bytes.fromhex((VECTORS / f"{name}.hex").read_text())
@@ -141,6 +142,7 @@ def test_golden_vectors(name: str) -> None:
         contacts_of(fields["witnesses"]),
         bytes.fromhex(fields["sctp_init"]),
         bytes.fromhex(fields["session"]),
+        bytes.fromhex(fields["link"]),
     )
     assert description.encode() == encoded
     assert Description.decode(encoded) == description

@@ -322,7 +322,7 @@ def forged_answer(offer: Offer, kind: str = "answer", **changes: Any) -> bytes:
         ({"callee_key": A.public_key}, WrongKey),
         ({"digest": bytes(32)}, WrongKey),
         ({"digest": bytes(31)}, Malformed),
-        ({"status": 6}, Malformed),
+        ({"status": 7}, Malformed),
         ({"status": -1}, Malformed),
         ({"status": False}, Malformed),
         ({"description": b""}, Malformed),

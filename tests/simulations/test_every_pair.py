@@ -263,7 +263,7 @@ async def test_both_call_at_once_and_get_one_link(tmp_path: Path, later_s: float
     ("filtering_peer", "gap_s"),
     [
         ("full-cone", 3 * ROUND_TRIP_S + 0.2),
-        pytest.param("port-restricted", 1.5, marks=AWAITS_RESTART),
+        ("port-restricted", 1.5),
     ],
 )
 async def test_a_mapping_that_is_lost_every_minute_costs_a_short_gap(

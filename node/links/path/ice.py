@@ -4,32 +4,32 @@ import asyncio
 from collections.abc import Callable
 
 from node.links.failure import LinkAttemptFailed
-from node.links.path.datagrams import DtlsDatagrams
 from node.links.path.found_path import FoundPath
-from node.links.path.paths import LinkPaths
+from node.links.path.naming import PairNames
+from node.links.path.paths import LinkPaths, named
 from node.links.path.remote_candidates import in_order
+from node.links.path.traffic import PathTraffic
 from node.links.punching.run import PunchRun
+from node.links.punching.runs import PunchRuns
 from node.links.relaying.run import RelayRun
 from node.links.stages import Stage
 from node.net.claim import Claim
-from node.net.demux import RecordBuffers
-from node.net.udp.port import Port, split
 from node.relay.port import RelayPort
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import TriedPair
 from protocol.description import Description, IceCandidate
 from protocol.errors import ModswarmError
-from protocol.ice.candidates import CandidateKind, IceCredentials, LocalCandidate
+from protocol.ice.candidates import CandidateKind, IceCredentials
 from protocol.ice.events import (
     AddressProved,
+    ConsentDelayed,
     ConsentLost,
     CredentialsRetired,
     IceEvent,
     IceFailed,
     PairSelected,
 )
-from protocol.ice.pairs import PairReport
 from protocol.identity import PeerId
 from protocol.punching.pairs import Way
 
@@ -43,10 +43,10 @@ _RELAY_VANISHED = "the relay of the path stopped answering"
 _TAKEN = "another link with this peer has its place"
 
 
-class IcePath:
+class IcePath(PathTraffic):
     """The ICE side of one link, from its candidates to its end.
 
-    `datagrams` are those of DTLS, `relays` the allocations for it. `rank` decides between attempts
+    `relays` are the allocations for it. `rank` decides between attempts
     of both sides at one link: it is the same for both. `alone`: there is no second one, whose DTLS
     would come from the same address, so a pair may be used before it is nominated. Raises
     Overloaded, AlreadyOwned when it is made.
@@ -61,9 +61,8 @@ class IcePath:
         rank: int = 0,
         alone: bool = False,
     ) -> None:
+        super().__init__(paths)
         self._paths = paths
-        self._endpoint = paths.endpoint
-        self._loop = paths.loop
         self._peer = peer
         self._rank = rank
         self._alone = alone
@@ -71,19 +70,15 @@ class IcePath:
         self._opened_at: float | None = None
         self._secured = False
         self._credentials, prefix, self.agent = paths.make_agent(controlling=controlling)
-        self._candidates: list[LocalCandidate] = []
         self._theirs: tuple[IceCandidate, ...] = ()
         self._found: asyncio.Future[None] = self._loop.create_future()
-        self._pair: PairSelected | None = None
         self._path: FoundPath | None = None
-        self._port: Port | None = None
-        self._punch: PunchRun | None = None
+        self._punches = PunchRuns()
         self.relays = RelayRun(paths.relays, peer, self.agent, self.flush)
+        self._names = PairNames(self.agent, self.relays.relay_at)
+        self._restarts = False
+        self._doubted: Callable[[float], None] | None = None
         self._ended = ""
-        self._take_records: Callable[[RecordBuffers], None] | None = None
-        self._writable: Callable[[], None] | None = None
-        self._path_changed: Callable[[], None] | None = None
-        self.datagrams = DtlsDatagrams(self._send)
         try:
             self._endpoint.demux.register_ufrag(self._credentials.ufrag, self)
             self._endpoint.demux.register_transactions(prefix, self)
@@ -91,19 +86,34 @@ class IcePath:
             self._endpoint.demux.release(self)
             raise
 
-    # The attempt ------------------------------------------------------------------------------
+    # The attempt, and each restart ------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Begin ICE anew: `describe` and `connect` once more. Raises Overloaded, AlreadyOwned.
+
+        What is selected stays in use until another pair is.
+        """
+        credentials = self._paths.fresh_credentials()
+        self._endpoint.demux.register_ufrag(credentials.ufrag, self)
+        self._credentials = credentials
+        self.agent.restart(credentials)
+        self._punches.end(self._base)
+        self.relays.begin_again()
+        self._found = self._loop.create_future()
+        self._restarts = True
+        self.flush()
 
     def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
-        self._candidates = self._paths.candidates()
-        if not self._candidates and not self._paths.relayed_only:
+        candidates = self._paths.candidates()
+        if not candidates and not self._paths.relayed_only:
             raise LinkAttemptFailed(Stage.ICE, "no candidate to name", cause=Cause.NO_ADDRESS)
+        self._names.described(candidates)
         now = self._loop.time()
-        for one in self._candidates:
+        for one in candidates:
             self.agent.add_local(one.kind, one.address, one.base, now)
-        named = tuple(IceCandidate(one.kind, one.address) for one in self._candidates)
         ufrag, password = self._credentials
-        return Description(ufrag, password, fingerprint, role, named, takes_bursts)
+        return Description(ufrag, password, fingerprint, role, named(candidates), takes_bursts)
 
     async def connect(
         self,
@@ -118,7 +128,6 @@ class IcePath:
         """
         now = self._loop.time()
         self._theirs = remote.candidates
-        self._punch = punch
         waits_s = punch.plan.checks_after_s if punch is not None else 0.0
         self.agent.start(
             IceCredentials(remote.ufrag, remote.password),
@@ -128,8 +137,9 @@ class IcePath:
             waits_for_direct=punch is not None and punch.plan.way not in _RARELY_DIRECT_SOON,
         )
         if punch is not None:
+            self._punches.add(punch)
             punch.begin(list(self._endpoint.addresses.values()))
-        ours = [one.address for one in self._candidates if one.kind is _REFLEXIVE]
+        ours = [one.address for one in self._names.ours if one.kind is _REFLEXIVE]
         for candidate in in_order(remote.candidates, ours):
             self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
         if not self.relays.under_way:
@@ -149,10 +159,7 @@ class IcePath:
 
     def tried(self) -> tuple[TriedPair, ...]:
         """The pairs of addresses so far, with their outcomes."""
-        return tuple(
-            TriedPair(*self._local_end(row), *self._remote_end(row), row.outcome)
-            for row in self.agent.report()
-        )
+        return self._names.tried()
 
     def found_path(self) -> FoundPath:
         """The pair that is in use, or was last; raises LookupError before `connect` returned."""
@@ -160,58 +167,11 @@ class IcePath:
             raise LookupError("there is no connection yet")
         return self._path
 
-    def _path_of(self, pair: PairSelected) -> FoundPath:
-        ends = pair.base, pair.remote
-        row = next(row for row in self.agent.report() if (row.base, row.remote) == ends)
-        relay = self.relays.relay_at(row.base)
-        relay_id = relay.peer_id if relay is not None else None
-        return FoundPath(*self._local_end(row), *self._remote_end(row), relay_id)
+    # Doubt ------------------------------------------------------------------------------------
 
-    def _local_end(self, row: PairReport) -> tuple[Address, CandidateKind]:
-        """Our address of a pair: what the peer saw, or could have seen of a socket's many."""
-        relay = self.relays.relay_at(row.base)
-        if relay is not None:
-            return relay.address, CandidateKind.RELAYED
-        of_base = [one for one in self._candidates if one.base == row.base]
-        address = row.mapped or (of_base[0].address if of_base else row.base)
-        kinds = {one.address: one.kind for one in of_base}
-        return address, kinds.get(address, CandidateKind.PEER_REFLEXIVE)
-
-    def _remote_end(self, row: PairReport) -> tuple[Address, CandidateKind]:
-        """The peer's address of a pair; that of the relay where it stands for the relay's."""
-        relay = self.relays.relay_at(row.base)
-        return relay.address if relay is not None else row.remote, row.remote_kind
-
-    # What carries the link --------------------------------------------------------------------
-
-    def carry_records(
-        self,
-        take: Callable[[RecordBuffers], None],
-        writable: Callable[[], None],
-        path_changed: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Give application records to `take` from now on, and tell when `full` is over."""
-        # DTLS is made of the ICE path, and takes records only after its handshake.
-        self._take_records, self._writable = take, writable
-        self._path_changed = path_changed
-        self._endpoint.call_when_writable(writable)
-
-    @property
-    def full(self) -> bool:
-        """Whether the port takes nothing more at present."""
-        port = self._port
-        return port is not None and port.full
-
-    def send_segments(self, buffer: bytes, size: int) -> None:
-        """Send a buffer to the peer as datagrams of `size` bytes, the last of what is left."""
-        if self._port is not None and self._pair is not None:
-            self._port.send_segments(buffer, size, self._pair.remote)
-
-    def send_whole(self, datagram: bytes) -> bool:
-        """Send a datagram that no router may fragment; False if that cannot be asked for."""
-        if self._port is None or self._pair is None:
-            return False
-        return self._port.send_whole(datagram, self._pair.remote)
+    def call_in_doubt(self, doubted: Callable[[float], None]) -> None:
+        """Call `doubted`, with the time since when, each time the pair in use seems to be gone."""
+        self._doubted = doubted
 
     def leave_relay(self) -> bool:
         """Leave a relay over which DTLS broke; `datagrams` tell once another carries the path.
@@ -232,12 +192,17 @@ class IcePath:
 
     def doubt(self) -> None:
         """What was sent is not acknowledged: our mapping may be lost, so check the pair now."""
+        self._fell_silent()
+        self._tell_doubt(self._loop.time())
+
+    def _fell_silent(self) -> None:
         if not self._ended:
             self.agent.check_now(self._loop.time())
             self.flush()
 
-    def _send(self, datagram: bytes) -> None:
-        self.send_segments(datagram, len(datagram))
+    def _tell_doubt(self, since: float) -> None:
+        if self._doubted is not None and not self._ended:
+            self._doubted(since)
 
     # What the demultiplexer calls -------------------------------------------------------------
 
@@ -247,19 +212,6 @@ class IcePath:
             self.agent.receive(message, source, local, self._loop.time())
         finally:
             self.flush()
-
-    def dtls_received(self, datagram: bytes) -> None:
-        """Queue a datagram for DTLS."""
-        self.datagrams.put(datagram)
-
-    def records_received(self, buffers: RecordBuffers) -> None:
-        """Pass application records on in bulk, if the link takes them so by now."""
-        if self._take_records is not None:
-            self._take_records(buffers)
-            return
-        for buffer, size in buffers:
-            for datagram in split(buffer, size):
-                self.datagrams.put(datagram)
 
     def claim(self) -> Claim:
         """What speaks for this link's right to the DTLS from its peer's address."""
@@ -274,7 +226,7 @@ class IcePath:
     def remote_taken_over(self, remote: Address) -> None:
         """An attempt that has lost its way ends at once; of a link only consent tells."""
         if self._opened_at is None and self._pair is not None and self._pair.remote == remote:
-            self._end(_TAKEN)
+            self.end(_TAKEN)
 
     # The agent --------------------------------------------------------------------------------
 
@@ -307,11 +259,13 @@ class IcePath:
                 self._selected(event)
             case CredentialsRetired():
                 self._endpoint.demux.unregister_ufrag(event.ufrag)
+            case ConsentDelayed():
+                self._tell_doubt(event.asked_at)
             case IceFailed():
-                self._fail(self._why_failed())
+                self._fail(self._names.why_none(self._theirs))
             case ConsentLost():
                 silent = isinstance(self._port, RelayPort) and self._port.is_silent
-                self._end(_RELAY_VANISHED if silent else _VANISHED)
+                self.end(_RELAY_VANISHED if silent else _VANISHED)
 
     def _selected(self, pair: PairSelected) -> None:
         """Send by a pair from now on.
@@ -323,42 +277,38 @@ class IcePath:
         try:
             if pair.nominated:
                 demux.register_remote(pair.remote, self)
-            elif not self._alone or not demux.register_free_remote(pair.remote, self):
+            elif not self._is_only_link or not demux.register_free_remote(pair.remote, self):
                 return
         except ModswarmError as error:  # another link's claim stands, or there are too many
-            self._end(str(error))
+            self.end(str(error))
             return
-        before, self._pair = self._pair, pair
-        self._port = self._endpoint.port_at(pair.base)
-        self._path = self._path_of(pair)
-        if pair.relayed:
-            if self._opened_at is None:
-                self.relays.watch(pair.base)
-        elif pair.nominated:
+        before = self._pair
+        self._send_by(pair)
+        self._path = self._names.path_of(pair)
+        if pair.relayed and self._opened_at is None:
+            self.relays.watch(pair.base)
+        elif pair.relayed or pair.nominated:
             self.relays.end(pair.base)
-            if self._punch is not None:
-                self._punch.end(pair.base)
+        if pair.nominated and not pair.relayed:
+            self._punches.end(self._base)
         if not self._found.done():
             self._found.set_result(None)
-        changed = before is None or (before.base, before.remote) != (pair.base, pair.remote)
-        if before is not None and changed and before.relayed and pair.relayed and not self._secured:
+        # A restart may end with the pair that was in use: then our own mapping was what changed.
+        is_new = before is None or (before.base, before.remote) != (pair.base, pair.remote)
+        if before is not None and is_new and before.relayed and pair.relayed and not self._secured:
             self.datagrams.begin_anew()
-        if changed and self._path_changed is not None:
-            self._loop.call_soon(self._path_changed)
+        if is_new or self._restarts:
+            self._restarts = False
+            self._tell_path_changed()
+
+    @property
+    def _is_only_link(self) -> bool:
+        return self._alone or self._opened_at is not None
 
     @property
     def _base(self) -> Address | None:
         """The base of the pair in use."""
         return self._pair.base if self._pair is not None else None
-
-    def _why_failed(self) -> str:
-        report = self.agent.report()
-        return "no pair of addresses worked" if report else self._no_pairs()
-
-    def _no_pairs(self) -> str:
-        ours = ", ".join(str(one.address) for one in self._candidates)
-        theirs = ", ".join(str(one.address) for one in self._theirs) or "none"
-        return f"none of our addresses ({ours}) fits theirs ({theirs})"
 
     def _fail(self, reason: str) -> None:
         if not self._found.done():
@@ -377,23 +327,20 @@ class IcePath:
         """Whether the path has ended because the peer stopped answering."""
         return self._ended in (_VANISHED, _RELAY_VANISHED)
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """The path is of no use any more; `ended` says why from now on."""
         self._ended = self._ended or reason
-        if self._punch is not None:
-            self._punch.end(self._base)
+        self._punches.end(self._base)
         self.relays.end(self._base)
         self._fail(reason)
         self.datagrams.end()
 
     async def close(self) -> None:
         """Let go of everything, at any stage."""
-        self._end("closed by us")
+        self.end("closed by us")
         self._paths.timer.set(self._wake, None)
         self._endpoint.demux.release(self)
-        if self._writable is not None:
-            self._endpoint.call_no_more(self._writable)
-        self._take_records = self._writable = self._path_changed = None
-        self._port = None
-        if self._punch is not None:
-            await self._punch.close()
+        self._carry_no_more()
+        self._doubted = None
+        await self._punches.close()
         await self.relays.close()

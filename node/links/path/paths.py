@@ -1,7 +1,7 @@
 """What the paths of all links of a node share: endpoint, candidates, one timer, one allowance."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from node.environment import Environment
 from node.links.path.local_candidates import LocalCandidates
@@ -10,12 +10,17 @@ from node.links.relaying.relays import LinkRelays
 from node.links.settings import LinkSettings
 from node.net.demux import PREFIX_BYTES
 from node.net.endpoint import Endpoint
-from protocol.description import fresh_credentials
+from protocol.description import IceCandidate, fresh_credentials
 from protocol.ice.agent import IceAgent
 from protocol.ice.candidates import IceCredentials, LocalCandidate
 from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
 from protocol.reachability.network_view import NetworkView
+
+
+def named(candidates: Iterable[LocalCandidate]) -> tuple[IceCandidate, ...]:
+    """Candidates as a description names them."""
+    return tuple(IceCandidate(one.kind, one.address) for one in candidates)
 
 
 class LinkPaths:
@@ -46,9 +51,17 @@ class LinkPaths:
         """The node's own candidates, at most CANDIDATES; none if its address is hidden."""
         return [] if self.relayed_only else self._candidates.now()
 
+    def named_candidates(self) -> tuple[IceCandidate, ...]:
+        """The same, as a description names them."""
+        return named(self.candidates())
+
+    def fresh_credentials(self) -> IceCredentials:
+        """A user name fragment and a password for one generation of an agent."""
+        return IceCredentials(*fresh_credentials(self._rng))
+
     def make_agent(self, *, controlling: bool) -> tuple[IceCredentials, bytes, IceAgent]:
         """A fresh agent, with its credentials and the prefix of its transaction ids."""
-        credentials = IceCredentials(*fresh_credentials(self._rng))
+        credentials = self.fresh_credentials()
         prefix = self._rng.randbytes(PREFIX_BYTES)
         agent = IceAgent(
             controlling=controlling,

@@ -22,6 +22,10 @@ class PendingConnect:
         self.answered = False
         self.link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
 
+    def note_answer(self) -> None:
+        """The peer has answered: it may hold the link before we do."""
+        self.answered = True
+
     def settle(self, outcome: Link | ModswarmError) -> None:
         """Decide the outcome, once."""
         if self.link.done():

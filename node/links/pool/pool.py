@@ -8,27 +8,27 @@ owns every task about links, and every link ends with its own tasks.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
-from node.links.attempt import LinkAttempt, LinkParts
+from node.links.attempt import LinkParts
 from node.links.failure import LinkAttemptFailed
 from node.links.layers import LayersLoader
 from node.links.link import Link
 from node.links.path.paths import LinkPaths
 from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper, OnLink
+from node.links.pool.opening import LinkOpener
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.punching.punching import LinkPunching
+from node.links.restarting.restart import LookAround, RestartParts
+from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import LinkSettings
-from node.links.stages import Stage
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.causes.cause import Cause
-from protocol.description import Description, DtlsRole
+from protocol.description import Description
 from protocol.errors import (
     CallCrossed,
     CallFailed,
@@ -37,9 +37,8 @@ from protocol.errors import (
     ModswarmError,
     RemoteError,
 )
-from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
-from protocol.overlay.contacts import Contact
-from protocol.signaling import CallResult, Describe, Offer
+from protocol.identity import Identity, PeerId, peer_id_text
+from protocol.signaling import Offer
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +57,7 @@ class LinkPool:
         paths: LinkPaths,
         punching: LinkPunching,
         place_call: PlaceCall,
+        look_around: LookAround,
         counters: Counters | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -69,13 +69,24 @@ class LinkPool:
             settings,
             paths,
             punching,
+            LinkRestarts(
+                RestartParts(
+                    identity.peer_id,
+                    certificate.fingerprint,
+                    paths,
+                    punching,
+                    place_call,
+                    look_around,
+                    TaskOwner("restarting"),
+                )
+            ),
             LayersLoader(settings.data_path),
         )
         self._settings = settings
-        self._place_call = place_call
         self._counters = counters or Counters()
         self._backoff = Backoff(settings, environment.rng)
         self._keeper = LinkKeeper(identity.peer_id, settings, self.counts, self._counters)
+        self._opener = LinkOpener(self._parts, place_call, self._keeper)
         self._attempts = TaskOwner("links")
         self._outgoing: dict[PeerId, PendingConnect] = {}
         self._incoming: dict[PeerId, PendingAnswer] = {}
@@ -93,7 +104,8 @@ class LinkPool:
     def defects(self) -> list[BaseException]:
         """Exceptions that neither a peer nor the network explains."""
         found = [*self._attempts.defects, *self._keeper.defects]
-        helpers = (self._parts.punching.tasks, self._parts.paths.relays.tasks)
+        parts = self._parts
+        helpers = (parts.punching.tasks, parts.paths.relays.tasks, parts.restarts.tasks)
         return [*found, *(error for owner in helpers for error in owner.defects)]
 
     @property
@@ -109,6 +121,10 @@ class LinkPool:
     def get(self, peer_id: PeerId) -> Link | None:
         """The link to this peer, if one is open."""
         return self._keeper.get(peer_id)
+
+    def doubt_links(self) -> None:
+        """This machine has come to another network, or slept: see which links are still there."""
+        self._parts.restarts.doubt()
 
     def links(self) -> list[Link]:
         """Every open link, the oldest first."""
@@ -142,9 +158,11 @@ class LinkPool:
     async def answer(self, offer: Offer) -> Description:
         """Our description for a peer that calls, whose offer has been verified.
 
-        The link is finished in a task of the pool. Raises CallFailed with the reason: no room,
-        no address here, or closing.
+        The link is finished in a task of the pool; one that is open restarts its ICE. Raises
+        CallFailed with the reason: no room, no address here, no such link, or closing.
         """
+        if offer.description.link:
+            return await self._parts.restarts.answer(offer)
         call = PendingAnswer(offer)
         try:
             self._begin_answer(call)
@@ -161,6 +179,7 @@ class LinkPool:
         self._closing = True
         await self._attempts.close()
         await self._keeper.close(_STOPPING)
+        await self._parts.restarts.close()
         await self._parts.punching.close()
         await self._parts.paths.relays.close()
 
@@ -178,7 +197,7 @@ class LinkPool:
 
     async def _call(self, call: PendingConnect) -> None:
         try:
-            self._opened(await self._open_outgoing(call))
+            self._opened(await self._opener.outgoing(call))
         except ModswarmError as error:
             await self._await_their_call(call, crossed=isinstance(error, CallCrossed))
             if not call.link.done():
@@ -186,44 +205,6 @@ class LinkPool:
                 now = asyncio.get_running_loop().time()
                 self._backoff.failed(call.peer_id, now, error)
                 call.settle(error)
-
-    async def _open_outgoing(self, call: PendingConnect) -> Link:
-        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=True)
-        try:
-            self._parts.punching.begin_sampling()
-            offer = attempt.describe(DtlsRole.ACTPASS)
-            await self._parts.punching.sampled()
-
-            def describe(registrars: Sequence[Contact]) -> Description:
-                nonlocal offer
-                offer = attempt.offer(offer, registrars)
-                return offer
-
-            result = await self._call_out(call.peer_id, describe)
-            call.answered = True
-            return await attempt.finish(
-                peer_key=result.peer_key,
-                offer_id=result.offer_id,
-                offer=offer,
-                answer=result.description,
-                signaled_via=result.signaled_via,
-            )
-        except BaseException:
-            self._abandon(attempt, call.peer_id)
-            raise
-
-    async def _call_out(self, peer_id: PeerId, describe: Describe) -> CallResult:
-        limit_s = self._settings.call_timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                result = await self._place_call(peer_id, describe)
-        except TimeoutError:
-            reason = f"no answer within {limit_s:g} s"
-            raise LinkAttemptFailed(Stage.CALL, reason, cause=Cause.REGISTRARS_SILENT) from None
-        if peer_id_of(result.peer_key) != peer_id:
-            reason = "the answer came from another peer"
-            raise LinkAttemptFailed(Stage.CALL, reason, cause=Cause.NOT_THE_PEER)
-        return result
 
     async def _await_their_call(self, call: PendingConnect, *, crossed: bool) -> None:
         """When our call fails but theirs is under way, or on its way, its link will do for us."""
@@ -258,33 +239,13 @@ class LinkPool:
 
     async def _answer(self, call: PendingAnswer) -> None:
         try:
-            link = await self._open_incoming(call)
+            alone = call.peer_id not in self._outgoing
+            link = await self._opener.incoming(call, alone=alone)
         except ModswarmError as error:
             self._count_failure(error, call.peer_id)
             call.refuse(error)
         else:
             self._opened(link)
-
-    async def _open_incoming(self, call: PendingAnswer) -> Link:
-        alone = call.peer_id not in self._outgoing
-        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False, alone=alone)
-        try:
-            self._parts.punching.begin_sampling()
-            await self._parts.punching.sampled()
-            answer = attempt.answer(call.offer)
-            if not call.answer.done():
-                call.answer.set_result(answer)
-            return await attempt.finish(
-                peer_key=call.offer.caller_key,
-                offer_id=call.offer.offer_id,
-                offer=call.offer.description,
-                answer=answer,
-                signaled_via=(),
-                answer_takes_s=call.offer.answer_takes_s,
-            )
-        except BaseException:
-            self._abandon(attempt, call.peer_id)
-            raise
 
     def _give_up_answering(self, peer_id: PeerId) -> None:
         """An honest peer has one call at a time: a second one means that it gave up the first."""
@@ -298,10 +259,6 @@ class LinkPool:
         call.refuse(LinkClosed("the call was given up"))
 
     # Both -----------------------------------------------------------------------------------
-
-    def _abandon(self, attempt: LinkAttempt, peer_id: PeerId) -> None:
-        """Free what an attempt holds, in a task that outlives the attempt's own."""
-        self._keeper.dispose(attempt.abandon(), f"attempt {peer_id_text(peer_id)}")
 
     def _opened(self, link: Link) -> None:
         self.counts[f"opened_{link.direction}"] += 1

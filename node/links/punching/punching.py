@@ -76,14 +76,14 @@ class LinkPunching:
             family = replace(family, last_sample=newer)
         return NatReport.of(family, self._loop.time())
 
-    def begin_sampling(self) -> None:
-        """Take a sample of our router's ports, if it counts, for the next description."""
+    async def sample(self) -> None:
+        """Take a sample of our router's ports, if it counts, for the next description.
+
+        Returns once it is there, or has taken too long.
+        """
         counts = self._view().of(4).nat.mapping is MappingKind.SEQUENTIAL
         if counts and (self._sampling is None or self._sampling.done()):
             self._sampling = self.tasks.start(self._take_sample(), name="sample ports")
-
-    async def sampled(self) -> None:
-        """Return once the sample that was begun is there, or has taken too long."""
         if self._sampling is not None:
             await asyncio.wait([self._sampling])
 

@@ -61,6 +61,11 @@ class PunchRun:
             name = f"witnesses of {self._call.peer_id.hex()[:8]}"
             self._task = self._punching.tasks.start(self._ask_witnesses(puncher), name=name)
 
+    @property
+    def has_socket(self) -> bool:
+        """Whether a socket of its search is open."""
+        return self._search is not None and self._search.has_socket
+
     def end(self, kept: Address | None) -> None:
         """Punch no more; of the sockets of a search only that of the selected pair is kept."""
         self._puncher = None

@@ -64,6 +64,11 @@ class PortSearch:
         name = f"search for {call.peer_id.hex()[:8]}"
         self.task = punching.tasks.start(self._run(parts[part]), name=name)
 
+    @property
+    def has_socket(self) -> bool:
+        """Whether a socket of it is open."""
+        return bool(self._sockets)
+
     def end(self, kept: Address | None) -> None:
         """Search no more; of the sockets only the one that is bound to `kept` stays."""
         self._over.set()

@@ -79,6 +79,16 @@ class RelayRun:
             relays = self._relays.named_by(self._peer_id, offer.relays)
         self._begin(relays, _AFTER_S[_way(own, peer)])
 
+    def begin_again(self) -> None:
+        """ICE restarts: `offered` and `begin` once more. The allocations stay as they are."""
+        if self._task is not None and self._task.done():
+            self._task = None
+        for timer in (self._timer, self._stall):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._stall = None
+        self._is_over = False
+
     def _begin(self, relays: Sequence[Contact], after_s: float) -> None:
         client = self._relays.client
         if self._task is None and not self._is_over and relays and client is not None:
@@ -96,12 +106,20 @@ class RelayRun:
         return self._task is not None and not self._task.done()
 
     async def _run(self, client: Allocator, relays: Sequence[Contact], after_s: float) -> None:
+        self._name_held()
         await asyncio.sleep(after_s)
         await asyncio.gather(*(self._allocate(client, relay) for relay in relays))
         self._agent.end_of_candidates()
         self._flush()
 
+    def _name_held(self) -> None:
+        """After a restart the peer has to be reached by the allocations from before as well."""
+        for held in self._ports.values():
+            self._agent.add_remote(CandidateKind.RELAYED, held.peer, self._loop.time())
+
     async def _allocate(self, client: Allocator, relay: Contact) -> None:
+        if relay in map(self._relays_used.get, [port.local for port in self._ports]):
+            return
         try:
             port = await client.allocate(relay)
         except ModswarmError as error:

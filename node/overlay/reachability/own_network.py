@@ -52,6 +52,10 @@ class OwnNetwork:
         self._news = asyncio.Event()
         self._telling: asyncio.TimerHandle | None = None
         self._view: NetworkView | None = None
+        self._mapped: dict[int, Address] = {}
+        self.moves = 0
+        """How often this machine has come to other addresses, or slept, or has got another mapping
+        from its NAT, by the word of as many contacts as count."""
 
     def listen(self, bound: Mapping[int, Address]) -> None:
         """From now on sockets are bound to these addresses, by family."""
@@ -73,10 +77,25 @@ class OwnNetwork:
         if family.note(smallest_network(self._networks_of, contact), observed, sent_at):
             self._view = None
             self._find_flags()
+            self._note_mapping(observed.family, family.agreed)
             if self._telling is None:
                 # A joining node hears news with each response.
                 loop = asyncio.get_running_loop()
                 self._telling = loop.call_later(_NEWS_PAUSE_S, self._tell)
+
+    def _note_mapping(self, family: int, agreed: Address | None) -> None:
+        if agreed is None:
+            return
+        before, self._mapped[family] = self._mapped.get(family, agreed), agreed
+        self.moves += before != agreed
+
+    def seen_here_since(self, contact: Contact) -> float:
+        """When this contact began to see us where it would see us now, as far as is known.
+
+        Tokens from before prove an address that is ours no more.
+        """
+        family = self._observed.get(contact.family)
+        return family.changed_at if family is not None else 0.0
 
     def flags(self, contact: Contact) -> int:
         """The flags of our requests to a contact.
@@ -120,6 +139,8 @@ class OwnNetwork:
 
     def moved(self) -> None:
         """This machine has other addresses, or slept: what was seen may be so no longer."""
+        self.moves += 1
+        self._mapped.clear()
         self._find_own_hosts()
         for family, observed in self._observed.items():
             observed.forget()

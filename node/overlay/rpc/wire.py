@@ -269,7 +269,7 @@ class Wire:
             method,
             epoch=self._epoch,
             counter=self._counter,
-            token=session.token_for(contact, now),
+            token=session.token_for(contact, now, self._own_network.seen_here_since(contact)),
             flags=self._own_network.flags(contact),
             arguments=arguments,
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from node.environment import Environment
 from protocol.description import Description
-from protocol.errors import ModswarmError
+from protocol.errors import CallCrossed, ModswarmError, NoSuchLink
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
 from protocol.signaling import (
     AnswerStatus,
@@ -20,7 +20,14 @@ from protocol.signaling import (
 _log = logging.getLogger(__name__)
 
 AcceptCall = Callable[[Offer], Awaitable[Description]]
-"""Gives the description that accepts a verified offer; raises CallFailed."""
+"""Gives the description that accepts a verified offer; raises CallFailed.
+
+CallCrossed and NoSuchLink are told by name, all else as BUSY."""
+
+_STATUS: dict[type[ModswarmError], AnswerStatus] = {
+    CallCrossed: AnswerStatus.CROSSED,
+    NoSuchLink: AnswerStatus.NO_LINK,
+}
 
 
 class Callee:
@@ -47,8 +54,9 @@ class Callee:
         self._accept = None
 
     def own_offer_sent(self, peer_id: PeerId, offer: Offer) -> None:
-        """This node is calling a peer."""
-        self._own_offers[peer_id] = offer
+        """This node is calling a peer. The restart of a link crosses no call for a new one."""
+        if not offer.description.link:
+            self._own_offers[peer_id] = offer
 
     def own_offer_ended(self, peer_id: PeerId, offer: Offer | None) -> None:
         """That call is over, unless a later one to the same peer has taken its place."""
@@ -66,7 +74,8 @@ class Callee:
 
     async def _decide(self, offer: Offer) -> tuple[AnswerStatus, Description | None]:
         caller_id = peer_id_of(offer.caller_key)
-        if caller_id in self._own_offers and own_offer_wins(self._identity.peer_id, caller_id):
+        crosses = not offer.description.link and caller_id in self._own_offers
+        if crosses and own_offer_wins(self._identity.peer_id, caller_id):
             return AnswerStatus.CROSSED, None
         if self._accept is None:
             return AnswerStatus.REFUSED, None
@@ -74,4 +83,4 @@ class Callee:
             return AnswerStatus.ACCEPTED, await self._accept(offer)
         except ModswarmError as error:
             _log.info("refused a call of %s: %s", peer_id_text(caller_id), error)
-            return AnswerStatus.BUSY, None
+            return _STATUS.get(type(error), AnswerStatus.BUSY), None

@@ -10,7 +10,7 @@ from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.known_ways import KnownWays
 from node.overlay.signaling.outgoing_call import OutgoingCall
 from protocol.causes.cause import Cause
-from protocol.errors import CallCrossed, CallFailed, ModswarmError
+from protocol.errors import CallCrossed, CallFailed, ModswarmError, NoSuchLink
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import AnswerStatus, CallResult, Describe, Offer, make_offer
@@ -36,7 +36,7 @@ class Caller:
     async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
         """Offer a link to a peer, described when the offer is made, which is only once.
 
-        Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallCrossed, CallFailed.
+        Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallCrossed, NoSuchLink, CallFailed.
         """
         known = self.ways.way_to(peer_id, self._loop.time())
         call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe), known)
@@ -51,6 +51,8 @@ class Caller:
         self.ways.note(peer_id, answer.callee_key, relays, self._loop.time())
         if answer.status is AnswerStatus.CROSSED:
             raise CallCrossed("both sides called at once; the other's call goes on")
+        if answer.status is AnswerStatus.NO_LINK:
+            raise NoSuchLink
         if answer.description is None:
             raise CallFailed(cause=_CAUSES[answer.status])
         assert call.offer is not None  # an answer is verified against its offer

@@ -207,8 +207,9 @@ class Registrar:
         def send() -> None:
             nonlocal sent_at
             sent_at = self._loop.time()
+            now_at = self.contact_of(call.callee_id) or callee  # it may have registered anew
             self._wire.request(
-                callee, Method.DELIVER, delivery, on_reply, timeout_s=limits.CALL_REPEAT_S
+                now_at, Method.DELIVER, delivery, on_reply, timeout_s=limits.CALL_REPEAT_S
             )
 
         send()

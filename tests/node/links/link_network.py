@@ -139,6 +139,12 @@ class NoWitnesses:
 
 
 NO_WITNESSES = NoWitnesses()
+
+
+async def look_around() -> None:
+    """Of a node that has met no contacts."""
+
+
 NOTHING_KNOWN = NetworkView()
 
 
@@ -180,6 +186,7 @@ class Network:
             paths,
             LinkPunching(paths.endpoint, here, lambda: view, witnesses, searches=True),
             call,
+            look_around,
             node.counters,
         )
         node.pool.subscribe(node.on_link)

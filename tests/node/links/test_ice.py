@@ -368,6 +368,8 @@ async def in_place_of(peers: Network, gone: Node, identity: Identity) -> Node:
     bound = _address_of(gone)
     gone.paths.endpoint.remove_port(bound)
     await gone.pool.close()
+    await gone.paths.endpoint.close()
+    del peers.nodes[gone.peer_id]  # no call reaches it
     fresh = await peers.add(bound=(bound,), identity=identity)
     assert _address_of(fresh) == bound
     return fresh

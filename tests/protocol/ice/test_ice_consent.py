@@ -227,4 +227,4 @@ def test_asking_again_and_again_changes_nothing_about_a_loss() -> None:
     ((at, _),) = a.told(ConsentLost)
     assert 2 * 0.8 * SETTINGS.consent_interval_s <= at - answered_at <= 30
     asked = [one for at, one in a.sent if at >= gone_at]
-    assert len(asked) <= 3 * 6
+    assert len(asked) <= 3 * 7

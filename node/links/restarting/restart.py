@@ -1,0 +1,230 @@
+"""When the ICE of one open link restarts (RFC 8445, 9), and how: a call that names the link."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from node.links.path.ice import IcePath
+from node.links.path.paths import LinkPaths
+from node.links.pool.pending import PlaceCall
+from node.links.punching.call import PunchCall
+from node.links.punching.punching import LinkPunching
+from node.links.punching.run import PunchRun
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.description import Description, DtlsRole
+from protocol.errors import CallCrossed, CallFailed, ModswarmError, NoSuchLink, NotAuthentic
+from protocol.identity import PeerId, peer_id_text
+from protocol.overlay.contacts import Contact
+from protocol.signaling import Offer, own_offer_wins
+
+_log = logging.getLogger(__name__)
+
+LookAround = Callable[[], Coroutine[Any, Any, None]]
+"""Asks contacts where they see this node; returns once enough have answered, or soon."""
+
+_MINUTE_S: Final = 60.0
+_PAUSE_S: Final = 1.0
+"""Before another restart, when one has failed; then twice as long each time."""
+
+_MOVED_ROUND_TRIPS: Final = 1.5
+_SILENT_ROUND_TRIPS: Final = 3.0
+_SILENT_S: Final = 0.2
+"""How long an answer to the consent check is waited for: if contacts see this node elsewhere than
+the peer was told, and otherwise, where a loss may be all there is to it."""
+
+_ROUND_TRIP_S: Final = 0.2
+"""Of a path that has none measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartParts:
+    """What the restarts of all links of a node share."""
+
+    own_id: PeerId
+    fingerprint: bytes
+    paths: LinkPaths
+    punching: LinkPunching
+    place_call: PlaceCall
+    look_around: LookAround
+    tasks: TaskOwner
+
+
+@dataclass(frozen=True, slots=True)
+class RestartableLink:
+    """A link by the id of the offer that made it, with the descriptions of both sides."""
+
+    link_id: bytes
+    peer_id: PeerId
+    own: Description
+    peer: Description
+    ice: IcePath
+
+
+class LinkRestart:
+    """The restarts of one link, whichever side asks for them; at most one is under way."""
+
+    def __init__(self, parts: RestartParts, link: RestartableLink) -> None:
+        self._parts = parts
+        self._link = link
+        self._ice = link.ice
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._offer: Description | None = None
+        self._offered_at = 0.0
+        # Of what both sides agreed on last.
+        self._own, self._peer = link.own.candidates, link.peer.candidates
+        self._restarted_at: deque[float] = deque(maxlen=limits.LINK_RESTARTS)
+        self._ice.call_in_doubt(self.doubted)
+
+    def doubted(self, since: float) -> None:
+        """The pair in use seems to be gone since then: find out, and restart ICE if it is."""
+        if self._task is None or self._task.done():
+            self._task = self._start(self._mend(since))
+
+    def end(self) -> None:
+        """The link has ended."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._parts.tasks.start(work, name=peer_id_text(self._link.peer_id))
+
+    def _take_turn(self) -> bool:
+        """Whether one more restart is within the bound; counts it if so."""
+        now, made_at = self._loop.time(), self._restarted_at
+        if len(made_at) == limits.LINK_RESTARTS and now < made_at[0] + _MINUTE_S:
+            return False
+        made_at.append(now)
+        return True
+
+    # Ours -----------------------------------------------------------------------------------
+
+    async def _mend(self, doubted_at: float) -> None:
+        """Until the peer answers again, or consent has run out and ended the path."""
+        await self._wait_for_answer(doubted_at)
+        pause_s = _PAUSE_S
+        while self._ice.agent.answered_at <= doubted_at and not self._ice.ended:
+            if self._take_turn():
+                await self._restart()
+            if self._ice.agent.answered_at <= doubted_at:
+                await asyncio.sleep(pause_s)
+                pause_s *= 2
+
+    async def _wait_for_answer(self, doubted_at: float) -> None:
+        """Give the peer the time that its answer takes, and learn where contacts see us by now."""
+        round_trip_s = self._ice.round_trip_s or _ROUND_TRIP_S
+        limit_s = _SILENT_ROUND_TRIPS * round_trip_s + _SILENT_S
+        looking = self._start(self._parts.look_around())
+        await asyncio.wait([looking], timeout=limit_s)
+        looking.cancel()
+        if self._parts.paths.named_candidates() != self._own:
+            limit_s = _MOVED_ROUND_TRIPS * round_trip_s
+        await asyncio.sleep(max(0.0, doubted_at + limit_s - self._loop.time()))
+
+    async def _restart(self) -> None:
+        """Call the peer with a description that names the link, and follow its answer."""
+        try:
+            async with asyncio.timeout(limits.LINK_RESTART_S):
+                await self._call()
+        except NoSuchLink as error:
+            self._ice.end(str(error))
+        except CallCrossed:
+            _log.debug("the peer restarts this link at the same time")
+        except (ModswarmError, TimeoutError) as error:
+            self._note_failure(error)
+        finally:
+            self._offer = None
+
+    async def _call(self) -> None:
+        parts, peer_id = self._parts, self._link.peer_id
+        await parts.punching.sample()
+        asked_at = self._loop.time()
+        result = await parts.place_call(peer_id, self._make_offer)
+        offer, answer = self._offer, result.description
+        assert offer is not None  # an answer is one to an offer
+        if not self._is_ours(answer):
+            raise NotAuthentic("an answer that is about another link")
+        call = PunchCall(offer, answer, parts.own_id, peer_id, result.offer_id, True, 0.0)
+        await self._connect(call, offer, self._loop.time() - asked_at)
+
+    def _make_offer(self, registrars: Sequence[Contact]) -> Description:
+        relays = self._parts.paths.relays.to_name(self._link.peer_id, registrars)
+        self._offer, self._offered_at = replace(self._describe(), relays=relays), self._loop.time()
+        self._ice.relays.offered(self._offer)
+        return self._offer
+
+    # The peer's -----------------------------------------------------------------------------
+
+    async def answer(self, offer: Offer) -> Description:
+        """Our description for a peer that restarts the link; the rest is done in a task.
+
+        Raises NoSuchLink, CallCrossed, CallFailed.
+        """
+        parts, peer_id = self._parts, self._link.peer_id
+        if self._ice.ended or not self._is_ours(offer.description):
+            raise NoSuchLink
+        await parts.punching.sample()
+        if self._offer is not None and self._wins(self._offer, offer.description):
+            raise CallCrossed("our own restart goes on")
+        if not self._take_turn():
+            raise CallFailed("more restarts of one link than are made")
+        if self._task is not None:
+            self._task.cancel()
+        own, theirs, takes_s = self._describe(), offer.description, offer.answer_takes_s
+        call = PunchCall(own, theirs, parts.own_id, peer_id, offer.offer_id, False, takes_s)
+        self._task = self._start(self._follow(call))
+        return own
+
+    def _wins(self, own: Description, theirs: Description) -> bool:
+        """Whether our offer goes on, of two that cross: as both sides see it, if both arrive.
+
+        A side that has moved may get none, because its registrars do not reach it yet, so its own
+        wins. Ours has not arrived either where even its repetition has had no answer.
+        """
+        if self._loop.time() >= self._offered_at + 2 * limits.CALL_REPEAT_S:
+            return False
+        has_moved, have_moved = own.candidates != self._own, theirs.candidates != self._peer
+        if has_moved != have_moved:
+            return has_moved
+        return own_offer_wins(self._parts.own_id, self._link.peer_id)
+
+    async def _follow(self, call: PunchCall) -> None:
+        try:
+            async with asyncio.timeout(limits.LINK_RESTART_S):
+                await self._connect(call, call.peer, 2 * call.answer_takes_s or None)
+        except (ModswarmError, TimeoutError) as error:
+            self._note_failure(error)
+
+    # Both -----------------------------------------------------------------------------------
+
+    def _describe(self) -> Description:
+        """Begin ICE anew, and say what the peer needs for it."""
+        self._ice.restart()
+        described = self._ice.describe(self._parts.fingerprint, DtlsRole.ACTPASS)
+        described = replace(described, link=self._link.link_id)
+        if self._parts.paths.relayed_only:
+            return described
+        return self._parts.punching.described(described)
+
+    def _is_ours(self, theirs: Description) -> bool:
+        """Whether a description is about this link, and of the certificate that it has."""
+        wanted = self._link.link_id, self._link.peer.fingerprint
+        return (theirs.link, theirs.fingerprint) == wanted
+
+    async def _connect(
+        self, call: PunchCall, offer: Description, round_trip_s: float | None
+    ) -> None:
+        """Find a pair for the new generation; raises LinkAttemptFailed when the path ends."""
+        self._own, self._peer = call.own.candidates, call.peer.candidates
+        punch = None
+        if not self._parts.paths.relayed_only:
+            punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
+        self._ice.relays.begin(offer, call.own, call.peer)
+        await self._ice.connect(call.peer, punch, round_trip_s)
+
+    def _note_failure(self, error: Exception) -> None:
+        _log.info("no restart with %s: %s", peer_id_text(self._link.peer_id), error)
