@@ -14,9 +14,6 @@ from simulations.residents.sites import SITES, Site
 from simulations.residents.whole import WholeResident
 from tests.simulations.pair_world import ROUND_TRIP_S, Talk, pair_world, until
 
-AWAITS_RESTART = pytest.mark.xfail(
-    strict=True, reason="a peer whose filter does not admit the new mapping is not told of it yet"
-)
 SHORT = NatBehaviour(timeout_s=30.0)
 HOUR_S = 3600.0
 MINUTES_10_S = 600.0
