@@ -2,12 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.links.link import Link
 from node.links.restarting.restart import LinkRestart
+from protocol import limits
+from protocol.description import Description
+from protocol.errors import CallFailed, NoSuchLink
+from protocol.identity import Identity
+from protocol.signaling import Offer
 from simulations.internet import NatBehaviour
 from simulations.residents.sites import SITES, Site
 from simulations.residents.whole import WholeResident
@@ -169,3 +175,31 @@ async def test_both_sides_that_restart_at_once_agree_on_one_restart(tmp_path: Pa
             assert restart._ice.agent.selected is not None
             assert restart._ice.agent._previous is None, "the new generation carries the link"
         assert await talk.goes_on() < ROUND_TRIP_S
+
+
+async def test_nobody_but_the_other_side_restarts_a_link_nor_without_bound(tmp_path: Path) -> None:
+    async with pair_world(tmp_path) as town:
+        people, (link, theirs) = await linked_homes(town, "port-restricted", "port-restricted")
+        pool, caller = people[1].running_node.pool, people[0].identity
+        restart = restart_of(people[1])
+        asked = replace(restart._link.peer, link=restart._link.link_id, sctp_init=b"", session=b"")
+
+        async def answer(key: bytes, description: Description) -> Description:
+            offer = Offer(key, people[1].identity.peer_id, bytes(16), 0, description, b"")
+            with people[1].host.running():
+                return await pool.answer(offer)
+
+        ufrag = next(generations(people[1]))
+        for key, description in (
+            (Identity(b"third".ljust(32)).public_key, asked),
+            (caller.public_key, replace(asked, link=bytes(16))),
+            (caller.public_key, replace(asked, fingerprint=bytes(32))),
+        ):
+            with pytest.raises(NoSuchLink):
+                await answer(key, description)
+        assert next(generations(people[1])) == ufrag, "nothing began"
+        for _ in range(limits.LINK_RESTARTS):
+            assert (await answer(caller.public_key, asked)).link == asked.link
+        with pytest.raises(CallFailed):
+            await answer(caller.public_key, asked)
+        assert await Talk(link, theirs).goes_on() < ROUND_TRIP_S, "the pair in use stays"
