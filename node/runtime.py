@@ -26,7 +26,7 @@ from node.links.punching.punching import LinkPunching
 from node.links.relaying.relays import LinkRelays
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
-from node.net.nat64 import find_prefix
+from node.net.nat64_use import use_nat64
 from node.overlay.membership import Membership
 from node.overlay.reachability.sightings import Sightings
 from node.overlay.settings import OverlaySettings
@@ -226,10 +226,7 @@ class Node:
                     raise BadAddress(f"cannot listen on {address}: {reason}") from error
                 # The default port was not asked for, and another node may have it.
                 await endpoint.open(Address(address.host, 0))
-        if families == {6} and set(endpoint.addresses) == {6}:
-            prefix = await find_prefix()
-            if prefix is not None:
-                endpoint.translate(prefix)
+        await use_nat64(endpoint, self.environment.host_addresses())
         try:
             await self.membership.relay.open()
         except OSError as error:

@@ -73,27 +73,38 @@ class Endpoint:
     async def open_another(self, family: int, *, deaf: bool = False) -> Address:
         """Bind one more socket, on a free port of the host that the family's first is bound to.
 
-        Raises OSError, also where the family has no socket, as behind a NAT64.
+        Raises OSError, also where no socket of the family is in use, as behind a NAT64.
         """
         first = self._users.get(self.addresses.get(family, _NOWHERE))
-        if first is None:
+        if first is None or first.port is not self._first_of[family]:
             raise OSError(errno.EAFNOSUPPORT, f"there is no socket of IPv{family}")
         return await self.open(Address(first.local.host, 0), deaf=deaf)
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether IPv4 addresses are reached by a NAT64."""
+        return self._nat64 is not None
 
     def translate(self, prefix: Nat64Prefix) -> None:
         """Reach IPv4 addresses by this NAT64 from the socket of IPv6, which is open.
 
-        Raises AlreadyOwned if there is a socket of IPv4.
+        A socket of IPv4 is set aside; the address that it is bound to is then this way's.
         """
         base = self.addresses[6]
-        local = Address(_ALL_V4, base.port)
-        if 4 in self.addresses:
-            raise AlreadyOwned("there is a socket of IPv4")
+        local = self.addresses.setdefault(4, Address(_ALL_V4, base.port))
         port = Nat64Port(self._first_of[6], prefix, local)
-        self.add_port(local, port)
-        self._first_of[4], self.addresses[4] = port, local
+        self._ports[local] = self._first_of[4] = port
         self._users[base].translate(port, local)
         self._nat64 = prefix
+
+    async def translate_no_more(self) -> None:
+        """Reach IPv4 addresses by a socket, which is opened if there was none. Raises OSError."""
+        local = self.addresses[4]
+        if local not in self._users:
+            await self.open(local)
+        self._ports[local] = self._first_of[4] = self._users[local].port
+        self._users[self.addresses[6]].translate_no_more()
+        self._nat64 = None
 
     def untranslated(self, address: Address) -> Address:
         """The IPv4 address that stands for one which a NAT64 translates; any other as it is."""
@@ -191,6 +202,10 @@ class _User(PortUser):
     def translate(self, port: Nat64Port, local: Address) -> None:
         """From now on what comes from a NAT64 is this port's, which is bound to `local`."""
         self._translating = port, local
+
+    def translate_no_more(self) -> None:
+        """The end of `translate`."""
+        self._translating = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.port = cast("Port", transport)

@@ -12,6 +12,7 @@ from node.counters import Counters
 from node.environment import Environment
 from node.interfaces import WILDCARDS
 from node.net.endpoint import Endpoint
+from node.net.nat64_use import use_nat64
 from node.overlay.reachability.moves import Moves
 from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.reachability.upkeep import ReachabilityUpkeep
@@ -175,6 +176,11 @@ class Membership:
 
     def _moved(self, slept: bool) -> None:
         """This machine slept, or has other addresses: what was known must be learned anew."""
+        self.tasks.start(self._learn_anew(slept), name="learn of a new network")
+
+    async def _learn_anew(self, slept: bool) -> None:
+        # A NAT64 is looked for first: without it nothing is sent to contacts of IPv4.
+        await use_nat64(self.endpoint, self.environment.host_addresses())
         self.own_network.moved()
         self.reachability.moved(slept)
         self.server.recheck_contacts()
