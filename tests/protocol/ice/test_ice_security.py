@@ -244,6 +244,19 @@ def test_a_request_that_is_not_authentic_is_never_answered(forged: Callable[[End
     assert end.agent.report() == ()
 
 
+@pytest.mark.parametrize("controlling", [True, False])
+def test_the_larger_tie_breaker_controls(controlling: bool) -> None:
+    """RFC 8445, 7.3.1.1, whatever the role that both claim; the peer's is 1."""
+    network = Network()
+    end = callee(network, controlling=controlling)
+    network.deliver(end, peers_check(end, controlling=controlling), A, B)
+    network.run(0.01)
+    assert end.agent.controlling
+    answer = decode_stun(end.sent[0][1].data)
+    refused = (ErrorCode.ROLE_CONFLICT, "Role Conflict")
+    assert answer.error() == (refused if controlling else None)
+
+
 def test_a_check_says_its_priority_and_one_role() -> None:
     network = Network()
     end = callee(network)
