@@ -28,7 +28,6 @@ from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
 from node.net.nat64_use import use_nat64
 from node.overlay.membership import Membership
-from node.overlay.reachability.sightings import Sightings
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.witnesses import Witnesses
 from node.sharing import Sharing
@@ -173,17 +172,13 @@ class Node:
                 searches=self.config.port_search == "on",
             ),
             self.membership.caller.call,
-            self._make_sightings().renew,
+            self.membership.sightings.renew,
             self.counters,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.doctor = Doctor(self.membership, self.environment, view, relays)
         self.sharing = Sharing(self._vault, self.membership, self.pool)
         await self.sharing.start()
-
-    def _make_sightings(self) -> Sightings:
-        server = self.membership.server
-        return Sightings(server.wire, server.tables, networks_of=self._overlay.networks_of)
 
     def _make_relays(self) -> LinkRelays:
         membership = self.membership

@@ -559,10 +559,16 @@ OBSERVERS_AGREE = 2 / 3
 """Networks that must have seen us before their word counts for more than one contact's, and the
 share of them that must agree: fewer liars change nothing."""
 
-SIGHTINGS = 5
+SIGHTINGS = 12
 SIGHTINGS_PAUSE_S = 1.0
-"""Contacts of each family that are asked where they see us when a link is silent, as two of them
-may be; and how often at most, which is also how long their answers are waited for."""
+"""Contacts of each family, each in a network of its own, that are asked where they see us when a
+link is silent or a contact contradicts what was agreed on; and how often at most, which is also how
+long their answers are waited for."""
+
+DOUBT_S = 5.0
+DOUBT_MAX_S = 60.0
+"""The pause before others are asked because of a contradiction, doubled as long as those who were
+asked do not agree: liars may cast doubts, and cost a few pings in a minute by it."""
 
 PORT_SAMPLES = 32
 PORT_STEPS_MIN = 2
@@ -591,9 +597,10 @@ where some arrive and some do not, the most that it starts, and how many as long
 unasked or is missed: in a small overlay of nodes without firewalls none will."""
 
 DIALBACK_SILENCE_S = 600.0
-HOSTS_SENT_TO = 16384
-"""For how long at least, and how many, hosts are remembered that were sent to: their dial-backs
-count for nothing. NATs forget within 5 minutes, most within 2 (RFC 4787, 4.3). 2 MB."""
+RECENT_HOSTS = 16384
+"""For how long at least, and how many, hosts are remembered that were sent to, and as many that
+were heard from: their dial-backs count for nothing. NATs forget within 5 minutes, most within 2
+(RFC 4787, 4.3). 4 MB."""
 
 DIALBACK_S = 5.0
 DIALBACK_LATE_S = 1.0

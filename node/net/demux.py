@@ -26,6 +26,7 @@ from typing import Final, Protocol, TypeVar
 
 from node.counters import Counters
 from node.net.claim import Claim
+from node.net.recent_hosts import RecentHosts
 from node.net.udp.port import Arrival, source_address, split
 from protocol import limits
 from protocol.addresses import Address
@@ -94,13 +95,15 @@ class Demux:
     Registering raises AlreadyOwned if another owner has the same, and Overloaded at the limit.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, heard_hosts: RecentHosts) -> None:
         self._counters = counters
+        self._heard_hosts = heard_hosts
         self._unknown: DatagramReader = self._unknown_first_byte
         # None stands for the kinds of datagrams that have owners of their own.
         self._readers: list[DatagramReader | None] = [
             None if first_byte in _WITH_OWNERS else self._unknown for first_byte in range(256)
         ]
+        self._notes_hosts = [True] * 256
         self._read_channels: ChannelReader | None = None
         self._server: StunOwner | None = None
         self._transactions: dict[bytes, StunOwner] = {}
@@ -110,14 +113,18 @@ class Demux:
 
     # Registering ----------------------------------------------------------------------------
 
-    def register_reader(self, first_byte: int, reader: DatagramReader) -> None:
+    def register_reader(
+        self, first_byte: int, reader: DatagramReader, *, notes_hosts: bool = False
+    ) -> None:
         """Give `reader` all datagrams that start with this byte, which has no meaning above.
 
-        Raises AlreadyOwned.
+        A reader that `notes_hosts` itself says which of their sources were heard from. Raises
+        AlreadyOwned.
         """
         if self._readers[first_byte] is not self._unknown:
             raise AlreadyOwned(f"datagrams that start with {first_byte:#x} have a reader")
         self._readers[first_byte] = reader
+        self._notes_hosts[first_byte] = not notes_hosts
 
     def register_channel_reader(self, reader: ChannelReader) -> None:
         """Give `reader` all channel data; raises AlreadyOwned if there is a reader."""
@@ -196,7 +203,7 @@ class Demux:
 
     def _hand_out(self, burst: list[Arrival], local: Address) -> tuple[int, int]:
         """Hand a burst over; returns how many datagrams and bytes it has."""
-        readers, remotes = self._readers, self._remotes
+        readers, remotes, notes_hosts = self._readers, self._remotes, self._notes_hosts
         waiting: dict[DtlsOwner, RecordBuffers] = {}
         channels: ChannelBuffers = []
         received = received_bytes = 0
@@ -215,10 +222,13 @@ class Demux:
                 owner = remotes.get(source[:2]) or self._dtls_owner(source_address(source))
                 if owner is None:
                     self._counters.refused["unknown_remote"] += count
+                    self._heard_hosts.note(source_address(source).host)
                 else:
                     waiting.setdefault(owner, []).append((buffer, size))
                 continue
             address = source_address(source)
+            if notes_hosts[buffer[0]]:
+                self._heard_hosts.note(address.host)
             if buffer[0] in _CHANNEL_DATA and (count == 1 or _are_channel_data(buffer[::size])):
                 channels.append((buffer, size, address))
                 continue
@@ -227,13 +237,8 @@ class Demux:
                 try:
                     if reader is not None:
                         reader(datagram, address)
-                    elif datagram[0] in _CHANNEL_DATA:
-                        channels.append((datagram, len(datagram), address))
                     else:
-                        # Before it the records and channel data that came earlier.
-                        _hand_over(waiting)
-                        self._hand_to_channels(channels, local)
-                        self._hand_to_owner(datagram, address, local)
+                        self._hand_to_owner(datagram, address, local, waiting, channels)
                 except RemoteError as error:
                     self._counters.refuse(error)
         if waiting:
@@ -254,8 +259,20 @@ class Demux:
         unknown = sum(-(-len(buffer) // (size or len(buffer))) for buffer, size, _ in taken)
         self._counters.refused["unknown_channel"] += unknown
 
-    def _hand_to_owner(self, datagram: bytes, source: Address, local: Address) -> None:
-        """Hand over STUN, or DTLS that is no application record."""
+    def _hand_to_owner(
+        self,
+        datagram: bytes,
+        source: Address,
+        local: Address,
+        waiting: dict[DtlsOwner, RecordBuffers],
+        channels: ChannelBuffers,
+    ) -> None:
+        """Hand over STUN, or DTLS that is no application record; before it what came earlier."""
+        if datagram[0] in _CHANNEL_DATA:
+            channels.append((datagram, len(datagram), source))
+            return
+        _hand_over(waiting)
+        self._hand_to_channels(channels, local)
         if datagram[0] in _STUN:
             if (stun := self._stun_owner(datagram)) is not None:
                 stun.stun_received(datagram, source, local)

@@ -17,7 +17,7 @@ from node.environment import Environment
 from node.net.demux import Demux
 from node.net.nat64 import Nat64Port
 from node.net.nat_filter import NatFilter
-from node.net.sent_hosts import SentHosts
+from node.net.recent_hosts import RecentHosts
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser
 from protocol.addresses import Address
@@ -34,16 +34,18 @@ class Endpoint:
     """Sockets bound by `open`; `demux` takes registrations, before or after that.
 
     `addresses`: of each family (4 or 6), the address that its first socket is bound to.
-    `sent_hosts` holds where datagrams were sent to lately. `unreachable`: hear only addresses that
-    were sent to, as behind a NAT.
+    `sent_hosts` and `heard_hosts` hold where datagrams were sent to lately, and where some came
+    from that are no dial-backs. `unreachable`: hear only addresses that were sent to, as behind a
+    NAT.
     """
 
     def __init__(
         self, counters: Counters, environment: Environment, *, unreachable: bool = False
     ) -> None:
-        self.demux = Demux(counters)
+        self.sent_hosts = RecentHosts()
+        self.heard_hosts = RecentHosts()
+        self.demux = Demux(counters, self.heard_hosts)
         self.addresses: dict[int, Address] = {}
-        self.sent_hosts = SentHosts()
         self._counters = counters
         self._udp_socket = environment.udp_socket
         self._unreachable = unreachable

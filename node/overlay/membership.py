@@ -15,6 +15,7 @@ from node.net.endpoint import Endpoint
 from node.net.nat64_use import use_nat64
 from node.overlay.reachability.moves import Moves
 from node.overlay.reachability.own_network import OwnNetwork
+from node.overlay.reachability.sightings import Sightings
 from node.overlay.reachability.upkeep import ReachabilityUpkeep
 from node.overlay.records.presence import Presence
 from node.overlay.records.republish import Republisher
@@ -99,11 +100,19 @@ class Membership:
             own_addresses=self.own_addresses,
         )
         self.registrations = Registrations(self.server, environment, self.presence.peer_record)
+        self.sightings = Sightings(
+            self.server.wire,
+            self.server.tables,
+            self.own_network,
+            environment.rng,
+            networks_of=settings.networks_of,
+        )
         self.reachability = ReachabilityUpkeep(
             self.server,
             self.endpoint,
             environment,
             self.own_network,
+            settle_doubts=self.sightings.renew,
             networks_of=settings.networks_of,
         )
         self.joining = Joining(self.server, bootstraps, saved, say=say)

@@ -33,7 +33,7 @@ def holds(host_filter: bytes, host: str, salt: bytes) -> bool:
     return int.from_bytes(host_filter) & mask == mask
 
 
-@lru_cache(maxsize=limits.HOSTS_SENT_TO)
+@lru_cache(maxsize=limits.RECENT_HOSTS)
 def _packed(host: str) -> bytes:
     return ipaddress.ip_address(host).packed
 

@@ -2,6 +2,10 @@
 
 Each contact's network has one voice, its latest: many contacts of one network cannot outvote
 others, nor can a few that lie (RFC 5780, 4.3 compares two servers; here they are not trusted).
+
+Contacts choose when this node asks them, by asking it themselves. So what they say against an
+address that is agreed on only casts doubt on it: this node then asks networks of its own choice,
+and what they see from then on is all that counts.
 """
 
 import itertools
@@ -17,11 +21,15 @@ from protocol.reachability.network_view import MappingKind, PortSample, Reflexiv
 _PORTS = 1 << 16
 
 
+def quorum(asked: int) -> int:
+    """How many of the networks asked must have answered before their answers decide."""
+    return max(limits.OBSERVERS_MIN, (asked + 1) // 2)
+
+
 class _Voice(NamedTuple):
-    """What one network sees. `since`: when the first datagram left that it saw from there."""
+    """What one network saw when it got what was sent at `sent_at`."""
 
     address: Address
-    since: float
     sent_at: float
 
 
@@ -38,6 +46,14 @@ class ObservedAddresses:
         self._samples: dict[int, float] = {}
         self.changed_at = 0.0
         """When the first datagram left that was seen elsewhere than all those before it."""
+        self._chosen: frozenset[bytes] = frozenset()
+        self._chosen_at = -math.inf
+        self._contradicted = False
+        self.agreed: Address | None = None
+        """The address that two thirds of the networks see that count, and at least OBSERVERS_MIN.
+
+        Those count that were chosen last; all, as long as none were.
+        """
 
     def note(self, network: bytes, observed: Address, sent_at: float) -> bool:
         """A contact in this network saw us at `observed`; whether that is news."""
@@ -46,39 +62,67 @@ class ObservedAddresses:
         if is_news and known is not None and known.address == self.agreed:
             self.changed_at = sent_at
         self._voices.pop(network, None)
-        since = sent_at if known is None or is_news else known.since
-        self._voices[network] = _Voice(observed, since, sent_at)
+        self._voices[network] = _Voice(observed, sent_at)
         if len(self._voices) > limits.OBSERVERS_REMEMBERED:
             del self._voices[next(iter(self._voices))]
-        if is_news and network:
+        is_asked = network in self._chosen and (known is None or known.sent_at < self._chosen_at)
+        if network and (is_news or is_asked):
+            self._count()
+        if network and is_news:
+            self._contradicted |= self.agreed not in (None, observed)
             self._note_port(observed.port, sent_at)
         return is_news
+
+    def choose(self, networks: Collection[bytes], now: float) -> None:
+        """This node asks contacts in these networks: only what they see from now on counts.
+
+        Too few networks to agree on anything leave nothing agreed on.
+        """
+        self._contradicted = False
+        if len(networks) < limits.OBSERVERS_MIN:
+            self.agreed = None
+        else:
+            self._chosen, self._chosen_at = frozenset(networks), now
 
     def forget(self) -> None:
         """This machine is somewhere else now."""
         self._voices.clear()
         self._samples.clear()
+        self._chosen, self._chosen_at = frozenset(), -math.inf
+        self._contradicted, self.agreed = False, None
 
     # Addresses ------------------------------------------------------------------------------
 
     @property
-    def agreed(self) -> Address | None:
-        """The address that enough networks see, and two thirds of all since the first of them did.
+    def is_doubted(self) -> bool:
+        """Whether to choose networks and ask them, since one no longer sees what was agreed on.
 
-        Of several it is the newest: after a NAT has lost its mappings, the voices from before do
-        not count against it.
+        That remains so until enough of the chosen ones have answered, and agree.
         """
-        voices = self._public_voices()
-        votes = Counter(voice.address for voice in voices)
-        found: dict[float, Address] = {}
-        for address, count in votes.items():
-            if count < limits.OBSERVERS_MIN:
-                continue
-            since = min(voice.since for voice in voices if voice.address == address)
-            heard = sum(1 for voice in voices if voice.sent_at >= since)
-            if count >= limits.OBSERVERS_AGREE * heard:
-                found[since] = address
-        return found[max(found)] if found else None
+        if not self._chosen:
+            return self._contradicted
+        too_few = len(self._counting()) < quorum(len(self._chosen))
+        return self._contradicted or too_few or self.agreed is None
+
+    def _count(self) -> None:
+        counting = self._counting()
+        if len(counting) < quorum(len(self._chosen)):
+            return
+        address, votes = Counter(counting).most_common(1)[0]
+        agree = votes >= max(limits.OBSERVERS_MIN, limits.OBSERVERS_AGREE * len(counting))
+        if agree and self.agreed != address:
+            self._contradicted = False
+        self.agreed = address if agree else None
+
+    def _counting(self) -> list[Address]:
+        """What the networks see whose voices count."""
+        return [
+            voice.address
+            for network, voice in self._voices.items()
+            if network
+            and voice.sent_at >= self._chosen_at
+            and (network in self._chosen or not self._chosen)
+        ]
 
     @property
     def is_on_internet(self) -> bool:

@@ -1,7 +1,7 @@
 """What this node knows of its own network; the wire tells what it sees, tests what they find."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from node.environment import Environment
 from protocol.addresses import Address, is_shareable, pack_address
@@ -110,6 +110,20 @@ class OwnNetwork:
         ):
             return 0
         return flags
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a contact no longer sees what was agreed on, and no others were asked since."""
+        return any(observed.is_doubted for observed in self._observed.values())
+
+    def choose(self, family: int, contacts: Collection[Contact], now: float) -> None:
+        """These contacts are asked now: what they see decides, whatever others say.
+
+        Private contacts decide nothing.
+        """
+        networks = {smallest_network(self._networks_of, contact) for contact in contacts} - {b""}
+        if networks and family in self._observed:
+            self._observed[family].choose(networks, now)
 
     # What tests find ------------------------------------------------------------------------
 

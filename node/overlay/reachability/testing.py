@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Arrival(NamedTuple):
-    """A dial-back that came in; `unasked`: from a host that nothing was sent to lately."""
+    """A dial-back that came in; `unasked`: from a host not sent to or heard from lately."""
 
     source: Address
     unasked: bool
@@ -43,11 +43,12 @@ class ReachabilityTest:
     ) -> None:
         self._wire = wire
         self._sent_hosts = endpoint.sent_hosts
+        self._heard_hosts = endpoint.heard_hosts
         self._tables = tables
         self._rng = rng
         self._networks_of = networks_of
         self._awaited: dict[bytes, asyncio.Future[_Arrival]] = {}
-        endpoint.demux.register_reader(datagrams.DIALBACK, self._receive)
+        endpoint.demux.register_reader(datagrams.DIALBACK, self._receive, notes_hosts=True)
 
     async def run(self, family: int) -> RoundOutcome:
         """One round by an address family."""
@@ -125,8 +126,17 @@ class ReachabilityTest:
         return Trial.ARRIVED if arrival.unasked else Trial.FAMILIAR
 
     def _receive(self, datagram: bytes, source: Address) -> None:
-        """Take a dial-back; raises RemoteError for one that no test waits for."""
-        awaited = self._awaited.get(datagrams.read_dialback(datagram))
-        if awaited is None or awaited.done():
-            raise UnexpectedReply("a dial-back that was not asked for")
-        awaited.set_result(_Arrival(source, source.host not in self._sent_hosts))
+        """Take a dial-back; raises RemoteError for one that no test waits for.
+
+        Only one that a test waits for leaves its host as one that was not heard from: others may
+        keep a hole in the NAT open, until their host is forgotten and a test is taken in by it.
+        """
+        try:
+            awaited = self._awaited.get(datagrams.read_dialback(datagram))
+            if awaited is None or awaited.done():
+                raise UnexpectedReply("a dial-back that was not asked for")
+        except RemoteError:
+            self._heard_hosts.note(source.host)
+            raise
+        is_known = source.host in self._sent_hosts or source.host in self._heard_hosts
+        awaited.set_result(_Arrival(source, not is_known))

@@ -1,6 +1,7 @@
 """What keeps this node's knowledge of its own network up to date: all of it side by side."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from node.environment import Environment
 from node.net.endpoint import Endpoint
@@ -27,12 +28,14 @@ class ReachabilityUpkeep:
         environment: Environment,
         own_network: OwnNetwork,
         *,
+        settle_doubts: Callable[[], Awaitable[None]],
         networks_of: NetworksOf,
     ) -> None:
         self._server = server
         self._endpoint = endpoint
         self._rng = environment.rng
         self._own_network = own_network
+        self._settle_doubts = settle_doubts
         self._networks_of = networks_of
         self._test = ReachabilityTest(
             server.wire, endpoint, server.tables, environment.rng, networks_of=networks_of
@@ -59,8 +62,9 @@ class ReachabilityUpkeep:
         async with asyncio.TaskGroup() as group:
             for family in self._own_network.families:
                 group.create_task(self._test_regularly(family), name=f"test IPv{family}")
-            group.create_task(self._forget_hosts(), name="forget hosts sent to")
+            group.create_task(self._forget_hosts(), name="forget hosts")
             group.create_task(self._keep_mapping_open(), name="keep a mapping open")
+            group.create_task(self._follow_doubts(), name="follow doubts about our address")
             if self._forwarding is not None and self._own_network.families:
                 group.create_task(self._forward(self._forwarding), name="have a port forwarded")
 
@@ -73,6 +77,7 @@ class ReachabilityUpkeep:
         """The machine has other addresses, or slept, while NATs forgot where it had sent to."""
         if slept:
             self._endpoint.sent_hosts.clear()
+            self._endpoint.heard_hosts.clear()
         for retest in self._retest.values():
             retest.set()
 
@@ -94,6 +99,7 @@ class ReachabilityUpkeep:
         while True:
             await asyncio.sleep(limits.DIALBACK_SILENCE_S)
             self._endpoint.sent_hosts.begin_generation()
+            self._endpoint.heard_hosts.begin_generation()
 
     async def _keep_mapping_open(self) -> None:
         """Ping a contact now and then, where a public node's NAT would forget it otherwise."""
@@ -105,6 +111,19 @@ class ReachabilityUpkeep:
             if witness is not None:
                 self._server.protocol.maintenance.verify(witness.contact)
             await asyncio.sleep(limits.KEEPALIVE_S)
+
+    async def _follow_doubts(self) -> None:
+        """Ask contacts of our choice where they see us, once one says that it is elsewhere now."""
+        pause_s = limits.DOUBT_S
+        while True:
+            await self._own_network.until(lambda: self._own_network.is_doubted)
+            await self._settle_doubts()
+            await asyncio.sleep(pause_s)
+            pause_s = (
+                min(2 * pause_s, limits.DOUBT_MAX_S)
+                if self._own_network.is_doubted
+                else limits.DOUBT_S
+            )
 
     async def _forward(self, forwarding: PortForwarding) -> None:
         await self._own_network.until(lambda: self._own_network.needs_router)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from node.counters import Counters
 from node.net.claim import Claim
-from node.net.demux import ChannelBuffers, Demux, RecordBuffers
+from node.net.demux import APPLICATION_DATA, ChannelBuffers, Demux, RecordBuffers
+from node.net.recent_hosts import RecentHosts
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import AlreadyOwned, Malformed, Overloaded
@@ -54,7 +55,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.demux = Demux(self.counters)
+        self.heard = RecentHosts()
+        self.demux = Demux(self.counters, self.heard)
         self.read: list[tuple[bytes, Address]] = []
         self.demux.register_reader(SEALED[0], lambda *taken: self.read.append(taken))
 
@@ -86,6 +88,24 @@ def test_a_first_byte_belongs_to_its_reader() -> None:
     assert scene.refused == {"unknown_first_byte": 2, "empty_datagram": 1}
     assert scene.counters.datagrams_received == 4
     assert scene.counters.bytes_received == len(SEALED) + 6 + 1
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [SEALED, b"\xff", b"\x00", b"\x40\x00\x00\x00", b"\x16", bytes((APPLICATION_DATA,))],
+    ids=["read", "unknown", "STUN", "channel data", "handshake", "records"],
+)
+def test_a_host_that_sent_anything_was_heard_from(datagram: bytes) -> None:
+    scene = Scene()
+    scene.receive((datagram, NEAR))
+    assert scene.heard.known() == {NEAR.host}
+
+
+def test_a_reader_may_note_hosts_itself() -> None:
+    scene = Scene()
+    scene.demux.register_reader(0xDD, lambda *_: None, notes_hosts=True)
+    scene.receive((b"\xdd", NEAR))
+    assert scene.heard.known() == set()
 
 
 def test_a_stun_response_belongs_to_the_owner_of_its_transactions() -> None:
@@ -400,7 +420,7 @@ def test_a_released_owner_hears_nothing_and_others_may_take_its_place() -> None:
 
 
 def test_registrations_are_bounded() -> None:
-    demux, one = Demux(Counters()), Owner()
+    demux, one = Demux(Counters(), RecentHosts()), Owner()
     for number in range(limits.ICE_UFRAGS):
         demux.register_ufrag(str(number), one)
     with pytest.raises(Overloaded):

@@ -164,13 +164,79 @@ def test_fewer_liars_than_a_third_change_nothing(liars: int) -> None:
                 assert observed.mapping(OWN) is MappingKind.ENDPOINT_INDEPENDENT
 
 
-def test_a_nat_that_has_lost_its_mappings_is_noticed_by_three_voices() -> None:
+def networks(*numbers: int) -> list[bytes]:
+    return [network(number) for number in numbers]
+
+
+def test_a_nat_that_has_lost_its_mappings_is_noticed_by_one_voice_and_shown_by_those_chosen() -> (
+    None
+):
     observed = seen_at(*[PORT] * 20)
-    for number in range(3):
-        assert observed.agreed == Address(OUTSIDE, PORT) or number == 2
-        observed.note(network(number), Address(OUTSIDE, 30_000), 10 + number)
+    observed.note(network(0), Address(OUTSIDE, 30_000), 10)
+    doubts = [observed.is_doubted]
+    observed.choose(networks(*range(4, 12)), 10)
+    for number in range(4, 8):
+        assert observed.agreed == Address(OUTSIDE, PORT)
+        doubts.append(observed.is_doubted)
+        observed.note(network(number), Address(OUTSIDE, 30_000), 10.1)
     assert observed.agreed == Address(OUTSIDE, 30_000)
+    doubts.append(observed.is_doubted)
+    assert doubts == [True, True, True, True, True, False]
     assert observed.mapping(OWN) is MappingKind.ENDPOINT_INDEPENDENT
+
+
+VICTIM = Address("8.8.8.8", 53)
+
+
+def test_liars_in_one_moment_cast_a_doubt_and_change_nothing() -> None:
+    """They are all that an idle node hears for minutes."""
+    observed = seen_at(*[PORT] * 20)
+    for number in range(100, 100 + 2 * limits.OBSERVERS_REMEMBERED):
+        observed.note(network(number), VICTIM, 700 + number / 1000)
+        if number == 104:
+            assert observed.is_doubted
+            observed.choose(networks(*range(12)), 701)
+        assert observed.agreed == Address(OUTSIDE, PORT)
+    for number in range(12):
+        observed.note(network(number), Address(OUTSIDE, PORT), 702)
+        assert observed.agreed == Address(OUTSIDE, PORT)
+
+
+@pytest.mark.parametrize("liars", range(5))
+def test_fewer_liars_than_a_third_of_the_chosen_change_nothing(liars: int) -> None:
+    observed = seen_at(*[PORT] * 20)
+    observed.note(network(19), VICTIM, 10)
+    observed.choose(networks(*range(12)), 10)
+    for number in reversed(range(12)):
+        lies = number < liars
+        observed.note(network(number), VICTIM if lies else Address(OUTSIDE, PORT), 11)
+    assert observed.agreed == Address(OUTSIDE, PORT)
+
+
+def test_what_was_sent_before_the_choice_decides_nothing() -> None:
+    observed = seen_at(*[PORT] * 20)
+    observed.choose(networks(*range(4)), 10)
+    for number in range(4):
+        observed.note(network(number), VICTIM, 9.9)
+    assert observed.agreed == Address(OUTSIDE, PORT)
+
+
+def test_a_nat_that_has_become_endpoint_dependent_is_asked_about_again() -> None:
+    observed = seen_at(*[PORT] * 20)
+    observed.note(network(0), Address(OUTSIDE, 1), 10)
+    observed.choose(networks(*range(12)), 10)
+    for number in range(12):
+        observed.note(network(number), Address(OUTSIDE, 1000 + number * 997), 11)
+    assert observed.agreed is None
+    assert observed.is_doubted
+
+
+def test_with_too_few_networks_to_choose_from_nothing_is_agreed_on() -> None:
+    observed = seen_at(*[PORT] * 4)
+    observed.note(network(0), Address(OUTSIDE, 1), 10)
+    observed.choose(networks(1, 2), 10)
+    assert observed.agreed is None
+    assert not observed.is_doubted
 
 
 def test_what_was_seen_long_ago_does_not_count() -> None:

@@ -1,13 +1,14 @@
-"""The hosts that this node sent to lately: what comes from them says nothing about reachability.
+"""The hosts that this node sent to, or heard from, lately: their dial-backs say nothing.
 
-NATs and firewalls let in whom was sent to. All senders of a port note the hosts here, so it must
-cost next to nothing: two generations of a set, no clock.
+NATs and firewalls let in whom was sent to, and many of them for as long as datagrams come from
+there. All ports note hosts here, so it must cost next to nothing: two generations of a set, no
+clock.
 """
 
 from protocol import limits
 
 
-class SentHosts:
+class RecentHosts:
     """Remembers each host for one to two generations. Where it is full, it answers yes."""
 
     def __init__(self) -> None:
@@ -16,8 +17,8 @@ class SentHosts:
         self._overflowed = False
 
     def note(self, host: str) -> None:
-        """A datagram leaves for this host."""
-        if len(self._young) < limits.HOSTS_SENT_TO:
+        """A datagram leaves for this host, or came from it."""
+        if len(self._young) < limits.RECENT_HOSTS:
             self._young.add(host)
         else:
             self._overflowed = True
