@@ -262,37 +262,40 @@ async def test_a_hole_that_is_kept_open_makes_no_node_public(
 ) -> None:
     """Linux keeps a mapping for as long as packets come in by it, not only while some leave.
 
-    All contacts lie: they name an accomplice, to which the victim has sent once.
+    All contacts lie: they name accomplices, to each of which the victim has sent once.
     """
     monkeypatch.setattr(limits, "DIALBACK_SILENCE_S", 60.0)
     monkeypatch.setattr(limits, "VERDICT_S", 30.0)
     async with town(30) as world:
-        monkeypatch.setattr(
-            Dialing,
-            "find_dialer",
-            lambda _, incoming: dial(incoming.request.arguments[0], incoming),
-        )
+        holes: list[asyncio.DatagramTransport] = []
         dialled: list[float] = []
 
-        def dial(random: bytes, incoming: Incoming) -> None:
+        def lie(_: Dialing, incoming: Incoming) -> None:
+            accomplice = holes[len(dialled) % len(holes)]
             if incoming.address.host in box.addresses:
-                accomplice.sendto(datagrams.dialback(random), incoming.address)
+                dialback = datagrams.dialback(incoming.request.arguments[0])
+                accomplice.sendto(dialback, incoming.address)
                 dialled.append(world.loop.time())
-            incoming.answer([pack_address(there)])
+            incoming.answer([pack_address(Address(*accomplice.get_extra_info("sockname")))])
 
-        host = world.internet.add_host()
-        there = Address(host.addresses[0], PORT)
-        with host.running():
-            accomplice, _ = await world.loop.create_datagram_endpoint(
-                asyncio.DatagramProtocol, local_addr=there
-            )
+        monkeypatch.setattr(Dialing, "find_dialer", lie)
+        for _ in range(6):
+            host = world.internet.add_host()
+            with host.running():
+                transport, _ = await world.loop.create_datagram_endpoint(
+                    asyncio.DatagramProtocol, local_addr=(host.addresses[0], PORT)
+                )
+            holes.append(transport)
         box = world.internet.add_nat(NatBehaviour(inbound_refresh=True))
         victim = world.add(host=world.internet.add_host(behind=box))
         await victim.start()
-        victim.running.endpoint.sendto(b"what a new id is sent", there)
+        for one in holes:
+            there = Address(*one.get_extra_info("sockname"))
+            victim.running.endpoint.sendto(b"what a new id is sent", there)
         for _ in range(12):
             await asyncio.sleep(25)
-            accomplice.sendto(kept_open_by, (box.addresses[0], PORT))
+            for one in holes:
+                one.sendto(kept_open_by, (box.addresses[0], PORT))
             assert victim.running.own_network.view().verdict is not Verdict.PUBLIC
         assert dialled
 
