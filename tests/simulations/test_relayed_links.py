@@ -303,7 +303,7 @@ def _silent(*_: object) -> list[RelaySend]:
     return []
 
 
-async def test_a_link_says_that_its_relay_is_gone(tmp_path: Path) -> None:
+async def test_a_link_whose_relay_is_gone_goes_on_by_another(tmp_path: Path) -> None:
     async with pair_world(tmp_path) as town:
         one, other = await town.settled("symmetric", "symmetric")
         link, theirs = await town.linked(one, other)
@@ -311,14 +311,26 @@ async def test_a_link_says_that_its_relay_is_gone(tmp_path: Path) -> None:
         (relay,) = [one for one in town.publics if at.host in one.host.addresses]
         await asyncio.sleep(limits.RELAY_KEEPALIVE_S + 0.5)  # it has just shown itself
         town.world.internet.carrier.partition([relay.host])
-        await asyncio.wait([link.closed, theirs.closed], timeout=40.0)
+        talk = Talk(link, theirs)
+        await talk.goes_on(20.0)
+        assert relay_of(link) == relay_of(theirs) != at
+        await asyncio.sleep(60.0)
+        assert used(one, other) == 2
+        await talk.goes_on()
+
+
+async def test_a_link_says_that_its_relay_is_gone(tmp_path: Path) -> None:
+    """Where no call reaches the peer either."""
+    async with pair_world(tmp_path) as town:
+        one, other = await town.settled("symmetric", "symmetric")
+        link, theirs = await town.linked(one, other)
+        await asyncio.sleep(limits.RELAY_KEEPALIVE_S + 0.5)  # it has just shown itself
+        town.world.internet.carrier.partition([relay.host for relay in town.publics])
+        await asyncio.wait([link.closed, theirs.closed], timeout=60.0)
         for end in (link, theirs):
             assert end.closed.result() == "the relay of the path stopped answering"
         await asyncio.sleep(60.0)
         assert used(one, other) == 0
-        link, theirs = await town.linked(one, other)
-        assert relay_of(link) != at
-        await Talk(link, theirs).goes_on()
 
 
 async def test_a_link_whose_peer_is_gone_does_not_blame_the_relay(tmp_path: Path) -> None:
