@@ -170,6 +170,7 @@ class StockChannel:
         await self._association.start(capabilities, SCTP_PORT)
         while self._channel.readyState == "connecting" or self.closed.done():
             await self._change()
+        self.dtls.ice.peer_heard()
 
     def send(self, message: bytes) -> None:
         """Queue one message; raises LinkClosed, or ValueError if it is too long."""

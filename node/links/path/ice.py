@@ -69,6 +69,7 @@ class IcePath(PathTraffic):
         self._began_at = self._loop.time()
         self._opened_at: float | None = None
         self._secured = False
+        self._heard = False
         self._credentials, prefix, self.agent = paths.make_agent(controlling=controlling)
         self._theirs: tuple[IceCandidate, ...] = ()
         self._found: asyncio.Future[None] = self._loop.create_future()
@@ -155,7 +156,21 @@ class IcePath(PathTraffic):
     def link_opened(self) -> None:
         """The attempt has become a link."""
         self._opened_at = self._loop.time()
-        self.relays.end(self._base)
+        self._keep_one_relay()
+
+    def peer_heard(self) -> None:
+        """A record of the peer has come that DTLS could open: the path carries more than checks."""
+        self._heard = True
+        self._keep_one_relay()
+
+    def _keep_one_relay(self) -> None:
+        """Of the relays only that in use is needed once a link is open that carries records."""
+        if self._carries:
+            self.relays.end(self._base)
+
+    @property
+    def _carries(self) -> bool:
+        return self._opened_at is not None and self._heard
 
     def tried(self) -> tuple[TriedPair, ...]:
         """The pairs of addresses so far, with their outcomes."""
@@ -285,7 +300,7 @@ class IcePath(PathTraffic):
         before = self._pair
         self._send_by(pair)
         self._path = self._names.path_of(pair)
-        if pair.relayed and self._opened_at is None:
+        if pair.relayed and not self._carries:
             self.relays.watch(pair.base)
         elif pair.relayed or pair.nominated:
             self.relays.end(pair.base)

@@ -124,9 +124,19 @@ class DtlsPath(RTCDtlsTransport):
         """
         assert self._ssl is not None
         self._records = Records(self._ssl)
-        self._receive = receive
+        self._receive = self._first(receive)
         self._register_data_receiver(self)  # for what is in aiortc's queue already
         self.ice.carry_records(self._take_records, writable, path_changed)
+
+    def _first(self, receive: Callable[[Packets], None]) -> Callable[[Packets], None]:
+        """Tell ICE of the first packets, and then be out of the way."""
+
+        def first(packets: Packets) -> None:
+            self._receive = receive
+            self.ice.peer_heard()
+            receive(packets)
+
+        return first
 
     @property
     def full(self) -> bool:
