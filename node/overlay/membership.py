@@ -100,13 +100,7 @@ class Membership:
             own_addresses=self.own_addresses,
         )
         self.registrations = Registrations(self.server, environment, self.presence.peer_record)
-        self.sightings = Sightings(
-            self.server.wire,
-            self.server.tables,
-            self.own_network,
-            environment.rng,
-            networks_of=settings.networks_of,
-        )
+        self.sightings = self._make_sightings()
         self.reachability = ReachabilityUpkeep(
             self.server,
             self.endpoint,
@@ -116,6 +110,15 @@ class Membership:
             networks_of=settings.networks_of,
         )
         self.joining = Joining(self.server, bootstraps, saved, say=say)
+
+    def _make_sightings(self) -> Sightings:
+        return Sightings(
+            self.server.wire,
+            self.server.tables,
+            self.own_network,
+            self.environment.rng,
+            networks_of=self.settings.networks_of,
+        )
 
     @property
     def joined(self) -> asyncio.Event:
