@@ -9,13 +9,18 @@ from typing import Any
 from node.interfaces import WILDCARDS
 from node.relay.settings import RelaySettings
 from protocol import limits
-from protocol.addresses import Address, canonical, is_loopback, split_host_port
-from protocol.errors import BadAddress, BadConfig
+from protocol.addresses import Address, canonical, is_loopback, split_host_port, unicast
+from protocol.errors import BadAddress, BadConfig, NotUnicast
 from protocol.overlay.bootstrap import Bootstrap
 
 DEFAULT_PORT = 4001
 _SWITCH = ("on", "off")
 _DATA_PATHS = ("native", "stock")
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    str: 'a text in quotes, such as "on" or "off" for a switch',
+}
 _MAX_CONFIG_BYTES = 2**16
 
 
@@ -108,10 +113,15 @@ class Config:
 
 
 def _listen_address(text: str) -> Address:
+    """Where to bind; raises BadAddress, also for what is no machine's address."""
     host, port = split_host_port(text)
-    if port:
-        return canonical(host, port)
-    return Address(canonical(host, 1).host, 0)
+    address = Address(canonical(host, port or 1).host, port)
+    if address.host not in WILDCARDS:
+        try:
+            unicast(canonical(host, port or 1))
+        except NotUnicast as error:
+            raise BadAddress(f"cannot listen there: {error}") from None
+    return address
 
 
 def load(path: Path) -> Config:
@@ -127,7 +137,9 @@ def load(path: Path) -> Config:
     try:
         values = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path} is not TOML: {error}") from None
+        raise BadConfig(
+            f'{path} is not TOML: {error}; a text stands in quotes, as in relay = "off"'
+        ) from None
     try:
         return Config(**_typed(values))
     except (BadAddress, BadConfig) as error:
@@ -146,7 +158,7 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
                 raise BadConfig(f"{name} must be a list of texts")
             typed[name] = tuple(value)
         elif type(value) is not type(known[name]):
-            raise BadConfig(f"{name} must be of the type {type(known[name]).__name__}")
+            raise BadConfig(f"{name} must be {_KINDS[type(known[name])]}")
         else:
             typed[name] = value
     return typed

@@ -66,6 +66,8 @@ class Doctor:
             asked=membership.joining.known_nodes,
             contacts=len(contacts),
             distant=sum(bool(public_networks(contact)) for contact in contacts),
+            hidden=self._relays.hidden,
+            unreachable=membership.settings.unreachable,
         )
 
     def _family(self, family: int, view: NetworkView) -> FamilyReport:

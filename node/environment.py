@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from node.interfaces import host_addresses
-from node.router import Router, find_router
+from node.upnp.router import Router, find_router
 from protocol.errors import InsecureRandomness
 
 

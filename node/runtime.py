@@ -124,6 +124,11 @@ class Node:
             found += self.sharing.defects
         return found
 
+    @property
+    def asks_router(self) -> bool:
+        """Whether the node asks a router to forward its port, if it finds that one is there."""
+        return self.environment.find_router is not None and not self.config.plays_unreachable
+
     # Start and stop -----------------------------------------------------------------------
 
     async def start(self) -> None:

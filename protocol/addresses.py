@@ -14,6 +14,9 @@ _FIRST_V4 = range(1, 224)
 """First bytes of IPv4's unicast addresses. Below is 0.0.0.0/8, which means oneself; above are
 multicast, what is reserved, and broadcast (RFC 6890, RFC 5771)."""
 
+_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
+"""Of protocols, such as DS-Lite's inner addresses (RFC 6890); old Pythons call some global."""
+
 
 class Address(NamedTuple):
     """An IP literal in canonical spelling and a UDP port in 1..65535."""
@@ -95,13 +98,20 @@ def is_loopback(host: str) -> bool:
 def is_shareable(host: str) -> bool:
     """Whether other machines may reach one of this machine's IP literals by it.
 
-    False for loopback, link-local and unspecified addresses, and for names.
+    False for loopback and link-local addresses, those that are not unicast, and for names.
     """
     try:
-        literal = ipaddress.ip_address(canonical(host, 1).host)
-    except BadAddress:  # one with a scope: link-local
+        literal = ipaddress.ip_address(unicast(canonical(host, 1)).host)
+    except (BadAddress, NotUnicast):  # one with a scope is link-local
         return False
-    return not (literal.is_loopback or literal.is_link_local or literal.is_unspecified)
+    return not (literal.is_loopback or literal.is_link_local)
+
+
+@lru_cache(maxsize=4096)
+def is_global(host: str) -> bool:
+    """Whether an IP literal is one machine's address on the internet."""
+    literal = ipaddress.ip_address(host)
+    return literal.is_global and not literal.is_multicast and literal not in _PROTOCOLS
 
 
 def split_host_port(text: str) -> tuple[str, int]:

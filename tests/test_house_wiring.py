@@ -28,7 +28,7 @@ SET_FROM_OUTSIDE = {
     ("node/links/channel/stock_channel.py", "on_lost"): "the channel is made of the DTLS path",
     ("node/links/link.py", "receiver"): "the link is made of its channel",
     ("node/links/pool/pool.py", "task"): "a pending call is the pool's own state",
-    ("node/router.py", "discoverdelay"): "miniupnpc's interface",
+    ("node/upnp/child.py", "discoverdelay"): "miniupnpc's interface",
     ("protocol/availability.py", "bitarray"): "pybloom takes stored bits no other way",
     ("protocol/overlay/lookup.py", "give_up_at"): "a variant is the lookup's own state",
     ("protocol/overlay/lookup.py", "named_in"): "a candidate is the lookup's own state",

@@ -131,6 +131,7 @@ class Membership:
         self.tasks.start(self.joining.run(), name="join")
         self.tasks.start(self._when_joined(self.republisher.run), name="republish records")
         self.tasks.start(self._when_joined(self.reachability.run), name="test reachability")
+        self.tasks.start(self.reachability.forward(), name="have a port forwarded")
         self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
         self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
         self.tasks.start(self._when_joined(self._stay_registered), name="follow the mapping")

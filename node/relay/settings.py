@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from protocol import limits
-from protocol.addresses import Address, canonical, split_host_port
-from protocol.errors import BadConfig
+from protocol.addresses import Address, canonical, split_host_port, unicast
+from protocol.errors import BadConfig, NotUnicast
 from protocol.turn.terms import RelayQuota
 
 
@@ -24,7 +24,10 @@ class RelaySettings:
     def __post_init__(self) -> None:
         for name, value in (("relay_rate", self.rate), ("relay_bytes_a_day", self.bytes_a_day)):
             if not 1 <= value <= limits.RELAY_RATE_MAX:
-                raise BadConfig(f"{name} must be from 1 to {limits.RELAY_RATE_MAX} bytes")
+                raise BadConfig(
+                    f"{name} must be from 1 to {limits.RELAY_RATE_MAX} bytes; "
+                    'relay = "off" relays nothing'
+                )
         if self.ports and not self.secret:
             raise BadConfig("relay_ports needs relay_secret, by which foreign clients log in")
         self.relayed_addresses()
@@ -47,4 +50,7 @@ class RelaySettings:
             raise BadConfig(f"relay_ports names no range of ports: {self.ports[:80]!r}")
         if high - low >= limits.RELAY_ALLOCATIONS:
             raise BadConfig(f"relay_ports has more than {limits.RELAY_ALLOCATIONS} ports")
-        return [canonical(host, port) for port in range(low, high + 1)]
+        try:
+            return [unicast(canonical(host, port)) for port in range(low, high + 1)]
+        except NotUnicast as error:
+            raise BadConfig(f"relay_ports takes the address of one machine: {error}") from None

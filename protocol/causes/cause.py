@@ -107,12 +107,12 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         "this computer has no network address", "Connect it to a network, then try again."
     ),
     Cause.ADDRESS_HIDDEN: Explanation(
-        "this node hides its address, and no relay was found",
-        "Try again later, or let the node link directly: start it without --hide-address.",
+        "this node hides its address, and no third node that relays was found",
+        "Try again when more nodes are online, or start this one without --hide-address.",
     ),
     Cause.PEER_HIDDEN: Explanation(
-        "the peer hides its address, and no relay that both of you reach was found",
-        "Try again later, or ask the peer to start its node without --hide-address.",
+        "the peer hides its address, and no third node that relays for both of you was found",
+        "Try again when more nodes are online, or ask the peer to start without --hide-address.",
     ),
     Cause.NO_COMMON_FAMILY: Explanation(
         "one side has only IPv4 and the other only IPv6, and no relay with both was found",

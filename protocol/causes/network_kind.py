@@ -28,8 +28,11 @@ class NetworkKind(StrEnum):
     LOOPBACK = "loopback"
     NO_ADDRESS = "no_address"
     ALONE = "alone"
+    FIRST = "first"
     UDP_BLOCKED = "udp_blocked"
     NOTHING_ANSWERS = "nothing_answers"
+    HIDDEN = "hidden"
+    UNREACHABLE = "unreachable"
     IPV6_ALONE = "ipv6_alone"
     PUBLIC = "public"
     OPENED_ROUTER = "opened_router"
@@ -72,6 +75,20 @@ NETWORKS: dict[NetworkKind, Explanation] = {
     NetworkKind.ALONE: Explanation(
         "the node knows no other node yet, so nothing can be found out",
         "Join through a friend's node with `modswarm run --bootstrap`.",
+    ),
+    NetworkKind.FIRST: Explanation(
+        "the node knows no other node yet; the router forwards a port, by which friends can join",
+        "Give a friend the line that `modswarm id` shows, for `modswarm run --bootstrap`.",
+    ),
+    NetworkKind.HIDDEN: Explanation(
+        "this node hides its address: it is called through others, and every link of it goes "
+        "through a relay",
+        "Start it without --hide-address for direct links.",
+    ),
+    NetworkKind.UNREACHABLE: Explanation(
+        "this node was started with --unreachable: it takes traffic only from addresses that it "
+        "sent to, and asks no router",
+        "Start it without --unreachable to be reached by others, if its network lets them.",
     ),
     NetworkKind.UDP_BLOCKED: Explanation(
         "none of the nodes that this one knows answers: most likely UDP is blocked in this network",
@@ -142,7 +159,8 @@ class NetworkSigns:
     """What a node knows when it is asked what its network is.
 
     `asked`: nodes that it knows of, from bootstraps and its last run. `contacts`: those that
-    answer, and `distant` those of them that are on the internet.
+    answer, and `distant` those of them that are on the internet. `hidden` and `unreachable`: it was
+    started so.
     """
 
     view: NetworkView
@@ -152,6 +170,8 @@ class NetworkSigns:
     asked: int
     contacts: int
     distant: int
+    hidden: bool = False
+    unreachable: bool = False
 
 
 def network_kind(signs: NetworkSigns) -> NetworkKind:
@@ -161,7 +181,11 @@ def network_kind(signs: NetworkSigns) -> NetworkKind:
     if not signs.has_address:
         return NetworkKind.NO_ADDRESS
     if not signs.contacts:
-        return _without_contacts(signs.asked)
+        return _without_contacts(signs)
+    if signs.hidden:
+        return NetworkKind.HIDDEN
+    if signs.unreachable:
+        return NetworkKind.UNREACHABLE
     if signs.view.needs_nat64 and 4 not in signs.view.families:
         return NetworkKind.IPV6_ALONE
     if signs.view.verdict is Verdict.PUBLIC:
@@ -178,10 +202,12 @@ def network_kind(signs: NetworkSigns) -> NetworkKind:
     return _BY_MAPPING[family.nat.mapping]
 
 
-def _without_contacts(asked: int) -> NetworkKind:
-    if not asked:
-        return NetworkKind.ALONE
-    return NetworkKind.UDP_BLOCKED if asked >= _CONTACTS_THAT_TELL else NetworkKind.NOTHING_ANSWERS
+def _without_contacts(signs: NetworkSigns) -> NetworkKind:
+    if not signs.asked:
+        opened = signs.upnp is UpnpAnswer.FORWARDS
+        return NetworkKind.FIRST if opened else NetworkKind.ALONE
+    is_telling = signs.asked >= _CONTACTS_THAT_TELL
+    return NetworkKind.UDP_BLOCKED if is_telling else NetworkKind.NOTHING_ANSWERS
 
 
 def _telling_family(view: NetworkView) -> FamilyView | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from protocol import limits
+from protocol.addresses import is_global
 from protocol.overlay.contacts import Contact
 
 _PORT_BYTES = 2
@@ -31,7 +32,7 @@ def public_networks(contact: Contact) -> Networks:
 def networks_at(packed: bytes) -> Networks:
     """The same for a packed IP address of 4 or 16 bytes."""
     literal = ipaddress.ip_address(packed)
-    if not literal.is_global:
+    if not is_global(str(literal)):
         return ()
     return tuple(packed[:size] for size in _PREFIX_BYTES[literal.version])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from protocol.addresses import Address
+from protocol.addresses import Address, is_global
 from protocol.errors import RelayRefusal
 from protocol.stun.attributes import ErrorCode
 from protocol.turn.virtual import is_virtual
@@ -62,4 +62,4 @@ def _is_global(host: str) -> bool:
     literal = ipaddress.ip_address(host)
     if literal.version == 6 and any(literal in network for network in _TRANSLATED):
         return False
-    return literal.is_global and not literal.is_multicast
+    return is_global(host)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from node.router import DISCOVERY_S, Router
+from node.upnp.router import DISCOVERY_S, Router
 from protocol.errors import RouterRefused
 from simulations.errors import GatewayRefused
 from simulations.internet.boxes.gateway import Gateway
@@ -49,6 +49,9 @@ class SimulatedRouter:
             self._gateway.delete_port_mapping(_TYPE, outer_port)
         except GatewayRefused as error:
             raise RouterRefused(error.code, str(error)) from None
+
+    async def close(self) -> None:
+        """See Router."""
 
     async def _answers(self) -> None:
         async with asyncio.timeout(_TIME_LIMIT_S):

@@ -8,6 +8,8 @@ from node.config import DEFAULT_PORT, Config, load
 from protocol.addresses import Address
 from protocol.errors import BadAddress, BadConfig, BadInput
 
+NOWHERE = ("224.0.0.1", "255.255.255.255", "240.0.0.1", "0.1.2.3", "[ff02::1]")
+
 
 def test_by_default_a_node_listens_on_all_addresses() -> None:
     everywhere = [Address("0.0.0.0", DEFAULT_PORT), Address("::", DEFAULT_PORT)]
@@ -40,7 +42,13 @@ def test_the_command_line_overrules_the_file(tmp_path: Path) -> None:
     [
         ("lissten = []", "unknown setting 'lissten'"),
         ('listen = "127.0.0.1:1"', "must be a list"),
-        ("unreachable = 1", "must be of the type bool"),
+        ("unreachable = 1", "must be true or false"),
+        ("relay = false", 'must be a text in quotes, such as "on" or "off"'),
+        ("relay = off", 'a text stands in quotes, as in relay = "off"'),
+        ("relay_bytes_a_day = 0", 'relay = "off" relays nothing'),
+        ('relay_ports = "224.0.0.1:1-2"\nrelay_secret = "s"', "one machine"),
+        *((f'listen = ["{host}:4001"]', "cannot listen there") for host in NOWHERE),
+        *((f'listen = ["{host}:0"]', "cannot listen there") for host in NOWHERE),
         ('bootstrap = ["nowhere"]', "host:port"),
         ('data_path = "teleport"', "data_path"),
         ("paths = 0", "from 1 to 8"),

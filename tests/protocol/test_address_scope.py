@@ -5,9 +5,24 @@ import ipaddress
 import pytest
 from hypothesis import example, given
 
-from protocol.addresses import is_loopback, is_shareable
+from protocol.addresses import is_global, is_loopback, is_shareable
+from protocol.overlay.networks import networks_at
 from simulations.internet.addresses import is_loopback as is_simulated_loopback
 from tests.hosts import HOSTS, Literal
+
+NOWHERE = ("224.1.1.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "ff02::1", "ff0e::1")
+
+
+@pytest.mark.parametrize("host", [*NOWHERE, "127.0.0.1", "10.0.0.1", "192.0.0.8", "::", "fd00::1"])
+def test_what_is_no_machine_of_the_internet_is_not_global(host: str) -> None:
+    assert not is_global(host)
+    assert not networks_at(ipaddress.ip_address(host).packed)
+
+
+@pytest.mark.parametrize("host", ["5.0.1.1", "8.8.8.8", "2a00::1"])
+def test_addresses_of_the_internet_are_global(host: str) -> None:
+    assert is_global(host)
+    assert networks_at(ipaddress.ip_address(host).packed)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1"])
@@ -18,7 +33,7 @@ def test_loopback_is_not_shareable(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.1.1", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::", "name"],
+    ["169.254.1.1", "fe80::1", "fe80::1%eth0", "0.0.0.0", "0.1.2.3", "::", "name", *NOWHERE],
 )
 def test_addresses_that_lead_others_nowhere_are_not_shareable(host: str) -> None:
     assert not is_shareable(host)

@@ -47,7 +47,7 @@ def side(known: KnownSide | None) -> str:
     """The network of one side in words."""
     if known is None:
         return "not known"
-    families = " and ".join(f"IPv{family}" for family in known.families) or "no address"
+    families = " and ".join(f"IPv{family}" for family in known.families) or "no address told"
     return f"{families}; {router(known.nat)}"
 
 

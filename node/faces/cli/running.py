@@ -4,14 +4,13 @@ import asyncio
 import logging
 import shlex
 from importlib import metadata
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from node.faces.cli import exits, options, output
-from protocol.addresses import is_loopback
+from protocol.addresses import is_global, is_loopback
 
 if TYPE_CHECKING:
     from node.faces.api.server import ControlServer
@@ -49,6 +48,16 @@ _LEAVE_S = 0.2
     help="Whether peers that cannot reach one another may use this node as relay. Default: on.",
 )
 @click.option(
+    "--upnp",
+    type=click.Choice(["on", "off"]),
+    help="Whether to ask the router to forward the port. Default: on.",
+)
+@click.option(
+    "--port-search",
+    type=click.Choice(["on", "off"]),
+    help="Whether to take part in searches of ports by many probes. Default: on.",
+)
+@click.option(
     "--hide-address",
     is_flag=True,
     help="Link through relays only, so that the peers of links do not learn the address.",
@@ -62,6 +71,8 @@ def run(
     bootstrap: tuple[str, ...],
     unreachable: bool,
     relay: str | None,
+    upnp: str | None,
+    port_search: str | None,
     hide_address: bool,
     as_json: bool,
     verbose: int,
@@ -72,7 +83,7 @@ def run(
     Settings also come from `config.toml` in the home; options given here overrule it. A second
     Ctrl-C ends the node at once, without an orderly shutdown.
     """
-    from node.faces.cli.ending import Ending, leave_within
+    from node.faces.cli.ending import Ending
 
     ending = Ending()
     ending.watch_signals()
@@ -86,12 +97,13 @@ def run(
             bootstrap=bootstrap,
             unreachable=unreachable,
             relay=relay,
+            upnp=upnp,
+            port_search=port_search,
             hide_address=hide_address,
         )
         status = asyncio.run(_serve(node, ending, out, until_stdin_closes))
     except KeyboardInterrupt:
         status = exits.OK
-    leave_within(_LEAVE_S, status)
     return status
 
 
@@ -106,27 +118,41 @@ class RunOutput:
         """Show a sentence."""
         click.echo(output.printable(sentence), err=self._as_json)
 
-    def running(self, status: dict[str, Any], control: str) -> None:
-        """The node is up; it may not have joined yet."""
+    def running(self, status: dict[str, Any], control: str, *, asks_router: bool) -> None:
+        """The node is up; it may not have joined yet, and the router has not answered."""
         if self._as_json:
             self._event("running", control=control, home=str(self._home), **status)
             return
         click.echo(f"Node {status['peer_id']} is running in {self._home}")
-        click.echo(f"It listens on {', '.join(status['addresses'])} (UDP).\n")
+        addresses = ", ".join(status["addresses"]) or "no address, as this computer has none"
+        click.echo(f"It listens on {addresses} (UDP).\n")
         if status["reachable"] is not False and status["friend_addresses"]:
-            self._invite(status["friend_addresses"])
+            self._invite(status["friend_addresses"], asks_router=asks_router)
         click.echo("Share a folder with:")
         click.echo(f"    modswarm share FOLDER{self._home_option()}")
         click.echo("Ctrl-C ends the node.\n")
 
-    def _invite(self, addresses: list[str]) -> None:
+    def _invite(self, addresses: list[str], *, asks_router: bool) -> None:
         click.echo("Your friends join through it with:")
-        for address in addresses:
-            click.echo(f"    modswarm run --bootstrap {shlex.quote(address)}")
+        self._show_bootstraps(addresses)
         hosts = [address.rpartition("/")[0].rpartition(":")[0].strip("[]") for address in addresses]
-        if not any(ip_address(host).is_global or is_loopback(host) for host in hosts):
+        if not any(is_global(host) or is_loopback(host) for host in hosts):
             click.echo("From outside of your network they need its public address in that place,")
             click.echo("and your router to forward the UDP port.")
+            if asks_router:
+                click.echo("The node asks the router for that, and says so here if it does.")
+
+    def forwarded(self, status: dict[str, Any], address: str) -> None:
+        """The router forwards an outside address to the node."""
+        if self._as_json:
+            self._event("forwarded", address=address, **status)
+            return
+        click.echo(f"Your router forwards {address} to this node. Friends join from anywhere with:")
+        self._show_bootstraps([f"{address}/{status['peer_id']}"])
+
+    def _show_bootstraps(self, addresses: list[str]) -> None:
+        for address in addresses:
+            click.echo(f"    modswarm run --bootstrap {shlex.quote(address)}")
 
     def joined(self, status: dict[str, Any]) -> None:
         """The node has joined the overlay."""
@@ -174,6 +200,7 @@ def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":
 async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_closes: bool) -> int:
     from node.faces.api.forms import to_json
     from node.faces.api.server import ControlServer
+    from node.faces.cli.ending import leave_within
     from node.tasks import TaskOwner
 
     ending.attach()
@@ -184,12 +211,15 @@ async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_clo
     tasks = TaskOwner("run")
     try:
         await server.start()
-        out.running(to_json(node.status()), server.address)
+        out.running(to_json(node.status()), server.address, asks_router=node.asks_router)
         tasks.start(_welcome(node, out), name="welcome")
+        tasks.start(_tell_forwarding(node, out), name="tell what the router forwards")
         await ending.asked.wait()
     finally:
         await tasks.close()
         status = await _end(node, server, out)
+        # Now, as the loop's own end waits for threads: for a name lookup that hangs, for example.
+        leave_within(_LEAVE_S, status)
     return status
 
 
@@ -200,6 +230,15 @@ async def _welcome(node: "Node", out: RunOutput) -> None:
         out.say("This node has no contacts yet; it waits for other nodes to join through it.")
     await node.joined.wait()
     out.joined(to_json(node.status()))
+
+
+async def _tell_forwarding(node: "Node", out: RunOutput) -> None:
+    """Once, where friends can join by what the router says."""
+    from node.faces.api.forms import to_json
+
+    own = node.membership.own_network
+    await own.until(lambda: own.forwarded is not None)
+    out.forwarded(to_json(node.status()), str(own.forwarded))
 
 
 async def _end(node: "Node", server: "ControlServer", out: RunOutput) -> int:

@@ -8,11 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 
-from node.router import CONFLICT, INVALID_ARGS, ONLY_PERMANENT_LEASES, Router
+from node.upnp.process import CONFLICT, INVALID_ARGS, ONLY_PERMANENT_LEASES
+from node.upnp.router import Router
 from protocol import limits
-from protocol.addresses import Address, canonical
+from protocol.addresses import Address, canonical, unicast
 from protocol.causes.network_kind import UpnpAnswer
-from protocol.errors import BadAddress, RouterRefused
+from protocol.errors import BadAddress, NotUnicast, RouterRefused
 from protocol.randomness import Random
 
 _log = logging.getLogger(__name__)
@@ -65,13 +66,16 @@ class PortForwarding:
         """Let the router forward nothing to this node any more."""
         router, port = self._router, self._outer_port
         self._router = self._outer_port = None
-        if router is None or port is None:
+        if router is None:
             return
         try:
-            async with asyncio.timeout(_REMOVAL_S):
-                await router.delete_port_mapping(port)
+            if port is not None:
+                async with asyncio.timeout(_REMOVAL_S):
+                    await router.delete_port_mapping(port)
         except (RouterRefused, TimeoutError) as error:
             _log.info("the router may still forward port %d: %s", port, error)
+        finally:
+            await router.close()
 
     async def _outside(self, inner_port: int) -> Address | None:
         """The outside address that is forwarded now; None if there is none."""
@@ -80,21 +84,26 @@ class PortForwarding:
             if self._router is None:
                 self.answer = UpnpAnswer.NO_ANSWER
                 return None
-            outside = canonical(await self._router.external_address(), inner_port)
+            outside = _outside_address(await self._router.external_address(), inner_port)
             if not self._is_global(outside):
                 await self.remove()
                 self.answer = UpnpAnswer.PRIVATE_OUTSIDE
                 return None
             forwarded = Address(outside.host, await self._keep(self._router, inner_port))
-        except (RouterRefused, BadAddress, TimeoutError) as error:
+        except (RouterRefused, BadAddress, NotUnicast, TimeoutError) as error:
             _log.info("no port is forwarded: %s", error)
             silent = isinstance(error, TimeoutError)
             self.answer = UpnpAnswer.NO_ANSWER if silent else UpnpAnswer.REFUSED
             self.refusal = str(error)
-            self._router = None  # another one may answer next time
+            await self._leave_router()  # another one may answer next time
             return None
         self.answer = UpnpAnswer.FORWARDS
         return forwarded
+
+    async def _leave_router(self) -> None:
+        router, self._router = self._router, None
+        if router is not None:
+            await router.close()
 
     async def _keep(self, router: Router, inner_port: int) -> int:
         """The outside port that is forwarded; raises RouterRefused, TimeoutError."""
@@ -134,3 +143,11 @@ class PortForwarding:
         for _ in range(_OTHER_PORTS):
             drawn = self._rng.random() * (limits.PORT_MAX + 1 - _UNPRIVILEGED)
             yield _UNPRIVILEGED + int(drawn)
+
+
+def _outside_address(text: str, port: int) -> Address:
+    """What a router says is its address; raises BadAddress, NotUnicast for what cannot be one."""
+    address = unicast(canonical(text, port))
+    if address.family != 4:
+        raise BadAddress(f"not an IPv4 address: {address.host}")
+    return address

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 from node.environment import Environment
-from protocol.addresses import Address, is_shareable, pack_address
+from node.interfaces import WILDCARDS
+from protocol.addresses import Address, is_global, is_shareable
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import READ_ONLY
-from protocol.overlay.networks import NetworksOf, networks_at, smallest_network
+from protocol.overlay.networks import NetworksOf, smallest_network
 from protocol.reachability.network_view import (
     FamilyView,
     FilteringKind,
@@ -27,7 +28,6 @@ _FILTERING = {
 }
 
 _NEWS_PAUSE_S = 0.25
-_PORT_BYTES = 2
 _V6 = 6
 
 
@@ -74,7 +74,10 @@ class OwnNetwork:
         family = self._observed.get(observed.family)
         if family is None or contact.family != observed.family:
             return
-        if family.note(smallest_network(self._networks_of, contact), observed, sent_at):
+        network = smallest_network(self._networks_of, contact)
+        if network and not is_global(observed.host):
+            return  # nothing on the internet sees a private or loopback address
+        if family.note(network, observed, sent_at):
             self._view = None
             self._find_flags()
             self._note_mapping(observed.family, family.agreed)
@@ -173,9 +176,16 @@ class OwnNetwork:
         """Whether a NAT must be on the way to the internet, though nothing has been seen yet."""
         if view.verdict is not Verdict.UNKNOWN or self._observed[family].is_seen:
             return False
-        hosts = [Address(host, 1) for host in self._own_hosts if is_shareable(host)]
-        packed = [pack_address(one) for one in hosts if one.family == family]
-        return bool(packed) and not any(networks_at(one[:-_PORT_BYTES]) for one in packed)
+        if family == 4 and self._upnp is not None:
+            return False
+        return self._has_only_private(family)
+
+    def _has_only_private(self, family: int) -> bool:
+        """Whether other machines reach this one by addresses of private networks alone."""
+        bound = self._bound[family].host
+        hosts = self._own_hosts if bound in WILDCARDS else (bound,)
+        found = [one for one in filter(is_shareable, hosts) if (":" in one) == (family == 6)]
+        return bool(found) and not any(map(is_global, found))
 
     def _is_global(self, contact: Contact) -> bool:
         return bool(smallest_network(self._networks_of, contact))
@@ -215,10 +225,13 @@ class OwnNetwork:
     def needs_router(self) -> bool:
         """Whether a NAT stands before IPv4, so that forwarding a port may help.
 
-        A NAT64 forwards nothing: it is no home router, and this machine has no address of IPv4.
+        Private addresses tell that before any contact does: the first node of an overlay can be
+        found only if its router forwards a port. A NAT64 forwards nothing: it is no home router,
+        and this machine has no address of IPv4.
         """
-        v4 = self._observed.get(4)
-        return v4 is not None and v4.is_mapped(self._own_hosts) and not self._needs_nat64()
+        if 4 not in self._observed or self._needs_nat64():
+            return False
+        return self._observed[4].is_mapped(self._own_hosts) or self._has_only_private(4)
 
     @property
     def needs_open_mapping(self) -> bool:
@@ -233,11 +246,26 @@ class OwnNetwork:
         Of families that are closed there are none: others cannot send to them unasked.
         """
         view = self.view()
-        found = [view.upnp.address] if view.upnp is not None and view.upnp.proved else []
+        found = [self.forwarded] if self.forwarded is not None else []
         for family in view.families.values():
             if not family.is_closed:
                 found += [one.address for one in family.reflexive if one.address not in found]
         return found
+
+    @property
+    def forwarded(self) -> Address | None:
+        """The outside address by which the router lets others in, as far as is known.
+
+        Without contacts on the internet the router's word is all that there is, and a node's first
+        friend joins by it; once they see this node, they must see it there.
+        """
+        view = self.view()
+        if view.upnp is None:
+            return None
+        v4 = view.of(4)
+        may_be_so = v4.is_forwarded or not v4.is_on_internet
+        is_named = view.upnp.proved or (v4.verdict is Verdict.UNKNOWN and may_be_so)
+        return view.upnp.address if is_named else None
 
     def view(self) -> NetworkView:
         """All that is known now."""

@@ -19,7 +19,7 @@ _PAUSE_SPREAD = 0.2
 
 
 class ReachabilityUpkeep:
-    """Tests reachability, asks the router for a port, keeps mappings open; `run` once joined."""
+    """Tests reachability and keeps mappings open: `run` once joined; `forward` from the start."""
 
     def __init__(
         self,
@@ -65,8 +65,13 @@ class ReachabilityUpkeep:
             group.create_task(self._forget_hosts(), name="forget hosts")
             group.create_task(self._keep_mapping_open(), name="keep a mapping open")
             group.create_task(self._follow_doubts(), name="follow doubts about our address")
-            if self._forwarding is not None and self._own_network.families:
-                group.create_task(self._forward(self._forwarding), name="have a port forwarded")
+
+    async def forward(self) -> None:
+        """Have the router forward a port, until cancelled; it needs no contact."""
+        if self._forwarding is None or not self._own_network.families:
+            return
+        await self._own_network.until(lambda: self._own_network.needs_router)
+        await self._forwarding.run(self._endpoint.addresses[4].port)
 
     async def close(self) -> None:
         """Let the router forward nothing any more."""
@@ -124,10 +129,6 @@ class ReachabilityUpkeep:
                 if self._own_network.is_doubted
                 else limits.DOUBT_S
             )
-
-    async def _forward(self, forwarding: PortForwarding) -> None:
-        await self._own_network.until(lambda: self._own_network.needs_router)
-        await forwarding.run(self._endpoint.addresses[4].port)
 
     def _forwards(self, address: Address | None) -> None:
         if self._own_network.forwards(address):

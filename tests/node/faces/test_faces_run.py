@@ -17,6 +17,7 @@ import pytest
 from node.faces.cli import exits
 from node.faces.cli.client import ControlClient
 from node.faces.cli.main import main
+from node.faces.cli.running import RunOutput
 from node.home import Home, read_control
 from protocol.identity import Identity, peer_id_text
 from tests.identities import SEEDS, give_identities
@@ -83,6 +84,35 @@ def test_a_silent_bootstrap_is_told_and_sigterm_ends_the_node_in_order(tmp_path:
             code, events, err = node.end_within(STOP_S)
             assert (code, err) == (0, "")
             assert [one["event"] for one in events] == ["stopped"]
+
+
+HANGING_RESOLVER = """
+import socket, time
+resolve = socket.getaddrinfo
+
+def getaddrinfo(host, *rest, **more):
+    if host == "hangs.invalid":
+        print("asked", file=__import__("sys").stderr, flush=True)
+        time.sleep(3600)
+    return resolve(host, *rest, **more)
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+@posix
+def test_a_thread_that_hangs_does_not_keep_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HANGING_RESOLVER)
+    known = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(tmp_path), known))))
+    with running(tmp_path / "home", "--bootstrap", "hangs.invalid:4001") as node:
+        assert node.process.stderr is not None
+        assert node.process.stderr.readline() == "asked\n"
+        node.process.send_signal(signal.SIGTERM)
+        code, events, _ = node.end_within(STOP_S)
+        assert (code, [one["event"] for one in events]) == (0, ["stopped"])
 
 
 @posix
@@ -215,3 +245,31 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+ALONE = {
+    "peer_id": "p4x",
+    "addresses": ["192.168.1.2:4001"],
+    "reachable": None,
+    "friend_addresses": ["192.168.1.2:4001/p4x"],
+}
+
+
+@pytest.mark.parametrize("asks_router", [True, False])
+def test_behind_a_router_friends_are_told_what_it_has_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asks_router: bool
+) -> None:
+    RunOutput(tmp_path, as_json=False).running(ALONE, "c", asks_router=asks_router)
+    shown = capsys.readouterr().out
+    assert "your router to forward the UDP port" in shown
+    assert ("The node asks the router for that" in shown) is asks_router
+
+
+def test_what_the_router_forwards_is_told_with_the_line_for_friends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunOutput(tmp_path, as_json=False).forwarded(ALONE, "5.0.1.1:4001")
+    assert "    modswarm run --bootstrap 5.0.1.1:4001/p4x\n" in capsys.readouterr().out
+    RunOutput(tmp_path, as_json=True).forwarded(ALONE, "5.0.1.1:4001")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["event"], told["address"]) == ("forwarded", "5.0.1.1:4001")

@@ -6,7 +6,8 @@ import random
 import pytest
 
 from node.overlay.reachability.forwarding import PortForwarding
-from node.router import CONFLICT, Router
+from node.upnp.process import CONFLICT
+from node.upnp.router import Router
 from protocol.addresses import Address
 from protocol.causes.network_kind import UpnpAnswer
 from protocol.errors import RouterRefused
@@ -21,6 +22,7 @@ class AnsweringRouter:
         self._outside = outside
         self._refusal = refusal
         self._mappings: dict[int, int] = {}
+        self.is_closed = False
 
     async def external_address(self) -> str:
         return self._outside
@@ -35,6 +37,9 @@ class AnsweringRouter:
 
     async def delete_port_mapping(self, outer_port: int) -> None:
         del self._mappings[outer_port]
+
+    async def close(self) -> None:
+        self.is_closed = True
 
 
 @pytest.mark.parametrize(
