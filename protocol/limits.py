@@ -350,10 +350,12 @@ WITNESSES_NEEDED = 2
 
 WITNESSED_TOKENS = 1024
 WITNESSED_PER_HOST = 16
+WITNESSED_PER_NETWORK = {3: 64, 8: 16, 6: 64, 4: 256}
 WITNESSED_HOSTS = 2
 WITNESSED_S = 30.0
-"""Tokens left with a witness, those of one host, the hosts of one (IPv4 and IPv6), and how long
-they are told: as long as the call takes that they belong to."""
+"""Tokens left with a witness, those of one host, those of one public network by the bytes of its
+prefix (IPv4 /24, IPv6 /64, /48 and /32), the hosts of one (IPv4 and IPv6), and how long they are
+told: as long as the call takes that they belong to."""
 
 SCTP_INIT_BYTES = 64
 """The INIT of our own SCTP has 28 B; more parameters than twice that are of no use."""

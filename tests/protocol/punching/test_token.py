@@ -1,5 +1,7 @@
 """Tokens left with witnesses: bounded, told for a while, and only what two saw counts."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +94,71 @@ def test_one_host_leaves_no_more_than_its_part() -> None:
         book.note(b"x" * 16, "1.2.3.4", 1.0)
     book.note(b"x" * 16, "1.2.3.5", 1.0)
     book.note(b"y" * 16, "1.2.3.4", limits.WITNESSED_S)
+
+
+@pytest.mark.parametrize(
+    ("most", "hosts"),
+    [
+        (16, [f"2a02:8108:1:2::{number:x}" for number in range(20)]),
+        (64, [f"2a02:8108:1:{number:x}::1" for number in range(80)]),
+        (256, [f"2a02:8108:{number:x}::1" for number in range(300)]),
+        (64, [f"8.8.8.{number}" for number in range(80)]),
+    ],
+    ids=["/64", "/48", "/32", "/24"],
+)
+def test_one_network_leaves_no_more_than_its_part(most: int, hosts: list[str]) -> None:
+    book = WitnessBook()
+    for number, host in enumerate(hosts):
+        try:
+            book.note(number.to_bytes(16), host, 0.0)
+        except RateLimited:
+            assert number >= most
+    assert len(book) == most
+    book.note(b"x" * 16, "5.5.5.5", 1.0)
+    assert len(book) == most + 1, "another network is not concerned"
+
+
+def test_networks_that_fill_the_book_keep_no_other_network_out() -> None:
+    book = WitnessBook()
+    for number in range(limits.WITNESSED_TOKENS):
+        book.note(number.to_bytes(16), f"5.{number // 64}.0.{number % 64}", number / 1000)
+    assert len(book) == limits.WITNESSED_TOKENS
+    honest = {number.to_bytes(16, "little"): f"8.8.{number}.8" for number in range(1, 21)}
+    for token, host in honest.items():
+        book.note(token, host, 2.0)
+        assert book.hosts(token, 2.0) == [host]
+    assert len(book) == limits.WITNESSED_TOKENS
+    assert book.hosts((64 * 15 + 63).to_bytes(16), 2.0), "a network gives up its oldest tokens"
+    assert book.hosts(bytes(16), 2.0) == []
+    for number in range(64):
+        with suppress(RateLimited):
+            book.note(bytes([number]) * 16, f"5.0.0.{number}", 3.0)
+    with pytest.raises(RateLimited):
+        book.note(b"x" * 16, "5.0.0.200", 3.0)
+    assert all(book.hosts(token, 3.0) for token in honest), "those who hold few stay"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), HOSTS.map(str), st.floats(0.0, 20.0)), min_size=1, max_size=60
+    )
+)
+def test_what_the_book_counts_is_what_it_keeps(
+    left: list[tuple[int, str, float]],
+) -> None:
+    book = WitnessBook(capacity=4)
+    now = 0.0
+    for number, host, waited in left:
+        now += waited
+        try:
+            book.note(bytes([number]) * 16, host, now)
+        except RateLimited:
+            continue
+        assert book.hosts(bytes([number]) * 16, now)
+        assert len(book) <= 4
+    now += limits.WITNESSED_S + 1
+    book.hosts(bytes(16), now)
+    assert len(book) == 0
+    for number in range(4):
+        book.note(bytes([number]) * 16, f"8.8.{number}.8", now)
+    assert len(book) == 4
