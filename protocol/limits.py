@@ -506,9 +506,9 @@ RELAY_PERMISSION_S = 300.0
 
 RELAY_ALLOCATIONS = 64
 RELAY_ALLOCATIONS_PER_PEER = 2
-RELAY_ALLOCATIONS_PER_NETWORK = 8
+RELAY_ALLOCATIONS_PER_NETWORK = {3: 8, 8: 8, 6: 16, 4: 32}
 """Allocations of one relay, of one peer there (one per address family), and of one public network
-(IPv4 /24, IPv6 /64)."""
+by the bytes of its prefix: IPv4 /24, and IPv6 /64, /48 and /32."""
 
 RELAY_UNUSED_S = 15.0
 RELAY_IDLE_S = 60.0
@@ -527,14 +527,16 @@ RELAY_REQUESTS_BURST = 200.0
 RELAY_BYTES_PER_SECOND = 2_000_000
 RELAY_BYTES_A_DAY = 20_000_000_000
 RELAY_RATE_MAX = 10**12
-"""What a relay forwards in all unless configured otherwise, and what may be configured."""
+"""What a relay sends on in all, with IP and UDP headers, unless configured otherwise, and what may
+be configured."""
 
 RELAY_SHARE = 2
 """One allocation has at most this part of a relay's rate: half, so that no pair has all of it."""
 
 RELAY_BURST_S = 0.25
-RELAY_BURST_BYTES_MIN = 2**18
-"""What may be forwarded at once: the rate over this time, or four of the largest joined buffers."""
+RELAY_BURST_BYTES_MIN = 2**18 + 2**14
+"""What may be forwarded at once: the rate over this time, or four of the largest joined buffers
+with the headers of their datagrams."""
 
 RELAY_ROUTES = 4096
 """Ways from channels to their peers that a relay keeps found, of all allocations."""

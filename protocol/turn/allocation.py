@@ -25,8 +25,9 @@ class Allocation:
     """`owner` is whose credentials made it, `transaction` the id of the request that did.
 
     `is_virtual`: the relayed address names the allocation and is not bound. `rate` counts what the
-    relay forwards of it. `permissions` are by the peer's IP literal and say until when; `channels`
-    are by the peer's address.
+    relay forwards of it, `datagrams` how many, `networks` are those of the client, the smallest
+    first. `permissions` are by the peer's IP literal and say until when; `channels` are by the
+    peer's address.
     """
 
     client: Address
@@ -39,6 +40,7 @@ class Allocation:
     expires_at: float
     rate: RateLimit
     networks: tuple[bytes, ...] = ()
+    datagrams: int = 0
     permissions: dict[str, float] = field(default_factory=dict)
     channels: dict[Address, BoundChannel] = field(default_factory=dict)
 
@@ -59,6 +61,19 @@ class Allocation:
         """
         waits_s = limits.RELAY_IDLE_S if self.rate.full_at else limits.RELAY_UNUSED_S
         return now - self.used_at > waits_s
+
+    @property
+    def holder(self) -> bytes | str:
+        """Who has a part of the relay: the widest public network of the client, or its host."""
+        return self.networks[-1] if self.networks else self.client.host
+
+    def forwarded(self, datagrams: int) -> None:
+        """So many more datagrams of it were sent on."""
+        self.datagrams += datagrams
+
+    def use(self, now: float) -> float:
+        """Datagrams a second that it has carried since it was made."""
+        return self.datagrams / max(now - self.made_at, 1.0)
 
     def renew(self, until: float) -> None:
         """Let it stand until then."""

@@ -7,7 +7,7 @@ once and kept, until something that it rests on expires or any allocation change
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol import limits
 from protocol.addresses import Address
@@ -22,9 +22,23 @@ from protocol.stun.message import (
     encode_stun,
 )
 from protocol.turn.allocation import Allocation, FiveTuple
-from protocol.turn.channel_data import Parts, is_one_channel, rewrap, untouched, unwrap, wrap
+from protocol.turn.channel_data import (
+    CHANNEL_HEADER_BYTES,
+    Parts,
+    is_one_channel,
+    rewrap,
+    untouched,
+    unwrap,
+    wrap,
+)
 from protocol.turn.table import AllocationTable
 from protocol.turn.terms import RelayMeter
+
+_HEADERS_BYTES: Final = {4: 28, 6: 48}
+"""IP and UDP, which every datagram costs, by the version of IP."""
+
+_INDICATION_BYTES: Final = 51
+"""What a Data indication has at most besides the data: header, IPv6 peer, attribute, padding."""
 
 
 class RelaySend(NamedTuple):
@@ -41,13 +55,15 @@ class _Way:
     """From a channel of `sender` to `remote`, from the port bound to `local`, good until `until`.
 
     `channel` is the 2 bytes of what the peer's allocation has bound to the sender; None where it
-    has bound nothing, or the peer is behind a relayed port.
+    has bound nothing, or the peer is behind a relayed port. A datagram leaves with `added` bytes
+    more than the ChannelData has.
     """
 
     sender: Allocation
     remote: Address
     local: Address
     channel: bytes | None
+    added: int
     until: float
     carry: Callable[["_Way", bytes, int], list[RelaySend]]
 
@@ -88,7 +104,7 @@ class Forwarder:
             if len(self._ways) >= limits.RELAY_ROUTES:
                 self._ways.clear()
             way = self._ways[key] = self._find(source, local, buffer[:2], now)
-        allowed = self._charge(way.sender, length, size, now)
+        allowed = self._charge(way.sender, length, size, way.added, now)
         return way.carry(way, buffer if allowed == length else buffer[:allowed], size)
 
     def send_received(
@@ -97,11 +113,14 @@ class Forwarder:
         """Forward the data of a Send indication (RFC 8656, 11.2)."""
         if sender.permitted_until(peer.host) <= now:
             raise NotPermitted("a Send indication without a permission")
-        self._charge(sender, len(data), len(data), now)
+        length = len(data)
+        size = max(length, 1)
         if not sender.is_virtual:
-            return [RelaySend([data], max(len(data), 1), peer, sender.relayed)]
+            self._charge(sender, length, size, _HEADERS_BYTES[peer.family], now)
+            return [RelaySend([data], size, peer, sender.relayed)]
         target = self._target(sender, peer, now)
-        return self._deliver(data, max(len(data), 1), sender.relayed, target, now)
+        self._charge(sender, length, size, _added(target, sender.relayed, now), now)
+        return self._deliver(data, size, sender.relayed, target, now)
 
     def _find(self, source: Address, local: Address, number: bytes, now: float) -> _Way:
         sender = self._table.get((source, local), now)
@@ -110,15 +129,17 @@ class Forwarder:
             raise NotPermitted("ChannelData on a channel that is not bound")
         until = min(sender.expires_at, sender.channels[peer].expires_at)
         if not sender.is_virtual:
-            return _Way(sender, peer, sender.relayed, None, until, _from_port)
+            added = _HEADERS_BYTES[peer.family] - CHANNEL_HEADER_BYTES
+            return _Way(sender, peer, sender.relayed, None, added, until, _from_port)
         target = self._target(sender, peer, now)
         until = min(until, target.expires_at, target.permitted_until(sender.relayed.host))
         bound = target.channel_to(sender.relayed, now)
+        added = _added(target, sender.relayed, now) - CHANNEL_HEADER_BYTES
         if bound is None:
-            return _Way(sender, *target.five_tuple, None, until, self._indicate)
+            return _Way(sender, *target.five_tuple, None, added, until, self._indicate)
         carry = _untouched if bound.number == number else _rewrapped
         until = min(until, bound.expires_at)
-        return _Way(sender, *target.five_tuple, bound.number, until, carry)
+        return _Way(sender, *target.five_tuple, bound.number, added, until, carry)
 
     def _target(self, sender: Allocation, peer: Address, now: float) -> Allocation:
         """The peer's newest allocation that lets the sender in; raises NotPermitted."""
@@ -135,7 +156,8 @@ class Forwarder:
         """Hand on what a peer sent to a relayed port (RFC 8656, 11.3): datagrams of one size."""
         for target in self._table.at(relayed, now):
             if target.permitted_until(source.host) > now:
-                allowed = self._charge(target, len(buffer), size, now)
+                added = _added(target, source, now)
+                allowed = self._charge(target, len(buffer), size, added, now)
                 return self._deliver(buffer[:allowed], size, source, target, now)
         raise NotPermitted("a packet to a relayed port from a peer without a permission")
 
@@ -174,12 +196,21 @@ class Forwarder:
             sends.append(RelaySend([datagram], len(datagram), *client))
         return sends
 
-    def _charge(self, allocation: Allocation, length: int, size: int, now: float) -> int:
+    def _charge(
+        self, allocation: Allocation, length: int, size: int, added: int, now: float
+    ) -> int:
         """How much of a buffer goes on, at least one datagram: what arrived last is dropped."""
-        allowed = self._meter.take(length, size, allocation.rate, now)
-        if length and not allowed:
+        count = self._meter.take(length, size, added, allocation.rate, now)
+        if not count:
             raise RateLimited("more data than this relay forwards")
-        return allowed
+        allocation.forwarded(count)
+        return min(length, count * size)
+
+
+def _added(target: Allocation, peer: Address, now: float) -> int:
+    """How many bytes more than its data a datagram of `peer` has, on its way to a client."""
+    framing = _INDICATION_BYTES if target.channel_to(peer, now) is None else CHANNEL_HEADER_BYTES
+    return framing + _HEADERS_BYTES[target.client.family]
 
 
 def _untouched(way: _Way, buffer: bytes, size: int) -> list[RelaySend]:

@@ -194,9 +194,10 @@ class TurnServer:
                 if found.owner != account.owner:
                     raise RelayRefusal(ErrorCode.WRONG_CREDENTIALS, "another's allocation")
                 attributes = _REQUESTS[message.method](self, message, found, now)
-            self.forwarder.changed()
         except (Malformed, RelayRefusal) as error:
             return answers.failure(message, _code_of(error), (), account.key)
+        finally:  # what is refused may have ended an idle allocation
+            self.forwarder.changed()
         return answers.success(message, attributes, account.key)
 
     def _allocate(
@@ -222,11 +223,11 @@ class TurnServer:
             raise RelayRefusal(ErrorCode.FORBIDDEN, "this node is itself a client there")
         if self.meter.is_spent(now):
             raise RelayRefusal(ErrorCode.INSUFFICIENT_CAPACITY, "today's bytes are used up")
-        networks = self.table.make_room(account, source, now)
         if account.is_peer:
             relayed = relayed_address(self._own_id, account.owner)
         else:
             relayed = self._free_port(message, now)
+        networks = self.table.make_room(account, source, now)
         made = Allocation(
             client=source,
             local=local,

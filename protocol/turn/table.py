@@ -1,5 +1,8 @@
 """The allocations of one relay, found by what a packet shows, and bounded by the relay's quota."""
 
+from collections import Counter
+
+from protocol import limits
 from protocol.addresses import Address, pack_address
 from protocol.errors import RelayRefusal
 from protocol.overlay.networks import networks_at
@@ -47,23 +50,39 @@ class AllocationTable:
         return bool(self.at(relayed, now))
 
     def make_room(self, account: Account, client: Address, now: float) -> tuple[bytes, ...]:
-        """The client's public network, once there is room for it; raises RelayRefusal.
+        """The client's public networks, once there is room for it; raises RelayRefusal.
 
         Where a bound is reached the allocation that was used least lately ends if it is idle: what
-        links use is kept. One foreign client may have all relayed ports that are configured.
+        links use is kept. If none is idle, and the whole table full, the network with most of it
+        gives up what carries least for one that has fewer by two. One foreign client may have all
+        relayed ports that are configured.
         """
         self._forget_expired(now)
         held = self._by_five_tuple.values()
         quota = self._quota
-        networks = networks_at(pack_address(client)[:-_PORT_BYTES])[:1]
+        networks = networks_at(pack_address(client)[:-_PORT_BYTES])
         if account.is_peer:
             same = [one for one in held if one.owner == account.owner]
             self._keep_below(quota.per_peer, same, ErrorCode.ALLOCATION_QUOTA_REACHED, now)
-        if networks:
-            same = [one for one in held if one.networks == networks]
-            self._keep_below(quota.per_network, same, ErrorCode.ALLOCATION_QUOTA_REACHED, now)
+        for network in networks:
+            same = [one for one in held if network in one.networks]
+            most = limits.RELAY_ALLOCATIONS_PER_NETWORK[len(network)]
+            self._keep_below(most, same, ErrorCode.ALLOCATION_QUOTA_REACHED, now)
+        if len(held) >= quota.allocations:
+            self._share(networks[-1] if networks else client.host, now)
         self._keep_below(quota.allocations, list(held), ErrorCode.INSUFFICIENT_CAPACITY, now)
         return networks
+
+    def _share(self, holder: bytes | str, now: float) -> None:
+        """End one allocation of the holder of most, if this one has fewer by two, and none idles."""
+        held = list(self._by_five_tuple.values())
+        if any(one.is_idle(now) for one in held):
+            return
+        counts = Counter(one.holder for one in held)
+        most = max(counts.values())
+        if most >= counts[holder] + 2:
+            crowded = [one for one in held if counts[one.holder] == most]
+            self.remove(min(crowded, key=lambda one: one.use(now)))
 
     def _keep_below(
         self, most: int, allocations: list[Allocation], code: ErrorCode, now: float

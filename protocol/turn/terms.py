@@ -18,7 +18,6 @@ class RelayQuota:
     bytes_a_day: int = limits.RELAY_BYTES_A_DAY
     allocations: int = limits.RELAY_ALLOCATIONS
     per_peer: int = limits.RELAY_ALLOCATIONS_PER_PEER
-    per_network: int = limits.RELAY_ALLOCATIONS_PER_NETWORK
 
     @property
     def rate_each(self) -> int:
@@ -39,7 +38,10 @@ def byte_rate(rate: int) -> RateLimit:
 
 
 class RelayMeter:
-    """Counts what a relay forwards, against the rate of all allocations and the bytes of a day."""
+    """Counts what a relay sends on, against the rate of all allocations and the bytes of a day.
+
+    Each datagram counts with its IP and UDP headers, as a line counts it: small ones cost most.
+    """
 
     def __init__(self, quota: RelayQuota) -> None:
         self._rate = byte_rate(quota.rate_total)
@@ -56,19 +58,23 @@ class RelayMeter:
         """Whether the bytes of this day are used up, but for less than one burst."""
         return self.today(now) + limits.RELAY_BURST_BYTES_MIN > self._bytes_a_day
 
-    def take(self, length: int, size: int, each: RateLimit, now: float) -> int:
-        """How many bytes of a buffer of datagrams of `size` bytes may go on; counts them.
+    def take(self, length: int, size: int, added: int, each: RateLimit, now: float) -> int:
+        """How many of the datagrams of `size` bytes in a buffer may go on; counts these.
 
-        `each` is the rate of its allocation. A buffer is cut only between datagrams.
+        `length` has the whole buffer, which is one datagram where it is not longer than `size`.
+        Each leaves with `added` bytes more. `each` is the rate of its allocation.
         """
         day = int(now // _DAY_S)
         if day != self._day:
             self._day, self._today = day, 0
         room = min(self._bytes_a_day - self._today, each.room(now), self._rate.room(now))
-        if length > room:
-            length = room - room % size
-        each.take(now, length)
-        self._rate.take(now, length)
-        self._today += length
-        self.total += length
-        return length
+        count = -(-length // size) or 1
+        cost = length + count * added
+        if cost > room:
+            count = room // (size + added)
+            cost = count * (size + added)
+        each.take(now, cost)
+        self._rate.take(now, cost)
+        self._today += cost
+        self.total += cost
+        return count
