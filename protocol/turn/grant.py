@@ -17,7 +17,7 @@ _DAY_MAX = 2**53
 
 @dataclass(frozen=True, slots=True)
 class RelayTerms:
-    """What a relay allows: bytes a second that it sends on with IP and UDP headers; a day is 24 h."""
+    """What a relay allows: bytes a second that it sends on with IP and UDP headers, and in 24 h."""
 
     allocation_s: int
     rate_each: int

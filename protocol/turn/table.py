@@ -74,7 +74,7 @@ class AllocationTable:
         return networks
 
     def _share(self, holder: bytes | str, now: float) -> None:
-        """End one allocation of the holder of most, if this one has fewer by two, and none idles."""
+        """If none idles, end one of the holder of most, where this one has fewer by two."""
         held = list(self._by_five_tuple.values())
         if any(one.is_idle(now) for one in held):
             return
