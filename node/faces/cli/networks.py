@@ -61,7 +61,7 @@ _WAYS: dict[Way, str] = {
 
 _UPNP: dict[UpnpAnswer, str] = {
     UpnpAnswer.OFF: "switched off",
-    UpnpAnswer.NOT_ASKED: "not asked, as no router has been noticed so far",
+    UpnpAnswer.NOT_ASKED: "no answer yet; it is asked only where a router has been noticed",
     UpnpAnswer.NO_ANSWER: "no router answers",
     UpnpAnswer.REFUSED: "no port is forwarded",
     UpnpAnswer.PRIVATE_OUTSIDE: "the router has a private address itself: there is another one",
