@@ -31,6 +31,7 @@ from tests.node.faces.fake_node import PEER, served_in_thread
 INTERNAL = {
     "different": "raised and shown by the demo, which is no node",
     "malformed_chunk": "counted inside the association",
+    "no_such_link": "ends the restart of a link that the peer has closed",
     "process_failed": "raised and shown by the demo, which is no node",
     "protocol_violation": "ends the association with an event",
     "relay_refusal": "answered to the relay's client as a STUN error",
