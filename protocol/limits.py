@@ -438,7 +438,16 @@ longer than theirs. So three of them are checked at once, whatever openers and p
 
 ICE_CHECKS_PER_NETWORK = 256
 ICE_NETWORKS = 1024
-"""Checks a minute to the unproved addresses of one /24 or /48, and networks remembered for it."""
+"""Checks and openers a minute to the unproved addresses of one /24 or /48, and networks remembered
+for it."""
+
+ICE_CONSENT_S = 30.0
+"""How long an answer of an address speaks for it: data may be sent there, and more checks than an
+unproved one gets (RFC 7675, 5.1)."""
+
+ICE_ROLE_SWITCHES = 4
+"""Conflicts of roles in which one agent gives way, until its ICE restarts: one is honest, and two
+where both sides give way at once."""
 
 ICE_OPENERS = 512
 """Openers of one agent, 20 bytes each: one from each socket of a search for a port, and some."""

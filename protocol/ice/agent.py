@@ -161,6 +161,7 @@ class IceAgent:
         else:
             self._core.tell(CredentialsRetired(self._current.credentials.ufrag))
         self._locals = []
+        self._core.begin_generation()
         self._current = self._new_session(credentials)
         for base in self._bases:
             self._current.checklist.add_base(base)
@@ -172,7 +173,7 @@ class IceAgent:
         if self._current.connectivity is not None:
             self._current.connectivity.hold_off(until, now)
 
-    def open_firewall(self, remote: Address, base: Address, ttl: int) -> bool:
+    def open_firewall(self, remote: Address, base: Address, ttl: int, now: float) -> bool:
         """Send one opener, a Binding indication of 20 bytes that asks for no answer.
 
         Its time to live lets it pass our own router, and end before the peer's: so it opens our
@@ -184,7 +185,7 @@ class IceAgent:
         if connectivity is None or found is None:
             return False
         opener = encode_opener(self._core.new_transaction())
-        return connectivity.open_firewall(opener, found, remote, ttl)
+        return connectivity.open_firewall(opener, found, remote, ttl, now)
 
     def probe(self, remote: Address, base: Address, now: float) -> bool:
         """Send one check to an address that is no candidate, such as a guessed port.
@@ -199,10 +200,10 @@ class IceAgent:
             and connectivity.probe(found, remote, now)
         )
 
-    def vouch(self, host: str) -> None:
-        """Bound no more what an IP address gets: others have shown that it is the peer's."""
+    def vouch(self, host: str, now: float) -> None:
+        """Do not bound what an IP address gets soon: others have shown that it is the peer's."""
         if self._current.connectivity is not None:
-            self._current.connectivity.vouch(host)
+            self._current.connectivity.vouch(host, now)
 
     def try_again(self, now: float) -> None:
         """Check the pairs anew that have failed, as while a relayed one is selected."""

@@ -84,11 +84,13 @@ class ConnectivityChecks:
         self._direct_since = max(self._started_at, until)
         self._schedule(now)
 
-    def open_firewall(self, opener: bytes, base: Base, remote: Address, ttl: int) -> bool:
+    def open_firewall(
+        self, opener: bytes, base: Base, remote: Address, ttl: int, now: float
+    ) -> bool:
         """Send an opener; False if that is more than an unproved address may get."""
         if self._openers >= limits.ICE_OPENERS or not base.reaches(remote):
             return False
-        if not self._budget.is_proved(remote) and not self._budget.take_bytes(len(opener)):
+        if not self._budget.take_bytes(remote, len(opener), now):
             return False
         self._openers += 1
         self._core.send(opener, base.address, remote, ttl)
@@ -100,15 +102,16 @@ class ConnectivityChecks:
             base.address, base.kind, base.priority, remote, now
         )
 
-    def vouch(self, host: str) -> None:
-        """Bound no more what an IP address gets."""
-        self._budget.vouch(host)
+    def vouch(self, host: str, now: float) -> None:
+        """Do not bound what an IP address gets soon."""
+        self._budget.vouch(host, now)
 
     def dropped(self, pairs: list[CandidatePair], now: float) -> None:
         """These pairs are gone with their base."""
         for pair in pairs:
             self._checker.transactions.cancel(pair, consent=True)
             self.selection.dropped(pair, now)
+        self._schedule(now)
 
     # Checks of the peer ---------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ class ConnectivityChecks:
         pair = self._checklist.learn_pair(base, source, check.priority)
         if pair is None:
             return
-        self._budget.heard(source, extra_bytes)
+        self._budget.heard(source, extra_bytes, now)
         self._prove(source, base.address)
         selection = self.selection
         if check.nominates and not self._core.controlling:
@@ -185,9 +188,9 @@ class ConnectivityChecks:
         if pair is None:
             return
         transactions.cancel(pair)
-        self._budget.answered(pair.remote.address)
+        self._budget.answered(pair.remote.address, now)
         self._prove(pair.remote.address, pair.base)
-        pair.answered(check.round_trip_s(now), mapped)
+        pair.answered(check.round_trip_s(now), mapped, now)
         self.selection.succeeded(pair, now)
 
     def _refused(self, check: OutgoingCheck, message: StunMessage, now: float) -> None:
@@ -197,8 +200,9 @@ class ConnectivityChecks:
             raise Malformed("an error response without ERROR-CODE")
         pair = check.pair
         self._checker.transactions.end(check)
-        if error[0] == ErrorCode.ROLE_CONFLICT:
-            if check.controlling == self._core.controlling:
+        has_switched = check.controlling != self._core.controlling
+        if error[0] == ErrorCode.ROLE_CONFLICT and (has_switched or self._core.may_switch_role):
+            if not has_switched:
                 self._core.renew_tie_breaker()
                 self.switch_role(now)
             if check.purpose is Purpose.CONNECTIVITY and pair.state is not PairState.SUCCEEDED:

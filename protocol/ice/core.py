@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.events import IceDatagram, IceEvent, IceOutput
 from protocol.ice.settings import IceSettings
@@ -29,12 +30,23 @@ class IceCore:
         self.rng = rng
         self.allowance = allowance
         self._prefix = transaction_prefix
+        self._role_switches = 0
         self.tie_breaker = rng.getrandbits(_TIE_BREAKER_BITS)
         self._output = IceOutput([], [])
+
+    @property
+    def may_switch_role(self) -> bool:
+        """Whether a conflict is settled by us once more."""
+        return self._role_switches < limits.ICE_ROLE_SWITCHES
 
     def switch_role(self) -> None:
         """Take the other role, after a conflict."""
         self.controlling = not self.controlling
+        self._role_switches += 1
+
+    def begin_generation(self) -> None:
+        """A restart may settle the roles anew (RFC 8445, 7.3.1.1)."""
+        self._role_switches = 0
 
     def renew_tie_breaker(self) -> None:
         """Draw a new one, after an error response made us switch (RFC 8445, 7.2.5.1)."""

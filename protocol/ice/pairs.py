@@ -17,7 +17,9 @@ addresses, so none tells enough about another to wait for it.
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
+from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind, RemoteCandidate, pair_priority
 
@@ -103,14 +105,20 @@ class PairReport:
 
 
 class CandidatePair:
-    """A base of ours and an address of the peer. `nominated`: the peer asked for this pair."""
+    """A base of ours and an address of the peer. `nominated`: the peer asked for this pair.
+
+    `answered_at` is when a check of it was last answered, and `failures` counts the consent checks
+    that were given up since then. Nothing else gives consent to send there (RFC 7675, 5.1).
+    """
 
     __slots__ = (
+        "answered_at",
         "base",
         "base_kind",
         "base_priority",
         "checks",
         "error_code",
+        "failures",
         "mapped",
         "nominated",
         "outcome",
@@ -139,6 +147,8 @@ class CandidatePair:
         self.round_trip_s: float | None = None
         self.mapped: Address | None = None
         self.nominated = False
+        self.answered_at = -inf
+        self.failures = 0
         self.priority = 0
         self.prioritize(remote, controlling)
 
@@ -165,9 +175,11 @@ class CandidatePair:
         self.checks += 1
         self.note(PairOutcome.NO_ANSWER)
 
-    def answered(self, round_trip_s: float | None, mapped: Address) -> None:
+    def answered(self, round_trip_s: float | None, mapped: Address, now: float) -> None:
         """The peer answered a check; `round_trip_s` is None where it is not certain."""
         self.apply(PairEvent.ANSWERED)
+        self.answered_at = now
+        self.failures = 0
         self.outcome = PairOutcome.ANSWERED
         self.mapped = mapped
         if round_trip_s is not None:
@@ -178,6 +190,15 @@ class CandidatePair:
         if self.outcome in _REPLACED_BY[outcome]:
             self.outcome = outcome
             self.error_code = error_code
+
+    @property
+    def consent_ends_at(self) -> float:
+        """Until when data may go this way, if no check is answered again."""
+        return self.answered_at + limits.ICE_CONSENT_S
+
+    def works(self, now: float) -> bool:
+        """Whether the last check succeeded, and lately enough to send data this way."""
+        return self.state is PairState.SUCCEEDED and now < self.consent_ends_at
 
     def ask_nomination(self) -> None:
         """The controlling peer has chosen this pair."""

@@ -13,6 +13,7 @@ controlled side follows when the other's mapping changes.
 from collections.abc import Callable
 from math import inf
 
+from protocol import limits
 from protocol.ice.checker import Checker
 from protocol.ice.checklist import Checklist
 from protocol.ice.core import IceCore
@@ -51,11 +52,16 @@ class Selection:
         self._nominated = False
         self._selected_at = -inf
         self._consent_at = inf
-        self._failures = 0
+        self._ends_at = inf
         self.answered_at = -inf
         """When the selected pair was last known to work."""
         self._moved_to: CandidatePair | None = None
         self._moved_at = inf
+
+    @property
+    def _failures(self) -> int:
+        """Consent checks in a row that the selected pair has left unanswered."""
+        return 0 if self.selected is None else self.selected.failures
 
     @property
     def is_final(self) -> bool:
@@ -94,10 +100,15 @@ class Selection:
         return not pair.relayed and (self.selected is None or self.selected.relayed)
 
     def asked(self, pair: CandidatePair, now: float) -> None:
-        """The controlling peer nominates this pair (RFC 8445, 7.3.1.5)."""
+        """The controlling peer nominates this pair (RFC 8445, 7.3.1.5).
+
+        One that has not answered for long has to answer first: the peer may have left it.
+        """
         pair.ask_nomination()
-        if pair.state is PairState.SUCCEEDED:
+        if pair.works(now):
             self._accept(pair, now)
+        elif pair.state is PairState.SUCCEEDED and pair is not self.selected:
+            pair.apply(PairEvent.CHECKED_AGAIN)
 
     def _accept(self, pair: CandidatePair, now: float) -> None:
         selected = self.selected
@@ -112,13 +123,14 @@ class Selection:
             self._select(pair, now, nominated=True)
 
     def _select(self, pair: CandidatePair, now: float, *, nominated: bool) -> None:
+        """Send by a pair that works. That it is chosen is no consent: only its answers are."""
         if self.selected is not None:
             self._checker.transactions.cancel(self.selected, consent=True)
         self.selected = pair
         self._nominated = nominated
         self._selected_at = now
-        self._failures = 0
-        self.answered_at = now
+        self.answered_at = pair.answered_at
+        self._ends_at = pair.consent_ends_at
         self._moved_to = None
         self._moved_at = inf
         if not pair.relayed and nominated:
@@ -129,7 +141,7 @@ class Selection:
         if self._core.controlling:
             self._ask_consent(now)
         else:
-            self._consent_at = now + self._interval_s()
+            self._consent_at = max(now, pair.answered_at + self._interval_s())
 
     def role_switched(self, now: float) -> None:
         """Our role has changed: what was selected is ours to nominate, or the peer's."""
@@ -206,7 +218,7 @@ class Selection:
         """A consent check of a pair was given up."""
         if pair is not self.selected:
             return
-        self._failures += 1
+        pair.failures += 1
         times = self._settings.consent_failures
         least_s = times * (self._least_interval_s + self._settings.consent_patience_s)
         if self._failures >= times and now >= self.answered_at + least_s:
@@ -216,25 +228,31 @@ class Selection:
         self._checklist.check_others_again(pair)
 
     def dropped(self, pair: CandidatePair, now: float) -> None:
-        """A pair is gone with its base; the link goes on by another that works, if there is one."""
+        """A pair is gone with its base; the link goes on by another that works, if there is one.
+
+        If none does, all are checked again, and the peer is lost when its consent would end.
+        """
         if pair is not self.selected:
             return
         self.selected = None
         self._consent_at = inf
-        others = [other for other in self._checklist if other.state is PairState.SUCCEEDED]
+        others = [other for other in self._checklist if other.works(now)]
         if others:
             self._select(others[0], now, nominated=self._core.controlling)
+        else:
+            self._checklist.check_others_again(pair)
 
-    def _lose(self, pair: CandidatePair) -> None:
-        pair.apply(PairEvent.CONSENT_LOST)
-        pair.note(PairOutcome.CONSENT_LOST)
+    def _lose(self, pair: CandidatePair | None) -> None:
+        if pair is not None:
+            pair.apply(PairEvent.CONSENT_LOST)
+            pair.note(PairOutcome.CONSENT_LOST)
         self.selected = None
-        self._consent_at = inf
+        self._consent_at = self._ends_at = inf
         self._lost()
 
     def _consent_given(self, now: float) -> None:
-        self._failures = 0
         self.answered_at = now
+        self._ends_at = now + limits.ICE_CONSENT_S
         self._moved_to = None
         self._moved_at = inf
         self._consent_at = now + self._interval_s()
@@ -258,13 +276,15 @@ class Selection:
     def wake_at(self) -> float:
         """When `wake` is due; inf if nothing is waited for."""
         moved_at = self._moved_at if self._is_move_open() else inf
-        return min(self._consent_at, moved_at)
+        return min(self._consent_at, moved_at, self._ends_at)
 
     def _is_move_open(self) -> bool:
         return self._moved_to is not None and self._moved_to.state is PairState.SUCCEEDED
 
     def wake(self, now: float) -> None:
         """Do what is due."""
+        if now >= self._ends_at:
+            self._lose(self.selected)
         if now >= self._consent_at:
             self._ask_consent(now)
         if now >= self._moved_at:

@@ -176,9 +176,12 @@ class IceSession:
         self._early[key] = (check, extra_bytes)
 
     def _settle_roles(self, check: IncomingCheck, now: float) -> bool:
-        """Both sides claim one role (RFC 8445, 7.3.1.1): whether we yield, and take the other."""
+        """Both sides claim one role (RFC 8445, 7.3.1.1): whether we yield, and take the other.
+
+        After some times we do not: a refusal makes an honest peer take the other role itself.
+        """
         ours_is_larger = self._core.tie_breaker >= check.tie_breaker
-        if ours_is_larger == self._core.controlling:
+        if ours_is_larger == self._core.controlling or not self._core.may_switch_role:
             return False
         if self.connectivity is not None:
             self.connectivity.switch_role(now)

@@ -1,7 +1,7 @@
 """How much may be sent to addresses that have proved nothing.
 
-An offer names addresses, and nothing stops its author from naming those of a victim. So until an
-address has answered one of our checks
+An offer names addresses, and nothing stops its author from naming those of a victim. So unless an
+address has answered one of our checks within ICE_CONSENT_S
 
 - it gets at most ICE_CHECKS_UNPROVED checks, and one more for each authenticated check from it;
 - all such addresses of one description together get no more bytes than the description took to send
@@ -13,6 +13,7 @@ address has answered one of our checks
 """
 
 from collections import OrderedDict
+from math import inf
 from typing import Final
 
 from protocol import limits
@@ -61,12 +62,13 @@ class UnprovedBudget:
         self._allowance = allowance
         self._left_checks: dict[Address, int] = {}
         self._heard: set[Address] = set()
-        self._proved: set[Address] = set()
-        self._vouched: set[str] = set()
+        # Until when what was shown of an address, or of a host by others, counts.
+        self._proved: dict[Address, float] = {}
+        self._vouched: dict[str, float] = {}
 
     def may_check(self, address: Address, size: int) -> bool:
-        """Whether a check of `size` bytes to an address would be within its bounds now."""
-        if self.is_proved(address):
+        """Whether a check of `size` bytes to an address is within its bounds, as last known."""
+        if address in self._proved or address.host in self._vouched:
             return True
         left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
         kept_bytes = 0 if address in self._heard else self._kept_bytes
@@ -74,7 +76,7 @@ class UnprovedBudget:
 
     def take(self, address: Address, size: int, now: float) -> bool:
         """Whether a check of `size` bytes may go to an address now; counts it if so."""
-        if self.is_proved(address):
+        if self._is_proved(address, now):
             return True
         if not self.may_check(address, size) or not self._allowance.take(address, now):
             return False
@@ -83,31 +85,37 @@ class UnprovedBudget:
         self._left_checks[address] = left - 1
         return True
 
-    def take_bytes(self, size: int) -> bool:
-        """Whether so many bytes without a check may be sent; counts them if so."""
-        if size > self._left_bytes - self._kept_bytes:
+    def take_bytes(self, address: Address, size: int, now: float) -> bool:
+        """Whether so many bytes that are no check may go to an address; counts them if so."""
+        if self._is_proved(address, now):
+            return True
+        if size > self._left_bytes - self._kept_bytes or not self._allowance.take(address, now):
             return False
         self._left_bytes -= size
         return True
 
-    def heard(self, address: Address, extra_bytes: int) -> None:
+    def heard(self, address: Address, extra_bytes: int, now: float) -> None:
         """An authenticated check came from there, longer by so much than what answered it."""
-        if address not in self._proved:
+        if not self._is_proved(address, now):
             self._heard.add(address)
             self._left_bytes += extra_bytes
             left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
             self._left_checks[address] = left + 1
 
-    def vouch(self, host: str) -> None:
+    def vouch(self, host: str, now: float) -> None:
         """Others have shown that an IP address is the peer's: it may get what it takes."""
         if len(self._vouched) < limits.ICE_ADDRESSES_LEARNED:
-            self._vouched.add(host)
+            self._vouched[host] = now + limits.ICE_CONSENT_S
 
-    def answered(self, address: Address) -> None:
+    def answered(self, address: Address, now: float) -> None:
         """The address has answered a check: it is the peer's."""
-        self._proved.add(address)
+        self._proved[address] = now + limits.ICE_CONSENT_S
         self._left_checks.pop(address, None)
 
-    def is_proved(self, address: Address) -> bool:
+    def _is_proved(self, address: Address, now: float) -> bool:
         """Whether the address has answered a check, or others have shown that it is the peer's."""
+        if now >= self._proved.get(address, inf):
+            del self._proved[address]
+        if now >= self._vouched.get(address.host, inf):
+            del self._vouched[address.host]
         return address in self._proved or address.host in self._vouched

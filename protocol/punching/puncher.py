@@ -81,7 +81,7 @@ class Puncher:
         for remote in (*predicted, *others):
             if remote.family in self._plan.opener_families:
                 for base in self._bases:
-                    self._agent.open_firewall(remote, base, OPENER_TTL)
+                    self._agent.open_firewall(remote, base, OPENER_TTL, now)
         checks_at = now + self._plan.checks_after_s
         self._predicted = [
             (checks_at + later_s, address)
@@ -94,7 +94,7 @@ class Puncher:
         """All witnesses got the peer's token from these hosts."""
         self._seen |= hosts
         for host in sorted(hosts):
-            self._agent.vouch(host)
+            self._agent.vouch(host, now)
             if ":" not in host:
                 more = (*self._plan.ports, *self._plan.more_ports)
                 self._predicted = [(now, Address(host, port)) for port in more] + self._predicted
@@ -115,7 +115,7 @@ class Puncher:
             return
         for base in bases[: limits.BIRTHDAY_SOCKETS]:
             self._agent.add_local(CandidateKind.HOST, base, base, now, quiet=True)
-            self._agent.open_firewall(external, base, OPENER_TTL)
+            self._agent.open_firewall(external, base, OPENER_TTL, now)
 
     def wake(self, now: float) -> None:
         """Send what is due."""

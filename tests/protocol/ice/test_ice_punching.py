@@ -47,7 +47,7 @@ def punched(network: Network, *, openers: bool) -> tuple[End, End]:
         hold_off_s=RTT_S / 2 if openers else 0.0,
     )
     if openers:
-        assert b.agent.open_firewall(OUTSIDE_A, INSIDE_B, 2)
+        assert b.agent.open_firewall(OUTSIDE_A, INSIDE_B, 2, network.now)
     return a, b
 
 
@@ -134,12 +134,12 @@ def test_a_search_by_probes_meets_one_of_many_quiet_sockets() -> None:
     connect(network, a, b, [(HOST, INSIDE_A, INSIDE_A)], [(REFLEXIVE, OUTSIDE_B, INSIDE_B)])
     network.run(0.01)
     sockets = [Address(INSIDE_A.host, 30_000 + 7 * place) for place in range(256)]
-    a.agent.vouch(OUTSIDE_B.host)
-    b.agent.vouch(OUTSIDE_A.host)
+    a.agent.vouch(OUTSIDE_B.host, network.now)
+    b.agent.vouch(OUTSIDE_A.host, network.now)
     for base in sockets:
         network.bind(a, base)
         a.agent.add_local(HOST, base, base, network.now, quiet=True)
-        assert a.agent.open_firewall(OUTSIDE_B, base, 2)
+        assert a.agent.open_firewall(OUTSIDE_B, base, 2, network.now)
     a.agent.add_remote(HOST, Address("9.9.9.9", 9), network.now)
     network.run(0.2)
     assert len(a.agent.report()) == 2, "quiet bases make no pairs by themselves"
@@ -177,7 +177,7 @@ def test_a_probe_is_not_repeated_and_leaves_nothing() -> None:
     network.bind(b, INSIDE_B)
     b.agent.add_local(HOST, INSIDE_B, INSIDE_B, network.now)
     assert not b.agent.probe(OUTSIDE_A, INSIDE_B, network.now), "not before the start"
-    assert not b.agent.open_firewall(OUTSIDE_A, INSIDE_B, 2)
+    assert not b.agent.open_firewall(OUTSIDE_A, INSIDE_B, 2, network.now)
     b.agent.start(network.add("a", controlling=True).credentials, network.now)
     assert b.agent.probe(OUTSIDE_A, INSIDE_B, network.now)
     network.run(30)

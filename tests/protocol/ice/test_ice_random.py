@@ -61,7 +61,7 @@ class Script:
 
     def search(self, base: Address, remote: Address) -> None:
         self.end.agent.probe(remote, base, self.network.now)
-        self.end.agent.open_firewall(remote, base, 2)
+        self.end.agent.open_firewall(remote, base, 2, self.network.now)
 
     def hurry(self) -> None:
         self.end.agent.try_again(self.network.now)

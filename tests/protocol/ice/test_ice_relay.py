@@ -143,8 +143,8 @@ def test_direct_pairs_that_failed_may_be_tried_again_under_a_relay() -> None:
     assert a.selections[-1][1] == VIA_A
     # Each address may have had its checks; those of the peer make room for more.
     for end in (a, b):
-        end.agent.vouch("5.0.0.1")
-        end.agent.vouch("6.0.0.1")
+        end.agent.vouch("5.0.0.1", network.now)
+        end.agent.vouch("6.0.0.1", network.now)
         end.agent.try_again(network.now)
     network.run(1)
     assert a.selections[-1][1:] == (A, B)

@@ -109,7 +109,7 @@ def test_all_addresses_of_an_offer_get_no_more_than_its_datagram_had(budget_byte
 def test_openers_count_among_the_bytes() -> None:
     network = Network()
     end = callee(network, budget_bytes=100)
-    sent = [end.agent.open_firewall(A, B, 2) for _ in range(10)]
+    sent = [end.agent.open_firewall(A, B, 2, network.now) for _ in range(10)]
     assert sent == [True] * 3 + [False] * 7
     end.agent.add_remote(HOST, A, network.now)
     network.run(10)
@@ -121,7 +121,7 @@ def test_an_authentic_check_is_followed_by_ours_whatever_openers_have_used(nomin
     """Openers to the ports of a router that counts use all that unproved addresses may get."""
     network = Network()
     end = callee(network)
-    while end.agent.open_firewall(A, B, 2):
+    while end.agent.open_firewall(A, B, 2, network.now):
         pass
     end.agent.add_remote(HOST, A, network.now)
     network.run(1)
@@ -209,7 +209,7 @@ def test_a_host_that_others_vouched_for_has_no_budget() -> None:
     network = Network()
     end = callee(network, budget_bytes=0)
     assert not end.agent.probe(A, B, network.now)
-    end.agent.vouch(A.host)
+    end.agent.vouch(A.host, network.now)
     assert end.agent.probe(A, B, network.now)
     assert end.agent.probe(Address(A.host, 9), B, network.now)
     assert not end.agent.probe(Address("9.9.9.9", 9), B, network.now)
@@ -542,7 +542,7 @@ def test_a_peer_on_this_machine_may_mix_loopback_with_other_addresses(
 def test_checks_under_way_are_bounded() -> None:
     network = Network()
     end = callee(network)
-    end.agent.vouch("9.9.9.9")
+    end.agent.vouch("9.9.9.9", network.now)
     sent = [
         end.agent.probe(Address("9.9.9.9", 1 + place), B, network.now)
         for place in range(limits.ICE_CHECKS_OUTSTANDING + 100)
@@ -555,11 +555,11 @@ def test_checks_under_way_are_bounded() -> None:
 def test_openers_are_bounded() -> None:
     network = Network()
     end = callee(network)
-    end.agent.vouch(A.host)
-    sent = [end.agent.open_firewall(A, B, 2) for _ in range(limits.ICE_OPENERS + 10)]
+    end.agent.vouch(A.host, network.now)
+    sent = [end.agent.open_firewall(A, B, 2, network.now) for _ in range(limits.ICE_OPENERS + 10)]
     assert sum(sent) == limits.ICE_OPENERS
-    assert not end.agent.open_firewall(A, Address("1.2.3.4", 5), 2)
-    assert not end.agent.open_firewall(Address("2001:db8::1", 5), B, 2)
+    assert not end.agent.open_firewall(A, Address("1.2.3.4", 5), 2, network.now)
+    assert not end.agent.open_firewall(Address("2001:db8::1", 5), B, 2, network.now)
 
 
 def test_a_peer_cannot_make_us_check_our_own_loopback() -> None:
