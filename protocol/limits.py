@@ -400,6 +400,12 @@ every 60 s needs one, and each side may try again after 1, 2 and 4 s."""
 LINK_RESTART_S = 5.0
 """How long one restart is waited for, from the offer to the pair: then comes another."""
 
+LINK_ATTEMPTS_PER_NETWORK = 16
+LINK_PROOF_S = 1.0
+LINK_SLOW_S = 5.0
+"""Where all of these are taken: how many one /24 or /48 keeps, how long one is kept of a peer that
+has proved no address, if two round trips are not longer, and one that is no link yet."""
+
 DESCRIPTION_BYTES = 744
 """A description with everything that it may hold, all of it IPv6."""
 
@@ -448,6 +454,13 @@ unproved one gets (RFC 7675, 5.1)."""
 ICE_ROLE_SWITCHES = 4
 """Conflicts of roles in which one agent gives way, until its ICE restarts: one is honest, and two
 where both sides give way at once."""
+
+FIRST_REQUEST_BYTES = 169
+"""A request for a relay's credentials, or to a witness, that one gets which has answered none."""
+
+WITNESSES_ASKED = 1024
+WITNESS_SILENT_S = 60.0
+"""Witnesses that have answered nothing get one request in so long; so many are remembered."""
 
 ICE_OPENERS = 512
 """Openers of one agent, 20 bytes each: one from each socket of a search for a port, and some."""

@@ -20,6 +20,7 @@ from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
+from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide, TriedPair
@@ -167,6 +168,11 @@ class LinkAttempt:
             raise self._failed(str(error), Cause.PROTOCOL_BROKEN, *sides) from error
         except LinkClosed as error:
             raise self._failed(str(error), None, *sides) from error
+
+    def proved_address(self) -> Address | None:
+        """Where the peer has answered a check of ours, if it has."""
+        selected = self._ice.agent.selected
+        return None if selected is None else selected.remote.address
 
     async def abandon(self) -> None:
         """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""

@@ -200,6 +200,15 @@ class IceAgent:
             and connectivity.probe(found, remote, now)
         )
 
+    def take_besides(self, remote: Address, size: int, now: float) -> bool:
+        """Whether the caller may send so many bytes besides checks to an address of the peer's
+        choice, such as a relay or a witness; they count among those of unproved addresses.
+
+        False before `start`.
+        """
+        connectivity = self._current.connectivity
+        return connectivity is not None and connectivity.take_besides(remote, size, now)
+
     def vouch(self, host: str, now: float) -> None:
         """Do not bound what an IP address gets soon: others have shown that it is the peer's."""
         if self._current.connectivity is not None:

@@ -102,6 +102,10 @@ class ConnectivityChecks:
             base.address, base.kind, base.priority, remote, now
         )
 
+    def take_besides(self, remote: Address, size: int, now: float) -> bool:
+        """Whether so many bytes besides checks may go to an address of the peer's choice."""
+        return self._budget.take_bytes(remote, size, now)
+
     def vouch(self, host: str, now: float) -> None:
         """Do not bound what an IP address gets soon."""
         self._budget.vouch(host, now)

@@ -200,6 +200,10 @@ class CandidatePair:
         """Whether the last check succeeded, and lately enough to send data this way."""
         return self.state is PairState.SUCCEEDED and now < self.consent_ends_at
 
+    def consent_unanswered(self) -> None:
+        """A consent check was given up."""
+        self.failures += 1
+
     def ask_nomination(self) -> None:
         """The controlling peer has chosen this pair."""
         self.nominated = True

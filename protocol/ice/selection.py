@@ -218,7 +218,7 @@ class Selection:
         """A consent check of a pair was given up."""
         if pair is not self.selected:
             return
-        pair.failures += 1
+        pair.consent_unanswered()
         times = self._settings.consent_failures
         least_s = times * (self._least_interval_s + self._settings.consent_patience_s)
         if self._failures >= times and now >= self.answered_at + least_s:

@@ -30,6 +30,12 @@ CHECK_IN_NETWORK_S: Final = _MINUTE_S / limits.ICE_CHECKS_PER_NETWORK
 """Between two checks to one network at its rate."""
 
 
+def network_of(address: Address) -> bytes:
+    """The /24 or /48 of an address, packed: those behind one are taken for one sender."""
+    packed = pack_address(address)
+    return packed[: _PREFIX_BYTES[len(packed)]]
+
+
 class NetworkAllowance:
     """Bounds the checks to each network; one for all agents of a node."""
 
@@ -39,10 +45,9 @@ class NetworkAllowance:
 
     def take(self, address: Address, now: float) -> bool:
         """Whether one more check may go there now; counts it if so. This machine has no bound."""
-        packed = pack_address(address)
         if is_loopback(address.host):
             return True
-        network = packed[: _PREFIX_BYTES[len(packed)]]
+        network = network_of(address)
         rests_at = max(self._rests_at.get(network, now), now) + CHECK_IN_NETWORK_S
         if rests_at > now + _MINUTE_S:
             return False

@@ -25,6 +25,9 @@ from protocol.randomness import Random
 _PREDICTED_AGAIN_S = (0.0, 0.25, 1.0)
 """Predicted ports are checked so long after the beginning of checks: a datagram may be lost."""
 
+ASKS_WITNESSES = frozenset({Way.PREDICTION, Way.BIRTHDAY})
+"""Where more is to be sent than addresses get that have proved nothing."""
+
 
 class Puncher:
     """One attempt. `bases` are those of our side that the plan is for, `remotes` the peer's
@@ -55,7 +58,7 @@ class Puncher:
     @property
     def asks_witnesses(self) -> bool:
         """Whether it matters to either side what witnesses saw: then both leave their tokens."""
-        return self._plan.way in (Way.PREDICTION, Way.BIRTHDAY)
+        return self._plan.way in ASKS_WITNESSES
 
     @property
     def search(self) -> BirthdayPart | None:

@@ -5,14 +5,22 @@ as it is open. The callee stands behind a box, so registrars forward every call.
 """
 
 import asyncio
+import contextlib
+import itertools
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from protocol.addresses import Address
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import ModswarmError
+from protocol.ice.candidates import CandidateKind
+from protocol.identity import Identity, PeerId
+from protocol.signaling import Offer
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
@@ -26,6 +34,7 @@ from simulations.seeds import derive_rng
 
 _LIMIT_S = 60.0
 _WATCH_S = 0.01
+_STALLING = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class Parameters:
     networks: int = option(300, "callers, each in a network of its own")
     rate: float = option(50.0, "calls a second of all of them together")
     seconds: float = option(60.0, "how long they go on, in virtual seconds")
+    stalls: float = option(0.0, "calls a second, besides, that nothing follows, of 128 identities")
     callee: str = option("port-restricted", "what the callee is behind", list(SITES))
     latency_matrix: Path | None = option(None, "file with measured round-trip times")
 
@@ -73,11 +83,13 @@ async def _world(parameters: Parameters, folder: Path, say: Say) -> tuple[_Tally
         callers = await _settled(world, parameters.networks)
         say(f"{len(callers)} callers are there")
         watching = asyncio.create_task(_watch(callee, tally))
+        stalling = asyncio.create_task(_stall(callee, parameters))
         async with asyncio.TaskGroup() as tasks:
             rng = derive_rng(parameters.seed, "times of calls")
             for at, place in _times(rng, parameters.rate, parameters.seconds, len(callers)):
                 tasks.create_task(_call(callers[place], callee, at, tally))
         watching.cancel()
+        stalling.cancel()
         tally.counts = dict(sorted(callee.running_node.pool.counts.items()))
         await world.close()
     return tally, world.internet.log.digest()
@@ -116,6 +128,39 @@ async def _call(caller: WholeResident, callee: WholeResident, at: float, tally: 
     except (ModswarmError, TimeoutError) as error:
         reason = str(error) or f"nothing came of it within {_LIMIT_S:g} s"
         tally.lost[reason.partition(";")[0]] += 1
+
+
+async def _stall(callee: WholeResident, parameters: Parameters) -> None:
+    """Offers that are all right, of identities in turn, whose authors send nothing after them."""
+    rng = derive_rng(parameters.seed, "stalling callers")
+    keys = [Identity(rng.randbytes(32)).public_key for _ in range(_STALLING)]
+    pool = callee.running_node.pool
+    async with asyncio.TaskGroup() as calls:
+        for key in itertools.cycle(keys):
+            if not parameters.stalls:
+                return
+            await asyncio.sleep(1 / parameters.stalls)
+            with callee.host.running():
+                offer = _stalling_offer(rng, key, callee.identity.peer_id)
+                calls.create_task(_refused_or_not(pool.answer(offer)))
+
+
+def _stalling_offer(rng: random.Random, key: bytes, callee_id: PeerId) -> Offer:
+    """It names an address of a network of its own, at which nothing answers."""
+    address = Address(f"5.{rng.randrange(256)}.{rng.randrange(256)}.1", 9)
+    described = Description(
+        rng.randbytes(4).hex(),
+        rng.randbytes(12).hex(),
+        rng.randbytes(32),
+        DtlsRole.ACTPASS,
+        (IceCandidate(CandidateKind.HOST, address),),
+    )
+    return Offer(key, callee_id, rng.randbytes(16), 0, described, rng.randbytes(32))
+
+
+async def _refused_or_not(answer: Awaitable[Description]) -> None:
+    with contextlib.suppress(ModswarmError):
+        await answer
 
 
 async def _watch(callee: WholeResident, tally: _Tally) -> None:

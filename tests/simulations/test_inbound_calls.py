@@ -1,5 +1,7 @@
 """Many calls to one node at once: every honest caller gets its link, and the bounds hold."""
 
+from dataclasses import replace
+
 import pytest
 
 from protocol import limits
@@ -14,6 +16,18 @@ def test_fifty_calls_a_second_all_get_their_link() -> None:
     assert report.data["calls"] == 60
     assert 10 < report.data["attempts_max"] <= limits.LINK_ATTEMPTS
     assert report.data["links_max"] <= limits.LINKS
+
+
+def test_calls_that_nothing_follows_take_no_slot_from_those_that_come_to_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An eighth of the slots, so that a twentieth of the time fills them."""
+    monkeypatch.setattr(limits, "LINK_ATTEMPTS", 32)
+    parameters = replace(SMALL, rate=10.0, seconds=6.0, stalls=16.0)
+    report = inbound.run(parameters, lambda _: None)
+    assert report.data["attempts_max"] == 32
+    assert report.data["why_lost"] == {}
+    assert report.data["calls"] == 60
 
 
 def test_calls_beyond_a_bound_are_refused_with_the_reason(

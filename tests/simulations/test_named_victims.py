@@ -8,18 +8,27 @@ from typing import Any
 
 import pytest
 
+from node.links.attempt import LinkAttempt
 from node.links.path.ice import IcePath
 from protocol import limits
 from protocol.addresses import Address
 from protocol.description import Description, IceCandidate
 from protocol.ice.candidates import CandidateKind
+from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
+from protocol.reachability.nat_report import NatReport
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 from simulations.internet import Host
 from simulations.internet.carrier import Carrier
 from simulations.residents.whole import WholeResident
 from simulations.runtime.loop import current_host
+from simulations.seeds import derive_rng
 from tests.simulations.pair_world import Town, pair_world
 
 VICTIMS = 8
+COUNTS = NatReport(
+    NatKind(MappingKind.SEQUENTIAL, FilteringKind.DEPENDENT, False, 1), 5000, 0, 60_000
+)
 PORT = 4001
 WATCHED_S = 90.0
 
@@ -34,13 +43,31 @@ class Attack:
         self.sent: list[tuple[Address, bytes]] = []
         self._attacker: Host | None = None
         self._named: list[Address] = []
+        self._contacts: tuple[Contact, ...] = ()
+        monkeypatch.setattr(LinkAttempt, "offer", self._offered(LinkAttempt.offer))
         monkeypatch.setattr(IcePath, "describe", self._described(IcePath.describe))
         monkeypatch.setattr(IcePath, "connect", self._connecting(IcePath.connect))
         monkeypatch.setattr(Carrier, "send", self._watching(Carrier.send))
 
-    def begin(self, attacker: Host, named: list[Address]) -> None:
-        """From now on."""
-        self._attacker, self._named = attacker, named
+    def begin(
+        self, attacker: Host, named: list[Address], contacts: tuple[Contact, ...] = ()
+    ) -> None:
+        """From now on; `contacts` are named as relays and witnesses, by one whose router counts."""
+        self._attacker, self._named, self._contacts = attacker, named, contacts
+
+    def _offered(self, original: Callable[..., Description]) -> Callable[..., Description]:
+        def offer(attempt: LinkAttempt, *args: Any) -> Description:
+            offered = original(attempt, *args)
+            if current_host.get() is not self._attacker or not self._contacts:
+                return offered
+            return replace(
+                offered,
+                relays=self._contacts[: limits.RELAYS_NAMED],
+                witnesses=self._contacts[-limits.WITNESSES :],
+                nat=COUNTS,
+            )
+
+        return offer
 
     def _described(self, original: Callable[..., Description]) -> Callable[..., Description]:
         def describe(path: IcePath, *args: Any, **kwargs: Any) -> Description:
@@ -64,8 +91,10 @@ class Attack:
 
     def _watching(self, original: Callable[..., None]) -> Callable[..., None]:
         def send(carrier: Carrier, sender: Any, data: bytes, to: Any, ttl: Any = None) -> None:
-            if Address(*to[:2]) in self._named:
-                self.sent.append((Address(*to[:2]), data))
+            address = Address(*to[:2])
+            victims = (*self._named, *(one.address for one in self._contacts))
+            if sender.host is not self._attacker and address in victims:
+                self.sent.append((address, data))
             original(carrier, sender, data, to, ttl)
 
         return send
@@ -112,3 +141,26 @@ async def test_all_victims_of_an_offer_get_no_more_bytes_than_it_had(
         assert 6 <= len([data for _, data in attack.sent if len(data) > 20]) <= 11
         each = [sum(to == victim for to, _ in attack.sent) for victim in named]
         assert max(each) <= limits.ICE_CHECKS_UNPROVED + 1
+
+
+@pytest.mark.parametrize("callee", ["port-restricted", "sequential"])
+async def test_relays_and_witnesses_are_within_the_bytes_of_the_offer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, callee: str
+) -> None:
+    """All are the victim's: candidates, predicted ports, three relays and three witnesses."""
+    attack = Attack(monkeypatch)
+    async with pair_world(tmp_path) as town:
+        attacker, other = await town.settled("public", callee)
+        host = town.world.internet.add_host().addresses[0]
+        named = [Address(host, 5000 + number) for number in range(VICTIMS)]
+        rng = derive_rng(1, "keys of victims")
+        contacts = tuple(
+            Contact.at(Identity(rng.randbytes(32)).public_key, Address(host, 6000 + number))
+            for number in range(limits.RELAYS_NAMED + limits.WITNESSES)
+        )
+        attack.begin(attacker.host, named, contacts)
+        await _named(town, attacker, other, attack)
+        requests = [data for to, data in attack.sent if to not in named]
+        assert {len(data) for data in requests} == {limits.FIRST_REQUEST_BYTES}
+        assert len(requests) == 1 + limits.WITNESSES_NEEDED
+        assert sum(len(data) for _, data in attack.sent) <= limits.SIGNAL_BYTES

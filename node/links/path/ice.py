@@ -137,6 +137,7 @@ class IcePath(PathTraffic):
             hold_off_until=now + waits_s,
             waits_for_direct=punch is not None and punch.plan.way not in _RARELY_DIRECT_SOON,
         )
+        self.relays.agent_started()
         if punch is not None:
             self._punches.add(punch)
             punch.begin(list(self._endpoint.addresses.values()))

@@ -80,8 +80,17 @@ class LinkKeeper:
 
         `pending` is the number of links that are being made.
         """
-        if len(self._open) + pending < self._settings.max_links:
-            return
+        if len(self._open) + pending >= self._settings.max_links:
+            oldest = min(self._idle(), key=lambda link: link.last_used_at)
+            self._retire(oldest, "to_make_room", "making room for another link")
+
+    def check_room(self, pending: int) -> None:
+        """Raise LinkFailed where `make_room` would."""
+        if len(self._open) + pending >= self._settings.max_links:
+            self._idle()
+
+    def _idle(self) -> list[Link]:
+        """The links that may be closed for another; raises LinkFailed if there is none."""
         now = asyncio.get_running_loop().time()
         idle = [
             link
@@ -92,8 +101,7 @@ class LinkKeeper:
             raise LinkFailed(
                 f"all {self._settings.max_links} links are in use", cause=Cause.OWN_LINKS_FULL
             )
-        oldest = min(idle, key=lambda link: link.last_used_at)
-        self._retire(oldest, "to_make_room", "making room for another link")
+        return idle
 
     def dispose(self, closing: Coroutine[Any, Any, None], name: str) -> None:
         """Run what closes something, in a task that is never cancelled and is waited for."""

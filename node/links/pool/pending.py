@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from node.links.link import Link
+from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import ModswarmError
 from protocol.identity import PeerId, peer_id_of
@@ -38,13 +39,28 @@ class PendingConnect:
 
 
 class PendingAnswer:
-    """A verified call of a peer, and our description that answers it before the link is up."""
+    """A verified call of a peer, and our description that answers it before the link is up.
+
+    `began_at` is by the loop's clock, in seconds.
+    """
 
     def __init__(self, offer: Offer) -> None:
+        loop = asyncio.get_running_loop()
         self.peer_id = peer_id_of(offer.caller_key)
         self.offer = offer
+        self.began_at = loop.time()
+        self._proved: Callable[[], Address | None] = lambda: None
         self.task: asyncio.Task[None] | None = None
-        self.answer: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Description] = loop.create_future()
+
+    def begin(self, proved: Callable[[], Address | None]) -> None:
+        """An attempt is under way, which tells the address that the peer has proved by then."""
+        self._proved = proved
+
+    @property
+    def proved(self) -> Address | None:
+        """Where the peer has answered a check of ours, if it has."""
+        return self._proved()
 
     def refuse(self, error: ModswarmError) -> None:
         """Give no description, if there is none yet."""

@@ -21,6 +21,7 @@ from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.opening import LinkOpener
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
+from node.links.pool.precedence import to_give_up
 from node.links.punching.punching import LinkPunching
 from node.links.restarting.restart import LookAround, RestartParts
 from node.links.restarting.restarts import LinkRestarts
@@ -230,8 +231,11 @@ class LinkPool:
         self._check_open(call.peer_id)
         self._give_up_answering(call.peer_id)
         if len(self._incoming) >= limits.LINK_ATTEMPTS:
-            raise CallFailed("too many calls at once")
-        self._keeper.make_room(self._pending())
+            useless = to_give_up(self._incoming.values(), asyncio.get_running_loop().time())
+            if useless is None:
+                raise CallFailed("too many calls at once")
+            self._give_up_answering(useless.peer_id)
+        self._keeper.check_room(self._pending())
         name = f"answer {peer_id_text(call.peer_id)}"
         call.task = self._attempts.start(self._answer(call), name=name)
         self._incoming[call.peer_id] = call
@@ -241,14 +245,23 @@ class LinkPool:
         try:
             alone = call.peer_id not in self._outgoing
             link = await self._opener.incoming(call, alone=alone)
+            self._make_room_for(link, call)
         except ModswarmError as error:
             self._count_failure(error, call.peer_id)
             call.refuse(error)
         else:
             self._opened(link)
 
+    def _make_room_for(self, link: Link, call: PendingAnswer) -> None:
+        """Only a link closes another one, and no call that has shown nothing; raises LinkFailed."""
+        try:
+            self._keeper.make_room(self._pending(but=call))
+        except LinkFailed as error:
+            self._keeper.dispose(link.close(str(error)), peer_id_text(link.peer_id))
+            raise
+
     def _give_up_answering(self, peer_id: PeerId) -> None:
-        """An honest peer has one call at a time: a second one means that it gave up the first."""
+        """End a call: its slot is needed, or its peer, which has one call at a time, calls anew."""
         earlier = self._incoming.pop(peer_id, None)
         if earlier is not None and earlier.task is not None:
             earlier.task.cancel()
@@ -279,8 +292,10 @@ class LinkPool:
         if peer_id == self._own_id:
             raise CallFailed("a node cannot link to itself")
 
-    def _pending(self) -> int:
-        return len(self._outgoing) + len(self._incoming)
+    def _pending(self, but: PendingAnswer | None = None) -> int:
+        """Links that are being made, without calls of peers that have proved no address yet."""
+        calls = [call for call in self._incoming.values() if call.proved is not None]
+        return len(self._outgoing) + len(calls) - (but in calls)
 
     def _count_failure(self, error: ModswarmError, peer_id: PeerId) -> None:
         stage = error.stage if isinstance(error, LinkAttemptFailed) else error.name

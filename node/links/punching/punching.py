@@ -24,6 +24,9 @@ class WitnessExchange(Protocol):
     def choose(self) -> tuple[Contact, ...]:
         """Contacts of our choice."""
 
+    def knows(self, contact: Contact) -> bool:
+        """Whether a contact has answered us lately at its address."""
+
     async def meet(self, witnesses: Sequence[Contact]) -> None:
         """Prove our address to a peer's witnesses, so that a token is left without delay."""
 

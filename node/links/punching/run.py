@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Final
 
 from node.links.punching.call import PunchCall
 from node.links.punching.punching import LinkPunching
 from node.links.punching.search import PortSearch
+from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.agent import IceAgent
+from protocol.overlay.contacts import Contact
 from protocol.punching.plan import PunchPlan
-from protocol.punching.puncher import Puncher
+from protocol.punching.puncher import ASKS_WITNESSES, Puncher
 from protocol.punching.token import punch_token
 
 _WITNESSES_S: Final = 3.0
@@ -37,6 +40,9 @@ class PunchRun:
 
     def begin(self, bases: Sequence[Address]) -> None:
         """Carry the plan out, once the agent has started and before it gets candidates."""
+        if self.plan.way in ASKS_WITNESSES:
+            peer = replace(self._call.peer, witnesses=self._witnesses_to_ask())
+            self._call = replace(self._call, peer=peer)
         self._puncher = Puncher(
             self._agent,
             self.plan,
@@ -49,6 +55,23 @@ class PunchRun:
         if self._puncher.asks_witnesses and self._call.own.witnesses and self._call.peer.witnesses:
             self._begin_to_ask(self._puncher)
         self._set_timer()
+
+    def _witnesses_to_ask(self) -> tuple[Contact, ...]:
+        """Of the peer's those that we know, and so many others as may cost what a victim may get.
+
+        They come before checks: only what they see lets the peer have more of these.
+        """
+        chosen: list[Contact] = []
+        others = 0
+        for contact in self._call.peer.witnesses:
+            if self._punching.witnesses.knows(contact):
+                chosen.append(contact)
+            elif others < limits.WITNESSES_NEEDED:
+                size, now = limits.FIRST_REQUEST_BYTES, self._loop.time()
+                if self._agent.take_besides(contact.address, size, now):
+                    chosen.append(contact)
+                    others += 1
+        return tuple(chosen)
 
     def _begin_to_ask(self, puncher: Puncher) -> None:
         part = self.plan.birthday

@@ -48,7 +48,7 @@ class LinkRelays:
         self._registrars = registrars
         self._contacts = contacts
         self._families = families
-        self._knows = knows
+        self.knows = knows
         self.hidden = hidden
 
     def to_name(self, peer_id: PeerId, registrars: Iterable[Contact]) -> tuple[Contact, ...]:
@@ -80,7 +80,7 @@ class LinkRelays:
         is asked, with one datagram. If we hide our address, none, as it may be the peer's own.
         """
         reached = [one for one in self._reached(relays) if one.peer_id != peer_id]
-        known = [one for one in reached if self._knows(one)]
+        known = [one for one in reached if self.knows(one)]
         return known if known or self.hidden else reached[:1]
 
     def _reached(self, relays: Iterable[Contact]) -> list[Contact]:

@@ -65,6 +65,8 @@ class RelayRun:
         self._kept: Address | None = None
         self._is_over = False
         self._failures = 0
+        self._of_peer: Sequence[Contact] = ()
+        self._refused: set[Contact] = set()
 
     def offered(self, offer: Description) -> None:
         """Our offer is made: allocate at its relays, if one will be needed whatever the peer is."""
@@ -77,7 +79,12 @@ class RelayRun:
             relays = self._relays.named_by_us(offer.relays)
         else:
             relays = self._relays.named_by(self._peer_id, offer.relays)
+        self._of_peer = () if own is offer else relays
         self._begin(relays, _AFTER_S[_way(own, peer)])
+
+    def agent_started(self) -> None:
+        """Count, before all checks, what the relays of the peer's choice may cost."""
+        self._refused = {relay for relay in self._of_peer if not self._may_ask(relay)}
 
     def begin_again(self) -> None:
         """ICE restarts: `offered` and `begin` once more. The allocations stay as they are."""
@@ -108,9 +115,15 @@ class RelayRun:
     async def _run(self, client: Allocator, relays: Sequence[Contact], after_s: float) -> None:
         self._name_held()
         await asyncio.sleep(after_s)
-        await asyncio.gather(*(self._allocate(client, relay) for relay in relays))
+        asked = [relay for relay in relays if relay not in self._refused]
+        await asyncio.gather(*(self._allocate(client, relay) for relay in asked))
         self._agent.end_of_candidates()
         self._flush()
+
+    def _may_ask(self, relay: Contact) -> bool:
+        """Whether a relay that the peer names is one, or may cost what a victim may get."""
+        size, now = limits.FIRST_REQUEST_BYTES, self._loop.time()
+        return self._relays.knows(relay) or self._agent.take_besides(relay.address, size, now)
 
     def _name_held(self) -> None:
         """After a restart the peer has to be reached by the allocations from before as well."""

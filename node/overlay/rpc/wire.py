@@ -332,13 +332,9 @@ class Wire:
         return self._sessions.get(contact.number)
 
     def has_answered(self, contact: Contact) -> bool:
-        """Whether a contact has answered us at its address, as far as is remembered."""
+        """Whether a contact has answered us lately at its address, as far as is remembered."""
         session = self._sessions.get(contact.number)
-        return (
-            session is not None
-            and session.smoothed_s is not None
-            and session.contact.address == contact.address
-        )
+        return session is not None and bool(session.token_for(contact, self._loop.time()))
 
     def timeout_s(self, contact: Contact) -> float:
         """SRTT + 4 RTTVAR of this contact in seconds; of all contacts where it has no sample."""

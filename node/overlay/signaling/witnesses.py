@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from node.environment import Environment
@@ -36,6 +37,8 @@ class Witnesses:
     def __init__(self, server: OverlayServer, environment: Environment) -> None:
         self._server = server
         self._rng = environment.rng
+        # When each that has answered nothing was asked, the oldest first.
+        self._silent: OrderedDict[bytes, float] = OrderedDict()
 
     def choose(self) -> tuple[Contact, ...]:
         """Contacts of different networks, by chance; fewer than WITNESSES where too few are met.
@@ -61,6 +64,10 @@ class Witnesses:
                 chosen.setdefault(network or contact.packed, contact)
         return tuple(chosen.values())
 
+    def knows(self, contact: Contact) -> bool:
+        """Whether a contact has answered us lately at its address."""
+        return self._server.wire.has_answered(contact)
+
     async def meet(self, witnesses: Sequence[Contact]) -> None:
         """Prove our address to witnesses with whom a token is to be left without delay."""
         await asyncio.gather(*(self._ask(contact, Method.PING, []) for contact in witnesses))
@@ -75,9 +82,24 @@ class Witnesses:
         try:
             if not contact.is_valid(self._server.settings.puzzle_bits):
                 raise WrongKey("a witness whose key is no node's")
-            await self._server.wire.ask(contact, method, arguments)
+            known = self.knows(contact)
+            if known or self._is_first(contact):
+                tries = 2 if known else 1
+                await self._server.wire.ask(contact, method, arguments, tries=tries)
         except (ModswarmError, RemoteError) as error:
             _log.debug("%s not done by %r: %s", method.name, contact, error)
+
+    def _is_first(self, contact: Contact) -> bool:
+        """Whether a contact that has answered nothing was not asked lately: it may be a victim."""
+        now = asyncio.get_running_loop().time()
+        asked_at = self._silent.get(contact.packed)
+        if asked_at is not None and now < asked_at + limits.WITNESS_SILENT_S:
+            return False
+        self._silent[contact.packed] = now
+        self._silent.move_to_end(contact.packed)
+        if len(self._silent) > limits.WITNESSES_ASKED:
+            self._silent.popitem(last=False)
+        return True
 
     async def hosts_seen(
         self, token: bytes, witnesses: Sequence[Contact], limit_s: float

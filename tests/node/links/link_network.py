@@ -126,6 +126,9 @@ class NoWitnesses:
     def choose(self) -> tuple[Contact, ...]:
         return ()
 
+    def knows(self, contact: Contact) -> bool:
+        return False
+
     async def meet(self, witnesses: Sequence[Contact]) -> None:
         """Without witnesses there is nothing to do."""
 
