@@ -20,6 +20,7 @@ from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import ModswarmError
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, PeerId
+from protocol.noise_session import EPHEMERAL_BYTES, ephemeral_key
 from protocol.signaling import Offer
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
@@ -154,6 +155,7 @@ def _stalling_offer(rng: random.Random, key: bytes, callee_id: PeerId) -> Offer:
         rng.randbytes(32),
         DtlsRole.ACTPASS,
         (IceCandidate(CandidateKind.HOST, address),),
+        session=ephemeral_key(rng.randbytes(EPHEMERAL_BYTES)),
     )
     return Offer(key, callee_id, rng.randbytes(16), 0, described, rng.randbytes(32))
 

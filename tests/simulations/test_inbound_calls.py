@@ -21,13 +21,13 @@ def test_fifty_calls_a_second_all_get_their_link() -> None:
 def test_calls_that_nothing_follows_take_no_slot_from_those_that_come_to_something(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An eighth of the slots, so that a twentieth of the time fills them."""
-    monkeypatch.setattr(limits, "LINK_ATTEMPTS", 32)
-    parameters = replace(SMALL, rate=10.0, seconds=6.0, stalls=16.0)
+    """A sixth of the slots, so that they are all taken after a second or two."""
+    monkeypatch.setattr(limits, "LINK_ATTEMPTS", 24)
+    parameters = replace(SMALL, networks=12, rate=3.0, seconds=4.0, stalls=16.0)
     report = inbound.run(parameters, lambda _: None)
-    assert report.data["attempts_max"] == 32
+    assert report.data["attempts_max"] == 24
     assert report.data["why_lost"] == {}
-    assert report.data["calls"] == 60
+    assert report.data["calls"] == 12
 
 
 def test_calls_beyond_a_bound_are_refused_with_the_reason(
