@@ -17,12 +17,19 @@ from protocol.stun.attributes import ErrorCode
 from protocol.turn.virtual import is_virtual
 
 _TRANSLATED: Final = (
+    ipaddress.ip_network("::/96"),
+    ipaddress.ip_network("::ffff:0:0:0/96"),
     ipaddress.ip_network("64:ff9b::/96"),
     ipaddress.ip_network("64:ff9b:1::/48"),
     ipaddress.ip_network("2001::/32"),
     ipaddress.ip_network("2002::/16"),
 )
-"""NAT64, Teredo and 6to4: each can stand for an IPv4 address that is not global."""
+"""IPv4-compatible and IPv4-translated addresses, NAT64, Teredo and 6to4: each can stand for an IPv4
+address that no peer may have."""
+
+_LOOPBACK: Final = ipaddress.IPv6Address("::1")
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""All that IANA hands out for global unicast; beyond it lie fec0::/10 and others of times past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,9 @@ class PeerPolicy:
 
     def check_host(self, host: str) -> None:
         """Raise RelayRefusal unless a relayed port may send to an IP literal."""
-        literal = ipaddress.ip_address(host)
-        if is_virtual(Address(host, 1)) or not (self.private or _is_global(host)):
-            raise RelayRefusal(ErrorCode.FORBIDDEN, f"not an address for peers: {literal}")
+        is_allowed = _is_global(host) or (self.private and not _is_translated(host))
+        if is_virtual(Address(host, 1)) or not is_allowed:
+            raise RelayRefusal(ErrorCode.FORBIDDEN, f"not an address for peers: {host}")
         if not self.private and any(own.host == host for own in self.own_addresses()):
             raise RelayRefusal(ErrorCode.FORBIDDEN, "an address of the relay itself")
 
@@ -60,6 +67,12 @@ class PeerPolicy:
 @lru_cache(maxsize=1024)
 def _is_global(host: str) -> bool:
     literal = ipaddress.ip_address(host)
-    if literal.version == 6 and any(literal in network for network in _TRANSLATED):
+    if literal.version == 6 and (literal not in _GLOBAL_UNICAST or _is_translated(host)):
         return False
     return is_global(host)
+
+
+@lru_cache(maxsize=1024)
+def _is_translated(host: str) -> bool:
+    literal = ipaddress.ip_address(host)
+    return literal != _LOOPBACK and any(literal in network for network in _TRANSLATED)
