@@ -18,7 +18,7 @@ from protocol import limits
 from protocol.codec import list_of
 from protocol.errors import Malformed, RateLimited
 from protocol.identity import PeerId
-from protocol.overlay.networks import networks_at
+from protocol.overlay.shares import Holder, Shares, holders_of
 
 PUNCH_TOKEN_BYTES = 16
 _PURPOSE = b"modswarm/punch/1\0"
@@ -59,8 +59,8 @@ class WitnessBook:
     def __init__(self, capacity: int = limits.WITNESSED_TOKENS) -> None:
         self._capacity = capacity
         self._seen: OrderedDict[bytes, tuple[float, list[str]]] = OrderedDict()
-        self._held: Counter[str | bytes] = Counter()
-        self._tokens = _TokensOfHolders()
+        self._held: Counter[Holder] = Counter()
+        self._shares = Shares()
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -78,26 +78,27 @@ class WitnessBook:
             return
         if len(hosts) >= limits.WITNESSED_HOSTS:
             return
-        holders = _holders(host)
+        holders = holders_of(host)
         self._make_room(token, holders)
         self._seen[token] = (at, hosts)
         hosts.append(host)
         self._held.update(holders)
-        self._tokens.add(holders[-1], token)
+        self._shares.add(holders[-1], token)
 
     def hosts(self, token: bytes, now: float) -> list[str]:
         """The hosts that left a token lately."""
         self._forget_old(now)
         return list(self._seen.get(token, (now, []))[1])
 
-    def _make_room(self, token: bytes, holders: tuple[str | bytes, ...]) -> None:
+    def _make_room(self, token: bytes, holders: tuple[Holder, ...]) -> None:
         if any(self._held[one] >= _part(one) for one in holders):
             raise RateLimited("more tokens of one host or network than a witness keeps")
         if token in self._seen or len(self._seen) < self._capacity:
             return
-        if self._tokens.most() <= self._tokens.count(holders[-1]) + 1:
+        yielding = self._shares.yields(holders[-1])
+        if yielding is None:
             raise RateLimited("more tokens than a witness keeps")
-        self._forget(self._tokens.oldest_of_most())
+        self._forget(yielding)
 
     def _forget_old(self, now: float) -> None:
         while self._seen:
@@ -109,56 +110,12 @@ class WitnessBook:
     def _forget(self, token: bytes) -> None:
         _, hosts = self._seen.pop(token)
         for host in hosts:
-            holders = _holders(host)
+            holders = holders_of(host)
             self._held -= Counter(holders)
-            self._tokens.remove(holders[-1], token)
+            self._shares.remove(holders[-1], token)
 
 
-class _TokensOfHolders:
-    """The tokens of each holder, the oldest first, and the holders by how many they have."""
-
-    def __init__(self) -> None:
-        self._tokens: dict[str | bytes, dict[bytes, None]] = {}
-        self._by_count: dict[int, dict[str | bytes, None]] = {}
-
-    def count(self, holder: str | bytes) -> int:
-        return len(self._tokens.get(holder, ()))
-
-    def most(self) -> int:
-        return max(self._by_count, default=0)
-
-    def oldest_of_most(self) -> bytes:
-        holder = next(iter(self._by_count[self.most()]))
-        return next(iter(self._tokens[holder]))
-
-    def add(self, holder: str | bytes, token: bytes) -> None:
-        before = self.count(holder)
-        self._tokens.setdefault(holder, {})[token] = None
-        self._recount(holder, before)
-
-    def remove(self, holder: str | bytes, token: bytes) -> None:
-        before = self.count(holder)
-        self._tokens.get(holder, {}).pop(token, None)
-        self._recount(holder, before)
-        if not self._tokens.get(holder):
-            self._tokens.pop(holder, None)
-
-    def _recount(self, holder: str | bytes, before: int) -> None:
-        """Two hosts of one holder may have left one token, which it holds once."""
-        if same := self._by_count.get(before):
-            same.pop(holder, None)
-            if not same:
-                del self._by_count[before]
-        if now := self.count(holder):
-            self._by_count.setdefault(now, {})[holder] = None
-
-
-def _holders(host: str) -> tuple[str | bytes, ...]:
-    """What a token of a host counts for: the host, and its public networks; the widest is last."""
-    return host, *networks_at(ipaddress.ip_address(host).packed)
-
-
-def _part(holder: str | bytes) -> int:
+def _part(holder: Holder) -> int:
     if isinstance(holder, str):
         return limits.WITNESSED_PER_HOST
     return limits.WITNESSED_PER_NETWORK[len(holder)]

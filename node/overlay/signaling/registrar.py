@@ -21,6 +21,7 @@ from protocol.codec import shape
 from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, code_of
+from protocol.overlay.shares import Holder, Shares, holders_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +32,15 @@ sealed answer; raises RemoteError."""
 
 @dataclass(slots=True)
 class Registration:
-    """A peer that this node can reach through the peer's NAT; `proof` is signed by the peer."""
+    """A peer that this node can reach through the peer's NAT; `proof` is signed by the peer.
+
+    `holder` has it among its shares of the registrar: the network from which it registered.
+    """
 
     contact: Contact
     proof: bytes
     expires_at: float
+    holder: Holder
 
 
 @dataclass(slots=True)
@@ -64,6 +69,7 @@ class Registrar:
         self._answer_offer = answer_offer
         self._loop = asyncio.get_running_loop()
         self._registrations: dict[bytes, Registration] = {}
+        self._shares = Shares()
         self._calls: OrderedDict[bytes, _Call] = OrderedDict()
         self._by_caller: Counter[bytes] = Counter()
         self._by_callee: Counter[bytes] = Counter()
@@ -95,17 +101,30 @@ class Registrar:
         return [held.contact for held in self._registrations.values() if held.expires_at > now]
 
     def register(self, incoming: Incoming, proof: bytes, now: float) -> None:
-        """Register the sender at its address, which is proved; raises RateLimited when full."""
+        """Register the sender at its address, which is proved.
+
+        Raises RateLimited when full, unless another network has more of it than the sender's.
+        """
         peer_id = incoming.session.peer_id
         self._forget_expired(now)
+        holder = holders_of(incoming.address.host)[-1]
         if peer_id not in self._registrations and len(self) >= limits.REGISTRATIONS:
-            raise RateLimited("this registrar has as many registrations as it may")
-        self._registrations.pop(peer_id, None)
+            yielding = self._shares.yields(holder)
+            if yielding is None:
+                raise RateLimited("this registrar has as many registrations as it may")
+            self._forget(yielding)
+        self._forget(peer_id)
+        self._shares.add(holder, peer_id)
         self._registrations[peer_id] = Registration(
             Contact.at(incoming.session.public_key, incoming.address),
             proof,
             now + limits.REGISTRATION_S,
+            holder,
         )
+
+    def _forget(self, peer_id: bytes) -> None:
+        if (held := self._registrations.pop(peer_id, None)) is not None:
+            self._shares.remove(held.holder, peer_id)
 
     def keepalive(self, incoming: Incoming, now: float) -> bool:
         """Whether the sender is registered; it moves to a new address only with proof of it."""
@@ -124,7 +143,7 @@ class Registrar:
             peer_id, first = next(iter(self._registrations.items()))
             if first.expires_at > now:
                 return
-            del self._registrations[peer_id]
+            self._forget(peer_id)
 
     # Calls --------------------------------------------------------------------------------
 
