@@ -635,8 +635,9 @@ DIALBACK_LATE_S = 1.0
 VERDICT_S = 600.0
 VERDICT_DOUBTED_S = 30.0
 VERDICT_RETRY_S = 15.0
+VERDICT_RETRY_MAX_S = 1800.0
 """When reachability is tested again: regularly, to confirm that a public node no longer is, and, at
-first, where it could not be tested."""
+first and at most, where it could not be tested: in small overlays, which grow slowly."""
 
 DIALS_PER_SECOND_PER_HOST = 1.0
 DIALS_PER_SECOND_PER_NETWORK = 20 / 60

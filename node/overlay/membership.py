@@ -110,6 +110,7 @@ class Membership:
             networks_of=settings.networks_of,
         )
         self.joining = Joining(self.server, bootstraps, saved, say=say)
+        self._moves = Moves(environment, self._moved)
 
     def _make_sightings(self) -> Sightings:
         return Sightings(
@@ -135,7 +136,7 @@ class Membership:
         self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
         self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
         self.tasks.start(self._when_joined(self._stay_registered), name="follow the mapping")
-        self.tasks.start(Moves(self.environment, self._moved).run(), name="notice moves")
+        self._moves.start()
 
     def listen(self) -> None:
         """Take datagrams from the open endpoint. Called once; raises AlreadyOwned."""
@@ -145,6 +146,7 @@ class Membership:
 
     async def stop(self) -> None:
         """End the tasks, then the sockets."""
+        self._moves.close()
         self.server.stop()
         self.relay_client.close()
         await self.tasks.close()

@@ -132,6 +132,10 @@ _NEXT: dict[tuple[VerdictState, RoundOutcome], VerdictState] = {
     (VerdictState.NOT_PUBLIC, RoundOutcome.MOVED): VerdictState.NOT_PUBLIC,
 }
 
+_LONGER = {RoundOutcome.UNDECIDED: 2, RoundOutcome.NO_PORT_FILTER: 4}
+"""By how much each pause is longer than the last one, where it stays unknown what a node is: where
+it has learned that hardly a firewall can be there, it goes on as a public one meanwhile."""
+
 _VERDICTS = {
     VerdictState.UNKNOWN: Verdict.UNKNOWN,
     VerdictState.PUBLIC: Verdict.PUBLIC,
@@ -174,6 +178,6 @@ class VerdictMachine:
         if self._state is VerdictState.DOUBTED:
             return limits.VERDICT_DOUBTED_S
         if self._state is VerdictState.UNKNOWN:
-            longer = max(2 * self.next_round_s, limits.VERDICT_RETRY_S)
-            return min(longer, limits.VERDICT_S)
+            longer = max(_LONGER[outcome] * self.next_round_s, limits.VERDICT_RETRY_S)
+            return min(longer, limits.VERDICT_RETRY_MAX_S)
         return limits.VERDICT_S

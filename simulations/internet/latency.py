@@ -14,6 +14,7 @@ import random
 import sys
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
 from typing import Final
@@ -51,6 +52,9 @@ _BACKBONE_MS: Final = (
 _ACCESS_SCALE_MS: Final = 7.5
 _DETOUR_SPREAD: Final = 0.012
 
+_MODELS_KEPT: Final = 8
+"""Made-up models that a process keeps, of 2 MB each: to make one costs as much as a small world."""
+
 
 class Latency:
     """Round-trip times between `sites` sites, symmetric; one way is half of the round trip.
@@ -77,22 +81,20 @@ class UniformLatency(Latency):
         super().__init__([[rtt_s / 2]])
 
 
-class TriangleLatency(Latency):
+def _rows(triangle_ms: Sequence[float], sites: int) -> list["array[float]"]:
     """From a strictly lower triangle of round-trip milliseconds: row i has columns 0..i-1."""
-
-    def __init__(self, triangle_ms: Sequence[float], sites: int) -> None:
-        ordered = sorted(triangle_ms)
-        same_site_ms = ordered[int(len(ordered) * SAME_SITE_PERCENTILE / 100)]
-        rows = [array("d", bytes(8 * sites)) for _ in range(sites)]
-        values = iter(triangle_ms)
-        for a, row in enumerate(rows):
-            for b in range(a):
-                row[b] = rows[b][a] = next(values) / 2000
-            row[a] = same_site_ms / 2000
-        super().__init__(rows)
+    ordered = sorted(triangle_ms)
+    same_site_ms = ordered[int(len(ordered) * SAME_SITE_PERCENTILE / 100)]
+    rows = [array("d", bytes(8 * sites)) for _ in range(sites)]
+    values = iter(triangle_ms)
+    for a, row in enumerate(rows):
+        for b in range(a):
+            row[b] = rows[b][a] = next(values) / 2000
+        row[a] = same_site_ms / 2000
+    return rows
 
 
-class SyntheticLatency(TriangleLatency):
+class SyntheticLatency(Latency):
     """A made-up internet of `sites` sites whose round-trip percentiles are PlanetLab's.
 
     Sites stand in five regions behind access lines of different length, and each pair's route takes
@@ -104,15 +106,20 @@ class SyntheticLatency(TriangleLatency):
     def __init__(self, seed: int | str, sites: int = SITES) -> None:
         if not 2 <= sites <= MATRIX_SITES_MAX:
             raise ValueError(f"a latency model has 2 to {MATRIX_SITES_MAX} sites")
-        distances = _distances(derive_rng(seed, "latency"), sites)
-        order = sorted(range(len(distances)), key=distances.__getitem__)
-        times_ms = array("d", bytes(8 * len(order)))
-        for rank, pair in enumerate(order):
-            times_ms[pair] = _planetlab_quantile_ms((rank + 0.5) / len(order))
-        super().__init__(times_ms, sites)
+        super().__init__(_synthetic_rows(seed, sites))
 
 
-class MatrixLatency(TriangleLatency):
+@lru_cache(maxsize=_MODELS_KEPT)
+def _synthetic_rows(seed: int | str, sites: int) -> list["array[float]"]:
+    distances = _distances(derive_rng(seed, "latency"), sites)
+    order = sorted(range(len(distances)), key=distances.__getitem__)
+    times_ms = array("d", bytes(8 * len(order)))
+    for rank, pair in enumerate(order):
+        times_ms[pair] = _planetlab_quantile_ms((rank + 0.5) / len(order))
+    return _rows(times_ms, sites)
+
+
+class MatrixLatency(Latency):
     """A measured matrix: little-endian float32 milliseconds, strictly lower triangle, row by row.
 
     Raises BadLatencyFile for a file that is missing, of an impossible size, or holds a value that
@@ -136,7 +143,7 @@ class MatrixLatency(TriangleLatency):
         for position, time_ms in enumerate(times_ms):
             if not 0 <= time_ms <= RTT_MAX_MS:
                 raise BadLatencyFile(f"{path}: value {position} is {time_ms} ms, which is no time")
-        super().__init__(times_ms, sites)
+        super().__init__(_rows(times_ms, sites))
 
 
 def _distances(rng: random.Random, sites: int) -> list[float]:

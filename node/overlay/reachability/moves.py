@@ -2,9 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from node.environment import Environment
 from protocol import limits
+
+
+class _Look(NamedTuple):
+    """What was seen at one time: IP literals, and what both clocks said."""
+
+    hosts: list[str]
+    wall: float
+    at: float
 
 
 class Moves:
@@ -17,19 +26,30 @@ class Moves:
     def __init__(self, environment: Environment, moved: Callable[[bool], None]) -> None:
         self._environment = environment
         self._moved = moved
+        self._next: asyncio.TimerHandle | None = None
 
-    async def run(self) -> None:
-        """Look every HOST_CHECKED_S, until cancelled."""
+    def start(self) -> None:
+        """Look every HOST_CHECKED_S, until closed."""
+        self._look_after(self._now())
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._next is not None:
+            self._next.cancel()
+
+    def _look_after(self, before: _Look) -> None:
+        # A timer: to wake a task would cost more than what is looked at.
         loop = asyncio.get_running_loop()
-        hosts, wall, at = self._hosts(), self._environment.wall(), loop.time()
-        while True:
-            await asyncio.sleep(limits.HOST_CHECKED_S)
-            now_hosts, now_wall, now = self._hosts(), self._environment.wall(), loop.time()
-            late_s = max(now - at, now_wall - wall) - limits.HOST_CHECKED_S
-            slept = late_s > limits.CLOCK_JUMP_S
-            if slept or now_hosts != hosts:
-                self._moved(slept)
-            hosts, wall, at = now_hosts, now_wall, now
+        self._next = loop.call_later(limits.HOST_CHECKED_S, self._look, before)
 
-    def _hosts(self) -> frozenset[str]:
-        return frozenset(self._environment.host_addresses())
+    def _look(self, before: _Look) -> None:
+        now = self._now()
+        self._look_after(now)
+        late_s = max(now.at - before.at, now.wall - before.wall) - limits.HOST_CHECKED_S
+        slept = late_s > limits.CLOCK_JUMP_S
+        if slept or set(now.hosts) != set(before.hosts):
+            self._moved(slept)
+
+    def _now(self) -> _Look:
+        here = self._environment
+        return _Look(here.host_addresses(), here.wall(), asyncio.get_running_loop().time())

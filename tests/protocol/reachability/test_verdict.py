@@ -122,14 +122,15 @@ def test_ports_may_be_filtered_until_a_round_says_that_they_are_not() -> None:
     assert [*filters, machine.may_filter_ports] == [True, True, False, True]
 
 
-def test_when_the_next_round_is() -> None:
+@pytest.mark.parametrize(("outcome", "longer"), [(UNDECIDED, 2), (NO_PORT_FILTER, 4)])
+def test_when_the_next_round_is(outcome: RoundOutcome, longer: int) -> None:
     machine = VerdictMachine()
     pauses = []
     for _ in range(8):
-        machine.note(UNDECIDED)
+        machine.note(outcome)
         pauses.append(machine.next_round_s)
-    assert pauses[:3] == [limits.VERDICT_RETRY_S, 2 * limits.VERDICT_RETRY_S, 60]
-    assert pauses[-1] == limits.VERDICT_S
+    assert pauses[:3] == [limits.VERDICT_RETRY_S * longer**power for power in range(3)]
+    assert pauses[-1] == limits.VERDICT_RETRY_MAX_S
     machine.note(PUBLIC)
     assert machine.next_round_s == limits.VERDICT_S
     machine.note(NOT_PUBLIC)
