@@ -17,14 +17,23 @@ from protocol.addresses import Address, pack_address
 from protocol.errors import RelayRefusal
 from protocol.overlay.messages import READ_ONLY, Code, encode_response
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
+from protocol.randomness import sample
 from protocol.records import PeerBody
 from simulations.experiments.call import accept, describe
 from simulations.internet import Dependence, NatBehaviour, PortAssignment
 from simulations.internet.boxes.gateway import GatewayFaults
-from simulations.residents.world import PORT, Resident, World, simulated_settings
+from simulations.residents.world import (
+    PORT,
+    Resident,
+    World,
+    cipher_named,
+    simulated_settings,
+)
 from tests.simulations.pair_world import pair_world
 
 HOUR_S = 3600.0
+ACQUAINTANCES = 60
+"""Contacts that a node of the town has met; it keeps those that fit in its table."""
 SYMMETRIC = NatBehaviour(mapping=Dependence.ADDRESS_AND_PORT_DEPENDENT, ports=PortAssignment.RANDOM)
 SEQUENTIAL = replace(SYMMETRIC, ports=PortAssignment.SEQUENTIAL)
 OPEN = FilteringKind.ENDPOINT_INDEPENDENT
@@ -81,18 +90,34 @@ KINDS = {
 
 
 @asynccontextmanager
-async def town(count: int = 150) -> AsyncIterator[World]:
+async def town(count: int = 90) -> AsyncIterator[World]:
     """A world whose nodes keep few contacts, so that each knows but a part of them.
 
     None suspects sybils: one in twenty would, by chance, and then send to nearly all nodes there
-    are, after which no dial-back counts for it.
+    are, after which no dial-back counts for it. Those who live there answer and do nothing else.
     """
     with pytest.MonkeyPatch.context() as patching:
         patching.setattr(limits, "SUSPICIOUS_CHANCE", 0.0)
-        world = World(7, settings=simulated_settings(k=4))
-        await world.populate(count)
+        world = World(7, settings=simulated_settings(k=4, cipher=cipher_named("test")))
+        for _ in range(count):
+            await settle(world.add())
+        contacts = [one.contact for one in world.residents]
+        for one in world.residents:
+            known = sample(one.rng, contacts, min(count, ACQUAINTANCES))
+            table = one.running.server.tables.of(one.contact)
+            for contact in known:
+                if contact != one.contact:
+                    table.answered(contact, world.loop.time())
         yield world
         await world.close()
+
+
+async def settle(resident: Resident) -> None:
+    """Start what answers other nodes, and no upkeep."""
+    with resident.host.running():
+        resident.membership = resident.make_membership()
+        await resident.membership.endpoint.open(resident.contact.address)
+        resident.membership.listen()
 
 
 def move_in(world: World, network: Network) -> Resident:
