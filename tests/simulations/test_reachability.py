@@ -16,8 +16,8 @@ from protocol import datagrams, limits
 from protocol.addresses import Address, pack_address
 from protocol.errors import RelayRefusal
 from protocol.overlay.messages import READ_ONLY, Code, encode_response
-from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from protocol.randomness import sample
+from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from protocol.records import PeerBody
 from simulations.experiments.call import accept, describe
 from simulations.internet import Dependence, NatBehaviour, PortAssignment
