@@ -291,6 +291,7 @@ async def test_a_hole_that_is_kept_open_makes_no_node_public(
     """
     monkeypatch.setattr(limits, "DIALBACK_SILENCE_S", 60.0)
     monkeypatch.setattr(limits, "VERDICT_S", 30.0)
+    monkeypatch.setattr(limits, "VERDICT_RETRY_MAX_S", 30.0)
     async with town(30) as world:
         holes: list[asyncio.DatagramTransport] = []
         dialled: list[float] = []
