@@ -101,14 +101,7 @@ class Membership:
         )
         self.registrations = Registrations(self.server, environment, self.presence.peer_record)
         self.sightings = self._make_sightings()
-        self.reachability = ReachabilityUpkeep(
-            self.server,
-            self.endpoint,
-            environment,
-            self.own_network,
-            settle_doubts=self.sightings.renew,
-            networks_of=settings.networks_of,
-        )
+        self.reachability = self._make_upkeep()
         self.joining = Joining(self.server, bootstraps, saved, say=say)
         self._moves = Moves(environment, self._moved)
 
@@ -118,6 +111,16 @@ class Membership:
             self.server.tables,
             self.own_network,
             self.environment.rng,
+            networks_of=self.settings.networks_of,
+        )
+
+    def _make_upkeep(self) -> ReachabilityUpkeep:
+        return ReachabilityUpkeep(
+            self.server,
+            self.endpoint,
+            self.environment,
+            self.own_network,
+            settle_doubts=self.sightings.renew,
             networks_of=self.settings.networks_of,
         )
 
