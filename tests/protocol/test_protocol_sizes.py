@@ -166,7 +166,7 @@ def test_every_method_and_code_is_described() -> None:
         (r"pairs and (\d+) more that checks", limits.ICE_PAIRS_LEARNED),
         (r"(\d+) of them are kept\. An agent", limits.ICE_CHECKS_EARLY),
         (r"transmissions to it \| (\d+),", limits.ICE_CHECKS_UNPROVED),
-        (r"openers included \| (\d+) \(", limits.ICE_UNPROVED_BYTES),
+        (r"have not answered before \| (\d+) \(", limits.ICE_UNPROVED_BYTES),
         (r"of all links of a node \| (\d+) a minute", limits.ICE_CHECKS_PER_NETWORK),
     ],
 )

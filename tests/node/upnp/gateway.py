@@ -9,11 +9,11 @@ import asyncio
 import json
 import os
 import resource
+import select
 import socket
 import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 import psutil
@@ -85,7 +85,7 @@ def answer_http(connection: socket.socket, mode: str) -> None:
     try:
         while mode == "trickle":
             connection.sendall(b" ")
-            time.sleep(0.1)
+            select.select([connection], [], [], 0.1)  # until it is hung up on
         while mode == "huge":
             connection.sendall(b" " * (1 << 20))
         connection.sendall(body.encode())
