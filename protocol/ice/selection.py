@@ -11,7 +11,7 @@ controlled side follows when the other's mapping changes.
 """
 
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 
 from protocol import limits
 from protocol.ice.checker import Checker
@@ -22,6 +22,9 @@ from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome, PairState
 
 _JITTER = 0.4
 """Consent intervals are 0.8 to 1.2 times the setting (RFC 7675, 5.1)."""
+
+_SLOT = 1 / 32
+"""Of the setting: 0.25 s of 8 s. Consent checks leave at the end of such a slot."""
 
 _SETTLED_S = 0.5
 """A nomination of lower priority counts only so long after the one before: checks of an agent that
@@ -141,7 +144,7 @@ class Selection:
         if self._core.controlling:
             self._ask_consent(now)
         else:
-            self._consent_at = max(now, pair.answered_at + self._interval_s())
+            self._consent_at = max(now, self._next_consent_at(pair.answered_at))
 
     def role_switched(self, now: float) -> None:
         """Our role has changed: what was selected is ours to nominate, or the peer's."""
@@ -224,7 +227,7 @@ class Selection:
         if self._failures >= times and now >= self.answered_at + least_s:
             self._lose(pair)
             return
-        self._consent_at = now + self._interval_s()
+        self._consent_at = self._next_consent_at(now)
         self._checklist.check_others_again(pair)
 
     def dropped(self, pair: CandidatePair, now: float) -> None:
@@ -255,7 +258,7 @@ class Selection:
         self._ends_at = now + limits.ICE_CONSENT_S
         self._moved_to = None
         self._moved_at = inf
-        self._consent_at = now + self._interval_s()
+        self._consent_at = self._next_consent_at(now)
 
     def _ask_consent(self, now: float, wait_s: float | None = None) -> None:
         if self.selected is not None:
@@ -266,10 +269,13 @@ class Selection:
     def _least_interval_s(self) -> float:
         return (1 - _JITTER / 2) * self._settings.consent_interval_s
 
-    def _interval_s(self) -> float:
-        """Until the next consent check."""
-        chance = _JITTER * self._core.rng.random()
-        return self._least_interval_s + chance * self._settings.consent_interval_s
+    def _next_consent_at(self, now: float) -> float:
+        """At the end of a slot that all agents of a node share, so that one wake-up serves many."""
+        interval_s, phase_s = self._settings.consent_interval_s, self._settings.consent_phase_s
+        slot_s = interval_s * _SLOT
+        chance = (_JITTER - _SLOT) * self._core.rng.random()
+        earliest = now + self._least_interval_s + chance * interval_s
+        return phase_s + slot_s * ceil((earliest - phase_s) / slot_s)
 
     # Time -----------------------------------------------------------------------------------
 

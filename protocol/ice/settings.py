@@ -44,6 +44,10 @@ class IceSettings:
     is sent up to three times within 3.5 s, so that a slow path is not taken for a dead one. Where
     checks that data asked for fail sooner, the peer is not lost before the usual ones could."""
 
+    consent_phase_s: float = 0.0
+    """A time at which a slot for consent checks ends: one for all agents of a node, whose checks
+    then leave together, and another for each node."""
+
     moved_wait_s: float = 0.1
     """The least wait for an answer from the selected address, once checks of the peer have come
     from a new one, or data are not acknowledged: a mapping may have changed."""

@@ -24,11 +24,15 @@ BENCHMARKS = {
         ["nodes"],
         "processor time and memory of an overlay node, beside stock",
     ),
-    "ice": ("ice.figures", [], "processor time of a connect, beside aioice, and of idle links"),
+    "ice": (
+        "ice.figures",
+        [],
+        "processor time of a connect, beside aioice; offers, and 20 links at once",
+    ),
     "link": (
         "link.figures",
         ["quick", "pcap"],
-        "a data channel on many paths, beside stock, libwebrtc and HTTP",
+        "a data channel on many paths, beside stock, libwebrtc and HTTP; 200 idle links",
     ),
     "relay": ("relay.figures", ["runs"], "processor time of relaying and goodput, beside coturn"),
     "sim": ("simulated", ["sizes"], "packets, time and memory of simulated nodes, beside stock"),

@@ -45,6 +45,7 @@ class LinkPaths:
         self._settings = IceSettings(
             consent_interval_s=settings.consent_interval_s,
             consent_failures=settings.consent_failures,
+            consent_phase_s=self.loop.time(),
         )
 
     def candidates(self) -> list[LocalCandidate]:

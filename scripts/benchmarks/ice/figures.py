@@ -1,7 +1,9 @@
-"""What ICE costs: the processor time of a connect, and of the consent checks of idle links.
+"""What ICE costs: the processor time of a connect, and of the consent checks of idle links; and
+how soon links open.
 
 `agents_ms` is our two agents alone, in simulated time, with three candidates each of which one pair
-works. `sockets_ms` is one pair on loopback with asyncio's sockets, for ours and for aioice.
+works. `sockets_ms` is one pair on loopback with asyncio's sockets, for ours and for aioice. What is
+of the product itself, from the call to a message, comes from `many_links`.
 """
 
 import time
@@ -11,6 +13,7 @@ from typing import Any
 from protocol.ice.unproved import NetworkAllowance
 from scripts.benchmarks.ice.in_memory import End, World
 from scripts.benchmarks.ice.on_loopback import measure
+from scripts.benchmarks.many_links.figures import connecting
 
 _ROUNDS = 5
 _CONNECTS = 200
@@ -27,6 +30,7 @@ def run() -> dict[str, Any]:
         "sockets_ms": {name: round(median(one[name] for one in sockets), 3) for name in sockets[0]},
         "consent_percent_of_core": _consent_percent(),
         "links_idle": _LINKS,
+        **connecting(),
     }
 
 

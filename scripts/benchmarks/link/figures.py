@@ -1,7 +1,6 @@
 """The data channel of a link: ours beside stock, libwebrtc and HTTP, all in one run.
 
-What runs on the real clock runs alone; what is exact whatever else runs (the simulated internet,
-the CPU of idle links) shares the processors at the end.
+What runs on the real clock runs alone, and so do idle links, which cost more on busy processors.
 """
 
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
-from scripts.benchmarks.link import fairness, gigabit, idle, shaped
+from scripts.benchmarks.link import fairness, gigabit, shaped
 from scripts.benchmarks.link.pairs import PEER, Speed, measure, own_pair
+from scripts.benchmarks.many_links.figures import idling
 from scripts.benchmarks.process import Process
 
 _WRTC_PEER = Path(__file__).with_name("wrtc_peer.py")
@@ -41,7 +41,7 @@ class Effort:
     fairness_s: float
 
 
-_FULL = Effort(1.0, 5.0, 6.0, 2.0, 5.0, 20.0, 200, 8.0, shaped.PATHS, 60.0)
+_FULL = Effort(1.0, 5.0, 6.0, 2.0, 5.0, 60.0, 200, 8.0, shaped.PATHS, 60.0)
 _QUICK = Effort(0.4, 0.8, 1.0, 0.8, 0.8, 10.0, 60, 1.5, shaped.PATHS[:3:2], 3.0)
 
 
@@ -58,7 +58,8 @@ def run(quick: bool, pcap: Path | None = None) -> dict[str, Any]:
         "loopback": _loopback(effort),
         "rtt50": _rtt50(effort),
         "gigabit_vs_http": _gigabit(effort),
-        **_rest(effort, quick=quick),
+        **_shaped(effort, quick=quick),
+        **_idle(effort),
     }
 
 
@@ -118,16 +119,19 @@ def _gigabit(effort: Effort) -> float | None:
     return round(ours.MBps / http.MBps, 3)
 
 
-def _rest(effort: Effort, *, quick: bool) -> dict[str, Any]:
-    with ThreadPoolExecutor(2) as pool:
-        idling = pool.submit(idle.run, effort.idle_s, effort.idle_links)
-        rows = shaped.run(effort.shaped_s, effort.paths, kernel=not quick)
-        for row in rows:
-            _say(f"shaped: {row}")
-        shares = fairness.run(effort.fairness_s, twice=not quick)
-        _say(f"fairness: {shares}")
-        idle_percent = idling.result()
-    return {"shaped": rows, "idle200_cpu_percent": idle_percent, "fairness": shares}
+def _shaped(effort: Effort, *, quick: bool) -> dict[str, Any]:
+    rows = shaped.run(effort.shaped_s, effort.paths, kernel=not quick)
+    for row in rows:
+        _say(f"shaped: {row}")
+    shares = fairness.run(effort.fairness_s, twice=not quick)
+    _say(f"fairness: {shares}")
+    return {"shaped": rows, "fairness": shares}
+
+
+def _idle(effort: Effort) -> dict[str, float]:
+    cost = idling(effort.idle_s, effort.idle_links)
+    _say(f"200 idle links: {cost}")
+    return {"idle200_cpu_percent": cost["cpu_percent"], "idle200_MB_each": cost["MB_each"]}
 
 
 def _told(what: str, speed: Speed) -> Speed:

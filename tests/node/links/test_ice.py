@@ -105,6 +105,25 @@ async def test_twenty_links_share_one_port_on_each_side() -> None:
             assert other.received == [b"to %d" % number]
 
 
+async def test_consent_checks_of_a_nodes_links_leave_together() -> None:
+    """Each wakes the node at the end of a slot; the slots of another node end at other times."""
+    hub = await own_paths()
+    others, pairs = [], []
+    for seed in range(6, 12):
+        await asyncio.sleep(0.1)
+        others.append(await own_paths(seed))
+        pairs.append(await pair_of(hub, others[-1]))
+    await asyncio.sleep(20.0)
+    slot_s = 8.0 / 32
+    sides = zip(*pairs, strict=True)
+    ours, theirs = ([(path.agent.wake_at or 0.0) % slot_s for path in side] for side in sides)
+    assert ours == pytest.approx([ours[0]] * len(pairs))
+    assert max(theirs) - min(theirs) > 0.05
+    for pair in pairs:
+        await close(*pair)
+    await close(hub, *others)
+
+
 async def test_credentials_and_checks_come_from_the_environment() -> None:
     described = []
     for seed in (5, 5, 6):

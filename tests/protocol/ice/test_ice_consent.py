@@ -52,6 +52,18 @@ def test_consent_is_asked_for_at_intervals_that_differ() -> None:
         assert not end.told(ConsentLost)
 
 
+def test_consent_checks_leave_at_the_ends_of_slots() -> None:
+    network = Network(0.05)
+    ends = linked(network)
+    since = network.now + SETTINGS.consent_interval_s
+    network.run(600)
+    slot_s = SETTINGS.consent_interval_s / 32
+    for end in ends:
+        times = checks_of(end, since)
+        assert len(times) > 50
+        assert [at / slot_s for at in times] == pytest.approx([round(at / slot_s) for at in times])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_vanished_peer_is_missed_within_30_s(seed: int) -> None:
     network = Network(0.05)
