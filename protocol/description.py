@@ -9,7 +9,7 @@
 
 Everything that SDP would add is fixed or derived: one component over UDP, one data channel,
 SHA-256 fingerprints, and ICE's priorities and foundations, which follow from kind and place in the
-list. Empty fields cost a byte or two each: two IPv4 candidates and nothing else make 97 bytes.
+list. Empty fields cost a byte or two each: two IPv4 candidates and nothing else make 99 bytes.
 """
 
 import base64

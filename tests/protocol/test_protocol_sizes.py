@@ -31,6 +31,7 @@ from protocol.overlay.messages import (
 from protocol.punching.token import PUNCH_TOKEN_BYTES
 from protocol.records import PeerBody, ProviderBody
 from protocol.signaling import AnswerStatus, make_answer, make_offer
+from protocol.turn.client import TurnClient
 from protocol.turn.grant import RelayGrant, RelayTerms, encode_grant
 from tests.protocol.descriptions import largest_description
 
@@ -235,3 +236,19 @@ def test_a_usual_description_has_the_size_given() -> None:
     sizes = re.search(r"and nothing else it has (\d+) bytes", TEXT)
     assert sizes is not None
     assert int(sizes[1]) == len(usual.encode())
+
+
+def test_a_full_description_has_the_size_given() -> None:
+    sizes = re.search(r"with everything, (\d+); (\d+) is the bound", TEXT)
+    assert sizes is not None
+    assert int(sizes[1]) == len(largest_description(V6).encode())
+    assert int(sizes[1]) <= int(sizes[2]) == limits.DESCRIPTION_BYTES
+
+
+def test_the_longest_stun_request_has_the_size_given() -> None:
+    grant = RelayGrant(*("x" * limits.RELAY_CREDENTIAL_BYTES,) * 4, 3600, GRANT.terms)
+    client = TurnClient(grant, transaction_prefix=b"turn", rng=random.Random(1), now=0.0)
+    (allocate,) = client.take_datagrams()
+    said = re.search(r"the longest request, an Allocate .* has (\d+)\.", TEXT)
+    assert said is not None
+    assert int(said[1]) == len(allocate) <= limits.DATAGRAM_BYTES
