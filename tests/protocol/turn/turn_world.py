@@ -7,7 +7,6 @@ from collections.abc import Callable
 from protocol.addresses import Address
 from protocol.errors import RemoteError
 from protocol.identity import PeerId
-from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, encode_stun
 from protocol.turn.client import TurnClient
 from protocol.turn.client_peers import RelayedArrival
@@ -175,6 +174,3 @@ def code_of(answer: bytes) -> int:
     error = decode_stun(answer).error()
     assert error is not None
     return error[0]
-
-
-NO_TRANSPORT = (int(Attribute.REQUESTED_TRANSPORT), b"\x11\0\0\0")
