@@ -35,7 +35,8 @@ _WAIT_S = 1.0
 class RawPeer(asyncio.DatagramProtocol):
     """One socket and one identity. `answers` tells what each method gets; others get silence.
 
-    `token` is the last one that it was given, `counter` that of its last request.
+    `token` is the last one that it was given, `gives_token` what its responses bear, `counter` that
+    of its last request.
     """
 
     def __init__(self, identity: Identity, answers: dict[Method, Responder]) -> None:
@@ -43,7 +44,7 @@ class RawPeer(asyncio.DatagramProtocol):
         self.answers = answers
         self.requests: list[Request] = []
         self.responses: list[Response] = []
-        self.token = b""
+        self.token = self.gives_token = b""
         self.sent_bytes = self.received_bytes = 0
         self.flags = 0
         self.counter = 0
@@ -102,7 +103,11 @@ class RawPeer(asyncio.DatagramProtocol):
         """Answer a request of a key with anything, to anywhere."""
         code, result = answer if isinstance(answer, tuple) else (Code.OK, answer)
         body = encode_response(
-            request.transaction, code, token=b"", observed=Address(*addr[:2]), result=result
+            request.transaction,
+            code,
+            token=self.gives_token,
+            observed=Address(*addr[:2]),
+            result=result,
         )
         self.transport.sendto(self.sealed(body, public_key), addr)
 

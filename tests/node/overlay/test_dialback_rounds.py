@@ -4,7 +4,7 @@ Each contact is the test's own, and has an accomplice that dials, in a network o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ import pytest
 
 from protocol import datagrams, limits
 from protocol.addresses import Address, pack_address
+from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Request
 from protocol.reachability.host_filter import holds
 from protocol.reachability.verdict import RoundOutcome
@@ -63,11 +64,12 @@ class Round:
 
 
 @asynccontextmanager
-async def settled() -> AsyncIterator[Round]:
+async def settled(hosts: Sequence[str] = ("",) * COUNT) -> AsyncIterator[Round]:
+    """The contacts are on these hosts."""
     async with village() as there:
         made = Round(there)
-        for _ in range(COUNT):
-            made.contacts.append(await there.contact())
+        for host in hosts:
+            made.contacts.append(await there.contact(host))
             made.dialers.append(await made.socket())
         yield made
 
@@ -189,5 +191,19 @@ async def test_too_few_contacts_that_answer_decide_nothing() -> None:
     async with settled() as there:
         silent = there.contacts[0].contact
         there.node.running.server.tables.of(silent).failed(silent)
+        assert await there.run(honest) is RoundOutcome.UNDECIDED
+        assert not any(contact.requests for contact in there.contacts)
+
+
+async def test_contacts_of_one_network_are_asked_as_one() -> None:
+    async with settled([f"9.8.7.{number + 1}" for number in range(COUNT)]) as there:
+        assert await there.run(honest) is RoundOutcome.UNDECIDED
+        assert not any(contact.requests for contact in there.contacts)
+
+
+async def test_a_contact_without_a_global_address_is_none_to_ask() -> None:
+    async with settled(["9.8.7.1", "9.8.6.1", "9.8.5.1"]) as there:
+        private = Contact.at(bytes(range(32)), Address("10.0.0.1", PORT))
+        there.node.running.server.protocol.maintenance.answered(private)
         assert await there.run(honest) is RoundOutcome.UNDECIDED
         assert not any(contact.requests for contact in there.contacts)

@@ -145,9 +145,11 @@ async def test_a_contact_that_never_answered_gets_one_request_for_credentials(
         contact = await there.contact(ping=lambda _: [1])
         server = there.node.running.server
         if has_answered:
+            contact.gives_token = b"12345678"
             await server.wire.ask(contact.contact, Method.PING, [])
         with pytest.raises(TimedOut):
             await server.protocol.call_credentials(contact.contact)
+        await asyncio.sleep(1.0)  # what was sent last arrives
         methods = [one.method for one in contact.requests]
         assert methods.count(Method.CREDENTIALS) == 1 + has_answered
 
