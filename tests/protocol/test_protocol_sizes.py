@@ -169,6 +169,15 @@ def test_every_method_and_code_is_described() -> None:
         (r"transmissions to it \| (\d+),", limits.ICE_CHECKS_UNPROVED),
         (r"have not answered before \| (\d+) \(", limits.ICE_UNPROVED_BYTES),
         (r"of all links of a node \| (\d+) a minute", limits.ICE_CHECKS_PER_NETWORK),
+        (r"unless configured \| (\d+) MB/s", limits.RELAY_BYTES_PER_SECOND // 10**6),
+        (r"MB/s, (\d+) GB a day \|", limits.RELAY_BYTES_A_DAY // 10**9),
+        (r"allocations: in all, of one peer \| (\d+), 2 \|", limits.RELAY_ALLOCATIONS),
+        (r"of one peer \| \d+, (\d+) \|", limits.RELAY_ALLOCATIONS_PER_PEER),
+        (r"random side opens (\d+) sockets", limits.BIRTHDAY_SOCKETS),
+        (r"probes up to (\d+)", limits.BIRTHDAY_PROBES),
+        (r"then pings (\d+) contacts of each family", limits.SIGHTINGS),
+        (r"up to (\d+) are asked for: 3 that come", limits.DIALBACKS_MAX),
+        (r"beyond (\d+) restarts of one link in a minute", limits.LINK_RESTARTS),
     ],
 )
 def test_a_number_in_the_text_is_the_one_in_the_code(said: str, size: int) -> None:

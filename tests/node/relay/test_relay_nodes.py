@@ -279,6 +279,14 @@ async def test_own_traffic_comes_first(loop: VirtualLoop, monkeypatch: pytest.Mo
         assert (b.arrived, relay.counters.refused["relay_gave_way"]) == ([], 1)
 
 
+def test_without_settings_a_node_relays_2_mb_a_second_and_20_gb_a_day() -> None:
+    settings = RelaySettings()
+    assert settings.is_on
+    quota, terms = settings.quota, settings.quota.terms
+    assert (quota.rate_total, quota.bytes_a_day) == (2_000_000, 20_000_000_000)
+    assert (terms.rate_total, terms.bytes_a_day) == (quota.rate_total, quota.bytes_a_day)
+
+
 def test_settings_are_checked() -> None:
     for wrong in (
         {"rate": 0},
