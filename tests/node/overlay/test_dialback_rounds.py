@@ -207,3 +207,12 @@ async def test_a_contact_without_a_global_address_is_none_to_ask() -> None:
         there.node.running.server.protocol.maintenance.answered(private)
         assert await there.run(honest) is RoundOutcome.UNDECIDED
         assert not any(contact.requests for contact in there.contacts)
+
+
+async def test_a_silent_contact_is_asked_once_and_waited_for_a_while() -> None:
+    async with settled() as there:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert await there.village.node.running.reachability._test.run(4) is RoundOutcome.UNDECIDED
+        assert loop.time() - began == pytest.approx(limits.DIALBACK_S)
+        assert [len(contact.requests) for contact in there.contacts] == [1] * COUNT
