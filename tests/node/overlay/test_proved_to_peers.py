@@ -2,13 +2,16 @@
 
 import asyncio
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from node.overlay.signaling.witnesses import Witnesses
 from protocol import limits
+from protocol.codec import encode
 from protocol.errors import RelayFailed, TimedOut
+from protocol.identity import peer_id_text
 from protocol.overlay.messages import Code, Method, Request, Response
 from protocol.stun.attributes import Attribute, encode_text
 from protocol.stun.message import (
@@ -122,8 +125,9 @@ async def test_credentials_are_of_the_peer_and_the_address_that_asked() -> None:
         peer, other = await there.peer(), await there.peer()
         grant = decode_grant((await asked(there, peer, Method.CREDENTIALS)).result)
         theirs = decode_grant((await asked(there, other, Method.CREDENTIALS)).result)
-        assert grant.username != theirs.username
-        assert not await allocate(there, other, grant)
+        for one, its in ((peer, grant), (other, theirs)):
+            assert its.username.endswith(":" + peer_id_text(one.identity.peer_id))
+        assert not await allocate(there, other, replace(grant, nonce=theirs.nonce))
         assert await allocate(there, peer, grant)
 
 
@@ -134,6 +138,13 @@ async def test_credentials_have_no_arguments_and_need_a_proved_address() -> None
         peer.token = b""
         response = await asked(there, peer, Method.CREDENTIALS)
         assert (response.code, response.result) == (Code.BAD_TOKEN, [])
+        peer.counter += 1
+        long = [0, bytes(8), int(Method.CREDENTIALS), b"epoch..1", peer.counter, b"", 0, []]
+        body = encode([*long, bytes(500)])
+        to = there.node.contact
+        peer.transport.sendto(peer.sealed(body, to.public_key), to.address)
+        await asyncio.sleep(0.5)
+        assert [one.code for one in peer.responses[-2:]] == [Code.BAD_TOKEN] * 2
 
 
 @pytest.mark.parametrize("has_answered", [False, True])
