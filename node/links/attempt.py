@@ -278,8 +278,9 @@ class LinkAttempt:
     ) -> LinkAttemptFailed:
         stage, pairs = self._stages.current, self._ice.tried()
         sides = side_of(own), side_of(peer)
+        cause = cause or self._ice.ended_by
         if cause is None:
-            cause = self._no_path(*sides, pairs) if stage is Stage.ICE else self._broken()
+            cause = self._no_path(*sides, pairs) if stage is Stage.ICE else Cause.PEER_STALLED
         report = AttemptReport(self._stages.milliseconds(self._loop.time()), *sides, pairs)
         return LinkAttemptFailed(stage, reason, cause=cause, report=report)
 
@@ -289,10 +290,6 @@ class LinkAttempt:
         if cause is Cause.NO_ADDRESS and self._parts.settings.relayed_only:
             return Cause.ADDRESS_HIDDEN
         return cause
-
-    def _broken(self) -> Cause:
-        """Why nothing came of a path that ICE had found."""
-        return Cause.PATH_LOST if self._ice.peer_vanished else Cause.PEER_STALLED
 
 
 def _chosen_role(answer: Description) -> DtlsRole:

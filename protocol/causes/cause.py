@@ -34,6 +34,7 @@ class Cause(StrEnum):
     RELAY_REFUSED = "relay_refused"
     RELAY_SILENT = "relay_silent"
     PATH_LOST = "path_lost"
+    ADDRESS_TAKEN = "address_taken"
     WRONG_CERTIFICATE = "wrong_certificate"
     PEER_STALLED = "peer_stalled"
     NOT_THE_PEER = "not_the_peer"
@@ -145,6 +146,10 @@ EXPLANATIONS: dict[Cause, Explanation] = {
     ),
     Cause.PATH_LOST: Explanation(
         "a path was found, but it carried nothing any more before the link was open", _AGAIN
+    ),
+    Cause.ADDRESS_TAKEN: Explanation(
+        "the peer answers at the address of another link of this node",
+        "Two nodes seem to have one address and port: give one of them another port by --listen.",
     ),
     Cause.WRONG_CERTIFICATE: Explanation(
         "what answered is not the peer: its certificate is not the one that the peer signed",

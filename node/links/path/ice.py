@@ -19,7 +19,7 @@ from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import TriedPair
 from protocol.description import Description, IceCandidate
-from protocol.errors import ModswarmError
+from protocol.errors import AlreadyOwned, ModswarmError, Overloaded
 from protocol.ice.candidates import CandidateKind, IceCredentials
 from protocol.ice.events import (
     AddressProved,
@@ -80,6 +80,8 @@ class IcePath(PathTraffic):
         self._restarts = False
         self._doubted: Callable[[float], None] | None = None
         self._ended = ""
+        self.ended_by: Cause | None = None
+        """What ended the path, where it was more than a reason in words."""
         try:
             self._endpoint.demux.register_ufrag(self._credentials.ufrag, self)
             self._endpoint.demux.register_transactions(prefix, self)
@@ -281,7 +283,7 @@ class IcePath(PathTraffic):
                 self._fail(self._names.why_none(self._theirs))
             case ConsentLost():
                 silent = isinstance(self._port, RelayPort) and self._port.is_silent
-                self.end(_RELAY_VANISHED if silent else _VANISHED)
+                self.end(_RELAY_VANISHED if silent else _VANISHED, Cause.PATH_LOST)
 
     def _selected(self, pair: PairSelected) -> None:
         """Send by a pair from now on.
@@ -295,8 +297,11 @@ class IcePath(PathTraffic):
                 demux.register_remote(pair.remote, self)
             elif not self._is_only_link or not demux.register_free_remote(pair.remote, self):
                 return
-        except ModswarmError as error:  # another link's claim stands, or there are too many
-            self.end(str(error))
+        except AlreadyOwned as error:
+            self.end(str(error), Cause.ADDRESS_TAKEN)
+            return
+        except Overloaded as error:
+            self.end(str(error), Cause.OWN_LINKS_FULL)
             return
         before = self._pair
         self._send_by(pair)
@@ -338,14 +343,10 @@ class IcePath(PathTraffic):
         """Why the path has ended, if not because it was closed; else empty."""
         return self._ended
 
-    @property
-    def peer_vanished(self) -> bool:
-        """Whether the path has ended because the peer stopped answering."""
-        return self._ended in (_VANISHED, _RELAY_VANISHED)
-
-    def end(self, reason: str) -> None:
-        """The path is of no use any more; `ended` says why from now on."""
-        self._ended = self._ended or reason
+    def end(self, reason: str, cause: Cause | None = None) -> None:
+        """The path is of no use any more; `ended` and `ended_by` say why from now on."""
+        if not self._ended:
+            self._ended, self.ended_by = reason, cause
         self._punches.end(self._base)
         self.relays.end(self._base)
         self._fail(reason)

@@ -14,6 +14,7 @@ from node.links.path.paths import LinkPaths
 from node.net.demux import PREFIX_BYTES
 from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import AlreadyOwned, Overloaded
 from protocol.ice.candidates import CandidateKind
@@ -411,7 +412,10 @@ async def test_a_restarted_peer_links_again_at_once() -> None:
         await until(lambda: other.received == [b"back"] and again.received == [b"welcome"])
 
 
-async def test_an_address_goes_to_another_peer_once_the_first_has_vanished() -> None:
+async def test_an_address_goes_to_another_peer_once_the_first_has_vanished(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     async with network() as peers:
         one, other = await peers.add(), await peers.add()
         _, stale = await linked(one, other)
@@ -421,6 +425,7 @@ async def test_an_address_goes_to_another_peer_once_the_first_has_vanished() -> 
             await second.pool.connect(other.peer_id)
         assert not stale.closed.done()
         assert other.pool.counts["failed_ice"] == 1
+        assert Cause.ADDRESS_TAKEN.sentence in caplog.text
         ice: Any = stale.channel.dtls.ice  # type: ignore[attr-defined]
         await until(lambda: not ice.agent.has_consent, 30.0, 0.1)
         await asyncio.sleep(1.0)  # the wait before another attempt
