@@ -15,7 +15,7 @@
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
     │   ├── RelayFailed       no allocation at a relay, or no longer
-    │   ├── CallFailed        CallCrossed
+    │   ├── CallFailed        CallCrossed, NoSuchLink
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
         ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical, NotUnicast

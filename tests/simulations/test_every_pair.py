@@ -233,14 +233,18 @@ async def test_behind_nat64_peers_of_ipv4_alone_are_reached_directly(
 # 14. Both call at once
 
 
-@pytest.mark.parametrize("later_s", [0.0, 0.03, 0.1, 0.25])
-async def test_both_call_at_once_and_get_one_link(tmp_path: Path, later_s: float) -> None:
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("later_s", [0.0, 0.05, 0.1, 0.15, 0.2])
+async def test_both_call_at_once_and_get_one_link(
+    tmp_path: Path, later_s: float, first: int
+) -> None:
+    """The offer of one side meets the other's lookup, its offer, or the link that is being made."""
     async with pair_world(tmp_path) as town:
         pair = await town.settled("port-restricted", "port-restricted")
         ids = [one.identity.peer_id for one in reversed(pair)]
 
         async def call(number: int) -> Link:
-            await asyncio.sleep(number * later_s)
+            await asyncio.sleep(later_s * (number != first))
             with pair[number].host.running():
                 return await pair[number].running_node.pool.connect(ids[number])
 

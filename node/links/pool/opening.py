@@ -33,6 +33,7 @@ class LinkOpener:
 
             def describe(registrars: Sequence[Contact]) -> Description:
                 nonlocal offer
+                call.check_uncrossed()
                 offer = attempt.offer(offer, registrars)
                 return offer
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from node.links.link import Link
 from protocol.addresses import Address
 from protocol.description import Description
-from protocol.errors import ModswarmError
+from protocol.errors import CallCrossed, ModswarmError
 from protocol.identity import PeerId, peer_id_of
 from protocol.signaling import CallResult, Describe, Offer
 
@@ -15,13 +15,25 @@ PlaceCall = Callable[[PeerId, Describe], Awaitable[CallResult]]
 
 
 class PendingConnect:
-    """A call of ours, and the link that all concurrent calls of `connect` get."""
+    """A call of ours, and the link that all concurrent calls of `connect` get.
 
-    def __init__(self, peer_id: PeerId) -> None:
+    `answering`: whether a call of the peer is being answered.
+    """
+
+    def __init__(self, peer_id: PeerId, answering: Callable[[], bool]) -> None:
         self.peer_id = peer_id
+        self._answering = answering
         self.task: asyncio.Task[None] | None = None
         self.answered = False
         self.link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+
+    def check_uncrossed(self) -> None:
+        """Raise CallCrossed where our offer, which has not left yet, would only cross the peer's.
+
+        Two links of which each side asks for one share their addresses, so neither may come up.
+        """
+        if self._answering():
+            raise CallCrossed("the peer has called first; its call goes on")
 
     def note_answer(self) -> None:
         """The peer has answered: it may hold the link before we do."""

@@ -190,7 +190,8 @@ class LinkPool:
         self._check_open(peer_id)
         self._backoff.check(peer_id, asyncio.get_running_loop().time())
         self._keeper.make_room(self._pending())
-        call = self._outgoing[peer_id] = PendingConnect(peer_id)
+        call = PendingConnect(peer_id, lambda: peer_id in self._incoming)
+        self._outgoing[peer_id] = call
         name = f"call {peer_id_text(peer_id)}"
         call.task = self._attempts.start(self._call(call), name=name)
         call.task.add_done_callback(lambda task: self._call_ended(call, task))

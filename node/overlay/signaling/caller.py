@@ -42,6 +42,8 @@ class Caller:
         call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe), known)
         try:
             answer, relay = await call.run()
+        except CallCrossed:
+            raise
         except ModswarmError:
             self.ways.forget(peer_id)
             raise

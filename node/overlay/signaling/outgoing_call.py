@@ -10,7 +10,7 @@ from node.overlay.signaling.known_ways import KnownWay
 from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import records
 from protocol.causes.cause import Cause
-from protocol.errors import NotFound
+from protocol.errors import CallCrossed, NotFound
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import Answer, Offer, read_answer
@@ -45,7 +45,7 @@ class OutgoingCall:
     async def run(self) -> tuple[Answer, Contact]:
         """The first signed answer, and the contact that brought it.
 
-        Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallFailed.
+        Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallFailed, CallCrossed.
         """
         if self._known is not None:
             self._begin(self._known.public_key, self._known.relays)
@@ -64,7 +64,8 @@ class OutgoingCall:
     async def _look(self) -> None:
         key = records.peer_key(self._peer_id)
         reading = await self._server.read(key, records.PEER, enough=self._take)
-        self._take(reading)
+        if self._take(reading):
+            return
         if self._relay is None:
             raise reading.why_empty() or NotFound(cause=Cause.PEER_UNKNOWN)
         if not len(self._relay) and (why := reading.why_empty()):
@@ -73,12 +74,18 @@ class OutgoingCall:
 
     def _take(self, reading: Reading) -> bool:
         """Send the offer by the relays found so far; whether no more of them are needed."""
+        if self._answered.done():
+            return True
         itself = self._itself(reading)
         if self._relay is None:
             key = itself[0].public_key if itself else next(iter(reading.records), None)
             if key is None:
                 return False
-            self._relay = self._start(key, reading.registrars)
+            try:
+                self._relay = self._start(key, reading.registrars)
+            except CallCrossed as error:  # a response may have brought us here: not to its callback
+                self._answered.set_exception(error)
+                return True
         self.hops = reading.hops
         self.registrars = reading.registrars
         for contact in (*itself, *reading.registrars):

@@ -55,7 +55,7 @@ async def test_calls_both_ways_at_once_end_with_one_link(smaller_first: bool) ->
         await until(lambda: not other.pool.connecting and not other.pool.answering)
         await until(lambda: len(one.pool.links()) == len(other.pool.links()) == 1)
         (ours,), (theirs,) = one.pool.links(), other.pool.links()
-        assert [node.pool.links()[0].direction for node in pair] == ["outgoing", "incoming"]
+        assert (ours.direction, theirs.direction) == ("outgoing", "incoming"), "the first call's"
         ours.send(frame_of(b"one"))
         theirs.send(frame_of(b"other"))
         await until(lambda: one.received == [b"other"] and other.received == [b"one"])
