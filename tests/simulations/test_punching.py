@@ -1,5 +1,6 @@
 """Whole nodes behind boxes of each kind link directly, as the table of kinds says."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ DIRECT_S = 1.5
 
 SEARCH_S = 6.0
 """What a search by many probes takes, witnesses included."""
+
+SEARCHES = 4
+MISSED_MAX = 1
+"""One of 482 searches hits no mapping by chance, and a seed repeats that for ever: so no town has a
+single search. Two of four miss by chance in one of 38 000 towns."""
 
 
 def way_of(one: WholeResident, other: WholeResident) -> Way:
@@ -55,11 +61,17 @@ async def test_a_pair_links_directly(tmp_path: Path, caller: str, callee: str, w
         ("symmetric", "linux"),
     ],
 )
-async def test_a_search_leads_from_a_relay_to_a_direct_path(
+async def test_searches_lead_from_relays_to_direct_paths(
     tmp_path: Path, caller: str, callee: str
 ) -> None:
     async with pair_world(tmp_path) as town:
-        one, other = await town.settled(caller, callee)
-        assert way_of(one, other) is Way.BIRTHDAY
-        link, _ = await town.linked(one, other)
-        await until(lambda: link.path.way == "direct", SEARCH_S)
+        people = await town.settled(*(caller, callee) * SEARCHES)
+        pairs = list(zip(people[::2], people[1::2], strict=True))
+        assert all(way_of(one, other) is Way.BIRTHDAY for one, other in pairs)
+        both = await asyncio.gather(*(town.linked(one, other) for one, other in pairs))
+        links = [link for link, _ in both]
+
+        def direct() -> int:
+            return sum(link.path.way == "direct" for link in links)
+
+        await until(lambda: direct() >= SEARCHES - MISSED_MAX, SEARCH_S)
