@@ -129,6 +129,8 @@ class Description:
             sized(self.link, LINK_ID_BYTES)
         for contact in (*self.relays, *self.witnesses):
             _ = contact.address  # raises Malformed for what is none
+        if any(contact.family != 4 for contact in self.witnesses):
+            raise Malformed("a witness without IPv4, where alone ports are searched for")
 
     def encode(self) -> bytes:
         """The canonical bytes, at most DESCRIPTION_BYTES."""

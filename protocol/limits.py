@@ -342,11 +342,12 @@ CANDIDATES = 8
 """ICE candidates in one description."""
 
 RELAYS_NAMED = 3
-WITNESSES = 3
+WITNESSES = 4
 """Contacts that one description names: to be relays of the link, and to see the peer's address."""
 
 WITNESSES_NEEDED = 2
-"""Witnesses that must have seen a peer at an address: one may lie, and a third may be dead."""
+"""Witnesses that must have seen a peer at an address: one may lie, and two may be dead. Of three a
+second dead one ended one search in fifty where contacts come and go."""
 
 WITNESSED_TOKENS = 1024
 WITNESSED_PER_HOST = 16

@@ -13,6 +13,7 @@ from protocol.reachability.network_view import FilteringKind, MappingKind, NatKi
 def largest_description(where: Address) -> Description:
     """A description with as much of everything as it may hold."""
     contact = Contact.at(b"k" * limits.KEY_BYTES, where)
+    witness = Contact.at(b"k" * limits.KEY_BYTES, Address("203.0.113.7", 4001))
     return Description(
         "u" * limits.ICE_USERNAME_CHARS,
         "p" * limits.ICE_PASSWORD_CHARS,
@@ -27,7 +28,7 @@ def largest_description(where: Address) -> Description:
             int(60 * limits.PORT_RATE_MAX),
         ),
         relays=(contact,) * limits.RELAYS_NAMED,
-        witnesses=(contact,) * limits.WITNESSES,
+        witnesses=(witness,) * limits.WITNESSES,
         sctp_init=bytes(limits.SCTP_INIT_BYTES),
         session=bytes(SESSION_ANSWER_BYTES),
         link=bytes(LINK_ID_BYTES),

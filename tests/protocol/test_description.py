@@ -76,7 +76,7 @@ descriptions = st.builds(
     st.booleans(),
     st.just(UNKNOWN_NAT) | reports,
     st.lists(contacts, max_size=limits.RELAYS_NAMED).map(tuple),
-    st.lists(contacts, max_size=limits.WITNESSES).map(tuple),
+    st.lists(contacts.filter(lambda one: one.family == 4), max_size=limits.WITNESSES).map(tuple),
     st.binary(max_size=limits.SCTP_INIT_BYTES),
     st.sampled_from([0, 32, 48]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
     st.just(b"") | st.binary(min_size=16, max_size=16),
@@ -280,6 +280,7 @@ def test_what_a_side_can_do_is_one_number() -> None:
     [
         {"relays": (contact := Contact.at(bytes(32), Address("192.0.2.1", 1)),) * 4},
         {"witnesses": (contact,) * (limits.WITNESSES + 1)},
+        {"witnesses": (Contact.at(bytes(32), Address("2001:db8::1", 1)),)},
         {"relays": (Contact(bytes(38)),)},
         {"witnesses": (Contact(bytes(32) + b"\xe0\0\0\1\0\x50"),)},
         {"sctp_init": bytes(limits.SCTP_INIT_BYTES + 1)},
