@@ -49,6 +49,7 @@ class ObservedAddresses:
         self._chosen: frozenset[bytes] = frozenset()
         self._chosen_at = -math.inf
         self._contradicted = False
+        self._was_agreed = False
         self.agreed: Address | None = None
         """The address that two thirds of the networks see that count, and at least OBSERVERS_MIN.
 
@@ -78,9 +79,9 @@ class ObservedAddresses:
 
         Too few networks to agree on anything leave nothing agreed on.
         """
-        self._contradicted = False
+        self._contradicted, self._was_agreed = False, self.agreed is not None
         if len(networks) < limits.OBSERVERS_MIN:
-            self.agreed = None
+            self._was_agreed, self.agreed = False, None
         else:
             self._chosen, self._chosen_at = frozenset(networks), now
 
@@ -89,7 +90,8 @@ class ObservedAddresses:
         self._voices.clear()
         self._samples.clear()
         self._chosen, self._chosen_at = frozenset(), -math.inf
-        self._contradicted, self.agreed = False, None
+        self._contradicted = self._was_agreed = False
+        self.agreed = None
 
     # Addresses ------------------------------------------------------------------------------
 
@@ -97,12 +99,12 @@ class ObservedAddresses:
     def is_doubted(self) -> bool:
         """Whether to choose networks and ask them, since one no longer sees what was agreed on.
 
-        That remains so until enough of the chosen ones have answered, and agree.
+        That remains so until enough of the chosen ones have answered, and agree; where they do not,
+        others are asked once more. A NAT that gives each contact another port is no doubt.
         """
-        if not self._chosen:
-            return self._contradicted
         too_few = len(self._counting()) < quorum(len(self._chosen))
-        return self._contradicted or too_few or self.agreed is None
+        is_open = self._was_agreed and (too_few or self.agreed is None)
+        return self._contradicted or is_open
 
     def _count(self) -> None:
         counting = self._counting()

@@ -221,14 +221,24 @@ def test_what_was_sent_before_the_choice_decides_nothing() -> None:
     assert observed.agreed == Address(OUTSIDE, PORT)
 
 
-def test_a_nat_that_has_become_endpoint_dependent_is_asked_about_again() -> None:
+def test_a_nat_that_has_become_endpoint_dependent_is_asked_about_once_more() -> None:
     observed = seen_at(*[PORT] * 20)
     observed.note(network(0), Address(OUTSIDE, 1), 10)
+    doubts = []
+    for at in (10, 20):
+        observed.choose(networks(*range(12)), at)
+        for number in range(12):
+            observed.note(network(number), Address(OUTSIDE, 1000 + number * 997 + at), at + 1)
+        assert observed.agreed is None
+        doubts.append(observed.is_doubted)
+    assert doubts == [True, False]
+
+
+def test_ports_that_never_agreed_are_no_doubt() -> None:
+    """Links that are silent have contacts asked as well, which a router that counts would count."""
+    observed = seen_at(*range(5000, 5020))
     observed.choose(networks(*range(12)), 10)
-    for number in range(12):
-        observed.note(network(number), Address(OUTSIDE, 1000 + number * 997), 11)
-    assert observed.agreed is None
-    assert observed.is_doubted
+    assert not observed.is_doubted
 
 
 def test_with_too_few_networks_to_choose_from_nothing_is_agreed_on() -> None:
