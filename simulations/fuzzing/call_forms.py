@@ -32,7 +32,7 @@ _DESCRIPTION = Description(
         NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT, port_step=1), 4001, 9, 60
     ),
     relays=(Contact.at(bytes(32), Address("1.2.3.4", 4001)),),
-    witnesses=(Contact.at(bytes(32), Address("2a00::1", 4001)),),
+    witnesses=(Contact.at(bytes(32), Address("203.0.113.1", 4001)),),
     sctp_init=bytes(16),
     session=bytes(noise_session.SESSION_ANSWER_BYTES),
 )
