@@ -103,7 +103,7 @@ class Demux:
         self._readers: list[DatagramReader | None] = [
             None if first_byte in _WITH_OWNERS else self._unknown for first_byte in range(256)
         ]
-        self._notes_hosts = [True] * 256
+        self._host_noted_here = [True] * 256
         self._read_channels: ChannelReader | None = None
         self._server: StunOwner | None = None
         self._transactions: dict[bytes, StunOwner] = {}
@@ -124,7 +124,7 @@ class Demux:
         if self._readers[first_byte] is not self._unknown:
             raise AlreadyOwned(f"datagrams that start with {first_byte:#x} have a reader")
         self._readers[first_byte] = reader
-        self._notes_hosts[first_byte] = not notes_hosts
+        self._host_noted_here[first_byte] = not notes_hosts
 
     def register_channel_reader(self, reader: ChannelReader) -> None:
         """Give `reader` all channel data; raises AlreadyOwned if there is a reader."""
@@ -203,7 +203,7 @@ class Demux:
 
     def _hand_out(self, burst: list[Arrival], local: Address) -> tuple[int, int]:
         """Hand a burst over; returns how many datagrams and bytes it has."""
-        readers, remotes, notes_hosts = self._readers, self._remotes, self._notes_hosts
+        readers, remotes, noted_here = self._readers, self._remotes, self._host_noted_here
         waiting: dict[DtlsOwner, RecordBuffers] = {}
         channels: ChannelBuffers = []
         received = received_bytes = 0
@@ -227,7 +227,7 @@ class Demux:
                     waiting.setdefault(owner, []).append((buffer, size))
                 continue
             address = source_address(source)
-            if notes_hosts[buffer[0]]:
+            if noted_here[buffer[0]]:
                 self._heard_hosts.note(address.host)
             if buffer[0] in _CHANNEL_DATA and (count == 1 or _are_channel_data(buffer[::size])):
                 channels.append((buffer, size, address))

@@ -85,7 +85,7 @@ class RelayClient:
     def _proved(self, leg: RelayLeg) -> None:
         """A relay has given credentials: the address is its own. Raises RelayFailed.
 
-        Until then whoever named it may have named any key.
+        Until then the peer that named it may have named any key.
         """
         self._check_place(leg.relay)
         self._legs[leg.relay.address] = leg

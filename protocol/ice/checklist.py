@@ -211,10 +211,6 @@ class Checklist:
                 return pair
         return None
 
-    def has_triggered(self) -> bool:
-        """Whether a triggered check waits."""
-        return bool(self._triggered)
-
     def waiting(self) -> list[CandidatePair]:
         """Pairs whose check has not been sent, those of the highest priority first."""
         return [pair for pair in self._ordered if pair.state is PairState.WAITING]

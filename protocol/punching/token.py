@@ -53,7 +53,7 @@ class WitnessBook:
     """The tokens that were left with this node, and the hosts that left them.
 
     A host and each public network have a part of it, and where it is full the network that has left
-    most gives up its oldest token for one of a network with fewer: few networks keep nobody out.
+    most gives up its oldest token for one of a network with fewer: a few keep no other out.
     """
 
     def __init__(self, capacity: int = limits.WITNESSED_TOKENS) -> None:

@@ -8,7 +8,7 @@ so it bounds what one asker, one host and one network can get; a dial-back has 1
 each of the requests that lead to it.
 
 A dial-back leaves from a socket that is for nothing else, opened when first needed, one a family.
-Where a router accepts what nobody asked for, it remembers the two endpoints, and gives the asker
+Where a router accepts unasked datagrams, it remembers the two endpoints, and gives the asker
 another port if it ever sends between the same two, and then to everyone: but nothing is ever sent
 to that socket.
 """

@@ -1,6 +1,6 @@
 """A node's pool of links on loopback, whose sealed calls travel without a DHT."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from node.counters import Counters
 from node.environment import Environment
@@ -16,7 +16,6 @@ from protocol.addresses import Address
 from protocol.codec import encode
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId, peer_id_of
-from protocol.overlay.contacts import Contact
 from protocol.reachability.network_view import NetworkView
 from protocol.signaling import (
     AnswerStatus,
@@ -27,6 +26,7 @@ from protocol.signaling import (
     read_answer,
     read_offer,
 )
+from simulations.residents.no_contacts import NoWitnesses, look_around
 
 FRAME_TYPES = range(1)
 FRAME = encode([0, b"a message"])
@@ -36,34 +36,9 @@ Carry = Callable[[bytes, bytes], Awaitable[bytes]]
 """Brings a sealed offer to the holder of a public key, and its sealed answer back."""
 
 
-class _NoWitnesses:
-    """Of a node that has met no contacts."""
-
-    def choose(self) -> tuple[Contact, ...]:
-        return ()
-
-    def knows(self, contact: Contact) -> bool:
-        return False
-
-    async def meet(self, witnesses: Sequence[Contact]) -> None:
-        """There are none to meet."""
-
-    async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
-        """There are none to leave it with."""
-
-    async def hosts_seen(
-        self, token: bytes, witnesses: Sequence[Contact], limit_s: float
-    ) -> frozenset[str]:
-        return frozenset()
-
-
 async def carry_nowhere(_key: bytes, _offer: bytes) -> bytes:
     """For a node that only answers, or whose offers need not arrive."""
     raise CallFailed("no offer of this node is carried")
-
-
-async def _look_around() -> None:
-    """There are no contacts to ask."""
 
 
 class LocalNode:
@@ -84,10 +59,10 @@ class LocalNode:
             settings,
             LinkPaths(endpoint, environment, settings),
             LinkPunching(
-                endpoint, environment, lambda: _NOTHING_KNOWN, _NoWitnesses(), searches=True
+                endpoint, environment, lambda: _NOTHING_KNOWN, NoWitnesses(), searches=True
             ),
             self._call,
-            _look_around,
+            look_around,
         )
         self.pool.subscribe(self._take)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,9 +22,9 @@ from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId
-from protocol.overlay.contacts import Contact
 from protocol.reachability.network_view import NetworkView
 from protocol.signaling import CallResult, Describe, Offer
+from simulations.residents.no_contacts import NoWitnesses, look_around
 from simulations.runtime.loop import VirtualLoop
 
 SETTINGS = LinkSettings()
@@ -120,32 +120,7 @@ class Node:
 Carry = Callable[[Node, Node, bytes, Description], Awaitable[CallResult]]
 
 
-class NoWitnesses:
-    """Of a node that has met no contacts."""
-
-    def choose(self) -> tuple[Contact, ...]:
-        return ()
-
-    def knows(self, contact: Contact) -> bool:
-        return False
-
-    async def meet(self, witnesses: Sequence[Contact]) -> None:
-        """Without witnesses there is nothing to do."""
-
-    async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
-        """Without witnesses there is nothing to do."""
-
-    async def hosts_seen(
-        self, token: bytes, witnesses: Sequence[Contact], limit_s: float
-    ) -> frozenset[str]:
-        return frozenset()
-
-
 NO_WITNESSES = NoWitnesses()
-
-
-async def look_around() -> None:
-    """Of a node that has met no contacts."""
 
 
 NOTHING_KNOWN = NetworkView()

@@ -21,7 +21,8 @@ from protocol.reachability.network_view import (
 from protocol.signaling import CallResult
 from protocol.stun.attributes import Attribute, encode_xor_address
 from protocol.stun.message import StunClass, StunMessage, decode_stun, encode_stun
-from tests.node.links.link_network import Node, NoWitnesses, network
+from simulations.residents.no_contacts import NoWitnesses
+from tests.node.links.link_network import Node, network
 
 OLD_PORT, NEW_PORT = 20_040, 20_043
 COUNTS = NatKind(MappingKind.SEQUENTIAL, FilteringKind.DEPENDENT, False, 1)

@@ -8,14 +8,12 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.check_messages import encode_check
 from protocol.ice.events import ConsentLost, PairSelected
-from tests.protocol.ice.ice_network import HOST, RELAYED, End, Network, connect
+from tests.protocol.ice.ice_network import HOST, RELAYED, VIA_A, VIA_B, End, Network, connect
 
 LEFT = Address("5.0.0.1", 4001)
 KEPT = Address("5.0.0.2", 4001)
 VICTIM = Address("6.0.0.1", 4001)
 ELSEWHERE = Address("7.0.0.1", 9)
-VIA_A = Address("100::a", 3478)
-VIA_B = Address("100::b", 3478)
 
 _transactions = itertools.count()
 
