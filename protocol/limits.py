@@ -359,7 +359,7 @@ prefix (IPv4 /24, IPv6 /64, /48 and /32), the hosts of one (IPv4 and IPv6), and 
 told: as long as the call takes that they belong to."""
 
 SCTP_INIT_BYTES = 64
-"""The INIT of our own SCTP has 28 B; more parameters than twice that are of no use."""
+"""The INIT of our own SCTP has 26 B; more parameters than twice that are of no use."""
 
 PORT_WINDOW_MAX = 64
 """Predicted ports of one peer that are checked: each is one more datagram to its address."""
@@ -408,7 +408,7 @@ LINK_SLOW_S = 5.0
 has proved no address, if two round trips are not longer, and one that is no link yet."""
 
 DESCRIPTION_BYTES = 744
-"""A description with everything that it may hold, all of it IPv6."""
+"""A description with everything that it may hold, all of it IPv6 but for the witnesses."""
 
 ICE_USERNAME_CHARS = 32
 ICE_PASSWORD_CHARS = 32
@@ -594,8 +594,8 @@ long their answers are waited for."""
 
 DOUBT_S = 5.0
 DOUBT_MAX_S = 60.0
-"""The pause before others are asked because of a contradiction, doubled as long as those who were
-asked do not agree: liars may cast doubts, and cost a few pings in a minute by it."""
+"""The pause before others are asked because of a contradiction, doubled as long as the doubt lasts:
+liars may cast doubts, and cost a few pings in a minute by it."""
 
 PORT_SAMPLES = 32
 PORT_STEPS_MIN = 2

@@ -46,7 +46,7 @@ class LinkSettings:
 
     consent_interval_s: float = 8.0
     consent_failures: int = 2
-    """So many checks in a row without an answer mean a vanished peer: 20 to 27 s with the 3.5 s
+    """So many checks in a row without an answer mean a vanished peer: 20 to 26 s with the 3.5 s
     that each waits (RFC 7675, 5.1, allows 30). Of idle links the checks are what costs."""
 
     backoff_first_s: float = 1.0

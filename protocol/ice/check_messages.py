@@ -73,7 +73,7 @@ def encode_check(
     nominates: bool,
     key: bytes,
 ) -> bytes:
-    """A Binding request (RFC 8445, 7.2.4): 92 bytes with short credentials, 96 if it nominates."""
+    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, 100 if it nominates."""
     attributes: list[tuple[int, bytes]] = [
         (Attribute.USERNAME, username),
         (Attribute.PRIORITY, encode_u32(priority)),

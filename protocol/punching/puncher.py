@@ -94,7 +94,7 @@ class Puncher:
         self.wake(now)
 
     def seen(self, hosts: frozenset[str], now: float) -> None:
-        """All witnesses got the peer's token from these hosts."""
+        """Enough witnesses got the peer's token from these hosts."""
         self._seen |= hosts
         for host in sorted(hosts):
             self._agent.vouch(host, now)

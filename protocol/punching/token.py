@@ -1,7 +1,7 @@
 """Proof, by two witnesses, that a peer is at an address, before many datagrams are sent there.
 
     peer     WITNESS [token]      -> to each witness that the other's description names
-    prober   WITNESSED [token]    -> asks both: [the IP literals that sent it, packed]
+    prober   WITNESSED [token]    -> asks its own: [the IP literals that sent it, packed]
 
 Only the two sides of a call know the token: it follows from the offer. A witness takes it from
 proved addresses only, so that no sender shows another's address. It is a contact that the prober

@@ -36,7 +36,7 @@ class WitnessExchange(Protocol):
     async def hosts_seen(
         self, token: bytes, witnesses: Sequence[Contact], limit_s: float
     ) -> frozenset[str]:
-        """From which hosts all of our witnesses got a peer's token."""
+        """From which hosts enough witnesses of ours got a peer's token."""
 
 
 class LinkPunching:

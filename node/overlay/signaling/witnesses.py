@@ -20,7 +20,7 @@ from protocol.punching.token import decode_hosts, seen_by_enough
 _log = logging.getLogger(__name__)
 
 _AMONG = 16
-"""Three of so many contacts are chosen, the nearest by round trip: a search waits for them."""
+"""WITNESSES of so many contacts are chosen, the nearest by round trip: a search waits for them."""
 
 _LATELY_S = 60.0
 """A witness that has answered within this is hardly gone: two that are silent end a search."""
