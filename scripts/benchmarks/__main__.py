@@ -13,11 +13,18 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from scripts.benchmarks.link.cost import KINDS, LINES_MBPS
+
 BENCHMARKS = {
     "main": (
         "whole_job",
         ["runs"],
         "join, lookup, connect and transfer between real node processes",
+    ),
+    "cost": (
+        "link.cost",
+        ["quick", "lines", "kinds"],
+        "processor time of a link on lines of some Mbit/s, beside stock and HTTP; a frame's delay",
     ),
     "dht": (
         "overlay.figures",
@@ -55,6 +62,10 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=_positive, default=1000, help="of the world that idles")
     parser.add_argument("--quick", action="store_true", help="shorter measurements, of a link")
+    parser.add_argument(
+        "--lines", type=_positive, nargs="+", default=LINES_MBPS, help="Mbit/s of each line"
+    )
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS, help="of `cost`")
     parser.add_argument("--pcap", type=Path, help="file for the SCTP packets of one more link")
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()

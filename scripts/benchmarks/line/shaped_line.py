@@ -2,7 +2,9 @@
 
     near  --TUN--  relay  --TUN--  middle  --veth, tbf-->  far
 
-Needs root, `ip`, `tc` and /dev/net/tun; `why_not` says which is missing.
+There may be several veths to the far end, each with a rate and a queue of its own.
+`tbf` lets so few bytes pass at once that packets arrive one by one, as on a real line. All of it
+needs root, `ip`, `tc` and /dev/net/tun; `why_not` says which is missing.
 """
 
 import contextlib
@@ -15,15 +17,21 @@ from scripts.benchmarks.namespaces import command, inside
 from scripts.benchmarks.process import Process
 
 NEAR_ADDRESS = "10.77.1.1"
-FAR_ADDRESS = "10.77.2.2"
 MIDDLE_ADDRESS = "10.77.1.2"
+
+
+def far_address(number: int) -> str:
+    """The far end's address on one of the veths, counted from 0."""
+    return f"10.77.{2 + number}.2"
+
+
+FAR_ADDRESS = far_address(0)
 
 _RELAY = Path(__file__).with_name("relay.py")
 _DEVICE = "line"
 _BITS = 8
 _MEGA = 1e6
-_BURST_S = 0.001
-_BURST_BYTES_MIN = 3200
+_BURST_BYTES = 3200
 _PACKETS_WAITING = 20_000
 
 
@@ -49,43 +57,63 @@ def why_not() -> str | None:
 
 @contextlib.contextmanager
 def shaped(
-    mbps: float, rtt_ms: float, queue_ms: float, *, loss: float = 0.0, reorder: float = 0.0
+    mbps: float,
+    rtt_ms: float,
+    queue_ms: float,
+    *,
+    loss: float = 0.0,
+    reorder: float = 0.0,
+    branches: int = 1,
 ) -> Iterator[Line]:
-    """A line of a rate, a round trip and a queue that drops what does not fit."""
+    """A line of a rate, a round trip and a queue that drops what does not fit.
+
+    Each of its `branches` to the far end has that rate and that queue.
+    """
     faults = {"loss": loss, "reorder": reorder}
     with namespaces.namespaces("near", "middle", "far") as (near, middle, far):
         options = {"near": near, "far": middle, "device": _DEVICE, "delay_s": rtt_ms / 2000}
         relay = Process(_RELAY, {**options, **faults})
         try:
             assert relay.hear() == "made"
-            _join(near, middle, far)
-            _shape(middle, mbps, queue_ms)
+            _join(near, middle)
+            for number in range(branches):
+                _branch(middle, far, number)
+                _shape(middle, number, mbps, queue_ms)
+            _ip(far, "route", "add", "default", "via", _gateway(0))
             yield Line(near, middle, far)
         finally:
             relay.end()
 
 
-def _join(near: str, middle: str, far: str) -> None:
-    def ip(namespace: str, *words: str) -> None:
-        command("ip", "-n", namespace, *words)
+def _ip(namespace: str, *words: str) -> None:
+    command("ip", "-n", namespace, *words)
 
-    ip(middle, "link", "add", "right", "type", "veth", "peer", "name", "left", "netns", far)
-    for namespace, device, address in (
-        (near, _DEVICE, f"{NEAR_ADDRESS}/24"),
-        (middle, _DEVICE, f"{MIDDLE_ADDRESS}/24"),
-        (middle, "right", "10.77.2.1/24"),
-        (far, "left", f"{FAR_ADDRESS}/24"),
-    ):
-        ip(namespace, "addr", "add", address, "dev", device)
-        ip(namespace, "link", "set", device, "up", "txqueuelen", str(_PACKETS_WAITING))
-    ip(near, "route", "add", "default", "via", MIDDLE_ADDRESS)
-    ip(far, "route", "add", "default", "via", "10.77.2.1")
+
+def _gateway(number: int) -> str:
+    return f"10.77.{2 + number}.1"
+
+
+def _join(near: str, middle: str) -> None:
+    _bring_up(near, _DEVICE, NEAR_ADDRESS)
+    _bring_up(middle, _DEVICE, MIDDLE_ADDRESS)
+    _ip(near, "route", "add", "default", "via", MIDDLE_ADDRESS)
     command(*inside(middle), "sysctl", "-qw", "net.ipv4.ip_forward=1")
 
 
-def _shape(middle: str, mbps: float, queue_ms: float) -> None:
+def _branch(middle: str, far: str, number: int) -> None:
+    right, left = f"right{number}", f"left{number}"
+    _ip(middle, "link", "add", right, "type", "veth", "peer", "name", left, "netns", far)
+    _bring_up(middle, right, _gateway(number))
+    _bring_up(far, left, far_address(number))
+
+
+def _bring_up(namespace: str, device: str, address: str) -> None:
+    _ip(namespace, "addr", "add", f"{address}/24", "dev", device)
+    _ip(namespace, "link", "set", device, "up", "txqueuelen", str(_PACKETS_WAITING))
+
+
+def _shape(middle: str, number: int, mbps: float, queue_ms: float) -> None:
     rate = mbps * _MEGA / _BITS
-    burst = max(int(rate * _BURST_S), _BURST_BYTES_MIN)
-    queue = max(int(rate * queue_ms / 1000), burst)
-    tbf = ("tbf", "rate", f"{mbps}mbit", "burst", str(burst), "limit", str(queue))
-    command("tc", "-n", middle, "qdisc", "add", "dev", "right", "root", *tbf)
+    queue = max(int(rate * queue_ms / 1000), _BURST_BYTES)
+    tbf = ("tbf", "rate", f"{mbps}mbit", "burst", str(_BURST_BYTES), "limit", str(queue))
+    command("tc", "-n", middle, "qdisc", "add", "dev", f"right{number}", "root", *tbf)

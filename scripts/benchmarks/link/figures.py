@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
 
-from scripts.benchmarks.link import fairness, gigabit, shaped
+from scripts.benchmarks.link import cost, fairness, gigabit, shaped
 from scripts.benchmarks.link.pairs import PEER, Speed, measure, own_pair
 from scripts.benchmarks.many_links.figures import idling
 from scripts.benchmarks.process import Process
@@ -58,6 +58,7 @@ def run(quick: bool, pcap: Path | None = None) -> dict[str, Any]:
         "loopback": _loopback(effort),
         "rtt50": _rtt50(effort),
         "gigabit_vs_http": _gigabit(effort),
+        **cost.run(quick),
         **_shaped(effort, quick=quick),
         **_idle(effort),
     }

@@ -15,6 +15,7 @@ from scripts.benchmarks.link.peer import Counted, read_lines, say
 
 _CHUNK_BYTES = 2**18
 _SIZE_BYTES = 10**13
+_SHUTDOWN_S = 0.1
 
 
 async def serve(address: str) -> tuple[web.AppRunner, int]:
@@ -29,7 +30,7 @@ async def serve(address: str) -> tuple[web.AppRunner, int]:
 
     app = web.Application()
     app.router.add_get("/", stream)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     site = web.TCPSite(runner, address, 0)
     await site.start()

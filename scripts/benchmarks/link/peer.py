@@ -107,8 +107,14 @@ Connecting = Callable[[Options, Ask], Awaitable[Channel]]
 async def connect(options: Options, ask: Ask) -> Channel:
     """A channel, yet to be opened; `ask` exchanges descriptions."""
     environment = Environment()
-    certificate = create(environment)
     paths = await open_paths(environment, options.address, options.data_path)
+    return await connect_by(paths, options, ask)
+
+
+async def connect_by(paths: LinkPaths, options: Options, ask: Ask) -> Channel:
+    """A channel of the port that these paths share."""
+    environment = Environment()
+    certificate = create(environment)
     ice = IcePath(paths, bytes(20), controlling=options.sends)
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
     native = options.data_path == "native"
@@ -189,11 +195,16 @@ async def main(options: Options, connecting: Connecting = connect) -> None:
     await channel.open()
     say("open")
     sending = asyncio.ensure_future(feed(channel, options.message_bytes)) if options.sends else None
-    while await lines.readline():
-        say([time.perf_counter(), time.process_time(), counted.received_bytes])
+    await tell_marks(lines, counted)
     if sending is not None:
         sending.cancel()
     await channel.close()
+
+
+async def tell_marks(lines: asyncio.StreamReader, counted: Counted) -> None:
+    """Answer each line by seconds, seconds of CPU, and bytes received, until the input ends."""
+    while await lines.readline():
+        say([time.perf_counter(), time.process_time(), counted.received_bytes])
 
 
 if __name__ == "__main__":

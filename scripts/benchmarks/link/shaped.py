@@ -82,8 +82,8 @@ def _simulated(path: Path, seconds: float) -> dict[str, Any]:
 
 
 def _in_kernel(path: Path, seconds: float) -> dict[str, Any]:
-    faults = {"loss": path.loss, "reorder": path.reorder}
-    with shaped(path.mbps, path.rtt_ms, path.queue_ms, **faults) as line:
+    where = (path.mbps, path.rtt_ms, path.queue_ms)
+    with shaped(*where, loss=path.loss, reorder=path.reorder) as line:
         options = {"data_path": "native", "sends": True, "address": NEAR_ADDRESS}
         sender = Process(PEER, options, line.at(line.near))
         options = {**options, "sends": False, "address": FAR_ADDRESS}
