@@ -25,13 +25,13 @@ one received as well, and for a peer that answers no more. CLOSED is left once: 
 ended does not begin again.
 """
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 from protocol.sctp import chunks
 
 
-class AssociationState(Enum):
-    """RFC 9260's names."""
+class AssociationState(StrEnum):
+    """RFC 9260's names. Text has a fast hash, and tables are asked by state for each burst."""
 
     CLOSED = "closed"
     COOKIE_WAIT = "cookie-wait"

@@ -146,7 +146,7 @@ class DtlsPath(RTCDtlsTransport):
     def send_packets(self, packets: Packets) -> None:
         """Encrypt and send; packets of one size in a row leave together. Nothing is raised."""
         records = self._records
-        if records is None or self.state != "connected":
+        if records is None or self._state is not State.CONNECTED:
             return
         try:
             for group in _groups(packets):
@@ -159,7 +159,7 @@ class DtlsPath(RTCDtlsTransport):
     def send_whole(self, packet: bytes) -> bool:
         """Encrypt and send a packet unfragmented; False if the socket cannot ask for that."""
         records = self._records
-        if records is None or self.state != "connected":
+        if records is None or self._state is not State.CONNECTED:
             return False
         try:
             return self.ice.send_whole(records.seal((packet,)))
@@ -174,7 +174,7 @@ class DtlsPath(RTCDtlsTransport):
 
     def _take_records(self, buffers: RecordBuffers) -> None:
         records, receive = self._records, self._receive
-        if records is None or receive is None or self.state != "connected":
+        if records is None or receive is None or self._state is not State.CONNECTED:
             return
         packets: Packets = []
         ended = ""

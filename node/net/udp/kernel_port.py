@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from node.counters import Counters
@@ -32,6 +32,9 @@ _DATAGRAM_BYTES_MAX: Final = 65_536
 
 _Waiting = tuple[bytes, int, Any]
 
+_Received = tuple[int, list[tuple[int, int, bytes]], int, Any]
+"""What `recvmsg_into` gives: bytes, control messages, flags and source."""
+
 
 class KernelPort(asyncio.DatagramTransport):
     """A `Port` on a bound, non-blocking socket, which it owns and closes."""
@@ -45,10 +48,12 @@ class KernelPort(asyncio.DatagramTransport):
         self._closing = False
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
-        self._space = bytearray(_DATAGRAM_BYTES_MAX)
-        self._view = memoryview(self._space)
+        self._view = memoryview(bytearray(2 * _DATAGRAM_BYTES_MAX))
         self._cuts = offload.can_cut(own_socket)
-        self._joins = offload.ask_to_join(own_socket)
+        offload.ask_to_join(own_socket)
+        self._receive: Callable[..., _Received] = getattr(
+            own_socket, "recvmsg_into", self._receive_one
+        )
         offload.let_be_cut(own_socket, allowed=True)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             own_socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
@@ -60,10 +65,7 @@ class KernelPort(asyncio.DatagramTransport):
     def _read(self) -> None:
         burst: list[Arrival] = []
         try:
-            if self._joins:
-                self._read_joined(burst)
-            else:
-                self._read_and_join(burst)
+            self._read_and_join(burst)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:  # an earlier datagram's, told by ICMP
@@ -71,42 +73,42 @@ class KernelPort(asyncio.DatagramTransport):
         if burst:
             self._user.burst_received(burst)
 
-    def _read_joined(self, burst: list[Arrival]) -> None:
-        """Read what the kernel has joined; raises OSError when the socket is empty."""
-        budget = BURST_BYTES_MAX
-        while budget > 0:
-            count, control, _, source = self._socket.recvmsg_into(
-                [self._space], offload.GRO_CONTROL_BYTES
-            )
-            size = offload.joined_size(control, count) if control else count
-            burst.append((bytes(self._view[:count]), size, source))
-            budget -= count + _READ_COST_BYTES
-
     def _read_and_join(self, burst: list[Arrival]) -> None:
-        """The same, where this port joins what came from one source in one size.
+        """Read until the socket is empty, which raises OSError, or the bound is reached.
 
-        The last datagram of a buffer may be shorter.
+        What came from one source in one size is one buffer, as far as the kernel has not joined it
+        already; the last datagram of a buffer may be shorter.
         """
-        parts: list[bytes] = []
-        size, whole = 0, 0
+        receive, view, cost = self._receive, self._view, _READ_COST_BYTES
         origin: tuple[Any, ...] = ()
+        start = end = size = 0
+        whole = False
         budget = BURST_BYTES_MAX
         try:
             while budget > 0:
-                count, source = self._socket.recvfrom_into(self._space)
+                count, control, _, source = receive([view[end:]], offload.GRO_CONTROL_BYTES)
+                each = offload.joined_size(control, count) if control else count
                 # An empty datagram would vanish behind others in one buffer.
-                fits = source == origin and 0 < count <= size and len(parts) == whole
-                if not fits and parts:
-                    burst.append((b"".join(parts), size, origin))
-                    parts = []
-                if not parts:
-                    size, whole, origin = count, 0, source
-                parts.append(bytes(self._view[:count]))
-                whole += count == size
-                budget -= count + _READ_COST_BYTES
+                fits = whole and source == origin and (each == size or 0 < count == each < size)
+                if not fits:
+                    if origin:
+                        burst.append((bytes(view[start:end]), size, origin))
+                    start, size, origin = end, each, source
+                end += count
+                whole = each == size and count > 0 and not count % each
+                budget -= count + cost
+                if end >= _DATAGRAM_BYTES_MAX:
+                    burst.append((bytes(view[start:end]), size, origin))
+                    start = end = 0
+                    whole, origin = False, ()
         finally:
-            if parts:
-                burst.append((b"".join(parts), size, origin))
+            if origin:
+                burst.append((bytes(view[start:end]), size, origin))
+
+    def _receive_one(self, buffers: list[memoryview], _room: int) -> _Received:
+        """Receive as `recvmsg_into` does, where the system has no such call."""
+        count, source = self._socket.recvfrom_into(buffers[0])
+        return count, [], 0, source
 
     # Sending --------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ radio links make, change nothing; rounds that lose a lot do. It is of BBR's fami
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from math import inf
 
 from protocol.sctp.send.congestion import AckSample
@@ -51,7 +51,7 @@ _TRUST_S = 5.0
 """So long after a suspicion there is no other: each costs a tenth of a second."""
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """What the control is probing for, as in BBR."""
 
     STARTUP = "startup"
