@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import random
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -155,15 +156,43 @@ async def test_a_buffer_arrives_as_its_datagrams(
         monkeypatch.setattr(offload, "can_cut", lambda _: False)
     ends = Ends()
     ends.port.send_segments(BUFFER, 1000, ends.where)
+    ends.port.send_segments(BUFFER, 1000, ends.where)
     ends.port.sendto(b"", ends.where)
     ends.port.sendto(b"longer than that" * 80, ends.where)
     ends.port.sendto(b"x", ends.where)
-    expected = [*DATAGRAMS, b"", b"longer than that" * 80, b"x"]
+    expected = [*DATAGRAMS, *DATAGRAMS, b"", b"longer than that" * 80, b"x"]
     assert await arrived(ends.user, len(expected)) == expected
     source = ends.port.get_extra_info("sockname")
     assert {one[2] for burst in ends.user.bursts for one in burst} == {source}
+    assert len(ends.user.bursts[0]) < len(expected)
+    await ends.close()
+
+
+@pytest.mark.parametrize("joins", [True, False], ids=["joined by the kernel", "joined here"])
+async def test_datagrams_of_all_sizes_from_two_sources_stay_what_they_were(
+    joins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not joins:
-        assert len(ends.user.bursts[0]) < len(expected)
+        monkeypatch.setattr(offload, "ask_to_join", lambda _: False)
+    ends, rng = Ends(), random.Random(7)
+    others = [a_socket(), a_socket()]
+    sent: dict[Any, list[bytes]] = {other.getsockname(): [] for other in others}
+    sizes = (0, 1, 12, 1000, 1000, 1000, 1001, 40_000)
+    for n in range(60):
+        other = rng.choice(others)
+        for _ in range(rng.randrange(1, 4)):
+            datagram = bytes([n]) * rng.choice(sizes)
+            other.sendto(datagram, ends.where)
+            sent[other.getsockname()].append(datagram)
+        if n % 10 == 9:  # the kernel's buffer is not asked for more than it grants
+            await arrived(ends.user, sum(map(len, sent.values())))
+    got: dict[Any, list[bytes]] = {source: [] for source in sent}
+    for burst in ends.user.bursts:
+        for buffer, size, source in burst:
+            got[source].extend(split(buffer, size))
+    assert got == sent
+    for other in others:
+        other.close()
     await ends.close()
 
 
