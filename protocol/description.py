@@ -39,7 +39,8 @@ _PASSWORD_RANDOM_BYTES = 18
 
 _FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes, bytes, bytes)
 _SESSION_BYTES = (0, EPHEMERAL_BYTES, SESSION_ANSWER_BYTES)
-_TAKES_BURSTS = 1
+_ASKS_FOR_SACKS = 2
+"""Feature 1 was of an SCTP that acknowledged each burst; it does not ask for SACKs."""
 
 
 class DtlsRole(IntEnum):
@@ -83,8 +84,8 @@ class Description:
     """One side of a link to be; raises Malformed for what ICE or DTLS could not use.
 
     `fingerprint` is the SHA-256 of the DTLS certificate in DER. Candidates stand in the sender's
-    order of preference. `takes_bursts`: the sender's SCTP answers a burst of packets with one SACK,
-    and knows what it means when the peer's does. `nat`: the sender's router, as it knows it.
+    order of preference. `asks_for_sacks`: the sender's SCTP asks for a SACK where it needs one, and
+    leaves it to the peer's to ask likewise. `nat`: the sender's router, as it knows it.
     `relays`: where the sender is ready to allocate, best first; an answer names none, because the
     offer's count for both sides. `witnesses`: contacts of the sender's choice with which the peer
     leaves its token if it is to be punched by many probes. `sctp_init`: the value of an INIT chunk
@@ -100,7 +101,7 @@ class Description:
     fingerprint: bytes
     role: int
     candidates: tuple[IceCandidate, ...]
-    takes_bursts: bool = False
+    asks_for_sacks: bool = False
     nat: NatReport = UNKNOWN_NAT
     relays: tuple[Contact, ...] = ()
     witnesses: tuple[Contact, ...] = ()
@@ -141,7 +142,7 @@ class Description:
                 self.fingerprint,
                 int(self.role),
                 [candidate.encode() for candidate in self.candidates],
-                _TAKES_BURSTS if self.takes_bursts else 0,
+                _ASKS_FOR_SACKS if self.asks_for_sacks else 0,
                 self.nat.fields(),
                 [relay.packed for relay in self.relays],
                 [witness.packed for witness in self.witnesses],
@@ -175,7 +176,7 @@ class Description:
             fingerprint,
             DtlsRole(ranged(role, 0, max(DtlsRole))),
             tuple(map(IceCandidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
-            takes_bursts=bool(ranged(features, 0, _TAKES_BURSTS)),
+            asks_for_sacks=_asks_for_sacks(features),
             nat=NatReport.from_fields(nat),
             relays=_contacts(relays, limits.RELAYS_NAMED),
             witnesses=_contacts(witnesses, limits.WITNESSES),
@@ -183,6 +184,12 @@ class Description:
             session=session,
             link=link,
         )
+
+
+def _asks_for_sacks(features: int) -> bool:
+    if features not in (0, _ASKS_FOR_SACKS):
+        raise Malformed(f"features {features}")
+    return features == _ASKS_FOR_SACKS
 
 
 def _contacts(value: list[Any], most: int) -> tuple[Contact, ...]:

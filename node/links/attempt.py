@@ -91,12 +91,12 @@ class LinkAttempt:
 
     def describe(self, role: DtlsRole) -> Description:
         """Our side, at once; the caller controls. Raises LinkAttemptFailed."""
-        bursts = self._parts.settings.data_path == OWN_DATA_PATH
+        own_sctp = self._parts.settings.data_path == OWN_DATA_PATH
         fingerprint = self._parts.certificate.fingerprint
-        described = self._ice.describe(fingerprint, role, takes_bursts=bursts)
+        described = self._ice.describe(fingerprint, role, asks_for_sacks=own_sctp)
         if self._outgoing:
             self._begin(Stage.CALL)
-        init = native_channel.describe_init(self._parts.environment.rng) if bursts else b""
+        init = native_channel.describe_init(self._parts.environment.rng) if own_sctp else b""
         session = ephemeral_key(self._ephemeral_secret)
         return self._with_router(replace(described, sctp_init=init, session=session))
 
@@ -210,7 +210,7 @@ class LinkAttempt:
         channel = layers.create_channel(
             dtls,
             self._parts.environment.rng,
-            own_peer=remote.takes_bursts,
+            own_peer=remote.asks_for_sacks,
             inits=(own.sctp_init, remote.sctp_init),
             round_trip_s=self._ice.round_trip_s,
         )

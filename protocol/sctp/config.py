@@ -20,7 +20,7 @@ class AssociationConfig:
 
     `max_message_bytes` is what we accept and have announced by signaling, `peer_max_message_bytes`
     what the peer has announced (0: no bound). `own_peer` says that the other side is this software:
-    then a SACK answers a whole burst, and timeouts may be shorter. `packet_bytes` is the space for
+    then each asks the other for SACKs, and timeouts may be shorter. `packet_bytes` is the space for
     an SCTP packet in one datagram, after DTLS.
     """
 

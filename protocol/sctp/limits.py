@@ -94,8 +94,15 @@ INIT_RETRANSMITS_MAX = 8
 """Attempts at a handshake step (Max.Init.Retransmits)."""
 
 SACK_DELAY_S = 0.02
-"""An odd packet waits so long for a second one. The RFC allows 200 ms; less distorts
-measured round trips less."""
+"""A packet waits so long for a second one, or for one that asks for a SACK. The RFC allows 200 ms;
+less distorts measured round trips less."""
+
+SACKS_A_ROUND_TRIP = 4
+SACK_PATIENCE = 1.5
+SACK_DELAY_MIN_S = 0.002
+"""Between our own a sender asks for a SACK so often at least: with fewer the window must hold more.
+A packet that does not ask waits this many of its intervals, within SACK_DELAY_MIN_S and
+SACK_DELAY_S, so that one that asks mostly comes before."""
 
 HEARTBEAT_S = 30.0
 """Idle time before a heartbeat (HB.interval)."""

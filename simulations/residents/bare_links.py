@@ -51,8 +51,8 @@ class LinkEnd:
         for address in self.host.addresses:
             await self._endpoint.open(Address(address, 0))
         self._ice = IcePath(self._paths, PeerId(bytes(20)), controlling=role is DtlsRole.ACTIVE)
-        bursts = self._data_path == OWN_DATA_PATH
-        described = self._ice.describe(self._certificate.fingerprint, role, takes_bursts=bursts)
+        own_sctp = self._data_path == OWN_DATA_PATH
+        described = self._ice.describe(self._certificate.fingerprint, role, asks_for_sacks=own_sctp)
         data_path = import_module(DATA_PATHS[self._data_path])
         self._sctp_init = data_path.describe_init(self._environment.rng)
         return replace(described, sctp_init=self._sctp_init)
@@ -66,7 +66,7 @@ class LinkEnd:
         self.channel = data_path.create_channel(
             dtls,
             self._environment.rng,
-            own_peer=remote.takes_bursts,
+            own_peer=remote.asks_for_sacks,
             inits=(self._sctp_init, remote.sctp_init),
         )
         await self.channel.open()

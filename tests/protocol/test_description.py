@@ -131,7 +131,7 @@ def test_golden_vectors(name: str) -> None:
         bytes.fromhex(fields["fingerprint"]),
         fields["role"],
         tuple(IceCandidate(kind, Address(host, port)) for kind, host, port in fields["candidates"]),
-        fields["takes_bursts"],
+        fields["asks_for_sacks"],
         NatReport(
             NatKind(MappingKind(mapping), FilteringKind(filtering), preserved, step),
             port,
@@ -267,10 +267,10 @@ def test_the_answer_chooses_the_dtls_role(offered: DtlsRole, answered: DtlsRole)
 
 
 def test_what_a_side_can_do_is_one_number() -> None:
-    plain, able = SMALL.encode(), replace(SMALL, takes_bursts=True).encode()
+    plain, able = SMALL.encode(), replace(SMALL, asks_for_sacks=True).encode()
     (place,) = (at for at, byte in enumerate(able) if byte != plain[at])
-    assert (plain[place], able[place]) == (0, 1)
-    for other in (2, 0xC3, 0xC0):
+    assert (plain[place], able[place]) == (0, 2)
+    for other in (1, 3, 0xC3, 0xC0):
         with pytest.raises(Malformed):
             Description.decode(able[:place] + bytes((other,)) + able[place + 1 :])
 

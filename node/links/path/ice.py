@@ -106,7 +106,9 @@ class IcePath(PathTraffic):
         self._restarts = True
         self.flush()
 
-    def describe(self, fingerprint: bytes, role: int, *, takes_bursts: bool = False) -> Description:
+    def describe(
+        self, fingerprint: bytes, role: int, *, asks_for_sacks: bool = False
+    ) -> Description:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
         candidates = self._paths.candidates()
         if not candidates and not self._paths.relayed_only:
@@ -116,7 +118,7 @@ class IcePath(PathTraffic):
         for one in candidates:
             self.agent.add_local(one.kind, one.address, one.base, now)
         ufrag, password = self._credentials
-        return Description(ufrag, password, fingerprint, role, named(candidates), takes_bursts)
+        return Description(ufrag, password, fingerprint, role, named(candidates), asks_for_sacks)
 
     async def connect(
         self,

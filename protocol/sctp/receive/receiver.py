@@ -2,6 +2,11 @@
 
 What lies behind a hole is kept as islands of consecutive TSNs in two sorted lists; nearly every
 arrival prolongs the last island or the cumulative point, and the rest is found by bisection.
+
+A peer of ours gets a SACK when it asks for one (the I bit, RFC 7053), when a hole opens or is
+filled, when a packet comes twice, or a part of a round trip late. It asks several times in a round
+trip, as it knows best what it waits for (QUIC's IMMEDIATE_ACK frame is for the same). Others count packets and
+SACKs themselves: they get one for every second packet, and for each while there is a hole.
 """
 
 from bisect import bisect_right
@@ -28,8 +33,10 @@ class Receiver:
         "_inbox",
         "_limit",
         "_lows",
+        "_own_peer",
         "_packet_bytes",
         "_room",
+        "_round_trip",
         "_timers",
         "_urgent",
         "_window_bytes",
@@ -43,11 +50,13 @@ class Receiver:
 
     def __init__(self, core: Core, first_tsn: int, deliver: Deliver) -> None:
         config = core.config
+        self._own_peer = config.own_peer
         self._packet_bytes = config.packet_bytes
         self._window_bytes = config.receive_window_bytes
         slack_bytes = config.receive_window_bytes // limits.RECEIVE_WINDOW_SLACK
         self._limit = config.receive_window_bytes + slack_bytes
         self._room = self._limit
+        self._round_trip = core.round_trip
         self._timers = core.timers
         self._inbox = core.inbox
         self.cumulative = first_tsn - 1
@@ -92,8 +101,9 @@ class Receiver:
             self.cumulative += 1
             tsn = self.cumulative
         else:
-            self._urgent = True
             tsn = self.cumulative + ahead
+            if not (self._own_peer and self._highs and tsn == self._highs[-1] + 1):
+                self._urgent = True
             if not self._insert(tsn, ahead):
                 return
         if flags & FLAG_IMMEDIATE:
@@ -199,13 +209,20 @@ class Receiver:
         """All packets that had arrived have been read."""
         if not self.packets or self.sack_due:
             return
-        if self._urgent or self.packets >= 2:
+        if self._urgent:
             self.sack_due = True
         elif not self._timers.running(Timer.SACK):
-            self._timers.at[Timer.SACK] = now + limits.SACK_DELAY_S
+            self._timers.at[Timer.SACK] = now + self._delay_s()
+
+    def _delay_s(self) -> float:
+        """How long a packet that asks for no SACK waits for one that does."""
+        if not self._own_peer or self._round_trip.smoothed_s is None:
+            return limits.SACK_DELAY_S
+        share_s = limits.SACK_PATIENCE * self._round_trip.min_s / limits.SACKS_A_ROUND_TRIP
+        return min(max(share_s, limits.SACK_DELAY_MIN_S), limits.SACK_DELAY_S)
 
     def on_sack_timer(self) -> None:
-        """No second packet came."""
+        """No second packet came, or nothing that asks for a SACK."""
         self.sack_due = True
 
     def on_drained(self) -> None:

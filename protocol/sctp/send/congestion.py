@@ -35,6 +35,8 @@ class CongestionControl(Protocol):
     """Most bytes in flight."""
     pacing_rate: float
     """Bytes per second; infinite for none."""
+    ack_interval_s: float
+    """The longest time between two acknowledgements that it can do with."""
 
     def on_ack(self, sample: AckSample) -> None:
         """Take the news of one SACK."""
@@ -59,6 +61,7 @@ class FixedWindow:
     def __init__(self, window_bytes: int, pacing_rate: float = inf) -> None:
         self.window_bytes = window_bytes
         self.pacing_rate = pacing_rate
+        self.ack_interval_s = 0.0
 
     def on_ack(self, sample: AckSample) -> None:
         """Change nothing."""

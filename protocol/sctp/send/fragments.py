@@ -4,6 +4,8 @@ A full packet of a long message, which is nearly every packet of a transfer, tak
 loop; the ends of messages and short ones share packets.
 """
 
+from math import ceil
+
 from google_crc32c import extend
 
 from protocol.sctp import chunks
@@ -51,7 +53,7 @@ class Fragmenter:
                     (remaining - 1) // (space - _HEADER),
                     limit - len(datagrams),
                     room,
-                    int(min(budget - sent_bytes, _BUDGET_MAX)) // space + 1,
+                    ceil(min(budget - sent_bytes, _BUDGET_MAX) / space),
                 )
                 self._cut_full(message, packets, datagrams)
                 sent_bytes += packets * space

@@ -1,17 +1,24 @@
 """Spreads packets over the round trip, in small bursts.
 
-A token bucket in bytes. Bursts keep the number of wake-ups bounded: about one a millisecond, not
-one a packet. What could not leave in time because the caller came late may leave at once, up to a
-few milliseconds' worth; more would be the burst that pacing exists to avoid.
+A token bucket in bytes. Bursts keep the number of wake-ups bounded: one in a millisecond, or in two
+where that is little beside the round trip, not one a packet. Nothing leaves before a whole burst
+may, or all that waits, whatever wakes the sender meanwhile. What could not leave in time because
+the caller came late may leave at once, up to a few milliseconds' worth; more would be the burst
+that pacing exists to avoid.
 """
 
 from math import inf
 
-_BURST_S = 0.001
+_BURST_SHARE = 1 / 8
+_BURST_S_MIN = 0.001
+_BURST_S_MAX = 0.002
+"""A burst is so much of a round trip, within these."""
 CATCH_UP_S = 0.01
 _BURST_PACKETS_MIN = 2
 _CATCH_UP_PACKETS_MIN = 4
 _BURST_BYTES_MAX = 64 * 1024
+_ROUNDING_BYTES = 1.0
+"""Sums of rates and times may be so far off, and something must have been earned at all."""
 
 
 class Pacer:
@@ -19,39 +26,52 @@ class Pacer:
 
     __slots__ = ("_at", "_packet_bytes", "_tokens", "burst_bytes", "rate")
 
-    def __init__(self, packet_bytes: int) -> None:
-        self._packet_bytes = packet_bytes
+    def __init__(self) -> None:
+        self._packet_bytes = 0
         self._tokens = 0.0
         self._at = -inf
         self.rate = inf
         self.burst_bytes = float(_BURST_BYTES_MAX)
 
-    def set_rate(self, rate: float) -> None:
-        """Send at this rate from now on."""
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """A packet's chunks have at most so many bytes."""
+        self._packet_bytes = packet_bytes
+
+    def set_rate(self, rate: float, round_trip_s: float) -> None:
+        """Send at this rate from now on, over a path of this round trip."""
         self.rate = rate
-        burst_bytes = min(rate * _BURST_S, _BURST_BYTES_MAX)
+        burst_s = min(max(_BURST_SHARE * round_trip_s, _BURST_S_MIN), _BURST_S_MAX)
+        burst_bytes = min(rate * burst_s, _BURST_BYTES_MAX)
         self.burst_bytes = max(burst_bytes, _BURST_PACKETS_MIN * self._packet_bytes)
 
-    def allowance(self, now: float) -> float:
-        """Bytes that may leave now."""
+    @property
+    def burst_s(self) -> float:
+        """Seconds from one burst to the next."""
+        return 0.0 if self.rate == inf else self.burst_bytes / self.rate
+
+    def allowance(self, now: float, waiting_bytes: int) -> float:
+        """Bytes that may leave now, of so many that wait."""
         if self.rate == inf:
             return inf
         deepest = max(self.rate * CATCH_UP_S, _CATCH_UP_PACKETS_MIN * self._packet_bytes)
         self._tokens = min(self._tokens + (now - self._at) * self.rate, deepest)
         self._at = now
-        return self._tokens
+        return 0.0 if self.exhausted(waiting_bytes) else self._tokens
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing more may leave before the next burst."""
-        return self._tokens <= 0 and self.rate != inf
+    def exhausted(self, waiting_bytes: int) -> bool:
+        """Whether nothing of so many bytes may leave before the next burst."""
+        missing_bytes = self._least(waiting_bytes) - self._tokens
+        return missing_bytes >= _ROUNDING_BYTES and self.rate != inf
+
+    def _least(self, waiting_bytes: int) -> float:
+        return max(min(self.burst_bytes, waiting_bytes), _ROUNDING_BYTES)
 
     def spend(self, size: int) -> None:
         """So many bytes have left."""
         self._tokens -= size
 
-    def next_burst_at(self, now: float) -> float:
-        """When the next burst may leave."""
+    def next_burst_at(self, now: float, waiting_bytes: int) -> float:
+        """When the next burst may leave, of so many bytes that wait."""
         if self.rate == inf:
             return now
-        return now + max(self.burst_bytes - self._tokens, 0.0) / self.rate
+        return now + max(self._least(waiting_bytes) - self._tokens, 0.0) / self.rate

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
+from protocol.sctp import limits
 from protocol.sctp.send.congestion import AckSample
 from protocol.sctp.send.estimates import PathEstimate
 
@@ -80,6 +81,11 @@ GAINS: dict[Phase, Gains] = {
 }
 
 
+_PATIENT = frozenset({Phase.CRUISE, Phase.PROBE_UP})
+"""In other phases every burst asks for an acknowledgement: the first may end them, or the window
+has no room for what waits to be acknowledged."""
+
+
 class PathModel:
     """The default control. `phase_offset` (any integer) sets flows that start together apart."""
 
@@ -99,6 +105,7 @@ class PathModel:
         self._window_before_timeout = 0
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
         self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
+        self.ack_interval_s = 0.0
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """The path carries packets of another size."""
@@ -125,6 +132,8 @@ class PathModel:
         _STEPS[self.phase](self, sample)
         self._consider_probe_rtt(sample.now)
         self._apply(sample)
+        patient = self.phase in _PATIENT
+        self.ack_interval_s = self._round_trip_s / limits.SACKS_A_ROUND_TRIP if patient else 0.0
 
     @property
     def _rtt_lifetime_s(self) -> float:
@@ -230,7 +239,8 @@ class PathModel:
             if self.competing:
                 target = _COMPETING_WINDOW * pipe_bytes + slack
             else:
-                wanted = gain * pipe_bytes + slack + self.path.clump_bytes
+                clumps = 0.0 if self.phase is Phase.STARTUP else self.path.clump_bytes
+                wanted = gain * pipe_bytes + slack + clumps
                 target = min(wanted, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 

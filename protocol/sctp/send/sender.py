@@ -36,10 +36,11 @@ class Sender:
         self._window_probe = False
         self._tail_probed = False
         self._paced_until = inf
+        self._asked_at = -inf
         self._timed_out_until = -1
         self._timeouts_in_row = 0
         self.congestion = congestion
-        self.pacer = Pacer(core.packet_bytes)
+        self.pacer = Pacer()
         self.set_packet_bytes(core.packet_bytes)
         self.repeated_chunks = 0
         self.timeouts = 0
@@ -48,7 +49,9 @@ class Sender:
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """Build packets of this size from now on; what is in flight keeps its own."""
-        self._fragmenter.space = (packet_bytes - chunks.COMMON_HEADER_BYTES) & ~3
+        space = (packet_bytes - chunks.COMMON_HEADER_BYTES) & ~3
+        self._fragmenter.space = space
+        self.pacer.set_packet_bytes(space)
         self.congestion.set_packet_bytes(packet_bytes)
 
     @property
@@ -83,9 +86,10 @@ class Sender:
         if now - self._paced_until > CATCH_UP_S:
             self._flight.limited_by_application()  # by a machine that was busy elsewhere
         pacer = self.pacer
-        pacer.set_rate(self.congestion.pacing_rate)
+        pacer.set_rate(self.congestion.pacing_rate, self._round_trip.min_s)
         before = len(datagrams)
-        budget = min(self._room(now), pacer.allowance(now))
+        waiting_bytes = self._queue.total_bytes + board.lost_bytes
+        budget = min(self._room(now), pacer.allowance(now, waiting_bytes))
         if board.lost and budget > 0:
             budget -= self._repeat_lost(datagrams, now, limit, budget)
         wanted = board.lost_bytes > 0
@@ -117,9 +121,19 @@ class Sender:
             return
         sent_bytes = self._fragmenter.send(datagrams, now, limit, free, room)
         self.pacer.spend(sent_bytes)
-        last_for_now = self._queue.empty or (not self._own_peer and free <= sent_bytes)
-        if sent_bytes and last_for_now:
+        if sent_bytes and (self._queue.empty or self._wants_sack(now, free <= sent_bytes)):
+            self._asked_at = now
             self._fragmenter.ask_for_sack(datagrams)
+
+    def _wants_sack(self, now: float, is_last_for_now: bool) -> bool:
+        """Whether what leaves now should be acknowledged at once.
+
+        A foreign peer acknowledges unasked, and may only hold back the last odd packet. Our own
+        waits until it is asked, as the next burst would do too late.
+        """
+        if not self._own_peer:
+            return is_last_for_now
+        return now + self.pacer.burst_s - self._asked_at >= self.congestion.ack_interval_s
 
     def _arm(self, now: float) -> None:
         timers = self._timers
@@ -140,8 +154,11 @@ class Sender:
         if queue.empty and not board.lost_bytes:
             if window_left:
                 self._flight.limited_by_application()
-        elif wanted and window_left and self.pacer.exhausted:
-            timers.at[Timer.PACING] = self._paced_until = self.pacer.next_burst_at(now)
+        elif wanted and window_left:
+            waiting_bytes = queue.total_bytes + board.lost_bytes
+            if self.pacer.exhausted(waiting_bytes):
+                self._paced_until = self.pacer.next_burst_at(now, waiting_bytes)
+                timers.at[Timer.PACING] = self._paced_until
         if not (queue.empty or board.outstanding or timers.running(Timer.RETRANSMIT)):
             timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 

@@ -118,7 +118,7 @@ async def connect_by(paths: LinkPaths, options: Options, ask: Ask) -> Channel:
     ice = IcePath(paths, bytes(20), controlling=options.sends)
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
     native = options.data_path == "native"
-    own = ice.describe(certificate.fingerprint, role, takes_bursts=native)
+    own = ice.describe(certificate.fingerprint, role, asks_for_sacks=native)
     peer = Description.decode(bytes.fromhex(await ask(own.encode().hex())))
     dtls = make_dtls(options, ice, certificate, environment)
     return await finish(ice, dtls, role, peer, options.data_path)
@@ -131,7 +131,7 @@ async def finish(
     await ice.connect(peer)
     await dtls.secure(peer.fingerprint, role)
     module = import_module(DATA_PATHS[data_path])
-    channel: Channel = module.create_channel(dtls, Environment().rng, own_peer=peer.takes_bursts)
+    channel: Channel = module.create_channel(dtls, Environment().rng, own_peer=peer.asks_for_sacks)
     return channel
 
 

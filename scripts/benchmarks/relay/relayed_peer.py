@@ -52,7 +52,7 @@ async def connect(options: Options, ask: Any) -> Channel:
     )
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
     certificate = create(environment)
-    described = ice.describe(certificate.fingerprint, role, takes_bursts=True)
+    described = ice.describe(certificate.fingerprint, role, asks_for_sacks=True)
     ours = replace(described, relays=relays.to_name(peer_id, [relay]))
     theirs = Description.decode(bytes.fromhex(await ask(ours.encode().hex())))
     ice.relays.begin(ours if options.sends else theirs, ours, theirs)

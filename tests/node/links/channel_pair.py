@@ -50,7 +50,7 @@ async def _secure(
     end.channel = carrier.create_channel(
         dtls,
         random.Random(len(own.candidates)),
-        own_peer=peer.takes_bursts,
+        own_peer=peer.asks_for_sacks,
         inits=(own.sctp_init, peer.sctp_init),
     )
     end.channel.receiver = end.received.append
@@ -71,7 +71,7 @@ async def channels(
         described = ice.describe(
             certificate.fingerprint,
             _LATER[controlling],
-            takes_bursts=data_path == "native",
+            asks_for_sacks=data_path == "native",
         )
         init = import_module(DATA_PATHS[data_path]).describe_init(here.rng)
         described = replace(described, sctp_init=init)

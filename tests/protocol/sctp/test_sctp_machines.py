@@ -23,6 +23,8 @@ from protocol.sctp.send.rtt import RoundTrip
 from protocol.sctp.send.scoreboard import ACKNOWLEDGED, IN_FLIGHT, LOST, Scoreboard
 from protocol.sctp.timers import Timer, Timers
 
+_PLENTY = 1 << 20
+
 Fragment = tuple[int, int, int, int, int, bytes]
 """TSN, flags, stream, sequence, payload protocol, data."""
 
@@ -341,21 +343,55 @@ def test_outqueue_serves_streams_in_turn_and_counts() -> None:
 
 
 def test_pacer_spreads_bursts_and_forgives_a_late_caller_a_little() -> None:
-    pacer = Pacer(1200)
-    assert pacer.allowance(0.0) == inf
-    pacer.set_rate(1_000_000.0)
-    pacer.allowance(0.0)
+    pacer = Pacer()
+    pacer.set_packet_bytes(1200)
+    assert pacer.allowance(0.0, _PLENTY) == inf
+    pacer.set_rate(1_000_000.0, 0.05)
+    pacer.allowance(0.0, _PLENTY)
     now, sent = 0.0, 0
     while now < 1.0:
-        while pacer.allowance(now) > 0:
-            pacer.spend(1200)
-            sent += 1200
-        assert pacer.exhausted
-        assert now < pacer.next_burst_at(now) < now + 0.006
-        now = pacer.next_burst_at(now)
+        while (allowed := pacer.allowance(now, _PLENTY)) > 0:
+            count = -(-int(allowed) // 1200)
+            pacer.spend(1200 * count)
+            sent += 1200 * count
+        assert pacer.exhausted(_PLENTY)
+        assert now < pacer.next_burst_at(now, _PLENTY) < now + 0.006
+        now = pacer.next_burst_at(now, _PLENTY)
     assert sent == pytest.approx(1_000_000, rel=0.02)
-    late = pacer.allowance(now + 10)
+    late = pacer.allowance(now + 10, _PLENTY)
     assert late <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("mbps", "rtt_s", "burst_bytes"),
+    [
+        (5, 0.02, 2 * 1200),
+        (100, 0.0005, 12_500),
+        (100, 0.02, 25_000),
+        (10_000, 0.02, 65_536),
+    ],
+    ids=["two packets", "a millisecond", "two milliseconds", "one buffer"],
+)
+def test_a_burst_is_a_moment_of_the_rate_within_bounds(
+    mbps: int, rtt_s: float, burst_bytes: int
+) -> None:
+    pacer = Pacer()
+    pacer.set_packet_bytes(1200)
+    pacer.set_rate(mbps * 125_000.0, rtt_s)
+    assert pacer.burst_bytes == burst_bytes
+    assert pacer.burst_s == pytest.approx(burst_bytes / (mbps * 125_000))
+
+
+def test_nothing_leaves_before_a_whole_burst_may_or_all_that_waits() -> None:
+    pacer = Pacer()
+    pacer.set_packet_bytes(1200)
+    pacer.set_rate(1_000_000.0, 0.05)
+    pacer.spend(pacer.allowance(0.0, _PLENTY))
+    assert pacer.burst_bytes == 2400
+    assert pacer.allowance(0.0012, _PLENTY) == 0.0
+    assert pacer.next_burst_at(0.0012, _PLENTY) == pytest.approx(0.0024)
+    assert pacer.allowance(0.0012, 100) == pytest.approx(1200)
+    assert pacer.allowance(0.0024, _PLENTY) == pytest.approx(2400)
 
 
 def test_timers_run_by_kind() -> None:

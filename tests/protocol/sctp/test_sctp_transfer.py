@@ -100,17 +100,6 @@ def test_section_6_2_a_foreign_peer_gets_a_sack_for_every_second_packet() -> Non
     assert len(sacks(server.datagrams_to_send(limits.SACK_DELAY_S))) == 1
 
 
-def test_our_own_peer_gets_one_sack_for_a_burst() -> None:
-    client, server = wide_open()
-    packets = data_packets(client, 10)
-    server.receive_burst(packets[:9], 0.0)
-    assert len(sacks(server.datagrams_to_send(0.0))) == 1
-    server.receive_burst(packets[9:], 0.0)
-    assert sacks(server.datagrams_to_send(0.0)) == []
-    server.handle_timer(limits.SACK_DELAY_S)
-    assert len(sacks(server.datagrams_to_send(limits.SACK_DELAY_S))) == 1
-
-
 def test_section_6_2_1_gaps_and_duplicates_are_reported() -> None:
     client, server = wide_open()
     packets = data_packets(client, 10)
