@@ -5,8 +5,9 @@ arrival prolongs the last island or the cumulative point, and the rest is found 
 
 A peer of ours gets a SACK when it asks for one (the I bit, RFC 7053), when a hole opens or is
 filled, when a packet comes twice, or a part of a round trip late. It asks several times in a round
-trip, as it knows best what it waits for (QUIC's IMMEDIATE_ACK frame is for the same). Others count packets and
-SACKs themselves: they get one for every second packet, and for each while there is a hole.
+trip, as it knows best what it waits for (QUIC's IMMEDIATE_ACK frame is for the same). Others count
+packets and SACKs themselves: they get one for every second packet, and for each while there is a
+hole.
 """
 
 from bisect import bisect_right

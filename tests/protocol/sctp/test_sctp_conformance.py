@@ -134,6 +134,7 @@ RFC_9260: dict[str, Proof] = {
         "transfer.the_window_opens_by_an_announcement_and_not_by_a_probe_alone",
         "conformance.section_6_2_a_lone_packet_is_acknowledged_in_time",
         "conformance.section_6_2_a_duplicate_is_acknowledged_at_once",
+        "sacks.rfc_7053_one_packet_that_asks_is_enough_for_all_before_it",
     ),
     "6.2.1": (
         "transfer.section_6_2_1_gaps_and_duplicates_are_reported",
@@ -164,6 +165,7 @@ RFC_9260: dict[str, Proof] = {
         "properties.every_message_arrives_once_and_both_sides_close",
     ),
     "6.7": (
+        "sacks.section_6_7_a_foreign_peer_is_told_of_a_hole_with_each_packet",
         "machines.receiver_reports_exactly_what_is_here",
         "transfer.truncated_gap_reports_are_not_taken_for_losses",
     ),

@@ -386,7 +386,7 @@ def test_nothing_leaves_before_a_whole_burst_may_or_all_that_waits() -> None:
     pacer = Pacer()
     pacer.set_packet_bytes(1200)
     pacer.set_rate(1_000_000.0, 0.05)
-    pacer.spend(pacer.allowance(0.0, _PLENTY))
+    pacer.spend(int(pacer.allowance(0.0, _PLENTY)))
     assert pacer.burst_bytes == 2400
     assert pacer.allowance(0.0012, _PLENTY) == 0.0
     assert pacer.next_burst_at(0.0012, _PLENTY) == pytest.approx(0.0024)
