@@ -1,4 +1,4 @@
-"""When a SACK leaves: peers of ours ask for it, a few times in a round trip; for others we count."""
+"""When a SACK leaves: peers of ours ask for it, some times in a round trip; for others we count."""
 
 from collections.abc import Callable
 from itertools import pairwise
