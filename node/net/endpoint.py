@@ -18,6 +18,7 @@ from node.net.demux import Demux
 from node.net.nat64 import Nat64Port
 from node.net.nat_filter import NatFilter
 from node.net.recent_hosts import RecentHosts
+from node.net.udp.beat import Beat
 from node.net.udp.opening import open_port
 from node.net.udp.port import Arrival, Port, PortUser
 from protocol.addresses import Address
@@ -35,7 +36,8 @@ class Endpoint:
 
     `addresses`: of each family (4 or 6), the address that its first socket is bound to.
     `sent_hosts` and `heard_hosts` hold where datagrams were sent to lately, and where some came
-    from that are no dial-backs. `unreachable`: hear only addresses that were sent to, as behind a
+    from that are no dial-backs. `beat` is when the sockets are read while data flow, and the timer
+    of all links. `unreachable`: hear only addresses that were sent to, as behind a
     NAT.
     """
 
@@ -44,6 +46,7 @@ class Endpoint:
     ) -> None:
         self.sent_hosts = RecentHosts()
         self.heard_hosts = RecentHosts()
+        self.beat = Beat(counters)
         self.demux = Demux(counters, self.heard_hosts)
         self.addresses: dict[int, Address] = {}
         self._counters = counters
@@ -65,7 +68,7 @@ class Endpoint:
         user = made(self.demux, self._counters, self.writable)
         loop = asyncio.get_running_loop()
         outer = NatFilter(user, loop.time, self._counters) if self._unreachable else user
-        await open_port(outer, *address, self._udp_socket, self._counters)
+        await open_port(outer, *address, self._udp_socket, self._counters, self.beat)
         self._users[user.local] = user
         self._ports[user.local] = user.port
         self._first_of.setdefault(user.local.family, user.port)

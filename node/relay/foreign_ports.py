@@ -41,7 +41,13 @@ class ForeignPorts:
             self._own = frozenset(self._own_addresses())
         for address in addresses:
             user = _RelayedUser(address, self._reader, self._counters)
-            await open_port(user, *address, self._environment.udp_socket, self._counters)
+            await open_port(
+                user,
+                *address,
+                self._environment.udp_socket,
+                self._counters,
+                self._endpoint.beat,
+            )
             self._users[address] = user
 
     def own_addresses(self) -> frozenset[Address]:

@@ -1,7 +1,8 @@
 """The data path "native": our own SCTP over DTLS records that go straight to and from the socket.
 
 No task and no queue of its own: what arrives in one wake-up of the socket is decrypted, read by the
-association, delivered, and answered before the next. A timer of the loop serves the association's.
+association, delivered, and answered before the next. Its timer is the node's beat, which it tells
+when data flow.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from protocol import limits
 from protocol.errors import LinkClosed
 from protocol.randomness import Random
 from protocol.sctp import chunks, events
+from protocol.sctp import limits as sctp_limits
 from protocol.sctp.association import Association
 from protocol.sctp.chunks import Init
 from protocol.sctp.config import AssociationConfig, Role
@@ -35,6 +37,12 @@ if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT 
 _LOW_WATER_S: Final = 0.02
 _LOW_WATER_BYTES_MAX: Final = 4 * 2**20
 """On a fast path so much time's worth stays buffered, while the disk is asked for more."""
+
+_FULL_BYTES: Final = 1000
+"""Packets of less are answers, acknowledgements or requests; data that flow fill packets."""
+
+_FLOWS_S: Final = 0.006
+"""Data flow where one full packet follows another within this time, or is to leave within it."""
 
 _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
@@ -102,9 +110,11 @@ class NativeChannel:
         self.closed: asyncio.Future[str] = self._loop.create_future()
         self.dtls = dtls
         self._changed = asyncio.Event()
+        self._beat = dtls.ice.beat
         self._flushing = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_held_back = False
         self._timer_at = inf
+        self._full_at = -inf
         self._own_peer = own_peer
         self._packet_size = PacketSize()
         self._exchanged = exchanged
@@ -157,7 +167,8 @@ class NativeChannel:
                 raise ValueError(str(error)) from None
             # The association has ended in the same burst; the event that says why comes next.
             raise LinkClosed("the association has ended") from None
-        if not self._flushing:
+        # What waits for a window, a time or the socket is flushed when that comes.
+        if not (self._flushing or self._is_held_back):
             self._flushing = True
             self._loop.call_soon(self._flush)
 
@@ -192,9 +203,15 @@ class NativeChannel:
     # Packets and time -----------------------------------------------------------------------
 
     def _received(self, packets: list[bytes]) -> None:
-        if not self.closed.done():
-            self._association.receive_burst(packets, self._loop.time())
-            self._flush()
+        if self.closed.done():
+            return
+        now = self._loop.time()
+        self._association.receive_burst(packets, now)
+        if max(map(len, packets)) >= _FULL_BYTES:
+            if now - self._full_at <= _FLOWS_S:
+                self._beat.flows(self._shortest_round_trip_s())
+            self._full_at = now
+        self._flush()
 
     def _path_changed(self) -> None:
         sender = self._association.sender
@@ -203,10 +220,13 @@ class NativeChannel:
             self._flush()
 
     def _on_timer(self) -> None:
-        self._timer, self._timer_at = None, inf
+        self._timer_at = inf
         if self.closed.done():
             return
         association, now = self._association, self._loop.time()
+        if self._next_at() > now:  # it was put off
+            self._set_timer()
+            return
         sender = association.sender
         repeats = 0 if sender is None else sender.tail_probes + sender.timeouts
         association.handle_timer(now)
@@ -218,33 +238,46 @@ class NativeChannel:
 
     def _flush(self) -> None:
         """Hand over what happened, send what may leave now, and set the timer."""
-        self._flushing = False
         if self.closed.done():
             return
-        self._deliver()
-        self._probe_path()
-        self._send_what_is_due()
-        self._deliver()
-        self._set_timer()
+        self._flushing = True  # what the application sends now leaves below
+        try:
+            self._deliver()
+            self._probe_path()
+            self._send_what_is_due()
+        finally:
+            self._flushing = False
+        if not self.closed.done():
+            self._deliver()
+            self._is_held_back = self._association.buffered_amount(STREAM) > 0
+            self._set_timer()
 
     def _send_what_is_due(self) -> None:
         association, dtls, now = self._association, self.dtls, self._loop.time()
         while not dtls.full:
             packets = association.datagrams_to_send(now)
-            if not packets:
+            if packets:
+                dtls.send_packets(packets)
+            if len(packets) < sctp_limits.DATAGRAMS_PER_CALL:
                 break
-            dtls.send_packets(packets)
 
     def _set_timer(self) -> None:
         """Wake up at the next deadline. A timer that fires too early is cheaper than two."""
-        next_at = self._association.next_timer()
-        at = self._packet_size.next_at if next_at is None else next_at
-        at = min(at, self._packet_size.next_at)
+        at = self._next_at()
+        if self._is_held_back and at - self._loop.time() <= _FLOWS_S:
+            self._beat.flows(self._shortest_round_trip_s())
         if at < self._timer_at and not self.closed.done():
-            if self._timer is not None:
-                self._timer.cancel()
             self._timer_at = at
-            self._timer = self._loop.call_at(at, self._on_timer)
+            self._beat.set(self._on_timer, at)
+
+    def _next_at(self) -> float:
+        next_at = self._association.next_timer()
+        return min(self._packet_size.next_at, inf if next_at is None else next_at)
+
+    def _shortest_round_trip_s(self) -> float | None:
+        """The round trip without a queue of ours, as far as one is known."""
+        known = (self._association.round_trip_s, self.dtls.ice.round_trip_s)
+        return min((one for one in known if one is not None), default=None)
 
     # The size of packets --------------------------------------------------------------------
 
@@ -308,7 +341,5 @@ class NativeChannel:
     def _end(self, reason: str) -> None:
         if not self.closed.done():
             self.closed.set_result(reason)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._beat.set(self._on_timer, None)
         self._changed.set()

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 
 from node.environment import Environment
 from node.links.path.local_candidates import LocalCandidates
-from node.links.path.shared_timer import SharedTimer
 from node.links.relaying.relays import LinkRelays
 from node.links.settings import LinkSettings
 from node.net.demux import PREFIX_BYTES
@@ -37,7 +36,7 @@ class LinkPaths:
         self.endpoint = endpoint
         self.relays = relays or LinkRelays(None, b"")
         self.loop = asyncio.get_running_loop()
-        self.timer = SharedTimer()
+        self.timer = endpoint.beat
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
         self.relayed_only = settings.relayed_only

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from node.links.path.shared_timer import SharedTimer
+from node.net.udp.beat import Beat
 
 _PERIOD_S: Final = 0.25
 _LEAST_PERIODS: Final = 2
@@ -19,7 +19,7 @@ class SilenceWatch:
     """
 
     def __init__(
-        self, timer: SharedTimer, loop: asyncio.AbstractEventLoop, silent: Callable[[], None]
+        self, timer: Beat, loop: asyncio.AbstractEventLoop, silent: Callable[[], None]
     ) -> None:
         self._timer = timer
         self._loop = loop

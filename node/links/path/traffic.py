@@ -19,6 +19,7 @@ class PathTraffic:
     def __init__(self, paths: LinkPaths) -> None:
         self._endpoint = paths.endpoint
         self._loop = paths.loop
+        self.beat = paths.timer
         self._silence = SilenceWatch(paths.timer, paths.loop, self._fell_silent)
         self._pair: PairSelected | None = None
         self._port: Port | None = None

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from node.counters import Counters
 from node.net.udp import offload
+from node.net.udp.beat import Beat
 from node.net.udp.port import Arrival, PortUser
 
 _log = logging.getLogger(__name__)
@@ -39,12 +40,15 @@ _Received = tuple[int, list[tuple[int, int, bytes]], int, Any]
 class KernelPort(asyncio.DatagramTransport):
     """A `Port` on a bound, non-blocking socket, which it owns and closes."""
 
-    def __init__(self, own_socket: socket.socket, user: PortUser, counters: Counters) -> None:
+    def __init__(
+        self, own_socket: socket.socket, user: PortUser, counters: Counters, beat: Beat
+    ) -> None:
         super().__init__({"socket": own_socket, "sockname": own_socket.getsockname()})
         self._loop = asyncio.get_running_loop()
         self._socket = own_socket
         self._user = user
         self._counters = counters
+        self._beat = beat
         self._closing = False
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
@@ -57,12 +61,22 @@ class KernelPort(asyncio.DatagramTransport):
         offload.let_be_cut(own_socket, allowed=True)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             own_socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
-        self._loop.add_reader(own_socket, self._read)
+        self._loop.add_reader(own_socket, self.poll)
         user.connection_made(self)
 
     # Receiving ------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def hold(self) -> None:
+        """Do not wake the loop when something arrives."""
+        self._loop.remove_reader(self._socket)
+
+    def release(self) -> None:
+        """Wake the loop when something arrives, or has arrived."""
+        if not self._closing:
+            self._loop.add_reader(self._socket, self.poll)
+
+    def poll(self) -> None:
+        """Read what has arrived, up to a bound, and hand it over in one burst."""
         burst: list[Arrival] = []
         try:
             self._read_and_join(burst)
@@ -71,7 +85,7 @@ class KernelPort(asyncio.DatagramTransport):
         except OSError as error:  # an earlier datagram's, told by ICMP
             self._user.error_received(error)
         if burst:
-            self._user.burst_received(burst)
+            self._beat.hand_over(self, self._user, burst)
 
     def _read_and_join(self, burst: list[Arrival]) -> None:
         """Read until the socket is empty, which raises OSError, or the bound is reached.
@@ -241,6 +255,7 @@ class KernelPort(asyncio.DatagramTransport):
         if self._closing:
             return
         self._closing = True
+        self._beat.forget(self)
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._queue.clear()

@@ -2,19 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from node.counters import Counters
 from node.net.udp import offload
-from node.net.udp.port import PortUser, split
+from node.net.udp.beat import Beat
+from node.net.udp.port import Arrival, PortUser, split
+
+_HELD_BYTES_MAX: Final = 2**19
+"""With more than this kept the beat is not waited for."""
 
 
 class LoopPort(asyncio.DatagramProtocol):
     """A `Port` on a transport, whose protocol it is."""
 
-    def __init__(self, user: PortUser, counters: Counters) -> None:
+    def __init__(self, user: PortUser, counters: Counters, beat: Beat) -> None:
         self._user = user
         self._counters = counters
+        self._beat = beat
+        self._held = False
+        self._arrived: list[Arrival] = []
+        self._arrived_bytes = 0
         self.transport: asyncio.DatagramTransport  # once the loop has made it
         self._paused = False
 
@@ -27,8 +35,14 @@ class LoopPort(asyncio.DatagramProtocol):
         self._user.connection_made(self)  # type: ignore[arg-type]  # it is used as a Port
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Hand over a burst of one datagram."""
-        self._user.burst_received([(data, len(data), addr)])
+        """Hand over a burst of one datagram, or keep it for the beat."""
+        if self._held:
+            self._arrived.append((data, len(data), addr))
+            self._arrived_bytes += len(data)
+            if self._arrived_bytes > _HELD_BYTES_MAX:
+                self.poll()
+        else:
+            self._beat.hand_over(self, self._user, [(data, len(data), addr)])
 
     def error_received(self, exc: Exception) -> None:
         """Tell the user."""
@@ -47,6 +61,29 @@ class LoopPort(asyncio.DatagramProtocol):
         """What was queued is gone."""
         self._paused = False
         self._user.resume_writing()
+
+    # What the beat calls --------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Keep what arrives."""
+        self._held = True
+
+    def poll(self) -> None:
+        """Hand over what was kept."""
+        arrived, self._arrived, self._arrived_bytes = self._arrived, [], 0
+        if arrived:
+            self._beat.hand_over(self, self._user, arrived)
+
+    def release(self) -> None:
+        """Keep nothing any more."""
+        if self._arrived:  # before what arrives from now on
+            asyncio.get_running_loop().call_soon(self._let_go)
+        else:
+            self._held = False
+
+    def _let_go(self) -> None:
+        self._held = False
+        self.poll()
 
     # What the user calls --------------------------------------------------------------------
 
@@ -97,6 +134,8 @@ class LoopPort(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """Close; the user's `connection_lost` follows."""
+        self._beat.forget(self)
+        self._arrived.clear()
         self.transport.close()
 
     def is_closing(self) -> bool:

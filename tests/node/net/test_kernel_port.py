@@ -12,6 +12,7 @@ import pytest
 from node.counters import Counters
 from node.environment import udp_socket
 from node.net.udp import kernel_port, offload
+from node.net.udp.beat import Beat
 from node.net.udp.kernel_port import KernelPort
 from node.net.udp.loop_port import LoopPort
 from node.net.udp.opening import open_port
@@ -98,8 +99,8 @@ class Ends:
         self.socket = a_socket()
         self.sender, self.user = User(), User()
         self.counters = Counters()
-        self.port = KernelPort(self.socket, self.sender, self.counters)
-        self.other = KernelPort(a_socket(), self.user, Counters())
+        self.port = KernelPort(self.socket, self.sender, self.counters, Beat(self.counters))
+        self.other = KernelPort(a_socket(), self.user, Counters(), Beat(Counters()))
         self.where = self.other.get_extra_info("sockname")
 
     async def close(self) -> None:
@@ -354,7 +355,7 @@ async def test_one_datagram_has_a_time_to_live_and_the_next_the_usual_one(
         peer.setsockopt(*asked)
         user = User()
         port = await open_port(
-            user, host, 0, udp_socket if port_kind == "ours" else None, Counters()
+            user, host, 0, udp_socket if port_kind == "ours" else None, Counters(), Beat(Counters())
         )
         port.send_with_ttl(b"opener", peer.getsockname(), 2)
         port.sendto(b"check", peer.getsockname())
@@ -441,8 +442,10 @@ def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
         sender, user = User(), User()
 
         counters = Counters()
-        port = await open_port(sender, "127.0.0.1", 0, lambda *_: a_socket(), counters)
-        other = await open_port(user, "127.0.0.1", 0, None, counters)
+        port = await open_port(
+            sender, "127.0.0.1", 0, lambda *_: a_socket(), counters, Beat(counters)
+        )
+        other = await open_port(user, "127.0.0.1", 0, None, counters, Beat(counters))
         assert isinstance(port, LoopPort)
         assert isinstance(other, LoopPort)
         port.send_segments(BUFFER, 1000, other.get_extra_info("sockname"))
@@ -468,4 +471,4 @@ def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
 
 async def test_an_address_that_is_not_here_leaves_no_socket_behind() -> None:
     with pytest.raises(OSError, match="assign"):
-        await open_port(User(), "192.0.2.250", 0, udp_socket, Counters())
+        await open_port(User(), "192.0.2.250", 0, udp_socket, Counters(), Beat(Counters()))

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from node.links.path import shared_timer
-from node.links.path.shared_timer import SharedTimer
+from node.counters import Counters
+from node.net.udp import beat
+from node.net.udp.beat import Beat
 
 pytestmark = pytest.mark.leaves_nothing
 
@@ -16,7 +17,7 @@ class Sleepers:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.timer = SharedTimer()
+        self.timer = Beat(Counters())
         self.woke: list[tuple[str, float]] = []
         self.wakes: dict[str, Callable[[], None]] = {}
 
@@ -44,7 +45,7 @@ async def test_what_is_set_to_no_time_does_not_wake() -> None:
 
 
 async def test_one_that_wakes_may_set_its_next_time_even_a_past_one() -> None:
-    timer, loop = SharedTimer(), asyncio.get_running_loop()
+    timer, loop = Beat(Counters()), asyncio.get_running_loop()
     times: list[float] = []
 
     def wake() -> None:
@@ -62,7 +63,7 @@ async def test_times_that_were_put_off_take_no_room_for_ever() -> None:
     for n in range(10_000):
         sleepers.set("busy", 100.0 + n)
         sleepers.set("idle", 50.0)
-    assert len(sleepers.timer._heap) <= shared_timer._SWEPT_AT + 2 * 2 + 1
+    assert len(sleepers.timer._heap) <= beat._SWEPT_AT + 2 * 2 + 1
     await asyncio.sleep(20_000.0)
     assert sleepers.woke == [("idle", 50.0), ("busy", 10_099.0)]
 

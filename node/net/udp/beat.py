@@ -1,0 +1,221 @@
+"""One timer of a node for all that wakes at times of its own, and for its ports while data flow.
+
+While packets flow, a node that woke up for each of them would spend its time on waking up. So it
+wakes up on a beat instead: it reads its ports empty, sends what is due, and sleeps until the next
+beat, in the manner of NAPI. Ports that are held by the beat do not wake the loop. Where no data
+flow, or the round trip is too short for a beat to be small beside it, each arrival wakes the loop
+at once, and each deadline is kept to.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Final, Protocol
+
+from node.counters import Counters
+from node.net.udp.port import Arrival, PortUser
+
+Wake = Callable[[], None]
+
+_SWEPT_AT: Final = 64
+"""A heap of fewer entries is not worth a search for those that no longer matter."""
+
+BEAT_MIN_S: Final = 0.001
+"""epoll counts whole milliseconds."""
+BEAT_MAX_S: Final = 0.004
+_BEAT_FIRST_S: Final = 0.002
+_SHARE_OF_ROUND_TRIP: Final = 4
+"""At least so many beats fit into a round trip."""
+
+_BEAT_BYTES: Final = 2**14
+"""Beats come twice as often when they move twice so much, half as often when it is half."""
+
+_RUSH_BYTES: Final = 2**16
+"""Where a beat moves more, waking up costs little beside it, and a kernel's buffer would fill."""
+
+_STRETCH: Final = 1.25
+"""A deadline is waited for instead of beating twice, if it is so much of a beat away at most."""
+
+LASTS_S: Final = 0.01
+"""The beat goes on so long after data flowed: at low rates a beat may find nothing."""
+
+
+class HeldPort(Protocol):
+    """A port as the beat sees it; `hold`, any number of `poll`, `release`, and again."""
+
+    def hold(self) -> None:
+        """Hand over nothing but in `poll`."""
+        ...
+
+    def poll(self) -> None:
+        """Hand over what has arrived, up to a bound."""
+        ...
+
+    def release(self) -> None:
+        """Hand over what arrives at once, in a later turn of the loop."""
+        ...
+
+
+class Beat:
+    """Calls each `wake` at the time last set for it, or at the first beat after that.
+
+    Times are the loop's own clock. `counters` tell how much the node's ports move.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._counters = counters
+        self._times: dict[Wake, float] = {}
+        self._heap: list[tuple[float, int, Wake]] = []
+        self._entries = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._fires_at = inf
+        self._firing = False
+        self._reading: HeldPort | None = None
+        self._held: dict[HeldPort, None] = {}
+        self._beat_s = _BEAT_FIRST_S
+        self._longest_s = BEAT_MAX_S
+        self._beaten_at = -inf
+        self._moved_bytes = 0
+        self._flows_until = -inf
+        self._rushes_until = -inf
+
+    # Times ----------------------------------------------------------------------------------
+
+    def set(self, wake: Wake, at: float | None) -> None:
+        """Call `wake` once, at that time or the beat after it; None: not at all."""
+        if at is None:
+            self._times.pop(wake, None)
+        elif self._times.get(wake) != at:
+            self._times[wake] = at
+            self._entries += 1
+            heappush(self._heap, (at, self._entries, wake))
+            if len(self._heap) > _SWEPT_AT + 2 * len(self._times):
+                self._sweep()
+            if at < self._fires_at and not self._firing:
+                self._arm()
+
+    def _sweep(self) -> None:
+        times = self._times
+        self._heap = [entry for entry in self._heap if times.get(entry[2]) == entry[0]]
+        heapify(self._heap)
+
+    def _wake_due(self) -> None:
+        """Call what is due; what one raises keeps the others waiting for no more than a beat."""
+        now, times, heap = self._loop.time(), self._times, self._heap
+        due: deque[Wake] = deque()
+        while heap and heap[0][0] <= now:
+            at, _, wake = heappop(heap)
+            if times.get(wake) == at:
+                del times[wake]
+                due.append(wake)
+        try:
+            while due:
+                due.popleft()()
+        finally:
+            for wake in due:
+                self.set(wake, self._times.get(wake, now))
+
+    # Flow -----------------------------------------------------------------------------------
+
+    def hand_over(self, port: HeldPort, user: PortUser, burst: list[Arrival]) -> None:
+        """Give a burst of a port to its user, whose `flows` then concern this port."""
+        self._reading = port
+        try:
+            user.burst_received(burst)
+        finally:
+            self._reading = None
+
+    def flows(self, round_trip_s: float | None) -> None:
+        """Data flow on a path with this round trip: beat, and hold the port that is being read.
+
+        On a path that is too short for that, or of which nothing is known, every arrival counts.
+        """
+        now = self._loop.time()
+        longest_s = (round_trip_s or 0.0) / _SHARE_OF_ROUND_TRIP
+        if longest_s < BEAT_MIN_S:
+            self._rush(now)
+        if now < self._rushes_until:
+            return
+        if now >= self._flows_until:
+            self._beat_s, self._longest_s = _BEAT_FIRST_S, BEAT_MAX_S
+            self._beaten_at, self._moved_bytes = now, self._moved()
+        self._longest_s = min(self._longest_s, longest_s)
+        self._beat_s = min(self._beat_s, self._longest_s)
+        self._flows_until = now + LASTS_S
+        port = self._reading
+        if port is not None and port not in self._held:
+            self._held[port] = None
+            port.hold()
+            if not self._firing:
+                self._arm()
+
+    def forget(self, port: HeldPort) -> None:
+        """The port is closing."""
+        self._held.pop(port, None)
+
+    def _moved(self) -> int:
+        return self._counters.bytes_received + self._counters.bytes_sent
+
+    def _rush(self, now: float) -> None:
+        """Let every arrival count for a while."""
+        self._rushes_until = now + LASTS_S
+        self._end()
+
+    def _end(self) -> None:
+        self._flows_until = -inf
+        held, self._held = self._held, {}
+        for port in held:
+            port.release()
+
+    def _adapt(self, now: float) -> None:
+        """Choose when the next beat comes, or that none does."""
+        moved = self._moved()
+        bytes_of_beat = moved - self._moved_bytes
+        self._moved_bytes, self._beaten_at = moved, now
+        if bytes_of_beat > _RUSH_BYTES:
+            self._rush(now)
+        elif now >= self._flows_until:
+            self._end()
+        elif bytes_of_beat > 2 * _BEAT_BYTES:
+            self._beat_s = max(self._beat_s / 2, BEAT_MIN_S)
+        elif 2 * bytes_of_beat < _BEAT_BYTES:
+            self._beat_s = min(self._beat_s * 2, self._longest_s)
+        # The path that asked for short beats may have ceased to flow, while others go on.
+        self._longest_s = min(self._longest_s * 1.01, BEAT_MAX_S)
+
+    # The timer ------------------------------------------------------------------------------
+
+    def _fire(self) -> None:
+        self._handle, self._fires_at = None, inf
+        self._firing = True
+        now = self._loop.time()
+        try:
+            for port in tuple(self._held):
+                if port in self._held:  # and not closed by what another has brought
+                    port.poll()
+            self._wake_due()
+        finally:
+            self._firing = False
+            if self._flows_until != -inf:
+                self._adapt(now)
+            self._arm()
+
+    def _arm(self) -> None:
+        """Have the loop call at the next deadline or beat."""
+        times, heap = self._times, self._heap
+        while heap and times.get(heap[0][2]) != heap[0][0]:
+            heappop(heap)
+        at = heap[0][0] if heap else inf
+        if self._flows_until != -inf:
+            beat = self._beaten_at + self._beat_s
+            if self._held and at > self._beaten_at + self._beat_s * _STRETCH:
+                at = beat
+            at = max(at, beat)
+        if at < self._fires_at:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._fires_at = at
+            self._handle = self._loop.call_at(at, self._fire)
