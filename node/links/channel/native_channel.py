@@ -44,6 +44,12 @@ _FULL_BYTES: Final = 1000
 _FLOWS_S: Final = 0.006
 """Data flow where one full packet follows another within this time, or is to leave within it."""
 
+_BURST_S: Final = 0.002
+_BURST_BYTES: Final = 10 * 1440
+"""A burst that every router takes (RFC 6928), or of so long where more leave in that time."""
+
+_LOOKED_UP_EVERY_S: Final = 0.1
+
 _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
 
@@ -115,6 +121,8 @@ class NativeChannel:
         self._is_held_back = False
         self._timer_at = inf
         self._full_at = -inf
+        self._looked_up_at = -inf
+        self._known_round_trip_s: float | None = None
         self._own_peer = own_peer
         self._packet_size = PacketSize()
         self._exchanged = exchanged
@@ -209,7 +217,7 @@ class NativeChannel:
         self._association.receive_burst(packets, now)
         if max(map(len, packets)) >= _FULL_BYTES:
             if now - self._full_at <= _FLOWS_S:
-                self._beat.flows(self._shortest_round_trip_s())
+                self._beat.flows(now, self._shortest_round_trip_s(now))
             self._full_at = now
         self._flush()
 
@@ -263,9 +271,10 @@ class NativeChannel:
 
     def _set_timer(self) -> None:
         """Wake up at the next deadline. A timer that fires too early is cheaper than two."""
-        at = self._next_at()
-        if self._is_held_back and at - self._loop.time() <= _FLOWS_S:
-            self._beat.flows(self._shortest_round_trip_s())
+        at, now, sender = self._next_at(), self._loop.time(), self._association.sender
+        if self._is_held_back and sender is not None and at - now <= _FLOWS_S:
+            burst_s = max(_BURST_S, _BURST_BYTES / sender.congestion.pacing_rate)
+            self._beat.flows(now, self._shortest_round_trip_s(now), burst_s)
         if at < self._timer_at and not self.closed.done():
             self._timer_at = at
             self._beat.set(self._on_timer, at)
@@ -274,10 +283,13 @@ class NativeChannel:
         next_at = self._association.next_timer()
         return min(self._packet_size.next_at, inf if next_at is None else next_at)
 
-    def _shortest_round_trip_s(self) -> float | None:
-        """The round trip without a queue of ours, as far as one is known."""
-        known = (self._association.round_trip_s, self.dtls.ice.round_trip_s)
-        return min((one for one in known if one is not None), default=None)
+    def _shortest_round_trip_s(self, now: float) -> float | None:
+        """The round trip without a queue of ours, as far as known; looked up now and then."""
+        if now - self._looked_up_at > _LOOKED_UP_EVERY_S:
+            known = (self._association.round_trip_s, self.dtls.ice.round_trip_s)
+            self._known_round_trip_s = min((one for one in known if one is not None), default=None)
+            self._looked_up_at = now
+        return self._known_round_trip_s
 
     # The size of packets --------------------------------------------------------------------
 

@@ -24,19 +24,24 @@ _SWEPT_AT: Final = 64
 
 BEAT_MIN_S: Final = 0.001
 """epoll counts whole milliseconds."""
-BEAT_MAX_S: Final = 0.004
+BEAT_MAX_S: Final = 0.005
 _BEAT_FIRST_S: Final = 0.002
 _SHARE_OF_ROUND_TRIP: Final = 4
 """At least so many beats fit into a round trip."""
 
-_BEAT_BYTES: Final = 2**14
-"""Beats come twice as often when they move twice so much, half as often when it is half."""
+_BEAT_BYTES: Final = 3 * 2**14
+"""So much a beat moves, if its bounds allow: more would save little beside what the bytes cost."""
 
-_RUSH_BYTES: Final = 2**16
-"""Where a beat moves more, waking up costs little beside it, and a kernel's buffer would fill."""
+_RUSH_RATE: Final = 2 * _BEAT_BYTES / BEAT_MIN_S
+"""Bytes a second from which on a beat would fill a kernel's buffer."""
+
+_RATE_OVER_S: Final = 0.02
+"""The rate is an average of about so long."""
 
 _STRETCH: Final = 1.25
 """A deadline is waited for instead of beating twice, if it is so much of a beat away at most."""
+
+_RELAXED: Final = 1.01
 
 LASTS_S: Final = 0.01
 """The beat goes on so long after data flowed: at low rates a beat may find nothing."""
@@ -79,6 +84,8 @@ class Beat:
         self._longest_s = BEAT_MAX_S
         self._beaten_at = -inf
         self._moved_bytes = 0
+        self._rate = 0.0
+        self._burst_s = inf
         self._flows_until = -inf
         self._rushes_until = -inf
 
@@ -128,22 +135,24 @@ class Beat:
         finally:
             self._reading = None
 
-    def flows(self, round_trip_s: float | None) -> None:
+    def flows(self, now: float, round_trip_s: float | None, burst_s: float = inf) -> None:
         """Data flow on a path with this round trip: beat, and hold the port that is being read.
 
         On a path that is too short for that, or of which nothing is known, every arrival counts.
+        What is sent there may be as late as `burst_s` and leave in one burst.
         """
-        now = self._loop.time()
         longest_s = (round_trip_s or 0.0) / _SHARE_OF_ROUND_TRIP
         if longest_s < BEAT_MIN_S:
             self._rush(now)
         if now < self._rushes_until:
             return
         if now >= self._flows_until:
-            self._beat_s, self._longest_s = _BEAT_FIRST_S, BEAT_MAX_S
+            self._beat_s, self._longest_s, self._burst_s = _BEAT_FIRST_S, BEAT_MAX_S, inf
+            self._rate = _BEAT_BYTES / _BEAT_FIRST_S
             self._beaten_at, self._moved_bytes = now, self._moved()
         self._longest_s = min(self._longest_s, longest_s)
         self._beat_s = min(self._beat_s, self._longest_s)
+        self._burst_s = min(self._burst_s, burst_s)
         self._flows_until = now + LASTS_S
         port = self._reading
         if port is not None and port not in self._held:
@@ -172,19 +181,21 @@ class Beat:
 
     def _adapt(self, now: float) -> None:
         """Choose when the next beat comes, or that none does."""
-        moved = self._moved()
-        bytes_of_beat = moved - self._moved_bytes
+        moved, took_s = self._moved(), now - self._beaten_at
+        weight = took_s / (took_s + _RATE_OVER_S)
+        rate = (moved - self._moved_bytes) / (took_s or inf)
+        self._rate += (rate - self._rate) * weight
         self._moved_bytes, self._beaten_at = moved, now
-        if bytes_of_beat > _RUSH_BYTES:
+        if rate > _RUSH_RATE:
             self._rush(now)
         elif now >= self._flows_until:
             self._end()
-        elif bytes_of_beat > 2 * _BEAT_BYTES:
-            self._beat_s = max(self._beat_s / 2, BEAT_MIN_S)
-        elif 2 * bytes_of_beat < _BEAT_BYTES:
-            self._beat_s = min(self._beat_s * 2, self._longest_s)
-        # The path that asked for short beats may have ceased to flow, while others go on.
-        self._longest_s = min(self._longest_s * 1.01, BEAT_MAX_S)
+        else:
+            wanted_s = _BEAT_BYTES / (self._rate + 1.0)
+            self._beat_s = min(max(wanted_s, BEAT_MIN_S), self._longest_s)
+        # The path that asked for short ones may have ceased to flow, while others go on.
+        self._longest_s = min(self._longest_s * _RELAXED, BEAT_MAX_S)
+        self._burst_s *= _RELAXED
 
     # The timer ------------------------------------------------------------------------------
 
@@ -210,10 +221,11 @@ class Beat:
             heappop(heap)
         at = heap[0][0] if heap else inf
         if self._flows_until != -inf:
-            beat = self._beaten_at + self._beat_s
-            if self._held and at > self._beaten_at + self._beat_s * _STRETCH:
-                at = beat
-            at = max(at, beat)
+            beaten_at, beat_s = self._beaten_at, self._beat_s
+            if self._held and at > beaten_at + beat_s * _STRETCH:
+                at = beaten_at + beat_s
+            else:
+                at = max(at, beaten_at + min(beat_s, self._burst_s))
         if at < self._fires_at:
             if self._handle is not None:
                 self._handle.cancel()

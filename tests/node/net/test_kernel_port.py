@@ -11,7 +11,7 @@ import pytest
 
 from node.counters import Counters
 from node.environment import udp_socket
-from node.net.udp import kernel_port, offload
+from node.net.udp import kernel_port, loop_port, offload
 from node.net.udp.beat import Beat
 from node.net.udp.kernel_port import KernelPort
 from node.net.udp.loop_port import LoopPort
@@ -472,3 +472,52 @@ def test_a_loop_that_watches_no_sockets_gets_its_own_transport() -> None:
 async def test_an_address_that_is_not_here_leaves_no_socket_behind() -> None:
     with pytest.raises(OSError, match="assign"):
         await open_port(User(), "192.0.2.250", 0, udp_socket, Counters(), Beat(Counters()))
+
+
+async def test_a_held_port_wakes_nothing_and_hands_over_all_once_it_is_polled() -> None:
+    ends = Ends()
+    ends.other.hold()
+    for n in range(5):
+        ends.socket.sendto(bytes([n]) * 100, ends.where)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ends.user.bursts == []
+    ends.other.poll()
+    assert len(ends.user.bursts) == 1
+    assert len(ends.user.datagrams) == 5
+    ends.other.poll()
+    assert len(ends.user.bursts) == 1
+    ends.socket.sendto(b"waits", ends.where)
+    ends.other.release()
+    assert (await arrived(ends.user, 6))[-1] == b"waits"
+    ends.other.hold()
+    await ends.close()
+    ends.other.release()
+    assert ends.socket.fileno() == -1
+
+
+async def test_a_port_of_the_loop_keeps_what_arrives_while_held_in_order_and_up_to_a_bound() -> (
+    None
+):
+    user = User()
+    port = await open_port(user, "127.0.0.1", 0, None, Counters(), Beat(Counters()))
+    assert isinstance(port, LoopPort)
+    source = ("127.0.0.1", 9)
+    port.hold()
+    for n in range(3):
+        port.datagram_received(bytes([n]), source)
+    assert user.bursts == []
+    port.poll()
+    assert [one[0] for one in user.bursts[0]] == [b"\0", b"\1", b"\2"]
+    port.datagram_received(b"held", source)
+    port.release()
+    port.datagram_received(b"later", source)
+    await asyncio.sleep(0)
+    port.datagram_received(b"at once", source)
+    assert user.datagrams[3:] == [b"held", b"later", b"at once"]
+    port.hold()
+    for _ in range(2 * loop_port._HELD_BYTES_MAX // 60_000):
+        port.datagram_received(bytes(60_000), source)
+        assert port._arrived_bytes <= loop_port._HELD_BYTES_MAX
+    port.close()
+    await until(lambda: user.lost)

@@ -1,0 +1,141 @@
+"""The native data path on a line whose packets come one by one: how often it wakes a node."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+from typing import Any
+
+import pytest
+
+from node.net.udp import beat
+from node.net.udp.port import Arrival
+from simulations.internet import Internet, UniformLatency
+from simulations.internet.lines import Access
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.bare_links import LinkEnd, open_link
+from simulations.runtime.loop import VirtualLoop
+from tests.node.links.link_network import until
+
+_ROUND_TRIP_S = 0.02
+
+
+@dataclass(eq=False)
+class Link:
+    """Two ends, and the bursts that the second one's port has handed over: when, how many."""
+
+    sender: Any
+    receiver: Any
+    bursts: list[tuple[float, int]] = field(default_factory=list)
+    got: list[tuple[float, bytes]] = field(default_factory=list)
+
+
+@contextlib.asynccontextmanager
+async def a_link(loop: VirtualLoop, mbps: float) -> AsyncIterator[Link]:
+    internet = Internet(loop, 1, UniformLatency(_ROUND_TRIP_S))
+    rate = mbps * 1e6 / 8
+    with virtual_libraries(internet):
+        line = Access(down_bytes_s=rate, queue_bytes=int(rate * 0.2))
+        hosts = internet.add_host("sender"), internet.add_host("receiver", access=line)
+        ends = await open_link(internet, hosts, "link")
+        link = Link(ends[0].channel, ends[1].channel)
+        _count(link, ends[1], loop)
+        link.receiver.receiver = lambda message: link.got.append((loop.time(), message))
+        try:
+            yield link
+        finally:
+            await asyncio.gather(*(end.close() for end in ends))
+
+
+def _count(link: Link, end: LinkEnd, loop: VirtualLoop) -> None:
+    port: Any = end._ice._port
+    user = port._user
+    hand_over = user.burst_received
+
+    def counted(burst: list[Arrival]) -> None:
+        link.bursts.append((loop.time(), len(burst)))
+        hand_over(burst)
+
+    user.burst_received = counted
+
+
+@pytest.mark.parametrize(("mbps", "packets"), [(5, 1.8), (20, 6), (100, 20)])
+async def test_data_are_read_in_bursts_and_each_is_acknowledged_once(
+    loop: VirtualLoop, mbps: float, packets: float
+) -> None:
+    async with a_link(loop, mbps) as link:
+        counters = link.receiver._beat._counters
+        before = counters.datagrams_sent
+        for _ in range(int(mbps * 4)):
+            link.sender.send(bytes(50_000))
+        await until(lambda: len(link.got) == int(mbps * 4), 60.0)
+        steady = [burst for burst in link.bursts if burst[0] > link.bursts[0][0] + 0.2]
+        assert sum(count for _, count in steady) / len(steady) >= packets
+        assert max(after - at for (at, _), (after, _) in pairwise(steady)) <= 0.02
+        assert (
+            counters.datagrams_sent - before <= len(link.bursts) + 10
+        )  # besides SACKs some checks
+
+
+async def test_one_message_on_an_idle_link_waits_for_no_beat(loop: VirtualLoop) -> None:
+    async with a_link(loop, 100) as link:
+        await asyncio.sleep(1.0)
+        for size in (1, 100, 900, 100):
+            sent_at = loop.time()
+            link.sender.send(bytes(size))
+            await asyncio.sleep(0.3)
+            assert link.got[-1][0] - sent_at <= _ROUND_TRIP_S / 2 + (size + 200) * 8 / 100e6
+        assert not link.sender._beat._held
+
+
+@pytest.mark.parametrize("mbps", [5, 100])
+async def test_a_transfer_takes_no_longer_than_without_a_beat(
+    loop: VirtualLoop, mbps: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took: list[float] = []
+    for shortest_s in (beat.BEAT_MIN_S, inf):
+        monkeypatch.setattr(beat, "BEAT_MIN_S", shortest_s)
+        async with a_link(loop, mbps) as link:
+            await asyncio.sleep(1.0)
+            began_at = loop.time()
+            for _ in range(int(mbps * 4)):
+                link.sender.send(bytes(50_000))
+            await until(lambda: len(link.got) == int(mbps * 4), 60.0)
+            took.append(link.got[-1][0] - began_at)
+            await asyncio.sleep(0.1)
+            assert not link.receiver._beat._held
+    with_beat_s, without_s = took
+    assert with_beat_s <= without_s * 1.02 + beat.BEAT_MAX_S
+
+
+async def test_a_sender_that_is_held_back_is_not_flushed_by_each_message(loop: VirtualLoop) -> None:
+    async with a_link(loop, 5) as link:
+        for _ in range(40):
+            link.sender.send(bytes(50_000))
+        await asyncio.sleep(0.5)
+        assert link.sender.buffered_bytes
+        flushed: list[float] = []
+        flush = link.sender._flush
+        link.sender._flush = lambda: (flushed.append(loop.time()), flush())
+        for _ in range(20):
+            link.sender.send(b"more")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert flushed == []
+        await until(lambda: len(link.got) == 60, 60.0)
+
+
+async def test_what_is_answered_at_once_leaves_with_the_acknowledgement(loop: VirtualLoop) -> None:
+    async with a_link(loop, 100) as link:
+        await asyncio.sleep(1.0)
+        link.receiver.receiver = lambda _: link.receiver.send(b"answer")
+        answers: list[bytes] = []
+        link.sender.receiver = answers.append
+        calls: list[None] = []
+        flush = link.receiver._flush
+        link.receiver._flush = lambda: (calls.append(None), flush())
+        link.sender.send(b"question")
+        await until(lambda: answers == [b"answer"])
+        assert len(calls) == 1
