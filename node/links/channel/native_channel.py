@@ -217,7 +217,7 @@ class NativeChannel:
         self._association.receive_burst(packets, now)
         if max(map(len, packets)) >= _FULL_BYTES:
             if now - self._full_at <= _FLOWS_S:
-                self._beat.flows(now, self._shortest_round_trip_s(now))
+                self._beat.arrives(now, self._shortest_round_trip_s(now))
             self._full_at = now
         self._flush()
 
@@ -274,7 +274,7 @@ class NativeChannel:
         at, now, sender = self._next_at(), self._loop.time(), self._association.sender
         if self._is_held_back and sender is not None and at - now <= _FLOWS_S:
             burst_s = max(_BURST_S, _BURST_BYTES / sender.congestion.pacing_rate)
-            self._beat.flows(now, self._shortest_round_trip_s(now), burst_s)
+            self._beat.leaves(now, self._shortest_round_trip_s(now), burst_s)
         if at < self._timer_at and not self.closed.done():
             self._timer_at = at
             self._beat.set(self._on_timer, at)

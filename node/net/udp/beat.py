@@ -1,10 +1,11 @@
-"""One timer of a node for all that wakes at times of its own, and for its ports while data flow.
+"""One timer of a node for all that wakes at times of its own, and for its ports while data arrive.
 
 While packets flow, a node that woke up for each of them would spend its time on waking up. So it
 wakes up on a beat instead: it reads its ports empty, sends what is due, and sleeps until the next
 beat, in the manner of NAPI. Ports that are held by the beat do not wake the loop. Where no data
-flow, or the round trip is too short for a beat to be small beside it, each arrival wakes the loop
-at once, and each deadline is kept to.
+arrive, or the round trip is too short for a beat to be small beside it, each arrival wakes the loop
+at once. SACKs do as well, as their times are what a sender knows of its path: read on a beat of a
+quarter of the round trip they show a rate some percent too high, and the queue of the line fills.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ BEAT_MIN_S: Final = 0.001
 BEAT_MAX_S: Final = 0.005
 _BEAT_FIRST_S: Final = 0.002
 _SHARE_OF_ROUND_TRIP: Final = 4
-"""At least so many beats fit into a round trip."""
+_SHARE_WHILE_SENDING: Final = 16
+"""At least so many beats fit into a round trip. SACKs that come with data wait for a beat too."""
 
 _BEAT_BYTES: Final = 3 * 2**14
 """So much a beat moves, if its bounds allow: more would save little beside what the bytes cost."""
@@ -35,11 +37,17 @@ _BEAT_BYTES: Final = 3 * 2**14
 _RUSH_RATE: Final = 2 * _BEAT_BYTES / BEAT_MIN_S
 """Bytes a second from which on a beat would fill a kernel's buffer."""
 
+_WORTH_BYTES: Final = 2 * 1400
+"""A beat that brings less saves no wake-up."""
+
 _RATE_OVER_S: Final = 0.02
 """The rate is an average of about so long."""
 
 _STRETCH: Final = 1.25
 """A deadline is waited for instead of beating twice, if it is so much of a beat away at most."""
+
+_REMEMBERED_S: Final = 0.1
+"""What the rate was counts for so long."""
 
 _RELAXED: Final = 1.01
 
@@ -83,9 +91,9 @@ class Beat:
         self._beat_s = _BEAT_FIRST_S
         self._longest_s = BEAT_MAX_S
         self._beaten_at = -inf
-        self._moved_bytes = 0
+        self._read_bytes = 0
         self._rate = 0.0
-        self._burst_s = inf
+        self._burst_s = BEAT_MAX_S
         self._flows_until = -inf
         self._rushes_until = -inf
 
@@ -128,32 +136,27 @@ class Beat:
     # Flow -----------------------------------------------------------------------------------
 
     def hand_over(self, port: HeldPort, user: PortUser, burst: list[Arrival]) -> None:
-        """Give a burst of a port to its user, whose `flows` then concern this port."""
+        """Give a burst of a port to its user, whose `arrives` then concerns this port."""
         self._reading = port
         try:
             user.burst_received(burst)
         finally:
             self._reading = None
 
-    def flows(self, now: float, round_trip_s: float | None, burst_s: float = inf) -> None:
-        """Data flow on a path with this round trip: beat, and hold the port that is being read.
+    def arrives(self, now: float, round_trip_s: float | None) -> None:
+        """Data arrive on a path with this round trip: beat, and hold the port that is being read.
 
         On a path that is too short for that, or of which nothing is known, every arrival counts.
-        What is sent there may be as late as `burst_s` and leave in one burst.
         """
         longest_s = (round_trip_s or 0.0) / _SHARE_OF_ROUND_TRIP
         if longest_s < BEAT_MIN_S:
             self._rush(now)
         if now < self._rushes_until:
             return
-        if now >= self._flows_until:
-            self._beat_s, self._longest_s, self._burst_s = _BEAT_FIRST_S, BEAT_MAX_S, inf
-            self._rate = _BEAT_BYTES / _BEAT_FIRST_S
-            self._beaten_at, self._moved_bytes = now, self._moved()
+        self._flow(now)
         self._longest_s = min(self._longest_s, longest_s)
+        self._burst_s = min(self._burst_s, longest_s)
         self._beat_s = min(self._beat_s, self._longest_s)
-        self._burst_s = min(self._burst_s, burst_s)
-        self._flows_until = now + LASTS_S
         port = self._reading
         if port is not None and port not in self._held:
             self._held[port] = None
@@ -161,41 +164,56 @@ class Beat:
             if not self._firing:
                 self._arm()
 
+    def leaves(self, now: float, round_trip_s: float | None, burst_s: float) -> None:
+        """Data leave by deadlines; so much later each may come, to leave in one burst.
+
+        That is at most a share of the round trip, and nothing where that is too short or unknown.
+        """
+        longest_s = (round_trip_s or 0.0) / _SHARE_OF_ROUND_TRIP
+        if longest_s < BEAT_MIN_S:
+            return
+        self._flow(now)
+        self._burst_s = min(self._burst_s, burst_s, longest_s)
+        jitter_s = longest_s * _SHARE_OF_ROUND_TRIP / _SHARE_WHILE_SENDING
+        self._longest_s = min(self._longest_s, max(jitter_s, BEAT_MIN_S))
+
+    def _flow(self, now: float) -> None:
+        if now >= self._flows_until:
+            self._beat_s, self._longest_s, self._burst_s = _BEAT_FIRST_S, BEAT_MAX_S, BEAT_MAX_S
+            if now - self._beaten_at > _REMEMBERED_S:
+                self._rate = _BEAT_BYTES / _BEAT_FIRST_S
+            self._beaten_at, self._read_bytes = now, self._counters.bytes_received
+        self._flows_until = now + LASTS_S
+
     def forget(self, port: HeldPort) -> None:
         """The port is closing."""
         self._held.pop(port, None)
 
-    def _moved(self) -> int:
-        return self._counters.bytes_received + self._counters.bytes_sent
-
     def _rush(self, now: float) -> None:
         """Let every arrival count for a while."""
         self._rushes_until = now + LASTS_S
-        self._end()
+        self._release()
 
-    def _end(self) -> None:
-        self._flows_until = -inf
+    def _release(self) -> None:
         held, self._held = self._held, {}
         for port in held:
             port.release()
 
     def _adapt(self, now: float) -> None:
         """Choose when the next beat comes, or that none does."""
-        moved, took_s = self._moved(), now - self._beaten_at
-        weight = took_s / (took_s + _RATE_OVER_S)
-        rate = (moved - self._moved_bytes) / (took_s or inf)
-        self._rate += (rate - self._rate) * weight
-        self._moved_bytes, self._beaten_at = moved, now
-        if rate > _RUSH_RATE:
+        read, took_s = self._counters.bytes_received, now - self._beaten_at
+        rate = (read - self._read_bytes) / (took_s or inf)
+        self._rate += (rate - self._rate) * took_s / (took_s + _RATE_OVER_S)
+        self._read_bytes, self._beaten_at = read, now
+        self._beat_s = min(max(_BEAT_BYTES / (self._rate + 1.0), BEAT_MIN_S), self._longest_s)
+        if now >= self._flows_until:
+            self._flows_until = -inf
+            self._release()
+        elif self._held and (rate > _RUSH_RATE or self._rate * self._beat_s < _WORTH_BYTES):
             self._rush(now)
-        elif now >= self._flows_until:
-            self._end()
-        else:
-            wanted_s = _BEAT_BYTES / (self._rate + 1.0)
-            self._beat_s = min(max(wanted_s, BEAT_MIN_S), self._longest_s)
         # The path that asked for short ones may have ceased to flow, while others go on.
         self._longest_s = min(self._longest_s * _RELAXED, BEAT_MAX_S)
-        self._burst_s *= _RELAXED
+        self._burst_s = min(self._burst_s * _RELAXED, BEAT_MAX_S)
 
     # The timer ------------------------------------------------------------------------------
 
@@ -221,11 +239,9 @@ class Beat:
             heappop(heap)
         at = heap[0][0] if heap else inf
         if self._flows_until != -inf:
-            beaten_at, beat_s = self._beaten_at, self._beat_s
-            if self._held and at > beaten_at + beat_s * _STRETCH:
-                at = beaten_at + beat_s
-            else:
-                at = max(at, beaten_at + min(beat_s, self._burst_s))
+            at = max(at, self._beaten_at + self._burst_s)
+            if self._held and at > self._beaten_at + self._beat_s * _STRETCH:
+                at = self._beaten_at + self._beat_s
         if at < self._fires_at:
             if self._handle is not None:
                 self._handle.cancel()

@@ -118,7 +118,7 @@ class FakePort(PortUser):
     def burst_received(self, burst: list[Arrival]) -> None:
         self.read.append((self.loop.time(), len(burst)))
         self.counters.received(len(burst), sum(len(one[0]) for one in burst))
-        self.beat.flows(self.loop.time(), self.round_trip_s)
+        self.beat.arrives(self.loop.time(), self.round_trip_s)
 
     def hold(self) -> None:
         assert not self.is_held
@@ -188,11 +188,11 @@ async def test_beats_are_short_beside_the_shortest_round_trip_and_give_way_to_on
     None
 ):
     port = a_port(0.008)
-    await flow(port, 625_000, 0.3)
+    await flow(port, 2_500_000, 0.3)
     between = [after - before for before, after in pairwise(port.polled)]
     assert max(between) <= 0.0025
     port.round_trip_s = 0.001
-    port.beat.flows(port.loop.time(), 0.001)
+    port.beat.arrives(port.loop.time(), 0.001)
     assert not port.is_held
     port.round_trip_s = LINE_S
     polled = len(port.polled)
@@ -225,21 +225,23 @@ async def test_a_deadline_is_never_early_and_at_most_a_beat_late() -> None:
     assert max(late) <= 1.25 * beat.BEAT_MAX_S + 1e-9
 
 
-async def test_reading_and_sending_take_one_wake_up() -> None:
-    port = a_port()
-    wakes: list[float] = []
+async def test_what_many_links_send_takes_one_wake_up() -> None:
+    port, loop = a_port(), asyncio.get_running_loop()
+    woke: list[tuple[float, int]] = []
 
-    def send() -> None:
-        wakes.append(port.loop.time())
-        port.beat.flows(port.loop.time(), LINE_S, 0.02)
-        port.beat.set(send, port.loop.time() + 0.0046)
+    def send(link: int) -> None:
+        woke.append((loop.time(), link))
+        port.beat.leaves(loop.time(), LINE_S, 0.02)
+        port.beat.set(sends[link], loop.time() + 0.0046)
 
-    port.beat.set(send, 0.0)
-    await asyncio.gather(flow(port, 625_000, 0.5), asyncio.sleep(0.5))
-    alone = [at for at in port.polled if at not in wakes]
-    assert len(wakes) > 90
-    assert len(alone) < len(wakes) / 20
-    port.beat.set(send, None)
+    sends = [partial(send, link) for link in range(10)]
+    for link in range(10):
+        port.beat.set(sends[link], 0.00046 * link)
+    await asyncio.sleep(1.0)
+    assert len(woke) >= 10 * 0.95 / 0.005
+    assert len({at for at, _ in woke}) <= 1.1 / 0.0046
+    for one in sends:
+        port.beat.set(one, None)
 
 
 async def test_no_burst_waits_for_longer_than_its_sender_allows() -> None:
@@ -248,15 +250,38 @@ async def test_no_burst_waits_for_longer_than_its_sender_allows() -> None:
 
     def send() -> None:
         wakes.append(port.loop.time())
-        port.beat.flows(port.loop.time(), LINE_S, 0.002)
+        port.beat.leaves(port.loop.time(), LINE_S, 0.002)
         port.beat.set(send, port.loop.time() + 0.0005)
 
     port.beat.set(send, 0.0)
-    await asyncio.gather(flow(port, 625_000, 0.3), asyncio.sleep(0.3))
+    await asyncio.sleep(0.3)
     between = [after - before for before, after in pairwise(wakes)]
-    assert max(between[5:]) <= 0.003
-    assert min(between[5:]) >= 0.0019  # and no two of them come for what one could have sent
+    assert max(between) <= 0.0021
+    assert min(between[1:]) >= 0.0019
     port.beat.set(send, None)
+
+
+async def test_acknowledgements_wake_a_sender_and_wait_little_for_what_arrives_beside() -> None:
+    port = a_port()
+    port.beat.leaves(0.0, LINE_S, 0.005)
+    assert not port.is_held
+
+    async def send() -> None:
+        while port.loop.time() < 0.5:
+            port.beat.leaves(port.loop.time(), LINE_S, 0.005)
+            await asyncio.sleep(0.003)
+
+    await asyncio.gather(send(), flow(port, 12_500_000, 0.5))
+    between = [after - before for before, after in pairwise(port.polled)]
+    assert len(between) > 300
+    assert max(between[5:]) <= LINE_S / 12
+
+
+async def test_a_flow_of_less_than_two_packets_in_a_beat_is_not_held() -> None:
+    port = a_port(0.008)
+    await flow(port, 625_000, 1.0)
+    assert {count for at, count in port.read if at > 0.3} <= {1, 2}
+    assert len(port.polled) < len(port.read) / 2
 
 
 async def test_a_port_that_closes_is_forgotten_even_within_a_beat() -> None:
@@ -286,7 +311,7 @@ async def test_a_failing_user_stops_neither_beat_nor_deadlines() -> None:
     woke: list[float] = []
     port.beat.set(lambda: woke.append(loop.time()), 0.003)
 
-    def fail(_burst: list[Arrival]) -> None:
+    def fail(burst: list[Arrival]) -> None:
         raise ZeroDivisionError
 
     port.burst_received = fail  # type: ignore[method-assign]
