@@ -4,8 +4,9 @@ While packets flow, a node that woke up for each of them would spend its time on
 wakes up on a beat instead: it reads its ports empty, sends what is due, and sleeps until the next
 beat, in the manner of NAPI. Ports that are held by the beat do not wake the loop. Where no data
 arrive, or the round trip is too short for a beat to be small beside it, each arrival wakes the loop
-at once. SACKs do as well, as their times are what a sender knows of its path: read on a beat of a
-quarter of the round trip they show a rate some percent too high, and the queue of the line fills.
+at once. The times of SACKs are what a sender knows of its path: read on a beat of a quarter of the
+round trip they show a rate some percent too high, and the queue of the line fills. So beats are
+shorter while data leave, and there are none where they would bring less than two datagrams.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ BEAT_MAX_S: Final = 0.005
 _BEAT_FIRST_S: Final = 0.002
 _SHARE_OF_ROUND_TRIP: Final = 4
 _SHARE_WHILE_SENDING: Final = 16
-"""At least so many beats fit into a round trip. SACKs that come with data wait for a beat too."""
+"""At least so many beats fit into a round trip."""
 
 _BEAT_BYTES: Final = 3 * 2**14
 """So much a beat moves, if its bounds allow: more would save little beside what the bytes cost."""
@@ -37,8 +38,9 @@ _BEAT_BYTES: Final = 3 * 2**14
 _RUSH_RATE: Final = 2 * _BEAT_BYTES / BEAT_MIN_S
 """Bytes a second from which on a beat would fill a kernel's buffer."""
 
-_WORTH_BYTES: Final = 2 * 1400
-"""A beat that brings less saves no wake-up."""
+_WORTH_DATAGRAMS: Final = 2.0
+_NOT_WORTH_S: Final = 0.1
+"""Beats that bring fewer on average save no wake-up; they are tried again so much later."""
 
 _RATE_OVER_S: Final = 0.02
 """The rate is an average of about so long."""
@@ -91,8 +93,9 @@ class Beat:
         self._beat_s = _BEAT_FIRST_S
         self._longest_s = BEAT_MAX_S
         self._beaten_at = -inf
-        self._read_bytes = 0
+        self._read = 0, 0
         self._rate = 0.0
+        self._datagram_rate = 0.0
         self._burst_s = BEAT_MAX_S
         self._flows_until = -inf
         self._rushes_until = -inf
@@ -150,19 +153,13 @@ class Beat:
         """
         longest_s = (round_trip_s or 0.0) / _SHARE_OF_ROUND_TRIP
         if longest_s < BEAT_MIN_S:
-            self._rush(now)
+            self._rush(now + LASTS_S)
         if now < self._rushes_until:
             return
         self._flow(now)
         self._longest_s = min(self._longest_s, longest_s)
         self._burst_s = min(self._burst_s, longest_s)
-        self._beat_s = min(self._beat_s, self._longest_s)
-        port = self._reading
-        if port is not None and port not in self._held:
-            self._held[port] = None
-            port.hold()
-            if not self._firing:
-                self._arm()
+        self._hold()
 
     def leaves(self, now: float, round_trip_s: float | None, burst_s: float) -> None:
         """Data leave by deadlines; so much later each may come, to leave in one burst.
@@ -176,22 +173,36 @@ class Beat:
         self._burst_s = min(self._burst_s, burst_s, longest_s)
         jitter_s = longest_s * _SHARE_OF_ROUND_TRIP / _SHARE_WHILE_SENDING
         self._longest_s = min(self._longest_s, max(jitter_s, BEAT_MIN_S))
+        if now >= self._rushes_until:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Hold the port that is being read, if one is."""
+        self._beat_s = min(self._beat_s, self._longest_s)
+        port = self._reading
+        if port is not None and port not in self._held:
+            self._held[port] = None
+            port.hold()
+            if not self._firing:
+                self._arm()
 
     def _flow(self, now: float) -> None:
         if now >= self._flows_until:
             self._beat_s, self._longest_s, self._burst_s = _BEAT_FIRST_S, BEAT_MAX_S, BEAT_MAX_S
             if now - self._beaten_at > _REMEMBERED_S:
                 self._rate = _BEAT_BYTES / _BEAT_FIRST_S
-            self._beaten_at, self._read_bytes = now, self._counters.bytes_received
+                self._datagram_rate = 2 * _WORTH_DATAGRAMS / BEAT_MIN_S
+            self._beaten_at = now
+            self._read = self._counters.bytes_received, self._counters.datagrams_received
         self._flows_until = now + LASTS_S
 
     def forget(self, port: HeldPort) -> None:
         """The port is closing."""
         self._held.pop(port, None)
 
-    def _rush(self, now: float) -> None:
+    def _rush(self, until: float) -> None:
         """Let every arrival count for a while."""
-        self._rushes_until = now + LASTS_S
+        self._rushes_until = until
         self._release()
 
     def _release(self) -> None:
@@ -201,16 +212,24 @@ class Beat:
 
     def _adapt(self, now: float) -> None:
         """Choose when the next beat comes, or that none does."""
-        read, took_s = self._counters.bytes_received, now - self._beaten_at
-        rate = (read - self._read_bytes) / (took_s or inf)
-        self._rate += (rate - self._rate) * took_s / (took_s + _RATE_OVER_S)
-        self._read_bytes, self._beaten_at = read, now
+        took_s = now - self._beaten_at
+        weight = took_s / (took_s + _RATE_OVER_S)
+        counters, before = self._counters, self._read
+        self._read = read = counters.bytes_received, counters.datagrams_received
+        rate, datagram_rate = (
+            (new - old) / (took_s or inf) for new, old in zip(read, before, strict=True)
+        )
+        self._rate += (rate - self._rate) * weight
+        self._datagram_rate += (datagram_rate - self._datagram_rate) * weight
+        self._beaten_at = now
         self._beat_s = min(max(_BEAT_BYTES / (self._rate + 1.0), BEAT_MIN_S), self._longest_s)
         if now >= self._flows_until:
             self._flows_until = -inf
             self._release()
-        elif self._held and (rate > _RUSH_RATE or self._rate * self._beat_s < _WORTH_BYTES):
-            self._rush(now)
+        elif self._held and rate > _RUSH_RATE:
+            self._rush(now + LASTS_S)
+        elif self._held and self._datagram_rate * self._beat_s < _WORTH_DATAGRAMS:
+            self._rush(now + _NOT_WORTH_S)
         # The path that asked for short ones may have ceased to flow, while others go on.
         self._longest_s = min(self._longest_s * _RELAXED, BEAT_MAX_S)
         self._burst_s = min(self._burst_s * _RELAXED, BEAT_MAX_S)
