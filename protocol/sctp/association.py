@@ -237,7 +237,7 @@ class Association:
         self._inbound.receive((datagram,), now)
 
     def receive_burst(self, datagrams: Sequence[bytes], now: float) -> None:
-        """Take all datagrams that had arrived by `now`; a peer of ours gets one SACK for them."""
+        """Take all datagrams that had arrived by `now`; a peer of ours gets at most one SACK."""
         self._inbound.receive(datagrams, now)
 
     def datagrams_to_send(self, now: float, limit: int = limits.DATAGRAMS_PER_CALL) -> list[bytes]:
