@@ -35,8 +35,9 @@ _SHARE_WHILE_SENDING: Final = 16
 _BEAT_BYTES: Final = 3 * 2**14
 """So much a beat moves, if its bounds allow: more would save little beside what the bytes cost."""
 
-_RUSH_RATE: Final = 2 * _BEAT_BYTES / BEAT_MIN_S
-"""Bytes a second from which on a beat would fill a kernel's buffer."""
+_RUSH_RATE: Final = _BEAT_BYTES / (2 * BEAT_MIN_S)
+"""Bytes a second from which on a node is mostly awake: packets arrive while it reads others, and to
+sleep beside that would only cost speed."""
 
 _WORTH_DATAGRAMS: Final = 2.0
 _NOT_WORTH_S: Final = 0.1
