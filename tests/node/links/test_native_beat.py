@@ -149,3 +149,15 @@ async def test_what_is_answered_at_once_leaves_with_the_acknowledgement(loop: Vi
         link.sender.send(b"question")
         await until(lambda: answers == [b"answer"])
         assert len(calls) == 1
+
+
+async def test_small_frames_are_read_one_by_one_however_many_come(loop: VirtualLoop) -> None:
+    async with a_link(loop, 100) as link:
+        await asyncio.sleep(1.0)
+        link.bursts.clear()
+        for _ in range(300):
+            link.sender.send(bytes(100))
+            await asyncio.sleep(0.0007)
+        await asyncio.sleep(0.1)
+        assert len(link.got) == 300
+        assert {count for _, count in link.bursts} == {1}
