@@ -154,7 +154,7 @@ async def test_a_mod_arrives_whole_over_a_line_that_damages_datagrams(tmp_path: 
         with sharer.host.running():
             shared = await sharer.running_node.sharing.share(mod)
         world.internet.carrier.tamper(damager.damaged)
-        damager.share = 0.03
+        damager.share = 0.06
         getting = getter.host.create_task(
             getter.running_node.sharing.get(shared.link, tmp_path / "out")
         )
