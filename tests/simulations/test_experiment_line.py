@@ -29,6 +29,13 @@ def test_a_line_of_50_ms_is_filled_within_two_seconds(
     assert goal <= data["share"] <= 1.0
 
 
+def test_measuring_the_round_trip_and_sparse_acknowledgements_cost_little() -> None:
+    """Three times in 30 s the window shrinks to see the path without its queue."""
+    data = measured(mbps=10.0, seconds=30.0)
+    assert data["share"] >= 0.996
+    assert data["steady_delay_ms"] <= 33.0
+
+
 def test_a_long_thin_line_with_loss_is_filled() -> None:
     data = measured(mbps=10.0, rtt_ms=200.0, queue_ms=200.0, loss=0.01, warm_up_s=0.0, seconds=15.0)
     assert data["share"] >= 0.8

@@ -45,6 +45,9 @@ _CRUISE_STEPS = 8
 _PROBE_ROUND_TRIPS = 3.0
 _DRAIN_ROUND_TRIPS = 2.0
 _PROBE_RTT_S = 0.1
+_NO_QUEUE = 0.8
+"""Of the product: what may be in flight while the round trip is measured. Beyond its gain there is
+room for what has arrived and waits for its acknowledgement, or the path idles for want of news."""
 _RTT_LIFETIME_S = 10.0
 _RTT_LIFETIME_COMPETING_S = 2.5
 _COMPETING_WINDOW = 1.5
@@ -232,7 +235,7 @@ class PathModel:
         gain = GAINS[self.phase].window
         pipe_bytes = self.path.pipe_bytes
         if self.phase is Phase.PROBE_RTT:
-            target = gain * pipe_bytes
+            target = min(gain * pipe_bytes + self.path.clump_bytes, _NO_QUEUE * pipe_bytes)
         else:
             quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
             slack = _QUANTA * max(quantum, self._packet_bytes)
@@ -240,7 +243,9 @@ class PathModel:
                 target = _COMPETING_WINDOW * pipe_bytes + slack
             else:
                 clumps = 0.0 if self.phase is Phase.STARTUP else self.path.clump_bytes
-                wanted = gain * pipe_bytes + slack + clumps
+                # On average half a clump waits to be acknowledged; more room is only a queue,
+                # as long as the worst of clumps fits beyond the product.
+                wanted = slack + max(gain * pipe_bytes + clumps / 2, pipe_bytes + clumps)
                 target = min(wanted, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 
