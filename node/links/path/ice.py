@@ -269,7 +269,7 @@ class IcePath(PathTraffic):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        self._paths.timer.set(self._wake, None if self._ended else self.agent.wake_at)
+        self.beat.set(self._wake, None if self._ended else self.agent.wake_at)
 
     def _happened(self, event: IceEvent) -> None:
         match event:
@@ -357,7 +357,7 @@ class IcePath(PathTraffic):
     async def close(self) -> None:
         """Let go of everything, at any stage."""
         self.end("closed by us")
-        self._paths.timer.set(self._wake, None)
+        self.beat.set(self._wake, None)
         self._endpoint.demux.release(self)
         self._carry_no_more()
         self._doubted = None

@@ -36,7 +36,7 @@ class LinkPaths:
         self.endpoint = endpoint
         self.relays = relays or LinkRelays(None, b"")
         self.loop = asyncio.get_running_loop()
-        self.timer = endpoint.beat
+        self.beat = endpoint.beat
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
         self.relayed_only = settings.relayed_only

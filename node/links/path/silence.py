@@ -19,9 +19,9 @@ class SilenceWatch:
     """
 
     def __init__(
-        self, timer: Beat, loop: asyncio.AbstractEventLoop, silent: Callable[[], None]
+        self, beat: Beat, loop: asyncio.AbstractEventLoop, silent: Callable[[], None]
     ) -> None:
-        self._timer = timer
+        self._beat = beat
         self._loop = loop
         self._silent = silent
         self._has_heard = False
@@ -34,12 +34,12 @@ class SilenceWatch:
         if not self._is_running:
             self._is_running = True
             self._periods = 0
-            self._timer.set(self._look, self._loop.time() + _PERIOD_S)
+            self._beat.set(self._look, self._loop.time() + _PERIOD_S)
 
     def stop(self) -> None:
         """Watch no more, until data arrive."""
         self._is_running = False
-        self._timer.set(self._look, None)
+        self._beat.set(self._look, None)
 
     def _look(self) -> None:
         if not self._is_running:
@@ -47,7 +47,7 @@ class SilenceWatch:
         if self._has_heard:
             self._has_heard = False
             self._periods += 1
-            self._timer.set(self._look, self._loop.time() + _PERIOD_S)
+            self._beat.set(self._look, self._loop.time() + _PERIOD_S)
             return
         self._is_running = False
         if self._periods >= _LEAST_PERIODS:

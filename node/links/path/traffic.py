@@ -19,8 +19,8 @@ class PathTraffic:
     def __init__(self, paths: LinkPaths) -> None:
         self._endpoint = paths.endpoint
         self._loop = paths.loop
-        self.beat = paths.timer
-        self._silence = SilenceWatch(paths.timer, paths.loop, self._fell_silent)
+        self.beat = paths.beat
+        self._silence = SilenceWatch(paths.beat, paths.loop, self._fell_silent)
         self._pair: PairSelected | None = None
         self._port: Port | None = None
         self._take_records: Callable[[RecordBuffers], None] | None = None

@@ -15,6 +15,7 @@ from protocol.sctp.chunks import split_chunks
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.events import Event, MessageReceived
 from protocol.sctp.packets import open_packet
+from protocol.sctp.send.congestion import FixedWindow
 from protocol.sctp.send.outqueue import Message
 from protocol.sctp.send.pathmodel import PathModel
 
@@ -322,6 +323,21 @@ def established(
     exchange(client, server)
     assert client.connected
     assert server.connected
+    client.events()
+    server.events()
+    return client, server
+
+
+def _unlimited(packet_bytes: int, offset: int) -> FixedWindow:
+    return FixedWindow(1 << 30)
+
+
+def wide_open(own_peer: bool = True) -> tuple[Association, Association]:
+    """Return an established pair without congestion control."""
+    client = make_association(Role.CLIENT, 1, _unlimited, own_peer=own_peer)
+    server = make_association(Role.SERVER, 2, _unlimited, own_peer=own_peer)
+    client.connect(0.0)
+    exchange(client, server)
     client.events()
     server.events()
     return client, server

@@ -9,9 +9,7 @@ import pytest
 from protocol.sctp import chunks, limits
 from protocol.sctp.association import Association
 from protocol.sctp.chunks import FLAG_IMMEDIATE
-from protocol.sctp.config import Role
 from protocol.sctp.packets import open_packet, seal
-from protocol.sctp.send.congestion import FixedWindow
 from protocol.sctp.timers import Timer
 from tests.protocol.sctp.measure_sctp import bulk_pair
 from tests.protocol.sctp.model_link import (
@@ -20,8 +18,7 @@ from tests.protocol.sctp.model_link import (
     Pair,
     World,
     chunks_of,
-    exchange,
-    make_association,
+    wide_open,
 )
 
 _TSN = slice(0, 4)
@@ -31,19 +28,6 @@ def sacks(association: Association, now: float) -> int:
     """Count what leaves now."""
     datagrams = association.datagrams_to_send(now)
     return sum(kind == chunks.SACK for kind, _, _ in chunks_of(datagrams))
-
-
-def unlimited(packet_bytes: int, offset: int) -> FixedWindow:
-    return FixedWindow(1 << 30)
-
-
-def connected(own_peer: bool = True) -> tuple[Association, Association]:
-    """Return an established pair without congestion control."""
-    client = make_association(Role.CLIENT, 1, unlimited, own_peer=own_peer)
-    server = make_association(Role.SERVER, 2, unlimited, own_peer=own_peer)
-    client.connect(0.0)
-    exchange(client, server)
-    return client, server
 
 
 def unasked(association: Association, count: int) -> list[bytes]:
@@ -65,7 +49,7 @@ def asking(packet: bytes) -> bytes:
 
 
 def test_packets_that_ask_for_nothing_are_acknowledged_late_and_together() -> None:
-    client, server = connected()
+    client, server = wide_open()
     packets = unasked(client, 9)
     server.receive_burst(packets[:4], 0.0)
     server.receive_burst(packets[4:], 0.001)
@@ -84,7 +68,7 @@ def test_packets_that_ask_for_nothing_are_acknowledged_late_and_together() -> No
 def test_they_wait_for_a_part_of_the_round_trip_where_it_is_known(
     rtt_s: float | None, delay_s: float
 ) -> None:
-    client, server = connected()
+    client, server = wide_open()
     server._core.round_trip.smoothed_s = rtt_s
     server._core.round_trip.min_s = rtt_s or limits.RTO_INITIAL_S
     server.receive_burst(unasked(client, 3), 0.0)
@@ -92,7 +76,7 @@ def test_they_wait_for_a_part_of_the_round_trip_where_it_is_known(
 
 
 def test_rfc_7053_one_packet_that_asks_is_enough_for_all_before_it() -> None:
-    client, server = connected()
+    client, server = wide_open()
     packets = unasked(client, 9)
     server.receive_burst([*packets[:5], asking(packets[5]), *packets[6:]], 0.0)
     assert sacks(server, 0.0) == 1
@@ -102,7 +86,7 @@ def test_rfc_7053_one_packet_that_asks_is_enough_for_all_before_it() -> None:
 
 
 def test_a_hole_is_told_when_it_opens_and_when_it_is_filled_and_not_in_between() -> None:
-    client, server = connected()
+    client, server = wide_open()
     packets = unasked(client, 9)
     told = []
     for index in (0, 2, 3, 4, 7, 8, 1, 5, 6):
@@ -113,7 +97,7 @@ def test_a_hole_is_told_when_it_opens_and_when_it_is_filled_and_not_in_between()
 
 
 def test_a_packet_that_comes_twice_is_told_at_once() -> None:
-    client, server = connected()
+    client, server = wide_open()
     packets = unasked(client, 4)
     server.receive_burst(packets[:2], 0.0)
     assert sacks(server, 0.0) == 0
@@ -122,7 +106,7 @@ def test_a_packet_that_comes_twice_is_told_at_once() -> None:
 
 
 def test_section_6_7_a_foreign_peer_is_told_of_a_hole_with_each_packet() -> None:
-    client, server = connected(own_peer=False)
+    client, server = wide_open(own_peer=False)
     packets = unasked(client, 6)
     server.receive_burst([packets[0], *packets[2:]], 0.0)
     assert sacks(server, 0.0) == 4, "libwebrtc counts three of them before it repeats a packet"

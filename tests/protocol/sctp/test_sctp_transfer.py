@@ -10,7 +10,6 @@ from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.events import BufferedAmountLow, Closed, MessageReceived
 from protocol.sctp.packets import open_packet, seal
-from protocol.sctp.send.congestion import FixedWindow
 from tests.protocol.sctp.model_link import (
     Faults,
     World,
@@ -19,6 +18,7 @@ from tests.protocol.sctp.model_link import (
     exchange,
     join,
     make_association,
+    wide_open,
 )
 
 
@@ -33,21 +33,6 @@ def data_packets(association: Association, count: int) -> list[bytes]:
     association.send(stream_id, bytes(size * count), 0.0)
     datagrams = association.datagrams_to_send(0.0)
     return [datagram for datagram in datagrams if len(datagram) == 1188]
-
-
-def unlimited(packet_bytes: int, offset: int) -> FixedWindow:
-    return FixedWindow(1 << 30)
-
-
-def wide_open(own_peer: bool = True) -> tuple[Association, Association]:
-    """Return an established pair without congestion control."""
-    client = make_association(Role.CLIENT, 1, unlimited, own_peer=own_peer)
-    server = make_association(Role.SERVER, 2, unlimited, own_peer=own_peer)
-    client.connect(0.0)
-    exchange(client, server)
-    client.events()
-    server.events()
-    return client, server
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 1159, 1160, 1161, 2320, 65536, 1 << 20])
