@@ -7,8 +7,9 @@ import pytest
 
 from node.environment import Environment
 from node.overlay.signaling.callee import Callee
+from protocol import limits
 from protocol.description import Description, DtlsRole
-from protocol.errors import CallFailed, Replayed
+from protocol.errors import CallFailed, RateLimited, Replayed
 from protocol.identity import Identity
 from protocol.signaling import Answer, AnswerStatus, Offer, make_offer, read_answer
 
@@ -65,6 +66,23 @@ def test_an_offer_counts_once() -> None:
     asyncio.run(callee.answer(sealed, 0.0))
     with pytest.raises(Replayed):
         asyncio.run(callee.answer(sealed, 0.0))
+
+
+def test_a_flood_of_offers_of_one_caller_is_refused_before_any_ice() -> None:
+    described: list[Offer] = []
+
+    async def describe(offer: Offer) -> Description:
+        described.append(offer)
+        return ANSWERED
+
+    callee = callee_of(LARGER)
+    callee.accept_calls(describe)
+    for _ in range(limits.OFFERS_PER_CALLER):
+        assert answer_of(callee, SMALLER, LARGER).status is AnswerStatus.ACCEPTED
+    _, sealed = offer_from(SMALLER, LARGER)
+    with pytest.raises(RateLimited):
+        asyncio.run(callee.answer(sealed, 0.0))
+    assert len(described) == limits.OFFERS_PER_CALLER
 
 
 def test_while_both_call_the_offer_of_the_smaller_id_counts() -> None:
