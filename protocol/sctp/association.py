@@ -234,14 +234,17 @@ class Association:
 
     def receive(self, datagram: bytes, now: float) -> None:
         """Take one datagram."""
+        self._inbound.settle()
         self._inbound.receive((datagram,), now)
 
     def receive_burst(self, datagrams: Sequence[bytes], now: float) -> None:
         """Take all datagrams that had arrived by `now`; a peer of ours gets at most one SACK."""
+        self._inbound.settle()
         self._inbound.receive(datagrams, now)
 
     def datagrams_to_send(self, now: float, limit: int = limits.DATAGRAMS_PER_CALL) -> list[bytes]:
         """Return at most `limit` datagrams that may leave now; call again until there are none."""
+        self._inbound.settle()
         datagrams: list[bytes] = []
         state, halves, writer = self._status.state, self._inbound.halves, self._core.writer
         if halves is not None and state in SENDING:
@@ -253,18 +256,37 @@ class Association:
             datagrams.append(control.popleft())
         if halves is None:
             return datagrams
-        if halves.receiver.sack_due and len(datagrams) < limit and state in _ACKNOWLEDGING:
-            datagrams.append(writer.seal(halves.receiver.sack()))
+        before, acknowledges = len(datagrams), halves.receiver.sack_due and state in _ACKNOWLEDGING
+        if acknowledges and before < limit:
+            limit -= 1
+        else:
+            acknowledges = False
         if state in SENDING:
             halves.sender.fill(datagrams, now, limit)
+        if acknowledges:
+            # One datagram fewer than asked for says that there is no more data.
+            with_data = before < len(datagrams) < limit
+            self._acknowledge(datagrams, halves.receiver.sack(), with_data=with_data)
         return datagrams
+
+    def _acknowledge(self, datagrams: list[bytes], sack: bytes, *, with_data: bool) -> None:
+        """Put a SACK before the data of the last datagram, if it holds data and leaves room.
+
+        Else it leaves last, so that the full datagrams before it are one buffer with it.
+        """
+        chunks_of_last = b""
+        if with_data and len(datagrams[-1]) + len(sack) <= self._core.packet_bytes:
+            chunks_of_last = datagrams.pop()[chunks.COMMON_HEADER_BYTES :]
+        datagrams.append(self._core.writer.seal(sack + chunks_of_last))
 
     def next_timer(self) -> float | None:
         """When to call handle_timer, in the seconds of `now`; None: nothing is waited for."""
+        self._inbound.settle()
         return self._timers.next()
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
+        self._inbound.settle()
         for timer in self._timers.take_due(now):
             if not self._status.over:
                 self._on_timer(timer, now)

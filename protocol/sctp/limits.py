@@ -7,9 +7,9 @@ PACKET_BYTES_DEFAULT = 1188
 multiple of four."""
 
 PACKET_BYTES_MIN = 512
-PACKET_BYTES_MAX = 9000
-"""Settings outside this range are refused: below, the headers outweigh the data; above, there is
-no such path."""
+PACKET_BYTES_MAX = 16_308
+"""Settings outside this range are refused: below, the headers outweigh the data; above, a packet is
+too large for a DTLS record (2**14 bytes), or fewer than four fill a buffer that the kernel cuts."""
 
 CONTROL_QUEUE = 64
 """Control datagrams waiting to be sent. A peer that asks faster than we may answer gets no

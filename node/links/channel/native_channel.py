@@ -29,7 +29,7 @@ from protocol.sctp.chunks import Init
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
-from protocol.sctp.send.packetsize import PacketSize
+from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, PacketSize
 
 if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT is wanted before
     from node.links.secure.dtls import DtlsPath
@@ -124,7 +124,7 @@ class NativeChannel:
         self._looked_up_at = -inf
         self._known_round_trip_s: float | None = None
         self._own_peer = own_peer
-        self._packet_size = PacketSize()
+        self._packet_size = PacketSize(LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES)
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
         self._association = Association(
@@ -219,7 +219,29 @@ class NativeChannel:
             if now - self._full_at <= _FLOWS_S:
                 self._beat.arrives(now, self._shortest_round_trip_s(now))
             self._full_at = now
+        elif self._hand_over_first():
+            return
         self._flush()
+
+    def _hand_over_first(self) -> bool:
+        """Deliver, and flush only once those who wait for a frame have had their turn.
+
+        So their answer leaves with the acknowledgement. False where the answer is there already,
+        or none is to be expected.
+        """
+        if self._flushing:
+            return False
+        self._flushing = True  # what the application sends now leaves with the flush
+        delivered = False
+        try:
+            delivered = self._deliver()
+        finally:
+            self._flushing = False
+        if delivered and not self.buffered_bytes and not self.closed.done():
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+            return True
+        return False
 
     def _path_changed(self) -> None:
         sender = self._association.sender
@@ -314,12 +336,16 @@ class NativeChannel:
 
     # Events of the association --------------------------------------------------------------
 
-    def _deliver(self) -> None:
+    def _deliver(self) -> bool:
+        """Hand over what happened; whether a message was among it."""
+        delivered = False
         for event in self._association.events():
             if type(event) is events.MessageReceived:
                 self._message_received(event)
+                delivered = True
             else:
                 self._happened(event)
+        return delivered
 
     def _message_received(self, event: events.MessageReceived) -> None:
         if not event.binary:

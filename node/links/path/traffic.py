@@ -7,6 +7,7 @@ from node.links.path.paths import LinkPaths
 from node.links.path.silence import SilenceWatch
 from node.net.demux import RecordBuffers
 from node.net.udp.port import Port, split
+from protocol.addresses import is_loopback
 from protocol.ice.events import PairSelected
 
 
@@ -41,6 +42,12 @@ class PathTraffic:
         self._endpoint.call_when_writable(writable)
 
     # To the peer ------------------------------------------------------------------------------
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the pair in use joins two nodes of one machine."""
+        pair = self._pair
+        return pair is not None and not pair.relayed and is_loopback(pair.remote.host)
 
     @property
     def full(self) -> bool:

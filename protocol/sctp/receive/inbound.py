@@ -68,6 +68,7 @@ class Inbound:
         )
         self._start_value = extend(0, self._header + b"\0\0\0\0")
         self._sack = b""
+        self._sack_at = 0.0
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> None:
         """Take what had arrived by `now`."""
@@ -103,18 +104,27 @@ class Inbound:
         self._after_burst(now)
 
     def _after_burst(self, now: float) -> None:
-        halves, sack = self.halves, self._sack
+        halves = self.halves
         if halves is None or self._status.over:
+            self._sack = b""
             return
         self._liveness.heard(now)
         halves.receiver.after_burst(now)
-        if not sack:
+        self._sack_at = now
+
+    def settle(self) -> None:
+        """Take the SACK that came in the last burst, as of then.
+
+        It concerns what leaves next, and not the messages that came with it, which so go first.
+        """
+        sack, halves = self._sack, self.halves
+        if not sack or halves is None:
             return
         self._sack = b""
         if self._status.state not in ALLOWED[chunks.SACK]:
             return
         try:
-            halves.sender.on_sack(sack, now)
+            halves.sender.on_sack(sack, self._sack_at)
         except ProtocolViolation as error:
             self._violated(error)
         except MalformedChunk as error:

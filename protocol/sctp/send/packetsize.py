@@ -7,10 +7,15 @@ the search begins anew, for paths change. Times are seconds.
 
 from math import inf
 
+from protocol.sctp import limits
+
 PACKET_SIZES = (1188, 1352, 1392, 1412, 1424, 1432)
 """SCTP packets that fit, under DTLS (37 bytes) and UDP: the smallest IPv6 path, a WireGuard tunnel,
 1460 bytes as mobile networks have them, Ethernet's 1500 under IPv6 or in a tunnel, DSL's 1492, and
 1500."""
+
+LOOPBACK_SIZES = (*PACKET_SIZES, limits.PACKET_BYTES_MAX)
+"""A loopback interface carries 16384 bytes (macOS) or 65536 (Linux), which no other path does."""
 
 _PROBES_PER_SIZE = 3
 """MAX_PROBES."""

@@ -14,6 +14,7 @@ from OpenSSL import SSL
 from node.links.channel.native_channel import NativeChannel, create_channel
 from node.links.channel.stock_channel import StockChannel
 from node.net.udp.port import Arrival, split
+from protocol.addresses import Address
 from protocol.errors import LinkClosed
 from protocol.sctp import chunks, limits
 from protocol.sctp.packets import seal
@@ -138,6 +139,57 @@ async def test_a_message_that_is_too_long_is_refused_and_a_full_buffer_ends_the_
             await one.channel.drained()
 
 
+def sent_by(end: End) -> list[bytes]:
+    """What this end sends from now on."""
+    packets: list[bytes] = []
+    dtls: Any = end.dtls
+    send = dtls.send_packets
+
+    def sending(some: list[bytes]) -> None:
+        packets.extend(some)
+        send(some)
+
+    dtls.send_packets = sending
+    return packets
+
+
+async def test_the_answer_to_a_frame_leaves_in_one_datagram_with_the_acknowledgement() -> None:
+    """Also if a task gives it, that the frame has woken."""
+    async with channels() as (one, other):
+        await asyncio.sleep(5.0)
+        came: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        other.channel.receiver = came.set_result
+
+        async def answer() -> None:
+            other.channel.send(await came + b" back")
+
+        answering = asyncio.ensure_future(answer())
+        packets = sent_by(other)
+        one.channel.send(b"there")
+        await until(lambda: one.received == [b"there back"])
+        await answering
+        kinds = [kind for kind, _, _ in chunks.split_chunks(packets[0][12:])]
+        assert kinds == [chunks.SACK, chunks.DATA]
+        assert len(packets) == 1
+
+
+async def test_a_frame_is_handed_on_before_it_is_acknowledged() -> None:
+    """What waits for a frame does not wait for the accounts."""
+    async with channels() as (one, other):
+        await asyncio.sleep(5.0)
+        other.channel.receiver = other.channel.send
+        packets, unacknowledged = sent_by(one), []
+
+        def received(_: bytes) -> None:
+            unacknowledged.append((len(packets), one.association.sender.board.outstanding))
+
+        one.channel.receiver = received
+        one.channel.send(b"there")
+        await until(lambda: len(packets) == 2)
+        assert unacknowledged == [(1, 1)]
+        assert one.association.sender.idle
+
+
 # The path ----------------------------------------------------------------------------------
 
 
@@ -145,12 +197,37 @@ def packet_bytes(end: End) -> int:
     return int(end.association._core.packet_bytes)
 
 
+LARGEST = limits.PACKET_BYTES_MAX
+"""What a loopback interface carries."""
+
+
 @pytest.mark.real_loop
 async def test_packets_grow_to_what_the_path_carries() -> None:
     async with channels() as (one, other):
-        await until(lambda: packet_bytes(one) == packet_bytes(other) == 1432)
-        one.channel.send(bytes(65_536))
-        await until(lambda: other.received)
+        await until(lambda: packet_bytes(one) == packet_bytes(other) == LARGEST)
+        message = random.Random(4).randbytes(65_536)
+        one.channel.send(message)
+        await until(lambda: other.received == [message])
+
+
+@pytest.mark.real_loop
+async def test_only_between_nodes_of_one_machine_packets_grow_beyond_ethernet() -> None:
+    async with channels() as (one, _):
+        await until(lambda: packet_bytes(one) == LARGEST)
+        ice: Any = one.dtls.ice
+        assert ice.is_loopback
+        pair = ice._pair
+        elsewhere = replace(pair, remote=Address("192.0.2.1", 4000))
+        for ice._pair in (replace(pair, relayed=True), elsewhere):
+            assert not ice.is_loopback
+            dtls: Any = one.dtls
+            dtls._data_receiver = None
+            channel = NativeChannel(
+                dtls, random.Random(1), own_peer=True, exchanged=None, round_trip_s=None
+            )
+            channel._packet_size.start(0.0)
+            assert channel._packet_size.due(0.0) == 1432
+        ice._pair = pair
 
 
 def narrow(end: End, most: int) -> list[int]:
@@ -178,7 +255,7 @@ def narrow(end: End, most: int) -> list[int]:
 
 async def test_a_path_that_becomes_narrow_is_noticed_and_searched_again() -> None:
     async with channels() as (one, other):
-        await until(lambda: packet_bytes(one) == packet_bytes(other) == 1432)
+        await until(lambda: packet_bytes(one) == packet_bytes(other) == LARGEST)
         lost = narrow(one, 1400)
         one.channel.send(bytes(5000))
         await until(lambda: packet_bytes(one) == 1188, 20.0)
@@ -187,7 +264,7 @@ async def test_a_path_that_becomes_narrow_is_noticed_and_searched_again() -> Non
         one.port.send_segments = type(one.port).send_segments.__get__(one.port)
         await until(lambda: other.received, 30.0)
         one.port.send_whole = type(one.port).send_whole.__get__(one.port)
-        await until(lambda: packet_bytes(one) == 1432, 120.0)
+        await until(lambda: packet_bytes(one) == LARGEST, 120.0)
 
 
 async def test_where_probes_cannot_be_kept_whole_packets_stay_small() -> None:

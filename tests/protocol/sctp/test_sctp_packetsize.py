@@ -4,7 +4,8 @@ from math import inf
 
 import pytest
 
-from protocol.sctp.send.packetsize import PACKET_SIZES, PacketSize
+from protocol.sctp import limits
+from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, PacketSize
 
 
 def search(size: PacketSize, carries: int, now: float, until: float) -> list[int]:
@@ -41,6 +42,21 @@ def test_the_widest_path_is_found_with_the_first_probe() -> None:
     assert size.due(1.5) is None
     assert size.probed(PACKET_SIZES[-1], 1.6)
     assert size.next_at == inf
+
+
+@pytest.mark.parametrize("carries", [1188, 1432, 16_308])
+def test_a_loopback_interface_is_searched_from_larger_packets_on(carries: int) -> None:
+    size = PacketSize(LOOPBACK_SIZES)
+    size.start(0.0)
+    probes = search(size, carries, 0.0, 60.0)
+    assert probes[0] == limits.PACKET_BYTES_MAX == 16_308
+    assert size.packet_bytes == carries
+
+
+def test_the_largest_packets_fit_a_record_and_four_of_them_a_buffer() -> None:
+    assert limits.PACKET_BYTES_MAX % 4 == 0
+    assert limits.PACKET_BYTES_MAX <= 2**14
+    assert 4 * (limits.PACKET_BYTES_MAX + 65) <= 65_507
 
 
 def test_a_path_that_grows_is_found_out_later() -> None:

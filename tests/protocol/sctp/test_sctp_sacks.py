@@ -18,6 +18,7 @@ from tests.protocol.sctp.model_link import (
     Pair,
     World,
     chunks_of,
+    messages,
     wide_open,
 )
 
@@ -28,6 +29,52 @@ def sacks(association: Association, now: float) -> int:
     """Count what leaves now."""
     datagrams = association.datagrams_to_send(now)
     return sum(kind == chunks.SACK for kind, _, _ in chunks_of(datagrams))
+
+
+def asked() -> tuple[Association, Association]:
+    """Two associations, after a message of the first to the second that asks for a SACK."""
+    client, server = wide_open()
+    for one in (client, server):
+        one.open_channel("c", negotiated_id=0)
+    client.send(0, b"there", 0.0)
+    server.receive_burst(client.datagrams_to_send(0.0), 0.1)
+    assert messages(server) == [b"there"]
+    return client, server
+
+
+def test_a_sack_leaves_with_the_data_that_leave_room_for_it() -> None:
+    client, server = asked()
+    server.send(0, b"back", 0.1)
+    (answer,) = server.datagrams_to_send(0.1)
+    assert [kind for kind, _, _ in chunks_of([answer])] == [chunks.SACK, chunks.DATA]
+    client.receive_burst([answer], 0.2)
+    assert messages(client) == [b"back"]
+    client.datagrams_to_send(0.7)
+    assert client.sender is not None
+    assert client.sender.idle
+    assert client._core.round_trip.latest_s == pytest.approx(0.2), "it counts when it came"
+
+
+@pytest.mark.parametrize("left", [0, 8, 15])
+def test_a_sack_follows_full_packets_that_leave_no_room_for_it(left: int) -> None:
+    _, server = asked()
+    server.send(0, bytes(1160 * 3 - left), 0.1)
+    answers = server.datagrams_to_send(0.1)
+    sizes = [len(answer) for answer in answers]
+    assert sizes == [1188, 1188, 1188 - left // 4 * 4, 28]
+    assert [kind for kind, _, _ in chunks_of(answers)] == [*[chunks.DATA] * 3, chunks.SACK]
+
+
+def test_a_sack_is_one_of_the_datagrams_that_were_asked_for() -> None:
+    _, server = asked()
+    server.send(0, bytes(1160 * 10 + 100), 0.1)
+    kinds: list[int] = []
+    while answers := server.datagrams_to_send(0.1, 4):
+        assert len(answers) <= 4
+        kinds += [kind for kind, _, _ in chunks_of(answers)]
+        if len(answers) < 4:
+            break
+    assert sorted(kinds) == [*[chunks.DATA] * 11, chunks.SACK]
 
 
 def unasked(association: Association, count: int) -> list[bytes]:

@@ -297,6 +297,7 @@ def test_the_newest_sack_of_a_burst_counts() -> None:
     assert len(answers) >= 10
     for order in (answers, answers[5:] + answers[:5]):
         client.receive_burst(order, 0.1)
+        client.next_timer()
         assert client.sender is not None
         assert client.sender.board.outstanding == 1, "all but the message's last chunk"
 
