@@ -21,6 +21,7 @@ from unittest import mock
 
 from node.counters import Counters
 from node.environment import Environment
+from node.links.channel import native_channel
 from node.links.channel.channel import Channel
 from node.links.path.ice import IcePath
 from node.links.path.paths import LinkPaths
@@ -33,6 +34,7 @@ from node.net.udp import offload, opening
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol.addresses import Address
 from protocol.description import Description, DtlsRole
+from protocol.sctp.send.packetsize import PACKET_SIZES
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def prepare(options: Options) -> None:
             return await opening.open_port(LongPath(user, options), *where)
 
         mock.patch.object(endpoint, "open_port", open_long_port).start()
+        # What is long is not loopback: its packets are those of other paths.
+        mock.patch.object(native_channel, "LOOPBACK_SIZES", PACKET_SIZES).start()
 
 
 async def open_paths(environment: Environment, address: str, data_path: str) -> LinkPaths:
