@@ -15,7 +15,7 @@ list. Empty fields cost a byte or two each: two IPv4 candidates and nothing else
 import base64
 import re
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any
 
 from protocol import addresses, limits
@@ -39,8 +39,16 @@ _PASSWORD_RANDOM_BYTES = 18
 
 _FIELDS = (str, str, bytes, int, list, int, list, list, list, bytes, bytes, bytes)
 _SESSION_BYTES = (0, EPHEMERAL_BYTES, SESSION_ANSWER_BYTES)
-_ASKS_FOR_SACKS = 2
-"""Feature 1 was of an SCTP that acknowledged each burst; it does not ask for SACKs."""
+
+
+class Features(IntFlag):
+    """What a side can do beyond what each must; bits that a reader does not know mean nothing.
+
+    1 was an SCTP's that acknowledged each burst, and is not given again.
+    """
+
+    ASKS_FOR_SACKS = 2
+    """Its SCTP asks for a SACK where it needs one, and leaves it to the peer's to ask likewise."""
 
 
 class DtlsRole(IntEnum):
@@ -84,8 +92,8 @@ class Description:
     """One side of a link to be; raises Malformed for what ICE or DTLS could not use.
 
     `fingerprint` is the SHA-256 of the DTLS certificate in DER. Candidates stand in the sender's
-    order of preference. `asks_for_sacks`: the sender's SCTP asks for a SACK where it needs one, and
-    leaves it to the peer's to ask likewise. `nat`: the sender's router, as it knows it.
+    order of preference. `features`: what the sender can do, bits of later versions among them.
+    `nat`: the sender's router, as it knows it.
     `relays`: where the sender is ready to allocate, best first; an answer names none, because the
     offer's count for both sides. `witnesses`: contacts of the sender's choice with which the peer
     leaves its token if it is to be punched by many probes. `sctp_init`: the value of an INIT chunk
@@ -101,7 +109,7 @@ class Description:
     fingerprint: bytes
     role: int
     candidates: tuple[IceCandidate, ...]
-    asks_for_sacks: bool = False
+    features: int = 0
     nat: NatReport = UNKNOWN_NAT
     relays: tuple[Contact, ...] = ()
     witnesses: tuple[Contact, ...] = ()
@@ -116,6 +124,7 @@ class Description:
             raise Malformed("not an ICE password")
         sized(self.fingerprint, FINGERPRINT_BYTES)
         ranged(self.role, DtlsRole.ACTPASS, DtlsRole.PASSIVE)
+        ranged(self.features, 0, limits.DESCRIPTION_FEATURES)
         for count, most, what in (
             (len(self.candidates), limits.CANDIDATES, "candidates"),
             (len(self.relays), limits.RELAYS_NAMED, "relays"),
@@ -133,6 +142,11 @@ class Description:
         if any(contact.family != 4 for contact in self.witnesses):
             raise Malformed("a witness without IPv4, where alone ports are searched for")
 
+    @property
+    def asks_for_sacks(self) -> bool:
+        """Whether the sender has this feature."""
+        return bool(self.features & Features.ASKS_FOR_SACKS)
+
     def encode(self) -> bytes:
         """The canonical bytes, at most DESCRIPTION_BYTES."""
         return encode(
@@ -142,7 +156,7 @@ class Description:
                 self.fingerprint,
                 int(self.role),
                 [candidate.encode() for candidate in self.candidates],
-                _ASKS_FOR_SACKS if self.asks_for_sacks else 0,
+                int(self.features),
                 self.nat.fields(),
                 [relay.packed for relay in self.relays],
                 [witness.packed for witness in self.witnesses],
@@ -176,7 +190,7 @@ class Description:
             fingerprint,
             DtlsRole(ranged(role, 0, max(DtlsRole))),
             tuple(map(IceCandidate.decode, list_of(packed, bytes, max_items=limits.CANDIDATES))),
-            asks_for_sacks=_asks_for_sacks(features),
+            features=features,
             nat=NatReport.from_fields(nat),
             relays=_contacts(relays, limits.RELAYS_NAMED),
             witnesses=_contacts(witnesses, limits.WITNESSES),
@@ -184,12 +198,6 @@ class Description:
             session=session,
             link=link,
         )
-
-
-def _asks_for_sacks(features: int) -> bool:
-    if features not in (0, _ASKS_FOR_SACKS):
-        raise Malformed(f"features {features}")
-    return features == _ASKS_FOR_SACKS
 
 
 def _contacts(value: list[Any], most: int) -> tuple[Contact, ...]:

@@ -410,6 +410,9 @@ has proved no address, if two round trips are not longer, and one that is no lin
 DESCRIPTION_BYTES = 744
 """A description with everything that it may hold, all of it IPv6 but for the witnesses."""
 
+DESCRIPTION_FEATURES = 0x7F
+"""The bits of a description's features, in one byte; those without a meaning are not looked at."""
+
 ICE_USERNAME_CHARS = 32
 ICE_PASSWORD_CHARS = 32
 """No sender may use longer ones (RFC 8839, 5.4)."""

@@ -24,7 +24,7 @@ from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.description import Description, DtlsRole, answering_role
+from protocol.description import Description, DtlsRole, Features, answering_role
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId, peer_id_of
 from protocol.noise_session import (
@@ -93,12 +93,18 @@ class LinkAttempt:
         """Our side, at once; the caller controls. Raises LinkAttemptFailed."""
         own_sctp = self._parts.settings.data_path == OWN_DATA_PATH
         fingerprint = self._parts.certificate.fingerprint
-        described = self._ice.describe(fingerprint, role, asks_for_sacks=own_sctp)
+        described = self._ice.describe(fingerprint, role)
         if self._outgoing:
             self._begin(Stage.CALL)
         init = native_channel.describe_init(self._parts.environment.rng) if own_sctp else b""
-        session = ephemeral_key(self._ephemeral_secret)
-        return self._with_router(replace(described, sctp_init=init, session=session))
+        return self._with_router(
+            replace(
+                described,
+                features=Features.ASKS_FOR_SACKS if own_sctp else 0,
+                sctp_init=init,
+                session=ephemeral_key(self._ephemeral_secret),
+            )
+        )
 
     def answer(self, offer: Offer) -> Description:
         """Our side, for the caller of this offer; raises LinkAttemptFailed, NotAuthentic."""

@@ -63,13 +63,20 @@ def main() -> None:
     parser.add_argument("--nodes", type=_positive, default=1000, help="of the world that idles")
     parser.add_argument("--quick", action="store_true", help="shorter measurements, of a link")
     parser.add_argument(
-        "--lines", type=_positive, nargs="+", default=LINES_MBPS, help="Mbit/s of each line"
+        "--lines",
+        type=_positive,
+        nargs="+",
+        default=LINES_MBPS,
+        help="Mbit/s of each line of `cost`, but for links and frame",
     )
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS, help="of `cost`")
     parser.add_argument("--pcap", type=Path, help="file for the SCTP packets of one more link")
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()
     module, options, _ = BENCHMARKS[given.name]
+    for option, value in vars(given).items():
+        if option not in (*options, "name", "json") and value != parser.get_default(option):
+            parser.error(f"{given.name} takes no --{option}")
     benchmark = importlib.import_module(f"scripts.benchmarks.{module}")
     figures = benchmark.run(*(getattr(given, option) for option in options))
     result = {

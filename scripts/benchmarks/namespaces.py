@@ -14,7 +14,11 @@ def why_not(*tools: str) -> str | None:
     for tool in ("ip", *tools):
         if shutil.which(tool) is None:
             return f"there is no {tool}"
-    return None
+    try:
+        with namespaces("trial"):
+            return None
+    except subprocess.CalledProcessError as error:  # such as root without capabilities
+        return f"{' '.join(error.cmd)}: {error.stderr.decode(errors='replace').strip()}"
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from node.links.secure.dtls import DtlsPath
 from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from node.net.endpoint import Endpoint
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole
+from protocol.description import Description, DtlsRole, Features
 from protocol.identity import PeerId
 from simulations.internet import Host, Internet
 from simulations.seeds import derive_rng
@@ -51,11 +51,11 @@ class LinkEnd:
         for address in self.host.addresses:
             await self._endpoint.open(Address(address, 0))
         self._ice = IcePath(self._paths, PeerId(bytes(20)), controlling=role is DtlsRole.ACTIVE)
-        own_sctp = self._data_path == OWN_DATA_PATH
-        described = self._ice.describe(self._certificate.fingerprint, role, asks_for_sacks=own_sctp)
+        described = self._ice.describe(self._certificate.fingerprint, role)
         data_path = import_module(DATA_PATHS[self._data_path])
         self._sctp_init = data_path.describe_init(self._environment.rng)
-        return replace(described, sctp_init=self._sctp_init)
+        features = Features.ASKS_FOR_SACKS if self._data_path == OWN_DATA_PATH else 0
+        return replace(described, features=features, sctp_init=self._sctp_init)
 
     async def open(self, remote: Description, role: DtlsRole) -> None:
         """Open the channel to the end that described itself so."""

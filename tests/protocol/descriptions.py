@@ -20,7 +20,7 @@ def largest_description(where: Address) -> Description:
         bytes(32),
         DtlsRole.ACTPASS,
         (IceCandidate(CandidateKind.HOST, where),) * limits.CANDIDATES,
-        asks_for_sacks=True,
+        features=limits.DESCRIPTION_FEATURES,
         nat=NatReport(
             NatKind(MappingKind.SEQUENTIAL, FilteringKind.DEPENDENT, True, -256),
             limits.PORT_MAX,

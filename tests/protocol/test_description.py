@@ -15,6 +15,7 @@ from protocol.addresses import Address
 from protocol.description import (
     Description,
     DtlsRole,
+    Features,
     IceCandidate,
     answering_role,
     fresh_credentials,
@@ -131,7 +132,7 @@ def test_golden_vectors(name: str) -> None:
         bytes.fromhex(fields["fingerprint"]),
         fields["role"],
         tuple(IceCandidate(kind, Address(host, port)) for kind, host, port in fields["candidates"]),
-        fields["asks_for_sacks"],
+        fields["features"],
         NatReport(
             NatKind(MappingKind(mapping), FilteringKind(filtering), preserved, step),
             port,
@@ -267,12 +268,25 @@ def test_the_answer_chooses_the_dtls_role(offered: DtlsRole, answered: DtlsRole)
 
 
 def test_what_a_side_can_do_is_one_number() -> None:
-    plain, able = SMALL.encode(), replace(SMALL, asks_for_sacks=True).encode()
-    (place,) = (at for at, byte in enumerate(able) if byte != plain[at])
-    assert (plain[place], able[place]) == (0, 2)
-    for other in (1, 3, 0xC3, 0xC0):
+    able = replace(SMALL, features=Features.ASKS_FOR_SACKS)
+    plain, encoded = SMALL.encode(), able.encode()
+    (place,) = (at for at, byte in enumerate(encoded) if byte != plain[at])
+    assert (plain[place], encoded[place]) == (0, 2)
+    assert (SMALL.asks_for_sacks, able.asks_for_sacks) == (False, True)
+    for no_number in (0xC3, 0xC0, 0xFF):
         with pytest.raises(Malformed):
-            Description.decode(able[:place] + bytes((other,)) + able[place + 1 :])
+            Description.decode(plain[:place] + bytes((no_number,)) + plain[place + 1 :])
+
+
+def test_features_of_later_versions_mean_nothing() -> None:
+    """A node that has learned more can still be called, and gets its own bytes back."""
+    for features in range(limits.DESCRIPTION_FEATURES + 1):
+        encoded = replace(SMALL, features=features).encode()
+        read = Description.decode(encoded)
+        assert read.asks_for_sacks is bool(features & 2)
+        assert read.encode() == encoded
+    with pytest.raises(Malformed):
+        replace(SMALL, features=limits.DESCRIPTION_FEATURES + 1)
 
 
 @pytest.mark.parametrize(

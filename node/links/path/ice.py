@@ -106,9 +106,7 @@ class IcePath(PathTraffic):
         self._restarts = True
         self.flush()
 
-    def describe(
-        self, fingerprint: bytes, role: int, *, asks_for_sacks: bool = False
-    ) -> Description:
+    def describe(self, fingerprint: bytes, role: int) -> Description:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
         candidates = self._paths.candidates()
         if not candidates and not self._paths.relayed_only:
@@ -118,7 +116,7 @@ class IcePath(PathTraffic):
         for one in candidates:
             self.agent.add_local(one.kind, one.address, one.base, now)
         ufrag, password = self._credentials
-        return Description(ufrag, password, fingerprint, role, named(candidates), asks_for_sacks)
+        return Description(ufrag, password, fingerprint, role, named(candidates))
 
     async def connect(
         self,

@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ from node.links.path.paths import LinkPaths
 from node.links.secure.capture import CapturingDtlsPath
 from node.links.secure.certificate import Certificate, create
 from node.links.secure.dtls import DtlsPath
-from node.links.settings import DATA_PATHS, LinkSettings
+from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
 from node.net import endpoint
 from node.net.udp import offload, opening
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole
+from protocol.description import Description, DtlsRole, Features
 from protocol.sctp.send.packetsize import PACKET_SIZES
 
 
@@ -121,8 +121,9 @@ async def connect_by(paths: LinkPaths, options: Options, ask: Ask) -> Channel:
     certificate = create(environment)
     ice = IcePath(paths, bytes(20), controlling=options.sends)
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
-    native = options.data_path == "native"
-    own = ice.describe(certificate.fingerprint, role, asks_for_sacks=native)
+    own = ice.describe(certificate.fingerprint, role)
+    if options.data_path == OWN_DATA_PATH:
+        own = replace(own, features=Features.ASKS_FOR_SACKS)
     peer = Description.decode(bytes.fromhex(await ask(own.encode().hex())))
     dtls = make_dtls(options, ice, certificate, environment)
     return await finish(ice, dtls, role, peer, options.data_path)

@@ -24,7 +24,7 @@ from node.relay.service import RelayService
 from node.relay.settings import RelaySettings
 from node.tasks import TaskOwner
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole
+from protocol.description import Description, DtlsRole, Features
 from protocol.overlay.contacts import Contact
 from protocol.turn.grant import RelayGrant, decode_grant
 from scripts.benchmarks.link.peer import Options, finish, main, make_dtls
@@ -52,7 +52,9 @@ async def connect(options: Options, ask: Any) -> Channel:
     )
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
     certificate = create(environment)
-    described = ice.describe(certificate.fingerprint, role, asks_for_sacks=True)
+    described = replace(
+        ice.describe(certificate.fingerprint, role), features=Features.ASKS_FOR_SACKS
+    )
     ours = replace(described, relays=relays.to_name(peer_id, [relay]))
     theirs = Description.decode(bytes.fromhex(await ask(ours.encode().hex())))
     ice.relays.begin(ours if options.sends else theirs, ours, theirs)
