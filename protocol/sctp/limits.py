@@ -93,7 +93,7 @@ RETRANSMITS_MAX = 10
 INIT_RETRANSMITS_MAX = 8
 """Attempts at a handshake step (Max.Init.Retransmits)."""
 
-SACK_DELAY_S = 0.02
+SACK_DELAY_S = 0.025
 """A packet waits so long for a second one, or for one that asks for a SACK. The RFC allows 200 ms;
 less distorts measured round trips less."""
 

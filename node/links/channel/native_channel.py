@@ -19,6 +19,7 @@ from node.links.channel.channel import (
     heard_reason,
     spoken_reason,
 )
+from node.net.udp.beat import HOLD_MIN_S
 from protocol import limits
 from protocol.errors import LinkClosed
 from protocol.randomness import Random
@@ -41,12 +42,19 @@ _LOW_WATER_BYTES_MAX: Final = 4 * 2**20
 _FULL_BYTES: Final = 1000
 """Packets of less are answers, acknowledgements or requests; data that flow fill packets."""
 
-_FLOWS_S: Final = 0.006
+_FLOWS_S: Final = 0.03
 """Data flow where one full packet follows another within this time, or is to leave within it."""
 
-_BURST_S: Final = 0.002
-_BURST_BYTES: Final = 10 * 1440
-"""A burst that every router takes (RFC 6928), or of so long where more leave in that time."""
+_HOLDS_A_ROUND_TRIP: Final = 4
+_HOLD_UNASKED_S: Final = 0.005
+"""Where the peer does not ask for SACKs, packets wait for so much of the shortest round trip. Where
+that is too short for anything to wait, each packet counts."""
+
+_HOLDS_A_ROUND_TRIP_SENDING: Final = 16
+"""SACKs wait for so much less: their times are what a sender knows of its path."""
+
+_TIMER_SLACK: Final = 0.25
+"""Of a burst: so much later it may leave to be met with those of other links."""
 
 _LOOKED_UP_EVERY_S: Final = 0.1
 
@@ -119,10 +127,9 @@ class NativeChannel:
         self._beat = dtls.ice.beat
         self._flushing = False
         self._is_held_back = False
-        self._timer_at = inf
         self._full_at = -inf
         self._looked_up_at = -inf
-        self._known_round_trip_s: float | None = None
+        self._known_round_trip_s = 0.0
         self._own_peer = own_peer
         self._packet_size = PacketSize(LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES)
         self._exchanged = exchanged
@@ -216,9 +223,11 @@ class NativeChannel:
         now = self._loop.time()
         self._association.receive_burst(packets, now)
         if max(map(len, packets)) >= _FULL_BYTES:
-            if now - self._full_at <= _FLOWS_S:
-                self._beat.arrives(now, self._shortest_round_trip_s(now))
+            if len(packets) > 1 or now - self._full_at <= _FLOWS_S:
+                self._beat.hold(self._wait_s(now))
             self._full_at = now
+        elif self._is_held_back:
+            self._beat.hold(self._shortest_round_trip_s(now) / _HOLDS_A_ROUND_TRIP_SENDING)
         elif self._hand_over_first():
             return
         self._flush()
@@ -243,6 +252,16 @@ class NativeChannel:
             return True
         return False
 
+    def _wait_s(self, now: float) -> float:
+        """How long the data that come next may wait to be read with others."""
+        longest_s = self._shortest_round_trip_s(now) / _HOLDS_A_ROUND_TRIP
+        if longest_s < HOLD_MIN_S:
+            return 0.0
+        receiver = self._association.receiver
+        if receiver is None or receiver.asks.wait_s is None:
+            return min(longest_s, _HOLD_UNASKED_S)
+        return max(receiver.asks.wait_s, HOLD_MIN_S)
+
     def _path_changed(self) -> None:
         sender = self._association.sender
         if sender is not None and not self.closed.done():
@@ -250,13 +269,9 @@ class NativeChannel:
             self._flush()
 
     def _on_timer(self) -> None:
-        self._timer_at = inf
         if self.closed.done():
             return
         association, now = self._association, self._loop.time()
-        if self._next_at() > now:  # it was put off
-            self._set_timer()
-            return
         sender = association.sender
         repeats = 0 if sender is None else sender.tail_probes + sender.timeouts
         association.handle_timer(now)
@@ -292,24 +307,24 @@ class NativeChannel:
                 break
 
     def _set_timer(self) -> None:
-        """Wake up at the next deadline. A timer that fires too early is cheaper than two."""
-        at, now, sender = self._next_at(), self._loop.time(), self._association.sender
-        if self._is_held_back and sender is not None and at - now <= _FLOWS_S:
-            burst_s = max(_BURST_S, _BURST_BYTES / sender.congestion.pacing_rate)
-            self._beat.leaves(now, self._shortest_round_trip_s(now), burst_s)
-        if at < self._timer_at and not self.closed.done():
-            self._timer_at = at
-            self._beat.set(self._on_timer, at)
+        """Wake up at the next deadline."""
+        if self.closed.done():
+            return
+        sender = self._association.sender
+        if self._is_held_back and sender is not None:
+            self._beat.leaves(_TIMER_SLACK * sender.pacer.burst_s)
+        at = self._next_at()
+        self._beat.set(self._on_timer, None if at == inf else at)
 
     def _next_at(self) -> float:
         next_at = self._association.next_timer()
         return min(self._packet_size.next_at, inf if next_at is None else next_at)
 
-    def _shortest_round_trip_s(self, now: float) -> float | None:
-        """The round trip without a queue of ours, as far as known; looked up now and then."""
+    def _shortest_round_trip_s(self, now: float) -> float:
+        """The round trip without a queue of ours, looked up now and then; 0: not known."""
         if now - self._looked_up_at > _LOOKED_UP_EVERY_S:
             known = (self._association.round_trip_s, self.dtls.ice.round_trip_s)
-            self._known_round_trip_s = min((one for one in known if one is not None), default=None)
+            self._known_round_trip_s = min((one for one in known if one is not None), default=0.0)
             self._looked_up_at = now
         return self._known_round_trip_s
 

@@ -15,6 +15,7 @@ from bisect import bisect_right
 from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import FLAG_IMMEDIATE
 from protocol.sctp.core import Core
+from protocol.sctp.receive.asks import Asks
 from protocol.sctp.receive.reassembly import Deliver, Reassembly
 from protocol.sctp.serial import TSN_HALF, TSN_MASK
 from protocol.sctp.timers import Timer
@@ -29,6 +30,7 @@ class Receiver:
 
     __slots__ = (
         "_advertised",
+        "_asks_read",
         "_duplicates",
         "_highs",
         "_inbox",
@@ -36,11 +38,13 @@ class Receiver:
         "_lows",
         "_own_peer",
         "_packet_bytes",
+        "_read_packets",
         "_room",
         "_round_trip",
         "_timers",
         "_urgent",
         "_window_bytes",
+        "asks",
         "cumulative",
         "dropped_chunks",
         "duplicate_chunks",
@@ -65,6 +69,9 @@ class Receiver:
         self._highs: list[int] = []
         self._duplicates: list[int] = []
         self.packets = 0
+        self.asks = Asks()
+        self._asks_read = 0
+        self._read_packets = 0
         self._urgent = False
         self._advertised = config.receive_window_bytes
         self.sack_due = False
@@ -109,6 +116,7 @@ class Receiver:
                 return
         if flags & FLAG_IMMEDIATE:
             self._urgent = True
+            self._asks_read += 1
         reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data, self.cumulative)
 
     def _make_room(self, size: int, ahead: int) -> bool:
@@ -208,6 +216,11 @@ class Receiver:
 
     def after_burst(self, now: float) -> None:
         """All packets that had arrived have been read."""
+        read = self.packets - self._read_packets
+        if self._own_peer and read:
+            self._urgent |= self.asks.read(read, self._asks_read, now)
+            self._asks_read = 0
+            self._read_packets = self.packets
         if not self.packets or self.sack_due:
             return
         if self._urgent:
@@ -219,7 +232,8 @@ class Receiver:
         """How long a packet that asks for no SACK waits for one that does."""
         if not self._own_peer or self._round_trip.smoothed_s is None:
             return limits.SACK_DELAY_S
-        share_s = limits.SACK_PATIENCE * self._round_trip.min_s / limits.SACKS_A_ROUND_TRIP
+        interval_s = self._round_trip.smoothed_s / limits.SACKS_A_ROUND_TRIP
+        share_s = limits.SACK_PATIENCE * max(interval_s, self.asks.period_s or 0.0)
         return min(max(share_s, limits.SACK_DELAY_MIN_S), limits.SACK_DELAY_S)
 
     def on_sack_timer(self) -> None:
@@ -248,7 +262,7 @@ class Receiver:
         )
         if duplicates:
             self._duplicates = []
-        self.packets = 0
+        self.packets = self._read_packets = 0
         self._urgent = False
         self.sack_due = False
         self._timers.stop(Timer.SACK)

@@ -35,8 +35,9 @@ class CongestionControl(Protocol):
     """Most bytes in flight."""
     pacing_rate: float
     """Bytes per second; infinite for none."""
-    ack_interval_s: float
-    """The longest time between two acknowledgements that it can do with."""
+    measuring: bool
+    patient: bool
+    """Whether some acknowledgements in a round trip will do, not one for each burst."""
 
     def on_ack(self, sample: AckSample) -> None:
         """Take the news of one SACK."""
@@ -61,7 +62,7 @@ class FixedWindow:
     def __init__(self, window_bytes: int, pacing_rate: float = inf) -> None:
         self.window_bytes = window_bytes
         self.pacing_rate = pacing_rate
-        self.ack_interval_s = 0.0
+        self.patient = self.measuring = False
 
     def on_ack(self, sample: AckSample) -> None:
         """Change nothing."""

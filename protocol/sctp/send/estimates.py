@@ -22,6 +22,9 @@ _QUEUE_MIN_S = 0.01
 for some rounds and a tenth of a second, and by 10 ms more than what we hold for clumps, means a
 queue of other flows."""
 
+_NOISE_PACKETS = 1.5
+_STEADY_WEIGHT = 1 / 8
+
 _EXCESS_LOSS = 0.06
 _EXCESS_LOSS_PACKETS = 8
 """More in one round than radio links lose, and more than chance: the queue was overrun."""
@@ -60,6 +63,7 @@ class PathEstimate:
         "_round_rtt_s",
         "_slow_from",
         "_slow_rounds",
+        "_steady_rate",
         "base_rtt_s",
         "clump_bytes",
         "confirmed_at",
@@ -72,6 +76,7 @@ class PathEstimate:
     )
 
     def __init__(self) -> None:
+        self._steady_rate = 0.0
         self._rates: deque[tuple[int, float]] = deque()
         self._round = 0
         self._round_end = 0
@@ -119,7 +124,7 @@ class PathEstimate:
             self._round += 1
             self._round_end = sample.delivered
             self._judge_round(packet_bytes, sample.now)
-        self._add_rate(sample)
+        self._add_rate(sample, packet_bytes)
         self._add_clump(sample)
 
     def _add_rtt(self, rtt_s: float, now: float) -> None:
@@ -134,14 +139,24 @@ class PathEstimate:
         elif rtt_s <= self.min_rtt_s * _FRESH_SHARE + _FRESH_S:
             self.confirmed_at = now
 
-    def _add_rate(self, sample: AckSample) -> None:
+    def _add_rate(self, sample: AckSample, packet_bytes: int) -> None:
         rates, rate = self._rates, sample.rate
+        if rate > 0:
+            rate = self._without_noise(rate, sample.delivered - sample.prior_delivered, packet_bytes)
         if rate > 0 and (not sample.app_limited or rate >= self.rate):
             while rates and rates[-1][1] <= rate:
                 rates.pop()
             rates.append((self._round, rate))
         while len(rates) > 1 and rates[0][0] <= self._round - _RATE_ROUNDS:
             rates.popleft()
+
+    def _without_noise(self, rate: float, over_bytes: int, packet_bytes: int) -> float:
+        """What is read together counts a packet too many or too few; the best would always have one
+        too many, and the path would be sent more than it carries."""
+        change = rate - self._steady_rate
+        within = _NOISE_PACKETS * packet_bytes / max(over_bytes, 1) * rate
+        self._steady_rate += change * _STEADY_WEIGHT if abs(change) <= within else change
+        return self._steady_rate
 
     def _add_clump(self, sample: AckSample) -> None:
         """Compare what has been acknowledged with what the rate would have brought since."""

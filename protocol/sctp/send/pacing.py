@@ -1,22 +1,34 @@
 """Spreads packets over the round trip, in small bursts.
 
-A token bucket in bytes. Bursts keep the number of wake-ups bounded: one in a millisecond, or in two
-where that is little beside the round trip, not one a packet. Nothing leaves before a whole burst
-may, or all that waits, whatever wakes the sender meanwhile. What could not leave in time because
-the caller came late may leave at once, up to a few milliseconds' worth; more would be the burst
-that pacing exists to avoid.
+A token bucket in bytes. Each wake-up of a machine costs more than a packet, so packets leave in
+bursts: ten of them, as every router takes at once, or what a quarter of the round trip brings if
+that is less; on fast lines what one or two milliseconds bring.
+
+An acknowledgement wakes the sender anyway: with it a burst leaves as soon as most of it is earned,
+and a timer brings it only when no acknowledgement has come for somewhat longer than a burst takes.
+So acknowledgements are the clock of bursts, and each end wakes up once for a burst. What could not
+leave in time because the caller came late may leave at once, up to a few milliseconds' worth; more
+would be the burst that pacing exists to avoid.
 """
 
 from math import inf
 
+_BURST_PACKETS_MAX = 10
+"""RFC 6928 lets so many leave at once even where nothing is known of the path."""
+_BURST_SHARE_MAX = 1 / 4
+"""A burst of packets is at most so much of a round trip: each is acknowledged."""
 _BURST_SHARE = 1 / 8
 _BURST_S_MIN = 0.001
 _BURST_S_MAX = 0.002
-"""A burst is so much of a round trip, within these."""
-CATCH_UP_S = 0.01
+"""On fast lines a burst is so much of a round trip, within these."""
 _BURST_PACKETS_MIN = 2
-_CATCH_UP_PACKETS_MIN = 4
 _BURST_BYTES_MAX = 64 * 1024
+_EARLY = 0.6
+_LATE = 1.4
+"""Of a burst: what must be earned to leave at all, and when a timer makes it leave."""
+CATCH_UP_S = 0.01
+_CATCH_UP_PACKETS_MIN = 4
+_CATCH_UP_BURSTS_MIN = 2.0
 _ROUNDING_BYTES = 1.0
 """Sums of rates and times may be so far off, and something must have been earned at all."""
 
@@ -38,10 +50,13 @@ class Pacer:
         self._packet_bytes = packet_bytes
 
     def set_rate(self, rate: float, round_trip_s: float) -> None:
-        """Send at this rate from now on, over a path of this round trip."""
+        """Send at this rate from now on, over a path of this round trip, its queue included."""
         self.rate = rate
+        packets_bytes = min(
+            _BURST_PACKETS_MAX * self._packet_bytes, rate * round_trip_s * _BURST_SHARE_MAX
+        )
         burst_s = min(max(_BURST_SHARE * round_trip_s, _BURST_S_MIN), _BURST_S_MAX)
-        burst_bytes = min(rate * burst_s, _BURST_BYTES_MAX)
+        burst_bytes = max(packets_bytes, min(rate * burst_s, _BURST_BYTES_MAX))
         self.burst_bytes = max(burst_bytes, _BURST_PACKETS_MIN * self._packet_bytes)
 
     @property
@@ -53,25 +68,29 @@ class Pacer:
         """Bytes that may leave now, of so many that wait."""
         if self.rate == inf:
             return inf
-        deepest = max(self.rate * CATCH_UP_S, _CATCH_UP_PACKETS_MIN * self._packet_bytes)
+        deepest = max(
+            self.rate * CATCH_UP_S,
+            _CATCH_UP_PACKETS_MIN * self._packet_bytes,
+            _CATCH_UP_BURSTS_MIN * self.burst_bytes,
+        )
         self._tokens = min(self._tokens + (now - self._at) * self.rate, deepest)
         self._at = now
         return 0.0 if self.exhausted(waiting_bytes) else self._tokens
 
     def exhausted(self, waiting_bytes: int) -> bool:
-        """Whether nothing of so many bytes may leave before the next burst."""
-        missing_bytes = self._least(waiting_bytes) - self._tokens
+        """Whether nothing of so many bytes may leave yet."""
+        missing_bytes = self._least(_EARLY, waiting_bytes) - self._tokens
         return missing_bytes >= _ROUNDING_BYTES and self.rate != inf
 
-    def _least(self, waiting_bytes: int) -> float:
-        return max(min(self.burst_bytes, waiting_bytes), _ROUNDING_BYTES)
+    def _least(self, bursts: float, waiting_bytes: int) -> float:
+        return max(min(bursts * self.burst_bytes, waiting_bytes), _ROUNDING_BYTES)
 
     def spend(self, size: int) -> None:
         """So many bytes have left."""
         self._tokens -= size
 
     def next_burst_at(self, now: float, waiting_bytes: int) -> float:
-        """When the next burst may leave, of so many bytes that wait."""
+        """When the next burst leaves without an acknowledgement, of so many bytes that wait."""
         if self.rate == inf:
             return now
-        return now + max(self._least(waiting_bytes) - self._tokens, 0.0) / self.rate
+        return now + max(self._least(_LATE, waiting_bytes) - self._tokens, 0.0) / self.rate

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from protocol.sctp import limits
 from protocol.sctp.send.congestion import AckSample
 from protocol.sctp.send.estimates import PathEstimate
 
@@ -108,7 +107,8 @@ class PathModel:
         self._window_before_timeout = 0
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
         self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
-        self.ack_interval_s = 0.0
+        self.patient = False
+        self.measuring = True
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """The path carries packets of another size."""
@@ -135,8 +135,8 @@ class PathModel:
         _STEPS[self.phase](self, sample)
         self._consider_probe_rtt(sample.now)
         self._apply(sample)
-        patient = self.phase in _PATIENT
-        self.ack_interval_s = self._round_trip_s / limits.SACKS_A_ROUND_TRIP if patient else 0.0
+        self.patient = self.phase in _PATIENT
+        self.measuring = self.phase in (Phase.PROBE_RTT, Phase.STARTUP)
 
     @property
     def _rtt_lifetime_s(self) -> float:
@@ -245,7 +245,7 @@ class PathModel:
                 clumps = 0.0 if self.phase is Phase.STARTUP else self.path.clump_bytes
                 # On average half a clump waits to be acknowledged; more room is only a queue,
                 # as long as the worst of clumps fits beyond the product.
-                wanted = slack + max(gain * pipe_bytes + clumps / 2, pipe_bytes + clumps)
+                wanted = slack + max(gain * pipe_bytes, pipe_bytes + clumps)
                 target = min(wanted, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 

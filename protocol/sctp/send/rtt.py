@@ -31,6 +31,11 @@ class RoundTrip:
             self.smoothed_s += _ALPHA * (sample_s - self.smoothed_s)
             self.min_s = min(self.min_s, sample_s)
 
+    @property
+    def usual_s(self) -> float:
+        """The smoothed round trip, queues included; before the first sample that of a timeout."""
+        return self.min_s if self.smoothed_s is None else self.smoothed_s
+
     def back_off(self) -> None:
         """Double the timeout, up to its bound."""
         self._backoff = min(self._backoff + 1, limits.RETRANSMITS_MAX)

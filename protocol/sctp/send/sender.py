@@ -36,7 +36,7 @@ class Sender:
         self._window_probe = False
         self._tail_probed = False
         self._paced_until = inf
-        self._asked_at = -inf
+        self._ask_at = -inf
         self._timed_out_until = -1
         self._timeouts_in_row = 0
         self.congestion = congestion
@@ -86,7 +86,9 @@ class Sender:
         if now - self._paced_until > CATCH_UP_S:
             self._flight.limited_by_application()  # by a machine that was busy elsewhere
         pacer = self.pacer
-        pacer.set_rate(self.congestion.pacing_rate, self._round_trip.min_s)
+        congestion = self.congestion
+        burst_s = self._round_trip.usual_s if not congestion.measuring else 0.0
+        pacer.set_rate(self.congestion.pacing_rate, burst_s)
         before = len(datagrams)
         waiting_bytes = self._queue.total_bytes + board.lost_bytes
         budget = min(self._room(now), pacer.allowance(now, waiting_bytes))
@@ -122,7 +124,6 @@ class Sender:
         sent_bytes = self._fragmenter.send(datagrams, now, limit, free, room)
         self.pacer.spend(sent_bytes)
         if sent_bytes and (self._queue.empty or self._wants_sack(now, free <= sent_bytes)):
-            self._asked_at = now
             self._fragmenter.ask_for_sack(datagrams)
 
     def _wants_sack(self, now: float, is_last_for_now: bool) -> bool:
@@ -133,7 +134,17 @@ class Sender:
         """
         if not self._own_peer:
             return is_last_for_now
-        return now + self.pacer.burst_s - self._asked_at >= self.congestion.ack_interval_s
+        soon, interval_s = now + self.pacer.burst_s / 2, self._ask_interval_s()
+        if soon < self._ask_at and self.congestion.patient:
+            return False
+        self._ask_at = min(max(self._ask_at, now - interval_s / 2), soon) + interval_s
+        return True
+
+    def _ask_interval_s(self) -> float:
+        """Of so many whole bursts as fit into its share of the round trip."""
+        burst_s = self.pacer.burst_s
+        share_s = min(self._round_trip.usual_s / limits.SACKS_A_ROUND_TRIP, limits.SACK_DELAY_S)
+        return max(share_s // burst_s, 1.0) * burst_s if burst_s else 0.0
 
     def _arm(self, now: float) -> None:
         timers = self._timers
