@@ -50,8 +50,8 @@ _HOLD_UNASKED_S: Final = 0.005
 """Where the peer does not ask for SACKs, packets wait for so much of the shortest round trip. Where
 that is too short for anything to wait, each packet counts."""
 
-_HOLDS_A_ROUND_TRIP_SENDING: Final = 16
-"""SACKs wait for so much less: their times are what a sender knows of its path."""
+_HOLDS_A_ROUND_TRIP_SENDING: Final = 8
+"""SACKs wait for others for less: their times are what a sender knows of its path."""
 
 _TIMER_SLACK: Final = 0.25
 """Of a burst: so much later it may leave to be met with those of other links."""
@@ -227,7 +227,7 @@ class NativeChannel:
                 self._beat.hold(self._wait_s(now))
             self._full_at = now
         elif self._is_held_back:
-            self._beat.hold(self._shortest_round_trip_s(now) / _HOLDS_A_ROUND_TRIP_SENDING)
+            self._beat.hold(self._sack_wait_s())
         elif self._hand_over_first():
             return
         self._flush()
@@ -261,6 +261,10 @@ class NativeChannel:
         if receiver is None or receiver.asks.wait_s is None:
             return min(longest_s, _HOLD_UNASKED_S)
         return max(receiver.asks.wait_s, HOLD_MIN_S)
+
+    def _sack_wait_s(self) -> float:
+        """How long the SACK that comes next may wait to be read with those of other links."""
+        return (self._association.round_trip_s or 0.0) / _HOLDS_A_ROUND_TRIP_SENDING
 
     def _path_changed(self) -> None:
         sender = self._association.sender

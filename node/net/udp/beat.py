@@ -32,7 +32,7 @@ HOLD_MAX_S: Final = 0.025
 """SACKs are as late as this at most."""
 
 _HOLD_BYTES: Final = 2**16
-"""So much may wait in the kernel, whose buffers hold 100 packets where nobody has made them larger."""
+"""So much may wait in the kernel, whose buffers hold 100 packets if nobody has made them larger."""
 
 _RUSH_RATE: Final = _HOLD_BYTES / (3 * HOLD_MIN_S)
 """Bytes a second from which on a node is mostly awake: packets arrive while it reads others, and to
@@ -190,7 +190,7 @@ class Beat:
 
     def _fire(self) -> None:
         self._handle, self._fires_at = None, inf
-        self._busy = True
+        self._busy, self._spacing_s = True, 0.0
         self._fired_at = now = self._loop.time()
         try:
             self._poll(now)

@@ -1,10 +1,10 @@
 """How often the peer asks for SACKs (the I bit, RFC 7053), and so how long its packets may wait.
 
-A peer of ours asks with the last packet of each burst, or of several, as often as its path wants it.
-Who reads packets together had best read as often as it asks: then each read brings one burst and
-sends one SACK. On a busy line bursts follow one another without a gap, so it does not matter where
-in a burst a read falls: one that brings most of a burst is answered without being asked, for the
-ask that is on its way.
+A peer of ours asks with the last packet of each burst, or of several, as its path wants it. Who
+reads packets together had best read as often as it asks: then each read brings one burst and sends
+one SACK. On a busy line bursts follow one another without a gap, so it does not matter where in a
+burst a read falls: one that brings most of a burst is answered without being asked, for the ask
+that is on its way.
 """
 
 from math import inf
@@ -17,7 +17,7 @@ _MOST: Final = 0.6
 _SOON: Final = 0.25
 """Of a period: so soon the rest of a burst is looked for."""
 _AHEAD: Final = 0.9
-"""Of a period: so soon the next burst is read. Bursts follow SACKs, and would become ever longer."""
+"""Of a period: so soon the next burst is read. Bursts follow SACKs, and would grow."""
 _PAUSE: Final = 4.0
 """Periods; what is longer is a pause and tells nothing of them."""
 

@@ -22,8 +22,9 @@ _QUEUE_MIN_S = 0.01
 for some rounds and a tenth of a second, and by 10 ms more than what we hold for clumps, means a
 queue of other flows."""
 
-_NOISE_PACKETS = 1.5
+_NOISE_PACKETS = 2.5
 _STEADY_WEIGHT = 1 / 8
+"""Rates that differ by so many packets in their time are one rate, an average of several."""
 
 _EXCESS_LOSS = 0.06
 _EXCESS_LOSS_PACKETS = 8
@@ -142,7 +143,9 @@ class PathEstimate:
     def _add_rate(self, sample: AckSample, packet_bytes: int) -> None:
         rates, rate = self._rates, sample.rate
         if rate > 0:
-            rate = self._without_noise(rate, sample.delivered - sample.prior_delivered, packet_bytes)
+            rate = self._without_noise(
+                rate, sample.delivered - sample.prior_delivered, packet_bytes
+            )
         if rate > 0 and (not sample.app_limited or rate >= self.rate):
             while rates and rates[-1][1] <= rate:
                 rates.pop()
@@ -151,8 +154,11 @@ class PathEstimate:
             rates.popleft()
 
     def _without_noise(self, rate: float, over_bytes: int, packet_bytes: int) -> float:
-        """What is read together counts a packet too many or too few; the best would always have one
-        too many, and the path would be sent more than it carries."""
+        """Average what differs by less than reading explains.
+
+        Packets that are read together count one too many or too few. The best rate would be one
+        with too many, and a line that is sent more than it carries queues it.
+        """
         change = rate - self._steady_rate
         within = _NOISE_PACKETS * packet_bytes / max(over_bytes, 1) * rate
         self._steady_rate += change * _STEADY_WEIGHT if abs(change) <= within else change

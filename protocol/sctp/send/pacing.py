@@ -56,7 +56,7 @@ class Pacer:
             _BURST_PACKETS_MAX * self._packet_bytes, rate * round_trip_s * _BURST_SHARE_MAX
         )
         burst_s = min(max(_BURST_SHARE * round_trip_s, _BURST_S_MIN), _BURST_S_MAX)
-        burst_bytes = max(packets_bytes, min(rate * burst_s, _BURST_BYTES_MAX))
+        burst_bytes = min(max(packets_bytes, rate * burst_s), _BURST_BYTES_MAX)
         self.burst_bytes = max(burst_bytes, _BURST_PACKETS_MIN * self._packet_bytes)
 
     @property
