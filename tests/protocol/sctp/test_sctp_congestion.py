@@ -3,6 +3,7 @@
 import pytest
 
 from protocol.sctp.send.congestion import AckSample, FixedWindow
+from protocol.sctp.send.estimates import PathEstimate
 from protocol.sctp.send.pathmodel import GAINS, PathModel, Phase
 from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, busy, shaped
 
@@ -205,3 +206,27 @@ def test_goal_half_of_a_line_shared_with_tcp_cubic(order: str) -> None:
 def test_goal_two_of_ours_share_alike() -> None:
     assert against_itself(4e6, 0.05, 2, 20) >= 0.9
     assert against_itself(4e6, 0.05, 1, 20, stagger_s=5.0) >= 0.9
+
+
+def test_a_packet_too_many_in_what_was_read_together_does_not_raise_the_rate() -> None:
+    path = PathEstimate()
+    rate, rtt_s, over_bytes = 625_000.0, 0.04, 25_000
+    for number in range(400):
+        noise = (number * 8 % 21 - 10) / 10 * PACKET / over_bytes
+        path.add(
+            AckSample(
+                now=number * rtt_s / 4,
+                delivered=(number + 4) * over_bytes // 4,
+                prior_delivered=number * over_bytes // 4,
+                acked_bytes=over_bytes // 4,
+                lost_bytes=0,
+                flight_bytes=over_bytes,
+                rate=rate * (1 + noise),
+                rtt_s=rtt_s,
+                app_limited=False,
+            ),
+            PACKET,
+            10.0,
+        )
+        if number > 60:
+            assert path.rate == pytest.approx(rate, rel=0.02)
