@@ -222,6 +222,7 @@ class RelayLeg:
     def _drain(self, turn: TurnClient) -> None:
         """Send and do what the machine wants, and wake it in time."""
         for datagram in turn.take_datagrams():
+            self._endpoint.beat.prompt()
             self._endpoint.sendto(datagram, self.relay.address)
         for event in turn.take_events():
             match event:

@@ -262,6 +262,8 @@ class IcePath(PathTraffic):
             self._happened(event)
         # A nomination that another link's claim forbids must not reach the peer.
         if not self._ended:
+            if datagrams:
+                self._await_answer()
             for data, base, remote, ttl in datagrams:
                 self._endpoint.sendto(data, remote, base, ttl)
         self._set_timer()

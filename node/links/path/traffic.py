@@ -67,7 +67,13 @@ class PathTraffic:
         return self._port.send_whole(datagram, self._pair.remote)
 
     def _send(self, datagram: bytes) -> None:
+        self._await_answer()
         self.send_segments(datagram, len(datagram))
+
+    def _await_answer(self) -> None:
+        """Until the link carries records, what is sent belongs to a handshake."""
+        if self._take_records is None:
+            self.beat.prompt()
 
     # From the peer, as the demultiplexer calls ------------------------------------------------
 

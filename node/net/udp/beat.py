@@ -7,12 +7,13 @@ nothing is said, wakes the loop at once again: so do idle links, and the first p
 
 A hold is cut short where the node's ports together bring more than the kernel may have to keep, and
 is not made where it would join less than two datagrams or where the node is mostly awake anyway.
+It is as good as none (`prompt`) while an answer is awaited or a link wants nothing to wait: a port
+is shared, and what holds it must not cost others a round trip.
 
 Timers of links that send come somewhat late (`leaves`), so that those of many links come together.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from math import inf
@@ -30,6 +31,11 @@ HOLD_MIN_S: Final = 0.001
 """epoll counts whole milliseconds."""
 HOLD_MAX_S: Final = 0.025
 """SACKs are as late as this at most."""
+
+PROMPT_S: Final = 0.002
+"""How long what others wait for may wait at most."""
+PROMPT_FOR_S: Final = 0.1
+"""Most answers take no longer; those that do are late by a quarter at most."""
 
 _HOLD_BYTES: Final = 2**16
 """So much may wait in the kernel, whose buffers hold 100 packets if nobody has made them larger."""
@@ -79,7 +85,9 @@ class Beat:
         self._spacing_s = 0.0
         self._busy = False
         self._reading: HeldPort | None = None
+        self._wait_s = 0.0
         self._held: dict[HeldPort, float] = {}
+        self._prompt_until = -inf
         self._measured_at = -inf
         self._measured = 0, 0
         self._rate = self._datagram_rate = 0.0
@@ -109,56 +117,85 @@ class Beat:
         heapify(self._heap)
 
     def _wake_due(self, now: float) -> None:
-        """Call what is due; what one raises keeps no other waiting."""
+        """Call what is due and not set anew by another; if one raises, the others' turn is next."""
         times, heap = self._times, self._heap
-        due: deque[Wake] = deque()
+        due: dict[Wake, float] = {}
         while heap and heap[0][0] <= now:
             at, _, wake = heappop(heap)
             if times.get(wake) == at:
-                del times[wake]
-                due.append(wake)
+                due[wake] = at
         try:
-            while due:
-                due.popleft()()
+            for wake, at in tuple(due.items()):
+                del due[wake]
+                if times.get(wake) == at:
+                    del times[wake]
+                    wake()
         finally:
-            for wake in due:
-                self.set(wake, self._times.get(wake, now))
+            for wake, at in due.items():
+                if times.get(wake) == at:
+                    del times[wake]
+                    self.set(wake, at)
 
     # Ports ----------------------------------------------------------------------------------
 
     def hand_over(self, port: HeldPort, user: PortUser, burst: list[Arrival]) -> None:
         """Give a burst of a port to its user, whose `hold` then concerns this port."""
         before, self._busy = self._busy, True
-        self._reading = port
+        self._reading, self._wait_s = port, inf
         try:
             user.burst_received(burst)
         finally:
-            self._reading = None
+            if self._reading is port:
+                self._reading = None
+                self._let_wait(port, self._wait_s)
             self._busy = before
             if not before:
                 self._arm()
 
     def hold(self, wait_s: float) -> None:
-        """What arrives next on the port that is being read may wait so long, and no longer."""
-        port = self._reading
-        if port is None:
-            return
+        """What arrives next on the port that is being read may wait so long, and no longer.
+
+        Of several waits the shortest counts. Less than HOLD_MIN_S is none: `prompt`.
+        """
+        if wait_s < HOLD_MIN_S:
+            self.prompt()
+        else:
+            self._measure(self._loop.time())
+            self._wait_s = min(self._wait_s, wait_s)
+
+    def prompt(self) -> None:
+        """Something is awaited: for PROMPT_FOR_S nothing waits longer than PROMPT_S."""
         now = self._loop.time()
-        self._measure(now)
-        wait_s = min(wait_s, HOLD_MAX_S, _HOLD_BYTES / (self._rate + 1.0))
-        worth = wait_s >= HOLD_MIN_S and self._datagram_rate * wait_s >= _WORTH_DATAGRAMS
-        if not worth or self._rate > _RUSH_RATE:
-            if port in self._held:
-                del self._held[port]
-                port.release()
-            return
-        if port not in self._held:
-            port.hold()
-        self._held[port] = min(self._held.get(port, inf), now + wait_s)
+        self._prompt_until = now + PROMPT_FOR_S
+        latest = now + PROMPT_S
+        if self._held and max(self._held.values()) > latest:
+            self._held = {port: min(until, latest) for port, until in self._held.items()}
+            if not self._busy:
+                self._arm()
+
+    def _let_wait(self, port: HeldPort, wait_s: float) -> None:
+        """Hold the port for so long, as far as it is of use; inf: not at all."""
+        if wait_s != inf:
+            now = self._loop.time()
+            most_s = PROMPT_S if now < self._prompt_until else HOLD_MAX_S
+            wait_s = min(wait_s, most_s, _HOLD_BYTES / (self._rate + 1.0))
+            worth = wait_s >= HOLD_MIN_S and self._datagram_rate * wait_s >= _WORTH_DATAGRAMS
+            if worth and self._rate <= _RUSH_RATE:
+                if port not in self._held:
+                    port.hold()
+                self._held[port] = now + wait_s
+                return
+        self._let_go(port)
+
+    def _let_go(self, port: HeldPort) -> None:
+        if self._held.pop(port, None) is not None:
+            port.release()
 
     def forget(self, port: HeldPort) -> None:
         """The port is closing."""
         self._held.pop(port, None)
+        if self._reading is port:
+            self._reading = None
 
     def _measure(self, now: float) -> None:
         took_s = now - self._measured_at
@@ -175,16 +212,14 @@ class Beat:
         self._measured_at = now
 
     def _poll(self, now: float) -> None:
-        """Read the ports that have waited; those that nothing more is said of wait no more."""
-        for port, until in tuple(self._held.items()):
-            if until <= now and port in self._held:  # and not closed by what another has brought
-                self._held[port] = inf
+        """Read the ports that have waited; one that brings nothing waits no more."""
+        for port in tuple(self._held):
+            if self._held.get(port, inf) <= now:  # and not closed by what another has brought
                 try:
                     port.poll()
                 finally:
-                    if self._held.get(port) == inf:
-                        del self._held[port]
-                        port.release()
+                    if self._held.get(port, inf) <= now:
+                        self._let_go(port)
 
     # The timer ------------------------------------------------------------------------------
 

@@ -103,9 +103,14 @@ class Wire:
         )
         self._demux = endpoint.demux
         self._send = endpoint.sendto
+        self._prompt = endpoint.beat.prompt
         self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
         self._hellos = Hellos(identity, self._rng, puzzle_bits=self._puzzle_bits, send=self._send)
-        self.hello = self._hellos.ask
+
+    async def hello(self, address: Address, timeout_s: float) -> Contact:
+        """The contact at `address`, by its signed reply to a hello; raises TimedOut."""
+        self._prompt()
+        return await self._hellos.ask(address, timeout_s)
 
     def listen(self) -> None:
         """Take the endpoint's datagrams from now on. Called once; raises AlreadyOwned."""
@@ -277,6 +282,7 @@ class Wire:
             contact, address, now, on_reply, nonce, body, method not in ANSWERED_LATER
         )
         self._deadlines.set(transaction, now + timeout_s)
+        self._prompt()
         self._send_sealed(session, address, nonce, body)
 
     def _expire(self, transaction: bytes) -> None:

@@ -84,6 +84,7 @@ async def test_each_end_wakes_up_once_for_a_burst_on_a_slow_line(
     loop: VirtualLoop, mbps: float, packets: float
 ) -> None:
     async with a_link(loop, mbps) as link:
+        await asyncio.sleep(1.0)  # the handshakes, while nothing waits, are over
         fired = {"sender": 0, "receiver": 0}
         for name, channel in (("sender", link.sender), ("receiver", link.receiver)):
             _count_fires(fired, name, channel._beat)

@@ -352,3 +352,200 @@ async def test_a_failing_user_stops_neither_beat_nor_deadlines() -> None:
     assert len(woke) == 1
     assert woke[0] <= due + beat.HOLD_MAX_S
     assert not port.is_held
+
+
+# Several that are due together ----------------------------------------------------------------
+
+
+async def test_of_two_due_together_the_first_may_cancel_or_put_off_the_second() -> None:
+    sleepers = Sleepers()
+
+    def change() -> None:
+        sleepers.set("a", None)
+        sleepers.set("b", 3.0)
+
+    sleepers.timer.set(change, 1.0)
+    for name in "abc":
+        sleepers.set(name, 1.0)
+    await asyncio.sleep(5.0)
+    assert sleepers.woke == [("c", 1.0), ("b", 3.0)]
+
+
+async def test_a_time_set_earlier_again_counts_where_both_are_past() -> None:
+    sleepers = Sleepers()
+    fire = sleepers.timer._fire
+    sleepers.timer._fire = lambda: None  # type: ignore[method-assign]
+    sleepers.set("a", 1.0002)
+    sleepers.set("a", 1.0001)
+    await asyncio.sleep(2.0)
+    fire()
+    assert sleepers.woke == [("a", 2.0)]
+
+
+async def test_what_was_cancelled_stays_so_when_the_one_that_did_it_fails() -> None:
+    sleepers, loop = Sleepers(), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+
+    def cancel_and_fail() -> None:
+        sleepers.set("a", None)
+        sleepers.set("b", 2.0)
+        raise ZeroDivisionError
+
+    sleepers.timer.set(cancel_and_fail, 1.0)
+    for name in "abc":
+        sleepers.set(name, 1.0)
+    await asyncio.sleep(5.0)
+    assert sleepers.woke == [("c", 1.0), ("b", 2.0)]
+
+
+async def test_a_wake_that_sets_itself_for_now_lets_the_loop_go_on() -> None:
+    timer, loop = Beat(Counters()), asyncio.get_running_loop()
+    turns: list[str] = []
+
+    def wake() -> None:
+        turns.append("wake")
+        if len(turns) < 100:
+            timer.set(wake, loop.time())
+
+    def other() -> None:
+        turns.append("other")
+        if len(turns) < 100:
+            loop.call_at(loop.time(), other)
+
+    timer.set(wake, 1.0)
+    loop.call_at(1.0, other)
+    await asyncio.sleep(2.0)
+    assert "wake wake wake" not in " ".join(turns)
+    assert 30 <= turns.count("wake") <= 70
+
+
+# Ports that fail, close or share --------------------------------------------------------------
+
+
+async def two_held() -> tuple[Beat, FakePort, FakePort]:
+    counters = Counters()
+    shared = Beat(counters)
+    ports = FakePort(shared, counters), FakePort(shared, counters)
+    await asyncio.gather(*(flow(port, 2_500_000, 0.1) for port in ports))
+    assert all(port.is_held for port in ports)
+    return shared, *ports
+
+
+async def test_a_port_whose_poll_fails_starves_neither_ports_nor_wakes() -> None:
+    shared, one, other = await two_held()
+    loop = asyncio.get_running_loop()
+    failed: list[object] = []
+    loop.set_exception_handler(lambda _loop, context: failed.append(context["exception"]))
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    one.poll = fail  # type: ignore[method-assign]
+    one.arrived.clear()
+    polled = len(other.polled)
+    woke: list[float] = []
+    shared.set(lambda: woke.append(loop.time()), loop.time() + 0.02)
+    due = max(shared._held.values())
+    await asyncio.sleep(0.1)
+    assert len(failed) == 1
+    assert not one.is_held
+    assert not other.is_held
+    assert other.polled[polled:][0] <= due
+    assert len(woke) == 1
+
+
+async def test_a_port_closed_by_what_it_brings_is_not_held_again() -> None:
+    port = a_port()
+    await flow(port, 2_500_000, 0.1)
+    take = port.burst_received
+
+    def close_and_take(burst: list[Arrival]) -> None:
+        port.beat.forget(port)
+        take(burst)
+
+    port.burst_received = close_and_take  # type: ignore[method-assign]
+    polled = len(port.polled)
+    port.arrive()
+    await asyncio.sleep(1.0)
+    assert len(port.polled) == polled + 1
+    assert port.beat._handle is None
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["named first", "named last"])
+async def test_a_short_path_bounds_what_waits_beside_it_and_ends_no_hold(first: bool) -> None:
+    port = a_port(0.02)
+    await flow(port, 2_500_000, 0.2)
+    hold = port.beat.hold
+
+    def hold_both(wait_s: float) -> None:
+        for one in (0.0, wait_s) if first else (wait_s, 0.0):
+            hold(one)
+
+    port.beat.hold = hold_both  # type: ignore[method-assign]
+    await flow(port, 2_500_000, 0.2)
+    between = [after - before for before, after in pairwise(port.polled) if before > 0.23]
+    assert between == pytest.approx([beat.PROMPT_S] * len(between))
+    assert len(between) >= 70
+    port.beat.hold = hold  # type: ignore[method-assign]
+    await flow(port, 2_500_000, beat.PROMPT_FOR_S + 0.2)
+    between = [after - before for before, after in pairwise(port.polled)]
+    assert between[-3:] == pytest.approx([0.02] * 3)
+
+
+async def test_an_answer_that_is_awaited_cuts_a_hold_that_has_begun() -> None:
+    port = a_port(0.025)
+    await flow(port, 2_500_000, 0.2)
+    while not port.is_held or min(port.beat._held.values()) - port.loop.time() < 0.01:
+        await flow(port, 2_500_000, 0.001)
+    asked_at, read = port.loop.time(), len(port.read)
+    port.beat.prompt()
+    port.arrive()
+    await asyncio.sleep(0.01)
+    assert port.read[read][0] == pytest.approx(asked_at + beat.PROMPT_S)
+
+
+async def test_a_prompt_port_at_a_low_rate_is_not_held_at_all() -> None:
+    port = a_port(0.02)
+    await flow(port, 625_000, 0.3)
+    port.beat.prompt()
+    asked_at = port.loop.time()
+    await flow(port, 625_000, 0.09)
+    assert {count for at, count in port.read if at > asked_at + beat.PROMPT_S} == {1}
+
+
+async def test_after_a_suspension_what_waited_is_read_once_and_holds_go_on() -> None:
+    port = a_port()
+    await flow(port, 2_500_000, 0.1)
+    late: list[float] = []
+    port.beat.set(lambda: late.append(port.loop.time()), port.loop.time() + 0.001)
+    fire = port.beat._fire
+    port.beat._fire = lambda: None  # type: ignore[method-assign]
+    port.beat._arm()
+    await asyncio.sleep(3600.0)  # the machine sleeps: its timer fires when it wakes
+    port.beat._fire = fire  # type: ignore[method-assign]
+    polled = len(port.polled)
+    port.arrive()
+    fire()
+    assert (len(port.polled), len(late)) == (polled + 1, 1)
+    await flow(port, 2_500_000, 0.3)
+    assert port.read[-2][1] > 5
+    assert max(until for until in port.beat._held.values()) <= port.loop.time() + WAIT_S
+
+
+async def test_nothing_wakes_an_idle_node() -> None:
+    _, one, other = await two_held()
+    fired: list[float] = []
+    fire, shared = one.beat._fire, one.beat
+
+    def counted() -> None:
+        fired.append(one.loop.time())
+        fire()
+
+    shared._fire = counted  # type: ignore[method-assign]
+    shared._arm()
+    await asyncio.sleep(1.0)
+    assert len(fired) <= 4
+    assert all(at < 0.1 + 2 * beat.HOLD_MAX_S for at in fired)
+    assert shared._handle is None
+    assert not one.is_held
+    assert not other.is_held
