@@ -104,6 +104,11 @@ SACK_DELAY_MIN_S = 0.002
 A packet that does not ask waits this many of its intervals, within SACK_DELAY_MIN_S and
 SACK_DELAY_S, so that one that asks mostly comes before."""
 
+FLOWS_ROUND_TRIPS = 4
+FLOWS_S_MIN = 0.05
+"""Data that have flowed for so long without a pause are no answer that somebody waits for: they may
+leave and be read in larger bursts."""
+
 HEARTBEAT_S = 30.0
 """Idle time before a heartbeat (HB.interval)."""
 

@@ -42,8 +42,8 @@ _LOW_WATER_BYTES_MAX: Final = 4 * 2**20
 _FULL_BYTES: Final = 1000
 """Packets of less are answers, acknowledgements or requests; data that flow fill packets."""
 
-_FLOWS_S: Final = 0.03
-"""Data flow where one full packet follows another within this time, or is to leave within it."""
+_PAUSE_ROUND_TRIPS: Final = 0.75
+"""Between one answer and the next there is a round trip; what flows makes no such pause."""
 
 _HOLDS_A_ROUND_TRIP: Final = 4
 _HOLD_UNASKED_S: Final = 0.005
@@ -127,7 +127,9 @@ class NativeChannel:
         self._beat = dtls.ice.beat
         self._flushing = False
         self._is_held_back = False
-        self._full_at = -inf
+        self._held_back_from = -inf
+        self._flows_from = inf
+        self._pauses_at = -inf
         self._looked_up_at = -inf
         self._known_round_trip_s = 0.0
         self._own_peer = own_peer
@@ -223,11 +225,10 @@ class NativeChannel:
         now = self._loop.time()
         self._association.receive_burst(packets, now)
         if max(map(len, packets)) >= _FULL_BYTES:
-            if len(packets) > 1 or now - self._full_at <= _FLOWS_S:
-                self._beat.hold(self._wait_s(now))
-            self._full_at = now
+            self._hold_data(now)
         elif self._is_held_back:
-            self._beat.hold(self._sack_wait_s())
+            if self._flows(self._held_back_from, now):
+                self._beat.hold(self._sack_wait_s())
         elif self._hand_over_first():
             return
         self._flush()
@@ -251,6 +252,18 @@ class NativeChannel:
             self._loop.call_soon(self._flush)
             return True
         return False
+
+    def _hold_data(self, now: float) -> None:
+        """Let what comes next wait to be read with more, if data flow."""
+        if now > self._pauses_at:
+            self._flows_from = now
+        wait_s = self._wait_s(now) if self._flows(self._flows_from, now) else 0.0
+        self._beat.hold(wait_s)
+        self._pauses_at = now + wait_s + _PAUSE_ROUND_TRIPS * self._shortest_round_trip_s(now)
+
+    def _flows(self, since: float, now: float) -> bool:
+        round_trips_s = sctp_limits.FLOWS_ROUND_TRIPS * self._shortest_round_trip_s(now)
+        return now - since >= max(round_trips_s, sctp_limits.FLOWS_S_MIN)
 
     def _wait_s(self, now: float) -> float:
         """How long the data that come next may wait to be read with others."""
@@ -298,7 +311,10 @@ class NativeChannel:
             self._flushing = False
         if not self.closed.done():
             self._deliver()
+            was_held_back = self._is_held_back
             self._is_held_back = self._association.buffered_amount(STREAM) > 0
+            if self._is_held_back and not was_held_back:
+                self._held_back_from = self._loop.time()
             self._set_timer()
 
     def _send_what_is_due(self) -> None:

@@ -4,10 +4,10 @@ What lies behind a hole is kept as islands of consecutive TSNs in two sorted lis
 arrival prolongs the last island or the cumulative point, and the rest is found by bisection.
 
 A peer of ours gets a SACK when it asks for one (the I bit, RFC 7053), when a hole opens or is
-filled, when a packet comes twice, or a part of a round trip late. It asks several times in a round
-trip, as it knows best what it waits for (QUIC's IMMEDIATE_ACK frame is for the same). Others count
-packets and SACKs themselves: they get one for every second packet, and for each while there is a
-hole.
+filled or many are open, when a packet comes twice, or a part of a round trip late. It asks several
+times in a round trip, as it knows best what it waits for (QUIC's IMMEDIATE_ACK frame is for the
+same). Others count packets and SACKs themselves: they get one for every second packet, and for each
+while there is a hole.
 """
 
 from bisect import bisect_right
@@ -19,6 +19,9 @@ from protocol.sctp.receive.asks import Asks
 from protocol.sctp.receive.reassembly import Deliver, Reassembly
 from protocol.sctp.serial import TSN_HALF, TSN_MASK
 from protocol.sctp.timers import Timer
+
+_MANY_HOLES = 8
+"""Where so many are open SACKs are lost as well, and each read is worth one."""
 
 
 class Receiver:
@@ -110,7 +113,7 @@ class Receiver:
             tsn = self.cumulative
         else:
             tsn = self.cumulative + ahead
-            if not (self._own_peer and self._highs and tsn == self._highs[-1] + 1):
+            if not (self._own_peer and self._prolongs_one_of_few(tsn)):
                 self._urgent = True
             if not self._insert(tsn, ahead):
                 return
@@ -118,6 +121,11 @@ class Receiver:
             self._urgent = True
             self._asks_read += 1
         reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data, self.cumulative)
+
+    def _prolongs_one_of_few(self, tsn: int) -> bool:
+        """Whether it brings no news, unless the SACK before was lost."""
+        highs = self._highs
+        return 0 < len(highs) < _MANY_HOLES and tsn == highs[-1] + 1
 
     def _make_room(self, size: int, ahead: int) -> bool:
         """Count anew what is free, since `_room` only falls; False: the data must be dropped.

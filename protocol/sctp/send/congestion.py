@@ -35,7 +35,8 @@ class CongestionControl(Protocol):
     """Most bytes in flight."""
     pacing_rate: float
     """Bytes per second; infinite for none."""
-    measuring: bool
+    burst_share: float
+    """Of the largest burst, and of the time between two asks for SACKs: what the path bears."""
     patient: bool
     """Whether some acknowledgements in a round trip will do, not one for each burst."""
 
@@ -62,7 +63,8 @@ class FixedWindow:
     def __init__(self, window_bytes: int, pacing_rate: float = inf) -> None:
         self.window_bytes = window_bytes
         self.pacing_rate = pacing_rate
-        self.patient = self.measuring = False
+        self.patient = False
+        self.burst_share = 0.0
 
     def on_ack(self, sample: AckSample) -> None:
         """Change nothing."""

@@ -13,6 +13,9 @@ _FRESH_SHARE = 1.03
 _FRESH_S = 0.0003
 """A round trip so close to the smallest confirms it: there was no queue."""
 
+_LITTLE_QUEUE = 1.125
+"""Of the smallest round trip."""
+
 _FOREIGN_QUEUE = 2.1
 _FOREIGN_ROUNDS = 3
 _FOREIGN_S = 0.1
@@ -24,11 +27,19 @@ queue of other flows."""
 
 _NOISE_PACKETS = 2.5
 _STEADY_WEIGHT = 1 / 8
-"""Rates that differ by so many packets in their time are one rate, an average of several."""
+_MANY_LOSSES = 0.05
+"""Rates that differ by so many packets in their time are one rate, an average of several; but not
+where a larger share is lost, for each sample lacks what was, and only the best are near the rate.
+"""
 
 _EXCESS_LOSS = 0.06
 _EXCESS_LOSS_PACKETS = 8
 """More in one round than radio links lose, and more than chance: the queue was overrun."""
+
+_CALM_CUT = 1 / 2
+_CALM_GAIN = 1 / 128
+"""By a round with a loss, and by one without: some of each ten rounds probe for a longer queue, and
+what these lose must count for longer than until the next."""
 
 _CLUMP_LIFETIME_S = 1.0
 _CLUMP_S_MAX = 0.02
@@ -47,7 +58,8 @@ class PathEstimate:
 
     `rate` is the best delivery rate of the last rounds, `min_rtt_s` the smallest round trip since
     `confirmed_at`, `base_rtt_s` the smallest ever. `clump_bytes` is by how much acknowledgements
-    have been ahead of the rate, of late and at most.
+    have been ahead of the rate, of late and at most. `calm`, from 0 to 1, is how long no packet was
+    lost.
     """
 
     __slots__ = (
@@ -57,18 +69,23 @@ class PathEstimate:
         "_clumps",
         "_clumps_from",
         "_heard_at",
+        "_loss_share",
         "_lost_bytes",
         "_rates",
         "_round",
         "_round_end",
         "_round_rtt_s",
+        "_round_slowest_s",
         "_slow_from",
         "_slow_rounds",
         "_steady_rate",
         "base_rtt_s",
+        "calm",
         "clump_bytes",
         "confirmed_at",
         "foreign_queue",
+        "longest_s",
+        "lost",
         "lost_in_excess",
         "min_rtt_s",
         "proved_at",
@@ -77,11 +94,14 @@ class PathEstimate:
     )
 
     def __init__(self) -> None:
+        self._loss_share = 0.0
         self._steady_rate = 0.0
         self._rates: deque[tuple[int, float]] = deque()
         self._round = 0
         self._round_end = 0
         self._round_rtt_s = inf
+        self._round_slowest_s = 0.0
+        self.longest_s = 0.0
         self._slow_rounds = 0
         self._slow_from = 0.0
         self._acked_bytes = 0
@@ -92,12 +112,14 @@ class PathEstimate:
         self._clumps = (0.0, 0.0)
         self._clumps_from = -inf
         self.clump_bytes = 0.0
+        self.calm = 1.0
         self.min_rtt_s: float | None = None
         self.base_rtt_s = inf
         self.confirmed_at = -inf
         self.proved_at = inf
         self.recent_rtt_s = inf
         self.round_ended = False
+        self.lost = False
         self.lost_in_excess = False
         self.foreign_queue = False
 
@@ -131,6 +153,7 @@ class PathEstimate:
     def _add_rtt(self, rtt_s: float, now: float) -> None:
         self.recent_rtt_s = min(self.recent_rtt_s, rtt_s)
         self._round_rtt_s = min(self._round_rtt_s, rtt_s)
+        self._round_slowest_s = max(self._round_slowest_s, rtt_s)
         self.base_rtt_s = min(self.base_rtt_s, rtt_s)
         if self.min_rtt_s is None:
             self.proved_at = now - _PROOF_LIFETIME_S + _FIRST_PROOF_S
@@ -160,7 +183,8 @@ class PathEstimate:
         with too many, and a line that is sent more than it carries queues it.
         """
         change = rate - self._steady_rate
-        within = _NOISE_PACKETS * packet_bytes / max(over_bytes, 1) * rate
+        packets = _NOISE_PACKETS if self._loss_share < _MANY_LOSSES else 0.0
+        within = packets * packet_bytes / max(over_bytes, 1) * rate
         self._steady_rate += change * _STEADY_WEIGHT if abs(change) <= within else change
         return self._steady_rate
 
@@ -182,6 +206,9 @@ class PathEstimate:
     def _judge_round(self, packet_bytes: int, now: float) -> None:
         lost, total = self._lost_bytes, self._lost_bytes + self._acked_bytes
         self.lost_in_excess = lost > max(_EXCESS_LOSS * total, _EXCESS_LOSS_PACKETS * packet_bytes)
+        self.lost = lost > 0
+        self._loss_share += _STEADY_WEIGHT * (lost / max(total, 1) - self._loss_share)
+        self.calm = self.calm * _CALM_CUT if lost else min(self.calm + _CALM_GAIN, 1.0)
         self._acked_bytes = self._lost_bytes = 0
         own_s = self.clump_bytes / self.rate if self.rate else 0.0
         if inf > self._round_rtt_s > self._beyond(_FOREIGN_QUEUE) + own_s:
@@ -191,6 +218,12 @@ class PathEstimate:
         for_long = now - self._slow_from >= _FOREIGN_S
         self.foreign_queue = self._slow_rounds >= _FOREIGN_ROUNDS and for_long
         self._round_rtt_s = inf
+        self.longest_s, self._round_slowest_s = self._round_slowest_s, 0.0
+
+    @property
+    def bore_pace(self) -> bool:
+        """Whether nothing was lost in the round that has ended, and little queued."""
+        return not self.lost and 0.0 < self.longest_s <= _LITTLE_QUEUE * (self.min_rtt_s or 0.0)
 
     def _beyond(self, share: float) -> float:
         return max(share * self.base_rtt_s, self.base_rtt_s + _QUEUE_MIN_S)

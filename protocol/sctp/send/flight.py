@@ -40,7 +40,7 @@ class Flight:
         self._delivered = 0
         self._delivered_at = 0.0
         self._measured_from = 0.0
-        self._app_limited_until = 0
+        self._app_limited_until = -1
         self._newest_at = -inf
         self._late_by_s = 0.0
         self._late_at = -inf
@@ -55,7 +55,7 @@ class Flight:
             self._delivered,
             self._delivered_at,
             self._measured_from,
-            self._delivered < self._app_limited_until,
+            self._delivered <= self._app_limited_until,
             repeated,
         )
 

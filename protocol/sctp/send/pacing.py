@@ -7,8 +7,12 @@ that is less; on fast lines what one or two milliseconds bring.
 An acknowledgement wakes the sender anyway: with it a burst leaves as soon as most of it is earned,
 and a timer brings it only when no acknowledgement has come for somewhat longer than a burst takes.
 So acknowledgements are the clock of bursts, and each end wakes up once for a burst. What could not
-leave in time because the caller came late may leave at once, up to a few milliseconds' worth; more
-would be the burst that pacing exists to avoid.
+leave in time because the caller came late may leave at once, up to a few milliseconds' worth; time
+in which the window was shut or nothing waited is no credit, for all that would leave with the first
+acknowledgement after it.
+
+Some queues are short. So bursts have that size only on a path that has borne it: after losses they
+shrink to a millisecond's worth.
 """
 
 from math import inf
@@ -25,10 +29,9 @@ _BURST_PACKETS_MIN = 2
 _BURST_BYTES_MAX = 64 * 1024
 _EARLY = 0.6
 _LATE = 1.4
-"""Of a burst: what must be earned to leave at all, and when a timer makes it leave."""
+"""Of a burst: what must be earned to leave at all, and when a timer makes it leave. More is not
+earned, except by lateness."""
 CATCH_UP_S = 0.01
-_CATCH_UP_PACKETS_MIN = 4
-_CATCH_UP_BURSTS_MIN = 2.0
 _ROUNDING_BYTES = 1.0
 """Sums of rates and times may be so far off, and something must have been earned at all."""
 
@@ -36,11 +39,12 @@ _ROUNDING_BYTES = 1.0
 class Pacer:
     """Allows so many bytes at a time. `rate` is in bytes per second."""
 
-    __slots__ = ("_at", "_packet_bytes", "_tokens", "burst_bytes", "rate")
+    __slots__ = ("_at", "_packet_bytes", "_restarted", "_tokens", "burst_bytes", "rate")
 
     def __init__(self) -> None:
         self._packet_bytes = 0
         self._tokens = 0.0
+        self._restarted = False
         self._at = -inf
         self.rate = inf
         self.burst_bytes = float(_BURST_BYTES_MAX)
@@ -49,30 +53,39 @@ class Pacer:
         """A packet's chunks have at most so many bytes."""
         self._packet_bytes = packet_bytes
 
-    def set_rate(self, rate: float, round_trip_s: float) -> None:
-        """Send at this rate from now on, over a path of this round trip, its queue included."""
+    def set_rate(self, rate: float, round_trip_s: float, share: float) -> None:
+        """Send at this rate from now on, over a path of this round trip, its queue included.
+
+        `share`, from 0 to 1, is how much the path bears of the largest bursts.
+        """
         self.rate = rate
         packets_bytes = min(
             _BURST_PACKETS_MAX * self._packet_bytes, rate * round_trip_s * _BURST_SHARE_MAX
         )
         burst_s = min(max(_BURST_SHARE * round_trip_s, _BURST_S_MIN), _BURST_S_MAX)
-        burst_bytes = min(max(packets_bytes, rate * burst_s), _BURST_BYTES_MAX)
-        self.burst_bytes = max(burst_bytes, _BURST_PACKETS_MIN * self._packet_bytes)
+        least_bytes = max(rate * _BURST_S_MIN, _BURST_PACKETS_MIN * self._packet_bytes)
+        most_bytes = max(packets_bytes, rate * burst_s, least_bytes)
+        burst_bytes = least_bytes + share * (most_bytes - least_bytes)
+        self.burst_bytes = min(burst_bytes, _BURST_BYTES_MAX / _LATE)
 
     @property
     def burst_s(self) -> float:
         """Seconds from one burst to the next."""
         return 0.0 if self.rate == inf else self.burst_bytes / self.rate
 
-    def allowance(self, now: float, waiting_bytes: int) -> float:
-        """Bytes that may leave now, of so many that wait."""
+    def restart(self) -> None:
+        """Nothing is in flight: what leaves at once where nothing is known may leave now."""
+        self._tokens = max(self._tokens, float(_BURST_PACKETS_MAX * self._packet_bytes))
+        self._restarted = True
+
+    def allowance(self, now: float, late_s: float, waiting_bytes: int) -> float:
+        """Bytes that may leave now, of so many that wait; the caller comes so late."""
         if self.rate == inf:
             return inf
-        deepest = max(
-            self.rate * CATCH_UP_S,
-            _CATCH_UP_PACKETS_MIN * self._packet_bytes,
-            _CATCH_UP_BURSTS_MIN * self.burst_bytes,
-        )
+        deepest = _LATE * self.burst_bytes + self.rate * min(max(late_s, 0.0), CATCH_UP_S)
+        if self._restarted:
+            self._restarted = False
+            deepest = max(deepest, _BURST_PACKETS_MAX * self._packet_bytes)
         self._tokens = min(self._tokens + (now - self._at) * self.rate, deepest)
         self._at = now
         return 0.0 if self.exhausted(waiting_bytes) else self._tokens

@@ -31,6 +31,12 @@ _FULL_GROWTH = 1.25
 _FULL_ROUNDS = 3
 """The pipe is full when the rate has not grown by a quarter for so many rounds."""
 
+_ANSWER_GROWTH = 1.5
+_ANSWER_QUEUE = 1.25
+_ANSWER_SHARE = 1 / 16
+"""Answers that fit the window leave faster until the round trip of one shows a queue, and slower
+again beyond so many of the smallest; a window takes such a share of it at least."""
+
 _EXCESS_CUT = 0.8
 _CEILING_GROWTH = 1.1
 
@@ -88,6 +94,10 @@ _PATIENT = frozenset({Phase.CRUISE, Phase.PROBE_UP})
 has no room for what waits to be acknowledged."""
 
 
+_EXACT = frozenset({Phase.STARTUP, Phase.PROBE_RTT})
+"""In these phases bursts are small, for what they measure is spoilt by large ones."""
+
+
 class PathModel:
     """The default control. `phase_offset` (any integer) sets flows that start together apart."""
 
@@ -108,7 +118,7 @@ class PathModel:
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
         self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
         self.patient = False
-        self.measuring = True
+        self.burst_share = 0.0
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """The path carries packets of another size."""
@@ -136,7 +146,7 @@ class PathModel:
         self._consider_probe_rtt(sample.now)
         self._apply(sample)
         self.patient = self.phase in _PATIENT
-        self.measuring = self.phase in (Phase.PROBE_RTT, Phase.STARTUP)
+        self.burst_share = 0.0 if self.phase in _EXACT else path.calm
 
     @property
     def _rtt_lifetime_s(self) -> float:
@@ -237,15 +247,18 @@ class PathModel:
         if self.phase is Phase.PROBE_RTT:
             target = min(gain * pipe_bytes + self.path.clump_bytes, _NO_QUEUE * pipe_bytes)
         else:
-            quantum = min(self.pacing_rate * _QUANTUM_S, _QUANTUM_BYTES_MAX)
+            pace = GAINS[self.phase].pacing * self.path.rate
+            quantum = min(pace * _QUANTUM_S, _QUANTUM_BYTES_MAX)
             slack = _QUANTA * max(quantum, self._packet_bytes)
             if self.competing:
                 target = _COMPETING_WINDOW * pipe_bytes + slack
             else:
                 clumps = 0.0 if self.phase is Phase.STARTUP else self.path.clump_bytes
                 # On average half a clump waits to be acknowledged; more room is only a queue,
-                # as long as the worst of clumps fits beyond the product.
-                wanted = slack + max(gain * pipe_bytes, pipe_bytes + clumps)
+                # as long as the worst of clumps fits beyond the product. Where each burst is
+                # acknowledged, clumps are rare.
+                rare = (1.0 - self.burst_share) * clumps
+                wanted = slack + max(gain * pipe_bytes + rare, pipe_bytes + clumps)
                 target = min(wanted, self._ceiling_bytes)
         return max(int(target), _MINIMUM_PACKETS * self._packet_bytes)
 
@@ -262,6 +275,19 @@ class PathModel:
         paced = GAINS[self.phase].pacing * self.path.rate
         if self._pipe_filled or paced > self.pacing_rate:
             self.pacing_rate = paced
+        elif self.path.round_ended:
+            self._pace_answers(sample, paced)
+
+    def _pace_answers(self, sample: AckSample, paced: float) -> None:
+        """Pace what fits the window faster while that makes no queue.
+
+        The rate of an answer is its size by more than a round trip, whatever the line carries.
+        """
+        if sample.app_limited and self.path.bore_pace:
+            fastest = self.window_bytes / (_ANSWER_SHARE * self._round_trip_s)
+            self.pacing_rate = max(min(self.pacing_rate * _ANSWER_GROWTH, fastest), paced)
+        elif self.path.lost or self.path.longest_s > _ANSWER_QUEUE * self._round_trip_s:
+            self.pacing_rate = max(self.pacing_rate / _ANSWER_GROWTH, paced)
 
 
 _STEPS: dict[Phase, Callable[[PathModel, AckSample], None]] = {

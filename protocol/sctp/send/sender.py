@@ -37,6 +37,7 @@ class Sender:
         self._tail_probed = False
         self._paced_until = inf
         self._ask_at = -inf
+        self._flows_from = inf
         self._timed_out_until = -1
         self._timeouts_in_row = 0
         self.congestion = congestion
@@ -86,12 +87,13 @@ class Sender:
         if now - self._paced_until > CATCH_UP_S:
             self._flight.limited_by_application()  # by a machine that was busy elsewhere
         pacer = self.pacer
-        congestion = self.congestion
-        burst_s = self._round_trip.usual_s if not congestion.measuring else 0.0
-        pacer.set_rate(self.congestion.pacing_rate, burst_s)
+        if not board.outstanding:
+            self._flows_from = now
+            pacer.restart()
+        pacer.set_rate(self.congestion.pacing_rate, self._round_trip.usual_s, self._share(now))
         before = len(datagrams)
         waiting_bytes = self._queue.total_bytes + board.lost_bytes
-        budget = min(self._room(now), pacer.allowance(now, waiting_bytes))
+        budget = min(self._room(now), pacer.allowance(now, now - self._paced_until, waiting_bytes))
         if board.lost and budget > 0:
             budget -= self._repeat_lost(datagrams, now, limit, budget)
         wanted = board.lost_bytes > 0
@@ -101,6 +103,11 @@ class Sender:
         if len(datagrams) > before:
             self._arm(now)
         self._set_pacing(now, wanted)
+
+    def _share(self, now: float) -> float:
+        """Of whole bursts and of the time between asks; none while a short answer may be all."""
+        flows_s = max(limits.FLOWS_ROUND_TRIPS * self._round_trip.usual_s, limits.FLOWS_S_MIN)
+        return self.congestion.burst_share if now - self._flows_from >= flows_s else 0.0
 
     def _room(self, now: float) -> float:
         """Bytes that the congestion control lets into the path.
@@ -134,17 +141,17 @@ class Sender:
         """
         if not self._own_peer:
             return is_last_for_now
-        soon, interval_s = now + self.pacer.burst_s / 2, self._ask_interval_s()
+        soon, interval_s = now + self.pacer.burst_s / 2, self._ask_interval_s(now)
         if soon < self._ask_at and self.congestion.patient:
             return False
         self._ask_at = min(max(self._ask_at, now - interval_s / 2), soon) + interval_s
         return True
 
-    def _ask_interval_s(self) -> float:
+    def _ask_interval_s(self, now: float) -> float:
         """Of so many whole bursts as fit into its share of the round trip."""
         burst_s = self.pacer.burst_s
         share_s = min(self._round_trip.usual_s / limits.SACKS_A_ROUND_TRIP, limits.SACK_DELAY_S)
-        return max(share_s // burst_s, 1.0) * burst_s if burst_s else 0.0
+        return max(self._share(now) * share_s // burst_s, 1.0) * burst_s if burst_s else 0.0
 
     def _arm(self, now: float) -> None:
         timers = self._timers

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable
-from math import inf
 from random import Random
 
 import pytest
@@ -18,12 +17,9 @@ from protocol.sctp.receive.reassembly import Reassembly
 from protocol.sctp.receive.receiver import Receiver
 from protocol.sctp.send.departure import Departure
 from protocol.sctp.send.outqueue import Message, OutQueue
-from protocol.sctp.send.pacing import Pacer
 from protocol.sctp.send.rtt import RoundTrip
 from protocol.sctp.send.scoreboard import ACKNOWLEDGED, IN_FLIGHT, LOST, Scoreboard
 from protocol.sctp.timers import Timer, Timers
-
-_PLENTY = 1 << 20
 
 Fragment = tuple[int, int, int, int, int, bytes]
 """TSN, flags, stream, sequence, payload protocol, data."""
@@ -340,90 +336,6 @@ def test_outqueue_serves_streams_in_turn_and_counts() -> None:
         queue.end_message()
     assert order == [(1, 0, b"aa"), (3, 0, b"e"), (1, 1, b"b"), (1, 2, b"c")]
     assert (queue.total_bytes, queue.low, queue.empty) == (0, [1], True)
-
-
-def test_pacer_spreads_bursts_and_forgives_a_late_caller_a_little() -> None:
-    pacer = Pacer()
-    pacer.set_packet_bytes(1200)
-    assert pacer.allowance(0.0, _PLENTY) == inf
-    pacer.set_rate(1_000_000.0, 0.05)
-    pacer.allowance(0.0, _PLENTY)
-    now, sent = 0.0, 0
-    while now < 1.0:
-        while (allowed := pacer.allowance(now, _PLENTY)) > 0:
-            count = -(-int(allowed) // 1200)
-            pacer.spend(1200 * count)
-            sent += 1200 * count
-        assert pacer.exhausted(_PLENTY)
-        assert now < pacer.next_burst_at(now, _PLENTY) < now + 1.5 * pacer.burst_s + 0.0012
-        now = pacer.next_burst_at(now, _PLENTY)
-    assert sent == pytest.approx(1_000_000, rel=0.02)
-    late = pacer.allowance(now + 10, _PLENTY)
-    assert late <= 2 * pacer.burst_bytes
-
-
-@pytest.mark.parametrize(
-    ("mbps", "rtt_s", "burst_bytes"),
-    [
-        (1, 0.02, 2 * 1200),
-        (5, 0.04, 6250),
-        (20, 0.02, 12_000),
-        (20, 0.2, 12_000),
-        (100, 0.0005, 12_500),
-        (100, 0.02, 25_000),
-        (10_000, 0.02, 65_536),
-    ],
-    ids=[
-        "two packets",
-        "a quarter of a round trip",
-        "ten packets",
-        "still ten",
-        "a millisecond",
-        "two milliseconds",
-        "one buffer",
-    ],
-)
-def test_a_burst_is_some_packets_or_a_moment_of_the_rate_within_bounds(
-    mbps: int, rtt_s: float, burst_bytes: int
-) -> None:
-    pacer = Pacer()
-    pacer.set_packet_bytes(1200)
-    pacer.set_rate(mbps * 125_000.0, rtt_s)
-    assert pacer.burst_bytes == burst_bytes
-    assert pacer.burst_s == pytest.approx(burst_bytes / (mbps * 125_000))
-
-
-def test_a_burst_of_large_packets_is_two_of_them_or_one_buffer() -> None:
-    pacer = Pacer()
-    pacer.set_packet_bytes(16_000)
-    pacer.set_rate(1e6, 0.02)
-    assert pacer.burst_bytes == 2 * 16_000
-    pacer.set_rate(1e8, 0.02)
-    assert pacer.burst_bytes == 65_536
-
-
-def test_most_of_a_burst_leaves_when_somebody_asks_and_more_than_one_by_itself() -> None:
-    pacer = Pacer()
-    pacer.set_packet_bytes(1200)
-    pacer.set_rate(1_000_000.0, 0.05)
-    pacer.spend(int(pacer.allowance(0.0, _PLENTY)))
-    assert pacer.burst_bytes == 12_000
-    assert pacer.allowance(0.0071, _PLENTY) == 0.0
-    assert pacer.next_burst_at(0.0071, _PLENTY) == pytest.approx(0.0168)
-    assert pacer.allowance(0.0071, 100) == pytest.approx(7100)
-    assert pacer.allowance(0.0072, _PLENTY) == pytest.approx(7200)
-    assert pacer.allowance(0.0168, _PLENTY) == pytest.approx(16_800)
-
-
-def test_a_timer_that_brings_a_burst_always_finds_enough() -> None:
-    for mbps in (0.1, 1, 5, 20, 100, 1000, 10_000):
-        for rtt_s in (0.0001, 0.005, 0.05, 1.0):
-            pacer = Pacer()
-            pacer.set_packet_bytes(1200)
-            pacer.set_rate(mbps * 125_000.0, rtt_s)
-            pacer.allowance(0.0, _PLENTY)
-            at = pacer.next_burst_at(0.0, _PLENTY)
-            assert pacer.allowance(at, _PLENTY) >= pacer.burst_bytes, (mbps, rtt_s)
 
 
 def test_timers_run_by_kind() -> None:
