@@ -272,7 +272,8 @@ class NativeChannel:
             return 0.0
         receiver = self._association.receiver
         if receiver is None or receiver.asks.wait_s is None:
-            return min(longest_s, _HOLD_UNASKED_S)
+            # Our own SACKs wait for an ask as long as they may: from when packets have been read.
+            return 0.0 if self._own_peer else min(longest_s, _HOLD_UNASKED_S)
         return max(receiver.asks.wait_s, HOLD_MIN_S)
 
     def _sack_wait_s(self) -> float:

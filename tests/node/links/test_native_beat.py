@@ -12,6 +12,7 @@ import pytest
 
 from node.net.udp import beat
 from node.net.udp.port import Arrival
+from protocol.sctp.send.fragments import Fragmenter
 from simulations.internet import Internet, UniformLatency
 from simulations.internet.lines import Access
 from simulations.libraries.seams import virtual_libraries
@@ -81,7 +82,7 @@ async def test_data_are_read_in_bursts_and_each_is_acknowledged_once(
         )  # besides SACKs some checks
 
 
-@pytest.mark.parametrize(("mbps", "packets"), [(5, 2.75), (20, 7)])
+@pytest.mark.parametrize(("mbps", "packets"), [(5, 2.75), (20, 6.9)])
 async def test_each_end_wakes_up_once_for_a_burst_on_a_slow_line(
     loop: VirtualLoop, mbps: float, packets: float
 ) -> None:
@@ -101,6 +102,18 @@ async def test_each_end_wakes_up_once_for_a_burst_on_a_slow_line(
         assert bursts * 0.9 <= fired["receiver"] <= bursts * 1.05
         assert fired["sender"] <= bursts * 0.15, "SACKs wake it, and bursts leave with them"
         await until(lambda: len(link.got) == int(mbps * 10), 60.0)
+
+
+async def test_data_whose_sender_never_asks_are_read_at_once(
+    loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their SACK waits as long as it may, which counts from when they have arrived."""
+    monkeypatch.setattr(Fragmenter, "ask_for_sack", lambda *_: None)
+    async with a_link(loop, 20, rtt_s=0.06) as link:
+        for _ in range(40):
+            link.sender.send(bytes(50_000))
+        await until(lambda: len(link.got) == 40, 60.0)
+        assert sum(count for _, count in link.bursts) <= 1.1 * len(link.bursts)
 
 
 def _count_fires(fired: dict[str, int], name: str, counted: Any) -> None:
