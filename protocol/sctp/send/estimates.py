@@ -72,6 +72,7 @@ class PathEstimate:
         "_loss_share",
         "_lost_bytes",
         "_rates",
+        "_rises",
         "_round",
         "_round_end",
         "_round_rtt_s",
@@ -96,6 +97,7 @@ class PathEstimate:
     def __init__(self) -> None:
         self._loss_share = 0.0
         self._steady_rate = 0.0
+        self._rises = False
         self._rates: deque[tuple[int, float]] = deque()
         self._round = 0
         self._round_end = 0
@@ -166,9 +168,7 @@ class PathEstimate:
     def _add_rate(self, sample: AckSample, packet_bytes: int) -> None:
         rates, rate = self._rates, sample.rate
         if rate > 0:
-            rate = self._without_noise(
-                rate, sample.delivered - sample.prior_delivered, packet_bytes
-            )
+            rate = self._without_noise(sample, packet_bytes)
         if rate > 0 and (not sample.app_limited or rate >= self.rate):
             while rates and rates[-1][1] <= rate:
                 rates.pop()
@@ -176,16 +176,20 @@ class PathEstimate:
         while len(rates) > 1 and rates[0][0] <= self._round - _RATE_ROUNDS:
             rates.popleft()
 
-    def _without_noise(self, rate: float, over_bytes: int, packet_bytes: int) -> float:
+    def _without_noise(self, sample: AckSample, packet_bytes: int) -> float:
         """Average what differs by less than reading explains.
 
         Packets that are read together count one too many or too few. The best rate would be one
-        with too many, and a line that is sent more than it carries queues it.
+        with too many, and a line that is sent more than it carries queues it. So a single rate far
+        above is averaged as well, and believed when the next says the same.
         """
-        change = rate - self._steady_rate
+        change = sample.rate - self._steady_rate
+        over_bytes = max(sample.delivered - sample.prior_delivered, 1)
         packets = _NOISE_PACKETS if self._loss_share < _MANY_LOSSES else 0.0
-        within = packets * packet_bytes / max(over_bytes, 1) * rate
-        self._steady_rate += change * _STEADY_WEIGHT if abs(change) <= within else change
+        within = packets * packet_bytes / over_bytes * sample.rate
+        again, self._rises = self._rises, change > within
+        news = change < -within or (self._rises and again)
+        self._steady_rate += change if news else change * _STEADY_WEIGHT
         return self._steady_rate
 
     def _add_clump(self, sample: AckSample) -> None:

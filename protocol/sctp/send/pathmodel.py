@@ -29,7 +29,8 @@ _RTT_UNKNOWN_S = 0.1
 
 _FULL_GROWTH = 1.25
 _FULL_ROUNDS = 3
-"""The pipe is full when the rate has not grown by a quarter for so many rounds."""
+"""The pipe is full when the rate has not grown by a quarter for so many rounds in a row that had
+enough to send."""
 
 _ANSWER_GROWTH = 1.5
 _ANSWER_QUEUE = 1.25
@@ -175,8 +176,10 @@ class PathModel:
         self._phase_at = now
 
     def _step_startup(self, sample: AckSample) -> None:
-        if self.path.round_ended and not sample.app_limited and not self._pipe_filled:
-            if self.path.rate >= self._full_rate * _FULL_GROWTH:
+        if self.path.round_ended and not self._pipe_filled:
+            if sample.app_limited:
+                self._full_rounds = 0
+            elif self.path.rate >= self._full_rate * _FULL_GROWTH:
                 self._full_rate = self.path.rate
                 self._full_rounds = 0
             else:

@@ -208,11 +208,10 @@ def test_goal_two_of_ours_share_alike() -> None:
     assert against_itself(4e6, 0.05, 1, 20, stagger_s=5.0) >= 0.9
 
 
-def test_a_packet_too_many_in_what_was_read_together_does_not_raise_the_rate() -> None:
-    path = PathEstimate()
-    rate, rtt_s, over_bytes = 625_000.0, 0.04, 25_000
-    for number in range(400):
-        noise = (number * 8 % 21 - 10) / 10 * PACKET / over_bytes
+def rate_read_by(rates: list[float]) -> float:
+    """A path's estimate of its rate after these, of a full flight, four in a round trip."""
+    path, rtt_s, over_bytes = PathEstimate(), 0.04, 25_000
+    for number, rate in enumerate(rates):
         path.add(
             AckSample(
                 now=number * rtt_s / 4,
@@ -221,12 +220,26 @@ def test_a_packet_too_many_in_what_was_read_together_does_not_raise_the_rate() -
                 acked_bytes=over_bytes // 4,
                 lost_bytes=0,
                 flight_bytes=over_bytes,
-                rate=rate * (1 + noise),
+                rate=rate,
                 rtt_s=rtt_s,
                 app_limited=False,
             ),
             PACKET,
             10.0,
         )
-        if number > 60:
-            assert path.rate == pytest.approx(rate, rel=0.02)
+    return path.rate
+
+
+def test_a_packet_too_many_in_what_was_read_together_does_not_raise_the_rate() -> None:
+    noise = [(number * 8 % 21 - 10) / 10 * PACKET / 25_000 for number in range(400)]
+    for end in range(61, 400):
+        assert rate_read_by([625_000 * (1 + one) for one in noise[:end]]) == pytest.approx(
+            625_000, rel=0.02
+        )
+
+
+def test_one_rate_far_above_does_not_raise_the_rate_and_two_in_a_row_do() -> None:
+    steady = [625_000.0] * 100
+    assert rate_read_by([*steady, 1_250_000.0]) < 710_000
+    assert rate_read_by([*steady, 1_250_000.0, *steady[:4], 1_250_000.0]) < 760_000
+    assert rate_read_by([*steady, 1_250_000.0, 1_250_000.0]) == 1_250_000
