@@ -18,13 +18,13 @@ from node.links.punching.run import PunchRun
 from node.links.restarting.restart import RestartableLink
 from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
-from node.links.settings import OWN_DATA_PATH, LinkSettings
+from node.links.settings import FEATURES, OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.description import Description, DtlsRole, Features, answering_role
+from protocol.description import Description, DtlsRole, answering_role
 from protocol.errors import LinkClosed, Malformed, NotAuthentic, RemoteError
 from protocol.identity import Identity, PeerId, peer_id_of
 from protocol.noise_session import (
@@ -100,7 +100,7 @@ class LinkAttempt:
         return self._with_router(
             replace(
                 described,
-                features=Features.ASKS_FOR_SACKS if own_sctp else 0,
+                features=FEATURES[self._parts.settings.data_path],
                 sctp_init=init,
                 session=ephemeral_key(self._ephemeral_secret),
             )

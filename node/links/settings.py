@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from protocol import limits
+from protocol.description import Features
 from protocol.errors import BadConfig
 
 OWN_DATA_PATH = "native"
@@ -14,6 +15,9 @@ DATA_PATHS = {
 `describe_init(rng)`, which returns the SCTP INIT for the description, and `create_channel(dtls,
 rng, own_peer=..., inits=..., round_trip_s=...)`, which returns a channel yet to be opened. The two
 ends of a link may use different ones."""
+
+FEATURES: dict[str, int] = {OWN_DATA_PATH: Features.ASKS_FOR_SACKS, "stock": 0}
+"""What each of them can do, for the description."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,8 @@ SACK_DELAY_S, so that one that asks mostly comes before."""
 
 FLOWS_ROUND_TRIPS = 4
 FLOWS_S_MIN = 0.05
-"""Data that have flowed for so long without a pause are no answer that somebody waits for: they may
-leave and be read in larger bursts."""
+"""Data that have flowed for so long without a pause are no answer that a request waits for: they
+may leave and be read in larger bursts."""
 
 HEARTBEAT_S = 30.0
 """Idle time before a heartbeat (HB.interval)."""

@@ -13,10 +13,10 @@ from node.links.path.paths import LinkPaths
 from node.links.secure import certificate
 from node.links.secure.capture import CapturingDtlsPath
 from node.links.secure.dtls import DtlsPath
-from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from node.links.settings import DATA_PATHS, FEATURES, OWN_DATA_PATH, LinkSettings
 from node.net.endpoint import Endpoint
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole, Features
+from protocol.description import Description, DtlsRole
 from protocol.identity import PeerId
 from simulations.internet import Host, Internet
 from simulations.seeds import derive_rng
@@ -54,8 +54,7 @@ class LinkEnd:
         described = self._ice.describe(self._certificate.fingerprint, role)
         data_path = import_module(DATA_PATHS[self._data_path])
         self._sctp_init = data_path.describe_init(self._environment.rng)
-        features = Features.ASKS_FOR_SACKS if self._data_path == OWN_DATA_PATH else 0
-        return replace(described, features=features, sctp_init=self._sctp_init)
+        return replace(described, features=FEATURES[self._data_path], sctp_init=self._sctp_init)
 
     async def open(self, remote: Description, role: DtlsRole) -> None:
         """Open the channel to the end that described itself so."""

@@ -19,7 +19,7 @@ from node.links.channel.channel import (
     heard_reason,
     spoken_reason,
 )
-from node.net.udp.beat import HOLD_MIN_S
+from node.links.channel.read_waits import ReadWaits
 from protocol import limits
 from protocol.errors import LinkClosed
 from protocol.randomness import Random
@@ -42,21 +42,8 @@ _LOW_WATER_BYTES_MAX: Final = 4 * 2**20
 _FULL_BYTES: Final = 1000
 """Packets of less are answers, acknowledgements or requests; data that flow fill packets."""
 
-_PAUSE_ROUND_TRIPS: Final = 0.75
-"""Between one answer and the next there is a round trip; what flows makes no such pause."""
-
-_HOLDS_A_ROUND_TRIP: Final = 4
-_HOLD_UNASKED_S: Final = 0.005
-"""Where the peer does not ask for SACKs, packets wait for so much of the shortest round trip. Where
-that is too short for anything to wait, each packet counts."""
-
-_HOLDS_A_ROUND_TRIP_SENDING: Final = 8
-"""SACKs wait for others for less: their times are what a sender knows of its path."""
-
 _TIMER_SLACK: Final = 0.25
 """Of a burst: so much later it may leave to be met with those of other links."""
-
-_LOOKED_UP_EVERY_S: Final = 0.1
 
 _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
@@ -128,10 +115,6 @@ class NativeChannel:
         self._flushing = False
         self._is_held_back = False
         self._held_back_from = -inf
-        self._flows_from = inf
-        self._pauses_at = -inf
-        self._looked_up_at = -inf
-        self._known_round_trip_s = 0.0
         self._own_peer = own_peer
         self._packet_size = PacketSize(LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES)
         self._exchanged = exchanged
@@ -140,6 +123,9 @@ class NativeChannel:
             _config(Role.CLIENT if dtls.is_client else Role.SERVER, own_peer=own_peer),
             rng,
             own_init=exchanged[0] if exchanged else None,
+        )
+        self._read_waits = ReadWaits(
+            self._association, lambda: dtls.ice.round_trip_s, own_peer=own_peer
         )
         self._association.open_channel(LABEL, negotiated_id=STREAM)
         self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
@@ -225,10 +211,11 @@ class NativeChannel:
         now = self._loop.time()
         self._association.receive_burst(packets, now)
         if max(map(len, packets)) >= _FULL_BYTES:
-            self._hold_data(now)
+            self._beat.hold(self._read_waits.after_data(now))
         elif self._is_held_back:
-            if self._flows(self._held_back_from, now):
-                self._beat.hold(self._sack_wait_s())
+            wait_s = self._read_waits.after_sack(now, self._held_back_from)
+            if wait_s is not None:
+                self._beat.hold(wait_s)
         elif self._hand_over_first():
             return
         self._flush()
@@ -252,33 +239,6 @@ class NativeChannel:
             self._loop.call_soon(self._flush)
             return True
         return False
-
-    def _hold_data(self, now: float) -> None:
-        """Let what comes next wait to be read with more, if data flow."""
-        if now > self._pauses_at:
-            self._flows_from = now
-        wait_s = self._wait_s(now) if self._flows(self._flows_from, now) else 0.0
-        self._beat.hold(wait_s)
-        self._pauses_at = now + wait_s + _PAUSE_ROUND_TRIPS * self._shortest_round_trip_s(now)
-
-    def _flows(self, since: float, now: float) -> bool:
-        round_trips_s = sctp_limits.FLOWS_ROUND_TRIPS * self._shortest_round_trip_s(now)
-        return now - since >= max(round_trips_s, sctp_limits.FLOWS_S_MIN)
-
-    def _wait_s(self, now: float) -> float:
-        """How long the data that come next may wait to be read with others."""
-        longest_s = self._shortest_round_trip_s(now) / _HOLDS_A_ROUND_TRIP
-        if longest_s < HOLD_MIN_S:
-            return 0.0
-        receiver = self._association.receiver
-        if receiver is None or receiver.asks.wait_s is None:
-            # Our own SACKs wait for an ask as long as they may: from when packets have been read.
-            return 0.0 if self._own_peer else min(longest_s, _HOLD_UNASKED_S)
-        return max(receiver.asks.wait_s, HOLD_MIN_S)
-
-    def _sack_wait_s(self) -> float:
-        """How long the SACK that comes next may wait to be read with those of other links."""
-        return (self._association.round_trip_s or 0.0) / _HOLDS_A_ROUND_TRIP_SENDING
 
     def _path_changed(self) -> None:
         sender = self._association.sender
@@ -340,14 +300,6 @@ class NativeChannel:
     def _next_at(self) -> float:
         next_at = self._association.next_timer()
         return min(self._packet_size.next_at, inf if next_at is None else next_at)
-
-    def _shortest_round_trip_s(self, now: float) -> float:
-        """The round trip without a queue of ours, looked up now and then; 0: not known."""
-        if now - self._looked_up_at > _LOOKED_UP_EVERY_S:
-            known = (self._association.round_trip_s, self.dtls.ice.round_trip_s)
-            self._known_round_trip_s = min((one for one in known if one is not None), default=0.0)
-            self._looked_up_at = now
-        return self._known_round_trip_s
 
     # The size of packets --------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """One timer of a node for all that wakes at times of its own, and for its ports while data arrive.
 
 To wake up costs a node more than to read a packet. So while data flow it wakes up once for a burst:
-whoever takes a burst from a port says how long the next may wait (`hold`), and for so long the port
+the user of a port says at each burst how long the next may wait (`hold`), and for so long the port
 does not wake the loop; then all held ports are read. A port whose read brings no data, or of which
 nothing is said, wakes the loop at once again: so do idle links, and the first packet after silence.
 
@@ -38,7 +38,7 @@ PROMPT_FOR_S: Final = 0.1
 """Most answers take no longer; those that do are late by a quarter at most."""
 
 _HOLD_BYTES: Final = 2**16
-"""So much may wait in the kernel, whose buffers hold 100 packets if nobody has made them larger."""
+"""So much may wait in the kernel, whose buffers hold 100 packets where they were not enlarged."""
 
 _RUSH_RATE: Final = _HOLD_BYTES / (3 * HOLD_MIN_S)
 """Bytes a second from which on a node is mostly awake: packets arrive while it reads others, and to

@@ -38,8 +38,10 @@ _EXCESS_LOSS_PACKETS = 8
 
 _CALM_CUT = 1 / 2
 _CALM_GAIN = 1 / 128
+_CALM_LOSS = 0.005
 """By a round with a loss, and by one without: some of each ten rounds probe for a longer queue, and
-what these lose must count for longer than until the next."""
+what these lose must count for longer than until the next. Where so small a share is lost, bursts
+have no part in it."""
 
 _CLUMP_LIFETIME_S = 1.0
 _CLUMP_S_MAX = 0.02
@@ -58,8 +60,8 @@ class PathEstimate:
 
     `rate` is the best delivery rate of the last rounds, `min_rtt_s` the smallest round trip since
     `confirmed_at`, `base_rtt_s` the smallest ever. `clump_bytes` is by how much acknowledgements
-    have been ahead of the rate, of late and at most. `calm`, from 0 to 1, is how long no packet was
-    lost.
+    have been ahead of the rate, of late and at most. `calm`, from 0 to 1, is how long few packets
+    have been lost.
     """
 
     __slots__ = (
@@ -71,8 +73,8 @@ class PathEstimate:
         "_heard_at",
         "_loss_share",
         "_lost_bytes",
+        "_not_above_in",
         "_rates",
-        "_rises",
         "_round",
         "_round_end",
         "_round_rtt_s",
@@ -97,7 +99,7 @@ class PathEstimate:
     def __init__(self) -> None:
         self._loss_share = 0.0
         self._steady_rate = 0.0
-        self._rises = False
+        self._not_above_in = 0
         self._rates: deque[tuple[int, float]] = deque()
         self._round = 0
         self._round_end = 0
@@ -167,7 +169,7 @@ class PathEstimate:
 
     def _add_rate(self, sample: AckSample, packet_bytes: int) -> None:
         rates, rate = self._rates, sample.rate
-        if rate > 0:
+        if rate > 0 and self._loss_share < _MANY_LOSSES:
             rate = self._without_noise(sample, packet_bytes)
         if rate > 0 and (not sample.app_limited or rate >= self.rate):
             while rates and rates[-1][1] <= rate:
@@ -180,15 +182,17 @@ class PathEstimate:
         """Average what differs by less than reading explains.
 
         Packets that are read together count one too many or too few. The best rate would be one
-        with too many, and a line that is sent more than it carries queues it. So a single rate far
-        above is averaged as well, and believed when the next says the same.
+        with too many, and a line that is sent more than it carries queues it. One SACK that is late
+        makes those after it too high: in a round with a rate that is not, they are averaged too.
+        What the application limits is below the path's rate, so the higher is nearer.
         """
         change = sample.rate - self._steady_rate
         over_bytes = max(sample.delivered - sample.prior_delivered, 1)
-        packets = _NOISE_PACKETS if self._loss_share < _MANY_LOSSES else 0.0
-        within = packets * packet_bytes / over_bytes * sample.rate
-        again, self._rises = self._rises, change > within
-        news = change < -within or (self._rises and again)
+        within = _NOISE_PACKETS * packet_bytes / over_bytes * sample.rate
+        if change <= within:
+            self._not_above_in = self._round
+        lasts = sample.app_limited or self._round > self._not_above_in
+        news = change < -within or (change > within and lasts)
         self._steady_rate += change if news else change * _STEADY_WEIGHT
         return self._steady_rate
 
@@ -212,7 +216,11 @@ class PathEstimate:
         self.lost_in_excess = lost > max(_EXCESS_LOSS * total, _EXCESS_LOSS_PACKETS * packet_bytes)
         self.lost = lost > 0
         self._loss_share += _STEADY_WEIGHT * (lost / max(total, 1) - self._loss_share)
-        self.calm = self.calm * _CALM_CUT if lost else min(self.calm + _CALM_GAIN, 1.0)
+        self.calm = (
+            self.calm * _CALM_CUT
+            if self._loss_share > _CALM_LOSS and lost
+            else min(self.calm + _CALM_GAIN, 1.0)
+        )
         self._acked_bytes = self._lost_bytes = 0
         own_s = self.clump_bytes / self.rate if self.rate else 0.0
         if inf > self._round_rtt_s > self._beyond(_FOREIGN_QUEUE) + own_s:

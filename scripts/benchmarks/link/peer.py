@@ -28,12 +28,12 @@ from node.links.path.paths import LinkPaths
 from node.links.secure.capture import CapturingDtlsPath
 from node.links.secure.certificate import Certificate, create
 from node.links.secure.dtls import DtlsPath
-from node.links.settings import DATA_PATHS, OWN_DATA_PATH, LinkSettings
+from node.links.settings import DATA_PATHS, FEATURES, LinkSettings
 from node.net import endpoint
 from node.net.udp import offload, opening
 from node.net.udp.port import Arrival, Port, PortUser, split
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole, Features
+from protocol.description import Description, DtlsRole
 from protocol.sctp.send.packetsize import PACKET_SIZES
 
 
@@ -122,8 +122,7 @@ async def connect_by(paths: LinkPaths, options: Options, ask: Ask) -> Channel:
     ice = IcePath(paths, bytes(20), controlling=options.sends)
     role = DtlsRole.PASSIVE if options.sends else DtlsRole.ACTIVE
     own = ice.describe(certificate.fingerprint, role)
-    if options.data_path == OWN_DATA_PATH:
-        own = replace(own, features=Features.ASKS_FOR_SACKS)
+    own = replace(own, features=FEATURES[options.data_path])
     peer = Description.decode(bytes.fromhex(await ask(own.encode().hex())))
     dtls = make_dtls(options, ice, certificate, environment)
     return await finish(ice, dtls, role, peer, options.data_path)

@@ -12,9 +12,9 @@ from node.links.channel.channel import Channel
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import create
 from node.links.secure.dtls import DtlsPath
-from node.links.settings import DATA_PATHS, OWN_DATA_PATH
+from node.links.settings import DATA_PATHS, FEATURES
 from protocol.addresses import Address
-from protocol.description import Description, DtlsRole, Features
+from protocol.description import Description, DtlsRole
 from tests.node.links.link_network import SETTINGS, environment, open_paths
 
 _LATER = {True: DtlsRole.PASSIVE, False: DtlsRole.ACTIVE}
@@ -70,8 +70,7 @@ async def channels(
         ice, certificate = IcePath(paths, bytes(20), controlling=controlling), create(here)
         described = ice.describe(certificate.fingerprint, _LATER[controlling])
         init = import_module(DATA_PATHS[data_path]).describe_init(here.rng)
-        features = Features.ASKS_FOR_SACKS if data_path == OWN_DATA_PATH else 0
-        described = replace(described, features=features, sctp_init=init)
+        described = replace(described, features=FEATURES[data_path], sctp_init=init)
         parts.append((ice, certificate, described, data_path))
     (ice, certificate, one, path), (other_ice, other_certificate, other, other_path) = parts
     ends = await asyncio.gather(

@@ -64,7 +64,7 @@ def _count(link: Link, end: LinkEnd, loop: VirtualLoop) -> None:
     user.burst_received = counted
 
 
-@pytest.mark.parametrize(("mbps", "packets"), [(5, 3), (20, 7), (100, 20)])
+@pytest.mark.parametrize(("mbps", "packets"), [(5, 2.75), (20, 6.75), (100, 20)])
 async def test_data_are_read_in_bursts_and_each_is_acknowledged_once(
     loop: VirtualLoop, mbps: float, packets: float
 ) -> None:
@@ -74,15 +74,15 @@ async def test_data_are_read_in_bursts_and_each_is_acknowledged_once(
         for _ in range(int(mbps * 4)):
             link.sender.send(bytes(50_000))
         await until(lambda: len(link.got) == int(mbps * 4), 60.0)
-        steady = [burst for burst in link.bursts if burst[0] > link.bursts[0][0] + 0.5]
+        steady = [burst for burst in link.bursts if burst[0] > link.bursts[0][0] + 0.2]
         assert sum(count for _, count in steady) / len(steady) >= packets
-        assert max(after - at for (at, _), (after, _) in pairwise(steady)) <= beat.HOLD_MAX_S
+        assert max(after - at for (at, _), (after, _) in pairwise(steady)) <= 0.02
         assert (
             counters.datagrams_sent - before <= len(link.bursts) + 10
         )  # besides SACKs some checks
 
 
-@pytest.mark.parametrize(("mbps", "packets"), [(5, 2.75), (20, 6.9)])
+@pytest.mark.parametrize(("mbps", "packets"), [(5, 2.75), (20, 6.75)])
 async def test_each_end_wakes_up_once_for_a_burst_on_a_slow_line(
     loop: VirtualLoop, mbps: float, packets: float
 ) -> None:

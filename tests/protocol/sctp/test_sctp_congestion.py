@@ -238,8 +238,9 @@ def test_a_packet_too_many_in_what_was_read_together_does_not_raise_the_rate() -
         )
 
 
-def test_one_rate_far_above_does_not_raise_the_rate_and_two_in_a_row_do() -> None:
-    steady = [625_000.0] * 100
-    assert rate_read_by([*steady, 1_250_000.0]) < 710_000
-    assert rate_read_by([*steady, 1_250_000.0, *steady[:4], 1_250_000.0]) < 760_000
-    assert rate_read_by([*steady, 1_250_000.0, 1_250_000.0]) == 1_250_000
+def test_rates_far_above_count_once_a_whole_round_was_so() -> None:
+    steady = [625_000.0] * 102  # and the round that is under way has shown two of them
+    assert rate_read_by([*steady, 900_000.0]) < 665_000
+    assert rate_read_by([*steady, *[900_000.0] * 2]) < 700_000
+    assert rate_read_by([*steady, *[900_000.0] * 2, *steady, *[900_000.0] * 2]) < 700_000
+    assert rate_read_by([*steady, *[900_000.0] * 3]) == 900_000

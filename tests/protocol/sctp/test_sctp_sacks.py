@@ -246,7 +246,7 @@ def test_what_arrived_is_told_within_three_eighths_of_a_round_trip() -> None:
     pair.server.arrive, pair.server._send = arriving, sending  # type: ignore[method-assign]
     pair.run(4)
     assert len(waits) > 4 * 4 / 0.042
-    assert max(waits[1:]) <= 0.04 * 3 / 8 + 0.0015, "and what packets before it took in the queue"
+    assert max(waits[1:]) <= 0.0151
 
 
 def test_few_sacks_do_not_lengthen_the_round_trip_that_is_measured() -> None:
@@ -285,13 +285,15 @@ def test_a_transfer_whose_asking_packets_are_all_lost_at_first_goes_on_without_a
     assert pair.server.received_bytes - before > 0.7 * 5 * 20 * 125_000
 
 
-@pytest.mark.parametrize(("loss", "packets_each"), [(0.0, 25), (0.001, 5), (0.01, 3.5)])
-def test_a_hole_does_not_bring_a_sack_for_every_packet_behind_it(
-    loss: float, packets_each: float
-) -> None:
-    """But after a loss bursts are smaller, and more of them ask."""
+@pytest.mark.parametrize("loss", [0.0, 0.001])
+def test_a_hole_does_not_bring_a_sack_for_every_packet_behind_it(loss: float) -> None:
     sacks_s, packets_s = counted(flowing(50, 0.05, faults=Faults(loss=loss)), 3)
-    assert packets_s / sacks_s >= packets_each
+    assert sacks_s < 6 / 0.05 + 2.5 * loss * packets_s + 60
+
+
+def test_many_losses_make_bursts_small_and_each_asks_for_a_sack() -> None:
+    sacks_s, packets_s = counted(flowing(50, 0.05, faults=Faults(loss=0.01)), 3)
+    assert 3.5 <= packets_s / sacks_s <= 6
 
 
 def test_a_small_message_on_an_idle_association_is_acknowledged_after_a_round_trip() -> None:
