@@ -16,8 +16,9 @@ from node.environment import Environment
 from node.overlay.lookup.crawl import Crawl
 from node.overlay.server import OverlayServer
 from protocol import limits, records
+from protocol.content.link import is_link
 from protocol.content.link import parse as parse_link
-from protocol.errors import BadInput, BadLink, BadPeerId
+from protocol.errors import BadInput, BadPeerId
 from protocol.identity import parse_peer_id
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
@@ -34,7 +35,7 @@ _KEY_CHARS = 2 * limits.ID_BYTES
 
 
 def parse_target(text: str) -> tuple[bytes, int]:
-    """The DHT key that a text names, and the kind of record usual there; raises BadInput.
+    """The DHT key that a text names, and the kind of record usual there; raises BadInput, BadLink.
 
     A peer id is a key; a mod's link leads to its providers; a key may stand as 40 hex digits.
     """
@@ -42,10 +43,8 @@ def parse_target(text: str) -> tuple[bytes, int]:
         return records.peer_key(parse_peer_id(text)), records.PEER
     except BadPeerId:
         pass
-    try:
+    if is_link(text):
         return records.provider_key(parse_link(text).mod_id), records.PROVIDER
-    except BadLink:
-        pass
     try:
         key = bytes.fromhex(text) if len(text) == _KEY_CHARS else b""
     except ValueError:

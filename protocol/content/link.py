@@ -1,9 +1,11 @@
 """The text form of a mod's address: its id, where to ask first, and the key that opens it.
 
-`modswarm:<mod id>[?x=<hint>[&x=<hint>]][#<content key>]`, both 32-byte values in base32. The key
-stands after `#` as in a URL: nodes that route or store the mod never need that part.
+`modswarm:<mod id>[?x=<hint>[&x=<hint>]][#<content key>]`, both 32-byte values in base32 with a
+checksum of 3 bytes behind each. The key stands after `#` as in a URL: nodes that route or store the
+mod never need that part.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 
@@ -13,6 +15,11 @@ from protocol.identity import base32_bytes, base32_text
 
 SCHEME = "modswarm:"
 _KEY_BYTES = 32
+_CHECKSUM_BYTES = 3
+_PART_CHARS = (_KEY_BYTES + _CHECKSUM_BYTES) * 8 // 5
+_BASE32 = re.compile("[A-Za-z2-7]*")
+_MOD_ID = "mod id"
+_CONTENT_KEY = "content key"
 _HINT = re.compile(rf"[A-Za-z0-9.:\[\]/-]{{1,{limits.HINT_BYTES}}}")
 
 
@@ -37,14 +44,15 @@ class ModLink:
 
     def __str__(self) -> str:
         hints = "&".join(f"x={hint}" for hint in self.hints)
-        return "".join(
-            (
-                SCHEME,
-                base32_text(self.mod_id),
-                f"?{hints}" if hints else "",
-                f"#{base32_text(self.content_key)}" if self.content_key is not None else "",
-            )
-        )
+        address = f"{SCHEME}{_part(_MOD_ID, self.mod_id)}" + (f"?{hints}" if hints else "")
+        if self.content_key is None:
+            return address
+        return f"{address}#{_part(_CONTENT_KEY, self.mod_id, self.content_key)}"
+
+
+def is_link(text: str) -> bool:
+    """Whether `text` is meant as a link, spelled well or not."""
+    return text.strip()[: len(SCHEME)].lower() == SCHEME
 
 
 def parse(text: str) -> ModLink:
@@ -52,27 +60,45 @@ def parse(text: str) -> ModLink:
 
     Raises BadLink, whose message never repeats the content key.
     """
-    text = text.strip()
-    if text[: len(SCHEME)].lower() != SCHEME:
+    if not is_link(text):
         raise BadLink(f"not a modswarm link: it does not start with {SCHEME}")
+    text = text.strip()
     if len(text) > limits.LINK_TEXT_BYTES:
         raise BadLink("not a modswarm link: it is too long")
     address, hash_sign, key_text = text[len(SCHEME) :].partition("#")
     id_text, question_mark, query = address.partition("?")
+    mod_id = _value(id_text, _MOD_ID)
     return ModLink(
-        _key(id_text, "mod id"),
-        _key(key_text, "content key") if hash_sign else None,
+        mod_id,
+        _value(key_text, _CONTENT_KEY, mod_id) if hash_sign else None,
         _hints(query) if question_mark else (),
     )
 
 
-def _key(text: str, what: str) -> bytes:
-    try:
-        return base32_bytes(text, _KEY_BYTES)
-    except ValueError:
+def _part(what: str, *values: bytes) -> str:
+    """The last of `values` with its checksum, which covers them all."""
+    return base32_text(values[-1] + _checksum(what, *values))
+
+
+def _checksum(what: str, *values: bytes) -> bytes:
+    """That of a content key covers the mod id too, so that no link is put together from two."""
+    covered = b"modswarm/link " + what.encode() + b"/1\0" + b"".join(values)
+    return hashlib.sha256(covered).digest()[:_CHECKSUM_BYTES]
+
+
+def _value(text: str, what: str, *before: bytes) -> bytes:
+    """The value that a part of a link spells; raises BadLink, without repeating the part."""
+    if not _BASE32.fullmatch(text):
+        raise BadLink(f"the link has a typo: a character of its {what} is neither a-z nor 2-7")
+    if len(text) != _PART_CHARS:
         raise BadLink(
-            f"not a modswarm link: its {what} is not 52 letters and digits of base32"
-        ) from None
+            f"the link has a typo or is cut: its {what} has {len(text)} of {_PART_CHARS} characters"
+        )
+    data = base32_bytes(text, _KEY_BYTES + _CHECKSUM_BYTES)
+    value, checksum = data[:_KEY_BYTES], data[_KEY_BYTES:]
+    if checksum != _checksum(what, *before, value):
+        raise BadLink(f"the link has a typo: a character of its {what} is wrong")
+    return value
 
 
 def _hints(query: str) -> tuple[str, ...]:

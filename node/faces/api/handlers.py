@@ -74,7 +74,7 @@ async def mods(service: Service, call: ApiCall) -> ModList:
 async def peers(service: Service, call: ApiCall) -> PeerList:
     """The peers that the node knows, and whether they have a mod."""
     link = call.query.get("has")
-    return PeerList(await service.node.sharing.peers(parse_link(link) if link else None))
+    return PeerList(await service.node.sharing.peers(None if link is None else parse_link(link)))
 
 
 async def links(service: Service, call: ApiCall) -> LinkList:

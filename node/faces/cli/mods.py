@@ -9,7 +9,7 @@ import click
 from node.faces.cli import bars, options, output
 from node.faces.cli.client import ControlClient
 from protocol.causes.cause import Cause
-from protocol.content.link import SCHEME
+from protocol.content.link import is_link
 from protocol.content.link import parse as parse_link
 from protocol.errors import BadInput, Expired, IssuedInFuture, NotFound, TimedOut
 from protocol.identity import base32_text
@@ -120,7 +120,7 @@ def rm(mod: str, home: Path, as_json: bool) -> None:
 
 def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
     """The one mod that `text` means; raises NotFound, BadInput (several, or a damaged link)."""
-    if text[: len(SCHEME)].lower() == SCHEME:
+    if is_link(text):
         mod_id = base32_text(parse_link(text).mod_id)
         found = [mod for mod in mods if mod["mod_id"] == mod_id]
     else:

@@ -220,12 +220,23 @@ def test_get_reads_the_link_from_standard_input(
     assert node.asked[-1][:2] == ("get", LINK)
 
 
-@pytest.mark.parametrize("link", ["modswarm:abc", "http://example.org", "", "modswarm:"])
+@pytest.mark.parametrize(
+    ("link", "told"),
+    [
+        ("http://example.org", "not a modswarm link: "),
+        ("", "not a modswarm link: "),
+        ("modswarm:", "the link has a typo"),
+        ("modswarm:abc", "the link has a typo"),
+        (str(LINK)[:-1], "the link has a typo"),
+        (str(LINK)[:-1] + ("b" if str(LINK).endswith("a") else "a"), "the link has a typo"),
+    ],
+)
 def test_a_link_with_a_typo_is_bad_input(
-    node: FakeNode, capsys: pytest.CaptureFixture[str], link: str
+    node: FakeNode, capsys: pytest.CaptureFixture[str], link: str, told: str
 ) -> None:
-    assert status_of("get", link) == exits.USAGE
-    assert "not a modswarm link: " in capsys.readouterr().err
+    for command in (["get"], ["peers", "--has"]):
+        assert status_of(*command, link) == exits.USAGE
+        assert f"Error: {told}" in capsys.readouterr().err
     assert node.asked == []
 
 

@@ -9,7 +9,7 @@ from node.answers.dht import ProviderBodyView
 from node.diagnosis import Diagnosis, parse_kind, parse_target
 from protocol import limits, records
 from protocol.content.link import ModLink
-from protocol.errors import BadInput
+from protocol.errors import BadInput, BadLink
 from protocol.identity import peer_id_text
 from protocol.records import ProviderBody
 from simulations.internet.latency import UniformLatency
@@ -45,6 +45,9 @@ def test_what_a_person_may_name() -> None:
     for text in ("", "p", "00" * 19, "00" * 21, "zz" * 20, "modswarm:x", " " * 40, "0x" * 20):
         with pytest.raises(BadInput):
             parse_target(text)
+    with pytest.raises(BadLink, match=r"^the link has a typo") as caught:
+        parse_target(str(ModLink(MOD, bytes(32)))[:-1])
+    assert "aaaa" not in str(caught.value)
     assert parse_kind("availability") == records.AVAILABILITY
     with pytest.raises(BadInput, match="peer, provider, availability"):
         parse_kind("pear")

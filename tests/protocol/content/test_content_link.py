@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.content.link import ModLink, parse
+from protocol.content.link import SCHEME, ModLink, parse
 from protocol.errors import BadLink
+from protocol.identity import base32_text
 
 HINTS = st.lists(st.from_regex(r"\A[A-Za-z0-9.:\[\]/-]{1,40}\Z"), max_size=limits.HINTS).map(tuple)
 LINKS = st.builds(
@@ -39,7 +40,7 @@ def test_any_text_is_a_link_or_a_bad_link(text: str) -> None:
             refusal = str(error)
         else:
             assert parse(str(link)) == link
-        assert not refusal or refusal.startswith("not a modswarm link: ")
+        assert not refusal or refusal.startswith(("not a modswarm link: ", "the link has a typo"))
 
 
 @pytest.mark.parametrize(
@@ -47,34 +48,81 @@ def test_any_text_is_a_link_or_a_bad_link(text: str) -> None:
     [
         "",
         "modswarm",
-        "modswarm:",
         "https://example.org/",
-        TEXT[:-1],
-        TEXT + "a",
-        TEXT.replace("#", "#a", 1),
-        TEXT.replace("a", "1", 1),
         TEXT.replace("?x=", "?y="),
         TEXT.replace("?x=127.0.0.1:4001", "?"),
         TEXT.replace("?x=127.0.0.1:4001", "?x="),
         TEXT.replace("?x=127.0.0.1:4001", "?x=" + "a" * (limits.HINT_BYTES + 1)),
         TEXT.replace("?x=127.0.0.1:4001", "?" + "&".join(["x=a"] * (limits.HINTS + 1))),
         TEXT.replace("?x=127.0.0.1:4001", "?x=a b"),
-        TEXT.replace("modswarm:", "modswarm://"),
-        TEXT + "\0",
         "modswarm:" + "a" * 5000,
     ],
 )
-def test_typos_are_refused(text: str) -> None:
+def test_what_is_no_link_is_refused(text: str) -> None:
     with pytest.raises(BadLink, match=r"^not a modswarm link: "):
         parse(text)
 
 
-def test_the_last_letter_has_one_spelling() -> None:
-    """52 letters hold 260 bits: another last letter must not mean the same mod."""
-    text = str(ModLink(bytes(32)))
-    assert text.endswith("a")
-    with pytest.raises(BadLink):
-        parse(text[:-1] + "b")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "modswarm:",
+        TEXT[:-1],
+        TEXT[:-4],
+        TEXT + "a",
+        TEXT.replace("#", "#a", 1),
+        TEXT.replace(":aaa", ":aa1", 1),
+        TEXT.replace("modswarm:", "modswarm://"),
+        TEXT + "\0",
+        TEXT.replace(":aaa", ":aa\u0131"),
+        TEXT.partition("#")[0] + "#",
+    ],
+)
+def test_a_part_that_is_no_56_characters_of_base32_is_a_typo(text: str) -> None:
+    with pytest.raises(BadLink, match=r"^the link has a typo"):
+        parse(text)
+
+
+def places(text: str) -> list[int]:
+    """Where the characters of the base32 parts stand."""
+    id_end, key_start = text.index("?"), text.index("#") + 1
+    return [*range(len(SCHEME), id_end), *range(key_start, len(text))]
+
+
+def test_every_wrong_character_is_told() -> None:
+    for place in places(TEXT):
+        for other in "abcdefghijklmnopqrstuvwxyz234567":
+            if other == TEXT[place]:
+                continue
+            with pytest.raises(BadLink, match=r"^the link has a typo"):
+                parse(TEXT[:place] + other + TEXT[place + 1 :])
+
+
+def test_every_exchange_of_neighbours_is_told() -> None:
+    for place in places(TEXT)[:-1]:
+        first, second = TEXT[place], TEXT[place + 1]
+        if first == second or not (first + second).isalnum():
+            continue
+        with pytest.raises(BadLink, match=r"^the link has a typo"):
+            parse(TEXT[:place] + second + first + TEXT[place + 2 :])
+
+
+def test_halves_of_two_links_are_no_link() -> None:
+    """A person copies links in two parts where a chat or a terminal breaks the line."""
+    one, other = str(ModLink(bytes(32), bytes(32))), str(ModLink(b"\1" * 32, b"\1" * 32))
+    for text in (one.partition("#")[0] + "#" + other.partition("#")[2], swapped(one)):
+        with pytest.raises(BadLink, match=r"^the link has a typo: .* content key|mod id"):
+            parse(text)
+
+
+def swapped(text: str) -> str:
+    address, _, key = text.removeprefix(SCHEME).partition("#")
+    return f"{SCHEME}{key}#{address}"
+
+
+def test_the_form_without_checksums_is_cut() -> None:
+    with pytest.raises(BadLink, match="its mod id has 52 of 56 characters"):
+        parse(SCHEME + base32_text(bytes(32)))
 
 
 def test_the_key_is_not_shown() -> None:
@@ -82,7 +130,8 @@ def test_the_key_is_not_shown() -> None:
     assert "xfe" not in repr(link)
     with pytest.raises(BadLink) as caught:
         parse(TEXT + "1")
-    assert TEXT[-52:] not in str(caught.value)
+    key = TEXT[-56:]
+    assert not any(key[at : at + 3] in str(caught.value) for at in range(len(key) - 2))
 
 
 @pytest.mark.parametrize("mod_id", [b"", bytes(31), bytes(33)])
