@@ -327,7 +327,7 @@ CALLS_PENDING = 1024
 OFFERS_REMEMBERED = 8192
 OFFERS_PER_CALLER = 32
 """Offers kept against replays for twice CLOCK_SKEW_S, of all callers and of one: more than a call
-every four seconds has no use. To fill it takes 256 identities, or 68 calls a second."""
+every four seconds has no use. To fill it against others takes 8192 identities."""
 
 CALL_COPIES = 3
 """Requests of one call that wait for its answer at one node: repeats, and three registrars."""

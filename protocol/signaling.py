@@ -10,7 +10,6 @@ of the whole offer.
 """
 
 import hashlib
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -35,8 +34,6 @@ from protocol.errors import (
     Malformed,
     NotAuthentic,
     Oversized,
-    RateLimited,
-    Replayed,
     Truncated,
     UnknownVersion,
     WrongKey,
@@ -143,7 +140,7 @@ def read_offer(identity: Identity, sealed: bytes, *, now: float, puzzle_bits: in
     """Open and verify an offer to us.
 
     Raises NotAuthentic, Malformed, UnknownVersion, WrongKey, Expired, IssuedInFuture, BadPuzzle,
-    BadSignature. Replays are the business of `OfferMemory`.
+    BadSignature. Replays are the business of `places.offers`.
     """
     plain = _open(identity, sealed)
     value = decode_canonical(plain, max_bytes=limits.SIGNAL_BYTES, max_items=_ITEMS)
@@ -234,49 +231,6 @@ def _open(identity: Identity, sealed: bytes) -> bytes:
         return sodium_unpad(padded, _PADDED_BYTES)
     except CryptoError:
         raise Malformed("a signal whose padding never ends") from None
-
-
-class OfferMemory:
-    """The offers that were answered, against replays.
-
-    An offer is valid for CLOCK_SKEW_S on either side of its time, so it is remembered for twice
-    that. The bound per caller keeps one caller from using up the memory.
-    """
-
-    def __init__(
-        self,
-        capacity: int = limits.OFFERS_REMEMBERED,
-        per_caller: int = limits.OFFERS_PER_CALLER,
-    ) -> None:
-        self._capacity = capacity
-        self._per_caller = per_caller
-        self._offers: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
-        self._by_caller: Counter[bytes] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._offers)
-
-    def accept(self, offer: Offer, now: float) -> None:
-        """Note an offer; raises Replayed if it came before, RateLimited if memory is full."""
-        if offer.digest in self._offers:
-            raise Replayed("an offer that was answered before")
-        self._forget_old(now)
-        if self._by_caller[offer.caller_key] >= self._per_caller:
-            raise RateLimited("more offers of one caller than are answered")
-        if len(self._offers) >= self._capacity:
-            raise RateLimited("more offers than can be remembered")
-        self._offers[offer.digest] = (offer.issued, offer.caller_key)
-        self._by_caller[offer.caller_key] += 1
-
-    def _forget_old(self, now: float) -> None:
-        while self._offers:
-            digest, (issued, caller_key) = next(iter(self._offers.items()))
-            if issued >= now - 2 * limits.CLOCK_SKEW_S:
-                return
-            del self._offers[digest]
-            self._by_caller[caller_key] -= 1
-            if not self._by_caller[caller_key]:
-                del self._by_caller[caller_key]
 
 
 def own_offer_wins(own_id: PeerId, other_id: PeerId) -> bool:

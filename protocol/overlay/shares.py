@@ -45,6 +45,10 @@ class Shares:
         crowded = next(iter(self._by_count[most]))
         return next(iter(self._keys[crowded]))
 
+    def keys(self, holder: Holder) -> tuple[bytes, ...]:
+        """The entries of a holder, the oldest first."""
+        return tuple(self._keys.get(holder, ()))
+
     def _count(self, holder: Holder) -> int:
         return len(self._keys.get(holder, ()))
 

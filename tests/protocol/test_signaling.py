@@ -38,11 +38,11 @@ from protocol.errors import (
     WrongKey,
 )
 from protocol.identity import Identity, exchange_key
+from protocol.places.offers import OfferMemory
 from protocol.signaling import (
     Answer,
     AnswerStatus,
     Offer,
-    OfferMemory,
     make_answer,
     make_offer,
     own_offer_wins,

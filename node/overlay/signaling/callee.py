@@ -8,10 +8,10 @@ from node.environment import Environment
 from protocol.description import Description
 from protocol.errors import CallCrossed, ModswarmError, NoSuchLink
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
+from protocol.places.offers import OfferMemory
 from protocol.signaling import (
     AnswerStatus,
     Offer,
-    OfferMemory,
     make_answer,
     own_offer_wins,
     read_offer,
