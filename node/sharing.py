@@ -65,11 +65,8 @@ class Sharing:
 
     async def _announce_all(self) -> None:
         """Publish in the DHT what the vault holds now."""
-        mods = await self._vault.mods()
-        self._presence.serve([(mod.mod_id, await self._is_complete(mod)) for mod in mods])
-
-    async def _is_complete(self, mod: StoredMod) -> bool:
-        return not await self._vault.missing(mod.mod_id)
+        mods, incomplete = await self._vault.mods(), await self._vault.incomplete()
+        self._presence.serve([(mod.mod_id, mod.mod_id not in incomplete) for mod in mods])
 
     # Sharing ------------------------------------------------------------------------------
 
@@ -101,18 +98,8 @@ class Sharing:
 
     async def mods(self) -> tuple[ModView, ...]:
         """The mods in the vault, in the order in which they came."""
-        return tuple([await self._view(mod) for mod in await self._vault.mods()])
-
-    async def _view(self, mod: StoredMod) -> ModView:
-        return ModView(
-            mod_id=mod.mod_id,
-            name=mod.name,
-            files=mod.files,
-            bytes=mod.bytes,
-            link=mod.link if mod.content_key else None,
-            shared=mod.published,
-            complete=await self._is_complete(mod),
-        )
+        mods, incomplete = await self._vault.mods(), await self._vault.incomplete()
+        return tuple(_view(mod, complete=mod.mod_id not in incomplete) for mod in mods)
 
     # Fetching -----------------------------------------------------------------------------
 
@@ -208,6 +195,18 @@ def _folder_name(name: str, mod_id: bytes) -> str:
     except UnsafePath:
         return f"mod-{base32_text(mod_id)[:12]}"
     return name.replace("/", "_")
+
+
+def _view(mod: StoredMod, *, complete: bool) -> ModView:
+    return ModView(
+        mod_id=mod.mod_id,
+        name=mod.name,
+        files=mod.files,
+        bytes=mod.bytes,
+        link=mod.link if mod.content_key else None,
+        shared=mod.published,
+        complete=complete,
+    )
 
 
 def _result(

@@ -704,6 +704,20 @@ LINK_TEXT_BYTES = 2048
 STREAMS_PER_LINK = 64
 """Downloads that one peer may run over one link at once."""
 
+OPENS_PER_SECOND = 20.0
+OPENS_BURST = 2.0 * STREAMS_PER_LINK
+"""Streams of one link that are opened, later ones wait: with each comes the right to a manifest. A
+download opens one."""
+
+READ_AHEAD_BYTES_MIN = 2**16
+READ_AHEAD_BYTES_MAX = 2**20
+"""Chunks read from the vault at once for one link, which are then sent: so many at first and after
+a cancel, which made a reading vain, and twice as many after each that was sent."""
+
+MANIFEST_CHECKED_S = 600.0
+"""For how long a manifest that hashed to its mod id is not hashed again, however often peers ask:
+one of 64 MiB takes 0.1 s."""
+
 REQUESTS_PER_STREAM = 1024
 """Chunks asked for and not yet sent on one stream: twice the widest window at average size."""
 

@@ -32,6 +32,10 @@ class RateLimit:
         self._full_at = full_at
         return True
 
+    def wait_s(self, now: float) -> float:
+        """Seconds until `take` allows one more."""
+        return max(0.0, self._full_at + self._each_s - self._burst_s - now)
+
     @property
     def full_at(self) -> float:
         """When the bucket is full again, which is never before the last `take`; 0 before any."""

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from node.content.ports import LinkPort
-from node.content.vault.store import Held
+from node.content.vault.holdings import Held
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentFrame, ContentRequest
 from protocol.errors import DiskError, OverLimit, Unexpected
+from protocol.identity import peer_id_text
+from protocol.rate_limit import RateLimit
 
 _log = logging.getLogger(__name__)
 
-_BATCH_CHUNKS = 16
-"""Chunks read from the vault at once: about a megabyte."""
 _MANIFEST_PART_BYTES = 2**20
 _NEWS_INTERVAL_S = 1.0
 """How often a peer is told which chunks are new in the vault."""
@@ -39,7 +39,7 @@ class _Stream:
     """Whether the manifest was asked for: empty, "wanted" or "sent"."""
     cancels: bool = False
     """A cancel waits to be confirmed."""
-    bits: bytes | None = None
+    bits: bytes | None = b""
     """The held chunks of which the peer was told; None if we hold all of them."""
     has_news: bool = False
 
@@ -61,6 +61,10 @@ class Uploader:
     def __init__(self, link: LinkPort, vault: Vault) -> None:
         self._link = link
         self._vault = vault
+        self._reads = vault.read_by(peer_id_text(link.peer_id))
+        self._read_ahead = limits.READ_AHEAD_BYTES_MIN
+        self._opens = RateLimit(limits.OPENS_PER_SECOND, limits.OPENS_BURST)
+        self._now = asyncio.get_running_loop().time
         self._streams: dict[int, _Stream] = {}
         self._turns: dict[int, None] = {}
         self._work = asyncio.Event()
@@ -141,8 +145,7 @@ class Uploader:
                 stream.manifest = "sent"
                 await self._send_manifest(number, stream)
             elif stream.has_news:
-                stream.has_news = False
-                await self._send_news(number, stream)
+                await self._send_news(stream.mod_id)
             elif stream.wanted:
                 await self._send_chunks(number, stream)
         except DiskError as error:
@@ -150,41 +153,46 @@ class Uploader:
             self._refuse(number)
 
     async def _answer_open(self, number: int, stream: _Stream) -> None:
-        held = await self._vault.held(stream.mod_id)
+        await asyncio.sleep(self._opens.wait_s(self._now()))
+        self._opens.take(self._now())
+        held = await self._reads.held(stream.mod_id)
+        if not self._stands(number, stream):
+            return
         if held is None:
             self._refuse(number)
             return
         stream.opened = True
         stream.manifest_bytes = held.manifest_bytes
-        self._send(frames.Opened(number, held.manifest_bytes, not held.missing))
-        if held.missing:
-            stream.bits = bytes((held.chunks + 7) // 8)
+        self._send(frames.Opened(number, held.manifest_bytes, held.complete))
+        if held.complete:
+            stream.bits = None
+        else:
             self._send_have(number, stream, held)
 
-    async def _send_news(self, number: int, stream: _Stream) -> None:
-        held = await self._vault.held(stream.mod_id)
-        if held is None:
-            self._refuse(number)
-        elif stream.bits is not None:
-            self._send_have(number, stream, held)
+    async def _send_news(self, mod_id: bytes) -> None:
+        """Tell what is new of a mod, on each stream that is to be told of it."""
+        held = await self._reads.held(mod_id)
+        for number, stream in tuple(self._streams.items()):
+            if stream.mod_id == mod_id and stream.has_news:
+                stream.has_news = False
+                if held is None:
+                    self._refuse(number)
+                elif stream.bits is not None:
+                    self._send_have(number, stream, held)
 
     def _send_have(self, number: int, stream: _Stream, held: Held) -> None:
         """Send the part of the bit field that has changed since the last time."""
-        bits = _bits(held)
-        old = stream.bits or bytes(len(bits))
-        stream.bits = bits if held.missing else None
-        changed = [place for place in range(len(bits)) if bits[place] != old[place]]
-        if not changed:
-            return
+        first, end = _changed(stream.bits or b"", held.bits)
+        stream.bits = None if held.complete else held.bits
         most = self._piece_bytes
-        for start in range(changed[0], changed[-1] + 1, most):
-            part = bits[start : min(start + most, changed[-1] + 1)]
+        for start in range(first, end, most):
+            part = held.bits[start : min(start + most, end)]
             self._send(frames.Have(number, 8 * start, part))
 
     async def _send_manifest(self, number: int, stream: _Stream) -> None:
         start = 0
         while start < stream.manifest_bytes and self._stands(number, stream):
-            data = await self._vault.get_part(stream.mod_id, start, _MANIFEST_PART_BYTES)
+            data = await self._reads.manifest_part(stream.mod_id, start, _MANIFEST_PART_BYTES)
             if not data:
                 self._refuse(number)
                 return
@@ -194,16 +202,20 @@ class Uploader:
             start += len(data)
 
     async def _send_chunks(self, number: int, stream: _Stream) -> None:
-        """Send the next chunks that are wanted, a batch at a time."""
-        count = min(_BATCH_CHUNKS, len(stream.wanted))
-        chunks = [stream.wanted.popleft() for _ in range(count)]
-        found = await self._vault.get_chunks(stream.mod_id, chunks)
+        """Send the next chunks that are wanted, as many as are read at once."""
+        chunks = tuple(stream.wanted)
+        found = await self._reads.chunks(stream.mod_id, chunks, self._read_ahead)
+        if not self._goes_on(number, stream):
+            return
         if found is None:
             self._refuse(number)
             return
+        chunks = chunks[: len(found)]
+        for _ in chunks:
+            stream.wanted.popleft()
         missing = []
         for chunk, data in zip(chunks, found, strict=True):
-            if stream.cancels or not self._stands(number, stream):
+            if not self._goes_on(number, stream):
                 return
             if data is None:
                 missing.append(chunk)
@@ -211,8 +223,16 @@ class Uploader:
             for offset, part in self._pieces(data):
                 self._send(frames.ChunkPiece(number, chunk, offset, part))
             await self._link.drained()
-        if missing and not stream.cancels and self._stands(number, stream):
+        self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
+        if missing and self._goes_on(number, stream):
             self._send(frames.Missing(number, tuple(missing)))
+
+    def _goes_on(self, number: int, stream: _Stream) -> bool:
+        """Whether the chunks that were read are still wanted; fewer are read next if not."""
+        if not stream.cancels and self._stands(number, stream):
+            return True
+        self._read_ahead = limits.READ_AHEAD_BYTES_MIN
+        return False
 
     def _stands(self, number: int, stream: _Stream) -> bool:
         """Whether this stream is open, and not another one by its number."""
@@ -251,9 +271,14 @@ class Uploader:
                 self._give_turn(number)
 
 
-def _bits(held: Held) -> bytes:
-    """The bit field of what is held, the highest bit of a byte first."""
-    bits = bytearray(b"\xff" * ((held.chunks + 7) // 8))
-    for chunk in (*held.missing, *range(held.chunks, 8 * len(bits))):
-        bits[chunk >> 3] &= ~(0x80 >> (chunk & 7)) & 0xFF
-    return bytes(bits)
+def _changed(old: bytes, new: bytes) -> tuple[int, int]:
+    """The bytes of `new` outside which it is as `old`: the first, and behind the last.
+
+    An empty `old` stands for zeros.
+    """
+    differ = int.from_bytes(old) ^ int.from_bytes(new)
+    if not differ:
+        return 0, 0
+    first = len(new) - (differ.bit_length() + 7) // 8
+    last = len(new) - ((differ & -differ).bit_length() + 7) // 8
+    return first, last + 1

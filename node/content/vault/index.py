@@ -209,14 +209,20 @@ class Index:
         )
         return [chunk for (chunk,) in rows]
 
-    def chunk_addresses(self, mod_id: bytes, chunks: Iterable[int]) -> list[bytes | None] | None:
-        """The addresses of a mod's chunks by number; None if the vault lacks the mod."""
-        number = self._number(mod_id)
-        if number is None:
-            return None
-        query = "SELECT address FROM mod_chunks WHERE number = ? AND chunk = ?"
-        rows = (self._one(query, number, chunk) for chunk in chunks)
-        return [None if row is None else row[0] for row in rows]
+    def chunks_at(self, address: bytes) -> list[tuple[bytes, int]]:
+        """The chunks with this address: their mods' ids, and their numbers there."""
+        return self._all(
+            "SELECT mod_id, chunk FROM mod_chunks JOIN mods USING (number) WHERE address = ?",
+            address,
+        )
+
+    def chunk_address(self, mod_id: bytes, chunk: int) -> bytes | None:
+        """The address of a mod's chunk by number; None if there is no such chunk."""
+        query = (
+            "SELECT address FROM mod_chunks JOIN mods USING (number) WHERE mod_id = ? AND chunk = ?"
+        )
+        row = self._one(query, mod_id, chunk)
+        return None if row is None else row[0]
 
     def _number(self, mod_id: bytes) -> int | None:
         row = self._one("SELECT number FROM mods WHERE mod_id = ?", mod_id)

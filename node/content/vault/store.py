@@ -7,12 +7,13 @@ acknowledged. Every call blocks; `vault.Vault` runs them in a thread.
 
 import contextlib
 import logging
+import math
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from node.content.vault.holdings import Held, Holdings
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs
 from node.content.vault.stored_mod import LineageChunk, StoredMod
@@ -27,15 +28,6 @@ Blob = tuple[bytes, bytes]
 
 _WORTH_KEEPING = 0.5
 """A pack of which less than this is needed is written anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What can be served of a mod: the length of its manifest, and the chunks that are missing."""
-
-    manifest_bytes: int
-    chunks: int
-    missing: tuple[int, ...]
 
 
 class Store:
@@ -54,6 +46,7 @@ class Store:
         except sqlite3.Error as error:
             raise HomeError(f"the vault {folder} cannot be opened: {error}") from error
         self._packs = Packs(packs)
+        self._holdings = Holdings(self._index)
         with writing(folder):
             self._recover()
 
@@ -101,6 +94,7 @@ class Store:
         except sqlite3.Error:
             self._packs.take_back(places)
             raise
+        self._holdings.stored(blobs)
 
     def get(self, address: bytes) -> bytes | None:
         """The bytes of an address; None if they are missing or damaged."""
@@ -115,19 +109,15 @@ class Store:
         if sealing.address_of(data) == address:
             return data
         _log.warning("the vault's copy of %s is damaged", address.hex())
-        with contextlib.suppress(sqlite3.Error), self._index.transaction():
-            self._index.forget([address])  # a read-only disk must not stop us from reading on
+        with contextlib.suppress(sqlite3.Error):  # a read-only disk must not stop us
+            self._forget([address])
         return None
 
-    def get_part(self, address: bytes, offset: int, length: int) -> bytes | None:
-        """Some of the bytes of an address; that all are right is checked with the first part."""
-        if offset == 0 and self.get(address) is None:
-            return None
-        place = self._index.place(address)
-        if place is None or not 0 <= offset < place.length:
-            return None
-        length = min(length, place.length - offset)
-        return self._packs.read(PackPlace(place.pack, place.offset + offset, length))
+    def _forget(self, addresses: Sequence[bytes]) -> None:
+        """The bytes of these addresses are lost."""
+        with self._index.transaction():
+            self._index.forget(addresses)
+        self._holdings.lost(addresses)
 
     def get_many(self, addresses: Iterable[bytes]) -> list[bytes | None]:
         """`get` for each of them."""
@@ -141,9 +131,11 @@ class Store:
             raise ValueError("the manifest does not hash to the mod id")
         with writing(self._folder), self._index.transaction():
             self._index.add_mod(mod, addresses)
+        self._holdings.forget(mod.mod_id)
 
     def remove_mod(self, mod_id: bytes) -> bool:
         """Forget a mod; its chunks go with the next `collect`."""
+        self._holdings.forget(mod_id)
         with writing(self._folder), self._index.transaction():
             return self._index.remove_mod(mod_id)
 
@@ -157,21 +149,65 @@ class Store:
 
     def missing(self, mod_id: bytes) -> list[int]:
         """The numbers of a mod's chunks that the vault lacks."""
-        return self._index.missing(mod_id)
+        holding = self._holdings.of(mod_id)
+        return [] if holding is None else holding.missing()
+
+    def incomplete(self) -> frozenset[bytes]:
+        """The ids of the mods of which a chunk is missing."""
+        ids = (mod.mod_id for mod in self._index.mods())
+        return frozenset(mod_id for mod_id in ids if not self._is_complete(mod_id))
+
+    def _is_complete(self, mod_id: bytes) -> bool:
+        holding = self._holdings.of(mod_id)
+        return holding is not None and holding.complete
+
+    # Serving
 
     def held(self, mod_id: bytes) -> Held | None:
         """What can be served of a mod; None if nothing can."""
-        mod, manifest = self._index.mod(mod_id), self._index.place(mod_id)
-        if mod is None or manifest is None:
-            return None
-        return Held(manifest.length, mod.chunks, tuple(self._index.missing(mod_id)))
+        holding = self._holdings.of(mod_id)
+        return None if holding is None else holding.held()
 
-    def get_chunks(self, mod_id: bytes, chunks: Iterable[int]) -> list[bytes | None] | None:
-        """A mod's chunks by number; None for each that is missing, and for an unknown mod."""
-        addresses = self._index.chunk_addresses(mod_id, chunks)
-        if addresses is None:
+    def manifest_part(self, mod_id: bytes, offset: int, length: int, now: float) -> bytes | None:
+        """Some of a manifest's bytes; None if the vault lacks them.
+
+        That all are right is checked with the first part, if it was not within MANIFEST_CHECKED_S.
+        """
+        holding = self._holdings.of(mod_id)
+        if holding is None:
             return None
-        return [None if address is None else self.get(address) for address in addresses]
+        if offset == 0 and holding.manifest_unchecked(now):
+            if self.get(mod_id) is None:
+                return None
+            holding.checked_manifest(now)
+        place = self._index.place(mod_id)
+        if place is None or not 0 <= offset < place.length:
+            return None
+        length = min(length, place.length - offset)
+        return self._packs.read(PackPlace(place.pack, place.offset + offset, length))
+
+    def get_chunks(
+        self, mod_id: bytes, chunks: Iterable[int], enough_bytes: float = math.inf
+    ) -> list[bytes | None] | None:
+        """A mod's chunks by number, one at least, until these are `enough_bytes`.
+
+        None for each that is missing, and for an unknown mod.
+        """
+        holding = self._holdings.of(mod_id)
+        if holding is None:
+            return None
+        found: list[bytes | None] = []
+        for chunk in chunks:
+            data = self._chunk(mod_id, chunk) if holding.has(chunk) else None
+            found.append(data)
+            enough_bytes -= len(data or b"")
+            if enough_bytes <= 0:
+                break
+        return found
+
+    def _chunk(self, mod_id: bytes, chunk: int) -> bytes | None:
+        address = self._index.chunk_address(mod_id, chunk)
+        return None if address is None else self.get(address)
 
     # Lineages
 
@@ -228,8 +264,7 @@ class Store:
             if data is not None:
                 moved[address] = data
         self._append(moved)
-        with self._index.transaction():
-            self._index.forget(address for address, _ in self._index.in_pack(pack))
+        self._forget([address for address, _ in self._index.in_pack(pack)])
         self._packs.remove(pack)
 
     def _read_whole(self, address: bytes, place: PackPlace) -> bytes | None:

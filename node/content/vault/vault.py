@@ -1,19 +1,20 @@
 """The vault as the event loop sees it: the store behind one thread of its own.
 
 The store's calls block on the disk, and SQLite and the pack files need one thread: each call here
-is one job for that thread, so jobs carry many chunks. Jobs run in the order of calling.
+is one job for that thread, so jobs carry many chunks. The owner's jobs run in the order of calling,
+before those of peers.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from node.content.vault.store import Blob, Held, Store
+from node.content.vault.jobs import OWNER, VaultJobs
+from node.content.vault.peer_reads import PeerReads
+from node.content.vault.store import Blob, Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
-from node.files import writing
 from protocol.content.manifest import Manifest
 
 _Arguments = ParamSpec("_Arguments")
@@ -25,7 +26,7 @@ class Vault:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vault")
+        self._jobs = VaultJobs(folder)
         self._store: Store
         self._holds = 0
         self._collect_later = False
@@ -42,7 +43,7 @@ class Vault:
             # A cancelled job goes on in its thread, and may have opened the store after all.
             for close in await vault._run(lambda: [store.close for store in opened]):
                 await vault._run(close)
-            vault._executor.shutdown(wait=False)
+            vault._jobs.shut_down()
             raise
         (vault._store,) = opened
         return vault
@@ -50,7 +51,7 @@ class Vault:
     async def close(self) -> None:
         """Finish what is under way and close; nothing may be called afterwards."""
         await self._run(self._store.close)
-        self._executor.shutdown(wait=False)
+        self._jobs.shut_down()
 
     async def put(self, blobs: Sequence[Blob]) -> list[bytes]:
         """Store the blobs; return the addresses of blobs with other bytes, which are not stored.
@@ -64,10 +65,6 @@ class Vault:
     async def get(self, address: bytes) -> bytes | None:
         """The bytes of an address; None if the vault lacks them."""
         return await self._run(self._store.get, address)
-
-    async def get_part(self, address: bytes, offset: int, length: int) -> bytes | None:
-        """Some of the bytes of an address that is too long to hold in memory for long."""
-        return await self._run(self._store.get_part, address, offset, length)
 
     async def get_many(self, addresses: Sequence[bytes]) -> list[bytes | None]:
         """`get` for each of them, in one job."""
@@ -96,9 +93,13 @@ class Vault:
         """The numbers of a mod's chunks that the vault lacks."""
         return await self._run(self._store.missing, mod_id)
 
-    async def held(self, mod_id: bytes) -> Held | None:
-        """What can be served of a mod; None if nothing can."""
-        return await self._run(self._store.held, mod_id)
+    async def incomplete(self) -> frozenset[bytes]:
+        """The ids of the mods of which the vault lacks a chunk."""
+        return await self._run(self._store.incomplete)
+
+    def read_by(self, peer: str) -> PeerReads:
+        """What a peer with this name reads."""
+        return PeerReads(self._store, self._jobs, peer)
 
     async def get_chunks(self, mod_id: bytes, chunks: Sequence[int]) -> list[bytes | None] | None:
         """A mod's chunks by number; None for each that is missing, and for an unknown mod."""
@@ -157,8 +158,4 @@ class Vault:
         *arguments: _Arguments.args,
         **keywords: _Arguments.kwargs,
     ) -> _Result:
-        def run() -> _Result:
-            with writing(self.folder):
-                return job(*arguments, **keywords)
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+        return await self._jobs.run(OWNER, partial(job, *arguments, **keywords))

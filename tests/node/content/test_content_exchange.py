@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from node.content.download.chunk_source import ChunkStream
 from node.content.publish.publisher import PublishedMod
 from node.content.serve import uploader
+from node.content.vault.peer_reads import PeerReads
 from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import (
@@ -25,7 +26,6 @@ from protocol.content.frames import (
     GetChunks,
     GetManifest,
     Have,
-    ManifestPiece,
     Missing,
     Open,
     Opened,
@@ -40,52 +40,8 @@ from tests.node.content.content_nodes import (
     until,
     write_files,
 )
+from tests.node.content.frame_peer import PEER, Peer, size_of
 from tests.node.content.memory_links import LOW_WATER_BYTES, MemoryLink, memory_link
-
-PEER = b"p" * 20
-
-
-class Peer:
-    """A peer that speaks in frames."""
-
-    def __init__(self, node: ContentNode, max_frame_bytes: int = 65000) -> None:
-        self.link, theirs = memory_link(PEER, node.peer_id, max_frame_bytes)
-        self.link.register(range(128), self._receive)
-        self.heard: list[ContentFrame] = []
-        self._hears = asyncio.Event()
-        node.exchanges.attach(theirs)
-
-    def _receive(self, data: bytes) -> None:
-        self.heard.append(frames.decode_frame(data))
-        self._hears.set()
-
-    def say(self, *said: ContentFrame) -> None:
-        for frame in said:
-            self.link.send(frames.encode_frame(frame))
-
-    async def until(self, enough: Callable[[list[ContentFrame]], bool]) -> list[ContentFrame]:
-        """What was heard, once it is enough."""
-        while not enough(self.heard):
-            self._hears.clear()
-            await self._hears.wait()
-        heard, self.heard = self.heard, []
-        return heard
-
-    async def hear(self, *kinds: type[ContentFrame]) -> list[Any]:
-        """The next frames; they must be of these kinds."""
-        heard = await self.until(lambda heard: len(heard) >= len(kinds))
-        assert [type(frame) for frame in heard] == list(kinds)
-        return heard
-
-    async def chunk(self, number: int, chunk: int, length: int) -> bytes:
-        """One whole chunk, asked for alone."""
-        self.say(GetChunks(number, (chunk,)))
-        pieces = await self.until(lambda heard: sum(map(_size, heard)) >= length)
-        return b"".join(piece.data for piece in pieces if isinstance(piece, ChunkPiece))
-
-
-def _size(frame: ContentFrame) -> int:
-    return len(frame.data) if isinstance(frame, ChunkPiece | ManifestPiece) else 0
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +60,7 @@ async def test_a_mod_is_served(tmp_path: Path) -> None:
         peer.say(Open(5, shared.mod_id))
         assert await peer.hear(Opened) == [Opened(5, len(data), complete=True)]
         peer.say(GetManifest(5))
-        pieces = await peer.until(lambda heard: sum(map(_size, heard)) >= len(data))
+        pieces = await peer.until(lambda heard: sum(map(size_of, heard)) >= len(data))
         assert [piece.stream for piece in pieces] == [5] * len(pieces)
         assert b"".join(piece.data for piece in pieces) == data  # type: ignore[union-attr]
         found = await node.vault.get_chunks(shared.mod_id, [0])
@@ -122,7 +78,7 @@ async def test_a_long_manifest_is_read_in_parts(
         assert data is not None
         peer = Peer(node, max_frame_bytes=200)
         peer.say(Open(0, shared.mod_id), GetManifest(0))
-        _, *pieces = await peer.until(lambda heard: sum(map(_size, heard)) >= len(data))
+        _, *pieces = await peer.until(lambda heard: sum(map(size_of, heard)) >= len(data))
         assert b"".join(piece.data for piece in pieces) == data  # type: ignore[union-attr]
         await node.vault.remove_mod(shared.mod_id)
         peer.say(Open(1, shared.mod_id))
@@ -137,7 +93,7 @@ async def test_chunks_come_whole_one_after_another_in_the_order_of_asking(tmp_pa
         total = sum(len(data) for data in found if data is not None)
         peer = Peer(node)
         peer.say(Open(0, shared.mod_id), GetChunks(0, every))
-        _, *pieces = await peer.until(lambda heard: sum(map(_size, heard)) >= total)
+        _, *pieces = await peer.until(lambda heard: sum(map(size_of, heard)) >= total)
         whole: dict[int, bytes] = {}
         for piece in pieces:
             assert isinstance(piece, ChunkPiece)
@@ -187,7 +143,7 @@ async def test_no_more_is_queued_than_the_link_takes(tmp_path: Path) -> None:
         peer = Peer(node)
         peer.say(Open(0, shared.mod_id), GetManifest(0))
         peer.say(GetChunks(0, tuple(range(shared.chunks)) * 20))
-        await peer.until(lambda heard: sum(map(_size, heard)) >= shared.new_bytes * 20)
+        await peer.until(lambda heard: sum(map(size_of, heard)) >= shared.new_bytes * 20)
         most = peer.link.other.most_buffered_bytes
         assert most <= LOW_WATER_BYTES + limits.SEALED_CHUNK_BYTES + 2000
 
@@ -199,7 +155,7 @@ async def test_streams_take_turns(tmp_path: Path) -> None:
         peer.say(Open(0, shared.mod_id), GetChunks(0, every))
         peer.say(Open(1, shared.mod_id), GetChunks(1, every[: shared.chunks]))
         total = shared.new_bytes * 11
-        heard = await peer.until(lambda heard: sum(map(_size, heard)) >= total)
+        heard = await peer.until(lambda heard: sum(map(size_of, heard)) >= total)
         last_of_second = max(place for place, frame in enumerate(heard) if frame.stream == 1)
         assert last_of_second < len(heard) / 2
 
@@ -211,7 +167,7 @@ async def test_a_closed_stream_ends_at_once(tmp_path: Path) -> None:
         peer.say(Close(0))
         peer.say(Open(1, bytes(32)))
         heard = await peer.until(lambda heard: Refused(1, 0) in heard)
-        assert sum(map(_size, heard)) <= 17 * limits.SEALED_CHUNK_BYTES
+        assert sum(map(size_of, heard)) <= 17 * limits.SEALED_CHUNK_BYTES
         peer.say(Open(0, shared.mod_id))
         await peer.hear(Opened)
 
@@ -365,7 +321,7 @@ async def test_a_failing_disk_ends_the_stream_not_the_link(
         peer.say(Open(0, shared.mod_id))
         await peer.hear(Opened)
         with monkeypatch.context() as patched:
-            patched.setattr(node.vault, "get_chunks", fail)
+            patched.setattr(PeerReads, "chunks", fail)
             peer.say(GetChunks(0, (0,)))
             await peer.hear(Refused)
         peer.say(Open(1, shared.mod_id))

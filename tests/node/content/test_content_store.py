@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from node.content.vault import packs
+from node.content.vault.holdings import Held
 from node.content.vault.store import Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
+from protocol import limits
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 
@@ -98,20 +100,25 @@ def test_a_damaged_chunk_is_missing_not_wrong(folder: Path) -> None:
     store.close()
 
 
-def test_parts(store: Store, folder: Path) -> None:
-    address, data = blob(1)
-    store.put([blob(2), (address, data), blob(3)])
-    assert store.get_part(address, 0, 300) == data[:300]
-    assert store.get_part(address, 300, 5000) == data[300:]
-    assert store.get_part(address, 1000, 1) is None
-    assert store.get_part(address, -1, 1) is None
-    assert store.get_part(bytes(32), 0, 1) is None
+def test_parts_of_a_manifest(store: Store, folder: Path) -> None:
+    """A damaged one is seen with the first part, but not until its last check is some time ago."""
+    record, data = mod(1, 1)
+    mod_id, soon = record.mod_id, limits.MANIFEST_CHECKED_S + 1
+    store.put([blob(2)])
+    store.add_mod(record, data, [blob(1)[0]])
+    assert store.manifest_part(mod_id, 0, 300, 0.0) == data[:300]
+    assert store.manifest_part(mod_id, 5, 5000, 0.0) == data[5:]
+    assert store.manifest_part(mod_id, len(data), 1, 0.0) is None
+    assert store.manifest_part(mod_id, -1, 1, 0.0) is None
+    assert store.manifest_part(bytes(32), 0, 1, 0.0) is None
     pack = next((folder / "packs").iterdir())
     content = bytearray(pack.read_bytes())
-    content[content.index(data[-50:])] ^= 1
+    content[content.index(data[-5:])] ^= 1
     pack.write_bytes(content)
-    assert store.get_part(address, 0, 300) is None
-    assert store.get_part(address, 300, 300) is None
+    assert store.manifest_part(mod_id, 0, 3, 1.0) == data[:3]
+    assert store.manifest_part(mod_id, 0, 3, soon) is None
+    assert store.manifest_part(mod_id, 3, 3, soon) is None
+    assert store.held(mod_id) is None
 
 
 def test_a_pack_that_lost_its_end_is_believed(folder: Path) -> None:
@@ -275,8 +282,11 @@ def test_what_is_held(store: Store) -> None:
     store.put([blob(2)])
     held = store.held(record.mod_id)
     assert held is not None
-    assert (held.manifest_bytes, held.chunks, held.missing) == (len(manifest), 2, (0,))
+    assert held == Held(len(manifest), 2, complete=False, bits=b"\x40")
+    assert store.held(record.mod_id) is held
     assert store.get_chunks(record.mod_id, [0, 1, 7]) == [None, blob(2)[1], None]
+    store.put([blob(1)])
+    assert store.held(record.mod_id) == Held(len(manifest), 2, complete=True, bits=b"\xc0")
     assert store.get_chunks(bytes(32), [0]) is None
 
 

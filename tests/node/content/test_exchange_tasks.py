@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from node.content.vault.peer_reads import PeerReads
 from protocol.content import frames
 from protocol.content.frames import Open
 from protocol.errors import LinkClosed
@@ -23,7 +24,7 @@ async def test_a_defect_in_serving_is_kept_and_ends_only_its_link(
         async def fail(*_: Any) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(node.vault, "held", fail)
+        monkeypatch.setattr(PeerReads, "held", fail)
         (peer, ours), (other, others) = (memory_link(PEER, node.peer_id) for _ in range(2))
         node.exchanges.attach(ours)
         node.exchanges.attach(others)
