@@ -10,7 +10,7 @@
     │   └── InsecureRandomness
     ├── NetworkError          no side's fault: something is not there, or not there now
     │   ├── RouterRefused     the home router does not forward a port
-    │   ├── Overloaded        this node has more under way than it may
+    │   ├── Overloaded        this node has more under way than it may (Busy)
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
@@ -29,8 +29,10 @@
 `name` is the counter under which a refusal is counted and the name that a person reads.
 """
 
+import math
 import re
 
+from protocol import limits
 from protocol.causes.cause import Cause
 
 
@@ -121,6 +123,19 @@ class RouterRefused(NetworkError):
 
 class Overloaded(NetworkError):
     """This node has more under way than it may; later it can."""
+
+
+class Busy(Overloaded):
+    """Every place is taken by what has had less than its time; ask again after `retry_after_s`."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"every place is taken, for {retry_after_s:.1f} s at least")
+        self.retry_after_s = retry_after_s
+
+    @property
+    def retry_s(self) -> int:
+        """The same in whole seconds, as it is told to a peer."""
+        return min(math.ceil(self.retry_after_s) or 1, limits.BUSY_RETRY_MAX_S)
 
 
 class AlreadyOwned(NetworkError):

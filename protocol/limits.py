@@ -322,12 +322,18 @@ CALLS_PER_CALLER = 4
 CALLS_PER_CALLEE = 64
 CALLS_PENDING = 1024
 """Calls under way at one node: of one caller, to one callee, and those remembered in all. Of
-50 calls a second a registrar holds 20 while each takes 0.4 s to its callee, and they bunch."""
+50 calls a second a registrar holds 20 while each takes 0.4 s to its callee, and they bunch. Where
+they are all taken, networks and callers with most of them make room."""
 
 OFFERS_REMEMBERED = 8192
 OFFERS_PER_CALLER = 32
 """Offers kept against replays for twice CLOCK_SKEW_S, of all callers and of one: more than a call
 every four seconds has no use. To fill it against others takes 8192 identities."""
+
+BUSY_RETRY_S = 2
+BUSY_RETRY_MAX_S = 60
+"""After how many seconds who is refused for want of a place should ask again, where the time that
+places are kept does not say, and what is told at most: a minute, which hardly a person waits."""
 
 CALL_COPIES = 3
 """Requests of one call that wait for its answer at one node: repeats, and three registrars."""

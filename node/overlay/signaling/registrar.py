@@ -8,7 +8,7 @@ registrar) are recognised by the hash of the sealed offer and get the same answe
 import asyncio
 import hashlib
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +18,11 @@ from node.overlay.rpc.wire import Reply, Wire
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.codec import shape
-from protocol.errors import Malformed, ModswarmError, RateLimited, RemoteError
+from protocol.errors import Busy, Malformed, ModswarmError, RateLimited, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, code_of
 from protocol.overlay.shares import Holder, Shares, holders_of
+from protocol.places.calls import CallParties, CallPlaces, safe_s
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Registration:
 class _Call:
     """A call under way or just answered; `waiting` has the requests that its answer goes to."""
 
-    caller_id: bytes
+    digest: bytes
     callee_id: bytes
     started_at: float
     waiting: list[Incoming] = field(default_factory=list)
@@ -71,8 +72,8 @@ class Registrar:
         self._registrations: dict[bytes, Registration] = {}
         self._shares = Shares()
         self._calls: OrderedDict[bytes, _Call] = OrderedDict()
-        self._by_caller: Counter[bytes] = Counter()
-        self._by_callee: Counter[bytes] = Counter()
+        self._finished: OrderedDict[bytes, None] = OrderedDict()
+        self._places = CallPlaces(own_id)
         self.forwarded = 0
 
     def __len__(self) -> int:
@@ -161,8 +162,9 @@ class Registrar:
         if callee is None:
             incoming.answer([], Code.OFFLINE)
             return
-        call, is_new = self._join(incoming, callee_id, sealed)
-        if is_new:
+        way_s = round_trip_ms / 1000 + (self._wire.round_trip_s(callee) or 0.0)
+        call, is_new = self._join(incoming, callee_id, sealed, way_s)
+        if call is not None and is_new:
             self.forwarded += 1
             self._forward(call, callee, [sealed, round_trip_ms])
 
@@ -172,13 +174,16 @@ class Registrar:
         self._take_offer(incoming, sealed, round_trip_ms / 2000 + own_s / 2)
 
     def _take_offer(self, incoming: Incoming, sealed: bytes, answer_takes_s: float) -> None:
-        call, is_new = self._join(incoming, self._own_id, sealed)
-        if is_new:
+        call, is_new = self._join(incoming, self._own_id, sealed, 2 * answer_takes_s)
+        if call is not None and is_new:
             answering = self._answer_own(call, sealed, answer_takes_s)
             self._tasks.start(answering, name="answer a call")
 
-    def _join(self, incoming: Incoming, callee_id: bytes, sealed: bytes) -> tuple[_Call, bool]:
-        """The call that this request belongs to, and whether it has just begun.
+    def _join(
+        self, incoming: Incoming, callee_id: bytes, sealed: bytes, round_trip_s: float
+    ) -> tuple[_Call | None, bool]:
+        """The call that this request belongs to, and whether it has just begun; None if it is
+        refused as there is no place. The round trip is from the caller to the callee.
 
         Raises RateLimited, Malformed.
         """
@@ -190,17 +195,19 @@ class Registrar:
         if call is not None:
             self._wait_or_repeat(call, incoming)
             return call, False
-        caller_id = incoming.session.peer_id
-        if (
-            self._by_caller[caller_id] >= limits.CALLS_PER_CALLER
-            or self._by_callee[callee_id] >= limits.CALLS_PER_CALLEE
-            or not self._has_room()
-        ):
-            raise RateLimited("too many calls at once")
-        call = _Call(caller_id, callee_id, self._loop.time(), [incoming])
-        self._calls[digest] = call
-        self._by_caller[caller_id] += 1
-        self._by_callee[callee_id] += 1
+        parties = CallParties(incoming.session.peer_id, incoming.address.host, callee_id)
+        now = self._loop.time()
+        try:
+            for displaced in self._places.giving_way(parties, now):
+                self._finish(self._calls[displaced], None, Code.BUSY)
+        except Busy as error:
+            incoming.answer([error.retry_s], Code.BUSY)
+            return None, False
+        if len(self._calls) >= limits.CALLS_PENDING:
+            # Answers are remembered only for copies; a flood of them must not stop new calls.
+            self._forget_call(next(iter(self._finished)))
+        call = self._calls[digest] = _Call(digest, callee_id, now, [incoming])
+        self._places.add(digest, parties, now + safe_s(round_trip_s))
         return call, True
 
     def _wait_or_repeat(self, call: _Call, incoming: Incoming) -> None:
@@ -247,7 +254,8 @@ class Registrar:
         if call.done:
             return
         call.done, call.answer, call.failure = True, answer, failure
-        self._release(call)
+        self._places.remove(call.digest)
+        self._finished[call.digest] = None
         for incoming in call.waiting:
             self._reply(call, incoming)
         call.waiting.clear()
@@ -255,27 +263,10 @@ class Registrar:
     def _reply(self, call: _Call, incoming: Incoming) -> None:
         if call.answer is not None:
             incoming.answer([call.answer])
+        elif call.failure is Code.BUSY:
+            incoming.answer([limits.BUSY_RETRY_S], Code.BUSY)
         else:
             incoming.answer([], call.failure)
-
-    def _release(self, call: _Call) -> None:
-        for counter, peer_id in (
-            (self._by_caller, call.caller_id),
-            (self._by_callee, call.callee_id),
-        ):
-            counter[peer_id] -= 1
-            if counter[peer_id] <= 0:
-                del counter[peer_id]
-
-    def _has_room(self) -> bool:
-        if len(self._calls) < limits.CALLS_PENDING:
-            return True
-        # Answers are remembered only for copies; a flood of finished calls must not stop new ones.
-        finished = next((digest for digest, call in self._calls.items() if call.done), None)
-        if finished is None:
-            return False
-        del self._calls[finished]
-        return True
 
     def _forget_old_calls(self) -> None:
         old = self._loop.time() - limits.CALL_MEMORY_S
@@ -283,10 +274,12 @@ class Registrar:
             digest, first = next(iter(self._calls.items()))
             if first.started_at > old:
                 return
-            del self._calls[digest]
-            if not first.done:
-                first.done = True
-                self._release(first)
+            self._finish(first, None, Code.TIMED_OUT)
+            self._forget_call(digest)
+
+    def _forget_call(self, digest: bytes) -> None:
+        del self._calls[digest]
+        del self._finished[digest]
 
 
 def _outcome(reply: Reply) -> tuple[bytes | None, Code]:
