@@ -6,10 +6,13 @@ set "root=%~dp0.."
 set "venv=%root%\.venv"
 if defined MODSWARM_VENV set "venv=%MODSWARM_VENV%"
 set "python=%venv%\Scripts\python.exe"
+set "extras="
+if /i "%~1"=="simulate" set "extras=[simulations]"
 
 if not exist "%python%" goto prepare
 fc /b "%root%\setup.cfg" "%venv%\installed-setup.cfg" >nul 2>&1 || goto prepare
 fc /b "%root%\pyproject.toml" "%venv%\installed-pyproject.toml" >nul 2>&1 || goto prepare
+if defined extras if not exist "%venv%\installed-simulations" goto prepare
 goto run
 
 :prepare
@@ -25,9 +28,11 @@ echo Setting up %venv% ^(once, and again when setup.cfg changes^) ... 1>&2
 set "clear="
 if exist "%venv%\pyvenv.cfg" set "clear=--clear"
 "%python%" -m pip --version >nul 2>&1 || %base% -m venv %clear% "%venv%" || exit /b 1
-"%python%" -m pip install --quiet --disable-pip-version-check --editable "%root%[test,simulations,bench]" 1>&2 || exit /b 1
+if exist "%venv%\installed-simulations" del "%venv%\installed-simulations"
+"%python%" -m pip install --quiet --disable-pip-version-check --editable "%root%%extras%" 1>&2 || exit /b 1
 copy /y "%root%\setup.cfg" "%venv%\installed-setup.cfg" >nul || exit /b 1
 copy /y "%root%\pyproject.toml" "%venv%\installed-pyproject.toml" >nul || exit /b 1
+if defined extras type nul > "%venv%\installed-simulations"
 
 :run
 "%python%" -P -m node %*

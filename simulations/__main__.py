@@ -1,4 +1,4 @@
-"""Entry point of `python -m simulations`."""
+"""What `modswarm simulate` runs; `python -m simulations` is the same."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`python -m simulations`: list, run and sweep experiments."""
+"""`modswarm simulate`: list, run and sweep experiments."""
 
 import argparse
 import json
@@ -14,15 +14,16 @@ from typing import Any
 
 from protocol.errors import ModswarmError
 from simulations import catalogue, sweep
-from simulations.harness.report import save
+from simulations.harness.report import blank_figure, save
 
+_PROGRAM = "modswarm simulate"
 _OK, _FAILED, _USAGE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m simulations", description=__doc__)
+    parser = argparse.ArgumentParser(prog=_PROGRAM, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name the experiments")
     run = commands.add_parser("run", help="run one experiment")
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str]) -> str:
-    return "python -m simulations " + shlex.join(arguments)
+    return f"{_PROGRAM} {shlex.join(arguments)}"
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -51,6 +52,8 @@ def _list(_: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     module = catalogue.find(options.name)
+    if options.out is not None:
+        blank_figure()  # Before the run, which may take long: a plain installation cannot draw.
     values = {one.name: getattr(options, one.name) for one in fields(module.PARAMETERS)}
     parameters = module.PARAMETERS(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
@@ -73,6 +76,8 @@ def _sweep(options: argparse.Namespace) -> int:
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     spec = sweep.load(options.spec)
+    if spec.figures:
+        blank_figure()
     folder = options.out or Path(options.spec).with_suffix("")
     columns = (TextColumn("runs"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -8,6 +8,7 @@
     ├── NoCurrentHost       an address that only a host can give meaning to, outside of any host
     ├── BadTopology         an address taken twice, a host that does not exist
     ├── BadLatencyFile      a latency matrix that is not one
+    ├── ExtraMissing        a library that a plain installation lacks
     └── GatewayRefused      a simulated UPnP gateway's error answer
 
 Errors of the simulated network itself reach the code under test as the operating system's would:
@@ -51,6 +52,10 @@ class BadTopology(SimulationError):
 
 class BadLatencyFile(SimulationError):
     """The file is not a strictly lower triangle of round-trip times."""
+
+
+class ExtraMissing(SimulationError):
+    """A library of an extra is not installed; the message says how to install it."""
 
 
 class GatewayRefused(SimulationError):

@@ -32,6 +32,8 @@ from typing import Any
 
 from protocol.errors import BadInput
 from simulations import catalogue
+from simulations.harness import extras
+from simulations.harness.report import blank_figure
 from simulations.harness.statistics import mean
 
 _MAX_RUNS = 10_000
@@ -80,8 +82,8 @@ def load(path: Path) -> Spec:
 
 
 def command(name: str, run: Run) -> list[str]:
-    """The command line of one run."""
-    words = ["-m", "simulations", "run", name]
+    """The words of one run, to say after `modswarm simulate`."""
+    words = ["run", name]
     for key, value in run.items():
         flag = "--" + key.replace("_", "-")
         if isinstance(value, bool):
@@ -97,11 +99,16 @@ def perform(name: str, run: Run) -> Run:
     """Do one run in a process of its own; raises BadInput with how to repeat it if it fails."""
     words = command(name, run)
     done = subprocess.run(  # noqa: S603 - our own interpreter and words, no shell
-        [sys.executable, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "simulations", *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise BadInput(f"a run failed: {last[0]}. Repeat it with: python {' '.join(words)}")
+        raise BadInput(
+            f"a run failed: {last[0]}. Repeat it with: modswarm simulate {' '.join(words)}"
+        )
     return {"parameters": run, "result": json.loads(done.stdout.strip().splitlines()[-1])}
 
 
@@ -146,10 +153,7 @@ def _on_ray(address: str) -> Spread:
     def spread(name: str, runs: list[Run]) -> Iterator[Run]:
         # Ray reports its use to its makers unless told not to before it is imported.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        try:
-            import ray
-        except ImportError:
-            raise BadInput("--ray needs Ray: pip install 'modswarm[ray]'") from None
+        ray = extras.require("ray", "ray")
         try:
             ray.init(address=address, log_to_driver=False, **_ONLY_LOCAL.get(address, {}))
         except (ConnectionError, ValueError) as error:
@@ -229,13 +233,9 @@ def _half_interval(values: list[float]) -> float:
 
 def plot(spec: Spec, results: list[Run], folder: Path) -> list[Path]:
     """One picture for each figure of the spec, with confidence intervals over seeds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     written = []
     for name in spec.figures:
-        figure = Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = blank_figure()
         axes = figure.subplots()
         for label, points in series(spec, results, name).items():
             xs, means, halves = zip(*points, strict=True)

@@ -32,7 +32,7 @@ def run(runs: int) -> dict[str, Any]:
         source = _make_source(folder / "source")
         identities = [folder / "identities" / str(number) for number in range(_NODES)]
         _say(f"making {_NODES} identities")
-        make_identities(identities)
+        make_identities(identities, lambda _: None)
         measured = [_run_once(source, identities, f"{1 + number}/{runs}") for number in range(runs)]
     joins = [one for each in measured for one in each["joins_ms"]]
     return {
@@ -46,7 +46,7 @@ def run(runs: int) -> dict[str, Any]:
 
 
 def _run_once(source: Path, identities: list[Path], number: str) -> dict[str, Any]:
-    def copy_identities(homes: Iterable[Path]) -> None:
+    def copy_identities(homes: Iterable[Path], _: object) -> None:
         for identity, home in zip(identities, homes, strict=True):
             shutil.copytree(identity, home)
 

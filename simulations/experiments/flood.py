@@ -17,6 +17,7 @@ from protocol.addresses import Address
 from protocol.errors import BadInput
 from protocol.overlay.contacts import Contact
 from simulations.flooding.flooder import KINDS
+from simulations.harness import extras
 from simulations.harness.options import option
 from simulations.harness.report import ExperimentReport, Say
 
@@ -42,6 +43,7 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     """An empty handler, then each kind against a node."""
     if parameters.rate <= 0 or parameters.seconds <= _HEAD_START_S:
         raise BadInput(f"a flood has a rate, and lasts more than {_HEAD_START_S:g} s")
+    extras.require("psutil")
     empty = _flood_nothing(parameters)
     say(f"empty handler: {empty['handled_per_s']} a second")
     rows = []
@@ -56,7 +58,7 @@ class _Role:
     """A process that talks in lines of JSON."""
 
     def __init__(self, role: str, *words: object) -> None:
-        command = [sys.executable, "-m", f"simulations.flooding.{role}", *map(str, words)]
+        command = [sys.executable, "-P", "-m", f"simulations.flooding.{role}", *map(str, words)]
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and words, no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -8,12 +8,9 @@ look random ids up for so long, and say how that went.
 import asyncio
 import ipaddress
 import json
-import os
 import secrets
 import sys
 from typing import Any
-
-import psutil
 
 from node.counters import Counters
 from node.environment import Environment
@@ -22,6 +19,7 @@ from node.overlay.settings import OverlaySettings
 from protocol.addresses import Address
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
+from simulations.harness import extras
 from simulations.harness.statistics import quantile
 
 _MB = 1e6
@@ -64,7 +62,7 @@ async def _start(host: str, known: list[Contact]) -> Membership:
 
 async def _look_up(node: Membership, seconds: float) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    counters, process = node.server.counters, psutil.Process(os.getpid())
+    counters, process = node.server.counters, extras.require("psutil").Process()
     received, cpu_s, started = (
         counters.datagrams_received,
         sum(process.cpu_times()[:2]),

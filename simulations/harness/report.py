@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from simulations.harness import extras
+
 Say = Callable[[str], None]
 
 
@@ -32,16 +34,21 @@ class ExperimentReport:
         return {key: value for key, value in head.items() if value is not None} | self.data
 
 
-def save(name: str, report: ExperimentReport, parameters: Any, folder: Path) -> list[Path]:
-    """Write NAME.json and NAME.png into `folder`; returns their paths."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def blank_figure() -> Any:
+    """A figure of matplotlib to draw into; raises ExtraMissing."""
+    figure = extras.require("matplotlib.figure")
+    canvas = extras.require("matplotlib.backends.backend_agg")
+    blank = figure.Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
+    canvas.FigureCanvasAgg(blank)
+    return blank
 
+
+def save(name: str, report: ExperimentReport, parameters: Any, folder: Path) -> list[Path]:
+    """Write NAME.json and NAME.png into `folder`; returns their paths. Raises ExtraMissing."""
     folder.mkdir(parents=True, exist_ok=True)
     data, picture = folder / f"{name}.json", folder / f"{name}.png"
     data.write_text(json.dumps(report.as_json(parameters), indent=2) + "\n")
-    figure = Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure()
     report.draw(figure)
     figure.savefig(picture)
     return [data, picture]

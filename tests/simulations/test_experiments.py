@@ -75,7 +75,7 @@ def test_a_failing_run_says_how_to_repeat_it(capsys: pytest.CaptureFixture[str])
     assert main(["run", "connect", "--mix", "nonsense=1", "--seed", "9"]) == 1
     said = capsys.readouterr().err
     assert "no NAT box is called 'nonsense'" in said
-    assert "python -m simulations run connect --mix nonsense=1 --seed 9" in said
+    assert "modswarm simulate run connect --mix nonsense=1 --seed 9" in said
 
 
 def test_a_mix_is_checked() -> None:
@@ -178,7 +178,7 @@ def test_a_sweep_on_ray_gives_what_a_sweep_on_cores_gives(tmp_path: Path) -> Non
 def test_a_sweep_runs_processes(tmp_path: Path) -> None:
     one = sweep.perform("transfer", {"getters": 1, "megabytes": 0.1, "nodes": 4, "seed": 1})
     assert one["result"]["getters"] == 1
-    with pytest.raises(BadInput, match=r"Repeat it with: python -m simulations run connect"):
+    with pytest.raises(BadInput, match=r"Repeat it with: modswarm simulate run connect"):
         sweep.perform("connect", {"mix": ["nonsense=1"]})
 
 

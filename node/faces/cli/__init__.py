@@ -12,5 +12,5 @@ mods        share, get, rm
 connecting  connect
 doctoring   doctor
 networks    networks and routers in words
-demo        demo
+trying      demo, simulate
 """

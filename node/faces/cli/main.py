@@ -30,7 +30,8 @@ COMMANDS = {
     "connect": "connecting",
     "doctor": "doctoring",
     "dht": "dht",
-    "demo": "demo",
+    "demo": "trying",
+    "simulate": "trying",
 }
 """In which module beside this one a command is; its function has the command's name."""
 

@@ -11,8 +11,10 @@ from node.faces.cli.output import milliseconds
 from node.faces.demo.processes import NodeProcess, end_all, wait_until
 from protocol.errors import ModswarmError
 
-Prepare = Callable[[Iterable[Path]], None]
-"""Makes these homes, with identities; `processes.make_identities` outside of tests."""
+Prepare = Callable[[Iterable[Path], Callable[[int], None]], None]
+"""Makes these homes, with identities, and says now and then how many there are;
+`processes.make_identities` outside of tests.
+"""
 
 Tell = Callable[[str, str], None]
 """Shows a step of the demo: its name, and a sentence."""
@@ -83,7 +85,7 @@ def overlay(nodes: int, prepare: Prepare, tell: Tell) -> Iterator[tuple[Overlay,
     built = Overlay(folder / "nodes", nodes)
     try:
         tell("Preparing", f"{nodes} identities; to find one takes some seconds of work, once")
-        prepare(built.homes())
+        prepare(built.homes(), lambda made: tell("Preparing", f"{made} of {nodes} are found"))
         tell("Starting", f"{nodes} nodes, each a process with a home and a port of its own")
         built.start()
         joins = [node.status()["join_ms"] for node in built.all[1:]]

@@ -20,8 +20,11 @@ from protocol.errors import LocalError, TimedOut
 _PYTHON = (sys.executable, "-P", "-m")
 """-P: a folder named `node` in the current folder must not be taken for ours."""
 
+_MAKE_IDENTITY = (*_PYTHON, "node.faces.demo.identity")
+
 _POLL_S = 0.02
 _END_S = 3.0
+_SAY_S = 2.0
 _WORDS_CHARS = 500
 _WORRIES = re.compile(r"\b(WARNING|ERROR|CRITICAL|Error)\b")
 
@@ -128,23 +131,29 @@ def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None
         time.sleep(_POLL_S)
 
 
-def make_identities(homes: Iterable[Path]) -> None:
+def make_identities(homes: Iterable[Path], say_made: Callable[[int], None]) -> None:
     """Make homes with identities, as many at a time as there are processors.
 
-    Raises ProcessFailed.
+    Says how many are made whenever that has grown, not more often than every _SAY_S. Raises
+    ProcessFailed.
     """
     waiting = list(homes)
     working: list[subprocess.Popen[bytes]] = []
+    total, said, say_at = len(waiting), 0, time.monotonic() + _SAY_S
     try:
         while waiting or working:
             while waiting and len(working) < (os.cpu_count() or 1):
-                command = [*_PYTHON, "node.faces.demo.identity", str(waiting.pop())]
+                command = [*_MAKE_IDENTITY, str(waiting.pop())]
                 working.append(subprocess.Popen(command))  # noqa: S603 (our own interpreter)
             time.sleep(_POLL_S)
             for process in working:
                 if process.poll() not in {None, 0}:
                     raise ProcessFailed("an identity could not be made")
             working = [process for process in working if process.poll() is None]
+            made = total - len(waiting) - len(working)
+            if made > said and time.monotonic() >= say_at:
+                say_made(made)
+                said, say_at = made, time.monotonic() + _SAY_S
     finally:
         for process in working:
             process.kill()

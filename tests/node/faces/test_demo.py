@@ -63,7 +63,7 @@ def test_the_demo_carries_a_folder_through_eight_nodes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(processes, "make_identities", give_identities)
+    monkeypatch.setattr(processes, "make_identities", lambda homes, _: give_identities(homes))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "temporary").mkdir()
@@ -90,7 +90,7 @@ PROGRAM = (
     "from node.faces.cli.main import main\n"
     "from node.faces.demo import processes\n"
     "from tests.identities import give_identities\n"
-    "processes.make_identities = give_identities\n"
+    "processes.make_identities = lambda homes, _: give_identities(homes)\n"
     "main(['demo', '--nodes', '3', '--path', {path!r}])\n"
 )
 
@@ -140,7 +140,7 @@ def test_failures_of_node_processes_are_told(
 ) -> None:
     (tmp_path / "home").touch()
     with pytest.raises(processes.ProcessFailed):
-        processes.make_identities([tmp_path / "home"])
+        processes.make_identities([tmp_path / "home"], print)
     assert capfd.readouterr().err.startswith("Error: cannot use")
     node = processes.NodeProcess(tmp_path)
     node.start()
@@ -148,6 +148,19 @@ def test_failures_of_node_processes_are_told(
         processes.wait_until(lambda: node.running() is not None, 30, "starting")
     assert "is a file" in node.log_tail()
     assert node.end() == exits.USAGE
+
+
+def test_making_identities_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = tmp_path / "maker.py"
+    maker.write_text("")
+    monkeypatch.setattr(processes, "_MAKE_IDENTITY", (sys.executable, str(maker)))
+    monkeypatch.setattr(processes, "_SAY_S", 0.0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    said: list[int] = []
+    processes.make_identities([tmp_path / str(number) for number in range(3)], said.append)
+    assert said == [1, 2, 3]
 
 
 def change_a_byte(folder: Path) -> None:

@@ -339,7 +339,8 @@ def test_names_from_peers_cannot_steer_the_terminal(
 
 def test_every_command_is_there_and_takes_json(capsys: pytest.CaptureFixture[str]) -> None:
     for name in COMMANDS:
-        assert status_of(name, "--help") == 0
+        words = ["run", "lookup"] if name == "simulate" else []
+        assert status_of(name, *words, "--help") == 0
         assert "--json" in capsys.readouterr().out
     assert status_of("--help") == 0
     printed = capsys.readouterr().out

@@ -1,6 +1,8 @@
-"""demo: the main job end to end on one machine, with real nodes as processes."""
+"""What runs on this machine alone: demo, the main job with real nodes; simulate, experiments."""
 
+import runpy
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +64,22 @@ def _teller(as_json: bool) -> Callable[[str, str], None]:
         click.echo(f"{elapsed_s:6.2f} s  {step:<12} {output.printable(sentence)}", err=as_json)
 
     return tell
+
+
+@click.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def simulate(words: tuple[str, ...]) -> None:
+    """Run experiments with many nodes on a simulated internet.
+
+    `modswarm simulate list` names the experiments, and `modswarm simulate run NAME --help` their
+    options.
+    """
+    sys.argv[1:] = words
+    # By its name, as `python -m simulations` would: the product imports nothing of simulations.
+    runpy.run_module("simulations", run_name="__main__", alter_sys=True)
 
 
 @contextmanager
