@@ -17,6 +17,7 @@ echo "$@" >> "$(dirname "$0")/../asked"
 """
 
 EXTRAS = {
+    "audit": "test,simulations,bench",
     "bench": "bench",
     "check": "test,simulations",
     "fuzz": "fuzz",
