@@ -138,6 +138,10 @@ PROVED_UNKNOWN_KEYS_PER_SECOND = 600.0
 PROVED_UNKNOWN_KEYS_BURST = 600.0
 """Unknown keys with a cookie that are admitted besides: 8 % of a core."""
 
+AGREEMENTS_REFUSED = 1024
+"""Keys agreed on with senders of whose datagrams none has opened, kept against repetition: so many
+valid public keys cost half an hour to make. 0.3 MB."""
+
 COOKIES_PER_SECOND = 2000.0
 HELLOS_PER_SECOND = 200.0
 """Cookies and hellos answered: 10 us, and a signature of 50 us, each."""
@@ -712,8 +716,16 @@ STREAMS_PER_LINK = 64
 
 OPENS_PER_SECOND = 20.0
 OPENS_BURST = 2.0 * STREAMS_PER_LINK
-"""Streams of one link that are opened, later ones wait: with each comes the right to a manifest. A
-download opens one."""
+"""Streams that one peer opens, later ones wait: with each comes the right to a manifest. A download
+opens one."""
+
+CONTENT_REQUESTS_PER_SECOND = 32.0
+CONTENT_REQUESTS_BURST = 1024.0
+CHUNKS_PER_REQUEST_UNIT = 64
+PEER_BUDGETS = 4096
+"""Requests of one peer, on whatever links, besides one for each chunk that was sent to it; one of
+so many chunks counts twice. A download needs five. Each costs up to 0.3 ms, so ten attackers cost a
+tenth of a core. And the peers that this is remembered of: 1 MB."""
 
 READ_AHEAD_BYTES_MIN = 2**16
 READ_AHEAD_BYTES_MAX = 2**20

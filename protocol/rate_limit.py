@@ -32,6 +32,10 @@ class RateLimit:
         self._full_at = full_at
         return True
 
+    def give_back(self) -> None:
+        """Count one less: it has earned its cost."""
+        self._full_at -= self._each_s
+
     def wait_s(self, now: float) -> float:
         """Seconds until `take` allows one more."""
         return max(0.0, self._full_at + self._each_s - self._burst_s - now)

@@ -16,6 +16,11 @@ from pathlib import Path
 from scripts.benchmarks.link.cost import KINDS, LINES_MBPS
 
 BENCHMARKS = {
+    "attack": (
+        "attack.figures",
+        [],
+        "bytes and CPU of each form of request, at who asks and at the node; `get` among attackers",
+    ),
     "main": (
         "whole_job",
         ["runs"],

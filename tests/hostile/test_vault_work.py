@@ -145,7 +145,7 @@ async def test_streams_are_opened_at_a_bounded_rate(
         work = VaultWork(monkeypatch)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for number in range(1000):
+        for number in range(400):
             greedy.say(Open(number, mod_id))
             await until(lambda: greedy.heard or loop.time() > began + 1.0)
             greedy.heard.clear()
@@ -156,6 +156,40 @@ async def test_streams_are_opened_at_a_bounded_rate(
         honest.say(Open(0, mod_id))
         await honest.hear(Opened)
         assert loop.time() - before < 0.01
+
+
+async def test_a_peer_has_one_budget_on_all_its_links(tmp_path: Path) -> None:
+    """Who asks more loses the link, and has no more on the next one."""
+    async with content_node(tmp_path) as node:
+        peer = Peer(node)
+        asked = 0
+        while not peer.link.closed.done():
+            asked += 1
+            peer.say(Close(asked))
+            await until(lambda: not peer.link.buffered_bytes or peer.link.closed.done())
+        burst, rate = limits.CONTENT_REQUESTS_BURST, limits.CONTENT_REQUESTS_PER_SECOND
+        assert burst < asked < burst + 3 * rate
+        again, other = Peer(node), Peer(node, peer_id=b"h" * 20)
+        for _ in range(5):
+            again.say(Close(1))
+            other.say(Close(1))
+        await until(again.link.closed.done)
+        assert not other.link.closed.done()
+
+
+async def test_chunks_that_are_sent_pay_for_requests(tmp_path: Path) -> None:
+    """A peer that asks for chunks one by one is served however many there are."""
+    async with content_node(tmp_path) as node:
+        source = write_files(tmp_path / "source", {"a": random.Random(1).randbytes(300_000)})
+        shared = await node.publisher.publish(source)
+        found = await node.vault.read_by("").chunks(shared.mod_id, [0], 1)
+        assert found is not None
+        assert found[0] is not None
+        peer = Peer(node)
+        peer.say(Open(0, shared.mod_id))
+        await peer.hear(Opened)
+        for _ in range(2 * int(limits.CONTENT_REQUESTS_BURST)):
+            assert await peer.chunk(0, 0, len(found[0])) == found[0]
 
 
 @pytest.mark.real_loop

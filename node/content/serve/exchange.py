@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort
+from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -56,11 +57,16 @@ class Exchange:
     """What one link does for content: a ChunkSource. `run` it while the link is open."""
 
     def __init__(
-        self, link: LinkPort, vault: Vault, refusals: Counter[str], tasks: TaskOwner
+        self,
+        link: LinkPort,
+        vault: Vault,
+        budget: PeerBudget,
+        refusals: Counter[str],
+        tasks: TaskOwner,
     ) -> None:
         self.name = peer_id_text(link.peer_id)
         self._link = link
-        self._uploader = Uploader(link, vault)
+        self._uploader = Uploader(link, vault, budget)
         self._refusals = refusals
         self._tasks = tasks
         self._streams: dict[int, Stream] = {}
@@ -148,6 +154,7 @@ class Exchanges:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+        self._budgets = PeerBudgets()
         self._running: dict[LinkPort, Exchange] = {}
         self._tasks = TaskOwner("content")
         self._closing = False
@@ -172,7 +179,9 @@ class Exchanges:
             return known
         if self._closing:
             raise LinkClosed("this node stops")
-        exchange = Exchange(link, self._vault, self.refusals, self._tasks)
+        exchange = Exchange(
+            link, self._vault, self._budgets.of(link.peer_id), self.refusals, self._tasks
+        )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)
             self._running[link] = exchange

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from node.content.ports import LinkPort
+from node.content.serve.budget import PeerBudget
 from node.content.vault.holdings import Held
 from node.content.vault.vault import Vault
 from protocol import limits
@@ -18,7 +19,6 @@ from protocol.content import frames
 from protocol.content.frames import ContentFrame, ContentRequest
 from protocol.errors import DiskError, OverLimit, Unexpected
 from protocol.identity import peer_id_text
-from protocol.rate_limit import RateLimit
 
 _log = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ class _Stream:
 class Uploader:
     """The serving side of one link. `run` it for as long as the link stands."""
 
-    def __init__(self, link: LinkPort, vault: Vault) -> None:
+    def __init__(self, link: LinkPort, vault: Vault, budget: PeerBudget) -> None:
         self._link = link
         self._vault = vault
         self._reads = vault.read_by(peer_id_text(link.peer_id))
         self._read_ahead = limits.READ_AHEAD_BYTES_MIN
-        self._opens = RateLimit(limits.OPENS_PER_SECOND, limits.OPENS_BURST)
+        self._budget = budget
         self._now = asyncio.get_running_loop().time
         self._streams: dict[int, _Stream] = {}
         self._turns: dict[int, None] = {}
@@ -79,6 +79,7 @@ class Uploader:
 
     def receive(self, request: ContentRequest) -> None:
         """Take a request; raises OverLimit, Unexpected."""
+        self._budget.charge(request, self._now())
         stream = self._streams.get(request.stream)
         if stream is None and not isinstance(request, frames.Open):
             return  # sent before the peer knew that this stream is over
@@ -153,8 +154,7 @@ class Uploader:
             self._refuse(number)
 
     async def _answer_open(self, number: int, stream: _Stream) -> None:
-        await asyncio.sleep(self._opens.wait_s(self._now()))
-        self._opens.take(self._now())
+        await asyncio.sleep(self._budget.wait_to_open(self._now()))
         held = await self._reads.held(stream.mod_id)
         if not self._stands(number, stream):
             return
@@ -222,6 +222,7 @@ class Uploader:
                 continue
             for offset, part in self._pieces(data):
                 self._send(frames.ChunkPiece(number, chunk, offset, part))
+            self._budget.chunk_sent()
             await self._link.drained()
         self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
         if missing and self._goes_on(number, stream):

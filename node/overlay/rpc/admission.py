@@ -10,9 +10,35 @@ from collections.abc import Callable
 
 from protocol import datagrams, limits
 from protocol.addresses import Address
+from protocol.datagrams import PacketKeys
 from protocol.errors import CookieNeeded, RateLimited
 from protocol.overlay.proofs import Cookies
 from protocol.rate_limit import RateLimit
+
+
+class RefusedAgreements:
+    """The keys agreed on with peers of which nothing has opened yet.
+
+    Without them each forged datagram in the name of one key would cost an agreement: a key must
+    solve the identity puzzle, so other keys are dear.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, PacketKeys] = {}
+
+    def get(self, public_key: bytes) -> PacketKeys | None:
+        """The keys that were agreed on with the holder of a public key."""
+        return self._keys.get(public_key)
+
+    def add(self, public_key: bytes, keys: PacketKeys) -> None:
+        """Remember an agreement; the oldest makes room."""
+        self._keys[public_key] = keys
+        if len(self._keys) > limits.AGREEMENTS_REFUSED:
+            del self._keys[next(iter(self._keys))]
+
+    def pop(self, public_key: bytes) -> None:
+        """The peer has a session now."""
+        self._keys.pop(public_key, None)
 
 
 class Admission:

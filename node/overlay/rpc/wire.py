@@ -13,7 +13,7 @@ from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.overlay.reachability.own_network import OwnNetwork
-from node.overlay.rpc.admission import Admission
+from node.overlay.rpc.admission import Admission, RefusedAgreements
 from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
 from node.overlay.rpc.incoming import Incoming
@@ -104,6 +104,7 @@ class Wire:
         self._demux = endpoint.demux
         self._send = endpoint.sendto
         self._prompt = endpoint.beat.prompt
+        self._agreements = RefusedAgreements()
         self._admission = Admission(self._rng.randbytes(32), self._loop.time, self._send)
         self._hellos = Hellos(identity, self._rng, puzzle_bits=self._puzzle_bits, send=self._send)
 
@@ -149,6 +150,7 @@ class Wire:
         if session is None:
             session = self._admit(datagram, public_key, address)
             body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
+            self._agreements.pop(public_key)
             self._sessions.add(session)
         else:
             body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
@@ -162,8 +164,12 @@ class Wire:
         """A session with an unknown key; the cheapest check comes first."""
         checked_peer_id(public_key, self._puzzle_bits)
         self._host_rate_limit.charge(address.host, self._loop.time())
-        self._admission.admit(datagram, public_key, address)
-        return self._new_session(Contact.at(public_key, address))
+        keys = self._agreements.get(public_key)
+        if keys is None:
+            self._admission.admit(datagram, public_key, address)
+            keys = self._cipher.keys(self._identity, public_key)
+            self._agreements.add(public_key, keys)
+        return PeerSession(Contact.at(public_key, address), keys)
 
     def _new_session(self, contact: Contact) -> PeerSession:
         return PeerSession(contact, self._cipher.keys(self._identity, contact.public_key))

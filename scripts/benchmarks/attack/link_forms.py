@@ -1,0 +1,105 @@
+"""Requests over a link, of one node to another."""
+
+import hashlib
+from collections.abc import Iterable
+
+from node.content.vault.stored_mod import StoredMod
+from node.content.vault.vault import Vault
+from node.links.link import Link
+from protocol import codec, limits
+from protocol.content import frames
+from protocol.content import manifest as manifests
+from protocol.content.frames import ContentFrame
+from scripts.benchmarks.attack.form import Form
+
+CHUNKS = 100_000
+_SEALED_BYTES = 60_000
+_FIRST_STREAM = 10_000
+
+
+async def add_partial_mod(vault: Vault, chunks: int) -> bytes:
+    """The id of a mod with so many chunks, of which the vault has none."""
+    rows = (
+        hashlib.sha256(number.to_bytes(4)).digest() + _SEALED_BYTES.to_bytes(4)
+        for number in range(chunks)
+    )
+    data = codec.encode([manifests.MANIFEST_VERSION, b"".join(rows), bytes(100)])
+    manifest = manifests.decode_manifest(data)
+    mod = StoredMod(
+        *(manifest.mod_id, None, "", "", 0, 0, manifest.sealed_bytes, chunks),
+        published=False,
+        added=0.0,
+    )
+    await vault.add_mod(mod, manifest)
+    return manifest.mod_id
+
+
+class LinkAsker:
+    """Asks over a link: for a big mod of which nothing is there, and for one that is there."""
+
+    def __init__(self, link: Link, partial: bytes, whole: bytes, chunks: int) -> None:
+        self._link = link
+        self._partial = partial
+        self._whole = whole
+        self._chunks = chunks
+        self._stream = _FIRST_STREAM
+
+    def forms(self) -> list[Form]:
+        """Each request, alone or as attackers join them, and answers that nobody asked for."""
+        opens = limits.OPENS_PER_SECOND
+        many = tuple(range(limits.REQUESTS_PER_STREAM))
+        return [
+            Form(
+                "open, close", lambda _: self._opened(self._partial), pause_s=1 / opens, count=300
+            ),
+            Form("open, close, faster than is answered", lambda _: self._opened(self._partial)),
+            Form("open, mod unknown", lambda _: self._opened(bytes(32)), pause_s=1 / opens),
+            Form("get manifest", lambda _: self._manifest(), count=20, pause_s=2.0),
+            Form(
+                "get chunks, 1024 that are missing",
+                lambda _: self._wanted(self._partial, many),
+                count=50,
+                pause_s=0.4,
+            ),
+            Form(
+                "get chunks, one",
+                lambda n: self._wanted(self._whole, (n % self._chunks,)),
+                count=100,
+                pause_s=0.2,
+            ),
+            Form("get chunks, cancel at once", self._cancelled, count=100, pause_s=0.2),
+            Form("cancel", lambda _: self._say(frames.Cancel(1)), prepare=self._open_one),
+            Form("close, stream unknown", lambda _: self._say(frames.Close(7))),
+            Form(
+                "have of 32 kB, not asked for",
+                lambda _: self._say(frames.Have(7, 0, bytes(2**15))),
+                pause_s=0.05,
+            ),
+        ]
+
+    async def close(self) -> None:
+        """End the link."""
+        await self._link.close()
+
+    def _say(self, *said: ContentFrame) -> None:
+        for frame in said:
+            self._link.send(frames.encode_frame(frame))
+
+    def _opened(self, mod_id: bytes, between: Iterable[ContentFrame] = ()) -> None:
+        self._stream += 1
+        self._say(frames.Open(self._stream, mod_id), *between, frames.Close(self._stream - 1))
+
+    def _manifest(self) -> None:
+        self._opened(self._partial, [frames.GetManifest(self._stream + 1)])
+
+    def _wanted(self, mod_id: bytes, chunks: tuple[int, ...]) -> None:
+        self._opened(mod_id, [frames.GetChunks(self._stream + 1, chunks)])
+
+    def _cancelled(self, number: int) -> None:
+        stream = self._stream + 1
+        wanted = tuple((number + more) % self._chunks for more in range(16))
+        self._opened(self._whole, [frames.GetChunks(stream, wanted), frames.Cancel(stream)])
+
+    def _open_one(self, number: int) -> None:
+        if not number:
+            self._say(frames.Open(1, self._partial))
