@@ -22,7 +22,8 @@
         ├── NotAuthentic      BadSignature, BadPuzzle, BadKey, WrongKey
         ├── NotTimely         Expired, IssuedInFuture, SequenceTooLow, Replayed
         ├── Unexpected        UnexpectedReply, BadToken, NotPermitted
-        ├── OverLimit         RateLimited, CookieNeeded, StoreFull (KeyFull, PublisherFull)
+        ├── OverLimit         RateLimited, CookieNeeded
+        │   └── StoreFull     KeyFull, PublisherFull, StorerFull
         ├── RelayRefusal      a TURN request that is answered with an error
         └── BadContent        BadManifest, ChunkMismatch
 
@@ -287,6 +288,10 @@ class KeyFull(StoreFull):
 
 class PublisherFull(StoreFull):
     """This publisher stores as many values as it may."""
+
+
+class StorerFull(StoreFull):
+    """This peer has stored as many values as it may."""
 
 
 class RelayRefusal(RemoteError):

@@ -83,17 +83,21 @@ SEQUENCE_MAX = 2**53
 # The store for others -----------------------------------------------------------------------
 
 STORE_BYTES = 64 * 2**20
-"""Memory, not bytes of records: about 60 000 providers of a mod each, and twice what 500 mods a
+"""Memory, not bytes of records: about 50 000 providers of a mod each, and twice what 500 mods a
 peer and ten peers to each contact come to."""
 
-STORE_VALUE_BYTES = 650
+STORE_VALUE_BYTES = 730
 STORE_KEY_BYTES = 300
-"""Memory of one value besides its record's bytes, and of a key's first value: measured."""
+STORE_STORER_BYTES = 600
+STORE_NETWORK_BYTES = 1250
+"""Memory of one value besides its record's bytes, of a key's first value, of a storer's first one,
+and of the first in each network of the storer besides: measured."""
 
 STORE_VALUES_PER_KEY = 512
 """Providers of one popular mod kept at one contact."""
-STORE_VALUES_PER_PUBLISHER = 4096
-"""One publisher's mods and shards at one contact."""
+STORE_VALUES_PER_PEER = 1024
+"""What one peer publishes, and what it stores, at one contact: in an overlay of a few nodes a
+thousand mods, in one of a thousand nodes 64 times as many."""
 
 # Sessions between DHT nodes -----------------------------------------------------------------
 

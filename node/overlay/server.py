@@ -38,10 +38,13 @@ from protocol.overlay.disjoint import start_lookup
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.overlay.networks import smallest_network
-from protocol.overlay.store import RecordStore
+from protocol.overlay.routing import ID_BITS
+from protocol.overlay.store.record_store import RecordStore
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
+
+_STORE_SECRET_BYTES = 16
 
 
 class OverlayServer(Server):
@@ -69,12 +72,16 @@ class OverlayServer(Server):
         self.settings = settings
         self.tasks = tasks
         self.counters = counters
-        self.store = RecordStore()
+        self.store = RecordStore(
+            secret=environment.rng.randbytes(_STORE_SECRET_BYTES),
+            own_number=int.from_bytes(identity.peer_id),
+            radius=self._radius,
+        )
         super().__init__(
             ksize=settings.k,
             alpha=settings.lookup.alpha,
             node_id=identity.peer_id,
-            storage=RecordStorage(self.store, environment),
+            storage=RecordStorage(self.store, environment, identity.peer_id),
         )
         self.node = OverlayNode(identity.peer_id, identity.public_key)
         self.tables = Tables(identity.peer_id, k=settings.k, networks_of=settings.networks_of)
@@ -185,6 +192,17 @@ class OverlayServer(Server):
         """Ping the contacts seen last: this machine slept, or has another address."""
         for contact in self.bootstrappable_neighbors()[: limits.CHECKED_AT_ONCE]:
             self.protocol.maintenance.verify(contact)
+
+    def _radius(self) -> int:
+        """The distance up to which this node is to keep records: of its k-th nearest contact.
+
+        Contacts that come near on purpose make it no smaller than the network's size says.
+        """
+        own_number = int.from_bytes(self.identity.peer_id)
+        nearest = self.tables.nearest(own_number, self.settings.k)
+        if len(nearest) < self.settings.k:
+            return (1 << ID_BITS) - 1
+        return max(nearest[-1].number ^ own_number, self.sybil_regions.size.radius(own_number))
 
     # Lookups ------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from protocol.errors import (
     RemoteError,
     SequenceTooLow,
     StoreFull,
+    StorerFull,
     Truncated,
     WrongKey,
 )
@@ -89,6 +90,7 @@ class Code(IntEnum):
     TIMED_OUT = 13
     KEY_FULL = 14
     PUBLISHER_FULL = 15
+    STORER_FULL = 16
 
 
 # From the most to the least specific: the first that fits is what the wire says.
@@ -100,6 +102,7 @@ _CODES: tuple[tuple[type[RemoteError], Code], ...] = (
     (SequenceTooLow, Code.SEQUENCE_TOO_LOW),
     (KeyFull, Code.KEY_FULL),
     (PublisherFull, Code.PUBLISHER_FULL),
+    (StorerFull, Code.STORER_FULL),
     (StoreFull, Code.STORE_FULL),
     (RateLimited, Code.RATE_LIMITED),
     (NotAuthentic, Code.NOT_AUTHENTIC),

@@ -65,6 +65,12 @@ class NetworkSize:
         radii = [one for target, one in self._radii.items() if target != without]
         return (self._k - _GAMMA_MEDIAN) / median(radii)
 
+    def radius(self, own_number: int) -> int:
+        """The distance of the k-th nearest contact in a network of this size; 0 if unknown."""
+        if self.samples(without=own_number) < limits.SIZE_SAMPLES_VERDICT:
+            return 0
+        return int(min(1.0, self._k / self.estimate(without=own_number)) * _SPACE)
+
 
 def region_bits(contacts: float, k: int = limits.K) -> int:
     """How many leading bits the contacts in the region around a key share with it.

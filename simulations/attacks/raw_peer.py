@@ -54,10 +54,14 @@ class RawPeer(asyncio.DatagramProtocol):
 
     async def move_in(self, internet: Internet, *, v6: bool = False) -> None:
         """Get a host of its own, and listen there."""
+        await self.listen(internet.add_host(v4=not v6, v6=v6), PORT)
+
+    async def listen(self, host: Host, port: int) -> None:
+        """Listen at a port of a host, where other peers may be as well."""
         loop = asyncio.get_running_loop()
-        self.host = internet.add_host(v4=not v6, v6=v6)
-        with self.host.running():
-            where = (self.host.addresses[0], PORT)
+        self.host = host
+        with host.running():
+            where = (host.addresses[0], port)
             await loop.create_datagram_endpoint(lambda: self, local_addr=where)
         await asyncio.sleep(0)
 

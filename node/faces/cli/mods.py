@@ -11,8 +11,26 @@ from node.faces.cli.client import ControlClient
 from protocol.causes.cause import Cause
 from protocol.content.link import is_link
 from protocol.content.link import parse as parse_link
-from protocol.errors import BadInput, Expired, IssuedInFuture, NotFound, TimedOut
+from protocol.errors import (
+    BadInput,
+    Expired,
+    IssuedInFuture,
+    KeyFull,
+    NotFound,
+    PublisherFull,
+    StoreFull,
+    StorerFull,
+    TimedOut,
+)
 from protocol.identity import base32_text
+
+_CAPS = {
+    StoreFull.name: "their memory for announcements is full",
+    KeyFull.name: "they know as many holders of this mod as they may",
+    PublisherFull.name: "they keep as many announcements of this node as of any",
+    StorerFull.name: "this node has stored as many announcements with them as it may",
+}
+"""What each bound on stored records means to a person."""
 
 
 @click.command()
@@ -40,24 +58,29 @@ def share(path: Path, name: str | None, home: Path, as_json: bool) -> None:
 
 def _announced(published: dict[str, Any]) -> str:
     contacts = output.counted(published["asked"], "contact")
+    refused: dict[str, int] = published["refused"]
     if published["confirmed"]:
         where = f"{published['confirmed']} of {contacts}"
-        return f"Announced at {where}. Anyone with this link can fetch it:"
-    why = _why_not_announced(contacts, published["refused"])
+        caps = {name: count for name, count in refused.items() if name in _CAPS}
+        but = "".join(f"; {count} refused: {_CAPS[name]}" for name, count in caps.items())
+        return f"Announced at {where}{but}. Anyone with this link can fetch it:"
+    why = _why_not_announced(contacts, refused)
     return f"Not announced yet: {why}. The node goes on trying. The link is:"
 
 
 def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     if not refused:
         return Cause.NO_CONTACTS.sentence
-    most = max(refused, key=lambda name: refused[name])
-    if most == TimedOut.name:
+    answered = {name: count for name, count in refused.items() if name != TimedOut.name}
+    if not answered:
         return f"of {contacts} that should keep the announcement none answers"
+    most = max(answered, key=lambda name: answered[name])
     if most == IssuedInFuture.name:
         return "this computer's clock is ahead of the others' by more than a minute"
     if most == Expired.name:
         return "this computer's clock is far behind the others'"
-    return f"{contacts} refused the announcement: {most.replace('_', ' ')}"
+    why = _CAPS.get(most, most.replace("_", " "))
+    return f"{answered[most]} of {contacts} refused the announcement: {why}"
 
 
 @click.command()

@@ -8,7 +8,9 @@ from kademlia.storage import IStorage
 
 from node.environment import Environment
 from protocol.addresses import Address
-from protocol.overlay.store import RecordStore
+from protocol.identity import PeerId
+from protocol.overlay.store.record_store import RecordStore
+from protocol.overlay.store.storer import Storer
 from protocol.records import Record
 
 
@@ -21,14 +23,22 @@ class OverlayNode(Node):
 
 
 class RecordStorage(IStorage):
-    """The record store behind kademlia's storage interface; only verified records go in."""
+    """The record store behind kademlia's storage interface; only verified records go in.
 
-    def __init__(self, store: RecordStore, environment: Environment) -> None:
+    `own_id` is the peer that stores what is set by kademlia's own interface.
+    """
+
+    def __init__(self, store: RecordStore, environment: Environment, own_id: PeerId) -> None:
         self.store = store
         self._wall = environment.wall
+        self._itself = Storer.itself(own_id)
 
     def __setitem__(self, key: bytes, record: Record) -> None:
-        self.store.put(record, self._wall())
+        self.store.put(record, self._itself, self._wall())
+
+    def store_for(self, storer: Storer, record: Record) -> None:
+        """Keep a record that a peer has sent; raises as `RecordStore.put`."""
+        self.store.put(record, storer, self._wall())
 
     def __getitem__(self, key: tuple[bytes, int]) -> list[Record]:
         """The live records under (DHT key, kind); raises KeyError when there are none."""

@@ -28,7 +28,7 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.overlay.registration_proof import check_registration_proof
-from protocol.overlay.store import RecordStore
+from protocol.overlay.store.record_store import RecordStore
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)

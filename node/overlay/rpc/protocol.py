@@ -35,6 +35,7 @@ from protocol.overlay.messages import (
     encode_found,
 )
 from protocol.overlay.registration_proof import check_registration_proof
+from protocol.overlay.store.storer import Storer
 from protocol.punching.token import PUNCH_TOKEN_BYTES, WitnessBook, encode_hosts
 from protocol.records import Record
 from protocol.turn.grant import RelayGrant, decode_grant, encode_grant
@@ -132,7 +133,7 @@ class OverlayProtocol(KademliaProtocol):
     def rpc_store(self, incoming: Incoming) -> list[Any]:
         """STORE [key, record]: store a record of any publisher under its own key."""
         key, raw = shape(incoming.request.arguments, bytes, bytes)
-        self.storage[key] = self._read(raw, key)
+        self._store(incoming, self._read(raw, key))
         return []
 
     def rpc_register(self, incoming: Incoming) -> list[Any]:
@@ -144,7 +145,7 @@ class OverlayProtocol(KademliaProtocol):
             proof, peer_id=peer_id, registrar_id=self.source_node.id, now=self._wall()
         )
         self.registrar.register(incoming, proof, self._loop.time())
-        self.storage[record.key] = record
+        self._store(incoming, record)
         return [int(limits.REGISTRATION_S)]
 
     def rpc_keepalive(self, incoming: Incoming) -> list[Any]:
@@ -195,6 +196,10 @@ class OverlayProtocol(KademliaProtocol):
         """CREDENTIALS []: what the sender needs to allocate at this node as its relay."""
         shape(incoming.request.arguments)
         return encode_grant(self._grant_relaying(incoming.session.peer_id, incoming.address))
+
+    def _store(self, incoming: Incoming, record: Record) -> None:
+        storer = Storer.at(incoming.session.peer_id, incoming.address.host)
+        self.storage.store_for(storer, record)
 
     def _read(self, raw: bytes, key: bytes) -> Record:
         return records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)

@@ -168,7 +168,8 @@ def test_share_prints_the_link_alone_on_standard_output(
         (4, {"timed_out": 4}, "of 4 contacts that should keep the announcement none answers"),
         (4, {"issued_in_future": 3, "timed_out": 1}, "clock is ahead of the others'"),
         (4, {"expired": 4}, "clock is far behind the others'"),
-        (1, {"key_full": 1}, "1 contact refused the announcement: key full"),
+        (1, {"key_full": 1}, "1 of 1 contact refused the announcement: they know as many holders"),
+        (4, {"timed_out": 3, "store_full": 1}, "1 of 4 contacts refused the announcement: their"),
     ],
 )
 def test_share_says_why_nothing_is_announced(
@@ -184,6 +185,15 @@ def test_share_says_why_nothing_is_announced(
     assert printed.out == f"{LINK}\n"
     assert "Not announced yet: " in printed.err
     assert why in printed.err
+
+
+def test_share_says_which_cap_refused_though_others_keep_the_announcement(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.sharing.announcement = Announcement(3, 5, {"store_full": 1, "timed_out": 1})
+    assert status_of("share", "hats") == 0
+    told = "Announced at 3 of 5 contacts; 1 refused: their memory for announcements is full."
+    assert told in capsys.readouterr().err
 
 
 def test_a_link_to_oneself_is_bad_input(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:

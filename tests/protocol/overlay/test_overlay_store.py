@@ -1,6 +1,7 @@
 """The record store against a naive one: caps, sequences, expiry, and what it remembers."""
 
 import tracemalloc
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -9,8 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from protocol import limits, records
 from protocol.codec import decode, encode
-from protocol.errors import KeyFull, PublisherFull, SequenceTooLow, StoreFull
-from protocol.overlay.store import RecordStore
+from protocol.errors import KeyFull, PublisherFull, SequenceTooLow, StoreFull, StorerFull
+from protocol.overlay.store.record_store import RecordStore
+from protocol.overlay.store.storer import Storer
+from protocol.overlay.store.values import value_of
 from protocol.records import PEER, PROVIDER, PeerBody, ProviderBody, Record
 
 repeatable = settings(deadline=None, derandomize=True)
@@ -35,60 +38,86 @@ def record_of(
     return Record(kind, publisher, sequence, issued, expires, body, told.ljust(size))
 
 
+SECRET = bytes(16)
+OWN = Storer.itself(bytes(20))
+
+
+def store_with(**caps: int) -> RecordStore:
+    """A store that has to keep records of all keys."""
+    return RecordStore(secret=SECRET, own_number=0, radius=lambda: (1 << 160) - 1, **caps)
+
+
+def storer_of(record: Record) -> Storer:
+    """The publisher itself, at one address with all others."""
+    return Storer.at(record.peer_id, "10.0.0.1")
+
+
+def put(store: RecordStore, record: Record, now: float) -> None:
+    """As if its publisher had stored it."""
+    store.put(record, storer_of(record), now)
+
+
+def placed(held: list[Record]) -> list[Record]:
+    """In the order in which values of one network are told."""
+    return sorted(held, key=lambda one: value_of(one, OWN, SECRET).place)
+
+
 def providers(store: RecordStore, mod_id: bytes, now: float) -> list[Record]:
     return store.get(records.provider_key(mod_id), PROVIDER, now)
 
 
-def cost(sizes: list[int], keys: int) -> int:
-    """What the store counts for records of these sizes under so many keys."""
-    return sum(sizes) + limits.STORE_VALUE_BYTES * len(sizes) + limits.STORE_KEY_BYTES * keys
+def cost(sizes: list[int], keys: int, storers: int, networks: int = 1) -> int:
+    """What the store counts for records of these sizes under so many keys, of so many storers."""
+    of_values = sum(sizes) + limits.STORE_VALUE_BYTES * len(sizes) + limits.STORE_KEY_BYTES * keys
+    of_networks = limits.STORE_NETWORK_BYTES * networks
+    return of_values + limits.STORE_STORER_BYTES * storers + of_networks
 
 
 def test_many_publishers_have_a_value_each_under_one_key() -> None:
-    store = RecordStore()
+    store = store_with()
     first = record_of(PUBLISHERS[0], issued=5)
     second = record_of(PUBLISHERS[1], issued=9)
     third = record_of(PUBLISHERS[2], issued=5)
     for one in (third, first, second):
-        store.put(one, 10.0)
-    assert providers(store, MODS[0], 10.0) == [second, first, third]
+        put(store, one, 10.0)
+    assert providers(store, MODS[0], 10.0) == placed([first, second, third])
     assert providers(store, MODS[1], 10.0) == []
     assert store.get(records.provider_key(MODS[0]), PEER, 10.0) == []
     assert sorted(store, key=lambda one: one.public_key) == [first, second, third]
-    assert (len(store), store.used_bytes) == (3, cost([100] * 3, 1))
+    assert (len(store), store.used_bytes) == (3, cost([100] * 3, 1, 3))
 
 
 def test_only_a_higher_sequence_replaces() -> None:
-    store = RecordStore()
+    store = store_with()
     held = record_of(sequence=5)
-    store.put(held, 0.0)
-    store.put(held, 0.0)
+    put(store, held, 0.0)
+    put(store, held, 0.0)
     for sequence in (4, 5):
         with pytest.raises(SequenceTooLow):
-            store.put(record_of(sequence=sequence, issued=1), 0.0)
+            put(store, record_of(sequence=sequence, issued=1), 0.0)
     assert providers(store, MODS[0], 0.0) == [held]
     newer = record_of(sequence=6, size=150)
-    store.put(newer, 0.0)
+    put(store, newer, 0.0)
     assert providers(store, MODS[0], 0.0) == [newer]
-    assert (len(store), store.used_bytes) == (1, cost([150], 1))
+    assert (len(store), store.used_bytes) == (1, cost([150], 1, 1))
 
 
 def test_a_record_is_gone_at_its_expiry_and_then_any_sequence_is_new() -> None:
-    store = RecordStore()
-    store.put(record_of(sequence=9, expires=1000), 0.0)
+    store = store_with()
+    put(store, record_of(sequence=9, expires=1000), 0.0)
     assert len(providers(store, MODS[0], 999.9)) == 1
     store.expire(999.9)
     assert len(store) == 1
     assert providers(store, MODS[0], 1000.0) == []
     assert (len(store), store.used_bytes) == (0, 0)
-    store.put(record_of(sequence=1, expires=2000), 1000.0)
+    put(store, record_of(sequence=1, expires=2000), 1000.0)
     assert len(store) == 1
 
 
 def test_a_refreshed_record_outlives_its_first_expiry() -> None:
-    store = RecordStore()
-    store.put(record_of(sequence=1, expires=1000), 0.0)
-    store.put(record_of(sequence=2, expires=2000), 500.0)
+    store = store_with()
+    put(store, record_of(sequence=1, expires=1000), 0.0)
+    put(store, record_of(sequence=2, expires=2000), 500.0)
     store.expire(1500.0)
     assert len(store) == 1
     store.expire(2000.0)
@@ -96,46 +125,60 @@ def test_a_refreshed_record_outlives_its_first_expiry() -> None:
 
 
 def test_each_cap_says_that_it_refused() -> None:
-    caps = {
-        "max_bytes": cost([100, 100, 100, 700], 3),
-        "max_values_per_key": 2,
-        "max_values_per_publisher": 2,
-    }
-    store = RecordStore(**caps)
-    a, b, c, _ = PUBLISHERS
-    store.put(record_of(a), 0.0)
-    store.put(record_of(b), 0.0)
+    store = store_with(
+        max_bytes=cost([100, 100, 100, 700], 3, 4, 0), max_values_per_key=2, max_values_per_peer=2
+    )
+    held = placed([record_of(one) for one in PUBLISHERS])
+    a, b, c, _ = (one.public_key for one in held)
+
+    def put_by_others(record: Record) -> None:
+        store.put(record, Storer.itself(record.public_key + record.key), 0.0)
+
+    put_by_others(record_of(a))
+    put_by_others(record_of(b))
     with pytest.raises(KeyFull, match="this key"):
-        store.put(record_of(c), 0.0)
-    store.put(record_of(a, MODS[1]), 0.0)
+        put_by_others(record_of(c))
+    put_by_others(record_of(a, MODS[1]))
     with pytest.raises(PublisherFull, match="this publisher"):
-        store.put(record_of(a, MODS[2]), 0.0)
-    store.put(record_of(c, MODS[2], size=600), 0.0)
+        put_by_others(record_of(a, MODS[2]))
+    put_by_others(record_of(c, MODS[2], size=600))
     with pytest.raises(StoreFull, match="the store") as raised:
-        store.put(record_of(b, MODS[2], size=101), 0.0)
-    assert not isinstance(raised.value, KeyFull | PublisherFull)
+        put_by_others(record_of(b, MODS[2], size=101))
+    assert not isinstance(raised.value, KeyFull | PublisherFull | StorerFull)
     # What is replaced makes room for its own successor, and a refusal leaves it where it is.
-    store.put(record_of(c, MODS[2], sequence=2, size=700), 0.0)
+    put_by_others(record_of(c, MODS[2], sequence=2, size=700))
     with pytest.raises(StoreFull):
-        store.put(record_of(c, MODS[2], sequence=3, size=701), 0.0)
+        put_by_others(record_of(c, MODS[2], sequence=3, size=701))
     assert [one.sequence for one in providers(store, MODS[2], 0.0)] == [2]
-    assert (len(store), store.used_bytes) == (4, cost([100, 100, 100, 700], 3))
+    assert (len(store), store.used_bytes) == (4, cost([100, 100, 100, 700], 3, 4, 0))
+
+
+def test_one_peer_stores_so_many_values_of_any_publishers() -> None:
+    store = store_with(max_values_per_peer=2)
+    for publisher in PUBLISHERS[:2]:
+        store.put(record_of(publisher), OWN, 0.0)
+    with pytest.raises(StorerFull, match="stored as many"):
+        store.put(record_of(PUBLISHERS[2]), OWN, 0.0)
+    store.put(record_of(PUBLISHERS[0], sequence=2), OWN, 0.0)
+    put(store, record_of(PUBLISHERS[2]), 0.0)
+    assert len(store) == 3
 
 
 def test_the_full_caps_free_themselves_by_expiry() -> None:
-    store = RecordStore(max_bytes=cost([100], 1), max_values_per_key=1, max_values_per_publisher=1)
-    store.put(record_of(PUBLISHERS[0], expires=10), 0.0)
+    store = store_with(max_bytes=cost([100], 1, 1), max_values_per_key=1, max_values_per_peer=1)
+    first, second = (one.public_key for one in placed([record_of(one) for one in PUBLISHERS[:2]]))
+    put(store, record_of(first, expires=10), 0.0)
     with pytest.raises(StoreFull):
-        store.put(record_of(PUBLISHERS[1]), 9.9)
-    store.put(record_of(PUBLISHERS[1]), 10.0)
-    store.put(record_of(PUBLISHERS[1], sequence=2), 10.0)
-    assert [one.public_key for one in store] == [PUBLISHERS[1]]
+        put(store, record_of(second), 9.9)
+    put(store, record_of(second), 10.0)
+    put(store, record_of(second, sequence=2), 10.0)
+    assert [one.public_key for one in store] == [second]
 
 
 def test_a_busy_publisher_does_not_grow_what_is_remembered() -> None:
-    store = RecordStore()
+    store = store_with()
     for number in range(5000):
-        store.put(record_of(sequence=number, expires=10_000 + number), 0.0)
+        put(store, record_of(sequence=number, expires=10_000 + number), 0.0)
     assert len(store) == 1
     assert len(store._expiries) <= 2 * 1 + 64 + 1
     store.expire(20_000.0)
@@ -144,12 +187,13 @@ def test_a_busy_publisher_does_not_grow_what_is_remembered() -> None:
 
 # Against a naive model ----------------------------------------------------------------------
 
-MAX_BYTES, MAX_PER_KEY, MAX_PER_PUBLISHER = cost([100] * 6 + [400], 4), 3, 3
+MAX_BYTES, MAX_PER_KEY, MAX_PER_PUBLISHER = cost([100] * 6 + [400], 4, 4), 3, 3
 Place = tuple[bytes, bytes, int]
 
 
 def _cost_of(held: list[Record]) -> int:
-    return cost([len(one.raw) for one in held], len({one.key for one in held}))
+    sizes, keys = [len(one.raw) for one in held], {one.key for one in held}
+    return cost(sizes, len(keys), len({one.public_key for one in held}), networks=bool(held))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -157,30 +201,44 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.store = RecordStore(
+        self.store = store_with(
             max_bytes=MAX_BYTES,
             max_values_per_key=MAX_PER_KEY,
-            max_values_per_publisher=MAX_PER_PUBLISHER,
+            max_values_per_peer=MAX_PER_PUBLISHER,
         )
         self.model: dict[Place, Record] = {}
         self.now = 0.0
 
     def expected(self, record: Record) -> str:
-        """What the model says of a put: how it ends."""
+        """What the model says of a put: how it ends, or that others may have to make room."""
         held = self.model.get((record.key, record.public_key, record.kind))
         if held is not None and held.raw == record.raw:
             return "same"
         if held is not None and held.sequence >= record.sequence:
             return "too low"
         others = [one for one in self.model.values() if one is not held]
-        if _cost_of([*others, record]) > MAX_BYTES:
-            return "full"
-        if held is None and sum(one.key == record.key for one in others) >= MAX_PER_KEY:
-            return "full"
         same_publisher = sum(one.public_key == record.public_key for one in others)
         if held is None and same_publisher >= MAX_PER_PUBLISHER:
             return "full"
-        return "stored"
+        of_key = [one for one in others if one.key == record.key]
+        if held is None and len(of_key) >= MAX_PER_KEY:
+            last = placed([*of_key, record])[-1]
+            if last is record:
+                return "full"
+            others.remove(last)
+        return "crowded" if _cost_of([*others, record]) > MAX_BYTES else "stored"
+
+    def learn_of_room_made(self, record: Record, *, stored: bool) -> None:
+        """What was removed had to be: of a publisher with more by two, or one too many of a key."""
+        left = {(one.key, one.public_key, one.kind) for one in self.store}
+        counts = Counter(one.public_key for one in self.model.values())
+        for place, gone in sorted(self.model.items()):
+            if place in left:
+                continue
+            counts[gone.public_key] -= 1
+            crowding = counts[gone.public_key] >= counts[record.public_key] + 1
+            assert crowding or (stored and gone.key == record.key)
+            del self.model[place]
 
     @rule(
         publisher=st.sampled_from(PUBLISHERS),
@@ -204,13 +262,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.forget_expired()
         expected = self.expected(record)
         try:
-            self.store.put(record, self.now)
+            put(self.store, record, self.now)
         except SequenceTooLow:
             assert expected == "too low"
         except StoreFull:
-            assert expected == "full"
+            assert expected in {"full", "crowded"}
+            self.learn_of_room_made(record, stored=False)
         else:
-            assert expected in {"same", "stored"}
+            assert expected in {"same", "stored", "crowded"}
+            self.model.pop((record.key, record.public_key, record.kind), None)
+            self.learn_of_room_made(record, stored=True)
             self.model[record.key, record.public_key, record.kind] = record
 
     @rule(pause_s=st.sampled_from((0.0, 0.5, 1.0, 7.0, 60.0)))
@@ -235,13 +296,12 @@ class StoreMachine(RuleBasedStateMachine):
                 for one in self.model.values()
                 if (one.key, one.kind) == (key, kind) and one.expires > self.now
             ]
-            live.sort(key=lambda one: (-one.issued, one.public_key))
-            assert self.store.get(key, kind, self.now) == live
+            assert self.store.get(key, kind, self.now) == placed(live)
 
     @invariant()
     def sums_agree_and_memory_is_bounded(self) -> None:
         held = list(self.store)
-        assert len(held) == len(self.store) == self.store.count
+        assert len(held) == len(self.store)
         assert self.store.used_bytes == _cost_of(held) <= MAX_BYTES
         publishers = [one.public_key for one in held]
         assert self.store._per_publisher == {one: publishers.count(one) for one in set(publishers)}
@@ -266,14 +326,17 @@ def _a_record(publisher: int, mod: int) -> Record:
     return Record(kind, key, sequence, issued, expires, ProviderBody.decode(body), raw)
 
 
+@pytest.mark.parametrize("form", ["10.0.0.1", "8.{}.{}.1", "2a00:{:x}:{:x}::1"])
 @pytest.mark.parametrize(("publishers", "keys"), [(1, 4000), (4000, 4000), (400, 10)])
-def test_what_is_counted_is_the_memory_that_is_held(publishers: int, keys: int) -> None:
-    store = RecordStore(max_values_per_publisher=10_000)
+def test_what_is_counted_is_the_memory_that_is_held(publishers: int, keys: int, form: str) -> None:
+    store = store_with(max_values_per_peer=10_000, max_bytes=1 << 40)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for number in range(4000):
-        publisher = 10**9 + (number if keys == 4000 else number // keys) % publishers
-        store.put(_a_record(publisher, 10**9 + number % keys), 0.0)
+        publisher = (number if keys == 4000 else number // keys) % publishers
+        record = _a_record(10**9 + publisher, 10**9 + number % keys)
+        host = form.format(publisher >> 8, publisher & 255)
+        store.put(record, Storer.at(record.peer_id, host), 0.0)
     held = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(store) == 4000

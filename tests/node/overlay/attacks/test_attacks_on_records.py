@@ -201,7 +201,7 @@ async def _stock_is_filled_by_one_publisher() -> bool:
 async def _ours_is_filled_by_one_publisher() -> bool:
     world = our_world()
     resident, victim = await our_server(world)
-    victim.store._max_per_publisher = 20
+    victim.store._max_per_peer = 20
     mallory = await our_mallory(world.internet)
     await mallory.ask(Method.PING, [], resident.contact)
     for number in range(25):
@@ -210,7 +210,7 @@ async def _ours_is_filled_by_one_publisher() -> bool:
         where = records.provider_key(mod_id)
         response = await mallory.ask(Method.STORE, [where, record.raw], resident.contact)
     assert response is not None
-    assert response.code == Code.PUBLISHER_FULL
+    assert response.code == Code.STORER_FULL
     return len(victim.store) > 20
 
 
