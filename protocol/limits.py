@@ -751,11 +751,46 @@ WINDOW_BYTES_MAX = 32 * 2**20
 WINDOWS_BYTES = 128 * 2**20
 """What is asked ahead of all sources of one download: it may all come before the disk is ready."""
 
+HAVES_WITHOUT_NEWS = 8
+"""Messages of one source about what it holds that add nothing: honest ones send hardly any."""
+
+LATE_S = 0.4
+LATE_BYTES_PER_SECOND = 1_000_000
+"""A source that owes a manifest or a chunk is late after this and the time of its length at this
+rate: what it owes is then asked of others as well, as far as they have nothing else to send."""
+
+LATE_COPIES = 4
+LATE_TIMES_MAX = 4
+"""How many sources at most are asked for one chunk, times itself for each time that the source
+asked first could have sent it; and how often that counts: 256 sources then, all there may be."""
+
+BEHIND_S = 1.0
+"""A source that needs longer than this for the last chunks gives them to one that has nothing to
+do."""
+
 STALL_S = 10.0
-"""After so long without a byte a source's requests go to others, if there are any."""
+STALL_PROVED_S = 2.0
+STALL_PACE = 4
+"""After so long without a whole chunk a source's requests go to others, if there are any: a source
+with a pace of its own after the shorter time and this many times what a chunk takes at that pace.
+An answer to Open may take STALL_S."""
 
 SILENT_S = 60.0
-"""After so long without a byte a source counts as gone, though its link stands."""
+LEAST_BYTES_PER_SECOND = 2048
+"""After so long and the time of what it owes at this rate, a source counts as gone, though its
+link stands: 3 minutes for the longest chunk."""
+
+MANIFESTS_RACED = 3
+MANIFEST_RACE_BYTES = 2**20
+"""Sources that are asked for the manifest at once, none of them late, and what they announce
+together unless it is one: so a manifest for a mod of about 800 MB."""
+
+MANIFEST_WAIT_BYTES_PER_SECOND = 2**24
+"""A source that announces more than MANIFEST_RACE_BYTES is asked only after the time of that length
+at this rate, at most 4 s: others may announce less, and all but one length are lies."""
+
+MANIFESTS_GATHERED_BYTES = MANIFEST_BYTES
+"""What all sources that are asked for one manifest have announced together, unless it is one."""
 
 PAUSE_S = 30.0
 """How long a source that stalled or fell behind gets no requests while others can serve."""

@@ -4,24 +4,40 @@ The bytes are kept in one array: a list of parts would let a source that sends s
 forty times the memory.
 """
 
+import hashlib
+
 from protocol.content.frames import ChunkPiece, ManifestPiece
-from protocol.errors import ChunkMismatch, Unexpected
+from protocol.errors import BadManifest, ChunkMismatch, Unexpected
 
 
 class ManifestPieces:
-    """Collects a manifest of a length that its source announced."""
+    """Collects a manifest of a length that its source announced, and hashes it as it comes."""
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self, mod_id: bytes, length: int) -> None:
+        self.length = length
+        self._mod_id = mod_id
+        self._hash = hashlib.sha256()
         self._bytes = bytearray()
 
+    @property
+    def left(self) -> int:
+        """The bytes that have not come yet."""
+        return self.length - len(self._bytes)
+
     def add(self, piece: ManifestPiece) -> bytes | None:
-        """The manifest's bytes once all have come; raises Unexpected on a wrong piece."""
-        have = len(self._bytes)
-        if piece.offset != have or have + len(piece.data) > self._length:
+        """The manifest's bytes once all have come.
+
+        Raises Unexpected on a wrong piece, BadManifest if the whole is not the mod's.
+        """
+        if piece.offset != len(self._bytes) or len(piece.data) > self.left:
             raise Unexpected("a piece of a manifest that does not follow the one before")
         self._bytes += piece.data
-        return bytes(self._bytes) if len(self._bytes) == self._length else None
+        self._hash.update(piece.data)
+        if self.left:
+            return None
+        if self._hash.digest() != self._mod_id:
+            raise BadManifest("its manifest does not hash to the mod id")
+        return bytes(self._bytes)
 
 
 class ChunkPieces:

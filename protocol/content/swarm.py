@@ -8,7 +8,10 @@ Each chunk is, at any time, in one of four places:
 
 A whole chunk comes from one source, so blame is exact. A source's requests are released when it is
 lost, banned or lacks them, and by `review` when it stalls or falls behind while others could serve;
-what it still sends of them is welcome. Nothing is asked of two sources at once otherwise.
+what it still sends of them is welcome. A source with nothing else to do is asked for copies of
+chunks whose source is late, and the first copy counts. Nothing is asked of two sources otherwise.
+
+Only whole chunks are progress: a byte now and then, or a message, wins a source no time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,14 +38,16 @@ class StallVerdict(Enum):
 class _Source:
     name: SourceName
     meter: RateMeter
-    heard: float
-    """When bytes came, or when it was asked while it owed nothing."""
+    progressed: float
+    """When a whole chunk came, or when it was asked while it owed nothing."""
     held: bytearray | None
     """A bit a chunk, the highest bit of a byte first; None if it holds every chunk."""
     asked: dict[int, None] = field(default_factory=dict)
     """Chunks asked for that have not arrived, oldest first."""
     asked_bytes: int = 0
     busy_since: float = 0.0
+    pace: float = 0.0
+    """Its rate when the last whole chunk came, in bytes per second."""
     cancelling: bool = False
     """Its requests were taken back, and it has not confirmed that."""
     late: set[int] = field(default_factory=set)
@@ -58,6 +63,11 @@ class _Source:
             return False
         return self.held is None or bool(self.held[chunk >> 3] & (0x80 >> (chunk & 7)))
 
+    @property
+    def owed(self) -> int | None:
+        """The chunk that should come next."""
+        return next(iter(self.asked), None)
+
 
 class Swarm:
     """The state of one download. Chunks are numbers of the manifest's table; times are seconds."""
@@ -71,6 +81,8 @@ class Swarm:
         self._sources: dict[SourceName, _Source] = {}
         self._holder_of: dict[int, SourceName] = {}
         self._arrived_from: dict[int, SourceName] = {}
+        self._copies: dict[int, int] = {}
+        """How many other sources were asked for a chunk as well, because its source is late."""
         self._asked_bytes = 0
         self._edition = 0
         self.banned: set[SourceName] = set()
@@ -92,8 +104,8 @@ class Swarm:
 
     @property
     def sources(self) -> tuple[SourceName, ...]:
-        """The sources that can be asked, in the order of joining."""
-        return tuple(self._sources)
+        """The sources that can be asked: first those that have sent chunks, then as they joined."""
+        return tuple(sorted(self._sources, key=lambda name: not self._sources[name].pace))
 
     def join(self, source: SourceName, now: float, *, complete: bool) -> bool:
         """A source opened its stream. False if it is banned or has joined already."""
@@ -148,9 +160,7 @@ class Swarm:
     def requests(self, source: SourceName, now: float) -> list[int]:
         """The chunks to ask of a source now, to fill its window; may be none."""
         known = self._sources[source]
-        if known.cancelling or known.offered_nothing_at == self._edition:
-            return []
-        if self._is_paused(known, now):
+        if known.cancelling or self._is_paused(known, now):
             return []
         most = limits.REQUESTS_PER_STREAM - len(known.asked)
         budget_bytes = min(
@@ -159,23 +169,52 @@ class Swarm:
         )
         if most <= 0 or budget_bytes < min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2:
             return []  # few requests with many chunks each, not one for every arrival
-        chunks = self._waiting.take(known.holds, self._lengths, most, budget_bytes)
+        chunks: list[int] = []
+        if known.offered_nothing_at != self._edition:
+            chunks = self._waiting.take(known.holds, self._lengths, most, budget_bytes)
+        for chunk in chunks:
+            self._holder_of[chunk] = source
         if not chunks:
             known.offered_nothing_at = self._edition
-        elif not known.asked:
-            known.heard = known.busy_since = now
+            chunks = self._copies_for(known, most, budget_bytes, now)
+        if chunks and not known.asked:
+            known.progressed = known.busy_since = now
         for chunk in chunks:
             known.asked[chunk] = None
             known.asked_bytes += self._lengths[chunk]
             self._asked_bytes += self._lengths[chunk]
-            self._holder_of[chunk] = source
         return chunks
+
+    def _copies_for(self, known: _Source, most: int, budget_bytes: int, now: float) -> list[int]:
+        """Chunks that are asked of late sources, for one that is not late."""
+        copies: list[int] = []
+        if self._times_late(known, now):
+            return copies
+        for late in self._sources.values():
+            times = self._times_late(late, now)
+            allowed = limits.LATE_COPIES**times - 1
+            for chunk in late.asked if times else ():
+                if len(copies) >= most or budget_bytes <= 0:
+                    return copies
+                if self._holder_of.get(chunk) != late.name or not known.holds(chunk):
+                    continue
+                if self._copies.get(chunk, 0) < allowed:
+                    self._copies[chunk] = self._copies.get(chunk, 0) + 1
+                    copies.append(chunk)
+                    budget_bytes -= self._lengths[chunk]
+        return copies
+
+    def _times_late(self, known: _Source, now: float) -> int:
+        """How often a source could have sent the chunk that it owes, and did not; 0: in time."""
+        owed = known.owed
+        if owed is None:
+            return 0
+        late_s = limits.LATE_S + self._lengths[owed] / limits.LATE_BYTES_PER_SECOND
+        return min(int((now - known.progressed) / late_s), limits.LATE_TIMES_MAX)
 
     def heard(self, source: SourceName, size: int, now: float) -> None:
         """`size` bytes of some chunk came from a source."""
-        known = self._sources[source]
-        known.meter.add(size, now)
-        known.heard = now
+        self._sources[source].meter.add(size, now)
 
     def cancelled(self, source: SourceName) -> None:
         """A source confirmed a cancel: what was released from it comes no more."""
@@ -188,7 +227,7 @@ class Swarm:
         known = self._sources[source]
         return chunk in known.asked or chunk in known.late
 
-    def arrived(self, source: SourceName, chunk: int) -> bool:
+    def arrived(self, source: SourceName, chunk: int, now: float) -> bool:
         """All bytes of a chunk came; whether they are wanted (not if another was faster).
 
         Raises Unexpected if the source was not asked for it.
@@ -200,6 +239,8 @@ class Swarm:
             known.late.remove(chunk)
         else:
             raise Unexpected("a chunk that was not asked for")
+        known.progressed, known.pace = now, known.meter.rate(now)
+        self._copies.pop(chunk, None)
         if chunk in self._waiting:
             self._waiting.remove(chunk)
         elif self._holder_of.pop(chunk, None) is None:
@@ -224,11 +265,11 @@ class Swarm:
     def review(self, now: float) -> list[tuple[SourceName, StallVerdict]]:
         """Release the requests of sources that stall or fall behind, and name these sources.
 
-        Call it about once a second. Silent sources have left; send the others a cancel.
+        Call it several times a second. Silent sources have left; send the others a cancel.
         """
         found: list[tuple[SourceName, StallVerdict]] = []
         for source, known in tuple(self._sources.items()):
-            if (known.asked or known.cancelling) and now - known.heard > limits.SILENT_S:
+            if self._is_silent(known, now):
                 self.leave(source)
                 found.append((source, StallVerdict.SILENT))
             elif self._is_behind(known, now):
@@ -247,9 +288,10 @@ class Swarm:
         return max(limits.WINDOW_BYTES_MIN, min(window_bytes(rate), int(share)))
 
     def _is_paused(self, known: _Source, now: float) -> bool:
-        """Whether a source gets no requests now: never while no other source can be asked."""
+        """Whether a source gets no requests now: only while another one serves well."""
         return known.paused_until > now and any(
-            other.paused_until <= now for other in self._sources.values()
+            other.pace and other.paused_until <= now and not self._times_late(other, now)
+            for other in self._sources.values()
         )
 
     def _is_behind(self, known: _Source, now: float) -> bool:
@@ -261,15 +303,36 @@ class Swarm:
             for other in self._sources.values()
             if other is not known and other.paused_until <= now
         ]
-        if now - known.heard > limits.STALL_S:
+        if now - known.progressed > self._stall_s(known):
             return bool(others)
-        seconds_left = known.asked_bytes / max(known.meter.rate(now), 1.0)
+        rate = known.meter.rate(now)
+        seconds_left = known.asked_bytes / max(rate, 1.0)
         return (
-            now - known.busy_since > limits.STALL_S
-            and seconds_left > limits.STALL_S
+            now - known.busy_since > limits.BEHIND_S
+            and seconds_left > limits.BEHIND_S
             and not len(self._waiting)
-            and any(not other.asked and all(map(other.holds, known.asked)) for other in others)
+            and any(
+                not other.asked and other.pace > rate and all(map(other.holds, known.asked))
+                for other in others
+            )
         )
+
+    def _stall_s(self, known: _Source) -> float:
+        """After so long without a whole chunk others are asked in its place."""
+        owed = known.owed
+        if owed is None or not known.pace:
+            return limits.STALL_S
+        chunk_s = self._lengths[owed] / known.pace
+        return min(limits.STALL_S, limits.STALL_PROVED_S + limits.STALL_PACE * chunk_s)
+
+    def _is_silent(self, known: _Source, now: float) -> bool:
+        """Whether a source owes something for longer than any line could take."""
+        if not known.asked and not known.cancelling:
+            return False
+        owed = known.owed
+        bytes_owed = self._lengths[owed] if owed is not None else 0
+        patience_s = limits.SILENT_S + bytes_owed / limits.LEAST_BYTES_PER_SECOND
+        return now - known.progressed > patience_s
 
     def _pause(self, known: _Source, now: float) -> None:
         known.paused_until = now + limits.PAUSE_S

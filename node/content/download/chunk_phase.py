@@ -13,7 +13,7 @@ from node.content.download.writer import ChunkWriter
 from node.content.progress import Progress, ReportProgress
 from node.content.vault.vault import Vault
 from protocol import limits
-from protocol.content import frames
+from protocol.content import frames, sealing
 from protocol.content.frames import ContentAnswer
 from protocol.content.manifest import Manifest
 from protocol.content.rarity import Shuffler
@@ -43,13 +43,15 @@ class ChunkPhase(DownloadPhase[None]):
         self._swarm = Swarm(self._lengths, missing, rng)
         self._writer = ChunkWriter(vault, self._stored)
         self._pieces: dict[str, ChunkPieces] = {}
+        self._checked: set[str] = set()
+        """Sources whose first chunk was good."""
         self._now = asyncio.get_running_loop().time
         self._progressed = self._now()
         self._report = report
         self._reported = self._now() - _REPORT_INTERVAL_S
         self._bytes_done = manifest.sealed_bytes - sum(self._lengths[chunk] for chunk in missing)
         self.bytes_from: Counter[str] = Counter()
-        """Sealed bytes of whole chunks by the name of their source."""
+        """Sealed bytes of whole chunks that were good, by the name of their source."""
         self.chunks_fetched = 0
         self._handlers: dict[type[ContentAnswer], Callable[[Source, Any], None]] = {
             frames.Have: self._on_have,
@@ -99,16 +101,21 @@ class ChunkPhase(DownloadPhase[None]):
         chunk, name = answer.chunk, source.name
         if not self._swarm.expects(name, chunk):
             raise Unexpected("a chunk that was not asked for")
-        self._swarm.heard(name, len(answer.data), source.heard)
+        now = self._now()
+        self._swarm.heard(name, len(answer.data), now)
         data = self._pieces[name].add(answer, self._lengths[chunk])
         if data is None:
             return
-        if self._swarm.arrived(name, chunk):
+        if name not in self._checked:
+            # The vault checks all of them; a source that only lies is found out by its first.
+            sealing.check_address(self._manifest.addresses[chunk], data)
+            self._checked.add(name)
+        if self._swarm.arrived(name, chunk, now):
             self._writer.add(chunk, self._manifest.addresses[chunk], data)
             self.bytes_from[name] += len(data)
             self.chunks_fetched += 1
             self._bytes_done += len(data)
-            self._progressed = source.heard
+            self._progressed = now
         self._ask(name)
         if self._swarm.is_gathered:
             self._writer.hurry()
@@ -156,6 +163,8 @@ class ChunkPhase(DownloadPhase[None]):
         for chunk in bad:
             self._bytes_done -= self._lengths[chunk]
             name = self._swarm.mismatched(chunk)
+            self.bytes_from[name] -= self._lengths[chunk]
+            self.chunks_fetched -= 1
             error = ChunkMismatch("a chunk's bytes do not hash to its address")
             self._sources.ban(name, error)
         self._ask_all()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from node.content.download.chunk_phase import ChunkPhase
 from node.content.download.chunk_source import FindSources
-from node.content.download.manifest_phase import fetch_manifest
+from node.content.download.manifest_phase import ManifestPhase
 from node.content.download.sources import Sources
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.stored_mod import StoredMod
@@ -72,7 +72,7 @@ class Downloader:
                     group.create_task(sources.review()),
                 ]
                 if accepted is None:
-                    data = await fetch_manifest(sources, link.mod_id)
+                    data = await sources.run(ManifestPhase(sources, link.mod_id))
                     accepted = await self._accept(link, data)
                 phase = ChunkPhase(
                     *(sources, self._vault, accepted.manifest, accepted.missing),

@@ -2,7 +2,7 @@
 
 The phase decides what the sources are asked for: first the manifest, then the chunks. A source that
 breaks a rule is banned for this download, by name; one that is lost may come back. Everything
-happens on the event loop, when an answer comes or once a second.
+happens on the event loop, when an answer comes or several times a second.
 """
 
 import asyncio
@@ -15,11 +15,18 @@ from node.content.download.chunk_source import ChunkSource, ChunkStream, FindSou
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentAnswer
-from protocol.errors import ModswarmError, NetworkError, NoSources, RemoteError, Unexpected
+from protocol.errors import (
+    ModswarmError,
+    NetworkError,
+    NoSources,
+    OverLimit,
+    RemoteError,
+    Unexpected,
+)
 
 _log = logging.getLogger(__name__)
 
-_REVIEW_INTERVAL_S = 1.0
+_REVIEW_INTERVAL_S = 0.25
 
 _Result = TypeVar("_Result")
 
@@ -30,18 +37,35 @@ class Source:
 
     name: str
     stream: ChunkStream
-    heard: float
-    """When its last answer came."""
+    found_at: float
     opened: frames.Opened | None = None
+    opened_at: float = 0.0
     bits: bytearray = field(default_factory=bytearray)
     """The chunks of its Have answers: a bit a chunk, the highest of a byte first."""
+    manifest_left: int = 0
+    """Bytes of a manifest that it may still send, though another source was faster."""
+    is_proved: bool = False
+    """It has sent something whole that hashed to what was asked for."""
+    is_late: bool = False
+    """It owes something that others would have sent by now."""
+    _idle_haves: int = 0
 
     def holds(self, have: frames.Have) -> None:
-        """Note that it holds these chunks as well."""
+        """Note that it holds these chunks as well; raises OverLimit if it keeps telling no news."""
         start, end = have.first // 8, have.first // 8 + len(have.bits)
         self.bits.extend(bytes(max(0, end - len(self.bits))))
-        held = int.from_bytes(self.bits[start:end]) | int.from_bytes(have.bits)
+        before = int.from_bytes(self.bits[start:end])
+        held = before | int.from_bytes(have.bits)
         self.bits[start:end] = held.to_bytes(end - start)
+        if held == before:
+            self._idle_haves += 1
+            if self._idle_haves > limits.HAVES_WITHOUT_NEWS:
+                raise OverLimit("it goes on telling what it holds, and nothing of it is new")
+
+    def takes_late_manifest(self, piece: frames.ManifestPiece) -> bool:
+        """Whether a piece is the rest of a manifest that is not needed any more."""
+        rest, self.manifest_left = self.manifest_left, self.manifest_left - len(piece.data)
+        return 0 < len(piece.data) <= rest
 
 
 class DownloadPhase(Generic[_Result]):
@@ -66,7 +90,7 @@ class DownloadPhase(Generic[_Result]):
         raise Unexpected(f"{type(answer).__name__} was not asked for")
 
     def reviewed(self, now: float) -> None:
-        """A second has passed."""
+        """A moment has passed."""
 
     def is_stuck(self, now: float) -> bool:
         """Whether nothing more can come from the sources that are left."""
@@ -105,12 +129,12 @@ class Sources:
         self._give_up_if_hopeless()
 
     async def review(self) -> None:
-        """Lose, each second, the sources that did not answer; let the phase see what stalled."""
+        """Lose, every moment, the sources that did not answer; let the phase see what stalled."""
         while True:
             await asyncio.sleep(_REVIEW_INTERVAL_S)
             now = self._now()
             for source in tuple(self.by_name.values()):
-                if source.opened is None and now - source.heard > limits.STALL_S:
+                if source.opened is None and now - source.found_at > limits.STALL_S:
                     self.lose(source.name, "it did not answer")
             if self._phase is not None:
                 self._phase.reviewed(now)
@@ -120,7 +144,7 @@ class Sources:
         """Carry out a phase; raises NoSources, or why the search failed, if no source can serve."""
         self._phase = phase
         try:
-            for source in self.opened:
+            for source in sorted(self.opened, key=_doubt):
                 self._join(source)
             self._give_up_if_hopeless()
             return await phase.result
@@ -140,7 +164,6 @@ class Sources:
         source = self._source_of(stream)
         if source is None:
             return
-        source.heard = self._now()
         try:
             self._take(source, answer)
         except RemoteError as error:
@@ -189,14 +212,18 @@ class Sources:
         if isinstance(answer, frames.Opened):
             if source.opened is not None:
                 raise Unexpected("a stream was opened twice")
-            source.opened = answer
+            source.opened, source.opened_at = answer, self._now()
             self._join(source)
             return
         if isinstance(answer, frames.Refused):
             self.lose(source.name, "it does not serve this mod")
             return
+        if source.opened is None:
+            raise Unexpected("an answer on a stream that was not opened")
         if isinstance(answer, frames.Have):
             source.holds(answer)
+        if isinstance(answer, frames.ManifestPiece) and source.takes_late_manifest(answer):
+            return
         if self._phase is not None:
             self._phase.answered(source, answer)
 
@@ -231,3 +258,8 @@ class Sources:
         reasons = {**self.lost, **self.banned}
         told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
         return "no source serves this mod" + (f" any more ({told})" if told else "")
+
+
+def _doubt(source: Source) -> tuple[bool, bool]:
+    """What sorts sources: first those that have served, last those that are late."""
+    return source.is_late, not source.is_proved

@@ -95,7 +95,7 @@ def test_two_sources_at_once(tmp_path: Path) -> None:
 
 async def test_a_slow_source_does_not_hold_the_end_up(tmp_path: Path) -> None:
     seconds, done = await paced_download(tmp_path, [5e3, 1e6])
-    assert seconds < limits.STALL_S + 3  # its window alone would have taken 50 s
+    assert seconds < 5.5  # its window alone would have taken 50 s
     assert len(done.bytes_from) >= 1
 
 
@@ -150,7 +150,7 @@ async def test_a_source_that_stalls_gives_way(tmp_path: Path) -> None:
         started = asyncio.get_running_loop().time()
         done = await download
         waited = asyncio.get_running_loop().time() - started
-        assert limits.STALL_S <= waited < limits.STALL_S + 3
+        assert waited < limits.LATE_S + 1.0
         assert done.bytes_fetched == shared.new_bytes
         assert set(done.bytes_from) == {good.name, bad.name}
 
@@ -163,7 +163,8 @@ async def test_a_source_that_never_answers(kind: type[Any], tmp_path: Path) -> N
         ours.meddler = lambda data: None if isinstance(frames.decode_frame(data), kind) else data
         _, from_good = good.connect(downloader)
         done = await downloader.download(shared.link, links_to(from_bad, from_good))
-        assert done.bytes_from == {good.name: shared.new_bytes}
+        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_from[good.name] > 0
 
 
 async def test_a_single_source_that_falls_silent_is_given_up(tmp_path: Path) -> None:
@@ -174,7 +175,8 @@ async def test_a_single_source_that_falls_silent_is_given_up(tmp_path: Path) -> 
         with pytest.raises(NoSources, match="stopped answering"):
             await downloader.download(shared.link, links_to(theirs))
         waited = asyncio.get_running_loop().time() - started
-        assert limits.SILENT_S <= waited < limits.SILENT_S + 5
+        longest_s = limits.SEALED_CHUNK_BYTES / limits.LEAST_BYTES_PER_SECOND
+        assert limits.SILENT_S <= waited < limits.SILENT_S + longest_s + 1
         missing = await downloader.vault.missing(shared.mod_id)
         assert 0 < len(missing) < shared.chunks
 

@@ -22,7 +22,7 @@ def finish(swarm: Swarm, source: str, chunks: list[int], now: float, length: int
     """All of these chunks come, and are right."""
     for chunk in chunks:
         swarm.heard(source, length, now)
-        assert swarm.arrived(source, chunk)
+        assert swarm.arrived(source, chunk, now)
         swarm.stored(chunk)
 
 
@@ -144,7 +144,7 @@ def test_a_wrong_chunk_bans_its_sender_only() -> None:
     swarm.join(A, 0.0, complete=True)
     swarm.join(B, 0.0, complete=True)
     asked = swarm.requests(A, 0.0)
-    assert swarm.arrived(A, asked[0])
+    assert swarm.arrived(A, asked[0], 1.0)
     assert swarm.mismatched(asked[0]) == A
     assert swarm.banned == {A}
     assert not swarm.join(A, 1.0, complete=True)
@@ -158,10 +158,10 @@ def test_what_was_not_asked_for_is_refused() -> None:
     other = next(chunk for chunk in range(10) if chunk not in asked)
     assert not swarm.expects(A, other)
     with pytest.raises(Unexpected):
-        swarm.arrived(A, other)
-    assert swarm.arrived(A, asked[0])
+        swarm.arrived(A, other, 1.0)
+    assert swarm.arrived(A, asked[0], 1.0)
     with pytest.raises(Unexpected):
-        swarm.arrived(A, asked[0])
+        swarm.arrived(A, asked[0], 1.0)
 
 
 def test_a_stalled_source_gives_way_to_others() -> None:
@@ -184,12 +184,12 @@ def test_what_a_paused_source_still_sends_is_welcome() -> None:
     now = limits.STALL_S + 1
     swarm.review(now)
     assert len(swarm.requests(B, now)) == 2
-    assert swarm.arrived(A, first)
+    assert swarm.arrived(A, first, 1.0)
     swarm.stored(first)
-    assert not swarm.arrived(B, first)
-    assert swarm.arrived(B, second)
+    assert not swarm.arrived(B, first, 1.0)
+    assert swarm.arrived(B, second, 1.0)
     swarm.stored(second)
-    assert not swarm.arrived(A, second)
+    assert not swarm.arrived(A, second, 1.0)
     assert swarm.left == 0
 
 
@@ -202,7 +202,7 @@ def paused_and_taken_over() -> tuple[Swarm, int]:
     now = limits.STALL_S + 1
     swarm.review(now)
     (chunk,) = swarm.requests(B, now)
-    assert swarm.arrived(A, chunk)
+    assert swarm.arrived(A, chunk, 1.0)
     return swarm, chunk
 
 
@@ -218,7 +218,7 @@ def test_a_source_that_owes_a_chunk_is_not_asked_for_it_twice() -> None:
     swarm, chunk = paused_and_taken_over()
     assert swarm.mismatched(chunk) == A
     assert swarm.requests(B, 30.0) == []
-    assert swarm.arrived(B, chunk)
+    assert swarm.arrived(B, chunk, 1.0)
     swarm.stored(chunk)
     assert swarm.left == 0
 
@@ -232,16 +232,73 @@ def test_after_a_confirmed_cancel_nothing_more_is_expected() -> None:
     swarm.cancelled(A)
     assert not swarm.expects(A, asked[0])
     with pytest.raises(Unexpected):
-        swarm.arrived(A, asked[0])
+        swarm.arrived(A, asked[0], 1.0)
 
 
 def test_a_source_alone_is_not_paused_but_counts_as_gone_at_last() -> None:
     swarm = swarm_of(4)
     swarm.join(A, 0.0, complete=True)
     swarm.requests(A, 0.0)
-    assert swarm.review(limits.SILENT_S - 1) == []
-    assert swarm.review(limits.SILENT_S + 1) == [(A, StallVerdict.SILENT)]
+    gone = limits.SILENT_S + 80_000 / limits.LEAST_BYTES_PER_SECOND
+    assert swarm.review(gone - 1) == []
+    assert swarm.review(gone + 1) == [(A, StallVerdict.SILENT)]
     assert swarm.sources == ()
+
+
+def test_bytes_now_and_then_win_no_time() -> None:
+    swarm = swarm_of(4)
+    swarm.join(A, 0.0, complete=True)
+    swarm.requests(A, 0.0)
+    gone = limits.SILENT_S + 80_000 / limits.LEAST_BYTES_PER_SECOND
+    for second in range(int(gone)):
+        swarm.heard(A, 1, float(second))
+        assert swarm.review(float(second)) == []
+    assert swarm.review(gone + 1) == [(A, StallVerdict.SILENT)]
+
+
+LATE_S = limits.LATE_S + 80_000 / limits.LATE_BYTES_PER_SECOND
+
+
+def test_what_a_late_source_owes_is_asked_of_ever_more_sources() -> None:
+    swarm = swarm_of(1)
+    others = [f"other {number}" for number in range(30)]
+    for name in (A, *others):
+        swarm.join(name, 0.0, complete=True)
+    assert swarm.requests(A, 0.0) == [0]
+
+    def asked(now: float) -> int:
+        return sum(bool(swarm.requests(name, now)) for name in others)
+
+    assert asked(0.9 * LATE_S) == 0
+    assert asked(1.1 * LATE_S) == limits.LATE_COPIES - 1
+    assert asked(1.2 * LATE_S) == 0
+    assert asked(2.1 * LATE_S) == limits.LATE_COPIES**2 - limits.LATE_COPIES
+    assert swarm.arrived(others[3], 0, 2.2 * LATE_S)
+    assert not swarm.arrived(A, 0, 2.3 * LATE_S)
+    swarm.stored(0)
+    assert swarm.left == 0
+
+
+def test_late_sources_get_no_copies() -> None:
+    swarm = swarm_of(2, length=300_000)
+    for name in (A, B, C):
+        swarm.join(name, 0.0, complete=True)
+    assert swarm.requests(A, 0.0)
+    assert swarm.requests(B, 0.0)
+    now = 1.1 * (limits.LATE_S + 0.3)
+    assert swarm.requests(B, now) == []
+    assert len(swarm.requests(C, now)) == 1
+
+
+def test_a_wrong_copy_is_asked_for_again() -> None:
+    swarm = swarm_of(1)
+    for name in (A, B, C):
+        swarm.join(name, 0.0, complete=True)
+    swarm.requests(A, 0.0)
+    assert swarm.requests(B, 1.1 * LATE_S) == [0]
+    assert swarm.arrived(B, 0, 1.2 * LATE_S)
+    assert swarm.mismatched(0) == B
+    assert swarm.requests(C, 1.3 * LATE_S) == [0]
 
 
 def test_when_all_are_paused_they_are_asked_all_the_same() -> None:
@@ -260,21 +317,45 @@ def test_an_idle_source_takes_over_from_a_slow_one_at_the_end() -> None:
     swarm.join(A, 0.0, complete=True)
     slow = swarm.requests(A, 0.0)
     swarm.join(B, 0.0, complete=True)
-    finish(swarm, B, swarm.requests(B, 0.0), 0.5)
-    for second in range(1, 9):
-        swarm.heard(A, 100, float(second))
+    finish(swarm, B, swarm.requests(B, 0.0), 0.2)
+    swarm.heard(A, 20_000, 0.3)
+    assert swarm.review(limits.BEHIND_S - 0.1) == []
+    now = limits.BEHIND_S + 0.1
+    assert swarm.review(now) == [(A, StallVerdict.PAUSED)]
+    assert sorted(swarm.requests(B, now)) == sorted(slow)
+
+
+def test_no_source_that_has_served_nothing_takes_over_from_a_slow_one() -> None:
+    swarm = swarm_of(4)
+    swarm.join(A, 0.0, complete=True)
+    swarm.requests(A, 0.0)
+    swarm.join(B, 0.0, complete=True)
+    for second in range(1, int(limits.STALL_S)):
+        swarm.heard(A, 10_000, float(second))
         assert swarm.review(float(second)) == []
-    swarm.heard(A, 100, limits.STALL_S + 0.5)
-    assert swarm.review(limits.STALL_S + 1) == [(A, StallVerdict.PAUSED)]
-    assert sorted(swarm.requests(B, limits.STALL_S + 1)) == sorted(slow)
 
 
 def test_a_fast_source_keeps_what_it_was_asked_for() -> None:
     swarm = swarm_of(8)
     swarm.join(A, 0.0, complete=True)
-    swarm.requests(A, 0.0)
+    slow = swarm.requests(A, 0.0)
     swarm.join(B, 0.0, complete=True)
-    finish(swarm, B, swarm.requests(B, 0.0), 0.5)
-    for second in range(1, 20):
-        swarm.heard(A, 50_000, float(second))
-        assert swarm.review(float(second)) == []
+    finish(swarm, B, swarm.requests(B, 0.0), 0.2)
+    for number, chunk in enumerate(slow):
+        now = 0.2 * (number + 1)
+        finish(swarm, A, [chunk], now)
+        assert swarm.review(now) == []
+
+
+def test_a_fast_source_that_stops_gives_way_soon() -> None:
+    swarm = swarm_of(20_000)
+    swarm.join(A, 0.0, complete=True)
+    swarm.join(B, 0.0, complete=True)
+    for step in range(1, 11):
+        for name in (A, B):
+            finish(swarm, name, swarm.requests(name, step / 10), step / 10)
+    assert swarm.requests(A, 1.0)
+    assert swarm.requests(B, 1.0)
+    finish(swarm, B, swarm.requests(B, 2.0), 2.0)
+    assert swarm.review(1.0 + limits.STALL_PROVED_S - 0.1) == []
+    assert (A, StallVerdict.PAUSED) in swarm.review(1.0 + limits.STALL_PROVED_S + 1.0)

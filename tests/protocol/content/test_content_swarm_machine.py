@@ -32,6 +32,8 @@ class _Peer:
     released: set[int] = field(default_factory=set)
     """Of the queue, what the swarm took back and a cancel has not been confirmed for."""
     cancelling: bool = False
+    progressed: float = 0.0
+    """When it was asked while it owed nothing, or sent a chunk."""
 
 
 HONEST = "honest"
@@ -114,7 +116,11 @@ class SwarmMachine(RuleBasedStateMachine):
             assert chunk in self.missing - self.stored - set(self.arrived)
             assert chunk in peer.held
             for other in self.peers.values():
-                assert chunk not in set(other.queue) - other.released, "asked of two live sources"
+                if self.now - other.progressed <= limits.LATE_S:
+                    owed = set(other.queue) - other.released
+                    assert chunk not in owed, "asked of two sources that are in time"
+        if chunks and not set(peer.queue) - peer.released:
+            peer.progressed = self.now
         peer.queue.extend(chunks)
         asked_bytes = sum(self.lengths[chunk] for chunk in peer.queue)
         assert asked_bytes <= limits.WINDOW_BYTES_MAX + max(self.lengths)
@@ -132,7 +138,8 @@ class SwarmMachine(RuleBasedStateMachine):
             peer.released.discard(chunk)
             assert self.swarm.expects(name, chunk)
             self.swarm.heard(name, self.lengths[chunk], self.now)
-            wanted = self.swarm.arrived(name, chunk)
+            wanted = self.swarm.arrived(name, chunk, self.now)
+            peer.progressed = self.now
             assert wanted == (chunk not in self.stored and chunk not in self.arrived)
             if wanted:
                 self.arrived[chunk] = name
@@ -204,7 +211,7 @@ class SwarmMachine(RuleBasedStateMachine):
         if chunk not in self.peers[name].queue:
             assert not self.swarm.expects(name, chunk)
             with pytest.raises(Unexpected):
-                self.swarm.arrived(name, chunk)
+                self.swarm.arrived(name, chunk, self.now)
 
     @invariant()
     def counts_agree(self) -> None:
