@@ -258,9 +258,15 @@ class HostileUploaders:
 
     def __init__(self, honest: Callable[..., Any]) -> None:
         self._honest = honest
-        self.kind_of: dict[Vault, type[HostileHolder]] = {}
+        self._hostile: dict[Vault, tuple[type[HostileHolder], Vault]] = {}
+
+    def turn(self, vault: Vault, kind: type[HostileHolder], has_all: Vault) -> None:
+        """The node of `vault` is an attacker from now on, and has the mods of another vault."""
+        self._hostile[vault] = kind, has_all
 
     def __call__(self, link: LinkPort, vault: Vault, *rest: Any) -> Any:
         """The serving side of a link."""
-        kind = self.kind_of.get(vault)
-        return self._honest(link, vault, *rest) if kind is None else kind(link, vault)
+        if vault not in self._hostile:
+            return self._honest(link, vault, *rest)
+        kind, has_all = self._hostile[vault]
+        return kind(link, has_all)

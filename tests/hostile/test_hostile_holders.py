@@ -6,7 +6,7 @@ are asked of one source, the memory for what sources announce.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,16 @@ import pytest
 from node.content.ports import LinkPort
 from node.content.serve import exchange
 from node.content.serve.uploader import Uploader
-from protocol.content.link import ModLink
-from simulations.attacks.holders import KINDS, HostileHolder, HostileUploaders
+from protocol.errors import NoSources
+from simulations.attacks.holders import (
+    KINDS,
+    DrippingChunks,
+    DrippingManifest,
+    HaltingChunks,
+    HostileHolder,
+    HostileUploaders,
+)
 from tests.node.content.content_nodes import (
-    ContentNode,
     FindLinks,
     content_nodes,
     links_to,
@@ -39,18 +45,6 @@ def uploaders(monkeypatch: pytest.MonkeyPatch) -> HostileUploaders:
     return hostile
 
 
-async def _share(folder: Path, nodes: list[ContentNode], size: int) -> ModLink:
-    """A mod that all but the last node hold."""
-    source = write_files(folder / "source", {"mod.bin": random.Random(5).randbytes(size)})
-    shared = await nodes[0].publisher.publish(source, "mod")
-    for node in nodes[1:-1]:
-        _, theirs = nodes[0].connect(node)
-        await node.download(shared.link, links_to(theirs))
-        theirs.cut("copied")
-    await asyncio.sleep(1.0)
-    return shared.link
-
-
 def _found_one_by_one(ends: list[MemoryLink]) -> FindLinks:
     """A search that finds each of these a moment after the one before."""
 
@@ -65,20 +59,19 @@ def _found_one_by_one(ends: list[MemoryLink]) -> FindLinks:
 async def _seconds(
     folder: Path,
     uploaders: HostileUploaders,
-    kinds: list[type[HostileHolder]],
+    kinds: Sequence[type[HostileHolder]],
     *,
-    good_first: bool,
+    good_first: bool = False,
     size: int = MOD_BYTES,
 ) -> float:
     """How long a download takes from one good holder and holders of these kinds."""
-    async with content_nodes(folder, len(kinds) + 2) as nodes:
-        link = await _share(folder, nodes, size)
-        *serving, getter = nodes
-        bad = serving[1:] if good_first else serving[:-1]
+    async with content_nodes(folder, len(kinds) + 2) as (good, getter, *bad):
+        source = write_files(folder / "source", {"mod.bin": random.Random(5).randbytes(size)})
+        link = (await good.publisher.publish(source, "mod")).link
         for node, kind in zip(bad, kinds, strict=True):
-            uploaders.kind_of[node.vault] = kind
+            uploaders.turn(node.vault, kind, good.vault)
         ends = []
-        for node in serving:
+        for node in (good, *bad) if good_first else (*bad, good):
             ours, theirs = node.connect(getter)
             ours.bytes_per_second = LINE_BYTES_PER_SECOND
             ends.append(theirs)
@@ -90,25 +83,27 @@ async def _seconds(
         return loop.time() - started
 
 
+ALONE_S = MOD_BYTES / LINE_BYTES_PER_SECOND
+
+
+async def test_the_good_one_alone(tmp_path: Path, uploaders: HostileUploaders) -> None:
+    assert await _seconds(tmp_path, uploaders, []) == pytest.approx(ALONE_S, abs=0.1)
+
+
 @pytest.mark.parametrize("good_first", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nine_of_a_kind_hardly_delay_a_download(
     tmp_path: Path, uploaders: HostileUploaders, kind: type[HostileHolder], good_first: bool
 ) -> None:
-    alone_s = await _seconds(tmp_path / "alone", uploaders, [], good_first=good_first)
-    among_s = await _seconds(tmp_path / "among", uploaders, [kind] * BAD, good_first=good_first)
-    assert among_s <= 2.0 + 1.1 * alone_s
+    among_s = await _seconds(tmp_path, uploaders, [kind] * BAD, good_first=good_first)
+    assert among_s <= 2.0 + 1.1 * ALONE_S
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nine_of_a_kind_hardly_delay_a_small_mod(
     tmp_path: Path, uploaders: HostileUploaders, kind: type[HostileHolder]
 ) -> None:
-    alone_s = await _seconds(tmp_path / "alone", uploaders, [], good_first=False, size=50_000)
-    among_s = await _seconds(
-        tmp_path / "among", uploaders, [kind] * BAD, good_first=False, size=50_000
-    )
-    assert among_s <= 2.0 + 1.1 * alone_s
+    assert await _seconds(tmp_path, uploaders, [kind] * BAD, size=50_000) <= 2.0
 
 
 @pytest.mark.parametrize("start", range(len(KINDS)))
@@ -116,6 +111,18 @@ async def test_nine_of_different_kinds_hardly_delay_a_download(
     tmp_path: Path, uploaders: HostileUploaders, start: int
 ) -> None:
     kinds = [KINDS[(start + number) % len(KINDS)] for number in range(BAD)]
-    alone_s = await _seconds(tmp_path / "alone", uploaders, [], good_first=False)
-    among_s = await _seconds(tmp_path / "among", uploaders, kinds, good_first=False)
-    assert among_s <= 2.0 + 1.1 * alone_s
+    assert await _seconds(tmp_path, uploaders, kinds) <= 2.0 + 1.1 * ALONE_S
+
+
+async def test_one_that_drips_is_given_up_though_it_is_the_only_one(
+    tmp_path: Path, uploaders: HostileUploaders
+) -> None:
+    for kind in (DrippingManifest, DrippingChunks, HaltingChunks):
+        async with content_nodes(tmp_path / kind.__name__, 3) as (good, getter, bad):
+            source = write_files(tmp_path / "source", {"mod.bin": bytes(range(256)) * 2000})
+            link = (await good.publisher.publish(source, "mod")).link
+            uploaders.turn(bad.vault, kind, good.vault)
+            _, end = bad.connect(getter)
+            async with asyncio.timeout(300.0):
+                with pytest.raises(NoSources):
+                    await getter.download(link, links_to(end))

@@ -62,16 +62,17 @@ class ManifestPhase(DownloadPhase[bytes]):
 
     def _end(self, winner: Source) -> None:
         """Let what the others still send of the manifest come to nothing."""
-        winner.is_proved = True
+        winner.proves()
         for asked in self._asked.values():
-            asked.source.manifest_left = asked.pieces.left
+            asked.source.lost_the_race(asked.pieces.left)
 
     def reviewed(self, now: float) -> None:
         """Ask more sources if some are late; sources that take far too long are lost."""
         for asked in tuple(self._asked.values()):
             age, length = now - asked.since, asked.pieces.length
             late_s = limits.LATE_S + length / limits.LATE_BYTES_PER_SECOND
-            asked.is_late = asked.source.is_late = age > self._patience * late_s
+            asked.is_late = age > self._patience * late_s
+            asked.source.judge(late=asked.is_late)
             if age > limits.SILENT_S + length / limits.LEAST_BYTES_PER_SECOND:
                 self._sources.lose(asked.source.name, "its manifest did not come in time")
         self._ask(now)

@@ -62,6 +62,18 @@ class Source:
             if self._idle_haves > limits.HAVES_WITHOUT_NEWS:
                 raise OverLimit("it goes on telling what it holds, and nothing of it is new")
 
+    def proves(self) -> None:
+        """Something whole came of it, and hashed to what was asked for."""
+        self.is_proved = True
+
+    def judge(self, *, late: bool) -> None:
+        """Note whether others would have sent by now what it owes."""
+        self.is_late = late
+
+    def lost_the_race(self, manifest_left: int) -> None:
+        """Another source sent the manifest: so many bytes of this one's may still come."""
+        self.manifest_left = manifest_left
+
     def takes_late_manifest(self, piece: frames.ManifestPiece) -> bool:
         """Whether a piece is the rest of a manifest that is not needed any more."""
         rest, self.manifest_left = self.manifest_left, self.manifest_left - len(piece.data)
