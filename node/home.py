@@ -12,6 +12,7 @@ lock               held while a node runs
 
 import json
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -24,8 +25,15 @@ from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
 
 FORMAT = 1
+_NAMES = (
+    *("format.json", "identity.key", "config.toml", "certificate.pem", "contacts.json"),
+    *("control.json", "vault", "lock", "log.txt", "log.old.txt"),
+)
+"""What a home may hold before its format is written: its user's settings, or what a killed start
+left."""
 _MAX_FILE_BYTES = 2**20
 _SEED_BYTES = 32
+_BLANKS_MAX = 8
 
 
 class Home:
@@ -38,6 +46,7 @@ class Home:
     @classmethod
     def open(cls, path: Path) -> "Home":
         """Make the folder if it is new, lock it, and check its format; raises HomeError."""
+        check_folder(path)
         try:
             path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             if os.name != "nt":
@@ -78,13 +87,10 @@ class Home:
         if not path.exists():
             seed = find_seed(rng, puzzle_bits)
             write_atomically(path, seed.hex().encode() + b"\n", PRIVATE_FILE)
-        try:
-            seed = bytes.fromhex(_read(path).decode().strip())
-        except ValueError:
-            seed = b""
-        if len(seed) != _SEED_BYTES:
+        found = _seed_in(_read(path))
+        if found is None:
             raise HomeError(f"{path} is damaged: it does not hold an identity")
-        identity = Identity(seed)
+        identity = Identity(found)
         if not solves_puzzle(identity.public_key, puzzle_bits):
             raise HomeError(f"{path} holds a key that other nodes would refuse")
         return identity
@@ -126,6 +132,48 @@ class Home:
                 f"the home {self.path} has format {found}, and this version of modswarm reads "
                 f"format {FORMAT}; use the version that made it, or another home"
             )
+
+
+def check_folder(path: Path) -> None:
+    """Raise HomeError unless `path` is a home, or may become one: missing, or without files.
+
+    Nothing is changed.
+    """
+    try:
+        names = [entry.name for entry in path.iterdir()]
+        shared = path.stat().st_mode & stat.S_ISVTX
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HomeError(f"cannot use {path} as a home: {error.strerror or error}") from error
+    if "format.json" in names:
+        return
+    others = [
+        name for name in names if name.removeprefix(".").removesuffix(".partial") not in _NAMES
+    ]
+    if others:
+        raise HomeError(
+            f"{path} is neither empty nor the home of a node: it holds {ascii(min(others))[:80]}; "
+            "name a folder of its own for the home"
+        )
+    if shared and not names:
+        raise HomeError(f"{path} is a folder that several users share; a home needs one of its own")
+
+
+def holds_identity(data: bytes) -> bool:
+    """Whether a file that begins with `data` is the `identity.key` of some home."""
+    seed = _seed_in(data)
+    return seed is not None and solves_puzzle(Identity(seed).public_key, limits.PUZZLE_BITS)
+
+
+def _seed_in(data: bytes) -> bytes | None:
+    if len(data) > 2 * _SEED_BYTES + _BLANKS_MAX:
+        return None
+    try:
+        seed = bytes.fromhex(data.decode().strip())
+    except ValueError:
+        return None
+    return seed if len(seed) == _SEED_BYTES else None
 
 
 def read_control(path: Path) -> tuple[str, str] | None:

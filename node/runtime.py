@@ -13,6 +13,7 @@ from pathlib import Path
 
 from node.answers.status import NodeStatus, RelayStatus
 from node.config import Config
+from node.content.homes import HomeGuard
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
@@ -182,7 +183,7 @@ class Node:
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.doctor = Doctor(self.membership, self.environment, view, relays)
-        self.sharing = Sharing(self._vault, self.membership, self.pool)
+        self.sharing = Sharing(self._vault, self.membership, self.pool, HomeGuard(self.home.path))
         await self.sharing.start()
 
     def _make_relays(self) -> LinkRelays:

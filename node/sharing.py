@@ -10,6 +10,7 @@ from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
 from node.content.assemble.tree import checked_target
 from node.content.download.downloader import Downloader, DownloadResult
+from node.content.homes import HomeGuard
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.serve.exchange import Exchanges
@@ -29,17 +30,20 @@ from protocol.identity import PeerId, base32_text
 class Sharing:
     """What this node does with mods. `start` before use, `close` before the links."""
 
-    def __init__(self, vault: Vault, membership: Membership, pool: LinkPool) -> None:
+    def __init__(
+        self, vault: Vault, membership: Membership, pool: LinkPool, guard: HomeGuard
+    ) -> None:
         self._vault = vault
+        self._guard = guard
         self._overlay = membership.server
         self._presence = membership.presence
         self._environment = membership.environment
         self._joined = membership.joined
         self._pool = pool
         self._exchanges = Exchanges(vault)
-        self._publisher = Publisher(vault, self._environment)
+        self._publisher = Publisher(vault, self._environment, guard)
         self._downloader = Downloader(vault, self._environment)
-        self._assembler = Assembler(vault)
+        self._assembler = Assembler(vault, guard)
         self._availability = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()
 
@@ -113,13 +117,12 @@ class Sharing:
     ) -> GetResult:
         """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
 
-        Raises NotFound, NoSources, TimedOut, BadLink, TargetExists, DiskError.
+        Raises NotFound, NoSources, TimedOut, BadLink, UnsafePath, TargetExists, DiskError.
         """
         if link.content_key is None:
             raise BadLink("not a modswarm link: it lacks the key that opens the mod")
-        if target is not None:
-            # A target that cannot be written fails before anything is fetched.
-            await self._loop.run_in_executor(None, checked_target, target)
+        # A place that cannot be written fails before anything is fetched.
+        await self._loop.run_in_executor(None, self._check_place, target, into)
         started = self._loop.time()
         await self._wait_until_joined()
         search = HolderSearch(self._overlay, self._pool)
@@ -140,6 +143,12 @@ class Sharing:
             seconds=self._loop.time() - started,
             transfer_s=transferred - search.stats.linked_at,
         )
+
+    def _check_place(self, target: Path | None, into: Path | None) -> None:
+        if target is not None:
+            checked_target(target, self._guard)
+        else:
+            self._guard.check_outside((into or Path.cwd()).resolve(), "written")
 
     async def _wait_until_joined(self) -> None:
         """Wait for the overlay, JOIN_WAIT_S at most: a download may come right after the start."""

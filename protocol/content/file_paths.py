@@ -47,6 +47,14 @@ def check_text(text: str, what: str, max_bytes: int) -> str:
     return text
 
 
+def check_name(name: str) -> str:
+    """Return the name of a mod, which names its folder; raise UnsafePath if none could have it."""
+    reason = 'has a "/"' if "/" in name else _objection(name)
+    if reason:
+        raise UnsafePath(f"the name {quoted(name)} {reason}; a mod's name is that of a folder")
+    return name
+
+
 def quoted(text: str) -> str:
     """`text` in quotes, escaped and shortened: safe in any terminal or log."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from node.content.assemble import tree
 from node.content.assemble.tree import GrowingTree
+from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
 from protocol.content import manifest as manifests
@@ -35,8 +36,9 @@ class Assembled:
 class Assembler:
     """Writes mods out of a vault. Several may be written at once, not two to one place."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, guard: HomeGuard) -> None:
         self._vault = vault
+        self._guard = guard
         self._targets: set[Path] = set()
 
     async def assemble(
@@ -44,15 +46,16 @@ class Assembler:
     ) -> Assembled:
         """Write a mod's files into `target`, which must not exist or be an empty folder.
 
-        Raises TargetExists, DiskError, NotFound if the vault lacks some of the mod or its key, and
-        BadContent if its publisher made it wrong. Nothing is then under the target's name.
+        Raises TargetExists, UnsafePath, DiskError, NotFound if the vault lacks some of the mod or
+        its key, and BadContent if its publisher made it wrong. Nothing is then under the target's
+        name.
         """
         loop = asyncio.get_running_loop()
         mod, data = await self._vault.mod(mod_id), await self._vault.get(mod_id)
         if mod is None or data is None or mod.content_key is None:
             raise NotFound("the vault does not have this mod, or not its content key")
         manifest, contents = await loop.run_in_executor(None, _open, data, mod.content_key)
-        target = await loop.run_in_executor(None, tree.checked_target, target)
+        target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
         if target in self._targets:
             raise TargetExists(f"{target} is being written already")
         self._targets.add(target)

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from node.content.homes import HomeGuard
 from node.files import sync_file, sync_folder, write_all, writing
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists
@@ -21,10 +22,14 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
-def checked_target(target: Path) -> Path:
-    """The real path of a target; raises TargetExists unless it is free or an empty folder."""
+def checked_target(target: Path, guard: HomeGuard) -> Path:
+    """The real path of a target; raises TargetExists unless it is free or an empty folder.
+
+    Raises UnsafePath for a target in the home of a node.
+    """
     target = Path(os.path.realpath(target))
     with writing(target):
+        guard.check_outside(target, "written")
         if not target.exists():
             return target
         if not target.is_dir() or any(target.iterdir()):

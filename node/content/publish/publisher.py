@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.walk import FoundFile
@@ -25,7 +26,7 @@ from protocol.content import file_paths, manifest, sealing
 from protocol.content.chunking import Chunker
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest, ModFile
-from protocol.errors import BadFolder, BadInput, BadManifest
+from protocol.errors import BadFolder, BadManifest
 
 _BATCH_BYTES = 8 * 2**20
 _PIECE_BYTES = 2**20
@@ -54,9 +55,10 @@ class PublishedMod:
 class Publisher:
     """Makes mods of folders. Several may be published at once."""
 
-    def __init__(self, vault: Vault, environment: Environment) -> None:
+    def __init__(self, vault: Vault, environment: Environment, guard: HomeGuard) -> None:
         self._vault = vault
         self._environment = environment
+        self._guard = guard
 
     async def publish(
         self,
@@ -75,7 +77,7 @@ class Publisher:
             name = await loop.run_in_executor(None, walk.name_of, folder)
         name = _checked_name(name)
         file_paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
-        files = await loop.run_in_executor(None, walk.walk, folder)
+        files = await loop.run_in_executor(None, walk.walk, folder, self._guard)
         secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
         lineage, secret = await self._vault.lineage(name, secret)
         async with self._vault.holding():
@@ -235,9 +237,8 @@ def _seal(secret: bytes, plaintexts: Sequence[_Plaintext]) -> list[tuple[Lineage
 
 def _checked_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
-    if not name:
-        raise BadInput("a mod needs a name")
-    return file_paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
+    file_paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
+    return file_paths.check_name(name)
 
 
 def _stored_mod(

@@ -2,7 +2,7 @@
 
 Symbolic links are followed as long as they stay inside the folder and do not lead in a circle. All
 else that is not a plain file or a folder is refused rather than left out, so that a mod is all of
-the folder. Empty folders are not part of a mod.
+the folder. Empty folders are not part of a mod. Homes of nodes are refused, and what they hold.
 """
 
 import os
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.content.homes import HomeGuard, check_beginning, looks_like_home
 from protocol import limits
 from protocol.content import file_paths
 from protocol.content.file_paths import Tree, check_path, quoted
@@ -33,17 +34,20 @@ class FoundFile:
     size: int
     executable: bool
     changed_ns: int
+    place: tuple[int, int]
+    """Device and inode."""
 
 
-def walk(root: Path) -> list[FoundFile]:
+def walk(root: Path, guard: HomeGuard) -> list[FoundFile]:
     """The files under `root`, or `root` itself if it is a file, by file path.
 
-    Raises BadFolder, and UnsafePath for what other systems could not hold.
+    Raises BadFolder, and UnsafePath for what other systems could not hold, and for homes.
     """
     name = name_of(root)
     try:
         root = Path(os.path.realpath(root, strict=True))
-        files = [_found(name, root)] if root.is_file() else list(_Walk(root))
+        guard.check_outside(root, "shared")
+        files = [_found(name, root)] if root.is_file() else list(_Walk(root, guard.places()))
     except OSError as error:
         place = getattr(error, "filename", None) or root
         raise BadFolder(f"{place} cannot be read: {error.strerror or error}") from error
@@ -63,8 +67,9 @@ def name_of(root: Path) -> str:
 class _Walk:
     """Visits a tree; the folders on the way to the present one are known, to notice circles."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kept: frozenset[tuple[int, int]]) -> None:
         self._root = root
+        self._kept = kept
         self._found = 0
 
     def __iter__(self) -> Iterator[FoundFile]:
@@ -75,6 +80,7 @@ class _Walk:
     ) -> Iterator[FoundFile]:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
+        self._refuse_home(prefix, folder, {entry.name for entry in listed})
         for entry in listed:
             path = check_path(prefix + entry.name)
             real, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
@@ -88,7 +94,18 @@ class _Walk:
                 self._found += 1
                 if self._found > limits.MANIFEST_FILES:
                     raise BadFolder(f"{self._root} has more than {limits.MANIFEST_FILES} files")
-                yield _found(path, real)
+                found = _found(path, real)
+                if found.place in self._kept:
+                    raise UnsafePath(f"{quoted(path)} is a file of this node's home")
+                yield found
+
+    def _refuse_home(self, prefix: str, folder: Path, names: set[str]) -> None:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in self._kept or looks_like_home(names.__contains__):
+            raise UnsafePath(
+                f"{quoted(prefix)} is the home of a node, whose keys must stay there: "
+                "share a folder without it"
+            )
 
     def _target(self, path: str, link: Path, ancestors: tuple[Path, ...]) -> Path:
         """Where a link leads, if a mod may follow it."""
@@ -105,11 +122,15 @@ def _found(path: str, source: Path) -> FoundFile:
     if not stat.S_ISREG(status.st_mode):
         raise UnsafePath(f"{quoted(path)} is neither a file nor a folder")
     executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
-    return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns)
+    place = status.st_dev, status.st_ino
+    return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns, place)
 
 
 def read_pieces(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
-    """The bytes of a file in pieces; raises BadFolder if it changed since it was found."""
+    """The bytes of a file in pieces; raises BadFolder if it changed since it was found.
+
+    Raises UnsafePath for a file with the secrets of a node.
+    """
     try:
         descriptor = os.open(file.source, _READ_FLAGS | getattr(os, "O_NOFOLLOW", 0))
         try:
@@ -119,6 +140,8 @@ def read_pieces(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
                 piece = os.read(descriptor, min(left, piece_bytes))
                 if not piece:
                     break
+                if left == file.size:
+                    check_beginning(file.path, piece)
                 left -= len(piece)
                 yield piece
             _check_unchanged(file, os.fstat(descriptor), left)

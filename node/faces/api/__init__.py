@@ -9,6 +9,7 @@ handlers    one function for each verb, without a word of HTTP
 routes      the one list of routes, from which both the server and the document are made
 document    the OpenAPI document
 guard       access control: token, host, origin
+gate        which connections are served: those that show the token, in time
 stream      long work, reported line by line
 server      aiohttp; the only module that imports it, together with guard
 """

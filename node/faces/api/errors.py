@@ -34,6 +34,14 @@ class BodyTooLarge(BadRequest):
     """A body larger than any request of this API."""
 
 
+class BodyTooSlow(BadRequest):
+    """A body that has not come in time."""
+
+
+class HeadTooLarge(BadRequest):
+    """A head larger than any request of this API."""
+
+
 class NoSuchPath(BadRequest):
     """No route has this path, or not with this method."""
 
@@ -50,12 +58,19 @@ class Forbidden(LocalError):
     """A request that only a web page would make: the API is for programs on this machine."""
 
 
+class TooManyConnections(LocalError):
+    """More programs are connected than the API serves."""
+
+
 STATUSES: dict[type[ModswarmError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     NoSuchPath: 404,
     MethodNotAllowed: 405,
+    BodyTooSlow: 408,
     BodyTooLarge: 413,
+    HeadTooLarge: 431,
+    TooManyConnections: 503,
     NotJson: 415,
     BadInput: 400,
     TargetExists: 409,
@@ -85,7 +100,8 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
     kind.name: kind
     for kind in (
         # This API's own.
-        *(BadRequest, NotJson, BodyTooLarge, NoSuchPath, MethodNotAllowed, Unauthorized, Forbidden),
+        *(BadRequest, NotJson, BodyTooLarge, BodyTooSlow, HeadTooLarge, NoSuchPath),
+        *(MethodNotAllowed, Unauthorized, Forbidden, TooManyConnections),
         # Of this machine.
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),

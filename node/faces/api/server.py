@@ -11,6 +11,7 @@ from aiohttp import web
 from node.content.progress import ReportProgress
 from node.faces.api import errors, guard, stream
 from node.faces.api.document import document
+from node.faces.api.gate import ARRIVALS, Gate
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.routes import ROUTES, Route, StreamHandler
 from node.faces.api.validation import check
@@ -23,6 +24,12 @@ REQUEST_BYTES = 64 * 1024
 """Requests name a path and a link at most."""
 
 _SHUTDOWN_S = 0.5
+_BODY_S = 10.0
+"""For a body of at most REQUEST_BYTES, over loopback."""
+_IDLE_S = 30.0
+"""Until a connection of a program with the token is closed between two requests."""
+_LINGERING_S = 1.0
+"""For a body that nobody wants."""
 
 _HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
     404: (errors.NoSuchPath, "no such path in this API; GET /v1/openapi.json lists them"),
@@ -45,8 +52,14 @@ class ControlServer:
         self._service = Service(node, document(ROUTES, version), on_stop)
         self._stopping = asyncio.Event()
         self._runner = web.AppRunner(
-            self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S
+            self._application(),
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_S,
+            keepalive_timeout=_IDLE_S,
+            lingering_time=_LINGERING_S,
         )
+        self._gate: Gate | None = None
+        self._listening: asyncio.Server | None = None
         self.address = ""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -56,8 +69,13 @@ class ControlServer:
         """
         guard.check_loopback(host)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        bound = self._runner.addresses[0]
+        serve = self._runner.server
+        assert serve is not None
+        self._gate = Gate(self._token, serve, lambda: len(serve.connections))
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._gate.knock, host, port, backlog=ARRIVALS
+        )
+        bound = self._listening.sockets[0].getsockname()
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
         self._home.write_control(self.address, self._token)
 
@@ -65,6 +83,10 @@ class ControlServer:
         """Take no more requests, end those that run, and close; takes about a second at most."""
         self._home.remove_control()
         self._stopping.set()
+        if self._listening is not None:
+            self._listening.close()
+        if self._gate is not None:
+            self._gate.close()
         await self._runner.cleanup()
 
     def _application(self) -> web.Application:
@@ -79,7 +101,10 @@ class ControlServer:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Check the right to ask before anything else, and answer every failure as JSON."""
+        """Check the right to ask again, which a later request on a connection may lack.
+
+        Every failure is answered as JSON.
+        """
         try:
             guard.check_request(request.headers, self._token)
             return await handler(request)
@@ -137,7 +162,10 @@ async def _json_body(request: web.Request) -> Any:
     if request.content_type != "application/json":
         raise errors.NotJson("send the body as application/json")
     try:
-        return json.loads(await request.read())
+        async with asyncio.timeout(_BODY_S):
+            return json.loads(await request.read())
+    except TimeoutError:
+        raise errors.BodyTooSlow("the body did not come in time") from None
     except (ValueError, RecursionError):
         raise errors.NotJson("the body is not JSON") from None
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from protocol.errors import ModswarmError, NotRunning, TimedOut
 
 _PATIENCE_S = 60.0
 """Longer than any verb's own time limit; streams send a line every second."""
+
+_PAUSES_S = (0.1, 0.2, 0.4, 0.8)
+"""Before a request is made again that was not heard for too many connections."""
 
 _LINE_BYTES = 2**20
 
@@ -74,10 +78,16 @@ class ControlClient:
         data = json.dumps(body) if body is not None else None
         try:
             with closing(http.client.HTTPConnection(address, timeout=_PATIENCE_S)) as connection:
-                connection.request(method, path, data, headers)
-                answer = connection.getresponse()
-                if answer.status != http.client.OK:
-                    raise self._failure(answer)
+                for pause_s in (*_PAUSES_S, None):
+                    connection.request(method, path, data, headers)
+                    answer = connection.getresponse()
+                    if answer.status == http.client.OK:
+                        break
+                    failure = self._failure(answer)
+                    if pause_s is None or not isinstance(failure, errors.TooManyConnections):
+                        raise failure
+                    connection.close()
+                    time.sleep(pause_s)
                 yield answer
         except TimeoutError:
             raise TimedOut("the node stopped answering; look at its log") from None

@@ -189,8 +189,10 @@ def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":
     # These cost half a second, which no other command should pay.
     from node.config import load
     from node.environment import Environment
+    from node.home import check_folder
     from node.runtime import Node
 
+    check_folder(home)
     config = load(home / "config.toml").with_overrides(**overrides)
     if not (home / "identity.key").exists():
         out.say("Making an identity for this node; this takes some seconds, once.")

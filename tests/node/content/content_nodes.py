@@ -8,6 +8,7 @@ from pathlib import Path
 
 from node.content.assemble.assembler import Assembler
 from node.content.download.downloader import Downloader, DownloadResult
+from node.content.homes import HomeGuard
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
@@ -31,9 +32,10 @@ class ContentNode:
         self.vault = vault
         self.expected_defects: list[BaseException] = []
         self.exchanges = Exchanges(vault)
-        self.publisher = Publisher(vault, environment)
+        guard = HomeGuard(vault.folder)
+        self.publisher = Publisher(vault, environment, guard)
         self.downloader = Downloader(vault, environment)
-        self.assembler = Assembler(vault)
+        self.assembler = Assembler(vault, guard)
 
     def connect(self, other: "ContentNode") -> tuple[MemoryLink, MemoryLink]:
         """A link on which both ends serve; our end, and the other's."""

@@ -206,15 +206,17 @@ LIMITED = """
 import asyncio, resource, signal, sys
 from pathlib import Path
 from node.content.assemble.assembler import Assembler
+from node.content.homes import HomeGuard
 from node.content.vault.vault import Vault
 from protocol.errors import DiskError
 
 async def main() -> None:
+    mod_id, out = bytes.fromhex(sys.argv[2]), Path(sys.argv[1]) / "out"
     vault = await Vault.open(Path(sys.argv[1]) / "vault")
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     try:
-        await Assembler(vault).assemble(bytes.fromhex(sys.argv[2]), Path(sys.argv[1]) / "out")
+        await Assembler(vault, HomeGuard(vault.folder)).assemble(mod_id, out)
     except DiskError as error:
         sys.stdout.write(str(error))
     await vault.close()
@@ -245,6 +247,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from node.content.assemble.assembler import Assembler
+from node.content.homes import HomeGuard
 from node.content.vault.vault import Vault
 
 def report(progress):
@@ -254,8 +257,9 @@ def report(progress):
         sys.stdin.read()
 
 async def main() -> None:
+    mod_id, out = bytes.fromhex(sys.argv[2]), Path(sys.argv[1]) / "out"
     vault = await Vault.open(Path(sys.argv[1]) / "vault")
-    await Assembler(vault).assemble(bytes.fromhex(sys.argv[2]), Path(sys.argv[1]) / "out", report)
+    await Assembler(vault, HomeGuard(vault.folder)).assemble(mod_id, out, report)
 
 asyncio.run(main())
 """

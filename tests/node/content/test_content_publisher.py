@@ -167,7 +167,13 @@ async def test_files_without_any_byte(tmp_path: Path) -> None:
     assert read_files(tmp_path / "out") == {"a": b"", "b/c": b""}
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "x" * (limits.MOD_NAME_BYTES + 1), "\ud800"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "a\nb", "x" * (limits.MOD_NAME_BYTES + 1), "\ud800"),
+        *("../evil", "..", ".", "a/b", "/abs", "a\\b", "C:", "nul", "hats ", "a\u202eb\0"),
+    ],
+)
 async def test_names_that_are_refused(name: str, tmp_path: Path) -> None:
     source = write_files(tmp_path / "source", {"a": b""})
     async with content_node(tmp_path) as node:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from node.content.homes import HomeGuard
 from node.content.publish import walk
 from protocol import limits
 from protocol.errors import BadFolder, UnsafePath
 from tests.node.content.content_nodes import write_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes are made the POSIX way")
+
+GUARD = HomeGuard(Path("no home"))
 
 
 @pytest.fixture
@@ -20,16 +23,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(folder: Path) -> dict[str, int]:
-    return {file.path: file.size for file in walk.walk(folder)}
+    return {file.path: file.size for file in walk.walk(folder, GUARD)}
 
 
 def test_every_file_in_path_order(folder: Path) -> None:
-    assert [file.path for file in walk.walk(folder)] == ["a", "b.txt", "b/a/y", "b/x"]
+    assert [file.path for file in walk.walk(folder, GUARD)] == ["a", "b.txt", "b/a/y", "b/x"]
     assert found(folder) == {"a": 1, "b.txt": 0, "b/a/y": 3, "b/x": 2}
 
 
 def test_a_single_file(folder: Path) -> None:
-    (file,) = walk.walk(folder / "b" / "x")
+    (file,) = walk.walk(folder / "b" / "x", GUARD)
     assert (file.path, file.size) == ("x", 2)
 
 
@@ -42,7 +45,7 @@ def test_hidden_files_are_files_and_empty_folders_are_not(folder: Path) -> None:
 
 def test_executable_files(folder: Path) -> None:
     (folder / "a").chmod(0o755)
-    assert [file.path for file in walk.walk(folder) if file.executable] == ["a"]
+    assert [file.path for file in walk.walk(folder, GUARD) if file.executable] == ["a"]
 
 
 def test_links_within_the_folder_are_followed(folder: Path) -> None:
@@ -82,32 +85,32 @@ def test_links_that_lead_elsewhere(folder: Path, target: str, reason: str) -> No
     place = folder / "b" / "link" if target == "b" else folder / "link"
     place.symlink_to(folder / target if target == "b" else target)
     with pytest.raises(UnsafePath, match=reason):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
 
 
 def test_a_neighbour_whose_name_begins_alike_is_outside(folder: Path) -> None:
     write_files(folder.parent / "mod2", {"x": b"1"})
     (folder / "link").symlink_to(folder.parent / "mod2" / "x")
     with pytest.raises(UnsafePath, match="out of the folder"):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
 
 
 @pytest.mark.parametrize("target", ["link", "nowhere"])
 def test_links_to_nothing(folder: Path, target: str) -> None:
     (folder / "link").symlink_to(target)
     with pytest.raises(BadFolder, match="cannot be read"):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
 
 
 def test_pipes_and_sockets_are_refused(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(UnsafePath, match="neither a file nor a folder"):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
     (folder / "pipe").unlink()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder / "socket")[:100])
         with pytest.raises(UnsafePath, match="neither a file nor a folder"):
-            walk.walk(folder)
+            walk.walk(folder, GUARD)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +119,13 @@ def test_pipes_and_sockets_are_refused(folder: Path) -> None:
 def test_names_that_others_cannot_hold(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"")
     with pytest.raises(UnsafePath):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
 
 
 def test_names_that_are_no_text(folder: Path) -> None:
     (folder / os.fsdecode(b"\xff")).write_bytes(b"")
     with pytest.raises(UnsafePath, match="not text") as caught:
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
     str(caught.value).encode()
 
 
@@ -130,35 +133,35 @@ def test_names_that_are_no_text(folder: Path) -> None:
 def test_names_that_collide(folder: Path, name: str) -> None:
     write_files(folder, {name: b""})
     with pytest.raises(UnsafePath, match="one name"):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
 
 
 def test_nothing_to_share(tmp_path: Path) -> None:
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     with pytest.raises(BadFolder, match="no files"):
-        walk.walk(tmp_path / "empty")
+        walk.walk(tmp_path / "empty", GUARD)
     with pytest.raises(BadFolder, match="No such file"):
-        walk.walk(tmp_path / "missing")
+        walk.walk(tmp_path / "missing", GUARD)
     with pytest.raises(BadFolder, match="cannot be read"):
-        walk.walk(Path("/dev/null"))
+        walk.walk(Path("/dev/null"), GUARD)
 
 
 def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MANIFEST_FILES", 4)
-    assert len(walk.walk(folder)) == 4
+    assert len(walk.walk(folder, GUARD)) == 4
     monkeypatch.setattr(limits, "MANIFEST_FILES", 3)
     with pytest.raises(BadFolder, match="more than 3 files"):
-        walk.walk(folder)
+        walk.walk(folder, GUARD)
 
 
 def test_reading(folder: Path) -> None:
-    files = {file.path: b"".join(walk.read_pieces(file, 2)) for file in walk.walk(folder)}
+    files = {file.path: b"".join(walk.read_pieces(file, 2)) for file in walk.walk(folder, GUARD)}
     assert files == {"a": b"1", "b.txt": b"", "b/a/y": b"123", "b/x": b"12"}
 
 
 @pytest.mark.parametrize("change", ["grown", "shorter", "rewritten", "link", "pipe", "gone"])
 def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
-    (file,) = walk.walk(folder / "b" / "x")
+    (file,) = walk.walk(folder / "b" / "x", GUARD)
     place = folder / "b" / "x"
     if change in {"link", "pipe", "gone"}:
         place.unlink()
@@ -176,7 +179,7 @@ def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
 def test_a_file_that_shrinks_while_it_is_read(folder: Path) -> None:
     place = folder / "b" / "x"
     place.write_bytes(bytes(10))
-    (file,) = walk.walk(place)
+    (file,) = walk.walk(place, GUARD)
     pieces = walk.read_pieces(file, 4)
     next(pieces)
     os.truncate(place, 5)

@@ -4,14 +4,16 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.answers.mods import Announcement
+from node.faces.api import gate
 from node.faces.api.forms import to_json
+from node.faces.api.gate import Gate
 from node.faces.cli import exits, options
 from node.faces.cli.main import COMMANDS, main, modswarm
 from node.home import Home
@@ -319,6 +321,26 @@ def test_without_a_node_commands_say_how_to_start_one(
 ) -> None:
     assert status_of(*command, "--home", str(tmp_path)) == exits.NOT_RUNNING
     assert f"modswarm run --home {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("refusals", "status"), [(2, exits.OK), (3, exits.FAILURE)])
+def test_a_request_that_met_too_many_connections_is_made_again(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, refusals: int, status: int
+) -> None:
+    monkeypatch.setattr("node.faces.cli.client._PAUSES_S", (0, 0))
+    monkeypatch.setattr(Gate, "handler_for", refusing(iter([gate.SERVED] * refusals + [0])))
+    assert status_of("ls") == status
+
+
+def refusing(open_connections: Iterator[int]) -> Callable[..., Any]:
+    """A gate that finds so many open, one after another."""
+    whole = Gate.handler_for
+
+    def handler_for(self: Gate, headers: Any) -> Any:
+        self._served = lambda: next(open_connections)
+        return whole(self, headers)
+
+    return handler_for
 
 
 @pytest.mark.parametrize("left_behind", ["closed port", "foreign server", "garbage"])

@@ -1,0 +1,171 @@
+"""The gate of the control API: a connection is served once it has shown the token, and not before.
+
+Every program on this machine can connect. Until the head of a request with the token is there, a
+connection costs one small object here, is closed at its deadline, and gives way, the oldest first,
+where too many wait. So programs without the token keep none out that has it.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import cast
+
+from node.faces.api import errors, guard
+from protocol.errors import ModswarmError
+
+HEAD_BYTES = 16 * 1024
+"""Of a request without its body; those of browsers and proxies stay below half of it."""
+
+HEAD_S = 5.0
+"""From the connection to the end of its first head, or of the refusal."""
+
+ARRIVALS = 64
+"""Connections that are taken in one turn of the loop, and wait in the kernel for it."""
+
+WAITING = 2 * ARRIVALS
+"""Connections that have not shown the token: each is read before so many others have come."""
+
+SERVED = 64
+"""Connections of programs with the token; they are of the node's owner, and run wild by mistake."""
+
+_HEAD_END = b"\r\n\r\n"
+
+MakeHandler = Callable[[], asyncio.Protocol]
+
+
+class Gate:
+    """Tells connections with the token from others. `serve` makes what serves one HTTP connection.
+
+    `served` says how many connections it serves now.
+    """
+
+    def __init__(self, token: str, serve: MakeHandler, served: Callable[[], int]) -> None:
+        self._token = token
+        self._serve = serve
+        self._served = served
+        self._waiting: dict[Knock, None] = {}
+
+    def __len__(self) -> int:
+        """Connections that wait here."""
+        return len(self._waiting)
+
+    def knock(self) -> "Knock":
+        """The protocol of a new connection."""
+        return Knock(self)
+
+    def close(self) -> None:
+        """End the connections that wait here."""
+        for knock in list(self._waiting):
+            knock.end()
+
+    def admit(self, knock: "Knock") -> None:
+        """Let a connection wait; the one that has waited longest makes room."""
+        if len(self._waiting) >= WAITING:
+            oldest = next(iter(self._waiting))
+            oldest.refuse(errors.TooManyConnections("too many connections: try again"))
+            oldest.end()
+        self._waiting[knock] = None
+
+    def forget(self, knock: "Knock") -> None:
+        """It waits no more."""
+        self._waiting.pop(knock, None)
+
+    def handler_for(self, headers: Mapping[str, str]) -> asyncio.Protocol:
+        """What serves a connection that shows these headers.
+
+        Raises Forbidden, Unauthorized, TooManyConnections.
+        """
+        guard.check_request(headers, self._token)
+        if self._served() >= SERVED:
+            raise errors.TooManyConnections(f"{SERVED} connections are open already: close some")
+        return self._serve()
+
+
+class Knock(asyncio.Protocol):
+    """A connection from its beginning until it is served, refused or lost."""
+
+    _transport: asyncio.Transport
+    _deadline: asyncio.TimerHandle
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._head = b""
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the head of its first request."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._deadline = asyncio.get_running_loop().call_later(HEAD_S, self.end)
+        self._gate.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other end has closed, or we have."""
+        self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of the head; what follows a refusal is not looked at."""
+        if self._refused:
+            return
+        self._head += data
+        end = self._head.find(_HEAD_END)
+        if end > HEAD_BYTES or (end < 0 and len(self._head) > HEAD_BYTES):
+            self.refuse(errors.HeadTooLarge(f"the head is larger than {HEAD_BYTES} bytes"))
+        elif end >= 0:
+            self._show(_headers(self._head[:end]))
+
+    def _show(self, headers: Mapping[str, str]) -> None:
+        try:
+            handler = self._gate.handler_for(headers)
+        except ModswarmError as error:
+            self.refuse(error)
+            return
+        self._leave()
+        self._transport.set_protocol(handler)
+        handler.connection_made(self._transport)
+        handler.data_received(self._head)
+
+    def refuse(self, error: ModswarmError) -> None:
+        """Answer with an error; the other end may read it until the deadline, and closes."""
+        if not self._refused:
+            self._refused = True
+            self._head = b""
+            self._transport.write(_answer(error))
+            self._transport.write_eof()
+
+    def end(self) -> None:
+        """Close at once, without waiting for the other end."""
+        self._leave()
+        if self._refused:
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def _leave(self) -> None:
+        self._deadline.cancel()
+        self._gate.forget(self)
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """The headers that the guard looks at; of a repeated one, the last."""
+    named = {"host": "Host", "origin": "Origin", "authorization": "Authorization"}
+    found = {}
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        wanted = named.get(name.decode("latin-1").lower())
+        if wanted:
+            found[wanted] = value.strip(b" \t").decode(errors="surrogateescape")
+    return found
+
+
+def _answer(error: ModswarmError) -> bytes:
+    status = HTTPStatus(errors.http_status_of(error))
+    body = json.dumps(errors.as_json(error)).encode()
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: application/json; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *(["WWW-Authenticate: Bearer"] if status is HTTPStatus.UNAUTHORIZED else []),
+    ]
+    return "\r\n".join(lines).encode() + _HEAD_END + body

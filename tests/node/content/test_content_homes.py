@@ -1,0 +1,177 @@
+"""What lies in the home of a node is never shared and never a target, by whatever name."""
+
+import asyncio
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.content.assemble.tree import checked_target
+from node.content.homes import HomeGuard
+from node.content.publish import walk
+from node.content.vault.vault import Vault
+from node.environment import Environment
+from node.home import Home
+from node.links.secure.certificate import load_or_create
+from protocol.errors import UnsafePath
+from tests.identities import give_identities
+from tests.node.content.content_nodes import write_files
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="links are made the POSIX way")
+
+SECRETS = ("identity.key", "certificate.pem", "control.json", "config.toml", "vault/index.sqlite")
+
+
+async def made_home(folder: Path, number: int = 0) -> Path:
+    """A home with all that a node keeps in it."""
+    give_identities([folder], number)
+    home = Home.open(folder)
+    load_or_create(home.certificate, Environment(rng=random.Random(number)))
+    home.write_control("127.0.0.1:1", "token")
+    home.save_contacts([])
+    await (await Vault.open(home.vault)).close()
+    home.close()
+    (folder / "config.toml").write_text('relay = "on"\nrelay_secret = "x"\n')
+    return folder
+
+
+def everything(home: Path) -> list[Path]:
+    return [home, *(path for path in home.rglob("*") if path.is_file() or any(path.iterdir()))]
+
+
+def read(shared: Path, guard: HomeGuard) -> dict[str, bytes]:
+    """What would be shared, by file path."""
+    found = walk.walk(shared, guard)
+    return {file.path: b"".join(walk.read_pieces(file, 2**20)) for file in found}
+
+
+async def test_nothing_of_a_home_is_shared(tmp_path: Path) -> None:
+    own, other = await made_home(tmp_path / "own"), await made_home(tmp_path / "other", 1)
+    guard = HomeGuard(own)
+    for home in (own, other):
+        write_files(home, {"mods/hats/a": b"1"})
+        for path in everything(home):
+            with pytest.raises(UnsafePath, match="home of a node"):
+                walk.walk(path, guard)
+
+
+async def test_nothing_of_a_home_is_a_target(tmp_path: Path) -> None:
+    own, other = await made_home(tmp_path / "own"), await made_home(tmp_path / "other", 1)
+    (tmp_path / "short").symlink_to(other / "vault")
+    guard = HomeGuard(own)
+    names = ["config.toml", "new", "a/b/c", "vault/new", "vault/packs/new", "vault/packs"]
+    for target in [home / name for home in (own, other) for name in names]:
+        with pytest.raises(UnsafePath, match="where nothing is written"):
+            checked_target(target, guard)
+    for target in (tmp_path / "short" / "new", other, other / "vault", own):
+        with pytest.raises(UnsafePath, match="where nothing is written"):
+            checked_target(target, guard)
+    assert checked_target(tmp_path / "out", guard) == tmp_path / "out"
+
+
+async def test_a_folder_around_a_home_is_not_shared(tmp_path: Path) -> None:
+    for number, deep in enumerate(("a/.local/share/modswarm", "a/b")):
+        home = await made_home(tmp_path / str(number) / deep, number)
+        write_files(tmp_path / str(number), {"mod/x": b"1"})
+        for guard in (HomeGuard(home), HomeGuard(tmp_path / "another")):
+            for shared in (tmp_path / str(number), home.parent):
+                with pytest.raises(UnsafePath, match="home of a node"):
+                    walk.walk(shared, guard)
+            assert walk.walk(tmp_path / str(number) / "mod", guard)
+
+
+async def test_no_vault_alone_and_no_home_before_it_has_one_is_shared(tmp_path: Path) -> None:
+    home = await made_home(tmp_path / "home")
+    guard = HomeGuard(tmp_path / "another")
+    (tmp_path / "copy").mkdir()
+    (home / "vault").rename(tmp_path / "copy" / "kept")
+    for shared in (home, tmp_path / "copy", tmp_path / "copy" / "kept"):
+        with pytest.raises(UnsafePath, match="home of a node"):
+            walk.walk(shared, guard)
+
+
+async def test_links_lead_into_no_home(tmp_path: Path) -> None:
+    own, other = await made_home(tmp_path / "own"), await made_home(tmp_path / "other", 1)
+    for number, home in enumerate((own, other)):
+        (tmp_path / f"to{number}").symlink_to(home)
+        (tmp_path / f"key{number}").symlink_to(home / "identity.key")
+        for shared in (tmp_path / f"to{number}", tmp_path / f"key{number}"):
+            with pytest.raises(UnsafePath, match="home of a node"):
+                walk.walk(shared, HomeGuard(own))
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize("secret", SECRETS)
+async def test_no_second_name_of_a_secret_is_shared(
+    tmp_path: Path, secret: str, is_own: bool
+) -> None:
+    """The own home's by device and inode, those of others by what they hold."""
+    home = await made_home(tmp_path / "home")
+    guard = HomeGuard(home if is_own else tmp_path / "another")
+    (tmp_path / "mod").mkdir()
+    (tmp_path / "mod" / "innocent.txt").hardlink_to(home / secret)
+    for shared in (tmp_path / "mod", tmp_path / "mod" / "innocent.txt"):
+        with pytest.raises(UnsafePath):
+            read(shared, guard)
+
+
+async def test_a_pack_by_another_name_is_not_shared(tmp_path: Path) -> None:
+    home = await made_home(tmp_path / "home")
+    write_files(home, {"vault/packs/00000001.pack": b"sealed"})
+    (tmp_path / "mod").mkdir()
+    (tmp_path / "mod" / "x").hardlink_to(home / "vault/packs/00000001.pack")
+    with pytest.raises(UnsafePath):
+        walk.walk(tmp_path / "mod", HomeGuard(home))
+
+
+def test_files_that_only_look_a_little_alike_are_shared(tmp_path: Path) -> None:
+    files = {
+        "identity.key": b"no key",
+        "hash.txt": b"0" * 64 + b"\n",
+        "notes.pem": b"-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n",
+        "mod.json": b'{"format": 1, "name": "hats"}',
+        "config.toml": b"# relay_secret is not set\n",
+        "save.sqlite": b"SQLite format 3\0" + bytes(100),
+        "vaults/index.sqlite": b"",
+        "locks/packs": b"",
+    }
+    assert read(write_files(tmp_path / "mod", files), HomeGuard(tmp_path / "home")) == files
+
+
+BOUND = """
+import subprocess, sys
+from pathlib import Path
+from node.content.assemble.tree import checked_target
+from node.content.homes import HomeGuard
+from node.content.publish import walk
+from protocol.errors import UnsafePath
+
+home, place, other = map(Path, sys.argv[1:])
+subprocess.run(["mount", "--bind", home, place], check=True)
+guard = HomeGuard(other)
+for refused, path in ((walk.walk, place), (checked_target, place / "new")):
+    try:
+        refused(path, guard)
+    except UnsafePath:
+        print("refused")
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare of util-linux")
+@pytest.mark.parametrize("part", ["", "vault", "vault/packs"])
+def test_a_bind_mount_of_a_home_is_that_home(tmp_path: Path, part: str) -> None:
+    home, place = asyncio.run(made_home(tmp_path / "home")), tmp_path / "elsewhere"
+    write_files(home, {"vault/packs/00000001.pack": b"sealed"})
+    place.mkdir()
+    for guarded in (home, tmp_path / "another") if part != "vault/packs" else (home,):
+        command = [sys.executable, "-c", BOUND, str(home / part), str(place), str(guarded)]
+        done = subprocess.run(
+            ["unshare", "--mount", *command], capture_output=True, text=True, check=False
+        )
+        if done.stderr.startswith("unshare: "):
+            pytest.skip("this user may make no mount namespace")
+        assert done.stdout == "refused\nrefused\n", done.stderr
