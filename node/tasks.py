@@ -5,6 +5,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from protocol import limits
 from protocol.errors import ModswarmError
 
 _log = logging.getLogger(__name__)
@@ -16,7 +17,8 @@ class TaskOwner:
     """Starts tasks and ends them all; what they raise is logged, never lost.
 
     A named error of the project ends its task quietly. Anything else is a defect: it is logged as
-    an error and kept in `defects`, which tests and simulations expect to be empty.
+    an error, and the first of them are kept in `defects`, which tests and simulations expect to be
+    empty.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +45,8 @@ class TaskOwner:
         if isinstance(error, ModswarmError):
             _log.info("%s: %s", task.get_name(), error)
         elif error is not None:
-            self.defects.append(error)
+            if len(self.defects) < limits.DEFECTS_KEPT:
+                self.defects.append(error)
             _log.error("%s failed", task.get_name(), exc_info=error)
 
     async def close(self) -> None:

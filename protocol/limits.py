@@ -212,7 +212,9 @@ OUTAGE_S = 600.0
 """For how long the silence of all contacts is taken for a fault of our own network."""
 
 VERIFYING = 32
-"""Contacts being pinged at once, to enter a table or to stay in it."""
+VERIFYING_ASKERS = 24
+"""Contacts being pinged at once, to enter a table or to stay in it, and those among them that asked
+us something: the rest is for contacts that we know, whoever asks."""
 
 # Lookups ------------------------------------------------------------------------------------
 
@@ -676,6 +678,20 @@ HOST_CHECKED_S = 4.0
 CLOCK_JUMP_S = 5.0
 """How often a node looks at its host addresses and clocks, and how far these must part to show
 that the machine slept."""
+
+# What a node tells and keeps of what goes wrong ------------------------------------------------
+
+LOG_LINES = 20
+LOG_PERIOD_S = 60.0
+"""Lines that one place in the code logs in such a time; how many more there were is told with the
+next one. Peers cause most of them, and a log on a disk must not fill it: 30 places come to 90 MB a
+day at most."""
+
+LOG_PLACES = 1024
+"""Places whose lines are counted: all that there are in our code and in libraries below it."""
+
+DEFECTS_KEPT = 32
+"""Exceptions that no code foresaw, kept by one owner of tasks: each keeps its frames alive."""
 
 # Content ------------------------------------------------------------------------------------
 

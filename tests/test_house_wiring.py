@@ -23,6 +23,8 @@ TYPED_ANSWERS = (
 
 SET_FROM_OUTSIDE = {
     ("node/faces/cli/ending.py", "daemon"): "threading.Timer takes it no other way",
+    ("node/faces/log.py", "args"): "a filter of logging changes a record in no other way",
+    ("node/faces/log.py", "msg"): "a filter of logging changes a record in no other way",
     ("node/links/channel/native_channel.py", "on_lost"): "the channel is made of the DTLS path",
     ("node/links/channel/stock_channel.py", "bufferedAmountLowThreshold"): "aiortc's interface",
     ("node/links/channel/stock_channel.py", "on_lost"): "the channel is made of the DTLS path",

@@ -1,7 +1,6 @@
 """run: the node itself, with its control API, until it is asked to end."""
 
 import asyncio
-import logging
 import shlex
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.faces.cli import exits, options, output
+from node.faces.log import log_to_stderr
 from protocol.addresses import is_global, is_loopback
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def run(
 
     ending = Ending()
     ending.watch_signals()
-    _log_to_stderr(verbose)
+    log_to_stderr(verbose)
     out = RunOutput(home, as_json)
     try:
         node = _open(
@@ -175,14 +175,6 @@ class RunOutput:
         if self._home == options.default_home():
             return ""
         return f" --home {shlex.quote(str(self._home))}"
-
-
-def _log_to_stderr(verbose: int) -> None:
-    """Warnings; with -v what this node does; with -vv also what the libraries below it do."""
-    level = logging.DEBUG if verbose > 1 else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if verbose == 1:
-        logging.getLogger("node").setLevel(logging.INFO)
 
 
 def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":

@@ -11,6 +11,7 @@ from node.links.link import Link
 from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
+from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.errors import LinkFailed, ModswarmError, RemoteError
 from protocol.identity import PeerId, peer_id_text
@@ -129,7 +130,7 @@ class LinkKeeper:
             self._retire(link, "unwanted", str(error))
         except Exception as error:  # noqa: BLE001 - a fault in what uses links ends only this one
             _log.exception("a new link could not be taken over; it is closed")
-            self._faults.append(error)
+            self._keep_fault(error)
             self._retire(link, "fault", "internal error")
         else:
             link.start_delivery()
@@ -144,9 +145,13 @@ class LinkKeeper:
         if isinstance(link.error, RemoteError):
             self._counters.refuse(link.error)
         elif link.error is not None and not isinstance(link.error, ModswarmError):
-            self._faults.append(link.error)
+            self._keep_fault(link.error)
         self._open.discard(link)
         self._start_closing(link, "")
+
+    def _keep_fault(self, error: BaseException) -> None:
+        if len(self._faults) < limits.DEFECTS_KEPT:
+            self._faults.append(error)
 
     def _start_closing(self, link: Link, reason: str) -> None:
         if link in self._unclosed:

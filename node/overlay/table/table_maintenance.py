@@ -3,9 +3,13 @@
 A contact that fails is pinged again after RECHECK_S, so that dead contacts leave the tables after
 a few seconds and not after as many lookups. Another contact is pinged with it as a witness: where
 neither answers our own network is down, and those pings do not count as failures.
+
+Any peer is pinged that asks and might enter a table, so silent ones could hold every ping: the
+network with most of them gives way, and some pings are left for contacts that we know.
 """
 
 import asyncio
+from functools import partial
 
 from node.counters import Counters
 from node.overlay.rpc.incoming import Incoming
@@ -17,6 +21,7 @@ from protocol.datagrams import DATAGRAM_OVERHEAD_BYTES
 from protocol.errors import Overloaded
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import ANSWER_BYTES, Method
+from protocol.overlay.shares import Holder, Shares, holders_of
 
 _PING_BYTES = ANSWER_BYTES[Method.PING] + DATAGRAM_OVERHEAD_BYTES
 
@@ -30,7 +35,9 @@ class TableMaintenance:
         self._counters = counters
         self._puzzle_bits = puzzle_bits
         self._loop = asyncio.get_running_loop()
-        self._verifying: dict[bytes, float] = {}
+        self._verifying: set[bytes] = set()
+        self._askers: dict[bytes, Holder] = {}
+        self._shares = Shares()
         self._rechecks: dict[bytes, asyncio.TimerHandle] = {}
         self.connectivity = Connectivity(tables)
 
@@ -61,7 +68,7 @@ class TableMaintenance:
             return
         wanted = table.asked_by(contact, self._loop.time(), proved=incoming.proved)
         if wanted and incoming.may_also_send(_PING_BYTES):
-            self.verify(contact)
+            self._verify_asker(contact)
 
     def valid(self, named: list[Contact]) -> list[Contact]:
         """The named contacts with a key that solves the puzzle and a unicast address."""
@@ -108,8 +115,30 @@ class TableMaintenance:
         """Ping a contact, unless that is under way, and note in the tables how it ends."""
         if contact.packed in self._verifying or len(self._verifying) >= limits.VERIFYING:
             return
-        self._verifying[contact.packed] = self._loop.time()
-        self._wire.request(contact, Method.PING, [], self._verified, timeout_s=limits.TIMEOUT_MAX_S)
+        self._verifying.add(contact.packed)
+        ended = partial(self._verified, self._loop.time())
+        self._wire.request(contact, Method.PING, [], ended, timeout_s=limits.TIMEOUT_MAX_S)
+
+    def _verify_asker(self, contact: Contact) -> None:
+        """The same for a peer that asked us something, if its network has few such pings."""
+        key, holder = contact.packed, holders_of(contact.address.host)[-1]
+        if key in self._verifying:
+            return
+        if len(self._askers) >= limits.VERIFYING_ASKERS:
+            yielding = self._shares.yields(holder)
+            if yielding is None:
+                return
+            self._release(yielding)
+        self.verify(contact)
+        if key in self._verifying:
+            self._askers[key] = holder
+            self._shares.add(holder, key)
+
+    def _release(self, key: bytes) -> None:
+        """Another ping may take the place of this one; its answer counts all the same."""
+        self._verifying.discard(key)
+        if key in self._askers:
+            self._shares.remove(self._askers.pop(key), key)
 
     def meet(self, contact: Contact) -> asyncio.Future[None]:
         """Ping a contact by MEET, so that it may ping us back; done when it answers or not."""
@@ -124,8 +153,8 @@ class TableMaintenance:
         self._wire.request(contact, Method.MEET, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
         return met
 
-    def _verified(self, reply: Reply) -> None:
-        asked_at = self._verifying.pop(reply.contact.packed)
+    def _verified(self, asked_at: float, reply: Reply) -> None:
+        self._release(reply.contact.packed)
         if reply.response is not None:
             self.answered(reply.contact)
         elif not isinstance(reply.error, Overloaded) and self._is_its_fault(
