@@ -304,6 +304,10 @@ KEEPALIVE_S = REREGISTERED_S - REGISTRAR_SILENT_S - REGISTRAR_REPLACED_S
 """How often each registrar gets a KEEPALIVE: one that dies just after its answer is missed in time.
 Far below the 30 s after which impatient NATs forget a UDP mapping (RFC 4787, 4.3)."""
 
+REGISTERED_ALIVE_S = 3 * KEEPALIVE_S
+"""A registered peer that has not been heard for so long gets each offer once, so no more bytes than
+its caller sent: its address may be another's by now."""
+
 REGISTRARS = 6
 REGISTRARS_CALLED = 3
 """Contacts nearest to its id with which a peer registers, and how many a call tries at once."""

@@ -36,12 +36,14 @@ class Registration:
     """A peer that this node can reach through the peer's NAT; `proof` is signed by the peer.
 
     `holder` has it among its shares of the registrar: the network from which it registered.
+    `heard_at` is when the peer last showed that it is at its address.
     """
 
     contact: Contact
     proof: bytes
     expires_at: float
     holder: Holder
+    heard_at: float
 
 
 @dataclass(slots=True)
@@ -121,6 +123,7 @@ class Registrar:
             proof,
             now + limits.REGISTRATION_S,
             holder,
+            now,
         )
 
     def _forget(self, peer_id: bytes) -> None:
@@ -136,7 +139,14 @@ class Registrar:
             if not incoming.proved:
                 return False
             held.contact = Contact.at(incoming.session.public_key, incoming.address)
+        if incoming.proved:
+            held.heard_at = now
         return True
+
+    def _is_alive(self, peer_id: bytes) -> bool:
+        """Whether a registered peer was heard lately: another may have its address by now."""
+        held = self._registrations.get(peer_id)
+        return held is not None and self._loop.time() - held.heard_at < limits.REGISTERED_ALIVE_S
 
     def _forget_expired(self, now: float) -> None:
         # Insertion order is expiry order, because each registration lasts equally long.
@@ -227,6 +237,8 @@ class Registrar:
             elif stale and not call.renewed:
                 call.renewed = True
                 send()
+            elif not self._is_alive(call.callee_id):
+                self._finish(call, *_outcome(reply))
             else:
                 self._loop.call_at(max(self._loop.time(), sent_at + limits.CALL_REPEAT_S), send)
 
