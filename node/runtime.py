@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from node.answers.status import NodeStatus, RelayStatus
@@ -36,8 +37,9 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import BadAddress, BadConfig, DiskError
-from protocol.identity import peer_id_text
+from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
+from protocol.places.usefulness import Usefulness
 from protocol.reachability.network_view import Verdict
 
 _log = logging.getLogger(__name__)
@@ -82,6 +84,9 @@ class Node:
         self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self.counters = Counters()
         self._say = say
+        bootstraps = [Bootstrap.parse(text) for text in config.bootstrap]
+        self._bootstraps = bootstraps
+        self._friends = frozenset(one.peer_id for one in bootstraps if one.peer_id is not None)
         self._started_at = 0.0
         self._tasks = TaskOwner("node")
 
@@ -180,11 +185,20 @@ class Node:
             self.membership.caller.call,
             self.membership.sightings.renew,
             self.counters,
+            Usefulness(self._standing),
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.doctor = Doctor(self.membership, self.environment, view, relays)
         self.sharing = Sharing(self._vault, self.membership, self.pool, HomeGuard(self.home.path))
         await self.sharing.start()
+
+    def _standing(self, peer_id: PeerId) -> float:
+        """What a peer is worth besides what it did on links: a friend's place is never taken."""
+        if peer_id in self._friends:
+            return inf
+        registrars = self.membership.registrations.registrars
+        is_registrar = any(contact.peer_id == peer_id for contact in registrars)
+        return limits.REGISTRAR_WORTH if is_registrar else 0.0
 
     def _make_relays(self) -> LinkRelays:
         membership = self.membership
@@ -204,7 +218,7 @@ class Node:
             self.environment,
             settings=self._overlay,
             counters=self.counters,
-            bootstraps=[Bootstrap.parse(text) for text in self.config.bootstrap],
+            bootstraps=self._bootstraps,
             saved=self.home.saved_contacts(),
             say=self._say,
         )

@@ -40,7 +40,7 @@ class Sharing:
         self._environment = membership.environment
         self._joined = membership.joined
         self._pool = pool
-        self._exchanges = Exchanges(vault)
+        self._exchanges = Exchanges(vault, pool.usefulness)
         self._publisher = Publisher(vault, self._environment, guard)
         self._downloader = Downloader(vault, self._environment)
         self._assembler = Assembler(vault, guard)

@@ -15,7 +15,7 @@
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
     │   ├── RelayFailed       no allocation at a relay, or no longer
-    │   ├── CallFailed        CallCrossed, NoSuchLink
+    │   ├── CallFailed        CallCrossed, CalleeBusy, NoSuchLink
     │   └── NotRunning        no node answers at the home's control address
     └── RemoteError           a peer broke a rule: counted, dropped, never raised through a loop
         ├── Malformed         Truncated, Oversized, UnknownVersion, NotCanonical, NotUnicast
@@ -173,6 +173,14 @@ class CallFailed(NetworkError):
 
 class CallCrossed(CallFailed):
     """Both peers called at once, and the other's offer counts: its link is about to come."""
+
+
+class CalleeBusy(CallFailed):
+    """No place for the call now; it may be tried again after `retry_after_s`."""
+
+    def __init__(self, retry_after_s: float, *, cause: Cause = Cause.BUSY) -> None:
+        super().__init__(cause=cause)
+        self.retry_after_s = retry_after_s
 
 
 class NoSuchLink(CallFailed):

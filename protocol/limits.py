@@ -421,11 +421,31 @@ every 60 s needs one, and each side may try again after 1, 2 and 4 s."""
 LINK_RESTART_S = 5.0
 """How long one restart is waited for, from the offer to the pair: then comes another."""
 
+LINK_CALLS = 128
+"""Calls of this node that are being made into links at one time: twice what one download tries."""
+
 LINK_ATTEMPTS_PER_NETWORK = 16
 LINK_PROOF_S = 1.0
 LINK_SLOW_S = 5.0
-"""Where all of these are taken: how many one /24 or /48 keeps, how long one is kept of a peer that
-has proved no address, if two round trips are not longer, and one that is no link yet."""
+ROUND_TRIP_BELIEVED_S = 0.5
+"""Where all of these are taken: how many one public /24 or /48 keeps, how long one is kept of a
+peer that has proved no address, if four of its round trips are not longer, and one that is no link
+yet. Where none of these times is over, the round trips that callers tell count for so much at most:
+of those of PlanetLab none is longer."""
+
+LINKS_PER_NETWORK = 16
+LINKS_KEPT_PART = 4
+LINK_TENURE_S = 30.0
+"""Where all links are taken: how many one public /24 or /48 keeps, which part is kept for links
+that this node asks for, and as many for peers that have been of no use yet; and how long a link is
+kept that is of no use."""
+
+PEERS_CREDITED = 1024
+CHUNKS_CREDITED = 2**16
+"""Peers whose use is remembered, and chunks that are told apart for each: 8 kB a peer."""
+
+REGISTRAR_WORTH = 2**20
+"""What a registrar of ours is worth to us, in bytes: it brings the calls of others."""
 
 DESCRIPTION_BYTES = 744
 """A description with everything that it may hold, all of it IPv6 but for the witnesses."""

@@ -84,11 +84,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verified answer."""
+    """A verified answer. `retry_s`: after how many seconds a busy callee is to be called again."""
 
     callee_key: bytes
     status: AnswerStatus
     description: Description | None
+    retry_s: int = 0
 
 
 Describe = Callable[[Sequence[Contact]], Description]
@@ -168,9 +169,12 @@ def make_answer(
     description: Description | None,
     *,
     rng: Random,
+    retry_s: int = limits.BUSY_RETRY_S,
 ) -> bytes:
-    """The sealed answer to a verified offer."""
+    """The sealed answer to a verified offer; a busy callee says when to call again."""
     described = description.encode() if description else b""
+    if status is AnswerStatus.BUSY:
+        described = bytes([retry_s])
     fields = [SIGNALING_VERSION, identity.public_key, offer.digest, int(status), described]
     plain = encode([*fields, identity.sign("answer", encode(fields))])
     return seal_signal(plain, offer.caller_key, rng)
@@ -190,8 +194,12 @@ def read_answer(identity: Identity, offer: Offer, sealed: bytes, *, callee_key: 
         raise WrongKey("an answer from another peer, or to another offer")
     verify(callee_key, "answer", encode(fields[:-1]), signature)
     known = AnswerStatus(ranged(status, 0, max(AnswerStatus)))
-    accepted = known is AnswerStatus.ACCEPTED
-    return Answer(callee_key, known, Description.decode(described) if accepted else None)
+    if known is AnswerStatus.ACCEPTED:
+        return Answer(callee_key, known, Description.decode(described))
+    if known is AnswerStatus.BUSY:
+        (retry_s,) = sized(described, 1)
+        return Answer(callee_key, known, None, ranged(retry_s, 1, limits.BUSY_RETRY_MAX_S))
+    return Answer(callee_key, known, None)
 
 
 def _check_version(version: int) -> None:

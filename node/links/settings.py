@@ -42,8 +42,11 @@ class LinkSettings:
     idle_timeout_s: float = 300.0
     """A link without frames for this long is closed."""
 
-    busy_s: float = 5.0
-    """A link with frames this recently is not closed to make room for another."""
+    tenure_s: float = limits.LINK_TENURE_S
+    """A younger link is not closed to make room for another."""
+
+    busy_patience_s: float = 45.0
+    """How long a peer that has no place for our call is asked again."""
 
     stall_timeout_s: float = 30.0
     """A link whose queue has not moved for this long is closed."""

@@ -249,10 +249,10 @@ class Swarm:
         self._bytes_to_come -= self._lengths[chunk]
         return True
 
-    def stored(self, chunk: int) -> None:
-        """An arrived chunk was verified and is in the vault."""
-        del self._arrived_from[chunk]
+    def stored(self, chunk: int) -> SourceName:
+        """An arrived chunk was verified and is in the vault; returns its source's name."""
         self._left -= 1
+        return self._arrived_from.pop(chunk)
 
     def mismatched(self, chunk: int) -> SourceName:
         """An arrived chunk does not hash to its address: ban its source and return the name."""

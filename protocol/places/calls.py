@@ -15,9 +15,13 @@ ROUND_TRIPS = 4
 
 
 def safe_s(round_trip_s: float) -> float:
-    """How long a call keeps its place though it has shown nothing yet, by its own round trip."""
-    believed_s = min(round_trip_s, limits.ROUND_TRIP_MS_MAX / 1000)
-    return max(limits.LINK_PROOF_S, ROUND_TRIPS * believed_s)
+    """How long a call has to show something, by its own round trip."""
+    return max(limits.LINK_PROOF_S, ROUND_TRIPS * round_trip_s)
+
+
+def believed_safe_s(round_trip_s: float) -> float:
+    """The same where places are short: the caller tells its round trip, and may lie."""
+    return safe_s(min(round_trip_s, limits.ROUND_TRIP_BELIEVED_S))
 
 
 @dataclass(frozen=True, slots=True)

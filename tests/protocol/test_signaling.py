@@ -164,11 +164,12 @@ def test_golden_answer(golden: dict[str, Any]) -> None:
     description = description_of(told) if told else None
     status = AnswerStatus(golden["status"])
     draws = Draws(*map(bytes.fromhex, golden["random"]))
-    sealed = make_answer(B, offer, status, description, rng=draws)
+    retry_s = golden.get("retry_s", 0)
+    sealed = make_answer(B, offer, status, description, rng=draws, retry_s=retry_s)
     assert sealed.hex() == golden["sealed"]
     assert opened(A, sealed).hex() == golden["plain"]
     answer = read_answer(A, offer, bytes.fromhex(golden["sealed"]), callee_key=B.public_key)
-    assert answer == Answer(B.public_key, status, description)
+    assert answer == Answer(B.public_key, status, description, retry_s)
 
 
 def test_the_longest_call_fits() -> None:
@@ -271,6 +272,14 @@ def test_only_an_accepted_call_bears_a_description(status: AnswerStatus) -> None
     answer = read_answer(A, offer, answered(offer, status), callee_key=B.public_key)
     assert answer.status is status
     assert answer.description == (DESCRIPTION if status is AnswerStatus.ACCEPTED else None)
+
+
+@pytest.mark.parametrize("retry_s", [0, limits.BUSY_RETRY_MAX_S + 1])
+def test_a_busy_callee_says_a_time_within_its_bounds(retry_s: int) -> None:
+    offer, _ = offered()
+    sealed = make_answer(B, offer, AnswerStatus.BUSY, None, rng=Draws(bytes(32)), retry_s=retry_s)
+    with pytest.raises(Malformed):
+        read_answer(A, offer, sealed, callee_key=B.public_key)
 
 
 def test_an_answer_to_another_offer_is_refused() -> None:

@@ -159,7 +159,9 @@ class ChunkPhase(DownloadPhase[None]):
     def _stored(self, good: list[int], bad: list[int]) -> None:
         """The vault has verified a batch."""
         for chunk in good:
-            self._swarm.stored(chunk)
+            source = self._sources.by_name.get(self._swarm.stored(chunk))
+            if source is not None:
+                source.stream.verified(self._lengths[chunk])
         for chunk in bad:
             self._bytes_done -= self._lengths[chunk]
             name = self._swarm.mismatched(chunk)

@@ -40,6 +40,9 @@ class ChunkStream(Protocol):
     def cancel(self) -> None:
         """Take back each chunk of which no piece was sent; answered by Cancelled."""
 
+    def verified(self, size: int) -> None:
+        """So many bytes of chunks that came by it were what was asked for."""
+
     def close(self) -> None:
         """End the stream; may be called again."""
 

@@ -19,7 +19,8 @@ from protocol.content import frames
 from protocol.content.frames import ContentAnswer, ContentRequest
 from protocol.errors import LinkClosed, RemoteError
 from protocol.frame_types import CONTENT_TYPES
-from protocol.identity import peer_id_text
+from protocol.identity import PeerId, peer_id_text
+from protocol.places.usefulness import Usefulness
 
 
 class Stream:
@@ -48,6 +49,10 @@ class Stream:
         """Take back what was asked for and has not begun to come."""
         self._exchange.send(frames.Cancel(self._number))
 
+    def verified(self, size: int) -> None:
+        """So many bytes of it were what was asked for: the peer has been of use."""
+        self._exchange.verified(size)
+
     def close(self) -> None:
         """End the stream; may be called again."""
         self._exchange.close_stream(self._number)
@@ -63,10 +68,12 @@ class Exchange:
         budget: PeerBudget,
         refusals: Counter[str],
         tasks: TaskOwner,
+        usefulness: Usefulness,
     ) -> None:
         self.name = peer_id_text(link.peer_id)
         self._link = link
-        self._uploader = Uploader(link, vault, budget)
+        self._usefulness = usefulness
+        self._uploader = Uploader(link, vault, budget, usefulness)
         self._refusals = refusals
         self._tasks = tasks
         self._streams: dict[int, Stream] = {}
@@ -98,6 +105,11 @@ class Exchange:
         """End a stream of ours."""
         if self._streams.pop(number, None) is not None:
             self.send(frames.Close(number))
+
+    def verified(self, size: int) -> None:
+        """The peer has sent so many bytes of a mod, which were verified."""
+        now = asyncio.get_running_loop().time()
+        self._usefulness.received(PeerId(self._link.peer_id), size, now)
 
     async def run(self) -> None:
         """Serve the peer until the link closes or the task is cancelled."""
@@ -150,11 +162,12 @@ class Exchange:
 
 
 class Exchanges:
-    """Every link's exchange, and the tasks that run them."""
+    """Every link's exchange, and the tasks that run them. `usefulness` gets what peers earn."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, usefulness: Usefulness) -> None:
         self._vault = vault
         self._budgets = PeerBudgets()
+        self._usefulness = usefulness
         self._running: dict[LinkPort, Exchange] = {}
         self._tasks = TaskOwner("content")
         self._closing = False
@@ -179,9 +192,8 @@ class Exchanges:
             return known
         if self._closing:
             raise LinkClosed("this node stops")
-        exchange = Exchange(
-            link, self._vault, self._budgets.of(link.peer_id), self.refusals, self._tasks
-        )
+        budget = self._budgets.of(link.peer_id)
+        exchange = Exchange(link, self._vault, budget, self.refusals, self._tasks, self._usefulness)
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)
             self._running[link] = exchange

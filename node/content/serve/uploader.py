@@ -18,7 +18,8 @@ from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentFrame, ContentRequest
 from protocol.errors import DiskError, OverLimit, Unexpected
-from protocol.identity import peer_id_text
+from protocol.identity import PeerId, peer_id_text
+from protocol.places.usefulness import Usefulness
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +59,12 @@ class _Stream:
 class Uploader:
     """The serving side of one link. `run` it for as long as the link stands."""
 
-    def __init__(self, link: LinkPort, vault: Vault, budget: PeerBudget) -> None:
+    def __init__(
+        self, link: LinkPort, vault: Vault, budget: PeerBudget, usefulness: Usefulness
+    ) -> None:
         self._link = link
         self._vault = vault
+        self._usefulness = usefulness
         self._reads = vault.read_by(peer_id_text(link.peer_id))
         self._read_ahead = limits.READ_AHEAD_BYTES_MIN
         self._budget = budget
@@ -224,6 +228,8 @@ class Uploader:
                 self._send(frames.ChunkPiece(number, chunk, offset, part))
             self._budget.chunk_sent()
             await self._link.drained()
+            peer_id, now = PeerId(self._link.peer_id), self._now()
+            self._usefulness.served(peer_id, stream.mod_id, chunk, len(data), now)
         self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
         if missing and self._goes_on(number, stream):
             self._send(frames.Missing(number, tuple(missing)))

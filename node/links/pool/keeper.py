@@ -8,13 +8,14 @@ from typing import Any
 
 from node.counters import Counters
 from node.links.link import Link
+from node.links.pool.places import PlaceBook, link_rule
 from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.causes.cause import Cause
-from protocol.errors import LinkFailed, ModswarmError, RemoteError
+from protocol.errors import ModswarmError, RemoteError
 from protocol.identity import PeerId, peer_id_text
+from protocol.places.tenure import Place
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +30,16 @@ class LinkKeeper:
     """
 
     def __init__(
-        self, own_id: PeerId, settings: LinkSettings, counts: Counter[str], counters: Counters
+        self,
+        own_id: PeerId,
+        settings: LinkSettings,
+        counts: Counter[str],
+        counters: Counters,
+        book: PlaceBook,
     ) -> None:
         self._settings = settings
+        self._book = book
+        self._rule = link_rule(settings.max_links)
         self._counts = counts
         self._counters = counters
         self._subscribers: list[OnLink] = []
@@ -76,33 +84,23 @@ class LinkKeeper:
             self._introduce(link)
         return self._open.get(link.peer_id) or link
 
-    def make_room(self, pending: int) -> None:
-        """Raise LinkFailed when every link is in use; else close the least recently used one.
+    def make_room(self, newcomer: Place) -> None:
+        """Close the link that gives way to one more, if all are taken; raises Busy."""
+        if (yielding := self._giving_way(newcomer)) is not None:
+            self._retire(yielding, "to_make_room", "making room for another link")
 
-        `pending` is the number of links that are being made.
-        """
-        if len(self._open) + pending >= self._settings.max_links:
-            oldest = min(self._idle(), key=lambda link: link.last_used_at)
-            self._retire(oldest, "to_make_room", "making room for another link")
+    def check_room(self, newcomer: Place) -> None:
+        """Raise Busy where `make_room` would."""
+        self._giving_way(newcomer)
 
-    def check_room(self, pending: int) -> None:
-        """Raise LinkFailed where `make_room` would."""
-        if len(self._open) + pending >= self._settings.max_links:
-            self._idle()
-
-    def _idle(self) -> list[Link]:
-        """The links that may be closed for another; raises LinkFailed if there is none."""
+    def _giving_way(self, newcomer: Place) -> Link | None:
+        if self._open.get(newcomer.holder) is not None:
+            return None  # it takes the place of the link that its peer has
+        links = {link.peer_id: link for link in self._open}
         now = asyncio.get_running_loop().time()
-        idle = [
-            link
-            for link in self._open
-            if now - link.last_used_at >= self._settings.busy_s and not link.buffered_bytes
-        ]
-        if not idle:
-            raise LinkFailed(
-                f"all {self._settings.max_links} links are in use", cause=Cause.OWN_LINKS_FULL
-            )
-        return idle
+        taken = [self._book.link(link) for link in links.values()]
+        place = self._rule.giving_way(taken, newcomer, now)
+        return links[place.holder] if place is not None else None
 
     def dispose(self, closing: Coroutine[Any, Any, None], name: str) -> None:
         """Run what closes something, in a task that is never cancelled and is waited for."""

@@ -1,6 +1,7 @@
 """From a call to an open link, in either direction, by an attempt that leaves nothing behind."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from node.links.attempt import LinkAttempt, LinkParts
@@ -11,9 +12,14 @@ from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.stages import Stage
 from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole
+from protocol.errors import CalleeBusy
 from protocol.identity import PeerId, peer_id_of, peer_id_text
 from protocol.overlay.contacts import Contact
 from protocol.signaling import CallResult, Describe
+
+_log = logging.getLogger(__name__)
+
+_JITTER = 0.5
 
 
 class LinkOpener:
@@ -25,7 +31,25 @@ class LinkOpener:
         self._keeper = keeper
 
     async def outgoing(self, call: PendingConnect) -> Link:
-        """The link that comes of a call of ours; raises what `LinkPool.connect` does."""
+        """The link that comes of a call of ours; raises what `LinkPool.connect` does.
+
+        A peer that has no place for it now is asked again when it says, and a bit later, so that
+        all whom it told the same do not come at once.
+        """
+        loop = asyncio.get_running_loop()
+        patient_until = loop.time() + self._parts.settings.busy_patience_s
+        while True:
+            try:
+                return await self._call(call)
+            except CalleeBusy as error:
+                jitter = 1 + _JITTER * self._parts.environment.rng.random()
+                wait_s = error.retry_after_s * jitter
+                if loop.time() + wait_s > patient_until:
+                    raise
+                _log.info("%s is busy, called again in %.1f s", peer_id_text(call.peer_id), wait_s)
+                await asyncio.sleep(wait_s)
+
+    async def _call(self, call: PendingConnect) -> Link:
         attempt = LinkAttempt(self._parts, call.peer_id, outgoing=True)
         try:
             offer = attempt.describe(DtlsRole.ACTPASS)

@@ -17,15 +17,18 @@ PlaceCall = Callable[[PeerId, Describe], Awaitable[CallResult]]
 class PendingConnect:
     """A call of ours, and the link that all concurrent calls of `connect` get.
 
-    `answering`: whether a call of the peer is being answered.
+    `answering`: whether a call of the peer is being answered. `began_at` is by the loop's clock, in
+    seconds.
     """
 
     def __init__(self, peer_id: PeerId, answering: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
         self.peer_id = peer_id
+        self.began_at = loop.time()
         self._answering = answering
         self.task: asyncio.Task[None] | None = None
         self.answered = False
-        self.link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self.link: asyncio.Future[Link] = loop.create_future()
 
     def check_uncrossed(self) -> None:
         """Raise CallCrossed where our offer, which has not left yet, would only cross the peer's.

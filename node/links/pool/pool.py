@@ -21,16 +21,17 @@ from node.links.pool.backoff import Backoff
 from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.opening import LinkOpener
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
-from node.links.pool.precedence import to_give_up
+from node.links.pool.places import PlaceBook, answer_rule, call_rule
 from node.links.punching.punching import LinkPunching
 from node.links.restarting.restart import LookAround, RestartParts
 from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
-from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.description import Description
 from protocol.errors import (
+    Busy,
     CallCrossed,
     CallFailed,
     LinkClosed,
@@ -39,6 +40,7 @@ from protocol.errors import (
     RemoteError,
 )
 from protocol.identity import Identity, PeerId, peer_id_text
+from protocol.places.usefulness import Usefulness
 from protocol.signaling import Offer
 
 _log = logging.getLogger(__name__)
@@ -60,7 +62,9 @@ class LinkPool:
         place_call: PlaceCall,
         look_around: LookAround,
         counters: Counters | None = None,
+        usefulness: Usefulness | None = None,
     ) -> None:
+        self.usefulness = usefulness or Usefulness()
         self.counts: Counter[str] = Counter()
         self._own_id = identity.peer_id
         self._parts = LinkParts(
@@ -86,7 +90,11 @@ class LinkPool:
         self._settings = settings
         self._counters = counters or Counters()
         self._backoff = Backoff(settings, environment.rng)
-        self._keeper = LinkKeeper(identity.peer_id, settings, self.counts, self._counters)
+        self._book = PlaceBook(self.usefulness, settings.tenure_s)
+        self._answers, self._calls = answer_rule(), call_rule()
+        self._keeper = LinkKeeper(
+            identity.peer_id, settings, self.counts, self._counters, self._book
+        )
         self._opener = LinkOpener(self._parts, place_call, self._keeper)
         self._attempts = TaskOwner("links")
         self._outgoing: dict[PeerId, PendingConnect] = {}
@@ -160,7 +168,7 @@ class LinkPool:
         """Our description for a peer that calls, whose offer has been verified.
 
         The link is finished in a task of the pool; one that is open restarts its ICE. Raises
-        CallFailed with the reason: no room, no address here, no such link, or closing.
+        CallFailed with the reason: no address here, no such link, or closing; and Busy.
         """
         if offer.description.link:
             return await self._parts.restarts.answer(offer)
@@ -189,7 +197,7 @@ class LinkPool:
     def _begin_call(self, peer_id: PeerId) -> PendingConnect:
         self._check_open(peer_id)
         self._backoff.check(peer_id, asyncio.get_running_loop().time())
-        self._keeper.make_room(self._pending())
+        self._make_call_room(peer_id)
         call = PendingConnect(peer_id, lambda: peer_id in self._incoming)
         self._outgoing[peer_id] = call
         name = f"call {peer_id_text(peer_id)}"
@@ -199,7 +207,9 @@ class LinkPool:
 
     async def _call(self, call: PendingConnect) -> None:
         try:
-            self._opened(await self._opener.outgoing(call))
+            link = await self._opener.outgoing(call)
+            self._make_room_for(link)
+            self._opened(link)
         except ModswarmError as error:
             await self._await_their_call(call, crossed=isinstance(error, CallCrossed))
             if not call.link.done():
@@ -207,6 +217,26 @@ class LinkPool:
                 now = asyncio.get_running_loop().time()
                 self._backoff.failed(call.peer_id, now, error)
                 call.settle(error)
+
+    def _make_call_room(self, peer_id: PeerId) -> None:
+        """Of our calls too many that come to nothing keep none out; raises LinkFailed."""
+        newcomer = self._book.link_wanted(peer_id, ours=True)
+        calls = [self._book.call(call) for call in self._outgoing.values()]
+        now = asyncio.get_running_loop().time()
+        try:
+            self._keeper.check_room(newcomer)
+            useless = self._calls.giving_way(calls, newcomer, now)
+        except Busy as error:
+            raise self._links_full() from error
+        if useless is not None:
+            ours = self._outgoing.pop(useless.holder)
+            ours.settle(LinkFailed("it took too long, and other calls were to be made"))
+            if ours.task is not None:
+                ours.task.cancel()
+
+    def _links_full(self) -> LinkFailed:
+        text = f"all {self._settings.max_links} links are in use"
+        return LinkFailed(text, cause=Cause.OWN_LINKS_FULL)
 
     async def _await_their_call(self, call: PendingConnect, *, crossed: bool) -> None:
         """When our call fails but theirs is under way, or on its way, its link will do for us."""
@@ -231,12 +261,13 @@ class LinkPool:
     def _begin_answer(self, call: PendingAnswer) -> None:
         self._check_open(call.peer_id)
         self._give_up_answering(call.peer_id)
-        if len(self._incoming) >= limits.LINK_ATTEMPTS:
-            useless = to_give_up(self._incoming.values(), asyncio.get_running_loop().time())
-            if useless is None:
-                raise CallFailed("too many calls at once")
-            self._give_up_answering(useless.peer_id)
-        self._keeper.check_room(self._pending())
+        answering = [self._book.answer(earlier) for earlier in self._incoming.values()]
+        now = asyncio.get_running_loop().time()
+        newcomer = self._book.link_wanted(call.peer_id, ours=False)
+        self._keeper.check_room(newcomer)
+        useless = self._answers.giving_way(answering, newcomer, now)
+        if useless is not None:
+            self._give_up_answering(useless.holder)
         name = f"answer {peer_id_text(call.peer_id)}"
         call.task = self._attempts.start(self._answer(call), name=name)
         self._incoming[call.peer_id] = call
@@ -246,20 +277,21 @@ class LinkPool:
         try:
             alone = call.peer_id not in self._outgoing
             link = await self._opener.incoming(call, alone=alone)
-            self._make_room_for(link, call)
+            self._make_room_for(link)
         except ModswarmError as error:
             self._count_failure(error, call.peer_id)
             call.refuse(error)
         else:
             self._opened(link)
 
-    def _make_room_for(self, link: Link, call: PendingAnswer) -> None:
+    def _make_room_for(self, link: Link) -> None:
         """Only a link closes another one, and no call that has shown nothing; raises LinkFailed."""
+        ours, host = link.direction == "outgoing", link.path.remote.host
         try:
-            self._keeper.make_room(self._pending(but=call))
-        except LinkFailed as error:
+            self._keeper.make_room(self._book.link_wanted(link.peer_id, ours=ours, host=host))
+        except Busy as error:
             self._keeper.dispose(link.close(str(error)), peer_id_text(link.peer_id))
-            raise
+            raise self._links_full() from error
 
     def _give_up_answering(self, peer_id: PeerId) -> None:
         """End a call: its slot is needed, or its peer, which has one call at a time, calls anew."""
@@ -292,11 +324,6 @@ class LinkPool:
             raise LinkClosed(_STOPPING)
         if peer_id == self._own_id:
             raise CallFailed("a node cannot link to itself")
-
-    def _pending(self, but: PendingAnswer | None = None) -> int:
-        """Links that are being made, without calls of peers that have proved no address yet."""
-        calls = [call for call in self._incoming.values() if call.proved is not None]
-        return len(self._outgoing) + len(calls) - (but in calls)
 
     def _count_failure(self, error: ModswarmError, peer_id: PeerId) -> None:
         stage = error.stage if isinstance(error, LinkAttemptFailed) else error.name

@@ -16,7 +16,7 @@ from node.links.punching.run import PunchRun
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.description import Description, DtlsRole
-from protocol.errors import CallCrossed, CallFailed, ModswarmError, NoSuchLink, NotAuthentic
+from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, NotAuthentic
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.contacts import Contact
 from protocol.signaling import Offer, own_offer_wins
@@ -162,7 +162,7 @@ class LinkRestart:
     async def answer(self, offer: Offer) -> Description:
         """Our description for a peer that restarts the link; the rest is done in a task.
 
-        Raises NoSuchLink, CallCrossed, CallFailed.
+        Raises NoSuchLink, CallCrossed, Busy.
         """
         parts, peer_id = self._parts, self._link.peer_id
         if self._ice.ended or not self._is_ours(offer.description):
@@ -171,7 +171,7 @@ class LinkRestart:
         if self._offer is not None and self._wins(self._offer, offer.description):
             raise CallCrossed("our own restart goes on")
         if not self._take_turn():
-            raise CallFailed("more restarts of one link than are made")
+            raise Busy(_MINUTE_S / limits.LINK_RESTARTS)
         if self._task is not None:
             self._task.cancel()
         own, theirs, takes_s = self._describe(), offer.description, offer.answer_takes_s

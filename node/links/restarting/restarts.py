@@ -37,7 +37,7 @@ class LinkRestarts:
     async def answer(self, offer: Offer) -> Description:
         """Our description for a peer that restarts a link, whose offer has been verified.
 
-        Raises NoSuchLink, CallCrossed, CallFailed.
+        Raises NoSuchLink, CallCrossed, Busy.
         """
         link, restart = self._links.get(offer.description.link, (None, None))
         if link is None or restart is None or link.peer_id != peer_id_of(offer.caller_key):

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from node.environment import Environment
+from protocol import limits
 from protocol.description import Description
-from protocol.errors import CallCrossed, ModswarmError, NoSuchLink
+from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, Overloaded
 from protocol.identity import Identity, PeerId, peer_id_of, peer_id_text
 from protocol.places.offers import OfferMemory
 from protocol.signaling import (
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 AcceptCall = Callable[[Offer], Awaitable[Description]]
 """Gives the description that accepts a verified offer; raises CallFailed.
 
-CallCrossed and NoSuchLink are told by name, all else as BUSY."""
+CallCrossed and NoSuchLink are told by name, Overloaded as BUSY with a time, all else as REFUSED."""
 
 _STATUS: dict[type[ModswarmError], AnswerStatus] = {
     CallCrossed: AnswerStatus.CROSSED,
@@ -69,10 +70,16 @@ class Callee:
         offer = read_offer(self._identity, sealed, now=now, puzzle_bits=self._puzzle_bits)
         self._memory.accept(offer, now)
         offer = replace(offer, answer_takes_s=answer_takes_s)
-        status, description = await self._decide(offer)
-        return make_answer(self._identity, offer, status, description, rng=self._environment.rng)
+        rng = self._environment.rng
+        try:
+            status, description = await self._decide(offer)
+        except Busy as error:
+            busy = AnswerStatus.BUSY
+            return make_answer(self._identity, offer, busy, None, rng=rng, retry_s=error.retry_s)
+        return make_answer(self._identity, offer, status, description, rng=rng)
 
     async def _decide(self, offer: Offer) -> tuple[AnswerStatus, Description | None]:
+        """Raises Busy."""
         caller_id = peer_id_of(offer.caller_key)
         crosses = not offer.description.link and caller_id in self._own_offers
         if crosses and own_offer_wins(self._identity.peer_id, caller_id):
@@ -81,6 +88,10 @@ class Callee:
             return AnswerStatus.REFUSED, None
         try:
             return AnswerStatus.ACCEPTED, await self._accept(offer)
+        except Busy:
+            raise
+        except Overloaded as error:
+            raise Busy(limits.BUSY_RETRY_S) from error
         except ModswarmError as error:
             _log.info("refused a call of %s: %s", peer_id_text(caller_id), error)
-            return _STATUS.get(type(error), AnswerStatus.BUSY), None
+            return _STATUS.get(type(error), AnswerStatus.REFUSED), None

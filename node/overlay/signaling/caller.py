@@ -10,13 +10,12 @@ from node.overlay.signaling.callee import Callee
 from node.overlay.signaling.known_ways import KnownWays
 from node.overlay.signaling.outgoing_call import OutgoingCall
 from protocol.causes.cause import Cause
-from protocol.errors import CallCrossed, CallFailed, ModswarmError, NoSuchLink
+from protocol.errors import CallCrossed, CalleeBusy, CallFailed, ModswarmError, NoSuchLink
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.signaling import AnswerStatus, CallResult, Describe, Offer, make_offer
 
 _CAUSES = {
-    AnswerStatus.BUSY: Cause.BUSY,
     AnswerStatus.REFUSED: Cause.REFUSED,
     AnswerStatus.BLOCKED: Cause.BLOCKED,
     AnswerStatus.RATE_LIMITED: Cause.TOO_MANY_CALLS,
@@ -55,6 +54,8 @@ class Caller:
             raise CallCrossed("both sides called at once; the other's call goes on")
         if answer.status is AnswerStatus.NO_LINK:
             raise NoSuchLink
+        if answer.status is AnswerStatus.BUSY:
+            raise CalleeBusy(answer.retry_s)
         if answer.description is None:
             raise CallFailed(cause=_CAUSES[answer.status])
         assert call.offer is not None  # an answer is verified against its offer

@@ -17,8 +17,9 @@ from enum import IntEnum
 from node.overlay.rpc.wire import Reply, Wire
 from protocol import limits
 from protocol.causes.cause import Cause
-from protocol.codec import shape
+from protocol.codec import ranged, shape
 from protocol.errors import (
+    CalleeBusy,
     CallFailed,
     ClocksDiffer,
     NetworkError,
@@ -140,7 +141,7 @@ class OfferRelay:
             relay.renewed = True  # the refusal brought a fresh token
             self._send(relay)
         elif response.code != Code.OK:
-            self._fail(relay, _refusal(response.code))
+            self._fail(relay, _refusal(response))
         else:
             try:
                 (sealed,) = shape(response.result, bytes)
@@ -198,11 +199,23 @@ _REFUSALS: dict[int, Cause] = {
 """By the code of a refusal, the most telling first."""
 
 
-def _refusal(code: int) -> NetworkError:
+def _refusal(response: Response) -> NetworkError:
+    code = response.code
     cause = _REFUSALS.get(code)
+    if cause in (Cause.BUSY, Cause.TOO_MANY_CALLS):
+        return CalleeBusy(_retry_s(response), cause=cause)
     if cause is Cause.CLOCKS_DIFFER:
         return ClocksDiffer(cause=cause)
     if cause is not None:
         return CallFailed(cause=cause)
     name = Code(code).name.lower().replace("_", " ") if code in set(Code) else str(code)
     return CallFailed(f"a registrar refused the call: {name}")
+
+
+def _retry_s(response: Response) -> int:
+    """When a node that has no place for a call is to be asked again, by what it says."""
+    try:
+        (told_s,) = shape(response.result, int)
+        return ranged(told_s, 1, limits.BUSY_RETRY_MAX_S)
+    except RemoteError:
+        return limits.BUSY_RETRY_S

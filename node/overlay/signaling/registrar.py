@@ -22,7 +22,7 @@ from protocol.errors import Busy, Malformed, ModswarmError, RateLimited, RemoteE
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, code_of
 from protocol.overlay.shares import Holder, Shares, holders_of
-from protocol.places.calls import CallParties, CallPlaces, safe_s
+from protocol.places.calls import CallParties, CallPlaces, believed_safe_s
 
 _log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ class Registrar:
             # Answers are remembered only for copies; a flood of them must not stop new calls.
             self._forget_call(next(iter(self._finished)))
         call = self._calls[digest] = _Call(digest, callee_id, now, [incoming])
-        self._places.add(digest, parties, now + safe_s(round_trip_s))
+        self._places.add(digest, parties, now + believed_safe_s(round_trip_s))
         return call, True
 
     def _wait_or_repeat(self, call: _Call, incoming: Incoming) -> None:

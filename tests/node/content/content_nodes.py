@@ -17,6 +17,7 @@ from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.link import ModLink
 from protocol.identity import peer_id_text
+from protocol.places.usefulness import Usefulness
 from tests.node.content.memory_links import MemoryLink, memory_link
 
 FindLinks = Callable[[bytes], AsyncIterator[LinkPort]]
@@ -31,7 +32,7 @@ class ContentNode:
         self.name = peer_id_text(self.peer_id)
         self.vault = vault
         self.expected_defects: list[BaseException] = []
-        self.exchanges = Exchanges(vault)
+        self.exchanges = Exchanges(vault, Usefulness())
         guard = HomeGuard(vault.folder)
         self.publisher = Publisher(vault, environment, guard)
         self.downloader = Downloader(vault, environment)

@@ -59,6 +59,7 @@ class OriginStream:
         self._next_at = 0.0
         self._origin = origin
         self._reader = reader
+        self.good_bytes = 0
         self._answer(Opened(0, len(origin.manifest), complete=True))
 
     def get_manifest(self) -> None:
@@ -73,6 +74,9 @@ class OriginStream:
 
     def cancel(self) -> None:
         self._answer(Cancelled(0))
+
+    def verified(self, size: int) -> None:
+        self.good_bytes += size
 
     def close(self) -> None:
         self.is_open = False
@@ -128,6 +132,7 @@ async def test_a_mod_comes_from_a_source_that_is_no_link(tmp_path: Path) -> None
         assert done.banned == {}
         assert sorted(origin.streams[0].asked) == list(range(shared.chunks))
         assert [stream.is_open for stream in origin.streams] == [False]
+        assert origin.streams[0].good_bytes == shared.new_bytes
         await node.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == FILES
 

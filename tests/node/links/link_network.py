@@ -20,7 +20,7 @@ from node.net.endpoint import Endpoint
 from node.net.udp.port import Port
 from protocol.addresses import Address
 from protocol.description import Description
-from protocol.errors import CallFailed
+from protocol.errors import Busy, CalleeBusy, CallFailed
 from protocol.identity import Identity, PeerId
 from protocol.reachability.network_view import NetworkView
 from protocol.signaling import CallResult, Describe, Offer
@@ -183,7 +183,10 @@ async def call_directly(
 ) -> CallResult:
     """A call that always arrives, as bytes."""
     received = Description.decode(offer.encode())
-    answer = await callee.pool.answer(offer_of(caller.identity.public_key, offer_id, received))
+    try:
+        answer = await callee.pool.answer(offer_of(caller.identity.public_key, offer_id, received))
+    except Busy as error:
+        raise CalleeBusy(error.retry_s) from error
     return accepted(offer_id, callee.identity.public_key, Description.decode(answer.encode()))
 
 

@@ -10,7 +10,7 @@ import pytest
 from node.links.link import Link
 from node.links.stages import Stage
 from protocol import limits
-from protocol.errors import CallFailed, LinkClosed, LinkFailed, Malformed
+from protocol.errors import CalleeBusy, LinkClosed, LinkFailed, Malformed
 from tests.node.links.dead_ends import silence
 from tests.node.links.link_network import (
     frame_of,
@@ -160,28 +160,39 @@ async def test_an_idle_path_that_answers_is_not_taken_for_dead() -> None:
         await until(lambda: other.received == [b"still here"])
 
 
-async def test_the_cap_closes_the_least_recently_used_idle_link() -> None:
+async def test_the_cap_closes_the_least_useful_link_after_its_tenure() -> None:
     async with network() as peers:
-        hub = await peers.add(max_links=2, busy_s=5.0)
-        first, second, third, fourth = [await peers.add() for _ in range(4)]
-        to_first, _ = await linked(hub, first)
-        to_second, _ = await linked(hub, second)
+        hub = await peers.add(max_links=2, tenure_s=5.0)
+        first, second, third, fourth = [await peers.add(busy_patience_s=0.0) for _ in range(4)]
+        _, to_first = await linked(first, hub)
+        _, to_second = await linked(second, hub)
         with pytest.raises(LinkFailed, match="all 2 links are in use"):
             await hub.pool.connect(third.peer_id)
-        with pytest.raises(CallFailed, match="no link now: all 2 links are in use"):
+        with pytest.raises(CalleeBusy) as refused:
             await third.pool.connect(hub.peer_id)
+        assert refused.value.retry_after_s == 5
         await asyncio.sleep(5.0)
-        to_first.send(frame_of(b"used after the other"))
-        await until(lambda: first.received)
-        await asyncio.sleep(5.0)
+        hub.pool.usefulness.received(first.peer_id, 1, asyncio.get_running_loop().time())
         await linked(hub, third)
         assert to_second.closed.result() == "closed by us: making room for another link"
         await until(lambda: not second.pool.links())
         assert hub.pool.get(first.peer_id) is to_first
         assert hub.pool.counts["closed_to_make_room"] == 1
-        await linked(fourth, hub)  # a caller gets room in the same way
+        await asyncio.sleep(5.0)
+        hub.pool.usefulness.received(third.peer_id, 2, asyncio.get_running_loop().time())
+        await linked(hub, fourth)
         assert to_first.closed.done()
         assert len(hub.pool.links()) == 2
+
+
+async def test_a_caller_asks_a_busy_peer_again_until_it_has_a_place() -> None:
+    async with network() as peers:
+        hub = await peers.add(max_links=2, tenure_s=30.0)
+        for _ in range(2):
+            await linked(await peers.add(), hub)
+        started = asyncio.get_running_loop().time()
+        await linked(await peers.add(), hub)
+        assert 29.0 < asyncio.get_running_loop().time() - started < 46.0
 
 
 async def test_an_unused_link_is_closed_on_both_sides() -> None:

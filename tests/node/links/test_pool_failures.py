@@ -12,7 +12,7 @@ from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import KnownSide
 from protocol.description import Description, DtlsRole, IceCandidate
-from protocol.errors import CallFailed, LinkFailed
+from protocol.errors import Busy, CallFailed, LinkFailed
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.ice.settings import IceSettings
@@ -289,8 +289,9 @@ async def test_only_so_many_calls_are_answered_at_once() -> None:
         others = [Identity(bytes([n]) * 32) for n in range(limits.LINK_ATTEMPTS)]
         for other in others:
             await busy.pool.answer(offer_of(other.public_key, bytes(16), offer))
-        with pytest.raises(CallFailed, match="too many calls"):
-            await caller.pool.connect(busy.peer_id)
+        with pytest.raises(Busy) as refused:
+            await busy.pool.answer(offer_of(caller.identity.public_key, bytes(16), offer))
+        assert refused.value.retry_after_s == pytest.approx(limits.LINK_PROOF_S)
         # One that calls again takes its own place.
         await busy.pool.answer(offer_of(others[0].public_key, bytes(16), offer))
         await until(lambda: not busy.pool.answering, 20.0)

@@ -9,7 +9,7 @@ from node.environment import Environment
 from node.overlay.signaling.callee import Callee
 from protocol import limits
 from protocol.description import Description, DtlsRole
-from protocol.errors import CallFailed, RateLimited, Replayed
+from protocol.errors import Busy, LinkFailed, Overloaded, RateLimited, Replayed
 from protocol.identity import Identity
 from protocol.signaling import Answer, AnswerStatus, Offer, make_offer, read_answer
 
@@ -53,11 +53,23 @@ def test_calls_are_refused_until_they_are_accepted_and_once_they_are_refused_aga
 
 def test_a_node_without_room_for_a_link_is_busy() -> None:
     async def full(_: Offer) -> Description:
-        raise CallFailed("all links are in use")
+        raise Busy(6.5)
+
+    async def overloaded(_: Offer) -> Description:
+        raise Overloaded("too many links are made")
+
+    async def failing(_: Offer) -> Description:
+        raise LinkFailed("no address")
 
     callee = callee_of(LARGER)
-    callee.accept_calls(full)
-    assert answer_of(callee, SMALLER, LARGER).status is AnswerStatus.BUSY
+    for accept_call, status, retry_s in (
+        (full, AnswerStatus.BUSY, 7),
+        (overloaded, AnswerStatus.BUSY, limits.BUSY_RETRY_S),
+        (failing, AnswerStatus.REFUSED, 0),
+    ):
+        callee.accept_calls(accept_call)
+        answer = answer_of(callee, SMALLER, LARGER)
+        assert (answer.status, answer.retry_s) == (status, retry_s)
 
 
 def test_an_offer_counts_once() -> None:

@@ -8,7 +8,16 @@ from node.overlay.table.joining import Joining
 from protocol import availability, limits, records
 from protocol.addresses import Address
 from protocol.description import Description
-from protocol.errors import CallCrossed, CallFailed, NotFound, TimedOut, Unreachable
+from protocol.errors import (
+    Busy,
+    CallCrossed,
+    CalleeBusy,
+    CallFailed,
+    LinkFailed,
+    NotFound,
+    TimedOut,
+    Unreachable,
+)
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 from protocol.records import ProviderBody
@@ -138,10 +147,18 @@ async def test_failed_calls_say_why() -> None:
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
         async def busy(_: Offer) -> Description:
-            raise CallFailed("too many links")
+            raise Busy(6.5)
 
         callee.callee.accept_calls(busy)
-        with pytest.raises(CallFailed, match="cannot open a link now"):
+        with pytest.raises(CalleeBusy, match="cannot open a link now") as refused:
+            await caller.caller.call(callee.server.identity.peer_id, describing())
+        assert refused.value.retry_after_s == 7
+
+        async def failing(_: Offer) -> Description:
+            raise LinkFailed("no address")
+
+        callee.callee.accept_calls(failing)
+        with pytest.raises(CallFailed, match="refused the call"):
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
 

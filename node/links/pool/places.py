@@ -1,0 +1,83 @@
+"""The places that links and calls take at this node, for `protocol.places.tenure`."""
+
+import asyncio
+
+from node.links.link import Link
+from node.links.pool.pending import PendingAnswer, PendingConnect
+from protocol import limits
+from protocol.identity import PeerId
+from protocol.places.calls import believed_safe_s, safe_s
+from protocol.places.tenure import Place, PlaceRule, network_of
+from protocol.places.usefulness import Usefulness
+
+_PROVED = 1.0
+"""What a call is worth at whose other end the peer has answered a check: more than a stranger's."""
+
+
+def link_rule(max_links: int) -> PlaceRule:
+    """For a pool with so many links."""
+    kept = max_links // limits.LINKS_KEPT_PART
+    return PlaceRule(max_links, kept, kept, limits.LINKS_PER_NETWORK)
+
+
+def answer_rule() -> PlaceRule:
+    """For calls of peers: half of the places are for those that have proved no address yet."""
+    places = limits.LINK_ATTEMPTS
+    return PlaceRule(places, places // 2, 0, limits.LINK_ATTEMPTS_PER_NETWORK)
+
+
+def call_rule() -> PlaceRule:
+    """For calls of this node."""
+    return PlaceRule(limits.LINK_CALLS, 0, 0, 0)
+
+
+class PlaceBook:
+    """What is held, in the terms of the rules; `usefulness` says what its holders are worth."""
+
+    def __init__(self, usefulness: Usefulness, tenure_s: float) -> None:
+        self._usefulness = usefulness
+        self._tenure_s = tenure_s
+        self._loop = asyncio.get_running_loop()
+
+    def link(self, link: Link) -> Place:
+        """The place of an open link."""
+        until = link.opened_at + self._tenure_s
+        return Place(
+            link.peer_id,
+            network_of(link.path.remote.host),
+            self._worth(link.peer_id),
+            safe_until=until,
+            due_at=until,
+            ours=link.direction == "outgoing",
+        )
+
+    def link_wanted(self, peer_id: PeerId, *, ours: bool, host: str | None = None) -> Place:
+        """The place that a link would take; `host` is where its peer is, if that is proved."""
+        network = network_of(host) if host is not None else b""
+        return Place(peer_id, network, self._worth(peer_id), ours=ours)
+
+    def answer(self, call: PendingAnswer) -> Place:
+        """The place of a call of a peer that is being answered."""
+        worth = self._worth(call.peer_id)
+        proved = call.proved
+        if proved is not None:
+            until = call.began_at + limits.LINK_SLOW_S
+            network = network_of(proved.host)
+            return Place(call.peer_id, network, worth + _PROVED, safe_until=until, due_at=until)
+        round_trip_s = 2 * call.offer.answer_takes_s
+        return Place(
+            call.peer_id,
+            b"",
+            worth,
+            safe_until=call.began_at + believed_safe_s(round_trip_s),
+            due_at=call.began_at + safe_s(round_trip_s),
+        )
+
+    def call(self, call: PendingConnect) -> Place:
+        """The place of a call of this node; one that was answered has come further."""
+        until = call.began_at + limits.LINK_SLOW_S
+        worth = self._worth(call.peer_id) + _PROVED * call.answered
+        return Place(call.peer_id, b"", worth, safe_until=until, due_at=until, ours=True)
+
+    def _worth(self, peer_id: PeerId) -> float:
+        return self._usefulness.worth(peer_id, self._loop.time())

@@ -1,0 +1,77 @@
+"""What each peer was worth to this node: the only thing that keeps a place for long.
+
+What counts is bytes that were verified, and bytes that a peer was sent for the first time: to fetch
+the same again and again earns nothing. Both halve in HALF_LIFE_S, so that a place is kept by what
+was done lately.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocol import limits
+from protocol.identity import PeerId
+
+HALF_LIFE_S: Final = 600.0
+
+
+@dataclass(slots=True)
+class _Credit:
+    """`worth` was so much at a time. `served` has a bit for each chunk that was sent."""
+
+    worth: float = 0.0
+    at: float = 0.0
+    served: bytearray = field(default_factory=bytearray)
+
+    def now(self, now: float) -> float:
+        return float(self.worth * 0.5 ** ((now - self.at) / HALF_LIFE_S))
+
+
+def no_standing(_peer_id: PeerId) -> float:
+    """No peer is worth anything beforehand."""
+    return 0.0
+
+
+class Usefulness:
+    """Credits in bytes, by peer. `standing` is what a peer is worth besides.
+
+    The least useful is forgotten where there are more than PEERS_CREDITED.
+    """
+
+    def __init__(self, standing: Callable[[PeerId], float] = no_standing) -> None:
+        self._standing = standing
+        self._credits: dict[PeerId, _Credit] = {}
+
+    def __len__(self) -> int:
+        return len(self._credits)
+
+    def received(self, peer_id: PeerId, size: int, now: float) -> None:
+        """A peer sent so many bytes, which were verified."""
+        credit = self._credit(peer_id, now)
+        credit.worth, credit.at = credit.now(now) + size, now
+
+    def served(self, peer_id: PeerId, mod_id: bytes, chunk: int, size: int, now: float) -> None:
+        """A peer was sent a chunk of so many bytes; it counts once.
+
+        Chunks that share a bit count once together: that earns less, never more.
+        """
+        credit = self._credit(peer_id, now)
+        if not credit.served:
+            credit.served = bytearray(limits.CHUNKS_CREDITED // 8)
+        bit = (int.from_bytes(mod_id[:4]) + chunk) % limits.CHUNKS_CREDITED
+        if not credit.served[bit // 8] >> bit % 8 & 1:
+            credit.served[bit // 8] |= 1 << bit % 8
+            credit.worth, credit.at = credit.now(now) + size, now
+
+    def worth(self, peer_id: PeerId, now: float) -> float:
+        """What a peer is worth now; 0 for a stranger."""
+        credit = self._credits.get(peer_id)
+        return self._standing(peer_id) + (credit.now(now) if credit is not None else 0.0)
+
+    def _credit(self, peer_id: PeerId, now: float) -> _Credit:
+        credit = self._credits.get(peer_id)
+        if credit is None:
+            if len(self) >= limits.PEERS_CREDITED:
+                del self._credits[min(self._credits, key=lambda one: self._credits[one].now(now))]
+            credit = self._credits[peer_id] = _Credit(0.0, now)
+        return credit

@@ -1,0 +1,55 @@
+"""What a peer is worth: verified bytes, and each served chunk once."""
+
+import math
+
+import pytest
+
+from protocol import limits
+from protocol.places.usefulness import HALF_LIFE_S, Usefulness
+
+ONE, OTHER = bytes(20), b"\1" * 20
+MOD = bytes(32)
+
+
+def test_what_was_verified_counts_and_halves() -> None:
+    use = Usefulness()
+    assert use.worth(ONE, 0.0) == 0
+    use.received(ONE, 1000, 0.0)
+    assert use.worth(ONE, HALF_LIFE_S) == 500
+    use.received(ONE, 500, HALF_LIFE_S)
+    assert use.worth(ONE, 2 * HALF_LIFE_S) == 500
+    assert use.worth(OTHER, 0.0) == 0
+
+
+def test_an_endless_downloader_of_one_chunk_earns_it_once() -> None:
+    use = Usefulness()
+    for _ in range(1000):
+        use.served(ONE, MOD, 7, 100, 0.0)
+    assert use.worth(ONE, 0.0) == 100
+    use.served(ONE, MOD, 8, 100, 0.0)
+    use.served(ONE, b"\1" * 32, 7, 100, 0.0)
+    assert use.worth(ONE, 0.0) == 300
+
+
+def test_many_chunks_earn_no_more_than_can_be_told_apart() -> None:
+    use = Usefulness()
+    for chunk in range(2 * limits.CHUNKS_CREDITED):
+        use.served(ONE, MOD, chunk, 1, 0.0)
+    assert use.worth(ONE, 0.0) == limits.CHUNKS_CREDITED
+
+
+def test_the_least_useful_is_forgotten_first() -> None:
+    use = Usefulness()
+    use.received(ONE, 10_000, 0.0)
+    for number in range(1, limits.PEERS_CREDITED + 50):
+        use.received(number.to_bytes(20), number, 1.0)
+    assert len(use) == limits.PEERS_CREDITED
+    assert use.worth(ONE, 1.0) == pytest.approx(10_000, rel=0.01)
+
+
+def test_standing_counts_besides() -> None:
+    use = Usefulness(lambda peer_id: math.inf if peer_id == ONE else 0.0)
+    assert use.worth(ONE, 5.0) == math.inf
+    use.received(ONE, 1, 0.0)
+    assert use.worth(ONE, 5.0) == math.inf
+    assert use.worth(OTHER, 5.0) == 0
