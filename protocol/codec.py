@@ -4,13 +4,16 @@ Values are lists, bytes, text, integers, booleans and None: no maps, no floats, 
 types. So the shortest form of each value is its only form, and signed bytes have one spelling.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgpack
 
 from protocol.errors import Malformed, NotCanonical, Oversized
 
 _pack = msgpack.Packer(use_bin_type=True, strict_types=True).pack
+
+_READ_BYTES = 2**16
 
 NESTING_MAX = 8
 """Lists within lists: twice what our forms need, so that nothing that walks a value runs deep."""
@@ -79,6 +82,96 @@ def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
     if _pack(value) != data:
         raise NotCanonical("not the canonical spelling of its value")
     return value
+
+
+class Readable(Protocol):
+    """Bytes that come piece by piece."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most `size`; empty at the end."""
+
+
+_TEXT_SHORT = 1 << 5
+"""Below this length a text has its length in its first byte; bytes never have."""
+
+
+class FieldReader:
+    """Reads one canonical list, field by field, from bytes that are never in memory as a whole.
+
+    Each method raises Malformed (Oversized for lists) if the next field is something else, or not
+    in its shortest form.
+    """
+
+    def __init__(self, source: Readable, *, fields: int, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._unpacker = msgpack.Unpacker(
+            source,
+            raw=False,
+            read_size=min(_READ_BYTES, max_bytes),
+            max_buffer_size=max_bytes,
+            max_array_len=0,
+            max_map_len=0,
+            max_ext_len=0,
+            max_str_len=max_bytes,
+            max_bin_len=max_bytes,
+        )
+        if self._length(fields) != fields:
+            raise Malformed("a list of the wrong shape")
+
+    def text(self) -> str:
+        """A text."""
+        before = self._unpacker.tell()
+        value = self._read(self._unpacker.unpack)
+        if type(value) is not str:
+            raise Malformed(f"{type(value).__name__} where text is needed")
+        self._check_head(before, len(value.encode()), _TEXT_SHORT)
+        return value
+
+    def bytes(self) -> bytes:
+        """Bytes."""
+        before = self._unpacker.tell()
+        value = self._read(self._unpacker.unpack)
+        if type(value) is not bytes:
+            raise Malformed(f"{type(value).__name__} where bytes are needed")
+        self._check_head(before, len(value), 0)
+        return value
+
+    def texts(self, max_items: int) -> list[str]:
+        """A list of texts."""
+        return [self.text() for _ in range(self._length(max_items))]
+
+    def end(self) -> None:
+        """Nothing may follow."""
+        if self._read(lambda: self._unpacker.read_bytes(1)):
+            raise Malformed("more bytes than the list has")
+
+    def _length(self, most: int) -> int:
+        before = self._unpacker.tell()
+        length: int = self._read(self._unpacker.read_array_header)
+        if length > most:
+            raise Oversized(f"{length} items where at most {most} are allowed")
+        if self._unpacker.tell() - before != _head_bytes(length, 1 << 4, 1 << 4):
+            raise NotCanonical("not the canonical spelling of a list")
+        return length
+
+    def _check_head(self, before: int, size: int, short: int) -> None:
+        if self._unpacker.tell() - before != _head_bytes(size, short, 1 << 8) + size:
+            raise NotCanonical("not the canonical spelling of its value")
+
+    def _read(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (msgpack.UnpackException, ValueError, RecursionError, OverflowError) as error:
+            raise Malformed(f"not a MessagePack value: {type(error).__name__}") from None
+
+
+def _head_bytes(length: int, short: int, medium: int) -> int:
+    """The bytes before a text, bytes or a list of this length, in the shortest form."""
+    if length < short:
+        return 1
+    if length < medium:
+        return 2
+    return 3 if length < 1 << 16 else 5
 
 
 def shape(value: Any, *kinds: type) -> list[Any]:

@@ -4,8 +4,10 @@ A file path is relative, its parts joined by `/`. One that some system cannot ho
 somewhere else, is refused for all of them, so that a mod means the same files everywhere.
 """
 
+import hashlib
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from protocol import limits
 from protocol.errors import UnsafePath
@@ -17,30 +19,41 @@ _RESERVED_NAMES = frozenset(
 )
 """Devices in every Windows folder, whatever the extension (Naming Files, Paths and Namespaces)."""
 
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cs"})
-"""Control characters (NUL among them) and halves of surrogate pairs."""
+_DIGEST_BYTES = 16
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters (category Cc, NUL among them) and halves of surrogate pairs (Cs)."""
 
 
 def check_path(path: str) -> str:
     """Return `path` itself; raise UnsafePath, saying why, if some system could not hold it."""
+    _check_length(path)
+    _check_names(path, path)
+    return path
+
+
+def _check_length(path: str) -> None:
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
         raise UnsafePath(f"the path {quoted(path)} is not text") from None
     if size > limits.FILE_PATH_BYTES:
         raise UnsafePath(f"the path {quoted(path)} is longer than {limits.FILE_PATH_BYTES} bytes")
+
+
+def _check_names(part: str, path: str) -> None:
+    """Raise UnsafePath unless each name in this part of a path is good."""
     if path.startswith("/"):
         raise UnsafePath(f"the path {quoted(path)} is absolute")
-    for name in path.split("/"):
+    for name in part.split("/"):
         reason = _objection(name)
         if reason:
             raise UnsafePath(f"the path {quoted(path)} {reason}")
-    return path
 
 
 def check_text(text: str, what: str, max_bytes: int) -> str:
     """Return `text` if it is one line of at most `max_bytes` in UTF-8; else raise UnsafePath."""
-    if any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in text):
+    if _UNSAFE.search(text):
         raise UnsafePath(f"{what} {quoted(text)} has a control character")
     if len(text.encode()) > max_bytes:
         raise UnsafePath(f"{what} {quoted(text)} is longer than {max_bytes} bytes")
@@ -66,12 +79,9 @@ def _objection(name: str) -> str:
         return f"has the part {name!r}"
     if name[-1] in ". ":
         return "has a part that ends in a dot or a space"
-    if not name.isascii() or not name.isprintable():
-        if any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in name):
-            return "has a control character"
-        if len(name.encode()) > limits.NAME_BYTES:
-            return f"has a part of more than {limits.NAME_BYTES} bytes"
-    elif len(name) > limits.NAME_BYTES:
+    if _UNSAFE.search(name):
+        return "has a control character"
+    if (len(name) if name.isascii() else len(name.encode())) > limits.NAME_BYTES:
         return f"has a part of more than {limits.NAME_BYTES} bytes"
     if not _RESERVED_CHARACTERS.isdisjoint(name):
         return "has one of the characters " + " ".join(sorted(_RESERVED_CHARACTERS))
@@ -89,44 +99,60 @@ def collision_key(name: str) -> str:
 
 
 class Tree:
-    """The files of one mod, each added once; refuses file paths that collide on some system."""
+    """The files of one mod, each added once; refuses unsafe paths and those that collide.
+
+    Paths that come in order cost the least: what one shares with the path before it is not looked
+    at again. A name is kept as a digest, so that long names take no more memory than short ones.
+    """
 
     def __init__(self) -> None:
-        self._folders: dict[tuple[int, str], tuple[int, str]] = {}
-        self._files: dict[tuple[int, str], str] = {}
-        self._latest: tuple[str, int] = ("", 0)
+        self._folders: dict[bytes, tuple[int, str]] = {}
+        """By the digest of parent and name: the folder's number, and the first path in it."""
+        self._files: dict[bytes, str] = {}
+        self._open: list[tuple[str, int]] = [("", 0)]
+        """The folders of the latest path and their numbers, each within the one before."""
 
     def add(self, path: str) -> None:
-        """Add a checked file path; raises UnsafePath if it collides with an earlier one."""
+        """Add a file path; raises UnsafePath if it is unsafe or collides with an earlier one."""
+        _check_length(path)
         folder, _, name = path.rpartition("/")
         parent = self._folder(folder, path)
-        key = (parent, collision_key(name))
+        _check_names(name, path)
+        key = _digest(parent, name)
         if key in self._files:
-            raise UnsafePath(self._collision(self._files[key], name, path))
+            raise UnsafePath(_collision(self._files[key], path, path.count("/")))
         if key in self._folders:
             raise UnsafePath(f"the path {quoted(path)} is both a file and a folder")
-        self._files[key] = name
+        self._files[key] = path
 
     def _folder(self, folder: str, path: str) -> int:
         """The number of a folder, which is made with its parents if it is new."""
-        if folder == self._latest[0]:
-            return self._latest[1]
-        if not folder:
-            return 0
-        parent = 0
-        for name in folder.split("/"):
-            key = (parent, collision_key(name))
-            if key in self._files:
-                raise UnsafePath(f"a part of {quoted(path)} is both a file and a folder")
-            known = self._folders.get(key)
-            if known is None:
-                known = (self._new_folder(), name)
-                self._folders[key] = known
-            if known[1] != name:
-                raise UnsafePath(self._collision(known[1], name, path))
-            parent = known[0]
-        self._latest = (folder, parent)
-        return parent
+        latest, number = self._open[-1]
+        while latest and folder != latest and not folder.startswith(latest + "/"):
+            self._open.pop()
+            latest, number = self._open[-1]
+        if folder == latest:
+            return number
+        rest = folder[len(latest) + 1 :] if latest else folder
+        _check_names(rest, path)
+        for name in rest.split("/"):
+            latest = f"{latest}/{name}" if latest else name
+            number = self._step(number, name, latest, path)
+            self._open.append((latest, number))
+        return number
+
+    def _step(self, parent: int, name: str, folder: str, path: str) -> int:
+        """The number of a folder in another one."""
+        key = _digest(parent, name)
+        if key in self._files:
+            raise UnsafePath(f"a part of {quoted(path)} is both a file and a folder")
+        known = self._folders.get(key)
+        if known is None:
+            known = self._folders[key] = self._new_folder(), path
+        number, known_path = known
+        if not known_path.startswith(f"{folder}/"):
+            raise UnsafePath(_collision(known_path, path, folder.count("/")))
+        return number
 
     def _new_folder(self) -> int:
         number = len(self._folders) + 1
@@ -134,15 +160,23 @@ class Tree:
             raise UnsafePath(f"more than {limits.MANIFEST_FOLDERS} folders")
         return number
 
-    @staticmethod
-    def _collision(known: str, name: str, path: str) -> str:
-        if known == name:
-            return f"the path {quoted(path)} is there twice"
-        return f"{quoted(known)} and {quoted(path)} are one name on systems that ignore case"
+
+def _digest(parent: int, name: str) -> bytes:
+    """What a file or folder is kept under: no two names that some system confuses differ in it."""
+    key = f"{parent}/{collision_key(name)}"
+    return hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def check_tree(paths: Sequence[str]) -> None:
+def _collision(known: str, path: str, depth: int) -> str:
+    """The sentence for a path whose name at this depth is taken by that of a known path."""
+    name = known.split("/")[depth]
+    if name == path.split("/")[depth]:
+        return f"the path {quoted(path)} is there twice"
+    return f"{quoted(name)} and {quoted(path)} are one name on systems that ignore case"
+
+
+def check_tree(paths: Iterable[str]) -> None:
     """Raise UnsafePath unless each file path is safe and no two of them collide."""
     tree = Tree()
     for path in paths:
-        tree.add(check_path(path))
+        tree.add(path)

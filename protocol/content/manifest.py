@@ -21,6 +21,8 @@ MANIFEST_VERSION = 1
 
 _ROW = struct.Struct(">32sI")
 """One chunk of the table: address, sealed length."""
+_CONTENTS_FIELDS = 8
+"""Name, version, paths, sizes, executable flags, chunk keys, lengths and order."""
 _SEALED_BYTES_MIN = sealing.SEAL_OVERHEAD_BYTES + 1
 
 
@@ -121,7 +123,7 @@ def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
     except BadContent:
         raise BadManifest("the link's content key does not open the manifest") from None
     try:
-        contents = decode_contents(sealing.unpack_body(body, limits.MANIFEST_BYTES))
+        contents = decode_contents(sealing.Unpacking(body, limits.MANIFEST_BYTES))
     except (BadContent, Malformed) as error:
         raise BadManifest(f"the manifest's sealed part is not well-formed: {error}") from None
     check_contents(contents, manifest)
@@ -149,14 +151,13 @@ def encode_contents(contents: Contents) -> bytes:
     )
 
 
-def decode_contents(data: bytes) -> Contents:
+def decode_contents(source: codec.Readable) -> Contents:
     """What `encode_contents` made; raises Malformed. `check_contents` has still to pass."""
-    fields = codec.decode_canonical(
-        data, max_bytes=limits.MANIFEST_BYTES, max_items=limits.MANIFEST_FILES
-    )
-    kinds = (str, str, list, bytes, bytes, bytes, bytes, bytes)
-    name, version, names, sizes, flags, keys, lengths, order = codec.shape(fields, *kinds)
-    codec.list_of(names, str, max_items=limits.MANIFEST_FILES)
+    fields = codec.FieldReader(source, fields=_CONTENTS_FIELDS, max_bytes=limits.MANIFEST_BYTES)
+    name, version = fields.text(), fields.text()
+    names = fields.texts(limits.MANIFEST_FILES)
+    sizes, flags, keys, lengths, order = (fields.bytes() for _ in range(_CONTENTS_FIELDS - 3))
+    fields.end()
     codec.sized(sizes, 8 * len(names))
     codec.sized(flags, len(names))
     if flags.translate(None, b"\0\1"):
@@ -193,15 +194,15 @@ def _unpacked_u32(data: bytes) -> tuple[int, ...]:
 
 def check_contents(contents: Contents, manifest: Manifest) -> None:
     """Raise BadManifest unless the two parts agree and the files are safe to write."""
+    _check_files(contents)
     try:
         file_paths.check_text(contents.name, "the mod's name", limits.MOD_NAME_BYTES)
         file_paths.check_text(contents.version, "the mod's version", limits.MOD_NAME_BYTES)
-        file_paths.check_tree([file.path for file in contents.files])
+        file_paths.check_tree(file.path for file in contents.files)
     except UnsafePath as error:
         raise BadManifest(str(error)) from None
     if not contents.name:
         raise BadManifest("the manifest gives its mod no name")
-    _check_files(contents)
     _check_chunks(contents, manifest)
 
 

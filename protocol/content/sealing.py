@@ -28,6 +28,8 @@ SEAL_OVERHEAD_BYTES = 17
 """The codec byte and the GCM tag."""
 
 _NONCE = bytes(12)
+_SLICE_BYTES = 256
+"""Packed bytes that are unpacked at once: they may become some megabytes."""
 _LEVEL = 3
 _WORTHWHILE = 31 / 32
 """Packing must save more than this leaves, or the reader unpacks for nothing."""
@@ -78,18 +80,76 @@ def unpack_body(body: bytes, max_bytes: int) -> bytes:
     return _decompress(memoryview(body)[1:], max_bytes)
 
 
+class Unpacking:
+    """What `Packer.pack` packed, read piece by piece: a little memory, however well it packed.
+
+    Raises BadContent when made, and when it is read, as `unpack_body` does.
+    """
+
+    def __init__(self, body: bytes, max_bytes: int) -> None:
+        self._frame = memoryview(body)[1:]
+        self._place = 0
+        self._ready = b""
+        self._unpack = self._copy
+        self._left = len(self._frame)
+        if not body or body[0] not in (RAW, ZSTD):
+            raise BadContent("a sealed part without a codec byte that is known")
+        if body[0] == ZSTD:
+            try:
+                self._left = _check_frame(self._frame, max_bytes)
+            except zstandard.ZstdError:
+                raise BadContent("packed data that does not unpack") from None
+            self._decompressor = zstandard.ZstdDecompressor().decompressobj()
+            self._unpack = self._decompress
+        elif self._left > max_bytes:
+            raise BadContent(f"more than {max_bytes} bytes")
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most `size`; empty at the end."""
+        while not self._ready and self._place < len(self._frame):
+            part = self._frame[self._place : self._place + _SLICE_BYTES]
+            self._place += len(part)
+            self._ready = self._unpack(part)
+            self._left -= len(self._ready)
+        if self._left < 0 or (self._left and not self._ready):
+            raise BadContent("packed data of another length than it claims")
+        taken, self._ready = self._ready[:size], self._ready[size:]
+        return taken
+
+    @staticmethod
+    def _copy(part: memoryview) -> bytes:
+        return bytes(part)
+
+    def _decompress(self, part: memoryview) -> bytes:
+        if self._decompressor.eof:
+            raise BadContent("bytes after packed data")
+        try:
+            data = self._decompressor.decompress(part)
+        except zstandard.ZstdError:
+            raise BadContent("packed data that does not unpack") from None
+        if self._decompressor.unused_data:
+            raise BadContent("bytes after packed data")
+        return data
+
+
+def _check_frame(frame: memoryview, max_bytes: int) -> int:
+    """The bytes that a Zstandard frame promises; raises BadContent, ZstdError."""
+    header = zstandard.get_frame_parameters(frame)
+    if header.content_size > max_bytes:  # an unknown size reads as 2**64 - 1
+        raise BadContent(f"packed data that claims more than {max_bytes} bytes")
+    if header.dict_id or header.window_size > limits.ZSTD_WINDOW_BYTES:
+        raise BadContent("packed data that needs a dictionary or too wide a window")
+    # An empty frame would make the decompressor ignore what follows it.
+    if header.content_size == 0:
+        raise BadContent("packed data of no length")
+    return int(header.content_size)
+
+
 def _decompress(frame: memoryview, max_bytes: int) -> bytes:
     try:
-        header = zstandard.get_frame_parameters(frame)
-        if header.content_size > max_bytes:  # an unknown size reads as 2**64 - 1
-            raise BadContent(f"packed data that claims more than {max_bytes} bytes")
-        if header.dict_id or header.window_size > limits.ZSTD_WINDOW_BYTES:
-            raise BadContent("packed data that needs a dictionary or too wide a window")
-        # An empty frame would make the decompressor ignore what follows it.
-        if header.content_size == 0:
-            raise BadContent("packed data of no length")
+        size = _check_frame(frame, max_bytes)
         return zstandard.ZstdDecompressor().decompress(
-            frame, max_output_size=header.content_size, allow_extra_data=False
+            frame, max_output_size=size, allow_extra_data=False
         )
     except zstandard.ZstdError:
         raise BadContent("packed data that does not unpack") from None

@@ -1,8 +1,9 @@
 """What links carry about mods, and texts that a person types or pastes."""
 
+import io
 from collections.abc import Callable
 
-from protocol import addresses, identity, limits
+from protocol import addresses, codec, identity, limits
 from protocol.content import file_paths, frames, link, manifest, sealing
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, ModFile
@@ -28,9 +29,16 @@ def _read_manifest(data: bytes) -> object:
 
 def _read_contents(data: bytes) -> object:
     """The sealed part of a manifest: a publisher may seal any bytes."""
-    contents = manifest.decode_contents(data)
+    contents = manifest.decode_contents(io.BytesIO(data))
     manifest.check_contents(contents, _MANIFEST)
     return contents
+
+
+def _drained(source: codec.Readable) -> bytes:
+    data = b""
+    while part := source.read(100):
+        data += part
+    return data
 
 
 def _text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
@@ -50,6 +58,10 @@ CONTENT_FORMS = {
     "manifest contents": Target(_read_contents, (manifest.encode_contents(_CONTENTS),)),
     "chunk body": Target(
         lambda data: sealing.unpack_body(data, limits.CHUNK_BYTES_MAX),
+        (b"\0raw", sealing.Packer().pack(bytes(1000))),
+    ),
+    "chunk body in pieces": Target(
+        lambda data: _drained(sealing.Unpacking(data, limits.CHUNK_BYTES_MAX)),
         (b"\0raw", sealing.Packer().pack(bytes(1000))),
     ),
     "path": Target(_text(file_paths.check_path), (b"a/b.txt",), BadInput),

@@ -1,6 +1,7 @@
 """The canonical encoding: one spelling of each value, bounded, and no error but ours."""
 
 import enum
+import io
 import tracemalloc
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from protocol.codec import (
     NESTING_MAX,
+    FieldReader,
     decode,
     decode_canonical,
     encode,
@@ -289,3 +291,58 @@ def test_sizes_and_ranges_include_their_ends() -> None:
     for number in (-2, 2):
         with pytest.raises(Malformed):
             ranged(number, -1, 1)
+
+
+FIELDS = st.tuples(
+    st.text(max_size=300), st.binary(max_size=300), st.lists(st.text(max_size=40), max_size=20)
+)
+
+
+def read_fields(data: bytes) -> tuple[str, bytes, list[str]]:
+    reader = FieldReader(io.BytesIO(data), fields=3, max_bytes=2**16)
+    found = reader.text(), reader.bytes(), reader.texts(20)
+    reader.end()
+    return found
+
+
+@repeatable
+@given(FIELDS)
+def test_fields_come_back_one_by_one(fields: tuple[str, bytes, list[str]]) -> None:
+    assert read_fields(encode(list(fields))) == fields
+
+
+@repeatable
+@given(FIELDS, st.data())
+def test_fields_have_one_spelling(
+    fields: tuple[str, bytes, list[str]], data: st.DataObject
+) -> None:
+    spelled = bytearray(encode(list(fields)))
+    place = data.draw(st.integers(0, len(spelled) - 1))
+    spelled[place] = data.draw(st.integers(0, 255))
+    for changed in (bytes(spelled), bytes(spelled[:-1]), bytes(spelled) + b"\0"):
+        try:
+            read_back = read_fields(changed)
+        except Malformed:
+            continue
+        assert encode(list(read_back)) == changed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdc\x00\x03\xa1a\xc4\x01b\x90",  # a long form of a short list
+        b"\x93\xd9\x01a\xc4\x01b\x90",  # of a text
+        b"\x93\xa1a\xc5\x00\x01b\x90",  # of bytes
+        b"\x93\xa1a\xc4\x01b\xdc\x00\x00",  # of the list within
+        b"\x94\xa1a\xc4\x01b\x90\x90",
+        b"\x93\xc4\x01a\xc4\x01b\x90",
+        b"\x93\xa1a\xa1b\x90",
+        b"\x93\xa1a\xc4\x01b\xdd\xff\xff\xff\xff",
+        b"\x93\xa1a\xc6\xff\xff\xff\xffb",
+        b"\x93\xa1\xff\xc4\x01b\x90",
+        b"",
+    ],
+)
+def test_fields_of_another_form_are_malformed(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_fields(data)

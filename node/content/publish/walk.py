@@ -55,7 +55,7 @@ def walk(root: Path, guard: HomeGuard) -> list[FoundFile]:
         raise BadFolder(f"{root} has no files")
     tree = Tree()
     for file in files:
-        tree.add(check_path(file.path))
+        tree.add(file.path)
     return sorted(files, key=lambda file: file.path)
 
 

@@ -322,7 +322,7 @@ def test_any_tree_comes_out_as_it_went_in(
     executable: dict[str, bool] = {}
     for path, (size, is_text, is_executable) in tree.items():
         try:
-            kept.add(file_paths.check_path(path))
+            kept.add(path)
         except UnsafePath:
             continue
         write_files(source, {path: b"text " * (size // 5) if is_text else rng.randbytes(size)})
