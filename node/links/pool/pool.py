@@ -225,9 +225,12 @@ class LinkPool:
         now = asyncio.get_running_loop().time()
         try:
             self._keeper.check_room(newcomer)
-            useless = self._calls.giving_way(calls, newcomer, now)
         except Busy as error:
             raise self._links_full() from error
+        try:
+            useless = self._calls.giving_way(calls, newcomer, now)
+        except Busy as error:
+            raise LinkFailed("this node has too many calls under way") from error
         if useless is not None:
             ours = self._outgoing.pop(useless.holder)
             ours.settle(LinkFailed("it took too long, and other calls were to be made"))
