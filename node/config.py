@@ -1,5 +1,6 @@
 """A node's settings: `config.toml` in its home, overruled by the command line's options."""
 
+import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -152,7 +153,9 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
     known = {field.name: field.default for field in fields(Config)}
     for name, value in values.items():
         if name not in known:
-            raise BadConfig(f"unknown setting {name!r}; known are {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            raise BadConfig(f"unknown setting {name!r}; {meant}")
         if isinstance(known[name], tuple):
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise BadConfig(f"{name} must be a list of texts")

@@ -7,6 +7,7 @@ certificate.pem    the DTLS certificate and its key, mode 0600
 contacts.json      DHT contacts of the last run
 control.json       where the running node's control API is, and its token, mode 0600
 vault/             chunks and their index
+log.txt, log.txt.1 what the node did lately
 lock               held while a node runs
 """
 
@@ -25,9 +26,10 @@ from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
 
 FORMAT = 1
+LOG_FILE = "log.txt"
 _NAMES = (
     *("format.json", "identity.key", "config.toml", "certificate.pem", "contacts.json"),
-    *("control.json", "vault", "lock", "log.txt", "log.old.txt"),
+    *("control.json", "vault", "lock", LOG_FILE, f"{LOG_FILE}.1"),
 )
 """What a home may hold before its format is written: its user's settings, or what a killed start
 left."""
@@ -158,6 +160,18 @@ def check_folder(path: Path) -> None:
         )
     if shared and not names:
         raise HomeError(f"{path} is a folder that several users share; a home needs one of its own")
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a node runs in the home `path`."""
+    try:
+        with (path / "lock").open("rb+") as lock:
+            _lock_or_fail(lock)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def holds_identity(data: bytes) -> bool:

@@ -13,7 +13,7 @@ from math import inf
 from pathlib import Path
 
 from node.answers.status import NodeStatus, RelayStatus
-from node.config import Config
+from node.config import DEFAULT_PORT, Config
 from node.content.homes import HomeGuard
 from node.content.vault.vault import Vault
 from node.counters import Counters
@@ -227,6 +227,7 @@ class Node:
         """Bind what was asked for, or by default a port of each family that the machine has."""
         endpoint, is_default = self.membership.endpoint, not self.config.listen
         families = families_of(self.environment.host_addresses())
+        others: list[int] = []
         for address in self.config.listen_addresses():
             if is_default and address.host in WILDCARDS and address.family not in families:
                 continue
@@ -240,7 +241,13 @@ class Node:
                     reason = error.strerror or str(error)
                     raise BadAddress(f"cannot listen on {address}: {reason}") from error
                 # The default port was not asked for, and another node may have it.
-                await endpoint.open(Address(address.host, 0))
+                others.append((await endpoint.open(Address(address.host, 0))).port)
+        if others:
+            self._say(
+                f"UDP port {DEFAULT_PORT} is taken by another program, so this node uses "
+                f"{' and '.join(map(str, others))}: what a router forwards to {DEFAULT_PORT} does "
+                "not reach it. --listen HOST:PORT names a port that stays the same."
+            )
         await use_nat64(endpoint, self.environment.host_addresses())
         try:
             await self.membership.relay.open()

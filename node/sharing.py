@@ -213,6 +213,7 @@ def _view(mod: StoredMod, *, complete: bool) -> ModView:
         files=mod.files,
         bytes=mod.bytes,
         link=mod.link if mod.content_key else None,
+        added=mod.added,
         shared=mod.published,
         complete=complete,
     )

@@ -714,6 +714,9 @@ day at most."""
 LOG_PLACES = 1024
 """Places whose lines are counted: all that there are in our code and in libraries below it."""
 
+LOG_FILE_BYTES = 2**20
+"""The log file in a home, which is renamed when it is full; of the one before nothing is kept."""
+
 DEFECTS_KEPT = 32
 """Exceptions that no code foresaw, kept by one owner of tasks: each keeps its frames alive."""
 

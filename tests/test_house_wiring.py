@@ -23,6 +23,7 @@ TYPED_ANSWERS = (
 
 SET_FROM_OUTSIDE = {
     ("node/faces/cli/ending.py", "daemon"): "threading.Timer takes it no other way",
+    ("node/faces/cli/terminal/interrupts.py", "unraisablehook"): "Python takes it no other way",
     ("node/faces/log.py", "args"): "a filter of logging changes a record in no other way",
     ("node/faces/log.py", "msg"): "a filter of logging changes a record in no other way",
     ("node/links/channel/native_channel.py", "on_lost"): "the channel is made of the DTLS path",

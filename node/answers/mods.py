@@ -19,6 +19,8 @@ class ModView:
     """Of all files together."""
     link: ModLink | None
     """Null if this node does not have the key that opens the mod."""
+    added: float
+    """When it came here, in seconds since 1970."""
     shared: bool
     """Whether the mod was made here, not fetched."""
     complete: bool

@@ -1,8 +1,17 @@
-"""The log of a running node: bounded, as peers cause most of it, and harmless to a terminal."""
+"""The log of a running node: bounded, as peers cause most of it, and harmless to a terminal.
+
+It goes to standard error, and to a file in the home that is renamed when it is full, over the one
+before.
+"""
 
 import logging
+import os
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
 
 from node.faces.cli.output import printable
+from node.files import PRIVATE_FILE
 from protocol import limits
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -75,8 +84,29 @@ def log_to_stderr(verbose: int) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter())
+    handler.setLevel(logging.NOTSET if verbose else logging.WARNING)
     if verbose <= 1:
         handler.addFilter(LineBudget())
     logging.basicConfig(level=logging.DEBUG if verbose > 1 else logging.WARNING, handlers=[handler])
     if verbose == 1:
         logging.getLogger("node").setLevel(logging.INFO)
+
+
+def log_to_file(path: Path) -> None:
+    """Also write warnings, and what this node does, into a file, whatever -v says."""
+    handler = _PrivateFile(path, maxBytes=limits.LOG_FILE_BYTES, backupCount=1, delay=True)
+    handler.setFormatter(PrintableFormatter())
+    handler.setLevel(logging.INFO)
+    handler.addFilter(LineBudget())
+    logging.getLogger().addHandler(handler)
+    node = logging.getLogger("node")
+    node.setLevel(min(node.getEffectiveLevel(), logging.INFO))
+
+
+class _PrivateFile(RotatingFileHandler):
+    def _open(self) -> Any:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.fdopen(os.open(self.baseFilename, flags, PRIVATE_FILE), "a", encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """A full disk must not fill the terminal as well."""

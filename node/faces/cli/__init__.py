@@ -6,7 +6,7 @@ options     what commands have in common
 client      the control API, seen from here
 output      for people or as JSON, without control characters from peers
 bars        progress
-running     run
+running     run, stop
 asking      status, id, ls, peers, links
 mods        share, get, rm
 connecting  connect

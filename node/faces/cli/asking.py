@@ -68,15 +68,14 @@ def identity(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     reachable = client.get("/v1/status")["reachable"]
-    labelled = [
-        (_FOR_FRIENDS if reachable is not False and _is_outside(one) else _IN_OWN_NETWORK, one)
-        for one in told["friend_addresses"]
-    ]
+    labelled = [(_label(one, reachable), one) for one in told["friend_addresses"]]
     if all(label != _FOR_FRIENDS for label, _ in labelled):
         labelled.append((_FOR_FRIENDS, _NONE_KNOWN if reachable is None else _NONE))
     output.show_facts([("Peer id", told["peer_id"]), *labelled])
 
 
+_ID_CHARS = 12
+_ON_THIS_COMPUTER = "Address on this computer"
 _IN_OWN_NETWORK = "Address in your own network"
 _FOR_FRIENDS = "Address for friends"
 _NONE = (
@@ -89,10 +88,12 @@ _NONE_KNOWN = (
 )
 
 
-def _is_outside(friend_address: str) -> bool:
-    """Whether `host:port/peer-id` is no address of a local network; loopback is for tests."""
+def _label(friend_address: str, reachable: bool | None) -> str:
+    """Whom `host:port/peer-id` is good for."""
     host = ip_address(friend_address.rpartition("/")[0].rpartition(":")[0].strip("[]"))
-    return host.is_global or host.is_loopback
+    if host.is_loopback:
+        return _ON_THIS_COMPUTER
+    return _FOR_FRIENDS if reachable is not False and host.is_global else _IN_OWN_NETWORK
 
 
 @click.command()
@@ -104,15 +105,17 @@ def ls(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     output.show_table(
-        ("NAME", "FILES", "SIZE", "FROM", "COMPLETE", "LINK"),
+        ("NAME", "ID", "ADDED", "FILES", "SIZE", "FROM", "COMPLETE", "LINK"),
         (
             (
                 mod["name"] or "(unknown)",
+                mod["mod_id"][:_ID_CHARS],
+                output.moment(mod["added"]),
                 mod["files"],
                 output.size(mod["bytes"]),
                 "here" if mod["shared"] else "peers",
                 output.yes_no(mod["complete"]),
-                mod["link"] or mod["mod_id"],
+                mod["link"] or f"(no key) {mod['mod_id']}",
             )
             for mod in told["mods"]
         ),

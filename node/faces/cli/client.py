@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,8 @@ from urllib.parse import quote, urlencode
 from node.faces.api import errors
 from node.home import read_control
 from protocol.errors import ModswarmError, NotRunning, TimedOut
+
+_log = logging.getLogger(__name__)
 
 _PATIENCE_S = 60.0
 """Longer than any verb's own time limit; streams send a line every second."""
@@ -81,6 +84,7 @@ class ControlClient:
                 for pause_s in (*_PAUSES_S, None):
                     connection.request(method, path, data, headers)
                     answer = connection.getresponse()
+                    _log.info("%s %s: %d", method, path.partition("?")[0], answer.status)
                     if answer.status == http.client.OK:
                         break
                     failure = self._failure(answer)

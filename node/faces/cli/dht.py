@@ -8,11 +8,12 @@ import click
 
 from node.faces.cli import options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.terminal.typos import GroupWithHints
 
 _KINDS = click.Choice(("peer", "provider", "availability"))
 
 
-@click.group()
+@click.group(cls=GroupWithHints)
 def dht() -> None:
     """Look into the DHT, to debug it.
 

@@ -20,7 +20,8 @@ _STDIN = 0
 class Ending:
     """Whether the process is asked to end.
 
-    Until `attach` a signal raises KeyboardInterrupt where the program stands; then it sets `asked`.
+    Until `attach` a signal ends the process where it stands, as no write of a start can be cut in
+    half; then it sets `asked`.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Ending:
             os._exit(exits.INTERRUPTED)
         self._signaled = True
         if self._loop is None:
-            raise KeyboardInterrupt
+            os._exit(exits.OK)
         self.ask()
 
     def _drain_stdin(self) -> None:

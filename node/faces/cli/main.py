@@ -13,6 +13,8 @@ import click
 from node.faces.api import errors
 from node.faces.cli import exits
 from node.faces.cli.output import printable
+from node.faces.cli.terminal import interrupts
+from node.faces.cli.terminal.typos import GroupWithHints
 from protocol.errors import ModswarmError
 
 _log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ COMMANDS = {
     "share": "mods",
     "get": "mods",
     "rm": "mods",
+    "stop": "running",
     "connect": "connecting",
     "doctor": "doctoring",
     "dht": "dht",
@@ -42,7 +45,7 @@ _EPILOG = "\b\nExit statuses:\n" + "\n".join(
 )
 
 
-class Commands(click.Group):
+class Commands(GroupWithHints):
     """Imports a command's module when the command is asked for, and ends with its exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -78,8 +81,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def _status(args: list[str]) -> int:
     try:
-        result = modswarm.main(args, prog_name="modswarm", standalone_mode=False)
-        sys.stdout.flush()
+        with interrupts.watched():
+            result = modswarm.main(args, prog_name="modswarm", standalone_mode=False)
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         _fail_in_json(args, _named("usage", error.format_message()))

@@ -8,6 +8,8 @@ import click
 
 from node.faces.cli import bars, options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.terminal import given
+from node.faces.cli.terminal.typos import did_you_mean
 from protocol.causes.cause import Cause
 from protocol.content.link import is_link
 from protocol.content.link import parse as parse_link
@@ -23,6 +25,8 @@ from protocol.errors import (
     TimedOut,
 )
 from protocol.identity import base32_text
+
+_ID_CHARS_MIN = 8
 
 _CAPS = {
     StoreFull.name: "their memory for announcements is full",
@@ -84,7 +88,13 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
 
 
 @click.command()
-@click.argument("link")
+@click.argument("link", required=False)
+@click.option(
+    "--link-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read the link from this file.",
+)
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
@@ -92,13 +102,17 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     help="The folder to write; by default one of the mod's name, here.",
 )
 @options.asking
-def get(link: str, to: Path | None, home: Path, as_json: bool) -> None:
-    """Fetch the mod of LINK; `-` reads the link from standard input.
+def get(
+    link: str | None, link_file: Path | None, to: Path | None, home: Path, as_json: bool
+) -> None:
+    """Fetch the mod of LINK; `-` reads the link from standard input, and without it you are asked.
+
+    Other users of this computer can see a link on the command line, with its key.
 
     Nothing is written under the final name before every byte is verified. Ctrl-C stops it; what
     has arrived stays in the vault, and the same command goes on from there.
     """
-    text = sys.stdin.readline() if link == "-" else link
+    text = given.link_text(link, link_file)
     place = {"to": str(_absolute(to))} if to else {"into": str(Path.cwd())}
     body = {"link": str(parse_link(text)), **place}
     with bars.bar(quiet=as_json) as bar:
@@ -126,14 +140,22 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("mod")
+@click.option("--yes", is_flag=True, help="Do not ask, where MOD is the beginning of an id.")
 @options.asking
-def rm(mod: str, home: Path, as_json: bool) -> None:
+def rm(mod: str, yes: bool, home: Path, as_json: bool) -> None:
     """Stop sharing MOD and free its space.
 
-    MOD is a mod id or its beginning, a link, or a name.
+    MOD is a name, a link, a mod id, or at least 8 characters of the beginning of one; then you are
+    asked whether that mod is meant.
     """
     client = ControlClient(home)
     chosen = choose(mod, client.get("/v1/mods")["mods"])
+    if (
+        not yes
+        and not is_link(mod)
+        and mod.lower() not in (chosen["mod_id"], chosen["name"].lower())
+    ):
+        _ask_whether_meant(chosen)
     removed = client.delete("/v1/mods", chosen["mod_id"])
     if as_json:
         output.show_json(removed)
@@ -149,12 +171,27 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
     else:
         named = [mod for mod in mods if mod["name"] == text]
         found = named or [mod for mod in mods if mod["mod_id"].startswith(text.lower())]
+        if text and found and not named and len(text) < _ID_CHARS_MIN:
+            raise BadInput(
+                f"no mod is called {text!r}, and {_ID_CHARS_MIN} characters of an id are the least "
+                "that names one; `modswarm ls` lists names and ids"
+            )
     if not text or not found:
-        raise NotFound(f"this node has no mod {text!r}; `modswarm ls` lists its mods")
+        names = [mod["name"] for mod in mods]
+        hint = did_you_mean(text, names) or "; `modswarm ls` lists its mods"
+        raise NotFound(f"this node has no mod {text!r}{hint}")
     if len(found) > 1:
-        ids = ", ".join(mod["mod_id"][:12] for mod in found)
+        ids = ", ".join(f"{mod['mod_id'][:12]} of {output.moment(mod['added'])}" for mod in found)
         raise BadInput(f"{text!r} means several mods; name one by its id: {ids}")
     return found[0]
+
+
+def _ask_whether_meant(mod: dict[str, Any]) -> None:
+    """Raise BadInput without a terminal, Abort for a no."""
+    what = f"{output.printable(mod['name'] or mod['mod_id'])} of {output.moment(mod['added'])}"
+    if not sys.stdin.isatty():
+        raise BadInput(f"that is the beginning of the id of {what}: say --yes if it is meant")
+    click.confirm(f"Remove {what}, {output.size(mod['bytes'])}?", abort=True, err=True)
 
 
 def _absolute(path: Path) -> Path:

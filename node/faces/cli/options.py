@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from node.faces.log import log_to_stderr
+
 Command = Callable[..., Any]
 
 
@@ -39,6 +41,20 @@ home = click.option(
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def _log(ctx: click.Context, option: click.Parameter, verbose: int) -> None:
+    log_to_stderr(verbose)
+
+
+verbosity = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    callback=_log,
+    expose_value=False,
+    help="Log on standard error; twice for all.",
+)
+
+
 def asking(command: Command) -> Command:
     """What every command that asks a running node takes."""
-    return home(json_flag(command))
+    return home(json_flag(verbosity(command)))

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 
 _KILO = 1000
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+_SHORT_S = 0.1
 _MINUTE_S = 60
-_HOUR_S = 3600
-_DAY_S = 86400
+_HOUR_MIN = 60
+_DAY_H = 24
 
 
 def show_json(value: Any) -> None:
@@ -64,16 +66,30 @@ def size(count: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time as people read it: 0.25 s, 3 min, 2.0 h."""
+    """A time as people read it: 4 ms, 0.25 s, 1 min 3 s, 2 h 5 min, 1 day 3 h."""
     if seconds is None:
         return "-"
-    if seconds < _MINUTE_S:
+    if seconds < _SHORT_S:
+        return milliseconds(seconds * 1000)
+    if round(seconds, 2) < _MINUTE_S:
         return f"{seconds:.2f} s"
-    if seconds < _HOUR_S:
-        return f"{seconds / _MINUTE_S:.0f} min"
-    if seconds < _DAY_S:
-        return f"{seconds / _HOUR_S:.1f} h"
-    return f"{seconds / _DAY_S:.1f} days"
+    minutes, rest_s = divmod(round(seconds), _MINUTE_S)
+    if minutes < _HOUR_MIN:
+        return _two(f"{minutes} min", rest_s, "s")
+    hours, minutes = divmod(round(seconds / _MINUTE_S), _HOUR_MIN)
+    if hours < _DAY_H:
+        return _two(f"{hours} h", minutes, "min")
+    days, hours = divmod(round(seconds / _MINUTE_S / _HOUR_MIN), _DAY_H)
+    return _two(counted(days, "day"), hours, "h")
+
+
+def _two(whole: str, rest: int, unit: str) -> str:
+    return f"{whole} {rest} {unit}" if rest else whole
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as a local time of this computer: 2026-11-25 18:42."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def milliseconds(value: float | None) -> str:

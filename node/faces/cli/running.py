@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.faces.cli import exits, options, output
-from node.faces.log import log_to_stderr
+from node.faces.cli.client import ControlClient
+from node.faces.log import log_to_file
+from node.home import LOG_FILE, is_in_use
 from protocol.addresses import is_global, is_loopback
+from protocol.errors import TimedOut
 
 if TYPE_CHECKING:
     from node.faces.api.server import ControlServer
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 _STOP_S = 1.7
 _LEAVE_S = 0.2
 """Together they keep the promise that a node ends within 2 s."""
+_STOP_WAIT_S = 10.0
+_STOP_LOOK_S = 0.05
 
 
 @click.command()
@@ -63,7 +69,7 @@ _LEAVE_S = 0.2
     help="Link through relays only, so that the peers of links do not learn the address.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
-@click.option("-v", "--verbose", count=True, help="Log more on standard error; twice for all.")
+@options.verbosity
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def run(
     home: Path,
@@ -75,7 +81,6 @@ def run(
     port_search: str | None,
     hide_address: bool,
     as_json: bool,
-    verbose: int,
     until_stdin_closes: bool,
 ) -> int:
     """Run a node until Ctrl-C.
@@ -87,24 +92,39 @@ def run(
 
     ending = Ending()
     ending.watch_signals()
-    log_to_stderr(verbose)
     out = RunOutput(home, as_json)
-    try:
-        node = _open(
-            home,
-            out,
-            listen=listen,
-            bootstrap=bootstrap,
-            unreachable=unreachable,
-            relay=relay,
-            upnp=upnp,
-            port_search=port_search,
-            hide_address=hide_address,
-        )
-        status = asyncio.run(_serve(node, ending, out, until_stdin_closes))
-    except KeyboardInterrupt:
-        status = exits.OK
-    return status
+    node = _open(
+        home,
+        out,
+        listen=listen,
+        bootstrap=bootstrap,
+        unreachable=unreachable,
+        relay=relay,
+        upnp=upnp,
+        port_search=port_search,
+        hide_address=hide_address,
+    )
+    return asyncio.run(_serve(node, ending, out, until_stdin_closes))
+
+
+@click.command()
+@options.asking
+def stop(home: Path, as_json: bool) -> None:
+    """End the running node in order, and wait until it has ended."""
+    told = ControlClient(home).post("/v1/stop", {})
+    ends_at = time.monotonic() + _STOP_WAIT_S
+    while is_in_use(home):
+        if time.monotonic() > ends_at:
+            raise TimedOut(f"the node has not ended within {_STOP_WAIT_S:.0f} s; look at its log")
+        time.sleep(_STOP_LOOK_S)
+    if as_json:
+        output.show_json(told)
+        return
+    click.echo("Stopped.")
+
+
+def _host(friend_address: str) -> str:
+    return friend_address.rpartition("/")[0].rpartition(":")[0].strip("[]")
 
 
 class RunOutput:
@@ -130,13 +150,19 @@ class RunOutput:
             self._invite(status["friend_addresses"], asks_router=asks_router)
         click.echo("Share a folder with:")
         click.echo(f"    modswarm share FOLDER{self._home_option()}")
-        click.echo("Ctrl-C ends the node.\n")
+        click.echo(f"Ctrl-C ends the node; its log is {LOG_FILE} in that folder.\n")
 
     def _invite(self, addresses: list[str], *, asks_router: bool) -> None:
+        local = [address for address in addresses if is_loopback(_host(address))]
+        if local:
+            click.echo("Other nodes on this computer join through it with:")
+            self._show_bootstraps(local)
+        others = [address for address in addresses if address not in local]
+        if not others:
+            return
         click.echo("Your friends join through it with:")
-        self._show_bootstraps(addresses)
-        hosts = [address.rpartition("/")[0].rpartition(":")[0].strip("[]") for address in addresses]
-        if not any(is_global(host) or is_loopback(host) for host in hosts):
+        self._show_bootstraps(others)
+        if not any(is_global(_host(address)) for address in others):
             click.echo("From outside of your network they need its public address in that place,")
             click.echo("and your router to forward the UDP port.")
             if asks_router:
@@ -188,7 +214,9 @@ def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":
     config = load(home / "config.toml").with_overrides(**overrides)
     if not (home / "identity.key").exists():
         out.say("Making an identity for this node; this takes some seconds, once.")
-    return Node.open(home, config, Environment(), out.say)
+    node = Node.open(home, config, Environment(), out.say)
+    log_to_file(home / LOG_FILE)
+    return node
 
 
 async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_closes: bool) -> int:

@@ -29,6 +29,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 )
 @click.option("--nodes", type=click.IntRange(_NODES_MIN, _NODES_MAX), default=8, show_default=True)
 @options.json_flag
+@options.verbosity
 def demo(path: Path | None, nodes: int, as_json: bool) -> int:
     """Show the main job on this machine: share, find, call, fetch, compare.
 

@@ -50,7 +50,10 @@ def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar)
     tell("Sharing", f"{source} from a node that takes no unsolicited traffic")
     shared = bars.follow(sharer.client.stream("/v1/mods", {"path": str(source)}), bar)
     published = shared["published"]
-    tell("Shared", f"announced at {published['confirmed']} of {published['asked']} contacts")
+    tell(
+        "Shared",
+        f"announced at {published['confirmed']} of {counted(published['asked'], 'contact')}",
+    )
     link = parse_link(shared["link"])
     if link.hints:
         raise ModswarmError("the link names addresses, so it would prove nothing")
@@ -67,7 +70,8 @@ def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar)
 
 
 def _tell_fetched(told: dict[str, Any], tell: Tell) -> None:
-    found = f"the providers, in {milliseconds(told['lookup_ms'])} and {told['record_hops']} hops"
+    hops = counted(told["record_hops"], "hop")
+    found = f"the providers, in {milliseconds(told['lookup_ms'])} and {hops}"
     tell("Looked up", found)
     tell("Signaled", f"through {', '.join(told['signaled_via'])}")
     tell("Linked", f"by WebRTC, in {milliseconds(told['connect_ms'])} from call to open link")

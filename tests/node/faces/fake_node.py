@@ -303,7 +303,9 @@ class FakeNode:
 
 
 def stored_mod(mod_id: bytes, name: str) -> ModView:
-    return ModView(mod_id, name, 2, 10, ModLink(mod_id, bytes(32)), shared=True, complete=True)
+    return ModView(
+        mod_id, name, 2, 10, ModLink(mod_id, bytes(32)), 1.7e9, shared=True, complete=True
+    )
 
 
 @asynccontextmanager

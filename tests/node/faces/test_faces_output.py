@@ -29,11 +29,15 @@ def test_sizes(count: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "-"), (0.004, "0.00 s"), (59.9, "59.90 s"), (60, "1 min"), (7200, "2.0 h")],
+    [
+        *((None, "-"), (0, "0 ms"), (0.004, "4 ms"), (0.1, "0.10 s"), (59.994, "59.99 s")),
+        *((59.996, "1 min"), (63, "1 min 3 s"), (119.7, "2 min"), (3599.4, "59 min 59 s")),
+        *((3599.6, "1 h"), (3660, "1 h 1 min"), (86399, "1 day"), (86400, "1 day")),
+        *((90_000, "1 day 1 h"), (3 * 86400, "3 days"), (3 * 86400 - 1, "3 days")),
+    ],
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert output.duration(seconds) == text
-    assert output.duration(3 * 86400) == "3.0 days"
 
 
 def test_counts_have_their_noun() -> None:
