@@ -103,6 +103,7 @@ class Diagnosis:
         number = parse_kind(kind) if kind is not None else usual
         started = asyncio.get_running_loop().time()
         reading = await self._server.read(key, number)
+        await self._server.read_more(reading, key, number)
         found = sorted(reading.records.values(), key=lambda one: one.public_key)
         return RecordsView(
             key=key,

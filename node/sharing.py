@@ -1,6 +1,7 @@
 """Mods by their links: shared, fetched, listed, removed, and which other peers have them."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +24,8 @@ from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
 from protocol.content.file_paths import check_path
 from protocol.content.link import ModLink
-from protocol.errors import BadLink, UnsafePath
-from protocol.identity import PeerId, base32_text
+from protocol.errors import BadLink, BadPeerId, UnsafePath
+from protocol.identity import PeerId, base32_text, parse_peer_id
 
 
 class Sharing:
@@ -125,9 +126,12 @@ class Sharing:
         await self._loop.run_in_executor(None, self._check_place, target, into)
         started = self._loop.time()
         await self._wait_until_joined()
-        search = HolderSearch(self._overlay, self._pool)
+        search = HolderSearch(self._overlay, self._pool, self._environment.rng)
+        hinted = _hinted(link)
         download = await self._downloader.download(
-            link, lambda mod_id: self._exchanges.sources(search.links(mod_id)), progress
+            link,
+            lambda mod_id: self._exchanges.sources(search.links(mod_id, hinted)),
+            progress,
         )
         transferred = self._loop.time()
         name = download.contents.name if download.contents else ""
@@ -191,10 +195,21 @@ class Sharing:
         return known
 
     async def _add_providers(self, known: dict[PeerId, PeerView], mod_id: bytes) -> None:
-        reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
+        key = records.provider_key(mod_id)
+        reading = await self._overlay.read(key, records.PROVIDER)
+        await self._overlay.read_more(reading, key, records.PROVIDER)
         for record in reading.records.values():
             known.setdefault(record.peer_id, PeerView(record.peer_id, "provider", None))
         known.pop(self._overlay.identity.peer_id, None)
+
+
+def _hinted(link: ModLink) -> list[PeerId]:
+    """The peers that a link names: `peer id`, or `host:port/peer id`."""
+    hinted = []
+    for hint in link.hints:
+        with contextlib.suppress(BadPeerId):
+            hinted.append(parse_peer_id(hint.rpartition("/")[2]))
+    return hinted
 
 
 def _folder_name(name: str, mod_id: bytes) -> str:

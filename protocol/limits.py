@@ -51,8 +51,10 @@ REFRESH_RECORD_S = {1: 3600.0, 2: 11 * 3600.0, 3: 3600.0}
 """When the publisher refreshes a record, by the number of its kind: half its life at most."""
 
 PROVIDERS_TRIED = 64
+PROVIDERS_READ = 1024
 CONNECTING = 8
-"""Holders of a mod that are called for one download, and how many of them at once."""
+"""Holders of a mod that one download has links with, and calls under way with; provider records
+that it reads while none links, and how many holders it begins to call at once."""
 
 CONNECTING_SLOW_S = 1.0
 """A holder whose link takes longer no longer counts among these: a link mostly takes less, and a
@@ -244,7 +246,9 @@ CRAWL_TARGETS = 8
 
 READ_RECORDS = 128
 READERS_PAGED = 3
-"""Records that one read collects, and contacts whose further pages it turns."""
+TURNS_IN_VAIN = 4
+"""Records by which further pages add to a read, contacts that are asked for a page at a time, and
+how many times in a row without any record that is not known yet."""
 
 # Sybils around a key -------------------------------------------------------------------------
 

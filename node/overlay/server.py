@@ -249,6 +249,10 @@ class OverlayServer(Server):
         """
         return await self._reader.read(key, kind, enough=enough)
 
+    async def read_more(self, reading: Reading, key: bytes, kind: int) -> bool:
+        """Add about READ_RECORDS further records of its key to a reading; whether any came."""
+        return await self._reader.read_more(reading, key, kind)
+
     # Publishing ---------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> Published:

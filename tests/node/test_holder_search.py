@@ -1,6 +1,7 @@
 """The search for holders of a mod: what a contact sends in place of provider records is counted."""
 
 from collections import Counter
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -47,6 +48,9 @@ class Overlay:
     def refuse(self, error: RemoteError) -> None:
         self.refused[error.name] += 1
 
+    async def read_more(self, reading: Any, key: bytes, kind: int) -> bool:
+        return False
+
     async def read(self, key: bytes, kind: int) -> Any:
         return Reading(records=self._found, answered=list(self.answered), hops=1, requests=1)
 
@@ -57,6 +61,9 @@ class Pool:
     def __init__(self) -> None:
         self.asked: list[PeerId] = []
 
+    def get(self, peer_id: PeerId) -> None:
+        return None
+
     async def connect(self, peer_id: PeerId) -> Any:
         self.asked.append(peer_id)
         raise LinkFailed("no")
@@ -65,7 +72,7 @@ class Pool:
 async def search(overlay: Overlay) -> tuple[list[PeerId], NetworkError]:
     """The peers to which a link was wanted, and how the search ended."""
     pool = Pool()
-    searching = HolderSearch(cast("OverlayServer", overlay), cast("Any", pool))
+    searching = HolderSearch(cast("OverlayServer", overlay), cast("Any", pool), Random(1))
     with pytest.raises(NetworkError) as ended:
         _ = [link async for link in searching.links(MOD)]
     return pool.asked, ended.value

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from enum import Enum
 
 from node.overlay.records.reading import Reading
 from node.overlay.server import OverlayServer
@@ -10,6 +11,23 @@ from protocol.availability import Availability, shard_of
 from protocol.errors import ModswarmError
 from protocol.identity import PeerId
 from protocol.records import PeerBody, Record
+
+
+class FilterAnswer(Enum):
+    """What is known of a peer and a mod. NO_PEER: the network knows no such peer."""
+
+    YES = "yes"
+    NO = "no"
+    UNREADABLE = "unreadable"
+    NO_PEER = "no peer"
+
+
+_HAS = {
+    FilterAnswer.YES: True,
+    FilterAnswer.NO: False,
+    FilterAnswer.UNREADABLE: None,
+    FilterAnswer.NO_PEER: None,
+}
 
 
 class AvailabilityLookup:
@@ -21,27 +39,36 @@ class AvailabilityLookup:
     async def held_by(self, mod_id: bytes, peers: Collection[PeerId]) -> dict[PeerId, bool | None]:
         """For each peer whether its filter holds the mod; None where no filter can be read."""
         gate = asyncio.Semaphore(limits.FILTERS_ASKED)
-        answers = await asyncio.gather(*(self._has(peer, mod_id, gate) for peer in peers))
+
+        async def has(peer_id: PeerId) -> bool | None:
+            async with gate:
+                return _HAS[await self.ask(peer_id, mod_id)]
+
+        answers = await asyncio.gather(*map(has, peers))
         return dict(zip(peers, answers, strict=True))
 
-    async def _has(self, peer_id: PeerId, mod_id: bytes, gate: asyncio.Semaphore) -> bool | None:
-        async with gate:
-            described = await self._read_one(records.peer_key(peer_id), records.PEER, peer_id)
-            if described is None or not isinstance(described.body, PeerBody):
-                return None
-            bits = described.body.shard_bits
-            key = records.availability_key(peer_id, bits, shard_of(mod_id, bits))
-            shard = await self._read_one(key, records.AVAILABILITY, peer_id)
+    async def ask(self, peer_id: PeerId, mod_id: bytes) -> FilterAnswer:
+        """What the filter of one peer says of a mod."""
+        key = records.peer_key(peer_id)
+        described, answered = await self._read_one(key, records.PEER, peer_id)
+        if described is None or not isinstance(described.body, PeerBody):
+            return FilterAnswer.NO_PEER if answered else FilterAnswer.UNREADABLE
+        bits = described.body.shard_bits
+        key = records.availability_key(peer_id, bits, shard_of(mod_id, bits))
+        shard, _ = await self._read_one(key, records.AVAILABILITY, peer_id)
         if shard is None or not isinstance(shard.body, Availability):
-            return None
-        return shard.body.may_have(mod_id)
+            return FilterAnswer.UNREADABLE
+        return FilterAnswer.YES if shard.body.may_have(mod_id) else FilterAnswer.NO
 
-    async def _read_one(self, key: bytes, kind: int, peer_id: PeerId) -> Record | None:
+    async def _read_one(self, key: bytes, kind: int, peer_id: PeerId) -> tuple[Record | None, bool]:
+        """A record of a peer, and whether any contact answered at all."""
+
         def enough(reading: Reading) -> bool:
             return any(one.peer_id == peer_id for one in reading.records.values())
 
         try:
             reading = await self._overlay.read(key, kind, enough=enough)
         except ModswarmError:
-            return None
-        return next((one for one in reading.records.values() if one.peer_id == peer_id), None)
+            return None, False
+        found = next((one for one in reading.records.values() if one.peer_id == peer_id), None)
+        return found, reading.why_empty() is None

@@ -6,6 +6,7 @@ nearest contacts are sybils (see `SybilRegions`), the contacts of the region aro
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.overlay.registration_proof import check_registration_proof
 from protocol.overlay.store.record_store import RecordStore
+from protocol.randomness import sample
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
@@ -41,12 +43,17 @@ class Reading:
     """What a read found: the newest valid record of each publisher, by its public key.
 
     `registrars` have proved that the peer whose id is the key is registered with them. `hops` is
-    the distance of the first record, in contacts asked one after another. `more` has the contacts
-    that hold more records than they sent: how many they sent, and how many they hold. `untimely`
-    has the contacts that keep as valid what is not so by our clock.
+    the distance of the first record, in contacts asked one after another. `told` says in how many
+    contacts' first pages a publisher was. `more` has the contacts that say to hold more records
+    than they sent: how many they sent, and how many they hold. `publishers` are those of all
+    records by their bytes; `own_sent` is how many this node's own store has given. `untimely` has
+    the contacts that keep as valid what is not so by our clock.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
+    told: Counter[bytes] = field(default_factory=Counter)
+    publishers: dict[bytes, bytes] = field(default_factory=dict)
+    own_sent: int = 0
     answered: list[Contact] = field(default_factory=list)
     registrars: list[Contact] = field(default_factory=list)
     holders: list[Contact] = field(default_factory=list)
@@ -89,6 +96,7 @@ class Reader:
         self._protocol = protocol
         self._store = store
         self._wall = environment.wall
+        self._rng = environment.rng
         self._lookup = lookup
         self._sybil_regions = sybil_regions
         self._puzzle_bits = puzzle_bits
@@ -100,9 +108,8 @@ class Reader:
         empty.
         """
         reading = Reading()
-        for record in self._store.get(key, kind, self._wall()):
-            _take(reading, record)
-        for step in (self._read_nearest, self._read_beyond, self._read_more):
+        self._take_own(reading, key, kind)
+        for step in (self._read_nearest, self._read_beyond):
             if enough is not None and enough(reading):
                 break
             await step(reading, key, kind, enough or _never)
@@ -135,21 +142,46 @@ class Reader:
         await asyncio.gather(*map(ask, beyond))
         reading.requests += len(beyond)
 
-    async def _read_more(self, reading: Reading, key: bytes, kind: int, _enough: Enough) -> None:
-        """Read further pages of the contacts that hold most, within READ_RECORDS."""
-        fullest = sorted(reading.more.items(), key=lambda item: -item[1][1])
-        for contact, (sent, total) in fullest[: limits.READERS_PAGED]:
-            while sent < total and len(reading.records) < min(total, limits.READ_RECORDS):
-                try:
-                    found = await self._protocol.call_find_value(contact, key, kind, sent)
-                except ModswarmError as error:
-                    _log.debug("no further page from %r: %s", contact, error)
-                    break
-                if not found.values:
-                    break
-                for raw in found.values:
-                    self._take_raw(reading, contact, raw, key)
-                sent += len(found.values)
+    async def read_more(self, reading: Reading, key: bytes, kind: int) -> bool:
+        """Add further pages to a reading, about READ_RECORDS records; whether any came.
+
+        Each time they are asked of some contacts drawn by chance: so those that claim to hold much
+        are not asked before others, nor more.
+        """
+
+        async def turn(contact: Contact) -> None:
+            sent, total = reading.more.pop(contact)
+            try:
+                found = await self._protocol.call_find_value(contact, key, kind, sent)
+            except ModswarmError as error:
+                _log.debug("no further page from %r: %s", contact, error)
+                return
+            for raw in found.values:
+                self._take_raw(reading, contact, raw, key)
+            sent += len(found.values)
+            if found.values and sent < total:
+                reading.more[contact] = (sent, total)
+
+        before, in_vain = len(reading.records), 0
+        while (
+            len(reading.records) < before + limits.READ_RECORDS and in_vain < limits.TURNS_IN_VAIN
+        ):
+            known = len(reading.records)
+            drawn = sample(self._rng, list(reading.more), limits.READERS_PAGED)
+            await asyncio.gather(*map(turn, drawn))
+            if not self._take_own(reading, key, kind) and not drawn:
+                break
+            in_vain = in_vain + 1 if len(reading.records) == known else 0
+        return len(reading.records) > before
+
+    def _take_own(self, reading: Reading, key: bytes, kind: int) -> bool:
+        """Take one more page of this node's own store; whether there was any."""
+        held = self._store.get(key, kind, self._wall())
+        page = held[reading.own_sent : reading.own_sent + limits.VALUES_PER_REPLY]
+        for record in page:
+            _take(reading, record)
+        reading.own_sent += len(page)
+        return bool(page)
 
     def _hear(self, reading: Reading, key: bytes, contact: Contact, found: Found) -> bool:
         """Take the response of one contact; whether it held a valid record."""
@@ -157,12 +189,13 @@ class Reader:
         proof = found.registration_proof
         if proof and self._is_registered(reading, key, contact, proof):
             reading.registrars.append(contact)
-        taken = [self._take_raw(reading, contact, raw, key) for raw in found.values]
-        if any(taken):
+        taken = {self._take_raw(reading, contact, raw, key) for raw in found.values} - {None}
+        reading.told.update(publisher for publisher in taken if publisher is not None)
+        if taken:
             reading.holders.append(contact)
         if len(found.values) < found.total:
             reading.more[contact] = (len(found.values), found.total)
-        return any(taken)
+        return bool(taken)
 
     def _is_registered(
         self, reading: Reading, peer_id: bytes, contact: Contact, proof: bytes
@@ -176,16 +209,17 @@ class Reader:
             return False
         return True
 
-    def _take_raw(self, reading: Reading, contact: Contact, raw: bytes, key: bytes) -> bool:
-        if any(record.raw == raw for record in reading.records.values()):
-            return True
+    def _take_raw(self, reading: Reading, contact: Contact, raw: bytes, key: bytes) -> bytes | None:
+        """The publisher of a record, which counts from now on; None if it is not valid."""
+        if raw in reading.publishers:
+            return reading.publishers[raw]
         try:
             record = records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
         except RemoteError as error:
             self._refuse(reading, contact, error)
-            return False
+            return None
         _take(reading, record)
-        return True
+        return record.public_key
 
     def _refuse(self, reading: Reading, contact: Contact, error: RemoteError) -> None:
         self._protocol.refuse(error)
@@ -195,6 +229,7 @@ class Reader:
 
 
 def _take(reading: Reading, record: Record) -> None:
+    reading.publishers[record.raw] = record.public_key
     held = reading.records.get(record.public_key)
     if held is None or held.sequence < record.sequence:
         reading.records[record.public_key] = record

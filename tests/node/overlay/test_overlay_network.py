@@ -74,8 +74,12 @@ async def test_more_records_under_one_key_than_fit_a_datagram_are_all_read() -> 
                 sequence=1,
             )
             await peers[1].server.publish(record)
-        reading = await peers[3].server.read(records.provider_key(MOD), records.PROVIDER)
+        server, key = peers[3].server, records.provider_key(MOD)
+        reading = await server.read(key, records.PROVIDER)
+        assert 5 <= len(reading.records) < 30, "the first pages"
+        assert await server.read_more(reading, key, records.PROVIDER)
         assert set(reading.records) == {one.public_key for one in publishers}
+        assert not await server.read_more(reading, key, records.PROVIDER)
 
 
 async def test_an_availability_filter_travels_and_answers() -> None:

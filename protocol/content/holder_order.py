@@ -1,0 +1,92 @@
+"""In which order the holders of a mod are called: by what they cannot choose for themselves.
+
+Peers that are linked already come first, then those that the mod's link names, then those whose
+availability filter has the mod, then all others. Each of these groups is a mix: every third one was
+told by most contacts, every third is the nearest to this node by XOR distance, and every third is
+drawn by chance. Dates decide nothing, and a claim to have all of a mod only between equals.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from protocol.identity import PeerId
+from protocol.randomness import Random
+
+
+class Standing(IntEnum):
+    """What speaks for a holder; the lowest is called first."""
+
+    LINKED = 0
+    HINTED = 1
+    SAYS_YES = 2
+    UNKNOWN = 3
+    UNREADABLE = 4
+    SAYS_NO = 5
+
+
+@dataclass(slots=True)
+class _Holder:
+    standing: Standing
+    told: int
+    complete: bool
+
+
+class HolderOrder:
+    """The holders that have not been called. Each is called once."""
+
+    def __init__(self, own_id: PeerId, rng: Random) -> None:
+        self._own_number = int.from_bytes(own_id)
+        self._rng = rng
+        self._waiting: dict[PeerId, _Holder] = {}
+        self._known: set[PeerId] = {own_id}
+        self._turn = 0
+        self._picks = (self._most_told, self._nearest, self._any)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(
+        self, peer_id: PeerId, standing: Standing, *, told: int = 0, complete: bool = False
+    ) -> None:
+        """One more holder, that `told` contacts name; one that is known stays as it is."""
+        if peer_id not in self._known:
+            self._known.add(peer_id)
+            self._waiting[peer_id] = _Holder(standing, told, complete)
+
+    def next_unknown(self) -> PeerId | None:
+        """A holder, by chance, of which it is not known what speaks for it."""
+        unknown = [peer for peer, one in self._waiting.items() if one.standing is Standing.UNKNOWN]
+        return self._any(unknown) if unknown else None
+
+    def learn(self, peer_id: PeerId, standing: Standing) -> None:
+        """What speaks for a holder is known now; nothing if it was called meanwhile."""
+        if peer_id in self._waiting:
+            self._waiting[peer_id].standing = standing
+
+    def drop(self, peer_id: PeerId) -> bool:
+        """Do not call a holder; False if it was called already."""
+        return self._waiting.pop(peer_id, None) is not None
+
+    def take(self) -> PeerId | None:
+        """The holder to call now."""
+        if not self._waiting:
+            return None
+        best = min(one.standing for one in self._waiting.values())
+        group = [peer for peer, one in self._waiting.items() if one.standing is best]
+        peer_id = self._picks[self._turn % len(self._picks)](group)
+        self._turn += 1
+        del self._waiting[peer_id]
+        return peer_id
+
+    def _most_told(self, group: list[PeerId]) -> PeerId:
+        def told(peer_id: PeerId) -> tuple[int, bool]:
+            return self._waiting[peer_id].told, self._waiting[peer_id].complete
+
+        most = max(map(told, group))
+        return self._any([peer_id for peer_id in group if told(peer_id) == most])
+
+    def _nearest(self, group: list[PeerId]) -> PeerId:
+        return min(group, key=lambda peer: int.from_bytes(peer) ^ self._own_number)
+
+    def _any(self, group: list[PeerId]) -> PeerId:
+        return group[int(self._rng.random() * len(group))]
