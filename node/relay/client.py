@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 from node.counters import Counters
 from node.environment import Environment
@@ -11,14 +12,23 @@ from node.relay.port import RelayPort
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import Overloaded, RelayFailed, UnexpectedReply
+from protocol.errors import RelayFailed, UnexpectedReply
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
+from protocol.places.tenure import Place, PlaceRule, network_of
 from protocol.turn.client import TurnClient
 from protocol.turn.grant import RelayGrant
 from protocol.turn.virtual import relayed_address
 
 _PREFIX_BYTES = 4
+
+_RULE = PlaceRule(
+    limits.RELAYS_USED,
+    for_strangers=limits.RELAYS_USED // 4,
+    for_own=limits.RELAYS_USED // 2,
+    per_network=2,
+)
+"""A peer's relays are the strangers: an offer names three, and of our own choice most suffice."""
 
 Legs = dict[Address, RelayLeg]
 """Allocations of ours by the address of their relay, once it has proved that it is there."""
@@ -49,6 +59,7 @@ class RelayClient:
         self._counters = counters
         self._legs = legs
         self._all: dict[tuple[PeerId, Address], RelayLeg] = {}
+        self._held: dict[tuple[PeerId, Address], Place] = {}
         self._ask = ask
         self._serves = serves
         self._loop = asyncio.get_running_loop()
@@ -58,21 +69,36 @@ class RelayClient:
         """Take the responses to our requests from now on; raises AlreadyOwned."""
         self._endpoint.demux.register_transactions(self._prefix, self)
 
-    async def allocate(self, relay: Contact) -> RelayPort:
+    async def allocate(self, relay: Contact, *, ours: bool = True) -> RelayPort:
         """An allocation at a relay, as a port whose address is `relayed_address` of both ids.
 
-        `release` is due for each. Raises RelayFailed, Overloaded.
+        `release` is due for each. `ours`: the relay is of our choice; what peers choose takes no
+        place of these, and after LINK_TENURE_S gives its own to another. Raises RelayFailed, Busy.
         """
         key = relay.peer_id, relay.address
         leg = self._all.get(key)
         if leg is None:
-            if len(self._all) >= limits.RELAYS_USED:
-                raise Overloaded("allocations at as many relays as one node may have")
+            place = self._place(relay, ours=ours)
+            now = self._loop.time()
+            yielding = _RULE.giving_way([known for _, known in self._places()], place, now)
             if relay.address.family not in self._endpoint.addresses:
                 raise RelayFailed(f"{relay.address}: this node has no address of its family")
             self._check_place(relay)
+            if yielding is not None:
+                self._all[next(known for known, held in self._places() if held is yielding)].close()
             leg = self._all[key] = self._new_leg(relay)
+            self._held[key] = place
+        elif ours and not self._held[key].ours:
+            self._held[key] = self._place(relay, ours=True)
         return await leg.join()
+
+    def _places(self) -> list[tuple[tuple[PeerId, Address], Place]]:
+        return [(key, self._held[key]) for key in self._all]
+
+    def _place(self, relay: Contact, *, ours: bool) -> Place:
+        until = inf if ours else self._loop.time() + limits.LINK_TENURE_S
+        network = network_of(relay.address.host)
+        return Place(relay.peer_id, network, float(ours), safe_until=until, due_at=until, ours=ours)
 
     def _check_place(self, relay: Contact) -> None:
         address = relay.address
@@ -130,6 +156,7 @@ class RelayClient:
     def _ended(self, leg: RelayLeg) -> None:
         address = leg.relay.address
         self._all.pop((leg.relay.peer_id, address), None)
+        self._held.pop((leg.relay.peer_id, address), None)
         if self._legs.get(address) is leg:
             del self._legs[address]
 

@@ -17,8 +17,8 @@ from protocol.overlay.contacts import Contact
 class Allocator(Protocol):
     """The client of relays; see `RelayClient`."""
 
-    async def allocate(self, relay: Contact) -> RelayPort:
-        """An allocation, for which `release` is due; raises RelayFailed, Overloaded."""
+    async def allocate(self, relay: Contact, *, ours: bool = True) -> RelayPort:
+        """An allocation, for which `release` is due; raises RelayFailed, Busy."""
 
     def release(self, port: RelayPort) -> None:
         """The end of one use of an allocation."""
@@ -68,6 +68,10 @@ class LinkRelays:
     def known(self) -> int:
         """How many contacts that may be relays we reach; whether one is, only it can tell."""
         return len(self._reached((*self._registrars(), *self._contacts())))
+
+    def is_registrar(self, relay: Contact) -> bool:
+        """Whether it keeps this node registered: then it is of our choice, whoever names it."""
+        return any(one.peer_id == relay.peer_id for one in self._registrars())
 
     def named_by_us(self, relays: Sequence[Contact]) -> list[Contact]:
         """Those of our own offer's relays that we reach, each at an address of our families."""

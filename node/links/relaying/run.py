@@ -134,7 +134,8 @@ class RelayRun:
         if relay in map(self._relays_used.get, [port.local for port in self._ports]):
             return
         try:
-            port = await client.allocate(relay)
+            ours = relay not in self._of_peer or self._relays.is_registrar(relay)
+            port = await client.allocate(relay, ours=ours)
         except ModswarmError as error:
             _log.info("no allocation: %s", error)
             self._failures += 1

@@ -118,7 +118,7 @@ class Client:
         self.given = 0
         self.users: list[Users] = []
 
-    async def allocate(self, relay: Contact) -> RelayPort:
+    async def allocate(self, relay: Contact, *, ours: bool = True) -> RelayPort:
         await asyncio.sleep(self.after_s)
         users = Users(full=self.full)
         self.users.append(users)
