@@ -108,6 +108,12 @@ class Association:
         """The receiving half with its counters, once established."""
         return None if self._inbound.halves is None else self._inbound.halves.receiver
 
+    def limit_window(self, window_bytes: int) -> None:
+        """Hold so much for the peer from now on; it learns that with the next SACK."""
+        self._core.limit_window(window_bytes)
+        if self.receiver is not None:
+            self.receiver.limit_window(window_bytes)
+
     @property
     def round_trip_s(self) -> float | None:
         """Smoothed round-trip time, once measured."""

@@ -13,7 +13,7 @@ from protocol.sctp.timers import Timers
 
 
 class Core:
-    """State without behaviour of its own; it outlives a restart of the peer.
+    """State with hardly any behaviour of its own; it outlives a restart of the peer.
 
     `counters` says what was dropped or refused, and why.
     """
@@ -28,6 +28,7 @@ class Core:
         "round_trip",
         "status",
         "timers",
+        "window_bytes",
         "writer",
     )
 
@@ -35,6 +36,7 @@ class Core:
         self.config = config
         self.random = random
         self.packet_bytes = config.packet_bytes
+        self.window_bytes = config.receive_window_bytes
         self.counters: Counter[str] = Counter()
         self.status = AssociationStatus()
         self.timers = Timers()
@@ -42,3 +44,7 @@ class Core:
         self.queue = OutQueue()
         self.round_trip = RoundTrip(config.rto_min_s)
         self.writer = PacketWriter(config.local_port, config.remote_port)
+
+    def limit_window(self, window_bytes: int) -> None:
+        """The receiving half that is made next, also after a restart, holds so much."""
+        self.window_bytes = window_bytes

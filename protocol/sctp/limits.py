@@ -41,6 +41,12 @@ RECEIVE_WINDOW_BYTES = 16 * 2**20
 """Held for the peer at most: twice the bytes of 120 MB/s over 50 ms, so that one round of
 retransmission does not stop the flow."""
 
+RECEIVE_WINDOWS_BYTES = 64 * 2**20
+"""The windows of all links of a node together, as each peer may leave a hole and fill its own for
+good: where more than four stand, each has a half, a quarter and so on. 64 links have 1 MiB each,
+20 MB/s over 50 ms, and what 256 hold at worst is 320 MiB: four have filled their windows before
+four more come, and so on."""
+
 RECEIVE_WINDOW_SLACK = 4
 """One part in so many is taken beyond the window: the peer counts no MESSAGE_OVERHEAD_BYTES."""
 

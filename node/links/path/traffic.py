@@ -21,6 +21,7 @@ class PathTraffic:
         self._endpoint = paths.endpoint
         self._loop = paths.loop
         self.beat = paths.beat
+        self.windows = paths.windows
         self._silence = SilenceWatch(paths.beat, paths.loop, self._fell_silent)
         self._pair: PairSelected | None = None
         self._port: Port | None = None

@@ -60,10 +60,7 @@ class Receiver:
         config = core.config
         self._own_peer = config.own_peer
         self._packet_bytes = config.packet_bytes
-        self._window_bytes = config.receive_window_bytes
-        slack_bytes = config.receive_window_bytes // limits.RECEIVE_WINDOW_SLACK
-        self._limit = config.receive_window_bytes + slack_bytes
-        self._room = self._limit
+        self.limit_window(core.window_bytes)
         self._round_trip = core.round_trip
         self._timers = core.timers
         self._inbox = core.inbox
@@ -76,11 +73,17 @@ class Receiver:
         self._asks_read = 0
         self._read_packets = 0
         self._urgent = False
-        self._advertised = config.receive_window_bytes
+        self._advertised = core.window_bytes
         self.sack_due = False
         self.duplicate_chunks = 0
         self.dropped_chunks = 0
         self.reassembly = Reassembly(config.max_message_bytes, deliver)
+
+    def limit_window(self, window_bytes: int) -> None:
+        """Hold so much for the peer from now on. What is held already stays."""
+        self._window_bytes = window_bytes
+        self._limit = window_bytes + window_bytes // limits.RECEIVE_WINDOW_SLACK
+        self._room = -1  # what is free is counted with the next data
 
     @property
     def window_bytes(self) -> int:
