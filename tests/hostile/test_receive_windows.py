@@ -32,7 +32,7 @@ def test_what_is_held_behind_holes_is_bounded_for_all_links(attackers: int) -> N
     held = 0
     for _ in range(attackers):
         _, association = wide_open()
-        windows.join(association)
+        windows.join(association, association.limit_window)
         held += fill(association)
     alone = limits.RECEIVE_WINDOW_BYTES + limits.RECEIVE_WINDOW_BYTES // limits.RECEIVE_WINDOW_SLACK
     assert held <= 5 * limits.RECEIVE_WINDOWS_BYTES
@@ -44,13 +44,13 @@ def test_an_honest_peer_has_the_same_window_as_those_that_came_before() -> None:
     attacked = []
     for _ in range(MANY):
         _, association = wide_open()
-        windows.join(association)
+        windows.join(association, association.limit_window)
         fill(association)
         attacked.append(association)
     client, server = wide_open()
     for one in (client, server):
         one.open_channel("c", negotiated_id=0)
-    windows.join(server)
+    windows.join(server, server.limit_window)
     assert server.receiver is not None
     assert (
         server.receiver.window_bytes == windows.share_bytes == limits.RECEIVE_WINDOWS_BYTES // 128
@@ -76,6 +76,6 @@ def test_a_peer_that_restarts_keeps_the_share() -> None:
     windows = ReceiveWindows()
     many = [wide_open()[1] for _ in range(MANY)]
     for association in many:
-        windows.join(association)
+        windows.join(association, association.limit_window)
     assert {one._core.window_bytes for one in many} == {windows.share_bytes}
     assert all(one.receiver and one.receiver.window_bytes == windows.share_bytes for one in many)

@@ -128,7 +128,7 @@ class NativeChannel:
             self._association, lambda: dtls.ice.round_trip_s, own_peer=own_peer
         )
         self._windows = dtls.ice.windows
-        self._windows.join(self._association)
+        self._windows.join(self, self._association.limit_window)
         self._association.open_channel(LABEL, negotiated_id=STREAM)
         self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
         # The channel is made of the DTLS path, which learns here what its end and packets go to.
@@ -370,5 +370,5 @@ class NativeChannel:
         if not self.closed.done():
             self.closed.set_result(reason)
         self._beat.set(self._on_timer, None)
-        self._windows.leave(self._association)
+        self._windows.leave(self)
         self._changed.set()
