@@ -9,7 +9,9 @@ address has answered one of our checks within ICE_CONSENT_S
   credentials can send checks in a victim's name;
 - ICE_TRIGGERED_BYTES of these are kept for addresses whose own checks come, so that such a check is
   followed by ours at once;
-- the addresses of one network get ICE_CHECKS_PER_NETWORK checks a minute from all agents of a node.
+- the addresses of one network get ICE_CHECKS_PER_NETWORK checks a minute from all agents of a node,
+  besides one for each authenticated check that comes from there: who names addresses in the network
+  of another so keeps no check from an address that has sent its own.
 """
 
 from collections import OrderedDict
@@ -66,7 +68,8 @@ class UnprovedBudget:
         self._kept_bytes = min(limits.ICE_TRIGGERED_BYTES, budget_bytes // _KEPT_PART)
         self._allowance = allowance
         self._left_checks: dict[Address, int] = {}
-        self._heard: set[Address] = set()
+        # The checks that an address has earned by its own.
+        self._earned: dict[Address, int] = {}
         # Until when what was shown of an address, or of a host by others, counts.
         self._proved: dict[Address, float] = {}
         self._vouched: dict[str, float] = {}
@@ -76,14 +79,18 @@ class UnprovedBudget:
         if address in self._proved or address.host in self._vouched:
             return True
         left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
-        kept_bytes = 0 if address in self._heard else self._kept_bytes
+        kept_bytes = 0 if address in self._earned else self._kept_bytes
         return left > 0 and size <= self._left_bytes - kept_bytes
 
     def take(self, address: Address, size: int, now: float) -> bool:
         """Whether a check of `size` bytes may go to an address now; counts it if so."""
         if self._is_proved(address, now):
             return True
-        if not self.may_check(address, size) or not self._allowance.take(address, now):
+        if not self.may_check(address, size):
+            return False
+        if self._earned.get(address):
+            self._earned[address] -= 1
+        elif not self._allowance.take(address, now):
             return False
         self._left_bytes -= size
         left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
@@ -102,7 +109,7 @@ class UnprovedBudget:
     def heard(self, address: Address, extra_bytes: int, now: float) -> None:
         """An authenticated check came from there, longer by so much than what answered it."""
         if not self._is_proved(address, now):
-            self._heard.add(address)
+            self._earned[address] = self._earned.get(address, 0) + 1
             self._left_bytes += extra_bytes
             left = self._left_checks.get(address, limits.ICE_CHECKS_UNPROVED)
             self._left_checks[address] = left + 1
