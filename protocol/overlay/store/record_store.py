@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from protocol import limits
 from protocol.errors import KeyFull, PublisherFull, SequenceTooLow, StoreFull, StorerFull
-from protocol.overlay.store.storer import NestedShares, Storer
-from protocol.overlay.store.values import Value, in_turns, key_of, value_of
+from protocol.overlay.store.storer import NestedShares, Path, Storer
+from protocol.overlay.store.values import TurnOrder, Value, key_of, value_of
 from protocol.records import Record
 
 _SLACK = 64
@@ -43,7 +43,8 @@ class RecordStore:
         self._max_per_key = max_values_per_key
         self._max_per_peer = max_values_per_peer
         self._values: dict[bytes, dict[bytes, Value]] = {}
-        self._told: dict[bytes, list[Value]] = {}
+        self._told: dict[bytes, TurnOrder] = {}
+        self._farthest: dict[Path, bytes] = {}
         self._shares = NestedShares(lambda slot: self._at(slot).storer.path)
         self._per_publisher: Counter[bytes] = Counter()
         self._expiries: list[tuple[int, bytes]] = []
@@ -82,7 +83,7 @@ class RecordStore:
         of_key = self._values.get(value.key, {})
         if len(of_key) < self._max_per_key:
             return None
-        last = in_turns((*of_key.values(), value))[-1]
+        last = self._order_of(value.key).last_with(value)
         if last is value:
             raise KeyFull("this key holds as many values as it may")
         return last
@@ -101,18 +102,39 @@ class RecordStore:
         Where no share is larger than that of the value's storer, this one keeps what is nearest.
         """
         larger = self._shares.yields(value.storer.path)
-        slots = self._shares.of_peer(larger or value.storer.path)
         radius = self._radius()
-        farthest = max(slots, key=lambda slot: self._beyond(slot, radius), default=None)
+        farthest = self._farthest_of(larger or value.storer.path, radius)
         if farthest is None or (
             larger is None and self._beyond(farthest, radius) <= self._beyond(value.slot, radius)
         ):
             raise StoreFull("the store's bytes are used up")
         return self._at(farthest)
 
+    def _farthest_of(self, peer: Path, radius: int) -> bytes | None:
+        """The slot with the farthest key of a peer; its oldest one where all are within the radius.
+
+        It is looked for once, and known until it goes: who is refused again and again costs little.
+        """
+        slots = self._shares.of_peer(peer)
+        if not slots:
+            return None
+        farthest = self._farthest.get(peer)
+        if farthest is None:
+            farthest = self._farthest[peer] = max(slots, key=self._distance)
+        return farthest if self._beyond(farthest, radius) else slots[0]
+
+    def _note_farthest(self, value: Value) -> None:
+        """A value has come: it may be farther than what was the farthest of its storer."""
+        known = self._farthest.get(value.storer.path)
+        if known is not None and self._distance(value.slot) > self._distance(known):
+            self._farthest[value.storer.path] = value.slot
+
+    def _distance(self, slot: bytes) -> int:
+        return int.from_bytes(key_of(slot)) ^ self._own_number
+
     def _beyond(self, slot: bytes, radius: int) -> int:
         """How far the key of a slot is away; 0 within the radius, as ids near a key are cheap."""
-        distance = int.from_bytes(key_of(slot)) ^ self._own_number
+        distance = self._distance(slot)
         return distance if distance > radius else 0
 
     def _cost(self, value: Value) -> int:
@@ -125,17 +147,21 @@ class RecordStore:
         return cost
 
     def get(self, key: bytes, kind: int, now: float) -> list[Record]:
-        """The live records of one kind under a key, in the order of `in_turns`."""
+        """The live records of one kind under a key, in the order of a TurnOrder."""
         self.expire(now)
-        held = self._values.get(key)
-        if not held:
+        if key not in self._values:
             return []
-        told = self._told.get(key)
-        if told is None:
-            told = in_turns(held.values())
-            if len(told) > limits.VALUES_PER_REPLY:
-                self._told[key] = told
-        return [one.record for one in told if one.record.kind == kind]
+        return list(self._order_of(key).records(kind))
+
+    def _order_of(self, key: bytes) -> TurnOrder:
+        """That of the values of a key; it is kept where there are many."""
+        order = self._told.get(key)
+        if order is None:
+            held = self._values[key]
+            order = TurnOrder(held.values())
+            if len(held) > limits.VALUES_PER_REPLY:
+                self._told[key] = order
+        return order
 
     def expire(self, now: float) -> None:
         """Drop what is past its expiry."""
@@ -157,7 +183,9 @@ class RecordStore:
         self.used_bytes += self._cost(value)
         self._count += 1
         self._values.setdefault(key, {})[slot] = value
-        self._told.pop(key, None)
+        if (order := self._told.get(key)) is not None:
+            order.add(value)
+        self._note_farthest(value)
         self._shares.add(value.storer.path, slot)
         self._per_publisher[record.public_key] += 1
         heapq.heappush(self._expiries, (record.expires, slot))
@@ -179,7 +207,12 @@ class RecordStore:
         del self._values[key][slot]
         if not self._values[key]:
             del self._values[key]
-        self._told.pop(key, None)
+        if (order := self._told.get(key)) is not None:
+            order.remove(value)
+            if len(self._values.get(key, ())) <= limits.VALUES_PER_REPLY:
+                del self._told[key]
+        if self._farthest.get(value.storer.path) == slot:
+            del self._farthest[value.storer.path]
         self._count -= 1
         self.used_bytes -= self._cost(value)
         publisher = value.record.public_key

@@ -1,14 +1,18 @@
 """Who gives way in a store that is full, and among the values of a key that is."""
 
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol import limits, records
 from protocol.errors import KeyFull, StoreFull
 from protocol.overlay.store.record_store import RecordStore
 from protocol.overlay.store.storer import NestedShares, Storer
-from protocol.overlay.store.values import Value, in_turns, value_of
+from protocol.overlay.store.values import TurnOrder, Value, value_of
 from protocol.records import PROVIDER, ProviderBody, Record
 
 WHOLE_SPACE = (1 << 160) - 1
@@ -145,12 +149,38 @@ def test_within_a_full_key_one_network_closes_nothing() -> None:
 def test_survivors_within_a_network_differ_from_node_to_node() -> None:
     def kept(secret: bytes) -> list[Value]:
         values = [value_of(record_of(one, 5), storer(one, "5.5.5.5"), secret) for one in range(100)]
-        return in_turns(values)[:50]
+        return list(TurnOrder(values))[:50]
 
     first, second = ({one.slot for one in kept(bytes((number,)) * 16)} for number in (1, 2))
     assert 10 < len(first & second) < 40
     later = [one._replace(record=record_of(7, 5, sequence=99)) for one in kept(bytes(16))]
-    assert [one.slot for one in in_turns(later)] == [one.slot for one in kept(bytes(16))]
+    assert [one.slot for one in TurnOrder(later)] == [one.slot for one in kept(bytes(16))]
+
+
+def in_turns(values: Iterable[Value]) -> list[Value]:
+    """What a TurnOrder says, sorted anew."""
+    turns: Counter[bytes] = Counter()
+    placed = []
+    for value in sorted(values, key=lambda one: (one.place, one.slot)):
+        placed.append((turns[value.storer.network], value.place, value.slot, value))
+        turns[value.storer.network] += 1
+    return [value for *_, value in sorted(placed, key=lambda one: one[:3])]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), max_size=60))
+def test_an_order_that_changes_is_that_of_sorting_anew(changes: list[tuple[int, int]]) -> None:
+    """A number that is there goes, another one comes; each names a publisher and its network."""
+    order, held = TurnOrder(()), dict[int, Value]()
+    for number, network in changes:
+        gone = held.pop(number, None)
+        if gone is not None:
+            order.remove(gone)
+        else:
+            value = value_of(record_of(number, 5), storer(number, f"5.5.{network}.5"), b"secret")
+            assert order.last_with(value) is in_turns([*held.values(), value])[-1]
+            held[number] = value
+            order.add(value)
+        assert list(order) == in_turns(held.values()) == list(TurnOrder(held.values()))
 
 
 def test_shares_forget_what_is_gone() -> None:
