@@ -20,6 +20,7 @@ from protocol.signaling import CallResult, Describe
 _log = logging.getLogger(__name__)
 
 _JITTER = 0.5
+_JITTER_S_MAX = 5.0
 
 
 class LinkOpener:
@@ -42,8 +43,8 @@ class LinkOpener:
             try:
                 return await self._call(call)
             except CalleeBusy as error:
-                jitter = 1 + _JITTER * self._parts.environment.rng.random()
-                wait_s = error.retry_after_s * jitter
+                spread_s = min(error.retry_after_s * _JITTER, _JITTER_S_MAX)
+                wait_s = error.retry_after_s + spread_s * self._parts.environment.rng.random()
                 if loop.time() + wait_s > patient_until:
                     raise
                 _log.info("%s is busy, called again in %.1f s", peer_id_text(call.peer_id), wait_s)
