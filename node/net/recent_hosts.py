@@ -14,7 +14,7 @@ class RecentHosts:
     def __init__(self) -> None:
         self._young: set[str] = set()
         self._old: set[str] = set()
-        self._overflowed = False
+        self._overflowed = self._old_overflowed = False
 
     def note(self, host: str) -> None:
         """A datagram leaves for this host, or came from it."""
@@ -24,7 +24,8 @@ class RecentHosts:
             self._overflowed = True
 
     def __contains__(self, host: str) -> bool:
-        return self._overflowed or host in self._young or host in self._old
+        overflowed = self._overflowed or self._old_overflowed
+        return overflowed or host in self._young or host in self._old
 
     def known(self) -> set[str]:
         """All that are remembered; those of an overflow are not among them."""
@@ -33,8 +34,9 @@ class RecentHosts:
     def begin_generation(self) -> None:
         """Forget what was noted before the last generation."""
         self._old, self._young = self._young, set()
-        self._overflowed = False
+        self._old_overflowed, self._overflowed = self._overflowed, False
 
     def clear(self) -> None:
         """Every NAT on the way has forgotten all of them."""
-        self._young, self._old, self._overflowed = set(), set(), False
+        self._young, self._old = set(), set()
+        self._overflowed = self._old_overflowed = False
