@@ -92,7 +92,8 @@ def _value(text: str, what: str, *before: bytes) -> bytes:
         raise BadLink(f"the link has a typo: a character of its {what} is neither a-z nor 2-7")
     if len(text) != _PART_CHARS:
         raise BadLink(
-            f"the link has a typo or is cut: its {what} has {len(text)} of {_PART_CHARS} characters"
+            f"the link has a typo or is cut: its {what} has {len(text)} characters, "
+            f"not {_PART_CHARS}"
         )
     data = base32_bytes(text, _KEY_BYTES + _CHECKSUM_BYTES)
     value, checksum = data[:_KEY_BYTES], data[_KEY_BYTES:]

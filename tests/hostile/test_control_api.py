@@ -98,7 +98,10 @@ async def test_a_head_with_the_token_is_served_whole_however_it_is_cut() -> None
     [
         (head("x"), b"401"),
         (head(""), b"401"),
-        (b"\r\n\r\n", b"403"),
+        (b"\r\n\r\n", b"400"),
+        (b"GARBAGE\r\n\r\n", b"400"),
+        (head().replace(b" /v1", b" v1"), b"400"),
+        (head().replace(b"/1.1", b"/2"), b"400"),
         (head(host="evil.example"), b"403"),
         (head(more="Origin: null\r\n"), b"403"),
         (b"x" * (gate.HEAD_BYTES + 1), b"431"),
@@ -215,6 +218,27 @@ async def test_requests_with_the_token_are_answered_under_attack(
             for attacker in attackers:
                 attacker.close()
         assert node.asked == [("status",)] * 20
+
+
+@pytest.mark.real_loop
+async def test_a_long_url_is_answered_and_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(tmp_path) as (_, server):
+        control = read_control(tmp_path)
+        assert control is not None
+        host, _, port = server.address.rpartition(":")
+        for characters, status in ((9_000, b"404"), (gate.HEAD_BYTES + 1, b"431")):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            asked = head(control[1]).replace(b"/v1/status", b"/" + b"a" * characters)
+            writer.write(asked)
+            writer.write(asked * 3)  # one request is served of a connection
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert answer.count(b"HTTP/1.1") == 1
+            writer.close()
+            await writer.wait_closed()
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.real_loop

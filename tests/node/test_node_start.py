@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.config import Config
+from node.config import DEFAULT_PORT, Config
 from node.content.vault import vault
 from node.content.vault.store import Store
 from node.content.vault.vault import Vault
@@ -110,6 +110,23 @@ async def test_by_default_a_node_has_one_port_of_each_family_of_its_machine(
     assert set(bound) == families
     assert {one.host for one in bound.values()} <= {"0.0.0.0", "::"}
     await node.stop()
+
+
+async def test_a_taken_default_port_is_told(tmp_path: Path) -> None:
+    def taken(host: str, port: int) -> socket.socket:
+        if port == DEFAULT_PORT:
+            raise OSError(errno.EADDRINUSE, "taken")
+        return udp_socket(host, port)
+
+    give_identities([tmp_path])
+    said: list[str] = []
+    here = Environment(host_addresses=lambda: ["192.0.2.7"], udp_socket=taken)
+    node = Node.open(tmp_path, Config(bootstrap=("192.0.2.9:9",)), here, said.append)
+    await node.start()
+    (bound,) = node.membership.endpoint.addresses.values()
+    await node.stop()
+    (told,) = [one for one in said if one.startswith(f"UDP port {DEFAULT_PORT} is taken")]
+    assert f"uses {bound.port}: what a router forwards" in told
 
 
 async def test_a_machine_that_refuses_ipv6_is_served_by_ipv4(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The gate of the control API: a connection is served once it has shown the token, and not before.
 
+It serves one request, so that every head has passed here.
+
 Every program on this machine can connect. Until the head of a request with the token is there, a
 connection costs one small object here, is closed at its deadline, and gives way, the oldest first,
 where too many wait. So programs without the token keep none out that has it.
@@ -7,6 +9,7 @@ where too many wait. So programs without the token keep none out that has it.
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import cast
@@ -30,6 +33,8 @@ SERVED = 64
 """Connections of programs with the token; they are of the node's owner, and run wild by mistake."""
 
 _HEAD_END = b"\r\n\r\n"
+_REQUEST_LINE = re.compile(rb"[A-Z]{1,16} /[!-~]* HTTP/1\.[01]\r\n")
+_TOO_LARGE = f"the request has more than {HEAD_BYTES} bytes before its body"
 
 MakeHandler = Callable[[], asyncio.Protocol]
 
@@ -110,7 +115,9 @@ class Knock(asyncio.Protocol):
         self._head += data
         end = self._head.find(_HEAD_END)
         if end > HEAD_BYTES or (end < 0 and len(self._head) > HEAD_BYTES):
-            self.refuse(errors.HeadTooLarge(f"the head is larger than {HEAD_BYTES} bytes"))
+            self.refuse(errors.HeadTooLarge(_TOO_LARGE))
+        elif end >= 0 and not _REQUEST_LINE.match(self._head):
+            self.refuse(errors.BadRequest("that is no HTTP request"))
         elif end >= 0:
             self._show(_headers(self._head[:end]))
 

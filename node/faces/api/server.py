@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +11,7 @@ from aiohttp import web
 from node.content.progress import ReportProgress
 from node.faces.api import errors, guard, stream
 from node.faces.api.document import document
-from node.faces.api.gate import ARRIVALS, Gate
+from node.faces.api.gate import ARRIVALS, HEAD_BYTES, Gate
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.routes import ROUTES, Route, StreamHandler
 from node.faces.api.validation import check
@@ -26,8 +26,6 @@ REQUEST_BYTES = 64 * 1024
 _SHUTDOWN_S = 0.5
 _BODY_S = 10.0
 """For a body of at most REQUEST_BYTES, over loopback."""
-_IDLE_S = 30.0
-"""Until a connection of a program with the token is closed between two requests."""
 _LINGERING_S = 1.0
 """For a body that nobody wants."""
 
@@ -37,6 +35,16 @@ _HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
     413: (errors.BodyTooLarge, f"the body is larger than {REQUEST_BYTES} bytes"),
 }
 """The error and the sentence for what aiohttp itself refuses, by status."""
+
+
+class _Untraced(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp tells of bytes that are no HTTP: a sentence will do."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Leave the traceback out."""
+        return msg, {**kwargs, "exc_info": None}
 
 
 class ControlServer:
@@ -54,8 +62,10 @@ class ControlServer:
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
+            logger=_Untraced(_log, {}),
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
             shutdown_timeout=_SHUTDOWN_S,
-            keepalive_timeout=_IDLE_S,
             lingering_time=_LINGERING_S,
         )
         self._gate: Gate | None = None
@@ -101,10 +111,16 @@ class ControlServer:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Check the right to ask again, which a later request on a connection may lack.
+        """Check the right to ask as the gate did, by what aiohttp read; answer failures as JSON."""
+        answer = await self._answered(request, handler)
+        answer.force_close()
+        return answer
 
-        Every failure is answered as JSON.
-        """
+    async def _answered(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
         try:
             guard.check_request(request.headers, self._token)
             return await handler(request)
@@ -141,6 +157,7 @@ class ControlServer:
         self, request: web.Request, route: Route, handler: StreamHandler, call: ApiCall
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response.force_close()
 
         async def write(line: dict[str, Any]) -> None:
             if not response.prepared:

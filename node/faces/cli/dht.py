@@ -116,6 +116,8 @@ def _said(body: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return output.yes_no(value)
     return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 

@@ -150,9 +150,18 @@ def test_a_node_joins_and_ends_by_stop_or_with_its_parent(tmp_path: Path) -> Non
             second.process.stdin = None
             code, events, _ = second.end_within(STOP_S)
             assert (code, events[-1]["event"]) == (0, "stopped")
-        assert ControlClient(first.home).post("/v1/stop", {}) == {"stopping": True}
+        assert status_of("stop", "--home", str(first.home)) == exits.OK
+        Home.open(first.home).close()
         code, events, _ = first.end_within(STOP_S)
         assert (code, events[-1]["event"]) == (0, "stopped")
+        assert status_of("stop", "--home", str(first.home)) == exits.NOT_RUNNING
+
+
+def status_of(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
@@ -253,6 +262,19 @@ ALONE = {
     "reachable": None,
     "friend_addresses": ["192.168.1.2:4001/p4x"],
 }
+
+
+def test_a_loopback_address_is_offered_to_nobody_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = ["127.0.0.1:4001/p4x", "[::1]:4001/p4x"]
+    for friends in (local, [*local, "192.168.1.2:4001/p4x"]):
+        told = ALONE | {"friend_addresses": friends}
+        RunOutput(tmp_path, as_json=False).running(told, "c", asks_router=False)
+        here, heading, elsewhere = capsys.readouterr().out.partition("Your friends join")
+        assert "Other nodes on this computer join through it with:" in here
+        assert bool(heading) == ("192.168.1.2:4001/p4x" in friends)
+        assert not any(address in elsewhere for address in local)
 
 
 @pytest.mark.parametrize("asks_router", [True, False])

@@ -121,7 +121,7 @@ def swapped(text: str) -> str:
 
 
 def test_the_form_without_checksums_is_cut() -> None:
-    with pytest.raises(BadLink, match="its mod id has 52 of 56 characters"):
+    with pytest.raises(BadLink, match="its mod id has 52 characters, not 56"):
         parse(SCHEME + base32_text(bytes(32)))
 
 
