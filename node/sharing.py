@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from node.answers.mods import Announcement, GetResult, ModView, ShareResult
+from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
 from node.content.assemble.tree import checked_target
+from node.content.download.bounds import SizeBound
+from node.content.download.chunk_source import FindSources
 from node.content.download.downloader import Downloader, DownloadResult
 from node.content.homes import HomeGuard
+from node.content.opened_mods import OpenedMods
+from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.serve.exchange import Exchanges
@@ -22,10 +27,14 @@ from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
+from protocol.causes.cause import Cause
 from protocol.content.file_paths import check_path
 from protocol.content.link import ModLink
-from protocol.errors import BadLink, BadPeerId, UnsafePath
+from protocol.errors import BadLink, BadPeerId, Unreachable, UnsafePath
 from protocol.identity import PeerId, base32_text, parse_peer_id
+
+_DEFAULT_BOUND = SizeBound()
+_NOT_JOINED = "this node has not joined the overlay, as no other node answers it"
 
 
 class Sharing:
@@ -43,8 +52,9 @@ class Sharing:
         self._pool = pool
         self._exchanges = Exchanges(vault, pool.usefulness)
         self._publisher = Publisher(vault, self._environment, guard)
-        self._downloader = Downloader(vault, self._environment)
-        self._assembler = Assembler(vault, guard)
+        self._opened = OpenedMods()
+        self._downloader = Downloader(vault, self._environment, self._opened)
+        self._assembler = Assembler(vault, guard, self._opened)
         self._availability = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()
 
@@ -67,6 +77,7 @@ class Sharing:
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
         await self._exchanges.close()
+        self._opened.close()
 
     async def _announce_all(self) -> None:
         """Publish in the DHT what the vault holds now."""
@@ -108,6 +119,22 @@ class Sharing:
 
     # Fetching -----------------------------------------------------------------------------
 
+    async def look(self, link: ModLink, progress: ReportProgress = ignore_progress) -> ModOffer:
+        """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
+        _check_openable(link)
+        search = HolderSearch(self._overlay, self._pool, self._environment.rng)
+        finding = self._finding(search, link)
+        manifest, contents = await self._downloader.look(link, finding, progress)
+        assert contents is not None
+        return ModOffer(
+            mod_id=link.mod_id,
+            name=contents.name,
+            files=len(contents.files),
+            bytes=contents.total_bytes,
+            sealed_bytes=manifest.sealed_bytes,
+            paths=tuple(file.path for file in contents.files[: limits.PATHS_SHOWN]),
+        )
+
     async def get(
         self,
         link: ModLink,
@@ -115,24 +142,20 @@ class Sharing:
         *,
         into: Path | None = None,
         progress: ReportProgress = ignore_progress,
+        bound: SizeBound = _DEFAULT_BOUND,
     ) -> GetResult:
         """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
 
-        Raises NotFound, NoSources, TimedOut, BadLink, UnsafePath, TargetExists, DiskError.
+        Raises NotFound, NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge,
+        TargetExists, DiskError.
         """
-        if link.content_key is None:
-            raise BadLink("not a modswarm link: it lacks the key that opens the mod")
+        _check_openable(link)
         # A place that cannot be written fails before anything is fetched.
         await self._loop.run_in_executor(None, self._check_place, target, into)
         started = self._loop.time()
-        await self._wait_until_joined()
         search = HolderSearch(self._overlay, self._pool, self._environment.rng)
-        hinted = _hinted(link)
-        download = await self._downloader.download(
-            link,
-            lambda mod_id: self._exchanges.sources(search.links(mod_id, hinted)),
-            progress,
-        )
+        finding = self._finding(search, link)
+        download = await self._downloader.download(link, finding, progress, bound)
         transferred = self._loop.time()
         name = download.contents.name if download.contents else ""
         folder = target or (into or Path.cwd()) / _folder_name(name, link.mod_id)
@@ -154,13 +177,24 @@ class Sharing:
         else:
             self._guard.check_outside((into or Path.cwd()).resolve(), "written")
 
-    async def _wait_until_joined(self) -> None:
-        """Wait for the overlay, JOIN_WAIT_S at most: a download may come right after the start."""
+    def _finding(self, search: HolderSearch, link: ModLink) -> FindSources:
+        hinted = _hinted(link)
+        return lambda mod_id: self._exchanges.sources(self._links(search, mod_id, hinted))
+
+    async def _links(
+        self, search: HolderSearch, mod_id: bytes, hinted: list[PeerId]
+    ) -> AsyncIterator[LinkPort]:
+        """Links to holders, once this node has joined: a download may come right after the start.
+
+        Raises Unreachable if it does not join within JOIN_WAIT_S, and what the search raises.
+        """
         try:
             async with asyncio.timeout(limits.JOIN_WAIT_S):
                 await self._joined.wait()
         except TimeoutError:
-            return
+            raise Unreachable(_NOT_JOINED, cause=Cause.NO_CONTACTS) from None
+        async for link in search.links(mod_id, hinted):
+            yield link
 
     # Peers --------------------------------------------------------------------------------
 
@@ -212,6 +246,11 @@ def _hinted(link: ModLink) -> list[PeerId]:
     return hinted
 
 
+def _check_openable(link: ModLink) -> None:
+    if link.content_key is None:
+        raise BadLink("not a modswarm link: it lacks the key that opens the mod")
+
+
 def _folder_name(name: str, mod_id: bytes) -> str:
     """The name of the folder for a mod, which its publisher may have named anything."""
     try:
@@ -259,4 +298,5 @@ def _result(
         record_hops=stats.record_hops,
         signaled_via=tuple(stats.signaled_via),
         sources=tuple(download.bytes_from),
+        banned=tuple(download.banned),
     )

@@ -7,6 +7,7 @@
     │   ├── HomeError         the node's folder cannot be used
     │   ├── DiskError         full, read-only or failing
     │   ├── TargetExists      the place to write to is taken
+    │   ├── TooLarge          a mod with more bytes than the person allows
     │   └── InsecureRandomness
     ├── NetworkError          no side's fault: something is not there, or not there now
     │   ├── RouterRefused     the home router does not forward a port
@@ -88,6 +89,10 @@ class DiskError(LocalError):
 
 class TargetExists(LocalError):
     """The place to write to is taken."""
+
+
+class TooLarge(LocalError):
+    """A mod has more bytes than the person allows, or than what is fetched makes plausible."""
 
 
 class InsecureRandomness(LocalError):

@@ -752,6 +752,21 @@ MOD_BYTES = 2**40
 MOD_NAME_BYTES = 200
 """All files of a mod together, and its name in UTF-8."""
 
+GET_BYTES = 20_000_000_000
+"""What a `get` may write if nobody was asked and no other bound was given: few mods have more."""
+
+PLAIN_FACTOR = 100
+PLAIN_FREE_BYTES = 64 * 2**20
+"""What a mod may become of its sealed bytes, besides what any may have, unless a person agrees."""
+
+PATHS_SHOWN = 10
+"""Paths of a mod's files that a person is shown before it is fetched."""
+
+MODS_OPENED = 2
+MODS_OPENED_S = 300.0
+"""Manifests that are kept opened, and for how long after one was needed: a person has so long to
+answer whether it shall be fetched. The longest take 150 MB."""
+
 ZSTD_WINDOW_BYTES = 8 * 2**20
 """What every Zstandard decoder must support (RFC 8878, 3.1.1.1.2): bounds its memory."""
 

@@ -52,6 +52,21 @@ class ShareResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ModOffer:
+    """What a link would bring, before anything is kept or written."""
+
+    mod_id: ModId
+    name: str
+    files: int
+    bytes: int
+    """Of all files together, as they would be written."""
+    sealed_bytes: int
+    """Compressed and sealed, as they would be fetched."""
+    paths: tuple[str, ...]
+    """Those of the first files."""
+
+
+@dataclass(frozen=True, slots=True)
 class GetResult:
     """What a download fetched and wrote, and how long each step took."""
 
@@ -76,7 +91,9 @@ class GetResult:
     signaled_via: tuple[ShownPeerId, ...]
     """The registrars that forwarded the calls."""
     sources: tuple[str, ...]
-    """The names of the sources of these bytes: a peer's is its id."""
+    """The names of the sources of these bytes, all of them good: a peer's is its id."""
+    banned: tuple[str, ...]
+    """The names of sources that broke a rule, and of which nothing more was taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from node.content.assemble import tree
 from node.content.assemble.tree import GrowingTree
 from node.content.homes import HomeGuard
+from node.content.opened_mods import OpenedMods
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
-from protocol.content import manifest as manifests
 from protocol.content import sealing
 from protocol.content.manifest import Contents, Manifest
 from protocol.errors import NotFound, TargetExists
@@ -36,8 +36,9 @@ class Assembled:
 class Assembler:
     """Writes mods out of a vault. Several may be written at once, not two to one place."""
 
-    def __init__(self, vault: Vault, guard: HomeGuard) -> None:
+    def __init__(self, vault: Vault, guard: HomeGuard, opened: OpenedMods) -> None:
         self._vault = vault
+        self._opened = opened
         self._guard = guard
         self._targets: set[Path] = set()
 
@@ -54,7 +55,9 @@ class Assembler:
         mod, data = await self._vault.mod(mod_id), await self._vault.get(mod_id)
         if mod is None or data is None or mod.content_key is None:
             raise NotFound("the vault does not have this mod, or not its content key")
-        manifest, contents = await loop.run_in_executor(None, _open, data, mod.content_key)
+        manifest, contents = await self._opened.open(mod_id, data, mod.content_key)
+        if contents is None:
+            raise NotFound("the vault does not have this mod's content key")
         target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
         if target in self._targets:
             raise TargetExists(f"{target} is being written already")
@@ -109,11 +112,6 @@ class Assembler:
         return sealed
 
 
-def _open(data: bytes, content_key: bytes) -> tuple[Manifest, Contents]:
-    manifest = manifests.decode_manifest(data)
-    return manifest, manifests.open_contents(manifest, content_key)
-
-
 def _batches(contents: Contents) -> Iterator[list[int]]:
     """The chunk numbers of the byte stream, some megabytes of plaintext at a time."""
     batch: list[int] = []
@@ -132,9 +130,11 @@ def _open_and_write(
     growing: GrowingTree, contents: Contents, numbers: Sequence[int], sealed: Sequence[bytes]
 ) -> int:
     """The next bytes of the stream; returns how many."""
-    done = 0
+    done, plaintext, latest = 0, b"", -1
     for number, data in zip(numbers, sealed, strict=True):
-        plaintext = sealing.open_chunk(contents.keys[number], data, contents.lengths[number])
+        if number != latest:  # a chunk that is repeated is opened once
+            latest, length = number, contents.lengths[number]
+            plaintext = sealing.open_chunk(contents.keys[number], data, length)
         growing.write(plaintext)
         done += len(plaintext)
     return done

@@ -18,6 +18,9 @@ from protocol.errors import DiskError, TargetExists
 
 _ROOM_PER_FILE_BYTES = 4096
 """What a file system needs for a file besides its bytes, amply."""
+_HOLE_BYTES = 2**16
+_ZEROS = bytes(_HOLE_BYTES)
+"""Zeros of this length are skipped, not written: file systems with sparse files store no block."""
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
@@ -51,6 +54,7 @@ class GrowingTree:
         self._next = 0
         self._descriptor = -1
         self._left = 0
+        self._ends_in_hole = False
         self._folders: set[Path] = {self._root}
 
     def begin(self, total_bytes: int) -> None:
@@ -69,17 +73,24 @@ class GrowingTree:
             self._root.mkdir()
 
     def write(self, data: bytes) -> None:
-        """Append to the byte stream of all files; raises DiskError."""
+        """Append to the byte stream of all files, runs of zeros as holes; raises DiskError."""
         view = memoryview(data)
         with writing(self._target):
             while view:
                 if not self._left:
                     self._open_next()
-                part = view[: self._left]
-                write_all(self._descriptor, part)
+                part = view[: min(self._left, _HOLE_BYTES)]
+                if len(part) == _HOLE_BYTES and part == _ZEROS:
+                    os.lseek(self._descriptor, len(part), os.SEEK_CUR)
+                    self._ends_in_hole = True
+                else:
+                    write_all(self._descriptor, part)
+                    self._ends_in_hole = False
                 view = view[len(part) :]
                 self._left -= len(part)
                 if not self._left:
+                    if self._ends_in_hole:
+                        os.ftruncate(self._descriptor, self._files[self._next - 1].size)
                     self._close()
 
     def finish(self) -> None:
@@ -126,6 +137,7 @@ class GrowingTree:
             self._remember_folders(path.parent)
         self._descriptor = os.open(path, _WRITE_FLAGS, 0o777 if file.executable else 0o666)
         self._left = file.size
+        self._ends_in_hole = False
         if not file.size:
             self._close()
 

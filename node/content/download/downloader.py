@@ -4,21 +4,27 @@ What the vault has is never fetched again, so a download that was cut short goes
 """
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
+from node.content.download.bounds import SizeBound
 from node.content.download.chunk_phase import ChunkPhase
 from node.content.download.chunk_source import FindSources
 from node.content.download.manifest_phase import ManifestPhase
 from node.content.download.sources import Sources
+from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
-from protocol.content import manifest as manifests
+from protocol import limits
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest
+
+_NO_BOUND = SizeBound(limits.MOD_BYTES, agreed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,72 +42,112 @@ class DownloadResult:
     """Sources that broke a rule, by name, and which."""
 
 
-class _Accepted(NamedTuple):
-    manifest: Manifest
-    contents: Contents | None
-    missing: list[int]
-
-
 class Downloader:
     """Fetches mods into a vault. Several downloads may run at once, not two of one mod."""
 
-    def __init__(self, vault: Vault, environment: Environment) -> None:
+    def __init__(self, vault: Vault, environment: Environment, opened: OpenedMods) -> None:
         self._vault = vault
         self._environment = environment
+        self._opened = opened
         self.refusals: Counter[str] = Counter()
         """How often sources broke which rule, by the error's name."""
 
-    async def download(
+    async def look(
         self, link: ModLink, find_sources: FindSources, report: ReportProgress = ignore_progress
+    ) -> OpenedMod:
+        """A mod's manifest and contents, of which the vault learns nothing. Raises as `download`.
+
+        A download that follows soon does not fetch or read them again.
+        """
+        known = await self._known(link)
+        if known is not None:
+            return known
+        report(Progress("finding"))
+        async with self._searching(link, find_sources) as (sources, _):
+            return await self._fetch(link, sources, report)
+
+    async def download(
+        self,
+        link: ModLink,
+        find_sources: FindSources,
+        report: ReportProgress = ignore_progress,
+        bound: SizeBound = _NO_BOUND,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
         `find_sources` is asked only if something is missing. Raises NoSources (or the error of
-        `find_sources`), BadManifest if the mod itself is bad or does not open, DiskError.
+        `find_sources`), BadManifest if the mod itself is bad or does not open, TooLarge beyond
+        the bound, of which the vault keeps nothing, DiskError.
         """
-        known = await self._vault.get(link.mod_id)
-        accepted = None if known is None else await self._accept(link, known)
-        if accepted is not None and not accepted.missing:
-            return DownloadResult(accepted.manifest, accepted.contents)
+        opened = await self._known(link)
+        if opened is not None:
+            missing = await self._accept(link, opened, bound)
+            if not missing:
+                return DownloadResult(opened.manifest, opened.contents)
         report(Progress("finding"))
+        async with self._searching(link, find_sources) as (sources, beside):
+            if opened is None:
+                opened = await self._fetch(link, sources, report)
+                missing = await self._accept(link, opened, bound)
+            phase = ChunkPhase(
+                *(sources, self._vault, opened.manifest, missing),
+                *(self._environment.rng, report),
+            )
+            if missing:
+                beside(phase.write())
+                await sources.run(phase)
+        return DownloadResult(
+            *(opened.manifest, opened.contents, phase.chunks_fetched),
+            *(phase.bytes_from.total(), dict(+phase.bytes_from), dict(sources.banned)),
+        )
+
+    @contextlib.asynccontextmanager
+    async def _searching(
+        self, link: ModLink, find_sources: FindSources
+    ) -> AsyncIterator[tuple[Sources, Callable[[Coroutine[Any, Any, None]], None]]]:
+        """Sources that are found and reviewed while inside, and what starts more work beside."""
         sources = Sources(link.mod_id, self.refusals)
         try:
             async with asyncio.TaskGroup() as group:
-                helpers = [
-                    group.create_task(sources.find(find_sources)),
-                    group.create_task(sources.review()),
-                ]
-                if accepted is None:
-                    data = await sources.run(ManifestPhase(sources, link.mod_id))
-                    accepted = await self._accept(link, data)
-                phase = ChunkPhase(
-                    *(sources, self._vault, accepted.manifest, accepted.missing),
-                    *(self._environment.rng, report),
-                )
-                if accepted.missing:
-                    helpers.append(group.create_task(phase.write()))
-                    await sources.run(phase)
+                helpers: list[asyncio.Task[None]] = []
+
+                def beside(work: Coroutine[Any, Any, None]) -> None:
+                    helpers.append(group.create_task(work))
+
+                beside(sources.find(find_sources))
+                beside(sources.review())
+                yield sources, beside
                 for helper in helpers:
                     helper.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
             sources.close()
-        return DownloadResult(
-            *(accepted.manifest, accepted.contents, phase.chunks_fetched),
-            *(phase.bytes_from.total(), dict(phase.bytes_from), dict(sources.banned)),
-        )
 
-    async def _accept(self, link: ModLink, data: bytes) -> _Accepted:
-        """Record the mod of a manifest; raises BadManifest."""
+    async def _key(self, link: ModLink) -> bytes | None:
         stored = await self._vault.mod(link.mod_id)
-        content_key = link.content_key or (stored.content_key if stored else None)
-        manifest, contents = await asyncio.get_running_loop().run_in_executor(
-            None, _open, data, content_key
-        )
+        return link.content_key or (stored.content_key if stored else None)
+
+    async def _known(self, link: ModLink) -> OpenedMod | None:
+        """A mod whose manifest is here."""
+        content_key = await self._key(link)
+        data = await self._vault.get(link.mod_id)
+        if data is None:
+            return self._opened.known(link.mod_id, content_key)
+        return await self._opened.open(link.mod_id, data, content_key)
+
+    async def _fetch(self, link: ModLink, sources: Sources, report: ReportProgress) -> OpenedMod:
+        data = await sources.run(ManifestPhase(sources, link.mod_id))
+        report(Progress("manifest"))
+        return await self._opened.open(link.mod_id, data, await self._key(link))
+
+    async def _accept(self, link: ModLink, opened: OpenedMod, bound: SizeBound) -> list[int]:
+        """Record a mod; the numbers of the chunks that are missing. Raises TooLarge."""
+        bound.check(opened)
+        manifest, contents = opened
         mod = StoredMod(
             manifest.mod_id,
-            content_key,
+            await self._key(link),
             contents.name if contents else "",
             contents.version if contents else "",
             len(contents.files) if contents else 0,
@@ -112,11 +158,4 @@ class Downloader:
             added=self._environment.wall(),
         )
         await self._vault.add_mod(mod, manifest)
-        return _Accepted(manifest, contents, await self._vault.missing(link.mod_id))
-
-
-def _open(data: bytes, content_key: bytes | None) -> tuple[Manifest, Contents | None]:
-    manifest = manifests.decode_manifest(data)
-    if content_key is None:
-        return manifest, None
-    return manifest, manifests.open_contents(manifest, content_key)
+        return await self._vault.missing(link.mod_id)

@@ -74,6 +74,7 @@ STATUSES: dict[type[ModswarmError], int] = {
     NotJson: 415,
     BadInput: 400,
     TargetExists: 409,
+    errors.TooLarge: 413,
     DiskError: 507,
     NotFound: 404,
     NoSources: 404,
@@ -105,7 +106,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         # Of this machine.
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
-        *(TargetExists, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
+        *(TargetExists, errors.TooLarge, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
         *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),

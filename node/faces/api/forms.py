@@ -17,7 +17,7 @@ from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_typ
 
 from node.answers.dht import ContactView, CrawlView, LookupView, RecordsView, RecordView
 from node.answers.marks import AsBase32, AsHex, AsPeerId, Decimals
-from node.answers.mods import GetResult, ModView, ShareResult
+from node.answers.mods import GetResult, ModOffer, ModView, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkView, PeerView
 from node.answers.status import NodeIdentity, NodeStatus
@@ -38,6 +38,7 @@ COMPONENT_NAMES: dict[type, str] = {
     NodeStatus: "Status",
     ModView: "Mod",
     ShareResult: "SharedMod",
+    ModOffer: "Offer",
     GetResult: "Download",
     PeerView: "Peer",
     ContactView: "DhtContact",

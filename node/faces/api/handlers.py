@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from node.answers.dht import CrawlView, LookupView, RecordsView
-from node.answers.mods import GetResult, ModList, Removed, ShareResult
+from node.answers.mods import GetResult, ModList, ModOffer, Removed, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
+from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
@@ -98,10 +99,25 @@ async def download(service: Service, call: ApiCall, progress: ReportProgress) ->
     link = parse_link(call.body["link"])
     if ("to" in call.body) == ("into" in call.body):
         raise BadRequest("a download takes one of 'to' and 'into'")
-    sharing = service.node.sharing
+    sharing, bound = service.node.sharing, _bound(call)
     if "to" in call.body:
-        return await sharing.get(link, _absolute(call.body["to"]), progress=progress)
-    return await sharing.get(link, into=_absolute(call.body["into"]), progress=progress)
+        to = _absolute(call.body["to"])
+        return await sharing.get(link, to, progress=progress, bound=bound)
+    into = _absolute(call.body["into"])
+    return await sharing.get(link, into=into, progress=progress, bound=bound)
+
+
+def _bound(call: ApiCall) -> SizeBound:
+    agreed = call.body.get("yes", False)
+    most = call.body.get("max_bytes", limits.MOD_BYTES if agreed else limits.GET_BYTES)
+    if most < 0:
+        raise BadRequest("max_bytes is negative")
+    return SizeBound(most, agreed=agreed)
+
+
+async def look(service: Service, call: ApiCall, progress: ReportProgress) -> ModOffer:
+    """Tell what a link would bring: name, files and size; nothing of it is kept."""
+    return await service.node.sharing.look(parse_link(call.body["link"]), progress)
 
 
 async def remove(service: Service, call: ApiCall) -> Removed:

@@ -79,6 +79,7 @@ ROUTES = (
         stream_handler=handlers.download,
         body=schemas.DOWNLOAD,
     ),
+    Route("POST", "/v1/offers", stream_handler=handlers.look, body=schemas.LOOK),
     Route("POST", "/v1/connect", handlers.connect, body=schemas.CONNECT),
     Route(
         "GET",

@@ -92,9 +92,19 @@ DOWNLOAD = _request(
     {
         "to": _bounded(_PATH_CHARS, "An absolute path: the mod's files go right there."),
         "into": _bounded(_PATH_CHARS, "An absolute path: a folder of the mod's name goes there."),
+        "max_bytes": {
+            "type": "integer",
+            "description": f"The most that may be written; {limits.GET_BYTES} unless `yes`.",
+        },
+        "yes": {
+            "type": "boolean",
+            "description": "A person agrees to whatever size; `max_bytes` counts all the same.",
+        },
     },
 )
 """With exactly one of `to` and `into`."""
+
+LOOK = _request({"link": _LINK})
 
 CONNECT = _request({"peer": _bounded(limits.HINT_BYTES, "A peer id.")})
 CRAWL = _request({}, {"contacts": COUNT})

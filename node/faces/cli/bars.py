@@ -25,7 +25,7 @@ class Bar:
 
     def __init__(self, bars: "Progress | None" = None) -> None:
         self._bars = bars
-        self._task = bars.add_task("", visible=False, sources="") if bars else None
+        self._task = bars.add_task("", total=None, visible=False, sources="") if bars else None
         self._stage = ""
 
     def show(self, progress: dict[str, Any]) -> None:
@@ -34,7 +34,9 @@ class Bar:
             return
         if progress["stage"] != self._stage:
             self._stage = progress["stage"]
-            self._bars.reset(self._task, visible=True)
+            # A bar cannot forget its total, and not every stage has one.
+            self._bars.remove_task(self._task)
+            self._task = self._bars.add_task("", total=None, sources="")
         sources = progress["sources"]
         self._bars.update(
             self._task,
@@ -60,13 +62,24 @@ def bar(*, quiet: bool) -> Iterator[Bar]:
     # rich costs a tenth of a second, which only a visible bar is worth.
     from rich import progress
     from rich.console import Console
+    from rich.text import Text
+
+    class OfKnownSize(progress.ProgressColumn):
+        """Another column, left out as long as it could only show question marks."""
+
+        def __init__(self, column: progress.ProgressColumn) -> None:
+            super().__init__()
+            self._column = column
+
+        def render(self, task: progress.Task) -> Any:
+            return self._column.render(task) if task.total and task.completed else Text()
 
     columns = (
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
+        OfKnownSize(progress.DownloadColumn()),
+        OfKnownSize(progress.TransferSpeedColumn()),
+        OfKnownSize(progress.TimeRemainingColumn()),
         progress.TextColumn("{task.fields[sources]}", markup=False),
     )
     console = Console(stderr=True)

@@ -11,6 +11,7 @@ from protocol.errors import (
     NotRunning,
     TargetExists,
     TimedOut,
+    TooLarge,
 )
 
 OK = 0
@@ -29,7 +30,7 @@ MEANINGS = {
     NOT_RUNNING: "no node is running in that home",
     NOT_FOUND: "not found, or on no peer that can be reached",
     NETWORK: "the network: not joined, peer offline, no link, timed out",
-    DISK: "the disk: full, read-only, or the target exists",
+    DISK: "the disk: full, read-only, the target exists, or the mod is larger than allowed",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 """What `modswarm --help` shows for each status."""
@@ -38,6 +39,7 @@ _STATUSES: dict[type[ModswarmError], int] = {
     BadInput: USAGE,
     DiskError: DISK,
     TargetExists: DISK,
+    TooLarge: DISK,
     NotRunning: NOT_RUNNING,
     NotFound: NOT_FOUND,
     NoSources: NOT_FOUND,
@@ -54,6 +56,7 @@ def exit_status_of(error: ModswarmError) -> int:
 
 _ADVICE: dict[type[ModswarmError], str] = {
     BadLink: "Copy the whole link and put it in quotes.",
+    TooLarge: "See what it is, and then allow it with --yes, or with --max-size.",
     TargetExists: "Name another folder with --to.",
     DiskError: "Nothing was written under the final name; make room or name another place.",
     NoSources: "Try again when a peer that has it is online.",

@@ -1,5 +1,6 @@
 """Commands that move mods: share, get, rm."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from protocol.errors import (
     StoreFull,
     StorerFull,
     TimedOut,
+    TooLarge,
 )
 from protocol.identity import base32_text
 
@@ -87,6 +89,26 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     return f"{answered[most]} of {contacts} refused the announcement: {why}"
 
 
+class _Size(click.ParamType[int]):
+    """Bytes, as people write them: 500MB, 30 GB, 1000000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes; a usage error for anything else."""
+        if isinstance(value, int):
+            return value
+        found = _SIZE.fullmatch(value.strip())
+        if found is None:
+            self.fail(f"{value!r} is no size such as 500MB or 30GB", param, ctx)
+        unit = (found["unit"] or "B").upper()
+        return int(float(found["count"]) * 1000 ** _UNITS.index(unit))
+
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+_SIZE = re.compile(r"(?P<count>\d{1,12}(\.\d{1,3})?)\s*(?P<unit>[kmgt]?b)?", re.IGNORECASE)
+
+
 @click.command()
 @click.argument("link", required=False)
 @click.option(
@@ -101,26 +123,71 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     metavar="DIR",
     help="The folder to write; by default one of the mod's name, here.",
 )
+@click.option("--yes", is_flag=True, help="Fetch it unasked, whatever its size.")
+@click.option(
+    "--max-size",
+    type=_Size(),
+    metavar="SIZE",
+    help="Refuse a mod with more bytes than this, such as 500MB or 30GB.",
+)
 @options.asking
 def get(
-    link: str | None, link_file: Path | None, to: Path | None, home: Path, as_json: bool
+    link: str | None,
+    link_file: Path | None,
+    to: Path | None,
+    yes: bool,
+    max_size: int | None,
+    home: Path,
+    as_json: bool,
 ) -> None:
     """Fetch the mod of LINK; `-` reads the link from standard input, and without it you are asked.
 
     Other users of this computer can see a link on the command line, with its key.
 
+    On a terminal, shows what the mod is and asks before anything is fetched; elsewhere a mod of
+    more than 20 GB is refused without --yes or --max-size.
+
     Nothing is written under the final name before every byte is verified. Ctrl-C stops it; what
     has arrived stays in the vault, and the same command goes on from there.
     """
-    text = given.link_text(link, link_file)
+    text = str(parse_link(given.link_text(link, link_file)))
     place = {"to": str(_absolute(to))} if to else {"into": str(Path.cwd())}
-    body = {"link": str(parse_link(text)), **place}
+    bound: dict[str, Any] = {"yes": yes} | ({} if max_size is None else {"max_bytes": max_size})
+    client = ControlClient(home)
+    if not (yes or as_json) and _at_a_terminal():
+        bound = {"yes": True, "max_bytes": _ask(client, text, max_size)}
     with bars.bar(quiet=as_json) as bar:
-        fetched = bars.follow(ControlClient(home).stream("/v1/downloads", body), bar)
+        fetched = bars.follow(client.stream("/v1/downloads", {"link": text} | place | bound), bar)
     if as_json:
         output.show_json(fetched)
         return
     _tell_fetched(fetched)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
+    """Show what a link would bring, and ask; the bytes that were agreed to, or click.Abort."""
+    with bars.bar(quiet=False) as bar:
+        offer = bars.follow(client.stream("/v1/offers", {"link": link}), bar)
+    if max_size is not None and offer["bytes"] > max_size:
+        raise TooLarge(
+            f"this mod has {output.size(offer['bytes'])}, more than the"
+            f" {output.size(max_size)} of --max-size"
+        )
+    files = f"{output.counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"
+    facts = [
+        ("Mod", offer["name"]),
+        ("Contents", f"{files}, of which {output.size(offer['sealed_bytes'])} are compressed data"),
+        *(("File", path) for path in offer["paths"]),
+    ]
+    if offer["files"] > len(offer["paths"]):
+        facts.append(("", f"and {offer['files'] - len(offer['paths'])} more"))
+    output.show_facts(facts, err=True)
+    click.confirm("Fetch and write it?", default=True, abort=True, err=True)
+    return int(offer["bytes"])
 
 
 def _tell_fetched(fetched: dict[str, Any]) -> None:
@@ -135,6 +202,9 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
         ]
     else:
         facts.append(("Fetched", "nothing, it was all in the vault"))
+    if fetched["banned"]:
+        liars = output.counted(len(fetched["banned"]), "peer")
+        facts.append(("Refused", f"what {liars} sent, which was not this mod"))
     output.show_facts([*facts, ("Took", output.duration(fetched["seconds"]))])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from node.content.assemble.assembler import Assembler
 from node.content.download.downloader import Downloader, DownloadResult
 from node.content.homes import HomeGuard
+from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
@@ -35,8 +36,9 @@ class ContentNode:
         self.exchanges = Exchanges(vault, Usefulness())
         guard = HomeGuard(vault.folder)
         self.publisher = Publisher(vault, environment, guard)
-        self.downloader = Downloader(vault, environment)
-        self.assembler = Assembler(vault, guard)
+        self.opened = OpenedMods()
+        self.downloader = Downloader(vault, environment, self.opened)
+        self.assembler = Assembler(vault, guard, self.opened)
 
     def connect(self, other: "ContentNode") -> tuple[MemoryLink, MemoryLink]:
         """A link on which both ends serve; our end, and the other's."""
@@ -62,6 +64,7 @@ async def content_node(folder: Path, number: int = 1) -> AsyncIterator[ContentNo
     try:
         yield node
     finally:
+        node.opened.close()
         await node.exchanges.close()
         assert node.exchanges.defects == node.expected_defects
         await vault.close()

@@ -207,6 +207,7 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from node.content.assemble.assembler import Assembler
 from node.content.homes import HomeGuard
+from node.content.opened_mods import OpenedMods
 from node.content.vault.vault import Vault
 from protocol.errors import DiskError
 
@@ -216,7 +217,7 @@ async def main() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
     try:
-        await Assembler(vault, HomeGuard(vault.folder)).assemble(mod_id, out)
+        await Assembler(vault, HomeGuard(vault.folder), OpenedMods()).assemble(mod_id, out)
     except DiskError as error:
         sys.stdout.write(str(error))
     await vault.close()
@@ -248,6 +249,7 @@ import asyncio, sys
 from pathlib import Path
 from node.content.assemble.assembler import Assembler
 from node.content.homes import HomeGuard
+from node.content.opened_mods import OpenedMods
 from node.content.vault.vault import Vault
 
 def report(progress):
@@ -259,7 +261,7 @@ def report(progress):
 async def main() -> None:
     mod_id, out = bytes.fromhex(sys.argv[2]), Path(sys.argv[1]) / "out"
     vault = await Vault.open(Path(sys.argv[1]) / "vault")
-    await Assembler(vault, HomeGuard(vault.folder)).assemble(mod_id, out, report)
+    await Assembler(vault, HomeGuard(vault.folder), OpenedMods()).assemble(mod_id, out, report)
 
 asyncio.run(main())
 """

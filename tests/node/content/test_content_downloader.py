@@ -51,7 +51,7 @@ async def test_a_whole_folder_goes_across(tmp_path: Path) -> None:
         assert (last.stage, last.chunks_done, last.bytes_done) == (
             *("chunks", shared.chunks, shared.new_bytes),
         )
-        assert {report.stage for report in reports} == {"finding", "chunks"}
+        assert {report.stage for report in reports} == {"finding", "manifest", "chunks"}
         await downloader.assembler.assemble(shared.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == FILES
 

@@ -16,10 +16,11 @@ from node.answers.dht import (
     RecordsView,
     RecordView,
 )
-from node.answers.mods import Announcement, GetResult, ModView, ShareResult
+from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
+from node.content.download.bounds import SizeBound
 from node.content.progress import Progress, ReportProgress
 from node.environment import Environment
 from node.faces.api.server import ControlServer
@@ -86,6 +87,7 @@ class FakeSharing:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.hold = False
+        self.bounds: list[SizeBound] = []
         self.downloading = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.link = LINK
@@ -114,8 +116,10 @@ class FakeSharing:
         *,
         into: Path | None = None,
         progress: ReportProgress,
+        bound: SizeBound,
     ) -> GetResult:
         self._answer("get", link, target, into)
+        self.bounds.append(bound)
         progress(Progress("chunks", 4, 1, 10, 5, 5, 1))
         self.downloading.set()
         if self.hold:
@@ -137,7 +141,13 @@ class FakeSharing:
             record_hops=2,
             signaled_via=self.signaled_via,
             sources=(peer_id_text(PEER),),
+            banned=(),
         )
+
+    async def look(self, link: ModLink, progress: ReportProgress) -> ModOffer:
+        self._answer("look", link)
+        progress(Progress("finding"))
+        return ModOffer(link.mod_id, "hats", 12, 5_000_000, 2_000_000, ("a.txt", "b.txt"))
 
     async def peers(self, has: ModLink | None = None) -> tuple[PeerView, ...]:
         self._answer("peers", has)

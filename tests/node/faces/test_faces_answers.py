@@ -17,7 +17,7 @@ from node.answers.dht import (
     RecordsView,
     RecordView,
 )
-from node.answers.mods import Announcement, GetResult, ModView, Removed, ShareResult
+from node.answers.mods import Announcement, GetResult, ModOffer, ModView, Removed, ShareResult
 from node.answers.network import FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import LinkView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, RelayStatus, Stopping
@@ -125,7 +125,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
         GetResult(
             *(MOD, "hats", "/out/hats", 2, 10, 5, 0.25049, 10.04, 90.56, 1.2345, 2, (OTHER,)),
-            *((P, Q),),
+            *((P, Q), (P,)),
         ),
         {
             "mod_id": M,
@@ -141,6 +141,18 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "record_hops": 2,
             "signaled_via": [Q],
             "sources": [P, Q],
+            "banned": [P],
+        },
+    ),
+    (
+        ModOffer(MOD, "hats", 12, 10, 5, ("a", "b")),
+        {
+            "mod_id": M,
+            "name": "hats",
+            "files": 12,
+            "bytes": 10,
+            "sealed_bytes": 5,
+            "paths": ["a", "b"],
         },
     ),
     (

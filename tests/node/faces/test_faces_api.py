@@ -260,6 +260,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/mods"): ("/v1/mods", {"path": "/mods/hats", "name": "Hats"}),
     ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),
+    ("POST", "/v1/offers"): ("/v1/offers", {"link": str(LINK)}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
     ("GET", "/v1/dht/records"): (f"/v1/dht/records?target={peer_id_text(PEER)}&kind=peer", None),
@@ -409,7 +410,7 @@ async def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> N
 
 def test_lines_of_streams_are_documented() -> None:
     streams = [route for route in ROUTES if route.stream_handler is not None]
-    assert {route.path for route in streams} == {"/v1/mods", "/v1/downloads"}
+    assert {route.path for route in streams} == {"/v1/mods", "/v1/downloads", "/v1/offers"}
     for route in streams:
         check({"progress": None}, line(route), COMPONENTS)
         check({"error": {"name": "x", "message": "y"}}, line(route), COMPONENTS)

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from node.answers.mods import Announcement
+from node.content.download.bounds import SizeBound
 from node.faces.api import gate
 from node.faces.api.forms import to_json
 from node.faces.api.gate import Gate
-from node.faces.cli import exits, options
+from node.faces.cli import exits, mods, options
 from node.faces.cli.main import COMMANDS, main, modswarm
 from node.home import Home
 from node.links.path.found_path import FoundPath
+from protocol import limits
 from protocol.addresses import Address
 from protocol.content.link import ModLink
 from protocol.errors import (
@@ -257,6 +259,77 @@ def test_a_link_from_an_empty_pipe_is_bad_input(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert status_of("get", "-") == exits.USAGE
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets a person sit at a terminal and answer so."""
+
+    def answer(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\n"))
+        monkeypatch.setattr(mods, "_at_a_terminal", lambda: True)
+
+    return answer
+
+
+def test_a_person_at_a_terminal_is_shown_the_mod_and_asked(
+    node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal("y")
+    assert status_of("get", str(LINK)) == 0
+    assert [asked[0] for asked in node.asked] == ["look", "get"]
+    told = capsys.readouterr().err
+    for part in (
+        "hats",
+        "12 files, 5.0 MB",
+        "2.0 MB",
+        "a.txt",
+        "b.txt",
+        "and 10 more",
+        "write it?",
+    ):
+        assert part in told
+    assert node.sharing.bounds == [SizeBound(5_000_000, agreed=True)]
+
+
+def test_what_the_person_does_not_want_is_not_fetched(
+    node: FakeNode, terminal: Callable[[str], None]
+) -> None:
+    terminal("n")
+    assert status_of("get", str(LINK)) == exits.INTERRUPTED
+    assert [asked[0] for asked in node.asked] == ["look"]
+
+
+def test_what_is_larger_than_allowed_is_not_even_asked_about(
+    node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal("y")
+    assert status_of("get", str(LINK), "--max-size", "4.9MB") == exits.DISK
+    assert "more than the 4.9 MB of --max-size" in capsys.readouterr().err
+    assert [asked[0] for asked in node.asked] == ["look"]
+
+
+@pytest.mark.parametrize(
+    ("options", "bound"),
+    [
+        ([], SizeBound(limits.GET_BYTES)),
+        (["--yes"], SizeBound(limits.MOD_BYTES, agreed=True)),
+        (["--max-size", "3GB"], SizeBound(3 * 10**9)),
+        (["--max-size", "1.5 kb", "--yes"], SizeBound(1500, agreed=True)),
+        (["--max-size", "77"], SizeBound(77)),
+    ],
+)
+def test_scripts_are_not_asked_but_bounded(
+    node: FakeNode, options: list[str], bound: SizeBound
+) -> None:
+    assert status_of("get", str(LINK), *options) == 0
+    assert node.sharing.bounds == [bound]
+
+
+@pytest.mark.parametrize("size", ["", "x", "-1", "1EB", "1e9", "1 MB 2"])
+def test_sizes_that_are_none(node: FakeNode, size: str) -> None:
+    assert status_of("get", str(LINK), "--max-size", size) == exits.USAGE
+    assert node.asked == []
 
 
 OTHER = bytes([1]) + MOD_ID[1:]

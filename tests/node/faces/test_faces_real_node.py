@@ -92,6 +92,9 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         request = {"link": shared["link"], "into": str(tmp_path)}
         (source / "red.txt").unlink()
         source.rmdir()
+        offer = await b.ask("POST", "/v1/offers", {"link": shared["link"]})
+        assert (offer["name"], offer["bytes"]) == ("hats", shared["bytes"])
+        assert offer["paths"] == sorted(offer["paths"])
         fetched = await b.ask("POST", "/v1/downloads", request)
         assert fetched["path"] == str(source)
         assert (source / "red.txt").read_text() == "red" * 1000

@@ -1,0 +1,36 @@
+"""How large a mod may be that nobody was asked about, or that a person agreed to."""
+
+from dataclasses import dataclass
+
+from node.content.opened_mods import OpenedMod
+from protocol import limits
+from protocol.errors import TooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class SizeBound:
+    """The most that a download may write. `agreed`: a person has seen and accepted the size."""
+
+    max_bytes: int = limits.GET_BYTES
+    agreed: bool = False
+
+    def check(self, opened: OpenedMod) -> None:
+        """Raise TooLarge for a mod beyond it."""
+        contents = opened.contents
+        if contents is None:
+            return
+        size, sealed = contents.total_bytes, opened.manifest.sealed_bytes
+        if size > self.max_bytes:
+            raise TooLarge(
+                f"this mod has {len(contents.files)} files of {_megabytes(size)} MB in all, and"
+                f" {_megabytes(self.max_bytes)} MB are allowed"
+            )
+        if not self.agreed and size > limits.PLAIN_FREE_BYTES + limits.PLAIN_FACTOR * sealed:
+            raise TooLarge(
+                f"this mod becomes {_megabytes(size)} MB out of {_megabytes(sealed)} MB, far more"
+                " than files of games do"
+            )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f}"

@@ -1,0 +1,101 @@
+"""Few bytes on the wire fill no disk unasked, and a manifest is parsed once for a `get`."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from node.content import opened_mods
+from node.content.download.bounds import SizeBound
+from node.content.opened_mods import OpenedMod
+from node.content.vault.stored_mod import StoredMod
+from protocol import limits
+from protocol.content import manifest, sealing
+from protocol.content.link import ModLink
+from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.errors import BadManifest, TooLarge
+from tests.node.content.content_nodes import ContentNode, content_nodes, links_to
+from tests.node.content.downloads import swarm
+
+SECRET = b"s" * 32
+
+
+async def _publish_zeros(node: ContentNode, times: int) -> ModLink:
+    """A mod whose one file is one chunk of zeros, so often."""
+    size = limits.CHUNK_BYTES_MAX
+    sealed = sealing.seal_chunk(sealing.Packer(), SECRET, bytes(size))
+    contents = Contents(
+        *("zeros", "", (ModFile("zeros.bin", size * times),)),
+        *((sealed.key,), (size,), (0,) * times),
+    )
+    made, key = manifest.build_manifest(contents, [(sealed.address, len(sealed.data))], SECRET)
+    assert len(made.data) < 500
+    mod = StoredMod(
+        *(made.mod_id, key, "zeros", "", 1, size * times, made.sealed_bytes, 1),
+        published=True,
+        added=0.0,
+    )
+    await node.vault.add_mod(mod, made)
+    await node.vault.put([(sealed.address, sealed.data)])
+    return ModLink(made.mod_id, key)
+
+
+async def test_a_chunk_of_zeros_fills_no_disk_unasked(tmp_path: Path) -> None:
+    async with content_nodes(tmp_path, 2) as (uploader, downloader):
+        link = await _publish_zeros(uploader, 12_000)
+        _, end = uploader.connect(downloader)
+        with pytest.raises(TooLarge, match="far more"):
+            await downloader.downloader.download(
+                link,
+                lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id)),
+                bound=SizeBound(),
+            )
+        assert await downloader.vault.mods() == []
+        with pytest.raises(TooLarge, match="are allowed"):
+            await downloader.downloader.download(
+                link,
+                lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id)),
+                bound=SizeBound(10**9, agreed=True),
+            )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stat tells no blocks on Windows")
+async def test_zeros_that_a_person_wants_are_holes(tmp_path: Path) -> None:
+    async with content_nodes(tmp_path, 2) as (uploader, downloader):
+        link = await _publish_zeros(uploader, 40)
+        _, end = uploader.connect(downloader)
+        await downloader.download(link, links_to(end))
+        await downloader.assembler.assemble(link.mod_id, tmp_path / "out")
+    written = (tmp_path / "out" / "zeros.bin").stat()
+    assert written.st_size == 40 * limits.CHUNK_BYTES_MAX
+    assert written.st_blocks * 512 < written.st_size / 10
+
+
+async def test_a_manifest_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    read = opened_mods._read
+
+    def count(data: bytes, content_key: bytes | None) -> OpenedMod:
+        parsed.append(data)
+        return read(data, content_key)
+
+    monkeypatch.setattr(opened_mods, "_read", count)
+    async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
+        _, end = uploader.connect(downloader)
+
+        offer = await downloader.downloader.look(
+            shared.link, lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id))
+        )
+        assert await downloader.vault.mods() == []
+        assert isinstance(offer.manifest, Manifest)
+        await downloader.download(shared.link, links_to(end))
+        await downloader.assembler.assemble(shared.mod_id, tmp_path / "out")
+    assert len(parsed) == 1
+
+
+async def test_the_wrong_key_opens_nothing_that_another_opened(tmp_path: Path) -> None:
+    async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
+        _, end = uploader.connect(downloader)
+        await downloader.download(shared.link, links_to(end))
+        with pytest.raises(BadManifest):
+            await downloader.download(ModLink(shared.mod_id, bytes(32)), links_to(end))
