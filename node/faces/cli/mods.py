@@ -180,7 +180,7 @@ def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
     files = f"{output.counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"
     facts = [
         ("Mod", offer["name"]),
-        ("Contents", f"{files}, of which {output.size(offer['sealed_bytes'])} are compressed data"),
+        ("Contents", f"{files}; compressed {output.size(offer['sealed_bytes'])}"),
         *(("File", path) for path in offer["paths"]),
     ]
     if offer["files"] > len(offer["paths"]):
