@@ -64,7 +64,7 @@ class LinkPool:
         counters: Counters | None = None,
         usefulness: Usefulness | None = None,
     ) -> None:
-        self.usefulness = usefulness or Usefulness()
+        self.usefulness = Usefulness() if usefulness is None else usefulness
         self.counts: Counter[str] = Counter()
         self._own_id = identity.peer_id
         self._parts = LinkParts(
