@@ -11,7 +11,7 @@ from node.links.link import Link
 from node.links.restarting.restart import LinkRestart
 from protocol import limits
 from protocol.description import Description
-from protocol.errors import CallFailed, NoSuchLink
+from protocol.errors import Busy, NoSuchLink
 from protocol.identity import Identity
 from protocol.signaling import Offer
 from simulations.internet import NatBehaviour
@@ -200,6 +200,6 @@ async def test_nobody_but_the_other_side_restarts_a_link_nor_without_bound(tmp_p
         assert next(generations(people[1])) == ufrag, "nothing began"
         for _ in range(limits.LINK_RESTARTS):
             assert (await answer(caller.public_key, asked)).link == asked.link
-        with pytest.raises(CallFailed):
+        with pytest.raises(Busy):
             await answer(caller.public_key, asked)
         assert await Talk(link, theirs).goes_on() < ROUND_TRIP_S, "the pair in use stays"
