@@ -60,7 +60,7 @@ async def _measure(folder: Path, meter: CpuMeter, rows: dict[str, Any]) -> None:
             overlay = OverlayAsker(world.internet, victim.contact, world.loop.wall_time)
             await overlay.move_in()
             asker = Asker(overlay.peer.host, "asker", victim.host, meter)
-            for form in overlay.forms():
+            for form in [*overlay.forms(), *await overlay.fill_key()]:
                 await overlay.prove()
                 rows[form.name] = await measure(form, asker)
             port = PortAsker(overlay.send, await overlay.grant(), world.loop.time)

@@ -1,5 +1,6 @@
 """Requests of the DHT, as a peer makes them that speaks the protocol by hand."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import Method
+from protocol.overlay.messages import Code, Method
 from protocol.overlay.registration_proof import make_registration_proof
 from protocol.punching.token import PUNCH_TOKEN_BYTES
 from protocol.signaling import make_offer, seal_signal
@@ -22,6 +23,7 @@ from simulations.internet.internet import Internet
 
 _BOTH = 3
 _OLD_OFFERS = 40
+_STORED_S = 0.05
 
 _DESCRIBED = Description(
     "abcd",
@@ -57,6 +59,7 @@ class OverlayAsker:
         self.peer = self._new_peer()
         self._callee = self._new_peer()
         self._others: list[RawPeer] = []
+        self._full_mod_id = b""
         self._mod_id = self._rng.randbytes(32)
         self._last = b""
 
@@ -84,6 +87,29 @@ class OverlayAsker:
         self.peer.listens = False
         assert answer is not None
         return decode_grant(answer.result)
+
+    async def fill_key(self) -> list[Form]:
+        """Have a key with as many values as it holds; what requests for it cost."""
+        mod_id = self._rng.randbytes(32)
+        self.peer.listens = True
+        await self.peer.ask(Method.PING, [], self._victim)
+        code, record = Code.OK, self._provider_record(self.peer.identity, mod_id, 1)
+        while code == Code.OK:  # until one more is refused
+            record = self._provider_record(Identity(self._rng.randbytes(32)), mod_id, 1)
+            self.peer.send(Method.STORE, [record.key, record.raw], self._victim)
+            await asyncio.sleep(_STORED_S)
+            code = Code(self.peer.responses[-1].code)
+        self.peer.listens = False
+        self._full_mod_id = mod_id
+        return [
+            Form("store, refused by a full key", self._asks(Method.STORE, record.key, record.raw)),
+            Form("store and find_value, a full key", self._store_and_find),
+        ]
+
+    def _store_and_find(self, number: int) -> None:
+        record = self._provider_record(self.peer.identity, self._full_mod_id, 100 + number)
+        self.peer.send(Method.STORE, [record.key, record.raw], self._victim)
+        self.peer.send(Method.FIND_VALUE, [record.key, records.PROVIDER, 0, _BOTH], self._victim)
 
     async def prove(self) -> None:
         """Have a fresh proof of address."""
