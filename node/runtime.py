@@ -206,7 +206,7 @@ class Node:
             membership.relay_client,
             self.identity.peer_id,
             lambda: membership.registrations.registrars,
-            membership.server.bootstrappable_neighbors,
+            membership.server.some_contacts,
             lambda: membership.endpoint.addresses,
             membership.server.wire.has_answered,
             hidden=self.config.hide_address,
@@ -319,6 +319,7 @@ class Node:
             registered_peers=len(overlay.registrar),
             forwarded_calls=overlay.registrar.forwarded,
             records=len(overlay.store),
+            records_refused=dict(sorted(self.membership.republisher.refused().items())),
             relay=RelayStatus(
                 on=self.membership.relay.settings.is_on,
                 allocations=self.membership.relay.allocations,

@@ -70,11 +70,18 @@ class Availability:
         ranged(capacity, 1, limits.SHARD_CAPACITY)
         if len(bits) != _filter_bytes(capacity):
             raise Malformed(f"{len(bits)} bytes of filter for {capacity} mods")
+        if int.from_bytes(bits).bit_count() > _bits_set_max(capacity):
+            raise Malformed(f"a filter that says to hold more than its {capacity} mods")
         return cls(shard_bits, shard, capacity, bits)
 
 
 def _filter_bytes(capacity: int) -> int:
     return (int(BloomFilter(capacity, ERROR_RATE).num_bits) + 7) // 8
+
+
+def _bits_set_max(capacity: int) -> int:
+    """Bits that so many mods set at most: a filter with more says yes to what it does not hold."""
+    return capacity * int(BloomFilter(capacity, ERROR_RATE).num_slices)
 
 
 ShardPlace = tuple[int, int]

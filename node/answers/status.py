@@ -47,6 +47,8 @@ class NodeStatus:
     """Calls that this node has forwarded as a registrar."""
     records: int
     """Records of others that this node stores."""
+    records_refused: dict[str, int]
+    """How many contacts did not keep records of this node when it last published them, by why."""
     relay: RelayStatus
     links: int
     datagrams_received: int

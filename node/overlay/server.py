@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 
 from kademlia.network import Server
 
@@ -40,6 +41,7 @@ from protocol.overlay.messages import Found
 from protocol.overlay.networks import smallest_network
 from protocol.overlay.routing import ID_BITS
 from protocol.overlay.store.record_store import RecordStore
+from protocol.randomness import sample
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
@@ -184,12 +186,20 @@ class OverlayServer(Server):
         await self._refresh.refresh()
 
     def bootstrappable_neighbors(self) -> list[Contact]:
-        """The contacts worth saving for the next start, the most recently seen first."""
-        entries = sorted(self.tables.entries(), key=lambda entry: -entry.last_seen)
-        return [entry.contact for entry in entries[: limits.CONTACTS_SAVED]]
+        """The contacts worth saving for the next start: those known for longest, all over the ids.
+
+        Contacts that send most requests do not come first.
+        """
+        entries = islice(self.tables.longest_known(), limits.CONTACTS_SAVED)
+        return [entry.contact for entry in entries]
+
+    def some_contacts(self) -> list[Contact]:
+        """Contacts drawn by chance, so that none comes first by what it sends."""
+        known = [entry.contact for entry in self.tables.entries() if not entry.failures]
+        return sample(self._environment.rng, known, limits.CONTACTS_SAVED)
 
     def recheck_contacts(self) -> None:
-        """Ping the contacts seen last: this machine slept, or has another address."""
+        """Ping the contacts known for longest: this machine slept, or has another address."""
         for contact in self.bootstrappable_neighbors()[: limits.CHECKED_AT_ONCE]:
             self.protocol.maintenance.verify(contact)
 

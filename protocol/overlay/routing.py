@@ -9,6 +9,7 @@ fill a table.
 from bisect import insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import NamedTuple
 
 from protocol import limits
@@ -72,6 +73,15 @@ class RoutingTable:
     def __iter__(self) -> Iterator[Entry]:
         for index in self._indices:
             yield from map(self._entry, self._buckets[index].live.values())
+
+    def longest_known(self) -> list[Entry]:
+        """The entries that stand in the table for longest in each bucket, then the second ones...
+
+        Those whose last request failed come last. Nothing that contacts send changes the order.
+        """
+        buckets = [self._buckets[index].live.values() for index in self._indices]
+        turns = (one for turn in zip_longest(*buckets) for one in turn if one is not None)
+        return sorted(map(self._entry, turns), key=lambda entry: entry.failures > 0)
 
     @property
     def buckets(self) -> Mapping[int, Bucket]:
@@ -185,11 +195,20 @@ class RoutingTable:
         if len(bucket.live) < self.k:
             self._enter(bucket, contact, now)
             return None
-        bucket.waiting[contact.number] = contact
-        if len(bucket.waiting) > self.k:
-            del bucket.waiting[next(iter(bucket.waiting))]
+        self._wait(bucket, contact)
         oldest = min(bucket.live, key=self._seen.__getitem__)
         return bucket.live[oldest] if now - self._seen[oldest] > limits.FRESH_S else None
+
+    def _wait(self, bucket: Bucket, contact: Contact) -> None:
+        """Let a contact wait for a place; no network has more that wait than may enter."""
+        bucket.waiting[contact.number] = contact
+        for network in self._networks_of(contact):
+            waiting = [one for one in bucket.waiting.values() if network in self._networks_of(one)]
+            if len(waiting) > limits.NETWORK_IN_BUCKET[len(network)]:
+                del bucket.waiting[waiting[0].number]
+                return
+        if len(bucket.waiting) > self.k:
+            del bucket.waiting[next(iter(bucket.waiting))]
 
     def failed(self, contact: Contact) -> Contact | None:
         """Note that `contact` did not answer; only its own (id, address) can lose its place.

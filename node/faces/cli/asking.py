@@ -18,7 +18,6 @@ def status(home: Path, as_json: bool) -> None:
     if as_json:
         output.show_json(told)
         return
-    refused = ", ".join(f"{name} {count}" for name, count in told["refused"].items())
     output.show_facts(
         (
             ("Peer id", told["peer_id"]),
@@ -31,13 +30,18 @@ def status(home: Path, as_json: bool) -> None:
             ("Registrar for", output.counted(told["registered_peers"], "peer")),
             ("Calls forwarded", told["forwarded_calls"]),
             ("Records stored", told["records"]),
+            ("Own records refused", _counted(told["records_refused"])),
             ("Relay for", _relaying(told["relay"])),
             ("Links", told["links"]),
             ("Traffic sent", output.size(told["bytes_sent"])),
             ("Traffic received", output.size(told["bytes_received"])),
-            ("Refused", refused or "nothing"),
+            ("Refused", _counted(told["refused"])),
         )
     )
+
+
+def _counted(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in reasons.items()) or "nothing"
 
 
 def _relaying(relay: dict[str, Any]) -> str:

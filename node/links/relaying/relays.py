@@ -1,7 +1,7 @@
 """What all attempts of a node share for relaying: which relays an offer names, and their client.
 
 Both sides allocate at the relays that the offer names. The callee's registrars come first, as both
-sides have a path to them already; then the caller's, then contacts that answered lately.
+sides have a path to them already; then the caller's, then contacts drawn by chance.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ class Allocator(Protocol):
 
 class LinkRelays:
     """`client` may be None where a node uses no relays. `registrars`: the contacts that keep this
-    node registered. `contacts`: others that answered lately, the last first. `families`: those of
+    node registered. `contacts`: others, drawn by chance. `families`: those of
     our sockets. `knows`: whether a contact has proved itself to us. `hidden`: contacts that do not
     know our address yet must not learn it.
     """

@@ -110,11 +110,8 @@ class ReachabilityUpkeep:
         """Ping a contact now and then, where a public node's NAT would forget it otherwise."""
         while True:
             await self._own_network.until(lambda: self._own_network.needs_open_mapping)
-            witness = max(
-                self._server.tables.entries(), key=lambda entry: entry.last_seen, default=None
-            )
-            if witness is not None:
-                self._server.protocol.maintenance.verify(witness.contact)
+            for witness in self._server.bootstrappable_neighbors()[:1]:
+                self._server.protocol.maintenance.verify(witness)
             await asyncio.sleep(limits.KEEPALIVE_S)
 
     async def _follow_doubts(self) -> None:

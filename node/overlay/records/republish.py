@@ -5,8 +5,9 @@ Only its publisher refreshes a record, so the records of this node are made in t
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.environment import Environment
 from node.overlay.records.publishing import Published
@@ -25,6 +26,7 @@ class _Kept:
     kind: int
     make_body: Callable[[], Body]
     due_at: float
+    published: Published = field(default_factory=lambda: Published(0, 0))
 
 
 class Republisher:
@@ -57,6 +59,13 @@ class Republisher:
         """The names of the kept records."""
         return list(self._kept)
 
+    def refused(self) -> Counter[str]:
+        """How many contacts did not keep the records when these were published last, and why."""
+        refused: Counter[str] = Counter()
+        for kept in self._kept.values():
+            refused.update(kept.published.refused)
+        return refused
+
     async def publish_now(self, name: Hashable) -> Published:
         """Publish one kept record at once; returns where it is stored."""
         kept = self._kept[name]
@@ -87,6 +96,7 @@ class Republisher:
         except ModswarmError as error:
             _log.info("a record could not be published: %s", error)
             published = Published(0, 0)
+        kept.published = published
         if published.refused:
             _log.info("stored at %d, not at others: %s", published.confirmed, published.refused)
         if not published.confirmed:

@@ -164,7 +164,7 @@ class TableMaintenance:
 
     def _is_its_fault(self, contact: Contact, asked_at: float) -> bool:
         """Whether the contact is silent, and not our own network down."""
-        return self._wire.heard_at >= asked_at or self._tables.last_seen(contact) is None
+        return self._wire.heard_at >= asked_at or self._tables.last_to_answer(contact) is None
 
     def _recheck(self, contact: Contact) -> None:
         if contact.packed in self._rechecks or len(self._rechecks) >= limits.VERIFYING:
@@ -172,7 +172,7 @@ class TableMaintenance:
 
         def check() -> None:
             del self._rechecks[contact.packed]
-            witness = self._tables.last_seen(contact)
+            witness = self._tables.last_to_answer(contact)
             if witness is not None:
                 self.verify(witness)
             self.verify(contact)

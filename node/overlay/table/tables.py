@@ -1,6 +1,7 @@
 """One routing table per address family that the node speaks."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import NetworksOf, public_networks
@@ -50,10 +51,15 @@ class Tables:
         """The least recent time at which any contact last answered; `now` if there is none."""
         return min(table.oldest_answer(now) for table in self)
 
-    def last_seen(self, but: Contact) -> Contact | None:
-        """The most recently seen contact other than `but`, which answered or sent a request."""
+    def longest_known(self) -> Iterator[Entry]:
+        """Entries of both families by turns, in the order of `RoutingTable.longest_known`."""
+        for turn in zip_longest(*(table.longest_known() for table in self)):
+            yield from (entry for entry in turn if entry is not None)
+
+    def last_to_answer(self, but: Contact) -> Contact | None:
+        """The contact other than `but` that answered last: requests that it sends do not count."""
         others = (entry for entry in self.entries() if entry.contact != but)
-        latest = max(others, key=lambda entry: entry.last_seen, default=None)
+        latest = max(others, key=lambda entry: entry.answered_at, default=None)
         return latest.contact if latest else None
 
     def nearest(

@@ -298,6 +298,7 @@ class FakeNode:
             registered_peers=0,
             forwarded_calls=0,
             records=4,
+            records_refused={"store_full": 2},
             relay=RelayStatus(True, 2, 3_000_000, 20_000_000_000, 2_000_000),
             links=1,
             datagrams_received=10,

@@ -49,6 +49,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
         NodeStatus(
             *(PEER, (V4, V6), (f"{V4}/{P}",), 1.23456, True, True, 12.345, 3, (OTHER,), 4, 5, 6),
+            {"store_full": 5},
             RelayStatus(True, 1, 2, 3, 4),
             *(7, 8, 9, 10, 11, {"bad_signature": 2}),
         ),
@@ -65,6 +66,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "registered_peers": 4,
             "forwarded_calls": 5,
             "records": 6,
+            "records_refused": {"store_full": 5},
             "relay": {
                 "on": True,
                 "allocations": 1,

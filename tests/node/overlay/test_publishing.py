@@ -85,6 +85,19 @@ async def test_refusals_are_told_by_their_names_and_too_few_stores_are_waited_fo
     await world.close()
 
 
+async def test_a_node_tells_which_contacts_do_not_keep_its_records() -> None:
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    for number in range(3):
+        await _keeper(world, publisher, number, lambda _: (Code.STORE_FULL, []))
+    republisher = publisher.running.republisher
+    assert republisher.refused() == {}
+    republisher.keep("one", records.PROVIDER, lambda: record.body)
+    await republisher.publish_now("one")
+    assert republisher.refused()["store_full"] == 3
+    await world.close()
+
+
 async def test_a_publisher_whose_own_store_is_full_publishes_elsewhere() -> None:
     world = World(1, latency=UniformLatency(RTT_S))
     publisher, record = await _publisher(world)
