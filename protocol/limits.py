@@ -805,6 +805,10 @@ one of 64 MiB takes 0.1 s."""
 REQUESTS_PER_STREAM = 1024
 """Chunks asked for and not yet sent on one stream: twice the widest window at average size."""
 
+LACKING_CHUNKS = 64
+"""Chunks that a source may lack though it announced them, besides twice those that it sent: what it
+lost since it announced them. One that lacks more is left: each costs a new search for another."""
+
 WINDOW_S = 3.0
 WINDOW_BYTES_MIN = 256 * 1024
 WINDOW_BYTES_MAX = 32 * 2**20

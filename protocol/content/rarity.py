@@ -4,7 +4,7 @@ Only partial sources count: a complete source has every chunk and so changes no 
 same rarity come in random order, so that many downloaders of one mod soon hold different parts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 
@@ -78,18 +78,31 @@ class RarestFirst:
             if waits:
                 self.add(chunk)
 
-    def take(
-        self, holds: Callable[[int], bool], lengths: Sequence[int], most: int, budget_bytes: int
-    ) -> list[int]:
-        """Remove and return up to `most` chunks that a source holds, as long as bytes are left."""
-        taken: list[int] = []
+    def all(self) -> Iterator[int]:
+        """Every chunk that waits, the rarest first. Nothing may change meanwhile."""
         for level in sorted(self._levels):
-            for chunk in reversed(self._levels[level].numbers):
-                if len(taken) >= most or budget_bytes <= 0:
-                    break
-                if holds(chunk):
-                    taken.append(chunk)
-                    budget_bytes -= lengths[chunk]
+            yield from reversed(self._levels[level].numbers)
+
+    def of(self, chunks: Iterable[int]) -> Iterator[int]:
+        """Those of `chunks` that wait, the rarest first."""
+        waiting = filter(self._waiting.__contains__, chunks)
+        yield from sorted(waiting, key=self._partial_holders.__getitem__)
+
+    def take(
+        self, chunks: Iterable[int], lengths: Sequence[int], most: int, budget_bytes: int
+    ) -> tuple[list[int], bool]:
+        """Remove up to `most` of these waiting chunks, as long as bytes are left.
+
+        Returns those, and whether they are all of `chunks`.
+        """
+        taken: list[int] = []
+        is_all = True
+        for chunk in chunks:
+            if len(taken) >= most or budget_bytes <= 0:
+                is_all = False
+                break
+            taken.append(chunk)
+            budget_bytes -= lengths[chunk]
         for chunk in taken:
             self.remove(chunk)
-        return taken
+        return taken, is_all

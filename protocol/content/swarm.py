@@ -54,8 +54,9 @@ class _Source:
     """The chunks that it may still send until then."""
     lacks: set[int] = field(default_factory=set)
     paused_until: float = 0.0
-    offered_nothing_at: int = -1
-    """The swarm's edition in which this source had nothing to offer."""
+    arrived: int = 0
+    news: dict[int, None] | None = None
+    """The chunks that wait, or that it holds, since all were looked at; None: they were not."""
 
     def holds(self, chunk: int) -> bool:
         """Whether it could be asked for this chunk."""
@@ -84,7 +85,6 @@ class Swarm:
         self._copies: dict[int, int] = {}
         """How many other sources were asked for a chunk as well, because its source is late."""
         self._asked_bytes = 0
-        self._edition = 0
         self.banned: set[SourceName] = set()
 
     @property
@@ -127,12 +127,16 @@ class Swarm:
         new = int.from_bytes(bits) & ~before
         if new:
             known.held[start:end] = (before | new).to_bytes(end - start)
-            added = _numbers(new.to_bytes(end - start), first, len(self._lengths))
+            added = tuple(_numbers(new.to_bytes(end - start), first, len(self._lengths)))
             self._waiting.count_holder(added, +1)
-            self._edition += 1
+            if known.news is not None:
+                known.news.update(dict.fromkeys(added))
 
     def lacks(self, source: SourceName, chunks: Iterable[int]) -> None:
-        """A source that was asked for these chunks does not hold them; raises Unexpected."""
+        """A source that was asked for these chunks does not hold them.
+
+        Raises Unexpected if it was not asked, or lacks most of what it announced.
+        """
         known = self._sources[source]
         for chunk in chunks:
             if chunk in known.asked:
@@ -141,6 +145,8 @@ class Swarm:
                 raise Unexpected("a source lacks chunks that it was not asked for")
             known.late.discard(chunk)
             known.lacks.add(chunk)
+        if len(known.lacks) > limits.LACKING_CHUNKS + 2 * known.arrived:
+            raise Unexpected("a source lacks most of the chunks that it announced")
 
     def leave(self, source: SourceName) -> None:
         """A source is lost; its requests wait again."""
@@ -169,13 +175,10 @@ class Swarm:
         )
         if most <= 0 or budget_bytes < min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2:
             return []  # few requests with many chunks each, not one for every arrival
-        chunks: list[int] = []
-        if known.offered_nothing_at != self._edition:
-            chunks = self._waiting.take(known.holds, self._lengths, most, budget_bytes)
+        chunks = self._choose(known, most, budget_bytes)
         for chunk in chunks:
             self._holder_of[chunk] = source
         if not chunks:
-            known.offered_nothing_at = self._edition
             chunks = self._copies_for(known, most, budget_bytes, now)
         if chunks and not known.asked:
             known.progressed = known.busy_since = now
@@ -184,6 +187,21 @@ class Swarm:
             known.asked_bytes += self._lengths[chunk]
             self._asked_bytes += self._lengths[chunk]
         return chunks
+
+    def _choose(self, known: _Source, most: int, budget_bytes: int) -> list[int]:
+        """Chunks that wait and that a source holds. All are looked at once, later the news.
+
+        So a source that announces a chunk at a time, or gives one back, costs no look at all.
+        """
+        if known.news is None or len(known.news) > limits.REQUESTS_PER_STREAM:
+            known.news, chunks = None, self._waiting.all()
+        else:
+            chunks = self._waiting.of(known.news)
+        held = filter(known.holds, chunks)
+        taken, is_all = self._waiting.take(held, self._lengths, most, budget_bytes)
+        if is_all:
+            known.news = {}
+        return taken
 
     def _copies_for(self, known: _Source, most: int, budget_bytes: int, now: float) -> list[int]:
         """Chunks that are asked of late sources, for one that is not late."""
@@ -239,6 +257,7 @@ class Swarm:
             known.late.remove(chunk)
         else:
             raise Unexpected("a chunk that was not asked for")
+        known.arrived += 1
         known.progressed, known.pace = now, known.meter.rate(now)
         self._copies.pop(chunk, None)
         if chunk in self._waiting:
@@ -356,7 +375,9 @@ class Swarm:
 
     def _wait(self, chunk: int) -> None:
         self._waiting.add(chunk)
-        self._edition += 1
+        for known in self._sources.values():
+            if known.news is not None:
+                known.news[chunk] = None
 
 
 def _numbers(bits: bytes | bytearray, first: int, count: int) -> Iterable[int]:

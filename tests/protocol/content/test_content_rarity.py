@@ -10,15 +10,12 @@ from protocol.content.rarity import RarestFirst
 from protocol.content.rate import RateMeter
 
 
-def everything(_: int) -> bool:
-    return True
-
-
 def test_rare_chunks_come_first() -> None:
     waiting = RarestFirst(6, range(6), random.Random(1))
     waiting.count_holder([0, 1, 2, 3], +1)
     waiting.count_holder([0, 1], +1)
-    taken = waiting.take(everything, [1] * 6, 6, 100)
+    taken, is_all = waiting.take(waiting.all(), [1] * 6, 6, 100)
+    assert is_all
     assert set(taken[:2]) == {4, 5}
     assert set(taken[2:4]) == {2, 3}
     assert set(taken[4:]) == {0, 1}
@@ -32,23 +29,27 @@ def test_a_holder_that_leaves_makes_its_chunks_rare_again() -> None:
     waiting.count_holder([0, 1], -1)
     waiting.count_holder([1], -1)
     waiting.count_holder([0], +1)
-    assert waiting.take(everything, [1, 1], 1, 100) == [1]
+    assert waiting.take(waiting.all(), [1, 1], 1, 100) == ([1], False)
 
 
 def test_equals_come_in_random_order() -> None:
-    orders = {
-        tuple(RarestFirst(50, range(50), random.Random(seed)).take(everything, [1] * 50, 50, 50))
-        for seed in range(5)
-    }
+    orders = {tuple(RarestFirst(50, range(50), random.Random(seed)).all()) for seed in range(5)}
     assert len(orders) == 5
     assert all(sorted(order) == list(range(50)) for order in orders)
 
 
 def test_a_chunk_that_waits_again_is_next() -> None:
     waiting = RarestFirst(9, range(9), random.Random(1))
-    first, *_ = waiting.take(everything, [1] * 9, 4, 100)
+    (first, *_), _ = waiting.take(waiting.all(), [1] * 9, 4, 100)
     waiting.add(first)
-    assert waiting.take(everything, [1] * 9, 1, 100) == [first]
+    assert waiting.take(waiting.all(), [1] * 9, 1, 100) == ([first], False)
+
+
+def test_the_rarest_of_some_come_first() -> None:
+    waiting = RarestFirst(6, range(5), random.Random(1))
+    waiting.count_holder([1, 2], +1)
+    waiting.count_holder([2], +1)
+    assert list(waiting.of([5, 2, 1, 0])) == [0, 1, 2]
 
 
 @given(
@@ -62,14 +63,13 @@ def test_takes_are_bounded(
     seed: int, lengths: list[int], most: int, budget: int, held: set[int]
 ) -> None:
     waiting = RarestFirst(len(lengths), range(len(lengths)), random.Random(seed))
-    taken = waiting.take(held.__contains__, lengths, most, budget)
+    taken, is_all = waiting.take(filter(held.__contains__, waiting.all()), lengths, most, budget)
     assert len(taken) == len(set(taken)) <= most
     assert set(taken) <= held
     assert sum(lengths[chunk] for chunk in taken[:-1]) < max(budget, 1)
     assert len(waiting) == len(lengths) - len(taken)
     assert not any(chunk in waiting for chunk in taken)
-    stopped_early = len(taken) == most or sum(lengths[chunk] for chunk in taken) >= budget
-    assert stopped_early or set(taken) == held & set(range(len(lengths)))
+    assert is_all == (set(taken) == held & set(range(len(lengths))))
 
 
 @given(st.floats(1, 1e9), st.floats(0.3, 100), st.integers(10, 200))
