@@ -175,6 +175,32 @@ def test_ctrl_c_while_python_starts_is_no_traceback(
     assert process.returncode in {exits.OK, exits.INTERRUPTED, exits.NOT_RUNNING}
 
 
+@posix
+def test_ctrl_c_within_an_import_that_swallows_it_ends_the_command(tmp_path: Path) -> None:
+    (tmp_path / "swallows.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('swallowed')\n"
+    )
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from node.faces.cli.terminal.interrupts import watched\n"
+        "with watched():\n"
+        "    import swallows\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (exits.INTERRUPTED, "")
+    assert done.stderr == "Interrupted.\n"
+
+
 # Logs -------------------------------------------------------------------------------------
 
 
