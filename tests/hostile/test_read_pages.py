@@ -21,7 +21,6 @@ def identity(number: int) -> Identity:
 async def test_a_contact_that_claims_to_hold_most_does_not_fill_what_is_read() -> None:
     world = World(1, latency=UniformLatency(0.05))
     await world.populate(6)
-    reader = world.residents[0].running.server
     honest = [identity(seed) for seed in range(100, 160)]
     fakes = [identity(seed) for seed in range(200, 200 + limits.STORE_VALUES_PER_KEY)]
     now = world.loop.wall_time()
@@ -33,6 +32,10 @@ async def test_a_contact_that_claims_to_hold_most_does_not_fill_what_is_read() -
     key = records.provider_key(MOD)
     for publisher in honest:
         await world.residents[1].running.server.publish(provider(publisher))
+    late = world.add()  # it stores none of them itself
+    await late.start()
+    await late.running.joined.wait()
+    reader = late.running.server
     lies = [provider(one).raw for one in fakes]
 
     def lie(request: Request) -> list[Any]:
