@@ -14,11 +14,13 @@ import pytest
 from node.content.ports import LinkPort
 from node.content.serve import exchange
 from node.content.serve.uploader import Uploader
+from protocol.content import frames
 from protocol.errors import NoSources
 from simulations.attacks.holders import (
     KINDS,
     DrippingChunks,
     DrippingManifest,
+    FloodOfHaves,
     HaltingChunks,
     HostileHolder,
     HostileUploaders,
@@ -126,3 +128,30 @@ async def test_one_that_drips_is_given_up_though_it_is_the_only_one(
             async with asyncio.timeout(300.0):
                 with pytest.raises(NoSources):
                     await getter.download(link, links_to(end))
+
+
+class HavesBeforeOpened(HostileHolder):
+    """Tells what it holds on a stream that it never opened."""
+
+    async def opened(self, request: frames.Open) -> None:
+        """Skip the answer."""
+        self.send(frames.Have(request.stream, 0, b"\xff"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(FloodOfHaves, "nothing of it is new"), (HavesBeforeOpened, "was not opened")],
+)
+async def test_messages_that_bring_nothing_are_a_reason_for_a_ban(
+    tmp_path: Path, uploaders: HostileUploaders, kind: type[HostileHolder], reason: str
+) -> None:
+    async with content_nodes(tmp_path, 3) as (good, getter, bad):
+        source = write_files(tmp_path / "source", {"mod.bin": random.Random(5).randbytes(10**6)})
+        link = (await good.publisher.publish(source, "mod")).link
+        uploaders.turn(bad.vault, kind, good.vault)
+        (back, from_good), (_, from_bad) = good.connect(getter), bad.connect(getter)
+        back.bytes_per_second = 1e6
+        done = await getter.download(link, _found_one_by_one([from_bad, from_good]))
+        assert list(done.banned) == [bad.name]
+        assert reason in done.banned[bad.name]
+        assert done.bytes_from[good.name] > 0
