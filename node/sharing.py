@@ -28,7 +28,7 @@ from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
 from protocol.causes.cause import Cause
-from protocol.content.file_paths import check_path
+from protocol.content.file_paths import check_name
 from protocol.content.link import ModLink
 from protocol.errors import BadLink, BadPeerId, Unreachable, UnsafePath
 from protocol.identity import PeerId, base32_text, parse_peer_id
@@ -254,10 +254,9 @@ def _check_openable(link: ModLink) -> None:
 def _folder_name(name: str, mod_id: bytes) -> str:
     """The name of the folder for a mod, which its publisher may have named anything."""
     try:
-        check_path(name)
+        return check_name(name)
     except UnsafePath:
         return f"mod-{base32_text(mod_id)[:12]}"
-    return name.replace("/", "_")
 
 
 def _view(mod: StoredMod, *, complete: bool) -> ModView:

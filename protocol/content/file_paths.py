@@ -24,6 +24,9 @@ _DIGEST_BYTES = 16
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters (category Cc, NUL among them) and halves of surrogate pairs (Cs)."""
 
+_BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What makes a name look like another one (UAX #9), and separators of lines and paragraphs."""
+
 
 def check_path(path: str) -> str:
     """Return `path` itself; raise UnsafePath, saying why, if some system could not hold it."""
@@ -62,9 +65,9 @@ def check_text(text: str, what: str, max_bytes: int) -> str:
 
 def check_name(name: str) -> str:
     """Return the name of a mod, which names its folder; raise UnsafePath if none could have it."""
-    reason = 'has a "/"' if "/" in name else _objection(name)
+    reason = 'has a "/"' if "/" in name else _objection(name) or _objection_to_folder(name)
     if reason:
-        raise UnsafePath(f"the name {quoted(name)} {reason}; a mod's name is that of a folder")
+        raise UnsafePath(f"the name {quoted(name)} {reason}; a mod's name is that of a folder: give it another")
     return name
 
 
@@ -87,6 +90,17 @@ def _objection(name: str) -> str:
         return "has one of the characters " + " ".join(sorted(_RESERVED_CHARACTERS))
     if name.partition(".")[0].rstrip(" ").lower() in _RESERVED_NAMES:
         return "has a part that names a Windows device"
+    return ""
+
+
+def _objection_to_folder(name: str) -> str:
+    """The reason why a mod's publisher may not name a folder at the getter's so."""
+    if name.startswith("."):
+        return "begins with a dot, as folders do that programs read (.ssh, .git)"
+    if name.startswith("-"):
+        return "begins with a dash, as options do"
+    if _BIDIRECTIONAL.search(name):
+        return "has a character that changes the direction of the text around it"
     return ""
 
 

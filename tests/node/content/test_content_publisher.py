@@ -172,6 +172,7 @@ async def test_files_without_any_byte(tmp_path: Path) -> None:
     [
         *("", "a\nb", "x" * (limits.MOD_NAME_BYTES + 1), "\ud800"),
         *("../evil", "..", ".", "a/b", "/abs", "a\\b", "C:", "nul", "hats ", "a\u202eb\0"),
+        *(".git", ".ssh", "-rf", "safe\u202egpj.exe", "two\u2028lines"),
     ],
 )
 async def test_names_that_are_refused(name: str, tmp_path: Path) -> None:
