@@ -67,7 +67,8 @@ def check_name(name: str) -> str:
     """Return the name of a mod, which names its folder; raise UnsafePath if none could have it."""
     reason = 'has a "/"' if "/" in name else _objection(name) or _objection_to_folder(name)
     if reason:
-        raise UnsafePath(f"the name {quoted(name)} {reason}; a mod's name is that of a folder: give it another")
+        advice = "a mod's name is that of a folder: give it another"
+        raise UnsafePath(f"the name {quoted(name)} {reason}; {advice}")
     return name
 
 
