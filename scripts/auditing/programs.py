@@ -80,7 +80,8 @@ def costs(limit_s: float = _COSTS_S) -> Section:
         told = last_json(run(COSTS, limit_s))
     except NotRun as reason:
         return Section(title, "", missing=[f"`./scripts/bench attack`: {reason}"])
-    return Section(title, _told(told))
+    findings = [f"{name} costs more than the bounds allow" for name in told.get("exceed", ())]
+    return Section(title, _told(told), findings)
 
 
 def _told(figures: dict[str, Any]) -> str:

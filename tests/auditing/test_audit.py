@@ -209,6 +209,9 @@ def test_costs_are_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(programs, "COSTS", (sys.executable, "-c", code))
         told = programs.costs()
         assert (told.body, list(told.missing)) == (body, missing)
+    code = "print('{\"exceed\": [\"open\"]}')"
+    monkeypatch.setattr(programs, "COSTS", (sys.executable, "-c", code))
+    assert programs.costs().findings == ["open costs more than the bounds allow"]
 
 
 def test_what_fuzzing_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
