@@ -209,7 +209,7 @@ def test_costs_are_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(programs, "COSTS", (sys.executable, "-c", code))
         told = programs.costs()
         assert (told.body, list(told.missing)) == (body, missing)
-    code = "print('{\"exceed\": [\"open\"]}')"
+    code = 'print(\'{"exceed": ["open"]}\')'
     monkeypatch.setattr(programs, "COSTS", (sys.executable, "-c", code))
     assert programs.costs().findings == ["open costs more than the bounds allow"]
 
