@@ -12,7 +12,7 @@ from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.errors import ModswarmError, NetworkError
+from protocol.errors import Busy, CalleeBusy, ModswarmError, NetworkError
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import parse_peer_id, peer_id_text
@@ -28,6 +28,8 @@ def details_of(error: ModswarmError) -> Json | None:
         return {"stage": str(error.stage), "reason": error.reason, "report": report}
     if isinstance(error, HoldersUnreachable):
         return {"holders": [_holder_json(one) for one in error.failures]}
+    if isinstance(error, Busy | CalleeBusy):
+        return {"retry_after_s": error.retry_after_s}
     return None
 
 
@@ -50,8 +52,14 @@ def holders_unreachable(told: Json, cause: Cause | None) -> NetworkError:
 REMADE: dict[str, Callable[[Json, Cause | None], NetworkError]] = {
     LinkAttemptFailed.name: link_attempt_failed,
     HoldersUnreachable.name: holders_unreachable,
+    Busy.name: lambda told, _: Busy(_retry_after_s(told)),
+    CalleeBusy.name: lambda told, why: CalleeBusy(_retry_after_s(told), cause=why or Cause.BUSY),
 }
 """How errors with details are made of JSON, by name."""
+
+
+def _retry_after_s(told: Json) -> float:
+    return float(told["details"]["retry_after_s"])
 
 
 def read_cause(told: Json) -> Cause | None:

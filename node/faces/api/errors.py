@@ -111,6 +111,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
         *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),
         *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
+        *(errors.Busy, errors.CalleeBusy),
         *(errors.CallCrossed, NotRunning, errors.AlreadyOwned),
         # Of a peer.
         *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
@@ -120,7 +121,13 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.NotPermitted),
         errors.OverLimit,
         *(errors.RateLimited, errors.CookieNeeded, errors.StoreFull, errors.KeyFull),
-        *(errors.PublisherFull, errors.BadContent, errors.BadManifest, errors.ChunkMismatch),
+        *(
+            errors.PublisherFull,
+            errors.StorerFull,
+            errors.BadContent,
+            errors.BadManifest,
+            errors.ChunkMismatch,
+        ),
     )
 }
 """Every error that an answer may name. A test holds it against the whole tree."""

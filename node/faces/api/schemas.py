@@ -56,6 +56,11 @@ _GET_DETAILS = {
     "description": "Why each holder of the mod was not reached.",
 }
 
+_BUSY_DETAILS = {
+    **_answer(retry_after_s={"type": "number"}),
+    "description": "In how many seconds it is worth asking again.",
+}
+
 _ERROR: Schema = {
     "type": "object",
     "required": ["name", "message"],
@@ -64,7 +69,7 @@ _ERROR: Schema = {
         "message": STRING,
         "cause": {"type": "string", "enum": [str(cause) for cause in Cause]},
         "advice": {"type": "string", "description": "What helps, for a person."},
-        "details": {"oneOf": [_LINK_DETAILS, _GET_DETAILS]},
+        "details": {"oneOf": [_LINK_DETAILS, _GET_DETAILS, _BUSY_DETAILS]},
     },
 }
 

@@ -21,7 +21,7 @@ from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.errors import CallFailed, LinkFailed, ModswarmError, NoSources
+from protocol.errors import Busy, CalleeBusy, CallFailed, LinkFailed, ModswarmError, NoSources
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import peer_id_text
@@ -90,6 +90,8 @@ def made(kind: type[ModswarmError]) -> ModswarmError:
         )
     if kind is HoldersUnreachable:
         return HoldersUnreachable(HOLDERS)
+    if issubclass(kind, Busy | CalleeBusy):
+        return kind(7.5)
     return kind("a sentence")
 
 
