@@ -174,6 +174,14 @@ def is_in_use(path: Path) -> bool:
     return False
 
 
+def identity_seed(path: Path) -> bytes | None:
+    """The seed of the identity in the home `path`; None if there is none that can be read."""
+    try:
+        return _seed_in(_read(path / "identity.key"))
+    except HomeError:
+        return None
+
+
 def holds_identity(data: bytes) -> bool:
     """Whether a file that begins with `data` is the `identity.key` of some home."""
     seed = _seed_in(data)

@@ -48,7 +48,7 @@ class Sharing:
         self._overlay = membership.server
         self._presence = membership.presence
         self._environment = membership.environment
-        self._joined = membership.joined
+        self._join_outcome = membership.join_outcome
         self._pool = pool
         self._exchanges = Exchanges(vault, pool.usefulness)
         self._publisher = Publisher(vault, self._environment, guard)
@@ -186,13 +186,10 @@ class Sharing:
     ) -> AsyncIterator[LinkPort]:
         """Links to holders, once this node has joined: a download may come right after the start.
 
-        Raises Unreachable if it does not join within JOIN_WAIT_S, and what the search raises.
+        Raises Unreachable if its tries to join have failed so far, and what the search raises.
         """
-        try:
-            async with asyncio.timeout(limits.JOIN_WAIT_S):
-                await self._joined.wait()
-        except TimeoutError:
-            raise Unreachable(_NOT_JOINED, cause=Cause.NO_CONTACTS) from None
+        if not await self._join_outcome():
+            raise Unreachable(_NOT_JOINED, cause=Cause.NO_CONTACTS)
         async for link in search.links(mod_id, hinted):
             yield link
 

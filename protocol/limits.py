@@ -280,7 +280,8 @@ JOIN_RETRY_MAX_S = 60.0
 """The pause before joining is tried again; it doubles from one try to the next."""
 
 JOIN_WAIT_S = 10.0
-"""How long what needs the overlay waits until it is joined."""
+"""How long what needs the overlay waits for the end of the first try to join: longer than HELLO_S,
+as names are looked up before, and saved contacts pinged."""
 
 # Signaling ----------------------------------------------------------------------------------
 

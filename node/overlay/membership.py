@@ -129,6 +129,14 @@ class Membership:
         """Set once this node has joined the overlay."""
         return self.joining.joined
 
+    async def join_outcome(self) -> bool:
+        """Whether this node has joined, as far as its first try tells, JOIN_WAIT_S at most."""
+        try:
+            async with asyncio.timeout(limits.JOIN_WAIT_S):
+                return await self.joining.outcome()
+        except TimeoutError:
+            return False
+
     def start(self) -> None:
         """Take datagrams from the open endpoint; join and stay joined in the background."""
         self.listen()

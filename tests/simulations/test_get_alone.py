@@ -1,14 +1,16 @@
-"""A `get` of a node that no other answers: what is here is written, the rest says why not."""
+"""A `get` of a node that no other answers: what is here is written, the rest is refused."""
 
 from pathlib import Path
 
 import pytest
 
+from protocol import limits
 from protocol.content.link import ModLink
 from protocol.errors import Unreachable
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import move_in
 from simulations.residents.sites import SITES
+from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
 
 
@@ -29,6 +31,31 @@ async def test_a_node_alone_writes_what_it_has_and_says_that_it_has_not_joined(
             got = await sharing.get(shared.link, tmp_path / "out")
             assert world.loop.time() - started < 1.0
             assert (got.bytes, got.bytes_fetched, got.sources) == (3000, 0, ())
-            with pytest.raises(Unreachable, match="has not joined"):
-                await sharing.get(ModLink(bytes(32), bytes(32)), tmp_path / "other")
+            assert await _seconds_until_refused(world, person, tmp_path / "other") < 0.1
         await world.close()
+
+
+async def test_a_node_that_finds_nobody_says_so_after_its_first_try_and_then_at_once(
+    tmp_path: Path,
+) -> None:
+    world = World(1, folder=tmp_path)
+    with virtual_libraries(world.internet):
+        friend, person = move_in(world, SITES["public"]), move_in(world, SITES["public"])
+        for one in (friend, person):
+            await one.start()
+        await person.running.joined.wait()
+        await person.stop()
+        await friend.stop()
+        await person.start()
+        with person.host.running():
+            took = [await _seconds_until_refused(world, person, tmp_path / "out") for _ in "12"]
+        assert 0.1 < took[0] < limits.HELLO_S
+        assert took[1] < 0.1
+        await world.close()
+
+
+async def _seconds_until_refused(world: World, person: WholeResident, target: Path) -> float:
+    started = world.loop.time()
+    with pytest.raises(Unreachable, match="has not joined"):
+        await person.running_node.sharing.get(ModLink(bytes(32), bytes(32)), target)
+    return world.loop.time() - started

@@ -17,6 +17,7 @@ from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.walk import FoundFile
+from node.content.secrets import Secrets
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
@@ -81,7 +82,8 @@ class Publisher:
         secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
         lineage, secret = await self._vault.lineage(name, secret)
         async with self._vault.holding():
-            publication = _Publication(self._vault, lineage, secret, files, report)
+            kept_back = await loop.run_in_executor(None, self._guard.secrets)
+            publication = _Publication(self._vault, lineage, secret, files, report, kept_back)
             await publication.run()
             made, content_key = await loop.run_in_executor(
                 None, publication.describe, name, version
@@ -103,12 +105,14 @@ class _Publication:
         secret: bytes,
         files: list[FoundFile],
         report: ReportProgress,
+        kept_back: Secrets,
     ) -> None:
         self._vault = vault
         self._lineage = lineage
         self._secret = secret
         self._files = files
         self._report = report
+        self._kept_back = kept_back
         self._bytes_total = sum(file.size for file in files)
         self._bytes_done = 0
         self._sealed: dict[bytes, LineageChunk] = {}
@@ -120,7 +124,7 @@ class _Publication:
     async def run(self) -> None:
         """Read, seal and store every chunk."""
         loop = asyncio.get_running_loop()
-        batches = _batches(self._files)
+        batches = _batches(self._files, self._kept_back)
         self._tell()
         reading = loop.run_in_executor(None, next, batches, None)
         tasks = TaskOwner("publishing")
@@ -197,11 +201,13 @@ class _Publication:
         )
 
 
-def _batches(files: Sequence[FoundFile]) -> Generator[list[_Plaintext], None, None]:
+def _batches(
+    files: Sequence[FoundFile], kept_back: Secrets
+) -> Generator[list[_Plaintext], None, None]:
     """The files' chunks with the hashes of their plaintext, some megabytes at a time."""
     batch: list[_Plaintext] = []
     batch_bytes = 0
-    for data in _chunks(files):
+    for data in _chunks(files, kept_back):
         batch.append((hashlib.sha256(data).digest(), data))
         batch_bytes += len(data)
         if batch_bytes >= _BATCH_BYTES:
@@ -211,14 +217,14 @@ def _batches(files: Sequence[FoundFile]) -> Generator[list[_Plaintext], None, No
         yield batch
 
 
-def _chunks(files: Sequence[FoundFile]) -> Iterator[bytes]:
+def _chunks(files: Sequence[FoundFile], kept_back: Secrets) -> Iterator[bytes]:
     """The chunks of the files' byte stream; big files begin and end at a boundary."""
     chunker = Chunker()
     for file in files:
         stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
         if stands_alone:
             yield from chunker.cut()
-        for piece in walk.read_pieces(file, _PIECE_BYTES):
+        for piece in walk.read_pieces(file, _PIECE_BYTES, kept_back):
             yield from chunker.feed(piece)
         if stands_alone:
             yield from chunker.cut()

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.content.homes import HomeGuard, check_beginning, looks_like_home
+from node.content.homes import HomeGuard, looks_like_home
+from node.content.secrets import Secrets
 from protocol import limits
 from protocol.content import file_paths
 from protocol.content.file_paths import Tree, check_path, quoted
@@ -47,7 +48,7 @@ def walk(root: Path, guard: HomeGuard) -> list[FoundFile]:
     try:
         root = Path(os.path.realpath(root, strict=True))
         guard.check_outside(root, "shared")
-        files = [_found(name, root)] if root.is_file() else list(_Walk(root, guard.places()))
+        files = list(_Walk(root, guard.places())) if root.is_dir() else [_found(name, root)]
     except OSError as error:
         place = getattr(error, "filename", None) or root
         raise BadFolder(f"{place} cannot be read: {error.strerror or error}") from error
@@ -126,7 +127,7 @@ def _found(path: str, source: Path) -> FoundFile:
     return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns, place)
 
 
-def read_pieces(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
+def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator[bytes]:
     """The bytes of a file in pieces; raises BadFolder if it changed since it was found.
 
     Raises UnsafePath for a file with the secrets of a node.
@@ -141,7 +142,7 @@ def read_pieces(file: FoundFile, piece_bytes: int) -> Iterator[bytes]:
                 if not piece:
                     break
                 if left == file.size:
-                    check_beginning(file.path, piece)
+                    secrets.check(file.path, piece)
                 left -= len(piece)
                 yield piece
             _check_unchanged(file, os.fstat(descriptor), left)

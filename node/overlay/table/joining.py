@@ -34,12 +34,22 @@ class Joining:
         self._saved = saved
         self._say = say
         self.joined = asyncio.Event()
+        self._told = asyncio.Event()
         self.joined_at: float | None = None
 
     @property
     def known_nodes(self) -> int:
         """How many nodes there are to join through: bootstraps, and contacts of the last run."""
         return len(self._bootstraps) + len(self._saved)
+
+    async def outcome(self) -> bool:
+        """Whether this node has joined; waits for its first try, and for no later one.
+
+        A node that knows none to join through has not, until another joins through it.
+        """
+        if self.known_nodes or len(self._server.tables):
+            await self._told.wait()
+        return self.joined.is_set()
 
     async def run(self) -> None:
         """Try until joined; then watch, and join again if every contact is lost."""
@@ -51,7 +61,9 @@ class Joining:
             if not self._bootstraps and not self._saved:
                 # The first node of a network: it is joined once another node joins through it.
                 await connectivity.present()
-            if await self._try():
+            succeeded = await self._try()
+            self._told.set()
+            if succeeded:
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue
             self._server.wire.begin_new_epoch()

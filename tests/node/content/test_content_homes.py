@@ -1,14 +1,22 @@
 """What lies in the home of a node is never shared and never a target, by whatever name."""
 
 import asyncio
+import base64
 import os
 import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from node.content.assemble.tree import checked_target
 from node.content.homes import HomeGuard
@@ -23,6 +31,7 @@ from tests.node.content.content_nodes import write_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links are made the POSIX way")
 
+TOKEN = "0123456789abcdef" * 4
 SECRETS = ("identity.key", "certificate.pem", "control.json", "config.toml", "vault/index.sqlite")
 
 
@@ -31,7 +40,7 @@ async def made_home(folder: Path, number: int = 0) -> Path:
     give_identities([folder], number)
     home = Home.open(folder)
     load_or_create(home.certificate, Environment(rng=random.Random(number)))
-    home.write_control("127.0.0.1:1", "token")
+    home.write_control("127.0.0.1:1", TOKEN)
     home.save_contacts([])
     await (await Vault.open(home.vault)).close()
     home.close()
@@ -46,7 +55,7 @@ def everything(home: Path) -> list[Path]:
 def read(shared: Path, guard: HomeGuard) -> dict[str, bytes]:
     """What would be shared, by file path."""
     found = walk.walk(shared, guard)
-    return {file.path: b"".join(walk.read_pieces(file, 2**20)) for file in found}
+    return {file.path: b"".join(walk.read_pieces(file, 2**20, guard.secrets())) for file in found}
 
 
 async def test_nothing_of_a_home_is_shared(tmp_path: Path) -> None:
@@ -126,6 +135,80 @@ async def test_a_pack_by_another_name_is_not_shared(tmp_path: Path) -> None:
     (tmp_path / "mod" / "x").hardlink_to(home / "vault/packs/00000001.pack")
     with pytest.raises(UnsafePath):
         walk.walk(tmp_path / "mod", HomeGuard(home))
+
+
+def _der(home: Path) -> bytes:
+    return load_pem_private_key((home / "certificate.pem").read_bytes(), None).private_bytes(
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+
+
+def _sec1(home: Path) -> bytes:
+    return load_pem_private_key((home / "certificate.pem").read_bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+    )
+
+
+DISGUISES: dict[str, Callable[[Path], bytes]] = {
+    "a comment before the identity": lambda home: (
+        b"# my key\n" + (home / "identity.key").read_bytes()
+    ),
+    "the identity in capitals": lambda home: (home / "identity.key").read_bytes().upper(),
+    "the identity in two lines": lambda home: (
+        (home / "identity.key").read_bytes()[:32]
+        + b"\r\n"
+        + (home / "identity.key").read_bytes()[32:]
+    ),
+    "the identity, raw": lambda home: bytes.fromhex((home / "identity.key").read_text()),
+    "the identity after much else": lambda home: (
+        bytes(2**15) + (home / "identity.key").read_bytes() + bytes(2**20)
+    ),
+    "the private key alone": lambda home: (
+        (home / "certificate.pem").read_bytes().partition(b"-----BEGIN CERT")[0]
+    ),
+    "the private key, wrapped otherwise": lambda home: (
+        b"-----BEGIN PRIVATE KEY-----\n"
+        + base64.b64encode(_der(home))
+        + b"\n-----END PRIVATE KEY-----"
+    ),
+    "the private key after the certificate": lambda home: b"".join(
+        (home / "certificate.pem").read_bytes().partition(b"-----BEGIN CERT")[at]
+        for at in (1, 2, 0)
+    ),
+    "the private key as OpenSSL had it": _sec1,
+    "the private key in DER": _der,
+    "a newline before control.json": lambda home: b"\n" + (home / "control.json").read_bytes(),
+    "the token alone": lambda home: TOKEN.encode(),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+async def test_a_secret_of_this_node_is_known_in_other_forms(tmp_path: Path, disguise: str) -> None:
+    home = await made_home(tmp_path / "home")
+    write_files(tmp_path / "mod", {"x": DISGUISES[disguise](home), "y": b"1"})
+    with pytest.raises(UnsafePath, match="must stay with its node"):
+        read(tmp_path / "mod", HomeGuard(home))
+
+
+async def test_what_stands_for_another_value_is_shared(tmp_path: Path) -> None:
+    """Hashes, and keys of other programs, beside secrets of this node."""
+    home = await made_home(tmp_path / "home")
+    key = (await made_home(tmp_path / "other", 1) / "certificate.pem").read_bytes()
+    files = {
+        "sums.txt": b"".join(b"%064x  file\n" % number for number in range(2000)),
+        "key.pem": key.partition(b"-----BEGIN CERT")[0],
+        "bad.pem": b"-----BEGIN PRIVATE KEY-----\nA\n-----END PRIVATE KEY-----\n",
+    }
+    assert read(write_files(tmp_path / "mod", files), HomeGuard(home)) == files
+
+
+@pytest.mark.parametrize("kind", ["certificate.pem", "control.json", "identity.key"])
+async def test_a_home_with_a_damaged_secret_shares_what_is_none(tmp_path: Path, kind: str) -> None:
+    home = await made_home(tmp_path / "home")
+    for damaged in (b"", b"\xff" * 100, b'{"address": "", "token": "x"}'):
+        (home / kind).write_bytes(damaged)
+        files = {"x": b"1"}
+        assert read(write_files(tmp_path / "mod", files), HomeGuard(home)) == files
 
 
 def test_files_that_only_look_a_little_alike_are_shared(tmp_path: Path) -> None:

@@ -142,8 +142,10 @@ def test_nothing_to_share(tmp_path: Path) -> None:
         walk.walk(tmp_path / "empty", GUARD)
     with pytest.raises(BadFolder, match="No such file"):
         walk.walk(tmp_path / "missing", GUARD)
-    with pytest.raises(BadFolder, match="cannot be read"):
-        walk.walk(Path("/dev/null"), GUARD)
+    os.mkfifo(tmp_path / "pipe")
+    for special in (Path("/dev/null"), tmp_path / "pipe"):
+        with pytest.raises(UnsafePath, match=f"'{special.name}' is neither a file nor a folder"):
+            walk.walk(special, GUARD)
 
 
 def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +157,10 @@ def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_reading(folder: Path) -> None:
-    files = {file.path: b"".join(walk.read_pieces(file, 2)) for file in walk.walk(folder, GUARD)}
+    files = {
+        file.path: b"".join(walk.read_pieces(file, 2, GUARD.secrets()))
+        for file in walk.walk(folder, GUARD)
+    }
     assert files == {"a": b"1", "b.txt": b"", "b/a/y": b"123", "b/x": b"12"}
 
 
@@ -173,14 +178,14 @@ def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
         place.write_bytes({"grown": b"123", "shorter": b"1", "rewritten": b"34"}[change])
         os.utime(place, ns=(0, file.changed_ns + (change == "rewritten")))
     with pytest.raises(BadFolder):
-        list(walk.read_pieces(file, 100))
+        list(walk.read_pieces(file, 100, GUARD.secrets()))
 
 
 def test_a_file_that_shrinks_while_it_is_read(folder: Path) -> None:
     place = folder / "b" / "x"
     place.write_bytes(bytes(10))
     (file,) = walk.walk(place, GUARD)
-    pieces = walk.read_pieces(file, 4)
+    pieces = walk.read_pieces(file, 4, GUARD.secrets())
     next(pieces)
     os.truncate(place, 5)
     with pytest.raises(BadFolder, match="changed while it was read"):

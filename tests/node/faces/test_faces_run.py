@@ -249,6 +249,25 @@ def test_ctrl_c_on_get_cancels_the_download_at_the_node(tmp_path: Path) -> None:
         wait_for(fake.sharing.cancelled.is_set)
 
 
+@posix
+def test_get_of_a_node_that_has_not_joined_has_the_status_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODSWARM_HOME", str(tmp_path / "home"))
+    with running(tmp_path / "home"):
+        told = [outcome(capsys, "get", "--to", str(tmp_path / "out"), str(LINK)) for _ in "12"]
+    assert [status for status, _ in told] == [exits.NETWORK] * 2
+    assert all(text.startswith("Error: this node has not joined the overlay") for _, text in told)
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    """The status of a command and what it says on standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, capsys.readouterr().err
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
