@@ -131,6 +131,8 @@ class Sharing:
             name=contents.name,
             files=len(contents.files),
             bytes=contents.total_bytes,
+            folders=contents.folders,
+            disk_bytes=contents.disk_bytes,
             sealed_bytes=manifest.sealed_bytes,
             paths=tuple(file.path for file in contents.files[: limits.PATHS_SHOWN]),
         )

@@ -756,6 +756,10 @@ MOD_NAME_BYTES = 200
 GET_BYTES = 20_000_000_000
 """What a `get` may write if nobody was asked and no other bound was given: few mods have more."""
 
+DISK_ENTRY_BYTES = 4096
+"""What a file system needs for a file or a folder besides the bytes of files, amply: a mod of no
+bytes at all may have 200 000 of each."""
+
 PLAIN_FACTOR = 100
 PLAIN_FREE_BYTES = 64 * 2**20
 """What a mod may become of its sealed bytes, besides what any may have, unless a person agrees."""

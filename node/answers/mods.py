@@ -60,6 +60,9 @@ class ModOffer:
     files: int
     bytes: int
     """Of all files together, as they would be written."""
+    folders: int
+    disk_bytes: int
+    """The same with what a file system needs for each file and folder."""
     sealed_bytes: int
     """Compressed and sealed, as they would be fetched."""
     paths: tuple[str, ...]

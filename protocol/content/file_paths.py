@@ -8,6 +8,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import takewhile
 
 from protocol import limits
 from protocol.errors import UnsafePath
@@ -188,6 +189,19 @@ def _collision(known: str, path: str, depth: int) -> str:
     if name == path.split("/")[depth]:
         return f"the path {quoted(path)} is there twice"
     return f"{quoted(name)} and {quoted(path)} are one name on systems that ignore case"
+
+
+def count_folders(paths: Iterable[str]) -> int:
+    """How many folders these paths lie in; those of one folder follow one another."""
+    count = 0
+    before: list[str] = []
+    for path in paths:
+        folders = path.split("/")[:-1]
+        pairs = zip(folders, before, strict=False)
+        known = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+        count += len(folders) - known
+        before = folders
+    return count
 
 
 def check_tree(paths: Iterable[str]) -> None:

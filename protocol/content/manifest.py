@@ -70,6 +70,16 @@ class Contents:
         """The bytes of all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def folders(self) -> int:
+        """How many folders the files lie in, besides the mod's own."""
+        return file_paths.count_folders(file.path for file in self.files)
+
+    @property
+    def disk_bytes(self) -> int:
+        """The bytes that a file system takes for all of it, amply."""
+        return self.total_bytes + limits.DISK_ENTRY_BYTES * (len(self.files) + self.folders)
+
 
 def build_manifest(
     contents: Contents, chunks: Sequence[tuple[bytes, int]], lineage_secret: bytes

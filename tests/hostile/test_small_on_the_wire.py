@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.content import opened_mods
 from node.content.download.bounds import SizeBound
@@ -99,3 +101,33 @@ async def test_the_wrong_key_opens_nothing_that_another_opened(tmp_path: Path) -
         await downloader.download(shared.link, links_to(end))
         with pytest.raises(BadManifest):
             await downloader.download(ModLink(shared.mod_id, bytes(32)), links_to(end))
+
+
+def _opened(files: tuple[ModFile, ...]) -> OpenedMod:
+    contents = Contents("many", "", files, (), (), ())
+    made, _ = manifest.build_manifest(contents, [], SECRET)
+    return OpenedMod(made, contents)
+
+
+def test_files_and_folders_without_a_byte_take_room_too() -> None:
+    many = _opened(tuple(ModFile(f"{number:06}/x", 0) for number in range(10_000)))
+    assert len(many.manifest.data) < 10_000
+    with pytest.raises(TooLarge, match="far more"):
+        SizeBound().check(many)
+    with pytest.raises(TooLarge, match="10000 files in 10000 folders"):
+        SizeBound(10**7, agreed=True).check(many)
+    SizeBound(10**8, agreed=True).check(many)
+
+
+@given(
+    st.sets(
+        st.lists(st.sampled_from(["a", "b", "a-", "c"]), min_size=1, max_size=4).map(tuple),
+        min_size=1,
+    )
+)
+def test_folders_are_counted_once(folders: set[tuple[str, ...]]) -> None:
+    files = tuple(ModFile(path, 0) for path in sorted("/".join((*way, "x")) for way in folders))
+    every = {way[:depth] for way in folders for depth in range(1, len(way) + 1)}
+    contents = _opened(files).contents
+    assert contents is not None
+    assert contents.folders == len(every)

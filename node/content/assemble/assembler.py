@@ -64,7 +64,7 @@ class Assembler:
         self._targets.add(target)
         growing = GrowingTree(target, mod_id, contents.files)
         try:
-            await loop.run_in_executor(None, growing.begin, contents.total_bytes)
+            await loop.run_in_executor(None, growing.begin, contents.disk_bytes)
             await self._write(growing, manifest, contents, report)
             await self._sync(growing)
             await loop.run_in_executor(None, growing.appear)

@@ -16,8 +16,6 @@ from node.files import sync_file, sync_folder, write_all, writing
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists
 
-_ROOM_PER_FILE_BYTES = 4096
-"""What a file system needs for a file besides its bytes, amply."""
 _HOLE_BYTES = 2**16
 _ZEROS = bytes(_HOLE_BYTES)
 """Zeros of this length are skipped, not written: file systems with sparse files store no block."""
@@ -57,18 +55,17 @@ class GrowingTree:
         self._ends_in_hole = False
         self._folders: set[Path] = {self._root}
 
-    def begin(self, total_bytes: int) -> None:
+    def begin(self, disk_bytes: int) -> None:
         """Make the hidden folder; raises DiskError, also if there is too little room."""
         with writing(self._target):
             self._target.parent.mkdir(parents=True, exist_ok=True)
             if self._root.exists():
                 shutil.rmtree(self._root)
-            needed = total_bytes + _ROOM_PER_FILE_BYTES * len(self._files)
             free = shutil.disk_usage(self._target.parent).free
-            if needed > free:
+            if disk_bytes > free:
                 raise DiskError(
                     f"the disk that holds {self._target} is too full: the mod needs"
-                    f" {needed // 2**20 + 1} MiB and {free // 2**20} MiB are free"
+                    f" {disk_bytes // 2**20 + 1} MiB and {free // 2**20} MiB are free"
                 )
             self._root.mkdir()
 

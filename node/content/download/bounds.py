@@ -1,4 +1,7 @@
-"""How large a mod may be that nobody was asked about, or that a person agreed to."""
+"""How large a mod may be, with a person's consent and without.
+
+Its size is what a disk needs, files and folders without a byte included.
+"""
 
 from dataclasses import dataclass
 
@@ -19,11 +22,11 @@ class SizeBound:
         contents = opened.contents
         if contents is None:
             return
-        size, sealed = contents.total_bytes, opened.manifest.sealed_bytes
+        size, sealed = contents.disk_bytes, opened.manifest.sealed_bytes
         if size > self.max_bytes:
             raise TooLarge(
-                f"this mod has {len(contents.files)} files of {_megabytes(size)} MB in all, and"
-                f" {_megabytes(self.max_bytes)} MB are allowed"
+                f"this mod takes {_megabytes(size)} MB of the disk for {len(contents.files)} files"
+                f" in {contents.folders} folders, and {_megabytes(self.max_bytes)} MB are allowed"
             )
         if not self.agreed and size > limits.PLAIN_FREE_BYTES + limits.PLAIN_FACTOR * sealed:
             raise TooLarge(

@@ -172,22 +172,27 @@ def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
     """Show what a link would bring, and ask; the bytes that were agreed to, or click.Abort."""
     with bars.bar(quiet=False) as bar:
         offer = bars.follow(client.stream("/v1/offers", {"link": link}), bar)
-    if max_size is not None and offer["bytes"] > max_size:
+    if max_size is not None and offer["disk_bytes"] > max_size:
         raise TooLarge(
-            f"this mod has {output.size(offer['bytes'])}, more than the"
+            f"this mod has {output.size(offer['disk_bytes'])} on a disk, more than the"
             f" {output.size(max_size)} of --max-size"
         )
     files = f"{output.counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"
     facts = [
         ("Mod", offer["name"]),
         ("Contents", f"{files}; compressed {output.size(offer['sealed_bytes'])}"),
+        ("On the disk", f"{output.size(offer['disk_bytes'])}{_in_folders(offer['folders'])}"),
         *(("File", path) for path in offer["paths"]),
     ]
     if offer["files"] > len(offer["paths"]):
         facts.append(("", f"and {offer['files'] - len(offer['paths'])} more"))
     output.show_facts(facts, err=True)
     click.confirm("Fetch and write it?", default=True, abort=True, err=True)
-    return int(offer["bytes"])
+    return int(offer["disk_bytes"])
+
+
+def _in_folders(folders: int) -> str:
+    return f", in {output.counted(folders, 'folder')}" if folders else ""
 
 
 def _tell_fetched(fetched: dict[str, Any]) -> None:

@@ -147,7 +147,9 @@ class FakeSharing:
     async def look(self, link: ModLink, progress: ReportProgress) -> ModOffer:
         self._answer("look", link)
         progress(Progress("finding"))
-        return ModOffer(link.mod_id, "hats", 12, 5_000_000, 2_000_000, ("a.txt", "b.txt"))
+        return ModOffer(
+            link.mod_id, "hats", 12, 5_000_000, 3, 5_061_440, 2_000_000, ("a.txt", "b.txt")
+        )
 
     async def peers(self, has: ModLink | None = None) -> tuple[PeerView, ...]:
         self._answer("peers", has)

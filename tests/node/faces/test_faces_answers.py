@@ -147,12 +147,14 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         },
     ),
     (
-        ModOffer(MOD, "hats", 12, 10, 5, ("a", "b")),
+        ModOffer(MOD, "hats", 12, 10, 1, 53_258, 5, ("a", "b")),
         {
             "mod_id": M,
             "name": "hats",
             "files": 12,
             "bytes": 10,
+            "folders": 1,
+            "disk_bytes": 53_258,
             "sealed_bytes": 5,
             "paths": ["a", "b"],
         },

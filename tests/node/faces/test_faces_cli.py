@@ -283,13 +283,14 @@ def test_a_person_at_a_terminal_is_shown_the_mod_and_asked(
         "hats",
         "12 files, 5.0 MB",
         "2.0 MB",
+        "5.1 MB, in 3 folders",
         "a.txt",
         "b.txt",
         "and 10 more",
         "write it?",
     ):
         assert part in told
-    assert node.sharing.bounds == [SizeBound(5_000_000, agreed=True)]
+    assert node.sharing.bounds == [SizeBound(5_061_440, agreed=True)]
 
 
 def test_what_the_person_does_not_want_is_not_fetched(
