@@ -216,7 +216,7 @@ OUTAGE_S = 600.0
 VERIFYING = 32
 VERIFYING_ASKERS = 24
 """Contacts being pinged at once, to enter a table or to stay in it, and those among them that asked
-us something: the rest is for contacts that we know, whoever asks."""
+us something: the rest is for contacts that we know, whichever peer asks."""
 
 # Lookups ------------------------------------------------------------------------------------
 
@@ -754,7 +754,7 @@ MOD_NAME_BYTES = 200
 """All files of a mod together, and its name in UTF-8."""
 
 GET_BYTES = 20_000_000_000
-"""What a `get` may write if nobody was asked and no other bound was given: few mods have more."""
+"""What a `get` may write if no person was asked and no other bound was given: few mods have more."""
 
 DISK_ENTRY_BYTES = 4096
 """What a file system needs for a file or a folder besides the bytes of files, amply: a mod of no

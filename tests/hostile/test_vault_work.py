@@ -1,4 +1,4 @@
-"""The vault's thread: what peers ask of it costs little, and nobody waits for those who ask much.
+"""The vault's thread: what peers ask of it costs little, and no peer waits for those that ask much.
 
 Who may hold it: a peer for one job, which reads at most READ_AHEAD_BYTES_MAX and a chunk. How it
 is won back: jobs of peers are done by turns, those of the owner before them.

@@ -27,7 +27,7 @@ _SHUTDOWN_S = 0.5
 _BODY_S = 10.0
 """For a body of at most REQUEST_BYTES, over loopback."""
 _LINGERING_S = 1.0
-"""For a body that nobody wants."""
+"""For a body that no handler reads."""
 
 _HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
     404: (errors.NoSuchPath, "no such path in this API; GET /v1/openapi.json lists them"),

@@ -231,7 +231,7 @@ class RecordStore:
 def _replaces(value: Value, held: Value) -> bool:
     """Whether a value takes the place of the held one; raises SequenceTooLow."""
     if held.record.raw == value.record.raw:
-        # What a publisher stores is its own share, whoever stored it before.
+        # What a publisher stores is its own share, also if another peer stored it before.
         return value.storer != held.storer and value.storer.peer_id == value.record.peer_id
     if held.record.sequence >= value.record.sequence:
         raise SequenceTooLow(

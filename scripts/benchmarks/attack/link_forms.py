@@ -45,7 +45,7 @@ class LinkAsker:
         self._stream = _FIRST_STREAM
 
     def forms(self) -> list[Form]:
-        """Each request, alone or as attackers join them, and answers that nobody asked for."""
+        """Each request, alone or as attackers join them, and answers that no request asked for."""
         opens = limits.OPENS_PER_SECOND
         many = tuple(range(limits.REQUESTS_PER_STREAM))
         return [

@@ -22,7 +22,7 @@ COST = SIZE + limits.STORE_VALUE_BYTES + limits.STORE_KEY_BYTES
 
 @pytest.fixture(autouse=True)
 def _storers_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a full store holds a number of records, whoever stored them."""
+    """So that a full store holds a number of records, whichever peers stored them."""
     monkeypatch.setattr(limits, "STORE_STORER_BYTES", 0)
     monkeypatch.setattr(limits, "STORE_NETWORK_BYTES", 0)
 
