@@ -445,6 +445,13 @@ LINK_TENURE_S = 30.0
 that this node asks for, and as many for peers that have been of no use yet; and how long a link is
 kept that is of no use."""
 
+RULE_BREAKER_S = 60.0
+RULE_BREAKERS = 1024
+RULE_BREAKERS_OF_NETWORK = 4
+"""How long a peer that broke the protocol on a link gets no other one, since a link costs more to
+make than to break; how many are remembered; and how many of a public /24 or /48 close it to peers
+that have been of no use."""
+
 PEERS_CREDITED = 1024
 CHUNKS_CREDITED = 2**16
 """Peers whose use is remembered, and chunks that are told apart for each: 8 kB a peer."""

@@ -243,7 +243,8 @@ class Link:
         self._end(str(error), error)
 
     def _channel_closed(self, closed: asyncio.Future[str]) -> None:
-        self._end(closed.result() if not closed.cancelled() else "closed")
+        reason = closed.result() if not closed.cancelled() else "closed"
+        self._end(reason, self.channel.fault)
 
     def _end(self, reason: str, error: Exception | None = None) -> None:
         if self.closed.done():

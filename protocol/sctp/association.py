@@ -14,6 +14,7 @@ association with a Closed event.
 
 from collections.abc import Callable, Sequence
 
+from protocol.errors import RemoteError
 from protocol.randomness import Random
 from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import Init
@@ -118,6 +119,11 @@ class Association:
     def round_trip_s(self) -> float | None:
         """Smoothed round-trip time, once measured."""
         return self._core.round_trip.smoothed_s
+
+    @property
+    def fault(self) -> RemoteError | None:
+        """What the peer broke, if that has ended the association."""
+        return self._inbound.fault
 
     @property
     def peer_reason(self) -> bytes:

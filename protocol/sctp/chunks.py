@@ -120,14 +120,15 @@ def split_chunks(body: bytes) -> list[Chunk]:
     Raises MalformedChunk.
     """
     chunks: list[Chunk] = []
-    position, end = 0, len(body)
+    position, end, control = 0, len(body), 0
     while position < end:
         if end - position < CHUNK_HEADER_BYTES:
             raise MalformedChunk("The packet ends within a chunk header.")
         kind, flags, length = CHUNK_HEADER.unpack_from(body, position)
         if length < CHUNK_HEADER_BYTES or position + length > end:
             raise MalformedChunk("A chunk is shorter than its header or longer than its packet.")
-        if len(chunks) == limits.CHUNKS_PER_PACKET:
+        control += kind != DATA
+        if control > limits.CONTROL_PER_PACKET or len(chunks) == limits.CHUNKS_PER_PACKET:
             raise MalformedChunk("A packet has too many chunks.")
         chunks.append((kind, flags, body[position + CHUNK_HEADER_BYTES : position + length]))
         position += (length + 3) & ~3

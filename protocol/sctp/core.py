@@ -6,6 +6,7 @@ from protocol.randomness import Random
 from protocol.sctp.config import AssociationConfig
 from protocol.sctp.events import Inbox
 from protocol.sctp.packets import PacketWriter
+from protocol.sctp.receive.work import WorkBudget
 from protocol.sctp.send.outqueue import OutQueue
 from protocol.sctp.send.rtt import RoundTrip
 from protocol.sctp.status import AssociationStatus
@@ -29,6 +30,7 @@ class Core:
         "status",
         "timers",
         "window_bytes",
+        "work",
         "writer",
     )
 
@@ -43,6 +45,7 @@ class Core:
         self.inbox = Inbox()
         self.queue = OutQueue()
         self.round_trip = RoundTrip(config.rto_min_s)
+        self.work = WorkBudget()
         self.writer = PacketWriter(config.local_port, config.remote_port)
 
     def limit_window(self, window_bytes: int) -> None:

@@ -5,12 +5,13 @@
     │                 SendBufferFull   it sends faster than the path carries
     └── RemoteError
         ├── Malformed    MalformedChunk       bytes that are no chunk: dropped and counted
-        └── Unexpected   ProtocolViolation    the association cannot go on: ABORT
+        ├── Unexpected   ProtocolViolation    the association cannot go on: ABORT
+        └── OverLimit    AssociationFlooded   much was sent that carries nothing: ABORT
 
 Only the first two leave the package; the others are counted or end the association with an event.
 """
 
-from protocol.errors import LocalError, Malformed, Unexpected
+from protocol.errors import LocalError, Malformed, OverLimit, Unexpected
 
 
 class SctpMisuse(LocalError):
@@ -34,3 +35,10 @@ class ProtocolViolation(Unexpected):
     def __init__(self, message: str, cause: int = 13) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class AssociationFlooded(OverLimit):
+    """The peer sent much that carries nothing: control chunks, duplicates, tiny messages."""
+
+    def __init__(self) -> None:
+        super().__init__("The peer floods the link with packets that carry nothing.")

@@ -90,13 +90,15 @@ class Inbox:
     """Events that the application has not taken yet.
 
     `undrained_bytes` is what their messages cost: they count against the receive window.
+    `delivered_bytes` is what all messages had so far.
     """
 
-    __slots__ = ("events", "undrained_bytes")
+    __slots__ = ("delivered_bytes", "events", "undrained_bytes")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.undrained_bytes = 0
+        self.delivered_bytes = 0
 
     def add(self, event: Event) -> None:
         """Tell the application."""
@@ -105,6 +107,7 @@ class Inbox:
     def add_message(self, stream_id: int, data: bytes, binary: bool) -> None:
         """Hand over a message."""
         self.undrained_bytes += len(data) + limits.MESSAGE_OVERHEAD_BYTES
+        self.delivered_bytes += len(data)
         self.events.append(MessageReceived(stream_id, data, binary))
 
     def drain(self) -> list[Event]:

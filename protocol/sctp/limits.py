@@ -18,6 +18,31 @@ answer: it asks again, and so do we."""
 CHUNKS_PER_PACKET = 512
 """Chunks read from one datagram: a full one of DATA chunks with four bytes each has fewer."""
 
+CONTROL_PER_PACKET = 16
+"""Chunks other than DATA in one packet; a SACK, a heartbeat and a reset may share one. A packet
+with more is refused as a whole."""
+
+WORK_RATE = 4096
+WORK_BURST = 16_384
+"""Work that a peer may cause beyond what it earns, a second and at once, in chunks read: 5 us each,
+so 2 % of a core. Control chunks, duplicates, tiny messages and packets that tell nothing new are
+such work. What a peer of good will sends earns more than it costs; one that is beyond loses the
+association."""
+
+WORK_EARNED_BYTES = 512
+"""New data of so many bytes, or so many of ours acknowledged, pay for a chunk. A packet of data has
+twice as many and more."""
+
+WORK_OF_CONTROL = 4
+WORK_OF_RESET = 16
+WORK_OF_HANDSHAKE = 64
+"""What a control chunk and a message of DCEP are charged; a reset of streams or a FORWARD TSN; and
+an INIT or COOKIE ECHO, which take cryptography."""
+
+WORK_OF_REFUSAL = 512
+"""What a packet is charged that was sealed for us and has not the form of one: after 32 the
+association ends."""
+
 PARAMETERS_PER_CHUNK = 64
 """Parameters read from one chunk; the RFCs together define fewer than thirty."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from protocol import limits
+from protocol.errors import RemoteError
 
 LABEL = "modswarm"
 SCTP_PORT = 5000
@@ -26,6 +27,11 @@ class Channel(Protocol):
     closed: asyncio.Future[str]
     """Done once the channel can carry nothing more; the result is the reason, for people. Shield
     it when waiting: it belongs to the channel."""
+
+    @property
+    def fault(self) -> RemoteError | None:
+        """What the peer broke, if that has ended the channel."""
+        ...
 
     @property
     def buffered_bytes(self) -> int:

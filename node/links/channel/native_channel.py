@@ -21,7 +21,7 @@ from node.links.channel.channel import (
 )
 from node.links.channel.read_waits import ReadWaits
 from protocol import limits
-from protocol.errors import LinkClosed
+from protocol.errors import LinkClosed, RemoteError
 from protocol.randomness import Random
 from protocol.sctp import chunks, events
 from protocol.sctp import limits as sctp_limits
@@ -136,6 +136,11 @@ class NativeChannel:
         dtls.carry(self._received, self._flush, self._path_changed)
 
     # The interface of a link ----------------------------------------------------------------
+
+    @property
+    def fault(self) -> RemoteError | None:
+        """What the peer broke, if that has ended the channel."""
+        return self._association.fault
 
     @property
     def buffered_bytes(self) -> int:

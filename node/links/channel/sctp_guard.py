@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 
 from protocol.errors import Malformed, Truncated
+from protocol.sctp import limits
 
 _COMMON_HEADER_BYTES = 12
 _CHUNK_HEADER_BYTES = 4
@@ -31,10 +32,14 @@ def check_packet(packet: bytes, *, next_tsn: int) -> None:
     and wrong checksums are left to the stock parser, which ignores such packets.
     """
     position = _COMMON_HEADER_BYTES
+    control = 0
     while position <= len(packet) - _CHUNK_HEADER_BYTES:
         kind, _, length = struct.unpack_from("!BBH", packet, position)
         if length < _CHUNK_HEADER_BYTES:
             raise Malformed(f"an SCTP chunk of length {length}")
+        control += kind != _DATA
+        if control > limits.CONTROL_PER_PACKET:
+            raise Malformed("an SCTP packet of many control chunks")
         body = packet[position + _CHUNK_HEADER_BYTES : position + length]
         check = _CHECKS.get(kind)
         if check is not None:
@@ -87,11 +92,12 @@ def _refuse(body: bytes) -> None:
     raise Malformed(f"an SCTP chunk of {len(body)} bytes that was not negotiated")
 
 
+_DATA = 0
 _SACK = 3
 _FORWARD_TSN = 192
 
 _CHECKS: dict[int, Callable[[bytes], None]] = {
-    0: _check_data,
+    _DATA: _check_data,
     1: _check_init,
     2: _check_init,
     4: _check_parameters,

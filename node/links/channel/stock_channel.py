@@ -77,6 +77,7 @@ class _Association(RTCSctpTransport):
     def __init__(self, dtls: DtlsPath, rng: Random, ended: Callable[[str], None]) -> None:
         super().__init__(dtls, SCTP_PORT)
         self._ended = ended
+        self.fault: RemoteError | None = None
         self._close_reason = b""
         self._rto = _FIRST_TIMEOUT_S
         self._local_partial_reliability = False
@@ -106,6 +107,8 @@ class _Association(RTCSctpTransport):
             check_packet(data, next_tsn=self._local_tsn)
             await super()._handle_data(data)
         except (RemoteError, *_STOCK_FAULTS) as error:
+            if isinstance(error, RemoteError):
+                self.fault = error
             _log.info("a peer broke SCTP: %s: %s", type(error).__name__, error)
             self._ended("the peer broke SCTP")
 
@@ -153,6 +156,11 @@ class StockChannel:
         self._channel.on("message", self._received)
         # The channel is made of the DTLS path, which learns here what its end goes to.
         dtls.on_lost = self._end
+
+    @property
+    def fault(self) -> RemoteError | None:
+        """What the peer broke, if that has ended the channel."""
+        return self._association.fault
 
     @property
     def buffered_bytes(self) -> int:

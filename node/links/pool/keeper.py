@@ -15,6 +15,7 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.errors import ModswarmError, RemoteError
 from protocol.identity import PeerId, peer_id_text
+from protocol.places.rule_breakers import RuleBreakers
 from protocol.places.tenure import Place
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ OnLink = Callable[[Link], object]
 class LinkKeeper:
     """Keeps links from when they open until nothing is left of them.
 
-    `counts` says why links were closed, `counters` which rules their peers broke.
+    `counts` says why links were closed, `counters` which rules their peers broke, and `breakers`
+    learns which peers these are.
     """
 
     def __init__(
@@ -36,9 +38,12 @@ class LinkKeeper:
         counts: Counter[str],
         counters: Counters,
         book: PlaceBook,
+        breakers: RuleBreakers,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._book = book
+        self._breakers = breakers
         self._rule = link_rule(settings.max_links)
         self._counts = counts
         self._counters = counters
@@ -142,6 +147,7 @@ class LinkKeeper:
         _log.info("link with %s ended: %s", peer_id_text(link.peer_id), reason)
         if isinstance(link.error, RemoteError):
             self._counters.refuse(link.error)
+            self._breakers.add(link.peer_id, self._book.link(link).network, self._loop.time())
         elif link.error is not None and not isinstance(link.error, ModswarmError):
             self._keep_fault(link.error)
         self._open.discard(link)

@@ -40,12 +40,14 @@ from protocol.errors import (
     RemoteError,
 )
 from protocol.identity import Identity, PeerId, peer_id_text
+from protocol.places.rule_breakers import RuleBreakers
 from protocol.places.usefulness import Usefulness
 from protocol.signaling import Offer
 
 _log = logging.getLogger(__name__)
 
 _STOPPING = "the node is stopping"
+_FAULTS_NEAR = "several peers of this network broke the protocol a moment ago"
 
 
 class LinkPool:
@@ -92,8 +94,9 @@ class LinkPool:
         self._backoff = Backoff(settings, environment.rng)
         self._book = PlaceBook(self.usefulness, settings.tenure_s)
         self._answers, self._calls = answer_rule(), call_rule()
+        self._breakers = RuleBreakers()
         self._keeper = LinkKeeper(
-            identity.peer_id, settings, self.counts, self._counters, self._book
+            identity.peer_id, settings, self.counts, self._counters, self._book, self._breakers
         )
         self._opener = LinkOpener(self._parts, place_call, self._keeper)
         self._attempts = TaskOwner("links")
@@ -196,6 +199,7 @@ class LinkPool:
 
     def _begin_call(self, peer_id: PeerId) -> PendingConnect:
         self._check_open(peer_id)
+        self._check_honest(peer_id)
         self._backoff.check(peer_id, asyncio.get_running_loop().time())
         self._make_call_room(peer_id)
         call = PendingConnect(peer_id, lambda: peer_id in self._incoming)
@@ -263,6 +267,7 @@ class LinkPool:
 
     def _begin_answer(self, call: PendingAnswer) -> None:
         self._check_open(call.peer_id)
+        self._check_honest(call.peer_id)
         self._give_up_answering(call.peer_id)
         answering = [self._book.answer(earlier) for earlier in self._incoming.values()]
         now = asyncio.get_running_loop().time()
@@ -290,8 +295,14 @@ class LinkPool:
     def _make_room_for(self, link: Link) -> None:
         """Only a link closes another one, and no call that has shown nothing; raises LinkFailed."""
         ours, host = link.direction == "outgoing", link.path.remote.host
+        place = self._book.link_wanted(link.peer_id, ours=ours, host=host)
+        now = asyncio.get_running_loop().time()
+        stranger = not (ours or place.worth)
+        if stranger and self._breakers.holds_many_of(place.network, now):
+            self._keeper.dispose(link.close(_FAULTS_NEAR), peer_id_text(link.peer_id))
+            raise LinkFailed(_FAULTS_NEAR, cause=Cause.PROTOCOL_BROKEN)
         try:
-            self._keeper.make_room(self._book.link_wanted(link.peer_id, ours=ours, host=host))
+            self._keeper.make_room(place)
         except Busy as error:
             self._keeper.dispose(link.close(str(error)), peer_id_text(link.peer_id))
             raise self._links_full() from error
@@ -321,6 +332,11 @@ class LinkPool:
         # the attempt goes on, and the tie-break decides.
         if not ours.answered and ours.task is not None:
             ours.task.cancel()
+
+    def _check_honest(self, peer_id: PeerId) -> None:
+        """Raise LinkFailed where the peer broke the protocol on a link shortly before."""
+        if self._breakers.holds(peer_id, asyncio.get_running_loop().time()):
+            raise LinkFailed(cause=Cause.PROTOCOL_BROKEN)
 
     def _check_open(self, peer_id: PeerId) -> None:
         if self._closing:

@@ -38,6 +38,7 @@ class Channels:
         self._queue = core.queue
         self._inbox = core.inbox
         self._counters = core.counters
+        self._work = core.work
         self._ask_reset = ask_reset
         self._channels: dict[int, _Channel] = {}
         self._streams = core.config.streams
@@ -146,6 +147,7 @@ class Channels:
         self._inbox.add_message(stream_id, data, binary)
 
     def _on_control(self, stream_id: int, data: bytes) -> None:
+        self._work.note(limits.WORK_OF_CONTROL)
         channel = self._channels.get(stream_id)
         if datachannel.is_ack(data):
             if channel is not None and not channel.confirmed:

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 from google_crc32c import extend
 
+from protocol.errors import RemoteError
 from protocol.sctp import chunks, limits
 from protocol.sctp.control.handshake import AssociationHandshake
 from protocol.sctp.control.liveness import Liveness
 from protocol.sctp.control.reset import StreamReset
 from protocol.sctp.control.teardown import Teardown
 from protocol.sctp.core import Core
-from protocol.sctp.errors import MalformedChunk, ProtocolViolation
+from protocol.sctp.errors import AssociationFlooded, MalformedChunk, ProtocolViolation
 from protocol.sctp.events import PathProbed
 from protocol.sctp.packets import open_packet
 from protocol.sctp.receive.receiver import Receiver
+from protocol.sctp.receive.work import WORK_OF_KIND
 from protocol.sctp.send.sender import Sender
 from protocol.sctp.status import ALLOWED, OPENING, AssociationState
 
@@ -52,7 +54,10 @@ class Inbound:
         self._handshake = handshake
         self._teardown = teardown
         self._liveness = liveness
+        self._work = core.work
         self.halves: Halves | None = None
+        self.fault: RemoteError | None = None
+        """What the peer broke, if that has ended the association."""
         self._expect_tag()
 
     def establish(self, halves: Halves) -> None:
@@ -69,6 +74,7 @@ class Inbound:
         self._start_value = extend(0, self._header + b"\0\0\0\0")
         self._sack = b""
         self._sack_at = 0.0
+        self._answered = False
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> None:
         """Take what had arrived by `now`."""
@@ -93,7 +99,7 @@ class Inbound:
                 try:
                     receiver.on_data(flags, tsn, stream, sequence, payload, body[16:length])
                 except ProtocolViolation as error:
-                    self._violated(error)
+                    self._violated(error, error.cause)
                 receiver.packets += 1
                 if not own_peer:
                     self._after_data(receiver)
@@ -101,16 +107,27 @@ class Inbound:
                 self._note_sack(body[4:length])
             else:
                 self._receive_chunks(body, self._handshake.local_tag, now)
-        self._after_burst(now)
+        self._after_burst(len(datagrams), now)
 
-    def _after_burst(self, now: float) -> None:
+    def _after_burst(self, packets: int, now: float) -> None:
         halves = self.halves
         if halves is None or self._status.over:
             self._sack = b""
             return
+        try:
+            self._work.settle(packets, self._progress(halves), now)
+        except AssociationFlooded as error:
+            self._violated(error, chunks.CAUSE_USER_ABORT)
+            return
+        self._answered = False
         self._liveness.heard(now)
         halves.receiver.after_burst(now)
         self._sack_at = now
+
+    def _progress(self, halves: Halves) -> int:
+        """Bytes that came, in whole messages or not, and those of ours that have arrived."""
+        received = self._core.inbox.delivered_bytes + halves.receiver.reassembly.held_bytes
+        return received + halves.sender.delivered_bytes
 
     def settle(self) -> None:
         """Take the SACK that came in the last burst, as of then.
@@ -126,9 +143,9 @@ class Inbound:
         try:
             halves.sender.on_sack(sack, self._sack_at)
         except ProtocolViolation as error:
-            self._violated(error)
+            self._violated(error, error.cause)
         except MalformedChunk as error:
-            self._core.counters[error.name] += 1
+            self._refused(error)
 
     def _note_sack(self, value: bytes) -> None:
         """Keep the newest SACK of a burst: it repeats what the earlier ones said."""
@@ -142,12 +159,20 @@ class Inbound:
         if receiver.sack_due and len(writer.control) < limits.CONTROL_QUEUE:
             writer.queue(receiver.sack())
 
-    def _violated(self, error: ProtocolViolation) -> None:
+    def _violated(self, error: RemoteError, cause: int) -> None:
         self._core.counters[error.name] += 1
-        self._teardown.abort(str(error), error.cause)
+        self.fault = error
+        self._teardown.abort(str(error), cause)
+
+    def _refused(self, error: MalformedChunk) -> None:
+        """Count a packet that the peer has sealed for us, and that is none."""
+        self._core.counters[error.name] += 1
+        self._work.note(limits.WORK_OF_REFUSAL)
 
     def _receive_any(self, datagram: bytes, now: float) -> None:
         """Take a packet that is not plainly the peer's next one (RFC 9260, 8.4 and 8.5.1)."""
+        if self.fault is not None:  # what ended it may be followed by much of the same
+            return
         counters, config = self._core.counters, self._core.config
         try:
             source, destination, tag, body = open_packet(datagram)
@@ -180,17 +205,20 @@ class Inbound:
             parts = chunks.split_chunks(body)
             if len(parts) > 1 and any(kind == chunks.INIT for kind, _, _ in parts):
                 raise MalformedChunk("An INIT is not alone in its packet.")
-            had_data = False
+            had_data, self._answered = False, False
             for kind, flags, value in parts:
                 had_data = had_data or kind == chunks.DATA
+                self._work.charge(WORK_OF_KIND.get(kind, limits.WORK_OF_CONTROL))
                 if not self._receive_chunk(kind, flags, value, tag, now):
                     break
             if had_data:
                 self._after_bundle(now)
         except MalformedChunk as error:
-            self._core.counters[error.name] += 1
+            self._refused(error)
         except ProtocolViolation as error:
-            self._violated(error)
+            self._violated(error, error.cause)
+        except AssociationFlooded as error:
+            self._violated(error, chunks.CAUSE_USER_ABORT)
 
     def _after_bundle(self, now: float) -> None:
         if self.halves is not None:
@@ -221,8 +249,9 @@ class Inbound:
         return True
 
     def report(self, cause: int, value: bytes) -> None:
-        """Tell the peer about an error that does not end the association."""
-        if self._handshake.peer is not None and not self._status.over:
+        """Tell the peer about an error that does not end the association; one of a packet."""
+        if self._handshake.peer is not None and not (self._answered or self._status.over):
+            self._answered = True
             self._core.writer.queue(chunks.encode_error(cause, value))
 
     def _on_data(self, flags: int, value: bytes, tag: int, now: float) -> None:
@@ -249,7 +278,9 @@ class Inbound:
         self._handshake.on_cookie_ack(now)
 
     def _on_heartbeat(self, flags: int, value: bytes, tag: int, now: float) -> None:
-        self._liveness.on_heartbeat(value)
+        if not self._answered:  # a peer of good will has one in a packet
+            self._answered = True
+            self._liveness.on_heartbeat(value)
 
     def _on_heartbeat_ack(self, flags: int, value: bytes, tag: int, now: float) -> None:
         packet_bytes = self._liveness.on_heartbeat_ack(value)

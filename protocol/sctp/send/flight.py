@@ -26,7 +26,10 @@ _RTT_MIN_S = 0.00001
 
 
 class Flight:
-    """The scoreboard and the measurements made with it."""
+    """The scoreboard and the measurements made with it.
+
+    `delivered_bytes` counts what the peer has acknowledged so far.
+    """
 
     def __init__(
         self, core: Core, first_tsn: int, peer_window_bytes: int, forward_tsn: bool
@@ -37,7 +40,7 @@ class Flight:
         self.board = Scoreboard(first_tsn)
         self.partial = PartialReliability()
         self.peer_window = peer_window_bytes
-        self._delivered = 0
+        self.delivered_bytes = 0
         self._delivered_at = 0.0
         self._measured_from = 0.0
         self._app_limited_until = -1
@@ -52,16 +55,16 @@ class Flight:
             self._measured_from = self._delivered_at = now
         return Departure(
             now,
-            self._delivered,
+            self.delivered_bytes,
             self._delivered_at,
             self._measured_from,
-            self._delivered <= self._app_limited_until,
+            self.delivered_bytes <= self._app_limited_until,
             repeated,
         )
 
     def limited_by_application(self) -> None:
         """Less was queued than could be sent: what is in flight says little about the path."""
-        self._app_limited_until = self._delivered + self.board.flight_bytes
+        self._app_limited_until = self.delivered_bytes + self.board.flight_bytes
 
     def acknowledge(
         self, wire: int, window_bytes: int, gap_offsets: tuple[int, ...], again: int, now: float
@@ -85,7 +88,7 @@ class Flight:
             self.partial.settled(first, cumulative)
             self.partial.on_sack(board)
         rtt_s = self._take_rtt(news, again, now)
-        self._delivered += news.acked_bytes
+        self.delivered_bytes += news.acked_bytes
         if news.acked_bytes:
             self._delivered_at = now
         sample = self._sample(news, self.look_for_losses(now), rtt_s, now)
@@ -139,10 +142,10 @@ class Flight:
             prior, app_limited = newest.delivered, newest.app_limited
             interval_s = max(newest.at - newest.measured_from, now - newest.delivered_at)
             if interval_s > 0 and interval_s >= _RATE_INTERVAL_SHARE * self._round_trip.min_s:
-                rate = (self._delivered - prior) / interval_s
+                rate = (self.delivered_bytes - prior) / interval_s
         return AckSample(
             now,
-            self._delivered,
+            self.delivered_bytes,
             prior,
             news.acked_bytes,
             lost_bytes,

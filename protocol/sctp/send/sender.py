@@ -66,6 +66,11 @@ class Sender:
         return self._timeouts_in_row
 
     @property
+    def delivered_bytes(self) -> int:
+        """Bytes that the peer has acknowledged so far."""
+        return self._flight.delivered_bytes
+
+    @property
     def sent_chunks(self) -> int:
         """Chunks that have left, repetitions not counted."""
         return self._fragmenter.sent_chunks

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from protocol import limits
-from protocol.errors import LinkClosed
+from protocol.errors import LinkClosed, RemoteError
 
 Tamper = Callable[[list[bytes]], list[bytes]]
 
@@ -17,6 +17,7 @@ class FakeChannel:
     def __init__(self) -> None:
         self.receiver: Callable[[bytes], None] | None = None
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.fault: RemoteError | None = None
         self.buffered_bytes = 0
         self.round_trip_s: float | None = None
         self.sent: list[bytes] = []

@@ -357,10 +357,12 @@ def messages(association: Association) -> list[bytes]:
     return [event.data for event in association.events() if isinstance(event, MessageReceived)]
 
 
-def drain(one: Association, two: Association, seconds: float = 3.0) -> None:
+def drain(
+    one: Association, two: Association, seconds: float = 3.0, *, start_s: float = 0.0
+) -> None:
     """Let time pass at both ends, with no delay between them."""
-    now = 0.0
-    while now < seconds:
+    now = start_s
+    while now < start_s + seconds:
         exchange(one, two, now)
         now += 0.05
         one.handle_timer(now)
