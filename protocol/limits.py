@@ -761,7 +761,7 @@ MOD_NAME_BYTES = 200
 """All files of a mod together, and its name in UTF-8."""
 
 GET_BYTES = 20_000_000_000
-"""What a `get` may write if no person was asked and no other bound was given: few mods have more."""
+"""What a `get` may write unless a person was asked or another bound given: few mods have more."""
 
 DISK_ENTRY_BYTES = 4096
 """What a file system needs for a file or a folder besides the bytes of files, amply: a mod of no

@@ -1,7 +1,7 @@
 """One good holder of a mod serves a download in time, whatever nine others do.
 
-The scarce things are the asker's: the place of the holder that is asked for the manifest, the chunks that
-are asked of one source, the memory for what sources announce.
+The scarce things are the asker's: the place of the holder that is asked for the manifest, the
+chunks that are asked of one source, the memory for what sources announce.
 """
 
 import asyncio

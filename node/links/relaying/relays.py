@@ -70,7 +70,7 @@ class LinkRelays:
         return len(self._reached((*self._registrars(), *self._contacts())))
 
     def is_registrar(self, relay: Contact) -> bool:
-        """Whether it keeps this node registered: then it is of our choice, also if a peer names it."""
+        """Whether it keeps this node registered: then it is our choice, even if peers name it."""
         return any(one.peer_id == relay.peer_id for one in self._registrars())
 
     def named_by_us(self, relays: Sequence[Contact]) -> list[Contact]:
