@@ -2,16 +2,17 @@
 
 import os
 import signal
-from typing import Any
+import sys
 
 _INTERRUPTED = 130
 
 
-def _leave(*_: Any) -> None:
-    os._exit(_INTERRUPTED)
+def _leave(*_: object) -> None:
+    # `modswarm run` is ended by Ctrl-C as it should be, also before it runs.
+    os._exit(0 if sys.argv[1:2] == ["run"] else _INTERRUPTED)
 
 
-# Before anything else is imported: a Ctrl-C meanwhile would be a traceback.
+# Before anything else is imported, `typing` included: a Ctrl-C meanwhile would be a traceback.
 signal.signal(signal.SIGINT, _leave)
 if hasattr(signal, "pthread_sigmask"):
     # The script blocks it until here, for the time that Python takes to start.

@@ -1,9 +1,8 @@
 """Mods by their links: shared, fetched, listed, removed, and which other peers have them."""
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +29,8 @@ from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.content.file_paths import check_name
 from protocol.content.link import ModLink
-from protocol.errors import BadLink, BadPeerId, Unreachable, UnsafePath
-from protocol.identity import PeerId, base32_text, parse_peer_id
+from protocol.errors import BadLink, Unreachable, UnsafePath
+from protocol.identity import PeerId, base32_text
 
 _DEFAULT_BOUND = SizeBound()
 _NOT_JOINED = "this node has not joined the overlay, as no other node answers it"
@@ -180,11 +179,12 @@ class Sharing:
             self._guard.check_outside((into or Path.cwd()).resolve(), "written")
 
     def _finding(self, search: HolderSearch, link: ModLink) -> FindSources:
-        hinted = _hinted(link)
-        return lambda mod_id: self._exchanges.sources(self._links(search, mod_id, hinted))
+        return lambda mod_id: self._exchanges.sources(
+            self._links(search, mod_id, link.hinted_peers)
+        )
 
     async def _links(
-        self, search: HolderSearch, mod_id: bytes, hinted: list[PeerId]
+        self, search: HolderSearch, mod_id: bytes, hinted: Sequence[PeerId]
     ) -> AsyncIterator[LinkPort]:
         """Links to holders, once this node has joined: a download may come right after the start.
 
@@ -234,15 +234,6 @@ class Sharing:
         for record in reading.records.values():
             known.setdefault(record.peer_id, PeerView(record.peer_id, "provider", None))
         known.pop(self._overlay.identity.peer_id, None)
-
-
-def _hinted(link: ModLink) -> list[PeerId]:
-    """The peers that a link names: `peer id`, or `host:port/peer id`."""
-    hinted = []
-    for hint in link.hints:
-        with contextlib.suppress(BadPeerId):
-            hinted.append(parse_peer_id(hint.rpartition("/")[2]))
-    return hinted
 
 
 def _check_openable(link: ModLink) -> None:

@@ -5,13 +5,14 @@ checksum of 3 bytes behind each. The key stands after `#` as in a URL: nodes tha
 mod never need that part.
 """
 
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass, field
 
 from protocol import limits
-from protocol.errors import BadLink
-from protocol.identity import base32_bytes, base32_text
+from protocol.errors import BadLink, BadPeerId
+from protocol.identity import PeerId, base32_bytes, base32_text, parse_peer_id
 
 SCHEME = "modswarm:"
 _KEY_BYTES = 32
@@ -41,6 +42,15 @@ class ModLink:
         for hint in self.hints:
             if not _HINT.fullmatch(hint):
                 raise BadLink(f"not a modswarm link: a hint cannot read {hint[:80]!r}")
+
+    @property
+    def hinted_peers(self) -> tuple[PeerId, ...]:
+        """The peers that the hints name, each once; an address without one names none."""
+        found = []
+        for hint in self.hints:
+            with contextlib.suppress(BadPeerId):
+                found.append(parse_peer_id(hint.rpartition("/")[2]))
+        return tuple(dict.fromkeys(found))
 
     def __str__(self) -> str:
         hints = "&".join(f"x={hint}" for hint in self.hints)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from node.faces.cli.output import counted
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
 _STAGES = {
     "reading": "Reading files",
@@ -53,6 +53,33 @@ class Bar:
             self._bars.update(self._task, visible=False)
 
 
+def columns() -> "tuple[ProgressColumn, ...]":
+    """What a bar shows; what is not known yet is left out instead of a question mark."""
+    from rich import progress
+    from rich.text import Text
+
+    class WhereKnown(progress.ProgressColumn):
+        """Another column, shown once some of a known size is done, and where asked its speed."""
+
+        def __init__(self, column: progress.ProgressColumn, *, needs_speed: bool) -> None:
+            super().__init__()
+            self._column = column
+            self._needs_speed = needs_speed
+
+        def render(self, task: progress.Task) -> Any:
+            known = task.total and task.completed and (task.speed or not self._needs_speed)
+            return self._column.render(task) if known else Text()
+
+    return (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        WhereKnown(progress.DownloadColumn(), needs_speed=False),
+        WhereKnown(progress.TransferSpeedColumn(), needs_speed=True),
+        WhereKnown(progress.TimeRemainingColumn(), needs_speed=True),
+        progress.TextColumn("{task.fields[sources]}", markup=False),
+    )
+
+
 @contextmanager
 def bar(*, quiet: bool) -> Iterator[Bar]:
     """A progress bar; without a terminal as standard error, or if `quiet`, it shows nothing."""
@@ -62,31 +89,12 @@ def bar(*, quiet: bool) -> Iterator[Bar]:
     # rich costs a tenth of a second, which only a visible bar is worth.
     from rich import progress
     from rich.console import Console
-    from rich.text import Text
 
-    class OfKnownSize(progress.ProgressColumn):
-        """Another column, left out as long as it could only show question marks."""
-
-        def __init__(self, column: progress.ProgressColumn) -> None:
-            super().__init__()
-            self._column = column
-
-        def render(self, task: progress.Task) -> Any:
-            return self._column.render(task) if task.total and task.completed else Text()
-
-    columns = (
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        OfKnownSize(progress.DownloadColumn()),
-        OfKnownSize(progress.TransferSpeedColumn()),
-        OfKnownSize(progress.TimeRemainingColumn()),
-        progress.TextColumn("{task.fields[sources]}", markup=False),
-    )
     console = Console(stderr=True)
     # What is printed meanwhile goes above the bar, unless it goes to a file or a pipe.
     redirect = sys.stdout.isatty()
     with progress.Progress(
-        *columns, console=console, transient=True, redirect_stdout=redirect
+        *columns(), console=console, transient=True, redirect_stdout=redirect
     ) as bars:
         yield Bar(bars)
 

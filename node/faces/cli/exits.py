@@ -1,5 +1,7 @@
 """Exit statuses: one table from errors to what a script sees."""
 
+from collections.abc import Sequence
+
 from protocol.errors import (
     BadInput,
     BadLink,
@@ -25,7 +27,7 @@ INTERRUPTED = 130
 
 MEANINGS = {
     OK: "done",
-    FAILURE: "failed",
+    FAILURE: "failed, or not done because you said no",
     USAGE: "wrong usage or bad input, such as a link with a typo",
     NOT_RUNNING: "no node is running in that home",
     NOT_FOUND: "not found, or on no peer that can be reached",
@@ -47,6 +49,11 @@ _STATUSES: dict[type[ModswarmError], int] = {
     ModswarmError: FAILURE,
 }
 """The status of an error is that of its nearest ancestor here."""
+
+
+def when_interrupted(args: Sequence[str]) -> int:
+    """The status of a command that Ctrl-C ends: for `run` this is the way to end, at any time."""
+    return OK if args[:1] == ["run"] else INTERRUPTED
 
 
 def exit_status_of(error: ModswarmError) -> int:

@@ -81,7 +81,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def _status(args: list[str]) -> int:
     try:
-        with interrupts.watched():
+        with interrupts.watched(exits.when_interrupted(args)):
             result = modswarm.main(args, prog_name="modswarm", standalone_mode=False)
             sys.stdout.flush()
     except click.ClickException as error:
@@ -90,7 +90,7 @@ def _status(args: list[str]) -> int:
         return exits.USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
-        return exits.INTERRUPTED
+        return exits.when_interrupted(args)
     except ModswarmError as error:
         told = errors.as_json(error)
         _fail(args, errors.message_of(error), told, exits.advice_for(error))

@@ -10,6 +10,7 @@ import click
 from node.faces.cli import bars, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal import given
+from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from protocol.causes.cause import Cause
 from protocol.content.link import is_link
@@ -169,7 +170,7 @@ def _at_a_terminal() -> bool:
 
 
 def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
-    """Show what a link would bring, and ask; the bytes that were agreed to, or click.Abort."""
+    """Show what a link would bring, and ask; the bytes that were agreed to, or an end for a no."""
     with bars.bar(quiet=False) as bar:
         offer = bars.follow(client.stream("/v1/offers", {"link": link}), bar)
     if max_size is not None and offer["disk_bytes"] > max_size:
@@ -187,7 +188,7 @@ def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
     if offer["files"] > len(offer["paths"]):
         facts.append(("", f"and {offer['files'] - len(offer['paths'])} more"))
     output.show_facts(facts, err=True)
-    click.confirm("Fetch and write it?", default=True, abort=True, err=True)
+    wants("Fetch and write it?", default=True, otherwise="Nothing was written.")
     return int(offer["disk_bytes"])
 
 
@@ -262,11 +263,12 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _ask_whether_meant(mod: dict[str, Any]) -> None:
-    """Raise BadInput without a terminal, Abort for a no."""
+    """Raise BadInput without a terminal; a no ends the command."""
     what = f"{output.printable(mod['name'] or mod['mod_id'])} of {output.moment(mod['added'])}"
     if not sys.stdin.isatty():
         raise BadInput(f"that is the beginning of the id of {what}: say --yes if it is meant")
-    click.confirm(f"Remove {what}, {output.size(mod['bytes'])}?", abort=True, err=True)
+    question = f"Remove {what}, {output.size(mod['bytes'])}?"
+    wants(question, default=False, otherwise="Nothing was removed.")
 
 
 def _absolute(path: Path) -> Path:

@@ -92,6 +92,7 @@ class FakeSharing:
         self.cancelled = asyncio.Event()
         self.link = LINK
         self.announcement = Announcement(3, 4, {"timed_out": 1})
+        self.banned: tuple[str, ...] = ()
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
 
@@ -141,7 +142,7 @@ class FakeSharing:
             record_hops=2,
             signaled_via=self.signaled_via,
             sources=(peer_id_text(PEER),),
-            banned=(),
+            banned=self.banned,
         )
 
     async def look(self, link: ModLink, progress: ReportProgress) -> ModOffer:

@@ -293,11 +293,31 @@ def test_a_person_at_a_terminal_is_shown_the_mod_and_asked(
     assert node.sharing.bounds == [SizeBound(5_061_440, agreed=True)]
 
 
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (0, None),
+        (1, "Refused       what 1 peer sent, which was not this mod"),
+        (2, "Refused       what 2 peers sent, which was not this mod"),
+    ],
+)
+def test_get_tells_who_was_banned(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], count: int, told: str | None
+) -> None:
+    node.sharing.banned = (peer_id_text(PEER),) * count
+    assert status_of("get", str(LINK)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Refused")] == ([told] if told else [])
+    assert "Fetched       5 B from 1 peer" in lines
+
+
 def test_what_the_person_does_not_want_is_not_fetched(
-    node: FakeNode, terminal: Callable[[str], None]
+    node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal("n")
-    assert status_of("get", str(LINK)) == exits.INTERRUPTED
+    assert status_of("get", str(LINK)) == exits.FAILURE
+    told = capsys.readouterr().err
+    assert ("Nothing was written." in told, "Interrupted" in told) == (True, False)
     assert [asked[0] for asked in node.asked] == ["look"]
 
 

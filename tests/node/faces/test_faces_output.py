@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from node.faces.cli import output
-from node.faces.cli.bars import Bar, follow
+from node.faces.cli.bars import Bar, columns, follow
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,31 @@ def test_the_bar_follows_a_stream_from_stage_to_stage_and_rests() -> None:
         (True, "Writing files", 10, "from 2 sources"),
         (False, "Writing files", 10, "from 2 sources"),
     ]
+
+
+def test_a_bar_shows_no_question_marks() -> None:
+    out, seconds = io.StringIO(), iter(range(1000))
+    console = Console(file=out, width=120)
+    with Progress(
+        *columns(), console=console, auto_refresh=False, get_time=lambda: next(seconds)
+    ) as bars:
+        bar = Bar(bars)
+
+        def shown(progress: dict[str, Any]) -> str:
+            bar.show(progress)
+            out.truncate(out.seek(0))
+            console.print(bars.get_renderable())
+            return out.getvalue()
+
+        begun, first, second = (shown(told("chunks", done, 1)) for done in (0, 30, 60))
+        unsized = shown({**told("finding", 0), "bytes_total": 0})
+    for text in (begun, first, second, unsized):
+        assert "?" not in text
+        assert "-:--" not in text
+    assert "bytes" not in begun + unsized
+    assert "30/100 bytes" in first
+    assert "60/100 bytes" in second
+    assert "bytes/s 0:00:" in second
 
 
 def test_without_a_terminal_a_bar_shows_nothing() -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from protocol import limits
 from protocol.content.link import SCHEME, ModLink, parse
 from protocol.errors import BadLink
-from protocol.identity import base32_text
+from protocol.identity import Identity, base32_text, peer_id_text
+from tests.identities import SEEDS
 
 HINTS = st.lists(st.from_regex(r"\A[A-Za-z0-9.:\[\]/-]{1,40}\Z"), max_size=limits.HINTS).map(tuple)
 LINKS = st.builds(
@@ -28,6 +29,25 @@ def test_round_trip(link: ModLink) -> None:
 def test_case_and_blanks_do_not_matter(link: ModLink) -> None:
     bare = ModLink(link.mod_id, link.content_key)
     assert parse(f"  {str(bare).upper()}\n") == bare
+
+
+def test_hints_name_peers_with_and_without_an_address() -> None:
+    first, second = Identity(SEEDS[0]).peer_id, Identity(SEEDS[1]).peer_id
+    hints = (
+        f"127.0.0.1:4001/{peer_id_text(first)}",
+        "127.0.0.1:4001",
+        peer_id_text(second),
+        peer_id_text(first),
+        "[::1]:1/",
+        "not-a-peer",
+        peer_id_text(second)[:-1],
+    )
+    assert ModLink(bytes(32), hints=hints).hinted_peers == (first, second)
+
+
+@given(LINKS)
+def test_any_hints_name_at_most_a_peer_each(link: ModLink) -> None:
+    assert len(link.hinted_peers) <= len(link.hints)
 
 
 @given(st.text(max_size=200))

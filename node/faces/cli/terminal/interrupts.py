@@ -22,10 +22,27 @@ _IMPORT_SYSTEM = "<frozen importlib"
 
 
 @contextmanager
-def watched() -> Iterator[None]:
-    """Take Ctrl-C over: the first raises KeyboardInterrupt, unless nothing can be half done."""
-    handler, hook = signal.signal(signal.SIGINT, _on_interrupt), sys.unraisablehook
-    sys.unraisablehook = _on_unraisable
+def watched(status: int = exits.INTERRUPTED) -> Iterator[None]:
+    """Take Ctrl-C over: the first raises KeyboardInterrupt, or ends the process with `status`.
+
+    It ends it where nothing can be half done.
+    """
+    hook = sys.unraisablehook
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, lambda *_: leave(status))
+        if _is_importing(frame):
+            leave(status)
+        raise KeyboardInterrupt
+
+    def on_unraisable(unraisable: "UnraisableHookArgs") -> None:
+        """An interrupt that came within a finalizer would be printed there and lost."""
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            leave(status)
+        sys.__unraisablehook__(unraisable)
+
+    handler = signal.signal(signal.SIGINT, on_interrupt)
+    sys.unraisablehook = on_unraisable
     try:
         yield
     finally:
@@ -33,17 +50,10 @@ def watched() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def leave() -> NoReturn:
+def leave(status: int) -> NoReturn:
     """End the process as interrupted, at once."""
     os.write(_STDERR, _SAID)
-    os._exit(exits.INTERRUPTED)
-
-
-def _on_interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, lambda *_: leave())
-    if _is_importing(frame):
-        leave()
-    raise KeyboardInterrupt
+    os._exit(status)
 
 
 def _is_importing(frame: FrameType | None) -> bool:
@@ -52,10 +62,3 @@ def _is_importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _on_unraisable(unraisable: "UnraisableHookArgs") -> None:
-    """An interrupt that came within a finalizer would be printed there and lost."""
-    if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        leave()
-    sys.__unraisablehook__(unraisable)
