@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from node.content.ports import LinkPort
@@ -17,6 +17,7 @@ from node.tasks import TaskOwner
 from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.content.holder_order import HolderOrder, Standing
+from protocol.content.holder_places import HolderPlaces
 from protocol.errors import ModswarmError, NotFound, Unexpected
 from protocol.identity import PeerId, peer_id_text
 from protocol.randomness import Random
@@ -44,44 +45,67 @@ class FetchStats:
 
 
 class HolderSearch:
-    """Finds the holders of one mod and links to them, a few at a time; `stats` are its figures."""
+    """Finds the holders of one mod and links to them, a few at a time; `stats` are its figures.
+
+    It is the SourceWatch of its links: one that turns out useless makes room for the next holder.
+    """
 
     def __init__(self, overlay: OverlayServer, pool: LinkPool, rng: Random) -> None:
         self._overlay = overlay
         self._pool = pool
         self._filters = AvailabilityLookup(overlay)
         self._order = HolderOrder(overlay.identity.peer_id, rng)
+        self._places = HolderPlaces()
+        self._freed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._tasks = TaskOwner("search for holders")
+        self._opened: asyncio.Queue[Link | None] = asyncio.Queue()
         self.stats = FetchStats()
+        self._named: set[PeerId] = set()
+        """Whom a record or the mod's link names."""
+        self._called_by_us: set[PeerId] = set()
+        self._later: list[PeerId] = []
+        """Who gave way to others, and is called once more when they have been."""
+        self._give_way: dict[PeerId, Callable[[], None]] = {}
         self._failures: list[HolderFailure] = []
 
     async def links(self, mod_id: bytes, hinted: Iterable[PeerId] = ()) -> AsyncIterator[LinkPort]:
-        """Links to holders as they open, PROVIDERS_TRIED at most; those of `hinted` come early.
+        """Links to holders as they open; those of `hinted` are called while records are looked up.
 
-        Raises NotFound, Unreachable or ClocksDiffer if no provider record is found, and
-        HoldersUnreachable if no link opens.
+        Raises NotFound, Unreachable or ClocksDiffer if no record and no hint names a holder, and
+        HoldersUnreachable if no link to one opens.
         """
         for peer_id in hinted:
             self._add(peer_id, Standing.HINTED)
-        reading = await self._read(mod_id)
-        if not len(self._order):
-            raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
-        tasks = TaskOwner("search for holders")
-        opened: asyncio.Queue[Link | None] = asyncio.Queue()
-        calling = tasks.start(self._call_all(mod_id, reading, tasks, opened), name="call holders")
-        linked = 0
+        self._add_linked()
+        calling = self._tasks.start(self._call_all(mod_id), name="call holders")
         try:
-            while linked < limits.PROVIDERS_TRIED:
-                link = await opened.get()
-                if link is None:
-                    await calling
-                    break
-                linked += 1
+            while (link := await self._opened.get()) is not None:
                 yield link
+            reading = await calling
         finally:
-            await tasks.close()
-        if not linked:
+            await self._tasks.close()
+        if not self._named:
+            raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
+        if self._named.isdisjoint(self.stats.sources):
             raise HoldersUnreachable(self._failures)
+
+    # What becomes of the links ------------------------------------------------------------
+
+    def opened(self, peer_id: bytes, give_way: Callable[[], None]) -> None:
+        """A download asks this peer, until `give_way` is called."""
+        self._give_way[PeerId(peer_id)] = give_way
+
+    def proved(self, peer_id: bytes) -> None:
+        """A chunk that it sent was what was asked for."""
+        self._places.proved(PeerId(peer_id))
+
+    def left(self, peer_id: bytes) -> bool:
+        """The download goes on without it; whether its link was opened for the download alone."""
+        self._give_way.pop(PeerId(peer_id), None)
+        self._places.leave(PeerId(peer_id))
+        self._freed.set()
+        return peer_id in self._called_by_us
 
     # Who may have it ----------------------------------------------------------------------
 
@@ -91,6 +115,7 @@ class HolderSearch:
         self.stats.lookup_ms = (self._loop.time() - started) * 1000
         self.stats.record_hops = reading.hops
         self._admit(reading)
+        self._start_filters(mod_id)
         return reading
 
     async def _read_on(self, mod_id: bytes, reading: Reading) -> bool:
@@ -101,6 +126,7 @@ class HolderSearch:
         known = set(reading.records)
         await self._overlay.read_more(reading, key, records.PROVIDER)
         self._admit(reading, known)
+        self._start_filters(mod_id)
         return len(reading.records) > len(known)
 
     def _admit(self, reading: Reading, known: Collection[bytes] = ()) -> None:
@@ -109,9 +135,21 @@ class HolderSearch:
                 told = reading.told[record.public_key]
                 self._add(record.peer_id, Standing.UNKNOWN, told=told, complete=body.complete)
 
+    def _add_linked(self) -> None:
+        """Linked peers are asked whether a record names them or not: that costs one message."""
+        now = self._loop.time()
+        worth = {
+            link.peer_id: self._pool.usefulness.worth(link.peer_id, now)
+            for link in self._pool.links()
+        }
+        for peer_id in sorted(worth, key=lambda peer: -worth[peer])[: limits.LINKED_ASKED]:
+            self._order.add(peer_id, Standing.LINKED)
+
     def _add(
         self, peer_id: PeerId, standing: Standing, *, told: int = 0, complete: bool = False
     ) -> None:
+        if peer_id != self._overlay.identity.peer_id:
+            self._named.add(peer_id)
         if self._pool.get(peer_id) is not None:
             standing = Standing.LINKED
         self._order.add(peer_id, standing, told=told, complete=complete)
@@ -136,56 +174,80 @@ class HolderSearch:
 
     # Calling them -------------------------------------------------------------------------
 
-    async def _call_all(
-        self, mod_id: bytes, reading: Reading, tasks: TaskOwner, opened: asyncio.Queue[Link | None]
-    ) -> None:
-        """Call the holders in their order; `opened` gets the links, and None at the end."""
+    async def _call_all(self, mod_id: bytes) -> Reading:
+        """Call the holders in their order; the queue gets the links, and None at the end."""
         gate = asyncio.Semaphore(limits.CONNECTING)
-        places = asyncio.Semaphore(limits.PROVIDERS_TRIED)
         calls: list[asyncio.Task[None]] = []
         try:
-            self._start_filters(mod_id, tasks)
-            while True:
-                await places.acquire()
+            reading = self._tasks.start(self._read(mod_id), name="read provider records")
+            while await self._has_next(mod_id, reading):
+                await self._room()
                 await gate.acquire()
                 peer_id = self._order.take()
-                if peer_id is not None:
-                    call = self._connect(peer_id, gate, places, opened)
-                    calls.append(tasks.start(call, name=peer_id_text(peer_id)))
+                if peer_id is None:
+                    gate.release()
                     continue
-                gate.release()
-                places.release()
-                if not await self._read_on(mod_id, reading):
-                    break
-                self._start_filters(mod_id, tasks)
+                self._places.call(peer_id)
+                call = self._connect(peer_id, gate)
+                calls.append(self._tasks.start(call, name=peer_id_text(peer_id)))
             await asyncio.gather(*calls)
+            return await reading
         finally:
-            opened.put_nowait(None)
+            self._opened.put_nowait(None)
 
-    def _start_filters(self, mod_id: bytes, tasks: TaskOwner) -> None:
+    async def _has_next(self, mod_id: bytes, reading: asyncio.Task[Reading]) -> bool:
+        """Whether there is a holder to call, after more records were read if need be."""
+        if not len(self._order):
+            await reading
+        while not len(self._order) and await self._read_on(mod_id, await reading):
+            pass
+        if not len(self._order):
+            for peer_id in self._later:
+                self._order.again(peer_id)
+            self._later.clear()
+        return len(self._order) > 0
+
+    async def _room(self) -> None:
+        """Return once there is a place for one more call, which a useless link may have to give."""
+        while not self._places.has_room:
+            useless = self._places.give_way(self._loop.time())
+            if useless is not None:
+                self._try_others(*useless)
+                continue
+            self._freed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._places.gives_way_at()):
+                    await self._freed.wait()
+
+    def _try_others(self, peer_id: PeerId, again: bool) -> None:
+        give_way = self._give_way.pop(peer_id, None)
+        if give_way is not None:
+            give_way()
+        if again:
+            self._later.append(peer_id)
+
+    def _start_filters(self, mod_id: bytes) -> None:
         if len(self._order) > limits.CONNECTING:
             for _ in range(limits.FILTERS_ASKED):
-                tasks.start(self._ask_filters(mod_id), name="ask filters of holders")
+                self._tasks.start(self._ask_filters(mod_id), name="ask filters of holders")
 
-    async def _connect(
-        self,
-        peer_id: PeerId,
-        gate: asyncio.Semaphore,
-        places: asyncio.Semaphore,
-        opened: asyncio.Queue[Link | None],
-    ) -> None:
-        """Call one holder. Its turn in `gate` is over once it is slow, its place once it ends."""
+    async def _connect(self, peer_id: PeerId, gate: asyncio.Semaphore) -> None:
+        """Call one holder. Its turn in `gate` is over once it is slow, its place once it fails."""
         started = self._loop.time()
+        if self._pool.get(peer_id) is None:
+            self._called_by_us.add(peer_id)
         try:
             async with _turn(gate):
                 link = await self._pool.connect(peer_id)
         except ModswarmError as error:
-            self._failures.append(HolderFailure.of(peer_id, error))
+            if peer_id in self._named:
+                self._failures.append(HolderFailure.of(peer_id, error))
+            self._places.leave(peer_id)
+            self._freed.set()
             return
-        finally:
-            places.release()
+        self._places.linked(peer_id, self._loop.time())
         self._note(link, peer_id, started)
-        opened.put_nowait(link)
+        self._opened.put_nowait(link)
 
     def _note(self, link: Link, peer_id: PeerId, started: float) -> None:
         if not self.stats.sources:

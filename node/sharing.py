@@ -180,7 +180,7 @@ class Sharing:
 
     def _finding(self, search: HolderSearch, link: ModLink) -> FindSources:
         return lambda mod_id: self._exchanges.sources(
-            self._links(search, mod_id, link.hinted_peers)
+            self._links(search, mod_id, link.hinted_peers), search
         )
 
     async def _links(

@@ -53,8 +53,16 @@ REFRESH_RECORD_S = {1: 3600.0, 2: 11 * 3600.0, 3: 3600.0}
 PROVIDERS_TRIED = 64
 PROVIDERS_READ = 1024
 CONNECTING = 8
-"""Holders of a mod that one download has links with, and calls under way with; provider records
-that it reads while none links, and how many holders it begins to call at once."""
+"""Holders by which chunks have come in one download, and as many calls under way and links by which
+none has; provider records that it reads, and how many holders it begins to call at once."""
+
+HOLDER_PROOF_S = 4.0
+"""After so long a link by which no chunk has come gives its place to the next holder, while no
+other serves; else after STALL_S. So 64 places are enough for the 16 calls a second that CONNECTING
+begins, where a link takes half a second."""
+
+LINKED_ASKED = 16
+"""Linked peers that a download asks though no provider record names them, by one Open each."""
 
 CONNECTING_SLOW_S = 1.0
 """A holder whose link takes longer no longer counts among these: a link mostly takes less, and a

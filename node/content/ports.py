@@ -5,6 +5,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+class SourceWatch(Protocol):
+    """Learns how the links that were found for a download serve it."""
+
+    def opened(self, peer_id: bytes, give_way: Callable[[], None]) -> None:
+        """A download asks this peer, until `give_way` is called."""
+
+    def proved(self, peer_id: bytes) -> None:
+        """A chunk that it sent was what was asked for."""
+
+    def left(self, peer_id: bytes) -> bool:
+        """The download goes on without it; whether its link was opened for the download alone."""
+
+
 class LinkPort(Protocol):
     """An open, ordered, reliable connection to one peer that carries whole frames."""
 

@@ -3,7 +3,8 @@
 Peers that are linked already come first, then those that the mod's link names, then those whose
 availability filter has the mod, then all others. Each of these groups is a mix: every third one was
 told by most contacts, every third is the nearest to this node by XOR distance, and every third is
-drawn by chance. Dates decide nothing, and a claim to have all of a mod only between equals.
+drawn by chance. Those that gave way to others come last. Dates decide nothing, and a claim to have
+all of a mod only between equals.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class Standing(IntEnum):
     UNKNOWN = 3
     UNREADABLE = 4
     SAYS_NO = 5
+    GAVE_WAY = 6
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class _Holder:
 
 
 class HolderOrder:
-    """The holders that have not been called. Each is called once."""
+    """The holders that have not been called. Each is called once, but for `again`."""
 
     def __init__(self, own_id: PeerId, rng: Random) -> None:
         self._own_number = int.from_bytes(own_id)
@@ -52,6 +54,10 @@ class HolderOrder:
         if peer_id not in self._known:
             self._known.add(peer_id)
             self._waiting[peer_id] = _Holder(standing, told, complete)
+
+    def again(self, peer_id: PeerId) -> None:
+        """A holder that was called is called once more, after all that wait."""
+        self._waiting[peer_id] = _Holder(Standing.GAVE_WAY, told=0, complete=False)
 
     def next_unknown(self) -> PeerId | None:
         """A holder, by chance, of which it is not known what speaks for it."""

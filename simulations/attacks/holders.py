@@ -119,6 +119,24 @@ class SilentAtOpen(HostileHolder):
         """Say nothing."""
 
 
+class Refusing(HostileHolder):
+    """Links, and says that it does not have the mod."""
+
+    async def opened(self, request: frames.Open) -> None:
+        """Refuse."""
+        self.send(frames.Refused(request.stream, frames.NOT_HELD))
+
+
+class HoldsNothing(HostileHolder):
+    """Opens the stream, and never has a chunk."""
+
+    async def opened(self, request: frames.Open) -> None:
+        """Say that some of the mod is here."""
+        self._mods[request.stream] = request.mod_id
+        data = await self.manifest(request.stream)
+        self.send(frames.Opened(request.stream, len(data), complete=False))
+
+
 class SilentAtManifest(HostileHolder):
     """Has the mod, and never sends the manifest."""
 

@@ -16,7 +16,7 @@ from protocol.content import manifest, sealing
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest, ModFile
 from protocol.errors import BadManifest, TooLarge
-from tests.node.content.content_nodes import ContentNode, content_nodes, links_to
+from tests.node.content.content_nodes import ContentNode, Unwatched, content_nodes, links_to
 from tests.node.content.downloads import swarm
 
 SECRET = b"s" * 32
@@ -49,14 +49,14 @@ async def test_a_chunk_of_zeros_fills_no_disk_unasked(tmp_path: Path) -> None:
         with pytest.raises(TooLarge, match="far more"):
             await downloader.downloader.download(
                 link,
-                lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id)),
+                lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id), Unwatched()),
                 bound=SizeBound(),
             )
         assert await downloader.vault.mods() == []
         with pytest.raises(TooLarge, match="are allowed"):
             await downloader.downloader.download(
                 link,
-                lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id)),
+                lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id), Unwatched()),
                 bound=SizeBound(10**9, agreed=True),
             )
 
@@ -86,7 +86,8 @@ async def test_a_manifest_is_parsed_once(tmp_path: Path, monkeypatch: pytest.Mon
         _, end = uploader.connect(downloader)
 
         offer = await downloader.downloader.look(
-            shared.link, lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id))
+            shared.link,
+            lambda mod_id: downloader.exchanges.sources(links_to(end)(mod_id), Unwatched()),
         )
         assert await downloader.vault.mods() == []
         assert isinstance(offer.manifest, Manifest)

@@ -46,6 +46,9 @@ class ChunkStream(Protocol):
     def close(self) -> None:
         """End the stream; may be called again."""
 
+    def abandon(self) -> None:
+        """End the stream, as the download goes on without its source."""
+
 
 class ChunkSource(Protocol):
     """Serves mods; `name` tells it from every other source, for people and for bans."""

@@ -251,7 +251,7 @@ class Sources:
         source = self.by_name.pop(name, None)
         if source is None:
             return
-        source.stream.close()
+        source.stream.abandon()
         if self._phase is not None and source.opened is not None:
             self._phase.left(source, banned=banned)
         self._give_up_if_hopeless()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
-from node.content.ports import LinkPort
+from node.content.ports import LinkPort, SourceWatch
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
@@ -26,8 +26,11 @@ from protocol.places.usefulness import Usefulness
 class Stream:
     """Our side of one download over one link: a ChunkStream."""
 
-    def __init__(self, exchange: "Exchange", number: int, reader: AnswerReader) -> None:
+    def __init__(
+        self, exchange: "Exchange", number: int, reader: AnswerReader, watch: SourceWatch | None
+    ) -> None:
         self.name = exchange.name
+        self._watch = watch
         self._exchange = exchange
         self._number = number
         self.reader = reader
@@ -52,10 +55,22 @@ class Stream:
     def verified(self, size: int) -> None:
         """So many bytes of it were what was asked for: the peer has been of use."""
         self._exchange.verified(size)
+        if self._watch is not None:
+            self._watch.proved(self._exchange.peer_id)
 
     def close(self) -> None:
         """End the stream; may be called again."""
         self._exchange.close_stream(self._number)
+
+    def abandon(self) -> None:
+        """End the stream, and the link too if it was opened for this and is of no other use."""
+        self.close()
+        if self._watch is not None and self._watch.left(self._exchange.peer_id):
+            self._exchange.close_if_useless()
+
+    def give_way(self) -> None:
+        """Tell the reader that others are to be tried in its place."""
+        self.reader.stream_lost(self, "nothing came of it, and others were to be tried")
 
 
 class Exchange:
@@ -71,6 +86,7 @@ class Exchange:
         usefulness: Usefulness,
     ) -> None:
         self.name = peer_id_text(link.peer_id)
+        self.peer_id = PeerId(link.peer_id)
         self._link = link
         self._usefulness = usefulness
         self._uploader = Uploader(link, vault, budget, usefulness)
@@ -85,14 +101,14 @@ class Exchange:
         """Whether streams can still be opened."""
         return not self._link.closed.done() and not self._broken.done()
 
-    def open(self, mod_id: bytes, reader: AnswerReader) -> Stream:
+    def open(self, mod_id: bytes, reader: AnswerReader, watch: SourceWatch | None = None) -> Stream:
         """Begin a stream for one mod; raises LinkClosed if the link takes no more."""
         if not self.is_open or len(self._streams) >= limits.STREAMS_PER_LINK:
             raise LinkClosed("the link is closed or carries as many downloads as it may")
         number = self._next_number
         self._next_number += 1
         self._link.send(frames.encode_frame(frames.Open(number, mod_id)))
-        stream = Stream(self, number, reader)
+        stream = Stream(self, number, reader, watch)
         self._streams[number] = stream
         return stream
 
@@ -109,7 +125,13 @@ class Exchange:
     def verified(self, size: int) -> None:
         """The peer has sent so many bytes of a mod, which were verified."""
         now = asyncio.get_running_loop().time()
-        self._usefulness.received(PeerId(self._link.peer_id), size, now)
+        self._usefulness.received(self.peer_id, size, now)
+
+    def close_if_useless(self) -> None:
+        """End the link if no download uses it, and its peer was of no use lately."""
+        now = asyncio.get_running_loop().time()
+        if self.is_open and not self._streams and not self._usefulness.worth(self.peer_id, now):
+            self._broken.set_result("nothing came of it")
 
     async def run(self) -> None:
         """Serve the peer until the link closes or the task is cancelled."""
@@ -161,6 +183,25 @@ class Exchange:
         stream.reader.stream_answered(stream, answer)
 
 
+class FoundSource:
+    """The exchange of a link that was found for a download: a ChunkSource that is watched."""
+
+    def __init__(self, exchange: Exchange, watch: SourceWatch) -> None:
+        self.name = exchange.name
+        self._exchange = exchange
+        self._watch = watch
+
+    def open(self, mod_id: bytes, reader: AnswerReader) -> Stream:
+        """Begin a stream for one mod; raises LinkClosed if the link takes no more."""
+        try:
+            stream = self._exchange.open(mod_id, reader, self._watch)
+        except LinkClosed:
+            self._watch.left(self._exchange.peer_id)
+            raise
+        self._watch.opened(self._exchange.peer_id, stream.give_way)
+        return stream
+
+
 class Exchanges:
     """Every link's exchange, and the tasks that run them. `usefulness` gets what peers earn."""
 
@@ -201,10 +242,12 @@ class Exchanges:
             task.add_done_callback(lambda _: self._running.pop(link))
         return exchange
 
-    async def sources(self, links: AsyncIterator[LinkPort]) -> AsyncIterator[ChunkSource]:
-        """The exchanges of these links, as sources for a download."""
+    async def sources(
+        self, links: AsyncIterator[LinkPort], watch: SourceWatch
+    ) -> AsyncIterator[ChunkSource]:
+        """The exchanges of these links, as sources for a download; `watch` learns of their use."""
         async for link in links:
-            yield self.attach(link)
+            yield FoundSource(self.attach(link), watch)
 
     async def close(self) -> None:
         """End every exchange, and so every link that has one."""

@@ -25,6 +25,20 @@ FindLinks = Callable[[bytes], AsyncIterator[LinkPort]]
 """Yields links to holders of a mod, by its id, as they are found."""
 
 
+class Unwatched:
+    """A SourceWatch that nothing follows from."""
+
+    def opened(self, peer_id: bytes, give_way: Callable[[], None]) -> None:
+        """A download asks this peer."""
+
+    def proved(self, peer_id: bytes) -> None:
+        """A chunk that it sent was what was asked for."""
+
+    def left(self, peer_id: bytes) -> bool:
+        """The link was there before the download."""
+        return False
+
+
 class ContentNode:
     """A vault and all that works on it."""
 
@@ -52,7 +66,7 @@ class ContentNode:
     ) -> DownloadResult:
         """Fetch a mod from the peers at the other ends of links."""
         return await self.downloader.download(
-            link, lambda mod_id: self.exchanges.sources(find_links(mod_id)), report
+            link, lambda mod_id: self.exchanges.sources(find_links(mod_id), Unwatched()), report
         )
 
 

@@ -81,6 +81,9 @@ class OriginStream:
     def close(self) -> None:
         self.is_open = False
 
+    def abandon(self) -> None:
+        self.close()
+
     def lose(self, reason: str) -> None:
         """End as a source that goes away does."""
         self.is_open = False

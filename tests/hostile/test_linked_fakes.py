@@ -1,0 +1,137 @@
+"""Fakes that publish a mod, link gladly and serve nothing: they hide no holder from a download."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from node.content.ports import LinkPort
+from node.content.serve import exchange
+from node.content.serve.uploader import Uploader
+from node.holder_search import HolderSearch
+from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
+from node.overlay.records.reading import Reading
+from protocol import limits
+from protocol.identity import PeerId, peer_id_of
+from protocol.places.usefulness import Usefulness
+from protocol.records import ProviderBody, Record
+from simulations.attacks import holders
+from simulations.attacks.holders import HostileHolder, HostileUploaders
+from tests.node.content.content_nodes import ContentNode, content_nodes, write_files
+from tests.node.content.memory_links import memory_link
+
+CALL_S = 0.3
+KINDS: tuple[type[HostileHolder], ...] = (
+    *(holders.SilentAtOpen, holders.Refusing, holders.LyingManifest, holders.HoldsNothing),
+    *(holders.SilentAtChunks, holders.DrippingChunks, holders.LyingChunks, holders.MissingChunks),
+)
+LIMIT_S = {128: 8.0, 500: 25.0}
+"""Calls of CALL_S, CONNECTING at once, and HOLDER_PROOF_S for every 64 fakes."""
+
+
+class Overlay:
+    """Tells a page of the provider records at a time, as drawn by chance."""
+
+    def __init__(self, keys: list[bytes], rng: random.Random) -> None:
+        self.identity = self
+        self.peer_id = PeerId(bytes(20))
+        self._keys = rng.sample(keys, len(keys))
+        self._rng = rng
+
+    async def read(self, key: bytes, kind: int) -> Reading:
+        """The first page."""
+        reading = Reading(hops=1, requests=1)
+        await self.read_more(reading, key, kind)
+        return reading
+
+    async def read_more(self, reading: Reading, key: bytes, kind: int) -> bool:
+        """One more page."""
+        del key
+        await asyncio.sleep(CALL_S)
+        left = [one for one in self._keys if one not in reading.records]
+        for one in left[: limits.READ_RECORDS]:
+            body = ProviderBody(bytes(32), complete=True)
+            reading.records[one] = Record(kind, one, 1, 0, 1, body, b"raw")
+        return bool(left)
+
+
+class Pool:
+    """Links to the good node under one id, and to the bad one under all others."""
+
+    def __init__(self, getter: ContentNode, good: ContentNode, bad: ContentNode) -> None:
+        self._getter, self._good, self._bad = getter, good, bad
+        self.good_id = PeerId(good.peer_id)
+        self.usefulness = Usefulness()
+        self._links: dict[PeerId, Any] = {}
+        self.called: list[PeerId] = []
+        self.most_open = 0
+
+    def links(self) -> list[Any]:
+        """Those that are open."""
+        return [link for link in self._links.values() if not link.closed.done()]
+
+    def get(self, peer_id: PeerId) -> Any:
+        """The open link to a peer."""
+        return next((link for link in self.links() if link.peer_id == peer_id), None)
+
+    async def connect(self, peer_id: PeerId) -> Any:
+        """A link to this peer: all of them link."""
+        self.called.append(peer_id)
+        await asyncio.sleep(CALL_S)
+        theirs, ours = memory_link(peer_id, self._getter.peer_id)
+        ours.signaled_via = ()  # type: ignore[attr-defined]
+        (self._good if peer_id == self.good_id else self._bad).exchanges.attach(theirs)
+        self._links[peer_id] = ours
+        self.most_open = max(self.most_open, len(self.links()))
+        return ours
+
+
+async def _get(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HostileHolder], fakes: int, seed: int
+) -> tuple[float, Pool]:
+    """How long a download takes, and the links that it made."""
+    uploaders = HostileUploaders(Uploader)
+    monkeypatch.setattr(exchange, "Uploader", uploaders)
+    monkeypatch.setattr(AvailabilityLookup, "ask", _says_yes)
+    rng = random.Random(seed)
+    keys = [rng.randbytes(32) for _ in range(fakes + 1)]
+    async with content_nodes(folder, 3) as (good, getter, bad):
+        source = write_files(folder / "source", {"mod.bin": random.Random(5).randbytes(200_000)})
+        link = (await good.publisher.publish(source, "mod")).link
+        uploaders.turn(bad.vault, kind, good.vault)
+        pool = Pool(getter, good, bad)
+        pool.good_id = peer_id_of(keys[0])
+        search = HolderSearch(cast("Any", Overlay(keys, rng)), cast("Any", pool), rng)
+
+        def find(mod_id: bytes) -> AsyncIterator[LinkPort]:
+            return search.links(mod_id)
+
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        async with asyncio.timeout(1000.0):
+            await getter.downloader.download(
+                link, lambda mod_id: getter.exchanges.sources(find(mod_id), search)
+            )
+        return loop.time() - started, pool
+
+
+async def _says_yes(*_: object) -> FilterAnswer:
+    return FilterAnswer.YES
+
+
+@pytest.mark.parametrize("fakes", [128, 500])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_fakes_that_link_hide_no_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HostileHolder], fakes: int
+) -> None:
+    alone_s, _ = await _get(tmp_path / "alone", monkeypatch, kind, 0, 1)
+    times = []
+    for seed in range(3):
+        seconds, pool = await _get(tmp_path / f"{seed}", monkeypatch, kind, fakes, seed)
+        times.append(seconds)
+        assert pool.most_open <= limits.PROVIDERS_TRIED + limits.CONNECTING
+        assert len(set(pool.called)) == len(pool.called), "each is called once at first"
+    assert max(times) <= alone_s + LIMIT_S[fakes]

@@ -1,0 +1,68 @@
+"""The places of a search for holders: what is of no use gives way to the next, once or twice."""
+
+from protocol import limits
+from protocol.content.holder_places import HolderPlaces
+from protocol.identity import PeerId
+
+
+def _peers(count: int, first: int = 0) -> list[PeerId]:
+    return [PeerId(number.to_bytes(20)) for number in range(first, first + count)]
+
+
+def _full(places: HolderPlaces, peers: list[PeerId]) -> None:
+    for peer_id in peers:
+        assert places.has_room
+        places.call(peer_id)
+        places.linked(peer_id, 0.0)
+
+
+def test_links_by_which_nothing_came_give_way_the_oldest_first() -> None:
+    places = HolderPlaces()
+    peers = _peers(limits.PROVIDERS_TRIED)
+    _full(places, peers)
+    assert not places.has_room
+    assert places.gives_way_at() == limits.HOLDER_PROOF_S
+    assert places.give_way(limits.HOLDER_PROOF_S - 0.1) is None
+    assert places.give_way(limits.HOLDER_PROOF_S) == (peers[0], True)
+    assert places.has_room
+
+
+def test_where_another_serves_there_is_more_time() -> None:
+    places = HolderPlaces()
+    _full(places, _peers(2))
+    places.proved(_peers(1)[0])
+    assert places.gives_way_at() == limits.STALL_S
+
+
+def test_a_second_turn_is_long_and_the_last() -> None:
+    places = HolderPlaces()
+    (peer_id,) = _peers(1)
+    _full(places, [peer_id])
+    assert places.give_way(limits.HOLDER_PROOF_S) == (peer_id, True)
+    _full(places, [peer_id])
+    assert places.give_way(limits.SILENT_S - 0.1) is None
+    assert places.give_way(limits.SILENT_S) == (peer_id, False)
+
+
+def test_those_that_serve_have_places_of_their_own_which_none_takes() -> None:
+    places = HolderPlaces()
+    peers = _peers(limits.PROVIDERS_TRIED)
+    _full(places, peers)
+    for peer_id in peers:
+        places.proved(peer_id)
+    assert not places.has_room
+    assert places.gives_way_at() is None
+    assert places.give_way(1e6) is None
+    places.leave(peers[0])
+    assert places.has_room
+
+
+def test_calls_that_fail_and_sources_that_leave_make_room() -> None:
+    places = HolderPlaces()
+    peers = _peers(limits.PROVIDERS_TRIED)
+    for peer_id in peers:
+        places.call(peer_id)
+    assert not places.has_room
+    assert places.gives_way_at() is None, "no link is there to give way"
+    places.leave(peers[0])
+    assert places.has_room
