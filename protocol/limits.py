@@ -715,6 +715,10 @@ DIALBACKS_PER_SECOND_PER_ASKER = 1.0
 DIALBACKS_BURST_PER_ASKER = 6.0
 """Dial-backs that one peer may ask of one contact, on average and at once."""
 
+DIALBACKS_UNDER_WAY = 64
+"""Dial-backs for others that a node waits for at one time, for 1.5 s at most: of the
+REQUESTS_OUTSTANDING nearly all so stay its own, however many identities ask."""
+
 PEER_RECORD_PAUSE_S = 5.0
 """Between two peer records that are published because our addresses changed."""
 

@@ -24,10 +24,11 @@ from node.tasks import TaskOwner
 from protocol import datagrams, limits
 from protocol.addresses import Address, pack_address, unpack_address
 from protocol.codec import shape, sized
-from protocol.errors import NotUnicast
+from protocol.errors import NotUnicast, RateLimited
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
 from protocol.overlay.networks import NetworksOf, are_disjoint, smallest_network
+from protocol.overlay.shares import Holder, Shares, holders_of
 from protocol.randomness import Random, sample
 from protocol.rate_limit import KeyedRateLimit
 from protocol.reachability.host_filter import holds
@@ -59,6 +60,8 @@ class Dialing:
         self._rng = rng
         self._networks_of = networks_of
         self._clock = asyncio.get_running_loop().time
+        self._under_way: dict[bytes, Holder] = {}
+        self._shares = Shares()
         self._asking = KeyedRateLimit(
             limits.DIALBACKS_PER_SECOND_PER_ASKER, limits.DIALBACKS_BURST_PER_ASKER
         )
@@ -85,7 +88,25 @@ class Dialing:
         if dialer is None:
             incoming.answer([], Code.REFUSED)
             return
-        self._ask_to_dial(incoming, dialer, [random, pack_address(incoming.address)], _REPEATS)
+        key = self._begin(incoming)
+        self._ask_to_dial(incoming, dialer, [random, pack_address(incoming.address)], _REPEATS, key)
+
+    def _begin(self, incoming: Incoming) -> bytes:
+        """Count a dial-back as under way; the network with most has its oldest counted no more."""
+        key = incoming.session.peer_id + incoming.request.transaction
+        holder = holders_of(incoming.address.host)[-1]
+        if len(self._under_way) >= limits.DIALBACKS_UNDER_WAY:
+            yielding = self._shares.yields(holder)
+            if yielding is None:
+                raise RateLimited("too many dial-backs are under way")
+            self._end(yielding)
+        self._under_way[key] = holder
+        self._shares.add(holder, key)
+        return key
+
+    def _end(self, key: bytes) -> None:
+        if key in self._under_way:
+            self._shares.remove(self._under_way.pop(key), key)
 
     def dial(self, incoming: Incoming) -> None:
         """DIAL [random, address]: send a dial-back there. Raises Malformed, RateLimited."""
@@ -136,15 +157,23 @@ class Dialing:
         return next(iter(sample(self._rng, unheard or others, 1)), None)
 
     def _ask_to_dial(
-        self, incoming: Incoming, dialer: Contact, arguments: list[bytes], repeats: int
+        self,
+        incoming: Incoming,
+        dialer: Contact,
+        arguments: list[bytes],
+        repeats: int,
+        key: bytes,
     ) -> None:
         def on_reply(reply: Reply) -> None:
+            is_refused = reply.response is not None and reply.response.code == Code.BAD_TOKEN
+            if is_refused and repeats:
+                self._ask_to_dial(incoming, dialer, arguments, repeats - 1, key)
+                return
+            self._end(key)
             if reply.response is None:
                 incoming.answer([], Code.TIMED_OUT)
             elif reply.response.code == Code.OK:
                 incoming.answer([pack_address(dialer.address)])
-            elif reply.response.code == Code.BAD_TOKEN and repeats:
-                self._ask_to_dial(incoming, dialer, arguments, repeats - 1)
             else:
                 incoming.answer([], Code.REFUSED)
 
