@@ -86,6 +86,36 @@ def test_a_changed_setup_installs_anew(checkout: Path) -> None:
     assert installed_by(checkout, "test") == [f"{checkout}[test,simulations]"]
 
 
+ENV = """#!/bin/sh
+if [ "$2" = true ]; then kill -INT $PPID; exit 0; fi
+exec /usr/bin/env "$@"
+"""
+
+
+@pytest.mark.parametrize(("command", "status"), [("ls", 130), ("run", 0)])
+def test_ctrl_c_before_python_starts_is_not_forgotten(
+    checkout: Path, command: str, status: int
+) -> None:
+    """It comes while a program runs that does not die of it."""
+    installed_by(checkout, "modswarm")
+    (checkout / "bin").mkdir()
+    (checkout / "bin" / "env").write_text(ENV)
+    (checkout / "bin" / "env").chmod(0o755)
+    done = subprocess.run(
+        [checkout / "scripts" / "modswarm", command],
+        env={
+            **os.environ,
+            "PATH": f"{checkout / 'bin'}:{os.environ['PATH']}",
+            "MODSWARM_VENV": str(checkout / ".venv"),
+        },
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status
+    asked = (checkout / ".venv" / "asked").read_text()
+    assert f"-P -m node {command}" not in asked.splitlines()
+
+
 def test_every_script_is_listed_and_names_extras_that_there_are() -> None:
     names = {
         path.name
