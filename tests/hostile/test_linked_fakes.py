@@ -15,6 +15,7 @@ from node.holder_search import HolderSearch
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
 from node.overlay.records.reading import Reading
 from protocol import limits
+from protocol.errors import LinkFailed
 from protocol.identity import PeerId, peer_id_of
 from protocol.places.usefulness import Usefulness
 from protocol.records import ProviderBody, Record
@@ -33,12 +34,13 @@ LIMIT_S = {128: 8.0, 500: 25.0}
 
 
 class Overlay:
-    """Tells a page of the provider records at a time, as drawn by chance."""
+    """Tells a page of the provider records at a time: the first key's by chance, or at the end."""
 
-    def __init__(self, keys: list[bytes], rng: random.Random) -> None:
+    def __init__(self, keys: list[bytes], rng: random.Random, *, last: bool) -> None:
         self.identity = self
         self.peer_id = PeerId(bytes(20))
-        self._keys = rng.sample(keys, len(keys))
+        self._keys = rng.sample(keys[1:], len(keys) - 1)
+        self._keys.insert(len(keys) - 1 if last else rng.randrange(len(keys)), keys[0])
         self._rng = rng
 
     async def read(self, key: bytes, kind: int) -> Reading:
@@ -61,13 +63,16 @@ class Overlay:
 class Pool:
     """Links to the good node under one id, and to the bad one under all others."""
 
-    def __init__(self, getter: ContentNode, good: ContentNode, bad: ContentNode) -> None:
+    def __init__(
+        self, getter: ContentNode, good: ContentNode, bad: ContentNode, *, fakes_are_silent: bool
+    ) -> None:
         self._getter, self._good, self._bad = getter, good, bad
         self.good_id = PeerId(good.peer_id)
         self.usefulness = Usefulness()
         self._links: dict[PeerId, Any] = {}
         self.called: list[PeerId] = []
         self.most_open = 0
+        self.fakes_are_silent = fakes_are_silent
 
     def links(self) -> list[Any]:
         """Those that are open."""
@@ -81,6 +86,8 @@ class Pool:
         """A link to this peer: all of them link."""
         self.called.append(peer_id)
         await asyncio.sleep(CALL_S)
+        if self.fakes_are_silent and peer_id != self.good_id:
+            raise LinkFailed("it does not answer")
         theirs, ours = memory_link(peer_id, self._getter.peer_id)
         ours.signaled_via = ()  # type: ignore[attr-defined]
         (self._good if peer_id == self.good_id else self._bad).exchanges.attach(theirs)
@@ -90,7 +97,13 @@ class Pool:
 
 
 async def _get(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HostileHolder], fakes: int, seed: int
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[HostileHolder] | None,
+    fakes: int,
+    seed: int,
+    *,
+    last: bool = False,
 ) -> tuple[float, Pool]:
     """How long a download takes, and the links that it made."""
     uploaders = HostileUploaders(Uploader)
@@ -101,10 +114,11 @@ async def _get(
     async with content_nodes(folder, 3) as (good, getter, bad):
         source = write_files(folder / "source", {"mod.bin": random.Random(5).randbytes(200_000)})
         link = (await good.publisher.publish(source, "mod")).link
-        uploaders.turn(bad.vault, kind, good.vault)
-        pool = Pool(getter, good, bad)
+        if kind is not None:
+            uploaders.turn(bad.vault, kind, good.vault)
+        pool = Pool(getter, good, bad, fakes_are_silent=kind is None)
         pool.good_id = peer_id_of(keys[0])
-        search = HolderSearch(cast("Any", Overlay(keys, rng)), cast("Any", pool), rng)
+        search = HolderSearch(cast("Any", Overlay(keys, rng, last=last)), cast("Any", pool), rng)
 
         def find(mod_id: bytes) -> AsyncIterator[LinkPort]:
             return search.links(mod_id)
@@ -135,3 +149,14 @@ async def test_fakes_that_link_hide_no_holder(
         assert pool.most_open <= limits.PROVIDERS_TRIED + limits.CONNECTING
         assert len(set(pool.called)) == len(pool.called), "each is called once at first"
     assert max(times) <= alone_s + LIMIT_S[fakes]
+
+
+@pytest.mark.parametrize("kind", [None, holders.SilentAtOpen, holders.LyingChunks])
+async def test_a_holder_on_the_last_page_is_found_past_calls_that_come_to_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HostileHolder] | None
+) -> None:
+    fakes = 3 * limits.READ_RECORDS
+    seconds, pool = await _get(tmp_path, monkeypatch, kind, fakes, 1, last=True)
+    assert len(pool.called) > fakes - limits.PROVIDERS_TRIED
+    each_s = CALL_S / limits.CONNECTING + limits.HOLDER_PROOF_S / limits.PROVIDERS_TRIED
+    assert seconds <= fakes * each_s
