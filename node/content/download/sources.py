@@ -27,6 +27,9 @@ from protocol.errors import (
 _log = logging.getLogger(__name__)
 
 _REVIEW_INTERVAL_S = 0.25
+_NAMES_TOLD = 3
+_REASONS_TOLD = 5
+"""Of sources that serve no more: names for each reason, beyond which they are counted."""
 
 _Result = TypeVar("_Result")
 
@@ -267,9 +270,21 @@ class Sources:
     def _why_not(self) -> str:
         if self.by_name:
             return "the sources that were found do not hold all of this mod"
-        reasons = {**self.lost, **self.banned}
-        told = "; ".join(f"{name}: {why}" for name, why in reasons.items())
+        told = _told({**self.lost, **self.banned})
         return "no source serves this mod" + (f" any more ({told})" if told else "")
+
+
+def _told(reasons: dict[str, str]) -> str:
+    """Why sources serve no more, in a sentence that many of them make no longer."""
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        names.setdefault(why, []).append(name)
+    groups = sorted(names.items(), key=lambda group: -len(group[1]))
+    told = [
+        f"{', '.join(who) if len(who) <= _NAMES_TOLD else f'{len(who)} sources'}: {why}"
+        for why, who in groups[:_REASONS_TOLD]
+    ]
+    return "; ".join([*told, "and others"] if len(groups) > _REASONS_TOLD else told)
 
 
 def _doubt(source: Source) -> tuple[bool, bool]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource, ChunkStream, FindSources
+from node.content.download.sources import _told
 from node.content.publish.publisher import PublishedMod
 from protocol.content.frames import (
     Cancelled,
@@ -181,3 +182,11 @@ async def test_the_reason_why_no_source_is_left_is_given_by_name(
             await downloading
         told = f"no source serves this mod any more ({ORIGIN}: the origin does not answer)"
         assert str(failed.value) == told
+
+
+def test_many_lost_sources_make_no_long_sentence() -> None:
+    reasons = {f"peer {number}": "it did not answer" for number in range(384)}
+    reasons |= {"a": "it lied", "b": "it lied"}
+    assert _told(reasons) == "384 sources: it did not answer; a, b: it lied"
+    each = {f"peer {number}": f"reason {number}" for number in range(384)}
+    assert _told(each).endswith("peer 4: reason 4; and others")
