@@ -5,16 +5,28 @@ from collections.abc import Iterable
 
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
+from node.links.channel.native_channel import NativeChannel
 from node.links.link import Link
 from protocol import codec, limits
 from protocol.content import frames
 from protocol.content import manifest as manifests
 from protocol.content.frames import ContentFrame
+from protocol.sctp import chunks
+from protocol.sctp import limits as sctp_limits
 from scripts.benchmarks.attack.form import Form
 
 CHUNKS = 100_000
 _SEALED_BYTES = 60_000
 _FIRST_STREAM = 10_000
+
+_FEW = sctp_limits.CONTROL_PER_PACKET
+_REPORTED = chunks.encode_chunk(0xC1)
+_HEARTBEAT = chunks.encode_chunk(chunks.HEARTBEAT, 0, b"\0\1\0\4")
+_PACKETS = (
+    ("SCTP packet, 280 unknown chunks", _REPORTED * 280, 1 + sctp_limits.WORK_OF_REFUSAL),
+    ("SCTP packet, 16 unknown chunks", _REPORTED * _FEW, 1 + _FEW * sctp_limits.WORK_OF_CONTROL),
+    ("SCTP packet, 16 heartbeats", _HEARTBEAT * _FEW, 1 + _FEW * sctp_limits.WORK_OF_CONTROL),
+)
 
 
 async def add_partial_mod(vault: Vault, chunks: int) -> bytes:
@@ -75,7 +87,18 @@ class LinkAsker:
                 lambda _: self._say(frames.Have(7, 0, bytes(2**15))),
                 pause_s=0.05,
             ),
+            *(self._packet_form(*row) for row in _PACKETS),
         ]
+
+    def _packet_form(self, name: str, body: bytes, work: int) -> Form:
+        """As often as a link bears it: one that sends more is ended."""
+        rate = sctp_limits.WORK_RATE / work
+        return Form(name, lambda _: self._packet(body), count=50, pause_s=2 / rate, rate_most=rate)
+
+    def _packet(self, body: bytes) -> None:
+        channel = self._link.channel
+        assert isinstance(channel, NativeChannel)
+        channel.dtls.send_packets([channel._association._core.writer.seal(body)])
 
     async def close(self) -> None:
         """End the link."""
