@@ -29,6 +29,7 @@ from protocol.reachability.network_view import FilteringKind, MappingKind, NatKi
 from tests.node.faces.fake_node import PEER, served_in_thread
 
 INTERNAL = {
+    "association_flooded": "ends the association with an event",
     "different": "raised and shown by the demo, which is no node",
     "malformed_chunk": "counted inside the association",
     "no_such_link": "ends the restart of a link that the peer has closed",
