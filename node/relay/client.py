@@ -28,7 +28,7 @@ _RULE = PlaceRule(
     for_own=limits.RELAYS_USED // 2,
     per_network=2,
 )
-"""A peer's relays are the strangers: an offer names three, and of our own choice most suffice."""
+"""An offer names three relays of its peer, which are worth 0; most of our own choice suffice."""
 
 Legs = dict[Address, RelayLeg]
 """Allocations of ours by the address of their relay, once it has proved that it is there."""

@@ -10,7 +10,7 @@ class RuleBreakers:
     """Whose links ended by their fault, each for RULE_BREAKER_S. Times are of one monotonic clock.
 
     An identity is cheap, an address less so: where several of one public network are among them,
-    nor does a stranger from there get a link.
+    a peer of no worth from there gets no link either.
     """
 
     def __init__(self) -> None:

@@ -29,8 +29,8 @@ def network_of(host: str) -> bytes:
 class Place:
     """A place that is held, or is asked for. Times are seconds of one monotonic clock.
 
-    `worth` is what the holder was worth to this node so far; a stranger's is 0. The place goes to
-    no other before `safe_until`, and until `due_at` that of another goes first. `ours`: this node
+    `worth` is what the holder was worth to this node so far; that of a stranger,
+    a peer of no use yet, is 0. The place goes to no other before `safe_until`, and until `due_at` that of another goes first. `ours`: this node
     asked for it. An empty `network` has no bound.
     """
 
@@ -48,7 +48,7 @@ class PlaceRule:
     `for_strangers`, and one network keeps `per_network` against others.
 
     - A stranger takes a stranger's place, or that of the least useful where strangers are few.
-    - Who has been of use also takes the place of a holder who was of less.
+    - A peer of use also takes the place of a holder of less use.
     - This node's own take the place of the least useful.
     - A network that has its part takes only of its own, and what it has beyond has no tenure.
     """

@@ -25,7 +25,8 @@ from protocol.content.frames import (
     Open,
     Opened,
 )
-from tests.hostile.big_mods import VaultWork, add_big_mod
+from simulations.attacks.partial_mod import add_partial_mod
+from tests.hostile.vault_counters import VaultWork
 from tests.node.content.content_nodes import content_node, links_to, until, write_files
 from tests.node.content.downloads import swarm
 from tests.node.content.frame_peer import Peer, size_of
@@ -37,7 +38,7 @@ OPENS = 50
 async def test_opens_look_at_no_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them used to walk all chunks of the mod in the index."""
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, CHUNKS)
+        mod_id = await add_partial_mod(node.vault, CHUNKS)
         peer = Peer(node)
         peer.say(Open(0, mod_id), Close(0))
         await until(lambda: peer.heard)
@@ -54,7 +55,7 @@ async def test_a_partial_mod_is_followed_without_looking_at_its_chunks(
 ) -> None:
     """64 streams that want news of it: each batch that comes costs one job, and its own rows."""
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, CHUNKS)
+        mod_id = await add_partial_mod(node.vault, CHUNKS)
         peer = Peer(node)
         for number in range(limits.STREAMS_PER_LINK):
             peer.say(Open(number, mod_id))
@@ -73,7 +74,7 @@ async def test_the_owners_list_looks_at_no_chunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, CHUNKS)
+        mod_id = await add_partial_mod(node.vault, CHUNKS)
         assert await node.vault.incomplete() == {mod_id}
         work = VaultWork(monkeypatch)
         assert await node.vault.incomplete() == {mod_id}
@@ -82,7 +83,7 @@ async def test_the_owners_list_looks_at_no_chunk(
 
 async def test_a_manifest_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, CHUNKS)
+        mod_id = await add_partial_mod(node.vault, CHUNKS)
         peer = Peer(node)
         work = VaultWork(monkeypatch)
         manifest_bytes = 36 * CHUNKS
@@ -98,7 +99,7 @@ async def test_chunks_that_are_not_there_are_told_at_once(
 ) -> None:
     """1024 numbers of 4 bytes each used to cost 64 jobs and 1024 looks into the index."""
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, CHUNKS)
+        mod_id = await add_partial_mod(node.vault, CHUNKS)
         peer = Peer(node)
         peer.say(Open(0, mod_id))
         await peer.hear(Opened)
@@ -140,7 +141,7 @@ async def test_streams_are_opened_at_a_bounded_rate(
 ) -> None:
     """Only the peer that opens more waits for them."""
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, 8)
+        mod_id = await add_partial_mod(node.vault, 8)
         greedy, honest = Peer(node), Peer(node, peer_id=b"h" * 20)
         work = VaultWork(monkeypatch)
         loop = asyncio.get_running_loop()
@@ -241,7 +242,7 @@ async def test_a_download_beside_ten_attackers_does_its_own_work_only(
 ) -> None:
     """Ten peers ask for all that costs something, as fast as it is answered."""
     async with swarm(tmp_path, 2) as ((holder, getter), shared):
-        mod_id = await add_big_mod(holder.vault, CHUNKS)
+        mod_id = await add_partial_mod(holder.vault, CHUNKS)
         peers = [Peer(holder, peer_id=bytes([number]) * 20) for number in range(100, 110)]
         work = VaultWork(monkeypatch)
         for peer in peers:

@@ -9,7 +9,7 @@ from node.content.serve.uploader import Uploader
 from protocol import limits
 from protocol.content.frames import GetChunks, Open
 from protocol.places.usefulness import Usefulness
-from tests.hostile.big_mods import add_big_mod
+from simulations.attacks.partial_mod import add_partial_mod
 from tests.node.content.content_nodes import ContentNode, content_node
 from tests.node.content.memory_links import memory_link
 
@@ -32,7 +32,7 @@ def greedy(node: ContentNode, mod_id: bytes, number: int) -> Uploader:
 
 async def test_what_is_wanted_takes_four_bytes_each(tmp_path: Path) -> None:
     async with content_node(tmp_path) as node:
-        mod_id = await add_big_mod(node.vault, FIRST + limits.REQUESTS_PER_STREAM)
+        mod_id = await add_partial_mod(node.vault, FIRST + limits.REQUESTS_PER_STREAM)
         tracemalloc.start()
         try:
             gc.collect()

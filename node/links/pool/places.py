@@ -11,7 +11,7 @@ from protocol.places.tenure import Place, PlaceRule, network_of
 from protocol.places.usefulness import Usefulness
 
 _PROVED = 1.0
-"""What a call is worth at whose other end the peer has answered a check: more than a stranger's."""
+"""The worth of a call whose peer has answered a check: more than that of an unproved one, 0."""
 
 
 def link_rule(max_links: int) -> PlaceRule:

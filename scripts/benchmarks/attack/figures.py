@@ -15,10 +15,11 @@ from protocol.datagrams import XChaCha20Poly1305
 from scripts.benchmarks.attack.control_api import control_api_rows
 from scripts.benchmarks.attack.form import CORE_SHARE_MOST, RATIO_MOST, Asker, Form, measure
 from scripts.benchmarks.attack.getting import getting
-from scripts.benchmarks.attack.link_forms import CHUNKS, LinkAsker, add_partial_mod
+from scripts.benchmarks.attack.link_forms import CHUNKS, LinkAsker
 from scripts.benchmarks.attack.meter import CpuMeter, MeteredLoop, metered_network
 from scripts.benchmarks.attack.overlay_forms import OverlayAsker
 from scripts.benchmarks.attack.port_forms import PortAsker
+from simulations.attacks.partial_mod import add_partial_mod
 from simulations.internet import UniformLatency
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import populate_publics, try_link

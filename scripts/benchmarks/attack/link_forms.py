@@ -1,22 +1,17 @@
 """Requests over a link, of one node to another."""
 
-import hashlib
 from collections.abc import Iterable
 
-from node.content.vault.stored_mod import StoredMod
-from node.content.vault.vault import Vault
 from node.links.channel.native_channel import NativeChannel
 from node.links.link import Link
-from protocol import codec, limits
+from protocol import limits
 from protocol.content import frames
-from protocol.content import manifest as manifests
 from protocol.content.frames import ContentFrame
 from protocol.sctp import chunks
 from protocol.sctp import limits as sctp_limits
 from scripts.benchmarks.attack.form import Form
 
 CHUNKS = 100_000
-_SEALED_BYTES = 60_000
 _FIRST_STREAM = 10_000
 
 _FEW = sctp_limits.CONTROL_PER_PACKET
@@ -27,23 +22,6 @@ _PACKETS = (
     ("SCTP packet, 16 unknown chunks", _REPORTED * _FEW, 1 + _FEW * sctp_limits.WORK_OF_CONTROL),
     ("SCTP packet, 16 heartbeats", _HEARTBEAT * _FEW, 1 + _FEW * sctp_limits.WORK_OF_CONTROL),
 )
-
-
-async def add_partial_mod(vault: Vault, chunks: int) -> bytes:
-    """The id of a mod with so many chunks, of which the vault has none."""
-    rows = (
-        hashlib.sha256(number.to_bytes(4)).digest() + _SEALED_BYTES.to_bytes(4)
-        for number in range(chunks)
-    )
-    data = codec.encode([manifests.MANIFEST_VERSION, b"".join(rows), bytes(100)])
-    manifest = manifests.decode_manifest(data)
-    mod = StoredMod(
-        *(manifest.mod_id, None, "", "", 0, 0, manifest.sealed_bytes, chunks),
-        published=False,
-        added=0.0,
-    )
-    await vault.add_mod(mod, manifest)
-    return manifest.mod_id
 
 
 class LinkAsker:

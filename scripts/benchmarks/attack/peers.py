@@ -23,8 +23,8 @@ from protocol import limits
 from protocol.content import frames
 from protocol.content import link as links
 from protocol.errors import ModswarmError
-from scripts.benchmarks.attack.link_forms import add_partial_mod
 from scripts.benchmarks.link.peer import read_lines, say
+from simulations.attacks.partial_mod import add_partial_mod
 
 _ROUND = limits.STREAMS_PER_LINK // 2
 _PAUSE_S = 0.05

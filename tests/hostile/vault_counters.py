@@ -1,6 +1,5 @@
-"""A mod of very many chunks, without the bytes of any, and counters of what requests cost."""
+"""Counters of what requests cost a vault."""
 
-import hashlib
 from collections import Counter
 
 import pytest
@@ -8,30 +7,7 @@ import pytest
 from node.content.vault.index import Index
 from node.content.vault.jobs import VaultJob, VaultTurns
 from node.content.vault.packs import PackPlace, Packs
-from node.content.vault.stored_mod import StoredMod
-from node.content.vault.vault import Vault
-from protocol import codec
-from protocol.content import manifest as manifests
 from protocol.content import sealing
-
-_SEALED_BYTES = 60_000
-
-
-async def add_big_mod(vault: Vault, chunks: int) -> bytes:
-    """The id of a mod with so many chunks, of which the vault has none."""
-    rows = (
-        hashlib.sha256(number.to_bytes(4)).digest() + _SEALED_BYTES.to_bytes(4)
-        for number in range(chunks)
-    )
-    data = codec.encode([manifests.MANIFEST_VERSION, b"".join(rows), bytes(100)])
-    manifest = manifests.decode_manifest(data)
-    mod = StoredMod(
-        *(manifest.mod_id, None, "", "", 0, 0, manifest.sealed_bytes, chunks),
-        published=False,
-        added=0.0,
-    )
-    await vault.add_mod(mod, manifest)
-    return manifest.mod_id
 
 
 class VaultWork:

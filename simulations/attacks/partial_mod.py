@@ -1,0 +1,27 @@
+"""A mod of very many chunks of which its holder has none: what peers ask of it looks for much."""
+
+import hashlib
+
+from node.content.vault.stored_mod import StoredMod
+from node.content.vault.vault import Vault
+from protocol import codec
+from protocol.content import manifest as manifests
+
+_SEALED_BYTES = 60_000
+
+
+async def add_partial_mod(vault: Vault, chunks: int) -> bytes:
+    """The id of a mod with so many chunks, of which the vault has none."""
+    rows = (
+        hashlib.sha256(number.to_bytes(4)).digest() + _SEALED_BYTES.to_bytes(4)
+        for number in range(chunks)
+    )
+    data = codec.encode([manifests.MANIFEST_VERSION, b"".join(rows), bytes(100)])
+    manifest = manifests.decode_manifest(data)
+    mod = StoredMod(
+        *(manifest.mod_id, None, "", "", 0, 0, manifest.sealed_bytes, chunks),
+        published=False,
+        added=0.0,
+    )
+    await vault.add_mod(mod, manifest)
+    return manifest.mod_id
