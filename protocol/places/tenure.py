@@ -29,9 +29,9 @@ def network_of(host: str) -> bytes:
 class Place:
     """A place that is held, or is asked for. Times are seconds of one monotonic clock.
 
-    `worth` is what the holder was worth to this node so far; that of a stranger,
-    a peer of no use yet, is 0. The place goes to no other before `safe_until`, and until `due_at` that of another goes first. `ours`: this node
-    asked for it. An empty `network` has no bound.
+    `worth` is what the holder was worth to this node so far; that of a stranger, a peer of no use
+    yet, is 0. The place goes to no other before `safe_until`, and until `due_at` that of another
+    goes first. `ours`: this node asked for it. An empty `network` has no bound.
     """
 
     holder: PeerId
