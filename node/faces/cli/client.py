@@ -80,19 +80,15 @@ class ControlClient:
             headers["Content-Type"] = "application/json"
         data = json.dumps(body) if body is not None else None
         try:
-            with closing(http.client.HTTPConnection(address, timeout=_PATIENCE_S)) as connection:
-                for pause_s in (*_PAUSES_S, None):
-                    connection.request(method, path, data, headers)
-                    answer = connection.getresponse()
-                    _log.info("%s %s: %d", method, path.partition("?")[0], answer.status)
+            for pause_s in (*_PAUSES_S, None):
+                with _exchange(address, method, path, data, headers) as answer:
                     if answer.status == http.client.OK:
-                        break
+                        yield answer
+                        return
                     failure = self._failure(answer)
-                    if pause_s is None or not isinstance(failure, errors.TooManyConnections):
-                        raise failure
-                    connection.close()
-                    time.sleep(pause_s)
-                yield answer
+                if pause_s is None or not isinstance(failure, errors.TooManyConnections):
+                    raise failure
+                time.sleep(pause_s)
         except TimeoutError:
             raise TimedOut("the node stopped answering; look at its log") from None
         except (OSError, http.client.HTTPException):
@@ -109,6 +105,21 @@ class ControlClient:
         return NotRunning(
             f"no node is running in {self._home}; start one with: modswarm run --home {self._home}"
         )
+
+
+@contextmanager
+def _exchange(
+    address: str, method: str, path: str, data: str | None, headers: dict[str, str]
+) -> Iterator[http.client.HTTPResponse]:
+    """One request and its answer, on a connection of its own.
+
+    The answer is closed by name: one that ends the connection owns the socket.
+    """
+    with closing(http.client.HTTPConnection(address, timeout=_PATIENCE_S)) as connection:
+        connection.request(method, path, data, headers)
+        with connection.getresponse() as answer:
+            _log.info("%s %s: %d", method, path.partition("?")[0], answer.status)
+            yield answer
 
 
 def _decoded(data: bytes) -> Any:

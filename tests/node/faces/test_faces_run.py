@@ -1,14 +1,17 @@
 """`modswarm run` as the process that people start and end."""
 
+import gc
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from node.faces.cli.client import ControlClient
 from node.faces.cli.main import main
 from node.faces.cli.running import RunOutput
 from node.home import Home, read_control
+from protocol.errors import ModswarmError
 from protocol.identity import Identity, peer_id_text
 from tests.identities import SEEDS, give_identities
 from tests.node.faces.fake_node import LINK, served_in_thread
@@ -247,6 +251,36 @@ def test_ctrl_c_on_get_cancels_the_download_at_the_node(tmp_path: Path) -> None:
         _, told = process.communicate(timeout=STOP_S)
         assert (process.returncode, told.strip()) == (exits.INTERRUPTED, "Interrupted.")
         wait_for(fake.sharing.cancelled.is_set)
+
+
+def test_an_answer_that_ends_early_leaves_no_socket_to_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 999\r\n\r\n"
+    line = json.dumps({"error": {"name": "not_found", "message": "gone"}}).encode() + b"\n"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        closing(Home.open(tmp_path / "home")) as home,
+    ):
+        home.write_control(f"127.0.0.1:{server.getsockname()[1]}", "token")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            stream = ControlClient(home.path).stream("/v1/get", {})
+            answering = threading.Thread(target=_answer_once, args=(server, head + line))
+            answering.start()
+            with pytest.raises(ModswarmError, match="gone"):
+                next(stream)
+            del stream
+            answering.join()
+            gc.collect()
+    assert [str(warning.message) for warning in told] == []
+
+
+def _answer_once(server: socket.socket, answer: bytes) -> None:
+    peer, _ = server.accept()
+    with peer:
+        peer.recv(65536)
+        peer.sendall(answer)
 
 
 @posix

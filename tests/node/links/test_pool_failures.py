@@ -278,7 +278,7 @@ async def test_after_a_failure_the_next_attempt_waits_and_a_success_forgets() ->
         with pytest.raises(LinkFailed) as refused:
             await one.pool.connect(other.peer_id)
         wait_s = float(str(refused.value).split("next attempt in ")[1].split(" s")[0])
-        assert wait_s < 8.0  # as after the first failure, not the second
+        assert wait_s <= 8.0  # as after the first failure; after the second it is longer than that
         peers.nodes[other.peer_id] = hidden
 
 
