@@ -233,6 +233,10 @@ LOOKUP_REQUESTS = 120
 LOOKUP_S = 20.0
 """Peers that one lookup keeps in mind, its requests, and how long it takes at most."""
 
+LOOKUP_SEEDS = 64
+"""Contacts of our own with which one begins: farther ones are asked only where all that are nearer
+fail, so 20 identities near the target that never answer leave it no dead end."""
+
 LOOKUP_VARIANTS = 4
 """Addresses at which one lookup keeps one peer: liars name true neighbours at dead ones."""
 

@@ -232,7 +232,7 @@ class OverlayServer(Server):
         now = asyncio.get_running_loop().time()
         lookup = start_lookup(
             target,
-            self.tables.nearest(number, limits.CONTACTS_PER_REPLY, self._families),
+            self.tables.nearest(number, limits.LOOKUP_SEEDS, self._families),
             own_id=self.identity.peer_id,
             now=now,
             timeout_s=self.wire.timeout_s,

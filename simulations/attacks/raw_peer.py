@@ -56,12 +56,12 @@ class RawPeer(asyncio.DatagramProtocol):
         """Get a host of its own, and listen there."""
         await self.listen(internet.add_host(v4=not v6, v6=v6), PORT)
 
-    async def listen(self, host: Host, port: int) -> None:
-        """Listen at a port of a host, where other peers may be as well."""
+    async def listen(self, host: Host, port: int, at: str | None = None) -> None:
+        """Listen at a port of a host, where other peers may be: at its first address, or `at`."""
         loop = asyncio.get_running_loop()
         self.host = host
         with host.running():
-            where = (host.addresses[0], port)
+            where = (at or host.addresses[0], port)
             await loop.create_datagram_endpoint(lambda: self, local_addr=where)
         await asyncio.sleep(0)
 

@@ -92,7 +92,7 @@ class RecordPublisher:
     async def _store_all(self, closest: list[Contact], record: Record, stores: "_Stores") -> None:
         await asyncio.gather(*(self._store_at(one, record, stores) for one in closest))
         stores.tell()
-        beyond = await self._sybil_regions.beyond(record.key, closest)
+        beyond = await self._sybil_regions.beyond(record.key, closest, certain=True)
         await asyncio.gather(*(self._store_at(one, record, stores) for one in beyond))
 
     async def _store_at(self, contact: Contact, record: Record, stores: "_Stores") -> None:
