@@ -75,7 +75,9 @@ PUBLISHED_SHARE = 0.75
 """The share of a record's stores that must have confirmed before its publisher is told."""
 
 REPUBLISH_AFTER_FAILURE_S = 20.0
-"""When a record is published again that no contact has stored."""
+REPUBLISH_REFUSED_MAX_S = 3600.0
+"""When a record is published again that no contact has stored; twice as late each time that all
+refused, up to the maximum: a publisher at its cap would ask 40 times a second for good."""
 
 SHARD_SIZES = (16, 64, 160, 320, 640)
 SHARD_CAPACITY = SHARD_SIZES[-1]

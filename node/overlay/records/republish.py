@@ -21,11 +21,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Kept:
-    """A record to keep published; `make_body` gives its current body."""
+    """A record to keep published; `make_body` gives its current body.
+
+    `refusals`: how often in a row contacts were asked and none stored it.
+    """
 
     kind: int
     make_body: Callable[[], Body]
     due_at: float
+    refusals: int = 0
     published: Published = field(default_factory=lambda: Published(0, 0))
 
 
@@ -99,10 +103,19 @@ class Republisher:
         kept.published = published
         if published.refused:
             _log.info("stored at %d, not at others: %s", published.confirmed, published.refused)
+        kept.refusals = kept.refusals + 1 if published.asked and not published.confirmed else 0
         if not published.confirmed:
-            kept.due_at = loop.time() + limits.REPUBLISH_AFTER_FAILURE_S
+            kept.due_at = loop.time() + _pause_s(kept.refusals)
         return published
 
     def _refresh_s(self, kind: int) -> float:
         jitter = 0.95 + 0.1 * self._environment.rng.random()
         return limits.REFRESH_RECORD_S[kind] * jitter
+
+
+def _pause_s(refusals: int) -> float:
+    """How soon a record that no contact has stored is published again; soon if none was asked."""
+    pause_s = limits.REPUBLISH_AFTER_FAILURE_S
+    while refusals > 1 and pause_s < limits.REPUBLISH_REFUSED_MAX_S:
+        pause_s, refusals = 2 * pause_s, refusals - 1
+    return min(pause_s, limits.REPUBLISH_REFUSED_MAX_S)
