@@ -857,8 +857,8 @@ rate: what it owes is then asked of others as well, as far as they have nothing 
 
 LATE_COPIES = 4
 LATE_TIMES_MAX = 4
-"""How many sources at most are asked for one chunk, times itself for each time that the source
-asked first could have sent it; and how often that counts: 256 sources then, all there may be."""
+"""How many sources that are not late are asked for one chunk, times itself for each time that the
+source asked first could have sent it; and how often that counts: 256 then, all there may be."""
 
 BEHIND_S = 1.0
 """A source that needs longer than this for the last chunks gives them to one that has nothing to

@@ -12,7 +12,8 @@ what it still sends of them is welcome. A source with nothing else to do is aske
 chunks whose source is late, and the first copy counts. Nothing is asked of two sources otherwise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 
 from protocol import limits
@@ -39,8 +40,10 @@ class Swarm:
         self._sources: dict[SourceName, SwarmSource] = {}
         self._holder_of: dict[int, SourceName] = {}
         self._arrived_from: dict[int, SourceName] = {}
-        self._copies: dict[int, int] = {}
-        """How many other sources were asked for a chunk as well, because its source is late."""
+        self._copies: dict[int, set[SourceName]] = {}
+        """The other sources that were asked for a chunk as well, and still owe it."""
+        self._in_vain: Counter[int] = Counter()
+        """How many sources were asked for a chunk that has not come, and owe it no more."""
         self.banned: set[SourceName] = set()
 
     @property
@@ -124,19 +127,35 @@ class Swarm:
         copies: list[int] = []
         if known.times_late(now):
             return copies
-        for late in self._sources.values():
-            times = late.times_late(now)
-            allowed = limits.LATE_COPIES**times - 1
-            for chunk in late.asked if times else ():
-                if len(copies) >= most or budget_bytes <= 0:
-                    return copies
-                if self._holder_of.get(chunk) != late.name or not known.holds(chunk):
-                    continue
-                if self._copies.get(chunk, 0) < allowed:
-                    self._copies[chunk] = self._copies.get(chunk, 0) + 1
-                    copies.append(chunk)
-                    budget_bytes -= self._lengths[chunk]
+        for chunk, allowed in self._doubtful(now):
+            if len(copies) >= most or budget_bytes <= 0:
+                break
+            if known.holds(chunk) and self._in_time(chunk, now) < allowed:
+                self._copies.setdefault(chunk, set()).add(known.name)
+                copies.append(chunk)
+                budget_bytes -= self._lengths[chunk]
         return copies
+
+    def _doubtful(self, now: float) -> Iterator[tuple[int, int]]:
+        """Chunks that may not come from their source, and of how many others they may be asked.
+
+        Of more for each time that it is late, and, until it has sent a chunk, for each source that
+        was asked in vain: else those that hold nothing would be asked one after the other.
+        """
+        for source in self._sources.values():
+            allowed = limits.LATE_COPIES ** source.times_late(now) - 1
+            in_vain = {} if source.pace else self._in_vain
+            for chunk in source.asked if allowed or in_vain else ():
+                if self._holder_of.get(chunk) == source.name:
+                    yield chunk, allowed + in_vain.get(chunk, 0)
+
+    def _in_time(self, chunk: int, now: float) -> int:
+        """How many sources were asked for a copy of a chunk and are not late themselves.
+
+        Late ones do not count: a crowd of them would leave no copy for a source that serves.
+        """
+        names = self._copies.get(chunk, ())
+        return sum(not self._sources[name].times_late(now) for name in names)
 
     def heard(self, source: SourceName, size: int, now: float) -> None:
         """`size` bytes of some chunk came from a source."""
@@ -157,6 +176,7 @@ class Swarm:
         """
         self._sources[source].arrived(chunk, now)
         self._copies.pop(chunk, None)
+        self._in_vain.pop(chunk, None)
         if chunk in self._waiting:
             self._waiting.remove(chunk)
         elif self._holder_of.pop(chunk, None) is None:
@@ -174,6 +194,7 @@ class Swarm:
         """An arrived chunk does not hash to its address: ban its source and return the name."""
         source = self._arrived_from.pop(chunk)
         self._bytes_to_come += self._lengths[chunk]
+        self._in_vain[chunk] += 1
         self._wait(chunk)
         self.ban(source)
         return source
@@ -243,6 +264,9 @@ class Swarm:
 
     def _released(self, known: SwarmSource, chunk: int) -> None:
         """A source does not owe this chunk any more; it waits again if this one was to send it."""
+        self._copies.get(chunk, set()).discard(known.name)
+        if chunk in self._holder_of or chunk in self._waiting:
+            self._in_vain[chunk] += 1
         if self._holder_of.get(chunk) == known.name:
             del self._holder_of[chunk]
             self._wait(chunk)

@@ -272,11 +272,42 @@ def test_what_a_late_source_owes_is_asked_of_ever_more_sources() -> None:
     assert asked(0.9 * LATE_S) == 0
     assert asked(1.1 * LATE_S) == limits.LATE_COPIES - 1
     assert asked(1.2 * LATE_S) == 0
-    assert asked(2.1 * LATE_S) == limits.LATE_COPIES**2 - limits.LATE_COPIES
+    assert asked(2.05 * LATE_S) == limits.LATE_COPIES**2 - limits.LATE_COPIES
     assert swarm.arrived(others[3], 0, 2.2 * LATE_S)
     assert not swarm.arrived(A, 0, 2.3 * LATE_S)
     swarm.stored(0)
     assert swarm.left == 0
+
+
+def test_late_sources_leave_copies_for_others() -> None:
+    swarm = swarm_of(1)
+    most = limits.LATE_COPIES**limits.LATE_TIMES_MAX
+    names = [f"source {number}" for number in range(most + 1)]
+    for name in names:
+        swarm.join(name, 0.0, complete=True)
+    late = (limits.LATE_TIMES_MAX + 0.1) * LATE_S
+    asked = [bool(swarm.requests(name, late if at else 0.0)) for at, name in enumerate(names)]
+    assert asked == [True] * most + [False]
+    assert swarm.requests(names[-1], late + 1.1 * LATE_S) == [0]
+
+
+def test_those_that_hold_nothing_are_not_asked_one_after_the_other() -> None:
+    swarm = swarm_of(1)
+    names = [f"source {number}" for number in range(100)]
+    for name in names:
+        swarm.join(name, 0.0, complete=True)
+
+    def rounds() -> int:
+        """How often sources are asked and lack it, all that may be asked at once each time."""
+        for count in range(len(names)):
+            asked = [name for name in swarm.sources if swarm.requests(name, 0.0)]
+            if not asked:
+                return count
+            for name in asked:
+                swarm.lacks(name, [0])
+        return len(names)
+
+    assert rounds() <= 8
 
 
 def test_late_sources_get_no_copies() -> None:
