@@ -32,7 +32,9 @@ _OWN_GROUP = "P-256"
 _GROUPS = ("X25519", "X448", "P-521", "P-384", "ffdhe2048", "ffdhe3072")
 _GROUP_NAMES = {"prime256v1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _DIGESTS = ("SHA256", "SHA384", "SHA512", "SHA224", "SHA1")
-_WEAK_CIPHERS = re.compile(r"NULL|EXP|RC4|DES|MD5|^A(ECDH|DH)|anon|PSK|^AES|^CAMELLIA|^SEED")
+_WEAK_CIPHERS = re.compile(r"^(?!.*(GCM|CCM|CHACHA20))|NULL|^A(ECDH|DH)|anon|PSK|^AES|^ARIA")
+"""All but AEAD with an ephemeral key exchange and a certificate."""
+
 
 Shake = Callable[..., str]
 """A handshake with options of `openssl s_client`: what that printed, empty if it was refused."""

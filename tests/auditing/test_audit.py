@@ -96,7 +96,7 @@ def test_a_foreign_client_sees_our_dtls() -> None:
         "| certificate: subject | CN=WebRTC |",
     ):
         assert line in told.body
-    assert "ECDHE-ECDSA-AES128-GCM-SHA256" in told.body
+    assert "| ciphers | ECDHE-ECDSA-CHACHA20-POLY1305, ECDHE-ECDSA-AES128-GCM-SHA256 |" in told.body
     assert "X25519" in told.body
 
 

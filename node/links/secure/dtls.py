@@ -11,10 +11,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Final, cast
+from typing import cast
 
 from aiortc import (
-    RTCCertificate,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
@@ -27,6 +26,7 @@ from node.links.failure import LinkAttemptFailed
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
 from node.links.secure.dtls_records import Records
+from node.links.secure.dtls_terms import RECORD_OVERHEAD_BYTES_MAX, LinkCertificate
 from node.links.stages import Stage
 from node.net.demux import RecordBuffers
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
@@ -36,9 +36,6 @@ from protocol.description import DtlsRole
 _log = logging.getLogger(__name__)
 
 Packets = list[bytes]
-
-_RECORD_OVERHEAD_MAX: Final = 65
-"""What a record adds with the worst cipher that aiortc offers: AES-CBC with SHA-1."""
 
 _OPENSSL_ROLES = {DtlsRole.ACTIVE: "client", DtlsRole.PASSIVE: "server"}
 
@@ -50,7 +47,7 @@ class DtlsPath(RTCDtlsTransport):
     """Called once with the reason when an open connection ends and we did not end it."""
 
     def __init__(self, ice: IcePath, certificate: Certificate) -> None:
-        own = RTCCertificate(key=certificate.key, cert=certificate.certificate)
+        own = LinkCertificate(key=certificate.key, cert=certificate.certificate)
         super().__init__(cast("RTCIceTransport", ice.datagrams), [own])
         self._own = own
         self.ice = ice
@@ -240,7 +237,7 @@ def _groups(packets: Packets) -> Iterator[Packets]:
     start, count = 0, len(sizes)
     while start < count:
         size = sizes[start]
-        most = min(SEGMENTS_MAX, BUFFER_BYTES_MAX // (size + _RECORD_OVERHEAD_MAX)) or 1
+        most = min(SEGMENTS_MAX, BUFFER_BYTES_MAX // (size + RECORD_OVERHEAD_BYTES_MAX)) or 1
         limit = end = min(start + most, count)
         if sizes.count(size) != count:
             end = start + 1

@@ -1,59 +1,26 @@
 """Records between two OpenSSL connections in memory: in bulk, and with whatever among them."""
 
-import contextlib
 import random
 from typing import Any
 
 import pytest
-from aiortc import RTCCertificate
-from aiortc.rtcdtlstransport import SRTP_PROFILES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from node.links.secure.dtls import _groups
 from node.links.secure.dtls_records import Records
+from node.links.secure.dtls_terms import LinkCertificate
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
-
-
-def _connection(*, client: bool) -> Any:
-    certificate = RTCCertificate.generateCertificate()
-    context = certificate._create_ssl_context(srtp_profiles=SRTP_PROFILES)
-    made = SSL.Connection(context)
-    if client:
-        made.set_connect_state()
-    else:
-        made.set_accept_state()
-    return made
-
-
-def _drive(connection: Any) -> list[bytes]:
-    """Take a step of the handshake; returns the datagrams to send."""
-    with contextlib.suppress(SSL.WantReadError):
-        connection.do_handshake()
-    datagrams: list[bytes] = []
-    while True:
-        try:
-            flight = connection.bio_read(1 << 16)
-        except SSL.WantReadError:
-            return datagrams
-        while flight:
-            end = 13 + int.from_bytes(flight[11:13])
-            datagrams.append(flight[:end])
-            flight = flight[end:]
+from tests.node.links.dtls_ends import end_of, exchange
 
 
 def connected() -> tuple[Records, Records]:
     """Two ends after their handshake."""
-    one, other = _connection(client=True), _connection(client=False)
-    datagrams = _drive(one)
-    for near, far in ((other, one), (one, other)) * 3:
-        answers = []
-        for datagram in datagrams:
-            near.bio_write(datagram)
-            answers += _drive(near)
-        datagrams = answers
-        assert far is not None
+    one, other = (
+        end_of(LinkCertificate.generateCertificate(), client=client) for client in (True, False)
+    )
+    exchange(one, other)
     return Records(one), Records(other)
 
 
