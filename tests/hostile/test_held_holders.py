@@ -1,0 +1,159 @@
+"""Whole nodes on public addresses: a `get` of a mod whose only holder is besieged.
+
+Attackers take all links that the holder has, idle or fetching one chunk again and again; or their
+provider records hide the holder's; or the network denies that there is any record of it.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.links.pool.places import link_rule
+from protocol import limits, records
+from protocol.content import frames
+from protocol.content.link import parse
+from protocol.errors import LinkClosed, ModswarmError
+from protocol.identity import peer_id_text
+from simulations.attacks.record_flooder import RecordFlooder
+from simulations.residents.pairs import settle
+from simulations.residents.whole import WholeResident
+from simulations.seeds import derive_rng
+from tests.simulations.pair_world import Town, pair_world
+
+MOD_BYTES = 200_000
+LINKS = 8
+ATTACKERS = 12
+PART_OF_A_NETWORK = 2
+FAKES = 192
+LATER_S = 1.5
+FOUND_S = 12.0
+
+
+async def share(person: WholeResident, folder: Path) -> str:
+    mod = folder / "mod"
+    mod.mkdir(parents=True)
+    (mod / "content.bin").write_bytes(derive_rng(1, "content").randbytes(MOD_BYTES))
+    with person.host.running():
+        sharing = person.host.create_task(person.running_node.sharing.share(mod))
+    return str((await sharing).link)
+
+
+async def get(person: WholeResident, link: str, target: Path) -> float:
+    """The seconds that a download takes."""
+    loop = person.world.loop
+    started = loop.time()
+    with person.host.running():
+        getting = person.host.create_task(person.running_node.sharing.get(parse(link), target))
+    await getting
+    return loop.time() - started
+
+
+async def hold(attacker: WholeResident, holder: WholeResident, mod_id: bytes | None) -> None:
+    """Keep a link to the holder, and open it again when it is closed.
+
+    Something is sent every second: a meaningless frame, or the wish for one chunk of a mod.
+    """
+    while True:
+        with contextlib.suppress(ModswarmError, LinkClosed):
+            link = await attacker.running_node.pool.connect(holder.identity.peer_id)
+            if mod_id is not None:
+                link.send(frames.encode_frame(frames.Open(7, mod_id)))
+            while not link.closed.done():
+                wish = frames.GetChunks(7, (0,)) if mod_id is not None else frames.Close(9)
+                link.send(frames.encode_frame(wish))
+                await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0)
+
+
+async def besiege(
+    town: Town, holder: WholeResident, mod_id: bytes, *, one_network: bool
+) -> list[asyncio.Task[None]]:
+    """Attackers of one /24, or each of its own; every second one downloads without an end."""
+    tasks = []
+    for number in range(ATTACKERS):
+        addresses = [f"81.2.69.{number + 1}"] if one_network else None
+        host = town.world.internet.add_host(addresses=addresses)
+        attacker = town.world.add(WholeResident, host=host)
+        assert isinstance(attacker, WholeResident)
+        await settle(attacker)
+        wanted = mod_id if number % 2 else None
+        tasks.append(attacker.host.create_task(hold(attacker, holder, wanted)))
+    return tasks
+
+
+@pytest.mark.parametrize("one_network", [False, True])
+@pytest.mark.parametrize("site", ["public", "port-restricted"])
+async def test_a_get_reaches_a_holder_all_of_whose_links_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str, one_network: bool
+) -> None:
+    monkeypatch.setattr(limits, "LINKS_PER_NETWORK", PART_OF_A_NETWORK)
+    async with pair_world(tmp_path) as town:
+        (holder,) = await town.settled(site)
+        pool = holder.running_node.pool
+        pool._keeper._rule = link_rule(LINKS)
+        if one_network:
+            pool._book._tenure_s = 3600.0  # what a network has beyond its part goes before
+        link = await share(holder, tmp_path)
+        first, *people = await town.settled("public", "public", "port-restricted")
+        alone_s = await get(first, link, tmp_path / "alone")
+        sieges = await besiege(town, holder, parse(link).mod_id, one_network=one_network)
+        await asyncio.sleep(2 * limits.LINK_TENURE_S)
+        held = len(pool.links())
+        assert held >= (PART_OF_A_NETWORK if one_network else LINKS - LINKS // 4), held
+        for number, person in enumerate(people):
+            seconds = await get(person, link, tmp_path / f"got {number}")
+            assert seconds <= alone_s + LATER_S
+        for siege in sieges:
+            siege.cancel()
+        await asyncio.gather(*sieges, return_exceptions=True)
+
+
+async def fakes(town: Town, mod_id: bytes) -> None:
+    """Identities, each in a network of its own, say that they hold a mod, and that they are peers.
+
+    They are stored by every public node, whose answers hold fewer values than these.
+    """
+    contacts = [one.contact for one in town.publics]
+    clock = town.world.loop.wall_time
+    for number in range(FAKES):
+        host = town.world.internet.add_host()
+        flooder = await RecordFlooder.at(host, clock, 1, f"fake {number}")
+        await flooder.store([*flooder.providers(mod_id), *flooder.presences(mod_id)], contacts)
+    key = records.provider_key(mod_id)
+    stores = [one.running.server.store for one in town.publics]
+    assert min(len(one.get(key, records.PROVIDER, clock())) for one in stores) >= FAKES
+
+
+async def test_a_holder_that_publishes_after_192_fakes_is_found_over_pages(tmp_path: Path) -> None:
+    """The first holder is found while it is the only one, then the second, which published last."""
+    async with pair_world(tmp_path) as town:
+        first, second = await town.settled("public", "port-restricted")
+        link = await share(first, tmp_path)
+        await fakes(town, parse(link).mod_id)
+        by_first_s = await get(second, link, tmp_path / "second")
+        await first.stop()
+        await asyncio.sleep(10.0)
+        (person,) = await town.settled("port-restricted")
+        by_second_s = await get(person, link, tmp_path / "person")
+        assert max(by_first_s, by_second_s) <= FOUND_S
+
+
+async def test_a_hint_alone_leads_to_a_holder_whose_records_are_denied(tmp_path: Path) -> None:
+    async with pair_world(tmp_path) as town:
+        (holder,) = await town.settled("port-restricted")
+        link = parse(await share(holder, tmp_path))
+        (person,) = await town.settled("port-restricted")
+        key = records.provider_key(link.mod_id)
+        for one in town.world.running():
+            store = one.running.server.store
+            store._max_per_key = 0
+            for value in list(store._values.get(key, {}).values()):
+                store._remove(value)
+        with pytest.raises(ModswarmError):
+            await get(person, str(link), tmp_path / "denied")
+        hinted = replace(link, hints=(peer_id_text(holder.identity.peer_id),))
+        seconds = await get(person, str(hinted), tmp_path / "hinted")
+        assert seconds <= LATER_S
