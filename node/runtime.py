@@ -168,6 +168,7 @@ class Node:
             data_path=self.config.data_path, relayed_only=self.config.hide_address
         )
         endpoint, view = self.membership.endpoint, self.membership.own_network.view
+        usefulness = Usefulness(self._standing)
         relays = self._make_relays()
         self.pool = LinkPool(
             self.identity,
@@ -180,12 +181,13 @@ class Node:
                 self.environment,
                 view,
                 Witnesses(self.membership.server, self.environment),
+                usefulness,
                 searches=self.config.port_search == "on",
             ),
             self.membership.caller.call,
             self.membership.sightings.renew,
             self.counters,
-            Usefulness(self._standing),
+            usefulness,
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.doctor = Doctor(self.membership, self.environment, view, relays)

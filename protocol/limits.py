@@ -392,10 +392,11 @@ WITNESSED_TOKENS = 1024
 WITNESSED_PER_HOST = 16
 WITNESSED_PER_NETWORK = {3: 64, 8: 16, 6: 64, 4: 256}
 WITNESSED_HOSTS = 2
-WITNESSED_S = 30.0
+WITNESSED_S = 6.0
 """Tokens left with a witness, those of one host, those of one public network by the bytes of its
 prefix (IPv4 /24, IPv6 /64, /48 and /32), the hosts of one (IPv4 and IPv6), and how long they are
-told: as long as the call takes that they belong to."""
+told: a little longer than a side looks for the other's, so that no token is told of a side that
+has given its turn to another."""
 
 SCTP_INIT_BYTES = 64
 """The INIT of our own SCTP has 26 B; more parameters than twice that are of no use."""
@@ -412,10 +413,16 @@ time between two searches of one node. It finds a pair in 99.8 % of all cases, i
 mappings would in 98.4 %: of 40 simulated pairs at PlanetLab's round trips they missed one and had a
 direct path after 5.5 s at p95, where 384 missed none and had one after 3.7 s."""
 
-BIRTHDAY_MEETING_S = 25.0
+BIRTHDAY_MEETING_S = 5.0
 BIRTHDAY_PATIENCE_S = 120.0
-"""How long the side that probes keeps its turn for a peer whose own pause is not over, less than
-witnesses tell its token; and how long a search is waited for, while a relay carries the link."""
+"""How long the side that probes keeps its turn for a peer that does not show its sockets, while
+others wait: an honest one shows them 0.4 to 1.0 s later at a round trip of 0.1 s, and a lost
+datagram costs 1.5 s; and how long a search is waited for, while a relay carries the link."""
+
+SEARCH_TURN_REMEMBERED_S = 120.0
+SEARCH_TURNS_REMEMBERED = 1024
+"""How long, and how many, turns of a peer or of its network let others come before it: as long as
+a search waits for its turn."""
 
 PORT_SAMPLE_AGE_S = 60.0
 PORT_RATE_MAX = 1000.0

@@ -22,12 +22,18 @@ from protocol.overlay.shares import Holder, Shares, holders_of
 
 PUNCH_TOKEN_BYTES = 16
 _PURPOSE = b"modswarm/punch/1\0"
+_READY_PURPOSE = b"modswarm/ready/1\0"
 _PACKED_LENGTHS = (4, 16)
 
 
 def punch_token(offer_id: bytes, sender: PeerId) -> bytes:
     """The token that one side of a call leaves with the witnesses of the other."""
     return hashlib.sha256(_PURPOSE + offer_id + sender).digest()[:PUNCH_TOKEN_BYTES]
+
+
+def ready_token(offer_id: bytes, sender: PeerId) -> bytes:
+    """The token of a side that has many sockets to open, and waits for the other's turn."""
+    return hashlib.sha256(_READY_PURPOSE + offer_id + sender).digest()[:PUNCH_TOKEN_BYTES]
 
 
 def encode_hosts(hosts: Sequence[str]) -> list[bytes]:

@@ -16,9 +16,6 @@ class NoWitnesses:
         """Never."""
         return False
 
-    async def meet(self, witnesses: Sequence[Contact]) -> None:
-        """Without contacts there is none to meet."""
-
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
         """Without contacts the token is left with none."""
 

@@ -12,6 +12,8 @@ from node.net.endpoint import Endpoint
 from node.tasks import TaskOwner
 from protocol.description import Description
 from protocol.overlay.contacts import Contact
+from protocol.places.turns import TurnOrder
+from protocol.places.usefulness import Usefulness
 from protocol.punching.pairs import PunchKind, punch_kind
 from protocol.punching.plan import families_behind_router
 from protocol.reachability.nat_report import NatReport
@@ -27,9 +29,6 @@ class WitnessExchange(Protocol):
     def knows(self, contact: Contact) -> bool:
         """Whether a contact has answered us lately at its address."""
 
-    async def meet(self, witnesses: Sequence[Contact]) -> None:
-        """Prove our address to a peer's witnesses, so that a token is left without delay."""
-
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
         """Leave our token with a peer's witnesses."""
 
@@ -41,7 +40,8 @@ class WitnessExchange(Protocol):
 
 class LinkPunching:
     """`view` gives what the node knows of its network now. `searches`: whether it takes part in
-    searches by many probes, for which a person may not want to open 384 mappings.
+    searches by many probes, for which a person may not want to open 384 mappings. Peers of use
+    have their turns in these before strangers.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class LinkPunching:
         environment: Environment,
         view: Callable[[], NetworkView],
         witnesses: WitnessExchange,
+        usefulness: Usefulness,
         *,
         searches: bool,
     ) -> None:
@@ -57,7 +58,7 @@ class LinkPunching:
         self.rng = environment.rng
         self.witnesses = witnesses
         self._searches = searches
-        self.turns = SearchTurns()
+        self.turns = SearchTurns(TurnOrder(usefulness.worth, environment.rng))
         self.tasks = TaskOwner("punching")
         self._sampler = PortSampler(endpoint, environment)
         self._sampling: asyncio.Task[None] | None = None

@@ -5,13 +5,15 @@ its token. A relay carries the link meanwhile.
 
     the side that probes                  the side with the sockets
 
+                           <── witnesses ──  say that we are ready, and from where
     wait for the turn
     leave our token        ── witnesses ──>  see it
     see theirs                            wait for the turn, open sockets and mappings
                            <── witnesses ──  leave our token
     probe                  ─────────────>
 
-So no probe leaves before there is a mapping that it may hit.
+So no probe leaves before there is a mapping that it may hit. Where others wait, a turn goes to a
+peer that has proved its address, and is over if its sockets do not come.
 """
 
 import asyncio
@@ -24,9 +26,11 @@ from node.links.punching.punching import LinkPunching
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.agent import IceAgent
+from protocol.places.tenure import network_of
+from protocol.places.turns import TurnWanted
 from protocol.punching.plan import BirthdayPart
 from protocol.punching.puncher import Puncher
-from protocol.punching.token import punch_token
+from protocol.punching.token import punch_token, ready_token
 
 _log = logging.getLogger(__name__)
 
@@ -92,44 +96,61 @@ class PortSearch:
     async def _probe(self, patience: asyncio.Timeout) -> None:
         turns = self._punching.turns
         while True:
-            async with turns.turn():
-                self._leave_token()
-                hosts = await self._seen(limits.BIRTHDAY_MEETING_S)
-                if hosts:
-                    self._begin(patience)
-                    self._puncher.seen(hosts, self._loop.time())
-                    self._puncher.probe_many(self._loop.time())
-                    self._changed()
-                    await self._come_to_an_end()
-                    return
+            wanted = self._wanted(await self._hosts_ready())
+            async with turns.turn(wanted):
+                while True:
+                    self._leave_token()
+                    hosts = await self._seen(limits.BIRTHDAY_MEETING_S)
+                    if hosts:
+                        self._begin(patience, wanted, hosts)
+                        self._puncher.seen(hosts, self._loop.time())
+                        self._puncher.probe_many(self._loop.time())
+                        self._changed()
+                        await self._come_to_an_end()
+                        return
+                    if turns.is_waited_for:
+                        break
             _log.info("the sockets of %s are not there yet", self._call.peer_id.hex()[:8])
 
     async def _open_and_wait(self, patience: asyncio.Timeout) -> None:
-        turns, peer = self._punching.turns, self._call.peer_id.hex()[:8]
-        meeting = self._punching.witnesses.meet(self._call.peer.witnesses)
-        self._punching.tasks.start(meeting, name="meet witnesses")
-        while True:
-            hosts = await self._seen(limits.BIRTHDAY_PATIENCE_S)
-            seen_at = self._loop.time()
-            async with turns.turn():
-                if self._loop.time() - seen_at > _FRESH_S:
-                    hosts = await self._seen(_LOOK_S)
-                if hosts:
-                    self._puncher.seen(hosts, self._loop.time())
-                    self._changed()
-                    if self._puncher.search is None:
-                        _log.info("%s was seen at an address that it has not named", peer)
-                        return
-                    self._begin(patience)
-                    await self._open()
-                    return
-            _log.info("%s does not wait for our sockets any more", peer)
+        name = f"ready for {self._call.peer_id.hex()[:8]}"
+        ready = self._punching.tasks.start(self._keep_ready(), name=name)
+        try:
+            while not await self._opened_in_turn(patience):
+                _log.info("%s waits for our sockets no more", self._call.peer_id.hex()[:8])
+        finally:
+            ready.cancel()
 
-    def _begin(self, patience: asyncio.Timeout) -> None:
+    async def _opened_in_turn(self, patience: asyncio.Timeout) -> bool:
+        """Once the peer is seen, take a turn; whether the peer still waited, and all is over."""
+        hosts = await self._seen(limits.BIRTHDAY_PATIENCE_S)
+        seen_at = self._loop.time()
+        wanted = self._wanted(hosts)
+        async with self._punching.turns.turn(wanted):
+            if self._loop.time() - seen_at > _FRESH_S:
+                hosts = await self._seen(_LOOK_S)
+            if not hosts:
+                return False
+            self._puncher.seen(hosts, self._loop.time())
+            self._changed()
+            if self._puncher.search is None:
+                peer = self._call.peer_id.hex()[:8]
+                _log.info("%s was seen at an address that it has not named", peer)
+            else:
+                self._begin(patience, wanted, hosts)
+                await self._open()
+            return True
+
+    def _wanted(self, hosts: frozenset[str]) -> TurnWanted:
+        """A turn with the peer, which was seen there."""
+        network = network_of(min(hosts)) if hosts else b""
+        return TurnWanted(self._call.peer_id, network, ours=self._call.outgoing)
+
+    def _begin(self, patience: asyncio.Timeout, wanted: TurnWanted, hosts: frozenset[str]) -> None:
         """From now on the search has a time limit of its own."""
         patience.reschedule(None)
         self._waiting = False
-        self._punching.turns.spend()
+        self._punching.turns.spend(wanted, min(hosts))
 
     async def _come_to_an_end(self) -> None:
         try:
@@ -146,8 +167,25 @@ class PortSearch:
         leaving = self._punching.witnesses.leave(token, self._call.peer.witnesses)
         self._punching.tasks.start(leaving, name="leave a token with witnesses")
 
+    async def _keep_ready(self) -> None:
+        """Say that we wait for the peer's turn, and from where."""
+        token = ready_token(self._call.offer_id, self._call.own_id)
+        while True:
+            await self._punching.witnesses.leave(token, self._call.peer.witnesses)
+            await asyncio.sleep(limits.WITNESSED_S / 2)
+
     async def _seen(self, limit_s: float) -> frozenset[str]:
         token = punch_token(self._call.offer_id, self._call.peer_id)
+        return await self._hosts(token, limit_s)
+
+    async def _hosts_ready(self) -> frozenset[str]:
+        """Where the side with the sockets is ready; not asked where the turn is free."""
+        if self._punching.turns.is_free:
+            return frozenset()
+        token = ready_token(self._call.offer_id, self._call.peer_id)
+        return await self._hosts(token, limits.BIRTHDAY_PATIENCE_S)
+
+    async def _hosts(self, token: bytes, limit_s: float) -> frozenset[str]:
         return await self._punching.witnesses.hosts_seen(token, self._call.own.witnesses, limit_s)
 
     # Sockets --------------------------------------------------------------------------------

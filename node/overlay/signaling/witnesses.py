@@ -26,9 +26,11 @@ _LATELY_S = 60.0
 """A witness that has answered within this is hardly gone: two that are silent end a search."""
 
 _ASKED_AGAIN_S = 0.1
+_ASKED_AGAIN_S_MAX = 1.0
 _ASKED_LESS_OFTEN = 0.1
 """The peer's token may be on its way to a witness that is asked, or may come when the peer is free:
-the pause is a tenth of what was waited for already."""
+the pause is a tenth of what was waited for already, and no longer than a peer that has its turn, or
+open sockets, can wait for us."""
 
 
 class Witnesses:
@@ -68,26 +70,20 @@ class Witnesses:
         """Whether a contact has answered us lately at its address."""
         return self._server.wire.has_answered(contact)
 
-    async def meet(self, witnesses: Sequence[Contact]) -> None:
-        """Prove our address to witnesses with whom a token is to be left without delay."""
-        await asyncio.gather(*(self._ask(contact, Method.PING, []) for contact in witnesses))
-
     async def leave(self, token: bytes, witnesses: Sequence[Contact]) -> None:
         """Leave our token with the witnesses that a peer has named; silent ones are passed over."""
-        await asyncio.gather(
-            *(self._ask(contact, Method.WITNESS, [token]) for contact in witnesses)
-        )
+        await asyncio.gather(*(self._leave(token, contact) for contact in witnesses))
 
-    async def _ask(self, contact: Contact, method: Method, arguments: list[bytes]) -> None:
+    async def _leave(self, token: bytes, contact: Contact) -> None:
         try:
             if not contact.is_valid(self._server.settings.puzzle_bits):
                 raise WrongKey("a witness whose key is no node's")
             known = self.knows(contact)
             if known or self._is_first(contact):
                 tries = 2 if known else 1
-                await self._server.wire.ask(contact, method, arguments, tries=tries)
+                await self._server.wire.ask(contact, Method.WITNESS, [token], tries=tries)
         except (ModswarmError, RemoteError) as error:
-            _log.debug("%s not done by %r: %s", method.name, contact, error)
+            _log.debug("no token left with %r: %s", contact, error)
 
     def _is_first(self, contact: Contact) -> bool:
         """Whether a contact that has answered nothing was not asked lately: it may be a victim."""
@@ -125,7 +121,8 @@ class Witnesses:
                     for contact in witnesses:
                         self._server.wire.request(contact, Method.WITNESSED, [token], on_reply)
                     waited_s = loop.time() - began_at
-                    pause_s = max(_ASKED_AGAIN_S, _ASKED_LESS_OFTEN * waited_s)
+                    rarer_s = min(_ASKED_LESS_OFTEN * waited_s, _ASKED_AGAIN_S_MAX)
+                    pause_s = max(_ASKED_AGAIN_S, rarer_s)
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(enough.wait(), pause_s)
         return seen_by_enough(told.values())

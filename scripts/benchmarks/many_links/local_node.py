@@ -16,6 +16,7 @@ from protocol.addresses import Address
 from protocol.codec import encode
 from protocol.errors import CallFailed
 from protocol.identity import Identity, PeerId, peer_id_of
+from protocol.places.usefulness import Usefulness
 from protocol.reachability.network_view import NetworkView
 from protocol.signaling import (
     AnswerStatus,
@@ -59,7 +60,12 @@ class LocalNode:
             settings,
             LinkPaths(endpoint, environment, settings),
             LinkPunching(
-                endpoint, environment, lambda: _NOTHING_KNOWN, NoWitnesses(), searches=True
+                endpoint,
+                environment,
+                lambda: _NOTHING_KNOWN,
+                NoWitnesses(),
+                Usefulness(),
+                searches=True,
             ),
             self._call,
             look_around,

@@ -22,6 +22,7 @@ from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import Busy, CalleeBusy, CallFailed
 from protocol.identity import Identity, PeerId
+from protocol.places.usefulness import Usefulness
 from protocol.reachability.network_view import NetworkView
 from protocol.signaling import CallResult, Describe, Offer
 from simulations.residents.no_contacts import NoWitnesses, look_around
@@ -162,7 +163,9 @@ class Network:
             node.certificate,
             settings,
             paths,
-            LinkPunching(paths.endpoint, here, lambda: view, witnesses, searches=True),
+            LinkPunching(
+                paths.endpoint, here, lambda: view, witnesses, Usefulness(), searches=True
+            ),
             call,
             look_around,
             node.counters,

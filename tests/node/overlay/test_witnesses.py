@@ -32,12 +32,12 @@ async def test_a_token_that_two_witnesses_got_shows_where_its_sender_is() -> Non
         assert await asking == {"127.0.0.1"}
 
 
-async def test_witnesses_that_were_met_know_where_we_are() -> None:
+async def test_witnesses_that_got_a_token_know_where_we_are() -> None:
     async with network(6) as peers:
         wire = peers[1].membership.server.wire
         unknown = [one.contact for one in peers if not wire.has_answered(one.contact)]
         others = [one for one in unknown if one != peers[1].contact]
-        await witnesses_of(peers[1]).meet(others)
+        await witnesses_of(peers[1]).leave(TOKEN, others)
         assert all(map(wire.has_answered, others))
 
 
@@ -83,7 +83,6 @@ async def test_a_dead_witness_or_one_that_is_no_node_fails_nothing() -> None:
         dead = Contact.at(identity(99).public_key, nowhere)
         forged = Contact.at(bytes(32), nowhere)
         await peer.leave(TOKEN, (dead, forged))
-        await peer.meet((dead, forged))
         sent_to = peers[1].membership.server.wire.session_with(forged)
         assert sent_to is None, "nothing is sent to a key that solves no puzzle"
         assert await peer.hosts_seen(TOKEN, (dead, forged), 0.1) == frozenset()

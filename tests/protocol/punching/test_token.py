@@ -14,6 +14,7 @@ from protocol.punching.token import (
     decode_hosts,
     encode_hosts,
     punch_token,
+    ready_token,
     seen_by_enough,
 )
 from tests.hosts import HOSTS
@@ -22,6 +23,8 @@ from tests.hosts import HOSTS
 def test_golden_token() -> None:
     token = punch_token(bytes(range(16)), bytes(range(20)))
     assert token.hex() == "4da8634ed4906095fcda5080026a0c67"
+    ready = ready_token(bytes(range(16)), bytes(range(20)))
+    assert ready.hex() == "5323db44be0ee76593a4069120f9803a"
     assert len(token) == PUNCH_TOKEN_BYTES
 
 
