@@ -24,7 +24,7 @@ class TurnWanted:
     ours: bool
 
 
-class TurnOrder:
+class SearchOrder:
     """`worth` is what a peer is worth to this node at a time, 0 for a stranger.
 
     Turns are remembered for SEARCH_TURN_REMEMBERED_S. Times are seconds of one monotonic clock.

@@ -12,7 +12,7 @@ from node.net.endpoint import Endpoint
 from node.tasks import TaskOwner
 from protocol.description import Description
 from protocol.overlay.contacts import Contact
-from protocol.places.turns import TurnOrder
+from protocol.places.turns import SearchOrder
 from protocol.places.usefulness import Usefulness
 from protocol.punching.pairs import PunchKind, punch_kind
 from protocol.punching.plan import families_behind_router
@@ -58,7 +58,7 @@ class LinkPunching:
         self.rng = environment.rng
         self.witnesses = witnesses
         self._searches = searches
-        self.turns = SearchTurns(TurnOrder(usefulness.worth, environment.rng))
+        self.turns = SearchTurns(SearchOrder(usefulness.worth, environment.rng))
         self.tasks = TaskOwner("punching")
         self._sampler = PortSampler(endpoint, environment)
         self._sampling: asyncio.Task[None] | None = None

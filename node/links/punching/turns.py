@@ -7,13 +7,13 @@ from math import inf
 
 from protocol import limits
 from protocol.places.tenure import network_of
-from protocol.places.turns import TurnOrder, TurnWanted
+from protocol.places.turns import SearchOrder, TurnWanted
 
 
 class SearchTurns:
     """Made inside a running loop. `order` says whose turn is next."""
 
-    def __init__(self, order: TurnOrder) -> None:
+    def __init__(self, order: SearchOrder) -> None:
         self._order = order
         self._waiting: dict[TurnWanted, asyncio.Future[None]] = {}
         self._holder: TurnWanted | None = None

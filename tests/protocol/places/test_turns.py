@@ -5,7 +5,7 @@ from collections import Counter
 
 from protocol import limits
 from protocol.identity import PeerId
-from protocol.places.turns import TurnOrder, TurnWanted
+from protocol.places.turns import SearchOrder, TurnWanted
 
 NETWORK, OTHER = bytes(3), bytes([1, 2, 3])
 
@@ -14,8 +14,8 @@ def peer(number: int) -> PeerId:
     return PeerId(bytes([number]) * 20)
 
 
-def order(useful: int | None = None, seed: int = 1) -> TurnOrder:
-    return TurnOrder(
+def order(useful: int | None = None, seed: int = 1) -> SearchOrder:
+    return SearchOrder(
         lambda peer_id, _now: float(useful is not None and peer_id == peer(useful)),
         random.Random(seed),
     )
@@ -85,5 +85,5 @@ def test_turns_are_forgotten_by_time_and_where_they_are_too_many() -> None:
     assert len(turns._counts) == len(turns._had) == limits.SEARCH_TURNS_REMEMBERED
 
 
-def order_of(turns: TurnOrder, now: float) -> PeerId:
+def order_of(turns: SearchOrder, now: float) -> PeerId:
     return turns.choose([wanted(1), wanted(2)], now).peer_id
