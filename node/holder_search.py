@@ -18,7 +18,7 @@ from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.content.holder_order import HolderOrder, Standing
 from protocol.content.holder_places import HolderPlaces
-from protocol.errors import ModswarmError, NotFound, Unexpected
+from protocol.errors import LinkFailed, ModswarmError, NotFound, Unexpected
 from protocol.identity import PeerId, peer_id_text
 from protocol.randomness import Random
 from protocol.records import ProviderBody, Record
@@ -67,7 +67,7 @@ class HolderSearch:
         self._later: list[PeerId] = []
         """Who gave way to others, and is called once more when they have been."""
         self._give_way: dict[PeerId, Callable[[], None]] = {}
-        self._failures: list[HolderFailure] = []
+        self._failures: dict[PeerId, HolderFailure] = {}
 
     async def links(self, mod_id: bytes, hinted: Iterable[PeerId] = ()) -> AsyncIterator[LinkPort]:
         """Links to holders as they open; those of `hinted` are called while records are looked up.
@@ -88,7 +88,7 @@ class HolderSearch:
         if not self._named:
             raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
         if self._named.isdisjoint(self.stats.sources):
-            raise HoldersUnreachable(self._failures)
+            raise HoldersUnreachable(tuple(self._failures.values()))
 
     # What becomes of the links ------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class HolderSearch:
 
     def proved(self, peer_id: bytes) -> None:
         """A chunk that it sent was what was asked for."""
-        self._places.proved(PeerId(peer_id))
+        self._places.proved(PeerId(peer_id), self._loop.time())
 
     def left(self, peer_id: bytes) -> bool:
         """The download goes on without it; whether its link was opened for the download alone."""
@@ -170,7 +170,7 @@ class HolderSearch:
                 self._order.learn(peer_id, _STANDINGS[answer])
             elif self._order.drop(peer_id):
                 error = NotFound(cause=Cause.PEER_UNKNOWN)
-                self._failures.append(HolderFailure.of(peer_id, error))
+                self._failures[peer_id] = HolderFailure.of(peer_id, error)
 
     # Calling them -------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class HolderSearch:
                 if peer_id is None:
                     gate.release()
                     continue
-                self._places.call(peer_id)
+                self._places.call(peer_id, self._loop.time())
                 call = self._connect(peer_id, gate)
                 calls.append(self._tasks.start(call, name=peer_id_text(peer_id)))
             await asyncio.gather(*calls)
@@ -237,17 +237,27 @@ class HolderSearch:
         if self._pool.get(peer_id) is None:
             self._called_by_us.add(peer_id)
         try:
-            async with _turn(gate):
+            async with _turn(gate), asyncio.timeout(None) as patience:
+                self._give_way[peer_id] = lambda: patience.reschedule(self._loop.time())
                 link = await self._pool.connect(peer_id)
-        except ModswarmError as error:
-            if peer_id in self._named:
-                self._failures.append(HolderFailure.of(peer_id, error))
-            self._places.leave(peer_id)
-            self._freed.set()
+        except TimeoutError:
+            self._failed(peer_id, LinkFailed("it took too long, and others were to be called"))
             return
+        except ModswarmError as error:
+            self._failed(peer_id, error)
+            return
+        self._give_way.pop(peer_id, None)
         self._places.linked(peer_id, self._loop.time())
         self._note(link, peer_id, started)
         self._opened.put_nowait(link)
+
+    def _failed(self, peer_id: PeerId, error: ModswarmError) -> None:
+        """No link came of a call: its place is for another."""
+        if peer_id in self._named:
+            self._failures[peer_id] = HolderFailure.of(peer_id, error)
+        self._give_way.pop(peer_id, None)
+        self._places.leave(peer_id)
+        self._freed.set()
 
     def _note(self, link: Link, peer_id: PeerId, started: float) -> None:
         if not self.stats.sources:

@@ -1,10 +1,13 @@
 """The places of a search for holders: a link counts against others only once its peer has served.
 
 Calls under way and links by which nothing has come yet share one bound, links by which chunks have
-come have another. Where the first is reached, the link that has brought nothing for longest gives
-its place to the next holder; it is called once more when all others had their turn, and then has
-SILENT_S.
+come have another. Where one of them is reached, the peer whose time is over gives its place to the
+next holder: a call that is slow, a link that has brought nothing, and one that has brought nothing
+since its last chunk. It is called once more when all others had their turn, and then has SILENT_S.
 """
+
+from collections.abc import Iterator
+from math import inf
 
 from protocol import limits
 from protocol.identity import PeerId
@@ -14,58 +17,74 @@ class HolderPlaces:
     """Who holds a place. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        self._calling: set[PeerId] = set()
+        self._calling: dict[PeerId, float] = {}
+        """Peers that are being called, and since when."""
         self._unproved: dict[PeerId, float] = {}
         """Linked peers that have sent no chunk, and when they linked."""
-        self._proved: set[PeerId] = set()
+        self._proved: dict[PeerId, float] = {}
+        """Linked peers that have, and when they sent the last one."""
+        self._served_at = -inf
         self._had_a_turn: set[PeerId] = set()
 
     @property
     def has_room(self) -> bool:
         """Whether one more holder may be called."""
-        unproved = len(self._calling) + len(self._unproved)
-        return max(unproved, len(self._proved)) < limits.PROVIDERS_TRIED
+        return not self._lacks_unproved and not self._lacks_proved
 
-    def call(self, peer_id: PeerId) -> None:
+    def call(self, peer_id: PeerId, now: float) -> None:
         """A holder is being called."""
-        self._calling.add(peer_id)
+        self._calling[peer_id] = now
 
     def linked(self, peer_id: PeerId, now: float) -> None:
         """A call has become a link."""
-        self._calling.discard(peer_id)
+        self._calling.pop(peer_id, None)
         self._unproved[peer_id] = now
 
-    def proved(self, peer_id: PeerId) -> None:
+    def proved(self, peer_id: PeerId, now: float) -> None:
         """A chunk that this peer sent was what was asked for."""
-        if self._unproved.pop(peer_id, None) is not None:
-            self._proved.add(peer_id)
+        if peer_id in self._proved or self._unproved.pop(peer_id, None) is not None:
+            self._proved[peer_id] = self._served_at = now
 
     def leave(self, peer_id: PeerId) -> None:
         """No link came of a call, or the download has no use for it."""
-        self._calling.discard(peer_id)
-        self._unproved.pop(peer_id, None)
-        self._proved.discard(peer_id)
+        for group in (self._calling, self._unproved, self._proved):
+            group.pop(peer_id, None)
 
     def gives_way_at(self) -> float | None:
-        """When a peer has had its time; None if none will give way."""
-        if len(self._proved) >= limits.PROVIDERS_TRIED:
-            return None
-        return min(map(self._until, self._unproved), default=None)
+        """When a peer has had its time; None where there is room."""
+        return min((until for until, _ in self._ends()), default=None)
 
     def give_way(self, now: float) -> tuple[PeerId, bool] | None:
         """Take the place of one whose time is over: who, and whether it has another turn."""
-        at = self.gives_way_at()
-        if at is None or now < at:
+        until, peer_id = min(self._ends(), default=(inf, PeerId(b"")))
+        if now < until:
             return None
-        peer_id = min(self._unproved, key=self._until)
         self.leave(peer_id)
         again = peer_id not in self._had_a_turn
         self._had_a_turn.add(peer_id)
         return peer_id, again
 
-    def _until(self, peer_id: PeerId) -> float:
-        if peer_id in self._had_a_turn:
-            patience_s = limits.SILENT_S
-        else:
-            patience_s = limits.STALL_S if self._proved else limits.HOLDER_PROOF_S
-        return self._unproved[peer_id] + patience_s
+    @property
+    def _lacks_unproved(self) -> bool:
+        return len(self._calling) + len(self._unproved) >= limits.PROVIDERS_TRIED
+
+    @property
+    def _lacks_proved(self) -> bool:
+        return len(self._proved) >= limits.PROVIDERS_TRIED
+
+    def _ends(self) -> Iterator[tuple[float, PeerId]]:
+        """Until when the peers keep the places of which there are no more."""
+        if self._lacks_proved:
+            for peer_id, since in self._proved.items():
+                yield since + limits.STALL_S, peer_id
+        if self._lacks_unproved:
+            for peer_id, since in self._calling.items():
+                yield since + self._patience_s(peer_id, limits.LINK_SLOW_S), peer_id
+            for peer_id, since in self._unproved.items():
+                serving_s = min(
+                    max(self._served_at - since, 0.0) + limits.HOLDER_PROOF_S, limits.STALL_S
+                )
+                yield since + self._patience_s(peer_id, serving_s), peer_id
+
+    def _patience_s(self, peer_id: PeerId, first_s: float) -> float:
+        return limits.SILENT_S if peer_id in self._had_a_turn else first_s

@@ -255,6 +255,18 @@ class LaterLyingChunks(LyingChunks):
             await HostileHolder.send_chunk(self, stream, chunk, data)
 
 
+class OneChunk(HostileHolder):
+    """Sends one good chunk, and then nothing."""
+
+    _has_sent = False
+
+    async def send_chunk(self, stream: int, chunk: int, data: bytes) -> None:
+        """Send what was asked for once."""
+        if not self._has_sent:
+            self._has_sent = True
+            await super().send_chunk(stream, chunk, data)
+
+
 class MissingChunks(HostileHolder):
     """Says that it has everything, and of whatever it is asked for that it does not have it."""
 
@@ -266,9 +278,13 @@ class MissingChunks(HostileHolder):
 KINDS: tuple[type[HostileHolder], ...] = (
     *(SilentAtOpen, SilentAtManifest, DrippingManifest, EmptyHaves, FloodOfHaves, LyingManifest),
     *(HugeManifest, SilentAtChunks, DrippingChunks, HaltingChunks, SlowChunks, LyingChunks),
-    *(LaterLyingChunks, MissingChunks),
+    *(LaterLyingChunks, OneChunk, MissingChunks),
 )
 """Every kind of bad holder."""
+
+
+MakeHolder = Callable[[LinkPort, Vault], HostileHolder]
+"""A kind of bad holder, or what chooses one for each link."""
 
 
 class HostileUploaders:
@@ -276,9 +292,9 @@ class HostileUploaders:
 
     def __init__(self, honest: Callable[..., Any]) -> None:
         self._honest = honest
-        self._hostile: dict[Vault, tuple[type[HostileHolder], Vault]] = {}
+        self._hostile: dict[Vault, tuple[MakeHolder, Vault]] = {}
 
-    def turn(self, vault: Vault, kind: type[HostileHolder], has_all: Vault) -> None:
+    def turn(self, vault: Vault, kind: MakeHolder, has_all: Vault) -> None:
         """The node of `vault` is an attacker from now on, and has the mods of another vault."""
         self._hostile[vault] = kind, has_all
 

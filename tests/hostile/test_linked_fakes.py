@@ -11,6 +11,7 @@ import pytest
 from node.content.ports import LinkPort
 from node.content.serve import exchange
 from node.content.serve.uploader import Uploader
+from node.content.vault.vault import Vault
 from node.holder_search import HolderSearch
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
 from node.overlay.records.reading import Reading
@@ -73,7 +74,7 @@ class Pool:
     """Links to the good node under one id, and to the bad one under all others."""
 
     def __init__(
-        self, getter: ContentNode, good: ContentNode, bad: ContentNode, *, fakes_are_silent: bool
+        self, getter: ContentNode, good: ContentNode, bad: ContentNode, *, fakes_fail_s: float
     ) -> None:
         self._getter, self._good, self._bad = getter, good, bad
         self.good_id = PeerId(good.peer_id)
@@ -81,7 +82,8 @@ class Pool:
         self._links: dict[PeerId, Any] = {}
         self.called: list[PeerId] = []
         self.most_open = 0
-        self.fakes_are_silent = fakes_are_silent
+        self.fakes_fail_s = fakes_fail_s
+        """After so long a call of a fake fails; 0: it links."""
 
     def links(self) -> list[Any]:
         """Those that are open."""
@@ -95,7 +97,8 @@ class Pool:
         """A link to this peer: all of them link."""
         self.called.append(peer_id)
         await asyncio.sleep(CALL_S)
-        if self.fakes_are_silent and peer_id != self.good_id:
+        if self.fakes_fail_s and peer_id != self.good_id:
+            await asyncio.sleep(self.fakes_fail_s - CALL_S)
             raise LinkFailed("it does not answer")
         theirs, ours = memory_link(peer_id, self._getter.peer_id)
         ours.signaled_via = ()  # type: ignore[attr-defined]
@@ -108,11 +111,13 @@ class Pool:
 async def _get(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    kind: type[HostileHolder] | None,
+    kind: holders.MakeHolder | None,
     fakes: int,
     seed: int,
     *,
     last: bool = False,
+    size: int = 200_000,
+    fakes_fail_s: float = CALL_S,
 ) -> tuple[float, Pool]:
     """How long a download takes, and the links that it made."""
     uploaders = HostileUploaders(Uploader)
@@ -121,11 +126,11 @@ async def _get(
     rng = random.Random(seed)
     keys = [rng.randbytes(32) for _ in range(fakes + 1)]
     async with content_nodes(folder, 3) as (good, getter, bad):
-        source = write_files(folder / "source", {"mod.bin": random.Random(5).randbytes(200_000)})
+        source = write_files(folder / "source", {"mod.bin": random.Random(5).randbytes(size)})
         link = (await good.publisher.publish(source, "mod")).link
         if kind is not None:
             uploaders.turn(bad.vault, kind, good.vault)
-        pool = Pool(getter, good, bad, fakes_are_silent=kind is None)
+        pool = Pool(getter, good, bad, fakes_fail_s=0.0 if kind else fakes_fail_s)
         pool.good_id = peer_id_of(keys[0])
         search = HolderSearch(cast("Any", Overlay(keys, rng, last=last)), cast("Any", pool), rng)
 
@@ -169,3 +174,34 @@ async def test_a_holder_on_the_last_page_is_found_past_calls_that_come_to_nothin
     assert len(pool.called) > fakes - limits.PROVIDERS_TRIED
     each_s = CALL_S / limits.CONNECTING + limits.HOLDER_PROOF_S / limits.PROVIDERS_TRIED
     assert seconds <= fakes * each_s
+
+
+def _any_kind(link: LinkPort, vault: Vault) -> HostileHolder:
+    return holders.KINDS[link.peer_id[0] % len(holders.KINDS)](link, vault)
+
+
+async def test_a_crowd_of_all_kinds_hides_no_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, _ = await _get(tmp_path, monkeypatch, _any_kind, 128, 1, last=True)
+    assert seconds <= limit_s(128, CALL_S + limits.STALL_S)
+
+
+async def test_fakes_that_serve_one_chunk_each_keep_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = 130
+    seconds, pool = await _get(
+        tmp_path, monkeypatch, holders.OneChunk, fakes, 1, last=True, size=24_000_000
+    )
+    assert pool.good_id in pool.called
+    assert seconds <= limit_s(fakes, CALL_S + limits.STALL_S) + limits.STALL_S
+
+
+async def test_fakes_that_are_slow_to_link_keep_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = 128
+    seconds, _ = await _get(tmp_path, monkeypatch, None, fakes, 1, last=True, fakes_fail_s=30.0)
+    begun_s = fakes * limits.CONNECTING_SLOW_S / limits.CONNECTING
+    assert seconds <= begun_s + limit_s(fakes, 0.0) + 1.0
