@@ -34,10 +34,10 @@ def record(kind: int, body: bytes, epoch: int = 0, sequence: int = 0) -> bytes:
     return head + len(body).to_bytes(2) + body
 
 
-def _check(ufrag: str, key: bytes) -> bytes:
+def _check(username: str, key: bytes) -> bytes:
     return encode_check(
         _rng.randbytes(STUN_TRANSACTION_BYTES),
-        username=f"{ufrag}:abcd".encode(),
+        username=username.encode(),
         priority=1,
         controlling=True,
         tie_breaker=1,
@@ -67,7 +67,7 @@ FORGED: dict[str, Callable[[str], bytes]] = {
     "RTP": lambda _: b"\x80" + _rng.randbytes(171),
     "STUN response": lambda _: _binding(StunClass.SUCCESS),
     "STUN indication": lambda _: _binding(StunClass.INDICATION),
-    "check with a wrong key": lambda ufrag: _check(ufrag, b"w" * 22),
+    "check with a wrong key": lambda username: _check(username, b"w" * 22),
 }
 
 
@@ -84,13 +84,15 @@ async def test_forged_datagrams_end_no_link_and_get_no_answer(kind: str, from_pe
         ours, theirs = await linked(victim, peer)
         path = ours.channel.dtls.ice  # type: ignore[attr-defined]
         demux, local = victim.paths.endpoint.demux, *victim.paths.endpoint.addresses.values()
+        theirs_ice = theirs.channel.dtls.ice  # type: ignore[attr-defined]
+        username = f"{path._credentials.ufrag}:{theirs_ice._credentials.ufrag}"
         source = _source_of(victim, peer, from_peer)
         sent_before = victim.counters.bytes_sent
         forged_bytes = 0
         for _ in range(RATE * SECONDS // 10):
             burst: list[Arrival] = []
             for _ in range(10):
-                data = FORGED[kind](path._credentials.ufrag)
+                data = FORGED[kind](username)
                 forged_bytes += len(data)
                 burst.append((data, len(data), source))
             demux.burst_received(burst, local)
