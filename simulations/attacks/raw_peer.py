@@ -5,7 +5,7 @@ any code of the product's node.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from protocol import datagrams
@@ -30,6 +30,7 @@ Responder = Callable[[Request], tuple[Code, list[Any]] | list[Any] | None]
 """Gives what a request gets: a result, a code with one, or silence."""
 
 _WAIT_S = 1.0
+_CROWD_PORT = 20_000
 
 
 class RawPeer(asyncio.DatagramProtocol):
@@ -152,3 +153,11 @@ class RawPeer(asyncio.DatagramProtocol):
         keys = self._cipher.keys(self.identity, public_key)
         own_key = self.identity.public_key
         return datagrams.seal(self._cipher, own_key, keys.outgoing, bytes(24), body)
+
+
+async def peers_at(host: Host, identities: Iterable[Identity]) -> list[RawPeer]:
+    """Peers that answer nothing, all at one host, each at a port of its own."""
+    peers = [RawPeer(identity, {}) for identity in identities]
+    for number, peer in enumerate(peers):
+        await peer.listen(host, _CROWD_PORT + number)
+    return peers

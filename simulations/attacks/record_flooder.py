@@ -10,11 +10,10 @@ from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
 from protocol.records import Body, PeerBody, ProviderBody, Record
-from simulations.attacks.raw_peer import RawPeer
+from simulations.attacks.raw_peer import RawPeer, peers_at
 from simulations.internet.host import Host
 from simulations.seeds import derive_rng
 
-_FIRST_PORT = 20_000
 _AT_ONCE = 16
 _PAUSE_S = 0.1
 """Stores at one node that leave together, and the pause after them: within its rate limit."""
@@ -47,13 +46,7 @@ class RecordFlooder:
         identities = [
             Identity(derive_rng(1, name, number).randbytes(32)) for number in range(count)
         ]
-        flooder = cls(host, wall, identities)
-        for number, identity in enumerate(identities):
-            peer = RawPeer(identity, {})
-            await peer.listen(host, _FIRST_PORT + number)
-            flooder._peers.append(peer)
-        await asyncio.sleep(0)
-        return flooder
+        return cls(host, wall, identities, _peers=await peers_at(host, identities))
 
     def record(self, identity: Identity, kind: int, body: Body) -> Record:
         """A record with the latest date and the highest sequence number that nodes accept."""

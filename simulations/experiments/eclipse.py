@@ -129,14 +129,9 @@ class _Eclipse:
             Method.FIND_NODE: partial(_name_colluding_nodes, self.collusion),
             Method.FIND_VALUE: partial(_name_colluding_nodes, self.collusion),
         }
-        loop = asyncio.get_running_loop()
         for identity, (host, address) in zip(identities, places, strict=False):
             attacker = RawPeer(identity, answers)
-            with host.running():
-                await loop.create_datagram_endpoint(
-                    lambda attacker=attacker: attacker,  # type: ignore[misc]
-                    local_addr=(address.host, address.port),
-                )
+            await attacker.listen(host, address.port, address.host)
             self.collusion.admit(attacker.contact)
             self.attackers.append(attacker)
 

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from node.content.serve import exchange
+from node.content.serve.uploader import Uploader
+from simulations.attacks.holders import HostileUploaders
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.libraries.seams import virtual_libraries
@@ -17,3 +20,11 @@ def links(loop: VirtualLoop, machine: Host) -> Iterator[Host]:
     assert isinstance(internet, Internet)
     with virtual_libraries(internet):
         yield machine
+
+
+@pytest.fixture
+def uploaders(monkeypatch: pytest.MonkeyPatch) -> HostileUploaders:
+    """Lets holders of a test serve like attackers."""
+    hostile = HostileUploaders(Uploader)
+    monkeypatch.setattr(exchange, "Uploader", hostile)
+    return hostile

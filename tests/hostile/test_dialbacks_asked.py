@@ -1,14 +1,13 @@
 """Many identities ask for dial-backs by contacts that are gone: a node's own requests go on."""
 
 import asyncio
-from functools import partial
 
 from protocol import limits
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method
-from simulations.attacks.raw_peer import RawPeer
+from simulations.attacks.raw_peer import RawPeer, peers_at
 from simulations.internet.latency import UniformLatency
-from simulations.residents.world import PORT, Resident, World
+from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 
 RANDOM = bytes(range(16))
@@ -16,18 +15,11 @@ ATTACKERS = 100
 EACH = int(limits.DIALBACKS_BURST_PER_ASKER)
 
 
-def _itself(peer: RawPeer) -> RawPeer:
-    return peer
-
-
 async def attackers_at_one_host(world: World, victim: Resident) -> list[RawPeer]:
     rng = derive_rng(1, "attackers")
     host = world.internet.add_host(v4=True, v6=False)
-    peers = [RawPeer(Identity(rng.randbytes(32)), {}) for _ in range(ATTACKERS)]
-    for number, peer in enumerate(peers):
-        with host.running():
-            where = (host.addresses[0], PORT + number)
-            await world.loop.create_datagram_endpoint(partial(_itself, peer), local_addr=where)
+    peers = await peers_at(host, [Identity(rng.randbytes(32)) for _ in range(ATTACKERS)])
+    for peer in peers:
         peer.send(Method.PING, [], victim.contact)
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)

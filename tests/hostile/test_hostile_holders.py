@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from node.content.ports import LinkPort
-from node.content.serve import exchange
-from node.content.serve.uploader import Uploader
 from protocol.content import frames
 from protocol.errors import NoSources
 from simulations.attacks.holders import (
@@ -37,14 +35,6 @@ MOD_BYTES = 12_000_000
 BAD = 9
 LINE_BYTES_PER_SECOND = 4e6
 """Of each holder: the good one alone takes three seconds."""
-
-
-@pytest.fixture
-def uploaders(monkeypatch: pytest.MonkeyPatch) -> HostileUploaders:
-    """Lets holders of a test serve like attackers."""
-    hostile = HostileUploaders(Uploader)
-    monkeypatch.setattr(exchange, "Uploader", hostile)
-    return hostile
 
 
 def _found_one_by_one(ends: list[MemoryLink]) -> FindLinks:

@@ -5,15 +5,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from node.content.serve import exchange
-from node.content.serve.uploader import Uploader
 from protocol.content import manifest
 from protocol.content.link import ModLink
 from simulations.attacks import holders
 from simulations.attacks.holders import HostileHolder, HostileUploaders
 from simulations.residents.whole import WholeResident
+from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import pair_world
 
 MOD_BYTES = 12_000_000
@@ -25,55 +22,35 @@ KINDS: tuple[type[HostileHolder], ...] = (
 )
 
 
-async def _share(folder: Path, good: WholeResident) -> ModLink:
-    mod = folder / "mod"
-    mod.mkdir()
-    (mod / "mod.bin").write_bytes(random.Random(5).randbytes(MOD_BYTES))
-    with good.host.running():
-        return (await good.running_node.sharing.share(mod)).link
-
-
 async def _pretend(folder: Path, bad: WholeResident, good: WholeResident, link: ModLink) -> None:
     """Announce a mod of which this node has no more than the manifest."""
     has_all, vault = good.running_node._vault, bad.running_node._vault
     mod, data = await has_all.mod(link.mod_id), await has_all.get(link.mod_id)
     assert mod is not None
     assert data is not None
-    other = folder / f"other{bad.number}"
-    other.mkdir()
-    (other / "x").write_bytes(b"x")
     with bad.host.running():
         await vault.add_mod(mod, manifest.decode_manifest(data))
-        await bad.running_node.sharing.share(other)  # announces all that it has
+    await share(bad, folder / f"other{bad.number}", b"x")  # announces all that it has
 
 
 async def _seconds(folder: Path, uploaders: HostileUploaders, kinds: list[type[Any]]) -> float:
     async with pair_world(folder) as town:
         good, getter, *bad = await town.settled(*["public"] * (2 + len(kinds)))
-        link = await _share(folder, good)
+        link = await share(good, folder, random.Random(5).randbytes(MOD_BYTES))
         for one, kind in zip(bad, kinds, strict=True):
             await _pretend(folder, one, good, link)
             uploaders.turn(one.running_node._vault, kind, good.running_node._vault)
         await asyncio.sleep(60.0)
-        loop = town.world.loop
-        started = loop.time()
-        with getter.host.running():
-            sharing = getter.running_node.sharing
-            getting = getter.host.create_task(sharing.get(link, folder / "got"))
-        result = await getting
+        result, seconds = await get(getter, link, folder / "got")
         assert result.bytes == MOD_BYTES
         if kinds:
             assert len(getter.running_node.pool.links()) > len(kinds) // 2
-        return loop.time() - started
+        return seconds
 
 
 async def test_nine_bad_holders_of_nine_kinds_hardly_delay_a_get(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, uploaders: HostileUploaders
 ) -> None:
-    uploaders = HostileUploaders(Uploader)
-    monkeypatch.setattr(exchange, "Uploader", uploaders)
-    for name in ("alone", "among"):
-        (tmp_path / name).mkdir()
     alone_s = await _seconds(tmp_path / "alone", uploaders, [])
     among_s = await _seconds(tmp_path / "among", uploaders, list(KINDS))
     assert among_s <= 2.0 + 1.1 * alone_s, (alone_s, among_s)

@@ -10,12 +10,12 @@ from node.config import Config
 from node.environment import Environment
 from node.runtime import Node
 from protocol import limits
-from protocol.content.link import parse
 from protocol.identity import Identity, PeerId, peer_id_text
 from simulations.internet.host import Host
 from simulations.residents.world import simulated_settings
 from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
+from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import pair_world
 
 FRIEND, STRANGER = (Identity(bytes([number]) * 32).peer_id for number in (1, 2))
@@ -53,15 +53,8 @@ async def test_registrars_of_ours_are_worth_keeping(tmp_path: Path) -> None:
 async def test_a_mod_that_came_is_worth_its_bytes_to_both_sides(tmp_path: Path) -> None:
     async with pair_world(tmp_path) as town:
         holder, getter = town.publics[:2]
-        mod = tmp_path / "mod"
-        mod.mkdir()
-        (mod / "content.bin").write_bytes(derive_rng(1, "content").randbytes(300_000))
-        with holder.host.running():
-            shared = await holder.running_node.sharing.share(mod)
-        link = parse(str(shared.link))
-        with getter.host.running():
-            sharing = getter.running_node.sharing
-            await getter.host.create_task(sharing.get(link, tmp_path / "got"))
+        link = await share(holder, tmp_path, derive_rng(1, "content").randbytes(300_000))
+        await get(getter, link, tmp_path / "got")
         for one, peer in ((holder, getter), (getter, holder)):
             earned = worth(one.running_node, peer.identity.peer_id) % limits.REGISTRAR_WORTH
             assert earned == pytest.approx(300_000, rel=0.1)

@@ -5,46 +5,23 @@ for the network of the victim; an address that proves itself has no bound.
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from protocol import limits, records
-from protocol.addresses import Address
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method
 from protocol.overlay.registration_proof import make_registration_proof
 from simulations.attacks.raw_peer import RawPeer
-from simulations.internet.carrier import Carrier
 from simulations.residents.world import World
 from simulations.seeds import derive_rng
-from tests.simulations.pair_world import Town, pair_world
-from tests.simulations.test_named_victims import VICTIMS, Attack
+from tests.hostile.named_victims import NamedVictims, ports_of_one_victim
+from tests.simulations.pair_world import pair_world
 
 CALLS = 3
 DATAGRAMS_MOST = 11
 """Of one offer: checks have about 100 bytes."""
-
-
-class WatchingHosts(Attack):
-    """Sees what is sent to any port of the victims' hosts; `sent` has it all."""
-
-    def _watching(self, original: Callable[..., None]) -> Callable[..., None]:
-        def send(carrier: Carrier, sender: Any, data: bytes, to: Any, ttl: Any = None) -> None:
-            victims = {address.host for address in self._named}
-            if sender.host is not self._attacker and to[0] in victims:
-                self.sent.append((Address(*to[:2]), data))
-            original(carrier, sender, data, to, ttl)
-
-        return send
-
-
-def ports_of_one_victim(town: Town) -> list[Address]:
-    """Candidates that are all at one third party."""
-    host = town.world.internet.add_host().addresses[0]
-    return [Address(host, 5000 + number) for number in range(VICTIMS)]
 
 
 @pytest.mark.parametrize("callee", ["public", "port-restricted", "sequential"])
@@ -52,7 +29,7 @@ async def test_offers_that_name_ports_of_one_victim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, callee: str
 ) -> None:
     """Its router is said to count, so that more ports are predicted: 1.0 in all, however often."""
-    attack = WatchingHosts(monkeypatch)
+    attack = NamedVictims(monkeypatch)
     async with pair_world(tmp_path) as town:
         attacker, other = await town.settled("public", callee)
         contacts = tuple(one.contact for one in town.publics)
@@ -61,7 +38,7 @@ async def test_offers_that_name_ports_of_one_victim(
             await town.tried(attacker, other)
         sent = [len(data) for _, data in attack.sent]
         assert 0 < sum(sent) <= CALLS * limits.SIGNAL_BYTES
-        assert len([size for size in sent if size > 20]) <= CALLS * DATAGRAMS_MOST
+        assert len(attack.checks()) <= CALLS * DATAGRAMS_MOST
 
 
 @pytest.mark.parametrize("caller", ["public", "port-restricted", "sequential"])
@@ -69,7 +46,7 @@ async def test_answers_that_name_ports_of_one_victim(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str
 ) -> None:
     """Honest callers of the attacker send the victim no more than its answers had."""
-    attack = WatchingHosts(monkeypatch)
+    attack = NamedVictims(monkeypatch)
     async with pair_world(tmp_path) as town:
         attacker, other = await town.settled("public", caller)
         attack.begin(attacker.host, ports_of_one_victim(town))
@@ -77,7 +54,7 @@ async def test_answers_that_name_ports_of_one_victim(
             await town.tried(other, attacker)
         sent = [len(data) for _, data in attack.sent]
         assert 0 < sum(sent) <= CALLS * limits.SIGNAL_BYTES
-        assert len([size for size in sent if size > 20]) <= CALLS * DATAGRAMS_MOST
+        assert len(attack.checks()) <= CALLS * DATAGRAMS_MOST
 
 
 @pytest.mark.parametrize("shown_s", [1.0, limits.REGISTERED_ALIVE_S + 1.0])

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
+from itertools import islice
 
 from protocol import limits
 from protocol.identity import Identity
 from protocol.overlay.messages import Method
-from simulations.attacks.raw_peer import RawPeer
+from simulations.attacks.raw_peer import RawPeer, peers_at
 from simulations.internet.latency import UniformLatency
-from simulations.residents.world import PORT, Resident, World
+from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 
 SEED = 17
@@ -25,19 +25,11 @@ def identities() -> Iterator[Identity]:
         yield Identity(rng.randbytes(32))
 
 
-def _itself(peer: RawPeer) -> RawPeer:
-    return peer
-
-
 async def silent_peers(world: World, victim: Resident, made: Iterator[Identity]) -> list[RawPeer]:
     """Peers at one address that ask from proved addresses, and answer nothing."""
     host = world.internet.add_host(v4=True, v6=False)
-    peers = [RawPeer(next(made), {}) for _ in range(ATTACKERS)]
-    loop = asyncio.get_running_loop()
-    for number, peer in enumerate(peers):
-        with host.running():
-            where = (host.addresses[0], PORT + number)
-            await loop.create_datagram_endpoint(partial(_itself, peer), local_addr=where)
+    peers = await peers_at(host, islice(made, ATTACKERS))
+    for peer in peers:
         peer.send(Method.PING, [], victim.contact)
     await asyncio.sleep(LOOKED_AT_S)
     assert all(peer.token for peer in peers)

@@ -24,6 +24,7 @@ from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, simulated_settings
 from simulations.runtime.loop import run_virtually
+from tests.simulations.mods_shared import FILE, get, share
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "fuzz"
 
@@ -149,21 +150,14 @@ async def test_a_mod_arrives_whole_over_a_line_that_damages_datagrams(tmp_path: 
         sharer, getter = people
         assert isinstance(sharer, WholeResident)
         assert isinstance(getter, WholeResident)
-        mod = tmp_path / "mod"
-        mod.mkdir()
-        (mod / "content.bin").write_bytes(random.Random(1).randbytes(400_000))
-        with sharer.host.running():
-            shared = await sharer.running_node.sharing.share(mod)
+        link = await share(sharer, tmp_path, random.Random(1).randbytes(400_000))
         world.internet.carrier.tamper(damager.damaged)
         damager.share = 0.06
-        getting = getter.host.create_task(
-            getter.running_node.sharing.get(shared.link, tmp_path / "out")
-        )
-        await getting
+        await get(getter, link, tmp_path / "out")
         assert damager.count > 10
         assert sharer.running_node.defects == getter.running_node.defects == []
         await world.close()
-    fetched = (tmp_path / "out" / "content.bin").read_bytes()
+    fetched = (tmp_path / "out" / FILE).read_bytes()
     assert fetched == random.Random(1).randbytes(400_000)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from node.links.link import Link
 from node.links.stages import Stage
-from protocol.content.link import parse
+from protocol.content.link import ModLink
 from simulations.residents.whole import WholeResident
 from simulations.runtime.loop import current_host
+from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 
 STALLERS = 9
@@ -48,26 +49,13 @@ class Stallers:
         return open_or_stall
 
 
-async def _get(person: WholeResident, link: str, target: Path) -> float:
-    """The seconds that a download takes."""
-    loop = person.world.loop
-    started = loop.time()
-    with person.host.running():
-        getting = person.host.create_task(person.running_node.sharing.get(parse(link), target))
-    await getting
-    return loop.time() - started
-
-
-async def _share(town: Town, folder: Path, holders: list[WholeResident]) -> str:
+async def _held(town: Town, folder: Path, holders: list[WholeResident]) -> ModLink:
     """Let the first of these share a mod, and the others get it; the link."""
-    mod = folder / "mod"
-    mod.mkdir()
-    (mod / "content.bin").write_bytes(town.world.loop.time().hex().encode() * (MOD_BYTES // 20))
-    with holders[0].host.running():
-        shared = await holders[0].running_node.sharing.share(mod)
+    data = town.world.loop.time().hex().encode() * (MOD_BYTES // 20)
+    link = await share(holders[0], folder, data)
     for holder in holders[1:]:
-        await _get(holder, str(shared.link), folder / f"held by {holder.number}")
-    return str(shared.link)
+        await get(holder, link, folder / f"held by {holder.number}")
+    return link
 
 
 async def _time_of_get(folder: Path, stallers: Stallers, count: int, good_first: bool) -> float:
@@ -75,12 +63,12 @@ async def _time_of_get(folder: Path, stallers: Stallers, count: int, good_first:
         holders = list(await town.settled(*["public"] * (count + 1)))
         (getter,) = await town.settled("public")
         town.world.internet.carrier.tamper(stallers.sent)
-        link = await _share(town, folder, holders)
+        link = await _held(town, folder, holders)
         await asyncio.sleep(60.0)
         bad = holders[1:] if good_first else holders[:-1]
         for number, holder in enumerate(bad):
             stallers.stage_of[holder.host] = STALLS[number % len(STALLS)]
-        seconds = await _get(getter, link, folder / "got")
+        _, seconds = await get(getter, link, folder / "got")
         stallers.stage_of.clear()
         return seconds
 
@@ -91,8 +79,6 @@ async def test_a_get_with_nine_stalling_holders_is_hardly_later(
 ) -> None:
     stallers = Stallers()
     monkeypatch.setattr(Link, "open", stallers.opening(Link.open))
-    for name in ("alone", "among"):
-        (tmp_path / name).mkdir()
     alone_s = await _time_of_get(tmp_path / "alone", stallers, 0, good_first)
     among_s = await _time_of_get(tmp_path / "among", stallers, STALLERS, good_first)
     assert among_s <= 2.0 + 1.1 * alone_s

@@ -19,6 +19,7 @@ from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, simulated_settings
 from simulations.runtime.loop import run_virtually
+from tests.simulations.mods_shared import FILE, get, share
 
 MOD = bytes(32)
 
@@ -120,16 +121,11 @@ async def test_a_mod_travels_between_whole_nodes_across_a_nat(tmp_path: Path) ->
         for one in (sharer, getter):
             await one.start()
             await one.running.joined.wait()
-        folder = tmp_path / "mod"
-        folder.mkdir()
-        (folder / "file").write_bytes(bytes(range(256)) * 1000)
-        with sharer.host.running():
-            shared = await sharer.running_node.sharing.share(folder)
-        with getter.host.running():
-            report = await getter.running_node.sharing.get(shared.link, tmp_path / "out")
+        link = await share(sharer, tmp_path, bytes(range(256)) * 1000)
+        report, _ = await get(getter, link, tmp_path / "out")
         assert report.files == 1
         await world.close()
-    assert (tmp_path / "out" / "file").read_bytes() == bytes(range(256)) * 1000
+    assert (tmp_path / "out" / FILE).read_bytes() == bytes(range(256)) * 1000
 
 
 @pytest.mark.real_loop

@@ -25,8 +25,10 @@ class SizeBound:
         size, sealed = contents.disk_bytes, opened.manifest.sealed_bytes
         if size > self.max_bytes:
             raise TooLarge(
-                f"this mod takes {_megabytes(size)} MB of the disk for {len(contents.files)} files"
-                f" in {contents.folders} folders, and {_megabytes(self.max_bytes)} MB are allowed"
+                f"this mod takes {_megabytes(size)} MB of the disk, {limits.DISK_ENTRY_BYTES // 1024}"
+                f" KiB for each of its {len(contents.files)} files and {contents.folders} folders"
+                f" and {_megabytes(contents.total_bytes)} MB in them;"
+                f" {_megabytes(self.max_bytes)} MB are allowed"
             )
         if not self.agreed and size > limits.PLAIN_FREE_BYTES + limits.PLAIN_FACTOR * sealed:
             raise TooLarge(
@@ -36,4 +38,4 @@ class SizeBound:
 
 
 def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.1f}"
+    return f"{count / 1e6:.1f}" if count >= 1e5 or not count else f"{count / 1e6:.6f}".rstrip("0")

@@ -175,7 +175,7 @@ def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
         offer = bars.follow(client.stream("/v1/offers", {"link": link}), bar)
     if max_size is not None and offer["disk_bytes"] > max_size:
         raise TooLarge(
-            f"this mod has {output.size(offer['disk_bytes'])} on a disk, more than the"
+            f"this mod takes {output.size(offer['disk_bytes'])} of the disk, more than the"
             f" {output.size(max_size)} of --max-size"
         )
     files = f"{output.counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"

@@ -25,10 +25,8 @@ class Village:
         by_method = {Method[name.upper()]: answer for name, answer in answers.items()}
         made = RawPeer(Identity((len(self.peers) + 1).to_bytes(32)), by_method)
         self.peers.append(made)
-        made.host = self.world.internet.add_host(addresses=[host] if host else None)
-        with made.host.running():
-            where = (made.host.addresses[0], PORT)
-            await self.world.loop.create_datagram_endpoint(lambda: made, local_addr=where)
+        machine = self.world.internet.add_host(addresses=[host] if host else None)
+        await made.listen(machine, PORT)
         await made.ask(Method.PING, [], self.node.contact)
         return made
 
