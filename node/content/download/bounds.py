@@ -25,8 +25,9 @@ class SizeBound:
         size, sealed = contents.disk_bytes, opened.manifest.sealed_bytes
         if size > self.max_bytes:
             raise TooLarge(
-                f"this mod takes {_megabytes(size)} MB of the disk, {limits.DISK_ENTRY_BYTES // 1024}"
-                f" KiB for each of its {len(contents.files)} files and {contents.folders} folders"
+                f"this mod takes {_megabytes(size)} MB of the disk,"
+                f" {limits.DISK_ENTRY_BYTES // 1024} KiB for each of its"
+                f" {len(contents.files)} files and {contents.folders} folders"
                 f" and {_megabytes(contents.total_bytes)} MB in them;"
                 f" {_megabytes(self.max_bytes)} MB are allowed"
             )
