@@ -1,9 +1,10 @@
-"""Writing files so that a crash leaves the old content or the new, and nothing in between."""
+"""Writing files so that a crash leaves the old content or the new; and where a user's home lies."""
 
 import contextlib
 import errno
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,17 @@ _SENTENCES = {
 }
 _SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+
+def default_home() -> Path:
+    """The platform's folder for a user's application data."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return (Path(base) if base else Path.home() / "AppData" / "Local") / "modswarm"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "modswarm"
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "modswarm"
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.doctor import Doctor
 from node.environment import Environment
+from node.files import default_home
 from node.home import Home
 from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
@@ -191,7 +192,8 @@ class Node:
         )
         self.diagnosis = Diagnosis(self.membership.server, self.environment)
         self.doctor = Doctor(self.membership, self.environment, view, relays)
-        self.sharing = Sharing(self._vault, self.membership, self.pool, HomeGuard(self.home.path))
+        guard = HomeGuard(self.home.path, default_home())
+        self.sharing = Sharing(self._vault, self.membership, self.pool, guard)
         await self.sharing.start()
 
     def _standing(self, peer_id: PeerId) -> float:

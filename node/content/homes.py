@@ -1,12 +1,14 @@
 """Homes of nodes hold keys: nothing in one is shared, and nothing is written into one by a `get`.
 
-This node's home is told by device and inode, under any name: symbolic and hard links, bind mounts,
-other cases. Homes of other nodes are told by the names in them, and a file with secrets that came
-out of one by a hard link or a copy by what it holds (`secrets`).
+The homes in reach, which are this node's, the user's default one and those beside them, are told by
+device and inode, under any name: symbolic and hard links, bind mounts, other cases. Other homes are
+told by the names in them, and a file with secrets that came out of one by a hard link or a copy by
+what it holds (`secrets`).
 """
 
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from node.content.secrets import Secrets
@@ -18,25 +20,31 @@ _Place = tuple[int, int]
 _HOME_MARKS = ("format.json", "vault", "lock")
 """A home has `identity.key` and one of these."""
 _VAULT_MARKS = ("index.sqlite", "packs")
+_NEIGHBOURS_LOOKED_AT = 1024
 
 
 class HomeGuard:
     """Knows the home of this node, and every other one by what it looks like. Blocking."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *others: Path) -> None:
+        """`others` may be homes as well, or not there."""
         self._home = home
+        self._others = others
 
     def places(self) -> frozenset[_Place]:
-        """The folders and files of this node's home, as they are now."""
-        found = set()
-        for folder, _, files in os.walk(self._home):
-            for name in ("", *files):
-                try:
-                    status = (Path(folder) / name).stat()
-                except OSError:
-                    continue  # removed meanwhile, as the database's files are
-                found.add((status.st_dev, status.st_ino))
-        return frozenset(found)
+        """The folders and files of the homes in reach, as they are now."""
+        return frozenset(place for home in self._in_reach() for place in _places_in(home))
+
+    def _in_reach(self) -> Iterator[Path]:
+        yield self._home
+        for folder in dict.fromkeys(home.parent for home in (self._home, *self._others)):
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in itertools.islice(entries, _NEIGHBOURS_LOOKED_AT):
+                        if entry.is_dir() and is_home(Path(entry.path)):
+                            yield Path(entry.path)
+            except OSError:
+                continue  # it is not there, or not to be read
 
     def secrets(self) -> Secrets:
         """What no file may hold that is shared: this node's secrets as they are now, and others."""
@@ -55,6 +63,16 @@ class HomeGuard:
                 continue
             if (status.st_dev, status.st_ino) in own or is_home(folder):
                 raise UnsafePath(f"{path} is in the home of a node, where nothing is {doing}")
+
+
+def _places_in(home: Path) -> Iterator[_Place]:
+    for folder, _, files in os.walk(home):
+        for name in ("", *files):
+            try:
+                status = (Path(folder) / name).stat()
+            except OSError:
+                continue  # removed meanwhile, as the database's files are
+            yield status.st_dev, status.st_ino
 
 
 def is_home(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from node.content.vault.index import FIRST_PAGE_BYTES, holds_schema
 from node.home import holds_identity, identity_seed, read_control
 from protocol.content.file_paths import quoted
 from protocol.errors import UnsafePath
@@ -26,6 +27,7 @@ _PEM_BLOCKS = 8
 _BLANKS = b" \t\r\n"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]{1,32})-----([A-Za-z0-9+/=\s]+)-----END")
 _CERTIFICATE_NAME = b"WebRTC"
+_CONTACTS = re.compile(rb'\s*\{"format": \d+, "contacts": \["[0-9a-f]{16}')
 _SECRET_SETTING = re.compile(rb"^relay_secret\s*=\s*[\"']", re.MULTILINE)
 
 
@@ -43,6 +45,14 @@ class Secrets:
             what = next((what for looks_like, what in _FORMS if looks_like(beginning)), None)
         if what is not None:
             raise UnsafePath(f"{quoted(path)} {what}, which must stay with its node")
+
+    def check_anywhere(self, path: str, before: bytes, piece: bytes) -> None:
+        """Raise UnsafePath if a piece of a file holds the index of a vault, or the end of one does.
+
+        `before` are the last FIRST_PAGE_BYTES of the file before the piece, or what there is.
+        """
+        if holds_schema(piece) or holds_schema(before + piece[:FIRST_PAGE_BYTES]):
+            raise UnsafePath(f"{quoted(path)} {_INDEX}, which must stay with its node")
 
     def _value_in(self, head: bytes) -> str | None:
         digits = head.translate(None, _BLANKS).lower()
@@ -93,8 +103,8 @@ def _is_control(data: bytes) -> bool:
     return begins and b'"token"' in data and b'"address"' in data
 
 
-def _is_index(data: bytes) -> bool:
-    return data.startswith(b"SQLite format 3\0") and b"CREATE TABLE lineage_chunks" in data
+def _is_contacts(data: bytes) -> bool:
+    return _CONTACTS.match(data) is not None
 
 
 def _is_settings(data: bytes) -> bool:
@@ -103,12 +113,13 @@ def _is_settings(data: bytes) -> bool:
 
 _IDENTITY = "holds the identity of a node"
 _CERTIFICATE = "holds the certificate of a node with its key"
+_INDEX = "holds the index of a node's vault with its keys"
 _CONTROL = "holds the token of a node's control API"
 
 _FORMS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (holds_identity, _IDENTITY),
     (_is_certificate, _CERTIFICATE),
     (_is_control, _CONTROL),
-    (_is_index, "is the index of a node's vault with its keys"),
+    (_is_contacts, "holds the contacts of a node"),
     (_is_settings, "holds a relay's secret"),
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from node.content.homes import HomeGuard, looks_like_home
 from node.content.secrets import Secrets
+from node.content.vault.index import FIRST_PAGE_BYTES
 from protocol import limits
 from protocol.content import file_paths
 from protocol.content.file_paths import Tree, check_path, quoted
@@ -97,7 +98,7 @@ class _Walk:
                     raise BadFolder(f"{self._root} has more than {limits.MANIFEST_FILES} files")
                 found = _found(path, real)
                 if found.place in self._kept:
-                    raise UnsafePath(f"{quoted(path)} is a file of this node's home")
+                    raise UnsafePath(f"{quoted(path)} is a file of a node's home")
                 yield found
 
     def _refuse_home(self, prefix: str, folder: Path, names: set[str]) -> None:
@@ -135,7 +136,7 @@ def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator
     try:
         descriptor = os.open(file.source, _READ_FLAGS | getattr(os, "O_NOFOLLOW", 0))
         try:
-            left = file.size
+            left, before = file.size, b""
             _check_unchanged(file, os.fstat(descriptor))
             while left:
                 piece = os.read(descriptor, min(left, piece_bytes))
@@ -143,6 +144,8 @@ def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator
                     break
                 if left == file.size:
                     secrets.check(file.path, piece)
+                secrets.check_anywhere(file.path, before, piece)
+                before = piece[-FIRST_PAGE_BYTES:]
                 left -= len(piece)
                 yield piece
             _check_unchanged(file, os.fstat(descriptor), left)

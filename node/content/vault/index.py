@@ -15,6 +15,10 @@ from node.content.vault.stored_mod import LineageChunk, StoredMod
 from protocol.errors import HomeError
 
 FORMAT_VERSION = 1
+FIRST_PAGE_BYTES = 4096
+"""SQLite's page size where none is set: the whole schema lies in the first one."""
+_FIRST_PAGE = b"SQLite format 3\0"
+_SCHEMA_MARK = b"CREATE TABLE lineage_chunks"
 _BUSY_TIMEOUT_S = 0.5
 
 _SCHEMA = """
@@ -49,6 +53,19 @@ _MOD_COLUMNS = (
 _NEEDED = "SELECT address FROM mod_chunks UNION SELECT mod_id FROM mods"
 
 
+def holds_schema(data: bytes) -> bool:
+    """Whether the first page of some vault's index lies anywhere in `data`.
+
+    It does in the database and in its write-ahead log, and in archives that do not compress.
+    """
+    start = data.find(_FIRST_PAGE)
+    while start >= 0:
+        if data.find(_SCHEMA_MARK, start, start + FIRST_PAGE_BYTES) >= 0:
+            return True
+        start = data.find(_FIRST_PAGE, start + len(_FIRST_PAGE))
+    return False
+
+
 class Index:
     """The vault's database. Not for several threads at once."""
 
@@ -65,7 +82,6 @@ class Index:
         execute = self._database.execute
         try:
             execute("PRAGMA locking_mode = EXCLUSIVE")
-            execute("PRAGMA journal_mode = WAL")
             execute("PRAGMA synchronous = FULL")
             execute("PRAGMA foreign_keys = ON")
             execute("BEGIN EXCLUSIVE")
@@ -73,6 +89,7 @@ class Index:
             if version == 0:
                 self._create()
             execute("COMMIT")
+            execute("PRAGMA journal_mode = WAL")  # now, so that the file itself has the schema
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise HomeError(f"the vault {path.parent} is in use by another node") from None
@@ -98,9 +115,14 @@ class Index:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """What happens inside is committed as a whole, or not at all."""
+        """What happens inside is committed as a whole, or not at all.
+
+        It writes the page with the schema too, so that each write-ahead log shows by what it holds
+        that it is one of a vault (`holds_schema`).
+        """
         self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             yield
             self._database.execute("COMMIT")
         except BaseException:

@@ -1,7 +1,5 @@
-"""Options that commands have in common, and the default home."""
+"""Options that commands have in common."""
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,19 +7,9 @@ from typing import Any
 import click
 
 from node.faces.log import log_to_stderr
+from node.files import default_home
 
 Command = Callable[..., Any]
-
-
-def default_home() -> Path:
-    """The platform's folder for a user's application data."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return (Path(base) if base else Path.home() / "AppData" / "Local") / "modswarm"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "modswarm"
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "modswarm"
 
 
 def _absolute(ctx: click.Context, option: click.Parameter, value: Path) -> Path:

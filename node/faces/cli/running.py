@@ -12,6 +12,7 @@ import click
 from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.log import log_to_file
+from node.files import default_home
 from node.home import LOG_FILE, is_in_use
 from protocol.addresses import is_global, is_loopback
 from protocol.errors import TimedOut
@@ -198,7 +199,7 @@ class RunOutput:
         output.show_json({"event": event, **facts})
 
     def _home_option(self) -> str:
-        if self._home == options.default_home():
+        if self._home == default_home():
             return ""
         return f" --home {shlex.quote(str(self._home))}"
 

@@ -5,6 +5,7 @@ import base64
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,11 +22,16 @@ from cryptography.hazmat.primitives.serialization import (
 from node.content.assemble.tree import checked_target
 from node.content.homes import HomeGuard
 from node.content.publish import walk
+from node.content.publish.publisher import Publisher
+from node.content.vault import index
+from node.content.vault.index import holds_schema
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from node.home import Home
 from node.links.secure.certificate import load_or_create
+from protocol.addresses import Address
 from protocol.errors import UnsafePath
+from protocol.overlay.contacts import Contact
 from tests.identities import give_identities
 from tests.node.content.content_nodes import write_files
 
@@ -137,6 +143,75 @@ async def test_a_pack_by_another_name_is_not_shared(tmp_path: Path) -> None:
         walk.walk(tmp_path / "mod", HomeGuard(home))
 
 
+@pytest.mark.parametrize("name", ["index.sqlite", "index.sqlite-wal"])
+async def test_the_index_of_a_running_vault_is_not_shared(tmp_path: Path, name: str) -> None:
+    """Its write-ahead log has the content keys of mods, and not each page that was ever written."""
+    vault = await Vault.open(tmp_path / "a" / "vault")
+    publisher = Publisher(vault, Environment(rng=random.Random(1)), HomeGuard(tmp_path / "a"))
+    write_files(tmp_path / "hats", {"x": random.Random(1).randbytes(300_000)})
+    for number in range(80):  # beyond an automatic checkpoint, which begins the log anew
+        await publisher.publish(tmp_path / "hats", f"hats {number}")
+        log = (tmp_path / "a" / "vault" / "index.sqlite-wal").read_bytes()
+        assert holds_schema(log)
+    data = (tmp_path / "a" / "vault" / name).read_bytes()
+    mods = await vault.mods()
+    await vault.close()
+    if name.endswith("-wal"):
+        assert int.from_bytes(log[12:16]) > 0, "no checkpoint was made"
+        assert any(mod.content_key in log for mod in mods if mod.content_key)
+    shapes = (data, bytes(2**20 - 30) + data, b"a tar archive" + data + bytes(2**20))
+    for number, shape in enumerate(shapes):
+        write_files(tmp_path / str(number), {"a.dat": shape})
+        with pytest.raises(UnsafePath, match="holds the index of a node's vault"):
+            read(tmp_path / str(number), HomeGuard(tmp_path / "another"))
+
+
+def test_databases_of_mods_are_shared_with_their_logs(tmp_path: Path) -> None:
+    (tmp_path / "mod").mkdir()
+    database = sqlite3.connect(tmp_path / "mod" / "save.sqlite")
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE words (word TEXT)")
+        database.execute("INSERT INTO words VALUES ('CREATE TABLE lineage_chunks')")
+        database.commit()
+        (tmp_path / "mod" / "index.py").write_bytes(Path(index.__file__).read_bytes())
+        assert len(read(tmp_path / "mod", HomeGuard(tmp_path / "home"))) == 4
+    finally:
+        database.close()
+
+
+async def test_no_second_name_of_anything_in_a_home_in_reach_is_shared(tmp_path: Path) -> None:
+    """Those beside this node's home, and the user's default one with those beside it."""
+    own = tmp_path / "own" / "A"
+    homes = [
+        await made_home(tmp_path / "own" / "B"),
+        await made_home(tmp_path / "data" / "modswarm", 1),
+        await made_home(tmp_path / "data" / "other", 2),
+    ]
+    guard = HomeGuard(own, tmp_path / "data" / "modswarm")
+    for number, home in enumerate(homes):
+        (home / "log.txt").write_text("a line\n")
+        for file in (one for one in home.rglob("*") if one.is_file()):
+            mod = tmp_path / f"mod{number}-{file.name}"
+            mod.mkdir()
+            (mod / "x").hardlink_to(file)
+            for shared in (mod, mod / "x"):
+                with pytest.raises(UnsafePath):
+                    walk.walk(shared, guard)
+            with pytest.raises(UnsafePath):
+                checked_target(mod / "x", guard)
+
+
+async def test_a_copy_of_contacts_is_not_shared(tmp_path: Path) -> None:
+    home = await made_home(tmp_path / "home")
+    home_of = Home(home, (home / "lock").open("ab"))
+    home_of.save_contacts([Contact.at(bytes(32), Address("192.0.2.1", 4001))])
+    home_of.close()
+    write_files(tmp_path / "mod", {"x.json": (home / "contacts.json").read_bytes()})
+    with pytest.raises(UnsafePath, match="holds the contacts of a node"):
+        read(tmp_path / "mod", HomeGuard(tmp_path / "elsewhere" / "another"))
+
+
 def _der(home: Path) -> bytes:
     return load_pem_private_key((home / "certificate.pem").read_bytes(), None).private_bytes(
         Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
@@ -231,7 +306,12 @@ from pathlib import Path
 from node.content.assemble.tree import checked_target
 from node.content.homes import HomeGuard
 from node.content.publish import walk
+from node.content.publish.publisher import Publisher
+from node.content.vault import index
+from node.content.vault.index import holds_schema
+from protocol.addresses import Address
 from protocol.errors import UnsafePath
+from protocol.overlay.contacts import Contact
 
 home, place, other = map(Path, sys.argv[1:])
 subprocess.run(["mount", "--bind", home, place], check=True)

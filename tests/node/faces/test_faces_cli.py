@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from node import files
 from node.answers.mods import Announcement
 from node.content.download.bounds import SizeBound
 from node.faces.api import gate
 from node.faces.api.forms import to_json
 from node.faces.api.gate import Gate
-from node.faces.cli import exits, mods, options
+from node.faces.cli import exits, mods
 from node.faces.cli.main import COMMANDS, main, modswarm
 from node.home import Home
 from node.links.path.found_path import FoundPath
@@ -489,12 +490,12 @@ def test_the_home_is_named_by_option_then_environment_then_platform(
     monkeypatch.delenv("MODSWARM_HOME")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert options.default_home() == tmp_path / "data" / "modswarm"
+    assert files.default_home() == tmp_path / "data" / "modswarm"
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert options.default_home() == tmp_path / "local" / "modswarm"
+    assert files.default_home() == tmp_path / "local" / "modswarm"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert options.default_home().parts[-2:] == ("Application Support", "modswarm")
+    assert files.default_home().parts[-2:] == ("Application Support", "modswarm")
 
 
 HEAVY = ("aiohttp", "aiortc", "kademlia", "cryptography", "rich", "msgpack", "pyfastcdc")
