@@ -45,6 +45,11 @@ class BirthdayProbes:
         self._sent = 0
 
     @property
+    def sent(self) -> int:
+        """How many have been due so far."""
+        return self._sent
+
+    @property
     def next_at(self) -> float:
         """When the next probe is due; never after the last."""
         if self._sent == len(self._ports):

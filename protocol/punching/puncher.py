@@ -5,6 +5,7 @@
     puncher.wake(now)                at `wake_at`: predicted ports and probes
     puncher.seen(hosts, now)         witnesses saw the peer there: more may be sent
     puncher.sockets_open(bases)      the sockets of a search are there
+    puncher.probe_many(now)          the probes of a search begin, until `probe_no_more`
 
 After each of these the agent has datagrams to send.
 """
@@ -110,6 +111,12 @@ class Puncher:
             self._probed_host = host
             self._probes = BirthdayProbes(ports_to_probe(self._rng, self._sample_port), now)
             self.wake(now)
+
+    def probe_no_more(self) -> int:
+        """The search is over, and another one may begin; returns how many probes this one had."""
+        sent = self._probes.sent if self._probes is not None else 0
+        self._probes = None
+        return sent
 
     def sockets_open(self, bases: Sequence[Address], now: float) -> None:
         """Begin our part of a search: a mapping of each of these towards the peer."""

@@ -16,15 +16,21 @@ HOSTILE = 6
 SEARCH_S = 8.0
 """What the honest pair takes at most once it has its turn: call, meeting and all probes."""
 
+HALF_PAUSE_S = limits.BIRTHDAY_PAUSE_S * limits.BIRTHDAY_PROBES_ENOUGH / limits.BIRTHDAY_PROBES
+"""The pause after a search that ended early, as others waited."""
+
 NEVER_S = limits.BIRTHDAY_PATIENCE_S
 
 
 class Hostile:
-    """Peers that show themselves to witnesses, or are `silent`, and never see the other's token."""
+    """Peers that show themselves to witnesses, or are `silent`, and never see the other's token;
+    those that `pretend` see it, and leave theirs as if their sockets were open.
+    """
 
     def __init__(self) -> None:
         self.peers: set[PeerId] = set()
         self.silent = False
+        self.pretend = False
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Hostile:
     seen, keep_ready = PortSearch._seen, PortSearch._keep_ready
 
     async def see(search: PortSearch, limit_s: float) -> frozenset[str]:
-        if search._call.own_id in found.peers:
+        if search._call.own_id in found.peers and not found.pretend:
             await asyncio.sleep(limit_s)
             return frozenset()
         return await seen(search, limit_s)
@@ -42,6 +48,13 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> Hostile:
         if not found.silent or search._call.own_id not in found.peers:
             await keep_ready(search)
 
+    open_sockets = PortSearch._open_sockets
+
+    async def open_none(search: PortSearch) -> None:
+        if search._call.own_id not in found.peers:
+            await open_sockets(search)
+
+    monkeypatch.setattr(PortSearch, "_open_sockets", open_none)
     monkeypatch.setattr(PortSearch, "_seen", see)
     monkeypatch.setattr(PortSearch, "_keep_ready", stay_ready)
     return found
@@ -106,6 +119,17 @@ async def test_callers_that_never_probe_have_the_sockets_once_for_each_network(
         pair = await attacked(town, hostile, "symmetric", "port-restricted", networks=networks)
         took_s = await direct_s(town, *reversed(pair))
         assert took_s <= networks * limits.BIRTHDAY_PAUSE_S + SEARCH_S
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+async def test_callers_that_pretend_to_have_sockets_get_half_of_the_probes_for_each_network(
+    tmp_path: Path, hostile: Hostile, networks: int
+) -> None:
+    hostile.pretend = True
+    async with pair_world(tmp_path, seed=2) as town:
+        pair = await attacked(town, hostile, "port-restricted", "symmetric", networks=networks)
+        took_s = await direct_s(town, *reversed(pair))
+        assert took_s <= networks * HALF_PAUSE_S + SEARCH_S
 
 
 @pytest.mark.parametrize("at", [("port-restricted", "symmetric"), ("symmetric", "port-restricted")])

@@ -13,10 +13,12 @@ its token. A relay carries the link meanwhile.
     probe                  ─────────────>
 
 So no probe leaves before there is a mapping that it may hit. Where others wait, a turn goes to a
-peer that has proved its address, and is over if its sockets do not come.
+peer that has proved its address, and is over if its sockets do not come, or if half of the probes
+have hit none. A search that found nothing is repeated later, whether the sockets were there or not.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -39,8 +41,10 @@ _FRESH_S: Final = 2.0
 
 _LOOK_S: Final = 1.0
 
-_SEARCH_S: Final = limits.BIRTHDAY_PROBES / limits.BIRTHDAY_RATE + 2.0
-"""The probes of one search, and the answer to the last."""
+_ANSWER_S: Final = 2.0
+_PROBES_S: Final = limits.BIRTHDAY_PROBES / limits.BIRTHDAY_RATE
+_ENOUGH_S: Final = limits.BIRTHDAY_PROBES_ENOUGH / limits.BIRTHDAY_RATE
+"""The probes of one search, those that are enough where others wait, and the answer to the last."""
 
 
 class PortSearch:
@@ -78,17 +82,27 @@ class PortSearch:
         self._over.set()
         if self._waiting:
             self.task.cancel()
+        self._close_sockets(kept)
+
+    def _close_sockets(self, kept: Address | None) -> None:
         for local in [one for one in self._sockets if one != kept]:
             self._sockets.remove(local)
             self._agent.remove_local(local, self._loop.time())
             self._punching.endpoint.remove_port(local)
 
     async def _run(self, part: Callable[[asyncio.Timeout], Awaitable[None]]) -> None:
+        peer = self._call.peer_id.hex()[:8]
         try:
-            async with asyncio.timeout(limits.BIRTHDAY_PATIENCE_S) as patience:
-                await part(patience)
+            for repeat in range(1 + limits.BIRTHDAY_REPEATS):
+                if repeat:
+                    await asyncio.sleep(limits.BIRTHDAY_REPEAT_S * 2 ** (repeat - 1))
+                async with asyncio.timeout(limits.BIRTHDAY_PATIENCE_S) as patience:
+                    await part(patience)
+                if self._over.is_set():
+                    return
+                self._waiting = True
+                _log.info("the search for %s found nothing", peer)
         except TimeoutError:
-            peer = self._call.peer_id.hex()[:8]
             _log.info("no search for %s: the two had no turn at the same time", peer)
 
     # Both parts -----------------------------------------------------------------------------
@@ -106,7 +120,7 @@ class PortSearch:
                         self._puncher.seen(hosts, self._loop.time())
                         self._puncher.probe_many(self._loop.time())
                         self._changed()
-                        await self._come_to_an_end()
+                        await self._probe_to_an_end()
                         return
                     if turns.is_waited_for:
                         break
@@ -152,12 +166,21 @@ class PortSearch:
         self._waiting = False
         self._punching.turns.spend(wanted, min(hosts))
 
-    async def _come_to_an_end(self) -> None:
-        try:
-            async with asyncio.timeout(_SEARCH_S):
+    async def _probe_to_an_end(self) -> None:
+        """Until a probe has hit, all are sent, or half of them where another search waits."""
+        turns = self._punching.turns
+        ends_at = self._loop.time() + _PROBES_S
+        found = await self._found_within(_ENOUGH_S)
+        while not found and self._loop.time() < ends_at and not turns.is_waited_for:
+            found = await self._found_within(_LOOK_S)
+        turns.give_back(self._puncher.probe_no_more() / limits.BIRTHDAY_PROBES)
+        await self._found_within(_ANSWER_S)
+
+    async def _found_within(self, limit_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
                 await self._over.wait()
-        except TimeoutError:
-            _log.info("the search for %s found nothing", self._call.peer_id.hex()[:8])
+        return self._over.is_set()
 
     # Tokens ---------------------------------------------------------------------------------
 
@@ -197,9 +220,9 @@ class PortSearch:
             self._puncher.sockets_open(self._sockets, self._loop.time())
             self._changed()
             self._leave_token()
-            await self._come_to_an_end()
+            await self._found_within(_PROBES_S + _ANSWER_S)
         selected = self._agent.selected
-        self.end(selected.base if selected is not None else None)
+        self._close_sockets(selected.base if selected is not None else None)
 
     async def _open_sockets(self) -> None:
         while len(self._sockets) < limits.BIRTHDAY_SOCKETS and not self._over.is_set():

@@ -18,6 +18,7 @@ class SearchTurns:
         self._waiting: dict[TurnWanted, asyncio.Future[None]] = {}
         self._holder: TurnWanted | None = None
         self._next_at = -inf
+        self._began_at = -inf
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -51,10 +52,14 @@ class SearchTurns:
 
         A peer that proved another address before, or none, counts for the network of this one.
         """
-        now = self._loop.time()
+        now = self._began_at = self._loop.time()
         self._next_at = now + limits.BIRTHDAY_PAUSE_S
         if (network := network_of(host)) != wanted.network:
             self._order.count_network(network, now)
+
+    def give_back(self, made: float) -> None:
+        """The search whose turn it is made only this part of what it may: so much is the pause."""
+        self._next_at = self._began_at + made * limits.BIRTHDAY_PAUSE_S
 
     def _pass_on(self) -> None:
         """Give the turn to the next search, if it is free."""
