@@ -65,7 +65,7 @@ class HolderSearch:
         """Whom a record or the mod's link names."""
         self._called_by_us: set[PeerId] = set()
         self._later: list[PeerId] = []
-        """Who gave way to others, and is called once more when they have been."""
+        """Who gave way to others, and is called again when they have been."""
         self._give_way: dict[PeerId, Callable[[], None]] = {}
         self._failures: dict[PeerId, HolderFailure] = {}
 

@@ -56,7 +56,7 @@ class HolderOrder:
             self._waiting[peer_id] = _Holder(standing, told, complete)
 
     def again(self, peer_id: PeerId) -> None:
-        """A holder that was called is called once more, after all that wait."""
+        """A holder that was called is called again, after all that wait."""
         self._waiting[peer_id] = _Holder(Standing.GAVE_WAY, told=0, complete=False)
 
     def next_unknown(self) -> PeerId | None:

@@ -3,7 +3,8 @@
 Calls under way and links by which nothing has come yet share one bound, links by which chunks have
 come have another. Where one of them is reached, the peer whose time is over gives its place to the
 next holder: a call that is slow, a link that has brought nothing, and one that has brought nothing
-since its last chunk. It is called once more when all others had their turn, and then has SILENT_S.
+since its last chunk. It is called again when all others had their turn, and each turn is twice as
+long as the one before, until one was of SILENT_S: so a slow line is told from a silent peer.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ class HolderPlaces:
         self._proved: dict[PeerId, float] = {}
         """Linked peers that have, and when they sent the last one."""
         self._served_at = -inf
-        self._had_a_turn: set[PeerId] = set()
+        self._turns: dict[PeerId, int] = {}
+        """How often a peer gave its place."""
 
     @property
     def has_room(self) -> bool:
@@ -60,9 +62,8 @@ class HolderPlaces:
         if now < until:
             return None
         self.leave(peer_id)
-        again = peer_id not in self._had_a_turn
-        self._had_a_turn.add(peer_id)
-        return peer_id, again
+        turns = self._turns[peer_id] = self._turns.get(peer_id, 0) + 1
+        return peer_id, limits.HOLDER_PROOF_S * 2.0 ** (turns - 1) < limits.SILENT_S
 
     @property
     def _lacks_unproved(self) -> bool:
@@ -87,4 +88,4 @@ class HolderPlaces:
                 yield since + self._patience_s(peer_id, serving_s), peer_id
 
     def _patience_s(self, peer_id: PeerId, first_s: float) -> float:
-        return limits.SILENT_S if peer_id in self._had_a_turn else first_s
+        return min(first_s * 2.0 ** self._turns.get(peer_id, 0), limits.SILENT_S)

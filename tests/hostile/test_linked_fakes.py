@@ -75,7 +75,13 @@ class Pool:
     """Links to the good node under one id, and to the bad one under all others."""
 
     def __init__(
-        self, getter: ContentNode, good: ContentNode, bad: ContentNode, *, fakes_fail_s: float
+        self,
+        getter: ContentNode,
+        good: ContentNode,
+        bad: ContentNode,
+        *,
+        fakes_fail_s: float,
+        good_says_nothing_s: float,
     ) -> None:
         self._getter, self._good, self._bad = getter, good, bad
         self.good_id = PeerId(good.peer_id)
@@ -85,6 +91,8 @@ class Pool:
         self.most_open = 0
         self.fakes_fail_s = fakes_fail_s
         """After so long a call of a fake fails; 0: it links."""
+        self.good_says_nothing_s = good_says_nothing_s
+        """How long the line to the good node holds its frames back, once it is linked."""
 
     def links(self) -> list[Any]:
         """Those that are open."""
@@ -103,6 +111,9 @@ class Pool:
             raise LinkFailed("it does not answer")
         theirs, ours = memory_link(peer_id, self._getter.peer_id)
         ours.signaled_via = ()  # type: ignore[attr-defined]
+        if peer_id == self.good_id:
+            theirs.hold()
+            asyncio.get_running_loop().call_later(self.good_says_nothing_s, theirs.release)
         (self._good if peer_id == self.good_id else self._bad).exchanges.attach(theirs)
         self._links[peer_id] = ours
         self.most_open = max(self.most_open, len(self.links()))
@@ -119,6 +130,7 @@ async def _get(
     last: bool = False,
     size: int = 200_000,
     fakes_fail_s: float = CALL_S,
+    good_says_nothing_s: float = 0.0,
 ) -> tuple[float, Pool]:
     """How long a download takes, and the links that it made."""
     uploaders = HostileUploaders(Uploader)
@@ -131,7 +143,11 @@ async def _get(
         link = (await good.publisher.publish(source, "mod")).link
         if kind is not None:
             uploaders.turn(bad.vault, kind, good.vault)
-        pool = Pool(getter, good, bad, fakes_fail_s=0.0 if kind else fakes_fail_s)
+        pool = Pool(
+            *(getter, good, bad),
+            fakes_fail_s=0.0 if kind else fakes_fail_s,
+            good_says_nothing_s=good_says_nothing_s,
+        )
         pool.good_id = peer_id_of(keys[0])
         search = HolderSearch(cast("Any", Overlay(keys, rng, last=last)), cast("Any", pool), rng)
 
@@ -206,3 +222,17 @@ async def test_fakes_that_are_slow_to_link_keep_no_place(
     seconds, _ = await _get(tmp_path, monkeypatch, None, fakes, 1, last=True, fakes_fail_s=30.0)
     begun_s = fakes * limits.CONNECTING_SLOW_S / limits.CONNECTING
     assert seconds <= begun_s + limit_s(fakes, 0.0) + 1.0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_slow_holder_among_silent_fakes_has_twice_the_time_at_its_next_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    fakes, kind = 192, holders.SilentAtChunks
+    slow_s = 1.5 * limits.HOLDER_PROOF_S
+    seconds, pool = await _get(
+        tmp_path, monkeypatch, kind, fakes, seed, last=True, good_says_nothing_s=slow_s
+    )
+    assert pool.called.count(pool.good_id) == 2
+    places = fakes + limits.PROVIDERS_TRIED  # its own is one of the last turn
+    assert seconds <= limit_s(places) + limit_s(places, CALL_S + 2 * limits.HOLDER_PROOF_S)

@@ -1,4 +1,4 @@
-"""The places of a search for holders: what is of no use gives way to the next, once or twice."""
+"""The places of a search for holders: what is of no use gives way to the next, a few times."""
 
 from protocol import limits
 from protocol.content.holder_places import HolderPlaces
@@ -38,13 +38,15 @@ def test_where_another_serves_there_is_more_time() -> None:
     assert places.gives_way_at() == limits.STALL_S
 
 
-def test_a_second_turn_is_long_and_the_last() -> None:
+def test_each_turn_is_twice_as_long_until_the_longest() -> None:
     places = HolderPlaces()
     peers = _peers(limits.PROVIDERS_TRIED)
     _full(places, peers)
-    for peer_id in peers:
-        assert places.give_way(limits.HOLDER_PROOF_S) == (peer_id, True)
-        _full(places, [peer_id])
+    for patience_s in (4.0, 8.0, 16.0, 32.0):
+        for peer_id in peers:
+            assert places.give_way(patience_s - 0.1) is None
+            assert places.give_way(patience_s) == (peer_id, True)
+            _full(places, [peer_id])
     assert places.give_way(limits.SILENT_S - 0.1) is None
     assert places.give_way(limits.SILENT_S) == (peers[0], False)
 
