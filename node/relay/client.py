@@ -24,7 +24,7 @@ _PREFIX_BYTES = 4
 
 _RULE = PlaceRule(
     limits.RELAYS_USED,
-    for_strangers=limits.RELAYS_USED // 4,
+    for_newcomers=limits.RELAYS_USED // 4,
     for_own=limits.RELAYS_USED // 2,
     per_network=2,
 )

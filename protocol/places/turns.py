@@ -25,7 +25,7 @@ class TurnWanted:
 
 
 class SearchOrder:
-    """`worth` is what a peer is worth to this node at a time, 0 for a stranger.
+    """`worth` is what a peer is worth to this node at a time, 0 for a newcomer.
 
     Turns are remembered for SEARCH_TURN_REMEMBERED_S. Times are seconds of one monotonic clock.
     """

@@ -64,7 +64,7 @@ class Usefulness:
             credit.worth, credit.at = credit.now(now) + size, now
 
     def worth(self, peer_id: PeerId, now: float) -> float:
-        """What a peer is worth now; 0 for a stranger."""
+        """What a peer is worth now; 0 for a newcomer."""
         credit = self._credits.get(peer_id)
         return self._standing(peer_id) + (credit.now(now) if credit is not None else 0.0)
 

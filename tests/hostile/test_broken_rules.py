@@ -65,7 +65,7 @@ async def test_a_flood_of_empty_packets_ends_the_link_and_no_other() -> None:
         assert not kept.closed.done()
 
 
-async def test_a_network_of_which_several_broke_it_is_closed_to_strangers_alone(
+async def test_a_network_of_which_several_broke_it_is_closed_to_newcomers_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The hosts of a test are private, and these are never counted: here they are as if public."""
@@ -74,12 +74,12 @@ async def test_a_network_of_which_several_broke_it_is_closed_to_strangers_alone(
         victim = await peers.add()
         for _ in range(limits.RULE_BREAKERS_OF_NETWORK):
             await _broken(await peers.add(), victim)
-        stranger, useful, wanted = [await peers.add() for _ in range(3)]
-        refused = await stranger.pool.connect(victim.peer_id)
+        newcomer, useful, wanted = [await peers.add() for _ in range(3)]
+        refused = await newcomer.pool.connect(victim.peer_id)
         await until(refused.closed.done)
-        assert victim.pool.get(stranger.peer_id) is None
+        assert victim.pool.get(newcomer.peer_id) is None
         victim.pool.usefulness.received(useful.peer_id, 1000, asyncio.get_running_loop().time())
         await linked(useful, victim)
         await linked(victim, wanted)
         await asyncio.sleep(limits.RULE_BREAKER_S)
-        await linked(stranger, victim)
+        await linked(newcomer, victim)

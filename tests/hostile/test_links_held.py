@@ -144,7 +144,7 @@ async def test_offers_that_no_ice_follows_keep_no_honest_call_out(
             await asyncio.sleep(1.7)
             seconds.append(await seconds_to_link(await peers.add(), hub))
         attack.cancel()
-        # A stranger's word on its round trip is worth 2 s; then comes the caller's jitter.
+        # A newcomer's word on its round trip is worth 2 s; then comes the caller's jitter.
         assert max(seconds) <= alone_s + 3.1
         assert sorted(seconds)[6] <= alone_s + 0.1
 

@@ -30,7 +30,7 @@ class Person:
     async def _accept(self, offer: Offer) -> Description:
         return DESCRIBED
 
-    def stranger(self) -> Identity:
+    def newcomer(self) -> Identity:
         return Identity(self.rng.randbytes(32))
 
     async def call(self, caller: Identity, *, ahead_s: float = 0.0) -> AnswerStatus:
@@ -59,7 +59,7 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Person:
 async def fill(person: Person, *, ahead_s: float) -> list[Identity]:
     """As few identities as can, each with as many offers as are answered to one."""
     count = limits.OFFERS_REMEMBERED // 8 // limits.OFFERS_PER_CALLER
-    attackers = [person.stranger() for _ in range(count)]
+    attackers = [person.newcomer() for _ in range(count)]
     for attacker in attackers:
         for _ in range(limits.OFFERS_PER_CALLER):
             assert await person.call(attacker, ahead_s=ahead_s) is AnswerStatus.ACCEPTED
@@ -74,7 +74,7 @@ async def test_honest_calls_are_answered_while_few_identities_fill_the_memory(
     attackers = await fill(person, ahead_s=ahead_s)
     for _ in range(60):
         person.now += 1.0
-        assert await person.call(person.stranger()) is AnswerStatus.ACCEPTED
+        assert await person.call(person.newcomer()) is AnswerStatus.ACCEPTED
         for attacker in attackers:  # what made room is filled again at once, if it can be
             try:
                 await person.call(attacker, ahead_s=ahead_s)

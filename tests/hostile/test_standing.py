@@ -18,7 +18,7 @@ from simulations.seeds import derive_rng
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import pair_world
 
-FRIEND, STRANGER = (Identity(bytes([number]) * 32).peer_id for number in (1, 2))
+FRIEND, NEWCOMER = (Identity(bytes([number]) * 32).peer_id for number in (1, 2))
 
 
 def worth(node: Node, peer_id: PeerId) -> float:
@@ -36,7 +36,7 @@ async def test_the_pinned_bootstrap_is_a_friend(
     node = Node.open(tmp_path / "home", config, here, lambda _: None, simulated_settings())
     await node.start()
     assert worth(node, FRIEND) == math.inf
-    assert worth(node, STRANGER) == 0
+    assert worth(node, NEWCOMER) == 0
     await node.stop()
 
 
@@ -47,7 +47,7 @@ async def test_registrars_of_ours_are_worth_keeping(tmp_path: Path) -> None:
         registrars = node.membership.registrations.registrars
         assert registrars
         assert {worth(node, one.peer_id) for one in registrars} == {limits.REGISTRAR_WORTH}
-        assert worth(node, STRANGER) == 0
+        assert worth(node, NEWCOMER) == 0
 
 
 async def test_a_mod_that_came_is_worth_its_bytes_to_both_sides(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_a_router_that_accepts_input_is_punched_at_the_first_try(
 
 
 @pytest.mark.parametrize("answers", ["overlay", "echo"])
-async def test_a_stranger_with_the_peers_private_address_is_never_nominated(
+async def test_another_host_with_the_peers_private_address_is_never_nominated(
     tmp_path: Path, answers: str
 ) -> None:
     async with pair_world(tmp_path) as town:
@@ -69,13 +69,13 @@ async def test_a_stranger_with_the_peers_private_address_is_never_nominated(
             assert isinstance(person, WholeResident)
             people.append(person)
         one, other = people
-        stranger = internet.add_host(addresses=[other.host.addresses[0]], behind=homes[0])
+        lookalike = internet.add_host(addresses=[other.host.addresses[0]], behind=homes[0])
         if answers == "overlay":
-            lodger = town.world.add(WholeResident, host=stranger)
+            lodger = town.world.add(WholeResident, host=lookalike)
             assert isinstance(lodger, WholeResident)
             await settle(lodger)
         else:
-            await _echo(stranger)
+            await _echo(lookalike)
         await asyncio.gather(*map(settle, people))
         link, theirs = await town.linked(one, other)
         assert link.path.way == "direct"

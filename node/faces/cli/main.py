@@ -49,7 +49,7 @@ class Commands(GroupWithHints):
     """Imports a command's module when the command is asked for, and ends with its exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which a newcomer needs them."""
+        """In the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

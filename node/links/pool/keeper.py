@@ -89,22 +89,22 @@ class LinkKeeper:
             self._introduce(link)
         return self._open.get(link.peer_id) or link
 
-    def make_room(self, newcomer: Place) -> None:
+    def make_room(self, asking: Place) -> None:
         """Close the link that gives way to one more, if all are taken; raises Busy."""
-        if (yielding := self._giving_way(newcomer)) is not None:
+        if (yielding := self._giving_way(asking)) is not None:
             self._retire(yielding, "to_make_room", "making room for another link")
 
-    def check_room(self, newcomer: Place) -> None:
+    def check_room(self, asking: Place) -> None:
         """Raise Busy where `make_room` would."""
-        self._giving_way(newcomer)
+        self._giving_way(asking)
 
-    def _giving_way(self, newcomer: Place) -> Link | None:
-        if self._open.get(newcomer.holder) is not None:
+    def _giving_way(self, asking: Place) -> Link | None:
+        if self._open.get(asking.holder) is not None:
             return None  # it takes the place of the link that its peer has
         links = {link.peer_id: link for link in self._open}
         now = asyncio.get_running_loop().time()
         taken = [self._book.link(link) for link in links.values()]
-        place = self._rule.giving_way(taken, newcomer, now)
+        place = self._rule.giving_way(taken, asking, now)
         return links[place.holder] if place is not None else None
 
     def dispose(self, closing: Coroutine[Any, Any, None], name: str) -> None:

@@ -224,15 +224,15 @@ class LinkPool:
 
     def _make_call_room(self, peer_id: PeerId) -> None:
         """Of our calls too many that come to nothing keep none out; raises LinkFailed."""
-        newcomer = self._book.link_wanted(peer_id, ours=True)
+        asking = self._book.link_wanted(peer_id, ours=True)
         calls = [self._book.call(call) for call in self._outgoing.values()]
         now = asyncio.get_running_loop().time()
         try:
-            self._keeper.check_room(newcomer)
+            self._keeper.check_room(asking)
         except Busy as error:
             raise self._links_full() from error
         try:
-            useless = self._calls.giving_way(calls, newcomer, now)
+            useless = self._calls.giving_way(calls, asking, now)
         except Busy as error:
             raise LinkFailed("this node has too many calls under way") from error
         if useless is not None:
@@ -271,9 +271,9 @@ class LinkPool:
         self._give_up_answering(call.peer_id)
         answering = [self._book.answer(earlier) for earlier in self._incoming.values()]
         now = asyncio.get_running_loop().time()
-        newcomer = self._book.link_wanted(call.peer_id, ours=False)
-        self._keeper.check_room(newcomer)
-        useless = self._answers.giving_way(answering, newcomer, now)
+        asking = self._book.link_wanted(call.peer_id, ours=False)
+        self._keeper.check_room(asking)
+        useless = self._answers.giving_way(answering, asking, now)
         if useless is not None:
             self._give_up_answering(useless.holder)
         name = f"answer {peer_id_text(call.peer_id)}"
@@ -297,8 +297,8 @@ class LinkPool:
         ours, host = link.direction == "outgoing", link.path.remote.host
         place = self._book.link_wanted(link.peer_id, ours=ours, host=host)
         now = asyncio.get_running_loop().time()
-        stranger = not (ours or place.worth)
-        if stranger and self._breakers.holds_many_of(place.network, now):
+        is_newcomer = not (ours or place.worth)
+        if is_newcomer and self._breakers.holds_many_of(place.network, now):
             self._keeper.dispose(link.close(_FAULTS_NEAR), peer_id_text(link.peer_id))
             raise LinkFailed(_FAULTS_NEAR, cause=Cause.PROTOCOL_BROKEN)
         try:

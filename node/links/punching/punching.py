@@ -41,7 +41,7 @@ class WitnessExchange(Protocol):
 class LinkPunching:
     """`view` gives what the node knows of its network now. `searches`: whether it takes part in
     searches by many probes, for which a person may not want to open 384 mappings. Peers of use
-    have their turns in these before strangers.
+    have their turns in these before newcomers.
     """
 
     def __init__(

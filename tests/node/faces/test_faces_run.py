@@ -177,11 +177,11 @@ def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
         assert ended.value.code == status
         return json.loads(capsys.readouterr().out)
 
-    stranger = peer_id_text(Identity(SEEDS[7]).peer_id)
+    unknown = peer_id_text(Identity(SEEDS[7]).peer_id)
     with running(tmp_path / "a") as first:
         friend = first.facts["peer_id"]
         at_a = ("--home", str(first.home))
-        assert told_by(exits.NETWORK, "connect", stranger, *at_a)["error"]["cause"] == "no_contacts"
+        assert told_by(exits.NETWORK, "connect", unknown, *at_a)["error"]["cause"] == "no_contacts"
         options = ("--bootstrap", first.facts["friend_addresses"][0])
         with running(tmp_path / "b", *options, number=1) as second:
             assert second.process.stdout is not None
@@ -192,7 +192,7 @@ def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
             assert (told["link"]["peer_id"], told["link"]["path"]) == (friend, "direct")
             assert told["link"]["local_address"] == second.facts["addresses"][0]
             assert told["link"]["rtt_ms"] > 0
-            told = told_by(exits.NOT_FOUND, "doctor", stranger, *at_b)
+            told = told_by(exits.NOT_FOUND, "doctor", unknown, *at_b)
             assert (told["link"], told["error"]["cause"]) == (None, "peer_unknown")
             told = told_by(exits.NOT_FOUND, "get", str(LINK), *at_b)
             assert told["error"]["cause"] == "mod_unknown"

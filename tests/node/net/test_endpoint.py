@@ -209,9 +209,9 @@ async def test_an_unreachable_nodes_nat_binds_all_that_share_the_port(
     local = await scene.endpoint.open(LOOPBACK)
     answer = bytes(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, b"transaction."))
     scene.endpoint.demux.register_transactions(b"tran", owner)
-    with plain_socket() as (peer, where), plain_socket() as (stranger, _):
+    with plain_socket() as (peer, where), plain_socket() as (outsider, _):
         for filtered in (4, 6):
-            for sender in (peer, stranger):
+            for sender in (peer, outsider):
                 sender.sendto(b"\xd0 to you", local)
                 sender.sendto(answer, local)
             await until(partial(_has_filtered, scene, filtered))

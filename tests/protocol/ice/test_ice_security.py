@@ -337,17 +337,17 @@ def checking(network: Network) -> tuple[End, bytes]:
     return end, decode_stun(end.sent[0][1].data).transaction
 
 
-def test_a_stranger_with_the_peers_private_address_is_never_nominated() -> None:
+def test_another_host_with_the_peers_private_address_is_never_nominated() -> None:
     """The same 192.168.1.0/24 on both sides: another machine there answers our check."""
     network = Network(0.05)
     nat = Nat("7.0.0.1")
     a = network.add("a", controlling=True, nat=nat)
     b = network.add("b", controlling=False, nat=Nat("8.0.0.1"))
-    stranger = network.add("s", controlling=False, nat=nat)
+    lookalike = network.add("s", controlling=False, nat=nat)
     own, theirs = Address("192.168.1.2", 4001), Address("192.168.1.3", 4001)
-    network.bind(stranger, theirs)
-    stranger.agent.add_local(HOST, theirs, theirs, network.now)
-    stranger.agent.start(a.credentials, network.now)
+    network.bind(lookalike, theirs)
+    lookalike.agent.add_local(HOST, theirs, theirs, network.now)
+    lookalike.agent.start(a.credentials, network.now)
     connect(
         network,
         a,
@@ -356,7 +356,7 @@ def test_a_stranger_with_the_peers_private_address_is_never_nominated() -> None:
         [(HOST, theirs, theirs), (REFLEXIVE, Address("8.0.0.1", 4001), theirs)],
     )
     network.run(5)
-    assert stranger.refused, "our check did reach the stranger"
+    assert lookalike.refused, "our check did reach the lookalike"
     assert {remote for _, _, remote in a.selections} == {Address("8.0.0.1", 4001)}
 
 

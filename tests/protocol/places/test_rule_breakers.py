@@ -22,7 +22,7 @@ def test_a_peer_is_held_for_a_minute_from_its_last_fault() -> None:
     assert not breakers.holds(peer(3), 40.0)
 
 
-def test_several_of_one_public_network_close_it_to_strangers() -> None:
+def test_several_of_one_public_network_close_it_to_newcomers() -> None:
     breakers = RuleBreakers()
     for number in range(limits.RULE_BREAKERS_OF_NETWORK):
         assert not breakers.holds_many_of(NETWORK, 10.0)

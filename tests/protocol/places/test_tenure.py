@@ -1,4 +1,4 @@
-"""Whose place a newcomer gets: worth, tenure, network, and what is kept for whom."""
+"""Whose place a peer that asks gets: worth, tenure, network, and what is kept for whom."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from protocol.errors import Busy
 from protocol.places.tenure import Place, PlaceRule, network_of
 
-RULE = PlaceRule(places=8, for_strangers=2, for_own=2, per_network=2)
+RULE = PlaceRule(places=8, for_newcomers=2, for_own=2, per_network=2)
 NEW = Place(b"new", b"", 0.0)
 OURS = Place(b"new", b"", 0.0, ours=True)
 
 
-def stranger(name: str, *, network: bytes = b"", until: float = 0.0) -> Place:
+def newcomer(name: str, *, network: bytes = b"", until: float = 0.0) -> Place:
     return Place(name.encode(), network, 0.0, until, until)
 
 
@@ -21,7 +21,7 @@ def useful(name: str, worth: float, *, ours: bool = False) -> Place:
 
 
 def test_others_do_not_take_what_is_kept_for_our_own() -> None:
-    taken = [stranger(str(number), until=5.0) for number in range(6)]
+    taken = [newcomer(str(number), until=5.0) for number in range(6)]
     with pytest.raises(Busy) as refused:
         RULE.giving_way(taken, NEW, 1.0)
     assert refused.value.retry_after_s == 4.0
@@ -29,8 +29,8 @@ def test_others_do_not_take_what_is_kept_for_our_own() -> None:
     assert RULE.giving_way(taken[:5], NEW, 1.0) is None
 
 
-def test_a_stranger_takes_a_strangers_place_and_never_that_of_who_was_of_use() -> None:
-    old, young = stranger("old", until=5.0), stranger("young", until=9.0)
+def test_a_newcomer_takes_a_newcomers_place_and_never_that_of_who_was_of_use() -> None:
+    old, young = newcomer("old", until=5.0), newcomer("young", until=9.0)
     taken = [*(useful(str(worth), worth) for worth in range(1, 5)), old, young]
     with pytest.raises(Busy):
         RULE.giving_way(taken, NEW, 4.9)
@@ -39,29 +39,29 @@ def test_a_stranger_takes_a_strangers_place_and_never_that_of_who_was_of_use() -
     assert RULE.giving_way([*taken[:4], useful("5", 5), young], friend, 6.0) is taken[0]
 
 
-def test_where_strangers_are_few_the_least_useful_gives_way() -> None:
+def test_where_newcomers_are_few_the_least_useful_gives_way() -> None:
     taken = [useful(str(worth), worth) for worth in (3, 1, 2, 5, 4)]
-    assert RULE.giving_way([*taken, stranger("one", until=5.0)], NEW, 1.0) is taken[1]
+    assert RULE.giving_way([*taken, newcomer("one", until=5.0)], NEW, 1.0) is taken[1]
 
 
-def test_our_own_take_no_place_kept_for_strangers_but_their_own() -> None:
+def test_our_own_take_no_place_kept_for_newcomers_but_their_own() -> None:
     taken = [useful(str(worth), worth, ours=True) for worth in (3, 1, 2, 5, 4, 6)]
     assert RULE.giving_way(taken, OURS, 1.0) is taken[1]
     assert RULE.giving_way(taken, NEW, 1.0) is None
 
 
 def test_a_network_that_has_its_part_takes_only_of_its_own() -> None:
-    theirs = [stranger("a", network=b"net", until=9.0), stranger("b", network=b"net", until=3.0)]
-    taken = [*theirs, *(stranger(str(number)) for number in range(4))]
-    newcomer = Place(b"new", b"net", 0.0)
+    theirs = [newcomer("a", network=b"net", until=9.0), newcomer("b", network=b"net", until=3.0)]
+    taken = [*theirs, *(newcomer(str(number)) for number in range(4))]
+    asking = Place(b"new", b"net", 0.0)
     with pytest.raises(Busy):
-        RULE.giving_way(taken, newcomer, 2.0)
-    assert RULE.giving_way(taken, newcomer, 4.0) is theirs[1]
+        RULE.giving_way(taken, asking, 2.0)
+    assert RULE.giving_way(taken, asking, 4.0) is theirs[1]
 
 
 def test_what_a_network_has_beyond_its_part_has_no_tenure() -> None:
-    many = [stranger(str(number), network=b"net", until=9.0 + number) for number in range(3)]
-    taken = [*(stranger(name) for name in "abc"), *many]
+    many = [newcomer(str(number), network=b"net", until=9.0 + number) for number in range(3)]
+    taken = [*(newcomer(name) for name in "abc"), *many]
     assert RULE.giving_way(taken, NEW, 1.0) is many[0]
 
 
@@ -70,7 +70,7 @@ def test_overdue_ones_go_before_those_whose_word_is_believed_less() -> None:
     near = Place(b"near", b"", 0.0, 3.0, 3.0)
     taken = [far, near, *(useful(str(worth), worth) for worth in range(1, 5))]
     assert RULE.giving_way(taken, NEW, 4.0) is near
-    assert RULE.giving_way([far, *taken[2:], stranger("late", until=9.0)], NEW, 4.0) is far
+    assert RULE.giving_way([far, *taken[2:], newcomer("late", until=9.0)], NEW, 4.0) is far
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ places = st.builds(
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(places, max_size=8), places, st.integers(0, 9))
-def test_who_was_of_use_loses_only_to_our_own_to_more_or_to_the_part_of_strangers(
-    taken: list[Place], newcomer: Place, now: int
+def test_who_was_of_use_loses_only_to_our_own_to_more_or_to_the_part_of_newcomers(
+    taken: list[Place], asking: Place, now: int
 ) -> None:
     try:
-        lost = RULE.giving_way(taken, newcomer, now)
+        lost = RULE.giving_way(taken, asking, now)
     except Busy:
         return
     others = [one for one in taken if not one.ours]
@@ -116,6 +116,6 @@ def test_who_was_of_use_loses_only_to_our_own_to_more_or_to_the_part_of_stranger
     crowd = sum(one.network == lost.network for one in others)
     crowded = bool(lost.network) and crowd > RULE.per_network
     assert now >= lost.safe_until or crowded
-    few = sum(not one.worth for one in others) < RULE.for_strangers
-    assert newcomer.ours or not lost.ours
-    assert newcomer.ours or few or crowded or lost.worth <= max(newcomer.worth, 0.0)
+    few = sum(not one.worth for one in others) < RULE.for_newcomers
+    assert asking.ours or not lost.ours
+    assert asking.ours or few or crowded or lost.worth <= max(asking.worth, 0.0)

@@ -59,7 +59,7 @@ def test_of_equals_the_most_useful_comes_first_whatever_its_neighbours_had() -> 
         assert turns.choose([*crowd, wanted(9)], 2.0).peer_id == peer(9)
 
 
-def test_chance_decides_among_strangers() -> None:
+def test_chance_decides_among_newcomers() -> None:
     waiting = [wanted(number) for number in range(4)]
     firsts = Counter(order(seed=seed).choose(waiting, 0.0) for seed in range(200))
     assert min(firsts[one] for one in waiting) > 25
