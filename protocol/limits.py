@@ -577,6 +577,13 @@ LINK_ADDRESSES = (LINKS + LINK_ATTEMPTS) * ICE_ADDRESSES_LEARNED
 ICE_DATAGRAMS_WAITING = 1024
 """Datagrams of one peer that DTLS has not read yet: 1.5 MB."""
 
+DTLS_PATIENCE_S = 4.0
+"""A handshake that is no further has stood still: OpenSSL repeats a flight after 1 and 3 s."""
+
+DTLS_HANDSHAKE_PAUSE_S = 0.5
+"""Between two handshakes of one attempt, so that forged datagrams cause two key exchanges a second
+at most; about as long as an honest handshake takes on a long way."""
+
 SESSION_MESSAGES = 2**32
 """Messages under one key: 281 TB, far below the bounds of AES-GCM for 64 KiB messages."""
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import sys
@@ -100,7 +101,11 @@ async def _on_lines(*command: str) -> AsyncIterator[Foreign]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_BYTES_MAX,
-        env={"WRTC_ALLOW_LOOPBACK": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"},
+        env={
+            "WRTC_ALLOW_LOOPBACK": "1",
+            "PATH": "/usr/bin:/bin:/usr/local/bin",
+            "PYTHONPATH": os.pathsep.join(sys.path),  # what MISSING found here is found there
+        },
     )
     try:
         yield _LinePeer(process)

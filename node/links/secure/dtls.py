@@ -27,15 +27,20 @@ from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
 from node.links.secure.dtls_records import Records
 from node.links.secure.dtls_terms import RECORD_OVERHEAD_BYTES_MAX, LinkCertificate
+from node.links.secure.handshakes import Handshakes
 from node.links.stages import Stage
 from node.net.demux import RecordBuffers
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
+from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.description import DtlsRole
 
 _log = logging.getLogger(__name__)
 
 Packets = list[bytes]
+
+_PATIENT_TRIPS = 6
+"""A handshake takes two round trips; with as many again for what is lost, and the call's own."""
 
 _OPENSSL_ROLES = {DtlsRole.ACTIVE: "client", DtlsRole.PASSIVE: "server"}
 
@@ -48,10 +53,12 @@ class DtlsPath(RTCDtlsTransport):
 
     def __init__(self, ice: IcePath, certificate: Certificate) -> None:
         own = LinkCertificate(key=certificate.key, cert=certificate.certificate)
-        super().__init__(cast("RTCIceTransport", ice.datagrams), [own])
+        self._handshakes = Handshakes(ice.datagrams)
+        super().__init__(cast("RTCIceTransport", self._handshakes), [own])
         self._own = own
         self.ice = ice
         self._stopping = False
+        self._ways = 0
         self._records: Records | None = None
         self._receive: Callable[[Packets], None] | None = None
         self.on("statechange", self._state_changed)
@@ -69,23 +76,46 @@ class DtlsPath(RTCDtlsTransport):
         self.ice.secured()
 
     async def _do_handshake(self) -> None:
-        """Run the handshake; where it breaks over a relay, anew over the next one.
+        """Run the handshake; where it breaks, anew, until the path or the attempt ends.
 
-        The relay may have spoiled it, and a spoiled handshake cannot be mended: both sides begin
-        again once their path goes by another relay.
+        A spoiled handshake cannot be mended. A relay may have spoiled it, and both sides begin
+        again once their path goes by another; else a forged datagram has, or the peer has begun
+        again.
         """
-        datagrams = self.ice.datagrams
-        ways = datagrams.ways_told
-        await super()._do_handshake()
-        while not self.encrypted and (datagrams.ways_told != ways or await self._another_way()):
-            ways = datagrams.ways_told
+        await self._shake()
+        while not self.encrypted and await self._may_begin_anew():
             self._begin_anew()
+            await self._shake()
+        self._handshakes.end()
+        if self.encrypted and self.ice.datagrams.has_new_way:
+            await self._another_way()  # told too late: the handshake had ended
+
+    async def _shake(self) -> None:
+        self._handshakes.begin(is_server=not self.is_client)
+        self._ways = self.ice.datagrams.ways_told
+        patience_s = max(limits.DTLS_PATIENCE_S, _PATIENT_TRIPS * (self.ice.round_trip_s or 0.0))
+        timer = None
+        if self.is_client:
+            timer = asyncio.get_running_loop().call_later(patience_s, self.ice.datagrams.begin_anew)
+        try:
             await super()._do_handshake()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _may_begin_anew(self) -> bool:
+        """Once the handshake can begin again; False if it never will."""
+        if self.ice.datagrams.ways_told != self._ways:
+            return True
+        if self.ice.leave_relay():
+            return await self._another_way()
+        if self.ice.ended:
+            return False
+        await asyncio.sleep(limits.DTLS_HANDSHAKE_PAUSE_S)
+        self.ice.datagrams.begin_anew()
+        return await self._another_way()
 
     async def _another_way(self) -> bool:
-        """Once the path goes by another relay; False if it never will."""
-        if not self.ice.leave_relay():
-            return False
         with contextlib.suppress(ConnectionError):
             while True:
                 await self.transport._recv()
