@@ -875,6 +875,16 @@ WINDOWS_BYTES = 128 * 2**20
 HAVES_WITHOUT_NEWS = 8
 """Messages of one source about what it holds that add nothing: honest ones send hardly any."""
 
+HAVE_BYTES_PER_SECOND = 2.0**18
+HAVE_BYTES_BURST = 2.0**22
+"""What a peer tells of what it holds, on one stream: honest ones tell once a second, at most a
+bit for each of MANIFEST_CHUNKS (128 KiB), and half a minute of it at once after a line stood."""
+
+LATE_ANSWERS_BYTES = 2**16
+LATE_ANSWERS_BYTES_MAX = 32 * 2**20
+"""Answers of a link on streams of ours that are closed: so much for each stream besides what its
+peer owed there, and at most twice what a link's windows and its sender's queue hold."""
+
 LATE_S = 0.4
 LATE_BYTES_PER_SECOND = 1_000_000
 """A source that owes a manifest or a chunk is late after this and the time of its length at this

@@ -16,8 +16,9 @@ from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content import frames
+from protocol.content.debts import LateAnswers, StreamDebt
 from protocol.content.frames import ContentAnswer, ContentRequest
-from protocol.errors import LinkClosed, RemoteError
+from protocol.errors import LinkClosed, RemoteError, Unexpected
 from protocol.frame_types import CONTENT_TYPES
 from protocol.identity import PeerId, peer_id_text
 from protocol.places.usefulness import Usefulness
@@ -34,6 +35,7 @@ class Stream:
         self._exchange = exchange
         self._number = number
         self.reader = reader
+        self.debt = StreamDebt()
 
     @property
     def is_open(self) -> bool:
@@ -42,14 +44,17 @@ class Stream:
 
     def get_manifest(self) -> None:
         """Ask for the manifest."""
+        self.debt.manifest_asked()
         self._exchange.send(frames.GetManifest(self._number))
 
     def get_chunks(self, chunks: tuple[int, ...]) -> None:
         """Ask for chunks by number."""
+        self.debt.chunks_asked(len(chunks))
         self._exchange.send(frames.GetChunks(self._number, chunks))
 
     def cancel(self) -> None:
         """Take back what was asked for and has not begun to come."""
+        self.debt.cancel_sent()
         self._exchange.send(frames.Cancel(self._number))
 
     def verified(self, size: int) -> None:
@@ -94,6 +99,8 @@ class Exchange:
         self._tasks = tasks
         self._streams: dict[int, Stream] = {}
         self._next_number = 0
+        self._late = LateAnswers()
+        self._now = asyncio.get_running_loop().time
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
@@ -119,18 +126,23 @@ class Exchange:
 
     def close_stream(self, number: int) -> None:
         """End a stream of ours."""
-        if self._streams.pop(number, None) is not None:
+        if self._forget(number):
             self.send(frames.Close(number))
+
+    def _forget(self, number: int) -> bool:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            self._late.closed(stream.debt)
+        return stream is not None
 
     def verified(self, size: int) -> None:
         """The peer has sent so many bytes of a mod, which were verified."""
-        now = asyncio.get_running_loop().time()
-        self._usefulness.received(self.peer_id, size, now)
+        self._usefulness.received(self.peer_id, size, self._now())
 
     def close_if_useless(self) -> None:
         """End the link if no download uses it, and its peer was of no use lately."""
-        now = asyncio.get_running_loop().time()
-        if self.is_open and not self._streams and not self._usefulness.worth(self.peer_id, now):
+        is_idle = self.is_open and not self._streams
+        if is_idle and not self._usefulness.worth(self.peer_id, self._now()):
             self._broken.set_result("nothing came of it")
 
     async def run(self) -> None:
@@ -169,18 +181,24 @@ class Exchange:
             if isinstance(frame, ContentRequest):
                 self._uploader.receive(frame)
             else:
-                self._answered(frame)
+                self._answered(frame, len(data))
         except RemoteError as error:
             self._refusals[error.name] += 1
             self._broken.set_result(f"the peer broke the protocol: {error}")
 
-    def _answered(self, answer: ContentAnswer) -> None:
+    def _answered(self, answer: ContentAnswer, size: int) -> None:
+        """Give an answer to its stream's reader, then charge it: the reader may ban its source."""
+        if answer.stream >= self._next_number:
+            raise Unexpected("an answer on a stream that was never opened")
         stream = self._streams.get(answer.stream)
-        if stream is None:
-            return  # sent before the peer knew that we closed the stream
-        if isinstance(answer, frames.Refused):
-            del self._streams[answer.stream]
-        stream.reader.stream_answered(stream, answer)
+        if stream is not None:
+            if isinstance(answer, frames.Refused):
+                self._forget(answer.stream)
+            stream.reader.stream_answered(stream, answer)
+        if answer.stream in self._streams and stream is not None:
+            stream.debt.take(answer, size, self._now())
+        else:
+            self._late.take(size)  # the peer may not know yet that the stream is closed
 
 
 class FoundSource:

@@ -300,13 +300,18 @@ async def test_too_many_streams_of_ours(tmp_path: Path) -> None:
         exchange.open(bytes(32), _Reader())
 
 
-async def test_answers_to_nothing_are_ignored(tmp_path: Path) -> None:
+async def test_answers_that_are_late_are_ignored(tmp_path: Path) -> None:
+    """Those on streams never opened are in `hostile/test_answers_unasked`."""
     async with content_node(tmp_path) as node:
-        peer = Peer(node)
-        peer.say(Opened(9, 100, complete=True), Refused(3, 0), ChunkPiece(4, 0, 0, b"x"))
-        peer.say(Open(0, bytes(32)))
-        await peer.hear(Refused)
-        assert not peer.link.closed.done()
+        ours, theirs = memory_link(node.peer_id, PEER)
+        theirs.register(range(128), lambda _: None)
+        reader = _Reader()
+        node.exchanges.attach(ours).open(bytes(32), reader).close()
+        for late in (Opened(0, 100, complete=True), ChunkPiece(0, 0, 0, b"x"), Refused(0, 0)):
+            theirs.send(frames.encode_frame(late))
+        await until(lambda: theirs.frames_sent == 3)
+        assert not ours.closed.done()
+        assert reader.answers == []
 
 
 async def test_a_failing_disk_ends_the_stream_not_the_link(
