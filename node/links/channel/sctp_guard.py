@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from protocol.errors import Malformed, Truncated
 from protocol.sctp import limits
+from protocol.sctp.receive.work import WORK_OF_KIND
 
 _COMMON_HEADER_BYTES = 12
 _CHUNK_HEADER_BYTES = 4
@@ -25,19 +26,20 @@ _PAYLOADS = {51, 53, 56, 57}
 """Text and bytes, filled and empty (RFC 8831, 8). No channel is opened by DCEP here."""
 
 
-def check_packet(packet: bytes, *, next_tsn: int) -> None:
-    """Raise Malformed for what stock SCTP cannot take.
+def check_packet(packet: bytes, *, next_tsn: int) -> int:
+    """The work of a packet's chunks; raises Malformed for what stock SCTP cannot take.
 
     `next_tsn` is the number of the next chunk that we shall send. Lengths that overrun the packet
     and wrong checksums are left to the stock parser, which ignores such packets.
     """
     position = _COMMON_HEADER_BYTES
-    control = 0
+    control = work = 0
     while position <= len(packet) - _CHUNK_HEADER_BYTES:
         kind, _, length = struct.unpack_from("!BBH", packet, position)
         if length < _CHUNK_HEADER_BYTES:
             raise Malformed(f"an SCTP chunk of length {length}")
         control += kind != _DATA
+        work += WORK_OF_KIND.get(kind, limits.WORK_OF_CONTROL)
         if control > limits.CONTROL_PER_PACKET:
             raise Malformed("an SCTP packet of many control chunks")
         body = packet[position + _CHUNK_HEADER_BYTES : position + length]
@@ -47,6 +49,7 @@ def check_packet(packet: bytes, *, next_tsn: int) -> None:
         elif kind == _SACK:
             _check_sack(body, next_tsn)
         position += length + -length % 4
+    return work
 
 
 def _check_data(body: bytes) -> None:

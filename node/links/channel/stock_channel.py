@@ -1,5 +1,7 @@
 """The data path "stock": aiortc's SCTP as a channel, behind checks of what a peer sends.
 
+A packet is checked and its work charged before aiortc reads it; see `protocol/sctp/receive/work`.
+
 aiortc's SCTP does not notice the end of DTLS, gives no reason when it closes, and loses the
 exceptions of its tasks. It is kept as the reference for our own.
 """
@@ -8,10 +10,12 @@ import asyncio
 import logging
 import struct
 from collections.abc import Callable
+from itertools import takewhile
 
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpCapabilities, RTCSctpTransport
 from aiortc.exceptions import InvalidStateError
-from aiortc.rtcsctptransport import AbortChunk, Chunk, DataChunk
+from aiortc.rtcsctptransport import AbortChunk, Chunk, DataChunk, SackChunk
+from aiortc.utils import uint32_gte
 from OpenSSL import SSL
 
 from node.links.channel.channel import (
@@ -26,8 +30,9 @@ from node.links.channel.channel import (
 from node.links.channel.sctp_guard import check_packet
 from node.links.secure.dtls import DtlsPath
 from protocol import limits
-from protocol.errors import LinkClosed, Oversized, RemoteError
+from protocol.errors import LinkClosed, Malformed, Oversized, RemoteError
 from protocol.randomness import Random
+from protocol.sctp.receive.work import WorkBudget
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +83,8 @@ class _Association(RTCSctpTransport):
         super().__init__(dtls, SCTP_PORT)
         self._ended = ended
         self.fault: RemoteError | None = None
+        self._work = WorkBudget()
+        self._progress = 0
         self._close_reason = b""
         self._rto = _FIRST_TIMEOUT_S
         self._local_partial_reliability = False
@@ -103,9 +110,12 @@ class _Association(RTCSctpTransport):
         await self._send_chunk(chunk)
 
     async def _handle_data(self, data: bytes) -> None:
+        if self.fault is not None:
+            return  # the rest of a burst is not read
         try:
-            check_packet(data, next_tsn=self._local_tsn)
+            self._work.charge(check_packet(data, next_tsn=self._local_tsn))
             await super()._handle_data(data)
+            self._work.settle(1, self._progress, asyncio.get_running_loop().time())
         except (RemoteError, *_STOCK_FAULTS) as error:
             if isinstance(error, RemoteError):
                 self.fault = error
@@ -119,7 +129,17 @@ class _Association(RTCSctpTransport):
             self._ended(f"closed by the peer: {reason}" if reason else "closed by the peer")
         await super()._receive_chunk(chunk)
 
+    async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
+        told = takewhile(lambda sent: uint32_gte(chunk.cumulative_tsn, sent.tsn), self._sent_queue)
+        self._progress += sum(len(sent.user_data) for sent in told)
+        await super()._receive_sack_chunk(chunk)
+
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        tsn, last = chunk.tsn, self._last_received_tsn
+        if last is None:
+            raise Malformed("SCTP data before the handshake")
+        if not uint32_gte(last, tsn) and tsn not in self._sack_misordered:
+            self._progress += len(chunk.user_data)
         await super()._receive_data_chunk(chunk)
         held = len(self._get_inbound_stream(STREAM).reassembly)
         if held > limits.SCTP_CHUNKS_UNDELIVERED:

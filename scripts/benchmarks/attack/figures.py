@@ -64,12 +64,12 @@ async def _measure(folder: Path, meter: CpuMeter, rows: dict[str, Any]) -> None:
             for form in [*overlay.forms(), *await overlay.fill_key()]:
                 await overlay.prove()
                 rows[form.name] = await measure(form, asker)
-            port = PortAsker(overlay.send, await overlay.grant(), world.loop.time)
-            for form in port.forms():
+            for form in [*PortAsker(overlay.send).forms(), *await overlay.turn_forms()]:
                 rows[form.name] = await measure(form, asker)
             link = await _link_forms(folder, peer, victim)
             asker = Asker(peer.host, peer.host, victim.host, meter)
             for form in link.forms():
+                link.keep()
                 await asyncio.sleep(_BUDGET_FULL_S)
                 rows[form.name] = await measure(form, asker)
             await link.close()

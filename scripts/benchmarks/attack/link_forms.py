@@ -1,6 +1,6 @@
 """Requests over a link, of one node to another."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from node.links.channel.native_channel import NativeChannel
 from node.links.link import Link
@@ -10,6 +10,7 @@ from protocol.content.frames import ContentFrame
 from protocol.sctp import chunks
 from protocol.sctp import limits as sctp_limits
 from scripts.benchmarks.attack.form import Form
+from simulations.attacks.forged_datagrams import FORGED
 
 CHUNKS = 100_000
 _FIRST_STREAM = 10_000
@@ -33,6 +34,9 @@ class LinkAsker:
         self._whole = whole
         self._chunks = chunks
         self._stream = _FIRST_STREAM
+        channel = link.channel
+        assert isinstance(channel, NativeChannel)
+        self._channel = channel
 
     def forms(self) -> list[Form]:
         """Each request, alone or as attackers join them, and answers that no request asked for."""
@@ -66,7 +70,27 @@ class LinkAsker:
                 pause_s=0.05,
             ),
             *(self._packet_form(*row) for row in _PACKETS),
+            *(self._forged_form(*row) for row in FORGED.items()),
         ]
+
+    def _forged_form(self, name: str, make: Callable[[str], bytes]) -> Form:
+        """From the peer's address, where most of the node's code is reached."""
+        made: list[bytes] = []
+
+        def prepare(_number: int) -> None:
+            made.append(make(self._username()))
+
+        return Form(f"forged for a link: {name}", lambda _: self._forge(made.pop()), prepare)
+
+    def _username(self) -> str:
+        agent = self._channel.dtls.ice.agent
+        session = agent._current
+        assert session.connectivity is not None
+        return f"{session.connectivity.remote_ufrag.decode()}:{session.ufrag.decode()}"
+
+    def _forge(self, datagram: bytes) -> None:
+        path = self._channel.dtls.ice
+        path.send_segments(datagram, len(datagram))
 
     def _packet_form(self, name: str, body: bytes, work: int) -> Form:
         """As often as a link bears it: one that sends more is ended."""
@@ -74,9 +98,12 @@ class LinkAsker:
         return Form(name, lambda _: self._packet(body), count=50, pause_s=2 / rate, rate_most=rate)
 
     def _packet(self, body: bytes) -> None:
-        channel = self._link.channel
-        assert isinstance(channel, NativeChannel)
-        channel.dtls.send_packets([channel._association._core.writer.seal(body)])
+        writer = self._channel._association._core.writer
+        self._channel.dtls.send_packets([writer.seal(body)])
+
+    def keep(self) -> None:
+        """Use the link, which an idle one would not survive."""
+        self._say(frames.Close(7))
 
     async def close(self) -> None:
         """End the link."""

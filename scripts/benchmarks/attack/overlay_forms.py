@@ -10,14 +10,15 @@ from protocol.addresses import Address, pack_address
 from protocol.codec import encode
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
-from protocol.identity import Identity
+from protocol.identity import Identity, PeerId
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method
 from protocol.overlay.registration_proof import make_registration_proof
 from protocol.punching.token import PUNCH_TOKEN_BYTES
 from protocol.signaling import make_offer, seal_signal
-from protocol.turn.grant import RelayGrant, decode_grant
+from protocol.turn.grant import decode_grant
 from scripts.benchmarks.attack.form import Form
+from scripts.benchmarks.attack.turn_forms import TurnAsker, TurnForms
 from simulations.attacks.raw_peer import RawPeer
 from simulations.internet.internet import Internet
 
@@ -79,14 +80,23 @@ class OverlayAsker:
         for peer in (self.peer, self._callee):
             peer.listens = False
 
-    async def grant(self) -> RelayGrant:
-        """Fresh credentials for the node as a relay."""
-        await self.prove()
-        self.peer.listens = True
-        answer = await self.peer.ask(Method.CREDENTIALS, [], self._victim)
-        self.peer.listens = False
+    async def turn_forms(self) -> list[Form]:
+        """Requests to the node as a relay, by clients with fresh credentials."""
+        one, other = [await self._turn_asker(peer) for peer in (self.peer, self._callee)]
+        return TurnForms(self._victim.peer_id, one, other).forms()
+
+    async def _turn_asker(self, peer: _Deaf) -> tuple[TurnAsker, PeerId]:
+        peer.listens = True
+        await peer.ask(Method.PING, [], self._victim)
+        answer = await peer.ask(Method.CREDENTIALS, [], self._victim)
+        peer.listens = False
         assert answer is not None
-        return decode_grant(answer.result)
+        peer_id = peer.identity.peer_id
+
+        def send(datagram: bytes) -> None:
+            peer.transport.sendto(datagram, self._victim.address)
+
+        return TurnAsker(send, decode_grant(answer.result), peer_id.hex()), peer_id
 
     async def fill_key(self) -> list[Form]:
         """Have a key with as many values as it holds; what requests for it cost."""
