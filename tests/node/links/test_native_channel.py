@@ -1,7 +1,6 @@
 """The native data path: with itself, with the stock one, and with peers that mean harm."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from OpenSSL import SSL
 
 from node.links.channel.native_channel import NativeChannel, create_channel
 from node.links.channel.stock_channel import StockChannel
@@ -426,41 +424,6 @@ async def test_an_answer_to_what_came_with_an_abort_finds_the_channel_closed() -
         await until(victim.channel.closed.done)
         assert refused == ["refused"]
         assert victim.channel.closed.result() == "closed by the peer"
-
-
-def _shake_hands_again(attacker: End) -> None:
-    """Ask for another handshake, as OpenSSL does when told to (RFC 5246, 7.4.1.1)."""
-    ssl: Any = attacker.dtls._ssl
-    records: Any = attacker.dtls._records
-    ssl.renegotiate()
-    with contextlib.suppress(SSL.WantReadError):
-        ssl.do_handshake()
-    wanted = records.left_over()
-    assert wanted[0] == 22
-    attacker.dtls.ice.send_segments(wanted, len(wanted))
-
-
-async def test_a_server_that_asks_for_another_handshake_is_not_obeyed() -> None:
-    async with channels() as (server, client):
-        _shake_hands_again(server)
-        client.channel.send(b"still here")
-        server.channel.send(b"and here")
-        await until(lambda: server.received and client.received)
-        assert not client.channel.closed.done()
-
-
-async def test_a_client_that_begins_another_handshake_ends_its_link() -> None:
-    def _sends(end: End) -> bool:
-        if not end.channel.closed.done():
-            end.channel.send(b"more")
-        return end.channel.closed.done()
-
-    async with channels() as (server, client):
-        queue: Any = server.dtls.ice.datagrams._queue
-        _shake_hands_again(client)
-        await until(lambda: not queue)
-        await until(lambda: _sends(server))
-        assert server.channel.closed.result() == "DTLS broke"
 
 
 # DTLS ---------------------------------------------------------------------------------------
