@@ -477,6 +477,15 @@ LINK_TENURE_S = 30.0
 that this node asks for, and as many for peers that have been of no use yet; and how long a link is
 kept that is of no use."""
 
+VISITS_S = 600.0
+VISITORS = 4096
+VISITORS_OF_NETWORK = 2
+VISITS_COUNTED = 4
+"""For how long it is remembered how often a peer came; of how many peers, since 192 places each for
+30 s are 3840 in that time; so many others of one public /24 or /48 make a new peer from there one
+that came before; and how often counts at most, so that places do not change hands for ever. To keep
+the 64 places of peers of no use from others all the time, 640 networks must take turns."""
+
 RULE_BREAKER_S = 60.0
 RULE_BREAKERS = 1024
 RULE_BREAKERS_OF_NETWORK = 4

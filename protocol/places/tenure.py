@@ -31,7 +31,8 @@ class Place:
 
     `worth` is what the holder was worth to this node so far; that of a newcomer is 0. The place
     goes to no other before `safe_until`, and until `due_at` that of another goes first. `ours`:
-    this node asked for it. An empty `network` has no bound.
+    this node asked for it. An empty `network` has no bound. `visits` counts how often the holder
+    came lately, this time included; 0 if that does not matter.
     """
 
     holder: PeerId
@@ -40,6 +41,11 @@ class Place:
     safe_until: float = 0.0
     due_at: float = 0.0
     ours: bool = False
+    visits: int = 0
+
+
+def _came_more(holder: Place, asking: Place) -> bool:
+    return not asking.ours and holder.visits > asking.visits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class PlaceRule:
     - A peer of use also takes the place of a holder of less use.
     - This node's own take the place of the least useful.
     - A network that has its part takes only of its own, and what it has beyond has no tenure.
+    - Neither has who came more often than who asks.
     """
 
     places: int
@@ -74,12 +81,19 @@ class PlaceRule:
             if beyond and not asking.ours:
                 return min(beyond, key=lambda one: (one.worth, -crowds[one.network], one.due_at))
             wanted = self._wanted(own, others, asking)
-        free = [one for one in wanted if now >= one.safe_until]
+        free = [one for one in wanted if now >= one.safe_until or _came_more(one, asking)]
         if not free:
             free_at = [one.safe_until for one in wanted]
             raise Busy(min(free_at, default=now + limits.BUSY_RETRY_S) - now)
         return min(
-            free, key=lambda one: (one.worth, now < one.due_at, -crowds[one.network], one.due_at)
+            free,
+            key=lambda one: (
+                one.worth,
+                now < one.due_at and not _came_more(one, asking),
+                -one.visits,
+                -crowds[one.network],
+                one.due_at,
+            ),
         )
 
     def _has_room(self, own: int, others: int, asking: Place) -> bool:

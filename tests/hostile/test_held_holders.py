@@ -84,13 +84,7 @@ async def besiege(
     return tasks
 
 
-_BY_CHANCE = pytest.mark.xfail(
-    reason="who lost a place asks for it again at once, and a person waits among them",
-    strict=False,
-)
-
-
-@pytest.mark.parametrize("one_network", [pytest.param(False, marks=_BY_CHANCE), True])
+@pytest.mark.parametrize("one_network", [False, True])
 @pytest.mark.parametrize("site", ["public", "port-restricted"])
 async def test_a_get_reaches_a_holder_all_of_whose_links_are_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str, one_network: bool

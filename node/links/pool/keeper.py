@@ -86,6 +86,7 @@ class LinkKeeper:
         if loser is not None:
             self._retire(loser, "twin", "another link to you is kept")
         if loser is not link:
+            self._book.opened(link)
             self._introduce(link)
         return self._open.get(link.peer_id) or link
 

@@ -9,6 +9,7 @@ from protocol.identity import PeerId
 from protocol.places.calls import believed_safe_s, safe_s
 from protocol.places.tenure import Place, PlaceRule, network_of
 from protocol.places.usefulness import Usefulness
+from protocol.places.visits import Visits
 
 _PROVED = 1.0
 """The worth of a call whose peer has answered a check: more than that of an unproved one, 0."""
@@ -38,23 +39,42 @@ class PlaceBook:
         self._usefulness = usefulness
         self._tenure_s = tenure_s
         self._loop = asyncio.get_running_loop()
+        self._linked, self._called = Visits(), Visits()
+
+    def opened(self, link: Link) -> None:
+        """A link has taken its place."""
+        if link.direction == "incoming":
+            network = network_of(link.path.remote.host)
+            self._linked.add(link.peer_id, network, self._loop.time())
+
+    def answering(self, peer_id: PeerId) -> None:
+        """A call of a peer has taken its place."""
+        self._called.add(peer_id, b"", self._loop.time())
 
     def link(self, link: Link) -> Place:
         """The place of an open link."""
         until = link.opened_at + self._tenure_s
+        network = network_of(link.path.remote.host)
         return Place(
             link.peer_id,
-            network_of(link.path.remote.host),
+            network,
             self._worth(link.peer_id),
             safe_until=until,
             due_at=until,
             ours=link.direction == "outgoing",
+            visits=self._linked.times(link.peer_id, network, self._loop.time()),
         )
 
     def link_wanted(self, peer_id: PeerId, *, ours: bool, host: str | None = None) -> Place:
         """The place that a link would take; `host` is where its peer is, if that is proved."""
         network = network_of(host) if host is not None else b""
-        return Place(peer_id, network, self._worth(peer_id), ours=ours)
+        visits = self._linked.times(peer_id, network, self._loop.time()) + 1
+        return Place(peer_id, network, self._worth(peer_id), ours=ours, visits=visits)
+
+    def answer_wanted(self, peer_id: PeerId) -> Place:
+        """The place that a call of a peer would take."""
+        visits = self._called.times(peer_id, b"", self._loop.time()) + 1
+        return Place(peer_id, b"", self._worth(peer_id), visits=visits)
 
     def answer(self, call: PendingAnswer) -> Place:
         """The place of a call of a peer that is being answered."""
@@ -71,6 +91,7 @@ class PlaceBook:
             worth,
             safe_until=call.began_at + believed_safe_s(round_trip_s),
             due_at=call.began_at + safe_s(round_trip_s),
+            visits=self._called.times(call.peer_id, b"", self._loop.time()),
         )
 
     def call(self, call: PendingConnect) -> Place:

@@ -271,11 +271,12 @@ class LinkPool:
         self._give_up_answering(call.peer_id)
         answering = [self._book.answer(earlier) for earlier in self._incoming.values()]
         now = asyncio.get_running_loop().time()
-        asking = self._book.link_wanted(call.peer_id, ours=False)
-        self._keeper.check_room(asking)
-        useless = self._answers.giving_way(answering, asking, now)
+        self._keeper.check_room(self._book.link_wanted(call.peer_id, ours=False))
+        wanted = self._book.answer_wanted(call.peer_id)
+        useless = self._answers.giving_way(answering, wanted, now)
         if useless is not None:
             self._give_up_answering(useless.holder)
+        self._book.answering(call.peer_id)
         name = f"answer {peer_id_text(call.peer_id)}"
         call.task = self._attempts.start(self._answer(call), name=name)
         self._incoming[call.peer_id] = call

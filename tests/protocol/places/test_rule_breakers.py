@@ -41,4 +41,4 @@ def test_no_more_are_remembered_than_the_bound() -> None:
         breakers.add(peer(number), NETWORK, 0.0)
     assert not breakers.holds(peer(4), 1.0)
     assert breakers.holds(peer(5), 1.0)
-    assert breakers._of_network[NETWORK] == limits.RULE_BREAKERS
+    assert len(breakers._peers) == limits.RULE_BREAKERS
