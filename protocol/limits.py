@@ -71,6 +71,10 @@ download must not wait for holders that stall."""
 FILTERS_ASKED = 8
 """Peers whose availability is read side by side."""
 
+FILTERS_READ_S = 20.0
+"""How long a person who asks which peers hold a mod waits for their filters: each is read with two
+lookups of a second or so, and peers whose filters cannot be read are no reason to wait longer."""
+
 PUBLISHED_SHARE = 0.75
 """The share of a record's stores that must have confirmed before its publisher is told."""
 

@@ -1,6 +1,7 @@
 """Whether a peer has a mod, by its availability filters; only one filter of a peer is read."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection
 from enum import Enum
 
@@ -37,15 +38,21 @@ class AvailabilityLookup:
         self._overlay = overlay
 
     async def held_by(self, mod_id: bytes, peers: Collection[PeerId]) -> dict[PeerId, bool | None]:
-        """For each peer whether its filter holds the mod; None where no filter can be read."""
+        """For each peer whether its filter holds the mod; the first ones are asked first.
+
+        None where no filter can be read, or none was within FILTERS_READ_S.
+        """
         gate = asyncio.Semaphore(limits.FILTERS_ASKED)
+        answers: dict[PeerId, bool | None] = dict.fromkeys(peers)
 
-        async def has(peer_id: PeerId) -> bool | None:
+        async def read(peer_id: PeerId) -> None:
             async with gate:
-                return _HAS[await self.ask(peer_id, mod_id)]
+                answers[peer_id] = _HAS[await self.ask(peer_id, mod_id)]
 
-        answers = await asyncio.gather(*map(has, peers))
-        return dict(zip(peers, answers, strict=True))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.FILTERS_READ_S):
+                await asyncio.gather(*map(read, answers))
+        return answers
 
     async def ask(self, peer_id: PeerId, mod_id: bytes) -> FilterAnswer:
         """What the filter of one peer says of a mod."""

@@ -41,7 +41,7 @@ class BucketFill:
             table = self._tables.of(contact)
             bucket = contact.family, table.index_of(contact.number)
             named = self._named.setdefault(bucket, {})
-            if len(named) < limits.NAMES_PER_BUCKET:
+            if len(named) < limits.NAMES_PER_BUCKET and contact.packed not in self._tried:
                 named[contact.packed] = contact
 
     async def fill(self, closest: Sequence[Contact]) -> None:
@@ -81,11 +81,12 @@ class BucketFill:
                 return
 
     def _untried(self, table: RoutingTable, family: int, index: int) -> list[Contact]:
-        return [
-            contact
-            for contact in self._named.get((family, index), {}).values()
-            if contact.packed not in self._tried and table.wants(contact)
-        ]
+        """Those that have no place any more leave theirs among the names, as do those tried."""
+        named = self._named.get((family, index), {})
+        wanted = {packed: one for packed, one in named.items() if table.wants(one)}
+        named.clear()
+        named.update(wanted)
+        return list(wanted.values())
 
     def _sources(self, table: RoutingTable, index: int) -> list[Contact]:
         """Contacts to ask for more of a bucket: those with the same bucket, else those in it."""
@@ -100,9 +101,11 @@ class BucketFill:
         return sample(self._rng, known, limits.SOURCES_PER_BUCKET)
 
     async def _meet(self, contact: Contact) -> None:
+        table = self._tables.of(contact)
         self._tried.add(contact.packed)
+        self._named[contact.family, table.index_of(contact.number)].pop(contact.packed, None)
         async with self._at_once:
-            if self._tables.of(contact).wants(contact):
+            if table.wants(contact):
                 await self._maintenance.meet(contact)
 
     async def _ask(self, source: Contact, table: RoutingTable, index: int) -> None:
