@@ -646,6 +646,10 @@ RELAY_IDLE_S = 60.0
 or nothing for so long after it had, makes room for another where a bound is reached. A link's
 checks of consent are at most 30 s apart."""
 
+RELAY_TENURE_S = 30.0
+"""How long an allocation in use keeps its place where all are in use; then the one that carries
+least goes for a network that has none. As links do (LINK_TENURE_S)."""
+
 RELAY_PERMISSIONS = 32
 RELAY_CHANNELS = 32
 """Permissions and channels of one allocation: peers that one client reaches through it at once."""

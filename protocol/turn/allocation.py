@@ -54,12 +54,17 @@ class Allocation:
         """When it last carried anything, to within a burst; else when it was made."""
         return max(self.rate.full_at, self.made_at)
 
+    @property
+    def used_ever(self) -> bool:
+        """Whether it has carried anything."""
+        return bool(self.rate.full_at)
+
     def is_idle(self, now: float) -> bool:
         """Whether it is of so little use that it makes room for another one.
 
         What checks consent carries something every few seconds (RFC 7675, 5.1).
         """
-        waits_s = limits.RELAY_IDLE_S if self.rate.full_at else limits.RELAY_UNUSED_S
+        waits_s = limits.RELAY_IDLE_S if self.used_ever else limits.RELAY_UNUSED_S
         return now - self.used_at > waits_s
 
     @property

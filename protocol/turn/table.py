@@ -13,6 +13,9 @@ from protocol.turn.terms import RelayQuota
 
 _PORT_BYTES = 2
 
+_TRIED_PART = 4
+"""A flood of newcomers displaces what is in use only while this part of all has carried nothing."""
+
 
 class AllocationTable:
     """What has expired is not found, and makes room when the next allocation is asked for."""
@@ -54,8 +57,9 @@ class AllocationTable:
 
         Where a bound is reached the allocation that was used least lately ends if it is idle: what
         links use is kept. If none is idle, and the whole table full, the network with most of it
-        gives up what carries least for one that has fewer by two. One foreign client may have all
-        relayed ports that are configured.
+        gives up what carries least for one that has fewer by two; where none has, what carries
+        least of all goes after its tenure for a network that has nothing. One foreign client may
+        have all relayed ports that are configured.
         """
         self._forget_expired(now)
         held = self._by_five_tuple.values()
@@ -74,15 +78,24 @@ class AllocationTable:
         return networks
 
     def _share(self, holder: bytes | str, now: float) -> None:
-        """If none idles, end one of the holder of most, where this one has fewer by two."""
+        """If none idles, end one of the holder of most, or for a new holder the least used."""
         held = list(self._by_five_tuple.values())
         if any(one.is_idle(now) for one in held):
             return
         counts = Counter(one.holder for one in held)
         most = max(counts.values())
         if most >= counts[holder] + 2:
-            crowded = [one for one in held if counts[one.holder] == most]
-            self.remove(min(crowded, key=lambda one: one.use(now)))
+            yielding = [one for one in held if counts[one.holder] == most]
+        elif counts[holder] or self._untried(held) >= self._quota.allocations // _TRIED_PART:
+            yielding = []
+        else:
+            yielding = [one for one in held if now - one.made_at > limits.RELAY_TENURE_S]
+        if yielding:
+            self.remove(min(yielding, key=lambda one: one.use(now)))
+
+    def _untried(self, held: list[Allocation]) -> int:
+        """Those that have carried nothing: so many newcomers may be about to become links."""
+        return sum(not one.used_ever for one in held)
 
     def _keep_below(
         self, most: int, allocations: list[Allocation], code: ErrorCode, now: float

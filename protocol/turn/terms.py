@@ -41,10 +41,17 @@ class RelayMeter:
     """Counts what a relay sends on, against the rate of all allocations and the bytes of a day.
 
     Each datagram counts with its IP and UDP headers, as a line counts it: small ones cost most.
+    Half of the rate's bucket is for allocations within their part of it: what all have that send in
+    one RELAY_BURST_S is the same. So those that pour take what others leave, and no more.
     """
 
     def __init__(self, quota: RelayQuota) -> None:
         self._rate = byte_rate(quota.rate_total)
+        self._turn_bytes = quota.rate_total * limits.RELAY_BURST_S
+        self._kept = self._rate.room(0.0) // 2
+        self._turn = 0
+        self._taken: dict[RateLimit, int] = {}
+        self._sharers = 0
         self._bytes_a_day = quota.bytes_a_day
         self._day = 0
         self._today = 0
@@ -67,14 +74,26 @@ class RelayMeter:
         day = int(now // _DAY_S)
         if day != self._day:
             self._day, self._today = day, 0
-        room = min(self._bytes_a_day - self._today, each.room(now), self._rate.room(now))
+        room = min(self._bytes_a_day - self._today, each.room(now), self._room(each, now))
         count = -(-length // size) or 1
         cost = length + count * added
         if cost > room:
             count = room // (size + added)
             cost = count * (size + added)
+        self._taken[each] += cost
         each.take(now, cost)
         self._rate.take(now, cost)
         self._today += cost
         self.total += cost
         return count
+
+    def _room(self, each: RateLimit, now: float) -> int:
+        """Bytes of the rate of all that one allocation may have now."""
+        turn = int(now / limits.RELAY_BURST_S)
+        if turn != self._turn:
+            self._sharers = len(self._taken) if turn == self._turn + 1 else 0
+            self._turn, self._taken = turn, {}
+        taken = self._taken.setdefault(each, 0)
+        part = self._turn_bytes / max(self._sharers, len(self._taken))
+        room = self._rate.room(now)
+        return min(room, max(room - self._kept, int(part) - taken, 0))
