@@ -8,7 +8,7 @@ import pytest
 
 from node.links.path.ice import IcePath
 from protocol import limits
-from tests.hostile.test_forged_datagrams import record
+from simulations.attacks.forged_datagrams import record
 from tests.node.links.link_network import Node, frame_of, linked, network, until
 
 pytestmark = pytest.mark.usefixtures("links")
