@@ -14,9 +14,14 @@ def _leave(*_: object) -> None:
 
 # Before anything else is imported, `typing` included: a Ctrl-C meanwhile would be a traceback.
 signal.signal(signal.SIGINT, _leave)
+_first = {signal.SIGINT}
+if sys.argv[1:2] == ["run"]:
+    # As `run` ends in order by it, it does so with the same status before it runs.
+    signal.signal(signal.SIGTERM, _leave)
+    _first.add(signal.SIGTERM)
 if hasattr(signal, "pthread_sigmask"):
-    # The script blocks it until here, for the time that Python takes to start.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # The script blocks them until here, for the time that Python takes to start.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _first)
 
 from node.faces.cli.main import main  # noqa: E402 (see above)
 

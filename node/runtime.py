@@ -185,7 +185,7 @@ class Node:
                 usefulness,
                 searches=self.config.port_search == "on",
             ),
-            self.membership.caller.call,
+            self.membership.call,
             self.membership.sightings.renew,
             self.counters,
             usefulness,

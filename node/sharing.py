@@ -48,6 +48,7 @@ class Sharing:
         self._presence = membership.presence
         self._environment = membership.environment
         self._join_outcome = membership.join_outcome
+        self._check_knows_nodes = membership.check_knows_nodes
         self._pool = pool
         self._exchanges = Exchanges(vault, pool.usefulness)
         self._publisher = Publisher(vault, self._environment, guard)
@@ -191,6 +192,7 @@ class Sharing:
         Raises Unreachable if its tries to join have failed so far, and what the search raises.
         """
         if not await self._join_outcome():
+            self._check_knows_nodes()
             raise Unreachable(_NOT_JOINED, cause=Cause.NO_CONTACTS)
         async for link in search.links(mod_id, hinted):
             yield link

@@ -31,10 +31,13 @@ from node.relay.service import RelayService
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address, is_loopback, is_shareable
-from protocol.identity import Identity
+from protocol.causes.cause import Cause
+from protocol.errors import Unreachable
+from protocol.identity import Identity, PeerId
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 from protocol.reachability.network_view import Verdict
+from protocol.signaling import CallResult, Describe
 
 
 class Membership:
@@ -128,6 +131,16 @@ class Membership:
     def joined(self) -> asyncio.Event:
         """Set once this node has joined the overlay."""
         return self.joining.joined
+
+    def check_knows_nodes(self) -> None:
+        """Raise Unreachable if this node knows no other one that it could ask anything."""
+        if not self.joining.known_nodes and not len(self.server.tables):
+            raise Unreachable(cause=Cause.NO_NODE_KNOWN)
+
+    async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
+        """Offer a link to a peer (`Caller.call`); raises Unreachable without a node to ask."""
+        self.check_knows_nodes()
+        return await self.caller.call(peer_id, describe)
 
     async def join_outcome(self) -> bool:
         """Whether this node has joined, as far as its first try tells, JOIN_WAIT_S at most."""

@@ -12,6 +12,7 @@ class Cause(StrEnum):
     """Why there is no link. The value is the name in JSON."""
 
     NO_CONTACTS = "no_contacts"
+    NO_NODE_KNOWN = "no_node_known"
     CLOCKS_DIFFER = "clocks_differ"
     PEER_UNKNOWN = "peer_unknown"
     MOD_UNKNOWN = "mod_unknown"
@@ -68,6 +69,10 @@ EXPLANATIONS: dict[Cause, Explanation] = {
     Cause.NO_CONTACTS: Explanation(
         "no other node answers this one",
         "Check the internet connection; `modswarm doctor` says what is known of this network.",
+    ),
+    Cause.NO_NODE_KNOWN: Explanation(
+        "this node knows no other node",
+        "Start it with --bootstrap, and the address that `modswarm id` shows at another node.",
     ),
     Cause.CLOCKS_DIFFER: Explanation(
         "the clock of this computer and the other one's differ by more than a minute",

@@ -122,6 +122,8 @@ def test_files_and_folders_without_a_byte_take_room_too() -> None:
         " and 0.0 MB in them; 0.00001 MB are allowed"
     )
     SizeBound(10**8, agreed=True).check(many)
+    with pytest.raises(TooLarge, match="each of its 1 file and "):
+        SizeBound(0, agreed=True).check(_opened((ModFile("x", 0),)))
 
 
 @given(

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
 from protocol.errors import Unreachable
+from protocol.identity import PeerId
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import move_in
 from simulations.residents.sites import SITES
@@ -31,7 +33,15 @@ async def test_a_node_alone_writes_what_it_has_and_says_that_it_has_not_joined(
             got = await sharing.get(shared.link, tmp_path / "out")
             assert world.loop.time() - started < 1.0
             assert (got.bytes, got.bytes_fetched, got.sources) == (3000, 0, ())
-            assert await _seconds_until_refused(world, person, tmp_path / "other") < 0.1
+            started = world.loop.time()
+            with pytest.raises(Unreachable) as refused:
+                await sharing.get(ModLink(bytes(32), bytes(32)), tmp_path / "other")
+            with pytest.raises(Unreachable) as not_linked:
+                await person.running_node.pool.connect(PeerId(bytes(20)))
+            assert world.loop.time() - started < 0.1
+            for error in (refused.value, not_linked.value):
+                assert error.cause is Cause.NO_NODE_KNOWN
+                assert "--bootstrap" in error.cause.advice
         await world.close()
 
 

@@ -12,7 +12,7 @@ from protocol.errors import TooLarge
 
 @dataclass(frozen=True, slots=True)
 class SizeBound:
-    """The most that a download may write. `agreed`: a person has seen and accepted the size."""
+    """The most that a download may write. `agreed`: a person accepted a size or set one."""
 
     max_bytes: int = limits.GET_BYTES
     agreed: bool = False
@@ -24,10 +24,11 @@ class SizeBound:
             return
         size, sealed = contents.disk_bytes, opened.manifest.sealed_bytes
         if size > self.max_bytes:
+            folders = f" and {_counted(contents.folders, 'folder')}" if contents.folders else ""
             raise TooLarge(
                 f"this mod takes {_megabytes(size)} MB of the disk,"
                 f" {limits.DISK_ENTRY_BYTES // 1024} KiB for each of its"
-                f" {len(contents.files)} files and {contents.folders} folders"
+                f" {_counted(len(contents.files), 'file')}{folders}"
                 f" and {_megabytes(contents.total_bytes)} MB in them;"
                 f" {_megabytes(self.max_bytes)} MB are allowed"
             )
@@ -36,6 +37,10 @@ class SizeBound:
                 f"this mod becomes {_megabytes(size)} MB out of {_megabytes(sealed)} MB, far more"
                 " than files of games do"
             )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _megabytes(count: int) -> str:

@@ -109,10 +109,11 @@ async def download(service: Service, call: ApiCall, progress: ReportProgress) ->
 
 def _bound(call: ApiCall) -> SizeBound:
     agreed = call.body.get("yes", False)
+    said = agreed or "max_bytes" in call.body
     most = call.body.get("max_bytes", limits.MOD_BYTES if agreed else limits.GET_BYTES)
     if most < 0:
         raise BadRequest("max_bytes is negative")
-    return SizeBound(most, agreed=agreed)
+    return SizeBound(most, agreed=said)
 
 
 async def look(service: Service, call: ApiCall, progress: ReportProgress) -> ModOffer:

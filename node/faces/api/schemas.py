@@ -99,7 +99,8 @@ DOWNLOAD = _request(
         "into": _bounded(_PATH_CHARS, "An absolute path: a folder of the mod's name goes there."),
         "max_bytes": {
             "type": "integer",
-            "description": f"The most that may be written; {limits.GET_BYTES} unless `yes`.",
+            "description": f"The most that may be written, from any bytes; {limits.GET_BYTES}"
+            " unless `yes`.",
         },
         "yes": {
             "type": "boolean",

@@ -63,7 +63,7 @@ def exit_status_of(error: ModswarmError) -> int:
 
 _ADVICE: dict[type[ModswarmError], str] = {
     BadLink: "Copy the whole link and put it in quotes.",
-    TooLarge: "See what it is, and then allow it with --yes, or with --max-size.",
+    TooLarge: "See what it is; then allow as much with --max-size, or any size with --yes alone.",
     TargetExists: "Name another folder with --to.",
     DiskError: "Nothing was written under the final name; make room or name another place.",
     NoSources: "Try again when a peer that has it is online.",

@@ -25,7 +25,6 @@ from protocol.errors import (
     StoreFull,
     StorerFull,
     TimedOut,
-    TooLarge,
 )
 from protocol.identity import base32_text
 
@@ -101,9 +100,15 @@ class _Size(click.ParamType[int]):
             return value
         found = _SIZE.fullmatch(value.strip())
         if found is None:
-            self.fail(f"{value!r} is no size such as 500MB or 30GB", param, ctx)
+            self.fail(f"{value!r} is no size such as 500MB or 30GB{_meant(value)}", param, ctx)
         unit = (found["unit"] or "B").upper()
         return int(float(found["count"]) * 1000 ** _UNITS.index(unit))
+
+
+def _meant(size: str) -> str:
+    """For 5GiB, which units there are."""
+    binary = re.search(r"([kmgt])i?b?$", size.strip(), re.IGNORECASE)
+    return f"; write {binary[1].upper()}B, 1000 of the unit before" if binary else ""
 
 
 _UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -170,14 +175,11 @@ def _at_a_terminal() -> bool:
 
 
 def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
-    """Show what a link would bring, and ask; the bytes that were agreed to, or an end for a no."""
+    """Show what a link would bring, and ask; the bytes that may be written, or an end for a no."""
     with bars.bar(quiet=False) as bar:
         offer = bars.follow(client.stream("/v1/offers", {"link": link}), bar)
     if max_size is not None and offer["disk_bytes"] > max_size:
-        raise TooLarge(
-            f"this mod takes {output.size(offer['disk_bytes'])} of the disk, more than the"
-            f" {output.size(max_size)} of --max-size"
-        )
+        return max_size  # the node refuses it, in the same words as where nothing is asked
     files = f"{output.counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"
     facts = [
         ("Mod", offer["name"]),

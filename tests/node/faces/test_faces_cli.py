@@ -326,9 +326,10 @@ def test_what_is_larger_than_allowed_is_not_even_asked_about(
     node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal("y")
-    assert status_of("get", str(LINK), "--max-size", "4.9MB") == exits.DISK
-    assert "more than the 4.9 MB of --max-size" in capsys.readouterr().err
-    assert [asked[0] for asked in node.asked] == ["look"]
+    assert status_of("get", str(LINK), "--max-size", "4.9MB") == 0  # this one refuses nothing
+    assert "Fetch and write it?" not in capsys.readouterr().err
+    assert [asked[0] for asked in node.asked] == ["look", "get"]
+    assert node.sharing.bounds == [SizeBound(4_900_000, agreed=True)]
 
 
 @pytest.mark.parametrize(
@@ -336,9 +337,9 @@ def test_what_is_larger_than_allowed_is_not_even_asked_about(
     [
         ([], SizeBound(limits.GET_BYTES)),
         (["--yes"], SizeBound(limits.MOD_BYTES, agreed=True)),
-        (["--max-size", "3GB"], SizeBound(3 * 10**9)),
+        (["--max-size", "3GB"], SizeBound(3 * 10**9, agreed=True)),
         (["--max-size", "1.5 kb", "--yes"], SizeBound(1500, agreed=True)),
-        (["--max-size", "77"], SizeBound(77)),
+        (["--max-size", "77"], SizeBound(77, agreed=True)),
     ],
 )
 def test_scripts_are_not_asked_but_bounded(
@@ -352,6 +353,14 @@ def test_scripts_are_not_asked_but_bounded(
 def test_sizes_that_are_none(node: FakeNode, size: str) -> None:
     assert status_of("get", str(LINK), "--max-size", size) == exits.USAGE
     assert node.asked == []
+
+
+@pytest.mark.parametrize(("size", "unit"), [("5GiB", "GB"), ("5G", "GB"), ("7 mib", "MB")])
+def test_binary_units_are_told_what_is_meant(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], size: str, unit: str
+) -> None:
+    assert status_of("get", str(LINK), "--max-size", size) == exits.USAGE
+    assert f"write {unit}" in capsys.readouterr().err
 
 
 OTHER = bytes([1]) + MOD_ID[1:]

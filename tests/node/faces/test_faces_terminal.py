@@ -189,6 +189,28 @@ def test_ctrl_c_while_python_starts_is_no_traceback(
 
 
 @posix
+@pytest.mark.parametrize("lines", [1, 40, 180])
+def test_a_node_that_is_ended_while_python_starts_has_ended_well(
+    tmp_path: Path, lines: int
+) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "node", "run"]
+    process = subprocess.Popen(
+        ["env", "--block-signal=INT,TERM", *command],
+        env=os.environ | {"MODSWARM_HOME": str(tmp_path / "home")},
+        cwd=Path(__file__).parents[3],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for _ in range(lines):
+        process.stderr.readline()
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert "Traceback" not in told
+    assert process.returncode == exits.OK
+
+
+@posix
 def test_ctrl_c_within_an_import_that_swallows_it_ends_the_command(tmp_path: Path) -> None:
     (tmp_path / "swallows.py").write_text(
         "import os, signal\n"
