@@ -29,6 +29,13 @@ _BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What makes a name look like another one (UAX #9), and separators of lines and paragraphs."""
 
 
+_OVERRIDES = re.compile("[\u2028-\u202e\u2066-\u2069]")
+"""Those that no language needs in a file's name: `abc\\u202etxt.exe` reads as `abcexe.txt`."""
+
+_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+"""What some languages and emoji need, and what no reader sees: names may not differ by it alone."""
+
+
 def check_path(path: str) -> str:
     """Return `path` itself; raise UnsafePath, saying why, if some system could not hold it."""
     _check_length(path)
@@ -86,6 +93,8 @@ def _objection(name: str) -> str:
         return "has a part that ends in a dot or a space"
     if _UNSAFE.search(name):
         return "has a control character"
+    if not name.isascii() and _OVERRIDES.search(name):
+        return "has a character that changes the direction of the text around it"
     if (len(name) if name.isascii() else len(name.encode())) > limits.NAME_BYTES:
         return f"has a part of more than {limits.NAME_BYTES} bytes"
     if not _RESERVED_CHARACTERS.isdisjoint(name):
@@ -107,10 +116,13 @@ def _objection_to_folder(name: str) -> str:
 
 
 def collision_key(name: str) -> str:
-    """Equal for names that some file system takes for the same (case and composition)."""
+    """Equal for names that some file system or reader takes for the same.
+
+    They differ in case, composition and characters that are not seen.
+    """
     if name.isascii():
         return name.lower()
-    folded = unicodedata.normalize("NFC", name).casefold()
+    folded = unicodedata.normalize("NFC", _INVISIBLE.sub("", name)).casefold()
     return unicodedata.normalize("NFC", folded)
 
 

@@ -59,7 +59,7 @@ def _reachable(reachable: bool | None) -> str:
 def _joined(joined: bool, join_ms: float | None) -> str:
     if not joined:
         return "not yet"
-    return f"yes, in {output.milliseconds(join_ms)}" if join_ms is not None else "yes"
+    return f"yes, after {output.duration(join_ms / 1000)}" if join_ms is not None else "yes"
 
 
 @click.command("id")

@@ -91,7 +91,7 @@ def test_each_command_that_asks_prints_one_json_document(
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["status"], ["Reachable", "yes, in 12 ms", "bad_signature 2"]),
+        (["status"], ["Reachable", "yes, after 12 ms", "bad_signature 2"]),
         (["id"], ["Peer id", "127.0.0.1:4001/p"]),
         (["ls"], ["hats", "10 B", "here", str(LINK)]),
         (["peers"], [peer_id_text(PEER), "contact", "3.00 s"]),

@@ -167,3 +167,17 @@ def test_names_of_mods() -> None:
     for text in ("a\nb", "\ud800", "x" * 101):
         with pytest.raises(UnsafePath):
             check_text(text, "the name", 100)
+
+
+@pytest.mark.parametrize("path", ["abc\u202etxt.exe", "a/\u2066b", "a\u2029b/c"])
+def test_no_file_name_turns_the_text_around_it(path: str) -> None:
+    with pytest.raises(UnsafePath, match="direction of the text"):
+        check_path(path)
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\u200f", "\ufeff", "\u00ad", "\ufe0f"])
+def test_no_two_names_differ_by_what_is_not_seen(unseen: str) -> None:
+    check_tree([f"a{unseen}b", "ac"])
+    for twins in (["ab", f"a{unseen}b"], ["ab/x", f"a{unseen}b/y"]):
+        with pytest.raises(UnsafePath):
+            check_tree(twins)
