@@ -313,7 +313,7 @@ class Node:
         return NodeStatus(
             peer_id=self.identity.peer_id,
             addresses=tuple(self.membership.own_addresses()),
-            friend_addresses=self.friend_addresses(),
+            bootstrap_addresses=self.bootstrap_addresses(),
             uptime_s=asyncio.get_running_loop().time() - self._started_at,
             reachable=_REACHABLE[self.membership.own_network.view().verdict],
             joined=self.joined.is_set(),
@@ -339,7 +339,7 @@ class Node:
             refused=dict(sorted((self.counters.refused + self.sharing.refusals).items())),
         )
 
-    def friend_addresses(self) -> tuple[str, ...]:
-        """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
+    def bootstrap_addresses(self) -> tuple[str, ...]:
+        """What others may name as `--bootstrap`: `host:port/peer-id`."""
         peer_id = peer_id_text(self.identity.peer_id)
         return tuple(f"{address}/{peer_id}" for address in self.membership.own_addresses())

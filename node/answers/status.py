@@ -29,8 +29,8 @@ class NodeStatus:
     peer_id: ShownPeerId
     addresses: tuple[Address, ...]
     """Where others can send to, as far as this machine knows."""
-    friend_addresses: tuple[str, ...]
-    """What to give to friends as their `--bootstrap`: `host:port/peer-id`."""
+    bootstrap_addresses: tuple[str, ...]
+    """What others may name as `--bootstrap`: `host:port/peer-id`, loopback only on this machine."""
     uptime_s: Seconds
     reachable: bool | None
     """Whether unsolicited DHT traffic reaches the node; null while that is not known."""
@@ -68,7 +68,7 @@ class NodeIdentity:
     peer_id: ShownPeerId
     public_key: Annotated[bytes, AsBase32()]
     """The Ed25519 key, 32 bytes."""
-    friend_addresses: tuple[str, ...]
+    bootstrap_addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -429,7 +429,7 @@ async def test_friends_are_told_no_address_that_lets_no_one_in(tmp_path: Path) -
     async with pair_world(tmp_path) as town:
         public, closed = await town.settled("public", "port-restricted")
         for one in (public, closed):
-            hosts = {text.partition(":")[0] for text in one.running_node.friend_addresses()}
+            hosts = {text.partition(":")[0] for text in one.running_node.bootstrap_addresses()}
             assert hosts == set(one.host.addresses)
         seen = closed.running.own_network.view().of(4).reflexive
         assert seen, "others see an address of the router"

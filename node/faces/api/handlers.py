@@ -64,7 +64,7 @@ async def identity(service: Service, call: ApiCall) -> NodeIdentity:
     """The node's peer id, and the lines to give to friends."""
     node = service.node
     own = node.identity
-    return NodeIdentity(own.peer_id, own.public_key, node.friend_addresses())
+    return NodeIdentity(own.peer_id, own.public_key, node.bootstrap_addresses())
 
 
 async def mods(service: Service, call: ApiCall) -> ModList:

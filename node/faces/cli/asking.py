@@ -72,7 +72,7 @@ def identity(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     reachable = client.get("/v1/status")["reachable"]
-    labelled = [(_label(one, reachable), one) for one in told["friend_addresses"]]
+    labelled = [(_label(one, reachable), one) for one in told["bootstrap_addresses"]]
     if all(label != _FOR_FRIENDS for label, _ in labelled):
         labelled.append((_FOR_FRIENDS, _NONE_KNOWN if reachable is None else _NONE))
     output.show_facts([("Peer id", told["peer_id"]), *labelled])

@@ -147,8 +147,8 @@ class RunOutput:
         click.echo(f"Node {status['peer_id']} is running in {self._home}")
         addresses = ", ".join(status["addresses"]) or "no address, as this computer has none"
         click.echo(f"It listens on {addresses} (UDP).\n")
-        if status["reachable"] is not False and status["friend_addresses"]:
-            self._invite(status["friend_addresses"], asks_router=asks_router)
+        if status["reachable"] is not False and status["bootstrap_addresses"]:
+            self._invite(status["bootstrap_addresses"], asks_router=asks_router)
         click.echo("Share a folder with:")
         click.echo(f"    modswarm share FOLDER{self._home_option()}")
         click.echo(f"Ctrl-C ends the node; its log is {LOG_FILE} in that folder.\n")

@@ -109,7 +109,7 @@ async def _main(bootstrap: list[str], nodes: int) -> None:
     with tempfile.TemporaryDirectory(prefix="modswarm-bench-") as name:
         folder = Path(name)
         started = [await _start(folder / f"node{number}", bootstrap) for number in range(nodes)]
-        say(started[0].friend_addresses()[0])
+        say(started[0].bootstrap_addresses()[0])
         peers = Peers(folder, started)
         while line := await lines.readline():
             verb, *arguments = json.loads(line)

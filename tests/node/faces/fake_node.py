@@ -291,7 +291,7 @@ class FakeNode:
         return NodeStatus(
             peer_id=self.peer_id,
             addresses=(Address("127.0.0.1", 4001),),
-            friend_addresses=self.friend_addresses(),
+            bootstrap_addresses=self.bootstrap_addresses(),
             uptime_s=1.5,
             reachable=self.reachable,
             joined=True,
@@ -311,7 +311,7 @@ class FakeNode:
             refused={"bad_signature": 2},
         )
 
-    def friend_addresses(self) -> tuple[str, ...]:
+    def bootstrap_addresses(self) -> tuple[str, ...]:
         peer_id = peer_id_text(self.identity.peer_id)
         return tuple(f"{address}/{peer_id}" for address in self.bound)
 

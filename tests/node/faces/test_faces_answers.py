@@ -56,7 +56,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         {
             "peer_id": P,
             "addresses": ["192.0.2.1:4001", "[2001:db8::1]:4001"],
-            "friend_addresses": [f"192.0.2.1:4001/{P}"],
+            "bootstrap_addresses": [f"192.0.2.1:4001/{P}"],
             "uptime_s": 1.235,
             "reachable": True,
             "joined": True,
@@ -84,7 +84,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     ),
     (
         NodeIdentity(PEER, MOD, ("a", "b")),
-        {"peer_id": P, "public_key": M, "friend_addresses": ["a", "b"]},
+        {"peer_id": P, "public_key": M, "bootstrap_addresses": ["a", "b"]},
     ),
     (
         ModView(MOD, "hats", 2, 10, LINK, 1.5, shared=True, complete=False),

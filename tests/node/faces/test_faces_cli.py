@@ -73,7 +73,7 @@ def test_each_command_that_asks_prints_one_json_document(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told_by(capsys, "status")["contacts"] == 3
-    assert told_by(capsys, "id")["friend_addresses"] == list(node.friend_addresses())
+    assert told_by(capsys, "id")["bootstrap_addresses"] == list(node.bootstrap_addresses())
     assert told_by(capsys, "ls")["mods"] == list(map(to_json, node.sharing.mod_list))
     assert told_by(capsys, "peers")["peers"][0]["has"] is None
     assert told_by(capsys, "peers", "--has", str(LINK))["peers"][0]["has"] is True

@@ -75,7 +75,7 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
     (source / "red.txt").write_text("red" * 1000)
     async with (
         real_node(homes[0]) as sharer,
-        real_node(homes[1], sharer.friend_addresses()[0]) as getter,
+        real_node(homes[1], sharer.bootstrap_addresses()[0]) as getter,
         aiohttp.ClientSession() as session,
     ):
         await asyncio.wait_for(getter.joined.wait(), 10)

@@ -125,7 +125,7 @@ def test_ctrl_c_ends_the_node_in_order_and_leaves_its_home_to_the_next(tmp_path:
         assert node.facts["event"] == "running"
         assert node.facts["control"] == control_address(node.home)
         assert node.facts["addresses"][0].startswith("127.0.0.1:")
-        assert node.facts["friend_addresses"] == [
+        assert node.facts["bootstrap_addresses"] == [
             f"{node.facts['addresses'][0]}/{node.facts['peer_id']}"
         ]
         node.process.send_signal(signal.SIGINT)
@@ -144,7 +144,7 @@ def control_address(home: Path) -> str:
 
 def test_a_node_joins_and_ends_by_stop_or_with_its_parent(tmp_path: Path) -> None:
     with running(tmp_path / "a") as first:
-        bootstrap = first.facts["friend_addresses"][0]
+        bootstrap = first.facts["bootstrap_addresses"][0]
         options = ("--bootstrap", bootstrap, "--until-stdin-closes")
         with running(tmp_path / "b", *options, number=1) as second:
             assert second.process.stdout is not None
@@ -181,8 +181,10 @@ def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
     with running(tmp_path / "a") as first:
         friend = first.facts["peer_id"]
         at_a = ("--home", str(first.home))
-        assert told_by(exits.NETWORK, "connect", unknown, *at_a)["error"]["cause"] == "no_contacts"
-        options = ("--bootstrap", first.facts["friend_addresses"][0])
+        assert (
+            told_by(exits.NETWORK, "connect", unknown, *at_a)["error"]["cause"] == "no_node_known"
+        )
+        options = ("--bootstrap", first.facts["bootstrap_addresses"][0])
         with running(tmp_path / "b", *options, number=1) as second:
             assert second.process.stdout is not None
             second.process.stdout.readline()
@@ -313,7 +315,7 @@ ALONE = {
     "peer_id": "p4x",
     "addresses": ["192.168.1.2:4001"],
     "reachable": None,
-    "friend_addresses": ["192.168.1.2:4001/p4x"],
+    "bootstrap_addresses": ["192.168.1.2:4001/p4x"],
 }
 
 
@@ -322,7 +324,7 @@ def test_a_loopback_address_is_offered_to_nobody_elsewhere(
 ) -> None:
     local = ["127.0.0.1:4001/p4x", "[::1]:4001/p4x"]
     for friends in (local, [*local, "192.168.1.2:4001/p4x"]):
-        told = ALONE | {"friend_addresses": friends}
+        told = ALONE | {"bootstrap_addresses": friends}
         RunOutput(tmp_path, as_json=False).running(told, "c", asks_router=False)
         here, heading, elsewhere = capsys.readouterr().out.partition("Your friends join")
         assert "Other nodes on this computer join through it with:" in here

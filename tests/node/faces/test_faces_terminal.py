@@ -66,6 +66,14 @@ def test_get_reads_the_link_from_a_file(node: FakeNode, tmp_path: Path) -> None:
     assert node.asked[-1][:2] == ("get", LINK)
 
 
+def test_the_link_file_may_be_standard_input(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(str(LINK)))
+    assert status_of("get", "--link-file", "-") == exits.OK
+    assert node.asked[-1][:2] == ("get", LINK)
+
+
 @pytest.mark.parametrize("data", [None, b"", b"\xff\xfe", b"m" * 10**6, b"\n" + str(LINK).encode()])
 def test_a_file_without_a_link_is_bad_input(
     node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes | None

@@ -25,7 +25,7 @@ def link_text(argument: str | None, file: Path | None) -> str:
     if file is not None:
         if argument is not None:
             raise click.UsageError("Give the link or --link-file, not both.")
-        return _first_line(file)
+        return sys.stdin.readline(_READ_CHARS) if str(file) == _STDIN else _first_line(file)
     if argument == _STDIN:
         return sys.stdin.readline(_READ_CHARS)
     if argument is not None:
