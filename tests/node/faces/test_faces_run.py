@@ -293,7 +293,7 @@ def test_get_of_a_node_that_has_not_joined_has_the_status_of_the_network(
     with running(tmp_path / "home"):
         told = [outcome(capsys, "get", "--to", str(tmp_path / "out"), str(LINK)) for _ in "12"]
     assert [status for status, _ in told] == [exits.NETWORK] * 2
-    assert all(text.startswith("Error: this node has not joined the overlay") for _, text in told)
+    assert all(text.startswith("Error: this node knows no other node") for _, text in told)
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
