@@ -28,6 +28,7 @@ from node.links.punching.punching import LinkPunching
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.agent import IceAgent
+from protocol.overlay.contacts import Contact
 from protocol.places.tenure import network_of
 from protocol.places.turns import TurnWanted
 from protocol.punching.plan import BirthdayPart
@@ -67,6 +68,7 @@ class PortSearch:
         self._loop = asyncio.get_running_loop()
         self._sockets: list[Address] = []
         self._waiting = True
+        self._strange_at: float | None = None
         self._over = asyncio.Event()
         parts = {BirthdayPart.PROBES: self._probe, BirthdayPart.SOCKETS: self._open_and_wait}
         name = f"search for {call.peer_id.hex()[:8]}"
@@ -187,15 +189,32 @@ class PortSearch:
     def _leave_token(self) -> None:
         """Let it be on its way; a silent witness delays nothing."""
         token = punch_token(self._call.offer_id, self._call.own_id)
-        leaving = self._punching.witnesses.leave(token, self._call.peer.witnesses)
+        leaving = self._punching.witnesses.leave(token, self._witnesses())
         self._punching.tasks.start(leaving, name="leave a token with witnesses")
 
     async def _keep_ready(self) -> None:
         """Say that we wait for the peer's turn, and from where."""
         token = ready_token(self._call.offer_id, self._call.own_id)
         while True:
-            await self._punching.witnesses.leave(token, self._call.peer.witnesses)
+            await self._punching.witnesses.leave(token, self._witnesses())
             await asyncio.sleep(limits.WITNESSED_S / 2)
+
+    def _witnesses(self) -> list[Contact]:
+        """The peer's. Those that have answered nothing get what unproved addresses may get: one
+        request at first, which is counted already, and one more whenever that may be asked again.
+        """
+        now, knows = self._loop.time(), self._punching.witnesses.knows
+        is_first = self._strange_at is None
+        again = self._strange_at is None or now >= self._strange_at + limits.WITNESS_SILENT_S
+        if again:
+            self._strange_at = now
+        size = limits.FIRST_REQUEST_BYTES
+        return [
+            one
+            for one in self._call.peer.witnesses
+            if knows(one)
+            or (again and (is_first or self._agent.take_besides(one.address, size, now)))
+        ]
 
     async def _seen(self, limit_s: float) -> frozenset[str]:
         token = punch_token(self._call.offer_id, self._call.peer_id)
