@@ -200,7 +200,7 @@ class Forwarder:
         self, allocation: Allocation, length: int, size: int, added: int, now: float
     ) -> int:
         """How much of a buffer goes on, at least one datagram: what arrived last is dropped."""
-        count = self._meter.take(length, size, added, allocation.rate, now)
+        count = self._meter.take(length, size, added, allocation, now)
         if not count:
             raise RateLimited("more data than this relay forwards")
         allocation.forwarded(count)

@@ -1,162 +1,31 @@
 """What nodes find out about the networks they are in, and what they do about it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from node.overlay.reachability.dialing import Dialing
-from node.overlay.rpc.incoming import Incoming
-from node.overlay.rpc.wire import Wire
-from protocol import datagrams, limits
-from protocol.addresses import Address, pack_address
-from protocol.errors import RelayRefusal
-from protocol.overlay.messages import READ_ONLY, Code, encode_response
-from protocol.randomness import sample
-from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
-from protocol.records import PeerBody
+from protocol import limits
+from protocol.overlay.messages import READ_ONLY
+from protocol.reachability.network_view import MappingKind, Verdict
 from simulations.experiments.call import accept, describe
-from simulations.internet import Dependence, NatBehaviour, PortAssignment
-from simulations.internet.boxes.gateway import GatewayFaults
-from simulations.residents.world import (
-    PORT,
-    Resident,
-    World,
-    cipher_named,
-    simulated_settings,
-)
+from simulations.internet import Dependence, NatBehaviour
+from simulations.residents.world import PORT, Resident, World
 from tests.simulations.pair_world import pair_world
+from tests.simulations.reachability_town import (
+    BEHIND,
+    KINDS,
+    Network,
+    is_callable,
+    is_relay,
+    move_in,
+    peer_body,
+    town,
+    until,
+)
 
 HOUR_S = 3600.0
-ACQUAINTANCES = 60
-"""Contacts that a node of the town has met; it keeps those that fit in its table."""
-SYMMETRIC = NatBehaviour(mapping=Dependence.ADDRESS_AND_PORT_DEPENDENT, ports=PortAssignment.RANDOM)
-SEQUENTIAL = replace(SYMMETRIC, ports=PortAssignment.SEQUENTIAL)
-OPEN = FilteringKind.ENDPOINT_INDEPENDENT
-CLOSED = FilteringKind.DEPENDENT
-INDEPENDENT = MappingKind.ENDPOINT_INDEPENDENT
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A box, or a box behind another, and what a node behind it must find out."""
-
-    nat: NatKind
-    verdict: Verdict = Verdict.NOT_PUBLIC
-    box: NatBehaviour | None = None
-    carrier: NatBehaviour | None = None
-    v6: bool = False
-
-
-UPNP = NatBehaviour(upnp=True)
-BEHIND = NatKind(INDEPENDENT, CLOSED, port_preserved=True)
-FORWARDED = Network(NatKind(INDEPENDENT, OPEN, port_preserved=True), Verdict.PUBLIC, UPNP)
-KINDS = {
-    "public": Network(NatKind(MappingKind.NONE, OPEN, port_preserved=True), Verdict.PUBLIC),
-    "full cone": replace(FORWARDED, box=NatBehaviour(filtering=Dependence.ENDPOINT_INDEPENDENT)),
-    "restricted": Network(BEHIND, box=NatBehaviour(filtering=Dependence.ADDRESS_DEPENDENT)),
-    "port-restricted": Network(BEHIND, box=NatBehaviour()),
-    "random port": Network(
-        NatKind(INDEPENDENT, CLOSED), box=NatBehaviour(ports=PortAssignment.RANDOM)
-    ),
-    "symmetric": Network(NatKind(MappingKind.ENDPOINT_DEPENDENT, CLOSED), box=SYMMETRIC),
-    "sequential": Network(
-        NatKind(MappingKind.SEQUENTIAL, CLOSED, port_step=1),
-        box=replace(SEQUENTIAL, foreign_per_s=5.0),
-    ),
-    "in steps of 2": Network(
-        NatKind(MappingKind.SEQUENTIAL, CLOSED, port_step=2), box=replace(SEQUENTIAL, port_step=2)
-    ),
-    "of a carrier": Network(
-        NatKind(MappingKind.ENDPOINT_DEPENDENT, CLOSED), box=UPNP, carrier=SYMMETRIC
-    ),
-    "forwarded": FORWARDED,
-    "forwarded for ever": replace(
-        FORWARDED, box=replace(UPNP, gateway_faults=GatewayFaults(permanent_only=True))
-    ),
-    "forwarded at another port": replace(
-        FORWARDED,
-        nat=NatKind(INDEPENDENT, OPEN),
-        box=replace(UPNP, gateway_faults=GatewayFaults(taken=frozenset({PORT}))),
-    ),
-    "silent router": Network(
-        BEHIND, box=replace(UPNP, gateway_faults=GatewayFaults(answer_delay_s=float("inf")))
-    ),
-}
-
-
-@asynccontextmanager
-async def town(count: int = 90) -> AsyncIterator[World]:
-    """A world whose nodes keep few contacts, so that each knows but a part of them.
-
-    None suspects sybils: one in twenty would, by chance, and then send to nearly all nodes there
-    are, after which no dial-back counts for it. Those who live there answer and do nothing else.
-    """
-    with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(limits, "SUSPICIOUS_CHANCE", 0.0)
-        world = World(7, settings=simulated_settings(k=4, cipher=cipher_named("test")))
-        for _ in range(count):
-            await settle(world.add())
-        contacts = [one.contact for one in world.residents]
-        for one in world.residents:
-            known = sample(one.rng, contacts, min(count, ACQUAINTANCES))
-            table = one.running.server.tables.of(one.contact)
-            for contact in known:
-                if contact != one.contact:
-                    table.answered(contact, world.loop.time())
-        yield world
-        await world.close()
-
-
-async def settle(resident: Resident) -> None:
-    """Start what answers other nodes, and no upkeep."""
-    with resident.host.running():
-        resident.membership = resident.make_membership()
-        await resident.membership.endpoint.open(resident.contact.address)
-        resident.membership.listen()
-
-
-def move_in(world: World, network: Network) -> Resident:
-    internet = world.internet
-    if network.box is None:
-        return world.add()
-    carrier = internet.add_nat(network.carrier) if network.carrier else None
-    box = internet.add_nat(network.box, behind=carrier)
-    return world.add(host=internet.add_host(behind=box))
-
-
-async def until(condition: Callable[[], bool], within_s: float) -> float:
-    """The seconds until a condition holds."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    while not condition():
-        assert loop.time() - began < within_s, "not in time"
-        await asyncio.sleep(0.05)
-    return loop.time() - began
-
-
-def is_callable(resident: Resident) -> bool:
-    membership = resident.running
-    is_public = membership.own_network.view().verdict is Verdict.PUBLIC
-    return is_public or membership.registrations.registered.is_set()
-
-
-def is_relay(resident: Resident) -> bool:
-    try:
-        resident.running.relay.grant(bytes(20), Address("1.2.3.4", PORT))
-    except RelayRefusal:
-        return False
-    return True
-
-
-def peer_body(resident: Resident) -> PeerBody:
-    body = resident.running.presence.peer_record().body
-    assert isinstance(body, PeerBody)
-    return body
 
 
 async def test_each_kind_of_network_is_told_and_acted_upon() -> None:
@@ -255,109 +124,6 @@ async def test_a_mapping_of_thirty_seconds_is_kept_open() -> None:
         await until(peer.running.registrations.registered.is_set, 10.0)
         await asyncio.sleep(HOUR_S / 6)
         await call(world.residents[0], peer)
-
-
-async def test_no_number_of_liars_makes_a_node_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All others lie: by addresses that the NAT lets in, since the victim has sent to them."""
-    async with town(30) as world:
-
-        def lie(dialing: Dialing, incoming: Incoming) -> None:
-            random, _ = incoming.request.arguments
-            heard = [
-                one.running
-                for one in world.residents
-                if one is not victim and incoming.address.host in one.running.endpoint.sent_hosts
-            ]
-            dialer = heard[int(dialing._rng.random() * len(heard))].endpoint
-            dialer.sendto(datagrams.dialback(random), incoming.address)
-            incoming.answer([pack_address(dialer.addresses[4])])
-
-        monkeypatch.setattr(Dialing, "find_dialer", lie)
-        victim = move_in(world, KINDS["port-restricted"])
-        await victim.start()
-        await victim.running.joined.wait()
-        for _ in range(20):
-            await asyncio.sleep(60)
-            assert victim.running.own_network.view().verdict is not Verdict.PUBLIC
-
-
-@pytest.mark.parametrize("kept_open_by", [b"\x05", datagrams.dialback(bytes(16))])
-async def test_a_hole_that_is_kept_open_makes_no_node_public(
-    kept_open_by: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Linux keeps a mapping for as long as packets come in by it, not only while some leave.
-
-    All contacts lie: they name accomplices, to each of which the victim has sent once.
-    """
-    monkeypatch.setattr(limits, "DIALBACK_SILENCE_S", 60.0)
-    monkeypatch.setattr(limits, "VERDICT_S", 30.0)
-    monkeypatch.setattr(limits, "VERDICT_RETRY_MAX_S", 30.0)
-    async with town(30) as world:
-        holes: list[asyncio.DatagramTransport] = []
-        dialled: list[float] = []
-
-        def lie(_: Dialing, incoming: Incoming) -> None:
-            accomplice = holes[len(dialled) % len(holes)]
-            if incoming.address.host in box.addresses:
-                dialback = datagrams.dialback(incoming.request.arguments[0])
-                accomplice.sendto(dialback, incoming.address)
-                dialled.append(world.loop.time())
-            incoming.answer([pack_address(Address(*accomplice.get_extra_info("sockname")))])
-
-        monkeypatch.setattr(Dialing, "find_dialer", lie)
-        for _ in range(6):
-            host = world.internet.add_host()
-            with host.running():
-                transport, _ = await world.loop.create_datagram_endpoint(
-                    asyncio.DatagramProtocol, local_addr=(host.addresses[0], PORT)
-                )
-            holes.append(transport)
-        box = world.internet.add_nat(NatBehaviour(inbound_refresh=True))
-        victim = world.add(host=world.internet.add_host(behind=box))
-        await victim.start()
-        for one in holes:
-            there = Address(*one.get_extra_info("sockname"))
-            victim.running.endpoint.sendto(b"what a new id is sent", there)
-        for _ in range(12):
-            await asyncio.sleep(25)
-            for one in holes:
-                one.sendto(kept_open_by, (box.addresses[0], PORT))
-            assert victim.running.own_network.view().verdict is not Verdict.PUBLIC
-        assert dialled
-
-
-async def test_three_contacts_that_lie_at_the_same_moment_move_no_node(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An idle node hears from few others; the victim of the lie would get its peers' checks."""
-    async with town(60) as world:
-        respond = Wire.respond
-
-        def lie(wire: Wire, incoming: Incoming, code: Code, result: list[object]) -> None:
-            with monkeypatch.context() as patching:
-                if wire in liars and incoming.address.host in box.addresses:
-                    lying = partial(encode_response, observed=Address("8.8.8.8", 53))
-                    patching.setattr(
-                        "node.overlay.rpc.wire.encode_response",
-                        lambda *arguments, observed, **named: lying(*arguments, **named),
-                    )
-                respond(wire, incoming, code, result)
-
-        box = world.internet.add_nat(NatBehaviour())
-        one = world.add(host=world.internet.add_host(behind=box))
-        await one.start()
-        await asyncio.sleep(60)
-        known = {entry.contact.peer_id for entry in one.running.server.tables.entries()}
-        others = [other for other in world.residents[:60] if other.identity.peer_id in known]
-        liars = [other.running.server.wire for other in others[:3]]
-        monkeypatch.setattr(Wire, "respond", lie)
-        for _ in range(10):
-            for other in others[:3]:
-                one.running.server.protocol.maintenance.verify(other.contact)
-            for _ in range(20):
-                await asyncio.sleep(0.3)
-                (reflexive,) = one.running.own_network.view().of(4).reflexive
-                assert reflexive == (Address(box.addresses[0], PORT), True)
 
 
 async def call(caller: Resident, callee: Resident) -> None:

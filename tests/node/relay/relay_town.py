@@ -77,8 +77,9 @@ class RelayTown:
         self.internet = internet
         self.dwellers: list[Dweller] = []
 
-    async def public(self, relay: RelaySettings | None = None) -> Dweller:
-        return await self._moved_in(self.internet.add_host(), relay)
+    async def public(self, relay: RelaySettings | None = None, *, at: str = "") -> Dweller:
+        """A public node, at this address if one is told."""
+        return await self._moved_in(self.internet.add_host(addresses=[at] if at else None), relay)
 
     async def behind(self, behaviour: NatBehaviour) -> Dweller:
         box = self.internet.add_nat(behaviour)
