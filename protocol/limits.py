@@ -672,6 +672,9 @@ RELAY_BURST_BYTES_MIN = 2**18 + 2**14
 """What may be forwarded at once: the rate over this time, or four of the largest joined buffers
 with the headers of their datagrams."""
 
+RELAY_PART_S = 1.0
+"""A network that sent nothing for so long has no part of a relay's rate, until it sends again."""
+
 RELAY_ROUTES = 4096
 """Ways from channels to their peers that a relay keeps found, of all allocations."""
 

@@ -34,26 +34,63 @@ class RelayQuota:
         )
 
 
+def _burst(rate: int) -> float:
+    return max(rate * limits.RELAY_BURST_S, limits.RELAY_BURST_BYTES_MIN)
+
+
 def byte_rate(rate: int) -> RateLimit:
     """A bucket of bytes that holds what comes at once from a client that keeps to the rate."""
-    return RateLimit(rate, max(rate * limits.RELAY_BURST_S, limits.RELAY_BURST_BYTES_MIN))
+    return RateLimit(rate, _burst(rate))
+
+
+@dataclass(slots=True)
+class _Part:
+    """The bytes of its own that a network may have forwarded, as of a time."""
+
+    level: float
+    at: float
+
+
+class _Parts:
+    """Equal parts of a relay's rate, one of each network that sends, whatever the others send.
+
+    The upper half of the relay's bucket is for all. The lower half is for these parts: together
+    they hold no more than it does, and fill no faster, so a part is there when it is wanted.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._parts: dict[Holder, _Part] = {}
+        self._looked_at = 0.0
+        self.kept = _burst(rate) / 2
+
+    def of(self, holder: Holder, now: float) -> _Part:
+        """The part of a network, filled until now."""
+        if now - self._looked_at > limits.RELAY_PART_S:
+            self._forget_idle(now)
+        part = self._parts.get(holder)
+        if part is None:
+            part = self._parts[holder] = _Part(self.kept, now)
+        count = len(self._parts)
+        filled = part.level + (now - part.at) * self._rate / count
+        part.level, part.at = min(filled, self.kept / count), now
+        return part
+
+    def _forget_idle(self, now: float) -> None:
+        since = now - limits.RELAY_PART_S
+        self._parts = {holder: part for holder, part in self._parts.items() if part.at >= since}
+        self._looked_at = now
 
 
 class RelayMeter:
     """Counts what a relay sends on, against the rate of all allocations and the bytes of a day.
 
     Each datagram counts with its IP and UDP headers, as a line counts it: small ones cost most.
-    Half of the rate's bucket is for networks within their part of it: what all have that send in
-    one RELAY_BURST_S is the same, however many allocations they hold. So those that pour take what others leave, and no more.
     """
 
     def __init__(self, quota: RelayQuota) -> None:
         self._rate = byte_rate(quota.rate_total)
-        self._turn_bytes = quota.rate_total * limits.RELAY_BURST_S
-        self._kept = self._rate.room(0.0) // 2
-        self._turn = 0
-        self._taken: dict[Holder, int] = {}
-        self._sharers = 0
+        self._parts = _Parts(quota.rate_total)
         self._bytes_a_day = quota.bytes_a_day
         self._day = 0
         self._today = 0
@@ -73,30 +110,21 @@ class RelayMeter:
         `length` has the whole buffer, which is one datagram where it is not longer than `size`.
         Each leaves with `added` bytes more. The rate of `sender` counts them as well.
         """
-        holder = sender.holder
         day = int(now // _DAY_S)
         if day != self._day:
             self._day, self._today = day, 0
-        room = min(self._bytes_a_day - self._today, sender.rate.room(now), self._room(holder, now))
+        whole, part = self._rate.room(now), self._parts.of(sender.holder, now)
+        for_all = max(0, int(whole - self._parts.kept))
+        free = min(whole, for_all + int(part.level))
+        room = min(self._bytes_a_day - self._today, sender.rate.room(now), free)
         count = -(-length // size) or 1
         cost = length + count * added
         if cost > room:
             count = room // (size + added)
             cost = count * (size + added)
-        self._taken[holder] += cost
         sender.rate.take(now, cost)
         self._rate.take(now, cost)
+        part.level -= max(0, cost - for_all)
         self._today += cost
         self.total += cost
         return count
-
-    def _room(self, holder: Holder, now: float) -> int:
-        """Bytes of the rate of all that one network may have now."""
-        turn = int(now / limits.RELAY_BURST_S)
-        if turn != self._turn:
-            self._sharers = len(self._taken) if turn == self._turn + 1 else 0
-            self._turn, self._taken = turn, {}
-        taken = self._taken.setdefault(holder, 0)
-        part = self._turn_bytes / max(self._sharers, len(self._taken))
-        room = self._rate.room(now)
-        return min(room, max(room - self._kept, int(part) - taken, 0))
