@@ -4,8 +4,9 @@ import asyncio
 
 from protocol import limits
 from protocol.overlay.messages import Method
+from tests.hostile.exchange import Exchange
 from tests.hostile.test_dialbacks_asked import RANDOM
-from tests.hostile.test_registrar_calls import ACCOMPLICES, ATTACKERS, Exchange
+from tests.hostile.test_registrar_calls import ACCOMPLICES, ATTACKERS
 
 MOST_BY_PEERS = limits.REQUESTS_OUTSTANDING // 2
 
