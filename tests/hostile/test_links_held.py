@@ -177,3 +177,24 @@ async def test_calls_of_ours_that_nobody_answers_keep_no_other_call_from_being_m
         assert sum(call.done() for call in calls) == 1
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(one, ModswarmError) for one in outcomes)
+
+
+async def test_offers_that_come_again_at_once_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """16 identities for 16 slots, each of which calls anew before its last call's time is over."""
+    monkeypatch.setattr(limits, "LINK_ATTEMPTS", 16)
+    async with network() as peers:
+        hub = await peers.add()
+        people = [await peers.add() for _ in range(5)]
+        alone_s = await seconds_to_link(people.pop(), hub)
+        offer = dead_end_of(DESCRIBED)
+        attackers = [Identity(bytes([number]) * 32) for number in range(1, 17)]
+        for again in range(6):
+            for attacker in attackers:
+                made = offer_of(attacker.public_key, bytes([again]) * 16, offer)
+                with contextlib.suppress(ModswarmError):
+                    await hub.pool.answer(made)
+            await asyncio.sleep(limits.LINK_PROOF_S / 4)
+            if again > 1:
+                assert await seconds_to_link(people.pop(), hub) <= alone_s + 0.1

@@ -1,4 +1,7 @@
-"""A registrar whose places for calls are held by callers that stall: honest calls go through."""
+"""A registrar whose places for calls are held by callers that stall, or that call again and again.
+
+Honest calls go through.
+"""
 
 import asyncio
 from typing import Any
@@ -7,11 +10,24 @@ import pytest
 
 from protocol import limits
 from protocol.overlay.messages import Code, Request
+from simulations.attacks.raw_peer import RawPeer
 from tests.hostile.exchange import Exchange
 
 ATTACKERS = limits.CALLS_PENDING // limits.CALLS_PER_CALLER
 ACCOMPLICES = limits.CALLS_PENDING // limits.CALLS_PER_CALLEE
 ANSWER = bytes(limits.SIGNAL_BYTES)
+NETWORKS = 2 * limits.CALLS_PER_CALLEE
+AGAIN_S = 0.05
+
+
+async def calls_again(exchange: Exchange, caller: RawPeer, callee: RawPeer) -> None:
+    """One call after another: a new one as soon as there is an answer, also that it is busy."""
+    called = len(caller.responses)
+    while True:
+        if len(caller.responses) >= called:
+            exchange.call(caller, callee, 0)
+            called += 1
+        await asyncio.sleep(AGAIN_S)
 
 
 def answers(_: Request) -> list[Any]:
@@ -45,4 +61,29 @@ async def test_256_stalling_callers_keep_no_honest_call_out(told_ms: int) -> Non
         response, seconds = await exchange.outcome(caller, honest)
         assert (response.code, response.result) == (Code.OK, [ANSWER])
         assert seconds <= alone_s + 0.1
+    await exchange.world.close()
+
+
+async def test_callers_of_128_networks_that_call_again_at_once_keep_no_honest_call_out() -> None:
+    """Each has one call to the honest callee at a time, which has places for half of them."""
+    exchange = Exchange()
+    await exchange.open()
+    honest = await exchange.peer(deliver=answers)
+    callers = [await exchange.peer() for _ in range(11)]
+    attackers = [await exchange.peer() for _ in range(NETWORKS)]
+    await asyncio.sleep(1.0)
+    await exchange.register(honest)
+    response, alone_s = await exchange.outcome(callers.pop(), honest)
+    assert (response.code, response.result) == (Code.OK, [ANSWER])
+    async with asyncio.TaskGroup() as attack:
+        calls = [attack.create_task(calls_again(exchange, one, honest)) for one in attackers]
+        await asyncio.sleep(2.0)
+        for caller in callers:
+            response, seconds = await exchange.outcome(caller, honest)
+            assert (response.code, response.result) == (Code.OK, [ANSWER])
+            assert seconds <= alone_s + 0.1
+        for call in calls:
+            call.cancel()
+    refused = [one for peer in attackers for one in peer.responses if one.code == Code.BUSY]
+    assert len(refused) > NETWORKS, "places were short all the while"
     await exchange.world.close()

@@ -217,7 +217,7 @@ class Registrar:
             # Answers are remembered only for copies; a flood of them must not stop new calls.
             self._forget_call(next(iter(self._finished)))
         call = self._calls[digest] = _Call(digest, callee_id, now, [incoming])
-        self._places.add(digest, parties, now + believed_safe_s(round_trip_s))
+        self._places.add(digest, parties, now, believed_safe_s(round_trip_s))
         return call, True
 
     def _wait_or_repeat(self, call: _Call, incoming: Incoming) -> None:

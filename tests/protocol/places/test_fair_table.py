@@ -33,6 +33,24 @@ def test_networks_come_before_callers_and_both_before_age() -> None:
     assert table.yields(("net 1", "a"), 0.0) is None
 
 
+def test_who_has_none_takes_the_first_place_of_those_that_came_most_often() -> None:
+    table = FairTable(4)
+    for number, visits in enumerate([1, 3, 3, 0]):
+        table.add(key(number), (f"net {number}", f"caller {number}"), 10.0, visits)
+    for visits in (0, 3, 4):
+        with pytest.raises(Busy):
+            table.yields(("net 9", "caller 9"), 0.0, visits)
+    for holders in (("net 0", "caller 9"), ("net 9", "caller 0")):
+        with pytest.raises(Busy):
+            table.yields(holders, 0.0, 1)
+    for first in (key(1), key(2)):
+        assert table.yields(("net 9", "caller 9"), 0.0, 2) == first
+        table.remove(first)
+        table.add(first, (f"net {first!r}", f"caller {first!r}"), 10.0, 1)
+    with pytest.raises(Busy):
+        table.yields(("net 9", "caller 9"), 0.0, 1)
+
+
 @settings(deadline=None, derandomize=True)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.floats(0.0, 3.0)), max_size=80),
@@ -75,7 +93,7 @@ def taken(places: CallPlaces, number: int, parties: CallParties, now: float) -> 
     for displaced in places.giving_way(parties, now):
         places.remove(displaced)
         ended.append(displaced)
-    places.add(key(number), parties, now + safe_s(0.1))
+    places.add(key(number), parties, now, safe_s(0.1))
     return ended
 
 
@@ -90,6 +108,25 @@ def test_who_calls_one_callee_most_makes_room_there() -> None:
     assert len(places) == limits.CALLS_PER_CALLEE
     with pytest.raises(RateLimited):
         taken(places, 1000, CallParties((2).to_bytes(20), "10.0.0.1", OWN[:-1] + b"\1"), 0.1)
+
+
+@pytest.mark.parametrize("callee", [CALLEE, OWN])
+def test_who_called_others_less_lately_comes_first_but_to_this_node(callee: bytes) -> None:
+    places = CallPlaces(OWN)
+    for began_at in (0.0, 1.0):
+        for number in range(limits.CALLS_PER_CALLEE):
+            caller = CallParties(number.to_bytes(20), f"10.0.0.{number}", callee)
+            assert taken(places, number, caller, began_at) == []
+            if not began_at:
+                places.remove(key(number))
+    person = CallParties((999).to_bytes(20), "10.0.1.1", callee)
+    if callee == OWN:
+        with pytest.raises(Busy):
+            taken(places, 999, person, 1.1)
+        return
+    assert taken(places, 999, person, 1.1) == [key(0)]
+    with pytest.raises(Busy):
+        taken(places, 1000, CallParties(bytes(20), "10.0.0.0", callee), 1.1)
 
 
 def test_calls_that_one_registrar_brings_us_have_no_bound_of_one_caller() -> None:
