@@ -95,11 +95,15 @@ class LinkRestart:
 
     def _take_turn(self) -> bool:
         """Whether one more restart is within the bound; counts it if so."""
-        now, made_at = self._loop.time(), self._restarted_at
-        if len(made_at) == limits.LINK_RESTARTS and now < made_at[0] + _MINUTE_S:
+        if not self._has_turn():
             return False
-        made_at.append(now)
+        self._restarted_at.append(self._loop.time())
         return True
+
+    def _has_turn(self) -> bool:
+        made_at = self._restarted_at
+        is_full = len(made_at) == limits.LINK_RESTARTS
+        return not is_full or self._loop.time() >= made_at[0] + _MINUTE_S
 
     # Ours -----------------------------------------------------------------------------------
 
@@ -167,17 +171,23 @@ class LinkRestart:
         parts, peer_id = self._parts, self._link.peer_id
         if self._ice.ended or not self._is_ours(offer.description):
             raise NoSuchLink
+        self._check_turn(offer.description)
         await parts.punching.sample()
-        if self._offer is not None and self._wins(self._offer, offer.description):
-            raise CallCrossed("our own restart goes on")
-        if not self._take_turn():
-            raise Busy(_MINUTE_S / limits.LINK_RESTARTS)
+        self._check_turn(offer.description)  # others may have come meanwhile
+        self._take_turn()
         if self._task is not None:
             self._task.cancel()
         own, theirs, takes_s = self._describe(), offer.description, offer.answer_takes_s
         call = PunchCall(own, theirs, parts.own_id, peer_id, offer.offer_id, False, takes_s)
         self._task = self._start(self._follow(call))
         return own
+
+    def _check_turn(self, theirs: Description) -> None:
+        """Raises CallCrossed, Busy: what is refused costs no sample of our router's ports."""
+        if self._offer is not None and self._wins(self._offer, theirs):
+            raise CallCrossed("our own restart goes on")
+        if not self._has_turn():
+            raise Busy(_MINUTE_S / limits.LINK_RESTARTS)
 
     def _wins(self, own: Description, theirs: Description) -> bool:
         """Whether our offer goes on, of two that cross: as both sides see it, if both arrive.
