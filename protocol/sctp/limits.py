@@ -96,8 +96,14 @@ PEER_WINDOW_BYTES_MIN = 1500
 
 # Sending ------------------------------------------------------------------------------------
 
-SEND_BUFFER_BYTES = 64 * 2**20
+SEND_BUFFER_BYTES = 8 * 2**20
 """Queued by the application at most; `writable` turns false at a quarter of it."""
+
+SEND_QUEUE_BYTES = 4 * 2**20
+SEND_QUEUES_BYTES = 64 * 2**20
+"""Queued on one fast link, and on all links of a node together, before the application waits: 20 ms
+at 1.6 Gbit/s. What is under way when it begins to wait comes on top, for one link a chunk at most.
+"""
 
 OUTSTANDING_MAX = 32000
 """TSNs in flight: each may be a message of one stream, and numbers of 16 bits are only in order

@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.links.channel.windows import ReceiveWindows
+from node.links.channel.windows import LinkWindows
 from protocol import limits as node_limits
 from protocol.sctp import limits
 from protocol.sctp.association import Association
@@ -28,7 +28,7 @@ def fill(association: Association) -> int:
 
 @pytest.mark.parametrize("attackers", [4, MANY, node_limits.LINKS])
 def test_what_is_held_behind_holes_is_bounded_for_all_links(attackers: int) -> None:
-    windows = ReceiveWindows()
+    windows = LinkWindows()
     held = 0
     for _ in range(attackers):
         _, association = wide_open()
@@ -40,7 +40,7 @@ def test_what_is_held_behind_holes_is_bounded_for_all_links(attackers: int) -> N
 
 
 def test_an_honest_peer_has_the_same_window_as_those_that_came_before() -> None:
-    windows = ReceiveWindows()
+    windows = LinkWindows()
     attacked = []
     for _ in range(MANY):
         _, association = wide_open()
@@ -73,7 +73,7 @@ def test_an_honest_peer_has_the_same_window_as_those_that_came_before() -> None:
 
 
 def test_a_peer_that_restarts_keeps_the_share() -> None:
-    windows = ReceiveWindows()
+    windows = LinkWindows()
     many = [wide_open()[1] for _ in range(MANY)]
     for association in many:
         windows.join(association, association.limit_window)

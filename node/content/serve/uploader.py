@@ -132,16 +132,21 @@ class Uploader:
             with self._vault.watched_by(self._on_stored):
                 while True:
                     await self._work.wait()
-                    while self._turns:
-                        number = next(iter(self._turns))
-                        del self._turns[number]
-                        await self._serve(number, self._streams[number])
-                        if number in self._streams:
-                            self._give_turn(number)
-                    self._work.clear()
+                    await self._link.drained()  # a peer that takes nothing is answered nothing
+                    if self._turns:
+                        await self._serve_next()
+                    else:
+                        self._work.clear()
         finally:
             if self._news_timer is not None:
                 self._news_timer.cancel()
+
+    async def _serve_next(self) -> None:
+        number = next(iter(self._turns))
+        del self._turns[number]
+        await self._serve(number, self._streams[number])
+        if number in self._streams:
+            self._give_turn(number)
 
     async def _serve(self, number: int, stream: _Stream) -> None:
         """One turn of a stream: the most urgent of what it has to do."""
@@ -181,13 +186,21 @@ class Uploader:
     async def _send_news(self, mod_id: bytes) -> None:
         """Tell what is new of a mod, on each stream that is to be told of it."""
         held = await self._reads.held(mod_id)
-        for number, stream in tuple(self._streams.items()):
-            if stream.mod_id == mod_id and stream.has_news:
-                stream.has_news = False
-                if held is None:
-                    self._refuse(number)
-                elif stream.bits is not None:
-                    self._send_have(number, stream, held)
+        told = [
+            (number, stream)
+            for number, stream in self._streams.items()
+            if stream.mod_id == mod_id and stream.has_news
+        ]
+        for _, stream in told:
+            stream.has_news = False  # before what waits below, so that later news are not lost
+        for number, stream in told:
+            await self._link.drained()
+            if not self._stands(number, stream):
+                continue
+            if held is None:
+                self._refuse(number)
+            elif stream.bits is not None:
+                self._send_have(number, stream, held)
 
     def _send_have(self, number: int, stream: _Stream, held: Held) -> None:
         """Send the part of the bit field that has changed since the last time."""

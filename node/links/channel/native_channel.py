@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT 
     from node.links.secure.dtls import DtlsPath
 
 _LOW_WATER_S: Final = 0.02
-_LOW_WATER_BYTES_MAX: Final = 4 * 2**20
 """On a fast path so much time's worth stays buffered, while the disk is asked for more."""
 
 _FULL_BYTES: Final = 1000
@@ -190,7 +189,7 @@ class NativeChannel:
     def _low_water_bytes(self) -> int:
         sender, low = self._association.sender, LOW_WATER_BYTES
         if sender is not None:
-            ahead = min(sender.congestion.pacing_rate * _LOW_WATER_S, _LOW_WATER_BYTES_MAX)
+            ahead = min(sender.congestion.pacing_rate * _LOW_WATER_S, self._windows.queue_bytes)
             low = max(low, int(ahead))
         self._association.set_buffered_amount_low(STREAM, low)
         return low

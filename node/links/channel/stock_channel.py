@@ -32,6 +32,7 @@ from node.links.secure.dtls import DtlsPath
 from protocol import limits
 from protocol.errors import LinkClosed, Malformed, Oversized, RemoteError
 from protocol.randomness import Random
+from protocol.sctp.limits import SEND_BUFFER_BYTES
 from protocol.sctp.receive.work import WorkBudget
 
 _log = logging.getLogger(__name__)
@@ -204,6 +205,9 @@ class StockChannel:
         """Queue one message; raises LinkClosed, or ValueError if it is too long."""
         if self.closed.done():
             raise LinkClosed(self.closed.result())
+        if self.buffered_bytes + len(message) > SEND_BUFFER_BYTES:
+            self._end("the peer takes less than is sent")
+            raise LinkClosed("the peer takes less than is sent")
         try:
             self._channel.send(message)
         except InvalidStateError:

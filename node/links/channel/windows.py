@@ -1,11 +1,11 @@
-"""How much of what peers send is held for each link: a share of what a node holds for all."""
+"""How much each link holds of what its peer sends, and of what waits to be sent to it: shares."""
 
 from collections.abc import Callable
 
 from protocol.sctp import limits
 
 
-class ReceiveWindows:
+class LinkWindows:
     """Gives every link RECEIVE_WINDOW_BYTES, or less where RECEIVE_WINDOWS_BYTES are short.
 
     Shares are halved as often as needed, so that not every link that comes or goes changes them.
@@ -29,6 +29,11 @@ class ReceiveWindows:
         """This link has ended; may be called again."""
         if self._links.pop(link, None) is not None:
             self._share()
+
+    @property
+    def queue_bytes(self) -> int:
+        """So much of what is to be sent may be queued on a link that is fast."""
+        return min(limits.SEND_QUEUE_BYTES, limits.SEND_QUEUES_BYTES // max(1, len(self)))
 
     def _share(self) -> None:
         share_bytes = limits.RECEIVE_WINDOW_BYTES

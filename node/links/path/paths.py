@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from node.environment import Environment
-from node.links.channel.windows import ReceiveWindows
+from node.links.channel.windows import LinkWindows
 from node.links.path.local_candidates import LocalCandidates
 from node.links.relaying.relays import LinkRelays
 from node.links.settings import LinkSettings
@@ -38,7 +38,7 @@ class LinkPaths:
         self.relays = relays or LinkRelays(None, b"")
         self.loop = asyncio.get_running_loop()
         self.beat = endpoint.beat
-        self.windows = ReceiveWindows()
+        self.windows = LinkWindows()
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
         self.relayed_only = settings.relayed_only
