@@ -239,6 +239,19 @@ LOOKUP_REQUESTS = 120
 LOOKUP_S = 20.0
 """Peers that one lookup keeps in mind, its requests, and how long it takes at most."""
 
+LOOKUP_SILENT = 60
+LOOKUP_PATH_SILENT = 20
+"""Requests of a lookup, or of one of its disjoint paths, that are counted apart while they have no
+answer: identities without a host that liars name do not use up the others."""
+
+LOOKUP_SILENT_NAMED = 4
+"""So many silent peers more than answering ones a contact may name before the rest of what it names
+comes last. With 30 % of all contacts dead an honest one seldom does."""
+
+LOOKUP_SILENT_PER_NETWORK = 2
+"""From so many silent peers of one network on, others of it are asked last in that lookup, unless a
+reliable contact or our own table names them: a network that liars name gets few datagrams."""
+
 LOOKUP_SEEDS = 64
 """Contacts of our own with which one begins: farther ones are asked only where all that are nearer
 fail, so 20 identities near the target that never answer leave it no dead end."""

@@ -18,8 +18,8 @@ from protocol.overlay.lookup_steps import AnyLookup, LookupRules, Step
 class DisjointPath(Lookup):
     """One of several disjoint paths. `asked_by` holds all paths' contacts, by their packed form.
 
-    A candidate that another path has asked is TAKEN until it answers or fails there. That counts
-    here, too, but the contacts that it names are for the other path alone.
+    A candidate that another path has asked is TAKEN until it answers, is slow or fails there. That
+    counts here, too, but the contacts that it names are for the other path alone.
     """
 
     def __init__(
@@ -67,8 +67,7 @@ class DisjointPath(Lookup):
         if path is None:
             return CandidateState.NEW
         state = path._asked[contact.packed].state
-        is_settled = state is CandidateState.ANSWERED or state is CandidateState.FAILED
-        return state if is_settled else CandidateState.TAKEN
+        return CandidateState.TAKEN if state is CandidateState.WAITING else state
 
 
 class DisjointLookup:
@@ -101,6 +100,7 @@ class DisjointLookup:
             alpha=max(1, rules.alpha // paths),
             alpha_last=max(1, rules.alpha_last // paths),
             requests_max=max(limits.LOOKUP_PATH_REQUESTS, rules.requests_max // paths),
+            silent_max=max(limits.LOOKUP_PATH_SILENT, rules.silent_max // paths),
         )
         self._paths = [
             DisjointPath(

@@ -9,14 +9,19 @@ A slot is freed early (SLOW) when an answer is later than usual, and a late answ
 while the lookup runs. Once `beta` of the k nearest have answered, what is left is to hear the
 others: then there are more slots, and a few more than k are asked at once, since some will turn out
 to be dead. A lookup is done when the k nearest candidates that did not fail have all answered
-(Kademlia, 2.3), or at one of its caps. Of one network only the nearest counts among the k.
+(Kademlia, 2.3), or at one of its caps. Of one network only the nearest counts among the k; one that
+is slow hides no other of its network.
+
+Liars can name identities that have no host. Requests to those that stay silent count apart, up to a
+cap; what was named only by contacts that are believed no longer (see `Namer`), or lies in a network
+with several silent ones, is asked only where fewer than k others are known.
 """
 
 from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 
 from protocol import limits
-from protocol.overlay.candidates import CandidateState, LookupCandidate, Variant
+from protocol.overlay.candidates import CandidateState, LookupCandidate, Namer, Nearest, Variant
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import LookupRules, Step
 
@@ -47,7 +52,8 @@ class Lookup:
         self.rules = rules or LookupRules()
         self._ends_at = now + limits.LOOKUP_S
         self.requests = 0
-        self._answers = 0
+        self._silent = 0
+        self._namers: list[Namer] = []
         self._finished = False
         self._given_up: list[Contact] = []
         self._timeout_s = timeout_s
@@ -59,7 +65,9 @@ class Lookup:
         self._by_id: dict[int, LookupCandidate] = {}
         self._own_number = int.from_bytes(own_id)
         for contact in seeds:
-            self._hear_of([contact], hops=1)  # one by one: a peer may be known at several addresses
+            self._hear_of(
+                [contact], Namer(), hops=1
+            )  # one by one: a peer may be known at several addresses
 
     def next(self, now: float) -> Step:
         """What is to be done at `now`, in seconds; gives up the contacts whose time is over."""
@@ -67,14 +75,15 @@ class Lookup:
         ask: Sequence[Contact] = ()
         if not self._finished:
             rules = self.rules
-            near, heard, eligible = self._nearest()
+            nearest = self._nearest()
+            near, heard = nearest.near, nearest.heard
             if self._is_over(near - heard, now):
                 self._finished = True
-            elif eligible:
+            elif nearest.eligible:
                 # More slots once a few of the nearest have answered.
                 slots = rules.alpha_last if heard >= min(rules.beta, near) else rules.alpha
-                left = min(slots - waiting, rules.requests_max - self.requests)
-                ask = [self._ask(candidate, now) for candidate in eligible[: max(0, left)]]
+                left = min(slots - waiting, self._requests_left())
+                ask = [self._ask(candidate, now) for candidate in nearest.eligible[: max(0, left)]]
         given_up: Sequence[Contact] = ()
         if self._given_up:
             given_up, self._given_up = self._given_up, []
@@ -87,11 +96,13 @@ class Lookup:
             return
         if variant in self._pending:
             self._pending.remove(variant)
+        self._silent -= variant.state is not CandidateState.WAITING
         variant.enter(CandidateState.ANSWERED)
         candidate = variant.candidate
         if len(candidate.variants) > 1:
             candidate.network = self._network_of(contact)
-        self._hear_of(named, candidate.hops + 1)
+        self._namers.append(Namer())
+        self._hear_of(named, self._namers[-1], candidate.hops + 1)
 
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
@@ -99,6 +110,7 @@ class Lookup:
         if variant is not None and variant.state is not CandidateState.ANSWERED:
             if variant in self._pending:
                 self._pending.remove(variant)
+            self._silent += variant.state is CandidateState.WAITING
             variant.enter(CandidateState.FAILED)
 
     def stop(self) -> None:
@@ -124,45 +136,50 @@ class Lookup:
         candidate = self._by_id.get(contact.number)
         return candidate.hops if candidate else 0
 
-    def _hear_of(self, named: Iterable[Contact], hops: int) -> None:
+    def _hear_of(self, named: Iterable[Contact], namer: Namer, hops: int) -> None:
         """One answer names these contacts, or our table does."""
-        self._answers += 1
-        answer, by_id = self._answers, self._by_id
+        by_id = self._by_id
         for contact in named:
             known = by_id.get(contact.number)
             if known is None:
-                self._add(contact, hops)
-            elif known.named_in != answer:
+                self._add(contact, namer, hops)
+            elif known.namers[-1] is not namer:
                 # Only the first address that an answer gives a peer: no contact names all variants.
-                known.named_in = answer
-                known.name(contact)
+                known.name(contact, namer)
 
-    def _add(self, contact: Contact, hops: int) -> None:
+    def _add(self, contact: Contact, namer: Namer, hops: int) -> None:
         number = contact.number
         distance = number ^ self.target
         full = len(self._candidates) >= limits.LOOKUP_CANDIDATES
         if number == self._own_number or (full and not self._make_room(distance)):
             return
-        candidate = LookupCandidate(contact, distance, hops, self._answers)
+        candidate = LookupCandidate(contact, distance, hops, namer)
         self._by_id[number] = candidate
         position = bisect(self._distances, distance)
         self._distances.insert(position, distance)
         self._candidates.insert(position, candidate)
 
     def _make_room(self, distance: int) -> bool:
-        """Drop the farthest candidate not asked yet, if a new one at `distance` is nearer.
+        """Drop a candidate that is not asked yet nor our own, for a new one at `distance`.
 
-        Those that were asked stay, so that no contact is asked twice.
+        One that is not believed goes first, then the farthest if the new one is nearer. Those that
+        were asked stay, so that no contact is asked twice.
         """
+        farthest = None
         for position in range(len(self._candidates) - 1, -1, -1):
             candidate = self._candidates[position]
-            if candidate.distance <= distance:
-                return False
-            if not candidate.was_asked:
-                del self._candidates[position], self._distances[position]
-                del self._by_id[candidate.variants[0].contact.number]
-                return True
-        return False
+            if candidate.is_own or candidate.was_asked:
+                continue
+            if not candidate.is_believed:
+                farthest = position
+                break
+            if farthest is None and candidate.distance > distance:
+                farthest = position
+        if farthest is None:
+            return False
+        dropped = self._candidates.pop(farthest)
+        del self._distances[farthest], self._by_id[dropped.variants[0].contact.number]
+        return True
 
     def _ask(self, candidate: LookupCandidate, now: float) -> Contact:
         variant = candidate.to_ask()
@@ -187,6 +204,7 @@ class Lookup:
                     waiting += 1
                     continue
                 variant.enter(CandidateState.SLOW)
+                self._silent += 1
             if now >= variant.give_up_at:
                 variant.enter(CandidateState.FAILED)
                 self._given_up.append(variant.contact)
@@ -194,44 +212,24 @@ class Lookup:
             self._pending = [one for one in self._pending if one.state is not CandidateState.FAILED]
         return waiting
 
-    def _nearest(self) -> tuple[int, int, list[LookupCandidate]]:
-        """Of the k nearest that did not fail: their number, how many answered, and those to ask.
-
-        Some more than k may be asked, as a slow candidate is probably dead: the candidate that
-        would take its place is asked right away, and the lookup still waits for both.
-        """
-        near = heard = asked = 0
-        eligible: list[LookupCandidate] = []
-        networks: set[bytes] = set()
-        k, most = self.rules.k, self.rules.k + self.rules.spare
-        answered, new, slow, failed = (
-            CandidateState.ANSWERED,
-            CandidateState.NEW,
-            CandidateState.SLOW,
-            CandidateState.FAILED,
-        )
+    def _nearest(self) -> Nearest:
+        """The k nearest that did not fail, and some more; see `Nearest`."""
+        found = Nearest(self.rules.k, self.rules.k + self.rules.spare)
+        doubts = not all(namer.is_believed for namer in self._namers)
+        passed_over: list[LookupCandidate] = []
         for candidate in self._nearest_first():
-            state, network = candidate.state, candidate.network
-            if state is failed:
-                continue
-            if network is None:
-                network = candidate.network = self._network_of(candidate.variants[0].contact)
-            if network in networks:
-                continue
-            if network:
-                networks.add(network)
-            if near < k:
-                near += 1
-                heard += state is answered
-            if state is slow:
-                continue
-            if state is new:
-                eligible.append(candidate)
-            else:
-                asked += 1
-            if asked + len(eligible) == most:
+            if candidate.network is None:
+                candidate.network = self._network_of(candidate.variants[0].contact)
+            if doubts and not candidate.is_believed:
+                found.disbelieve(candidate)
+                passed_over.append(candidate)
+            elif not found.take(candidate):
+                passed_over.append(candidate)
+            elif found.is_full:
                 break
-        return near, heard, eligible
+        if passed_over and self._silent < self.rules.silent_max:
+            found.take_passed_over(passed_over)
+        return found
 
     def _nearest_first(self) -> Iterable[LookupCandidate]:
         """All candidates, each with its present state."""
@@ -240,7 +238,12 @@ class Lookup:
     def _is_over(self, missing: int, now: float) -> bool:
         if now >= self._ends_at or not missing:
             return True
-        return self.requests >= self.rules.requests_max and not self._pending
+        return self._requests_left() <= 0 and not self._pending
+
+    def _requests_left(self) -> int:
+        """How many contacts may still be asked, silent ones aside up to their own cap."""
+        aside = min(self._silent, self.rules.silent_max)
+        return self.rules.requests_max - self.requests + aside
 
     def _next_limit(self) -> float:
         """When the next time limit runs out: a contact's, or else that of the whole lookup."""

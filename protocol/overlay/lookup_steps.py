@@ -25,6 +25,7 @@ class LookupRules:
     spare: int = 4
     slow_s: float = 0.45
     requests_max: int = limits.LOOKUP_REQUESTS
+    silent_max: int = limits.LOOKUP_SILENT
 
     def for_reading(self) -> "LookupRules":
         """The same for a search for records."""

@@ -51,7 +51,7 @@ def drive(
             if reply is not None:
                 delay_s, named = reply
                 heapq.heappush(replies, (now + delay_s, len(asked), contact, named))
-        assert lookup.requests == len(asked) <= limits.LOOKUP_REQUESTS
+        assert lookup.requests == len(asked) <= limits.LOOKUP_REQUESTS + limits.LOOKUP_SILENT
         found = [one.number ^ lookup.target for one in lookup.closest()]
         assert found == sorted(found)
         assert len(found) <= lookup.rules.k
@@ -267,7 +267,10 @@ class LookupMachine(RuleBasedStateMachine):
         if not self.step.done:
             return
         overdue = {one for one, at in self.asked.items() if self.now >= at + 1.0} - self.answered
-        usable = sorted({one.number for one in self.known - self.failed - overdue})
+        silent = self.failed | overdue
+        if len(silent) >= limits.LOOKUP_SILENT_NAMED:
+            return  # who named them may be believed no longer
+        usable = sorted({one.number for one in self.known - silent})
         assert (
             set(usable[: self.eagerness.k]) <= {one.number for one in self.answered}
             or self.now >= limits.LOOKUP_S
