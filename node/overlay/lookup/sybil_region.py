@@ -26,6 +26,7 @@ class SybilRegions:
         self._rng = environment.rng
         self._k = k
         self.size = NetworkSize(k)
+        self._learning = asyncio.Lock()
 
     async def beyond(
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
@@ -74,6 +75,8 @@ class SybilRegions:
         return sybil_detection.chance_of(len(closest), expected)
 
     async def _learn(self, target: int, samples: int) -> None:
-        missing = samples - self.size.samples(without=target)
-        ids = [self._rng.randbytes(limits.ID_BYTES) for _ in range(missing)]
-        await asyncio.gather(*(self._lookup(one) for one in ids))
+        """Look up random ids until there are so many samples; what asks meanwhile shares them."""
+        async with self._learning:
+            missing = samples - self.size.samples(without=target)
+            ids = [self._rng.randbytes(limits.ID_BYTES) for _ in range(missing)]
+            await asyncio.gather(*(self._lookup(one) for one in ids))

@@ -3,6 +3,7 @@
 import asyncio
 
 from protocol import limits, records
+from protocol.overlay.sybil_detection import NetworkSize
 from protocol.records import ProviderBody
 from simulations.attacks.attackers import ColludingNode, Collusion, sybils_near
 from simulations.residents.world import World, cipher_named, simulated_settings
@@ -86,4 +87,18 @@ async def test_a_node_that_has_seen_nothing_yet_suspects_no_contact() -> None:
     closest = (await server.lookup(key)).closest()
     assert not await server.sybil_regions.has_sybils(key, closest)
     assert server.sybil_regions.size.samples(without=int.from_bytes(key)) == 0
+    await world.close()
+
+
+async def test_keys_that_are_judged_at_once_share_the_lookups_that_tell_the_size() -> None:
+    world = await _world()
+    server = world.residents[5].running.server
+    found = {key: (await server.lookup(key)).closest() for key in (KEY, bytes(20), b"\xff" * 20)}
+    server.sybil_regions.size = NetworkSize()
+    judged = (
+        server.sybil_regions.has_sybils(key, closest, certain=True)
+        for key, closest in found.items()
+    )
+    assert not any(await asyncio.gather(*judged))
+    assert server.sybil_regions.size.samples(without=0) == limits.SIZE_SAMPLES_SUSPICION
     await world.close()
