@@ -190,6 +190,8 @@ class LookupMachine(RuleBasedStateMachine):
         self.eagerness = LookupRules(k=k, alpha=2, alpha_last=alpha_last, beta=2, slow_s=0.5)
         self.lookup = lookup_of(seeds, rules=self.eagerness, timeout_s=lambda _: 1.0)
         self.known = set(seeds)
+        self.seeds = {one.number for one in seeds}
+        self.namings: list[set[int]] = []
         self.asked: dict[Contact, float] = {}
         self.answered: set[Contact] = set()
         self.failed: set[Contact] = set()
@@ -212,6 +214,7 @@ class LookupMachine(RuleBasedStateMachine):
         self.lookup.answered(contact, named)
         if not self.step.done:
             self.answered.add(contact)
+            self.namings.append({one.number for one in named})
             self.known |= set({one.peer_id: one for one in reversed(named)}.values())
         else:
             self.failed.add(contact)
@@ -239,6 +242,20 @@ class LookupMachine(RuleBasedStateMachine):
     def time_passes(self, pause_s: float) -> None:
         self.now += pause_s
         self.advance()
+
+    def believed(self) -> set[int]:
+        """What our own contacts are, and what those named that did not name many silent peers."""
+        answered = {one.number for one in self.answered}
+        late = {one for one, at in self.asked.items() if self.now >= at + self.eagerness.slow_s}
+        silent = {one.number for one in self.failed | late} - answered
+        return answered.union(
+            self.seeds,
+            *(
+                named
+                for named in self.namings
+                if len(named & silent) < len(named & answered) + limits.LOOKUP_SILENT_NAMED
+            ),
+        )
 
     @invariant()
     def few_wait_and_what_is_found_has_answered(self) -> None:
@@ -268,9 +285,7 @@ class LookupMachine(RuleBasedStateMachine):
             return
         overdue = {one for one, at in self.asked.items() if self.now >= at + 1.0} - self.answered
         silent = self.failed | overdue
-        if len(silent) >= limits.LOOKUP_SILENT_NAMED:
-            return  # who named them may be believed no longer
-        usable = sorted({one.number for one in self.known - silent})
+        usable = sorted({one.number for one in self.known - silent} & self.believed())
         assert (
             set(usable[: self.eagerness.k]) <= {one.number for one in self.answered}
             or self.now >= limits.LOOKUP_S
