@@ -292,7 +292,8 @@ SIZE_SAMPLES_VERDICT = 8
 
 SUSPICIOUS_CHANCE = 0.05
 SYBILS_CHANCE = 0.001
-"""How unlikely the nearest contacts of a key must be to be suspected, and to count as sybils."""
+"""How unlikely the nearest contacts of a key must be to be suspected, and to count as sybils. Who
+suspects those nearest to its id has K registrars: 1 peer in 20 does so for no cause."""
 
 REGION_PARTS = 4
 """Lookups of a region around a key, which find all but one in 16 of those in it."""
@@ -342,11 +343,14 @@ Far below the 30 s after which impatient NATs forget a UDP mapping (RFC 4787, 4.
 
 REGISTERED_ALIVE_S = 3 * KEEPALIVE_S
 """A registered peer that has not been heard for so long gets each offer once, so no more bytes than
-its caller sent: its address may be another's by now."""
+its caller sent, and no caller is told of it: its address may be another's by now."""
 
 REGISTRARS = 6
+REGISTRARS_NEAREST = 2
 REGISTRARS_CALLED = 3
-"""Contacts nearest to its id with which a peer registers, and how many a call tries at once."""
+"""Contacts with which a peer registers: so many that are nearest to its id, which calls find first,
+and the others drawn from the k nearest, since a few ids are ground nearer than all others. And how
+many a call tries at once."""
 
 WAYS_KNOWN = 1024
 WAYS_AT_ONCE = 2
@@ -359,7 +363,8 @@ RELAYS_TRIED = 24
 """Contacts that claim to reach one callee and are believed in one call: liars may be among them."""
 
 REGISTRARS_RENEWED_S = 8 * 60.0
-"""How often a registered peer looks whether nearer contacts have come."""
+"""How often a registered peer looks whether nearer contacts have come, and replaces the drawn one
+that it kept longest."""
 
 ROUND_TRIP_MS_MAX = 2000
 """A caller's round trip to a registrar, as the two tell it to the callee, which waits half of it

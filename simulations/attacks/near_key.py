@@ -46,9 +46,9 @@ class GroundIds:
         self._world = world
         self._mod_id = mod_id
         self._collusion = Collusion()
-        self._honest = Collusion()
+        self.honest = Collusion()
         for resident in world.running():
-            self._honest.admit(resident.contact)
+            self.honest.admit(resident.contact)
         self.key = key
         self.tried = 0
         self.peers: list[RawPeer] = []
@@ -62,7 +62,7 @@ class GroundIds:
             Behaviour.REFUSING: lambda _: refused,
             Behaviour.EMPTY: lambda _: _found([], []),
             Behaviour.MISLEADING: partial(self._name, self._collusion),
-            Behaviour.DENYING: partial(self._name, self._honest),
+            Behaviour.DENYING: partial(self._name, self.honest),
             Behaviour.CROWDING: self._crowd,
         }
         stores: dict[Behaviour, Responder | None] = {

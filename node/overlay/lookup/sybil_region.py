@@ -53,7 +53,15 @@ class SybilRegions:
     async def has_sybils(
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> bool:
-        """Whether `closest` are nearer to `key` than chance would put them: probably sybils.
+        """Whether `closest` are much nearer to `key` than chance puts them: probably sybils."""
+        if not await self.suspects(key, closest, certain=certain):
+            return False
+        return self._chance(int.from_bytes(key), closest) < limits.SYBILS_CHANCE
+
+    async def suspects(
+        self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
+    ) -> bool:
+        """Whether `closest` are nearer to `key` than chance mostly puts them.
 
         Random ids are looked up where the verdict takes a better estimate of the network's size.
         Without any estimate the answer is no, unless it must be `certain`.
@@ -68,7 +76,7 @@ class SybilRegions:
         if self._chance(target, closest) > limits.SUSPICIOUS_CHANCE:
             return False
         await self._learn(target, limits.SIZE_SAMPLES_VERDICT)
-        return self._chance(target, closest) < limits.SYBILS_CHANCE
+        return self._chance(target, closest) <= limits.SUSPICIOUS_CHANCE
 
     def _chance(self, target: int, closest: Sequence[Contact]) -> float:
         expected = self.size.estimate(without=target) * sybil_detection.radius(target, closest)

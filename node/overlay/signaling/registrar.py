@@ -89,9 +89,10 @@ class Registrar:
     # Registrations ------------------------------------------------------------------------
 
     def registration_proof_for(self, peer_id: bytes) -> bytes:
-        """The peer's proof that it is registered here; empty if it is not."""
+        """The peer's proof that it is registered here and keeps it up; empty if it does not."""
         held = self._registrations.get(peer_id)
-        return held.proof if held and held.expires_at > self._loop.time() else b""
+        stands = held and held.expires_at > self._loop.time() and self._is_alive(peer_id)
+        return held.proof if held and stands else b""
 
     def contact_of(self, peer_id: bytes) -> Contact | None:
         """The contact of a peer that is registered here."""

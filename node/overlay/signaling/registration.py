@@ -1,4 +1,11 @@
-"""The registrations of this node, where calls need them, at the contacts nearest to its id."""
+"""The registrations of this node, where calls need them, among the contacts nearest to its id.
+
+A few ids that were ground near this node's would be all the nearest. So only REGISTRARS_NEAREST
+registrars are the nearest, which a call's lookup finds first; the others are drawn by chance from
+the k nearest, all of which it asks. A registrar that lies to callers is not seen from here: hence
+each renewal replaces the drawn one that was kept longest. Where the k nearest are suspiciously near
+all of them are registrars, since most may be ground.
+"""
 
 import asyncio
 import itertools
@@ -15,6 +22,7 @@ from protocol.errors import ModswarmError, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
 from protocol.overlay.registration_proof import make_registration_proof
+from protocol.randomness import sample
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
@@ -28,8 +36,8 @@ class Registrations:
     another. The keepalives are sent in turn, not together, so that the first silence comes soon
     where all registrars fail at once. It starts a lookup, which finds out which others are dead.
 
-    `registrars` holds the turn in which each gets its keepalive. `peer_record` makes a fresh signed
-    peer record whenever one is needed.
+    `registrars` holds the turn in which each gets its keepalive, those kept longest first.
+    `peer_record` makes a fresh signed peer record whenever one is needed.
     """
 
     def __init__(
@@ -57,40 +65,64 @@ class Registrations:
         self._lost.set()
 
     async def _keep_registered(self) -> None:
+        replacing = False
         while True:
             self._lost.clear()
-            await self._register_nearest()
+            await self._register_nearest(replacing)
             full = len(self.registrars) >= min(limits.REGISTRARS, len(self._server.tables))
             pause_s = limits.REGISTRARS_RENEWED_S if full else limits.KEEPALIVE_S
             try:
                 async with asyncio.timeout(pause_s):
                     await self._lost.wait()
+                replacing = False
             except TimeoutError:
-                continue
+                replacing = full
 
-    async def _register_nearest(self) -> None:
-        """Register with the nearest contacts, and renew the registrations that stand already.
+    async def _register_nearest(self, replacing: bool) -> None:
+        """Register among the nearest contacts, and renew the registrations that stand already.
 
-        Where the nearest are sybils, register with every contact of the region around as well.
+        With `replacing` the drawn one that was kept longest gives way to another.
         """
         own_id = self._server.identity.peer_id
         closest = (await self._server.lookup(own_id)).closest()
         record = self._peer_record()
-        accepting = await self._register_first(closest, record)
-        beyond = await self._server.sybil_regions.beyond(own_id, closest, certain=True)
-        accepting += await self._register_all(beyond, record)
+        accepting = await self._register_first(self._in_turn(closest, replacing), record)
+        more = await self._where_suspected(closest, accepting)
+        accepting += await self._register_all(more, record)
         for contact in [known for known in self.registrars if known not in accepting]:
             del self.registrars[contact]
         if self.registrars:
             self.registered.set()
 
-    async def _register_first(self, nearest: Sequence[Contact], record: Record) -> list[Contact]:
+    async def _where_suspected(
+        self, closest: Sequence[Contact], accepting: Sequence[Contact]
+    ) -> list[Contact]:
+        """More contacts to register with, where some of the nearest may be sybils.
+
+        All others of the nearest; and where they are probably sybils, the region around as well.
+        """
+        own_id, regions = self._server.identity.peer_id, self._server.sybil_regions
+        if not await regions.suspects(own_id, closest, certain=True):
+            return []
+        beyond = await regions.beyond(own_id, closest, certain=True)
+        return [contact for contact in (*closest, *beyond) if contact not in accepting]
+
+    def _in_turn(self, closest: Sequence[Contact], replacing: bool) -> list[Contact]:
+        """The contacts with which to register, those first that are to be registrars."""
+        nearest = closest[: limits.REGISTRARS_NEAREST]
+        farther = closest[limits.REGISTRARS_NEAREST :]
+        kept = [contact for contact in self.registrars if contact in farther]
+        left = kept[:1] if replacing else []
+        new = [contact for contact in farther if contact not in kept]
+        return [*nearest, *kept[len(left) :], *sample(self._environment.rng, new, len(new)), *left]
+
+    async def _register_first(self, in_turn: Sequence[Contact], record: Record) -> list[Contact]:
         """Register with the first REGISTRARS of these that accept it."""
         accepting: list[Contact] = []
-        while nearest and len(accepting) < limits.REGISTRARS:
+        while in_turn and len(accepting) < limits.REGISTRARS:
             missing = limits.REGISTRARS - len(accepting)
-            accepting += await self._register_all(nearest[:missing], record)
-            nearest = nearest[missing:]
+            accepting += await self._register_all(in_turn[:missing], record)
+            in_turn = in_turn[missing:]
         return accepting
 
     async def _register_all(self, contacts: Sequence[Contact], record: Record) -> list[Contact]:
