@@ -52,7 +52,10 @@ def _lie(registrar: RawPeer, honest: Callable[[bytes], list[Contact]], lie: str)
         proof = proofs[-1] if request.method == Method.FIND_VALUE else b""
         return encode_found(nearest, [], skip=0, registration_proof=proof, max_bytes=FOUND_BYTES)
 
-    answers: dict[Method, Responder] = {Method.REGISTER: register, Method.KEEPALIVE: lambda _: [True]}
+    answers: dict[Method, Responder] = {
+        Method.REGISTER: register,
+        Method.KEEPALIVE: lambda _: [True],
+    }
     answers |= {Method.FIND_NODE: find, Method.FIND_VALUE: find}
     if (signal := LIES[lie]) is not None:
         answers[Method.SIGNAL] = signal
@@ -106,7 +109,7 @@ async def _calls_s(seed: int, count: int, lie: str) -> tuple[list[float], int, i
     ("count", "lie"), [*((6, lie) for lie in LIES), (8, "offline"), (12, "offline")]
 )
 async def test_a_peer_is_called_past_the_liars_nearest_to_its_id(count: int, lie: str) -> None:
-    """A silent one costs a call the time after which it is asked past, any other some round trips."""
+    """Silence costs a call the time until it is asked past, other lies some round trips."""
     attacked_s, keeping, lying = await _calls_s(1, count, lie)
     assert keeping >= (limits.K if count == 12 else limits.REGISTRARS)
     assert lying >= limits.REGISTRARS_NEAREST, "the attack is one"
