@@ -703,6 +703,18 @@ RELAY_STALL_S = 3.0
 """A relayed pair over which no link opens for so long is left for another relay: three relays are
 tried within the 15 s of an attempt, and a link takes six round trips of at most 0.5 s."""
 
+RELAY_STALL_ROUND_TRIPS = 6
+"""Of such a pair, if that is longer: so many a link takes from ICE to the session."""
+
+RELAY_DOUBTS = 1024
+RELAY_DOUBT_S = 600.0
+"""Pairs of a relay and a peer whose link it did not carry that a node remembers, about 100 KiB, and
+for how long it names such a relay last: an overloaded one may be well again."""
+
+RELAYS_SURE = 2
+"""Of the relays that an offer names so many come from its callee's registrars, and with so many
+proved ones a callee asks none that has not proved itself."""
+
 RELAY_KEEPALIVE_S = 20.0
 """How often a client shows its relay that its mapping stands: below the 30 s after which impatient
 NATs forget it (RFC 4787, 4.3)."""

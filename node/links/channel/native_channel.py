@@ -47,6 +47,9 @@ _TIMER_SLACK: Final = 0.25
 _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
 
+_BLOCKED_TIMEOUTS: Final = 3
+"""So many on one path while checks pass, and it carries no data; one less on those tried next."""
+
 
 def describe_init(rng: Random) -> bytes:
     """The SCTP INIT of a channel to come, for the description of its link."""
@@ -115,6 +118,8 @@ class NativeChannel:
         self._is_held_back = False
         self._held_back_from = -inf
         self._own_peer = own_peer
+        self._timeouts_before = 0
+        self._silent_since = 0.0
         self._packet_size = PacketSize(LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES)
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
@@ -250,6 +255,8 @@ class NativeChannel:
         sender = self._association.sender
         if sender is not None and not self.closed.done():
             sender.on_path_changed(self._loop.time())
+            self._timeouts_before = sender.timeouts_in_row
+            self._silent_since = self._loop.time()
             self._flush()
 
     def _on_timer(self) -> None:
@@ -260,10 +267,20 @@ class NativeChannel:
         repeats = 0 if sender is None else sender.tail_probes + sender.timeouts
         association.handle_timer(now)
         if sender is not None and sender.tail_probes + sender.timeouts > repeats:
-            self.dtls.ice.doubt()  # its check opens the way for what is repeated next
+            self._repeated(sender.timeouts_in_row, now)
         if sender is not None and sender.timeouts_in_row >= _SILENT_TIMEOUTS:
             self._adopt_size(self._packet_size.lost(now))
         self._flush()
+
+    def _repeated(self, timeouts: int, now: float) -> None:
+        """What was sent is not acknowledged, for so many timeouts in a row."""
+        if timeouts <= 1:
+            self._timeouts_before = 0
+            self._silent_since = now
+        if timeouts - self._timeouts_before >= _BLOCKED_TIMEOUTS - bool(self._timeouts_before):
+            self.dtls.ice.data_lost(self._silent_since)
+        else:
+            self.dtls.ice.doubt()  # its check opens the way for what is repeated next
 
     def _flush(self) -> None:
         """Hand over what happened, send what may leave now, and set the timer."""

@@ -79,6 +79,7 @@ class IcePath(PathTraffic):
         self._names = PairNames(self.agent, self.relays.relay_at)
         self._restarts = False
         self._doubted: Callable[[float], None] | None = None
+        self._blocked: Callable[[], None] | None = None
         self._ended = ""
         self.ended_by: Cause | None = None
         """What ended the path, where it was more than a reason in words."""
@@ -187,9 +188,11 @@ class IcePath(PathTraffic):
 
     # Doubt ------------------------------------------------------------------------------------
 
-    def call_in_doubt(self, doubted: Callable[[float], None]) -> None:
-        """Call `doubted`, with the time since when, each time the pair in use seems to be gone."""
-        self._doubted = doubted
+    def call_in_doubt(self, doubted: Callable[[float], None], blocked: Callable[[], None]) -> None:
+        """Call `doubted`, with the time since when, each time the pair in use seems to be gone, and
+        `blocked` where it carries checks and no data.
+        """
+        self._doubted, self._blocked = doubted, blocked
 
     def leave_relay(self) -> bool:
         """Leave a relay over which DTLS broke; `datagrams` tell once another carries the path.
@@ -212,6 +215,23 @@ class IcePath(PathTraffic):
         """What was sent is not acknowledged: our mapping may be lost, so check the pair now."""
         self._fell_silent()
         self._tell_doubt(self._loop.time())
+
+    def data_lost(self, since: float) -> None:
+        """For some timeouts since then nothing was acknowledged: a path is what carries data, and
+        not what carries checks.
+        """
+        if self.agent.answered_at <= since:
+            self.doubt()
+        elif self._blocked is not None and not self._ended:
+            self._blocked()
+
+    def leave_blocked(self) -> bool:
+        """Give up the relay of the pair in use, before a restart; False if the path is direct."""
+        pair = self._pair
+        if pair is None or not pair.relayed:
+            return False
+        self.relays.drop(pair.base)
+        return True
 
     def _fell_silent(self) -> None:
         if not self._ended:
@@ -309,7 +329,7 @@ class IcePath(PathTraffic):
         self._send_by(pair)
         self._path = self._names.path_of(pair)
         if pair.relayed and not self._carries:
-            self.relays.watch(pair.base)
+            self.relays.watch(pair.base, pair.round_trip_s)
         elif pair.relayed or pair.nominated:
             self.relays.end(pair.base)
         if pair.nominated and not pair.relayed:
@@ -360,6 +380,6 @@ class IcePath(PathTraffic):
         self.beat.set(self._wake, None)
         self._endpoint.demux.release(self)
         self._carry_no_more()
-        self._doubted = None
+        self._doubted = self._blocked = None
         await self._punches.close()
         await self.relays.close()

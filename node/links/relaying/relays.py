@@ -1,17 +1,24 @@
 """What all attempts of a node share for relaying: which relays an offer names, and their client.
 
-Both sides allocate at the relays that the offer names. The callee's registrars come first, as both
-sides have a path to them already; then the caller's, then contacts drawn by chance.
+Both sides allocate at the relays that the offer names. Two of the callee's registrars come first,
+as both sides have a path to them already. But ids near a callee's are ground cheaply, so the third
+is a contact that the caller draws by chance from the other half of all ids; and once a relay did
+not carry a link with this peer, all are.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from node.links.relaying.doubts import RelayDoubts
 from node.relay.port import RelayPort
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
+
+_FIRST_BIT = 0x80
+"""Ids that differ from a peer's in it are the half that is far from the peer's registrars."""
 
 
 class Allocator(Protocol):
@@ -50,19 +57,42 @@ class LinkRelays:
         self._families = families
         self.knows = knows
         self.hidden = hidden
+        self.doubts = RelayDoubts()
 
     def to_name(self, peer_id: PeerId, registrars: Iterable[Contact]) -> tuple[Contact, ...]:
         """At most RELAYS_NAMED relays for a link with this peer, whose registrars are given.
 
-        Those that we reach ourselves come before all others.
+        Those that we reach ourselves come before all others, and last those by which links with
+        this peer came to nothing lately, the latest at the end.
         """
+        now = asyncio.get_running_loop().time()
+
+        def doubted_at(relay: Contact) -> float:
+            return self.doubts.noted_at(relay.peer_id, peer_id, now)
+
         named: dict[PeerId, Contact] = {}
-        for contact in (*registrars, *self._registrars(), *self._contacts()):
+        for contact in self._by_choice(peer_id, list(registrars), doubted_at):
             if contact.peer_id not in (peer_id, self._own_id):
                 named.setdefault(contact.peer_id, contact)
         reached = {relay.peer_id for relay in self._reached(named.values())}
-        best = sorted(named.values(), key=lambda relay: relay.peer_id not in reached)
+        best = sorted(
+            named.values(), key=lambda relay: (doubted_at(relay), relay.peer_id not in reached)
+        )
         return tuple(best[: limits.RELAYS_NAMED])
+
+    def _by_choice(
+        self, peer_id: PeerId, theirs: list[Contact], doubted_at: Callable[[Contact], float]
+    ) -> Iterable[Contact]:
+        """A peer's registrars and contacts of ours, in the order in which they are to be named."""
+        ids = {peer_id, *(relay.peer_id for relay in theirs)}
+        ours = [one for one in self._contacts() if one.peer_id not in ids]
+        ours.sort(key=lambda one: (one.peer_id[0] ^ peer_id[0]) < _FIRST_BIT)
+        registrars = *theirs, *self._registrars()
+        if any(map(doubted_at, (*registrars, *ours))):
+            return *ours, *registrars
+        sure = limits.RELAYS_SURE
+        rest = *registrars[sure:], *ours[1:]
+        return *theirs[:sure], *ours[:1], *rest
 
     @property
     def known(self) -> int:
@@ -80,12 +110,15 @@ class LinkRelays:
     def named_by(self, peer_id: PeerId, relays: Sequence[Contact]) -> list[Contact]:
         """Those of a peer's offer that we reach and ask.
 
-        An address that has not proved itself to us may be a victim's: where no relay has, one such
-        is asked, with one datagram. If we hide our address, none, as it may be the peer's own.
+        An address that has not proved itself to us may be a victim's: where fewer than RELAYS_SURE
+        have, one such is asked, with one datagram. If we hide our address, none, as it may be the
+        peer's own.
         """
         reached = [one for one in self._reached(relays) if one.peer_id != peer_id]
         known = [one for one in reached if self.knows(one)]
-        return known if known or self.hidden else reached[:1]
+        if self.hidden or len(known) >= limits.RELAYS_SURE:
+            return known
+        return [*known, *[one for one in reached if one not in known][:1]]
 
     def _reached(self, relays: Iterable[Contact]) -> list[Contact]:
         """These relays, each once, at addresses of our families, as far as we know one of each.

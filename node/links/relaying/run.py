@@ -161,7 +161,7 @@ class RelayRun:
         """The relay behind a relayed address that we have or had."""
         return self._relays_used.get(base)
 
-    def watch(self, base: Address) -> None:
+    def watch(self, base: Address, round_trip_s: float | None = None) -> None:
         """The pair of this relayed address is to carry the link. If none opens over it soon, though
         checks pass, the relay is left for the next: it may drop whatever is no check.
 
@@ -171,18 +171,36 @@ class RelayRun:
         if self._stall is not None:
             self._stall.cancel()
         if self._agent.controlling and not self._is_over:
-            wait_s = limits.RELAY_STALL_S
+            trips_s = limits.RELAY_STALL_ROUND_TRIPS * (round_trip_s or 0.0)
+            wait_s = max(limits.RELAY_STALL_S, trips_s)
             self._stall = self._loop.call_later(wait_s, self.leave, base)
 
     def leave(self, base: Address) -> bool:
-        """Give up the relay at this base for another; False if there is none, or will be none."""
-        port = next((port for port in self._ports if port.local == base), None)
+        """Give up the relay at this base for another; False if there is none, or will be none.
+
+        Either way later offers to this peer name it last.
+        """
+        port = self._doubt(base)
         if port is None or not (len(self._ports) > 1 or self.under_way):
             return False
         _log.info("no link comes of the relay at %s: trying another", port.relay)
         self._give_up(port)
         self._flush()
         return True
+
+    def drop(self, base: Address) -> None:
+        """An open link leaves the relay at this base, before ICE restarts with other relays."""
+        port = self._doubt(base)
+        if port is not None:
+            _log.info("the relay at %s carries checks and no data: it is left", port.relay)
+            self._give_up(port)
+            self._flush()
+
+    def _doubt(self, base: Address) -> RelayPort | None:
+        """Remember of the relay at this base that it carried no link; its port, if we have one."""
+        if (relay := self._relays_used.get(base)) is not None:
+            self._relays.doubts.note(relay.peer_id, self._peer_id, self._loop.time())
+        return next((port for port in self._ports if port.local == base), None)
 
     # The end ----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from node.links.punching.punching import LinkPunching
 from node.links.punching.run import PunchRun
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole
 from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, NotAuthentic
 from protocol.identity import PeerId, peer_id_text
@@ -35,6 +36,9 @@ _SILENT_ROUND_TRIPS: Final = 3.0
 _SILENT_S: Final = 0.2
 """How long an answer to the consent check is waited for: if contacts see this node elsewhere than
 the peer was told, and otherwise, where a loss may be all there is to it."""
+
+_TRIES_TO_LEAVE: Final = 2
+_CARRIES_NOTHING: Final = "the path carries no data, though checks pass"
 
 _ROUND_TRIP_S: Final = 0.2
 """Of a path that has none measured."""
@@ -78,12 +82,17 @@ class LinkRestart:
         # Of what both sides agreed on last.
         self._own, self._peer = link.own.candidates, link.peer.candidates
         self._restarted_at: deque[float] = deque(maxlen=limits.LINK_RESTARTS)
-        self._ice.call_in_doubt(self.doubted)
+        self._ice.call_in_doubt(self.doubted, self.blocked)
 
     def doubted(self, since: float) -> None:
         """The pair in use seems to be gone since then: find out, and restart ICE if it is."""
         if self._task is None or self._task.done():
             self._task = self._start(self._mend(since))
+
+    def blocked(self) -> None:
+        """By the pair in use checks pass, and data do not: go another way, or end the path."""
+        if self._task is None or self._task.done():
+            self._task = self._start(self._leave())
 
     def end(self) -> None:
         """The link has ended."""
@@ -117,6 +126,17 @@ class LinkRestart:
             if self._ice.agent.answered_at <= doubted_at:
                 await asyncio.sleep(pause_s)
                 pause_s *= 2
+
+    async def _leave(self) -> None:
+        """Go by other relays; where that is no help, end what would stand in the way of a call."""
+        for _ in range(_TRIES_TO_LEAVE):
+            left_at = self._loop.time()
+            if not self._ice.leave_blocked() or not self._take_turn():
+                break
+            await self._restart()
+            if self._ice.ended or self._ice.agent.answered_at > left_at:
+                return
+        self._ice.end(_CARRIES_NOTHING, Cause.PATH_LOST)
 
     async def _wait_for_answer(self, doubted_at: float) -> None:
         """Give the peer the time that its answer takes, and learn where contacts see us by now."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from node.counters import Counters
+from node.links.relaying.doubts import RelayDoubts
 from node.links.relaying.relays import LinkRelays
 from node.links.relaying.run import RelayRun
 from node.relay.port import RelayPort
@@ -35,6 +36,8 @@ def contact(number: int, host: str = "") -> Contact:
 NEAR, FAR, THIRD, FOURTH = (contact(number) for number in (11, 12, 13, 14))
 V6 = contact(15, "2001:db8::1")
 OURSELVES, THEM = contact(1), contact(2)
+OTHER = Identity(bytes([3]) * 32)
+MANY = tuple(map(contact, range(20, 60)))
 
 
 def relays(
@@ -56,13 +59,44 @@ def relays(
     )
 
 
-def test_an_offer_names_the_callees_registrars_first_and_neither_of_the_two() -> None:
+async def test_an_offer_names_two_of_the_callees_registrars_first_and_neither_of_the_two() -> None:
     ours = relays(registrars=(OURSELVES, FAR), contacts=(THEM, NEAR, THIRD, FOURTH))
-    assert ours.to_name(PEER.peer_id, (THIRD, THEM, OURSELVES)) == (THIRD, FAR, NEAR)
-    assert len(ours.to_name(PEER.peer_id, (NEAR, FAR, THIRD, FOURTH))) == limits.RELAYS_NAMED
+    assert ours.to_name(PEER.peer_id, (THIRD, THEM, OURSELVES)) == (THIRD, NEAR, FAR)
+    assert ours.to_name(PEER.peer_id, (NEAR, FAR, THIRD)) == (NEAR, FAR, FOURTH)
 
 
-def test_relays_that_we_reach_are_named_before_those_of_the_other_family() -> None:
+async def test_the_relay_of_our_choice_is_no_one_of_those_near_the_peer() -> None:
+    far = [one for one in MANY if (one.peer_id[0] ^ PEER.peer_id[0]) >= 0x80]
+    near = [one for one in MANY if one not in far]
+    assert len(near) >= 8
+    assert len(far) >= 3
+    ours = relays(contacts=(*near, *far))
+    assert ours.to_name(PEER.peer_id, near[:8]) == (near[0], near[1], far[0])
+
+
+async def test_relays_that_carried_no_link_with_a_peer_are_named_last_to_this_peer() -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(1.0)
+    ours = relays(contacts=(THIRD, FOURTH))
+    for relay in (NEAR, THIRD):
+        ours.doubts.note(relay.peer_id, PEER.peer_id, loop.time())
+        await asyncio.sleep(1.0)
+    assert ours.to_name(PEER.peer_id, (NEAR, FAR)) == (FOURTH, FAR, NEAR)
+    assert ours.to_name(OTHER.peer_id, (NEAR, FAR)) == (NEAR, FAR, FOURTH)
+    await asyncio.sleep(limits.RELAY_DOUBT_S)
+    assert ours.to_name(PEER.peer_id, (NEAR, FAR))[:2] == (NEAR, FAR)
+
+
+def test_of_peers_that_spoil_links_only_so_much_is_remembered() -> None:
+    doubts = RelayDoubts()
+    for number in range(limits.RELAY_DOUBTS + 9):
+        doubts.note(NEAR.peer_id, number.to_bytes(20), 1.0)
+    assert len(doubts) == limits.RELAY_DOUBTS
+    assert doubts.noted_at(NEAR.peer_id, (9).to_bytes(20), 2.0) == 1.0
+    assert doubts.noted_at(NEAR.peer_id, (8).to_bytes(20), 2.0) == 0.0
+
+
+async def test_relays_that_we_reach_are_named_before_those_of_the_other_family() -> None:
     six = [contact(number, f"2001:db8::{number}") for number in (21, 22, 23)]
     both = contact(22)
     named = relays(contacts=(NEAR, both)).to_name(PEER.peer_id, six)
@@ -78,8 +112,13 @@ def test_a_relay_is_asked_at_the_address_of_our_family() -> None:
 def test_of_a_peers_relays_only_those_are_asked_that_have_proved_themselves() -> None:
     """An offer may name a victim's address, which gets one datagram at most."""
     offered = [THEM, NEAR, NEAR, FAR, OURSELVES]
-    assert relays(known=(FAR,)).named_by(PEER.peer_id, offered) == [FAR]
+    assert relays(known=(FAR, THIRD)).named_by(PEER.peer_id, [*offered, THIRD]) == [FAR, THIRD]
     assert relays().named_by(PEER.peer_id, offered) == [NEAR]
+
+
+def test_where_one_relay_has_proved_itself_another_is_asked_as_well() -> None:
+    """The one may be bad, as are all registrars of a peer whose neighbourhood was taken."""
+    assert relays(known=(FAR,)).named_by(PEER.peer_id, [NEAR, THIRD, FAR]) == [FAR, NEAR]
 
 
 def test_a_hidden_node_asks_no_relay_that_does_not_know_its_address() -> None:

@@ -1,0 +1,108 @@
+"""Relays that carry checks and no data: a path is judged by what it carries.
+
+The relays are the callee's own registrars, as few ids ground near its own buy.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from node.links.link import Link
+from protocol.addresses import Address
+from simulations.internet.carrier import Carrier
+from simulations.internet.host import Host, Socket
+from simulations.residents.whole import WholeResident
+from simulations.seeds import derive_rng
+from tests.simulations.mods_shared import get, share
+from tests.simulations.pair_world import Town, pair_world
+
+MOD_BYTES = 500_000
+CHECK_BYTES = 400
+SLOW_S = 0.4
+FULL_BYTES_PER_SECOND = 4000
+
+
+class BadRelays:
+    """Hosts that do to ChannelData what they like, once there are any."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+        self.hosts: set[Host] = set()
+        self.hits = 0
+        self._kind = kind
+        self._carry = Carrier.send
+        bad = self
+
+        def send(
+            carrier: Carrier,
+            sender: Socket,
+            data: bytes,
+            to: Address,
+            ttl: int | None = None,
+        ) -> None:
+            if sender.host in bad.hosts and 0x40 <= data[0] < 0x50:
+                bad._forward(carrier, sender, data, to, ttl)
+            else:
+                bad._carry(carrier, sender, data, to, ttl)
+
+        monkeypatch.setattr(Carrier, "send", send)
+
+    def _forward(
+        self, carrier: Carrier, sender: Socket, data: bytes, to: Address, ttl: int | None
+    ) -> None:
+        self.hits += 1
+        if self._kind == "slow":
+            loop = asyncio.get_running_loop()
+            loop.call_later(SLOW_S, self._carry, carrier, sender, data, to, ttl)
+        elif self._kind == "all" and data[4] > 3:
+            return
+        elif len(data) <= CHECK_BYTES:
+            self._carry(carrier, sender, data, to, ttl)
+
+
+def registrars_of(town: Town, person: WholeResident) -> set[Host]:
+    kept = {contact.peer_id for contact in person.running.registrations.registrars}
+    return {one.host for one in town.publics if one.identity.peer_id in kept}
+
+
+def relay_of(town: Town, link: Link) -> set[Host]:
+    return {one.host for one in town.publics if one.identity.peer_id == link.path.relay}
+
+
+async def got_in(town: Town, folder: Path, bad: BadRelays | None, when: str) -> float:
+    """Seconds of one `get` between people whom only a relay links."""
+    holder, person = await town.settled("symmetric", "symmetric")
+    link = await share(holder, folder / "shared", derive_rng(1, "mod").randbytes(MOD_BYTES))
+    if when != "before":
+        opened, _ = await town.linked(person, holder)
+        await asyncio.sleep(10.0)
+        in_use = relay_of(town, opened)
+    if bad is not None:
+        bad.hosts |= in_use if when == "in use" else registrars_of(town, holder)
+    _, took_s = await get(person, link, folder / "got")
+    return took_s
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "when", "more_s"),
+    [
+        ("big", "before", 5.0),
+        ("all", "before", 5.0),
+        ("slow", "before", 2.0),
+        ("big", "after", 13.0),
+        ("big", "in use", 9.0),
+        ("all", "in use", 9.0),
+    ],
+)
+async def test_a_get_leaves_relays_that_carry_checks_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, when: str, more_s: float, seed: int
+) -> None:
+    """Each left one unmended was final: 15.5 s to a failure, then 61.5 s, then 10 s each time."""
+    async with pair_world(tmp_path / "alone", seed=seed) as town:
+        alone_s = await got_in(town, tmp_path / "alone", None, when)
+    bad = BadRelays(monkeypatch, kind)
+    async with pair_world(tmp_path / "bad", seed=seed) as town:
+        took_s = await got_in(town, tmp_path / "bad", bad, when)
+    assert took_s <= alone_s + more_s
+    assert bad.hits
