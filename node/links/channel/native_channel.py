@@ -48,7 +48,10 @@ _SILENT_TIMEOUTS: Final = 2
 """So many timeouts in a row, and the packets may be too large for a path that has changed."""
 
 _BLOCKED_TIMEOUTS: Final = 3
-"""So many on one path while checks pass, and it carries no data; one less on those tried next."""
+"""So many by one relay while checks pass, and it carries no data; one less by those tried next."""
+
+_BLOCKED_DIRECT_TIMEOUTS: Final = 6
+"""The same of a direct path, which has no other to give way to: then only a new call may help."""
 
 
 def describe_init(rng: Random) -> bytes:
@@ -277,7 +280,10 @@ class NativeChannel:
         if timeouts <= 1:
             self._timeouts_before = 0
             self._silent_since = now
-        if timeouts - self._timeouts_before >= _BLOCKED_TIMEOUTS - bool(self._timeouts_before):
+        most = _BLOCKED_TIMEOUTS - bool(self._timeouts_before)
+        if not self.dtls.ice.is_relayed:
+            most = _BLOCKED_DIRECT_TIMEOUTS
+        if timeouts - self._timeouts_before >= most:
             self.dtls.ice.data_lost(self._silent_since)
         else:
             self.dtls.ice.doubt()  # its check opens the way for what is repeated next

@@ -228,7 +228,7 @@ class IcePath(PathTraffic):
     def leave_blocked(self) -> bool:
         """Give up the relay of the pair in use, before a restart; False if the path is direct."""
         pair = self._pair
-        if pair is None or not pair.relayed:
+        if pair is None or not self.is_relayed:
             return False
         self.relays.drop(pair.base)
         return True

@@ -51,6 +51,11 @@ class PathTraffic:
         return pair is not None and not pair.relayed and is_loopback(pair.remote.host)
 
     @property
+    def is_relayed(self) -> bool:
+        """Whether a relay forwards what goes by the pair in use."""
+        return self._pair is not None and self._pair.relayed
+
+    @property
     def full(self) -> bool:
         """Whether the port takes nothing more at present."""
         port = self._port
