@@ -34,7 +34,6 @@ SET_FROM_OUTSIDE = {
     ("node/upnp/child.py", "discoverdelay"): "miniupnpc's interface",
     ("protocol/availability.py", "bitarray"): "pybloom takes stored bits no other way",
     ("protocol/overlay/lookup.py", "give_up_at"): "a variant is the lookup's own state",
-    ("protocol/overlay/lookup.py", "named_in"): "a candidate is the lookup's own state",
     ("protocol/overlay/lookup.py", "network"): "a candidate learns its network when it matters",
     ("protocol/overlay/lookup.py", "slow_at"): "a variant is the lookup's own state",
     ("protocol/sctp/control/channels.py", "expires_at"): "the channel's terms for its message",
