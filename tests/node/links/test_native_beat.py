@@ -71,9 +71,9 @@ async def test_data_are_read_in_bursts_and_each_is_acknowledged_once(
     async with a_link(loop, mbps) as link:
         counters = link.receiver._beat._counters
         before = counters.datagrams_sent
-        for _ in range(int(mbps * 4)):
-            link.sender.send(bytes(50_000))
+        sending = asyncio.ensure_future(_send(link, int(mbps * 4)))
         await until(lambda: len(link.got) == int(mbps * 4), 60.0)
+        await sending
         steady = [burst for burst in link.bursts if burst[0] > link.bursts[0][0] + 0.2]
         assert sum(count for _, count in steady) / len(steady) >= packets
         assert max(after - at for (at, _), (after, _) in pairwise(steady)) <= 0.02
@@ -91,8 +91,7 @@ async def test_each_end_wakes_up_once_for_a_burst_on_a_slow_line(
         fired = {"sender": 0, "receiver": 0}
         for name, channel in (("sender", link.sender), ("receiver", link.receiver)):
             _count_fires(fired, name, channel._beat)
-        for _ in range(int(mbps * 10)):
-            link.sender.send(bytes(50_000))
+        sending = asyncio.ensure_future(_send(link, int(mbps * 10)))
         await asyncio.sleep(2.0)
         fired.update(sender=0, receiver=0)
         link.bursts.clear()
@@ -102,6 +101,7 @@ async def test_each_end_wakes_up_once_for_a_burst_on_a_slow_line(
         assert bursts * 0.9 <= fired["receiver"] <= bursts * 1.05
         assert fired["sender"] <= bursts * 0.15, "SACKs wake it, and bursts leave with them"
         await until(lambda: len(link.got) == int(mbps * 10), 60.0)
+        await sending
 
 
 async def test_data_whose_sender_never_asks_are_read_at_once(
@@ -114,6 +114,12 @@ async def test_data_whose_sender_never_asks_are_read_at_once(
             link.sender.send(bytes(50_000))
         await until(lambda: len(link.got) == 40, 60.0)
         assert sum(count for _, count in link.bursts) <= 1.1 * len(link.bursts)
+
+
+async def _send(link: Link, messages: int) -> None:
+    for _ in range(messages):
+        await link.sender.drained()
+        link.sender.send(bytes(50_000))
 
 
 def _count_fires(fired: dict[str, int], name: str, counted: Any) -> None:
@@ -147,9 +153,9 @@ async def test_a_transfer_takes_no_longer_than_without_a_beat(
         async with a_link(loop, mbps) as link:
             await asyncio.sleep(1.0)
             began_at = loop.time()
-            for _ in range(int(mbps * 4)):
-                link.sender.send(bytes(50_000))
+            sending = asyncio.ensure_future(_send(link, int(mbps * 4)))
             await until(lambda: len(link.got) == int(mbps * 4), 60.0)
+            await sending
             took.append(link.got[-1][0] - began_at)
             await asyncio.sleep(0.1)
             assert not link.receiver._beat._held
