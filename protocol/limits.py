@@ -252,6 +252,10 @@ LOOKUP_SILENT_PER_NETWORK = 2
 """From so many silent peers of one network on, others of it are asked last in that lookup, unless a
 reliable contact or our own table names them: a network that liars name gets few datagrams."""
 
+INTRODUCING_BYTES = 16 * 1200
+"""Of a contact's answers, those that may still be sent to addresses known only by its word: sixteen
+padded requests. So no address gets more bytes by lookups than those who name it sent."""
+
 LOOKUP_SEEDS = 64
 """Contacts of our own with which one begins: farther ones are asked only where all that are nearer
 fail, so 20 identities near the target that never answer leave it no dead end."""

@@ -22,6 +22,7 @@ from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.records.publishing import Published, RecordPublisher
 from node.overlay.records.reading import Reader, Reading
+from node.overlay.rpc.introductions import Introductions
 from node.overlay.rpc.protocol import GrantRelaying, OverlayProtocol
 from node.overlay.rpc.wire import Wire
 from node.overlay.settings import OverlaySettings
@@ -243,7 +244,14 @@ class OverlayServer(Server):
         hook: OnFound | None = partial(on_found, lookup) if on_found is not None else None
         for table in self.tables:
             table.looked_up(number, now)
-        search = Search(self.protocol, lookup, families=self._families, kind=kind, on_found=hook)
+        search = Search(
+            self.protocol,
+            lookup,
+            families=self._families,
+            introductions=Introductions(self.wire, self.tables),
+            kind=kind,
+            on_found=hook,
+        )
         await search.run()
         if hook is None:  # such a lookup ran to its end
             self.sybil_regions.size.note(number, lookup.closest())

@@ -146,6 +146,12 @@ class DisjointLookup:
         if path is not None and not self._finished:
             path.answered(contact, named)
 
+    def asked(self, contact: Contact, now: float) -> None:
+        """See AnyLookup."""
+        path = self._asked_by.get(contact.packed)
+        if path is not None:
+            path.asked(contact, now)
+
     def failed(self, contact: Contact) -> None:
         """See AnyLookup."""
         path = self._asked_by.get(contact.packed)

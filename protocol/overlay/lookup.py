@@ -104,6 +104,12 @@ class Lookup:
         self._namers.append(Namer())
         self._hear_of(named, self._namers[-1], candidate.hops + 1)
 
+    def asked(self, contact: Contact, now: float) -> None:
+        """What `contact` was to be asked is sent only `now`: its time limits begin anew."""
+        variant = self._asked.get(contact.packed)
+        if variant is not None and variant in self._pending:
+            self._limit(variant, now)
+
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
         variant = self._asked.get(contact.packed)
@@ -184,9 +190,7 @@ class Lookup:
     def _ask(self, candidate: LookupCandidate, now: float) -> Contact:
         variant = candidate.to_ask()
         contact = variant.contact
-        timeout_s = self._timeout_s(contact)
-        variant.slow_at = now + min(timeout_s, self.rules.slow_s)
-        variant.give_up_at = now + timeout_s
+        self._limit(variant, now)
         variant.enter(CandidateState.WAITING)
         self._pending.append(variant)
         self._asked[contact.packed] = variant
@@ -194,6 +198,11 @@ class Lookup:
         if len(candidate.variants) > 1:
             candidate.network = self._network_of(contact)
         return contact
+
+    def _limit(self, variant: Variant, now: float) -> None:
+        timeout_s = self._timeout_s(variant.contact)
+        variant.slow_at = now + min(timeout_s, self.rules.slow_s)
+        variant.give_up_at = now + timeout_s
 
     def _stop_waiting(self, now: float) -> int:
         """Stop waiting for the contacts whose time is over, and count those still waited for."""

@@ -69,6 +69,10 @@ class AnyLookup(Protocol):
         """`contact` answered and named others. Late answers count while the lookup runs."""
         ...
 
+    def asked(self, contact: Contact, now: float) -> None:
+        """What `contact` was to be asked is sent only `now`: its time limits begin anew."""
+        ...
+
     def failed(self, contact: Contact) -> None:
         """`contact` cannot be used: it refused, broke a rule, or could not be sent to."""
         ...

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from protocol import limits
 from protocol.addresses import Address, pack_address, unpack_address
 from protocol.codec import decode, encode, list_of, ranged, shape, sized
-from protocol.datagrams import DATAGRAM_BODY_BYTES
+from protocol.datagrams import DATAGRAM_BODY_BYTES, DATAGRAM_OVERHEAD_BYTES
 from protocol.errors import (
     BadToken,
     Expired,
@@ -185,6 +185,11 @@ def encode_request(
         fields[-1] = bytes(missing - 1 if missing > _BIN8_MAX + 1 else missing)
         body = encode(fields)
     return body
+
+
+def first_request_bytes(method: Method) -> int:
+    """The datagram of a request without a token whose arguments are shorter than its answer."""
+    return ANSWER_BYTES[method] + DATAGRAM_OVERHEAD_BYTES
 
 
 def encode_response(

@@ -108,7 +108,8 @@ class PeerSession:
     A node holds thousands, so both keys are one piece of memory, the contact is shared with the
     tables, and a peer that has sent no request has no replay guard. `smoothed_s` is the smoothed
     RTT of RFC 6298, 2; None while unknown, since a sample may be 0 where the clock is coarser than
-    the RTT.
+    the RTT. `introducing_bytes` are those of the peer's answers that may still be sent to addresses
+    that only it names.
     """
 
     __slots__ = (
@@ -119,6 +120,7 @@ class PeerSession:
         "_token_at",
         "_token_of",
         "contact",
+        "introducing_bytes",
         "issued",
         "smoothed_s",
         "used",
@@ -132,6 +134,7 @@ class PeerSession:
         self._guard: ReplayGuard | None = None
         self.issued: Issued | None = None
         self.used = False
+        self.introducing_bytes = 0
         # The token by which we prove our address to the peer, and the contact that gave it.
         self._token = b""
         self._token_of = contact
@@ -162,6 +165,15 @@ class PeerSession:
         if self.contact.address != address:
             self.contact = Contact.at(self.public_key, address)
         return self.contact
+
+    def earned(self, received_bytes: int) -> None:
+        """An answer of so many bytes came: so many may be sent to what the peer names."""
+        earned = self.introducing_bytes + received_bytes
+        self.introducing_bytes = min(earned, limits.INTRODUCING_BYTES)
+
+    def spent(self, sent_bytes: int) -> None:
+        """So many of `introducing_bytes` were sent to what the peer names."""
+        self.introducing_bytes -= sent_bytes
 
     def measured(self, rtt_s: float) -> None:
         """Take the round trip of a request that was not repeated."""

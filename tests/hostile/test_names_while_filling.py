@@ -34,12 +34,13 @@ class Overlay:
         self.maintenance = SimpleNamespace(valid=lambda named: named, meet=self._meet)
         self._tables = tables
 
-    async def _meet(self, contact: Contact) -> None:
+    async def _meet(self, contact: Contact) -> bool:
         self.met.append(contact)
         if contact not in self.honest:
             await asyncio.sleep(SILENT_S)
-            return
+            return False
         self._tables.of(contact).answered(contact, 0.0)
+        return True
 
     async def call_find_node(self, *_: object) -> Found:
         """All of the honest ones."""
@@ -52,7 +53,10 @@ async def test_names_of_dead_contacts_that_came_first_leave_room_for_others() ->
     overlay: Any = Overlay(honest, tables)
     source = honest[0]
     tables.of(source).answered(source, 0.0)
-    fill = BucketFill(overlay, tables, random.Random(1), V4)
+    introductions: Any = SimpleNamespace(
+        pays=lambda *_: True, answered=lambda _: None, hear=lambda _: None
+    )
+    fill = BucketFill(overlay, tables, random.Random(1), V4, introductions)
     dead = [far(100, f"9.{number}.9.9") for number in range(2 * limits.NAMES_PER_BUCKET)]
     fill.hear(source, Found(dead, [], 0, b""))
     began = asyncio.get_running_loop().time()

@@ -1,13 +1,15 @@
 """Crawling the overlay to count its contacts, for debugging.
 
 Each contact is pinged for its version and asked for its own neighbours, which leads through the
-whole of a connected network. The number of contacts and the time are bounded.
+whole of a connected network. The number of contacts and the time are bounded. What its namers
+cannot pay for waits until other answers have come.
 """
 
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
+from node.overlay.rpc.introductions import Introductions
 from node.overlay.server import OverlayServer
 from node.overlay.table.tables import V4, V6
 from protocol import limits
@@ -48,15 +50,25 @@ class Crawl:
         self._contacts_max = min(contacts_max, limits.CRAWL_CONTACTS)
         self._gate = asyncio.Semaphore(limits.CRAWL_AT_ONCE)
         self._named: set[bytes] = set()
+        self._introductions = Introductions(server.wire, server.tables)
+        self._unpaid: dict[bytes, Contact] = {}
         self._seen = Crawled()
 
     async def run(self) -> Crawled:
         """Crawl until every contact was asked, or a bound is met."""
         try:
-            async with asyncio.timeout(limits.CRAWL_S), asyncio.TaskGroup() as visits:
-                for entry in list(self._server.tables.entries()):
-                    self._name(entry.contact, visits)
+            async with asyncio.timeout(limits.CRAWL_S):
+                async with asyncio.TaskGroup() as visits:
+                    for entry in list(self._server.tables.entries()):
+                        self._name(entry.contact, visits)
+                while paid := [one for one in self._unpaid.values() if self._pays(one)]:
+                    async with asyncio.TaskGroup() as visits:
+                        for contact in paid:
+                            del self._unpaid[contact.packed]
+                            visits.create_task(self._visit(contact, visits), name="visit a contact")
         except TimeoutError:
+            self._seen.is_whole = False
+        if self._unpaid:
             self._seen.is_whole = False
         self._seen.named = len(self._named)
         self._seen.size = await self._estimate()
@@ -69,13 +81,20 @@ class Crawl:
             self._seen.is_whole = False
             return
         self._named.add(contact.packed)
+        if not self._pays(contact):
+            self._unpaid[contact.packed] = contact
+            return
         visits.create_task(self._visit(contact, visits), name="visit a contact")
+
+    def _pays(self, contact: Contact) -> bool:
+        return self._introductions.pays(contact, Method.PING)
 
     async def _visit(self, contact: Contact, visits: asyncio.TaskGroup) -> None:
         async with self._gate:
             self._seen.asked += 1
             try:
                 pinged = await self._server.wire.ask(contact, Method.PING, [], tries=1)
+                self._introductions.answered(contact)
                 (version,) = shape(pinged.result, int)
                 found = await self._server.protocol.call_find_node(
                     contact, contact.peer_id, _EVERY_FAMILY
@@ -85,7 +104,9 @@ class Crawl:
                 return
         self._seen.answered.append(contact)
         self._seen.versions[version] += 1
-        for named in self._server.protocol.maintenance.valid(found.contacts):
+        valid = self._server.protocol.maintenance.valid(found.contacts)
+        self._introductions.hear(contact, valid)
+        for named in valid:
             if self._server.speaks(named.family):
                 self._name(named, visits)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from node.overlay.rpc.introductions import Introductions
 from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.rpc.wire import Reply
 from protocol.errors import Malformed, RemoteError
@@ -26,6 +27,7 @@ class Search:
         lookup: AnyLookup,
         *,
         families: int,
+        introductions: Introductions,
         kind: int | None = None,
         on_found: OnFound | None = None,
     ) -> None:
@@ -33,6 +35,7 @@ class Search:
         self._protocol = protocol
         self._maintenance = protocol.maintenance
         self._families = families
+        self._introductions = introductions
         self._kind = kind
         self._on_found = on_found
         self._target = lookup.target.to_bytes(20)
@@ -61,6 +64,7 @@ class Search:
             self._ask(contact)
         for contact in step.given_up:
             self._given_up.add(contact.packed)
+            self._introductions.forget(contact)
             self._maintenance.given_up(contact, self._began_at)
         if step.done:
             self._done.set_result(None)
@@ -86,7 +90,11 @@ class Search:
             self._request(contact, Method.FIND_VALUE, [self._target, self._kind, 0, self._families])
 
     def _request(self, contact: Contact, method: Method, arguments: list[Any]) -> None:
-        self._protocol.wire.request(contact, method, arguments, self._replied)
+        self._introductions.request(contact, method, arguments, self._replied, self._sent)
+
+    def _sent(self, contact: Contact) -> None:
+        """A contact that had to show itself first, or waited, is asked only now."""
+        self.lookup.asked(contact, self._loop.time())
 
     def _replied(self, reply: Reply) -> None:
         """An answer, however late, or nothing for so long that the lookup gave it up itself."""
@@ -109,7 +117,9 @@ class Search:
             self._protocol.refuse(error)
             self.lookup.failed(contact)
         else:
-            self.lookup.answered(contact, self._maintenance.valid(found.contacts))
+            valid = self._maintenance.valid(found.contacts)
+            self._introductions.hear(contact, valid)
+            self.lookup.answered(contact, valid)
             if self._on_found is not None:
                 self._on_found(contact, found)
         self._advance()

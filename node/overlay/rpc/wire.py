@@ -156,7 +156,7 @@ class Wire:
             body = datagrams.unseal(self._cipher, session.incoming_key, datagram)
         message = decode_body(body)
         if isinstance(message, Response):
-            self._take_response(session, address, message)
+            self._take_response(session, address, message, len(datagram))
         else:
             self._take_request(session, address, message)
 
@@ -186,7 +186,9 @@ class Wire:
             self._counters.refuse(error)
             incoming.answer([], code_of(error))
 
-    def _take_response(self, session: PeerSession, address: Address, response: Response) -> None:
+    def _take_response(
+        self, session: PeerSession, address: Address, response: Response, size: int
+    ) -> None:
         pending = self._pending.get(response.transaction)
         if (
             pending is None
@@ -195,6 +197,7 @@ class Wire:
         ):
             raise UnexpectedReply("a reply that matches no request")
         del self._pending[response.transaction]
+        session.earned(size)
         now = self._loop.time()
         rtt_s = now - pending.sent_at
         if pending.is_sample and rtt_s <= limits.TIMEOUT_MAX_S:

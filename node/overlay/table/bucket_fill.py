@@ -8,14 +8,15 @@ answered a request of this node.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
+from node.overlay.rpc.introductions import Introductions
 from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.table.tables import Tables
 from protocol import limits
 from protocol.errors import ModswarmError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import Found
+from protocol.overlay.messages import Found, Method
 from protocol.overlay.routing import ID_BITS, RoutingTable
 from protocol.randomness import Random, sample
 
@@ -24,20 +25,28 @@ class BucketFill:
     """Fills the tables once. `hear` takes what lookups name; `fill` asks for what is missing."""
 
     def __init__(
-        self, protocol: OverlayProtocol, tables: Tables, rng: Random, families: int
+        self,
+        protocol: OverlayProtocol,
+        tables: Tables,
+        rng: Random,
+        families: int,
+        introductions: Introductions,
     ) -> None:
         self._protocol = protocol
         self._maintenance = protocol.maintenance
         self._tables = tables
         self._rng = rng
         self._families = families
+        self._introductions = introductions
         self._at_once = asyncio.Semaphore(limits.MEETING)
         self._named: dict[tuple[int, int], dict[bytes, Contact]] = {}
         self._tried: set[bytes] = set()
 
-    def hear(self, _contact: Contact, found: Found) -> None:
+    def hear(self, source: Contact, found: Found) -> None:
         """Remember the contacts that a response in a lookup names."""
-        for contact in self._maintenance.valid(found.contacts):
+        valid = self._maintenance.valid(found.contacts)
+        self._introductions.hear(source, valid)
+        for contact in valid:
             table = self._tables.of(contact)
             bucket = contact.family, table.index_of(contact.number)
             named = self._named.setdefault(bucket, {})
@@ -71,10 +80,10 @@ class BucketFill:
         sources = self._sources(table, index)
         while table.room(index):
             named = self._untried(table, family, index)
-            if named:
-                few = sample(self._rng, named, table.room(index))
-                await asyncio.gather(*(self._meet(contact) for contact in few))
-            elif sources:
+            few = sample(self._rng, named, table.room(index))
+            if any(await asyncio.gather(*map(self._meet, few))):
+                continue
+            if sources:
                 asked = [sources.pop() for _ in range(min(len(sources), limits.SOURCES_AT_ONCE))]
                 await asyncio.gather(*(self._ask(source, table, index) for source in asked))
             else:
@@ -100,13 +109,28 @@ class BucketFill:
         known = deeper or inside
         return sample(self._rng, known, limits.SOURCES_PER_BUCKET)
 
-    async def _meet(self, contact: Contact) -> None:
+    async def _meet(self, contact: Contact) -> bool:
+        """Whether a contact has been tried, and not put off until its namers can pay for it."""
         table = self._tables.of(contact)
-        self._tried.add(contact.packed)
-        self._named[contact.family, table.index_of(contact.number)].pop(contact.packed, None)
         async with self._at_once:
-            if table.wants(contact):
-                await self._maintenance.meet(contact)
+            meets = self._introductions.pays(contact, Method.MEET)
+            if not meets and not self._introductions.pays(contact, Method.PING):
+                return False
+            self._tried.add(contact.packed)
+            self._named[contact.family, table.index_of(contact.number)].pop(contact.packed, None)
+            if table.wants(contact) and (meets or await self._ping(contact)):
+                await self._met(self._maintenance.meet(contact), contact)
+        return True
+
+    async def _ping(self, contact: Contact) -> bool:
+        """Whether a contact answers what is shorter than a MEET; then that needs no padding."""
+        return await self._met(self._maintenance.meet(contact, Method.PING), contact)
+
+    async def _met(self, meeting: Awaitable[bool], contact: Contact) -> bool:
+        answered = await meeting
+        if answered:
+            self._introductions.answered(contact)
+        return answered
 
     async def _ask(self, source: Contact, table: RoutingTable, index: int) -> None:
         target = table.id_in_bucket(index, self._rng)

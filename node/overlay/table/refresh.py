@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.environment import Environment
+from node.overlay.rpc.introductions import Introductions
 from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.table.bucket_fill import BucketFill
 from node.overlay.table.tables import Tables
@@ -82,7 +83,10 @@ class TableRefresh:
 
     async def _fill(self) -> None:
         """Look up our own id, then fill the buckets with what that named and did not reach."""
-        bucket_fill = BucketFill(self._protocol, self._tables, self._rng, self._families())
+        introductions = Introductions(self._protocol.wire, self._tables)
+        bucket_fill = BucketFill(
+            self._protocol, self._tables, self._rng, self._families(), introductions
+        )
 
         def on_found(_: AnyLookup, contact: Contact, found: Found) -> None:
             bucket_fill.hear(contact, found)

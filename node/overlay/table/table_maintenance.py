@@ -140,17 +140,17 @@ class TableMaintenance:
         if key in self._askers:
             self._shares.remove(self._askers.pop(key), key)
 
-    def meet(self, contact: Contact) -> asyncio.Future[None]:
-        """Ping a contact by MEET, so that it may ping us back; done when it answers or not."""
-        met: asyncio.Future[None] = self._loop.create_future()
+    def meet(self, contact: Contact, method: Method = Method.MEET) -> asyncio.Future[bool]:
+        """Ping a contact, by MEET so that it may ping us back; whether it answers."""
+        met: asyncio.Future[bool] = self._loop.create_future()
 
         def on_reply(reply: Reply) -> None:
             if reply.response is not None:
                 self.answered(contact)
             if not met.done():
-                met.set_result(None)
+                met.set_result(reply.response is not None)
 
-        self._wire.request(contact, Method.MEET, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
+        self._wire.request(contact, method, [], on_reply, timeout_s=limits.TIMEOUT_MAX_S)
         return met
 
     def _verified(self, asked_at: float, reply: Reply) -> None:
