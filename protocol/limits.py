@@ -902,6 +902,19 @@ PEER_BUDGETS = 4096
 so many chunks counts twice. A download needs five. Each costs up to 0.3 ms, so ten attackers cost a
 tenth of a core. And the peers that this is remembered of: 1 MB."""
 
+LINE_TURNS = 4
+LINE_TURNS_OF_A_NETWORK = 2
+"""Links that send content at once, and of one network while another wants to: few, so that the line
+goes to those whose turn it is, and more than one, so that it is full while one reads."""
+
+LINE_SLICE_S = 0.1
+LINE_LAPSE_S = 1.0
+LINE_REST_BYTES = 2**15
+LINE_AGAIN_PATIENCE_S = 1.0
+"""A turn is so long while others wait; it then ends once so little is queued on its link, and holds
+up no other once nothing was taken for so long. One for what a peer has had is waited for so long,
+then the link's other streams have theirs."""
+
 READ_AHEAD_BYTES_MIN = 2**16
 READ_AHEAD_BYTES_MAX = 2**20
 """Chunks read from the vault at once for one link, which are then sent: so many at first and after

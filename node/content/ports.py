@@ -26,6 +26,10 @@ class LinkPort(Protocol):
         """The peer at the other end."""
 
     @property
+    def network(self) -> bytes:
+        """The public network of the peer's address, as `tenure.network_of` gives it."""
+
+    @property
     def max_frame_bytes(self) -> int:
         """The longest frame that `send` takes."""
 
@@ -33,14 +37,18 @@ class LinkPort(Protocol):
     def closed(self) -> "asyncio.Future[str]":
         """Done with the reason once the link has ended."""
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that were sent and wait for the network."""
+
     def register(self, types: range, handler: Callable[[bytes], None]) -> None:
         """Give frames of these types to `handler`, in order."""
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; raises LinkClosed."""
 
-    async def drained(self) -> None:
-        """Return once little is queued; raises LinkClosed."""
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Return once little is queued, or no more than so much; raises LinkClosed."""
 
     async def close(self, reason: str = "") -> None:
         """End the link."""

@@ -17,6 +17,7 @@ from protocol.errors import LinkClosed, Malformed, ModswarmError, Oversized, Rem
 from protocol.frame_types import frame_type
 from protocol.identity import PeerId, peer_id_of
 from protocol.noise_session import FRAME_TAG_BYTES, NoiseHandshake, NoiseSession
+from protocol.places.tenure import network_of
 
 _log = logging.getLogger(__name__)
 
@@ -124,16 +125,21 @@ class Link:
         self.bytes_sent += len(frame)
         self.last_used_at = self._loop.time()
 
-    async def drained(self) -> None:
-        """Return once few bytes are buffered; raises LinkClosed."""
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Return once few bytes are buffered, or no more than so many; raises LinkClosed."""
         if self.closed.done():
             raise LinkClosed(self.closed.result())
-        await self.channel.drained()
+        await self.channel.drained(most_bytes)
 
     @property
     def path(self) -> FoundPath:
         """The path that the link has at present, or had last."""
         return self._found_path()
+
+    @property
+    def network(self) -> bytes:
+        """The public network that the peer's address is in, as `network_of` gives it."""
+        return network_of(self.path.remote.host)
 
     @property
     def round_trip_s(self) -> float | None:

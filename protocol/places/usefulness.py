@@ -17,14 +17,24 @@ HALF_LIFE_S: Final = 600.0
 
 @dataclass(slots=True)
 class _Credit:
-    """`worth` was so much at a time. `served` has a bit for each chunk that was sent."""
+    """`worth` was so much at a time. `served` has a bit for each chunk that was sent.
+
+    So many bits are set, and so many bytes were sent for the first time, and again.
+    """
 
     worth: float = 0.0
     at: float = 0.0
     served: bytearray = field(default_factory=bytearray)
+    bits: int = 0
+    first_bytes: int = 0
+    again_bytes: int = 0
 
     def now(self, now: float) -> float:
         return float(self.worth * 0.5 ** ((now - self.at) / HALF_LIFE_S))
+
+
+def _bit(mod_id: bytes, chunk: int) -> int:
+    return (int.from_bytes(mod_id[:4]) + chunk) % limits.CHUNKS_CREDITED
 
 
 def no_standing(_peer_id: PeerId) -> float:
@@ -58,10 +68,27 @@ class Usefulness:
         credit = self._credit(peer_id, now)
         if not credit.served:
             credit.served = bytearray(limits.CHUNKS_CREDITED // 8)
-        bit = (int.from_bytes(mod_id[:4]) + chunk) % limits.CHUNKS_CREDITED
+        bit = _bit(mod_id, chunk)
         if not credit.served[bit // 8] >> bit % 8 & 1:
             credit.served[bit // 8] |= 1 << bit % 8
             credit.worth, credit.at = credit.now(now) + size, now
+            credit.bits += 1
+            credit.first_bytes += size
+        else:
+            credit.again_bytes += size
+
+    def had(self, peer_id: PeerId, mod_id: bytes, chunk: int) -> bool:
+        """Whether a peer was sent a chunk before.
+
+        A quarter of what it got it may get again as if it had not: links break. Once half of the
+        bits are set this says no, for they tell little apart.
+        """
+        credit = self._credits.get(peer_id)
+        if credit is None or not credit.served or 2 * credit.bits >= limits.CHUNKS_CREDITED:
+            return False
+        bit = _bit(mod_id, chunk)
+        is_set = bool(credit.served[bit // 8] >> bit % 8 & 1)
+        return is_set and 4 * credit.again_bytes >= credit.first_bytes
 
     def worth(self, peer_id: PeerId, now: float) -> float:
         """What a peer is worth now; 0 for a newcomer."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort, SourceWatch
 from node.content.serve.budget import PeerBudget, PeerBudgets
+from node.content.serve.line import Line
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -89,12 +90,13 @@ class Exchange:
         refusals: Counter[str],
         tasks: TaskOwner,
         usefulness: Usefulness,
+        line: Line,
     ) -> None:
         self.name = peer_id_text(link.peer_id)
         self.peer_id = PeerId(link.peer_id)
         self._link = link
         self._usefulness = usefulness
-        self._uploader = Uploader(link, vault, budget, usefulness)
+        self._uploader = Uploader(link, vault, budget, usefulness, line)
         self._refusals = refusals
         self._tasks = tasks
         self._streams: dict[int, Stream] = {}
@@ -226,6 +228,7 @@ class Exchanges:
     def __init__(self, vault: Vault, usefulness: Usefulness) -> None:
         self._vault = vault
         self._budgets = PeerBudgets()
+        self._line = Line()
         self._usefulness = usefulness
         self._running: dict[LinkPort, Exchange] = {}
         self._tasks = TaskOwner("content")
@@ -252,7 +255,9 @@ class Exchanges:
         if self._closing:
             raise LinkClosed("this node stops")
         budget = self._budgets.of(link.peer_id)
-        exchange = Exchange(link, self._vault, budget, self.refusals, self._tasks, self._usefulness)
+        exchange = Exchange(
+            *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self._line)
+        )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)
             self._running[link] = exchange

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from node.content.ports import LinkPort
 from node.content.serve.budget import PeerBudget
+from node.content.serve.line import Line
 from node.content.vault.holdings import Held
 from node.content.vault.vault import Vault
 from protocol import limits
@@ -28,7 +29,9 @@ _NUMBER = "I"
 which would be 2.3 MB as objects.
 """
 
-_MANIFEST_PART_BYTES = 2**20
+_MANIFEST_PART_BYTES = 2**18
+_MANIFEST = -1
+"""Its parts count down from here where chunks that a peer has had are remembered by number."""
 _NEWS_INTERVAL_S = 1.0
 """How often a peer is told which chunks are new in the vault."""
 
@@ -65,9 +68,16 @@ class Uploader:
     """The serving side of one link. `run` it for as long as the link stands."""
 
     def __init__(
-        self, link: LinkPort, vault: Vault, budget: PeerBudget, usefulness: Usefulness
+        self,
+        link: LinkPort,
+        vault: Vault,
+        budget: PeerBudget,
+        usefulness: Usefulness,
+        line: Line,
     ) -> None:
         self._link = link
+        self._sender = line.sender(link)
+        self._peer_id = PeerId(link.peer_id)
         self._vault = vault
         self._usefulness = usefulness
         self._reads = vault.read_by(peer_id_text(link.peer_id))
@@ -131,13 +141,14 @@ class Uploader:
         try:
             with self._vault.watched_by(self._on_stored):
                 while True:
-                    await self._work.wait()
                     await self._link.drained()  # a peer that takes nothing is answered nothing
                     if self._turns:
                         await self._serve_next()
                     else:
                         self._work.clear()
+                        await self._sender.idle_until(self._work)
         finally:
+            self._sender.end()
             if self._news_timer is not None:
                 self._news_timer.cancel()
 
@@ -180,7 +191,7 @@ class Uploader:
         self._send(frames.Opened(number, held.manifest_bytes, held.complete))
         if held.complete:
             stream.bits = None
-        else:
+        elif await self._sender.may_send(again=False) and self._stands(number, stream):
             self._send_have(number, stream, held)
 
     async def _send_news(self, mod_id: bytes) -> None:
@@ -195,6 +206,7 @@ class Uploader:
             stream.has_news = False  # before what waits below, so that later news are not lost
         for number, stream in told:
             await self._link.drained()
+            await self._sender.may_send(again=False)
             if not self._stands(number, stream):
                 continue
             if held is None:
@@ -214,6 +226,9 @@ class Uploader:
     async def _send_manifest(self, number: int, stream: _Stream) -> None:
         start = 0
         while start < stream.manifest_bytes and self._stands(number, stream):
+            part_number = _MANIFEST - start // _MANIFEST_PART_BYTES
+            if not await self._sender.may_send(again=self._had(stream.mod_id, part_number)):
+                continue
             data = await self._reads.manifest_part(stream.mod_id, start, _MANIFEST_PART_BYTES)
             if not data:
                 self._refuse(number)
@@ -221,10 +236,14 @@ class Uploader:
             for offset, part in self._pieces(data):
                 self._send(frames.ManifestPiece(number, start + offset, part))
                 await self._link.drained()
+            self._served(stream.mod_id, part_number, len(data))
             start += len(data)
 
     async def _send_chunks(self, number: int, stream: _Stream) -> None:
         """Send the next chunks that are wanted, as many as are read at once."""
+        again = self._had(stream.mod_id, stream.wanted[0])
+        if not await self._sender.may_send(again=again) or not self._goes_on(number, stream):
+            return
         chunks = tuple(stream.wanted)
         found = await self._reads.chunks(stream.mod_id, chunks, self._read_ahead)
         if not self._goes_on(number, stream):
@@ -235,21 +254,35 @@ class Uploader:
         chunks = chunks[: len(found)]
         del stream.wanted[: len(chunks)]
         missing = []
-        for chunk, data in zip(chunks, found, strict=True):
+        for place, (chunk, data) in enumerate(zip(chunks, found, strict=True)):
             if not self._goes_on(number, stream):
                 return
             if data is None:
                 missing.append(chunk)
                 continue
+            if place and not self._sender.goes_on(again=self._had(stream.mod_id, chunk)):
+                stream.wanted[:0] = array(_NUMBER, chunks[place:])
+                self._read_ahead = limits.READ_AHEAD_BYTES_MIN
+                break
             for offset, part in self._pieces(data):
                 self._send(frames.ChunkPiece(number, chunk, offset, part))
             self._budget.chunk_sent()
-            await self._link.drained()
-            peer_id, now = PeerId(self._link.peer_id), self._now()
-            self._usefulness.served(peer_id, stream.mod_id, chunk, len(data), now)
-        self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
+            if again:  # little of it stands in the way of what comes first
+                await self._link.drained(limits.LINE_REST_BYTES)
+            else:
+                await self._link.drained()
+            self._served(stream.mod_id, chunk, len(data))
+        else:
+            self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
         if missing and self._goes_on(number, stream):
             self._send(frames.Missing(number, tuple(missing)))
+
+    def _had(self, mod_id: bytes, chunk: int) -> bool:
+        """Whether the peer has had a chunk before, which others need not wait for."""
+        return self._usefulness.had(self._peer_id, mod_id, chunk)
+
+    def _served(self, mod_id: bytes, chunk: int, size: int) -> None:
+        self._usefulness.served(self._peer_id, mod_id, chunk, size, self._now())
 
     def _goes_on(self, number: int, stream: _Stream) -> bool:
         """Whether the chunks that were read are still wanted; fewer are read next if not."""

@@ -51,8 +51,8 @@ class Channel(Protocol):
         """Queue one message of at most `max_message_bytes`; raises LinkClosed."""
         ...
 
-    async def drained(self) -> None:
-        """Return once few bytes are buffered; raises LinkClosed."""
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Return once few bytes are buffered, or no more than so many; raises LinkClosed."""
         ...
 
     async def close(self, reason: str = "") -> None:

@@ -189,16 +189,18 @@ class NativeChannel:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
-    async def drained(self) -> None:
-        """Return once few bytes are buffered; raises LinkClosed."""
-        while self.buffered_bytes > self._low_water_bytes() or self.closed.done():
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Return once few bytes are buffered, or no more than so many; raises LinkClosed."""
+        while self.buffered_bytes > self._low_water_bytes(most_bytes) or self.closed.done():
             await self._change()
 
-    def _low_water_bytes(self) -> int:
+    def _low_water_bytes(self, most_bytes: int | None = None) -> int:
         sender, low = self._association.sender, LOW_WATER_BYTES
         if sender is not None:
             ahead = min(sender.congestion.pacing_rate * _LOW_WATER_S, self._windows.queue_bytes)
             low = max(low, int(ahead))
+        if most_bytes is not None:
+            low = min(low, most_bytes)
         self._association.set_buffered_amount_low(STREAM, low)
         return low
 

@@ -213,9 +213,11 @@ class StockChannel:
         except InvalidStateError:
             raise LinkClosed("the channel is not open") from None
 
-    async def drained(self) -> None:
-        """Return once few bytes are buffered; raises LinkClosed."""
-        while self.buffered_bytes > LOW_WATER_BYTES or self.closed.done():
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Return once few bytes are buffered, or no more than so many; raises LinkClosed."""
+        low_bytes = LOW_WATER_BYTES if most_bytes is None else min(most_bytes, LOW_WATER_BYTES)
+        self._channel.bufferedAmountLowThreshold = low_bytes
+        while self.buffered_bytes > low_bytes or self.closed.done():
             await self._change()
 
     async def close(self, reason: str = "") -> None:

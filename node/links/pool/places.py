@@ -44,7 +44,7 @@ class PlaceBook:
     def opened(self, link: Link) -> None:
         """A link has taken its place."""
         if link.direction == "incoming":
-            network = network_of(link.path.remote.host)
+            network = link.network
             self._linked.add(link.peer_id, network, self._loop.time())
 
     def answering(self, peer_id: PeerId) -> None:
@@ -54,7 +54,7 @@ class PlaceBook:
     def link(self, link: Link) -> Place:
         """The place of an open link."""
         until = link.opened_at + self._tenure_s
-        network = network_of(link.path.remote.host)
+        network = link.network
         return Place(
             link.peer_id,
             network,

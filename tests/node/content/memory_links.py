@@ -18,6 +18,7 @@ class MemoryLink:
 
     def __init__(self, peer_id: bytes, max_frame_bytes: int) -> None:
         self.peer_id = peer_id
+        self.network = b""
         self.max_frame_bytes = max_frame_bytes
         self._handlers: dict[int, Callable[[bytes], None]] = {}
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -32,8 +33,7 @@ class MemoryLink:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._is_delivering = False
-        self._low = asyncio.Event()
-        self._low.set()
+        self._moved = asyncio.Event()
 
     @property
     def buffered_bytes(self) -> int:
@@ -63,13 +63,14 @@ class MemoryLink:
         self._queue.append(frame)
         self._queued_bytes += len(frame)
         self.most_buffered_bytes = max(self.most_buffered_bytes, self._queued_bytes)
-        if self._queued_bytes > LOW_WATER_BYTES:
-            self._low.clear()
         self._deliver_soon()
 
-    async def drained(self) -> None:
-        """Wait until little is queued."""
-        await self._low.wait()
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Wait until little is queued, or no more than so much."""
+        low_bytes = LOW_WATER_BYTES if most_bytes is None else most_bytes
+        while self._queued_bytes > low_bytes and not self.closed.done():
+            self._moved.clear()
+            await self._moved.wait()
         if self.closed.done():
             raise LinkClosed("the link is closed")
 
@@ -83,7 +84,7 @@ class MemoryLink:
             if not end.closed.done():
                 end.closed.set_result(reason)
                 end._queue.clear()
-                end._low.set()
+                end._moved.set()
 
     def hold(self) -> None:
         """Let nothing from this end arrive until `release`."""
@@ -109,8 +110,7 @@ class MemoryLink:
         self._queued_bytes -= len(frame)
         self.frames_sent += 1
         self.bytes_sent += len(frame)
-        if self._queued_bytes <= LOW_WATER_BYTES:
-            self._low.set()
+        self._moved.set()
         if self.meddler is not None:
             frame = self.meddler(frame)
         if frame is not None:

@@ -49,7 +49,7 @@ class FakeChannel:
         if len(self._incoming) == 1:
             asyncio.get_running_loop().call_soon(self._deliver)
 
-    async def drained(self) -> None:
+    async def drained(self, most_bytes: int | None = None) -> None:
         """Nothing is ever buffered."""
 
     async def close(self, reason: str = "") -> None:
