@@ -54,7 +54,7 @@ async def test_names_of_dead_contacts_that_came_first_leave_room_for_others() ->
     source = honest[0]
     tables.of(source).answered(source, 0.0)
     introductions: Any = SimpleNamespace(
-        pays=lambda *_: True, answered=lambda _: None, hear=lambda _: None
+        pays=lambda *_: True, answered=lambda *_: None, hear=lambda *_: None
     )
     fill = BucketFill(overlay, tables, random.Random(1), V4, introductions)
     dead = [far(100, f"9.{number}.9.9") for number in range(2 * limits.NAMES_PER_BUCKET)]

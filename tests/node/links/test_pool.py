@@ -216,8 +216,8 @@ async def test_a_peer_that_takes_nothing_is_given_up() -> None:
         for _ in range(40):
             ours.send(largest_frame(ours))
         took_s = await until(ours.closed.done, 100.0)
-        assert ours.closed.result() == "closed by us: stalled"
-        assert took_s >= 30.0
+        assert ours.closed.result() == "the path carries no data, though checks pass"
+        assert took_s < 30.0
 
 
 async def test_a_fault_in_what_takes_links_ends_only_that_link() -> None:
