@@ -6,6 +6,7 @@ token announces. Meanwhile each request with the token is answered.
 
 import asyncio
 import contextlib
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -258,3 +259,39 @@ async def test_a_slow_body_of_a_program_with_the_token_has_a_deadline(
         assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.real_loop
+async def test_what_is_no_plain_request_is_refused_in_json_and_is_no_error_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = "".join(f"X-{number}: y\r\n" for number in range(gate.HEADERS))
+    async with served(tmp_path) as (node, server):
+        control = read_control(tmp_path)
+        assert control is not None
+        for more, status in (
+            ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", b"400"),
+            ("Transfer-Encoding: chunked\r\n", b"400"),
+            ("Content-Encoding: gzip\r\nContent-Length: 2\r\n", b"400"),
+            ("Content-Length: 2\r\nContent-Length: 3\r\n", b"400"),
+            ("Content-Length: x\r\n", b"400"),
+            ("Content-Length: +2\r\n", b"400"),
+            ("Content-Type: a/b\r\nContent-Type: a/b\r\n", b"400"),
+            ("Expect: 200-ok\r\n", b"400"),
+            ("no header\r\n", b"400"),
+            (" folded: a\r\n", b"400"),
+            ("X : y\r\n", b"400"),
+            ("X: \0\r\n", b"400"),
+            ("X: \n\r\n", b"400"),
+            (many, b"431"),
+        ):
+            host, _, port = server.address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(head(control[1], more=more) + b"zz\r\n{}\r\n")
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 " + status), (more, answer)
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
+            writer.close()
+            await writer.wait_closed()
+        assert node.asked == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -1,6 +1,7 @@
 """The gate of the control API: a connection is served once it has shown the token, and not before.
 
-It serves one request, so that every head has passed here.
+It serves one request, so that every head has passed here, and none that is not plain: what aiohttp
+itself would refuse, it answers as text and logs as an error.
 
 Every program on this machine can connect. Until the head of a request with the token is there, a
 connection costs one small object here, is closed at its deadline, and gives way, the oldest first,
@@ -33,7 +34,14 @@ SERVED = 64
 """Connections of programs with the token; they are of the node's owner, and run wild by mistake."""
 
 _HEAD_END = b"\r\n\r\n"
-_REQUEST_LINE = re.compile(rb"[A-Z]{1,16} /[!-~]* HTTP/1\.[01]\r\n")
+HEADERS = 64
+"""Of a request; browsers send about 20, and aiohttp refuses more than 128."""
+
+_REQUEST_LINE = re.compile(rb"[A-Z]{1,16} /[!-~]* HTTP/1\.[01]")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
+_BODY_LENGTH = re.compile(r"[0-9]{1,15}")
+_ENCODINGS = ("transfer-encoding", "content-encoding")
+_EXPECTED = "100-continue"
 _TOO_LARGE = f"the request has more than {HEAD_BYTES} bytes before its body"
 
 MakeHandler = Callable[[], asyncio.Protocol]
@@ -116,14 +124,14 @@ class Knock(asyncio.Protocol):
         end = self._head.find(_HEAD_END)
         if end > HEAD_BYTES or (end < 0 and len(self._head) > HEAD_BYTES):
             self.refuse(errors.HeadTooLarge(_TOO_LARGE))
-        elif end >= 0 and not _REQUEST_LINE.match(self._head):
-            self.refuse(errors.BadRequest("that is no HTTP request"))
         elif end >= 0:
-            self._show(_headers(self._head[:end]))
+            self._show(self._head[:end])
 
-    def _show(self, headers: Mapping[str, str]) -> None:
+    def _show(self, head: bytes) -> None:
         try:
+            headers = _headers(head)
             handler = self._gate.handler_for(headers)
+            _check_body(headers)
         except ModswarmError as error:
             self.refuse(error)
             return
@@ -154,15 +162,33 @@ class Knock(asyncio.Protocol):
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """The headers that the guard looks at; of a repeated one, the last."""
-    named = {"host": "Host", "origin": "Origin", "authorization": "Authorization"}
-    found = {}
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        wanted = named.get(name.decode("latin-1").lower())
-        if wanted:
-            found[wanted] = value.strip(b" \t").decode(errors="surrogateescape")
+    """The headers by their names in lower case; raises BadRequest unless each stands there once."""
+    line, *lines = head.split(b"\r\n")
+    if not _REQUEST_LINE.fullmatch(line):
+        raise errors.BadRequest("that is no HTTP request")
+    if len(lines) > HEADERS:
+        raise errors.HeadTooLarge(f"the request has more than {HEADERS} headers")
+    found: dict[str, str] = {}
+    for header in lines:
+        parts = _HEADER.fullmatch(header)
+        if parts is None:
+            raise errors.BadRequest(f"{header[:40].decode('latin-1')!a} is no HTTP header")
+        name = parts[1].decode().lower()
+        if name in found:
+            raise errors.BadRequest(f"the header {name[:40]} stands there twice")
+        found[name] = parts[2].rstrip(b" \t").decode(errors="surrogateescape")
     return found
+
+
+def _check_body(headers: Mapping[str, str]) -> None:
+    """Raise BadRequest unless the body, if there is one, is sent as it is, with its length."""
+    for name in _ENCODINGS:
+        if name in headers:
+            raise errors.BadRequest(f"send the body as it is, with Content-Length, without {name}")
+    if not _BODY_LENGTH.fullmatch(headers.get("content-length", "0")):
+        raise errors.BadRequest("the Content-Length is no number of bytes")
+    if headers.get("expect", _EXPECTED).lower() != _EXPECTED:
+        raise errors.BadRequest(f"the only expectation that is met is {_EXPECTED}")
 
 
 def _answer(error: ModswarmError) -> bytes:

@@ -23,12 +23,15 @@ def check_loopback(host: str) -> None:
 
 
 def check_request(headers: Mapping[str, str], token: str) -> None:
-    """Raise Forbidden or Unauthorized unless the request may be served."""
-    if "Origin" in headers:
+    """Raise Forbidden or Unauthorized unless the request may be served.
+
+    `headers` are found by names in lower case.
+    """
+    if "origin" in headers:
         raise Forbidden("the control API is not for web pages")
-    if not _names_loopback(headers.get("Host", "")):
+    if not _names_loopback(headers.get("host", "")):
         raise Forbidden("the control API answers only under a loopback name")
-    given = headers.get("Authorization", "")
+    given = headers.get("authorization", "")
     bearer = given[len(_SCHEME) :] if given[: len(_SCHEME)].lower() == _SCHEME else ""
     offered = bearer.strip().encode(errors="surrogateescape")
     if not hmac.compare_digest(offered, token.encode()):

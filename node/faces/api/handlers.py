@@ -5,6 +5,7 @@ route's schema; what only a parser can check (links, ids, file paths) is checked
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,6 +213,10 @@ def _absolute(text: str) -> Path:
     path = Path(text)
     if "\0" in text:
         raise BadRequest("a path cannot hold a NUL character")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise BadRequest(f"no file of this system can be called {ascii(text)[:80]}") from None
     if not path.is_absolute():
         raise BadRequest(f"the path must be absolute, for the node has another folder: {text!r}")
     return path

@@ -163,6 +163,7 @@ async def test_it_binds_to_loopback_literals_only(tmp_path: Path, host: str) -> 
         (b'{"path": "/x", "more": 1}', 400, "bad_request"),
         (b'{"path": "not/absolute"}', 400, "bad_request"),
         (b'{"path": "/a\\u0000b"}', 400, "bad_request"),
+        (b'{"path": "/a\\ud800b"}', 400, "bad_request"),
         (b'{"path": "/x", "name": "%s"}' % (b"n" * 1000), 400, "bad_request"),
     ],
 )
