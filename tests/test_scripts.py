@@ -19,6 +19,7 @@ echo "$@" >> "$(dirname "$0")/../asked"
 EXTRAS = {
     "audit": "test,simulations,bench",
     "bench": "bench",
+    "bench attack --hostile": "bench,test,simulations",
     "check": "test,simulations",
     "fuzz": "fuzz",
     "modswarm": "",

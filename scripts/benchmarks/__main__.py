@@ -18,8 +18,8 @@ from scripts.benchmarks.link.cost import KINDS, LINES_MBPS
 BENCHMARKS = {
     "attack": (
         "attack.figures",
-        [],
-        "bytes and CPU of each form of request, at who asks and at the node; `get` among attackers",
+        ["hostile"],
+        "bytes and CPU of each form of request, at both sides; --hostile: of each of tests/hostile",
     ),
     "main": (
         "whole_job",
@@ -75,6 +75,9 @@ def main() -> None:
         help="Mbit/s of each line of `cost`, but for links and frame",
     )
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS, help="of `cost`")
+    parser.add_argument(
+        "--hostile", nargs="*", metavar="TEST", help="of `attack`: these of tests/hostile, or all"
+    )
     parser.add_argument("--pcap", type=Path, help="file for the SCTP packets of one more link")
     parser.add_argument("--json", action="store_true", help="on one line")
     given = parser.parse_args()

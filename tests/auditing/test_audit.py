@@ -157,38 +157,39 @@ def test_modes_and_ports_that_are_too_open_are_found() -> None:
 
 # Attackers, costs, fuzzing ----------------------------------------------------------------
 
-ATTACKS = """
-import pytest
-
-def test_that_holds(record_property):
-    record_property("seconds", 1.5)
-    print("3 of 4 links kept")
-
-def test_that_breaks():
-    assert False
-
-@pytest.mark.skip(reason="no nft here")
-def test_that_cannot_run():
-    pass
-"""
+ATTACKERS: dict[str, Any] = {
+    "attackers": {
+        "test_a.py::test_holds": {"outcome": "held", "alone_s": 1.5, "memory_MB": 7.5},
+        "test_a.py::test_breaks": {"outcome": "FAILED", "why": "assert False"},
+        "test_a.py::test_cannot_run": {"outcome": "skipped", "why": "no nft here"},
+    },
+    "most": {"memory_MB": {"test_a.py::test_holds": 7.5}},
+    "failed": ["test_a.py::test_breaks"],
+}
 
 
-def test_attackers_are_listed_with_outcomes_and_figures(tmp_path: Path) -> None:
-    (tmp_path / "test_some_attack.py").write_text(ATTACKS)
-    told = attackers.section(tmp_path)
+def test_attackers_are_listed_with_outcomes_and_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"import json; print(json.dumps({ATTACKERS}))"
+    monkeypatch.setattr(programs, "COSTS", (sys.executable, "-c", code))
+    told = attackers.section()
     assert "1 FAILED, 1 held, 1 skipped." in told.body
-    held = "| test_some_attack | test_that_holds | held | seconds 1.5; 3 of 4 links kept |"
-    assert held in told.body
-    assert told.findings == ["test_some_attack test_that_breaks fails"]
-    assert told.missing == ["test_some_attack test_that_cannot_run: no nft here"]
+    assert "| memory_MB | test_a.py::test_holds | 7.5 |" in told.body
+    assert "| test_a.py::test_holds | held | alone_s 1.5; memory_MB 7.5 |" in told.body
+    assert told.findings == ["test_a.py::test_breaks fails"]
+    assert told.missing == ["test_a.py::test_cannot_run: no nft here"]
 
 
-def test_attackers_that_cannot_be_collected_are_not_looked_at(tmp_path: Path) -> None:
-    assert attackers.section(tmp_path / "nowhere").missing
-    slow = "import time\ndef test_slow():\n    time.sleep(60)\n"
-    (tmp_path / "test_slow_attack.py").write_text(slow)
-    (why,) = attackers.section(tmp_path, limit_s=0.01).missing
-    assert "took longer" in why
+def test_attackers_that_cannot_be_collected_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for code, limit_s, words in (
+        ("print('{\"attackers\": {}}')", 60.0, "there are no tests"),
+        ("raise SystemExit('pytest ended with status 3')", 60.0, "pytest ended with status 3"),
+        ("while True: pass", 0.01, "took longer"),
+    ):
+        monkeypatch.setattr(programs, "COSTS", (sys.executable, "-c", code))
+        (why,) = attackers.section(limit_s).missing
+        assert words in why
 
 
 def test_costs_are_tables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from protocol.datagrams import XChaCha20Poly1305
 from scripts.benchmarks.attack.control_api import control_api_rows
 from scripts.benchmarks.attack.form import CORE_SHARE_MOST, RATIO_MOST, Asker, Form, measure
 from scripts.benchmarks.attack.getting import getting
+from scripts.benchmarks.attack.hostile_tests import hostile_tests
 from scripts.benchmarks.attack.link_forms import CHUNKS, LinkAsker
 from scripts.benchmarks.attack.meter import CpuMeter, MeteredLoop, metered_network
 from scripts.benchmarks.attack.overlay_forms import OverlayAsker
@@ -34,8 +35,13 @@ _MOD_BYTES = 12_000_000
 _BUDGET_FULL_S = limits.CONTENT_REQUESTS_BURST / limits.CONTENT_REQUESTS_PER_SECOND
 
 
-def run() -> dict[str, Any]:
-    """The rows, the bounds that they are held against, and those that exceed them."""
+def run(hostile: list[str] | None) -> dict[str, Any]:
+    """The rows, the bounds that they are held against, and those that exceed them.
+
+    With `hostile` the attackers of tests/hostile instead: of these files or ids, or all if none.
+    """
+    if hostile is not None:
+        return hostile_tests(hostile)
     meter = CpuMeter()
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, metered_network(meter):
