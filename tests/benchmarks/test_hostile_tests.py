@@ -22,6 +22,8 @@ def test_that_takes_much(record_property):
         pass
     held = [b"x" * 1_000_000 for _ in range(50)]
     record_property("attackers", 10)
+    for seconds in (1.5, 2.5, 2.0):
+        record_property("attacked_s", seconds)
     print("3 of 4 links kept")
 
 def test_that_takes_nothing():
@@ -49,6 +51,7 @@ def test_memory_and_cpu_of_each_attacker_are_its_own(
     rows = {name.removeprefix(f"{file.name}::"): row for name, row in told["attackers"].items()}
     much, nothing = rows["test_that_takes_much"], rows["test_that_takes_nothing"]
     assert (much["outcome"], much["alone_s"], much["attackers"]) == ("held", 1.25, 10)
+    assert much["attacked_s"] == 2.5
     assert much["printed"] == "3 of 4 links kept"
     assert 19 < much["alone_memory_MB"] < 23
     assert 48 < much["memory_MB"] < 55

@@ -22,6 +22,7 @@ from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 from tests.hostile.test_ground_ids import hosts_in
+from tests.hostile.told import RecordProperty
 
 HONEST = 30
 CALLERS = 5
@@ -108,9 +109,14 @@ async def _calls_s(seed: int, count: int, lie: str) -> tuple[list[float], int, i
 @pytest.mark.parametrize(
     ("count", "lie"), [*((6, lie) for lie in LIES), (8, "offline"), (12, "offline")]
 )
-async def test_a_peer_is_called_past_the_liars_nearest_to_its_id(count: int, lie: str) -> None:
+async def test_a_peer_is_called_past_the_liars_nearest_to_its_id(
+    count: int, lie: str, record_property: RecordProperty
+) -> None:
     """Silence costs a call the time until it is asked past, other lies some round trips."""
+    record_property("alone_s", ALONE_S)
     attacked_s, keeping, lying = await _calls_s(1, count, lie)
+    record_property("attacked_s", max(attacked_s))
+    record_property("attackers", count)
     assert keeping >= (limits.K if count == 12 else limits.REGISTRARS)
     assert lying >= limits.REGISTRARS_NEAREST, "the attack is one"
     past_s = limits.CALL_REPEAT_S if lie == "silent" else 4 * ROUND_TRIP_S

@@ -9,6 +9,7 @@ import pytest
 from node.links.path.ice import IcePath
 from protocol import limits
 from protocol.errors import ModswarmError
+from tests.hostile.told import RecordProperty
 from tests.node.links.link_network import Node, linked, network, until
 
 pytestmark = pytest.mark.usefixtures("links")
@@ -93,13 +94,17 @@ async def _seconds_to_link(caller: Node, callee: Node) -> float:
 
 @pytest.mark.parametrize("manner", MANNERS, ids=lambda one: one.__name__.strip("_"))
 async def test_handshakes_that_are_begun_and_left_keep_no_honest_caller_out(
-    manner: Callable[[Deliver, IcePath, bytes], None], monkeypatch: pytest.MonkeyPatch
+    manner: Callable[[Deliver, IcePath, bytes], None],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: RecordProperty,
 ) -> None:
     """32 identities for 16 slots call anew whenever they may."""
     monkeypatch.setattr(limits, "LINK_ATTEMPTS", SLOTS)
     async with network() as peers:
         hub = await peers.add()
         alone_s = await _seconds_to_link(await peers.add(), hub)
+        record_property("alone_s", alone_s)
+        record_property("attackers", ATTACKERS)
         attackers = [await peers.add(busy_patience_s=0.0) for _ in range(ATTACKERS)]
         _misbehave(monkeypatch, attackers, manner)
         calling = [asyncio.create_task(_call_for_ever(one, hub)) for one in attackers]
@@ -112,6 +117,7 @@ async def test_handshakes_that_are_begun_and_left_keep_no_honest_caller_out(
         for task in calling:
             task.cancel()
         await asyncio.wait(calling)
+        record_property("attacked_s", max(seconds))
         assert max(seconds) <= alone_s + MOST_HELD_S + JITTER_S
         for attacker in attackers:
             await attacker.pool.close()

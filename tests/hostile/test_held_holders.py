@@ -21,6 +21,7 @@ from simulations.attacks.record_flooder import RecordFlooder
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
+from tests.hostile.told import RecordProperty
 from tests.simulations.pair_world import Town, pair_world
 
 MOD_BYTES = 200_000
@@ -87,7 +88,11 @@ async def besiege(
 @pytest.mark.parametrize("one_network", [False, True])
 @pytest.mark.parametrize("site", ["public", "port-restricted"])
 async def test_a_get_reaches_a_holder_all_of_whose_links_are_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: str, one_network: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    site: str,
+    one_network: bool,
+    record_property: RecordProperty,
 ) -> None:
     monkeypatch.setattr(limits, "LINKS_PER_NETWORK", PART_OF_A_NETWORK)
     async with pair_world(tmp_path) as town:
@@ -99,13 +104,16 @@ async def test_a_get_reaches_a_holder_all_of_whose_links_are_held(
         link = await share(holder, tmp_path)
         first, *people = await town.settled("public", "public", "port-restricted")
         alone_s = await get(first, link, tmp_path / "alone")
+        record_property("alone_s", alone_s)
         await first.stop()  # it would serve the others
         sieges = await besiege(town, holder, parse(link).mod_id, one_network=one_network)
+        record_property("attackers", len(sieges))
         await asyncio.sleep(2 * limits.LINK_TENURE_S)
         held = len(pool.links())
         assert held >= (PART_OF_A_NETWORK if one_network else LINKS - LINKS // 4), held
         for number, person in enumerate(people):
             seconds = await get(person, link, tmp_path / f"got {number}")
+            record_property("attacked_s", seconds)
             assert seconds <= alone_s + LATER_S
             await person.stop()
         for siege in sieges:

@@ -9,6 +9,7 @@ import pytest
 
 from protocol.overlay.contacts import Contact
 from simulations.attacks.record_flooder import RecordFlooder
+from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 
@@ -43,7 +44,12 @@ async def _time_of_get(folder: Path, fakes: int, *, linked: bool, all_records: b
 
 @pytest.mark.parametrize("all_records", [False, True], ids=["providers", "all-records"])
 @pytest.mark.parametrize("linked", [True, False], ids=["linked", "not-linked"])
-async def test_64_fakes_hide_no_holder(tmp_path: Path, linked: bool, all_records: bool) -> None:
+async def test_64_fakes_hide_no_holder(
+    tmp_path: Path, linked: bool, all_records: bool, record_property: RecordProperty
+) -> None:
     alone_s = await _time_of_get(tmp_path / "alone", 0, linked=linked, all_records=all_records)
+    record_property("alone_s", alone_s)
     among_s = await _time_of_get(tmp_path / "among", 64, linked=linked, all_records=all_records)
+    record_property("attacked_s", among_s)
+    record_property("attackers", 64)
     assert among_s <= 2.0 + 1.1 * alone_s

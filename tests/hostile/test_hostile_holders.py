@@ -23,6 +23,7 @@ from simulations.attacks.holders import (
     HostileHolder,
     HostileUploaders,
 )
+from tests.hostile.told import RecordProperty
 from tests.node.content.content_nodes import (
     FindLinks,
     content_nodes,
@@ -85,9 +86,16 @@ async def test_the_good_one_alone(tmp_path: Path, uploaders: HostileUploaders) -
 @pytest.mark.parametrize("good_first", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nine_of_a_kind_hardly_delay_a_download(
-    tmp_path: Path, uploaders: HostileUploaders, kind: type[HostileHolder], good_first: bool
+    tmp_path: Path,
+    uploaders: HostileUploaders,
+    kind: type[HostileHolder],
+    good_first: bool,
+    record_property: RecordProperty,
 ) -> None:
+    record_property("alone_s", ALONE_S)
     among_s = await _seconds(tmp_path, uploaders, [kind] * BAD, good_first=good_first)
+    record_property("attacked_s", among_s)
+    record_property("attackers", BAD)
     assert among_s <= 2.0 + 1.1 * ALONE_S
 
 

@@ -10,6 +10,7 @@ from protocol.content.link import ModLink
 from simulations.attacks import holders
 from simulations.attacks.holders import HostileHolder, HostileUploaders
 from simulations.residents.whole import WholeResident
+from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import pair_world
 
@@ -49,8 +50,11 @@ async def _seconds(folder: Path, uploaders: HostileUploaders, kinds: list[type[A
 
 
 async def test_nine_bad_holders_of_nine_kinds_hardly_delay_a_get(
-    tmp_path: Path, uploaders: HostileUploaders
+    tmp_path: Path, uploaders: HostileUploaders, record_property: RecordProperty
 ) -> None:
     alone_s = await _seconds(tmp_path / "alone", uploaders, [])
+    record_property("alone_s", alone_s)
     among_s = await _seconds(tmp_path / "among", uploaders, list(KINDS))
+    record_property("attacked_s", among_s)
+    record_property("attackers", len(KINDS))
     assert among_s <= 2.0 + 1.1 * alone_s, (alone_s, among_s)

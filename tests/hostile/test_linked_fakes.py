@@ -22,6 +22,7 @@ from protocol.places.usefulness import Usefulness
 from protocol.records import ProviderBody, Record
 from simulations.attacks import holders
 from simulations.attacks.holders import HostileHolder, HostileUploaders
+from tests.hostile.told import RecordProperty
 from tests.node.content.content_nodes import ContentNode, content_nodes, write_files
 from tests.node.content.memory_links import memory_link
 
@@ -170,15 +171,22 @@ async def _says_yes(*_: object) -> FilterAnswer:
 @pytest.mark.parametrize("fakes", [128, 500])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_fakes_that_link_hide_no_holder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[HostileHolder], fakes: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[HostileHolder],
+    fakes: int,
+    record_property: RecordProperty,
 ) -> None:
     alone_s, _ = await _get(tmp_path / "alone", monkeypatch, kind, 0, 1)
+    record_property("alone_s", alone_s)
+    record_property("attackers", fakes)
     times = []
     for seed in range(3):
         seconds, pool = await _get(tmp_path / f"{seed}", monkeypatch, kind, fakes, seed)
         times.append(seconds)
         assert pool.most_open <= limits.PROVIDERS_TRIED + limits.CONNECTING
         assert len(set(pool.called)) == len(pool.called), "each is called once at first"
+    record_property("attacked_s", max(times))
     assert max(times) <= alone_s + limit_s(fakes)
 
 

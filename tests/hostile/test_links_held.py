@@ -12,6 +12,7 @@ from protocol.description import Description, DtlsRole
 from protocol.errors import LinkClosed, LinkFailed, ModswarmError
 from protocol.identity import Identity
 from protocol.signaling import CallResult
+from tests.hostile.told import RecordProperty
 from tests.node.links.dead_ends import dead_end_of
 from tests.node.links.link_network import (
     Network,
@@ -59,12 +60,16 @@ async def seconds_to_link(caller: Node, callee: Node) -> float:
     return asyncio.get_running_loop().time() - started
 
 
-async def test_links_that_only_send_frames_give_way_to_newcomers() -> None:
+async def test_links_that_only_send_frames_give_way_to_newcomers(
+    record_property: RecordProperty,
+) -> None:
     """Who fetched once, was of use or is a friend keeps its link; our own links are opened."""
     async with network() as peers, asyncio.TaskGroup() as held:
         hub = await peers.add(max_links=ATTACKERS)
         source, customer = await peers.add(), await peers.add()
         alone_s = await seconds_to_link(source, hub)
+        record_property("alone_s", alone_s)
+        record_property("attackers", ATTACKERS)
         await linked(customer, hub)
         now = asyncio.get_running_loop().time()
         hub.pool.usefulness.received(source.peer_id, 2**20, now)
@@ -72,8 +77,10 @@ async def test_links_that_only_send_frames_give_way_to_newcomers() -> None:
         await take_all_links(peers, hub, held, ATTACKERS)
         await asyncio.sleep(60.0)
         for _ in range(8):
-            assert await seconds_to_link(await peers.add(), hub) <= alone_s + 0.1
-            assert await seconds_to_link(hub, await peers.add()) <= alone_s + 0.1
+            for caller, callee in ((await peers.add(), hub), (hub, await peers.add())):
+                seconds = await seconds_to_link(caller, callee)
+                record_property("attacked_s", seconds)
+                assert seconds <= alone_s + 0.1
         assert len(hub.pool.links()) <= ATTACKERS
         assert hub.pool.get(source.peer_id) is not None
         assert hub.pool.get(customer.peer_id) is not None
@@ -120,13 +127,14 @@ async def test_identities_that_fetch_one_chunk_again_and_again_keep_no_link() ->
 
 @pytest.mark.parametrize("answer_takes_s", [0.0, limits.ROUND_TRIP_MS_MAX / 1000])
 async def test_offers_that_no_ice_follows_keep_no_honest_call_out(
-    monkeypatch: pytest.MonkeyPatch, answer_takes_s: float
+    monkeypatch: pytest.MonkeyPatch, answer_takes_s: float, record_property: RecordProperty
 ) -> None:
     """17 identities for 16 slots, an offer each per 10 s; they say that they are far."""
     monkeypatch.setattr(limits, "LINK_ATTEMPTS", 16)
     async with network() as peers:
         hub = await peers.add()
         alone_s = await seconds_to_link(await peers.add(), hub)
+        record_property("alone_s", alone_s)
         offer = dead_end_of(DESCRIBED)
         attackers = [Identity(bytes([number]) * 32) for number in range(1, 18)]
 
@@ -144,6 +152,8 @@ async def test_offers_that_no_ice_follows_keep_no_honest_call_out(
             await asyncio.sleep(1.7)
             seconds.append(await seconds_to_link(await peers.add(), hub))
         attack.cancel()
+        record_property("attacked_s", max(seconds))
+        record_property("attackers", len(attackers))
         # A newcomer's word on its round trip is worth 2 s; then comes the caller's jitter.
         assert max(seconds) <= alone_s + 3.1
         assert sorted(seconds)[6] <= alone_s + 0.1
@@ -180,7 +190,7 @@ async def test_calls_of_ours_that_nobody_answers_keep_no_other_call_from_being_m
 
 
 async def test_offers_that_come_again_at_once_are_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, record_property: RecordProperty
 ) -> None:
     """16 identities for 16 slots, each of which calls anew before its last call's time is over."""
     monkeypatch.setattr(limits, "LINK_ATTEMPTS", 16)
@@ -188,8 +198,10 @@ async def test_offers_that_come_again_at_once_are_not_waited_for(
         hub = await peers.add()
         people = [await peers.add() for _ in range(5)]
         alone_s = await seconds_to_link(people.pop(), hub)
+        record_property("alone_s", alone_s)
         offer = dead_end_of(DESCRIBED)
         attackers = [Identity(bytes([number]) * 32) for number in range(1, 17)]
+        record_property("attackers", len(attackers))
         for again in range(6):
             for attacker in attackers:
                 made = offer_of(attacker.public_key, bytes([again]) * 16, offer)
@@ -197,4 +209,6 @@ async def test_offers_that_come_again_at_once_are_not_waited_for(
                     await hub.pool.answer(made)
             await asyncio.sleep(limits.LINK_PROOF_S / 4)
             if again > 1:
-                assert await seconds_to_link(people.pop(), hub) <= alone_s + 0.1
+                seconds = await seconds_to_link(people.pop(), hub)
+                record_property("attacked_s", seconds)
+                assert seconds <= alone_s + 0.1

@@ -12,6 +12,7 @@ from protocol import limits
 from protocol.overlay.messages import Code, Request
 from simulations.attacks.raw_peer import RawPeer
 from tests.hostile.exchange import Exchange
+from tests.hostile.told import RecordProperty
 
 ATTACKERS = limits.CALLS_PENDING // limits.CALLS_PER_CALLER
 ACCOMPLICES = limits.CALLS_PENDING // limits.CALLS_PER_CALLEE
@@ -35,7 +36,9 @@ def answers(_: Request) -> list[Any]:
 
 
 @pytest.mark.parametrize("told_ms", [0, limits.ROUND_TRIP_MS_MAX])
-async def test_256_stalling_callers_keep_no_honest_call_out(told_ms: int) -> None:
+async def test_256_stalling_callers_keep_no_honest_call_out(
+    told_ms: int, record_property: RecordProperty
+) -> None:
     """They say that they are far, so that they may be slow; their callees answer nothing."""
     exchange = Exchange()
     await exchange.open()
@@ -46,6 +49,8 @@ async def test_256_stalling_callers_keep_no_honest_call_out(told_ms: int) -> Non
     for one in (*silent, honest):
         assert await exchange.register(one) == Code.OK
     response, alone_s = await exchange.outcome(callers[0], honest)
+    record_property("alone_s", alone_s)
+    record_property("attackers", ATTACKERS)
     assert (response.code, response.result) == (Code.OK, [ANSWER])
     attackers = [await exchange.peer() for _ in range(ATTACKERS)]
     await asyncio.sleep(1.0)
@@ -60,11 +65,14 @@ async def test_256_stalling_callers_keep_no_honest_call_out(told_ms: int) -> Non
         await asyncio.sleep(0.5)
         response, seconds = await exchange.outcome(caller, honest)
         assert (response.code, response.result) == (Code.OK, [ANSWER])
+        record_property("attacked_s", seconds)
         assert seconds <= alone_s + 0.1
     await exchange.world.close()
 
 
-async def test_callers_of_128_networks_that_call_again_at_once_keep_no_honest_call_out() -> None:
+async def test_callers_of_128_networks_that_call_again_at_once_keep_no_honest_call_out(
+    record_property: RecordProperty,
+) -> None:
     """Each has one call to the honest callee at a time, which has places for half of them."""
     exchange = Exchange()
     await exchange.open()
@@ -74,6 +82,8 @@ async def test_callers_of_128_networks_that_call_again_at_once_keep_no_honest_ca
     await asyncio.sleep(1.0)
     await exchange.register(honest)
     response, alone_s = await exchange.outcome(callers.pop(), honest)
+    record_property("alone_s", alone_s)
+    record_property("attackers", NETWORKS)
     assert (response.code, response.result) == (Code.OK, [ANSWER])
     async with asyncio.TaskGroup() as attack:
         calls = [attack.create_task(calls_again(exchange, one, honest)) for one in attackers]
@@ -81,6 +91,7 @@ async def test_callers_of_128_networks_that_call_again_at_once_keep_no_honest_ca
         for caller in callers:
             response, seconds = await exchange.outcome(caller, honest)
             assert (response.code, response.result) == (Code.OK, [ANSWER])
+            record_property("attacked_s", seconds)
             assert seconds <= alone_s + 0.1
         for call in calls:
             call.cancel()

@@ -6,6 +6,7 @@ from node.relay.port import RelayPort
 from protocol import limits
 from protocol.turn.virtual import relayed_address
 from simulations.runtime.loop import VirtualLoop
+from tests.hostile.told import RecordProperty
 from tests.node.relay.relay_town import TEST_BYTE, Dweller, RelayTown, relay_town, send
 
 NETWORKS = 8
@@ -81,9 +82,12 @@ async def served(loop: VirtualLoop, attackers: int) -> tuple[float, int]:
 
 
 async def test_a_few_networks_that_fill_a_relay_keep_no_pair_of_another_out(
-    loop: VirtualLoop,
+    loop: VirtualLoop, record_property: RecordProperty
 ) -> None:
     alone_s, whole = await served(loop, 0)
+    record_property("alone_s", alone_s)
     seconds, arrived = await served(loop, limits.RELAY_ALLOCATIONS)
+    record_property("attacked_s", seconds)
+    record_property("attackers", limits.RELAY_ALLOCATIONS)
     assert seconds <= alone_s + 0.1
     assert arrived >= 0.9 * whole

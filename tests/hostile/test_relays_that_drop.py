@@ -14,6 +14,7 @@ from simulations.internet.carrier import Carrier
 from simulations.internet.host import Host, Socket
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
+from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 
@@ -96,13 +97,21 @@ async def got_in(town: Town, folder: Path, bad: BadRelays | None, when: str) -> 
     ],
 )
 async def test_a_get_leaves_relays_that_carry_checks_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, when: str, more_s: float, seed: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    when: str,
+    more_s: float,
+    seed: int,
+    record_property: RecordProperty,
 ) -> None:
     """Each left one unmended was final: 15.5 s to a failure, then 61.5 s, then 10 s each time."""
     async with pair_world(tmp_path / "alone", seed=seed) as town:
         alone_s = await got_in(town, tmp_path / "alone", None, when)
+    record_property("alone_s", alone_s)
     bad = BadRelays(monkeypatch, kind)
     async with pair_world(tmp_path / "bad", seed=seed) as town:
         took_s = await got_in(town, tmp_path / "bad", bad, when)
+    record_property("attacked_s", took_s)
     assert took_s <= alone_s + more_s
     assert bad.hits

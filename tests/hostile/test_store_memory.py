@@ -11,6 +11,7 @@ from protocol.records import ProviderBody
 from simulations.attacks.record_flooder import RecordFlooder
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
+from tests.hostile.told import RecordProperty
 
 RTT_S = 0.05
 IDENTITIES = 15
@@ -44,7 +45,9 @@ async def _is_kept(person: Resident, victim: Resident, number: int) -> bool:
     return person.identity.public_key in {one.public_key for one in held}
 
 
-async def test_identities_at_one_address_do_not_fill_a_store_against_others() -> None:
+async def test_identities_at_one_address_do_not_fill_a_store_against_others(
+    record_property: RecordProperty,
+) -> None:
     world = World(1, latency=UniformLatency(RTT_S))
     victim = await _victim(world)
     early, late = world.add(), world.add()
@@ -53,6 +56,8 @@ async def test_identities_at_one_address_do_not_fill_a_store_against_others() ->
     for number in range(5):
         alone, alone_s = await _publish(world, early, number)
         assert alone.confirmed == 1
+    record_property("alone_s", alone_s)
+    record_property("attackers", IDENTITIES)
     flooder = await RecordFlooder.at(world.internet.add_host(), world.loop.wall_time, IDENTITIES)
     flood = flooder.of_many_mods(RECORDS_EACH)
     await flooder.store(flood, [victim.contact])
@@ -62,6 +67,7 @@ async def test_identities_at_one_address_do_not_fill_a_store_against_others() ->
     for number in range(50, 100):
         among, among_s = await _publish(world, late, number)
         assert among.confirmed == among.asked, among.refused
+        record_property("attacked_s", among_s)
         assert among_s <= alone_s + RTT_S
     await flooder.store(flooder.of_many_mods(RECORDS_EACH), [victim.contact])
     for number in range(5):

@@ -18,6 +18,7 @@ from simulations.internet.lines import Access
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
+from tests.hostile.told import RecordProperty
 from tests.simulations.pair_world import Town, pair_world
 
 UP_BYTES_S = 2.5e6
@@ -82,12 +83,15 @@ async def resident(town: Town, access: Access | None = None, address: str = "") 
 
 
 @pytest.mark.parametrize("one_network", [False, True])
-async def test_a_get_beside_endless_downloaders(tmp_path: Path, one_network: bool) -> None:
+async def test_a_get_beside_endless_downloaders(
+    tmp_path: Path, one_network: bool, record_property: RecordProperty
+) -> None:
     async with pair_world(tmp_path, publics=8) as town:
         holder = await resident(town, LINE)
         link = await published(holder, tmp_path)
         first = await resident(town)
         alone_s = await got(first, link, tmp_path / "alone")
+        record_property("alone_s", alone_s)
         await first.stop()
         places = [f"81.2.69.{number + 1}" if one_network else "" for number in range(ATTACKERS)]
         attackers = [await resident(town, address=place) for place in places]
@@ -102,4 +106,6 @@ async def test_a_get_beside_endless_downloaders(tmp_path: Path, one_network: boo
         for task in drinking:
             task.cancel()
         await asyncio.gather(*drinking, return_exceptions=True)
+        record_property("attacked_s", seconds)
+        record_property("attackers", ATTACKERS)
         assert seconds <= 1.25 * alone_s + LATER_S
