@@ -79,11 +79,12 @@ class PlaceBook:
     def answer(self, call: PendingAnswer) -> Place:
         """The place of a call of a peer that is being answered."""
         worth = self._worth(call.peer_id)
+        visits = self._called.times(call.peer_id, b"", self._loop.time())
         proved = call.proved
         if proved is not None:
             until = call.began_at + limits.LINK_SLOW_S
             network = network_of(proved.host)
-            return Place(call.peer_id, network, worth + _PROVED, safe_until=until, due_at=until)
+            return Place(call.peer_id, network, worth + _PROVED, until, until, visits=visits)
         round_trip_s = 2 * call.offer.answer_takes_s
         return Place(
             call.peer_id,
@@ -91,7 +92,7 @@ class PlaceBook:
             worth,
             safe_until=call.began_at + believed_safe_s(round_trip_s),
             due_at=call.began_at + safe_s(round_trip_s),
-            visits=self._called.times(call.peer_id, b"", self._loop.time()),
+            visits=visits,
         )
 
     def call(self, call: PendingConnect) -> Place:

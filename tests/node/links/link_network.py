@@ -37,8 +37,6 @@ _HEAD = b"\x92\x00"
 TAKEN_TYPES = range(64)
 """A node takes frames of these types; the others are left to tests."""
 
-_seeds = itertools.count(1)
-
 
 async def turn() -> None:
     """Let the loop handle what is ready."""
@@ -128,9 +126,13 @@ NOTHING_KNOWN = NetworkView()
 
 
 class Network:
-    """Peers by id; `carry` is how a call travels, and a test may replace it."""
+    """Peers by id; `carry` is how a call travels, and a test may replace it.
+
+    What is random is drawn from 1 and the seeds after it, whichever tests ran before.
+    """
 
     def __init__(self) -> None:
+        self._seeds = itertools.count(1)
         self.nodes: dict[PeerId, Node] = {}
         self.carry: Carry = call_directly
 
@@ -144,7 +146,7 @@ class Network:
         **changes: Any,
     ) -> Node:
         """A fresh node; `changes` are settings that differ."""
-        rng = random.Random(next(_seeds))
+        rng = random.Random(next(self._seeds))
         here = environment(rng)
         settings = replace(settings, **changes)
         counters = Counters()
