@@ -711,9 +711,9 @@ RELAY_ROUTES = 4096
 RELAYS_USED = 16
 """Relays at which one node has allocations at a time."""
 
-RELAY_STALL_S = 3.0
-"""A relayed pair over which no link opens for so long is left for another relay: three relays are
-tried within the 15 s of an attempt, and a link takes six round trips of at most 0.5 s."""
+RELAY_STALL_S = 1.5
+"""A relayed pair over which no link opens for so long is left for another relay, if there is one:
+DTLS repeats a lost flight after 1 s, and three that drop data cost 4.5 s of an attempt's 15."""
 
 RELAY_STALL_ROUND_TRIPS = 6
 """Of such a pair, if that is longer: so many a link takes from ICE to the session."""
@@ -722,6 +722,9 @@ RELAY_DOUBTS = 1024
 RELAY_DOUBT_S = 600.0
 """Pairs of a relay and a peer whose link it did not carry that a node remembers, about 100 KiB, and
 for how long it names such a relay last: an overloaded one may be well again."""
+
+RELAYS_ANSWERED = 1
+"""Relays that an answer names besides those of its offer, none of them the callee's registrar."""
 
 RELAYS_SURE = 2
 """Of the relays that an offer names so many come from its callee's registrars, and with so many

@@ -109,6 +109,8 @@ class LinkAttempt:
     def answer(self, offer: Offer) -> Description:
         """Our side, for the caller of this offer; raises LinkAttemptFailed, NotAuthentic."""
         described = self.describe(answering_role(offer.description.role))
+        relays = self._parts.paths.relays.to_answer(self._peer_id, offer.description.relays)
+        described = replace(described, relays=relays)
         self._answering = CalleeHandshake(
             self._parts.identity,
             offer.caller_key,

@@ -1,6 +1,7 @@
 """Relays that carry checks and no data: a path is judged by what it carries.
 
-The relays are the callee's own registrars, as few ids ground near its own buy.
+The relays are the callee's own registrars, as ids ground near its own buy. In so small a world
+they are half of all contacts, so the caller's own draws are bad as often as not.
 """
 
 import asyncio
@@ -77,9 +78,10 @@ async def got_in(town: Town, folder: Path, bad: BadRelays | None, when: str) -> 
     if when != "before":
         opened, _ = await town.linked(person, holder)
         await asyncio.sleep(10.0)
-        in_use = relay_of(town, opened)
-    if bad is not None:
-        bad.hosts |= in_use if when == "in use" else registrars_of(town, holder)
+        if bad is not None:
+            bad.hosts |= relay_of(town, opened)
+    if bad is not None and when != "in use":
+        bad.hosts |= registrars_of(town, holder)
     _, took_s = await get(person, link, folder / "got")
     return took_s
 

@@ -1,9 +1,11 @@
 """What all attempts of a node share for relaying: which relays an offer names, and their client.
 
-Both sides allocate at the relays that the offer names. Two of the callee's registrars come first,
-as both sides have a path to them already. But ids near a callee's are ground cheaply, so the third
-is a contact that the caller draws by chance from the other half of all ids; and once a relay did
-not carry a link with this peer, all are.
+Both sides allocate at the relays that the offer names, and at one that the answer does. Two of the
+callee's registrars come first, as both sides have a path to them already. But ids near a callee's
+are ground cheaply, so the third is a contact that the caller draws by chance from the other half
+of all ids; and once a relay did not carry a link with this peer, all are. The caller knows but a
+few of the callee's registrars, and in a small network draws others of them: so the callee, which
+knows all, draws one as well that is none.
 """
 
 import asyncio
@@ -80,18 +82,45 @@ class LinkRelays:
         )
         return tuple(best[: limits.RELAYS_NAMED])
 
+    def to_answer(
+        self, peer_id: PeerId, offered: Iterable[Contact], in_use: PeerId | None = None
+    ) -> tuple[Contact, ...]:
+        """At most RELAYS_ANSWERED relays, for a peer whose offer names others: contacts drawn by
+        chance that are no registrars of ours, from ids far from ours as far as there are any.
+
+        A link that restarts may be about to leave the relay `in_use`.
+        """
+        taken = {peer_id, in_use, *(one.peer_id for one in (*offered, *self._registrars()))}
+
+        def preference(relay: Contact) -> tuple[bool, bool]:
+            is_near = (relay.peer_id[0] ^ self._own_id[0]) < _FIRST_BIT
+            return self.is_doubted(relay, peer_id), is_near
+
+        drawn = [one for one in self._contacts() if one.peer_id not in taken]
+        best = sorted(self._reached(drawn), key=preference)
+        return tuple(best[: limits.RELAYS_ANSWERED])
+
+    def is_doubted(self, relay: Contact, peer_id: PeerId) -> bool:
+        """Whether a link with this peer by this relay came to nothing lately."""
+        now = asyncio.get_running_loop().time()
+        return self.doubts.noted_at(relay.peer_id, peer_id, now) > 0
+
     def _by_choice(
         self, peer_id: PeerId, theirs: list[Contact], doubted_at: Callable[[Contact], float]
     ) -> Iterable[Contact]:
-        """A peer's registrars and contacts of ours, in the order in which they are to be named."""
-        ids = {peer_id, *(relay.peer_id for relay in theirs)}
+        """A peer's registrars and contacts of ours, in the order in which they are to be named.
+
+        Of contacts those come last that keep this node registered: ids near ours are cheap as well.
+        """
+        keep_us = list(self._registrars())
+        registrars = *theirs, *keep_us
+        ids = {peer_id, *(relay.peer_id for relay in registrars)}
         ours = [one for one in self._contacts() if one.peer_id not in ids]
         ours.sort(key=lambda one: (one.peer_id[0] ^ peer_id[0]) < _FIRST_BIT)
-        registrars = *theirs, *self._registrars()
         if any(map(doubted_at, (*registrars, *ours))):
             return *ours, *registrars
         sure = limits.RELAYS_SURE
-        rest = *registrars[sure:], *ours[1:]
+        rest = *theirs[sure:], *keep_us, *ours[1:]
         return *theirs[:sure], *ours[:1], *rest
 
     @property

@@ -57,7 +57,7 @@ class RelayRun:
         self._agent = agent
         self._flush = flush
         self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[None] | None = None
+        self._runs: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._ports: dict[RelayPort, _Held] = {}
         self._relays_used: dict[Address, Contact] = {}
@@ -65,6 +65,7 @@ class RelayRun:
         self._kept: Address | None = None
         self._is_over = False
         self._failures = 0
+        self._asked: set[PeerId] = set()
         self._of_peer: Sequence[Contact] = ()
         self._refused: set[Contact] = set()
 
@@ -74,13 +75,21 @@ class RelayRun:
             self._begin(self._relays.named_by_us(offer.relays), 0.0)
 
     def begin(self, offer: Description, own: Description, peer: Description) -> None:
-        """Allocate at the relays of the offer, soon if the two sides will need one."""
-        if own is offer:
-            relays = self._relays.named_by_us(offer.relays)
-        else:
-            relays = self._relays.named_by(self._peer_id, offer.relays)
-        self._of_peer = () if own is offer else relays
-        self._begin(relays, _AFTER_S[_way(own, peer)])
+        """Allocate at the relays of offer and answer, soon if the two sides will need one."""
+        ours = self._relays.named_by_us(own.relays)
+        theirs = self._relays.named_by(self._peer_id, self._to_ask(offer, peer))
+        ids = {relay.peer_id for relay in ours}
+        self._of_peer = [relay for relay in theirs if relay.peer_id not in ids]
+        self._begin([*ours, *self._of_peer], _AFTER_S[_way(own, peer)])
+
+    def _to_ask(self, offer: Description, peer: Description) -> list[Contact]:
+        """The relays of a peer that count: all of an offer, which leaves out those that it doubts,
+        and of an answer those that we do not.
+        """
+        if peer is offer:
+            return list(peer.relays)
+        answered = peer.relays[: limits.RELAYS_ANSWERED]
+        return [one for one in answered if not self._relays.is_doubted(one, self._peer_id)]
 
     def agent_started(self) -> None:
         """Count, before all checks, what the relays of the peer's choice may cost."""
@@ -88,8 +97,8 @@ class RelayRun:
 
     def begin_again(self) -> None:
         """ICE restarts: `offered` and `begin` once more. The allocations stay as they are."""
-        if self._task is not None and self._task.done():
-            self._task = None
+        self._runs = [run for run in self._runs if not run.done()]
+        self._asked.clear()
         for timer in (self._timer, self._stall):
             if timer is not None:
                 timer.cancel()
@@ -98,9 +107,12 @@ class RelayRun:
 
     def _begin(self, relays: Sequence[Contact], after_s: float) -> None:
         client = self._relays.client
-        if self._task is None and not self._is_over and relays and client is not None:
+        relays = [relay for relay in relays if relay.peer_id not in self._asked]
+        if not self._is_over and relays and client is not None:
+            self._asked.update(relay.peer_id for relay in relays)
             name = f"allocate for {self._peer_id.hex()[:8]}"
-            self._task = self._relays.tasks.start(self._run(client, relays, after_s), name=name)
+            run = self._relays.tasks.start(self._run(client, relays, after_s), name=name)
+            self._runs.append(run)
 
     @property
     def failed(self) -> bool:
@@ -110,14 +122,15 @@ class RelayRun:
     @property
     def under_way(self) -> bool:
         """Whether candidates may still come of it."""
-        return self._task is not None and not self._task.done()
+        return any(not run.done() for run in self._runs)
 
     async def _run(self, client: Allocator, relays: Sequence[Contact], after_s: float) -> None:
         self._name_held()
         await asyncio.sleep(after_s)
         asked = [relay for relay in relays if relay not in self._refused]
         await asyncio.gather(*(self._allocate(client, relay) for relay in asked))
-        self._agent.end_of_candidates()
+        if all(run.done() for run in self._runs if run is not asyncio.current_task()):
+            self._agent.end_of_candidates()
         self._flush()
 
     def _may_ask(self, relay: Contact) -> bool:
@@ -131,7 +144,7 @@ class RelayRun:
             self._agent.add_remote(CandidateKind.RELAYED, held.peer, self._loop.time())
 
     async def _allocate(self, client: Allocator, relay: Contact) -> None:
-        if relay in map(self._relays_used.get, [port.local for port in self._ports]):
+        if relay.peer_id in [self._relays_used[port.local].peer_id for port in self._ports]:
             return
         try:
             ours = relay not in self._of_peer or self._relays.is_registrar(relay)
@@ -207,8 +220,8 @@ class RelayRun:
     def end(self, kept: Address | None) -> None:
         """Allocate no more; of the allocations only that of the selected pair is kept for long."""
         self._is_over = True
-        if self._task is not None:
-            self._task.cancel()
+        for run in self._runs:
+            run.cancel()
         if self._stall is not None:
             self._stall.cancel()
         if self._timer is not None:
@@ -232,8 +245,8 @@ class RelayRun:
         if self._timer is not None:
             self._timer.cancel()
         self._drop()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        if self._runs:
+            await asyncio.wait(self._runs)
 
 
 def _way(own: Description, peer: Description) -> Way:

@@ -197,7 +197,10 @@ class LinkRestart:
         self._take_turn()
         if self._task is not None:
             self._task.cancel()
-        own, theirs, takes_s = self._describe(), offer.description, offer.answer_takes_s
+        theirs, takes_s = offer.description, offer.answer_takes_s
+        in_use = self._ice.found_path().relay
+        relays = parts.paths.relays.to_answer(peer_id, theirs.relays, in_use)
+        own = replace(self._describe(), relays=relays)
         call = PunchCall(own, theirs, parts.own_id, peer_id, offer.offer_id, False, takes_s)
         self._task = self._start(self._follow(call))
         return own

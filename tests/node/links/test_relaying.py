@@ -74,6 +74,25 @@ async def test_the_relay_of_our_choice_is_no_one_of_those_near_the_peer() -> Non
     assert ours.to_name(PEER.peer_id, near[:8]) == (near[0], near[1], far[0])
 
 
+async def test_an_answer_names_a_relay_that_is_neither_offered_nor_a_registrar_of_ours() -> None:
+    """Few ids ground near ours buy our registrars, of which the caller knows but a few."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(1.0)
+    far = [one for one in MANY if (one.peer_id[0] ^ OWN.peer_id[0]) >= 0x80]
+    near = [one for one in MANY if one not in far]
+    ours = relays(registrars=(*near[:3], far[0]), contacts=(*near, *far[:3]))
+    assert ours.to_answer(PEER.peer_id, near[3:5]) == (far[1],)
+    assert ours.to_answer(PEER.peer_id, far[1:3]) == (near[3],)
+    assert ours.to_answer(PEER.peer_id, (), far[1].peer_id) == (far[2],)
+    ours.doubts.note(far[1].peer_id, PEER.peer_id, loop.time())
+    assert ours.to_answer(PEER.peer_id, ()) == (far[2],)
+
+
+async def test_an_offer_names_contacts_before_registrars_of_ours() -> None:
+    ours = relays(registrars=(THIRD,), contacts=(THIRD, FOURTH))
+    assert ours.to_name(PEER.peer_id, (NEAR,)) == (NEAR, FOURTH, THIRD)
+
+
 async def test_relays_that_carried_no_link_with_a_peer_are_named_last_to_this_peer() -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(1.0)
@@ -216,6 +235,19 @@ async def test_a_relay_that_is_named_twice_is_used_and_given_back_once(agent: Ic
     await run.close()
     assert (client.in_use, len(agent.local_candidates)) == (0, 0)
     assert not any(sum(one.permitted.values()) for one in client.users)
+
+
+async def test_the_relay_of_an_answer_is_asked_as_well_and_one_alone(agent: IceAgent) -> None:
+    client = Client()
+    run = RelayRun(relays(client, known=(FAR, THIRD)), PEER.peer_id, agent, lambda: None)
+    offer, answer = described(named=(NEAR,)), described(named=(FAR, THIRD))
+    run.offered(offer)
+    run.begin(offer, offer, answer)
+    await asyncio.sleep(1.0)
+    assert client.uses == {NEAR.address: 1, FAR.address: 1}
+    assert not run.under_way
+    await run.close()
+    assert client.in_use == 0
 
 
 async def test_an_allocation_without_room_for_the_peer_is_given_back_and_told(
