@@ -97,9 +97,9 @@ class Description:
     `relays`: where the sender is ready to allocate, best first; of an answer's RELAYS_ANSWERED
     count, and both sides' count for both. `witnesses`: contacts of the sender's choice with which
     the peer leaves its token if many probes are to punch it. `sctp_init`: the value of an INIT
-    chunk (RFC 9260, 3.3.2), with which the association stands once both sides have named theirs; empty
-    where it begins with a handshake. `session`: the ephemeral key of an offer, the message of an
-    answer (`protocol.noise_session`); empty where no session is to follow, as with WebRTC peers.
+    chunk (RFC 9260, 3.3.2), with which the association stands once both sides have named theirs;
+    empty where it begins with a handshake. `session`: the ephemeral key of an offer, the message of
+    an answer (`protocol.noise_session`); empty where no session is to follow, as with WebRTC peers.
     `link`: LINK_ID_BYTES that name an open link of the two sides, for which both begin ICE anew
     (RFC 8445, 9); empty for a new link.
     """
