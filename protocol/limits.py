@@ -911,7 +911,8 @@ CHUNKS_PER_REQUEST_UNIT = 64
 PEER_BUDGETS = 4096
 """Requests of one peer, on whatever links, besides one for each chunk that was sent to it; one of
 so many chunks counts twice. A download needs five. Each costs up to 0.3 ms, so ten attackers cost a
-tenth of a core. And the peers that this is remembered of: 1 MB."""
+tenth of a core. And the peers that this is remembered of, as the seconds are that peers and their
+networks used the line: 1 MB each."""
 
 LINE_TURNS = 4
 LINE_TURNS_OF_A_NETWORK = 2

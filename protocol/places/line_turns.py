@@ -8,9 +8,17 @@ the time for which a turn was held.
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
+from typing import Final
 
 from protocol import limits
 from protocol.identity import PeerId
+
+_USERS_KEPT: Final = limits.PEER_BUDGETS // 2
+"""Of too many users of the line those that used it most: newcomers in a row are forgotten."""
+
+_seconds = itemgetter(1)
 
 
 @dataclass(slots=True, eq=False)
@@ -84,13 +92,14 @@ class LineTurns:
         self._waiting.pop(turn, None)
         if turn in self._held:
             del self._held[turn]
+            began_at = now if turn.began_at is None else turn.began_at
             for user in {turn.party, bytes(turn.peer_id)}:
-                self._used_s[user] = self._used(user) + now - (turn.began_at or now)
+                self._used_s[user] = self._used(user) + now - began_at
         if not self._held and not self._waiting:
             self._used_s.clear()  # an idle line owes nothing to anyone
             self._least_s = 0.0
         elif len(self._used_s) > limits.PEER_BUDGETS:
-            self._used_s = {who: s for who, s in self._used_s.items() if s > self._least_s}
+            self._used_s = dict(nlargest(_USERS_KEPT, self._used_s.items(), key=_seconds))
 
     def _next(self) -> LineTurn | None:
         live = [one for one in self._held if not one.lapsed]
