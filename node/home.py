@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically
+from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically, writing
 from protocol import limits
 from protocol.errors import HomeError, Malformed
 from protocol.identity import Identity, find_seed, solves_puzzle
@@ -47,15 +47,16 @@ class Home:
 
     @classmethod
     def open(cls, path: Path) -> "Home":
-        """Make the folder if it is new, lock it, and check its format; raises HomeError."""
+        """Make the folder if it is new, lock it, and check its format.
+
+        Raises HomeError, DiskError.
+        """
         check_folder(path)
-        try:
+        with writing(path):
             path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             if os.name != "nt":
                 path.chmod(PRIVATE_FOLDER)
             lock = (path / "lock").open("ab")
-        except OSError as error:
-            raise HomeError(f"cannot use {path} as a home: {error.strerror or error}") from error
         try:
             _lock_or_fail(lock)
         except OSError:
@@ -79,14 +80,19 @@ class Home:
         return self.path / "vault"
 
     @property
+    def has_identity(self) -> bool:
+        """Whether an identity was made here already."""
+        return self._identity_key.exists()
+
+    @property
     def certificate(self) -> Path:
         """The DTLS certificate with its private key."""
         return self.path / "certificate.pem"
 
     def identity(self, rng: Random, puzzle_bits: int = limits.PUZZLE_BITS) -> Identity:
         """Load the identity, or make one (about 2 s of work); raises HomeError, DiskError."""
-        path = self.path / "identity.key"
-        if not path.exists():
+        path = self._identity_key
+        if not self.has_identity:
             seed = find_seed(rng, puzzle_bits)
             write_atomically(path, seed.hex().encode() + b"\n", PRIVATE_FILE)
         found = _seed_in(_read(path))
@@ -119,6 +125,10 @@ class Home:
     def remove_control(self) -> None:
         """Remove the address and the token once the control API is closed."""
         (self.path / "control.json").unlink(missing_ok=True)
+
+    @property
+    def _identity_key(self) -> Path:
+        return self.path / "identity.key"
 
     def _check_format(self) -> None:
         path = self.path / "format.json"

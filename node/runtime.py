@@ -82,12 +82,15 @@ class Node:
             paths=config.paths,
             relay=config.relay_settings(),
         )
-        self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self.counters = Counters()
         self._say = say
         bootstraps = [Bootstrap.parse(text) for text in config.bootstrap]
         self._bootstraps = bootstraps
         self._friends = frozenset(one.peer_id for one in bootstraps if one.peer_id is not None)
+        if not home.has_identity:
+            _check_ports(config, environment)
+            say("Making an identity for this node; this takes some seconds, once.")
+        self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self._started_at = 0.0
         self._tasks = TaskOwner("node")
 
@@ -102,7 +105,7 @@ class Node:
     ) -> "Node":
         """Open a home and make its node; about 2 s the first time, for the identity.
 
-        Only simulations give `overlay`. Raises HomeError, DiskError.
+        Only simulations give `overlay`. Raises HomeError, DiskError, BadAddress.
         """
         opened = Home.open(home)
         try:
@@ -242,8 +245,7 @@ class Node:
                     if is_default and endpoint.addresses:
                         _log.info("no UDP on %s: %s", address, error)
                         continue
-                    reason = error.strerror or str(error)
-                    raise BadAddress(f"cannot listen on {address}: {reason}") from error
+                    raise _not_bound(address, error) from error
                 # The default port was not asked for, and another node may have it.
                 others.append((await endpoint.open(Address(address.host, 0))).port)
         if others:
@@ -318,6 +320,7 @@ class Node:
             reachable=_REACHABLE[self.membership.own_network.view().verdict],
             joined=self.joined.is_set(),
             join_ms=(joined_at - self._started_at) * 1000 if joined_at else None,
+            known_nodes=self.membership.joining.known_nodes,
             contacts=len(overlay.tables),
             registrars=tuple(contact.peer_id for contact in registrars),
             registered_peers=len(overlay.registrar),
@@ -343,3 +346,21 @@ class Node:
         """What others may name as `--bootstrap`: `host:port/peer-id`."""
         peer_id = peer_id_text(self.identity.peer_id)
         return tuple(f"{address}/{peer_id}" for address in self.membership.own_addresses())
+
+
+def _check_ports(config: Config, environment: Environment) -> None:
+    """Raise BadAddress where a port that was asked for is taken: before seconds of work, not after.
+
+    Of a simulated internet, which makes sockets its own way, nothing is asked.
+    """
+    if environment.udp_socket is None:
+        return
+    for address in config.listen_addresses() if config.listen else ():
+        try:
+            environment.udp_socket(*address).close()
+        except OSError as error:
+            raise _not_bound(address, error) from error
+
+
+def _not_bound(address: Address, error: OSError) -> BadAddress:
+    return BadAddress(f"cannot listen on {address}: {error.strerror or error}")

@@ -47,8 +47,7 @@ class Sharing:
         self._overlay = membership.server
         self._presence = membership.presence
         self._environment = membership.environment
-        self._join_outcome = membership.join_outcome
-        self._check_knows_nodes = membership.check_knows_nodes
+        self._membership = membership
         self._pool = pool
         self._exchanges = Exchanges(vault, pool.usefulness)
         self._publisher = Publisher(vault, self._environment, guard)
@@ -103,7 +102,12 @@ class Sharing:
             files=shared.files,
             bytes=shared.bytes,
             new_bytes=shared.new_bytes,
-            published=Announcement(announced.confirmed, announced.asked, announced.refused),
+            published=Announcement(
+                announced.confirmed,
+                announced.asked,
+                announced.refused,
+                cause=None if announced.asked else self._membership.unanswered_because,
+            ),
         )
 
     async def remove(self, mod_id: bytes) -> bool:
@@ -191,9 +195,9 @@ class Sharing:
 
         Raises Unreachable if its tries to join have failed so far, and what the search raises.
         """
-        if not await self._join_outcome():
-            self._check_knows_nodes()
-            raise Unreachable(_NOT_JOINED, cause=Cause.NO_CONTACTS)
+        if not await self._membership.join_outcome():
+            cause = self._membership.unanswered_because
+            raise Unreachable(_NOT_JOINED if cause is Cause.NO_CONTACTS else "", cause=cause)
         async for link in search.links(mod_id, hinted):
             yield link
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from node.answers.marks import Decimals, Milliseconds, ModId, Seconds, ShownPeerId
+from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
 
 
@@ -34,6 +35,8 @@ class Announcement:
     asked: int
     refused: dict[str, int]
     """Why the others do not keep it, by the name of the refusal."""
+    cause: Cause | None = None
+    """Why no contact was asked; null where some were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,12 @@ class GetResult:
     signaled_via: tuple[ShownPeerId, ...]
     """The registrars that forwarded the calls."""
     sources: tuple[str, ...]
-    """The names of the sources of these bytes, all of them good: a peer's is its id."""
+    """The names of the sources of these bytes, each verified: a peer's is its id."""
     banned: tuple[str, ...]
-    """The names of sources that broke a rule, and of which nothing more was taken."""
+    """The names of sources that broke a rule, and of which nothing more was taken.
+
+    What one of them had sent before and was verified counts, so it may be among `sources` as well.
+    """
 
 
 @dataclass(frozen=True, slots=True)

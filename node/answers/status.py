@@ -37,6 +37,8 @@ class NodeStatus:
     joined: bool
     join_ms: Milliseconds | None
     """From start to join; null until then."""
+    known_nodes: int
+    """Nodes to join through: bootstraps, and contacts of the last run; a first node has none."""
     contacts: int
     """Contacts in the routing tables."""
     registrars: tuple[ShownPeerId, ...]

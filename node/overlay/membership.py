@@ -132,14 +132,16 @@ class Membership:
         """Set once this node has joined the overlay."""
         return self.joining.joined
 
-    def check_knows_nodes(self) -> None:
-        """Raise Unreachable if this node knows no other one that it could ask anything."""
-        if not self.joining.known_nodes and not len(self.server.tables):
-            raise Unreachable(cause=Cause.NO_NODE_KNOWN)
+    @property
+    def unanswered_because(self) -> Cause:
+        """Why a node without an answer has none: it knows no other node, or none answers."""
+        is_known = self.joining.known_nodes or len(self.server.tables)
+        return Cause.NO_CONTACTS if is_known else Cause.NO_NODE_KNOWN
 
     async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
         """Offer a link to a peer (`Caller.call`); raises Unreachable without a node to ask."""
-        self.check_knows_nodes()
+        if self.unanswered_because is Cause.NO_NODE_KNOWN:
+            raise Unreachable(cause=Cause.NO_NODE_KNOWN)
         return await self.caller.call(peer_id, describe)
 
     async def join_outcome(self) -> bool:

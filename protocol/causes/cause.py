@@ -72,7 +72,8 @@ EXPLANATIONS: dict[Cause, Explanation] = {
     ),
     Cause.NO_NODE_KNOWN: Explanation(
         "this node knows no other node",
-        "Start it with --bootstrap, and the address that `modswarm id` shows at another node.",
+        "Start it with --bootstrap, and the address that `modswarm id` shows at another node, or "
+        "let another node join through this one.",
     ),
     Cause.CLOCKS_DIFFER: Explanation(
         "the clock of this computer and the other one's differ by more than a minute",

@@ -1,5 +1,6 @@
 """A node's home: which folders may become one, and that no other is touched."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.home import FORMAT, Home, check_folder
-from protocol.errors import HomeError
+from protocol.errors import DiskError, HomeError
 from tests.node.content.content_nodes import write_files
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
@@ -72,6 +73,17 @@ def test_a_file_is_no_home(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "home"):
         with pytest.raises(HomeError, match="cannot use"):
             Home.open(path)
+
+
+def test_a_disk_that_is_not_to_be_written_is_told_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **more: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DiskError, match="read-only"):
+        Home.open(tmp_path / "new")
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from node.content.vault.store import Store
 from node.content.vault.vault import Vault
 from node.environment import Environment, udp_socket
 from node.links import layers
+from node.overlay.settings import OverlaySettings
 from node.runtime import Node
 from protocol.errors import BadAddress, DiskError, HomeError, LocalError
 from tests.identities import give_identities
@@ -26,6 +27,21 @@ Break = Callable[[Path, pytest.MonkeyPatch], type[LocalError]]
 
 def opened(home: Path) -> Node:
     return Node.open(home, Config(listen=("127.0.0.1:0",)), Environment(), lambda _: None)
+
+
+def test_an_identity_is_made_and_announced_after_all_that_may_be_refused(tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = OverlaySettings(puzzle_bits=0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        config = Config(listen=(f"127.0.0.1:{taken.getsockname()[1]}",))
+        with pytest.raises(BadAddress, match="in use"):
+            Node.open(tmp_path / "home", config, Environment(), said.append, settings)
+    assert (said, (tmp_path / "home" / "identity.key").exists()) == ([], False)
+    for _ in range(2):
+        config = Config(listen=("127.0.0.1:0",))
+        Node.open(tmp_path / "home", config, Environment(), said.append, settings).home.close()
+        assert said == ["Making an identity for this node; this takes some seconds, once."]
 
 
 def break_certificate(home: Path, monkeypatch: pytest.MonkeyPatch) -> type[LocalError]:

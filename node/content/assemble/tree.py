@@ -13,8 +13,9 @@ from pathlib import Path
 
 from node.content.homes import HomeGuard
 from node.files import sync_file, sync_folder, write_all, writing
+from protocol.content.file_paths import quoted
 from protocol.content.manifest import ModFile
-from protocol.errors import DiskError, TargetExists
+from protocol.errors import DiskError, TargetExists, UnsafePath
 
 _HOLE_BYTES = 2**16
 _ZEROS = bytes(_HOLE_BYTES)
@@ -26,10 +27,12 @@ _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 def checked_target(target: Path, guard: HomeGuard) -> Path:
     """The real path of a target; raises TargetExists unless it is free or an empty folder.
 
-    Raises UnsafePath for a target in the home of a node.
+    Raises UnsafePath for a target in the home of a node, or with a name that the disk cannot hold,
+    DiskError for a place without room for files.
     """
     target = Path(os.path.realpath(target))
     with writing(target):
+        _check_place(target)
         guard.check_outside(target, "written")
         if not target.exists():
             return target
@@ -38,6 +41,29 @@ def checked_target(target: Path, guard: HomeGuard) -> Path:
         if os.path.ismount(target):
             raise TargetExists(f"{target} is a mount point; name a new folder inside it")
     return target
+
+
+def _check_place(target: Path) -> None:
+    """Look at the folder below which all is made: the nearest one above `target` that is there."""
+    folder = next(one for one in target.parents if os.path.lexists(one))
+    if not folder.is_dir():
+        raise TargetExists(f"{folder} is a file, so nothing can be written below it")
+    if not shutil.disk_usage(folder).total:
+        raise DiskError(f"{folder} is a place of the system, which has no room for files")
+    for part in target.relative_to(folder).parts:
+        _check_length(folder / part, part)
+    _check_length(target, str(target))
+
+
+def _check_length(place: Path, named: str) -> None:
+    """Raise UnsafePath if the system cannot hold so long a name or path."""
+    try:
+        place.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UnsafePath(
+                f"{quoted(named)} has {len(os.fsencode(named))} bytes, too many for this disk"
+            ) from None
 
 
 class GrowingTree:

@@ -2,7 +2,8 @@
 
 Symbolic links are followed as long as they stay inside the folder and do not lead in a circle. All
 else that is not a plain file or a folder is refused rather than left out, so that a mod is all of
-the folder. Empty folders are not part of a mod. Homes of nodes are refused, and what they hold.
+the folder. Empty folders are not part of a mod. Homes of nodes are refused, and what they hold; so
+are the folders in which an operating system shows itself and its devices as files.
 """
 
 import os
@@ -25,6 +26,8 @@ _READ_FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)  # opening a pipe that took a file's place must not wait
 )
 _EXECUTABLE = stat.S_IXUSR
+_OF_THE_SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a name, for it holds plain files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ def walk(root: Path, guard: HomeGuard) -> list[FoundFile]:
     name = name_of(root)
     try:
         root = Path(os.path.realpath(root, strict=True))
+        _refuse_system(root)
         guard.check_outside(root, "shared")
         files = list(_Walk(root, guard.places())) if root.is_dir() else [_found(name, root)]
     except OSError as error:
@@ -59,6 +63,13 @@ def walk(root: Path, guard: HomeGuard) -> list[FoundFile]:
     for file in files:
         tree.add(file.path)
     return sorted(files, key=lambda file: file.path)
+
+
+def _refuse_system(path: Path) -> None:
+    """Raise UnsafePath for what a system shows of itself: its sizes are untrue, and it may wait."""
+    for folder in _OF_THE_SYSTEM:
+        if path.is_relative_to(folder) and not path.is_relative_to(_IN_MEMORY):
+            raise UnsafePath(f"{path} is not shared: what is in {folder} is the system's own")
 
 
 def name_of(root: Path) -> str:
@@ -80,6 +91,7 @@ class _Walk:
     def _folder(
         self, prefix: str, folder: Path, ancestors: tuple[Path, ...]
     ) -> Iterator[FoundFile]:
+        _refuse_system(folder)
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
         self._refuse_home(prefix, folder, {entry.name for entry in listed})
@@ -122,7 +134,9 @@ class _Walk:
 def _found(path: str, source: Path) -> FoundFile:
     status = source.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafePath(f"{quoted(path)} is neither a file nor a folder")
+        raise UnsafePath(
+            f"{quoted(path)} is neither a file nor a folder, but a pipe, socket or device"
+        )
     executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
     place = status.st_dev, status.st_ino
     return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns, place)
@@ -148,6 +162,7 @@ def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator
                 before = piece[-FIRST_PAGE_BYTES:]
                 left -= len(piece)
                 yield piece
+            left = left or -len(os.read(descriptor, 1))
             _check_unchanged(file, os.fstat(descriptor), left)
         finally:
             os.close(descriptor)

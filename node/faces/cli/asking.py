@@ -8,6 +8,7 @@ import click
 
 from node.faces.cli import options, output
 from node.faces.cli.client import ControlClient
+from protocol.causes.cause import Cause
 
 
 @click.command()
@@ -24,7 +25,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Listening on", ", ".join(told["addresses"]) or "-"),
             ("Running for", output.duration(told["uptime_s"])),
             ("Reachable", _reachable(told["reachable"])),
-            ("Joined", _joined(told["joined"], told["join_ms"])),
+            ("Joined", _joined(told)),
             ("Contacts", told["contacts"]),
             ("Registered at", output.counted(len(told["registrars"]), "registrar")),
             ("Registrar for", output.counted(told["registered_peers"], "peer")),
@@ -56,10 +57,15 @@ def _reachable(reachable: bool | None) -> str:
     return "not known" if reachable is None else output.yes_no(reachable)
 
 
-def _joined(joined: bool, join_ms: float | None) -> str:
-    if not joined:
-        return "not yet"
-    return f"yes, after {output.duration(join_ms / 1000)}" if join_ms is not None else "yes"
+def _joined(told: dict[str, Any]) -> str:
+    if not told["joined"] and not told["known_nodes"]:
+        return f"no: {Cause.NO_NODE_KNOWN.sentence}. {Cause.NO_NODE_KNOWN.advice}"
+    if not told["joined"]:
+        return "not yet: no other node has answered"
+    if told["join_ms"] is None:
+        return "yes"
+    how = "" if told["known_nodes"] else ", when another node joined through it"
+    return f"yes, after {output.duration(told['join_ms'] / 1000)}{how}"
 
 
 @click.command("id")

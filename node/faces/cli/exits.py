@@ -65,7 +65,7 @@ _ADVICE: dict[type[ModswarmError], str] = {
     BadLink: "Copy the whole link and put it in quotes.",
     TooLarge: "See what it is; then allow as much with --max-size, or any size with --yes alone.",
     TargetExists: "Name another folder with --to.",
-    DiskError: "Nothing was written under the final name; make room or name another place.",
+    DiskError: "Make room there, or name another place; nothing half-written is left.",
     NoSources: "Try again when a peer that has it is online.",
     TimedOut: "`modswarm status` shows whether the node has joined; then try again.",
     ModswarmError: "",

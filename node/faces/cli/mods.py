@@ -70,13 +70,15 @@ def _announced(published: dict[str, Any]) -> str:
         caps = {name: count for name, count in refused.items() if name in _CAPS}
         but = "".join(f"; {count} refused: {_CAPS[name]}" for name, count in caps.items())
         return f"Announced at {where}{but}. Anyone with this link can fetch it:"
-    why = _why_not_announced(contacts, refused)
-    return f"Not announced yet: {why}. The node goes on trying. The link is:"
+    if published["cause"]:
+        cause = Cause(published["cause"])
+        why = f"{cause.sentence}. {cause.advice}"
+    else:
+        why = f"{_why_not_announced(contacts, refused)}."
+    return f"Not announced yet: {why} The node goes on trying. The link is:"
 
 
 def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
-    if not refused:
-        return Cause.NO_CONTACTS.sentence
     answered = {name: count for name, count in refused.items() if name != TimedOut.name}
     if not answered:
         return f"of {contacts} that should keep the announcement none answers"
@@ -212,7 +214,7 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
         facts.append(("Fetched", "nothing, it was all in the vault"))
     if fetched["banned"]:
         liars = output.counted(len(fetched["banned"]), "peer")
-        facts.append(("Refused", f"what {liars} sent, which was not this mod"))
+        facts.append(("Refused", f"what {liars} sent that was not this mod"))
     output.show_facts([*facts, ("Took", output.duration(fetched["seconds"]))])
 
 

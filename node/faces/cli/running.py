@@ -213,8 +213,6 @@ def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":
 
     check_folder(home)
     config = load(home / "config.toml").with_overrides(**overrides)
-    if not (home / "identity.key").exists():
-        out.say("Making an identity for this node; this takes some seconds, once.")
     node = Node.open(home, config, Environment(), out.say)
     log_to_file(home / LOG_FILE)
     return node

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from node.content.assemble import tree
+from node.content.homes import HomeGuard
 from node.content.progress import Progress
 from node.content.publish.publisher import PublishedMod
 from node.content.vault.stored_mod import StoredMod
@@ -24,8 +25,10 @@ from protocol.errors import (
     BadManifest,
     ChunkMismatch,
     DiskError,
+    ModswarmError,
     NotFound,
     TargetExists,
+    UnsafePath,
 )
 from tests.node.content.content_nodes import (
     ContentNode,
@@ -97,14 +100,37 @@ async def test_a_target_that_is_taken(kind: str, tmp_path: Path) -> None:
     write_files(tmp_path, {"file": b"mine", "full/x": b"mine"})
     (tmp_path / "link to file").symlink_to("file")
     target = tmp_path / ("file/out" if kind == "below a file" else kind)
-    error = DiskError if kind == "below a file" else TargetExists
-    reason = "failed" if kind == "below a file" else "exists and is not an empty folder"
+    reason = "is a file" if kind == "below a file" else "exists and is not an empty folder"
     async with node_with_mod(tmp_path) as (node, shared):
-        with pytest.raises(error, match=reason):
+        with pytest.raises(TargetExists, match=reason):
             await node.assembler.assemble(shared.mod_id, target)
     assert (tmp_path / "file").read_bytes() == b"mine"
     assert read_files(tmp_path / "full") == {"x": b"mine"}
     assert leftovers(tmp_path) == ["file", "full", "link to file"]
+
+
+LONG = "n" * 256
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "reason"),
+    [
+        (LONG, UnsafePath, "has 256 bytes, too many"),
+        (f"new/{LONG}/out", UnsafePath, "has 256 bytes, too many"),
+        ("new" + "/out" * 1200, UnsafePath, "bytes, too many"),
+        (f"file/{LONG}", TargetExists, "is a file"),
+        ("/proc/out", DiskError, "no room for files"),
+        ("/proc/self/fd/out", DiskError, "no room for files"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="the places are those of Linux")
+def test_a_target_that_no_disk_can_hold_is_told_before_anything_is_fetched(
+    tmp_path: Path, target: str, kind: type[ModswarmError], reason: str
+) -> None:
+    write_files(tmp_path, {"file": b"mine"})
+    with pytest.raises(kind, match=reason):
+        tree.checked_target(tmp_path / target, HomeGuard(Path("no home")))
+    assert leftovers(tmp_path) == ["file"]
 
 
 async def test_a_target_that_is_taken_meanwhile(tmp_path: Path) -> None:

@@ -274,6 +274,8 @@ class FakeNode:
         self.asked: list[tuple[Any, ...]] = []
         self.failure: Exception | None = None
         self.reachable: bool | None = True
+        self.join_ms: float | None = 12.5
+        self.known_nodes = 1
         self.bound = [Address("127.0.0.1", 4001)]
         self.peer_id: PeerId = self.identity.peer_id
         self.diagnosis = FakeDiagnosis(self._answer)
@@ -294,8 +296,9 @@ class FakeNode:
             bootstrap_addresses=self.bootstrap_addresses(),
             uptime_s=1.5,
             reachable=self.reachable,
-            joined=True,
-            join_ms=12.5,
+            joined=self.join_ms is not None,
+            join_ms=self.join_ms,
+            known_nodes=self.known_nodes,
             contacts=3,
             registrars=(),
             registered_peers=0,

@@ -48,7 +48,7 @@ THERE = KnownSide((), NatKind(), 0)
 GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (
         NodeStatus(
-            *(PEER, (V4, V6), (f"{V4}/{P}",), 1.23456, True, True, 12.345, 3, (OTHER,), 4, 5, 6),
+            *(PEER, (V4, V6), (f"{V4}/{P}",), 1.23456, True, True, 12.345, 1, 3, (OTHER,), 4, 5, 6),
             {"store_full": 5},
             RelayStatus(True, 1, 2, 3, 4),
             *(7, 8, 9, 10, 11, {"bad_signature": 2}),
@@ -61,6 +61,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "reachable": True,
             "joined": True,
             "join_ms": 12.3,
+            "known_nodes": 1,
             "contacts": 3,
             "registrars": [Q],
             "registered_peers": 4,
@@ -121,7 +122,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "files": 2,
             "bytes": 10,
             "new_bytes": 5,
-            "published": {"confirmed": 3, "asked": 4, "refused": {"key_full": 1}},
+            "published": {"confirmed": 3, "asked": 4, "refused": {"key_full": 1}, "cause": None},
         },
     ),
     (

@@ -1,6 +1,5 @@
 """Commands against a real control API with a node that answers from memory."""
 
-import io
 import json
 import subprocess
 import sys
@@ -11,18 +10,14 @@ from typing import Any
 import pytest
 
 from node import files
-from node.answers.mods import Announcement
-from node.content.download.bounds import SizeBound
 from node.faces.api import gate
 from node.faces.api.forms import to_json
 from node.faces.api.gate import Gate
-from node.faces.cli import exits, mods
-from node.faces.cli.main import COMMANDS, main, modswarm
+from node.faces.cli import exits
+from node.faces.cli.main import COMMANDS, modswarm
 from node.home import Home
 from node.links.path.found_path import FoundPath
-from protocol import limits
 from protocol.addresses import Address
-from protocol.content.link import ModLink
 from protocol.errors import (
     CallFailed,
     DiskError,
@@ -34,7 +29,8 @@ from protocol.errors import (
 )
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import base32_text, peer_id_text
-from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served_in_thread, stored_mod
+from tests.node.faces.commands import status_of, told_by
+from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, stored_mod
 
 CONNECTED = [
     "direct, outgoing",
@@ -44,29 +40,6 @@ CONNECTED = [
     "150 ms (call 10 ms, ICE 20 ms, DTLS 30 ms, SCTP 40 ms, session 50 ms)",
 ]
 """What `connect` shows of the link that the node that answers from memory has."""
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
-    home = tmp_path / "home"
-    monkeypatch.setenv("MODSWARM_HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-    with served_in_thread(home) as fake:
-        yield fake
-
-
-def status_of(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def told_by(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
-    assert status_of(*args, "--json") == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1
-    return json.loads(lines[0])
 
 
 def test_each_command_that_asks_prints_one_json_document(
@@ -114,6 +87,27 @@ def test_people_are_told_in_words(
         assert text in printed
 
 
+@pytest.mark.parametrize(
+    ("join_ms", "known_nodes", "told"),
+    [
+        (None, 0, "no: this node knows no other node. Start it with --bootstrap"),
+        (None, 2, "not yet: no other node has answered"),
+        (12.5, 2, "yes, after 12 ms\n"),
+        (12.5, 0, "yes, after 12 ms, when another node joined through it\n"),
+    ],
+)
+def test_status_says_whether_there_is_a_node_to_join_through(
+    node: FakeNode,
+    capsys: pytest.CaptureFixture[str],
+    join_ms: float | None,
+    known_nodes: int,
+    told: str,
+) -> None:
+    node.join_ms, node.known_nodes = join_ms, known_nodes
+    assert status_of("status") == exits.OK
+    assert f"Joined               {told}" in capsys.readouterr().out
+
+
 def test_a_relayed_link_shows_the_relay_and_its_address_at_both_ends(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,241 +150,9 @@ def test_only_an_address_that_works_outside_is_one_for_friends(
     assert "none" not in shown
 
 
-def test_share_prints_the_link_alone_on_standard_output(
-    node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert status_of("share", "hats", "--name", "Hats") == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"{LINK}\n"
-    assert "Announced at 3 of 4 contacts" in printed.err
-    assert node.asked[-1] == ("share", tmp_path / "hats", "Hats")
-
-
-@pytest.mark.parametrize(
-    ("asked", "refused", "why"),
-    [
-        (0, {}, "no other node answers this one"),
-        (4, {"timed_out": 4}, "of 4 contacts that should keep the announcement none answers"),
-        (4, {"issued_in_future": 3, "timed_out": 1}, "clock is ahead of the others'"),
-        (4, {"expired": 4}, "clock is far behind the others'"),
-        (1, {"key_full": 1}, "1 of 1 contact refused the announcement: they know as many holders"),
-        (4, {"timed_out": 3, "store_full": 1}, "1 of 4 contacts refused the announcement: their"),
-    ],
-)
-def test_share_says_why_nothing_is_announced(
-    node: FakeNode,
-    capsys: pytest.CaptureFixture[str],
-    asked: int,
-    refused: dict[str, int],
-    why: str,
-) -> None:
-    node.sharing.announcement = Announcement(0, asked, refused)
-    assert status_of("share", "hats") == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"{LINK}\n"
-    assert "Not announced yet: " in printed.err
-    assert why in printed.err
-
-
-def test_share_says_which_cap_refused_though_others_keep_the_announcement(
-    node: FakeNode, capsys: pytest.CaptureFixture[str]
-) -> None:
-    node.sharing.announcement = Announcement(3, 5, {"store_full": 1, "timed_out": 1})
-    assert status_of("share", "hats") == 0
-    told = "Announced at 3 of 5 contacts; 1 refused: their memory for announcements is full."
-    assert told in capsys.readouterr().err
-
-
 def test_a_link_to_oneself_is_bad_input(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("connect", peer_id_text(node.identity.peer_id)) == exits.USAGE
     assert capsys.readouterr().err == "Error: that is this node's own id\n"
-
-
-@pytest.mark.parametrize(
-    ("given", "meant"), [("a", "a"), ("./a/b", "a/b"), (".", "."), ("x/../a", "a")]
-)
-def test_paths_are_meant_from_where_the_person_stands(
-    node: FakeNode, tmp_path: Path, given: str, meant: str
-) -> None:
-    assert status_of("share", given) == 0
-    assert status_of("get", str(LINK), "--to", given) == 0
-    assert node.asked == [
-        ("share", tmp_path / meant, None),
-        ("get", LINK, tmp_path / meant, None),
-    ]
-
-
-def test_without_a_target_the_mod_goes_into_the_current_folder(
-    node: FakeNode, tmp_path: Path
-) -> None:
-    assert status_of("get", str(LINK)) == 0
-    assert node.asked[-1] == ("get", LINK, None, tmp_path)
-
-
-def test_get_reads_the_link_from_standard_input(
-    node: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"  {LINK}\n"))
-    assert status_of("get", "-") == 0
-    assert node.asked[-1][:2] == ("get", LINK)
-
-
-@pytest.mark.parametrize(
-    ("link", "told"),
-    [
-        ("http://example.org", "not a modswarm link: "),
-        ("", "not a modswarm link: "),
-        ("modswarm:", "the link has a typo"),
-        ("modswarm:abc", "the link has a typo"),
-        (str(LINK)[:-1], "the link has a typo"),
-        (str(LINK)[:-1] + ("b" if str(LINK).endswith("a") else "a"), "the link has a typo"),
-    ],
-)
-def test_a_link_with_a_typo_is_bad_input(
-    node: FakeNode, capsys: pytest.CaptureFixture[str], link: str, told: str
-) -> None:
-    for command in (["get"], ["peers", "--has"]):
-        assert status_of(*command, link) == exits.USAGE
-        assert f"Error: {told}" in capsys.readouterr().err
-    assert node.asked == []
-
-
-def test_a_link_from_an_empty_pipe_is_bad_input(
-    node: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert status_of("get", "-") == exits.USAGE
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Lets a person sit at a terminal and answer so."""
-
-    def answer(text: str) -> None:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\n"))
-        monkeypatch.setattr(mods, "_at_a_terminal", lambda: True)
-
-    return answer
-
-
-def test_a_person_at_a_terminal_is_shown_the_mod_and_asked(
-    node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal("y")
-    assert status_of("get", str(LINK)) == 0
-    assert [asked[0] for asked in node.asked] == ["look", "get"]
-    told = capsys.readouterr().err
-    for part in (
-        "hats",
-        "12 files, 5.0 MB",
-        "2.0 MB",
-        "5.1 MB, in 3 folders",
-        "a.txt",
-        "b.txt",
-        "and 10 more",
-        "write it?",
-    ):
-        assert part in told
-    assert node.sharing.bounds == [SizeBound(5_061_440, agreed=True)]
-
-
-@pytest.mark.parametrize(
-    ("count", "told"),
-    [
-        (0, None),
-        (1, "Refused       what 1 peer sent, which was not this mod"),
-        (2, "Refused       what 2 peers sent, which was not this mod"),
-    ],
-)
-def test_get_tells_who_was_banned(
-    node: FakeNode, capsys: pytest.CaptureFixture[str], count: int, told: str | None
-) -> None:
-    node.sharing.banned = (peer_id_text(PEER),) * count
-    assert status_of("get", str(LINK)) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("Refused")] == ([told] if told else [])
-    assert "Fetched       5 B from 1 peer" in lines
-
-
-def test_what_the_person_does_not_want_is_not_fetched(
-    node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal("n")
-    assert status_of("get", str(LINK)) == exits.FAILURE
-    told = capsys.readouterr().err
-    assert ("Nothing was written." in told, "Interrupted" in told) == (True, False)
-    assert [asked[0] for asked in node.asked] == ["look"]
-
-
-def test_what_is_larger_than_allowed_is_not_even_asked_about(
-    node: FakeNode, terminal: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal("y")
-    assert status_of("get", str(LINK), "--max-size", "4.9MB") == 0  # this one refuses nothing
-    assert "Fetch and write it?" not in capsys.readouterr().err
-    assert [asked[0] for asked in node.asked] == ["look", "get"]
-    assert node.sharing.bounds == [SizeBound(4_900_000, agreed=True)]
-
-
-@pytest.mark.parametrize(
-    ("options", "bound"),
-    [
-        ([], SizeBound(limits.GET_BYTES)),
-        (["--yes"], SizeBound(limits.MOD_BYTES, agreed=True)),
-        (["--max-size", "3GB"], SizeBound(3 * 10**9, agreed=True)),
-        (["--max-size", "1.5 kb", "--yes"], SizeBound(1500, agreed=True)),
-        (["--max-size", "77"], SizeBound(77, agreed=True)),
-    ],
-)
-def test_scripts_are_not_asked_but_bounded(
-    node: FakeNode, options: list[str], bound: SizeBound
-) -> None:
-    assert status_of("get", str(LINK), *options) == 0
-    assert node.sharing.bounds == [bound]
-
-
-@pytest.mark.parametrize("size", ["", "x", "-1", "1EB", "1e9", "1 MB 2"])
-def test_sizes_that_are_none(node: FakeNode, size: str) -> None:
-    assert status_of("get", str(LINK), "--max-size", size) == exits.USAGE
-    assert node.asked == []
-
-
-@pytest.mark.parametrize(("size", "unit"), [("5GiB", "GB"), ("5G", "GB"), ("7 mib", "MB")])
-def test_binary_units_are_told_what_is_meant(
-    node: FakeNode, capsys: pytest.CaptureFixture[str], size: str, unit: str
-) -> None:
-    assert status_of("get", str(LINK), "--max-size", size) == exits.USAGE
-    assert f"write {unit}" in capsys.readouterr().err
-
-
-OTHER = bytes([1]) + MOD_ID[1:]
-
-
-@pytest.mark.parametrize(
-    "text", ["caps", str(ModLink(OTHER)), base32_text(OTHER), base32_text(OTHER).upper()]
-)
-def test_rm_takes_an_id_a_link_or_a_name(node: FakeNode, text: str) -> None:
-    node.sharing.mod_list.append(stored_mod(OTHER, "caps"))
-    assert status_of("rm", text) == exits.NOT_FOUND
-    assert node.asked[-1] == ("remove", OTHER)
-
-
-@pytest.mark.parametrize(
-    ("text", "status"),
-    [
-        ("", exits.NOT_FOUND),
-        ("shoes", exits.NOT_FOUND),
-        (str(ModLink(bytes(32))), exits.NOT_FOUND),
-        ("a", exits.USAGE),
-        ("aaaqeay", exits.USAGE),
-        ("hats", exits.USAGE),
-        ("modswarm:x", exits.USAGE),
-    ],
-)
-def test_rm_removes_nothing_when_it_is_unclear_what(node: FakeNode, text: str, status: int) -> None:
-    node.sharing.mod_list.append(stored_mod(MOD_ID[:-1] + b"\1", "hats"))
-    assert status_of("rm", text) == status
-    assert all(asked[0] != "remove" for asked in node.asked)
 
 
 @pytest.mark.parametrize(

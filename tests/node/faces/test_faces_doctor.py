@@ -1,14 +1,12 @@
 """The command doctor: what a network is in words, and whether a friend can be reached and how."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from node.faces.cli import exits, networks
-from node.faces.cli.main import main
 from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
@@ -19,23 +17,8 @@ from protocol.ice.candidates import CandidateKind
 from protocol.identity import peer_id_text
 from protocol.punching.pairs import Way
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
-from tests.node.faces.fake_node import CONE, PEER, RANDOM, FakeNode, served_in_thread
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
-    home = tmp_path / "home"
-    monkeypatch.setenv("MODSWARM_HOME", str(home))
-    with served_in_thread(home) as fake:
-        yield fake
-
-
-def status_of(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
+from tests.node.faces.commands import status_of
+from tests.node.faces.fake_node import CONE, PEER, RANDOM, FakeNode
 
 FAILURE = LinkAttemptFailed(
     Stage.ICE,

@@ -19,12 +19,12 @@ import pytest
 
 from node.faces.cli import exits
 from node.faces.cli.client import ControlClient
-from node.faces.cli.main import main
 from node.faces.cli.running import RunOutput
 from node.home import Home, read_control
 from protocol.errors import ModswarmError
 from protocol.identity import Identity, peer_id_text
 from tests.identities import SEEDS, give_identities
+from tests.node.faces.commands import status_of, told_by
 from tests.node.faces.fake_node import LINK, served_in_thread
 
 STOP_S = 30.0
@@ -161,42 +161,33 @@ def test_a_node_joins_and_ends_by_stop_or_with_its_parent(tmp_path: Path) -> Non
         assert status_of("stop", "--home", str(first.home)) == exits.NOT_RUNNING
 
 
-def status_of(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
 def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def told_by(status: int, *args: str) -> Any:
-        with pytest.raises(SystemExit) as ended:
-            main([*args, "--json"])
-        assert ended.value.code == status
-        return json.loads(capsys.readouterr().out)
-
     unknown = peer_id_text(Identity(SEEDS[7]).peer_id)
+    (tmp_path / "a.txt").write_text("a")
     with running(tmp_path / "a") as first:
         friend = first.facts["peer_id"]
         at_a = ("--home", str(first.home))
-        assert (
-            told_by(exits.NETWORK, "connect", unknown, *at_a)["error"]["cause"] == "no_node_known"
-        )
+        told = told_by(capsys, "connect", unknown, *at_a, status=exits.NETWORK)
+        assert told["error"]["cause"] == "no_node_known"
+        told = told_by(capsys, "share", str(tmp_path / "a.txt"), *at_a)
+        assert told["published"] | {"confirmed": 0, "cause": "no_node_known"} == told["published"]
+        told = told_by(capsys, "status", *at_a)
+        assert (told["joined"], told["known_nodes"]) == (False, 0)
         options = ("--bootstrap", first.facts["bootstrap_addresses"][0])
         with running(tmp_path / "b", *options, number=1) as second:
             assert second.process.stdout is not None
             second.process.stdout.readline()
             at_b = ("--home", str(second.home))
-            told = told_by(exits.OK, "doctor", friend, *at_b)
+            told = told_by(capsys, "doctor", friend, *at_b)
             assert (told["network"]["kind"], told["network"]["contacts"]) == ("loopback", 1)
             assert (told["link"]["peer_id"], told["link"]["path"]) == (friend, "direct")
             assert told["link"]["local_address"] == second.facts["addresses"][0]
             assert told["link"]["rtt_ms"] > 0
-            told = told_by(exits.NOT_FOUND, "doctor", unknown, *at_b)
+            told = told_by(capsys, "doctor", unknown, *at_b, status=exits.NOT_FOUND)
             assert (told["link"], told["error"]["cause"]) == (None, "peer_unknown")
-            told = told_by(exits.NOT_FOUND, "get", str(LINK), *at_b)
+            told = told_by(capsys, "get", str(LINK), *at_b, status=exits.NOT_FOUND)
             assert told["error"]["cause"] == "mod_unknown"
 
 
@@ -291,17 +282,9 @@ def test_get_of_a_node_that_has_not_joined_has_the_status_of_the_network(
 ) -> None:
     monkeypatch.setenv("MODSWARM_HOME", str(tmp_path / "home"))
     with running(tmp_path / "home"):
-        told = [outcome(capsys, "get", "--to", str(tmp_path / "out"), str(LINK)) for _ in "12"]
-    assert [status for status, _ in told] == [exits.NETWORK] * 2
-    assert all(text.startswith("Error: this node knows no other node") for _, text in told)
-
-
-def outcome(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
-    """The status of a command and what it says on standard error."""
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, capsys.readouterr().err
+        for _ in range(2):
+            assert status_of("get", "--to", str(tmp_path / "out"), str(LINK)) == exits.NETWORK
+            assert capsys.readouterr().err.startswith("Error: this node knows no other node")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -14,13 +14,13 @@ import click
 import pytest
 
 from node.faces.cli import exits
-from node.faces.cli.main import main
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.log import log_to_file
 from node.home import LOG_FILE
 from protocol import limits
 from protocol.identity import base32_text
-from tests.node.faces.fake_node import LINK, MOD_ID, FakeNode, served_in_thread, stored_mod
+from tests.node.faces.commands import status_of
+from tests.node.faces.fake_node import LINK, MOD_ID, FakeNode, stored_mod
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 
@@ -30,21 +30,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
-    monkeypatch.setenv("MODSWARM_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    with served_in_thread(tmp_path / "home") as fake:
-        yield fake
-
-
-def status_of(*args: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 # Links ------------------------------------------------------------------------------------
