@@ -799,13 +799,16 @@ VERDICT_RETRY_MAX_S = 1800.0
 """When reachability is tested again: regularly, to confirm that a public node no longer is, and, at
 first and at most, where it could not be tested: in small overlays, which grow slowly."""
 
-DIALS_PER_SECOND_PER_HOST = 1.0
-DIALS_PER_SECOND_PER_NETWORK = 20 / 60
-DIALS_BURST_PER_NETWORK = 20.0
+DIALS_PER_HOST = 32
+DIALS_PER_NETWORK = 64
+DIALS_PERIOD_S = 60.0
+DIALS_PART = 4
 DIALS_PER_SECOND_PER_ASKER = 1.0
 DIALS_BURST_PER_ASKER = 8.0
-"""Dial-backs that one node sends to one host and to one /24 or /64, and for one asker, whose word
-for the target it takes: with the 17 bytes of each, nothing that a reflector is worth."""
+"""Dial-backs that one node sends to one host and to one /24 or /64 in such a time, of which the
+askers of one network get this part of what is left, and for one asker, whose word for the target it
+takes: with the 17 bytes of each, nothing that a reflector is worth. An honest asker needs one or
+two, so that to use them up against it takes the askers of a dozen networks, at every node."""
 
 DIALBACKS_PER_SECOND_PER_ASKER = 1.0
 DIALBACKS_BURST_PER_ASKER = 6.0

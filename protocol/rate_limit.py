@@ -6,6 +6,7 @@ seconds in all that follows.
 """
 
 import ipaddress
+from collections import deque
 
 from protocol import limits
 from protocol.errors import RateLimited
@@ -74,6 +75,34 @@ class KeyedRateLimit:
             del self._full_at[next(iter(self._full_at))]
         if is_empty:
             raise RateLimited("more of one sender, or for one address, than is served")
+
+
+class SharedRateLimit:
+    """At most `most` for a key in `period_s`, shared by those who ask for it.
+
+    A holder gets one more until it had one of `part` of those that are left (as the dynamic
+    thresholds of Choudhury and Hahne 1998 share a buffer): so some are left for who comes next. At
+    most HOSTS_RATE_LIMITED keys are remembered.
+    """
+
+    def __init__(self, most: int, period_s: float, part: int) -> None:
+        self._most = most
+        self._period_s = period_s
+        self._part = part
+        self._taken: dict[str | bytes, deque[tuple[float, str | bytes]]] = {}
+
+    def charge(self, key: str | bytes, holder: str | bytes, now: float) -> None:
+        """Count one of a holder for a key; raises RateLimited when it had its part."""
+        taken = self._taken.pop(key, None) or deque()
+        while taken and taken[0][0] <= now - self._period_s:
+            taken.popleft()
+        self._taken[key] = taken
+        if len(self._taken) > limits.HOSTS_RATE_LIMITED:
+            del self._taken[next(iter(self._taken))]
+        had = sum(one == holder for _, one in taken)
+        if self._most - len(taken) <= had * self._part:
+            raise RateLimited("more for one address than is left for those who ask")
+        taken.append((now, holder))
 
 
 class HostRateLimit(KeyedRateLimit):

@@ -4,8 +4,8 @@ The node that wants to know whether it is public asks this node, which chooses a
 its own to send the dial-back: in another network, and, if it knows such, where the asker has sent
 nothing lately.
 The target is where the asker proved that it receives. The contact takes this node's word for it,
-so it bounds what one asker, one host and one network can get; a dial-back has 17 bytes, fewer than
-each of the requests that lead to it.
+so it bounds what one asker, one host and one network can get, and what askers of one network take
+of that; a dial-back has 17 bytes, fewer than each of the requests that lead to it.
 
 A dial-back leaves from a socket that is for nothing else, opened when first needed, one a family.
 Where a router accepts unasked datagrams, it remembers the two endpoints, and gives the asker
@@ -30,7 +30,7 @@ from protocol.overlay.messages import Code, Method
 from protocol.overlay.networks import NetworksOf, are_disjoint, smallest_network
 from protocol.overlay.shares import Holder, Shares, holders_of
 from protocol.randomness import Random, sample
-from protocol.rate_limit import KeyedRateLimit
+from protocol.rate_limit import KeyedRateLimit, SharedRateLimit
 from protocol.reachability.host_filter import holds
 
 _log = logging.getLogger(__name__)
@@ -68,9 +68,9 @@ class Dialing:
         self._per_asker = KeyedRateLimit(
             limits.DIALS_PER_SECOND_PER_ASKER, limits.DIALS_BURST_PER_ASKER
         )
-        self._per_host = KeyedRateLimit(limits.DIALS_PER_SECOND_PER_HOST, 1.0)
-        self._per_network = KeyedRateLimit(
-            limits.DIALS_PER_SECOND_PER_NETWORK, limits.DIALS_BURST_PER_NETWORK
+        self._per_host, self._per_network = (
+            SharedRateLimit(most, limits.DIALS_PERIOD_S, limits.DIALS_PART)
+            for most in (limits.DIALS_PER_HOST, limits.DIALS_PER_NETWORK)
         )
 
     def find_dialer(self, incoming: Incoming) -> None:
@@ -120,8 +120,9 @@ class Dialing:
         datagram = datagrams.dialback(sized(random, limits.DIALBACK_RANDOM_BYTES))
         now = self._clock()
         self._per_asker.charge(incoming.session.peer_id, now)
-        self._per_host.charge(target.host, now)
-        self._per_network.charge(network, now)
+        holder = holders_of(incoming.address.host)[-1]
+        self._per_host.charge(target.host, holder, now)
+        self._per_network.charge(network, holder, now)
         if target.family in self._sockets:
             self._send(datagram, target, incoming)
         else:

@@ -63,23 +63,13 @@ async def code_of(attacker: RawPeer, to: Resident, method: Method, arguments: li
     return response.code
 
 
-async def test_a_dial_sends_one_short_datagram_a_second_to_one_host() -> None:
+async def test_a_dial_sends_one_short_datagram() -> None:
     async with street() as (world, target, attacker):
         victim, address = await victim_in(world)
         arguments = [RANDOM, pack_address(address)]
-        for _ in range(2):
-            attacker.send(Method.DIAL, arguments, target.contact)
-        attacker.send(Method.DIAL, [RANDOM, pack_address(Address(address.host, 9))], target.contact)
-        await asyncio.sleep(0.5)
-        assert victim.heard == [datagrams.dialback(RANDOM)]
-        assert [one.code for one in attacker.responses[-3:]] == [
-            Code.OK,
-            Code.RATE_LIMITED,
-            Code.RATE_LIMITED,
-        ]
-        assert len(victim.heard[0]) < 60, "shorter than any request"
-        await asyncio.sleep(1)
         assert await code_of(attacker, target, Method.DIAL, arguments) == Code.OK
+        assert victim.heard == [datagrams.dialback(RANDOM)]
+        assert len(victim.heard[0]) < 60, "shorter than any request"
 
 
 async def test_dials_leave_from_one_port_that_is_for_nothing_else() -> None:
@@ -123,23 +113,6 @@ async def test_without_a_socket_a_dial_is_refused_and_the_next_one_tries_again(
         assert await code_of(attacker, target, Method.DIAL, arguments) == Code.OK
         await asyncio.sleep(0.5)
         assert victim.heard == [datagrams.dialback(RANDOM)]
-
-
-async def test_a_network_gets_twenty_at_once() -> None:
-    async with street() as (world, target, _):
-        askers = []
-        for number in range(30):
-            asker = RawPeer(Identity((number + 1).to_bytes(32)), {})
-            await asker.move_in(world.internet)
-            asker.send(Method.PING, [], target.contact)
-            askers.append(asker)
-        await asyncio.sleep(1)
-        for number, asker in enumerate(askers):
-            where = pack_address(Address(f"5.6.7.{number + 1}", 4001))
-            asker.send(Method.DIAL, [RANDOM, where], target.contact)
-        await asyncio.sleep(1)
-        served = [one.responses[-1].code for one in askers].count(Code.OK)
-        assert served == limits.DIALS_BURST_PER_NETWORK
 
 
 async def test_one_asker_gets_eight_at_once_and_one_a_second() -> None:
