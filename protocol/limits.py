@@ -507,10 +507,14 @@ VISITS_S = 600.0
 VISITORS = 4096
 VISITORS_OF_NETWORK = 2
 VISITS_COUNTED = 4
-"""For how long it is remembered how often a peer came; of how many peers, since 192 places each for
-30 s are 3840 in that time; so many others of one public /24 or /48 make a new peer from there one
-that came before; and how often counts at most, so that places do not change hands for ever. To keep
-the 64 places of peers of no use from others all the time, 640 networks must take turns."""
+"""For how long it is remembered how often a peer took a place of a link, of a call that this node
+answers and of a call that it forwards as a registrar; of how many peers, for each of the three. All
+that take a link are remembered, since 192 places each for 30 s are 3840 in that time. Calls change
+places within seconds: where more callers come, those that came longest ago count as new ones. So
+many others of one public /24 or /48 make a new peer from there one that came before (not for calls
+that are answered, whose network is not proved); and how often counts at most, so that places do not
+change hands for ever. To keep the 64 places of peers of no use from others all the time, 640
+networks must take turns."""
 
 RULE_BREAKER_S = 60.0
 RULE_BREAKERS = 1024
