@@ -84,6 +84,8 @@ def test_a_full_store_is_not_searched_for_each_request(monkeypatch: pytest.Monke
             names.append(error.name)
             refused = record
     assert set(names) == {"store_full"}
+    with pytest.raises(RemoteError):
+        store.put(refused, storer, NOW)  # what is farthest is looked for here, or was before
     looked = Made(monkeypatch, RecordStore, "_distance")
     for _ in range(ASKED):
         with pytest.raises(RemoteError):
