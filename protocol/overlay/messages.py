@@ -140,6 +140,7 @@ class Response(NamedTuple):
 
 _COUNTER_MAX = 2**63
 _SHORT_ANSWER_BYTES = 96
+_PONG_BYTES = 45
 _SIGNAL_ANSWER_BYTES = limits.SIGNAL_BYTES + 48
 _MEETING_BYTES = 384
 _BIN8_MAX = 255
@@ -148,7 +149,7 @@ REFUSAL_BYTES = 44
 """The longest response without a result, to an IPv6 address. No request may be shorter."""
 
 ANSWER_BYTES: dict[Method, int] = {
-    Method.PING: _SHORT_ANSWER_BYTES,
+    Method.PING: _PONG_BYTES,
     Method.FIND_NODE: DATAGRAM_BODY_BYTES,
     Method.FIND_VALUE: DATAGRAM_BODY_BYTES,
     Method.STORE: _SHORT_ANSWER_BYTES,
@@ -163,7 +164,10 @@ ANSWER_BYTES: dict[Method, int] = {
     Method.WITNESS: _SHORT_ANSWER_BYTES,
     Method.WITNESSED: _SHORT_ANSWER_BYTES,
 }
-"""Bytes of the longest response to an address without proof; requests are padded to it."""
+"""Bytes of the longest response to an address without proof; requests are padded to it.
+
+That of a PING is exact: an answer that names a single contact pays for one to it (`Introductions`).
+"""
 
 
 def encode_request(

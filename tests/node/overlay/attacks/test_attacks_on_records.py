@@ -317,6 +317,7 @@ async def _ours_reads_past_a_contact_that_never_stores() -> bool:
     holder = await our_mallory(
         world.internet,
         key_pair(1),
+        ping=pong,
         find_value=lambda _: [b"", b"", [record.raw], 1, b""],
     )
     guide = await our_mallory(
