@@ -234,10 +234,12 @@ us something: the rest is for contacts that we know, whichever peer asks."""
 
 # Lookups ------------------------------------------------------------------------------------
 
-LOOKUP_CANDIDATES = 200
+LOOKUP_CANDIDATES = 600
 LOOKUP_REQUESTS = 120
 LOOKUP_S = 20.0
-"""Peers that one lookup keeps in mind, its requests, and how long it takes at most."""
+"""Peers that one lookup keeps in mind, its requests, and how long it takes at most. There is room
+for what 20 slots bring before any of it is judged, for LOOKUP_SEEDS, and for what honest contacts
+name besides: names that find no room are lost, as each contact is asked once."""
 
 LOOKUP_SILENT = 60
 LOOKUP_PATH_SILENT = 20

@@ -8,6 +8,7 @@ A contact that named several silent peers is believed no longer: identities need
 by liars, and each that is asked costs a slot and a request.
 """
 
+from collections import Counter
 from enum import IntEnum
 
 from protocol import limits
@@ -30,20 +31,24 @@ _NO_VERDICT = frozenset({CandidateState.WAITING, CandidateState.TAKEN, Candidate
 
 
 class Namer:
-    """One answer that named peers: how many of them answered, and how many are silent.
+    """One answer that named peers: how many of them were asked, answered, and are silent.
 
     Of the peers that an honest contact names fewer are dead than alive.
     """
 
-    __slots__ = ("answered", "silent")
+    __slots__ = ("answered", "asked", "silent")
 
     def __init__(self) -> None:
-        self.answered = self.silent = 0
+        self.answered = self.asked = self.silent = 0
 
     @property
     def is_believed(self) -> bool:
         """Whether fewer than LOOKUP_SILENT_NAMED more of its peers are silent than answered."""
         return self.silent < self.answered + limits.LOOKUP_SILENT_NAMED
+
+    def has_credit(self, more: int) -> bool:
+        """Whether it is believed until a verdict on one besides all that were asked and `more`."""
+        return self.asked + more < 2 * self.answered + limits.LOOKUP_SILENT_NAMED
 
     @property
     def is_reliable(self) -> bool:
@@ -82,7 +87,16 @@ class LookupCandidate:
     candidates are too far away. `namers` are the answers that named the peer, the last one last.
     """
 
-    __slots__ = ("_verdict", "distance", "hops", "namers", "network", "state", "variants")
+    __slots__ = (
+        "_is_asked",
+        "_verdict",
+        "distance",
+        "hops",
+        "namers",
+        "network",
+        "state",
+        "variants",
+    )
 
     def __init__(self, contact: Contact, distance: int, hops: int, namer: Namer) -> None:
         self.distance = distance
@@ -92,6 +106,7 @@ class LookupCandidate:
         self.state = CandidateState.NEW
         self.variants = [Variant(self, contact)]
         self._verdict = CandidateState.NEW
+        self._is_asked = False
 
     @property
     def is_own(self) -> bool:
@@ -106,6 +121,17 @@ class LookupCandidate:
             or self.state is CandidateState.ANSWERED
             or any(namer.is_believed for namer in self.namers)
         )
+
+    def is_on_credit(self, taken: Counter[Namer]) -> bool:
+        """Whether it is our own, or was asked, or was named by one with credit, which it takes.
+
+        `taken` counts what was taken of the credit of each namer in one look at all candidates.
+        """
+        if self.is_own or self.state is not CandidateState.NEW:
+            return True
+        has_credit = any(namer.has_credit(taken[namer]) for namer in self.namers)
+        taken.update(self.namers if has_credit else ())
+        return has_credit
 
     @property
     def is_reliable(self) -> bool:
@@ -127,6 +153,7 @@ class LookupCandidate:
         was not asked.
         """
         self.namers.append(namer)
+        namer.asked += self._is_asked
         self._count(namer, 1)
         for variant in self.variants:
             if variant.contact is contact or variant.contact.packed == contact.packed:
@@ -143,6 +170,10 @@ class LookupCandidate:
 
     def judge(self, entered: CandidateState) -> None:
         """A variant entered a state: the namers of a silent peer lose by it, until it answers."""
+        if entered is CandidateState.WAITING and not self._is_asked:
+            self._is_asked = True
+            for namer in self.namers:
+                namer.asked += 1
         if self._verdict is CandidateState.ANSWERED or entered in _NO_VERDICT:
             return
         verdict = CandidateState.ANSWERED if entered is CandidateState.ANSWERED else _SILENT

@@ -18,6 +18,7 @@ with several silent ones, is asked only where fewer than k others are known.
 """
 
 from bisect import bisect
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from protocol import limits
@@ -80,8 +81,9 @@ class Lookup:
             if self._is_over(near - heard, now):
                 self._finished = True
             elif nearest.eligible:
-                # More slots once a few of the nearest have answered.
-                slots = rules.alpha_last if heard >= min(rules.beta, near) else rules.alpha
+                # More slots once a few of the nearest have answered, or some are silent.
+                is_many = heard >= min(rules.beta, near) or self._is_sparing
+                slots = rules.alpha_last if is_many else rules.alpha
                 left = min(slots - waiting, self._requests_left())
                 ask = [self._ask(candidate, now) for candidate in nearest.eligible[: max(0, left)]]
         given_up: Sequence[Contact] = ()
@@ -226,19 +228,31 @@ class Lookup:
         found = Nearest(self.rules.k, self.rules.k + self.rules.spare)
         doubts = not all(namer.is_believed for namer in self._namers)
         passed_over: list[LookupCandidate] = []
+        taken: Counter[Namer] = Counter()
         for candidate in self._nearest_first():
             if candidate.network is None:
                 candidate.network = self._network_of(candidate.variants[0].contact)
             if doubts and not candidate.is_believed:
                 found.disbelieve(candidate)
                 passed_over.append(candidate)
-            elif not found.take(candidate):
+            elif not self._is_its_turn(candidate, taken) or not found.take(candidate):
                 passed_over.append(candidate)
             elif found.is_full:
                 break
         if passed_over and self._silent < self.rules.silent_max:
             found.take_passed_over(passed_over)
         return found
+
+    def _is_its_turn(self, candidate: LookupCandidate, taken: Counter[Namer]) -> bool:
+        return not self._is_sparing or candidate.is_on_credit(taken)
+
+    @property
+    def _is_sparing(self) -> bool:
+        """Whether so many are silent that few names of each contact are asked at a time.
+
+        Many contacts are then judged at once by some of their names, and not one after another.
+        """
+        return self._silent >= limits.LOOKUP_SILENT_NAMED
 
     def _nearest_first(self) -> Iterable[LookupCandidate]:
         """All candidates, each with its present state."""
