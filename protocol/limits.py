@@ -709,7 +709,7 @@ RELAY_PART_S = 1.0
 """A network that sent nothing for so long has no part of a relay's rate, until it sends again."""
 
 RELAY_NETWORKS_A_DAY = 4096
-"""Networks of which a relay remembers what they sent today, 0.4 MB; the one with least goes."""
+"""Networks of which a relay remembers what they sent today, 0.4 MB; those with least go."""
 
 RELAY_ROUTES = 4096
 """Ways from channels to their peers that a relay keeps found, of all allocations."""

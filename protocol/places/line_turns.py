@@ -8,17 +8,10 @@ the time for which a turn was held.
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from heapq import nlargest
-from operator import itemgetter
-from typing import Final
 
 from protocol import limits
 from protocol.identity import PeerId
-
-_USERS_KEPT: Final = limits.PEER_BUDGETS // 2
-"""Of too many users of the line those that used it most: newcomers in a row are forgotten."""
-
-_seconds = itemgetter(1)
+from protocol.places.forgetting import forget_least
 
 
 @dataclass(slots=True, eq=False)
@@ -98,8 +91,7 @@ class LineTurns:
         if not self._held and not self._waiting:
             self._used_s.clear()  # an idle line owes nothing to anyone
             self._least_s = 0.0
-        elif len(self._used_s) > limits.PEER_BUDGETS:
-            self._used_s = dict(nlargest(_USERS_KEPT, self._used_s.items(), key=_seconds))
+        forget_least(self._used_s, limits.PEER_BUDGETS)
 
     def _next(self) -> LineTurn | None:
         live = [one for one in self._held if not one.lapsed]

@@ -5,6 +5,7 @@ from typing import Final
 
 from protocol import limits
 from protocol.overlay.shares import Holder
+from protocol.places.forgetting import forget_least
 from protocol.rate_limit import RateLimit
 from protocol.turn.allocation import Allocation
 from protocol.turn.grant import RelayTerms
@@ -137,8 +138,7 @@ class _DayOfBytes:
             self._beyond.take(holder, cost - own, now)
         self._left -= cost
         self._had[holder] = had + cost
-        if len(self._had) > limits.RELAY_NETWORKS_A_DAY:
-            del self._had[min(self._had, key=self._had.__getitem__)]
+        forget_least(self._had, limits.RELAY_NETWORKS_A_DAY)
 
 
 class RelayMeter:

@@ -9,7 +9,7 @@ from scripts.auditing.programs import NotRun
 
 TITLE = "Attackers"
 
-_LIMIT_S = 1800
+_LIMIT_S = 3600
 
 
 def section(limit_s: float = _LIMIT_S) -> Section:
