@@ -23,7 +23,8 @@ from hypothesis import settings
 
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 from simulations.runtime.waiting import describe_waiting, live_tasks
 
 settings.register_profile("unhurried", deadline=None)

@@ -15,7 +15,7 @@ from typing import Any
 from simulations.internet.latency import SyntheticLatency
 from simulations.residents.stock import StockWorld
 from simulations.residents.world import World
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 _SEED = 1

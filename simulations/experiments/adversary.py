@@ -29,7 +29,7 @@ from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean
 from simulations.internet.host import Host
 from simulations.residents.world import World, cipher_named, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0

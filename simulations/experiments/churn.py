@@ -35,7 +35,7 @@ from simulations.harness.statistics import mean, quantile
 from simulations.residents.churn import CHURN_MODELS, Churn, ChurningResident
 from simulations.residents.publishers import RecordOwner, refresh_s_of
 from simulations.residents.world import World, cipher_named, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _HOUR_S = 3600.0

@@ -41,7 +41,7 @@ from simulations.residents.pairs import (
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 MIXES = {

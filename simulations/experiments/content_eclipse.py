@@ -32,7 +32,7 @@ from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import mean, quantile
 from simulations.residents.world import Resident, World, cipher_named, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 _SETTLE_S = 30.0

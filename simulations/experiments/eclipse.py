@@ -29,7 +29,7 @@ from simulations.attacks.raw_peer import RawPeer, Responder
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.residents.world import PORT, Resident, World, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0

@@ -30,7 +30,7 @@ from simulations.residents.pairs import move_in, populate_publics, settle
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import JOIN_SPACING_S, World
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 _LIMIT_S = 60.0

@@ -20,7 +20,8 @@ from simulations.internet import Host, Internet, UniformLatency
 from simulations.internet.lines import HEADERS_BYTES, Access, Faults
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.bare_links import LinkEnd, open_link
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 
 _BITS = 8
 _MEGA = 1_000_000

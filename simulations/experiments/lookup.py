@@ -13,7 +13,7 @@ from typing import Any
 
 from simulations.experiments.parts.lookup_legs import OurLeg, Parameters, StockLeg
 from simulations.harness.report import ExperimentReport, Say
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_seed
 
 PARAMETERS = Parameters

@@ -28,7 +28,7 @@ from simulations.residents.world import (
     cipher_named,
     simulated_settings,
 )
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _SETTLE_S = 30.0

@@ -22,7 +22,8 @@ from simulations.internet.lines import Pipe
 from simulations.internet.log import EventLog, Fate
 from simulations.internet.space import Box, Place
 from simulations.runtime.handles import Result
-from simulations.runtime.loop import VirtualLoop, current_host
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.sleeping import current_host
 from simulations.runtime.waiting import live_tasks
 
 Receive = Callable[[bytes, tuple[Any, ...]], object]

@@ -14,7 +14,8 @@ from typing import Any, Final
 from simulations.internet import Internet, NatBehaviour, SyntheticLatency
 from simulations.internet.addresses import HostPort
 from simulations.internet.boxes.behaviour import Dependence
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 PORT: Final = 4001

@@ -10,7 +10,7 @@ from simulations.internet.addresses import (
     synthesised_v6,
 )
 from simulations.internet.host import Host
-from simulations.runtime.loop import current_host
+from simulations.runtime.sleeping import current_host
 
 LOCALHOST = "localhost"
 IPV4_ONLY = "ipv4only.arpa"

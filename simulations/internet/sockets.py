@@ -22,7 +22,8 @@ from simulations.internet.host import Host, Socket
 from simulations.internet.log import EventLog, Fate
 from simulations.internet.names import Names
 from simulations.internet.transport import Transport
-from simulations.runtime.loop import VirtualLoop, current_host
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.sleeping import current_host
 
 
 class Sockets:

@@ -30,7 +30,8 @@ from simulations.errors import NoCurrentHost
 from simulations.internet import Host, Internet
 from simulations.internet.addresses import is_v6
 from simulations.libraries.dtls_flights import FlightKeeper
-from simulations.runtime.loop import VirtualLoop, current_host
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.sleeping import current_host
 from simulations.seeds import derive_rng
 
 

@@ -8,9 +8,6 @@ entry is called directly.
 
 Rules of the clock. `time()` moves only when nothing is ready; then it jumps to the first entry of
 the heap, whose consequences all run before the next entry does, even one of the same instant.
-
-A host that sleeps (simulations.internet) keeps its timers' virtual times: what comes due is held
-back and runs at the wake, overdue, in order, as on a suspended machine whose clock went on.
 """
 
 import asyncio
@@ -23,7 +20,6 @@ import sys
 import threading
 import weakref
 from asyncio import events
-from collections import deque
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -33,15 +29,15 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from typing import Any, Final, Protocol, TypeVarTuple, Unpack, cast
+from typing import Any, Final, TypeVarTuple, Unpack, cast
 
 from simulations.errors import Spinning, Stuck
 from simulations.runtime.abandoned import abandon, forget, unwind_generator
-from simulations.runtime.collector import collecting_rarely
 from simulations.runtime.failures import FailsStrictly
 from simulations.runtime.handles import ReadyHandle, Result, VirtualTask, VirtualTimer
-from simulations.runtime.network_calls import NetworkCalls
+from simulations.runtime.inline import RunsInline
 from simulations.runtime.realworld import GUARD, RefusesRealWorld, refuse
+from simulations.runtime.sleeping import HoldsBackSleepers, current_host
 from simulations.runtime.waiting import describe_waiting, live_tasks
 
 Args = TypeVarTuple("Args")
@@ -55,23 +51,7 @@ EPOCH_S: Final = 1_790_000_000.0
 """Seconds since 1970 at virtual time zero: any fixed date at which certificates are valid."""
 
 
-class SuspendableHost(Protocol):
-    """What the loop knows of a host: whether its code may run, and what was held back.
-
-    `held_back` is None for a host that is dead: what comes due is thrown away.
-    """
-
-    awake: bool
-    held_back: list[asyncio.Handle] | None
-
-
-current_host: contextvars.ContextVar[SuspendableHost | None] = contextvars.ContextVar(
-    "current_host", default=None
-)
-"""The simulated host that the running code belongs to; tasks and timers inherit it."""
-
-
-class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
+class VirtualLoop(RunsInline, HoldsBackSleepers, FailsStrictly, RefusesRealWorld):
     """An asyncio event loop whose clock is virtual.
 
     `strict` makes an uncaught exception end the run with CallbackFailed; otherwise it is
@@ -81,16 +61,14 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
     virtual: Final = True
 
     def __init__(self, *, start_s: float = 0.0, strict: bool = True, spin_limit: int = SPIN_LIMIT):
-        NetworkCalls.__init__(self)
+        RunsInline.__init__(self)
+        HoldsBackSleepers.__init__(self)
         FailsStrictly.__init__(self, strict=strict)
         self.now = start_s
-        self.sleepers: dict[SuspendableHost, None] = {}
         self._spin_limit = spin_limit
         self._rounds = 0
-        self._is_ending = False
         self._is_abandoning = False
         self._buried: list[asyncio.Task[Any]] = []
-        self._ready: deque[ReadyHandle | VirtualTimer] = deque()
         self._heap: list[HeapEntry] = []
         self._next_number = itertools.count().__next__
         self._next_task_number = itertools.count(1).__next__
@@ -190,16 +168,6 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
             ]
             heapq.heapify(self._heap)
             self._cancelled_timers = 0
-
-    def fall_asleep(self, host: SuspendableHost) -> None:
-        """Hold back from now on what belongs to a host that is not awake."""
-        self.sleepers[host] = None
-
-    def wake_up(self, host: SuspendableHost) -> None:
-        """Make ready, in order, what was held back for a host."""
-        del self.sleepers[host]
-        held_back, host.held_back = host.held_back or [], []
-        self._ready.extend(held_back)  # type: ignore[arg-type]
 
     # running
 
@@ -307,29 +275,6 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
             if self._rounds > self._spin_limit:
                 raise Spinning(self._describe_spin())
 
-    def _holds_back(self, handle: ReadyHandle | VirtualTimer) -> bool:
-        host = handle._context.get(current_host)
-        if host is None or host.awake:
-            return False
-        if host.held_back is None:
-            return True
-        if self._is_ending:
-            return False
-        host.held_back.append(handle)
-        return True
-
-    def _wake_if_ending(self) -> None:
-        """Let sleeping hosts unwind once every task was cancelled, as runners do at the end."""
-        if not self.sleepers:
-            return
-        tasks = live_tasks(self)
-        self._is_ending = bool(tasks) and all(task.cancelling() for task in tasks)
-        if self._is_ending:
-            for host in self.sleepers:
-                self._ready.extend(host.held_back or ())  # type: ignore[arg-type]
-                if host.held_back is not None:
-                    host.held_back = []
-
     def _describe_spin(self) -> str:
         upcoming = ", ".join(repr(handle) for handle in itertools.islice(self._ready, 3))
         return f"{self._spin_limit} rounds of callbacks at {self.now} s; next would be {upcoming}"
@@ -394,9 +339,6 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
                     {"message": f"an error occurred closing {generator!r}", "exception": failure}
                 )
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
-        """Nothing to do: executors run inline."""
-
     def _async_generator_born(self, generator: AsyncGenerator[Any, Any]) -> None:
         self._async_generators[self._next_task_number()] = generator
 
@@ -406,7 +348,7 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         elif not self._closed:
             self.call_soon(self.create_task, generator.aclose())
 
-    # tasks, futures, executors
+    # tasks and futures
 
     def create_future(self) -> "asyncio.Future[Any]":
         """A future of this loop."""
@@ -438,28 +380,6 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
         """The task factory, or None."""
         return self._task_factory
 
-    def run_in_executor(
-        self,
-        executor: Any,
-        func: Callable[[Unpack[Args]], Result],
-        *args: *Args,
-    ) -> "asyncio.Future[Result]":
-        """Run the function now, in this thread, and return a done future.
-
-        The resolver's blocking calls are answered from the simulated names.
-        """
-        future: asyncio.Future[Result] = asyncio.Future(loop=self)
-        try:
-            future.set_result(self.resolver_call(func)(*args))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as failure:  # noqa: BLE001 - it is the future's result
-            future.set_exception(failure)
-        return future
-
-    def set_default_executor(self, executor: object) -> None:
-        """Ignored: every executor runs inline."""
-
     def get_debug(self) -> bool:
         """Whether debugging is on."""
         return self._debug
@@ -467,39 +387,3 @@ class VirtualLoop(NetworkCalls, FailsStrictly, RefusesRealWorld):
     def set_debug(self, enabled: bool) -> None:
         """Make asyncio's tasks and futures remember where they were made."""
         self._debug = enabled
-
-
-def run_virtually(main: Coroutine[Any, Any, Result], loop: VirtualLoop | None = None) -> Result:
-    """Run `main` to its end, cancel what is left in the order of its creation, close the loop.
-
-    The loop is a new one unless it is given, as where an internet was built on it before.
-    `asyncio.Runner` works too, but cancels what is left in the order of a set.
-    """
-    loop = loop or VirtualLoop()
-    with collecting_rarely():
-        try:
-            return loop.run_until_complete(main)
-        finally:
-            try:
-                if not loop.is_closed():
-                    _cancel_the_rest(loop)
-                    loop.run_until_complete(loop.shutdown_asyncgens())
-            finally:
-                loop.close()
-
-
-def _cancel_the_rest(loop: VirtualLoop) -> None:
-    left = live_tasks(loop)
-    if not left:
-        return
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-    for task in left:
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            loop.call_exception_handler(
-                {
-                    "message": f"{task.get_name()} failed while it was cancelled",
-                    "exception": failure,
-                }
-            )

@@ -18,7 +18,7 @@ from protocol.reachability.nat_report import NatReport
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
 from simulations.internet import Host
 from simulations.internet.carrier import Carrier
-from simulations.runtime.loop import current_host
+from simulations.runtime.sleeping import current_host
 from tests.simulations.pair_world import Town
 
 VICTIMS = 8

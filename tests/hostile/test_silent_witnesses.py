@@ -19,7 +19,7 @@ from protocol.overlay.contacts import Contact
 from protocol.punching import puncher
 from simulations.internet import Host
 from simulations.internet.carrier import Carrier
-from simulations.runtime.loop import current_host
+from simulations.runtime.sleeping import current_host
 from simulations.seeds import derive_rng
 from tests.simulations.pair_world import pair_world
 

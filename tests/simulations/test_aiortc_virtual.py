@@ -25,7 +25,8 @@ from simulations.internet import Fate, Faults, Host, Internet, NatBehaviour, Uni
 from simulations.internet.log import is_handshake
 from simulations.libraries.dtls_flights import FIRST_DELAY_S, FlightKeeper
 from simulations.libraries.seams import virtual_libraries
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 
 RTT_S = 0.050
 MESSAGE = bytes(16 * 1024)

@@ -9,7 +9,7 @@ import pytest
 
 from simulations.residents.churn import CHURN_MODELS, Churn, ChurningResident, ChurnModel, Weibull
 from simulations.residents.world import JOIN_SPACING_S, World, cipher_named, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 
 DRAWS = 40_000
 

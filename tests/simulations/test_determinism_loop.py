@@ -26,7 +26,8 @@ from simulations.internet import (
     SyntheticLatency,
 )
 from simulations.internet.log import FLUSH_BYTES, is_handshake, kind_of
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 PORT = 4001

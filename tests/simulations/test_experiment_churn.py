@@ -15,7 +15,7 @@ from simulations.experiments.churn import Parameters
 from simulations.residents.churn import CHURN_MODELS, ChurnModel, Weibull
 from simulations.residents.publishers import RecordOwner, refresh_s_of
 from simulations.residents.world import World, cipher_named, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 
 SMALL = Parameters(
     nodes=24,

@@ -23,7 +23,7 @@ from simulations.internet.latency import UniformLatency
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from tests.simulations.mods_shared import FILE, get, share
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "fuzz"

@@ -13,7 +13,9 @@ from simulations.internet import (
     NatBehaviour,
     UniformLatency,
 )
-from simulations.runtime.loop import VirtualLoop, current_host, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
+from simulations.runtime.sleeping import current_host
 
 OpenInbox = Callable[..., Any]
 PassTime = Callable[[float], None]

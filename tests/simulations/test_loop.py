@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulations.errors import CallbackFailed, SimulationError, Spinning, Stuck, TouchedRealWorld
-from simulations.runtime.loop import CANCELLED_TIMERS_MIN, EPOCH_S, VirtualLoop, run_virtually
+from simulations.runtime.loop import CANCELLED_TIMERS_MIN, EPOCH_S, VirtualLoop
+from simulations.runtime.running import run_virtually
 
 # the clock
 

@@ -12,7 +12,8 @@ from simulations.internet import Faults, Internet, UniformLatency
 from simulations.libraries.dtls_flights import FIRST_DELAY_S
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.bare_links import open_link
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 from tests.simulations.test_aiortc_virtual import LosesOne
 
 RTT_S = 0.050

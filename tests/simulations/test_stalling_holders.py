@@ -10,7 +10,7 @@ from node.links.link import Link
 from node.links.stages import Stage
 from protocol.content.link import ModLink
 from simulations.residents.whole import WholeResident
-from simulations.runtime.loop import current_host
+from simulations.runtime.sleeping import current_host
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 

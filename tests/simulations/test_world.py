@@ -18,7 +18,7 @@ from simulations.libraries.ciphers import MarkedTestCipher, RememberedAgreements
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from tests.simulations.mods_shared import FILE, get, share
 
 MOD = bytes(32)
@@ -43,7 +43,7 @@ def test_one_seed_makes_one_history_and_another_seed_another() -> None:
 def test_a_history_does_not_depend_on_the_hash_seed() -> None:
     code = (
         "import asyncio; from tests.simulations.test_world import _history;"
-        "from simulations.runtime.loop import run_virtually;"
+        "from simulations.runtime.running import run_virtually;"
         "print(run_virtually(_history(3, 12)))"
     )
     outputs = set()

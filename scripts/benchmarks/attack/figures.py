@@ -26,7 +26,7 @@ from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import populate_publics, try_link
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, simulated_settings
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 
 _ROUND_TRIP_S = 0.02
 _PUBLICS = 12

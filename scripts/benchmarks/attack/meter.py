@@ -13,7 +13,8 @@ from typing import Any
 
 from simulations.internet.carrier import Carrier
 from simulations.internet.host import Socket as SimulatedSocket
-from simulations.runtime.loop import VirtualLoop, current_host
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.sleeping import current_host
 
 _SECOND_NS = 1e9
 _SAMPLES = 2000

@@ -11,7 +11,7 @@ import time
 
 from simulations.internet.latency import SyntheticLatency
 from simulations.residents.world import World
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 
 _SETTLE_S = 60.0
 _IDLE_S = 3600.0

@@ -17,7 +17,7 @@ from protocol.content import frames
 from protocol.content.frames import ChunkPiece
 from protocol.content.link import ModLink
 from protocol.errors import BadManifest, DiskError, NoSources, NotFound
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (
     FindLinks,
     content_node,

@@ -32,7 +32,7 @@ from protocol.content.frames import (
     Refused,
 )
 from protocol.errors import DiskError, LinkClosed
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (
     ContentNode,
     content_node,

@@ -16,7 +16,7 @@ from protocol import limits
 from protocol.content import file_paths, manifest
 from protocol.content.manifest import Contents, Manifest
 from protocol.errors import BadFolder, BadInput, DiskError, UnsafePath
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (
     ContentNode,
     content_node,

@@ -13,7 +13,7 @@ from protocol import limits
 from protocol.content import frames, manifest, sealing
 from protocol.content.frames import ChunkPiece, ManifestPiece, Missing, Opened
 from protocol.errors import NoSources
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (
     links_to,
     until,

@@ -15,7 +15,7 @@ from protocol.errors import CallFailed, ModswarmError, NetworkError, TimedOut, W
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
 from protocol.signaling import Answer, AnswerStatus
-from simulations.runtime.loop import run_virtually
+from simulations.runtime.running import run_virtually
 
 GOOD = b"the answer"
 RELAYS = [Contact.at(bytes([number]) * 32, Address("192.0.2.1", number)) for number in range(1, 8)]

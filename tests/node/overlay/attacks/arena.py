@@ -28,7 +28,8 @@ from simulations.internet.internet import Internet
 from simulations.internet.latency import UniformLatency
 from simulations.residents.stock import StockWorld
 from simulations.residents.world import PORT, Resident, World
-from simulations.runtime.loop import VirtualLoop, run_virtually
+from simulations.runtime.loop import VirtualLoop
+from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 Scenario = Callable[..., Awaitable[bool]]
