@@ -14,17 +14,16 @@ from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from node.holder_search import HolderSearch
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
-from node.overlay.records.reading import Reading
-from protocol import limits
+from protocol import limits, records
 from protocol.errors import LinkFailed
 from protocol.identity import PeerId, peer_id_of
-from protocol.places.usefulness import Usefulness
 from protocol.records import ProviderBody, Record
 from simulations.attacks import holders
 from simulations.attacks.holders import HostileHolder, HostileUploaders
 from tests.hostile.told import RecordProperty
 from tests.node.content.content_nodes import ContentNode, content_nodes, write_files
 from tests.node.content.memory_links import memory_link
+from tests.node.holder_doubles import OverlayDouble, PoolDouble
 
 CALL_S = 0.3
 KINDS: tuple[type[HostileHolder], ...] = (
@@ -45,34 +44,15 @@ def limit_s(fakes: int, place_s: float = PLACE_S) -> float:
     return fakes // limits.PROVIDERS_TRIED * place_s + begun_s + pages * CALL_S
 
 
-class Overlay:
-    """Tells a page of the provider records at a time: the first key's by chance, or at the end."""
-
-    def __init__(self, keys: list[bytes], rng: random.Random, *, last: bool) -> None:
-        self.identity = self
-        self.peer_id = PeerId(bytes(20))
-        self._keys = rng.sample(keys[1:], len(keys) - 1)
-        self._keys.insert(len(keys) - 1 if last else rng.randrange(len(keys)), keys[0])
-        self._rng = rng
-
-    async def read(self, key: bytes, kind: int) -> Reading:
-        """The first page."""
-        reading = Reading(hops=1, requests=1)
-        await self.read_more(reading, key, kind)
-        return reading
-
-    async def read_more(self, reading: Reading, key: bytes, kind: int) -> bool:
-        """One more page."""
-        del key
-        await asyncio.sleep(CALL_S)
-        left = [one for one in self._keys if one not in reading.records]
-        for one in left[: limits.READ_RECORDS]:
-            body = ProviderBody(bytes(32), complete=True)
-            reading.records[one] = Record(kind, one, 1, 0, 1, body, b"raw")
-        return bool(left)
+def provider_records(keys: list[bytes], rng: random.Random, *, last: bool) -> list[Record]:
+    """Of all keys, in the order in which they are told: the first by chance, or at the end."""
+    told = rng.sample(keys[1:], len(keys) - 1)
+    told.insert(len(told) if last else rng.randrange(len(keys)), keys[0])
+    body = ProviderBody(bytes(32), complete=True)
+    return [Record(records.PROVIDER, key, 1, 0, 1, body, b"raw") for key in told]
 
 
-class Pool:
+class Pool(PoolDouble):
     """Links to the good node under one id, and to the bad one under all others."""
 
     def __init__(
@@ -84,28 +64,17 @@ class Pool:
         fakes_fail_s: float,
         good_says_nothing_s: float,
     ) -> None:
+        super().__init__()
         self._getter, self._good, self._bad = getter, good, bad
         self.good_id = PeerId(good.peer_id)
-        self.usefulness = Usefulness()
-        self._links: dict[PeerId, Any] = {}
-        self.called: list[PeerId] = []
         self.most_open = 0
         self.fakes_fail_s = fakes_fail_s
         """After so long a call of a fake fails; 0: it links."""
         self.good_says_nothing_s = good_says_nothing_s
         """How long the line to the good node holds its frames back, once it is linked."""
 
-    def links(self) -> list[Any]:
-        """Those that are open."""
-        return [link for link in self._links.values() if not link.closed.done()]
-
-    def get(self, peer_id: PeerId) -> Any:
-        """The open link to a peer."""
-        return next((link for link in self.links() if link.peer_id == peer_id), None)
-
-    async def connect(self, peer_id: PeerId) -> Any:
+    async def open_link(self, peer_id: PeerId) -> Any:
         """A link to this peer: all of them link."""
-        self.called.append(peer_id)
         await asyncio.sleep(CALL_S)
         if self.fakes_fail_s and peer_id != self.good_id:
             await asyncio.sleep(self.fakes_fail_s - CALL_S)
@@ -116,8 +85,7 @@ class Pool:
             theirs.hold()
             asyncio.get_running_loop().call_later(self.good_says_nothing_s, theirs.release)
         (self._good if peer_id == self.good_id else self._bad).exchanges.attach(theirs)
-        self._links[peer_id] = ours
-        self.most_open = max(self.most_open, len(self.links()))
+        self.most_open = max(self.most_open, len(self.links()) + 1)
         return ours
 
 
@@ -150,7 +118,8 @@ async def _get(
             good_says_nothing_s=good_says_nothing_s,
         )
         pool.good_id = peer_id_of(keys[0])
-        search = HolderSearch(cast("Any", Overlay(keys, rng, last=last)), cast("Any", pool), rng)
+        overlay = OverlayDouble(provider_records(keys, rng, last=last), lookup_s=CALL_S)
+        search = HolderSearch(cast("Any", overlay), cast("Any", pool), rng)
 
         def find(mod_id: bytes) -> AsyncIterator[LinkPort]:
             return search.links(mod_id)

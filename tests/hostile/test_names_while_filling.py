@@ -11,18 +11,10 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found
+from tests.hostile.far_contacts import far_contact
 
 K = 4
 SILENT_S = 1.5
-
-
-def far(number: int, host: str) -> Contact:
-    """A contact in the half of the ids that is not this node's."""
-    key = number.to_bytes(32)
-    while not Contact.at(key, Address(host, 4001)).number >> 159:
-        number += 1000
-        key = number.to_bytes(32)
-    return Contact.at(key, Address(host, 4001))
 
 
 class Overlay:
@@ -49,7 +41,7 @@ class Overlay:
 
 async def test_names_of_dead_contacts_that_came_first_leave_room_for_others() -> None:
     tables = Tables(bytes(20), k=K)
-    honest = [far(number, f"5.{number}.5.5") for number in range(1, K + 1)]
+    honest = [far_contact(number, f"5.{number}.5.5") for number in range(1, K + 1)]
     overlay: Any = Overlay(honest, tables)
     source = honest[0]
     tables.of(source).answered(source, 0.0)
@@ -57,11 +49,11 @@ async def test_names_of_dead_contacts_that_came_first_leave_room_for_others() ->
         pays=lambda *_: True, answered=lambda *_: None, hear=lambda *_: None
     )
     fill = BucketFill(overlay, tables, random.Random(1), V4, introductions)
-    dead = [far(100, f"9.{number}.9.9") for number in range(2 * limits.NAMES_PER_BUCKET)]
+    dead = [far_contact(100, f"9.{number}.9.9") for number in range(2 * limits.NAMES_PER_BUCKET)]
     fill.hear(source, Found(dead, [], 0, b""))
     began = asyncio.get_running_loop().time()
     near = [Contact.at(bytes(31) + b"\1", Address("7.7.7.7", 4001))] * (K - 1)
-    await fill.fill([*near, far(7, "5.77.5.5")])
+    await fill.fill([*near, far_contact(7, "5.77.5.5")])
     assert set(honest) == {entry.contact for entry in tables.entries()}
     assert len(overlay.met) == limits.NAMES_PER_BUCKET + K - 1
     waves = -(-limits.NAMES_PER_BUCKET // (K - 1))

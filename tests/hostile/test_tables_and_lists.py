@@ -3,22 +3,12 @@
 import pytest
 
 from protocol import availability, limits
-from protocol.addresses import Address
 from protocol.availability import Availability
 from protocol.errors import Malformed
-from protocol.overlay.contacts import Contact
 from protocol.overlay.routing import RoutingTable
+from tests.hostile.far_contacts import far_contact
 
 K = 4
-
-
-def contact(number: int, host: str) -> Contact:
-    """A contact in the half of the ids that is not this node's."""
-    key = number.to_bytes(32)
-    while not Contact.at(key, Address(host, 4001)).number >> 159:
-        number += 1000
-        key = number.to_bytes(32)
-    return Contact.at(key, Address(host, 4001))
 
 
 def test_a_filter_that_says_yes_to_all_is_refused() -> None:
@@ -35,11 +25,11 @@ def test_a_filter_that_says_yes_to_all_is_refused() -> None:
 def test_one_network_does_not_hold_all_that_wait_for_a_place() -> None:
     table = RoutingTable(bytes(20), k=K)
     for number in range(K):
-        table.answered(contact(number, f"5.5.{number}.1"), 0.0)
-    honest = contact(50, "8.8.8.8")
+        table.answered(far_contact(number, f"5.5.{number}.1"), 0.0)
+    honest = far_contact(50, "8.8.8.8")
     table.answered(honest, 1.0)
     for number in range(100, 140):
-        table.answered(contact(number, "6.6.6.6"), 2.0)
+        table.answered(far_contact(number, "6.6.6.6"), 2.0)
     (bucket,) = table.buckets.values()
     assert honest in bucket.waiting.values()
     assert len(bucket.waiting) == 1 + limits.NETWORK_IN_BUCKET[3]
@@ -47,7 +37,7 @@ def test_one_network_does_not_hold_all_that_wait_for_a_place() -> None:
 
 def test_who_sends_most_requests_is_neither_saved_first_nor_a_witness() -> None:
     table = RoutingTable(bytes(20), k=K)
-    known = [contact(number, f"5.5.{number}.1") for number in range(K)]
+    known = [far_contact(number, f"5.5.{number}.1") for number in range(K)]
     for at, one in enumerate(known):
         table.answered(one, float(at))
     for _ in range(10):
