@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from node.content.download import chunk_phase
 from node.content.ports import LinkPort
 from node.content.serve import exchange
 from node.content.serve.uploader import Uploader
@@ -15,6 +17,7 @@ from node.content.vault.vault import Vault
 from node.holder_search import HolderSearch
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
 from protocol import limits, records
+from protocol.content.reassembly import ChunkPieces
 from protocol.errors import LinkFailed
 from protocol.identity import PeerId, peer_id_of
 from protocol.records import ProviderBody, Record
@@ -157,6 +160,26 @@ async def test_fakes_that_link_hide_no_holder(
         assert len(set(pool.called)) == len(pool.called), "each is called once at first"
     record_property("attacked_s", max(times))
     assert max(times) <= alone_s + limit_s(fakes)
+
+
+async def test_what_a_fake_sent_of_a_chunk_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fake sends a chunk but for its last byte; they come and go, and that stayed."""
+    gathered: weakref.WeakSet[ChunkPieces] = weakref.WeakSet()
+    most = 0
+
+    class Gathered(ChunkPieces):
+        def __init__(self) -> None:
+            nonlocal most
+            super().__init__()
+            gathered.add(self)
+            most = max(most, len(gathered))
+
+    monkeypatch.setattr(chunk_phase, "ChunkPieces", Gathered)
+    _, pool = await _get(tmp_path, monkeypatch, holders.HaltingChunks, 256, 1, last=True)
+    assert len(pool.called) > 2 * limits.PROVIDERS_TRIED
+    assert most <= limits.PROVIDERS_TRIED + limits.CONNECTING
 
 
 @pytest.mark.parametrize("kind", [None, holders.SilentAtOpen, holders.LyingChunks])

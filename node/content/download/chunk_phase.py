@@ -79,7 +79,8 @@ class ChunkPhase(DownloadPhase[None]):
         self._tell()
 
     def left(self, source: Source, *, banned: bool) -> None:
-        """Ask other sources for what was asked of this one."""
+        """Ask other sources for what was asked of this one; what it sent of a chunk is dropped."""
+        self._pieces.pop(source.name, None)
         if banned:
             self._swarm.ban(source.name)
         else:
