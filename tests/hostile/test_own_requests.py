@@ -8,22 +8,25 @@ from tests.hostile.exchange import Exchange
 from tests.hostile.test_dialbacks_asked import RANDOM
 from tests.hostile.test_registrar_calls import ACCOMPLICES, ATTACKERS
 
-MOST_BY_PEERS = limits.REQUESTS_OUTSTANDING // 2
+CALLERS = 2 * ATTACKERS
+"""Their calls would be all that may be outstanding after two turns, were they not bounded."""
+
+MOST_BY_PEERS = limits.CALLS_PENDING + limits.DIALBACKS_UNDER_WAY + limits.MEETING
 
 
 async def test_calls_dialbacks_and_pings_for_others_leave_room_for_own_lookups() -> None:
-    """256 callers with silent callees, who all ask for dial-backs and to be met as well."""
+    """512 callers with silent callees, who all ask for dial-backs and to be met as well."""
     exchange = Exchange()
     await exchange.open()
     world, registrar = exchange.world, exchange.registrar
     await world.populate(8)
     wire, server = registrar.running.server.wire, registrar.running.server
     wanted = world.residents[-1].identity.peer_id
-    silent = [await exchange.peer() for _ in range(ACCOMPLICES)]
+    silent = [await exchange.peer() for _ in range(2 * ACCOMPLICES)]
     await asyncio.sleep(1.0)
     for one in silent:
         await exchange.register(one)
-    attackers = [await exchange.peer() for _ in range(ATTACKERS)]
+    attackers = [await exchange.peer() for _ in range(CALLERS)]
     await asyncio.sleep(1.0)
     most = 0
     for turn in range(4):

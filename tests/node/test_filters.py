@@ -124,11 +124,11 @@ async def test_only_the_shard_that_could_hold_a_mod_is_read() -> None:
         arguments: list[object],
         *rest: object,
         **options: object,
-    ) -> None:
+    ) -> bytes:
         if method is Method.FIND_VALUE and arguments[1] == records.AVAILABILITY:
             assert isinstance(arguments[0], bytes)
             asked.add(arguments[0])
-        original(contact, method, arguments, *rest, **options)  # type: ignore[arg-type]
+        return original(contact, method, arguments, *rest, **options)  # type: ignore[arg-type]
 
     wire.request = request  # type: ignore[method-assign]
     peers = [holder.identity.peer_id, world.residents[3].identity.peer_id]

@@ -255,8 +255,8 @@ class Wire:
         on_reply: Callable[[Reply], None],
         *,
         timeout_s: float = limits.LATE_REPLY_S,
-    ) -> None:
-        """Send a request; `on_reply` is called once, never before this returns.
+    ) -> bytes:
+        """Send a request, and return its transaction; `on_reply` is called once, never before that.
 
         Errors come in the reply as well: TimedOut, Overloaded, and BadPuzzle, BadKey, Malformed for
         an unusable contact.
@@ -273,7 +273,7 @@ class Wire:
                 self._sessions.add(session)
         except ModswarmError as error:
             self._loop.call_soon(on_reply, Reply(contact, None, error))
-            return
+            return b""
         now = self._loop.time()
         nonce = self._rng.randbytes(XCHACHA_NONCE_BYTES)
         transaction = nonce[limits.COOKIE_BYTES :]
@@ -293,6 +293,14 @@ class Wire:
         self._deadlines.set(transaction, now + timeout_s)
         self._prompt()
         self._send_sealed(session, address, nonce, body)
+        return transaction
+
+    def give_up(self, transaction: bytes) -> None:
+        """Wait for the reply to a request no longer, if it is waited for; `on_reply` is not called.
+
+        It takes none of REQUESTS_OUTSTANDING any more.
+        """
+        self._pending.pop(transaction, None)
 
     def _expire(self, transaction: bytes) -> None:
         pending = self._pending.pop(transaction)

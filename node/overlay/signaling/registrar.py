@@ -58,6 +58,8 @@ class _Call:
     failure: Code = Code.TIMED_OUT
     done: bool = False
     renewed: bool = False
+    delivery: bytes = b""
+    """The transaction of the request to the callee."""
 
 
 class Registrar:
@@ -247,7 +249,7 @@ class Registrar:
             nonlocal sent_at
             sent_at = self._loop.time()
             now_at = self.contact_of(call.callee_id) or callee  # it may have registered anew
-            self._wire.request(
+            call.delivery = self._wire.request(
                 now_at, Method.DELIVER, delivery, on_reply, timeout_s=limits.CALL_REPEAT_S
             )
 
@@ -268,6 +270,7 @@ class Registrar:
             return
         call.done, call.answer, call.failure = True, answer, failure
         self._places.remove(call.digest)
+        self._wire.give_up(call.delivery)
         self._finished[call.digest] = None
         for incoming in call.waiting:
             self._reply(call, incoming)
