@@ -146,8 +146,8 @@ REQUESTS_OUTSTANDING = 4096
 
 REQUESTS_PER_SECOND_PER_HOST = 500.0
 REQUEST_BURST_PER_HOST = 1000.0
-"""Served requests of one source address. A lookup asks one contact once; 500 is a whole LAN party
-behind one NAT."""
+"""Served requests of one source address, of peers that proved to be there, and as many of others,
+which may be forged. A lookup asks one contact once; 500 is a whole LAN party behind one NAT."""
 
 UNKNOWN_KEYS_PER_SECOND = 300.0
 UNKNOWN_KEYS_BURST = 600.0

@@ -116,6 +116,7 @@ class PeerSession:
         "_deviation_s",
         "_guard",
         "_keys",
+        "_lives_at",
         "_token",
         "_token_at",
         "_token_of",
@@ -132,6 +133,7 @@ class PeerSession:
         self.smoothed_s: float | None = None
         self._deviation_s = 0.0
         self._guard: ReplayGuard | None = None
+        self._lives_at: Address | None = None
         self.issued: Issued | None = None
         self.used = False
         self.introducing_bytes = 0
@@ -165,6 +167,14 @@ class PeerSession:
         if self.contact.address != address:
             self.contact = Contact.at(self.public_key, address)
         return self.contact
+
+    def proved_to_be_at(self, address: Address) -> None:
+        """The peer received there: it sent a token back, or an answer to our request."""
+        self._lives_at = address
+
+    def lives_at(self, address: Address) -> bool:
+        """Whether this is where the peer last proved to be."""
+        return self._lives_at == address
 
     def earned(self, received_bytes: int) -> None:
         """An answer of so many bytes came: so many may be sent to what the peer names."""

@@ -98,8 +98,9 @@ class Wire:
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._shared_rtt = SharedRoundTrip()
         self.heard_at = -math.inf
-        self._host_rate_limit = HostRateLimit(
-            limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST
+        self._host_rate_limit, self._unproved_rate_limit = (
+            HostRateLimit(limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST)
+            for _ in range(2)
         )
         self._demux = endpoint.demux
         self._send = endpoint.sendto
@@ -163,7 +164,7 @@ class Wire:
     def _admit(self, datagram: bytes, public_key: bytes, address: Address) -> PeerSession:
         """A session with an unknown key; the cheapest check comes first."""
         checked_peer_id(public_key, self._puzzle_bits)
-        self._host_rate_limit.charge(address.host, self._loop.time())
+        self._unproved_rate_limit.charge(address.host, self._loop.time())
         keys = self._agreements.get(public_key)
         if keys is None:
             self._admission.admit(datagram, public_key, address)
@@ -176,8 +177,12 @@ class Wire:
 
     def _take_request(self, session: PeerSession, address: Address, request: Request) -> None:
         now = self._loop.time()
-        self._host_rate_limit.charge(address.host, now)
         proved = self._tokens.proves(request.token, session, address, now)
+        if proved:
+            session.proved_to_be_at(address)
+        # Others can send in a host's name, and so use up only what is served without proof.
+        known = session.lives_at(address)
+        (self._host_rate_limit if known else self._unproved_rate_limit).charge(address.host, now)
         session.accept(request.epoch, request.counter, now, proved=proved)
         incoming = Incoming(self.respond, session, address, request, proved=proved)
         try:
@@ -198,6 +203,7 @@ class Wire:
             raise UnexpectedReply("a reply that matches no request")
         del self._pending[response.transaction]
         session.earned(size)
+        session.proved_to_be_at(address)
         now = self._loop.time()
         rtt_s = now - pending.sent_at
         if pending.is_sample and rtt_s <= limits.TIMEOUT_MAX_S:
@@ -347,8 +353,8 @@ class Wire:
 
     @property
     def rate_limited_hosts(self) -> int:
-        """Source addresses whose rate is remembered."""
-        return len(self._host_rate_limit)
+        """Source addresses whose rate is remembered, with or without proof: of these the more."""
+        return max(len(self._host_rate_limit), len(self._unproved_rate_limit))
 
     def session_with(self, contact: Contact) -> PeerSession | None:
         """The session with a peer, if its keys are remembered."""
