@@ -163,8 +163,10 @@ AGREEMENTS_REFUSED = 1024
 valid public keys cost half an hour to make. 0.3 MB."""
 
 COOKIES_PER_SECOND = 2000.0
-HELLOS_PER_SECOND = 200.0
-"""Cookies and hellos answered: 10 us, and a signature of 50 us, each."""
+HELLOS_PER_SECOND = 500
+HELLOS_PART = 4
+"""Cookies and hellos answered: 10 us, and a signature of 50 us, each. Of the hellos one network
+gets this part of what is left, so that it keeps no newcomer of another from a bootstrap."""
 
 NAT_MAPPING_S = 60.0
 NAT_MAPPINGS = 4096

@@ -77,6 +77,29 @@ class KeyedRateLimit:
             raise RateLimited("more of one sender, or for one address, than is served")
 
 
+class _Taken:
+    """What was taken of one key lately: when and by which holder, and how much by each."""
+
+    __slots__ = ("by_holder", "times")
+
+    def __init__(self) -> None:
+        self.times: deque[tuple[float, str | bytes]] = deque()
+        self.by_holder: dict[str | bytes, int] = {}
+
+    def add(self, holder: str | bytes, now: float) -> None:
+        self.times.append((now, holder))
+        self.by_holder[holder] = self.by_holder.get(holder, 0) + 1
+
+    def forget_until(self, then: float) -> None:
+        while self.times and self.times[0][0] <= then:
+            _, holder = self.times.popleft()
+            left = self.by_holder[holder] - 1
+            if left:
+                self.by_holder[holder] = left
+            else:
+                del self.by_holder[holder]
+
+
 class SharedRateLimit:
     """At most `most` for a key in `period_s`, shared by those who ask for it.
 
@@ -89,20 +112,18 @@ class SharedRateLimit:
         self._most = most
         self._period_s = period_s
         self._part = part
-        self._taken: dict[str | bytes, deque[tuple[float, str | bytes]]] = {}
+        self._taken: dict[str | bytes, _Taken] = {}
 
     def charge(self, key: str | bytes, holder: str | bytes, now: float) -> None:
         """Count one of a holder for a key; raises RateLimited when it had its part."""
-        taken = self._taken.pop(key, None) or deque()
-        while taken and taken[0][0] <= now - self._period_s:
-            taken.popleft()
+        taken = self._taken.pop(key, None) or _Taken()
+        taken.forget_until(now - self._period_s)
         self._taken[key] = taken
         if len(self._taken) > limits.HOSTS_RATE_LIMITED:
             del self._taken[next(iter(self._taken))]
-        had = sum(one == holder for _, one in taken)
-        if self._most - len(taken) <= had * self._part:
-            raise RateLimited("more for one address than is left for those who ask")
-        taken.append((now, holder))
+        if self._most - len(taken.times) <= taken.by_holder.get(holder, 0) * self._part:
+            raise RateLimited("more of one kind than is left for those who ask")
+        taken.add(holder, now)
 
 
 class HostRateLimit(KeyedRateLimit):

@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 from protocol import datagrams, limits
 from protocol.addresses import Address
-from protocol.errors import Malformed, RateLimited, TimedOut, UnexpectedReply
+from protocol.errors import Malformed, TimedOut, UnexpectedReply
 from protocol.identity import Identity, checked_peer_id
 from protocol.overlay.contacts import Contact
+from protocol.overlay.shares import holders_of
 from protocol.randomness import Random
-from protocol.rate_limit import RateLimit
+from protocol.rate_limit import SharedRateLimit
 
 
 class Hellos:
@@ -29,7 +30,7 @@ class Hellos:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._asked: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
-        self._answers = RateLimit(limits.HELLOS_PER_SECOND, limits.HELLOS_PER_SECOND)
+        self._answers = SharedRateLimit(limits.HELLOS_PER_SECOND, 1.0, limits.HELLOS_PART)
 
     def close(self) -> None:
         """Stop waiting for answers."""
@@ -55,8 +56,7 @@ class Hellos:
 
     def receive_hello(self, datagram: bytes, address: Address) -> None:
         """Answer a hello. Each reply costs a signature, hence the bound; raises RateLimited."""
-        if not self._answers.take(self._loop.time()):
-            raise RateLimited("more hellos than are answered")
+        self._answers.charge("hello", holders_of(address.host)[-1], self._loop.time())
         self._send(datagrams.answer_hello(self._identity, datagram), address)
 
     def receive_reply(self, datagram: bytes, address: Address) -> None:
