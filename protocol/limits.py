@@ -726,6 +726,13 @@ DTLS repeats a lost flight after 1 s, and three that drop data cost 4.5 s of an 
 RELAY_STALL_ROUND_TRIPS = 6
 """Of such a pair, if that is longer: so many a link takes from ICE to the session."""
 
+SLOW_PATH_RATE = 12_000
+SLOW_PATH_S = 4.0
+SLOW_RELAYS_LEFT = 2
+"""Bytes a second that a relay carries at least of what waits, over so many seconds, or a link looks
+for another, so many times in all: three quarters of what 128 kbit/s carry, and soon enough
+for a download that waits for a chunk."""
+
 RELAY_DOUBTS = 1024
 RELAY_DOUBT_S = 600.0
 """Pairs of a relay and a peer whose link it did not carry that a node remembers, about 100 KiB, and

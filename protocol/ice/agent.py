@@ -61,8 +61,11 @@ class IceAgent:
         self._current = self._new_session(credentials)
         self._previous: IceSession | None = None
 
-    def _new_session(self, credentials: IceCredentials) -> IceSession:
-        return IceSession(self._core, credentials, self._bases, self._on_given_up, self._on_lost)
+    def _new_session(
+        self, credentials: IceCredentials, without: Address | None = None
+    ) -> IceSession:
+        given_up, lost = self._on_given_up, self._on_lost
+        return IceSession(self._core, credentials, self._bases, given_up, lost, without)
 
     # Candidates -----------------------------------------------------------------------------
 
@@ -149,12 +152,13 @@ class IceAgent:
         )
         self._settle()
 
-    def restart(self, credentials: IceCredentials) -> None:
+    def restart(self, credentials: IceCredentials, without: Address | None = None) -> None:
         """Begin anew with new credentials, the same bases and no remote candidates (RFC 8445, 9).
 
         Then `start` and `add_remote` again. What is selected stays so, with its consent checks,
         until a new pair is; CredentialsRetired tells then that the old ufrag is not used any more.
-        A generation that has selected none is retired at once.
+        A generation that has selected none is retired at once. The base at `without` makes no new
+        pair: a link that is to leave it stays there until there is another way.
         """
         if self._current.selected is not None:
             self._previous = self._current
@@ -162,7 +166,7 @@ class IceAgent:
             self._core.tell(CredentialsRetired(self._current.credentials.ufrag))
         self._locals = []
         self._core.begin_generation()
-        self._current = self._new_session(credentials)
+        self._current = self._new_session(credentials, without)
         for base in self._bases:
             self._current.checklist.add_base(base)
 

@@ -85,10 +85,14 @@ class Bases:
 
 
 class Checklist:
-    """Pairs by base and remote address, the queue of triggered checks, and the peer's addresses."""
+    """Pairs by base and remote address, the queue of triggered checks, and the peer's addresses.
 
-    def __init__(self, bases: Bases, *, controlling: bool) -> None:
+    The base at `without` makes no pair.
+    """
+
+    def __init__(self, bases: Bases, *, controlling: bool, without: Address | None = None) -> None:
         self._bases = bases
+        self._without = without
         self._controlling = controlling
         self._remotes: dict[Address, RemoteCandidate] = {}
         self._told = 0
@@ -146,6 +150,8 @@ class Checklist:
         """Whether a check from there has a pair with this base, or room for one."""
         if (base.address, source) in self._pairs:
             return True
+        if base.address == self._without:
+            return False
         has_room = len(self._remotes) < limits.ICE_ADDRESSES_LEARNED or source in self._remotes
         return has_room and len(self._pairs) < _PAIRS_MOST and base.hears(source)
 
@@ -176,7 +182,8 @@ class Checklist:
     def _pair(self, base: Base, remote: RemoteCandidate) -> None:
         has_room = len(self._pairs) < limits.ICE_PAIRS
         is_new = not self.has_pair(base.address, remote.address)
-        if has_room and is_new and base.reaches(remote.address):
+        may_pair = base.address != self._without and base.reaches(remote.address)
+        if has_room and is_new and may_pair:
             self._add(base, remote)
 
     def _add(self, base: Base, remote: RemoteCandidate) -> CandidatePair:

@@ -25,7 +25,10 @@ from protocol.stun.message import StunMessage, has_integrity
 
 
 class IceSession:
-    """See the module. `given_up` and `lost` are called as those of ConnectivityChecks."""
+    """See the module. `given_up` and `lost` are called as those of ConnectivityChecks.
+
+    The base at `without` carries none of its checks.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class IceSession:
         bases: Bases,
         given_up: Callable[[], None],
         lost: Callable[[], None],
+        without: Address | None = None,
     ) -> None:
         self._core = core
         self._bases = bases
@@ -42,7 +46,7 @@ class IceSession:
         self.credentials = credentials
         self.ufrag = credentials.ufrag.encode()
         self._key = credentials.password.encode()
-        self.checklist = Checklist(bases, controlling=core.controlling)
+        self.checklist = Checklist(bases, controlling=core.controlling, without=without)
         self.connectivity: ConnectivityChecks | None = None
         self._candidates_ended = False
         self._early: dict[tuple[Address, Address], tuple[IncomingCheck, int]] = {}

@@ -1,4 +1,4 @@
-"""Relays that carry checks and no data: a path is judged by what it carries.
+"""Relays that carry checks and no data, or a trickle: a path is judged by what it carries.
 
 The relays are the callee's own registrars, as ids ground near its own buy. In so small a world
 they are half of all contacts, so the caller's own draws are bad as often as not.
@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from node.links.link import Link
+from protocol import limits
 from protocol.addresses import Address
 from simulations.internet.carrier import Carrier
 from simulations.internet.host import Host, Socket
+from simulations.internet.lines import Access
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
 from tests.hostile.told import RecordProperty
@@ -23,6 +25,8 @@ MOD_BYTES = 500_000
 CHECK_BYTES = 400
 SLOW_S = 0.4
 FULL_BYTES_PER_SECOND = 4000
+SLOW_BYTES = 60_000
+FRAME = bytes((0x92, 33)) + bytes(2998)
 
 
 class BadRelays:
@@ -31,6 +35,7 @@ class BadRelays:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
         self.hosts: set[Host] = set()
         self.hits = 0
+        self._sent_until = 0.0
         self._kind = kind
         self._carry = Carrier.send
         bad = self
@@ -56,10 +61,42 @@ class BadRelays:
         if self._kind == "slow":
             loop = asyncio.get_running_loop()
             loop.call_later(SLOW_S, self._carry, carrier, sender, data, to, ttl)
+        elif self._kind == "trickle" and data[4] > 3:
+            self._trickle(carrier, sender, data, to, ttl)
         elif self._kind == "all" and data[4] > 3:
             return
-        elif len(data) <= CHECK_BYTES:
+        elif self._kind != "big" or len(data) <= CHECK_BYTES:
             self._carry(carrier, sender, data, to, ttl)
+
+    def _trickle(
+        self, carrier: Carrier, sender: Socket, data: bytes, to: Address, ttl: int | None
+    ) -> None:
+        """What exceeds FULL_BYTES_PER_SECOND, and a queue of a second, is dropped."""
+        now = asyncio.get_running_loop().time()
+        ends_at = max(now, self._sent_until) + len(data) / FULL_BYTES_PER_SECOND
+        if ends_at <= now + 1.0:
+            self._sent_until = ends_at
+            self._carry(carrier, sender, data, to, ttl)
+
+
+async def all_came(sent: Link, received: Link) -> float:
+    """Seconds until SLOW_BYTES have come over a link."""
+    came = asyncio.Event()
+    left = SLOW_BYTES // len(FRAME)
+
+    def count(_frame: bytes) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            came.set()
+
+    received.register(range(FRAME[1], FRAME[1] + 1), count)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(left):
+        sent.send(FRAME)
+    await came.wait()
+    return loop.time() - began
 
 
 def registrars_of(town: Town, person: WholeResident) -> set[Host]:
@@ -96,6 +133,7 @@ async def got_in(town: Town, folder: Path, bad: BadRelays | None, when: str) -> 
         ("big", "after", 13.0),
         ("big", "in use", 9.0),
         ("all", "in use", 9.0),
+        ("trickle", "in use", 12.0),
     ],
 )
 async def test_a_get_leaves_relays_that_carry_checks_alone(
@@ -107,7 +145,9 @@ async def test_a_get_leaves_relays_that_carry_checks_alone(
     seed: int,
     record_property: RecordProperty,
 ) -> None:
-    """Each left one unmended was final: 15.5 s to a failure, then 61.5 s, then 10 s each time."""
+    """Each left one unmended was final: 15.5 s to a failure, then 61.5 s, then 10 s each time; and
+    a trickle took 142 s.
+    """
     async with pair_world(tmp_path / "alone", seed=seed) as town:
         alone_s = await got_in(town, tmp_path / "alone", None, when)
     record_property("alone_s", alone_s)
@@ -117,3 +157,26 @@ async def test_a_get_leaves_relays_that_carry_checks_alone(
     record_property("attacked_s", took_s)
     assert took_s <= alone_s + more_s
     assert bad.hits
+
+
+@pytest.mark.parametrize(
+    ("up_bytes_s", "most_restarts", "most_s"),
+    [(16_000, 0, 4.5), (6000, limits.SLOW_RELAYS_LEFT, 30.0)],
+)
+async def test_a_link_of_a_slow_line_goes_on_whichever_relays_it_tries(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    up_bytes_s: float,
+    most_restarts: int,
+    most_s: float,
+) -> None:
+    """Lines of 128 and of 48 kbit/s: without a restart 4.4 s and 25 to 30 s by seed."""
+    caplog.set_level("INFO", "node.links.restarting.restart")
+    async with pair_world(tmp_path, seed=2) as town:
+        holder, person = await town.settled("symmetric", "symmetric")
+        sent, received = await town.linked(holder, person)
+        line = Access(up_bytes_s=up_bytes_s, queue_bytes=16_000)
+        town.world.internet.set_access(holder.host, line)
+        assert await all_came(sent, received) <= most_s
+        assert not sent.closed.done()
+    assert caplog.text.count("is slow") <= most_restarts

@@ -19,6 +19,7 @@ from node.links.channel.channel import (
     heard_reason,
     spoken_reason,
 )
+from node.links.channel.rate_watch import RateWatch
 from node.links.channel.read_waits import ReadWaits
 from protocol import limits
 from protocol.errors import LinkClosed, RemoteError
@@ -131,6 +132,7 @@ class NativeChannel:
             rng,
             own_init=exchanged[0] if exchanged else None,
         )
+        self._rate = RateWatch(self._beat, self._loop, self._association, dtls.ice.data_slow)
         self._read_waits = ReadWaits(
             self._association, lambda: dtls.ice.round_trip_s, own_peer=own_peer
         )
@@ -307,6 +309,8 @@ class NativeChannel:
             self._is_held_back = self._association.buffered_amount(STREAM) > 0
             if self._is_held_back and not was_held_back:
                 self._held_back_from = self._loop.time()
+                if not self._rate.is_running:
+                    self._rate.begin()
             self._set_timer()
 
     def _send_what_is_due(self) -> None:
@@ -399,5 +403,6 @@ class NativeChannel:
         if not self.closed.done():
             self.closed.set_result(reason)
         self._beat.set(self._on_timer, None)
+        self._rate.stop()
         self._windows.leave(self)
         self._changed.set()

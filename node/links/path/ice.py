@@ -80,6 +80,7 @@ class IcePath(PathTraffic):
         self._restarts = False
         self._doubted: Callable[[float], None] | None = None
         self._blocked: Callable[[], None] | None = None
+        self._slowed: Callable[[], None] | None = None
         self._ended = ""
         self.ended_by: Cause | None = None
         """What ended the path, where it was more than a reason in words."""
@@ -92,15 +93,15 @@ class IcePath(PathTraffic):
 
     # The attempt, and each restart ------------------------------------------------------------
 
-    def restart(self) -> None:
+    def restart(self, without: Address | None = None) -> None:
         """Begin ICE anew: `describe` and `connect` once more. Raises Overloaded, AlreadyOwned.
 
-        What is selected stays in use until another pair is.
+        What is selected stays in use until another pair is, which is not of the base `without`.
         """
         credentials = self._paths.fresh_credentials()
         self._endpoint.demux.register_ufrag(credentials.ufrag, self)
         self._credentials = credentials
-        self.agent.restart(credentials)
+        self.agent.restart(credentials, without)
         self._punches.end(self._base)
         self.relays.begin_again()
         self._found = self._loop.create_future()
@@ -160,14 +161,14 @@ class IcePath(PathTraffic):
     def link_opened(self) -> None:
         """The attempt has become a link."""
         self._opened_at = self._loop.time()
-        self._keep_one_relay()
+        self.keep_one_relay()
 
     def peer_heard(self) -> None:
         """A record of the peer has come that DTLS could open: the path carries more than checks."""
         self._heard = True
-        self._keep_one_relay()
+        self.keep_one_relay()
 
-    def _keep_one_relay(self) -> None:
+    def keep_one_relay(self) -> None:
         """Of the relays only that in use is needed once a link is open that carries records."""
         if self._carries:
             self.relays.end(self._base)
@@ -188,11 +189,16 @@ class IcePath(PathTraffic):
 
     # Doubt ------------------------------------------------------------------------------------
 
-    def call_in_doubt(self, doubted: Callable[[float], None], blocked: Callable[[], None]) -> None:
-        """Call `doubted`, with the time since when, each time the pair in use seems to be gone, and
-        `blocked` where it carries checks and no data.
+    def call_in_doubt(
+        self,
+        doubted: Callable[[float], None],
+        blocked: Callable[[], None],
+        slowed: Callable[[], None],
+    ) -> None:
+        """Call `doubted`, with the time since when, each time the pair in use seems to be gone,
+        `blocked` where it carries checks and no data, and `slowed` where a relay carries few.
         """
-        self._doubted, self._blocked = doubted, blocked
+        self._doubted, self._blocked, self._slowed = doubted, blocked, slowed
 
     def leave_relay(self) -> bool:
         """Leave a relay over which DTLS broke; `datagrams` tell once another carries the path.
@@ -224,6 +230,19 @@ class IcePath(PathTraffic):
             self.doubt()
         elif self._blocked is not None and not self._ended:
             self._blocked()
+
+    def data_slow(self) -> None:
+        """What waits leaves below the least rate; what a direct path carries is its line's."""
+        if self._slowed is not None and not self._ended and self.is_relayed:
+            self._slowed()
+
+    def doubt_relay(self) -> Address | None:
+        """Name the relay in use last from now on; its base, or None if the path is direct."""
+        pair = self._pair
+        if pair is None or not self.is_relayed:
+            return None
+        self.relays.doubt(pair.base)
+        return pair.base
 
     def leave_blocked(self) -> bool:
         """Give up the relay of the pair in use, before a restart; False if the path is direct."""
@@ -380,6 +399,6 @@ class IcePath(PathTraffic):
         self.beat.set(self._wake, None)
         self._endpoint.demux.release(self)
         self._carry_no_more()
-        self._doubted = self._blocked = None
+        self._doubted = self._blocked = self._slowed = None
         await self._punches.close()
         await self.relays.close()

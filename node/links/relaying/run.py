@@ -193,7 +193,7 @@ class RelayRun:
 
         Either way later offers to this peer name it last.
         """
-        port = self._doubt(base)
+        port = self.doubt(base)
         if port is None or not (len(self._ports) > 1 or self.under_way):
             return False
         _log.info("no link comes of the relay at %s: trying another", port.relay)
@@ -203,13 +203,13 @@ class RelayRun:
 
     def drop(self, base: Address) -> None:
         """An open link leaves the relay at this base, before ICE restarts with other relays."""
-        port = self._doubt(base)
+        port = self.doubt(base)
         if port is not None:
             _log.info("the relay at %s carries checks and no data: it is left", port.relay)
             self._give_up(port)
             self._flush()
 
-    def _doubt(self, base: Address) -> RelayPort | None:
+    def doubt(self, base: Address) -> RelayPort | None:
         """Remember of the relay at this base that it carried no link; its port, if we have one."""
         if (relay := self._relays_used.get(base)) is not None:
             self._relays.doubts.note(relay.peer_id, self._peer_id, self._loop.time())

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from node.links.path.ice import IcePath
@@ -15,6 +16,7 @@ from node.links.punching.punching import LinkPunching
 from node.links.punching.run import PunchRun
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole
 from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, NotAuthentic
@@ -77,22 +79,38 @@ class LinkRestart:
         self._ice = link.ice
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
         self._offer: Description | None = None
         self._offered_at = 0.0
         # Of what both sides agreed on last.
         self._own, self._peer = link.own.candidates, link.peer.candidates
         self._restarted_at: deque[float] = deque(maxlen=limits.LINK_RESTARTS)
-        self._ice.call_in_doubt(self.doubted, self.blocked)
+        self._slow_left = 0
+        self._ice.call_in_doubt(self.doubted, self.blocked, self.slowed)
 
     def doubted(self, since: float) -> None:
         """The pair in use seems to be gone since then: find out, and restart ICE if it is."""
         if self._task is None or self._task.done():
-            self._task = self._start(self._mend(since))
+            self._task = self._mending = self._start(self._mend(since))
 
     def blocked(self) -> None:
         """By the pair in use checks pass, and data do not: go another way, or end the path."""
         if self._task is None or self._task.done():
             self._task = self._start(self._leave())
+
+    def slowed(self) -> None:
+        """A relay carries less than the least rate: look for another, a few times in all.
+
+        Where others are as slow, the line is what is slow.
+        """
+        is_doubted = self._task is self._mending and self._offer is None
+        is_busy = self._task is not None and not self._task.done() and not is_doubted
+        if is_busy or self._slow_left >= limits.SLOW_RELAYS_LEFT:
+            return
+        if self._task is not None:
+            self._task.cancel()  # packets of a slow relay are late, and so doubted again and again
+        self._slow_left += 1
+        self._task = self._start(self._leave_slow())
 
     def end(self) -> None:
         """The link has ended."""
@@ -138,6 +156,15 @@ class LinkRestart:
                 return
         self._ice.end(_CARRIES_NOTHING, Cause.PATH_LOST)
 
+    async def _leave_slow(self) -> None:
+        """Restart ICE without the relay in use, which carries the link until another does."""
+        base = self._ice.doubt_relay()
+        if base is None or not self._take_turn():
+            return
+        _log.info("a relay of %s is slow: looking for another", peer_id_text(self._link.peer_id))
+        await self._restart(without=base)
+        self._ice.keep_one_relay()
+
     async def _wait_for_answer(self, doubted_at: float) -> None:
         """Give the peer the time that its answer takes, and learn where contacts see us by now."""
         round_trip_s = self._ice.round_trip_s or _ROUND_TRIP_S
@@ -149,11 +176,14 @@ class LinkRestart:
             limit_s = _MOVED_ROUND_TRIPS * round_trip_s
         await asyncio.sleep(max(0.0, doubted_at + limit_s - self._loop.time()))
 
-    async def _restart(self) -> None:
-        """Call the peer with a description that names the link, and follow its answer."""
+    async def _restart(self, without: Address | None = None) -> None:
+        """Call the peer with a description that names the link, and follow its answer.
+
+        The base `without` is to be left.
+        """
         try:
             async with asyncio.timeout(limits.LINK_RESTART_S):
-                await self._call()
+                await self._call(without)
         except NoSuchLink as error:
             self._ice.end(str(error))
         except CallCrossed:
@@ -163,11 +193,11 @@ class LinkRestart:
         finally:
             self._offer = None
 
-    async def _call(self) -> None:
+    async def _call(self, without: Address | None) -> None:
         parts, peer_id = self._parts, self._link.peer_id
         await parts.punching.sample()
         asked_at = self._loop.time()
-        result = await parts.place_call(peer_id, self._make_offer)
+        result = await parts.place_call(peer_id, partial(self._make_offer, without))
         offer, answer = self._offer, result.description
         assert offer is not None  # an answer is one to an offer
         if not self._is_ours(answer):
@@ -175,9 +205,10 @@ class LinkRestart:
         call = PunchCall(offer, answer, parts.own_id, peer_id, result.offer_id, True, 0.0)
         await self._connect(call, offer, self._loop.time() - asked_at)
 
-    def _make_offer(self, registrars: Sequence[Contact]) -> Description:
+    def _make_offer(self, without: Address | None, registrars: Sequence[Contact]) -> Description:
         relays = self._parts.paths.relays.to_name(self._link.peer_id, registrars)
-        self._offer, self._offered_at = replace(self._describe(), relays=relays), self._loop.time()
+        self._offer = replace(self._describe(without), relays=relays)
+        self._offered_at = self._loop.time()
         self._ice.relays.offered(self._offer)
         return self._offer
 
@@ -234,9 +265,9 @@ class LinkRestart:
 
     # Both -----------------------------------------------------------------------------------
 
-    def _describe(self) -> Description:
+    def _describe(self, without: Address | None = None) -> Description:
         """Begin ICE anew, and say what the peer needs for it."""
-        self._ice.restart()
+        self._ice.restart(without)
         described = self._ice.describe(self._parts.fingerprint, DtlsRole.ACTPASS)
         described = replace(described, link=self._link.link_id)
         if self._parts.paths.relayed_only:

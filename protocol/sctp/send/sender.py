@@ -71,6 +71,16 @@ class Sender:
         return self._flight.delivered_bytes
 
     @property
+    def peer_window(self) -> int:
+        """Bytes that the peer has room for, as it said last."""
+        return self._flight.peer_window
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that were given to send and that the peer has not acknowledged."""
+        return self._queue.total_bytes + self.board.outstanding_bytes
+
+    @property
     def sent_chunks(self) -> int:
         """Chunks that have left, repetitions not counted."""
         return self._fragmenter.sent_chunks

@@ -8,6 +8,7 @@ from protocol.ice.candidates import IceCredentials
 from protocol.ice.events import ConsentLost, CredentialsRetired, IceFailed
 from tests.protocol.ice.ice_network import HOST, A, B, End, Network, about, linked
 
+NEW_A = Address("5.0.0.99", 4001)
 NEW_B = Address("6.0.0.99", 4001)
 
 NEW = {"a": IceCredentials("anewufrag", "A" * 24), "b": IceCredentials("bnewufrag", "B" * 24)}
@@ -56,6 +57,26 @@ def test_a_restart_that_fails_leaves_the_old_pair() -> None:
         assert not end.told(ConsentLost)
         assert not end.told(CredentialsRetired)
         assert len(end.selections) == (1 if end is a else 2)
+
+
+def test_a_base_that_is_to_be_left_carries_the_link_until_another_does() -> None:
+    network = Network(0.05)
+    a, b = linked(network)
+    a.agent.restart(NEW["a"], without=A)
+    b.agent.restart(NEW["b"])
+    for end, other, remote in ((a, b, B), (b, a, A)):
+        end.agent.start(NEW[other.name], network.now)
+        end.agent.add_remote(HOST, remote, network.now)
+    network.run(60)
+    assert not a.told(CredentialsRetired)
+    assert a.agent.has_consent
+    network.bind(a, NEW_A)
+    a.agent.add_local(HOST, NEW_A, NEW_A, network.now)
+    b.agent.add_remote(HOST, NEW_A, network.now)
+    network.run(5)
+    assert a.selections[-1][1:] == (NEW_A, B)
+    assert b.selections[-1][1:] == (B, NEW_A)
+    assert len(a.told(CredentialsRetired)) == 1
 
 
 def test_the_old_credentials_are_refused_once_retired() -> None:
