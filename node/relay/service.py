@@ -1,4 +1,4 @@
-"""The relay on this node's ports: STUN for anyone, TURN for peers, and their credentials.
+"""The relay on this node's ports: STUN for all hosts, TURN for peers, and their credentials.
 
 Relaying is a favour, so own traffic comes first: while a port is full, what is relayed by it is
 dropped.

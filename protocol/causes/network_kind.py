@@ -104,9 +104,9 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         "with peers that have IPv4 alone need a relay that has both",
         "A network that has IPv4, or a NAT64 with a prefix of 96 bits, leads to all of them.",
     ),
-    NetworkKind.PUBLIC: Explanation("everybody can reach this node directly", ""),
+    NetworkKind.PUBLIC: Explanation("all other nodes can reach this one directly", ""),
     NetworkKind.OPENED_ROUTER: Explanation(
-        "the router helps: it forwards a port, and everybody can reach this node", ""
+        "the router helps: it forwards a port, and all other nodes can reach this one", ""
     ),
     NetworkKind.FORWARDING_UNTESTED: Explanation(
         "the router forwards a port, and whether others come in by it has not been found out yet",
@@ -140,7 +140,7 @@ NETWORKS: dict[NetworkKind, Explanation] = {
     ),
     NetworkKind.FIREWALL: Explanation(
         "a firewall lets in only answers, but direct links are possible through it",
-        "Allow incoming UDP for modswarm in the firewall, to be reached by everybody.",
+        "Allow incoming UDP for modswarm in the firewall: then all nodes can reach this one.",
     ),
     NetworkKind.LOCAL: Explanation(
         "all contacts are in this computer's own network, so nothing is known of the way out",

@@ -89,7 +89,7 @@ class LineTurns:
             for user in {turn.party, bytes(turn.peer_id)}:
                 self._used_s[user] = self._used(user) + now - began_at
         if not self._held and not self._waiting:
-            self._used_s.clear()  # an idle line owes nothing to anyone
+            self._used_s.clear()  # an idle line owes no user anything
             self._least_s = 0.0
         forget_least(self._used_s, limits.PEER_BUDGETS)
 

@@ -1,7 +1,7 @@
 """How often each peer came lately: tenure is for who comes first, not for who comes again.
 
-Who loses a place, or gives it up to one of its own kind, can ask for it again at once, and would
-always be there before others. So the time in which others leave a place alone counts only
+A peer that loses a place, or gives it up to one of its own kind, can ask for it again at once, and
+would always be there before others. So the time in which others leave a place alone counts only
 against those that came as often.
 """
 

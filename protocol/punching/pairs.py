@@ -26,7 +26,7 @@ class Way(Enum):
     """How two nodes are expected to link."""
 
     OPEN = "open"
-    """One side takes datagrams from anyone, so that the other's first check arrives."""
+    """One side takes datagrams from all hosts, so that the other's first check arrives."""
     PUNCH = "punch"
     """Each sends to the other's known port at about the same time."""
     PREDICTION = "prediction"

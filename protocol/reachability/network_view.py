@@ -28,7 +28,7 @@ class FilteringKind(IntEnum):
 
     UNKNOWN = 0
     ENDPOINT_INDEPENDENT = 1
-    """Anyone, or there is no filter."""
+    """All hosts, or there is no filter."""
     DEPENDENT = 2
     """Only addresses that were sent to; whether their ports matter is not told apart."""
 

@@ -1,8 +1,8 @@
 """Whether a node is public: rounds of dial-backs, and how the verdict follows from them.
 
 A dial-back comes from a host that this node has neither sent to nor heard from lately, so no NAT
-or firewall lets it in by mistake: its arrival cannot be forged, while anybody may keep one from
-being sent. So a few arrivals weigh more than as many misses.
+or firewall lets it in by mistake: its arrival cannot be forged, while many nodes may keep one
+from being sent. So a few arrivals weigh more than as many misses.
 """
 
 from enum import Enum

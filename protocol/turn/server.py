@@ -1,4 +1,4 @@
-"""A relay: STUN Binding for anyone, and TURN (RFC 8656) for peers with credentials.
+"""A relay: STUN Binding for all hosts, and TURN (RFC 8656) for peers with credentials.
 
 The state of a client is its `Allocation`; what a request does to it stands in one table by method.
 A request is believed in the order of RFC 8489, 9.2.4: MESSAGE-INTEGRITY, nonce, user name, MAC. The

@@ -11,22 +11,21 @@ from pathlib import Path
 import pytest
 
 from protocol import records
-from protocol.content.link import parse
 from protocol.records import ProviderBody, Record
 from simulations.attacks.near_key import Behaviour, GroundIds
 from simulations.internet.host import Host
 from simulations.internet.latency import UniformLatency
-from simulations.residents.whole import WholeResident
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 from tests.hostile.told import RecordProperty
+from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 
 HONEST = 20
 MANY = 64
 ROUND_TRIP_S = 0.1
 SETTLE_S = 30.0
-MOD_BYTES = 200_000
+CONTENT = derive_rng(1, "content").randbytes(200_000)
 
 
 def hosts_in(world: World, networks: int) -> list[Host]:
@@ -107,36 +106,18 @@ async def test_identities_that_are_all_that_a_node_knows_near_a_key_are_asked_pa
     await world.close()
 
 
-async def _get(person: WholeResident, link: str, target: Path) -> float:
-    """The seconds that a download takes."""
-    loop = person.world.loop
-    started = loop.time()
-    with person.host.running():
-        getting = person.host.create_task(person.running_node.sharing.get(parse(link), target))
-    await getting
-    return loop.time() - started
-
-
-async def _share(person: WholeResident, mod: Path) -> str:
-    with person.host.running():
-        sharing = person.host.create_task(person.running_node.sharing.share(mod))
-    return str((await sharing).link)
-
-
 async def _newcomer_gets(town: Town, folder: Path, behaviour: Behaviour | None) -> float:
     """One shares, ids are ground, one more shares what it got while the first leaves: a get."""
     first, second = await town.settled("public", "port-restricted")
-    mod = folder / "mod"
-    mod.mkdir(parents=True)
-    (mod / "content.bin").write_bytes(derive_rng(1, "content").randbytes(MOD_BYTES))
-    link = await _share(first, mod)
+    link = await share(first, folder, CONTENT)
     if behaviour is not None:
-        await ground(town.world, parse(link).mod_id, behaviour, MANY, MANY)
-    await _get(second, link, folder / "second")
+        await ground(town.world, link.mod_id, behaviour, MANY, MANY)
+    await get(second, link, folder / "second")
     await first.stop()
     await asyncio.sleep(SETTLE_S)
     (person,) = await town.settled("port-restricted")
-    return await _get(person, link, folder / "person")
+    _, seconds = await get(person, link, folder / "person")
+    return seconds
 
 
 @pytest.mark.parametrize("behaviour", list(Behaviour))

@@ -25,8 +25,8 @@ REPEATED = 20
 
 FIRST_TURNS_S = ATTACKERS / SLOTS * limits.LINK_SLOW_S * 1.5
 """How long a first call may wait: each attacker may hold a slot once for 5 s, as any newcomer, and
-8 at a time do so by turns. Who finds none is told for how long, in whole seconds, and calls again
-after up to half as much more, so that not all come at once (`node/links/pool/opening`)."""
+8 at a time do so by turns. One that finds none is told for how long, in whole seconds, and calls
+again after up to half as much more, so that not all come at once (`node/links/pool/opening`)."""
 
 Deliver = Callable[[IcePath, bytes], None]
 

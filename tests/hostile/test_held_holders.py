@@ -1,4 +1,4 @@
-"""Whole nodes on public addresses: a `get` of a mod whose only holder is besieged.
+"""Whole nodes on public addresses: a `get` of a mod whose only holder is attacked.
 
 Attackers take all links that the holder has, idle or fetching one chunk again and again; or their
 provider records hide the holder's; or the network denies that there is any record of it.
@@ -14,7 +14,6 @@ import pytest
 from node.links.pool.places import link_rule
 from protocol import limits, records
 from protocol.content import frames
-from protocol.content.link import parse
 from protocol.errors import LinkClosed, ModswarmError
 from protocol.identity import peer_id_text
 from simulations.attacks.record_flooder import RecordFlooder
@@ -22,34 +21,16 @@ from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
 from tests.hostile.told import RecordProperty
+from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 
-MOD_BYTES = 200_000
+CONTENT = derive_rng(1, "content").randbytes(200_000)
 LINKS = 8
 ATTACKERS = 12
 PART_OF_A_NETWORK = 2
 FAKES = 192
 LATER_S = 1.5
 FOUND_S = 12.0
-
-
-async def share(person: WholeResident, folder: Path) -> str:
-    mod = folder / "mod"
-    mod.mkdir(parents=True)
-    (mod / "content.bin").write_bytes(derive_rng(1, "content").randbytes(MOD_BYTES))
-    with person.host.running():
-        sharing = person.host.create_task(person.running_node.sharing.share(mod))
-    return str((await sharing).link)
-
-
-async def get(person: WholeResident, link: str, target: Path) -> float:
-    """The seconds that a download takes."""
-    loop = person.world.loop
-    started = loop.time()
-    with person.host.running():
-        getting = person.host.create_task(person.running_node.sharing.get(parse(link), target))
-    await getting
-    return loop.time() - started
 
 
 async def hold(attacker: WholeResident, holder: WholeResident, mod_id: bytes | None) -> None:
@@ -69,7 +50,7 @@ async def hold(attacker: WholeResident, holder: WholeResident, mod_id: bytes | N
         await asyncio.sleep(1.0)
 
 
-async def besiege(
+async def hold_all(
     town: Town, holder: WholeResident, mod_id: bytes, *, one_network: bool
 ) -> list[asyncio.Task[None]]:
     """Attackers of one /24, or each of its own; every second one downloads without an end."""
@@ -101,18 +82,18 @@ async def test_a_get_reaches_a_holder_all_of_whose_links_are_held(
         pool._keeper._rule = link_rule(LINKS)
         if one_network:
             pool._book._tenure_s = 3600.0  # what a network has beyond its part goes before
-        link = await share(holder, tmp_path)
+        link = await share(holder, tmp_path, CONTENT)
         first, *people = await town.settled("public", "public", "port-restricted")
-        alone_s = await get(first, link, tmp_path / "alone")
+        _, alone_s = await get(first, link, tmp_path / "alone")
         record_property("alone_s", alone_s)
         await first.stop()  # it would serve the others
-        sieges = await besiege(town, holder, parse(link).mod_id, one_network=one_network)
+        sieges = await hold_all(town, holder, link.mod_id, one_network=one_network)
         record_property("attackers", len(sieges))
         await asyncio.sleep(2 * limits.LINK_TENURE_S)
         held = len(pool.links())
         assert held >= (PART_OF_A_NETWORK if one_network else LINKS - LINKS // 4), held
         for number, person in enumerate(people):
-            seconds = await get(person, link, tmp_path / f"got {number}")
+            _, seconds = await get(person, link, tmp_path / f"got {number}")
             record_property("attacked_s", seconds)
             assert seconds <= alone_s + LATER_S
             await person.stop()
@@ -141,20 +122,20 @@ async def test_a_holder_that_publishes_after_192_fakes_is_found_over_pages(tmp_p
     """The first holder is found while it is the only one, then the second, which published last."""
     async with pair_world(tmp_path) as town:
         first, second = await town.settled("public", "port-restricted")
-        link = await share(first, tmp_path)
-        await fakes(town, parse(link).mod_id)
-        by_first_s = await get(second, link, tmp_path / "second")
+        link = await share(first, tmp_path, CONTENT)
+        await fakes(town, link.mod_id)
+        _, by_first_s = await get(second, link, tmp_path / "second")
         await first.stop()
         await asyncio.sleep(10.0)
         (person,) = await town.settled("port-restricted")
-        by_second_s = await get(person, link, tmp_path / "person")
+        _, by_second_s = await get(person, link, tmp_path / "person")
         assert max(by_first_s, by_second_s) <= FOUND_S
 
 
 async def test_a_hint_alone_leads_to_a_holder_whose_records_are_denied(tmp_path: Path) -> None:
     async with pair_world(tmp_path) as town:
         (holder,) = await town.settled("port-restricted")
-        link = parse(await share(holder, tmp_path))
+        link = await share(holder, tmp_path, CONTENT)
         (person,) = await town.settled("port-restricted")
         key = records.provider_key(link.mod_id)
         for one in town.world.running():
@@ -163,7 +144,7 @@ async def test_a_hint_alone_leads_to_a_holder_whose_records_are_denied(tmp_path:
             for value in list(store._values.get(key, {}).values()):
                 store._remove(value)
         with pytest.raises(ModswarmError):
-            await get(person, str(link), tmp_path / "denied")
+            await get(person, link, tmp_path / "denied")
         hinted = replace(link, hints=(peer_id_text(holder.identity.peer_id),))
-        seconds = await get(person, str(hinted), tmp_path / "hinted")
+        _, seconds = await get(person, hinted, tmp_path / "hinted")
         assert seconds <= LATER_S

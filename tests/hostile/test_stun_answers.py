@@ -1,6 +1,6 @@
 """Answers of a relay to one host, used up by others in its name: its allocation stands.
 
-Who may use them up: anyone who forges the host's address, and who is behind the same router. An
+Who may use them up: hosts that forge the host's address, and those behind the same router. An
 allocation lives from requests whose nonce proves its address, and these are counted apart.
 """
 

@@ -12,41 +12,21 @@ from pathlib import Path
 import pytest
 
 from protocol.content import frames
-from protocol.content.link import parse
 from protocol.errors import LinkClosed, ModswarmError
 from simulations.internet.lines import Access
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
 from tests.hostile.told import RecordProperty
+from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
 
 UP_BYTES_S = 2.5e6
 LINE = Access(up_bytes_s=UP_BYTES_S, down_bytes_s=6e6)
-MOD_BYTES = 4_000_000
+CONTENT = derive_rng(1, "content").randbytes(4_000_000)
 MEASURE_S = 3.0
 ATTACKERS = 10
 LATER_S = 0.5
-
-
-async def published(holder: WholeResident, folder: Path) -> str:
-    """The link of a mod of random bytes."""
-    mod = folder / "mod"
-    mod.mkdir()
-    (mod / "content.bin").write_bytes(derive_rng(1, "content").randbytes(MOD_BYTES))
-    with holder.host.running():
-        sharing = holder.host.create_task(holder.running_node.sharing.share(mod))
-    return str((await sharing).link)
-
-
-async def got(person: WholeResident, link: str, target: Path) -> float:
-    """The seconds that a download takes."""
-    loop = person.world.loop
-    began = loop.time()
-    with person.host.running():
-        getting = person.host.create_task(person.running_node.sharing.get(parse(link), target))
-    await getting
-    return loop.time() - began
 
 
 async def drink(
@@ -88,21 +68,21 @@ async def test_a_get_beside_endless_downloaders(
 ) -> None:
     async with pair_world(tmp_path, publics=8) as town:
         holder = await resident(town, LINE)
-        link = await published(holder, tmp_path)
+        link = await share(holder, tmp_path, CONTENT)
         first = await resident(town)
-        alone_s = await got(first, link, tmp_path / "alone")
+        _, alone_s = await get(first, link, tmp_path / "alone")
         record_property("alone_s", alone_s)
         await first.stop()
         places = [f"81.2.69.{number + 1}" if one_network else "" for number in range(ATTACKERS)]
         attackers = [await resident(town, address=place) for place in places]
         person = await resident(town)
-        mod_id = parse(link).mod_id
+        mod_id = link.mod_id
         drinking = [one.host.create_task(drink(one, holder, mod_id, (0,) * 4)) for one in attackers]
         await asyncio.sleep(MEASURE_S + 4.0)
         links = holder.running_node.pool.links()
         sent = sum(one.bytes_sent for one in links)
         assert sent > UP_BYTES_S  # nothing else waits, so they are served
-        seconds = await got(person, link, tmp_path / "got")
+        _, seconds = await get(person, link, tmp_path / "got")
         for task in drinking:
             task.cancel()
         await asyncio.gather(*drinking, return_exceptions=True)

@@ -27,7 +27,7 @@ _MAPPINGS: dict[MappingKind, str] = {
 
 _FILTERINGS: dict[FilteringKind, str] = {
     FilteringKind.UNKNOWN: "whom it lets in is not known yet",
-    FilteringKind.ENDPOINT_INDEPENDENT: "anyone is let in",
+    FilteringKind.ENDPOINT_INDEPENDENT: "datagrams of all hosts are let in",
     FilteringKind.DEPENDENT: "only answers are let in",
 }
 
@@ -52,7 +52,7 @@ def side(known: KnownSide | None) -> str:
 
 
 _WAYS: dict[Way, str] = {
-    Way.OPEN: "a direct path at once, because one side lets anyone in",
+    Way.OPEN: "a direct path at once, because one side lets in datagrams of all hosts",
     Way.PUNCH: "a direct path, which both sides open at the same time",
     Way.PREDICTION: "a direct path, if the next port of a router is predicted",
     Way.BIRTHDAY: "a direct path after many tries of ports, else a relay",
@@ -69,8 +69,8 @@ _UPNP: dict[UpnpAnswer, str] = {
 }
 
 _VERDICTS: dict[Verdict, str] = {
-    Verdict.UNKNOWN: "not known yet whether anyone can reach it",
-    Verdict.PUBLIC: "anyone can reach it",
+    Verdict.UNKNOWN: "not known yet whether other nodes reach it unasked",
+    Verdict.PUBLIC: "other nodes reach it unasked",
     Verdict.NOT_PUBLIC: "only answers come in",
 }
 

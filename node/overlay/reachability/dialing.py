@@ -9,8 +9,8 @@ of that; a dial-back has 17 bytes, fewer than each of the requests that lead to 
 
 A dial-back leaves from a socket that is for nothing else, opened when first needed, one a family.
 Where a router accepts unasked datagrams, it remembers the two endpoints, and gives the asker
-another port if it ever sends between the same two, and then to everyone: but nothing is ever sent
-to that socket.
+another port if it ever sends between the same two, and then to all contacts: but nothing is ever
+sent to that socket.
 """
 
 import asyncio

@@ -50,7 +50,7 @@ class Introductions:
     def pays(self, contact: Contact, method: Method) -> bool:
         """Whether a first request may go to a contact; if so it is counted until it answers.
 
-        One that nobody named is our own choice, and one in our tables has answered us.
+        One that no contact named is our own choice, and one in our tables has answered us.
         """
         namers = self._namers.get(contact.packed)
         if namers is None or self._has_proved(contact):

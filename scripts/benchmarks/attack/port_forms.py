@@ -26,7 +26,7 @@ class PortAsker:
         self._rng = random.Random("datagrams")
 
     def forms(self) -> list[Form]:
-        """What anybody can send."""
+        """What a host without a session can send."""
         binding = StunMethod.BINDING
         bound = limits.STUN_ANSWERS_PER_SECOND
         return [

@@ -1,6 +1,6 @@
 """A machine that answers everything on one UDP port: STUN requests with success, the rest as it is.
 
-Its answers have no integrity that anyone else's key would make, so no ICE agent may believe them.
+Its answers have no MESSAGE-INTEGRITY of an agent's key, so no ICE agent may believe them.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""Dial-backs for others: nobody gets what was not asked for, and no more than the limits allow."""
+"""Dial-backs for others: no host gets what it did not ask for, or more than the limits allow."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -182,10 +182,10 @@ async def test_hosts_that_the_asker_has_sent_to_are_chosen_if_there_are_no_other
         assert response is not None
         assert response.code == Code.OK
         assert ".".join(map(str, response.result[0][:4])) == spared
-        everyone = make_host_filter(known, RANDOM)
-        familiar = await attacker.ask(Method.DIALBACK, [RANDOM, everyone], target.contact)
+        all_known = make_host_filter(known, RANDOM)
+        familiar = await attacker.ask(Method.DIALBACK, [RANDOM, all_known], target.contact)
         assert familiar is not None
         assert familiar.code == Code.OK
-        odd = await attacker.ask(Method.DIALBACK, [RANDOM, everyone[1:]], target.contact)
+        odd = await attacker.ask(Method.DIALBACK, [RANDOM, all_known[1:]], target.contact)
         assert odd is not None
         assert odd.code == Code.MALFORMED

@@ -167,7 +167,7 @@ async def test_a_node_that_does_not_relay_says_so(loop: VirtualLoop) -> None:
 
 
 async def test_a_bogus_key_at_an_address_keeps_no_other_relay_from_it(loop: VirtualLoop) -> None:
-    """Whoever makes an offer may name any key at any address."""
+    """An offer may name any key at any address."""
     async with relay_town(loop) as town:
         relay, client = await town.public(), await town.public()
         bogus = Contact.at(identity(4711).public_key, relay.contact.address)
