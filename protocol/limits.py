@@ -929,8 +929,7 @@ CHUNKS_PER_REQUEST_UNIT = 64
 PEER_BUDGETS = 4096
 """Requests of one peer, on whatever links, besides one for each chunk that was sent to it; one of
 so many chunks counts twice. A download needs five. Each costs up to 0.3 ms, so ten attackers cost a
-tenth of a core. And the peers that this is remembered of, as the seconds are that peers and their
-networks used the line: 1 MB each."""
+tenth of a core. And the peers that this is remembered of: 1 MB."""
 
 LINE_TURNS = 4
 LINE_TURNS_OF_A_NETWORK = 2
@@ -939,11 +938,21 @@ goes to those whose turn it is, and more than one, so that it is full while one 
 
 LINE_SLICE_S = 0.1
 LINE_LAPSE_S = 1.0
+LINE_FORGOTTEN_S = 10.0
 LINE_REST_BYTES = 2**15
+"""A turn is so long while others wait; it then ends once so little is queued on its link. It holds
+up no other once nothing was taken for LINE_LAPSE_S, and none of its own network LINE_FORGOTTEN_S
+after it began: what is queued on a link leaves in that time at 30 kB/s."""
+
+LINE_AGAIN_EACH = 8
 LINE_AGAIN_PATIENCE_S = 1.0
-"""A turn is so long while others wait; it then ends once so little is queued on its link, and holds
-up no other once nothing was taken for so long. One for what a peer has had is waited for so long,
-then the link's other streams have theirs."""
+"""Turns for what a peer has had take at least this part of the time of one of LINE_TURNS, so 1/32
+of a full line. Such a turn is waited for so long, then what else its link has to send is looked
+for."""
+
+LINE_NETWORKS = 1024
+"""Networks, and peers of private ones, of which the time that they held turns is remembered: four
+times those that LINKS can come from. 100 kB."""
 
 READ_AHEAD_BYTES_MIN = 2**16
 READ_AHEAD_BYTES_MAX = 2**20

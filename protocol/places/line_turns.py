@@ -1,8 +1,9 @@
 """Which links may send content now: the line of a node goes round by turns.
 
-Were all to send at once, the line would go to those with most links. So few do. What a peer has not
-had yet goes before what it has had, networks take turns before their peers do, and what counts is
-the time for which a turn was held.
+Were all to send at once, the line would go to those with most links. So few do. Networks take turns
+by the time for which theirs were held, and in each its peers in the order in which they ask. What a
+peer has not had yet goes before what it has had, which keeps a small part of the line all the same:
+new identities have had nothing, and an attacker with enough of them could keep it for ever.
 """
 
 from collections import Counter
@@ -19,16 +20,20 @@ class LineTurn:
     """A turn of one link. Times are seconds of one monotonic clock.
 
     `network` is that of its peer, as `tenure.network_of` gives it. `again`: for what the peer has
-    had. `began_at` is None while it waits; `moved_at` is when its link last took something. One
-    that has `lapsed` holds up no other, but counts for its network until it ends.
+    had. `place` is what its party had used when it asked: the least comes first. `began_at` is None
+    while it waits, and counts from when others waited as well; `moved_at` is when its link last
+    took something. One that has `lapsed` holds up no other. One `by_right` is for what was had,
+    though others wait for what they have not had.
     """
 
     peer_id: PeerId
     network: bytes
     again: bool
+    place: float = 0.0
     began_at: float | None = None
     moved_at: float = 0.0
     lapsed: bool = False
+    by_right: bool = False
 
     @property
     def party(self) -> bytes:
@@ -44,6 +49,7 @@ class LineTurns:
         self._held: dict[LineTurn, None] = {}
         self._used_s: dict[bytes, float] = {}
         self._least_s = 0.0
+        self._again_at: float | None = 0.0
 
     @property
     def waiting(self) -> Collection[LineTurn]:
@@ -54,19 +60,32 @@ class LineTurns:
         """Whether one but this is held or waited for."""
         return bool(self._waiting) or any(one is not turn for one in self._held)
 
-    def ask(self, turn: LineTurn) -> None:
-        """A link wants to send."""
+    def ask(self, turn: LineTurn, now: float) -> None:
+        """A link wants to send.
+
+        A party that was away begins behind those whose turn comes next: else new ones, one after
+        another, would hold up the others for ever. Nor does a turn count from before others waited.
+        """
+        if not self._waiting:
+            for held in self._held:
+                held.began_at = now
+        used_s = self._used_s.get(turn.party, 0.0)
+        if used_s <= self._least_s:
+            used_s = self._least_s + limits.LINE_SLICE_S
+        turn.place = used_s
         self._waiting[turn] = None
 
     def begin(self, now: float) -> Iterator[LineTurn]:
         """Those that begin now."""
         for held in self._held:
-            held.lapsed |= now - held.moved_at >= limits.LINE_LAPSE_S
-        while turn := self._next():
+            if not held.lapsed and now - held.moved_at >= limits.LINE_LAPSE_S:
+                held.lapsed = True
+                self._charge(held, now)
+        while turn := self._next(now):
             del self._waiting[turn]
             self._held[turn] = None
             turn.began_at = turn.moved_at = now
-            self._least_s = max(self._least_s, self._used(turn.party))
+            self._least_s = max(self._least_s, turn.place)
             yield turn
 
     def is_over(self, turn: LineTurn, now: float) -> bool:
@@ -78,40 +97,56 @@ class LineTurns:
             return False
         first = any(not one.again for one in (*self._waiting, *self._held))
         is_late = turn.began_at is not None and now - turn.began_at >= limits.LINE_SLICE_S
-        return (turn.again and first) or (is_late and bool(self._waiting))
+        return (turn.again and first and not turn.by_right) or (is_late and bool(self._waiting))
 
     def end(self, turn: LineTurn, now: float) -> None:
         """It is held, or waited for, no longer."""
         self._waiting.pop(turn, None)
         if turn in self._held:
             del self._held[turn]
-            began_at = now if turn.began_at is None else turn.began_at
-            for user in {turn.party, bytes(turn.peer_id)}:
-                self._used_s[user] = self._used(user) + now - began_at
+            if not turn.lapsed:
+                self._charge(turn, now)
         if not self._held and not self._waiting:
             self._used_s.clear()  # an idle line owes no user anything
             self._least_s = 0.0
-        forget_least(self._used_s, limits.PEER_BUDGETS)
 
-    def _next(self) -> LineTurn | None:
+    def _charge(self, turn: LineTurn, now: float) -> None:
+        """It holds up no other any more."""
+        began_at = now if turn.began_at is None else turn.began_at
+        held_s = max(now - began_at, limits.LINE_SLICE_S)
+        if turn.by_right:
+            self._again_at = now + held_s * (limits.LINE_AGAIN_EACH - 1)
+        used_s = max(turn.place, self._used_s.get(turn.party, 0.0)) + held_s
+        self._used_s[turn.party] = used_s
+        forget_least(self._used_s, limits.LINE_NETWORKS)
+
+    def _next(self, now: float) -> LineTurn | None:
         live = [one for one in self._held if not one.lapsed]
         if len(live) >= limits.LINE_TURNS or not self._waiting:
             return None
-        first_only = any(not one.again for one in (*self._waiting, *live))
-        crowds = Counter(one.party for one in self._held)
-        parties = {one.party for one in (*self._waiting, *live) if one.again is not first_only}
-        free = [
-            one
-            for one in self._waiting
-            if one.again is not first_only
-            and (len(parties) == 1 or crowds[one.party] < limits.LINE_TURNS_OF_A_NETWORK)
-        ]
-        return min(free, key=lambda one: self._rank(one, crowds), default=None)
+        if all(one.again for one in (*self._waiting, *live)):
+            return self._first(live, now, again=True)
+        if self._again_at is not None and now >= self._again_at:
+            turn = self._first(live, now, again=True)
+            if turn is not None:
+                turn.by_right = True
+                self._again_at = None  # until it has ended
+                return turn
+        return self._first(live, now, again=False)
 
-    def _rank(self, turn: LineTurn, crowds: Counter[bytes]) -> tuple[int, float, float]:
-        party = turn.party
-        return crowds[party], self._used(party), self._used(turn.peer_id)
+    def _first(self, live: list[LineTurn], now: float, *, again: bool) -> LineTurn | None:
+        """Of those that wait for what they had, or had not: whose turn comes next."""
+        alike = [one for one in self._waiting if one.again is again]
+        crowds = Counter(one.party for one in self._held if _counts(one, now))
+        sharing = (*alike, *(one for one in live if one.again is again))
+        most = limits.LINE_TURNS
+        if len({one.party for one in sharing}) > 1:
+            most = limits.LINE_TURNS_OF_A_NETWORK
+        free = [one for one in alike if crowds[one.party] < most]
+        return min(free, key=lambda one: (crowds[one.party], one.place), default=None)
 
-    def _used(self, who: bytes) -> float:
-        """The seconds that count; who was away has saved up none."""
-        return max(self._least_s, self._used_s.get(who, 0.0))
+
+def _counts(held: LineTurn, now: float) -> bool:
+    """Whether it counts for its network: what a link does not take is not the others' fault."""
+    began_at = now if held.began_at is None else held.began_at
+    return not held.lapsed or now - began_at < limits.LINE_FORGOTTEN_S

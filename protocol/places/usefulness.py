@@ -80,11 +80,11 @@ class Usefulness:
     def had(self, peer_id: PeerId, mod_id: bytes, chunk: int) -> bool:
         """Whether a peer was sent a chunk before.
 
-        A quarter of what it got it may get again as if it had not: links break. Once half of the
-        bits are set this says no, for they tell little apart.
+        A quarter of what it got it may get again as if it had not: links break, and chunks share
+        bits. Once a quarter of the bits are set this says no: so many chunks share them.
         """
         credit = self._credits.get(peer_id)
-        if credit is None or not credit.served or 2 * credit.bits >= limits.CHUNKS_CREDITED:
+        if credit is None or not credit.served or 4 * credit.bits >= limits.CHUNKS_CREDITED:
             return False
         bit = _bit(mod_id, chunk)
         is_set = bool(credit.served[bit // 8] >> bit % 8 & 1)

@@ -102,7 +102,7 @@ async def test_news_wait_for_the_peer_and_none_are_lost(tmp_path: Path) -> None:
         for news in (HELD_CHUNKS, (1,)):
             for chunk in news:
                 holding.mark(chunk, held=True)
-            serving._on_stored()
+            serving._haves.on_stored()
             await asyncio.sleep(2.0)
         assert theirs.most_buffered_bytes <= ANSWER_BYTES_MAX
         theirs.release()

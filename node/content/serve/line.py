@@ -30,7 +30,7 @@ class Line:
     async def take(self, turn: LineTurn) -> bool:
         """Wait until a turn begins; False if it is for what was had, and others go on and on."""
         begins = self._begins[turn] = self._loop.create_future()
-        self._turns.ask(turn)
+        self._turns.ask(turn, self._loop.time())
         self._begin()
         patience_s = limits.LINE_AGAIN_PATIENCE_S if turn.again else None
         try:

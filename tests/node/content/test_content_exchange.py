@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from node.content.download.chunk_source import ChunkStream
 from node.content.publish.publisher import PublishedMod
-from node.content.serve import uploader
+from node.content.serve import content_sender
 from node.content.vault.peer_reads import PeerReads
 from protocol import limits
 from protocol.content import frames, manifest, sealing
@@ -72,7 +72,7 @@ async def test_a_mod_is_served(tmp_path: Path) -> None:
 async def test_a_long_manifest_is_read_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploader, "_MANIFEST_PART_BYTES", 300)
+    monkeypatch.setattr(content_sender, "_MANIFEST_PART_BYTES", 300)
     async with serving(tmp_path) as (node, shared):
         data = await node.vault.get(shared.mod_id)
         assert data is not None

@@ -1,6 +1,7 @@
 """What a peer is worth: verified bytes, and each served chunk once."""
 
 import math
+import random
 
 import pytest
 
@@ -53,3 +54,25 @@ def test_standing_counts_besides() -> None:
     use.received(ONE, 1, 0.0)
     assert use.worth(ONE, 5.0) == math.inf
     assert use.worth(OTHER, 5.0) == 0
+
+
+def test_a_quarter_of_what_a_peer_got_it_may_get_again() -> None:
+    use = Usefulness()
+    for chunk in range(40):
+        assert not use.had(ONE, MOD, chunk)
+        use.served(ONE, MOD, chunk, 100, 0.0)
+    for chunk in range(10):
+        assert not use.had(ONE, MOD, chunk)
+        use.served(ONE, MOD, chunk, 100, 0.0)
+    assert use.had(ONE, MOD, 3)
+    assert not use.had(ONE, MOD, 40)
+    assert not use.had(OTHER, MOD, 3)
+
+
+def test_a_peer_that_gets_each_chunk_once_is_never_said_to_have_had_one() -> None:
+    """By chance they share bits, of mods that are 500 chunks long."""
+    use, rng = Usefulness(), random.Random(1)
+    for mod_id in (rng.randbytes(32) for _ in range(140)):
+        for chunk in range(500):
+            assert not use.had(ONE, mod_id, chunk)
+            use.served(ONE, mod_id, chunk, 100, 0.0)
