@@ -123,7 +123,11 @@ async def got_in(town: Town, folder: Path, bad: BadRelays | None, when: str) -> 
     return took_s
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+SEEDS = 3, 6
+"""With 6 a get before the link fails where offers and answers name registrars alone."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("kind", "when", "more_s"),
     [
