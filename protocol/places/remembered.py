@@ -1,5 +1,6 @@
 """Peers of which something is remembered for a while, and how many of them a network has."""
 
+import math
 from collections import Counter, OrderedDict
 
 from protocol.identity import PeerId
@@ -15,6 +16,7 @@ class RememberedPeers:
         self._for_s = for_s
         self._peers: OrderedDict[PeerId, tuple[int, float, bytes]] = OrderedDict()
         self._of_network: Counter[bytes] = Counter()
+        self._first_until = math.inf
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -26,24 +28,25 @@ class RememberedPeers:
         while len(self) >= self._most:
             self._forget(next(iter(self._peers)))
         self._peers[peer_id] = times + 1, now + self._for_s, network
+        self._first_until = next(iter(self._peers.values()))[1]
         self._of_network[network] += 1
 
     def times(self, peer_id: PeerId, now: float) -> int:
         """How often this peer was added; 0 for one that is not remembered."""
-        self._forget_old(now)
+        if now >= self._first_until:
+            self._forget_old(now)
         return self._peers[peer_id][0] if peer_id in self._peers else 0
 
     def of_network(self, network: bytes, now: float) -> int:
         """How many are remembered of a network; of private ones, which are empty, none."""
-        self._forget_old(now)
+        if now >= self._first_until:
+            self._forget_old(now)
         return self._of_network[network] if network else 0
 
     def _forget_old(self, now: float) -> None:
-        while self._peers:
-            peer_id, (_, until, _) = next(iter(self._peers.items()))
-            if now < until:
-                return
-            self._forget(peer_id)
+        while now >= self._first_until:
+            self._forget(next(iter(self._peers)))
+            self._first_until = next(iter(self._peers.values()))[1] if self._peers else math.inf
 
     def _forget(self, peer_id: PeerId) -> int:
         times, _, network = self._peers.pop(peer_id, (0, 0.0, None))

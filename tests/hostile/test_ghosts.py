@@ -25,7 +25,7 @@ from simulations.seeds import derive_rng
 from tests.hostile.test_ground_ids import SETTLE_S, finds, hosts_in, publish, record_of
 
 HONEST = 20
-READERS = 8
+READERS = 5
 GROUND = 64
 LIARS = 8
 ROUND_TRIP_S = 0.1

@@ -44,7 +44,7 @@ async def test_256_stalling_callers_keep_no_honest_call_out(
     await exchange.open()
     silent = [await exchange.peer() for _ in range(ACCOMPLICES)]
     honest = await exchange.peer(deliver=answers)
-    callers = [await exchange.peer() for _ in range(20)]
+    callers = [await exchange.peer() for _ in range(8)]
     await asyncio.sleep(1.0)
     for one in (*silent, honest):
         assert await exchange.register(one) == Code.OK

@@ -11,7 +11,7 @@ from protocol.places.tenure import Place, PlaceRule, network_of
 from protocol.places.visits import Visits
 
 NETWORK = network_of("93.184.216.34")
-ATTACKERS = 300
+ATTACKERS = 130
 USEFUL = 128
 STEP_S = 6.0
 ROUND_S = limits.LINK_TENURE_S * (ATTACKERS // (limits.LINKS // limits.LINKS_KEPT_PART) + 1)
@@ -121,10 +121,10 @@ class Siege:
 
 
 @pytest.mark.parametrize("hand_over", [False, True])
-def test_newcomers_and_those_that_return_once_get_a_place_among_300_attackers(
+def test_newcomers_and_those_that_return_once_get_a_place_among_attackers(
     hand_over: bool,
 ) -> None:
-    """128 places are held by useful peers, 64 by attackers of 300 networks that ask all the time.
+    """128 places are held by useful peers, 64 by attackers of 130 networks that ask all the time.
 
     After a round of theirs a newcomer does not wait, and after two more none that came once before.
     """
