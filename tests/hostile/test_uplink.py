@@ -43,7 +43,7 @@ ROUND_S = 2.0
 
 SLOW_UP_BYTES_S = 1e6
 SLOW_LINE = Access(up_bytes_s=SLOW_UP_BYTES_S, down_bytes_s=6e6)
-RESUMED_BYTES = 400_000
+RESUMED_BYTES = 1_000_000
 LARGE = derive_rng(1, "large").randbytes(5_000_000)
 FEW = 3
 
