@@ -113,9 +113,9 @@ class Siege:
             self.ask(peer_id)
 
     def seconds_to_place(self, peer_id: bytes) -> float:
-        """The time until a peer has a place, which asks after the attackers did."""
+        """The time until a peer has a place, which asks after the attackers did, or a round."""
         began = self.now
-        while not self.ask(peer_id):
+        while not self.ask(peer_id) and self.now < began + ROUND_S:
             self.step()
         return self.now - began
 
