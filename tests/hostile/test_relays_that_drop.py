@@ -25,6 +25,8 @@ MOD_BYTES = 500_000
 CHECK_BYTES = 400
 SLOW_S = 0.4
 FULL_BYTES_PER_SECOND = 4000
+LARGE_BYTES = 1000
+DTLS = range(20, 64)
 SLOW_BYTES = 60_000
 FRAME = bytes((0x92, 33)) + bytes(2998)
 
@@ -161,6 +163,34 @@ async def test_a_get_leaves_relays_that_carry_checks_alone(
     record_property("attacked_s", took_s)
     assert took_s <= alone_s + more_s
     assert bad.hits
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_get_leaves_a_direct_path_that_drops_what_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """It ended the link after 14 to 19 s and with it the get, and the next link took it again."""
+    people: set[Host] = set()
+    carry = Carrier.send
+
+    def send(
+        carrier: Carrier, sender: Socket, data: bytes, to: Address, ttl: int | None = None
+    ) -> None:
+        if sender.host not in people or len(data) < LARGE_BYTES or data[0] not in DTLS:
+            carry(carrier, sender, data, to, ttl)
+
+    monkeypatch.setattr(Carrier, "send", send)
+    async with pair_world(tmp_path, seed=2) as town:
+        holder, person = await town.settled("port-restricted", "port-restricted")
+        link = await share(holder, tmp_path / "shared", derive_rng(1, "mod").randbytes(MOD_BYTES))
+        if when == "after":
+            await town.linked(person, holder)
+            await asyncio.sleep(10.0)
+        people |= {holder.host, person.host}
+        _, took_s = await get(person, link, tmp_path / "got")
+        (opened,) = person.running_node.pool.links()
+        assert opened.path.way == "relayed"
+    assert took_s <= 9.5
 
 
 @pytest.mark.parametrize(

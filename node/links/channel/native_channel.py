@@ -51,8 +51,8 @@ _SILENT_TIMEOUTS: Final = 2
 _BLOCKED_TIMEOUTS: Final = 3
 """So many by one relay while checks pass, and it carries no data; one less by those tried next."""
 
-_BLOCKED_DIRECT_TIMEOUTS: Final = 6
-"""The same of a direct path, which has no other to give way to: then only a new call may help."""
+_BLOCKED_DIRECT_TIMEOUTS: Final = 4
+"""The same of a direct path, which costs no relay anything."""
 
 
 def describe_init(rng: Random) -> bytes:

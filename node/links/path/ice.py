@@ -102,7 +102,7 @@ class IcePath(PathTraffic):
         self._endpoint.demux.register_ufrag(credentials.ufrag, self)
         self._credentials = credentials
         self.agent.restart(credentials, without)
-        self._punches.end(self._base)
+        self._punches.end(self.base)
         self.relays.begin_again()
         self._found = self._loop.create_future()
         self._restarts = True
@@ -171,7 +171,7 @@ class IcePath(PathTraffic):
     def keep_one_relay(self) -> None:
         """Of the relays only that in use is needed once a link is open that carries records."""
         if self._carries:
-            self.relays.end(self._base)
+            self.relays.end(self.base)
 
     @property
     def _carries(self) -> bool:
@@ -244,13 +244,15 @@ class IcePath(PathTraffic):
         self.relays.doubt(pair.base)
         return pair.base
 
-    def leave_blocked(self) -> bool:
-        """Give up the relay of the pair in use, before a restart; False if the path is direct."""
-        pair = self._pair
-        if pair is None or not self.is_relayed:
-            return False
-        self.relays.drop(pair.base)
-        return True
+    @property
+    def base(self) -> Address | None:
+        """The base of the pair in use."""
+        return self._pair.base if self._pair is not None else None
+
+    def leave_blocked(self) -> None:
+        """Give up the relay of the pair in use, before a restart; a direct path is kept."""
+        if self._pair is not None and self.is_relayed:
+            self.relays.drop(self._pair.base)
 
     def _fell_silent(self) -> None:
         if not self._ended:
@@ -352,7 +354,7 @@ class IcePath(PathTraffic):
         elif pair.relayed or pair.nominated:
             self.relays.end(pair.base)
         if pair.nominated and not pair.relayed:
-            self._punches.end(self._base)
+            self._punches.end(self.base)
         if not self._found.done():
             self._found.set_result(None)
         # A restart may end with the pair that was in use: then our own mapping was what changed.
@@ -366,11 +368,6 @@ class IcePath(PathTraffic):
     @property
     def _is_only_link(self) -> bool:
         return self._alone or self._opened_at is not None
-
-    @property
-    def _base(self) -> Address | None:
-        """The base of the pair in use."""
-        return self._pair.base if self._pair is not None else None
 
     def _fail(self, reason: str) -> None:
         if not self._found.done():
@@ -388,8 +385,8 @@ class IcePath(PathTraffic):
         """The path is of no use any more; `ended` and `ended_by` say why from now on."""
         if not self._ended:
             self._ended, self.ended_by = reason, cause
-        self._punches.end(self._base)
-        self.relays.end(self._base)
+        self._punches.end(self.base)
+        self.relays.end(self.base)
         self._fail(reason)
         self.datagrams.end()
 

@@ -146,13 +146,18 @@ class LinkRestart:
                 pause_s *= 2
 
     async def _leave(self) -> None:
-        """Go by other relays; where that is no help, end what would stand in the way of a call."""
+        """Go by other relays; where that is no help, end what would stand in the way of a call.
+
+        A direct path may drop what is large alone: its checks go on, and so does what is small.
+        """
         for _ in range(_TRIES_TO_LEAVE):
-            left_at = self._loop.time()
-            if not self._ice.leave_blocked() or not self._take_turn():
+            left_at, base = self._loop.time(), self._ice.base
+            if base is None or not self._parts.paths.relays.known or not self._take_turn():
                 break
-            await self._restart()
-            if self._ice.ended or self._ice.agent.answered_at > left_at:
+            self._ice.leave_blocked()
+            await self._restart(without=base)
+            answered_at = self._ice.agent.answered_at
+            if self._ice.ended or (self._ice.base != base and answered_at > left_at):
                 return
         self._ice.end(_CARRIES_NOTHING, Cause.PATH_LOST)
 
