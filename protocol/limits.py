@@ -283,6 +283,10 @@ CRAWL_AT_ONCE = 32
 CRAWL_TARGETS = 8
 """Random targets by which a crawl estimates the size of the network: to about 11 %."""
 
+READ_ASIDE = 8
+"""Contacts drawn by chance with which a read begins anew that has found nothing: where fewer than
+half are accomplices of those near the key, one of 256 such reads begins with accomplices alone."""
+
 READ_RECORDS = 128
 READERS_PAGED = 3
 TURNS_IN_VAIN = 4
@@ -292,7 +296,8 @@ how many times in a row without any record that is not known yet."""
 # Sybils around a key -------------------------------------------------------------------------
 
 SIZE_SAMPLES = 64
-"""Lookups from whose radii the network's size is estimated: good to 4 %."""
+"""Lookups from whose radii the network's size is estimated, one in each of so many parts of all
+ids: good to 4 %."""
 
 SIZE_SAMPLES_SUSPICION = 2
 SIZE_SAMPLES_VERDICT = 8

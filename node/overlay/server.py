@@ -105,6 +105,7 @@ class OverlayServer(Server):
             self.store,
             environment,
             lookup=partial(self.lookup, paths=settings.paths),
+            some_contacts=self.some_contacts,
             sybil_regions=self.sybil_regions,
             counters=counters,
             puzzle_bits=settings.puzzle_bits,
@@ -224,16 +225,20 @@ class OverlayServer(Server):
         kind: int | None = None,
         on_found: Callable[[AnyLookup, Contact, Found], None] | None = None,
         paths: int = 1,
+        seeds: Iterable[Contact] | None = None,
     ) -> AnyLookup:
         """Find the contacts nearest to `target` (20 bytes), asking for records on the way.
 
-        With several disjoint lookup `paths` an adversary must be on every one (S/Kademlia, 4.4).
+        It begins with `seeds`, or the nearest contacts of ours. With several disjoint lookup
+        `paths` an adversary must be on every one (S/Kademlia, 4.4).
         """
         number, rules = int.from_bytes(target), self.settings.lookup
         now = asyncio.get_running_loop().time()
+        if seeds is None:
+            seeds = self.tables.nearest(number, limits.LOOKUP_SEEDS, self._families)
         lookup = start_lookup(
             target,
-            self.tables.nearest(number, limits.LOOKUP_SEEDS, self._families),
+            seeds,
             own_id=self.identity.peer_id,
             now=now,
             timeout_s=self.wire.timeout_s,

@@ -7,15 +7,19 @@ others, which is visible: k contacts where a network of this size would have a s
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from statistics import median
 
 from protocol import limits
 from protocol.overlay.contacts import Contact
+from protocol.randomness import Random, sample
 
 _ID_BITS = 8 * limits.ID_BYTES
 _SPACE = float(1 << _ID_BITS)
+_PART_BITS = (limits.SIZE_SAMPLES - 1).bit_length()
+_PART_SHIFT = _ID_BITS - _PART_BITS
+_EIGHTH_BITS = _PART_BITS - 3
+_EIGHTH_SHIFT = _ID_BITS - 3
 _GAMMA_MEDIAN = 1 / 3
 """The median of the k-th nearest's distance is about (k - 1/3) / N (Gamma distribution)."""
 
@@ -40,36 +44,53 @@ def chance_of(count: int, expected: float) -> float:
 class NetworkSize:
     """The number of contacts in the network, from the radii of lookups for different targets.
 
-    The median counts, so that sybils around a few targets do not change it.
+    The median of SIZE_SAMPLES parts of all ids counts, in each that of its last lookup: so sybils
+    around a few targets do not change it, also where many lookups led to them. A key is judged by
+    lookups in other eighths of the ids, as those that are near it meet the same sybils.
     """
 
     def __init__(self, k: int = limits.K) -> None:
         self._k = k
-        self._radii: OrderedDict[int, float] = OrderedDict()
+        self._radii: dict[int, float] = {}
+        """By part, which is the leading bits of a target."""
 
     def note(self, target: int, closest: Sequence[Contact]) -> None:
-        """A lookup ran to its end and found `closest`. A target counts once, as it was last."""
-        if len(closest) < self._k:
-            return
-        self._radii.pop(target, None)
-        self._radii[target] = radius(target, closest[: self._k])
-        if len(self._radii) > limits.SIZE_SAMPLES:
-            self._radii.popitem(last=False)
+        """A lookup ran to its end and found `closest`."""
+        if len(closest) >= self._k:
+            self._radii[target >> _PART_SHIFT] = radius(target, closest[: self._k])
 
     def samples(self, *, without: int) -> int:
-        """How many lookups of other targets the estimate rests on."""
-        return len(self._radii) - (without in self._radii)
+        """How many lookups the estimate rests on."""
+        return len(self._apart(without))
 
     def estimate(self, *, without: int) -> float:
-        """The number of contacts as lookups of other targets show it; needs one at least."""
-        radii = [one for target, one in self._radii.items() if target != without]
-        return (self._k - _GAMMA_MEDIAN) / median(radii)
+        """The number of contacts as lookups far from a target show it; needs one at least."""
+        return (self._k - _GAMMA_MEDIAN) / median(self._apart(without))
+
+    def targets(self, count: int, rng: Random, *, without: int) -> list[bytes]:
+        """So many random ids, lookups of which add a sample each for this target."""
+        parts = [
+            part
+            for part in range(limits.SIZE_SAMPLES)
+            if part not in self._radii and part >> _EIGHTH_BITS != without >> _EIGHTH_SHIFT
+        ]
+        drawn = sample(rng, parts, count)
+        return [_id_in(part, rng.randbytes(limits.ID_BYTES)) for part in drawn]
+
+    def _apart(self, target: int) -> list[float]:
+        eighth = target >> _EIGHTH_SHIFT
+        return [one for part, one in self._radii.items() if part >> _EIGHTH_BITS != eighth]
 
     def radius(self, own_number: int) -> int:
         """The distance of the k-th nearest contact in a network of this size; 0 if unknown."""
         if self.samples(without=own_number) < limits.SIZE_SAMPLES_VERDICT:
             return 0
         return int(min(1.0, self._k / self.estimate(without=own_number)) * _SPACE)
+
+
+def _id_in(part: int, drawn: bytes) -> bytes:
+    number = part << _PART_SHIFT | int.from_bytes(drawn) >> _PART_BITS
+    return number.to_bytes(limits.ID_BYTES)
 
 
 def region_bits(contacts: float, k: int = limits.K) -> int:

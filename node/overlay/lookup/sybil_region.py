@@ -86,5 +86,5 @@ class SybilRegions:
         """Look up random ids until there are so many samples; what asks meanwhile shares them."""
         async with self._learning:
             missing = samples - self.size.samples(without=target)
-            ids = [self._rng.randbytes(limits.ID_BYTES) for _ in range(missing)]
+            ids = self.size.targets(missing, self._rng, without=target)
             await asyncio.gather(*(self._lookup(one) for one in ids))

@@ -1,13 +1,15 @@
 """Reading records: from the contacts nearest to their key, and from farther ones where it pays.
 
-Where a contact holds more records than fit a datagram, its further pages are read. Where the
-nearest contacts are sybils (see `SybilRegions`), the contacts of the region around are asked too.
+Where a contact holds more records than fit a datagram, its further pages are read. Where nothing is
+found, a second lookup begins with contacts drawn by chance: ids that were ground near a key name
+only one another, and a lookup that begins with them ends there. Where the nearest contacts are
+sybils (see `SybilRegions`), the contacts of the region around are asked too.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from node.counters import Counters
@@ -79,7 +81,7 @@ Enough = Callable[[Reading], bool]
 
 
 class Reader:
-    """Reads for one node. `lookup` finds the nearest contacts as `OverlayServer.lookup` does."""
+    """Reads for one node. `lookup` and `some_contacts` are those of `OverlayServer`."""
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Reader:
         environment: Environment,
         *,
         lookup: Callable[..., Awaitable[AnyLookup]],
+        some_contacts: Callable[[], list[Contact]],
         sybil_regions: SybilRegions,
         counters: Counters,
         puzzle_bits: int,
@@ -98,6 +101,7 @@ class Reader:
         self._wall = environment.wall
         self._rng = environment.rng
         self._lookup = lookup
+        self._some_contacts = some_contacts
         self._sybil_regions = sybil_regions
         self._puzzle_bits = puzzle_bits
 
@@ -109,22 +113,39 @@ class Reader:
         """
         reading = Reading()
         self._take_own(reading, key, kind)
-        for step in (self._read_nearest, self._read_beyond):
+        for step in (self._read_nearest, self._read_aside, self._read_beyond):
             if enough is not None and enough(reading):
                 break
             await step(reading, key, kind, enough or _never)
         return reading
 
-    async def _read_nearest(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
+    async def _read_nearest(
+        self,
+        reading: Reading,
+        key: bytes,
+        kind: int,
+        enough: Enough,
+        seeds: Sequence[Contact] | None = None,
+    ) -> None:
         def on_found(lookup: AnyLookup, contact: Contact, found: Found) -> None:
             if self._hear(reading, key, contact, found):
                 reading.hops = reading.hops or lookup.hops_to(contact)
             if enough(reading):
                 lookup.stop()
 
-        lookup = await self._lookup(key, kind=kind, on_found=on_found)
-        reading.closest = lookup.closest()
-        reading.requests = lookup.requests
+        lookup = await self._lookup(key, kind=kind, on_found=on_found, seeds=seeds)
+        reading.closest = lookup.closest() or reading.closest
+        reading.requests += lookup.requests
+
+    async def _read_aside(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
+        """Look again from contacts drawn by chance, where the nearest hold nothing."""
+        if reading.records or reading.registrars:
+            return
+        answered = {contact.peer_id for contact in reading.answered}
+        others = [one for one in self._some_contacts() if one.peer_id not in answered]
+        if others:
+            seeds = others[: limits.READ_ASIDE]
+            await self._read_nearest(reading, key, kind, enough, seeds)
 
     async def _read_beyond(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
         """Ask the contacts of the region around, where the nearest are sybils."""

@@ -52,26 +52,46 @@ def test_sybils_around_a_few_targets_do_not_change_the_size() -> None:
     assert size.estimate(without=0) == pytest.approx(1000, rel=0.3)
 
 
-def test_a_target_counts_once_and_not_against_itself() -> None:
+def test_a_part_of_the_ids_counts_once_and_an_eighth_not_against_itself() -> None:
     size = NetworkSize(k=2)
-    for _ in range(3):
-        size.note(5, [At(6), At(7)])
-    assert size.samples(without=5) == 0
-    assert size.samples(without=4) == 1
-    size.note(9, [At(9)])
-    assert size.samples(without=4) == 1, "fewer than k found say nothing"
-    half = 1 << 159
-    size.note(9, [At(9), At(9 ^ half)])
-    assert size.samples(without=5) == 1
-    assert size.estimate(without=5) == pytest.approx((2 - 1 / 3) / 0.5)
+    first, part, eighth, half = 5, 1 << 154, 1 << 157, 1 << 159
+    for target in (first, first + 1, part + first):
+        size.note(target, [At(target ^ 1), At(target ^ 2)])
+    assert size.samples(without=first) == 0
+    assert size.samples(without=eighth) == 2
+    size.note(eighth, [At(eighth ^ 1)])
+    assert size.samples(without=first) == 0, "fewer than k found say nothing"
+    size.note(eighth, [At(eighth ^ 1), At(eighth ^ half)])
+    assert size.samples(without=first) == 1
+    assert size.estimate(without=first) == pytest.approx((2 - 1 / 3) / 0.5)
 
 
-def test_samples_are_bounded() -> None:
+def test_many_lookups_that_lead_to_the_same_sybils_do_not_change_the_size() -> None:
+    """As when holders near a key are called, which are sybils themselves."""
+    rng = random.Random(3)
+    key = rng.getrandbits(ID_BITS)
+    ids = network(25, rng)
+    sybils = [key ^ rng.getrandbits(155) for _ in range(64)]
+    size = NetworkSize()
+    for drawn in size.targets(limits.SIZE_SAMPLES_VERDICT, rng, without=key):
+        size.note(int.from_bytes(drawn), nearest(ids + sybils, int.from_bytes(drawn)))
+    for target in [*sybils, *(key ^ rng.getrandbits(155) for _ in range(100))]:
+        size.note(target, nearest(ids + sybils, target))
+    assert size.estimate(without=key) < 60
+    assert size.samples(without=key) == limits.SIZE_SAMPLES_VERDICT
+
+
+def test_each_target_that_is_drawn_adds_a_sample() -> None:
+    rng = random.Random(4)
+    key = rng.getrandbits(ID_BITS)
     size = NetworkSize(k=1)
-    for target in range(limits.SIZE_SAMPLES + 10):
-        size.note(target, [At(target ^ 1)])
-    assert size.samples(without=-1) == limits.SIZE_SAMPLES
-    assert size.samples(without=3) == limits.SIZE_SAMPLES, "the oldest are forgotten first"
+    for count in (2, 8, 100):
+        for drawn in size.targets(count, rng, without=key):
+            before = size.samples(without=key)
+            size.note(int.from_bytes(drawn), [At(1)])
+            assert size.samples(without=key) == before + 1
+    assert size.samples(without=key) == limits.SIZE_SAMPLES * 7 // 8
+    assert size.targets(1, rng, without=key) == []
 
 
 def test_the_chance_of_so_many_contacts() -> None:
