@@ -15,6 +15,7 @@ from node.links.path.paths import LinkPaths
 from node.links.punching.call import PunchCall
 from node.links.punching.punching import LinkPunching
 from node.links.punching.run import PunchRun
+from node.links.relaying.doubts import DIRECT
 from node.links.restarting.restart import RestartableLink
 from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
@@ -85,7 +86,16 @@ class LinkAttempt:
         caller, callee = (own_id, peer_id) if outgoing else (peer_id, own_id)
         # Of two calls that cross, both sides let the same one go on.
         rank = int(own_offer_wins(caller, callee))
-        self._ice = IcePath(parts.paths, peer_id, controlling=outgoing, rank=rank, alone=alone)
+        self._avoids_direct = parts.paths.relays.avoid_direct(peer_id)
+        self._relayed_only = self._avoids_direct or parts.settings.relayed_only
+        self._ice = IcePath(
+            parts.paths,
+            peer_id,
+            controlling=outgoing,
+            rank=rank,
+            alone=alone,
+            relayed_only=self._relayed_only,
+        )
         self._uppermost: _Layer = self._ice
         parts.layers.begin()
 
@@ -133,7 +143,7 @@ class LinkAttempt:
 
     def _with_router(self, description: Description) -> Description:
         """What peers must know of our router to punch it; nothing, if they do not see it."""
-        if self._parts.settings.relayed_only:
+        if self._relayed_only:
             return description
         return self._parts.punching.described(description)
 
@@ -157,7 +167,7 @@ class LinkAttempt:
         own_id, peer_id = self._parts.identity.peer_id, peer_id_of(peer_key)
         call = PunchCall(*sides, own_id, peer_id, offer_id, self._outgoing, answer_takes_s)
         punch = None
-        if not self._parts.settings.relayed_only:
+        if not self._relayed_only:
             punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
         try:
             async with asyncio.timeout(limit_s):
@@ -284,6 +294,8 @@ class LinkAttempt:
     def _failed(
         self, reason: str, cause: Cause | None, own: Description, peer: Description
     ) -> LinkAttemptFailed:
+        if self._avoids_direct:
+            self._parts.paths.relays.doubts.forget(DIRECT, self._peer_id)
         stage, pairs = self._stages.current, self._ice.tried()
         sides = side_of(own), side_of(peer)
         cause = cause or self._ice.ended_by

@@ -48,8 +48,8 @@ class IcePath(PathTraffic):
 
     `relays` are the allocations for it. `rank` decides between attempts
     of both sides at one link: it is the same for both. `alone`: there is no second one, whose DTLS
-    would come from the same address, so a pair may be used before it is nominated. Raises
-    Overloaded, AlreadyOwned when it is made.
+    would come from the same address, so a pair may be used before it is nominated. `relayed_only`:
+    it goes by relays until the first restart. Raises Overloaded, AlreadyOwned when it is made.
     """
 
     def __init__(
@@ -60,8 +60,10 @@ class IcePath(PathTraffic):
         controlling: bool,
         rank: int = 0,
         alone: bool = False,
+        relayed_only: bool = False,
     ) -> None:
         super().__init__(paths)
+        self._relayed_only = relayed_only or paths.relayed_only
         self._paths = paths
         self._peer = peer
         self._rank = rank
@@ -101,6 +103,7 @@ class IcePath(PathTraffic):
         credentials = self._paths.fresh_credentials()
         self._endpoint.demux.register_ufrag(credentials.ufrag, self)
         self._credentials = credentials
+        self._relayed_only = self._paths.relayed_only
         self.agent.restart(credentials, without)
         self._punches.end(self.base)
         self.relays.begin_again()
@@ -110,8 +113,8 @@ class IcePath(PathTraffic):
 
     def describe(self, fingerprint: bytes, role: int) -> Description:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
-        candidates = self._paths.candidates()
-        if not candidates and not self._paths.relayed_only:
+        candidates = [] if self._relayed_only else self._paths.candidates()
+        if not candidates and not self._relayed_only:
             raise LinkAttemptFailed(Stage.ICE, "no candidate to name", cause=Cause.NO_ADDRESS)
         self._names.described(candidates)
         now = self._loop.time()
@@ -253,6 +256,8 @@ class IcePath(PathTraffic):
         """Give up the relay of the pair in use, before a restart; a direct path is kept."""
         if self._pair is not None and self.is_relayed:
             self.relays.drop(self._pair.base)
+        else:
+            self._paths.relays.doubt_direct(self._peer)
 
     def _fell_silent(self) -> None:
         if not self._ended:

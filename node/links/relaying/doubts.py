@@ -1,12 +1,17 @@
 """Relays by which links with a peer came to nothing: for a while they are named last.
 
+So is the direct path, by the id DIRECT: for a while links with that peer go by relays.
+
 They are remembered by peer, so that a peer who spoils links harms no other peer's relays.
 """
 
 from collections import OrderedDict
+from typing import Final
 
 from protocol import limits
 from protocol.identity import PeerId
+
+DIRECT: Final = PeerId(b"")
 
 _Key = tuple[PeerId, PeerId]
 
@@ -27,6 +32,10 @@ class RelayDoubts:
         self._noted.move_to_end(key)
         if len(self._noted) > limits.RELAY_DOUBTS:
             self._noted.popitem(last=False)
+
+    def forget(self, relay_id: PeerId, peer_id: PeerId) -> None:
+        """It is no worse than others."""
+        self._noted.pop((relay_id, peer_id), None)
 
     def noted_at(self, relay_id: PeerId, peer_id: PeerId, now: float) -> float:
         """When that was last; 0 if never, or long ago."""

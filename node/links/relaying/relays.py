@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from node.links.relaying.doubts import RelayDoubts
+from node.links.relaying.doubts import DIRECT, RelayDoubts
 from node.relay.port import RelayPort
 from node.tasks import TaskOwner
 from protocol import limits
@@ -99,6 +99,17 @@ class LinkRelays:
         drawn = [one for one in self._contacts() if one.peer_id not in taken]
         best = sorted(self._reached(drawn), key=preference)
         return tuple(best[: limits.RELAYS_ANSWERED])
+
+    def doubt_direct(self, peer_id: PeerId) -> None:
+        """The direct path to this peer carried checks, and not what a link needs."""
+        self.doubts.note(DIRECT, peer_id, asyncio.get_running_loop().time())
+
+    def avoid_direct(self, peer_id: PeerId) -> bool:
+        """Whether a link with this peer is to go by relays alone, as there are contacts that may
+        be relays.
+        """
+        now = asyncio.get_running_loop().time()
+        return self.doubts.noted_at(DIRECT, peer_id, now) > 0 and self.known > 0
 
     def is_doubted(self, relay: Contact, peer_id: PeerId) -> bool:
         """Whether a link with this peer by this relay came to nothing lately."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from node.counters import Counters
-from node.links.relaying.doubts import RelayDoubts
+from node.links.relaying.doubts import DIRECT, RelayDoubts
 from node.links.relaying.relays import LinkRelays
 from node.links.relaying.run import RelayRun
 from node.relay.port import RelayPort
@@ -104,6 +104,20 @@ async def test_relays_that_carried_no_link_with_a_peer_are_named_last_to_this_pe
     assert ours.to_name(OTHER.peer_id, (NEAR, FAR)) == (NEAR, FAR, FOURTH)
     await asyncio.sleep(limits.RELAY_DOUBT_S)
     assert ours.to_name(PEER.peer_id, (NEAR, FAR))[:2] == (NEAR, FAR)
+
+
+async def test_a_direct_path_that_carried_no_data_is_avoided_where_relays_are_known() -> None:
+    await asyncio.sleep(1.0)
+    ours = relays(contacts=(THIRD,))
+    assert not ours.avoid_direct(PEER.peer_id)
+    ours.doubt_direct(PEER.peer_id)
+    assert ours.avoid_direct(PEER.peer_id)
+    assert not ours.avoid_direct(OTHER.peer_id)
+    ours.doubts.forget(DIRECT, PEER.peer_id)
+    assert not ours.avoid_direct(PEER.peer_id)
+    alone = relays()
+    alone.doubt_direct(PEER.peer_id)
+    assert not alone.avoid_direct(PEER.peer_id)
 
 
 def test_of_peers_that_spoil_links_only_so_much_is_remembered() -> None:
