@@ -156,11 +156,6 @@ class IcePath(PathTraffic):
         self.flush()
         await self._found
 
-    @property
-    def round_trip_s(self) -> float | None:
-        """What checks measured of the selected pair."""
-        return self._pair.round_trip_s if self._pair is not None else None
-
     def link_opened(self) -> None:
         """The attempt has become a link."""
         self._opened_at = self._loop.time()
@@ -246,11 +241,6 @@ class IcePath(PathTraffic):
             return None
         self.relays.doubt(pair.base)
         return pair.base
-
-    @property
-    def base(self) -> Address | None:
-        """The base of the pair in use."""
-        return self._pair.base if self._pair is not None else None
 
     def leave_blocked(self) -> None:
         """Give up the relay of the pair in use, before a restart; a direct path is kept."""

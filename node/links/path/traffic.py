@@ -7,7 +7,7 @@ from node.links.path.paths import LinkPaths
 from node.links.path.silence import SilenceWatch
 from node.net.demux import RecordBuffers
 from node.net.udp.port import Port, split
-from protocol.addresses import is_loopback
+from protocol.addresses import Address, is_loopback
 from protocol.ice.events import PairSelected
 
 
@@ -54,6 +54,16 @@ class PathTraffic:
     def is_relayed(self) -> bool:
         """Whether a relay forwards what goes by the pair in use."""
         return self._pair is not None and self._pair.relayed
+
+    @property
+    def base(self) -> Address | None:
+        """The base of the pair in use."""
+        return self._pair.base if self._pair is not None else None
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """What checks measured of the selected pair."""
+        return self._pair.round_trip_s if self._pair is not None else None
 
     @property
     def full(self) -> bool:
