@@ -189,7 +189,7 @@ class Node:
                 searches=self.config.port_search == "on",
             ),
             self.membership.call,
-            self.membership.sightings.renew,
+            self.membership.look_around,
             self.counters,
             usefulness,
         )

@@ -219,6 +219,11 @@ class Membership:
         """This machine slept, or has other addresses: what was known must be learned anew."""
         self.tasks.start(self._learn_anew(slept), name="learn of a new network")
 
+    async def look_around(self) -> None:
+        """See whether this machine has moved, and ask contacts where they see it."""
+        self._moves.look()
+        await self.sightings.renew()
+
     async def _learn_anew(self, slept: bool) -> None:
         # A NAT64 is looked for first: without it nothing is sent to contacts of IPv4.
         await use_nat64(self.endpoint, self.environment.host_addresses())

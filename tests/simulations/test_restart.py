@@ -137,6 +137,21 @@ async def test_a_link_whose_both_mappings_are_lost_goes_on(tmp_path: Path) -> No
         assert await talk.goes_on() < ROUND_TRIP_S
 
 
+@pytest.mark.parametrize("seed", [3, 8])
+async def test_what_contacts_see_after_a_move_is_not_forgotten_when_the_move_is_noticed(
+    tmp_path: Path, seed: int
+) -> None:
+    """A look at the host's addresses between answers and offer made the link go by a relay."""
+    async with pair_world(tmp_path, seed=seed) as town:
+        people, (link, theirs) = await linked_homes(town, "port-restricted", "port-restricted")
+        talk = Talk(link, theirs)
+        await talk.goes_on()
+        internet = town.world.internet
+        internet.move(people[0].host, behind=internet.add_nat(NatBehaviour()))
+        assert await talk.goes_on() <= GAP_S
+        assert link.path.way == "direct"
+
+
 @pytest.mark.parametrize("mover", [0, 1])
 @pytest.mark.parametrize("is_used", [True, False])
 async def test_a_link_of_a_machine_that_moves_to_another_network_goes_on(

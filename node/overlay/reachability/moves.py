@@ -27,19 +27,30 @@ class Moves:
         self._environment = environment
         self._moved = moved
         self._next: asyncio.TimerHandle | None = None
+        self._before: _Look | None = None
 
     def start(self) -> None:
         """Look every HOST_CHECKED_S, until closed."""
         self._look_after(self._now())
 
+    def look(self) -> None:
+        """Look now as well: a link was silent, and what contacts see is not to be forgotten soon
+        after they were asked.
+        """
+        if self._next is not None and self._before is not None:
+            self._next.cancel()
+            self._look(self._before)
+
     def close(self) -> None:
         """Look no more."""
         if self._next is not None:
             self._next.cancel()
+            self._next = None
 
     def _look_after(self, before: _Look) -> None:
         # A timer: to wake a task would cost more than what is looked at.
         loop = asyncio.get_running_loop()
+        self._before = before
         self._next = loop.call_later(limits.HOST_CHECKED_S, self._look, before)
 
     def _look(self, before: _Look) -> None:
