@@ -776,6 +776,9 @@ DOUBT_MAX_S = 60.0
 """The pause before others are asked because of a contradiction, doubled as long as the doubt lasts:
 liars may cast doubts, and cost a few pings in a minute by it."""
 
+PORTS_REMEMBERED = 1024
+"""Ports at which contacts saw this node: one of an older mapping does not look like a new one."""
+
 PORT_SAMPLES = 32
 PORT_STEPS_MIN = 2
 PORT_STEP_SEEN_MAX = 256

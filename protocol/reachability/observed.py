@@ -44,6 +44,8 @@ class ObservedAddresses:
         # The voice heard last is the last one; the empty network is that of private contacts.
         self._voices: dict[bytes, _Voice] = {}
         self._samples: dict[int, float] = {}
+        self._ports: dict[int, None] = {}
+        """All ports that were seen: one that is seen again is of a mapping made before."""
         self.changed_at = 0.0
         """When the first datagram left that was seen elsewhere than all those before it."""
         self._chosen: frozenset[bytes] = frozenset()
@@ -89,6 +91,7 @@ class ObservedAddresses:
         """This machine is somewhere else now."""
         self._voices.clear()
         self._samples.clear()
+        self._ports.clear()
         self._chosen, self._chosen_at = frozenset(), -math.inf
         self._contradicted = self._was_agreed = False
         self.agreed = None
@@ -246,8 +249,11 @@ class ObservedAddresses:
 
     def _note_port(self, port: int, sent_at: float) -> None:
         """Keep the port of a new mapping: two contacts of one network show theirs in turn."""
-        if port in self._samples:
+        if port in self._ports:
             return
+        self._ports[port] = None
+        if len(self._ports) > limits.PORTS_REMEMBERED:
+            del self._ports[next(iter(self._ports))]
         self._samples[port] = sent_at
         if len(self._samples) > limits.PORT_SAMPLES:
             del self._samples[next(iter(self._samples))]

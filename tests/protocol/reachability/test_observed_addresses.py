@@ -133,6 +133,14 @@ def test_samples_are_ordered_by_when_they_left() -> None:
     assert (sample.port, sample.rate) == (7004, 0)
 
 
+def test_a_mapping_that_is_seen_again_is_no_new_one() -> None:
+    """As by keepalives, after a node has asked more contacts than it remembers voices."""
+    observed = seen_at(*range(7000, 7000 + 2 * limits.OBSERVERS_REMEMBERED), gap_s=0.01)
+    for number in range(20):
+        observed.note(network(number), Address(OUTSIDE, 7000 + number), 3.0 + number)
+    assert observed.port_step == 1
+
+
 def test_two_contacts_of_one_network_are_one_voice() -> None:
     observed = ObservedAddresses(PORT)
     for number in range(50):
@@ -266,5 +274,6 @@ def test_what_is_remembered_is_bounded() -> None:
     observed = seen_at(*range(1000, 11_000))
     assert len(observed._voices) == limits.OBSERVERS_REMEMBERED
     assert len(observed._samples) == limits.PORT_SAMPLES
+    assert len(observed._ports) == limits.PORTS_REMEMBERED
     observed.forget()
     assert observed.mapping(OWN) is MappingKind.UNKNOWN
