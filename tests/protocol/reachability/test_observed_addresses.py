@@ -137,7 +137,7 @@ def test_a_mapping_that_is_seen_again_is_no_new_one() -> None:
     """As by keepalives, after a node has asked more contacts than it remembers voices."""
     observed = seen_at(*range(7000, 7000 + 2 * limits.OBSERVERS_REMEMBERED), gap_s=0.01)
     for number in range(20):
-        observed.note(network(number), Address(OUTSIDE, 7000 + number), 3.0 + number)
+        observed.note(network(19 - number), Address(OUTSIDE, 7019 - number), 3.0 + number)
     assert observed.port_step == 1
 
 
