@@ -203,6 +203,9 @@ class Lookup:
 
     def _limit(self, variant: Variant, now: float) -> None:
         timeout_s = self._timeout_s(variant.contact)
+        if not variant.candidate.distance:
+            # It alone may know what is looked up, and its line may be full since its last answer.
+            timeout_s = max(timeout_s, limits.TIMEOUT_UNKNOWN_S)
         variant.slow_at = now + min(timeout_s, self.rules.slow_s)
         variant.give_up_at = now + timeout_s
 

@@ -32,14 +32,15 @@ CONTENT = derive_rng(1, "content").randbytes(4_000_000)
 MEASURE_S = 3.0
 ATTACKERS = 10
 LATER_S = 0.5
-SEED = 2
-"""With some seeds, as 1, a link that begins on a full line loses so many packets that its
-congestion control stays slow for seconds, which no turn mends."""
+QUEUES_S = 1.5
+"""Each of ten round trips, until the link is at its rate, waits for a full queue of 0.1 s, and the
+last packet may be lost there: a timeout, 0.5 s."""
+SEED = 1
 SMALL_BYTES = 1_000_000
-IDENTITIES = 16
-PEOPLE = 8
+IDENTITIES = 8
+PEOPLE = 4
 ROUND_S = 2.0
-"""A turn of each of 17 networks, four at a time: a slice and what is queued then, 0.5 s."""
+"""A turn of each of 14 networks, four at a time: a slice and what is queued then, 0.5 s."""
 
 SLOW_UP_BYTES_S = 1e6
 SLOW_LINE = Access(up_bytes_s=SLOW_UP_BYTES_S, down_bytes_s=6e6)
@@ -161,11 +162,11 @@ async def test_a_get_beside_endless_downloaders(
         await stop(drinking)
         record_property("attacked_s", seconds)
         record_property("attackers", ATTACKERS)
-        assert seconds <= 1.25 * alone_s + LATER_S
+        assert seconds <= 1.25 * alone_s + QUEUES_S
 
 
 @pytest.mark.parametrize("one_network", [False, True])
-@pytest.mark.parametrize("at_once", [4, 16])
+@pytest.mark.parametrize("at_once", [2, 8])
 async def test_a_get_beside_identities_that_fetch_all_once(
     tmp_path: Path, at_once: int, one_network: bool, record_property: RecordProperty
 ) -> None:
@@ -193,7 +194,7 @@ async def test_a_get_beside_identities_that_fetch_all_once(
         assert seconds <= alone_s + others * SMALL_BYTES / UP_BYTES_S + ROUND_S
 
 
-async def test_eight_gets_beside_endless_downloaders(
+async def test_four_gets_beside_endless_downloaders(
     tmp_path: Path, record_property: RecordProperty
 ) -> None:
     """All of them are through as if there were no others, but for the part of what was had."""

@@ -40,6 +40,11 @@ again beyond so many of the smallest; a window takes such a share of it at least
 
 _EXCESS_CUT = 0.8
 _CEILING_GROWTH = 1.1
+_CEILING_GROWTH_MAX = 2.0
+"""Each probe that is not overrun raises the ceiling by more than the one before."""
+
+_ROOM_GROWTH = 1.1
+"""Where a probe has found so much more and no queue, the rate was far from what the path bears."""
 
 _QUANTA = 3
 _QUANTUM_S = 0.001
@@ -95,6 +100,10 @@ _PATIENT = frozenset({Phase.CRUISE, Phase.PROBE_UP})
 has no room for what waits to be acknowledged."""
 
 
+_PROBED = frozenset({Phase.PROBE_UP, Phase.PROBE_DOWN, Phase.CRUISE})
+"""In these phases acknowledgements tell what a probe has found, up to a round trip after it."""
+
+
 _EXACT = frozenset({Phase.STARTUP, Phase.PROBE_RTT})
 """In these phases bursts are small, for what they measure is spoilt by large ones."""
 
@@ -115,6 +124,8 @@ class PathModel:
         self._probe_rtt_until = inf
         self._trusted_until = -inf
         self._ceiling_bytes = inf
+        self._ceiling_growth = _CEILING_GROWTH
+        self._probed_from = inf
         self._window_before_timeout = 0
         self.window_bytes = _INITIAL_PACKETS * packet_bytes
         self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / _RTT_UNKNOWN_S
@@ -144,6 +155,8 @@ class PathModel:
         if path.round_ended:
             self._judge_losses()
         _STEPS[self.phase](self, sample)
+        if path.round_ended:
+            self._consider_startup(sample)
         self._consider_probe_rtt(sample.now)
         self._apply(sample)
         self.patient = self.phase in _PATIENT
@@ -164,8 +177,10 @@ class PathModel:
             # After a timeout the window says nothing about what was held when this was lost.
             held = max(min(float(self.window_bytes), self._ceiling_bytes), self.path.pipe_bytes)
             self._ceiling_bytes = max(held * _EXCESS_CUT, _MINIMUM_PACKETS * self._packet_bytes)
+            self._ceiling_growth = _CEILING_GROWTH
         elif self._ceiling_bytes != inf and self.phase is Phase.PROBE_UP:
-            self._ceiling_bytes *= _CEILING_GROWTH
+            self._ceiling_bytes *= self._ceiling_growth
+            self._ceiling_growth = min(self._ceiling_growth * _CEILING_GROWTH, _CEILING_GROWTH_MAX)
             if self._ceiling_bytes > 2 * GAINS[Phase.PROBE_UP].window * self.path.pipe_bytes:
                 self._ceiling_bytes = inf
 
@@ -187,7 +202,27 @@ class PathModel:
                 self._pipe_filled = self._full_rounds >= _FULL_ROUNDS
         if self._pipe_filled:
             self.path.forget_queue()
+            self._probed_from = inf
             self._enter(Phase.DRAIN, sample.now)
+
+    def _consider_startup(self, sample: AckSample) -> None:
+        """Double the rate again where others have left the path, or it was full of them at first.
+
+        The delay that others caused ends startup as one's own does, at whatever rate.
+        """
+        path = self.path
+        if self.phase not in _PROBED or sample.app_limited:
+            return
+        has_grown = path.rate >= self._probed_from * _ROOM_GROWTH
+        if has_grown and path.bore_pace and self._ceiling_bytes == inf:
+            self._search_anew(path.rate)
+            self._enter(Phase.STARTUP, sample.now)
+
+    def _search_anew(self, rate: float) -> None:
+        """The pipe is not full; startup ends once it is, at more than this rate."""
+        self._pipe_filled = False
+        self._full_rate = rate
+        self._full_rounds = 0
 
     def _step_drain(self, sample: AckSample) -> None:
         if sample.flight_bytes <= self.path.pipe_bytes:
@@ -197,6 +232,7 @@ class PathModel:
         cruise_s = (_CRUISE_ROUND_TRIPS + self._step / 2) * self._round_trip_s
         if sample.now - self._phase_at >= cruise_s:
             self._step = (self._step * 5 + 3) % _CRUISE_STEPS
+            self._probed_from = self.path.rate
             self._enter(Phase.PROBE_UP, sample.now)
 
     def _step_probe_up(self, sample: AckSample) -> None:
@@ -237,9 +273,7 @@ class PathModel:
         elif sample.now >= self._probe_rtt_until:
             before, self.competing = self.competing, self.path.adopt_recent(sample.now)
             if self.competing and not before:
-                self._pipe_filled = False
-                self._full_rate = 0.0
-                self._full_rounds = 0
+                self._search_anew(0.0)
             self._enter(Phase.CRUISE if self._pipe_filled else Phase.STARTUP, sample.now)
 
     # What follows ---------------------------------------------------------------------------

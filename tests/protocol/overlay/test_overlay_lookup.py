@@ -55,6 +55,18 @@ def test_an_answer_after_the_time_limit_still_counts_while_the_lookup_runs() -> 
     assert [one.number for one in lookup.closest()] == [1, 2, 3]
 
 
+def test_the_peer_that_is_looked_up_is_waited_for_though_it_used_to_answer_sooner() -> None:
+    lookup = lookup_of([contact_with(0), contact_with(1), contact_with(2)], timeout_s=lambda _: 0.2)
+    lookup.next(0.0)
+    lookup.answered(contact_with(1), [])
+    step = lookup.next(0.2)
+    assert [one.number for one in step.given_up] == [2]
+    assert not step.done
+    lookup.answered(contact_with(0), [])
+    assert lookup.next(0.3).done
+    assert [one.number for one in lookup.closest()] == [0, 1]
+
+
 def test_an_answer_after_the_end_changes_nothing() -> None:
     lookup = lookup_of([contact_with(1), contact_with(2)])
     lookup.next(0.0)

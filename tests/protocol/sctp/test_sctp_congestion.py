@@ -5,7 +5,8 @@ import pytest
 from protocol.sctp.send.congestion import AckSample, FixedWindow
 from protocol.sctp.send.estimates import PathEstimate
 from protocol.sctp.send.pathmodel import GAINS, PathModel, Phase
-from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, busy, shaped
+from tests.protocol.sctp.measure_sctp import against_cubic, against_itself, bulk_pair, busy, shaped
+from tests.protocol.sctp.model_link import Bottleneck, World
 
 PACKET = 1188
 
@@ -206,6 +207,21 @@ def test_goal_half_of_a_line_shared_with_tcp_cubic(order: str) -> None:
 def test_goal_two_of_ours_share_alike() -> None:
     assert against_itself(4e6, 0.05, 2, 20) >= 0.9
     assert against_itself(4e6, 0.05, 1, 20, stagger_s=5.0) >= 0.9
+
+
+@pytest.mark.parametrize("queue_s", [1.0, 0.05])
+def test_goal_a_line_that_others_leave_is_filled_within_three_seconds(queue_s: float) -> None:
+    """They left a fiftieth of it, with a queue that delays or one that is overrun at once."""
+    full, part, rtt_s = 2.5e6, 0.02, 0.1
+    for seed in (1, 2, 3):
+        line = Bottleneck(full * part, full * part * queue_s)
+        pair = bulk_pair(World(), line, rtt_s, seed=seed)
+        pair.run(4)
+        line.rate, line.queue_bytes = full, full * rtt_s
+        pair.run(3)
+        before = pair.server.received_bytes
+        pair.run(2)
+        assert (pair.server.received_bytes - before) / 2 >= 0.85 * full
 
 
 def rate_read_by(rates: list[float]) -> float:
