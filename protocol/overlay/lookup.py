@@ -65,10 +65,8 @@ class Lookup:
         self._asked: dict[bytes, Variant] = {}
         self._by_id: dict[int, LookupCandidate] = {}
         self._own_number = int.from_bytes(own_id)
-        for contact in seeds:
-            self._hear_of(
-                [contact], Namer(), hops=1
-            )  # one by one: a peer may be known at several addresses
+        for contact in seeds:  # one by one: a peer may be known at several addresses
+            self._hear_of([contact], Namer(), hops=1)
 
     def next(self, now: float) -> Step:
         """What is to be done at `now`, in seconds; gives up the contacts whose time is over."""
