@@ -56,6 +56,18 @@ async def got(person: WholeResident, holder: WholeResident, link: ModLink, targe
     return (await get(person, link, target))[1]
 
 
+async def alone(
+    town: Town, folder: Path, content: bytes, access: Access = LINE
+) -> tuple[WholeResident, ModLink, float]:
+    """One shares, and the seconds that a person takes to get it whom no other disturbs."""
+    holder = await resident(town, access)
+    link = await share(holder, folder, content)
+    person = await resident(town)
+    seconds = await got(person, holder, link, folder / "alone")
+    await person.stop()
+    return holder, link, seconds
+
+
 async def drink(
     attacker: WholeResident, holder: WholeResident, mod_id: bytes, chunks: tuple[int, ...]
 ) -> None:
@@ -144,12 +156,8 @@ async def test_a_get_beside_endless_downloaders(
     tmp_path: Path, one_network: bool, record_property: RecordProperty
 ) -> None:
     async with pair_world(tmp_path, publics=8, seed=SEED) as town:
-        holder = await resident(town, LINE)
-        link = await share(holder, tmp_path, CONTENT)
-        first = await resident(town)
-        alone_s = await got(first, holder, link, tmp_path / "alone")
+        holder, link, alone_s = await alone(town, tmp_path, CONTENT)
         record_property("alone_s", alone_s)
-        await first.stop()
         attackers = await crowd(town, ATTACKERS, one_network=one_network)
         person = await resident(town)
         mod_id = link.mod_id
@@ -172,11 +180,7 @@ async def test_a_get_beside_identities_that_fetch_all_once(
 ) -> None:
     """They look as honest getters do, so each network has its share, and no more by new ones."""
     async with pair_world(tmp_path, publics=8, seed=SEED) as town:
-        holder = await resident(town, LINE)
-        link = await share(holder, tmp_path, CONTENT[:SMALL_BYTES])
-        first = await resident(town)
-        alone_s = await got(first, holder, link, tmp_path / "alone")
-        await first.stop()
+        holder, link, alone_s = await alone(town, tmp_path, CONTENT[:SMALL_BYTES])
         attackers = await crowd(town, IDENTITIES, one_network=one_network)
         person = await resident(town)
         chains = [attackers[number::at_once] for number in range(at_once)]
@@ -199,11 +203,7 @@ async def test_four_gets_beside_endless_downloaders(
 ) -> None:
     """All of them are through as if there were no others, but for the part of what was had."""
     async with pair_world(tmp_path, publics=8, seed=SEED) as town:
-        holder = await resident(town, LINE)
-        link = await share(holder, tmp_path, CONTENT[:SMALL_BYTES])
-        first = await resident(town)
-        alone_s = await got(first, holder, link, tmp_path / "alone")
-        await first.stop()
+        holder, link, alone_s = await alone(town, tmp_path, CONTENT[:SMALL_BYTES])
         attackers = await crowd(town, ATTACKERS, one_network=False)
         people = [await resident(town) for _ in range(PEOPLE)]
         mod_id = link.mod_id
@@ -229,12 +229,8 @@ async def test_who_lost_its_link_and_what_it_got_is_served_again_beside_new_ones
 ) -> None:
     """Of what it got again a quarter comes at once, the rest by the part of what was had."""
     async with pair_world(tmp_path, publics=8, seed=SEED) as town:
-        holder = await resident(town, SLOW_LINE)
-        link = await share(holder, tmp_path / "small", CONTENT[:RESUMED_BYTES])
+        holder, link, alone_s = await alone(town, tmp_path, CONTENT[:RESUMED_BYTES], SLOW_LINE)
         large = await share(holder, tmp_path / "large", LARGE)
-        first = await resident(town)
-        alone_s = await got(first, holder, link, tmp_path / "alone")
-        await first.stop()
         attackers = await crowd(town, FEW, one_network=False)
         person = await resident(town)
         with person.host.running():

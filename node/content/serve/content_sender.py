@@ -47,7 +47,7 @@ class ContentSender:
         reads: PeerReads,
         sender: LineSender,
         budget: PeerBudget,
-        served: "ServedChunks",
+        served: ServedChunks,
     ) -> None:
         self._link = link
         self._streams = streams

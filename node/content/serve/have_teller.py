@@ -37,10 +37,8 @@ class HaveTeller:
         """Tell what is new of a mod, on each stream that is to be told of it."""
         held = await self._reads.held(mod_id)
         told = [one for one in self._streams if one[1].mod_id == mod_id and one[1].has_news]
-        for _, stream in told:
-            stream.expect_news(
-                news=False
-            )  # before what waits below, so that later news are not lost
+        for _, stream in told:  # before what waits below, so that later news are not lost
+            stream.expect_news(news=False)
         for number, stream in told:
             await self._link.drained()
             await self._sender.may_send(again=False)
