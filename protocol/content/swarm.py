@@ -9,7 +9,8 @@ Each chunk is, at any time, in one of four places:
 A whole chunk comes from one source, so blame is exact. A source's requests are released when it is
 lost, banned or lacks them, and by `review` when it stalls or falls behind while others could serve;
 what it still sends of them is welcome. A source with nothing else to do is asked for copies of
-chunks whose source is late, and the first copy counts. Nothing is asked of two sources otherwise.
+chunks whose source is late, or has sent none yet while others were asked for them in vain; the
+first copy counts. Nothing is asked of two sources otherwise.
 """
 
 from collections import Counter

@@ -32,6 +32,8 @@ class _Peer:
     released: set[int] = field(default_factory=set)
     """Of the queue, what the swarm took back and a cancel has not been confirmed for."""
     cancelling: bool = False
+    has_sent: bool = False
+    """Whether a chunk of it has arrived."""
     progressed: float = 0.0
     """When it was asked while it owed nothing, or sent a chunk."""
 
@@ -55,6 +57,8 @@ class SwarmMachine(RuleBasedStateMachine):
         self.arrived: dict[int, str] = {}
         self.stored: set[int] = set()
         self.banned: set[str] = set()
+        self.in_vain: set[int] = set()
+        """Chunks that a source was asked for and owes no more, and that have not arrived since."""
         self._join(HONEST, _Peer(complete=True, lies=False, held=set(range(COUNT))))
 
     def _join(self, name: str, peer: _Peer) -> None:
@@ -100,7 +104,13 @@ class SwarmMachine(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         name = self._pick(data, self._others())
         self.swarm.leave(name)
-        del self.peers[name]
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self.in_vain |= self._owed(self.peers.pop(name))
+
+    def _owed(self, peer: _Peer) -> set[int]:
+        return set(peer.queue) - peer.released
 
     @rule(data=st.data())
     def request(self, data: st.DataObject) -> None:
@@ -116,10 +126,10 @@ class SwarmMachine(RuleBasedStateMachine):
             assert chunk in self.missing - self.stored - set(self.arrived)
             assert chunk in peer.held
             for other in self.peers.values():
-                if self.now - other.progressed <= limits.LATE_S:
-                    owed = set(other.queue) - other.released
-                    assert chunk not in owed, "asked of two sources that are in time"
-        if chunks and not set(peer.queue) - peer.released:
+                is_in_time = self.now - other.progressed <= limits.LATE_S
+                if is_in_time and (other.has_sent or chunk not in self.in_vain):
+                    assert chunk not in self._owed(other), "asked of two that are in time"
+        if chunks and not self._owed(peer):
             peer.progressed = self.now
         peer.queue.extend(chunks)
         asked_bytes = sum(self.lengths[chunk] for chunk in peer.queue)
@@ -139,7 +149,8 @@ class SwarmMachine(RuleBasedStateMachine):
             assert self.swarm.expects(name, chunk)
             self.swarm.heard(name, self.lengths[chunk], self.now)
             wanted = self.swarm.arrived(name, chunk, self.now)
-            peer.progressed = self.now
+            peer.progressed, peer.has_sent = self.now, True
+            self.in_vain.discard(chunk)
             assert wanted == (chunk not in self.stored and chunk not in self.arrived)
             if wanted:
                 self.arrived[chunk] = name
@@ -157,6 +168,7 @@ class SwarmMachine(RuleBasedStateMachine):
             chunk = peer.queue.popleft()
             peer.released.discard(chunk)
             peer.held.discard(chunk)
+            self.in_vain.add(chunk)
             self.swarm.lacks(name, [chunk])
 
     @precondition(lambda self: self.arrived)
@@ -168,7 +180,9 @@ class SwarmMachine(RuleBasedStateMachine):
             if liar:
                 assert self.swarm.mismatched(chunk) == name
                 self.banned.add(name)
-                self.peers.pop(name, None)
+                self.in_vain.add(chunk)
+                if name in self.peers:
+                    self._forget(name)
             else:
                 self.swarm.stored(chunk)
                 self.stored.add(chunk)
@@ -185,9 +199,10 @@ class SwarmMachine(RuleBasedStateMachine):
         self.now += seconds
         for name, verdict in self.swarm.review(self.now):
             if verdict is StallVerdict.SILENT:
-                del self.peers[name]
+                self._forget(name)
             else:
                 peer = self.peers[name]
+                self.in_vain |= self._owed(peer)
                 peer.cancelling = True
                 peer.released |= set(peer.queue)
         if HONEST not in self.peers:
