@@ -154,19 +154,19 @@ UNKNOWN_KEYS_BURST = 600.0
 """Unknown keys taken as they come: each costs a key agreement of 130 us, so these are 4 % of a
 core. Further ones must echo a cookie."""
 
-PROVED_UNKNOWN_KEYS_PER_SECOND = 600.0
-PROVED_UNKNOWN_KEYS_BURST = 600.0
+PROVED_UNKNOWN_KEYS_PER_SECOND = 600
 """Unknown keys with a cookie that are admitted besides: 8 % of a core."""
 
 AGREEMENTS_REFUSED = 1024
 """Keys agreed on with senders of whose datagrams none has opened, kept against repetition: so many
 valid public keys cost half an hour to make. 0.3 MB."""
 
-COOKIES_PER_SECOND = 2000.0
+COOKIES_PER_SECOND = 2000
 HELLOS_PER_SECOND = 500
-HELLOS_PART = 4
-"""Cookies and hellos answered: 10 us, and a signature of 50 us, each. Of the hellos one network
-gets this part of what is left, so that it keeps no newcomer of another from a bootstrap."""
+NETWORK_PART = 4
+"""Cookies and hellos answered: 10 us, and a signature of 50 us, each. Of these, and of the unknown
+keys with a cookie, one network gets this part of what is left, so that it keeps no newcomer of
+another from a bootstrap."""
 
 NAT_MAPPING_S = 60.0
 NAT_MAPPINGS = 4096

@@ -30,7 +30,7 @@ class Hellos:
         self._send = send
         self._loop = asyncio.get_running_loop()
         self._asked: dict[bytes, tuple[Address, asyncio.Future[bytes]]] = {}
-        self._answers = SharedRateLimit(limits.HELLOS_PER_SECOND, 1.0, limits.HELLOS_PART)
+        self._answers = SharedRateLimit(limits.HELLOS_PER_SECOND, 1.0, limits.NETWORK_PART)
 
     def close(self) -> None:
         """Stop waiting for answers."""

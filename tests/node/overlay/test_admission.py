@@ -35,8 +35,7 @@ def few_unknown_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("UNKNOWN_KEYS_PER_SECOND", 0.01),
         ("UNKNOWN_KEYS_BURST", 2.0),
-        ("PROVED_UNKNOWN_KEYS_PER_SECOND", 5.0),
-        ("PROVED_UNKNOWN_KEYS_BURST", 40.0),
+        ("PROVED_UNKNOWN_KEYS_PER_SECOND", 50),
     ):
         monkeypatch.setattr(limits, name, value)
 
@@ -100,7 +99,8 @@ async def test_a_flood_of_unknown_keys_costs_hashes_and_known_peers_are_served()
         await asyncio.sleep(1)
         # The burst of two; no sender echoed a cookie.
         assert cipher.agreements[victim.identity.public_key] - before <= 2
-        assert len(received) > 4000
+        # Of 500 a second of one host, what one network has of the cookies.
+        assert len(received) >= 4000
         assert max(map(len, received)) < min(map(len, sealed))
         assert {datagram[0] for datagram in received} == {datagrams.COOKIE}
         assert victim.running.server.wire.session_count < 10
@@ -129,8 +129,8 @@ async def test_unknown_keys_with_cookies_are_bounded_too() -> None:
         assert len(told) > 390
         before = cipher.agreements[victim.identity.public_key]
         await show({int.from_bytes(nonce[16:]): cookie for nonce, cookie in told})
-        # 40 at once and 5 a second, for 4 seconds.
-        assert 55 < cipher.agreements[victim.identity.public_key] - before < 65
+        # A fifth of 50 a second, as one host is one network, for 4 seconds.
+        assert 35 <= cipher.agreements[victim.identity.public_key] - before <= 50
         assert victim.running.server.counters.refused["rate_limited"] > 300
         transport.close()
 
