@@ -42,10 +42,7 @@ def run(hostile: list[str] | None) -> dict[str, Any]:
     """
     if hostile is not None:
         return hostile_tests(hostile)
-    meter = CpuMeter()
-    rows: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder, metered_network(meter):
-        run_virtually(_measure(Path(folder), meter, rows), MeteredLoop(meter))
+    rows = requests_of_peers()
     rows.update(control_api_rows())
     return {
         "ratio_most": RATIO_MOST,
@@ -56,7 +53,16 @@ def run(hostile: list[str] | None) -> dict[str, Any]:
     }
 
 
-async def _measure(folder: Path, meter: CpuMeter, rows: dict[str, Any]) -> None:
+def requests_of_peers(times: int | None = None) -> dict[str, Any]:
+    """A row for each form; it is asked as often as it says, or at most so many times."""
+    meter = CpuMeter()
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, metered_network(meter):
+        run_virtually(_measure(Path(folder), meter, times, rows), MeteredLoop(meter))
+    return rows
+
+
+async def _measure(folder: Path, meter: CpuMeter, times: int | None, rows: dict[str, Any]) -> None:
     settings = simulated_settings(cipher=XChaCha20Poly1305())
     world = World(1, latency=UniformLatency(_ROUND_TRIP_S), settings=settings, folder=folder)
     with virtual_libraries(world.internet):
@@ -66,14 +72,14 @@ async def _measure(folder: Path, meter: CpuMeter, rows: dict[str, Any]) -> None:
         try:
             overlay = OverlayAsker(world.internet, victim.contact, world.loop.wall_time)
             await overlay.move_in()
-            asker = Asker(overlay.peer.host, "asker", victim.host, meter)
+            asker = Asker(overlay.peer.host, "asker", victim.host, meter, times)
             for form in [*overlay.forms(), *await overlay.fill_key()]:
                 await overlay.prove()
                 rows[form.name] = await measure(form, asker)
             for form in [*PortAsker(overlay.send).forms(), *await overlay.turn_forms()]:
                 rows[form.name] = await measure(form, asker)
             link = await _link_forms(folder, peer, victim)
-            asker = Asker(peer.host, peer.host, victim.host, meter)
+            asker = Asker(peer.host, peer.host, victim.host, meter, times)
             for form in link.forms():
                 link.keep()
                 await asyncio.sleep(_BUDGET_FULL_S)

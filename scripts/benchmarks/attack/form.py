@@ -14,6 +14,7 @@ CORE_SHARE_MOST = 0.05
 
 _MICRO = 1e6
 _AFTER_S = 1.0
+_LEAST_S = 1e-7
 
 
 @dataclass(slots=True)
@@ -35,28 +36,34 @@ class Form:
 
 @dataclass(slots=True)
 class Asker:
-    """Who asks: the host that sends, and for whose CPU it counts. `all_of_it`: not `ask` alone."""
+    """Who asks: the host that sends, who pays for its CPU, and how often it asks at most."""
 
     host: Host
     payer: Hashable
     node: Host
     meter: CpuMeter
+    times: int | None = None
+
+    def count(self, form: Form) -> int:
+        """How often it asks."""
+        return form.count if self.times is None else min(self.times, form.count)
 
 
 async def measure(form: Form, asker: Asker) -> dict[str, Any]:
     """Bytes and microseconds of CPU for each request, at the asker and at the node."""
-    seconds = form.count * form.pause_s + _AFTER_S
+    count = asker.count(form)
+    seconds = count * form.pause_s + _AFTER_S
     idle = await _watched(asker, _nothing, form, seconds)
     asked = await _watched(asker, _ask, form, seconds)
     bytes_in, bytes_out, cpu_in, cpu_out = (
-        max(0.0, busy - quiet) / form.count for busy, quiet in zip(asked, idle, strict=True)
+        max(0.0, busy - quiet) / count for busy, quiet in zip(asked, idle, strict=True)
     )
     row = {
         "bytes_in": round(bytes_in),
         "bytes_out": round(bytes_out),
         "cpu_in_us": round(cpu_in * _MICRO, 1),
         "cpu_out_us": round(cpu_out * _MICRO, 1),
-        "ratio": round(cpu_out / cpu_in, 2),
+        "ratio": round(cpu_out / max(cpu_in, _LEAST_S), 2),
     }
     if form.rate_most is not None:
         row["rate_most"] = form.rate_most
@@ -91,7 +98,7 @@ async def _nothing(_form: Form, _asker: Asker) -> None:
 
 
 async def _ask(form: Form, asker: Asker) -> None:
-    for number in range(form.count):
+    for number in range(asker.count(form)):
         form.prepare(number)
         with asker.meter.charging(asker.payer), asker.host.running():
             asking = form.ask(number)

@@ -7,6 +7,7 @@ from node.links.link import Link
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentFrame
+from protocol.frame_types import CONTENT_TYPES
 from protocol.sctp import chunks
 from protocol.sctp import limits as sctp_limits
 from scripts.benchmarks.attack.form import Form
@@ -37,9 +38,14 @@ class LinkAsker:
         channel = link.channel
         assert isinstance(channel, NativeChannel)
         self._channel = channel
+        # The asker's node has asked for nothing: it would end the link at the first answer.
+        link._handlers.update(dict.fromkeys(CONTENT_TYPES, lambda _: None))
 
     def forms(self) -> list[Form]:
-        """Each request, alone or as attackers join them, and answers that no request asked for."""
+        """Each request, alone or as attackers join them.
+
+        Answers that no request asked for are no form: the first one ends the link.
+        """
         opens = limits.OPENS_PER_SECOND
         many = tuple(range(limits.REQUESTS_PER_STREAM))
         return [
@@ -64,11 +70,6 @@ class LinkAsker:
             Form("get chunks, cancel at once", self._cancelled, count=100, pause_s=0.2),
             Form("cancel", lambda _: self._say(frames.Cancel(1)), prepare=self._open_one),
             Form("close, stream unknown", lambda _: self._say(frames.Close(7))),
-            Form(
-                "have of 32 kB, not asked for",
-                lambda _: self._say(frames.Have(7, 0, bytes(2**15))),
-                pause_s=0.05,
-            ),
             *(self._packet_form(*row) for row in _PACKETS),
             *(self._forged_form(*row) for row in FORGED.items()),
         ]
