@@ -94,7 +94,9 @@ class LocalNode:
         return make_answer(self.identity, offer, accepted, answer, rng=environment.rng)
 
     async def _call(self, peer_id: PeerId, describe: Describe) -> CallResult:
-        environment, key = self._environment, self._keys[peer_id]
+        environment, key = self._environment, self._keys.get(peer_id)
+        if key is None:  # a link of a peer that has called, and may be gone by now, is to restart
+            raise CallFailed("a node that was called has no way to call back here")
         offer, sealed = make_offer(
             self.identity,
             key,
