@@ -1,8 +1,9 @@
 """A node's settings: `config.toml` in its home, overruled by the command line's options."""
 
+import contextlib
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ _KINDS = {
     int: "a whole number",
     str: 'a text in quotes, such as "on" or "off" for a switch',
 }
+_TAKES = {
+    "listen": "HOST:PORT, such as 0.0.0.0:4001",
+    "bootstrap": "HOST:PORT/PEER, as `modswarm id` shows it at another node",
+    "relay_ports": "HOST:LOW-HIGH",
+    "relay_secret": "a secret for foreign clients",
+}
+"""What to give in place of an empty text."""
 _MAX_CONFIG_BYTES = 2**16
 
 
@@ -63,8 +71,9 @@ class Config:
     hide_address: bool = False
 
     def __post_init__(self) -> None:
-        for text in self.bootstrap:
-            Bootstrap.parse(text)
+        with _named("bootstrap"):
+            for text in self.bootstrap:
+                Bootstrap.parse(text)
         if self.data_path not in _DATA_PATHS:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
         if self.upnp not in _SWITCH:
@@ -73,7 +82,8 @@ class Config:
             raise BadConfig(f"port_search must be one of {', '.join(_SWITCH)}")
         if not 1 <= self.paths <= limits.LOOKUP_PATHS_MAX:
             raise BadConfig(f"paths must be from 1 to {limits.LOOKUP_PATHS_MAX}")
-        families = [address.family for address in self.listen_addresses()]
+        with _named("listen"):
+            families = [address.family for address in self.listen_addresses()]
         if len(families) != len(set(families)):
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")
         if self.relay not in _SWITCH:
@@ -111,6 +121,15 @@ class Config:
     def with_overrides(self, **given: Any) -> "Config":
         """These settings, overruled by those of `given` that are not None or empty."""
         return replace(self, **{key: value for key, value in given.items() if value})
+
+
+@contextlib.contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Name the setting of a BadAddress, which stands in a file or behind an option."""
+    try:
+        yield
+    except BadAddress as error:
+        raise BadAddress(f"{setting}: {error}") from None
 
 
 def _listen_address(text: str) -> Address:
@@ -156,6 +175,9 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
             raise BadConfig(f"unknown setting {name!r}; {meant}")
+        texts = value if isinstance(value, list) else [value]
+        if name in _TAKES and any(isinstance(text, str) and not text.strip() for text in texts):
+            raise BadConfig(f"{name} has an empty text: give {_TAKES[name]}, or leave it out")
         if isinstance(known[name], tuple):
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise BadConfig(f"{name} must be a list of texts")

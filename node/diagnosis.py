@@ -1,6 +1,7 @@
 """Looking into the DHT, to debug it: lookups, records and crawls as one node sees them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from node.answers.dht import (
     AvailabilityBodyView,
@@ -16,9 +17,10 @@ from node.environment import Environment
 from node.overlay.lookup.crawl import Crawl
 from node.overlay.server import OverlayServer
 from protocol import limits, records
-from protocol.content.link import is_link
+from protocol.causes.cause import Cause
+from protocol.content.link import is_link, is_piece
 from protocol.content.link import parse as parse_link
-from protocol.errors import BadInput, BadPeerId
+from protocol.errors import BadInput, BadPeerId, Unreachable
 from protocol.identity import parse_peer_id
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
@@ -43,12 +45,12 @@ def parse_target(text: str) -> tuple[bytes, int]:
         return records.peer_key(parse_peer_id(text)), records.PEER
     except BadPeerId:
         pass
-    if is_link(text):
-        return records.provider_key(parse_link(text).mod_id), records.PROVIDER
     try:
         key = bytes.fromhex(text) if len(text) == _KEY_CHARS else b""
     except ValueError:
         key = b""
+    if is_link(text) or (not key and is_piece(text)):
+        return records.provider_key(parse_link(text).mod_id), records.PROVIDER
     if len(key) != limits.ID_BYTES:
         raise BadInput(
             f"neither a peer id, a link, nor a key of {_KEY_CHARS} hex digits: {text[:80]!r}"
@@ -65,12 +67,22 @@ def parse_kind(text: str) -> int:
     return RECORD_KINDS[text]
 
 
-class Diagnosis:
-    """What one node sees of the DHT."""
+CheckJoined = Callable[[], Awaitable[None]]
 
-    def __init__(self, server: OverlayServer, environment: Environment) -> None:
+
+class Diagnosis:
+    """What one node sees of the DHT.
+
+    Each question raises Unreachable where no other node answers. `check_joined` waits for the
+    node's first try to join, and raises Unreachable if it has not.
+    """
+
+    def __init__(
+        self, server: OverlayServer, environment: Environment, check_joined: CheckJoined
+    ) -> None:
         self._server = server
         self._environment = environment
+        self._check_joined = check_joined
 
     async def lookup(self, target: str, paths: int = 1) -> LookupView:
         """The contacts nearest to a target, and which contacts led to each. Raises BadInput."""
@@ -85,9 +97,12 @@ class Diagnosis:
             for named in found.contacts:
                 named_by.setdefault(named.packed, contact)
 
+        await self._check_joined()
         known = {entry.contact.packed for entry in self._server.tables.entries()}
         started = asyncio.get_running_loop().time()
         lookup = await self._server.lookup(key, on_found=on_found, paths=paths)
+        if not lookup.closest():
+            raise Unreachable(cause=Cause.NO_CONTACTS)
         return LookupView(
             target=key,
             seconds=_seconds_since(started),
@@ -98,12 +113,17 @@ class Diagnosis:
         )
 
     async def records(self, target: str, kind: str | None = None) -> RecordsView:
-        """The verified records under a target, and the contacts that hold them. Raises BadInput."""
+        """The verified records under a target, and the contacts that hold them.
+
+        Raises BadInput, ClocksDiffer.
+        """
         key, usual = parse_target(target)
         number = parse_kind(kind) if kind is not None else usual
+        await self._check_joined()
         started = asyncio.get_running_loop().time()
         reading = await self._server.read(key, number)
         await self._server.read_more(reading, key, number)
+        reading.check_answered()
         found = sorted(reading.records.values(), key=lambda one: one.public_key)
         return RecordsView(
             key=key,
@@ -118,8 +138,11 @@ class Diagnosis:
 
     async def crawl(self, contacts: int = limits.CRAWL_CONTACTS) -> CrawlView:
         """The network as far as it can be walked from here, asking at most `contacts`."""
+        await self._check_joined()
         started = asyncio.get_running_loop().time()
         seen = await Crawl(self._server, self._environment.rng, contacts).run()
+        if not seen.answered:
+            raise Unreachable(cause=Cause.NO_CONTACTS)
         rtts_ms = sorted(
             rtt_ms for one in seen.answered if (rtt_ms := self._rtt_ms(one)) is not None
         )

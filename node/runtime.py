@@ -193,7 +193,9 @@ class Node:
             self.counters,
             usefulness,
         )
-        self.diagnosis = Diagnosis(self.membership.server, self.environment)
+        self.diagnosis = Diagnosis(
+            self.membership.server, self.environment, self.membership.check_joined
+        )
         self.doctor = Doctor(self.membership, self.environment, view, relays)
         guard = HomeGuard(self.home.path, default_home())
         self.sharing = Sharing(self._vault, self.membership, self.pool, guard)

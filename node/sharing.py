@@ -26,14 +26,12 @@ from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
-from protocol.causes.cause import Cause
 from protocol.content.file_paths import check_name
 from protocol.content.link import ModLink
-from protocol.errors import BadLink, Unreachable, UnsafePath
+from protocol.errors import BadLink, UnsafePath
 from protocol.identity import PeerId, base32_text
 
 _DEFAULT_BOUND = SizeBound()
-_NOT_JOINED = "this node has not joined the overlay, as no other node answers it"
 
 
 class Sharing:
@@ -195,16 +193,19 @@ class Sharing:
 
         Raises Unreachable if its tries to join have failed so far, and what the search raises.
         """
-        if not await self._membership.join_outcome():
-            cause = self._membership.unanswered_because
-            raise Unreachable(_NOT_JOINED if cause is Cause.NO_CONTACTS else "", cause=cause)
+        await self._membership.check_joined()
         async for link in search.links(mod_id, hinted):
             yield link
 
     # Peers --------------------------------------------------------------------------------
 
     async def peers(self, has: ModLink | None = None) -> tuple[PeerView, ...]:
-        """The peers known to this node; with `has`, whether their filters hold that mod."""
+        """The peers known to this node; with `has`, whether their filters hold that mod.
+
+        With `has`, raises Unreachable if no other node answers, ClocksDiffer.
+        """
+        if has is not None:
+            await self._membership.check_joined()
         known = self._known_peers()
         if has is not None:
             await self._add_providers(known, has.mod_id)
@@ -236,6 +237,7 @@ class Sharing:
     async def _add_providers(self, known: dict[PeerId, PeerView], mod_id: bytes) -> None:
         key = records.provider_key(mod_id)
         reading = await self._overlay.read(key, records.PROVIDER)
+        reading.check_answered()
         await self._overlay.read_more(reading, key, records.PROVIDER)
         for record in reading.records.values():
             known.setdefault(record.peer_id, PeerView(record.peer_id, "provider", None))
@@ -244,7 +246,7 @@ class Sharing:
 
 def _check_openable(link: ModLink) -> None:
     if link.content_key is None:
-        raise BadLink("not a modswarm link: it lacks the key that opens the mod")
+        raise BadLink("the link is cut: it lacks the key that opens the mod, which stands behind #")
 
 
 def _folder_name(name: str, mod_id: bytes) -> str:

@@ -7,6 +7,7 @@ puzzle, Baumgart & Mies 2007, 4.1), so that ids near a chosen key cost work.
 import base64
 import binascii
 import hashlib
+import re
 from functools import cached_property
 
 from nacl.bindings import (
@@ -24,6 +25,10 @@ from protocol.randomness import Random
 
 PeerId = bytes
 """20 bytes: the start of SHA-256(public key). Also the Kademlia id."""
+
+_PEER_ID_CHARS = 1 + limits.ID_BYTES * 8 // 5
+_PEER_ID_PIECE = re.compile("p[a-z2-7]{8,}|[a-z2-7]{16,}", re.IGNORECASE)
+"""What a copied peer id leaves that has lost its end, or its beginning; words are shorter."""
 
 
 def peer_id_of(public_key: bytes) -> PeerId:
@@ -137,4 +142,10 @@ def parse_peer_id(text: str) -> PeerId:
             raise ValueError("no p")
         return base32_bytes(text[1:], limits.ID_BYTES)
     except ValueError:
-        raise BadPeerId(f"not a peer id: {text[:80]!r}") from None
+        raise BadPeerId(_why_no_peer_id(text)) from None
+
+
+def _why_no_peer_id(text: str) -> str:
+    if len(text) < _PEER_ID_CHARS and _PEER_ID_PIECE.fullmatch(text):
+        return f"the peer id is cut: {text!r} has {len(text)} characters, not {_PEER_ID_CHARS}"
+    return f"not a peer id, which is p and {_PEER_ID_CHARS - 1} of a-z and 2-7: {text[:80]!r}"

@@ -39,6 +39,8 @@ from protocol.overlay.contacts import Contact
 from protocol.reachability.network_view import Verdict
 from protocol.signaling import CallResult, Describe
 
+_NOT_JOINED = "this node has not joined the overlay, as no other node answers it"
+
 
 class Membership:
     """Open the endpoint, then `start`; `stop` ends every task. `say` takes sentences for people."""
@@ -151,6 +153,12 @@ class Membership:
                 return await self.joining.outcome()
         except TimeoutError:
             return False
+
+    async def check_joined(self) -> None:
+        """Raise Unreachable unless this node has joined, as `join_outcome` tells."""
+        if not await self.join_outcome():
+            cause = self.unanswered_because
+            raise Unreachable(_NOT_JOINED if cause is Cause.NO_CONTACTS else "", cause=cause)
 
     def start(self) -> None:
         """Take datagrams from the open endpoint; join and stay joined in the background."""

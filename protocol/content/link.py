@@ -22,6 +22,13 @@ _BASE32 = re.compile("[A-Za-z2-7]*")
 _MOD_ID = "mod id"
 _CONTENT_KEY = "content key"
 _HINT = re.compile(rf"[A-Za-z0-9.:\[\]/-]{{1,{limits.HINT_BYTES}}}")
+_PIECE = re.compile(
+    r"(?:(?P<scheme>[a-z]*):)?(?P<id>[a-z2-7]*)(?:\?[^#\s]*)?(?:#(?P<key>[a-z2-7]*))?",
+    re.IGNORECASE,
+)
+_ENDS_IN_KEY = re.compile(rf"[^#\s]*#[a-z2-7]{{{_PART_CHARS}}}", re.IGNORECASE)
+_PIECE_CHARS_MIN = 20
+"""Of base32: words have fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +72,54 @@ def is_link(text: str) -> bool:
     return text.strip()[: len(SCHEME)].lower() == SCHEME
 
 
+def is_piece(text: str) -> bool:
+    """Whether `text` looks like a link that has lost its beginning, and perhaps its end."""
+    if _ENDS_IN_KEY.fullmatch(text.strip()):
+        return SCHEME not in text.lower()
+    found = _PIECE.fullmatch(text.strip())
+    if found is None or _is_peer_id(found[0]):
+        return False
+    is_scheme_s_end = SCHEME.endswith(f"{found['scheme'] or ''}:".lower())
+    return is_scheme_s_end and len(found["id"] + (found["key"] or "")) >= _PIECE_CHARS_MIN
+
+
+def _is_peer_id(text: str) -> bool:
+    try:
+        parse_peer_id(text)
+    except BadPeerId:
+        return False
+    return True
+
+
 def parse(text: str) -> ModLink:
     """The link that `text` spells, in either case and with blanks around it.
 
     Raises BadLink, whose message never repeats the content key.
     """
-    if not is_link(text):
-        raise BadLink(f"not a modswarm link: it does not start with {SCHEME}")
     text = text.strip()
+    if not is_link(text):
+        raise BadLink(_why_no_link(text))
     if len(text) > limits.LINK_TEXT_BYTES:
         raise BadLink("not a modswarm link: it is too long")
+    if len(text.split()) > 1:
+        raise BadLink("not a modswarm link: a blank or a line break stands in it; take it out")
     address, hash_sign, key_text = text[len(SCHEME) :].partition("#")
     id_text, question_mark, query = address.partition("?")
-    mod_id = _value(id_text, _MOD_ID)
-    return ModLink(
-        mod_id,
-        _value(key_text, _CONTENT_KEY, mod_id) if hash_sign else None,
-        _hints(query) if question_mark else (),
-    )
+    mod_id = _value(id_text, _MOD_ID, is_end=not (question_mark or hash_sign))
+    hints = _hints(query, is_end=not hash_sign) if question_mark else ()
+    if not hash_sign:
+        return ModLink(mod_id, None, hints)
+    return ModLink(mod_id, _value(key_text, _CONTENT_KEY, mod_id, is_end=True), hints)
+
+
+def _why_no_link(text: str) -> str:
+    if not text:
+        return f"not a modswarm link: it is empty, and a link starts with {SCHEME}"
+    if is_piece(text):
+        return f"the link is cut: its beginning is missing, and a link starts with {SCHEME}"
+    if SCHEME in text.lower():
+        return f"not a modswarm link: something stands before {SCHEME}"
+    return f"not a modswarm link: it does not start with {SCHEME}"
 
 
 def _part(what: str, *values: bytes) -> str:
@@ -96,15 +133,16 @@ def _checksum(what: str, *values: bytes) -> bytes:
     return hashlib.sha256(covered).digest()[:_CHECKSUM_BYTES]
 
 
-def _value(text: str, what: str, *before: bytes) -> bytes:
-    """The value that a part of a link spells; raises BadLink, without repeating the part."""
+def _value(text: str, what: str, *before: bytes, is_end: bool) -> bytes:
+    """The value that a part of a link spells, perhaps at the link's end.
+
+    Raises BadLink, without repeating the part.
+    """
     if not _BASE32.fullmatch(text):
         raise BadLink(f"the link has a typo: a character of its {what} is neither a-z nor 2-7")
     if len(text) != _PART_CHARS:
-        raise BadLink(
-            f"the link has a typo or is cut: its {what} has {len(text)} characters, "
-            f"not {_PART_CHARS}"
-        )
+        fault = "is cut" if is_end and len(text) < _PART_CHARS else "has a typo"
+        raise BadLink(f"the link {fault}: its {what} has {len(text)} characters, not {_PART_CHARS}")
     data = base32_bytes(text, _KEY_BYTES + _CHECKSUM_BYTES)
     value, checksum = data[:_KEY_BYTES], data[_KEY_BYTES:]
     if checksum != _checksum(what, *before, value):
@@ -112,10 +150,12 @@ def _value(text: str, what: str, *before: bytes) -> bytes:
     return value
 
 
-def _hints(query: str) -> tuple[str, ...]:
+def _hints(query: str, *, is_end: bool) -> tuple[str, ...]:
     hints = []
     for part in query.split("&"):
         name, _, value = part.partition("=")
+        if is_end and part in {"", "x", "x="}:
+            raise BadLink("the link is cut: it ends in the middle of its hints")
         if name != "x":
             raise BadLink(f"not a modswarm link: {part[:80]!r} is not a hint of the form x=...")
         hints.append(value)

@@ -49,7 +49,20 @@ def test_the_command_line_overrules_the_file(tmp_path: Path) -> None:
         ('relay_ports = "224.0.0.1:1-2"\nrelay_secret = "s"', "one machine"),
         *((f'listen = ["{host}:4001"]', "cannot listen there") for host in NOWHERE),
         *((f'listen = ["{host}:0"]', "cannot listen there") for host in NOWHERE),
-        ('bootstrap = ["nowhere"]', "host:port"),
+        ('bootstrap = ["nowhere"]', "bootstrap: not an address of the form host:port"),
+        ('listen = ["nowhere"]', "listen: not an address of the form host:port"),
+        ('bootstrap = ["127.0.0.1:1/pabcdefgh"]', "bootstrap: the peer id is cut"),
+        *(
+            (f"{name} = {blank}", f"{name} has an empty text: give H?")
+            for name in ("listen", "bootstrap")
+            for blank in ('[""]', '["127.0.0.1:1", " "]', '""')
+        ),
+        *(
+            (f'{name} = "{blank}"', f"{name} has an empty text: give ")
+            for name in ("relay_ports", "relay_secret")
+            for blank in ("", " ", "\\t")
+        ),
+        *((f'{name} = ""', f"{name} must be one of on") for name in ("relay", "upnp")),
         ('data_path = "teleport"', "data_path"),
         ("paths = 0", "from 1 to 8"),
         ("paths = 9", "from 1 to 8"),

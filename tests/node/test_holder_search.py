@@ -146,6 +146,10 @@ async def test_a_node_without_contacts_does_not_say_that_no_node_shares_the_mod(
 @pytest.mark.parametrize("kind", [records.PEER, records.PROVIDER, records.AVAILABILITY])
 async def test_diagnosis_shows_a_record_of_any_kind(kind: int) -> None:
     overlay = OverlayDouble([record(1, kind)])
-    diagnosis = Diagnosis(cast("OverlayServer", overlay), Environment())
+
+    async def joined() -> None:
+        """It has."""
+
+    diagnosis = Diagnosis(cast("OverlayServer", overlay), Environment(), joined)
     told = await diagnosis.records(MOD[:20].hex(), "provider")
     assert [one.publisher for one in told.records] == [record(1, kind).peer_id]

@@ -228,6 +228,22 @@ def test_a_peer_id_has_its_own_length_and_letter() -> None:
             parse_peer_id(wrong)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (peer_id_text(bytes(20))[:-1], "the peer id is cut: .* has 32 characters, not 33"),
+        (peer_id_text(bytes(20))[:9], "the peer id is cut: .* has 9 characters, not 33"),
+        (peer_id_text(bytes(20))[1:], "the peer id is cut: .* has 32 characters, not 33"),
+        (peer_id_text(bytes(20)) + "a", "not a peer id, which is p and 32 of a-z and 2-7: "),
+        ("", "not a peer id, which is p and 32 of a-z and 2-7: ''"),
+        ("peter", "not a peer id, "),
+    ],
+)
+def test_a_peer_id_that_was_cut_short_is_told_so(text: str, told: str) -> None:
+    with pytest.raises(BadPeerId, match=f"^{told}"):
+        parse_peer_id(text)
+
+
 def test_identities_differ() -> None:
     ids = [Identity(bytes((n,)) * 32).peer_id for n in range(10)]
     assert all(len(peer_id) == 20 for peer_id in ids)

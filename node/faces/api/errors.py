@@ -1,5 +1,6 @@
 """What the API itself refuses, and how errors travel over HTTP: a table out and a table back."""
 
+from collections.abc import Collection
 from typing import Any
 
 from node.faces.api.details import REMADE, details_of, read_cause
@@ -43,11 +44,25 @@ class HeadTooLarge(BadRequest):
 
 
 class NoSuchPath(BadRequest):
-    """No route has this path, or not with this method."""
+    """No route has this path, with any method."""
+
+    @classmethod
+    def at_all(cls) -> "NoSuchPath":
+        """The refusal that names where the paths are listed."""
+        return cls("no such path in this API; GET /v1/openapi.json lists them")
 
 
 class MethodNotAllowed(BadRequest):
-    """The path exists, with other methods."""
+    """The path exists, with other methods: `allowed`."""
+
+    def __init__(self, message: str, allowed: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.allowed = tuple(sorted(allowed))
+
+    @classmethod
+    def but(cls, allowed: Collection[str]) -> "MethodNotAllowed":
+        """The refusal that names what the path takes."""
+        return cls(f"this path takes only {', '.join(sorted(allowed))}", allowed)
 
 
 class Unauthorized(LocalError):
@@ -90,6 +105,15 @@ STATUSES: dict[type[ModswarmError], int] = {
 def http_status_of(error: ModswarmError) -> int:
     """The HTTP status under which an error is answered."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def headers_of(error: ModswarmError) -> dict[str, str]:
+    """The headers that go with the HTTP status of an error (RFC 9110, 11.6.1 and 15.5.6)."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": ", ".join(error.allowed)}
+    return {}
 
 
 def defect() -> ModswarmError:

@@ -11,15 +11,20 @@ where too many wait. So programs without the token keep none out that has it.
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import cast
+from urllib.parse import unquote
 
 from node.faces.api import errors, guard
+from node.faces.api.routes import METHODS, methods_at
 from protocol.errors import ModswarmError
 
 HEAD_BYTES = 16 * 1024
 """Of a request without its body; those of browsers and proxies stay below half of it."""
+
+REQUEST_BYTES = 64 * 1024
+"""Of a body. Requests name a path and a link at most."""
 
 HEAD_S = 5.0
 """From the connection to the end of its first head, or of the refusal."""
@@ -34,12 +39,15 @@ SERVED = 64
 """Connections of programs with the token; they are of the node's owner, and run wild by mistake."""
 
 _HEAD_END = b"\r\n\r\n"
+_HEAD_METHOD = b"HEAD "
+"""An answer to it has no body (RFC 9110, 9.3.2)."""
 HEADERS = 64
 """Of a request; browsers send about 20, and aiohttp refuses more than 128."""
 
-_REQUEST_LINE = re.compile(rb"[A-Z]{1,16} /[!-~]* HTTP/1\.[01]")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[!-~]*) HTTP/1\.[01]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
-_BODY_LENGTH = re.compile(r"[0-9]{1,15}")
+_BODY_LENGTH = re.compile(r"0*([0-9]+)")
+_LENGTH_DIGITS = len(str(REQUEST_BYTES))
 _ENCODINGS = ("transfer-encoding", "content-encoding")
 _EXPECTED = "100-continue"
 _TOO_LARGE = f"the request has more than {HEAD_BYTES} bytes before its body"
@@ -129,8 +137,11 @@ class Knock(asyncio.Protocol):
 
     def _show(self, head: bytes) -> None:
         try:
-            headers = _headers(head)
+            line, *lines = head.split(b"\r\n")
+            method, path = _method_and_path(line)
+            headers = _headers(lines)
             handler = self._gate.handler_for(headers)
+            _check_method(method, path)
             _check_body(headers)
         except ModswarmError as error:
             self.refuse(error)
@@ -144,8 +155,11 @@ class Knock(asyncio.Protocol):
         """Answer with an error; the other end may read it until the deadline, and closes."""
         if not self._refused:
             self._refused = True
+            answer = _answer(error)
+            if self._head.startswith(_HEAD_METHOD):
+                answer = answer[: answer.index(_HEAD_END) + len(_HEAD_END)]
             self._head = b""
-            self._transport.write(_answer(error))
+            self._transport.write(answer)
             self._transport.write_eof()
 
     def end(self) -> None:
@@ -161,11 +175,24 @@ class Knock(asyncio.Protocol):
         self._gate.forget(self)
 
 
-def _headers(head: bytes) -> dict[str, str]:
+def _method_and_path(line: bytes) -> tuple[str, str]:
+    """What a request's first line asks for; raises BadRequest."""
+    parts = _REQUEST_LINE.fullmatch(line)
+    if parts is None:
+        raise errors.BadRequest("that is no request of HTTP 1.1 for a path that begins with /")
+    return parts[1].decode(), unquote(parts[2].decode().partition("?")[0])
+
+
+def _check_method(method: str, path: str) -> None:
+    """Raise MethodNotAllowed or NoSuchPath for a method of no route: aiohttp knows not all."""
+    if method in METHODS:
+        return
+    allowed = methods_at(path)
+    raise errors.MethodNotAllowed.but(allowed) if allowed else errors.NoSuchPath.at_all()
+
+
+def _headers(lines: Sequence[bytes]) -> dict[str, str]:
     """The headers by their names in lower case; raises BadRequest unless each stands there once."""
-    line, *lines = head.split(b"\r\n")
-    if not _REQUEST_LINE.fullmatch(line):
-        raise errors.BadRequest("that is no HTTP request")
     if len(lines) > HEADERS:
         raise errors.HeadTooLarge(f"the request has more than {HEADERS} headers")
     found: dict[str, str] = {}
@@ -181,12 +208,18 @@ def _headers(head: bytes) -> dict[str, str]:
 
 
 def _check_body(headers: Mapping[str, str]) -> None:
-    """Raise BadRequest unless the body, if there is one, is sent as it is, with its length."""
+    """Raise BadRequest unless the body, if there is one, is sent as it is, with its length.
+
+    Raises BodyTooLarge before any of it is read.
+    """
     for name in _ENCODINGS:
         if name in headers:
             raise errors.BadRequest(f"send the body as it is, with Content-Length, without {name}")
-    if not _BODY_LENGTH.fullmatch(headers.get("content-length", "0")):
+    length = _BODY_LENGTH.fullmatch(headers.get("content-length", "0"))
+    if length is None:
         raise errors.BadRequest("the Content-Length is no number of bytes")
+    if len(length[1]) > _LENGTH_DIGITS or int(length[1]) > REQUEST_BYTES:
+        raise errors.BodyTooLarge(f"the body is larger than {REQUEST_BYTES} bytes")
     if headers.get("expect", _EXPECTED).lower() != _EXPECTED:
         raise errors.BadRequest(f"the only expectation that is met is {_EXPECTED}")
 
@@ -199,6 +232,6 @@ def _answer(error: ModswarmError) -> bytes:
         "Content-Type: application/json; charset=utf-8",
         f"Content-Length: {len(body)}",
         "Connection: close",
-        *(["WWW-Authenticate: Bearer"] if status is HTTPStatus.UNAUTHORIZED else []),
+        *(f"{name}: {value}" for name, value in errors.headers_of(error).items()),
     ]
     return "\r\n".join(lines).encode() + _HEAD_END + body

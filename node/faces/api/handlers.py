@@ -29,7 +29,7 @@ from protocol.content.link import parse as parse_link
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, parse_peer_id
 
-_MOD_ID_BYTES = 32
+_MOD_ID_BYTES, _MOD_ID_CHARS = 32, 52
 _COUNT_CHARS = 3
 
 
@@ -128,7 +128,9 @@ async def remove(service: Service, call: ApiCall) -> Removed:
     try:
         mod_id = base32_bytes(text, _MOD_ID_BYTES)
     except ValueError:
-        raise BadRequest(f"not a mod id: {text[:80]!r}") from None
+        raise BadRequest(
+            f"not a mod id, which has {_MOD_ID_CHARS} of a-z and 2-7: {text[:80]!r}"
+        ) from None
     if not await service.node.sharing.remove(mod_id):
         raise NotFound(f"this node has no mod {text}")
     return Removed(mod_id)

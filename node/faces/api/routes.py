@@ -50,6 +50,16 @@ class Route:
         """The names in braces."""
         return re.findall(r"{(\w+)}", self.path)
 
+    def leads_from(self, path: str) -> bool:
+        """Whether this is a route for the path of a request."""
+        fixed = map(re.escape, re.split(r"{\w+}", self.path))
+        return re.fullmatch("[^/]+".join(fixed), path) is not None
+
+
+def methods_at(path: str) -> set[str]:
+    """The methods of the routes at a path of a request; none where there is no such path."""
+    return {route.method for route in ROUTES if route.leads_from(path)}
+
 
 _TARGET = ("target", "A peer id, a mod's link, or a DHT key of 40 hex digits.")
 
@@ -96,3 +106,5 @@ ROUTES = (
     Route("POST", "/v1/dht/crawl", handlers.dht_crawl, body=schemas.CRAWL),
     Route("POST", "/v1/stop", handlers.stop, body=schemas.NOTHING),
 )
+
+METHODS = {route.method for route in ROUTES}

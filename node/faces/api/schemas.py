@@ -19,7 +19,13 @@ _PATH_CHARS = 4096
 
 
 def _bounded(characters: int, description: str) -> dict[str, Any]:
-    return {"type": "string", "maxLength": characters, "description": description}
+    """Text that is not blank; the description also says in refusals what to give."""
+    return {
+        "type": "string",
+        "maxLength": characters,
+        "pattern": r"\S",
+        "description": description,
+    }
 
 
 def _answer(**properties: Schema) -> Schema:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from aiohttp import web
@@ -11,7 +11,7 @@ from aiohttp import web
 from node.content.progress import ReportProgress
 from node.faces.api import errors, guard, stream
 from node.faces.api.document import document
-from node.faces.api.gate import ARRIVALS, HEAD_BYTES, Gate
+from node.faces.api.gate import ARRIVALS, HEAD_BYTES, REQUEST_BYTES, Gate
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.routes import ROUTES, Route, StreamHandler
 from node.faces.api.validation import check
@@ -20,21 +20,11 @@ from protocol.errors import ModswarmError
 
 _log = logging.getLogger(__name__)
 
-REQUEST_BYTES = 64 * 1024
-"""Requests name a path and a link at most."""
-
 _SHUTDOWN_S = 0.5
 _BODY_S = 10.0
 """For a body of at most REQUEST_BYTES, over loopback."""
 _LINGERING_S = 1.0
 """For a body that no handler reads."""
-
-_HTTP_ERRORS: dict[int, tuple[type[ModswarmError], str]] = {
-    404: (errors.NoSuchPath, "no such path in this API; GET /v1/openapi.json lists them"),
-    405: (errors.MethodNotAllowed, "this path does not take this method"),
-    413: (errors.BodyTooLarge, f"the body is larger than {REQUEST_BYTES} bytes"),
-}
-"""The error and the sentence for what aiohttp itself refuses, by status."""
 
 
 class _Untraced(logging.LoggerAdapter[logging.Logger]):
@@ -125,13 +115,12 @@ class ControlServer:
             guard.check_request(request.headers, self._token)
             return await handler(request)
         except web.HTTPException as refusal:
-            kind, sentence = _HTTP_ERRORS.get(refusal.status, (errors.BadRequest, refusal.reason))
-            return _failure(kind(sentence), refusal.status)
+            return _failure(_refused(refusal))
         except ModswarmError as error:
-            return _failure(error, errors.http_status_of(error))
+            return _failure(error)
         except Exception:  # noqa: BLE001 (logged, and answered as JSON; the server goes on)
             _log.exception("%s %s failed", request.method, request.path)
-            return _failure(errors.defect(), 500)
+            return _failure(errors.defect())
 
     def _served(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -144,9 +133,7 @@ class ControlServer:
         return answer
 
     async def _call(self, request: web.Request, route: Route) -> ApiCall:
-        unknown = set(request.query) - {name for name, _ in route.query}
-        if unknown:
-            raise errors.BadRequest(f"this route takes no parameter {min(unknown)[:80]!r}")
+        _check_query(request.query, dict(route.query))
         body: Any = {}
         if route.body is not None:
             body = await _json_body(request)
@@ -175,6 +162,16 @@ class ControlServer:
         return response
 
 
+def _check_query(given: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Raise BadRequest unless each parameter is `known`, by its meaning, and has a value."""
+    unknown = set(given) - set(known)
+    if unknown:
+        raise errors.BadRequest(f"this route takes no parameter {min(unknown)[:80]!r}")
+    for name, value in given.items():
+        if not value.strip():
+            raise errors.BadRequest(f"the parameter {name!r} is empty; it is: {known[name]}")
+
+
 async def _json_body(request: web.Request) -> Any:
     if request.content_type != "application/json":
         raise errors.NotJson("send the body as application/json")
@@ -187,8 +184,18 @@ async def _json_body(request: web.Request) -> Any:
         raise errors.NotJson("the body is not JSON") from None
 
 
-def _failure(error: ModswarmError, status: int) -> web.Response:
-    response = web.json_response(errors.as_json(error), status=status)
-    if status == errors.STATUSES[errors.Unauthorized]:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+def _refused(refusal: web.HTTPException) -> ModswarmError:
+    """What aiohttp itself refuses, as an error of ours."""
+    if isinstance(refusal, web.HTTPMethodNotAllowed):
+        return errors.MethodNotAllowed.but(refusal.allowed_methods)
+    if isinstance(refusal, web.HTTPNotFound):
+        return errors.NoSuchPath.at_all()
+    return errors.BadRequest(refusal.reason)
+
+
+def _failure(error: ModswarmError) -> web.Response:
+    return web.json_response(
+        errors.as_json(error),
+        status=errors.http_status_of(error),
+        headers=errors.headers_of(error),
+    )

@@ -3,6 +3,7 @@
 The same schemas stand in the OpenAPI document, so what is documented is what is enforced.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,6 +36,8 @@ def check(
         raise BadRequest(f"{where} is none of {', '.join(schema['enum'])}")
     if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
         raise BadRequest(f"{where} is longer than {schema['maxLength']} characters")
+    if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
+        raise BadRequest(f"{where} is empty; it is: {schema['description']}")
     if isinstance(value, list):
         for number, item in enumerate(value):
             check(item, schema.get("items", {}), components, f"{where}[{number}]")

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from node.faces.cli import options, output
+from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.terminal.words import Word
 from protocol.causes.cause import Cause
 
 
@@ -134,14 +135,21 @@ def ls(home: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--has", metavar="LINK", help="Also ask which of the peers serve this mod.")
+@click.option(
+    "--has",
+    type=Word("a link, which starts with modswarm:"),
+    metavar="LINK",
+    help="Also ask which of the peers serve this mod; status 4 if none is known to.",
+)
 @options.asking
-def peers(has: str | None, home: Path, as_json: bool) -> None:
+def peers(has: str | None, home: Path, as_json: bool) -> int:
     """List the peers that the node knows."""
     told = ControlClient(home).get("/v1/peers", has=has)
+    is_held = has is None or any(peer["has"] for peer in told["peers"])
+    status = exits.OK if is_held else exits.NOT_FOUND
     if as_json:
         output.show_json(told)
-        return
+        return status
     output.show_table(
         ("PEER", "ADDRESS", "KIND", "SEEN", "ROUND TRIP", "HAS IT"),
         (
@@ -157,6 +165,9 @@ def peers(has: str | None, home: Path, as_json: bool) -> None:
         ),
         empty="No peers yet. Is the node joined? See: modswarm status",
     )
+    if not is_held:
+        click.echo("None of these is known to have the mod.", err=True)
+    return status
 
 
 @click.command()

@@ -8,14 +8,18 @@ import click
 
 from node.faces.cli import networks, options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.terminal.words import Word
 from node.links.failure import AttemptReport, LinkAttemptFailed
 from protocol.ice.candidates import CandidateKind
+
+PEER_WORD = Word("a peer id, as `modswarm id` shows it there")
+"""What `connect` and `doctor` take."""
 
 _STAGES = {"call": "call", "ice": "ICE", "dtls": "DTLS", "sctp": "SCTP", "session": "session"}
 
 
 @click.command()
-@click.argument("peer")
+@click.argument("peer", type=PEER_WORD)
 @options.asking
 def connect(peer: str, home: Path, as_json: bool) -> None:
     """Open a link to PEER, a peer id as `modswarm id` shows it, and show the way found.

@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
-from node.faces.cli import options, output
+from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.typos import GroupWithHints
+from node.faces.cli.terminal.words import Word
 
+_TARGET = Word("a peer id, a link or a key of 40 hex digits")
 _KINDS = click.Choice(("peer", "provider", "availability"))
 
 
@@ -23,7 +25,7 @@ def dht() -> None:
 
 
 @dht.command()
-@click.argument("target")
+@click.argument("target", type=_TARGET)
 @click.option("--paths", type=int, default=1, show_default=True, help="Disjoint lookup paths.")
 @options.asking
 def lookup(target: str, paths: int, home: Path, as_json: bool) -> None:
@@ -43,22 +45,26 @@ def lookup(target: str, paths: int, home: Path, as_json: bool) -> None:
             )
             for one in told["closest"]
         ),
-        empty="No contact answered. Is the node joined? See: modswarm status",
+        empty="No contact answered.",
     )
     requests = output.counted(told["requests"], "request")
     click.echo(f"{requests} in {output.duration(told['seconds'])}", err=True)
 
 
 @dht.command()
-@click.argument("target")
+@click.argument("target", type=_TARGET)
 @click.option("--kind", type=_KINDS, help="Of a peer id: peer. Of a link or a key: provider.")
 @options.asking
-def get(target: str, kind: str | None, home: Path, as_json: bool) -> None:
-    """Show the verified records under TARGET, and the contacts that hold them."""
+def get(target: str, kind: str | None, home: Path, as_json: bool) -> int:
+    """Show the verified records under TARGET, and the contacts that hold them.
+
+    Status 4 if there is none.
+    """
     told = ControlClient(home).get("/v1/dht/records", target=target, kind=kind)
+    status = exits.OK if told["records"] else exits.NOT_FOUND
     if as_json:
         output.show_json(told)
-        return
+        return status
     output.show_table(
         ("PUBLISHER", "EXPIRES", "SEQUENCE", "SIZE", "SAYS"),
         (
@@ -80,6 +86,7 @@ def get(target: str, kind: str | None, home: Path, as_json: bool) -> None:
         f"in {output.duration(told['seconds'])}",
         err=True,
     )
+    return status
 
 
 @dht.command()

@@ -9,13 +9,13 @@ from node.faces.api import errors
 from node.faces.api.details import read_side
 from node.faces.cli import exits, networks, options, output
 from node.faces.cli.client import ControlClient
-from node.faces.cli.connecting import link_facts, show_tried
+from node.faces.cli.connecting import PEER_WORD, link_facts, show_tried
 from node.links.failure import LinkAttemptFailed
 from protocol.errors import ModswarmError
 
 
 @click.command()
-@click.argument("peer", required=False)
+@click.argument("peer", required=False, type=PEER_WORD)
 @options.asking
 def doctor(peer: str | None, home: Path, as_json: bool) -> int:
     """Say what this network is, and with PEER whether that peer can be reached, and how.

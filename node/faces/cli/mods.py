@@ -12,8 +12,9 @@ from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal import given
 from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
+from node.faces.cli.terminal.words import PathWord, Word
 from protocol.causes.cause import Cause
-from protocol.content.link import is_link
+from protocol.content.link import is_link, is_piece
 from protocol.content.link import parse as parse_link
 from protocol.errors import (
     BadInput,
@@ -28,7 +29,7 @@ from protocol.errors import (
 )
 from protocol.identity import base32_text
 
-_ID_CHARS_MIN = 8
+_ID_CHARS_MIN, _ID_CHARS = 8, 52
 
 _CAPS = {
     StoreFull.name: "their memory for announcements is full",
@@ -40,15 +41,19 @@ _CAPS = {
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", help="What the mod is called; by default as its folder is.")
+@click.argument("path", type=PathWord("the folder or the file to share, such as ./hats"))
+@click.option(
+    "--name",
+    type=Word("a name for the mod"),
+    help="What the mod is called; by default as its folder is.",
+)
 @options.asking
 def share(path: Path, name: str | None, home: Path, as_json: bool) -> None:
     """Share the folder or the file PATH, and print its link.
 
     The node keeps a sealed copy of the files in its home.
     """
-    body = {"path": str(_absolute(path))} | ({"name": name} if name else {})
+    body = {"path": str(_absolute(path))} | ({} if name is None else {"name": name})
     with bars.bar(quiet=as_json) as bar:
         shared = bars.follow(ControlClient(home).stream("/v1/mods", body), bar)
     if as_json:
@@ -118,16 +123,16 @@ _SIZE = re.compile(r"(?P<count>\d{1,12}(\.\d{1,3})?)\s*(?P<unit>[kmgt]?b)?", re.
 
 
 @click.command()
-@click.argument("link", required=False)
+@click.argument("link", required=False, type=Word("a link, which starts with modswarm:"))
 @click.option(
     "--link-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathWord("a file that holds a link", dir_okay=False),
     metavar="FILE",
     help="Read the link from this file.",
 )
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=PathWord("the folder to write"),
     metavar="DIR",
     help="The folder to write; by default one of the mod's name, here.",
 )
@@ -219,7 +224,9 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("mod")
+@click.argument(
+    "mod", type=Word("the name, the link or the id of a mod, as `modswarm ls` shows them")
+)
 @click.option("--yes", is_flag=True, help="Do not ask, where MOD is the beginning of an id.")
 @options.asking
 def rm(mod: str, yes: bool, home: Path, as_json: bool) -> None:
@@ -246,17 +253,19 @@ def rm(mod: str, yes: bool, home: Path, as_json: bool) -> None:
 def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
     """The one mod that `text` means; raises NotFound, BadInput (several, or a damaged link)."""
     if is_link(text):
-        mod_id = base32_text(parse_link(text).mod_id)
+        mod_id = text = base32_text(parse_link(text).mod_id)
         found = [mod for mod in mods if mod["mod_id"] == mod_id]
     else:
         named = [mod for mod in mods if mod["name"] == text]
         found = named or [mod for mod in mods if mod["mod_id"].startswith(text.lower())]
-        if text and found and not named and len(text) < _ID_CHARS_MIN:
+        if found and not named and len(text) < _ID_CHARS_MIN:
             raise BadInput(
                 f"no mod is called {text!r}, and {_ID_CHARS_MIN} characters of an id are the least "
                 "that names one; `modswarm ls` lists names and ids"
             )
-    if not text or not found:
+    if not found:
+        if is_piece(text) and len(text) > _ID_CHARS:
+            parse_link(text)
         names = [mod["name"] for mod in mods]
         hint = did_you_mean(text, names) or "; `modswarm ls` lists its mods"
         raise NotFound(f"this node has no mod {text!r}{hint}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from node.faces.cli.terminal.words import PathWord
 from node.faces.log import log_to_stderr
 from node.files import default_home
 
@@ -19,7 +20,7 @@ def _absolute(ctx: click.Context, option: click.Parameter, value: Path) -> Path:
 home = click.option(
     "--home",
     callback=_absolute,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathWord("the folder of a node", file_okay=False),
     envvar="MODSWARM_HOME",
     default=default_home,
     show_default="the platform's folder for application data",

@@ -11,6 +11,7 @@ import click
 
 from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.terminal.words import Word
 from node.faces.log import log_to_file
 from node.files import default_home
 from node.home import LOG_FILE, is_in_use
@@ -33,6 +34,7 @@ _STOP_LOOK_S = 0.05
 @options.home
 @click.option(
     "--listen",
+    type=Word("HOST:PORT, such as 0.0.0.0:4001"),
     multiple=True,
     metavar="HOST:PORT",
     help="Where to take UDP, one for each of IPv4 and IPv6; port 0 is any. Default: port 4001 on "
@@ -40,6 +42,7 @@ _STOP_LOOK_S = 0.05
 )
 @click.option(
     "--bootstrap",
+    type=Word("HOST:PORT/PEER, as `modswarm run` or `modswarm id` shows it at another node"),
     multiple=True,
     metavar="HOST:PORT[/PEER]",
     help="A node to join through, as its `modswarm run` printed it; repeatable.",

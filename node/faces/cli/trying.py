@@ -13,6 +13,7 @@ import click
 
 from node.faces.api import errors
 from node.faces.cli import bars, exits, options, output
+from node.faces.cli.terminal.words import PathWord
 from protocol.errors import ModswarmError
 
 _NODES_MIN = 3
@@ -23,7 +24,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 @click.command()
 @click.option(
     "--path",
-    type=click.Path(exists=True, path_type=Path),
+    type=PathWord("the folder or the file to share", exists=True),
     metavar="DIR",
     help="What to share; by default the largest installed Python package.",
 )

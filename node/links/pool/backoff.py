@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from node.links.settings import LinkSettings
 from protocol.causes.cause import Cause
-from protocol.errors import LinkFailed, ModswarmError, NetworkError
+from protocol.errors import LinkFailed, ModswarmError, NetworkError, NotFound
 from protocol.identity import PeerId
 from protocol.randomness import Random
 
@@ -16,6 +16,7 @@ _PEERS_REMEMBERED = 1024
 class _Failure:
     count: int
     next_at: float
+    kind: type[NetworkError]
     reason: str
     cause: Cause | None
 
@@ -29,12 +30,15 @@ class Backoff:
         self._failures: OrderedDict[PeerId, _Failure] = OrderedDict()
 
     def check(self, peer_id: PeerId, now: float) -> None:
-        """Raise LinkFailed, with the cause of the last failure, if it is too early for another."""
+        """Raise LinkFailed, with the cause of the last failure, if it is too early for another.
+
+        Raises NotFound if that was one, so that an unknown peer stays unknown.
+        """
         failure = self._failures.get(peer_id)
         if failure is not None and now < failure.next_at:
             wait_s = failure.next_at - now
             reason = f"tried and failed, next attempt in {wait_s:.1f} s: {failure.reason}"
-            raise LinkFailed(reason, cause=failure.cause)
+            raise failure.kind(reason, cause=failure.cause)
 
     def failed(self, peer_id: PeerId, now: float, error: ModswarmError) -> None:
         """Note a failure: the wait doubles each time, and is spread over its upper half."""
@@ -45,8 +49,9 @@ class Backoff:
             self._settings.backoff_max_s,
         )
         cause = error.cause if isinstance(error, NetworkError) else None
+        kind = NotFound if isinstance(error, NotFound) else LinkFailed
         wait_s = longest_s * (0.5 + 0.5 * self._rng.random())
-        self._failures[peer_id] = _Failure(count, now + wait_s, str(error), cause)
+        self._failures[peer_id] = _Failure(count, now + wait_s, kind, str(error), cause)
         if len(self._failures) > _PEERS_REMEMBERED:
             self._failures.popitem(last=False)
 

@@ -76,6 +76,12 @@ class Reading:
             return ClocksDiffer(cause=Cause.CLOCKS_DIFFER)
         return None
 
+    def check_answered(self) -> None:
+        """Raise Unreachable if no other node answered, ClocksDiffer if that hid all records."""
+        why = self.why_empty()
+        if why is not None and not (self.answered and self.records):
+            raise why
+
 
 Enough = Callable[[Reading], bool]
 

@@ -13,9 +13,10 @@ import pytest
 from node.content.progress import Progress, ReportProgress
 from node.faces.api import errors, stream
 from node.faces.api.document import document, line
+from node.faces.api.gate import REQUEST_BYTES
 from node.faces.api.routes import ROUTES, Route
 from node.faces.api.schemas import COMPONENTS
-from node.faces.api.server import REQUEST_BYTES, ControlServer
+from node.faces.api.server import ControlServer
 from node.faces.api.validation import check
 from node.home import read_control
 from protocol.errors import (

@@ -12,7 +12,8 @@ from node.content.download.bounds import SizeBound
 from node.faces.cli import exits, mods
 from protocol import limits
 from protocol.causes.cause import Cause
-from protocol.content.link import ModLink
+from protocol.content.link import ModLink, parse
+from protocol.errors import BadLink
 from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.commands import status_of
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, stored_mod
@@ -105,10 +106,11 @@ def test_get_reads_the_link_from_standard_input(
     ("link", "told"),
     [
         ("http://example.org", "not a modswarm link: "),
-        ("", "not a modswarm link: "),
-        ("modswarm:", "the link has a typo"),
-        ("modswarm:abc", "the link has a typo"),
-        (str(LINK)[:-1], "the link has a typo"),
+        ("modswarm:", "the link is cut: its mod id has 0 characters, not 56\nCopy the whole link"),
+        ("modswarm:abc", "the link is cut: its mod id has 3"),
+        (str(LINK)[:-1], "the link is cut: its content key has 55"),
+        (str(LINK)[1:], "the link is cut: its beginning is missing"),
+        (str(LINK)[12:-3], "the link is cut: its beginning is missing"),
         (str(LINK)[:-1] + ("b" if str(LINK).endswith("a") else "a"), "the link has a typo"),
     ],
 )
@@ -119,6 +121,33 @@ def test_a_link_with_a_typo_is_bad_input(
         assert status_of(*command, link) == exits.USAGE
         assert f"Error: {told}" in capsys.readouterr().err
     assert node.asked == []
+
+
+@pytest.mark.parametrize("cut", [str(LINK)[:-1], str(LINK)[:40], str(LINK)[4:], str(LINK)[9:]])
+def test_rm_is_told_a_link_that_is_cut(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], cut: str
+) -> None:
+    assert status_of("rm", cut) == exits.USAGE
+    assert capsys.readouterr().err == (
+        f"Error: {why_bad(cut)}\nCopy the whole link and put it in quotes.\n"
+    )
+    assert node.asked == [("mods",)]
+
+
+def why_bad(link: str) -> str:
+    with pytest.raises(BadLink, match=r"^the link is cut: ") as refused:
+        parse(link)
+    return str(refused.value)
+
+
+def test_rm_does_not_repeat_the_key_of_a_link(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = ModLink(OTHER, bytes(32))
+    assert status_of("rm", str(unknown)) == exits.NOT_FOUND
+    told = capsys.readouterr().err
+    assert f"this node has no mod '{base32_text(OTHER)}'" in told
+    assert str(unknown).partition("#")[2] not in told
 
 
 def test_a_link_from_an_empty_pipe_is_bad_input(
@@ -244,7 +273,6 @@ def test_rm_takes_an_id_a_link_or_a_name(node: FakeNode, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        ("", exits.NOT_FOUND),
         ("shoes", exits.NOT_FOUND),
         (str(ModLink(bytes(32))), exits.NOT_FOUND),
         ("a", exits.USAGE),

@@ -2,14 +2,16 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from node.answers.dht import ProviderBodyView
 from node.diagnosis import Diagnosis, parse_kind, parse_target
 from protocol import limits, records
+from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
-from protocol.errors import BadInput, BadLink
+from protocol.errors import BadInput, BadLink, Unreachable
 from protocol.identity import peer_id_text
 from protocol.records import ProviderBody
 from simulations.internet.latency import UniformLatency
@@ -33,7 +35,8 @@ async def _world(count: int) -> World:
 
 
 def _diagnosis(resident: Resident) -> Diagnosis:
-    return Diagnosis(resident.running.server, resident.running.environment)
+    running = resident.running
+    return Diagnosis(running.server, running.environment, running.check_joined)
 
 
 def test_what_a_person_may_name() -> None:
@@ -45,9 +48,11 @@ def test_what_a_person_may_name() -> None:
     for text in ("", "p", "00" * 19, "00" * 21, "zz" * 20, "modswarm:x", " " * 40, "0x" * 20):
         with pytest.raises(BadInput):
             parse_target(text)
-    with pytest.raises(BadLink, match=r"^the link has a typo") as caught:
-        parse_target(str(ModLink(MOD, bytes(32)))[:-1])
-    assert "aaaa" not in str(caught.value)
+    link = str(ModLink(MOD, bytes(32)))
+    for cut in (link[:-1], link[3:], link[len("modswarm:") :]):
+        with pytest.raises(BadLink, match=r"^the link is cut: ") as caught:
+            parse_target(cut)
+        assert "aaaa" not in str(caught.value)
     assert parse_kind("availability") == records.AVAILABILITY
     with pytest.raises(BadInput, match="peer, provider, availability"):
         parse_kind("pear")
@@ -126,10 +131,38 @@ async def test_a_crawl_stays_within_its_bounds(monkeypatch: pytest.MonkeyPatch) 
     await world.close()
 
 
-async def test_a_crawl_without_contacts_is_an_answer_too() -> None:
+ASKED: list[Callable[[Diagnosis], Awaitable[object]]] = [
+    lambda diagnosis: diagnosis.lookup("00" * 20),
+    lambda diagnosis: diagnosis.records("00" * 20),
+    lambda diagnosis: diagnosis.records(str(ModLink(MOD)), "availability"),
+    lambda diagnosis: diagnosis.crawl(),
+]
+
+
+@pytest.mark.parametrize("ask", ASKED)
+async def test_a_node_that_knows_no_other_says_so(
+    ask: Callable[[Diagnosis], Awaitable[object]],
+) -> None:
     world = World(4, latency=UniformLatency(RTT_S))
     resident = world.add()
     await resident.start()
-    told = await _diagnosis(resident).crawl()
-    assert (told.named, told.size_estimate, told.rtt_p50_ms) == (0, None, None)
+    with pytest.raises(Unreachable) as caught:
+        await ask(_diagnosis(resident))
+    assert caught.value.cause is Cause.NO_NODE_KNOWN
+    await world.close()
+
+
+@pytest.mark.parametrize("ask", ASKED)
+async def test_a_node_whose_contacts_are_all_silent_says_so(
+    ask: Callable[[Diagnosis], Awaitable[object]],
+) -> None:
+    world = await _world(3)
+    asker = world.residents[0]
+    own = asker.running.republisher.make(records.PROVIDER, ProviderBody(MOD, complete=True))
+    await asker.running.server.publish(own)
+    for other in world.residents[1:]:
+        other.host.unplug()
+    with asker.host.running(), pytest.raises(Unreachable) as caught:
+        await ask(_diagnosis(asker))
+    assert caught.value.cause is Cause.NO_CONTACTS
     await world.close()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.content.link import SCHEME, ModLink, parse
+from protocol.content.link import SCHEME, ModLink, is_piece, parse
 from protocol.errors import BadLink
 from protocol.identity import Identity, base32_text, peer_id_text
 from tests.identities import SEEDS
@@ -60,7 +60,9 @@ def test_any_text_is_a_link_or_a_bad_link(text: str) -> None:
             refusal = str(error)
         else:
             assert parse(str(link)) == link
-        assert not refusal or refusal.startswith(("not a modswarm link: ", "the link has a typo"))
+        assert not refusal or refusal.startswith(
+            ("not a modswarm link: ", "the link has a typo: ", "the link is cut: ")
+        )
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,9 @@ def test_any_text_is_a_link_or_a_bad_link(text: str) -> None:
         TEXT.replace("?x=127.0.0.1:4001", "?x=" + "a" * (limits.HINT_BYTES + 1)),
         TEXT.replace("?x=127.0.0.1:4001", "?" + "&".join(["x=a"] * (limits.HINTS + 1))),
         TEXT.replace("?x=127.0.0.1:4001", "?x=a b"),
+        TEXT[:50] + "\n" + TEXT[50:],
+        f'"{TEXT}"',
+        peer_id_text(bytes(20)),
         "modswarm:" + "a" * 5000,
     ],
 )
@@ -86,21 +91,64 @@ def test_what_is_no_link_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "modswarm:",
-        TEXT[:-1],
-        TEXT[:-4],
         TEXT + "a",
+        TEXT.replace(":aaaq", ":aaq", 1),
         TEXT.replace("#", "#a", 1),
         TEXT.replace(":aaa", ":aa1", 1),
         TEXT.replace("modswarm:", "modswarm://"),
         TEXT + "\0",
         TEXT.replace(":aaa", ":aa\u0131"),
-        TEXT.partition("#")[0] + "#",
     ],
 )
 def test_a_part_that_is_no_56_characters_of_base32_is_a_typo(text: str) -> None:
     with pytest.raises(BadLink, match=r"^the link has a typo"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, str(ModLink(bytes(32), bytes(32))), str(ModLink(bytes(32)))]
+)
+def test_a_link_that_has_lost_its_end_is_cut_or_has_no_key(text: str) -> None:
+    for end in range(len(SCHEME), len(text)):
+        link = parsed_unless_cut(text[:end])
+        if link is not None:
+            assert link == ModLink(parse(text).mod_id, hints=link.hints)
+
+
+def parsed_unless_cut(text: str) -> ModLink | None:
+    """The link; None if it is refused as cut, as which it must be if it is refused."""
+    try:
+        return parse(text)
+    except BadLink as error:
+        refusal = str(error)
+    assert refusal.startswith("the link is cut: "), text
+    return None
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, str(ModLink(bytes(32), bytes(32))), str(ModLink(bytes(32)))]
+)
+def test_a_link_that_has_lost_its_beginning_is_cut(text: str) -> None:
+    for start in range(1, len(text) - 19):
+        for piece in (text[start:], f" {text[start:].upper()}\n"):
+            assert is_piece(piece)
+            with pytest.raises(BadLink, match=r"^the link is cut: its beginning is missing"):
+                parse(piece)
+
+
+def test_a_link_that_has_lost_both_its_ends_is_cut() -> None:
+    bare = str(ModLink(bytes(32), bytes(32)))
+    for start in range(1, 40):
+        for end in range(start + 32, len(bare)):
+            with pytest.raises(BadLink, match=r"^the link is cut: its beginning is missing"):
+                parse(bare[start:end])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hats", "my-mod", "https://example.org/#top", "00" * 20, peer_id_text(bytes(20))]
+)
+def test_other_things_that_people_give_are_no_pieces_of_links(text: str) -> None:
+    assert not is_piece(text)
 
 
 def places(text: str) -> list[int]:
@@ -141,7 +189,7 @@ def swapped(text: str) -> str:
 
 
 def test_the_form_without_checksums_is_cut() -> None:
-    with pytest.raises(BadLink, match="its mod id has 52 characters, not 56"):
+    with pytest.raises(BadLink, match=r"^the link is cut: its mod id has 52 characters, not 56"):
         parse(SCHEME + base32_text(bytes(32)))
 
 
