@@ -21,7 +21,7 @@ from protocol.causes.cause import Cause
 from protocol.content.link import is_link, is_piece
 from protocol.content.link import parse as parse_link
 from protocol.errors import BadInput, BadPeerId, Unreachable
-from protocol.identity import parse_peer_id
+from protocol.identity import is_cut_peer_id, parse_peer_id
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
@@ -44,7 +44,8 @@ def parse_target(text: str) -> tuple[bytes, int]:
     try:
         return records.peer_key(parse_peer_id(text)), records.PEER
     except BadPeerId:
-        pass
+        if is_cut_peer_id(text):
+            raise
     try:
         key = bytes.fromhex(text) if len(text) == _KEY_CHARS else b""
     except ValueError:

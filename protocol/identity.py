@@ -145,7 +145,12 @@ def parse_peer_id(text: str) -> PeerId:
         raise BadPeerId(_why_no_peer_id(text)) from None
 
 
+def is_cut_peer_id(text: str) -> bool:
+    """Whether `text` looks like a peer id that has lost its end or its beginning."""
+    return len(text) < _PEER_ID_CHARS and _PEER_ID_PIECE.fullmatch(text) is not None
+
+
 def _why_no_peer_id(text: str) -> str:
-    if len(text) < _PEER_ID_CHARS and _PEER_ID_PIECE.fullmatch(text):
+    if is_cut_peer_id(text):
         return f"the peer id is cut: {text!r} has {len(text)} characters, not {_PEER_ID_CHARS}"
     return f"not a peer id, which is p and {_PEER_ID_CHARS - 1} of a-z and 2-7: {text[:80]!r}"

@@ -223,6 +223,24 @@ def test_a_control_file_of_a_killed_node_is_no_node(
     assert status_of("status", "--home", str(folder)) == exits.NOT_RUNNING
 
 
+@pytest.mark.parametrize("command", ["connect", "doctor"])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (str(LINK), "that is the link of a mod; give the id of a peer, as `modswarm id` shows it"),
+        (peer_id_text(PEER)[:-1], "the peer id is cut: "),
+        ("me", "not a peer id, which is p and 32 of a-z and 2-7: 'me'"),
+    ],
+)
+def test_what_is_no_peer_id_is_told_before_anything_is_asked(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], command: str, given: str, told: str
+) -> None:
+    assert status_of(command, given) == exits.USAGE
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.startswith(f"Error: {told}")) == ("", True)
+    assert node.asked == []
+
+
 def test_names_from_peers_cannot_steer_the_terminal(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from node.diagnosis import Diagnosis, parse_kind, parse_target
 from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
-from protocol.errors import BadInput, BadLink, Unreachable
+from protocol.errors import BadInput, BadLink, BadPeerId, Unreachable
 from protocol.identity import peer_id_text
 from protocol.records import ProviderBody
 from simulations.internet.latency import UniformLatency
@@ -53,6 +53,9 @@ def test_what_a_person_may_name() -> None:
         with pytest.raises(BadLink, match=r"^the link is cut: ") as caught:
             parse_target(cut)
         assert "aaaa" not in str(caught.value)
+    for cut in (peer_id_text(peer_id)[:-2], peer_id_text(peer_id)[1:]):
+        with pytest.raises(BadPeerId, match=r"^the peer id is cut: "):
+            parse_target(cut)
     assert parse_kind("availability") == records.AVAILABILITY
     with pytest.raises(BadInput, match="peer, provider, availability"):
         parse_kind("pear")
