@@ -505,6 +505,10 @@ peer that has proved no address, if four of its round trips are not longer, and 
 yet. Where none of these times is over, the round trips that callers tell count for so much at most:
 of those of PlanetLab none is longer."""
 
+RELAYED_NETWORKS = 2
+"""The peers behind relays, whose networks are not known, keep the places of so many networks: an
+eighth of all links, and one in ten honest people has no other way."""
+
 LINKS_PER_NETWORK = 16
 LINKS_KEPT_PART = 4
 LINK_TENURE_S = 30.0
@@ -959,8 +963,10 @@ of a full line. Such a turn is waited for so long, then what else its link has t
 for."""
 
 LINE_NETWORKS = 1024
+LINE_PEERS = LINKS
 """Networks, and peers of private ones, of which the time that they held turns is remembered: four
-times those that LINKS can come from. 100 kB."""
+times those that LINKS can come from, 100 kB; and so many peers behind relays, as long as one of
+them has a turn or wants one."""
 
 READ_AHEAD_BYTES_MIN = 2**16
 READ_AHEAD_BYTES_MAX = 2**20

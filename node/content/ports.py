@@ -27,7 +27,7 @@ class LinkPort(Protocol):
 
     @property
     def network(self) -> bytes:
-        """The public network of the peer's address, as `tenure.network_of` gives it."""
+        """The public network of the peer's address as `tenure.network_of` gives it, or RELAYED."""
 
     @property
     def max_frame_bytes(self) -> int:

@@ -21,7 +21,6 @@ from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import FEATURES, OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
-from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide, TriedPair
@@ -38,7 +37,9 @@ from protocol.noise_session import (
     prologue,
 )
 from protocol.overlay.contacts import Contact
+from protocol.places.tenure import RELAYED, network_of
 from protocol.signaling import Offer, own_offer_wins
+from protocol.turn.virtual import is_virtual
 
 _OTHER_ROLE = {DtlsRole.ACTIVE: DtlsRole.PASSIVE, DtlsRole.PASSIVE: DtlsRole.ACTIVE}
 
@@ -187,10 +188,13 @@ class LinkAttempt:
         except LinkClosed as error:
             raise self._failed(str(error), None, *sides) from error
 
-    def proved_address(self) -> Address | None:
-        """Where the peer has answered a check of ours, if it has."""
+    def proved_network(self) -> bytes | None:
+        """The network in which the peer has answered a check of ours, if it has, or RELAYED."""
         selected = self._ice.agent.selected
-        return None if selected is None else selected.remote.address
+        if selected is None:
+            return None
+        address = selected.remote.address
+        return RELAYED if is_virtual(address) else network_of(address.host)
 
     async def abandon(self) -> None:
         """Close whatever is open. Not for an attempt that became a link; otherwise as a close."""

@@ -17,7 +17,6 @@ from protocol.errors import LinkClosed, Malformed, ModswarmError, Oversized, Rem
 from protocol.frame_types import frame_type
 from protocol.identity import PeerId, peer_id_of
 from protocol.noise_session import FRAME_TAG_BYTES, NoiseHandshake, NoiseSession
-from protocol.places.tenure import network_of
 
 _log = logging.getLogger(__name__)
 
@@ -138,8 +137,8 @@ class Link:
 
     @property
     def network(self) -> bytes:
-        """The public network that the peer's address is in, as `network_of` gives it."""
-        return network_of(self.path.remote.host)
+        """The public network of the peer's address at present, or RELAYED."""
+        return self.path.network
 
     @property
     def round_trip_s(self) -> float | None:

@@ -1,9 +1,11 @@
 """Which links may send content now: the line of a node goes round by turns.
 
 Were all to send at once, the line would go to those with most links. So few do. Networks take turns
-by the time for which theirs were held, and in each its peers in the order in which they ask. What a
-peer has not had yet goes before what it has had, which keeps a small part of the line all the same:
-new identities have had nothing, and an attacker with enough of them could keep it for ever.
+by the time for which theirs were held, and in each its peers in the order in which they ask. Those
+behind relays are one network, of which anyone can be: in it peers take turns by time as well, so
+that slow ones do not hold up the others. What a peer has not had yet goes before what it has had,
+which keeps a small part of the line all the same: new identities have had nothing, and an attacker
+with enough of them could keep it for ever.
 """
 
 from collections import Counter
@@ -12,24 +14,27 @@ from dataclasses import dataclass
 
 from protocol import limits
 from protocol.identity import PeerId
-from protocol.places.forgetting import forget_least
+from protocol.places.tenure import RELAYED
+from protocol.places.time_shares import TimeShares
 
 
 @dataclass(slots=True, eq=False)
 class LineTurn:
     """A turn of one link. Times are seconds of one monotonic clock.
 
-    `network` is that of its peer, as `tenure.network_of` gives it. `again`: for what the peer has
-    had. `place` is what its party had used when it asked: the least comes first. `began_at` is None
-    while it waits, and counts from when others waited as well; `moved_at` is when its link last
-    took something. One that has `lapsed` holds up no other. One `by_right` is for what was had,
-    though others wait for what they have not had.
+    `network` is that of its peer, as `tenure.network_of` gives it, or RELAYED. `again`: for what
+    the peer has had. `place` is that of its party, and `peer_place` of its peer among those
+    behind relays: the least comes first. `began_at` is None while it waits, and counts from when
+    others waited as well; `moved_at` is when its link last took something. One that has `lapsed`
+    holds up no other. One `by_right` is for what was had, though others wait for what they have
+    not had.
     """
 
     peer_id: PeerId
     network: bytes
     again: bool
     place: float = 0.0
+    peer_place: float = 0.0
     began_at: float | None = None
     moved_at: float = 0.0
     lapsed: bool = False
@@ -47,8 +52,8 @@ class LineTurns:
     def __init__(self) -> None:
         self._waiting: dict[LineTurn, None] = {}
         self._held: dict[LineTurn, None] = {}
-        self._used_s: dict[bytes, float] = {}
-        self._least_s = 0.0
+        self._parties = TimeShares(limits.LINE_NETWORKS)
+        self._behind_relays = TimeShares(limits.LINE_PEERS)
         self._again_at: float | None = 0.0
 
     @property
@@ -61,18 +66,12 @@ class LineTurns:
         return bool(self._waiting) or any(one is not turn for one in self._held)
 
     def ask(self, turn: LineTurn, now: float) -> None:
-        """A link wants to send.
-
-        A party that was away begins behind those whose turn comes next: else new ones, one after
-        another, would hold up the others for ever. Nor does a turn count from before others waited.
-        """
+        """A link wants to send. No turn counts from before others waited."""
         if not self._waiting:
             for held in self._held:
                 held.began_at = now
-        used_s = self._used_s.get(turn.party, 0.0)
-        if used_s <= self._least_s:
-            used_s = self._least_s + limits.LINE_SLICE_S
-        turn.place = used_s
+        turn.place = self._parties.place(turn.party)
+        turn.peer_place = self._behind_relays.place(turn.peer_id)
         self._waiting[turn] = None
 
     def begin(self, now: float) -> Iterator[LineTurn]:
@@ -85,7 +84,9 @@ class LineTurns:
             del self._waiting[turn]
             self._held[turn] = None
             turn.began_at = turn.moved_at = now
-            self._least_s = max(self._least_s, turn.place)
+            self._parties.began(turn.place)
+            if turn.network == RELAYED:
+                self._behind_relays.began(turn.peer_place)
             yield turn
 
     def is_over(self, turn: LineTurn, now: float) -> bool:
@@ -106,9 +107,10 @@ class LineTurns:
             del self._held[turn]
             if not turn.lapsed:
                 self._charge(turn, now)
+        if not any(one.network == RELAYED for one in (*self._held, *self._waiting)):
+            self._behind_relays.clear()
         if not self._held and not self._waiting:
-            self._used_s.clear()  # an idle line owes no user anything
-            self._least_s = 0.0
+            self._parties.clear()  # an idle line owes no user anything
 
     def _charge(self, turn: LineTurn, now: float) -> None:
         """It holds up no other any more."""
@@ -116,9 +118,9 @@ class LineTurns:
         held_s = max(now - began_at, limits.LINE_SLICE_S)
         if turn.by_right:
             self._again_at = now + held_s * (limits.LINE_AGAIN_EACH - 1)
-        used_s = max(turn.place, self._used_s.get(turn.party, 0.0)) + held_s
-        self._used_s[turn.party] = used_s
-        forget_least(self._used_s, limits.LINE_NETWORKS)
+        self._parties.charge(turn.party, turn.place, held_s)
+        if turn.network == RELAYED:
+            self._behind_relays.charge(turn.peer_id, turn.peer_place, held_s)
 
     def _next(self, now: float) -> LineTurn | None:
         live = [one for one in self._held if not one.lapsed]
@@ -143,10 +145,24 @@ class LineTurns:
         if len({one.party for one in sharing}) > 1:
             most = limits.LINE_TURNS_OF_A_NETWORK
         free = [one for one in alike if crowds[one.party] < most]
-        return min(free, key=lambda one: (crowds[one.party], one.place), default=None)
+        first = min(free, key=lambda one: (crowds[one.party], one.place), default=None)
+        if first is None or first.network != RELAYED:
+            return first
+        return _exchanged(first, [one for one in free if one.network == RELAYED])
+
+
+def _exchanged(first: LineTurn, party: list[LineTurn]) -> LineTurn:
+    """Of a party, one of which comes first, the peer that had least: it gets that place."""
+    turn = min(party, key=lambda one: one.peer_place)
+    turn.place, first.place = first.place, turn.place
+    return turn
 
 
 def _counts(held: LineTurn, now: float) -> bool:
-    """Whether it counts for its network: what a link does not take is not the others' fault."""
+    """Whether it counts for its network: what a link does not take is not the others' fault, and
+    those behind relays share no line.
+    """
+    if held.lapsed and held.network == RELAYED:
+        return False
     began_at = now if held.began_at is None else held.began_at
     return not held.lapsed or now - began_at < limits.LINE_FORGOTTEN_S

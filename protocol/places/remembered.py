@@ -4,6 +4,7 @@ import math
 from collections import Counter, OrderedDict
 
 from protocol.identity import PeerId
+from protocol.places.tenure import RELAYED
 
 
 class RememberedPeers:
@@ -38,10 +39,12 @@ class RememberedPeers:
         return self._peers[peer_id][0] if peer_id in self._peers else 0
 
     def of_network(self, network: bytes, now: float) -> int:
-        """How many are remembered of a network; of private ones, which are empty, none."""
+        """How many are remembered of a network; none of private ones, which are empty, and none
+        RELAYED: a few of these say nothing of the others, who may live anywhere.
+        """
         if now >= self._first_until:
             self._forget_old(now)
-        return self._of_network[network] if network else 0
+        return 0 if network in (b"", RELAYED) else self._of_network[network]
 
     def _forget_old(self, now: float) -> None:
         while now >= self._first_until:

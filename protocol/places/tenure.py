@@ -19,6 +19,12 @@ _COUNTED_BYTES: Final = (3, 6)
 """The /24 of IPv4 and the /48 of IPv6: those behind one are taken for one holder."""
 
 
+RELAYED: Final = b"relayed"
+"""The network of all peers behind relays: theirs is not known, and those of relays are many for
+anyone. No packed prefix has this length.
+"""
+
+
 def network_of(host: str) -> bytes:
     """The /24 or /48 of a public IP literal, packed; empty for a private one, without bound."""
     networks = networks_at(ip_address(host).packed)
@@ -51,7 +57,8 @@ def _came_more(holder: Place, asking: Place) -> bool:
 @dataclass(frozen=True, slots=True)
 class PlaceRule:
     """`places` in all. Others never have those `for_own`, nor those of more worth the ones
-    `for_newcomers`, and one network keeps `per_network` against others.
+    `for_newcomers`, and one network keeps `per_network` against others, RELAYED that of
+    RELAYED_NETWORKS.
 
     - A newcomer takes a newcomer's place, or that of the least useful where newcomers are few.
     - A peer of use also takes the place of a holder of less use.
@@ -72,11 +79,11 @@ class PlaceRule:
         if self._has_room(len(own), len(others), asking):
             return None
         crowds = Counter(one.network for one in others if one.network)
-        if not asking.ours and crowds[asking.network] >= self.per_network:
+        if not asking.ours and crowds[asking.network] >= self._part(asking.network):
             same = [one for one in others if one.network == asking.network]
             wanted = [one for one in same if one.worth <= asking.worth]
         else:
-            crowded = {network for network, held in crowds.items() if held > self.per_network}
+            crowded = {network for network, held in crowds.items() if held > self._part(network)}
             beyond = [one for one in others if one.network in crowded]
             if beyond and not asking.ours:
                 return min(beyond, key=lambda one: (one.worth, -crowds[one.network], one.due_at))
@@ -95,6 +102,10 @@ class PlaceRule:
                 one.due_at,
             ),
         )
+
+    def _part(self, network: bytes) -> int:
+        """What a network keeps against others."""
+        return self.per_network * (limits.RELAYED_NETWORKS if network == RELAYED else 1)
 
     def _has_room(self, own: int, others: int, asking: Place) -> bool:
         bound = self.for_newcomers if asking.ours else self.for_own

@@ -69,7 +69,7 @@ async def test_a_network_of_which_several_broke_it_is_closed_to_newcomers_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The hosts of a test are private, and these are never counted: here they are as if public."""
-    for reader in ("node.links.link", "node.links.pool.places"):
+    for reader in ("node.links.path.found_path", "node.links.attempt"):
         monkeypatch.setattr(f"{reader}.network_of", lambda _: network_of("93.184.216.34"))
     async with network() as peers:
         victim = await peers.add()

@@ -16,10 +16,12 @@ from protocol import limits, records
 from protocol.content import frames
 from protocol.errors import LinkClosed, ModswarmError
 from protocol.identity import peer_id_text
+from protocol.places.tenure import RELAYED
 from simulations.attacks.record_flooder import RecordFlooder
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
+from tests.hostile.link_attackers import hider, only_by, raw_link
 from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world, until
@@ -42,7 +44,7 @@ async def hold(attacker: WholeResident, holder: WholeResident, mod_id: bytes | N
     """
     while True:
         with contextlib.suppress(ModswarmError, LinkClosed):
-            link = await attacker.running_node.pool.connect(holder.identity.peer_id)
+            link = await raw_link(attacker, holder)
             if mod_id is not None:
                 link.send(frames.encode_frame(frames.Open(7, mod_id)))
             while not link.closed.done():
@@ -52,17 +54,30 @@ async def hold(attacker: WholeResident, holder: WholeResident, mod_id: bytes | N
         await asyncio.sleep(AGAIN_S)
 
 
+async def public(town: Town, addresses: list[str] | None) -> WholeResident:
+    host = town.world.internet.add_host(addresses=addresses)
+    made = town.world.add(WholeResident, host=host)
+    assert isinstance(made, WholeResident)
+    await settle(made)
+    return made
+
+
 async def hold_all(
-    town: Town, holder: WholeResident, mod_id: bytes, *, one_network: bool
+    town: Town, holder: WholeResident, mod_id: bytes, *, one_network: bool, hidden: bool = False
 ) -> list[asyncio.Task[None]]:
-    """Attackers of one /24, or each of its own; every second one downloads without an end."""
+    """Attackers of one /24, or each of its own; every second one downloads without an end.
+
+    `hidden`: they come by relays alone, each by another, and no more than get a link: one that came
+    twice would give way.
+    """
     tasks = []
-    for number in range(ATTACKERS):
-        addresses = [f"81.2.69.{number + 1}"] if one_network else None
-        host = town.world.internet.add_host(addresses=addresses)
-        attacker = town.world.add(WholeResident, host=host)
-        assert isinstance(attacker, WholeResident)
-        await settle(attacker)
+    for number in range(LINKS - LINKS // 4 if hidden else ATTACKERS):
+        address = f"81.2.69.{number + 1}"
+        if hidden:
+            attacker = await hider(town, address)
+            only_by(attacker, town.publics[number])
+        else:
+            attacker = await public(town, [address] if one_network else None)
         wanted = mod_id if number % 2 else None
         tasks.append(attacker.host.create_task(hold(attacker, holder, wanted)))
     return tasks
@@ -98,6 +113,45 @@ async def test_a_get_reaches_a_holder_all_of_whose_links_are_held(
             _, seconds = await get(person, link, tmp_path / f"got {number}")
             record_property("attacked_s", seconds)
             assert seconds <= alone_s + LATER_S
+            await person.stop()
+        for siege in sieges:
+            siege.cancel()
+        await asyncio.gather(*sieges, return_exceptions=True)
+
+
+async def test_a_get_reaches_a_holder_whose_links_are_held_from_behind_relays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: RecordProperty
+) -> None:
+    """They are one party, by however many relays; a get failed as long as each relay's users were
+    one.
+    """
+    monkeypatch.setattr(limits, "LINKS_PER_NETWORK", PART_OF_A_NETWORK)
+    monkeypatch.setattr(limits, "RELAYED_NETWORKS", 1)
+    answering: set[bytes | None] = set()
+    async with pair_world(tmp_path) as town:
+        (holder,) = await town.settled("port-restricted")
+        pool = holder.running_node.pool
+        pool._keeper._rule = link_rule(LINKS)
+        pool._book._tenure_s = 3600.0
+        link = await share(holder, tmp_path, CONTENT)
+        first, *people = await town.settled("public", "public", "port-restricted")
+        _, alone_s = await get(first, link, tmp_path / "alone")
+        record_property("alone_s", alone_s)
+        await first.stop()
+        sieges = await hold_all(town, holder, link.mod_id, one_network=True, hidden=True)
+        record_property("attackers", len(sieges))
+
+        def all_held() -> bool:
+            answering.update(call.proved_network for call in pool.answering)
+            return len(pool.links()) >= LINKS - LINKS // 4
+
+        await until(all_held, 60.0)
+        assert answering == {None, RELAYED}
+        for number, person in enumerate(people):
+            _, seconds = await get(person, link, tmp_path / f"got {number}")
+            record_property("attacked_s", seconds)
+            assert seconds <= alone_s + LATER_S
+            assert pool.get(person.identity.peer_id) is not None
             await person.stop()
         for siege in sieges:
             siege.cancel()

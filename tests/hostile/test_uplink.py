@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from node.links.link import Link
 from protocol import limits
 from protocol.content import frames
 from protocol.content.link import ModLink
 from protocol.errors import LinkClosed, ModswarmError
+from protocol.places.tenure import RELAYED
 from simulations.internet.lines import Access
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
+from tests.hostile.link_attackers import hider, raw_link
 from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world
@@ -38,6 +39,7 @@ last packet may be lost there: a timeout, 0.5 s."""
 SEED = 1
 SMALL_BYTES = 1_000_000
 IDENTITIES = 8
+BEHIND_RELAYS = 20
 PEOPLE = 4
 ROUND_S = 2.0
 """A turn of each of 14 networks, four at a time: a slice and what is queued then, 0.5 s."""
@@ -88,14 +90,6 @@ async def drink(
                     link.send(wish)
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1.0)
-
-
-async def raw_link(attacker: WholeResident, holder: WholeResident) -> Link:
-    """A link on which requests are the attacker's own, and answers are taken for nothing."""
-    link = await attacker.running_node.pool.connect(holder.identity.peer_id)
-    exchange = attacker.running_node.sharing._exchanges.attach(link)
-    exchange._answered = lambda *_: None  # type: ignore[method-assign]
-    return link
 
 
 async def fetch_once(
@@ -196,6 +190,42 @@ async def test_a_get_beside_identities_that_fetch_all_once(
         record_property("attackers", IDENTITIES)
         others = 1 if one_network else at_once
         assert seconds <= alone_s + others * SMALL_BYTES / UP_BYTES_S + ROUND_S
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_a_get_beside_identities_of_one_network_behind_relays(
+    tmp_path: Path, hidden: bool, record_property: RecordProperty
+) -> None:
+    """All that come by relays are one party; a person who hides as well is one of them.
+
+    When they were as many as relays' networks the get took 43 s, as if each had an own network.
+    """
+    count = IDENTITIES if hidden else BEHIND_RELAYS
+    async with pair_world(tmp_path, publics=8, seed=SEED) as town:
+        holder = await resident(town, LINE)
+        link = await share(holder, tmp_path, CONTENT)
+        first, person = [await (hider(town) if hidden else resident(town)) for _ in range(2)]
+        alone_s = await got(first, holder, link, tmp_path / "alone")
+        await first.stop()
+        attackers = [await hider(town, f"81.2.69.{number + 1}") for number in range(count)]
+        for one in attackers:
+            with one.host.running(), contextlib.suppress(ModswarmError):
+                await one.running_node.pool.connect(holder.identity.peer_id)
+        await asyncio.sleep(LATER_S)
+        by_relay = [one.network for one in holder.running_node.pool.links()]
+        assert by_relay.count(RELAYED) >= count - 1
+        mod_id = link.mod_id
+        fetching = [
+            one.host.create_task(one_after_another([one], holder, mod_id)) for one in attackers
+        ]
+        await asyncio.sleep(LATER_S)
+        seconds = await got(person, holder, link, tmp_path / "got")
+        await stop(fetching)
+        record_property("alone_s", alone_s)
+        record_property("attacked_s", seconds)
+        record_property("attackers", count)
+        others = count if hidden else 1
+        assert seconds <= alone_s + others * len(CONTENT) / UP_BYTES_S + ROUND_S
 
 
 async def test_four_gets_beside_endless_downloaders(

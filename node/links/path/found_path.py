@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import PeerId
+from protocol.places.tenure import RELAYED, network_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,8 @@ class FoundPath:
         """`direct`, or `relayed` where either address is a relay's."""
         ends = (self.local_type, self.remote_type)
         return "relayed" if CandidateKind.RELAYED in ends else "direct"
+
+    @property
+    def network(self) -> bytes:
+        """The public network of the peer's address as `network_of` gives it, or RELAYED."""
+        return RELAYED if self.way == "relayed" else network_of(self.remote.host)

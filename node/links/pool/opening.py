@@ -94,7 +94,7 @@ class LinkOpener:
         `alone`: no call of ours crosses it. Raises LinkFailed, Overloaded.
         """
         attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False, alone=alone)
-        call.begin(attempt.proved_address)
+        call.begin(attempt.proved_network)
         try:
             await self._parts.punching.sample()
             answer = attempt.answer(call.offer)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from node.links.link import Link
-from protocol.addresses import Address
 from protocol.description import Description
 from protocol.errors import CallCrossed, ModswarmError
 from protocol.identity import PeerId, peer_id_of
@@ -64,18 +63,18 @@ class PendingAnswer:
         self.peer_id = peer_id_of(offer.caller_key)
         self.offer = offer
         self.began_at = loop.time()
-        self._proved: Callable[[], Address | None] = lambda: None
+        self._proved_network: Callable[[], bytes | None] = lambda: None
         self.task: asyncio.Task[None] | None = None
         self.answer: asyncio.Future[Description] = loop.create_future()
 
-    def begin(self, proved: Callable[[], Address | None]) -> None:
-        """An attempt is under way, which tells the address that the peer has proved by then."""
-        self._proved = proved
+    def begin(self, proved_network: Callable[[], bytes | None]) -> None:
+        """An attempt is under way, which tells where the peer has proved to be by then."""
+        self._proved_network = proved_network
 
     @property
-    def proved(self) -> Address | None:
-        """Where the peer has answered a check of ours, if it has."""
-        return self._proved()
+    def proved_network(self) -> bytes | None:
+        """The network in which the peer has answered a check of ours, if it has, or RELAYED."""
+        return self._proved_network()
 
     def refuse(self, error: ModswarmError) -> None:
         """Give no description, if there is none yet."""

@@ -7,7 +7,7 @@ from node.links.pool.pending import PendingAnswer, PendingConnect
 from protocol import limits
 from protocol.identity import PeerId
 from protocol.places.calls import believed_safe_s, safe_s
-from protocol.places.tenure import Place, PlaceRule, network_of
+from protocol.places.tenure import Place, PlaceRule
 from protocol.places.usefulness import Usefulness
 from protocol.places.visits import Visits
 
@@ -65,9 +65,8 @@ class PlaceBook:
             visits=self._linked.times(link.peer_id, network, self._loop.time()),
         )
 
-    def link_wanted(self, peer_id: PeerId, *, ours: bool, host: str | None = None) -> Place:
-        """The place that a link would take; `host` is where its peer is, if that is proved."""
-        network = network_of(host) if host is not None else b""
+    def link_wanted(self, peer_id: PeerId, *, ours: bool, network: bytes = b"") -> Place:
+        """The place that a link would take; `network` is where its peer is, if that is proved."""
         visits = self._linked.times(peer_id, network, self._loop.time()) + 1
         return Place(peer_id, network, self._worth(peer_id), ours=ours, visits=visits)
 
@@ -80,10 +79,9 @@ class PlaceBook:
         """The place of a call of a peer that is being answered."""
         worth = self._worth(call.peer_id)
         visits = self._called.times(call.peer_id, b"", self._loop.time())
-        proved = call.proved
-        if proved is not None:
+        network = call.proved_network
+        if network is not None:
             until = call.began_at + limits.LINK_SLOW_S
-            network = network_of(proved.host)
             return Place(call.peer_id, network, worth + _PROVED, until, until, visits=visits)
         round_trip_s = 2 * call.offer.answer_takes_s
         return Place(

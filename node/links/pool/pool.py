@@ -295,8 +295,8 @@ class LinkPool:
 
     def _make_room_for(self, link: Link) -> None:
         """Only a link closes another one, and no call that has shown nothing; raises LinkFailed."""
-        ours, host = link.direction == "outgoing", link.path.remote.host
-        place = self._book.link_wanted(link.peer_id, ours=ours, host=host)
+        ours = link.direction == "outgoing"
+        place = self._book.link_wanted(link.peer_id, ours=ours, network=link.network)
         now = asyncio.get_running_loop().time()
         is_newcomer = not (ours or place.worth)
         if is_newcomer and self._breakers.holds_many_of(place.network, now):

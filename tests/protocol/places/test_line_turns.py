@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocol import limits
 from protocol.identity import PeerId
 from protocol.places.line_turns import LineTurn, LineTurns
+from protocol.places.tenure import RELAYED
 
 STEP_S = 0.05
 """Between two looks of a link at whether its turn is over: two of these are a slice."""
@@ -190,6 +191,43 @@ def test_who_takes_nothing_holds_up_others_for_a_second_and_its_network_for_ten(
     assert race.seconds[neighbour.peer_id] - before >= 20.0 * PARTS / 7 * 0.9
 
 
+LAPSES_S = 2 * (limits.LINE_LAPSE_S + limits.LINE_SLICE_S)
+"""Two turns that take nothing lapse after the other two of all have."""
+
+
+@pytest.mark.parametrize(
+    ("network", "least_s", "most_s"),
+    [(ONE, limits.LINE_FORGOTTEN_S, 2 * limits.LINE_FORGOTTEN_S), (RELAYED, 0.0, LAPSES_S)],
+)
+def test_those_behind_relays_wait_for_no_other_that_takes_nothing(
+    network: bytes, least_s: float, most_s: float
+) -> None:
+    """Neighbours share a line, which may be what is slow; two behind relays share nothing."""
+    stalled = [turn(number, network) for number in range(PARTS)]
+    race = Race(*stalled, turn(8, OTHER))
+    race.stalled = {one.peer_id for one in stalled}
+    race.run(STEP_S)
+    person = turn(9, network)
+    race.turns.ask(person, race.now)
+    began = race.now
+    while not race.seconds[person.peer_id]:
+        race.run(STEP_S)
+    assert least_s <= race.now - began <= most_s + STEP_S
+
+
+def test_a_peer_behind_a_relay_that_holds_turns_for_long_waits_as_long_for_others() -> None:
+    """It takes a little now and then: its turns do not lapse, and each is nine slices long."""
+    slow = [turn(number, RELAYED) for number in range(8)]
+    quick = turn(9, RELAYED)
+    race = Race(*slow, quick, turn(10, OTHER), turn(11, OTHER))
+    slow_ids = {one.peer_id for one in slow}
+    for step in range(1200):
+        race.stalled = slow_ids if step % 18 else set()
+        race.run(STEP_S)
+    held_each_s = race.now * limits.LINE_TURNS_OF_A_NETWORK / (len(slow) + 1)
+    assert race.seconds[quick.peer_id] >= 0.5 * held_each_s  # it waits for turns to end, too
+
+
 def test_the_time_that_is_charged_ends_when_a_turn_lapses() -> None:
     """So a slow peer, whose turns lapse, waits for others a second and not until it has taken."""
     race = Race(*(turn(number, NETWORKS[number]) for number in range(4)))
@@ -199,7 +237,7 @@ def test_the_time_that_is_charged_ends_when_a_turn_lapses() -> None:
     race.run(20.0)
     assert slow.lapsed
     race.leave(slow)
-    used_s = race.turns._used_s[slow.network] - slow.place
+    used_s = race.turns._parties._used_s[slow.network] - slow.place
     assert limits.LINE_LAPSE_S <= used_s <= limits.LINE_LAPSE_S + limits.LINE_SLICE_S
     race.stalled.clear()
     race.turns.ask(turn(9, NETWORKS[9]), race.now)
@@ -222,12 +260,13 @@ def test_what_is_remembered_is_bounded_and_gone_with_the_last_turn() -> None:
         turns.ask(one, now)
         assert one in turns.begin(now)
         turns.end(one, now + STEP_S)
-        assert len(turns._used_s) <= limits.LINE_NETWORKS
-    assert len(turns._used_s) > limits.LINE_NETWORKS / 2
-    assert greedy.party in turns._used_s
+        assert len(turns._parties) <= limits.LINE_NETWORKS
+    assert len(turns._parties) > limits.LINE_NETWORKS / 2
+    assert greedy.party in turns._parties
     for one in (*held, waits):
         turns.end(one, now)
-    assert not turns._used_s
+    assert not turns._parties
+    assert not turns._behind_relays
     assert not turns.waiting
     assert not turns.are_others(None)
 

@@ -2,7 +2,7 @@
 
 from protocol import limits
 from protocol.places.rule_breakers import RuleBreakers
-from protocol.places.tenure import network_of
+from protocol.places.tenure import RELAYED, network_of
 
 NETWORK = network_of("93.184.216.34")
 
@@ -29,9 +29,12 @@ def test_several_of_one_public_network_close_it_to_newcomers() -> None:
         breakers.add(peer(number), NETWORK, 10.0)
         breakers.add(peer(0), NETWORK, 10.0)  # one peer counts once
         breakers.add(peer(100 + number), network_of("192.168.1.5"), 10.0)
+        breakers.add(peer(200 + number), RELAYED, 10.0)
     assert breakers.holds_many_of(NETWORK, 69.0)
     assert not breakers.holds_many_of(network_of("151.101.1.69"), 69.0)
     assert not breakers.holds_many_of(network_of("192.168.1.5"), 69.0)
+    assert not breakers.holds_many_of(RELAYED, 69.0)
+    assert breakers.holds(peer(200), 69.0)
     assert not breakers.holds_many_of(NETWORK, 70.0)
 
 

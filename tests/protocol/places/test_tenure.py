@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import Busy
-from protocol.places.tenure import Place, PlaceRule, network_of
+from protocol.places.tenure import RELAYED, Place, PlaceRule, network_of
 
 RULE = PlaceRule(places=8, for_newcomers=2, for_own=2, per_network=2)
 NEW = Place(b"new", b"", 0.0)
@@ -57,6 +57,19 @@ def test_a_network_that_has_its_part_takes_only_of_its_own() -> None:
     with pytest.raises(Busy):
         RULE.giving_way(taken, asking, 2.0)
     assert RULE.giving_way(taken, asking, 4.0) is theirs[1]
+
+
+def test_those_behind_relays_are_one_party_with_the_part_of_two_networks() -> None:
+    """A relay's network says nothing of where its users are, and one in ten people needs one."""
+    many = [newcomer(str(number), network=RELAYED, until=9.0 + number) for number in range(5)]
+    taken = [*many, newcomer("a", until=20.0)]
+    assert RULE.giving_way(taken, NEW, 1.0) is many[0]
+    with pytest.raises(Busy):
+        RULE.giving_way([*taken[1:], newcomer("b", until=20.0)], NEW, 1.0)
+    asking = Place(b"new", RELAYED, 0.0)
+    with pytest.raises(Busy):
+        RULE.giving_way(taken, asking, 8.0)
+    assert RULE.giving_way(taken, asking, 9.5) is many[0]
 
 
 def test_what_a_network_has_beyond_its_part_has_no_tenure() -> None:

@@ -7,7 +7,7 @@ import pytest
 from protocol import limits
 from protocol.errors import Busy
 from protocol.places.remembered import RememberedPeers
-from protocol.places.tenure import Place, PlaceRule, network_of
+from protocol.places.tenure import RELAYED, Place, PlaceRule, network_of
 from protocol.places.visits import Visits
 
 NETWORK = network_of("93.184.216.34")
@@ -39,9 +39,11 @@ def test_a_new_peer_of_a_network_from_which_several_came_has_come_before() -> No
         assert visits.times(peer(9), NETWORK, 1.0) == 0
         visits.add(peer(number), NETWORK, 1.0)
         visits.add(peer(100 + number), b"", 1.0)
+        visits.add(peer(200 + number), RELAYED, 1.0)
     assert visits.times(peer(9), NETWORK, 1.0) == 1
     assert visits.times(peer(0), NETWORK, 1.0) == 1, "its own visit does not count twice"
     assert visits.times(peer(9), b"", 1.0) == 0
+    assert visits.times(peer(9), RELAYED, 1.0) == 0
 
 
 def test_no_more_peers_are_remembered_than_the_bound() -> None:
