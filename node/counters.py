@@ -17,9 +17,6 @@ class Counters:
 
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
-        self.clock_signs: Counter[str] = Counter()
-        """`ahead`: how often others said that ours was issued in the future. `behind`: how often
-        what others keep as valid was so by our clock."""
         self.datagrams_received = 0
         self.datagrams_sent = 0
         self.bytes_received = 0

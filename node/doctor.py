@@ -34,7 +34,7 @@ class Doctor:
         """What is known now."""
         signs = self._signs()
         kind = network_kind(signs)
-        membership, counters = self._membership, self._membership.server.counters
+        membership = self._membership
         return NetworkReport(
             kind=kind,
             sentence=kind.sentence,
@@ -51,8 +51,7 @@ class Doctor:
             relays_known=self._relays.known,
             relays=len(membership.relay_client),
             hides_address=self._relays.hidden,
-            refused_as_ahead=counters.clock_signs["ahead"],
-            found_in_future=counters.clock_signs["behind"],
+            clock=membership.server.own_clock.view(),
         )
 
     def _signs(self) -> NetworkSigns:

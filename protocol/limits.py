@@ -372,6 +372,10 @@ WAY_KNOWN_S = 10 * 60.0
 tries before its lookup has found any (one fewer than REGISTRARS_CALLED, as all may be gone), and
 for how long."""
 
+REGISTRARS_BELIEVED = 2
+"""Networks whose contacts must agree on why a call failed, where any two do, before one's word
+counts: a peer has registrars in more than that."""
+
 RELAYS_TRIED = 24
 """Contacts that claim to reach one callee and are believed in one call: liars may be among them."""
 
@@ -768,6 +772,15 @@ OBSERVERS_MIN = 3
 OBSERVERS_AGREE = 2 / 3
 """Networks that must have seen us before their word counts for more than one contact's, and the
 share of them that must agree: fewer liars change nothing."""
+
+CLOCK_VOICES = 128
+CLOCK_VOICE_S = 2 * 3600.0
+"""Networks whose word on our clock is kept, and for how long: a contact that keeps a record of ours
+is asked again within an hour."""
+
+CLOCK_SIGNS_MIN = 3
+"""Networks that must say that our clock is off before that is believed, and keys whose records show
+it: the clock of one contact or publisher may be off, or it lies."""
 
 SIGHTINGS = 12
 SIGHTINGS_PAUSE_S = 1.0

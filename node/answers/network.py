@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from protocol.addresses import Address
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
+from protocol.reachability.clock_signs import ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, Verdict
 
 
@@ -67,7 +68,6 @@ class NetworkReport:
     """At how many relays this node has an allocation now."""
     hides_address: bool
     """Whether links go through relays alone."""
-    refused_as_ahead: int
-    """How often others refused ours as issued in the future: a sign that our clock is ahead."""
-    found_in_future: int
-    """How often what others keep was in the future by our clock: a sign that it is behind."""
+    clock: ClockView
+    """Whether this computer's clock seems off, and how many networks say so of how many that gave
+    any sign."""

@@ -18,6 +18,7 @@ from node.net.endpoint import Endpoint
 from node.overlay.lookup.search import OnFound, Search
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.reachability.dialing import Dialing
+from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.records.publishing import Published, RecordPublisher
@@ -93,6 +94,7 @@ class OverlayServer(Server):
         self._environment = environment
         self._endpoint = endpoint
         self._own_network = own_network
+        self.own_clock = OwnClock(settings.networks_of)
         self._grant_relaying = grant_relaying
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
@@ -107,7 +109,8 @@ class OverlayServer(Server):
             lookup=partial(self.lookup, paths=settings.paths),
             some_contacts=self.some_contacts,
             sybil_regions=self.sybil_regions,
-            counters=counters,
+            own_clock=self.own_clock,
+            networks_of=settings.networks_of,
             puzzle_bits=settings.puzzle_bits,
         )
         self._publishing = RecordPublisher(
@@ -144,6 +147,7 @@ class OverlayServer(Server):
             counters=self.counters,
             puzzle_bits=self.settings.puzzle_bits,
             grant_relaying=self._grant_relaying,
+            own_clock=self.own_clock,
         )
         # What a request means depends on the tables and the registrar, which send by the wire:
         # the wire knows of neither, and is told here where requests go.

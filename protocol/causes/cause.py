@@ -76,8 +76,10 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         "let another node join through this one.",
     ),
     Cause.CLOCKS_DIFFER: Explanation(
-        "the clock of this computer and the other one's differ by more than a minute",
-        "Let both computers set their clocks by the internet, then try again.",
+        "by the word of other nodes the clock of this computer and the other one's differ by more "
+        "than a minute",
+        "Let both computers set their clocks by the internet, then try again; `modswarm doctor` "
+        "says what is known of this one's.",
     ),
     Cause.PEER_UNKNOWN: Explanation(
         "no node of the network knows this peer",

@@ -136,7 +136,8 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         _OPEN_IT,
     ),
     NetworkKind.UNKNOWN_ROUTER: Explanation(
-        "there is a router, and its kind is not known yet", f"Ask again in some minutes. {_OPEN_IT}"
+        "a router seems to stand before this node, and its kind is not known yet",
+        f"Ask again in some minutes. {_OPEN_IT}",
     ),
     NetworkKind.FIREWALL: Explanation(
         "a firewall lets in only answers, but direct links are possible through it",

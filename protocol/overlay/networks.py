@@ -7,6 +7,7 @@ private and loopback ones have none.
 import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from protocol import limits
 from protocol.addresses import is_global
@@ -15,6 +16,9 @@ from protocol.overlay.contacts import Contact
 _PORT_BYTES = 2
 _PREFIX_BYTES = {4: (3,), 6: (8, 6, 4)}
 """The /24 of IPv4; the /64, the /48 and the /32 of IPv6. The smallest network comes first."""
+
+_COUNTED_BYTES: Final = (3, 6)
+"""The /24 of IPv4 and the /48 of IPv6: those behind one are taken for one holder, or one voice."""
 
 Networks = tuple[bytes, ...]
 NetworksOf = Callable[[Contact], Networks]
@@ -35,6 +39,20 @@ def networks_at(packed: bytes) -> Networks:
     if not is_global(str(literal)):
         return ()
     return tuple(packed[:size] for size in _PREFIX_BYTES[literal.version])
+
+
+def counted_network(networks: Networks) -> bytes:
+    """Of an address's networks its /24 or /48; empty for a private one, which has none."""
+    return next((one for one in networks if len(one) in _COUNTED_BYTES), b"")
+
+
+def voice_of(networks_of: NetworksOf, contact: Contact) -> bytes:
+    """Whose voice a contact's word is: that of its /24 or /48, or of its host at a private address.
+
+    The bytes of a packed address and those of a network differ in length, so they never collide.
+    """
+    host = contact.packed[limits.KEY_BYTES : -_PORT_BYTES]
+    return counted_network(networks_of(contact)) or host
 
 
 def smallest_network(networks_of: NetworksOf, contact: Contact) -> bytes:

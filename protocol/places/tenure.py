@@ -8,15 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
 
 from protocol import limits
 from protocol.errors import Busy
 from protocol.identity import PeerId
-from protocol.overlay.networks import networks_at
-
-_COUNTED_BYTES: Final = (3, 6)
-"""The /24 of IPv4 and the /48 of IPv6: those behind one are taken for one holder."""
+from protocol.overlay.networks import counted_network, networks_at
 
 
 RELAYED: Final = b"relayed"
@@ -27,8 +23,7 @@ anyone. No packed prefix has this length.
 
 def network_of(host: str) -> bytes:
     """The /24 or /48 of a public IP literal, packed; empty for a private one, without bound."""
-    networks = networks_at(ip_address(host).packed)
-    return next((one for one in networks if len(one) in _COUNTED_BYTES), b"")
+    return counted_network(networks_at(ip_address(host).packed))
 
 
 @dataclass(frozen=True, slots=True)

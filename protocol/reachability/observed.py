@@ -173,14 +173,25 @@ class ObservedAddresses:
     # The NAT --------------------------------------------------------------------------------
 
     def mapping(self, own_hosts: Collection[str]) -> MappingKind:
-        """How the NAT maps; UNKNOWN until OBSERVERS_MIN networks have seen this node."""
+        """How the NAT maps.
+
+        UNKNOWN until OBSERVERS_MIN networks have seen this node, and while one contradicts the
+        others, which are too few to agree on anything without it.
+        """
         if len(self._public_voices()) < limits.OBSERVERS_MIN:
             return MappingKind.UNKNOWN
         if not self.is_mapped(own_hosts):
             return MappingKind.NONE
         if self.agreed is not None:
             return MappingKind.ENDPOINT_INDEPENDENT
+        if self._all_but_one_agree():
+            return MappingKind.UNKNOWN
         return MappingKind.SEQUENTIAL if self.port_step else MappingKind.ENDPOINT_DEPENDENT
+
+    def _all_but_one_agree(self) -> bool:
+        """Whether one voice alone contradicts all others: a liar's, or that of a new mapping."""
+        seen = Counter(voice.address for voice in self._public_voices())
+        return max(seen.values()) >= seen.total() - 1
 
     @property
     def port_preserved(self) -> bool:

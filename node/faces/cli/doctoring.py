@@ -75,7 +75,7 @@ def _show_network(told: dict[str, Any]) -> None:
             ("UPnP", networks.upnp(told)),
             ("Called through", output.counted(told["registrars"], "registrar")),
             ("Relays", _relays(told)),
-            ("Clock", networks.clock(told["refused_as_ahead"], told["found_in_future"])),
+            ("Clock", networks.clock(told["clock"])),
         ]
     )
 

@@ -39,6 +39,15 @@ _CAPS = {
 }
 """What each bound on stored records means to a person."""
 
+_DOCTOR = "`modswarm doctor` says what all contacts find"
+
+_REFUSALS = _CAPS | {
+    IssuedInFuture.name: "by their clocks this computer's is ahead by more than a minute "
+    f"({_DOCTOR})",
+    Expired.name: f"by their clocks this computer's is far behind ({_DOCTOR})",
+}
+"""Why contacts refuse an announcement, as they say."""
+
 
 @click.command()
 @click.argument("path", type=PathWord("the folder or the file to share, such as ./hats"))
@@ -84,16 +93,15 @@ def _announced(published: dict[str, Any]) -> str:
 
 
 def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
+    """Who said what, and how many said nothing: the word of one is not given for that of all."""
+    silent = refused.get(TimedOut.name, 0)
     answered = {name: count for name, count in refused.items() if name != TimedOut.name}
     if not answered:
         return f"of {contacts} that should keep the announcement none answers"
     most = max(answered, key=lambda name: answered[name])
-    if most == IssuedInFuture.name:
-        return "this computer's clock is ahead of the others' by more than a minute"
-    if most == Expired.name:
-        return "this computer's clock is far behind the others'"
-    why = _CAPS.get(most, most.replace("_", " "))
-    return f"{answered[most]} of {contacts} refused the announcement: {why}"
+    why = _REFUSALS.get(most, most.replace("_", " "))
+    told = f"{answered[most]} of {contacts} refused the announcement: {why}"
+    return f"{told}; {silent} did not answer" if silent else told
 
 
 class _Size(click.ParamType[int]):

@@ -6,6 +6,7 @@ from protocol.causes.network_kind import UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.ice.candidates import CandidateKind
 from protocol.punching.pairs import Way
+from protocol.reachability.clock_signs import ClockVerdict
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
 LEARNED: dict[CandidateKind, str] = {
@@ -30,10 +31,6 @@ _FILTERINGS: dict[FilteringKind, str] = {
     FilteringKind.ENDPOINT_INDEPENDENT: "datagrams of all hosts are let in",
     FilteringKind.DEPENDENT: "only answers are let in",
 }
-
-
-_SIGNS_MIN = 3
-"""A single contact's own clock may be off."""
 
 
 def router(nat: NatKind) -> str:
@@ -108,11 +105,22 @@ def _seen(told: dict[str, Any]) -> str:
     return f"{told['address']}" if told["proved"] else f"{told['address']} (one contact's word)"
 
 
-def clock(refused_as_ahead: int, found_in_future: int) -> str:
-    """Whether the clock seems off: contacts do not tell their time, but refuse what is untimely."""
-    ahead, behind = refused_as_ahead >= _SIGNS_MIN, found_in_future >= _SIGNS_MIN
-    if ahead and not behind:
-        return "seems to be ahead by more than a minute: others refuse what this node sends"
-    if behind and not ahead:
-        return "seems to be behind by more than a minute: what others made is in the future here"
-    return "no sign that it is off"
+_CLOCKS: dict[ClockVerdict, str] = {
+    ClockVerdict.NO_SIGN: "no sign that it is off",
+    ClockVerdict.AHEAD: "is ahead by more than a minute, by the word of contacts in {}: let this "
+    "computer set its clock by the internet",
+    ClockVerdict.BEHIND: "is behind by more than a minute, by the word of contacts in {}: let "
+    "this computer set its clock by the internet",
+    ClockVerdict.PERHAPS_AHEAD: "may be ahead: contacts in {} say so, which is too few to tell "
+    "whose clock is off; compare this computer's with another one",
+    ClockVerdict.PERHAPS_BEHIND: "may be behind: contacts in {} say so, which is too few to tell "
+    "whose clock is off; compare this computer's with another one",
+}
+
+
+def clock(told: dict[str, Any]) -> str:
+    """Whether the clock seems off, by the API's report of it."""
+    networks = "network" if told["heard"] == 1 else "networks"
+    return _CLOCKS[ClockVerdict(told["verdict"])].format(
+        f"{told['said']} of {told['heard']} {networks}"
+    )

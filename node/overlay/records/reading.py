@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from node.counters import Counters
 from node.environment import Environment
 from node.overlay.lookup.sybil_region import SybilRegions
+from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.rpc.protocol import OverlayProtocol
 from protocol import limits, records
 from protocol.causes.cause import Cause
@@ -30,14 +30,13 @@ from protocol.errors import (
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
+from protocol.overlay.networks import NetworksOf, voice_of
 from protocol.overlay.registration_proof import check_registration_proof
 from protocol.overlay.store.record_store import RecordStore
 from protocol.randomness import sample
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
-
-_CONTACTS_BELIEVED = 2
 
 
 @dataclass(slots=True)
@@ -49,7 +48,9 @@ class Reading:
     contacts' first pages a publisher was. `more` has the contacts that say to hold more records
     than they sent: how many they sent, and how many they hold. `publishers` are those of all
     records by their bytes; `own_sent` is how many this node's own store has given. `untimely` has
-    the contacts that keep as valid what is not so by our clock.
+    the networks (see `voice_of`) that keep as valid what is not so by our clock, and `nearest`
+    those of the nearest contacts; `from_future` counts what each contact sent that is in the
+    future.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
@@ -63,16 +64,19 @@ class Reading:
     more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
     hops: int = 0
     requests: int = 0
-    untimely: set[Contact] = field(default_factory=set)
+    untimely: set[bytes] = field(default_factory=set)
+    nearest: set[bytes] = field(default_factory=set)
+    from_future: Counter[Contact] = field(default_factory=Counter)
 
     def why_empty(self) -> NetworkError | None:
         """What kept records from being found, where it is known that something did.
 
-        That the clocks differ is not said on the word of one contact, unless no other answered.
+        That the clocks differ is said by most networks of the nearest contacts, which all keep a
+        record that there is: no contact makes it so, unless it is the only one.
         """
         if not self.answered:
             return Unreachable(cause=Cause.NO_CONTACTS)
-        if len(self.untimely) >= min(_CONTACTS_BELIEVED, len(self.answered)):
+        if 2 * len(self.untimely & self.nearest) > len(self.nearest):
             return ClocksDiffer(cause=Cause.CLOCKS_DIFFER)
         return None
 
@@ -98,10 +102,12 @@ class Reader:
         lookup: Callable[..., Awaitable[AnyLookup]],
         some_contacts: Callable[[], list[Contact]],
         sybil_regions: SybilRegions,
-        counters: Counters,
+        own_clock: OwnClock,
+        networks_of: NetworksOf,
         puzzle_bits: int,
     ) -> None:
-        self._counters = counters
+        self._own_clock = own_clock
+        self._networks_of = networks_of
         self._protocol = protocol
         self._store = store
         self._wall = environment.wall
@@ -141,6 +147,7 @@ class Reader:
 
         lookup = await self._lookup(key, kind=kind, on_found=on_found, seeds=seeds)
         reading.closest = lookup.closest() or reading.closest
+        reading.nearest = {voice_of(self._networks_of, one) for one in reading.closest}
         reading.requests += lookup.requests
 
     async def _read_aside(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
@@ -214,10 +221,18 @@ class Reader:
         """Take the response of one contact; whether it held a valid record."""
         reading.answered.append(contact)
         proof = found.registration_proof
-        if proof and self._is_registered(reading, key, contact, proof):
+        is_registrar = bool(proof) and self._is_registered(reading, key, contact, proof)
+        if is_registrar:
             reading.registrars.append(contact)
-        taken = {self._take_raw(reading, contact, raw, key) for raw in found.values} - {None}
-        reading.told.update(publisher for publisher in taken if publisher is not None)
+        values = [self._take_raw(reading, contact, raw, key) for raw in found.values]
+        taken = {publisher for publisher in values if publisher is not None}
+        reading.told.update(taken)
+        self._own_clock.read(
+            contact,
+            key,
+            timely=len(values) - values.count(None) + is_registrar,
+            from_future=reading.from_future[contact],
+        )
         if taken:
             reading.holders.append(contact)
         if len(found.values) < found.total:
@@ -251,8 +266,8 @@ class Reader:
     def _refuse(self, reading: Reading, contact: Contact, error: RemoteError) -> None:
         self._protocol.refuse(error)
         if isinstance(error, Expired | IssuedInFuture):
-            reading.untimely.add(contact)
-        self._counters.clock_signs["behind"] += isinstance(error, IssuedInFuture)
+            reading.untimely.add(voice_of(self._networks_of, contact))
+        reading.from_future[contact] += isinstance(error, IssuedInFuture)
 
 
 def _take(reading: Reading, record: Record) -> None:

@@ -13,6 +13,7 @@ from kademlia.protocol import KademliaProtocol
 from node.counters import Counters
 from node.environment import Environment
 from node.overlay.reachability.dialing import Dialing
+from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Wire
@@ -64,6 +65,7 @@ class OverlayProtocol(KademliaProtocol):
         counters: Counters,
         puzzle_bits: int,
         grant_relaying: GrantRelaying,
+        own_clock: OwnClock,
     ) -> None:
         super().__init__(source_node, storage, ksize)
         self.router = tables
@@ -76,6 +78,7 @@ class OverlayProtocol(KademliaProtocol):
         self._puzzle_bits = puzzle_bits
         self._witness_book = WitnessBook()
         self._grant_relaying = grant_relaying
+        self._own_clock = own_clock
         self._loop = asyncio.get_running_loop()
 
     def __getattr__(self, name: str) -> Any:
@@ -223,7 +226,9 @@ class OverlayProtocol(KademliaProtocol):
 
     async def call_store(self, node_to_ask: Contact, key: bytes, value: Record) -> Response:
         """Store a record at one contact; raises TimedOut."""
-        return await self.wire.ask(node_to_ask, Method.STORE, [key, value.raw])
+        response = await self.wire.ask(node_to_ask, Method.STORE, [key, value.raw])
+        self._own_clock.answered(node_to_ask, response.code)
+        return response
 
     async def call_find_value(
         self, node_to_ask: Contact, key: bytes, kind: int, skip: int = 0

@@ -212,8 +212,6 @@ class Wire:
         self._own_network.saw(pending.contact, response.observed, pending.sent_at)
         if response.token:
             session.learn_token(response.token, pending.contact, now)
-        if response.code == Code.ISSUED_IN_FUTURE:
-            self._counters.clock_signs["ahead"] += 1
         pending.on_reply(Reply(pending.contact, response, None))
 
     def _receive_cookie(self, datagram: bytes, address: Address) -> None:

@@ -6,11 +6,12 @@ relays occupy one of REGISTRARS_CALLED slots, so a silent one delays the call by
     WAITING ──slot──> OPEN ──silent──> SLOW
                        └──── refused, or out of time ───┴──> FAILED
 
-The first signed answer ends the call. The call fails only once every relay has failed.
+The first signed answer ends the call. The call fails only once every relay has failed. Why it did
+is not told on the word of one network where two others agree, but for the peer's own.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -53,9 +54,9 @@ class _Relay:
 class OfferRelay:
     """Sends an offer by each relay that is added. `complete` tells that no more will be.
 
-    `read_answer` opens a sealed answer, or raises RemoteError. `answered` gets the first signed
-    answer and the relay that brought it, or CallFailed, or TimedOut. Once it is done nothing more
-    is sent.
+    `voice` gives the network whose word a contact's is. `read_answer` opens a sealed answer, or
+    raises RemoteError. `answered` gets the first signed answer and the relay that brought it, or
+    CallFailed, or TimedOut. Once it is done nothing more is sent.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class OfferRelay:
         callee_id: PeerId,
         sealed: bytes,
         *,
+        voice: Callable[[Contact], bytes],
         read_answer: Callable[[bytes], Answer],
         answered: asyncio.Future[tuple[Answer, Contact]],
     ) -> None:
         self._wire = wire
         self._callee_id = callee_id
         self._sealed = sealed
+        self._voice = voice
         self._loop = asyncio.get_running_loop()
         self._relays: dict[bytes, _Relay] = {}
         self._complete = False
@@ -161,25 +164,33 @@ class OfferRelay:
         if not self._complete or any(one.state is not _State.FAILED for one in relays):
             return
         if not self._answered.done():
-            self._answered.set_exception(_verdict([one.failure for one in relays]))
+            self._answered.set_exception(self._verdict())
+
+    def _verdict(self) -> NetworkError:
+        """Why the call failed.
+
+        What only the callee can have said tells more than that a relay does not reach it.
+        """
+        if not self._relays:
+            return CallFailed(cause=Cause.NOT_REGISTERED)
+        told = [
+            (relay.contact, relay.failure)
+            for relay in self._relays.values()
+            if relay.failure is not None
+        ]
+        if not told:
+            return TimedOut(cause=Cause.REGISTRARS_SILENT)
+        itself = [why for one, why in told if one.peer_id == self._callee_id and why.cause]
+        voices: dict[Cause | None, set[bytes]] = {}
+        for contact, why in told:
+            voices.setdefault(why.cause, set()).add(self._voice(contact))
+        agreed = [why for _, why in told if len(voices[why.cause]) >= limits.REGISTRARS_BELIEVED]
+        return min(itself or agreed or [why for _, why in told], key=_rank)
 
 
 def _patience_s() -> float:
     """A registrar itself tries for CALL_S, and its response must still come back after that."""
     return limits.CALL_S + 2 * limits.CALL_REPEAT_S
-
-
-def _verdict(failures: Sequence[NetworkError | None]) -> NetworkError:
-    """Why the call failed, by the failure of each relay; that of a silent one is None.
-
-    What only the callee can have said tells more than that a relay does not reach it.
-    """
-    if not failures:
-        return CallFailed(cause=Cause.NOT_REGISTERED)
-    given = [failure for failure in failures if failure is not None]
-    if not given:
-        return TimedOut(cause=Cause.REGISTRARS_SILENT)
-    return min(given, key=_rank)
 
 
 def _rank(failure: NetworkError) -> int:

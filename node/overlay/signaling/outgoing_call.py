@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from node.overlay.records.reading import Reading
@@ -13,6 +14,7 @@ from protocol.causes.cause import Cause
 from protocol.errors import CallCrossed, NotFound
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
+from protocol.overlay.networks import voice_of
 from protocol.signaling import Answer, Offer, read_answer
 
 MakeOffer = Callable[[bytes, Sequence[Contact]], tuple[Offer, bytes]]
@@ -113,5 +115,10 @@ class OutgoingCall:
             return read_answer(self._server.identity, offer, raw, callee_key=key)
 
         return OfferRelay(
-            self._server.wire, self._peer_id, sealed, read_answer=read, answered=self._answered
+            self._server.wire,
+            self._peer_id,
+            sealed,
+            voice=partial(voice_of, self._server.settings.networks_of),
+            read_answer=read,
+            answered=self._answered,
         )

@@ -141,6 +141,7 @@ class Registrations:
             is_registered = False
         else:
             is_registered = response.code == Code.OK
+            self._server.own_clock.answered(contact, response.code)
         if is_registered:
             self.registrars.setdefault(contact, self._quietest_turn())
         else:

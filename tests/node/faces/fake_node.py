@@ -34,6 +34,7 @@ from protocol.causes.tried import KnownSide
 from protocol.content.link import ModLink
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, PeerId, peer_id_text
+from protocol.reachability.clock_signs import ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.identities import SEEDS
 
@@ -233,8 +234,7 @@ class FakeDoctor:
             relays_known=16,
             relays=0,
             hides_address=False,
-            refused_as_ahead=0,
-            found_in_future=0,
+            clock=ClockView(),
         )
 
     def network(self) -> NetworkReport:

@@ -33,6 +33,7 @@ from protocol.content.link import ModLink
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import base32_text, peer_id_text
 from protocol.punching.pairs import Way
+from protocol.reachability.clock_signs import ClockVerdict, ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
 PEER, OTHER = b"\1" * 20, b"\2" * 20
@@ -252,7 +253,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     (SeenAddress(V4, proved=True),),
                 ),
             ),
-            *(UpnpAnswer.REFUSED, None, "718", 9, 2, False, 5, 6),
+            *(UpnpAnswer.REFUSED, None, "718", 9, 2, False, ClockView(ClockVerdict.AHEAD, 5, 6)),
         ),
         {
             "kind": "random_router",
@@ -282,8 +283,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "relays_known": 9,
             "relays": 2,
             "hides_address": False,
-            "refused_as_ahead": 5,
-            "found_in_future": 6,
+            "clock": {"verdict": "ahead", "said": 5, "heard": 6},
         },
     ),
     (
@@ -381,7 +381,7 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
     rooms = (status, mods, network, peers, dht)
-    assert shown - {ModLink, KnownSide, NatKind} == {
+    assert shown - {ClockView, ModLink, KnownSide, NatKind} == {
         one
         for room in rooms
         for one in vars(room).values()

@@ -33,8 +33,19 @@ def test_share_prints_the_link_alone_on_standard_output(
     ("asked", "refused", "why"),
     [
         (4, {"timed_out": 4}, "of 4 contacts that should keep the announcement none answers"),
-        (4, {"issued_in_future": 3, "timed_out": 1}, "clock is ahead of the others'"),
-        (4, {"expired": 4}, "clock is far behind the others'"),
+        (
+            *(4, {"issued_in_future": 3, "timed_out": 1}),
+            "3 of 4 contacts refused the announcement: by their clocks this computer's is ahead",
+        ),
+        (
+            *(4, {"issued_in_future": 3, "timed_out": 1}),
+            "(`modswarm doctor` says what all contacts find); 1 did not answer",
+        ),
+        (
+            *(20, {"issued_in_future": 1, "timed_out": 19}),
+            "1 of 20 contacts refused the announcement: by their clocks",
+        ),
+        (4, {"expired": 4}, "by their clocks this computer's is far behind"),
         (1, {"key_full": 1}, "1 of 1 contact refused the announcement: they know as many holders"),
         (4, {"timed_out": 3, "store_full": 1}, "1 of 4 contacts refused the announcement: their"),
     ],

@@ -16,6 +16,7 @@ from protocol.errors import CallFailed
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import peer_id_text
 from protocol.punching.pairs import Way
+from protocol.reachability.clock_signs import ClockVerdict
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.node.faces.commands import status_of
 from tests.node.faces.fake_node import CONE, PEER, RANDOM, FakeNode
@@ -173,7 +174,12 @@ def test_every_value_has_words() -> None:
     assert networks.family(unheard) == "2001:db8::1; the node does not listen there"
 
 
-def test_the_clock_is_doubted_on_the_word_of_several_only() -> None:
-    assert networks.clock(0, 0) == networks.clock(2, 0) == networks.clock(9, 9)
-    assert "ahead" in networks.clock(3, 0)
-    assert "behind" in networks.clock(0, 3)
+def test_what_is_known_of_the_clock_says_by_how_many_networks_it_is() -> None:
+    for verdict in ClockVerdict:
+        told = networks.clock({"verdict": verdict.value, "said": 2, "heard": 3})
+        assert ("2 of 3 networks" in told) is (verdict is not ClockVerdict.NO_SIGN)
+        assert ("ahead" in told) is (verdict in (ClockVerdict.AHEAD, ClockVerdict.PERHAPS_AHEAD))
+        assert ("behind" in told) is (verdict in (ClockVerdict.BEHIND, ClockVerdict.PERHAPS_BEHIND))
+        assert ("may be" in told) is verdict.value.startswith("perhaps")
+    alone = {"verdict": "perhaps_ahead", "said": 1, "heard": 1}
+    assert "contacts in 1 of 1 network say so" in networks.clock(alone)

@@ -1,7 +1,7 @@
 """Offers by several relays at once: silence, refusals, and what counts as a failure."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.errors import CallFailed, ModswarmError, NetworkError, TimedOut, WrongKey
+from protocol.identity import peer_id_of
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
 from protocol.signaling import Answer, AnswerStatus
@@ -19,6 +20,8 @@ from simulations.runtime.running import run_virtually
 
 GOOD = b"the answer"
 RELAYS = [Contact.at(bytes([number]) * 32, Address("192.0.2.1", number)) for number in range(1, 8)]
+CALLEE_KEY = bytes(32)
+CALLEE_ID = peer_id_of(CALLEE_KEY)
 
 
 Behaviours = Mapping[Contact, tuple[float, Code, bytes] | None]
@@ -45,7 +48,7 @@ class FakeWire:
         timeout_s: float,
     ) -> None:
         assert method is Method.SIGNAL
-        assert arguments == [bytes(20), b"sealed", 40]
+        assert arguments == [CALLEE_ID, b"sealed", 40]
         self.asked.append((self._loop.time(), contact))
         behaviour = self._behave.get(contact)
         if behaviour is None:
@@ -64,20 +67,27 @@ def _read_answer(sealed: bytes) -> Answer:
 
 
 class Outcome:
-    """How one call by the first `count` relays ended."""
+    """How one call by the first `count` relays ended, each of them in a network of its own."""
 
-    def __init__(self, behave: Behaviours, count: int = 7) -> None:
-        run_virtually(self._run(behave, count))
+    def __init__(
+        self, behave: Behaviours, count: int = 7, relays: Sequence[Contact] = RELAYS
+    ) -> None:
+        run_virtually(self._run(behave, relays[:count]))
 
-    async def _run(self, behave: Any, count: int) -> None:
+    async def _run(self, behave: Any, relays: Sequence[Contact]) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         wire: Any = FakeWire(behave)
         answered: asyncio.Future[tuple[Answer, Contact]] = loop.create_future()
         offer_relay = OfferRelay(
-            wire, bytes(20), b"sealed", read_answer=_read_answer, answered=answered
+            wire,
+            CALLEE_ID,
+            b"sealed",
+            voice=lambda contact: contact.packed,
+            read_answer=_read_answer,
+            answered=answered,
         )
-        for relay in (*RELAYS[:count], *RELAYS[:count]):
+        for relay in (*relays, *relays):
             offer_relay.add(relay)
         offer_relay.complete()
         self.relay: Contact | None = None
@@ -152,6 +162,36 @@ def test_of_registrars_that_disagree_the_one_that_reached_the_peer_is_told(
         assert error.cause is cause
         if cause is None:
             assert str(error) == "a registrar refused the call: malformed"
+
+
+@pytest.mark.parametrize(
+    "lie", [Code.EXPIRED, Code.ISSUED_IN_FUTURE, Code.REFUSED, Code.BUSY, Code.RATE_LIMITED]
+)
+def test_one_liar_among_registrars_does_not_tell_why_a_call_failed(lie: Code) -> None:
+    for liar in RELAYS:
+        behave = dict.fromkeys(RELAYS, (0.1, Code.OFFLINE, b"")) | {liar: (0.1, lie, b"")}
+        error = Outcome(behave).error
+        assert isinstance(error, NetworkError)
+        assert error.cause is Cause.OFFLINE
+
+
+def test_what_two_registrars_heard_of_the_peer_outweighs_those_that_do_not_reach_it() -> None:
+    behave = dict.fromkeys(RELAYS, (0.1, Code.OFFLINE, b"")) | dict.fromkeys(
+        RELAYS[2:4], (0.1, Code.BUSY, b"")
+    )
+    error = Outcome(behave).error
+    assert isinstance(error, NetworkError)
+    assert error.cause is Cause.BUSY
+
+
+def test_the_peer_itself_knows_best_why_it_refuses() -> None:
+    itself = Contact.at(CALLEE_KEY, Address("192.0.2.9", 9))
+    behave = dict.fromkeys(RELAYS, (0.1, Code.OFFLINE, b"")) | {
+        itself: (0.1, Code.ISSUED_IN_FUTURE, b"")
+    }
+    error = Outcome(behave, relays=[*RELAYS[:3], itself]).error
+    assert isinstance(error, NetworkError)
+    assert error.cause is Cause.CLOCKS_DIFFER
 
 
 def test_silence_of_all_is_a_time_out() -> None:

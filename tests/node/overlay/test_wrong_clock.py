@@ -7,6 +7,7 @@ import pytest
 from protocol.causes.cause import Cause
 from protocol.description import Description
 from protocol.errors import ClocksDiffer
+from protocol.reachability.clock_signs import ClockVerdict, ClockView
 from protocol.signaling import Offer
 from tests.node.overlay.network import describing, description, network, open_peer
 
@@ -18,11 +19,16 @@ async def accept(_: Offer) -> Description:
 
 
 @pytest.mark.parametrize(
-    ("clock_ahead_s", "sign"),
-    [(-3600.0, "behind"), (-90.0, "behind"), (90.0, "none"), (3 * 3600.0, "none")],
+    ("clock_ahead_s", "verdict"),
+    [
+        (-3600.0, "perhaps_behind"),
+        (-90.0, "perhaps_behind"),
+        (90.0, "no_sign"),
+        (3 * 3600.0, "no_sign"),
+    ],
 )
 async def test_a_call_by_a_wrong_clock_fails_for_that_reason(
-    clock_ahead_s: float, sign: str
+    clock_ahead_s: float, verdict: str
 ) -> None:
     """A clock that is behind finds others' records in the future; one ahead makes such an offer."""
     async with network(4, 1) as peers:
@@ -36,7 +42,7 @@ async def test_a_call_by_a_wrong_clock_fails_for_that_reason(
             with pytest.raises(ClocksDiffer) as failed:
                 await caller.caller.call(callee_id, describing())
             assert failed.value.cause is Cause.CLOCKS_DIFFER
-            assert (caller.counters.clock_signs["behind"] > 0) is (sign == "behind")
+            assert caller.server.own_clock.view().verdict.value == verdict
         finally:
             await caller.close()
 
@@ -49,7 +55,8 @@ async def test_what_a_clock_ahead_publishes_is_refused_and_counted_as_a_sign() -
             published = await ahead.server.publish(ahead.membership.presence.peer_record())
             assert published.confirmed == 0
             assert published.refused == {"issued_in_future": 4}
-            assert ahead.counters.clock_signs == {"ahead": 4}
+            view = ahead.server.own_clock.view()
+            assert view == ClockView(ClockVerdict.PERHAPS_AHEAD, 1, 1), "they are at one address"
         finally:
             await ahead.close()
             await asyncio.sleep(0)

@@ -277,3 +277,24 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(observed._ports) == limits.PORTS_REMEMBERED
     observed.forget()
     assert observed.mapping(OWN) is MappingKind.UNKNOWN
+
+
+@pytest.mark.parametrize("liar", range(3))
+def test_one_liar_among_three_makes_no_router_that_takes_a_port_for_each(liar: int) -> None:
+    lied = [Address(OUTSIDE, PORT + 1), Address("198.51.100.66", 9)]
+    for lie in lied:
+        observed = ObservedAddresses(PORT)
+        for number in range(3):
+            told = lie if number == liar else Address(OUTSIDE, PORT)
+            observed.note(network(number), told, number)
+        assert observed.mapping(OWN) is MappingKind.UNKNOWN
+        (seen,) = observed.reflexive(OWN)
+        assert (seen.address.host, seen.proved) == (OUTSIDE, False)
+        observed.note(network(4), Address(OUTSIDE, PORT), 4)
+        assert observed.mapping(OWN) is MappingKind.ENDPOINT_INDEPENDENT
+
+
+def test_a_liar_after_three_that_agreed_makes_no_router_of_another_kind() -> None:
+    observed = seen_at(PORT, PORT, PORT)
+    observed.note(network(1), Address(OUTSIDE, 9), 9.0)
+    assert observed.mapping(OWN) is not MappingKind.ENDPOINT_DEPENDENT
