@@ -29,11 +29,11 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 def default_home() -> Path:
     """The platform's folder for a user's application data."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
+        base = os.environ.get("LOCALAPPDATA", "").strip()
         return (Path(base) if base else Path.home() / "AppData" / "Local") / "modswarm"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "modswarm"
-    base = os.environ.get("XDG_DATA_HOME")
+    base = os.environ.get("XDG_DATA_HOME", "").strip()
     return (Path(base) if base else Path.home() / ".local" / "share") / "modswarm"
 
 

@@ -9,6 +9,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, module in catalogue.all_experiments().items():
         _add_options(names.add_parser(name, help=catalogue.summary(module)), module)
     _add_sweep_options(commands.add_parser("sweep", help="run a grid of runs"))
+    _check_words(parser, given)
     options = parser.parse_args(given)
     try:
         return _COMMANDS[options.command](options)
@@ -38,6 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         print(f"Repeat it with: {_command(given)}", file=sys.stderr)
         return _FAILED
+
+
+def _check_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """End with a usage error for an empty or blank word: as a path it would be the folder here."""
+    for before, word in pairwise((_PROGRAM, *words)):
+        name, equals, value = word.partition("=")
+        if not word.strip():
+            parser.error(f"the word behind {before} is empty; give a value there")
+        if name.startswith("--") and equals and not value.strip():
+            parser.error(f"the value of {name} is empty; give one")
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -46,6 +46,23 @@ def test_an_experiment_prints_its_contract_and_writes_its_plot(
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "lookup", "--out", ""], "the word behind --out is empty; give a value there"),
+        (["run", "lookup", "--out= "], "the value of --out is empty; give one"),
+        (["run", " "], "the word behind run is empty"),
+        (["sweep", ""], "the word behind sweep is empty"),
+        ([""], "the word behind modswarm simulate is empty"),
+    ],
+)
+def test_no_word_is_empty(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
 def test_the_same_seed_gives_the_same_history(capsys: pytest.CaptureFixture[str]) -> None:
     hashes = []
     for seed in ("1", "1", "2"):

@@ -163,10 +163,12 @@ class ControlServer:
 
 
 def _check_query(given: Mapping[str, str], known: Mapping[str, str]) -> None:
-    """Raise BadRequest unless each parameter is `known`, by its meaning, and has a value."""
+    """Raise BadRequest unless each parameter is `known`, by its meaning, and has one value."""
     unknown = set(given) - set(known)
     if unknown:
         raise errors.BadRequest(f"this route takes no parameter {min(unknown)[:80]!r}")
+    if len(given) > len(set(given)):
+        raise errors.BadRequest("a parameter stands there twice")
     for name, value in given.items():
         if not value.strip():
             raise errors.BadRequest(f"the parameter {name!r} is empty; it is: {known[name]}")

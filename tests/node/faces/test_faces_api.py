@@ -197,6 +197,7 @@ async def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
         ("GET", "/v1/peers?has=nonsense", 400, "bad_link"),
         ("GET", "/v1/dht/lookup", 400, "bad_request"),
         ("GET", "/v1/dht/records?kind=peer", 400, "bad_request"),
+        ("GET", "/v1/dht/lookup?target=x&target=y", 400, "bad_request"),
         ("GET", "/v1/dht/lookup?target=x&paths=-1", 400, "bad_request"),
         ("GET", "/v1/dht/lookup?target=x&paths=9999", 400, "bad_request"),
         ("DELETE", "/v1/mods/abc", 400, "bad_request"),

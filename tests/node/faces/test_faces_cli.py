@@ -280,6 +280,9 @@ def test_the_home_is_named_by_option_then_environment_then_platform(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(sys, "platform", "linux")
     assert files.default_home() == tmp_path / "data" / "modswarm"
+    for none in ("", " "):
+        monkeypatch.setenv("XDG_DATA_HOME", none)
+        assert files.default_home() == Path.home() / ".local" / "share" / "modswarm"
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     assert files.default_home() == tmp_path / "local" / "modswarm"
