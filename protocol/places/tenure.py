@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Final
 
 from protocol import limits
 from protocol.errors import Busy
 from protocol.identity import PeerId
 from protocol.overlay.networks import counted_network, networks_at
-
 
 RELAYED: Final = b"relayed"
 """The network of all peers behind relays: theirs is not known, and those of relays are many for
