@@ -303,6 +303,15 @@ SIZE_SAMPLES_SUSPICION = 2
 SIZE_SAMPLES_VERDICT = 8
 """Lookups of other ids before sybils are suspected (good to 20 %), and before the verdict."""
 
+SIZE_HINTS = 5
+SIZE_VOICES = 4
+"""Contacts whose word on the network's size is asked before any lookup for it, and how many must
+say that it is so large: where one contact in four lies, one of 64 judgements is theirs."""
+
+PLAUSIBLE_CHANCE = 0.01
+"""How likely the nearest contacts of a key must be by that word for no lookups to follow, where it
+matters only whether they are probably sybils."""
+
 SUSPICIOUS_CHANCE = 0.05
 SYBILS_CHANCE = 0.001
 """How unlikely the nearest contacts of a key must be to be suspected, and to count as sybils. Who

@@ -34,7 +34,7 @@ from node.overlay.table.tables import FAMILY_BITS, Tables
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import Unreachable
+from protocol.errors import ModswarmError, Unreachable
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.disjoint import start_lookup
@@ -101,7 +101,13 @@ class OverlayServer(Server):
         self._refresh = TableRefresh(
             self.protocol, self.tables, environment, self.lookup, lambda: self._families
         )
-        self.sybil_regions = SybilRegions(self.lookup, environment, k=settings.k)
+        self.sybil_regions = SybilRegions(
+            self.lookup,
+            environment,
+            some_contacts=self.some_contacts,
+            neighbours=self._neighbours,
+            k=settings.k,
+        )
         self._reader = Reader(
             self.protocol,
             self.store,
@@ -203,6 +209,14 @@ class OverlayServer(Server):
         """Contacts drawn by chance, so that none comes first by what it sends."""
         known = [entry.contact for entry in self.tables.entries() if not entry.failures]
         return sample(self._environment.rng, known, limits.CONTACTS_SAVED)
+
+    async def _neighbours(self, contact: Contact) -> list[Contact]:
+        """Those nearest to a contact, as it names them; none if it does not answer."""
+        try:
+            found = await self.protocol.call_find_node(contact, contact.peer_id, self._families)
+        except ModswarmError:
+            return []
+        return self.protocol.maintenance.valid(found.contacts)
 
     def recheck_contacts(self) -> None:
         """Ping the contacts known for longest: this machine slept, or has another address."""

@@ -67,6 +67,17 @@ class NetworkSize:
         """The number of contacts as lookups far from a target show it; needs one at least."""
         return (self._k - _GAMMA_MEDIAN) / median(self._apart(without))
 
+    def is_apart(self, number: int, target: int) -> bool:
+        """Whether what is near a number says nothing of sybils near a target."""
+        return number >> _EIGHTH_SHIFT != target >> _EIGHTH_SHIFT
+
+    def hint(self, number: int, named: Sequence[Contact]) -> float:
+        """The number of contacts as one of them tells by naming those near it; 0 for too few."""
+        distances = sorted({one.number ^ number for one in named} - {0})
+        if len(distances) < self._k:
+            return 0.0
+        return (self._k - _GAMMA_MEDIAN) * _SPACE / distances[self._k - 1]
+
     def targets(self, count: int, rng: Random, *, without: int) -> list[bytes]:
         """So many random ids, lookups of which add a sample each for this target."""
         parts = [

@@ -51,9 +51,8 @@ async def test_after_a_join_every_bucket_is_full_at_little_cost() -> None:
     assert report["share"] >= 0.97
     # A contact each way costs four datagrams, and two more where others named it and it has to show
     # itself first. A dial-back costs one, and two requests and responses, of which one is repeated
-    # with a token. The rest is lookups, of some ids for the network's size among them.
-    learning = limits.SIZE_SAMPLES_SUSPICION * 2 * (limits.K + LookupRules().spare)
-    assert packets < 6 * report["mean"] + 7 * limits.DIALBACKS + learning
+    # with a token. The rest is lookups, and the word of some contacts on the network's size.
+    assert packets < 6 * report["mean"] + 7 * limits.DIALBACKS
     for resident in world.residents:
         own = resident.identity.peer_id
         others = ids_of(world.residents) - {own}

@@ -17,12 +17,23 @@ from protocol.overlay.sybil_detection import NetworkSize
 
 
 class SybilRegions:
-    """Learns the network's size from lookups, and finds regions. `lookup` finds the nearest."""
+    """Learns the network's size from lookups, and finds regions. `lookup` finds the nearest.
+
+    `some_contacts` are drawn by chance, and `neighbours` asks one of them for those nearest to it.
+    """
 
     def __init__(
-        self, lookup: Callable[[bytes], Awaitable[AnyLookup]], environment: Environment, *, k: int
+        self,
+        lookup: Callable[[bytes], Awaitable[AnyLookup]],
+        environment: Environment,
+        *,
+        some_contacts: Callable[[], list[Contact]],
+        neighbours: Callable[[Contact], Awaitable[list[Contact]]],
+        k: int,
     ) -> None:
         self._lookup = lookup
+        self._some_contacts = some_contacts
+        self._neighbours = neighbours
         self._rng = environment.rng
         self._k = k
         self.size = NetworkSize(k)
@@ -54,33 +65,58 @@ class SybilRegions:
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> bool:
         """Whether `closest` are much nearer to `key` than chance puts them: probably sybils."""
-        if not await self.suspects(key, closest, certain=certain):
+        plausible = limits.PLAUSIBLE_CHANCE if certain else None
+        if not await self._doubts(key, closest, plausible):
             return False
         return self._chance(int.from_bytes(key), closest) < limits.SYBILS_CHANCE
 
-    async def suspects(
-        self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
-    ) -> bool:
-        """Whether `closest` are nearer to `key` than chance mostly puts them.
+    async def suspects(self, key: bytes, closest: Sequence[Contact]) -> bool:
+        """Whether `closest` are nearer to `key` than chance mostly puts them."""
+        if not await self._doubts(key, closest, limits.SUSPICIOUS_CHANCE):
+            return False
+        return self._chance(int.from_bytes(key), closest) <= limits.SUSPICIOUS_CHANCE
 
-        Random ids are looked up where the verdict takes a better estimate of the network's size.
-        Without any estimate the answer is no, unless it must be `certain`.
+    async def _doubts(
+        self, key: bytes, closest: Sequence[Contact], plausible: float | None
+    ) -> bool:
+        """Whether `closest` may be too near; then the network's size is known well.
+
+        Without any estimate the answer is no, unless it must be certain: then contacts are asked
+        first, and random ids are looked up where these do not make it so likely as `plausible`.
         """
         if len(closest) < self._k:
             return False
         target = int.from_bytes(key)
-        if certain:
+        few = self.size.samples(without=target) < limits.SIZE_SAMPLES_SUSPICION
+        if plausible is not None and few:
+            if await self._is_plausible(target, closest, plausible):
+                return False
             await self._learn(target, limits.SIZE_SAMPLES_SUSPICION)
         if not self.size.samples(without=target):
             return False
         if self._chance(target, closest) > limits.SUSPICIOUS_CHANCE:
             return False
         await self._learn(target, limits.SIZE_SAMPLES_VERDICT)
-        return self._chance(target, closest) <= limits.SUSPICIOUS_CHANCE
+        return True
 
     def _chance(self, target: int, closest: Sequence[Contact]) -> float:
-        expected = self.size.estimate(without=target) * sybil_detection.radius(target, closest)
-        return sybil_detection.chance_of(len(closest), expected)
+        return _chance_in(self.size.estimate(without=target), target, closest)
+
+    async def _is_plausible(self, target: int, closest: Sequence[Contact], chance: float) -> bool:
+        """Whether `closest` are that likely in a network as large as nearly all contacts say.
+
+        Contacts far from the key, drawn by chance, each tell by one answer how near others are to
+        them. Who wants sybils to pass must have the network taken for a larger one, for which
+        SIZE_VOICES of these must lie; liars that make it look smaller cost lookups.
+        """
+        far = [one for one in self._some_contacts() if self.size.is_apart(one.number, target)]
+        asked = far[: limits.SIZE_HINTS]
+        answers = await asyncio.gather(*map(self._neighbours, asked))
+        hints = map(self.size.hint, (one.number for one in asked), answers)
+        told = sorted(hint for hint in hints if hint)
+        if len(told) < limits.SIZE_VOICES:
+            return False
+        return _chance_in(told[-limits.SIZE_VOICES], target, closest) > chance
 
     async def _learn(self, target: int, samples: int) -> None:
         """Look up random ids until there are so many samples; what asks meanwhile shares them."""
@@ -88,3 +124,9 @@ class SybilRegions:
             missing = samples - self.size.samples(without=target)
             ids = self.size.targets(missing, self._rng, without=target)
             await asyncio.gather(*(self._lookup(one) for one in ids))
+
+
+def _chance_in(contacts: float, target: int, closest: Sequence[Contact]) -> float:
+    """How likely so many are so near to `target` in a network of so many contacts."""
+    expected = contacts * sybil_detection.radius(target, closest)
+    return sybil_detection.chance_of(len(closest), expected)

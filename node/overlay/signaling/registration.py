@@ -102,7 +102,7 @@ class Registrations:
         All others of the nearest; and where they are probably sybils, the region around as well.
         """
         own_id, regions = self._server.identity.peer_id, self._server.sybil_regions
-        if not await regions.suspects(own_id, closest, certain=True):
+        if not await regions.suspects(own_id, closest):
             return []
         beyond = await regions.beyond(own_id, closest, certain=True)
         return [contact for contact in (*closest, *beyond) if contact not in accepting]
