@@ -755,6 +755,11 @@ SLOW_RELAYS_LEFT = 2
 for another, so many times in all: three quarters of what 128 kbit/s carry, and soon enough
 for a download that waits for a chunk."""
 
+SUSPECT_PATH_RATE = 64_000
+SUSPECT_PATH_PERIODS = 2
+"""A relay that carries less than this, though more than that, over so many SLOW_PATH_S in a row is
+left as well, as often in all: where others are as slow the line is, and the last one stays."""
+
 RELAY_DOUBTS = 1024
 RELAY_DOUBT_S = 600.0
 """Pairs of a relay and a peer whose link it did not carry that a node remembers, about 100 KiB, and

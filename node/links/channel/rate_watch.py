@@ -9,7 +9,9 @@ from protocol.sctp.association import Association
 
 
 class RateWatch:
-    """Calls `slow` after each SLOW_PATH_S in which little was acknowledged of what was to be sent.
+    """Calls `slow` after each SLOW_PATH_S in which less than SLOW_PATH_RATE was acknowledged of
+    what was to be sent, and after SUSPECT_PATH_PERIODS of these in a row with less than
+    SUSPECT_PATH_RATE, which relays carry and not every line does.
 
     A peer that has no room for more is no fault of the path.
     """
@@ -27,6 +29,7 @@ class RateWatch:
         self._slow = slow
         self._delivered_bytes = 0
         self._backlog_bytes = 0
+        self._suspect_periods = 0
         self.is_running = False
 
     def begin(self) -> None:
@@ -41,12 +44,21 @@ class RateWatch:
     def stop(self) -> None:
         """Look no more."""
         self.is_running = False
+        self._suspect_periods = 0
         self._beat.set(self._look, None)
 
     def _look(self) -> None:
         sender = self._association.sender
         if sender is not None and sender.peer_window:
-            due_bytes = min(limits.SLOW_PATH_RATE * limits.SLOW_PATH_S, self._backlog_bytes)
-            if sender.delivered_bytes - self._delivered_bytes < due_bytes:
+            delivered_bytes = sender.delivered_bytes - self._delivered_bytes
+            is_suspect = delivered_bytes < self._due_bytes(limits.SUSPECT_PATH_RATE)
+            self._suspect_periods = self._suspect_periods + 1 if is_suspect else 0
+            is_slow = delivered_bytes < self._due_bytes(limits.SLOW_PATH_RATE)
+            if is_slow or self._suspect_periods >= limits.SUSPECT_PATH_PERIODS:
+                self._suspect_periods = 0
                 self._slow()
         self.begin()
+
+    def _due_bytes(self, rate: float) -> float:
+        """What goes at this rate in a period, of what waited when it began."""
+        return min(rate * limits.SLOW_PATH_S, self._backlog_bytes)
