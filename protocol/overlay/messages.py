@@ -169,6 +169,9 @@ ANSWER_BYTES: dict[Method, int] = {
 That of a PING is exact: an answer that names a single contact pays for one to it (`Introductions`).
 """
 
+FEW_CONTACTS_BYTES = 384
+"""Of an answer to FIND_NODE that names 8 contacts, or 5 where the contact pings us besides."""
+
 
 def encode_request(
     transaction: bytes,
@@ -179,11 +182,16 @@ def encode_request(
     token: bytes,
     flags: int,
     arguments: list[Any],
+    answer_bytes: int | None = None,
 ) -> bytes:
-    """A request's body, padded to its longest answer, or to a refusal when it bears a token."""
+    """A request's body, padded to its longest answer, or to a refusal when it bears a token.
+
+    `answer_bytes` where a shorter answer will do.
+    """
     fields = [_REQUEST, transaction, int(method), epoch, counter, token, flags, arguments, b""]
     body = encode(fields)
-    missing = (REFUSAL_BYTES if token else ANSWER_BYTES[method]) - len(body)
+    padded = REFUSAL_BYTES if token else answer_bytes or ANSWER_BYTES[method]
+    missing = padded - len(body)
     if missing > 0:
         # Longer padding has a longer header; the one length between the two is overshot by a byte.
         fields[-1] = bytes(missing - 1 if missing > _BIN8_MAX + 1 else missing)
@@ -191,9 +199,9 @@ def encode_request(
     return body
 
 
-def first_request_bytes(method: Method) -> int:
+def first_request_bytes(answer_bytes: int) -> int:
     """The datagram of a request without a token whose arguments are shorter than its answer."""
-    return ANSWER_BYTES[method] + DATAGRAM_OVERHEAD_BYTES
+    return answer_bytes + DATAGRAM_OVERHEAD_BYTES
 
 
 def encode_response(

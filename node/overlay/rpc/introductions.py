@@ -2,8 +2,9 @@
 
 What an address that has not answered us is sent counts as sent on the account of those who name it,
 and of these together no more than the bytes of their own answers. A contact that answers pays back
-what it was sent. Where its namers cannot pay for the padded request, a PING asks for a token first:
-then the request needs no padding. Where they cannot pay for that either, the contact waits.
+what it was sent. Where its namers cannot pay for the padded request, a FIND_NODE has less padding,
+so its answer names fewer contacts; or else a PING asks for a token first: then the request needs no
+padding. Where they cannot pay for that either, the contact waits.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from node.overlay.rpc.wire import Reply, Wire
 from node.overlay.table.tables import Tables
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import Method, first_request_bytes
+from protocol.overlay.messages import ANSWER_BYTES, FEW_CONTACTS_BYTES, Method, first_request_bytes
 from protocol.overlay.sessions import PeerSession
 
 OnReply = Callable[[Reply], None]
@@ -47,15 +48,16 @@ class Introductions:
                 namers.append(session)
         self._ask_waiting()
 
-    def pays(self, contact: Contact, method: Method) -> bool:
+    def pays(self, contact: Contact, method: Method, answer_bytes: int | None = None) -> bool:
         """Whether a first request may go to a contact; if so it is counted until it answers.
 
         One that no contact named is our own choice, and one in our tables has answered us.
+        `answer_bytes` as in `Wire.request`.
         """
         namers = self._namers.get(contact.packed)
         if namers is None or self._has_proved(contact):
             return True
-        needed = first_request_bytes(method)
+        needed = first_request_bytes(answer_bytes or ANSWER_BYTES[method])
         if sum(namer.introducing_bytes for namer in namers) < needed:
             return False
         spent = self._spent.setdefault(contact.packed, [])
@@ -85,6 +87,8 @@ class Introductions:
         asked = _Asked(contact, method, arguments, on_reply, on_sent)
         if self.pays(contact, method):
             self._send(asked)
+        elif method is Method.FIND_NODE and self.pays(contact, method, FEW_CONTACTS_BYTES):
+            self._send(asked, FEW_CONTACTS_BYTES)
         elif self.pays(contact, Method.PING):
             self._ping(asked)
         else:
@@ -106,9 +110,11 @@ class Introductions:
         self._send(asked)
         self.answered(asked.contact)
 
-    def _send(self, asked: _Asked) -> None:
+    def _send(self, asked: _Asked, answer_bytes: int | None = None) -> None:
         ended = partial(self._ended, asked.on_reply)
-        self._wire.request(asked.contact, asked.method, asked.arguments, ended)
+        self._wire.request(
+            asked.contact, asked.method, asked.arguments, ended, answer_bytes=answer_bytes
+        )
 
     def _ended(self, on_reply: OnReply, reply: Reply) -> None:
         if reply.response is not None:

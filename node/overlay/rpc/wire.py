@@ -257,8 +257,11 @@ class Wire:
         on_reply: Callable[[Reply], None],
         *,
         timeout_s: float = limits.LATE_REPLY_S,
+        answer_bytes: int | None = None,
     ) -> bytes:
         """Send a request, and return its transaction; `on_reply` is called once, never before that.
+
+        `answer_bytes` where an address without proof need not send the longest answer.
 
         Errors come in the reply as well: TimedOut, Overloaded, and BadPuzzle, BadKey, Malformed for
         an unusable contact.
@@ -288,6 +291,7 @@ class Wire:
             token=session.token_for(contact, now, self._own_network.seen_here_since(contact)),
             flags=self._own_network.flags(contact),
             arguments=arguments,
+            answer_bytes=answer_bytes,
         )
         self._pending[transaction] = _Pending(
             contact, address, now, on_reply, nonce, body, method not in ANSWERED_LATER
