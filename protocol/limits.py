@@ -78,6 +78,10 @@ lookups of a second or so, and peers whose filters cannot be read are no reason 
 PUBLISHED_SHARE = 0.75
 """The share of a record's stores that must have confirmed before its publisher is told."""
 
+REGION_STORED_S = 5.0
+"""How long a publisher waits, after the nearest contacts of a key, for those of the region around,
+where the nearest are probably sybils: the lookups that judge and find it, and a store."""
+
 REPUBLISH_AFTER_FAILURE_S = 20.0
 REPUBLISH_REFUSED_MAX_S = 3600.0
 """When a record is published again that no contact has stored; twice as late each time that all

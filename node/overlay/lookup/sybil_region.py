@@ -61,6 +61,17 @@ class SybilRegions:
             if number not in near and sybil_detection.is_in_region(contact, target, bits)
         ]
 
+    async def may_have_sybils(self, key: bytes, closest: Sequence[Contact]) -> bool:
+        """Whether it takes a better knowledge of the network's size to say that there are none."""
+        return await self._are_too_near(int.from_bytes(key), closest, limits.PLAUSIBLE_CHANCE)
+
+    def expects_sybils(self, key: bytes, closest: Sequence[Contact]) -> bool:
+        """What `has_sybils` will probably find, by what is known of the network's size already.
+
+        Where ids were ground for a key, and not near it by chance, both say the same.
+        """
+        return self._chance(int.from_bytes(key), closest) < limits.SYBILS_CHANCE
+
     async def has_sybils(
         self, key: bytes, closest: Sequence[Contact], *, certain: bool = False
     ) -> bool:
@@ -79,14 +90,23 @@ class SybilRegions:
     async def _doubts(
         self, key: bytes, closest: Sequence[Contact], plausible: float | None
     ) -> bool:
-        """Whether `closest` may be too near; then the network's size is known well.
+        """Whether `closest` may be too near; then the network's size is known well."""
+        target = int.from_bytes(key)
+        if not await self._are_too_near(target, closest, plausible):
+            return False
+        await self._learn(target, limits.SIZE_SAMPLES_VERDICT)
+        return True
+
+    async def _are_too_near(
+        self, target: int, closest: Sequence[Contact], plausible: float | None
+    ) -> bool:
+        """Whether `closest` are nearer than chance mostly puts them, by few samples.
 
         Without any estimate the answer is no, unless it must be certain: then contacts are asked
         first, and random ids are looked up where these do not make it so likely as `plausible`.
         """
         if len(closest) < self._k:
             return False
-        target = int.from_bytes(key)
         few = self.size.samples(without=target) < limits.SIZE_SAMPLES_SUSPICION
         if plausible is not None and few:
             if await self._is_plausible(target, closest, plausible):
@@ -94,10 +114,7 @@ class SybilRegions:
             await self._learn(target, limits.SIZE_SAMPLES_SUSPICION)
         if not self.size.samples(without=target):
             return False
-        if self._chance(target, closest) > limits.SUSPICIOUS_CHANCE:
-            return False
-        await self._learn(target, limits.SIZE_SAMPLES_VERDICT)
-        return True
+        return self._chance(target, closest) <= limits.SUSPICIOUS_CHANCE
 
     def _chance(self, target: int, closest: Sequence[Contact]) -> float:
         return _chance_in(self.size.estimate(without=target), target, closest)
@@ -121,7 +138,7 @@ class SybilRegions:
     async def _learn(self, target: int, samples: int) -> None:
         """Look up random ids until there are so many samples; what asks meanwhile shares them."""
         async with self._learning:
-            missing = samples - self.size.samples(without=target)
+            missing = max(0, samples - self.size.samples(without=target))
             ids = self.size.targets(missing, self._rng, without=target)
             await asyncio.gather(*(self._lookup(one) for one in ids))
 

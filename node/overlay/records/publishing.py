@@ -2,11 +2,15 @@
 
 Most of k stores confirm within a round trip; the last may need its whole time limit. `publish`
 returns once PUBLISHED_SHARE of them have confirmed, and the others go on in the background, in a
-task of the overlay's owner. So do the stores in the region around, where sybils are the nearest
-(see `SybilRegions`).
+task of the overlay's owner.
+
+Where sybils are the nearest (see `SybilRegions`) the record is what the region around keeps of it:
+`publish` waits for all stores there, REGION_STORED_S at most, if it expects them to be. That
+is judged by what is known of the network's size, so it mostly costs no time.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import Counter
@@ -32,6 +36,7 @@ class Published:
     """Where a record was stored when `publish` returned.
 
     `confirmed` contacts of `asked` store it; `refused` counts other outcomes, by the code's name.
+    Those of the region around are among them, where there is one.
     """
 
     confirmed: int
@@ -70,10 +75,20 @@ class RecordPublisher:
             self._keep(record)
         if not closest:
             return Published(0, 0)
-        stores = _Stores(len(closest))
-        storing = self._tasks.start(self._store_all(closest, record, stores), name="store a record")
-        storing.add_done_callback(lambda _: stores.tell())
-        return await stores.known
+        nearest, region = _Stores(), _Stores()
+        work = self._store_all(closest, record, nearest, region)
+        storing = self._tasks.start(work, name="store a record")
+        storing.add_done_callback(lambda _: nearest.known.set())
+        storing.add_done_callback(lambda _: region.known.set())
+        await nearest.known.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.REGION_STORED_S):
+                await region.known.wait()
+        return Published(
+            nearest.confirmed + region.confirmed,
+            nearest.asked + region.asked,
+            dict(sorted((nearest.refused + region.refused).items())),
+        )
 
     def _keep(self, record: Record) -> None:
         try:
@@ -89,48 +104,63 @@ class RecordPublisher:
         farthest = closest[-1].number ^ number if closest else 0
         return len(closest) < self._k or self._own_number ^ number < farthest
 
-    async def _store_all(self, closest: list[Contact], record: Record, stores: "_Stores") -> None:
-        await asyncio.gather(*(self._store_at(one, record, stores) for one in closest))
-        stores.tell()
+    async def _store_all(
+        self, closest: list[Contact], record: Record, nearest: "_Stores", region: "_Stores"
+    ) -> None:
+        await asyncio.gather(
+            self._store_at_all(closest, record, nearest, limits.PUBLISHED_SHARE),
+            self._store_beyond(closest, record, region),
+        )
+
+    async def _store_beyond(
+        self, closest: list[Contact], record: Record, region: "_Stores"
+    ) -> None:
+        if not await self._sybil_regions.may_have_sybils(record.key, closest):
+            region.known.set()
+            return
+        if not self._sybil_regions.expects_sybils(record.key, closest):
+            region.known.set()
         beyond = await self._sybil_regions.beyond(record.key, closest, certain=True)
-        await asyncio.gather(*(self._store_at(one, record, stores) for one in beyond))
+        await self._store_at_all(beyond, record, region, 1.0)
+
+    async def _store_at_all(
+        self, contacts: list[Contact], record: Record, stores: "_Stores", share: float
+    ) -> None:
+        """Store at all of these; their outcome is known when that share of them has confirmed."""
+        stores.asked, stores.enough = len(contacts), math.ceil(share * len(contacts))
+        await asyncio.gather(*(self._store_at(one, record, stores) for one in contacts))
+        stores.known.set()
 
     async def _store_at(self, contact: Contact, record: Record, stores: "_Stores") -> None:
         try:
             response = await self._protocol.call_store(contact, record.key, record)
         except ModswarmError as error:
             _log.debug("not stored at %r: %s", contact, error)
-            stores.answered(error.name)
+            stores.refused[error.name] += 1
             return
         if response.code == Code.OK:
-            stores.confirmed()
+            stores.confirm()
         else:
             code = response.code
-            stores.answered(Code(code).name.lower() if code in set(Code) else str(code))
+            name = Code(code).name.lower() if code in set(Code) else str(code)
+            stores.refused[name] += 1
 
 
 class _Stores:
-    """The outcomes of one record's stores. `known` is set when `publish` may return."""
+    """The outcomes of one record's stores at some contacts.
 
-    def __init__(self, asked: int) -> None:
-        self._asked = asked
-        self._enough = math.ceil(limits.PUBLISHED_SHARE * asked)
-        self._confirmed = 0
-        self._refused: Counter[str] = Counter()
-        self.known: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+    `known` is set once `enough` of those `asked` have confirmed, or all have answered.
+    """
 
-    def confirmed(self) -> None:
+    def __init__(self) -> None:
+        self.asked = 0
+        self.enough = 0
+        self.confirmed = 0
+        self.refused: Counter[str] = Counter()
+        self.known = asyncio.Event()
+
+    def confirm(self) -> None:
         """One contact stores the record."""
-        self._confirmed += 1
-        if self._confirmed >= self._enough:
-            self.tell()
-
-    def answered(self, reason: str) -> None:
-        """One contact does not store it."""
-        self._refused[reason] += 1
-
-    def tell(self) -> None:
-        """Let `publish` return, unless it has."""
-        if not self.known.done():
-            refused = dict(sorted(self._refused.items()))
-            self.known.set_result(Published(self._confirmed, self._asked, refused))
+        self.confirmed += 1
+        if self.confirmed >= self.enough:
+            self.known.set()

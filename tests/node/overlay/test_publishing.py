@@ -1,13 +1,16 @@
 """Publishing: told when most stores are confirmed, finished in the background, honest in both."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.records.publishing import Published
-from protocol import records
+from protocol import limits, records
 from protocol.identity import Identity
+from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Request
 from protocol.records import ProviderBody, Record
 from simulations.attacks.raw_peer import RawPeer
@@ -28,6 +31,13 @@ async def _publisher(world: World) -> tuple[Resident, Record]:
 
 
 async def _keeper(world: World, publisher: Resident, number: int, store: Any) -> RawPeer:
+    """A contact of the publisher; see `_peer`."""
+    keeper = await _peer(world, number, store)
+    publisher.running.server.protocol.maintenance.answered(keeper.contact)
+    return keeper
+
+
+async def _peer(world: World, number: int, store: Any) -> RawPeer:
     """A peer that answers all but STORE like an honest node without contacts."""
     answers: dict[Method, Any] = {
         Method.PING: lambda _: [1],
@@ -39,8 +49,20 @@ async def _keeper(world: World, publisher: Resident, number: int, store: Any) ->
     identity = Identity(derive_rng(1, "keeper", number).randbytes(32))
     keeper = RawPeer(identity, answers)
     await keeper.move_in(world.internet)
-    publisher.running.server.protocol.maintenance.answered(keeper.contact)
     return keeper
+
+
+def _suspect(
+    monkeypatch: pytest.MonkeyPatch, beyond: Callable[..., Awaitable[list[Contact]]]
+) -> None:
+    """Whatever is published next has sybils nearest, and this region around."""
+
+    async def may_have(*_arguments: object) -> bool:
+        return True
+
+    monkeypatch.setattr(SybilRegions, "may_have_sybils", may_have)
+    monkeypatch.setattr(SybilRegions, "expects_sybils", lambda *_: True)
+    monkeypatch.setattr(SybilRegions, "beyond", beyond)
 
 
 def _takes(_request: Request) -> list[Any]:
@@ -105,6 +127,47 @@ async def test_a_publisher_whose_own_store_is_full_publishes_elsewhere() -> None
     await _keeper(world, publisher, 0, _takes)
     assert (await publisher.running.server.publish(record)).confirmed == 1
     assert len(publisher.running.server.store) == 0
+    await world.close()
+
+
+async def test_a_region_that_is_not_found_keeps_a_publisher_for_a_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def beyond(*_arguments: object, certain: bool) -> list[Contact]:
+        assert certain
+        await asyncio.sleep(100.0)
+        return []
+
+    _suspect(monkeypatch, beyond)
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    for number in range(3):
+        await _keeper(world, publisher, number, _takes)
+    started = world.loop.time()
+    assert await publisher.running.server.publish(record) == Published(3, 3)
+    took_s = world.loop.time() - started
+    assert limits.REGION_STORED_S <= took_s <= limits.REGION_STORED_S + 3 * RTT_S
+    await world.close()
+
+
+async def test_contacts_of_the_region_are_waited_for_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(1, latency=UniformLatency(RTT_S))
+    publisher, record = await _publisher(world)
+    await _keeper(world, publisher, 0, _takes)
+    kept = await _peer(world, 1, _takes)
+    full = await _peer(world, 2, lambda _: (Code.STORE_FULL, []))
+
+    async def beyond(*_arguments: object, certain: bool) -> list[Contact]:
+        assert certain
+        await asyncio.sleep(1.0)
+        return [kept.contact, full.contact]
+
+    _suspect(monkeypatch, beyond)
+    published = await publisher.running.server.publish(record)
+    assert published == Published(2, 3, {"store_full": 1})
+    assert [one.arguments for one in kept.requests] == [[record.key, record.raw]]
     await world.close()
 
 

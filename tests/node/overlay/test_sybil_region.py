@@ -50,8 +50,8 @@ async def test_what_sybils_hide_is_read_from_the_region_around_them() -> None:
 
     before = await reader.read(KEY, records.PROVIDER)
     assert set(before.records) == {made[0].public_key}
-    await publishers[1].running.server.publish(made[1])
-    await asyncio.sleep(10)
+    published = await publishers[1].running.server.publish(made[1])
+    assert published.asked > limits.K, "the region's contacts as well"
     after = await reader.read(KEY, records.PROVIDER)
     assert set(after.records) == {one.public_key for one in made}
     await world.close()
@@ -78,6 +78,19 @@ async def test_without_sybils_no_contact_beyond_the_nearest_is_asked() -> None:
     learned = server.sybil_regions.size.samples(without=int.from_bytes(KEY)) - before
     assert learned <= limits.SIZE_SAMPLES_SUSPICION
     assert await server.sybil_regions.beyond(KEY, closest[:-1], certain=True) == []
+    await world.close()
+
+
+async def test_a_node_that_knows_more_of_the_size_than_a_verdict_needs_looks_up_nothing() -> None:
+    world = await _world()
+    server = world.residents[5].running.server
+    closest = (await server.lookup(KEY)).closest()
+    for number in range(limits.SIZE_SAMPLES_VERDICT):
+        await server.lookup(bytes([number << 3]) + bytes(19))
+    known = server.sybil_regions.size.samples(without=0)
+    assert known > limits.SIZE_SAMPLES_SUSPICION
+    assert not await server.sybil_regions.has_sybils(KEY, closest, certain=True)
+    assert server.sybil_regions.size.samples(without=0) == known
     await world.close()
 
 
