@@ -107,7 +107,7 @@ def _count_to(host: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_ghosts_near_a_key_hide_no_record_and_cost_two_seconds(
+async def test_ghosts_near_a_key_hide_no_record_and_cost_few_seconds(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(1, latency=UniformLatency(ROUND_TRIP_S))
@@ -122,7 +122,8 @@ async def test_ghosts_near_a_key_hide_no_record_and_cost_two_seconds(
         started = world.loop.time()
         published.append(record_of(publisher, mod_id))
         await publish(publisher, published[-1])
-        assert world.loop.time() - started <= 2.0
+        # Until the region around has it as well.
+        assert world.loop.time() - started <= 2.5
     await asyncio.sleep(SETTLE_S)
     to_victim = _count_to(VICTIM, monkeypatch)
     outcomes = [await finds(reader, one) for one in published for reader in honest[:READERS]]

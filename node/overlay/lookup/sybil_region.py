@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.environment import Environment
+from node.tasks import TaskOwner
 from protocol import limits
 from protocol.overlay import sybil_detection
 from protocol.overlay.contacts import Contact
@@ -127,13 +128,26 @@ class SybilRegions:
         SIZE_VOICES of these must lie; liars that make it look smaller cost lookups.
         """
         far = [one for one in self._some_contacts() if self.size.is_apart(one.number, target)]
-        asked = far[: limits.SIZE_HINTS]
-        answers = await asyncio.gather(*map(self._neighbours, asked))
-        hints = map(self.size.hint, (one.number for one in asked), answers)
-        told = sorted(hint for hint in hints if hint)
-        if len(told) < limits.SIZE_VOICES:
-            return False
-        return _chance_in(told[-limits.SIZE_VOICES], target, closest) > chance
+        owner = TaskOwner("size hints")
+        asked = (owner.start(self._hint(one), name="a hint") for one in far[: limits.SIZE_HINTS])
+        waiting: set[asyncio.Task[float]] = set(asked)
+        told: list[float] = []
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                told = sorted((*told, *(hint for one in done if (hint := one.result()))))
+                # Later voices make it larger only, so none that is slow is waited for.
+                if len(told) >= limits.SIZE_VOICES and (
+                    _chance_in(told[-limits.SIZE_VOICES], target, closest) > chance
+                ):
+                    return True
+        finally:
+            await owner.close()
+        return False
+
+    async def _hint(self, contact: Contact) -> float:
+        """How large the network is by the word of a contact; 0 if it does not answer."""
+        return self.size.hint(contact.number, await self._neighbours(contact))
 
     async def _learn(self, target: int, samples: int) -> None:
         """Look up random ids until there are so many samples; what asks meanwhile shares them."""

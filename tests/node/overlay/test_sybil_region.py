@@ -118,5 +118,6 @@ async def test_keys_that_are_judged_at_once_share_the_lookups_that_tell_the_size
         for key, closest in found.items()
     )
     assert not any(await asyncio.gather(*judged))
-    assert server.sybil_regions.size.samples(without=0) == limits.SIZE_SAMPLES_SUSPICION
+    # A sample near one key counts for the two others.
+    assert server.sybil_regions.size.samples(without=0) < len(found) * limits.SIZE_SAMPLES_SUSPICION
     await world.close()
