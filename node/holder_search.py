@@ -17,7 +17,7 @@ from node.tasks import TaskOwner
 from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.content.holder_order import HolderOrder, Standing
-from protocol.content.holder_places import HolderPlaces
+from protocol.content.holder_places import GaveWay, HolderPlaces
 from protocol.errors import LinkFailed, ModswarmError, NotFound, Unexpected
 from protocol.identity import PeerId, peer_id_text
 from protocol.randomness import Random
@@ -64,8 +64,9 @@ class HolderSearch:
         self._named: set[PeerId] = set()
         """Whom a record or the mod's link names."""
         self._called_by_us: set[PeerId] = set()
-        self._later: list[PeerId] = []
-        """Who gave way to others, and is called again when they have been."""
+        self._later: dict[PeerId, float] = {}
+        """Who gave way to others, and is called again when they have been; and how long it rests
+        while there is no place for one more that serves."""
         self._give_way: dict[PeerId, Callable[[], None]] = {}
         self._failures: dict[PeerId, HolderFailure] = {}
 
@@ -96,9 +97,15 @@ class HolderSearch:
         """A download asks this peer, until `give_way` is called."""
         self._give_way[PeerId(peer_id)] = give_way
 
-    def proved(self, peer_id: bytes) -> None:
-        """A chunk that it sent was what was asked for."""
-        self._places.proved(PeerId(peer_id), self._loop.time())
+    def heard(self, peer_id: bytes, size: int) -> None:
+        """So many bytes of a manifest or a chunk came of it, good or not."""
+        self._places.heard(PeerId(peer_id), size)
+
+    def proved(self, peer_id: bytes, size: int) -> None:
+        """A chunk of so many bytes that it sent was what was asked for."""
+        self._places.proved(PeerId(peer_id), size, self._loop.time())
+        if self._places.has_room:
+            self._freed.set()
 
     def left(self, peer_id: bytes) -> bool:
         """The download goes on without it; whether its link was opened for the download alone."""
@@ -201,30 +208,43 @@ class HolderSearch:
             await reading
         while not len(self._order) and await self._read_on(mod_id, await reading):
             pass
-        if not len(self._order):
-            for peer_id in self._later:
-                self._order.again(peer_id)
-            self._later.clear()
+        while not len(self._order) and self._later:
+            self._call_again()
+            if not len(self._order):
+                await self._freed_until(min(self._later.values()))
         return len(self._order) > 0
+
+    def _call_again(self) -> None:
+        """Those that gave way have another turn, once they have rested if there is no place."""
+        now = self._loop.time()
+        for peer_id, rests_until in tuple(self._later.items()):
+            if now >= rests_until or not self._places.all_serve:
+                self._order.again(peer_id)
+                del self._later[peer_id]
 
     async def _room(self) -> None:
         """Return once there is a place for one more call, which a useless link may have to give."""
         while not self._places.has_room:
-            useless = self._places.give_way(self._loop.time())
-            if useless is not None:
-                self._try_others(*useless)
-                continue
-            self._freed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._places.gives_way_at()):
-                    await self._freed.wait()
+            now = self._loop.time()
+            useless = self._places.give_way(now)
+            if useless is None:
+                await self._freed_until(self._places.gives_way_at(now))
+            else:
+                self._try_others(useless)
 
-    def _try_others(self, peer_id: PeerId, again: bool) -> None:
-        give_way = self._give_way.pop(peer_id, None)
+    async def _freed_until(self, when: float | None) -> None:
+        """Return once a place may be free, or it is so late."""
+        self._freed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(when):
+                await self._freed.wait()
+
+    def _try_others(self, useless: GaveWay) -> None:
+        give_way = self._give_way.pop(useless.peer_id, None)
         if give_way is not None:
             give_way()
-        if again:
-            self._later.append(peer_id)
+        if useless.rest_s is not None:
+            self._later[useless.peer_id] = self._loop.time() + useless.rest_s
 
     def _start_filters(self, mod_id: bytes) -> None:
         if len(self._order) > limits.CONNECTING:

@@ -57,9 +57,13 @@ CONNECTING = 8
 none has; provider records that it reads, and how many holders it begins to call at once."""
 
 HOLDER_PROOF_S = 4.0
-"""After so long a link by which no chunk has come gives its place to the next holder, while no
-other serves; else after STALL_S. So 64 places are enough for the 16 calls a second that CONNECTING
-begins, where a link takes half a second."""
+HOLDER_PROOF_BYTES_PER_SECOND = 2**14
+"""After so long a link by which no chunk has come gives its place to the next holder; one second
+later for so many bytes that came, until STALL_S: many that share one line are slow. So 64 places
+are enough for the 16 calls a second that CONNECTING begins, where a link takes half a second."""
+
+HOLDER_FASTER = 2.0
+"""By so much one that was not tried before must be faster to take the place of one that serves."""
 
 LINKED_ASKED = 16
 """Linked peers that a download asks though no provider record names them, by one Open each."""
@@ -1065,14 +1069,19 @@ link stands: 3 minutes for the longest chunk."""
 MANIFESTS_RACED = 3
 MANIFEST_RACE_BYTES = 2**20
 """Sources that are asked for the manifest at once, none of them late, and what they announce
-together unless it is one: so a manifest for a mod of about 800 MB."""
+together unless it is one: so a manifest for a mod of about 800 MB. For each that is late or has
+left, one more may be asked, and the bytes that it announced."""
+
+MANIFEST_SHORT_BYTES = 2**16
+"""Between sources that announce no more chance decides: a manifest for a mod of about 50 MB."""
 
 MANIFEST_WAIT_BYTES_PER_SECOND = 2**24
 """A source that announces more than MANIFEST_RACE_BYTES is asked only after the time of that length
 at this rate, at most 4 s: others may announce less, and all but one length are lies."""
 
 MANIFESTS_GATHERED_BYTES = MANIFEST_BYTES
-"""What all sources that are asked for one manifest have announced together, unless it is one."""
+"""What all sources that are asked for one manifest have announced together, unless it is one; what
+those announce that are asked after a long one counts without it."""
 
 PAUSE_S = 30.0
 """How long a source that stalled or fell behind gets no requests while others can serve."""

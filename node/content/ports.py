@@ -11,8 +11,11 @@ class SourceWatch(Protocol):
     def opened(self, peer_id: bytes, give_way: Callable[[], None]) -> None:
         """A download asks this peer, until `give_way` is called."""
 
-    def proved(self, peer_id: bytes) -> None:
-        """A chunk that it sent was what was asked for."""
+    def heard(self, peer_id: bytes, size: int) -> None:
+        """So many bytes of a manifest or a chunk came of it, good or not."""
+
+    def proved(self, peer_id: bytes, size: int) -> None:
+        """A chunk of so many bytes that it sent was what was asked for."""
 
     def left(self, peer_id: bytes) -> bool:
         """The download goes on without it; whether its link was opened for the download alone."""

@@ -14,6 +14,7 @@ from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentFrame, ContentRequest
+from protocol.content.manifest import decode_manifest
 from protocol.errors import LinkClosed
 
 DRIP_S = 8.0
@@ -197,6 +198,20 @@ class HugeManifest(HostileHolder):
             await asyncio.sleep(0)
 
 
+class LateRefusing(HostileHolder):
+    """Announces the least, so that it is asked first, and refuses just before it is late."""
+
+    async def opened(self, request: frames.Open) -> None:
+        """Announce one byte."""
+        self._mods[request.stream] = request.mod_id
+        self.send(frames.Opened(request.stream, 1, complete=True))
+
+    async def asked_for_manifest(self, request: frames.GetManifest) -> None:
+        """Wait, then refuse."""
+        await asyncio.sleep(limits.LATE_S - 0.015)
+        self.send(frames.Refused(request.stream, frames.NOT_HELD))
+
+
 class SilentAtChunks(HostileHolder):
     """Sends the manifest, and never a chunk."""
 
@@ -267,6 +282,41 @@ class OneChunk(HostileHolder):
             await super().send_chunk(stream, chunk, data)
 
 
+class TricklingChunks(HostileHolder):
+    """Sends the smallest chunk that it owes just before it gives its place, and so on for ever."""
+
+    FIRST_S: ClassVar = limits.HOLDER_PROOF_S - 0.6
+    NEXT_S: ClassVar = limits.STALL_S - 2.5
+
+    def __init__(self, link: LinkPort, vault: Vault) -> None:
+        super().__init__(link, vault)
+        self._owed: dict[tuple[int, int], None] = {}
+        self._lengths: tuple[int, ...] = ()
+        self._is_sending = False
+
+    async def asked_for_chunks(self, request: frames.GetChunks) -> None:
+        """Note them; send one now and then."""
+        self._owed.update(((request.stream, chunk), None) for chunk in request.chunks)
+        if self._is_sending:
+            return
+        self._is_sending = True
+        if not self._lengths:
+            manifest = decode_manifest(await self.manifest(request.stream))
+            self._lengths = manifest.sealed_lengths
+            await asyncio.sleep(self.FIRST_S)
+        while self._owed:
+            stream, chunk = min(self._owed, key=lambda owed: self._lengths[owed[1]])
+            await self.send_chunk(stream, chunk, await self.chunk(stream, chunk))
+            self._owed.pop((stream, chunk), None)
+            await asyncio.sleep(self.NEXT_S)
+        self._is_sending = False
+
+    async def cancelled(self, request: frames.Cancel) -> None:
+        """Owe it no more."""
+        self._owed = {owed: None for owed in self._owed if owed[0] != request.stream}
+        await super().cancelled(request)
+
+
 class MissingChunks(HostileHolder):
     """Says that it has everything, and of whatever it is asked for that it does not have it."""
 
@@ -277,8 +327,8 @@ class MissingChunks(HostileHolder):
 
 KINDS: tuple[type[HostileHolder], ...] = (
     *(SilentAtOpen, SilentAtManifest, DrippingManifest, EmptyHaves, FloodOfHaves, LyingManifest),
-    *(HugeManifest, SilentAtChunks, DrippingChunks, HaltingChunks, SlowChunks, LyingChunks),
-    *(LaterLyingChunks, OneChunk, MissingChunks),
+    *(HugeManifest, LateRefusing, SilentAtChunks, DrippingChunks, HaltingChunks, SlowChunks),
+    *(LyingChunks, LaterLyingChunks, OneChunk, TricklingChunks, MissingChunks),
 )
 """Every kind of bad holder."""
 

@@ -1,6 +1,7 @@
 """Fakes that publish a mod, link gladly and serve nothing: they hide no holder from a download."""
 
 import asyncio
+import itertools
 import random
 import weakref
 from collections.abc import AsyncIterator
@@ -30,7 +31,8 @@ from tests.node.holder_doubles import OverlayDouble, PoolDouble
 
 CALL_S = 0.3
 KINDS: tuple[type[HostileHolder], ...] = (
-    *(holders.SilentAtOpen, holders.Refusing, holders.LyingManifest, holders.HoldsNothing),
+    *(holders.SilentAtOpen, holders.Refusing, holders.LyingManifest, holders.LateRefusing),
+    holders.HoldsNothing,
     *(holders.SilentAtChunks, holders.DrippingChunks, holders.LyingChunks, holders.MissingChunks),
 )
 PLACE_S = CALL_S + limits.HOLDER_PROOF_S
@@ -66,6 +68,7 @@ class Pool(PoolDouble):
         *,
         fakes_fail_s: float,
         good_says_nothing_s: float,
+        bytes_per_second: float | None,
     ) -> None:
         super().__init__()
         self._getter, self._good, self._bad = getter, good, bad
@@ -75,6 +78,8 @@ class Pool(PoolDouble):
         """After so long a call of a fake fails; 0: it links."""
         self.good_says_nothing_s = good_says_nothing_s
         """How long the line to the good node holds its frames back, once it is linked."""
+        self.bytes_per_second = bytes_per_second
+        """The rate of each line; None: as fast as one likes."""
 
     async def open_link(self, peer_id: PeerId) -> Any:
         """A link to this peer: all of them link."""
@@ -84,6 +89,7 @@ class Pool(PoolDouble):
             raise LinkFailed("it does not answer")
         theirs, ours = memory_link(peer_id, self._getter.peer_id)
         ours.signaled_via = ()  # type: ignore[attr-defined]
+        theirs.bytes_per_second = self.bytes_per_second or theirs.bytes_per_second
         if peer_id == self.good_id:
             theirs.hold()
             asyncio.get_running_loop().call_later(self.good_says_nothing_s, theirs.release)
@@ -103,6 +109,7 @@ async def _get(
     size: int = 200_000,
     fakes_fail_s: float = CALL_S,
     good_says_nothing_s: float = 0.0,
+    bytes_per_second: float | None = None,
 ) -> tuple[float, Pool]:
     """How long a download takes, and the links that it made."""
     uploaders = HostileUploaders(Uploader)
@@ -119,6 +126,7 @@ async def _get(
             *(getter, good, bad),
             fakes_fail_s=0.0 if kind else fakes_fail_s,
             good_says_nothing_s=good_says_nothing_s,
+            bytes_per_second=bytes_per_second,
         )
         pool.good_id = peer_id_of(keys[0])
         overlay = OverlayDouble(provider_records(keys, rng, last=last), lookup_s=CALL_S)
@@ -140,7 +148,7 @@ async def _says_yes(*_: object) -> FilterAnswer:
     return FilterAnswer.YES
 
 
-@pytest.mark.parametrize(("fakes", "seeds"), [(128, (0, 1)), (500, (2,))])
+@pytest.mark.parametrize(("fakes", "seeds"), [(63, (0, 1, 2, 3)), (128, (0, 1)), (500, (2,))])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_fakes_that_link_hide_no_holder(
     tmp_path: Path,
@@ -194,14 +202,20 @@ async def test_a_holder_on_the_last_page_is_found_past_calls_that_come_to_nothin
     assert seconds <= fakes * each_s
 
 
-def _any_kind(link: LinkPort, vault: Vault) -> HostileHolder:
-    return holders.KINDS[link.peer_id[0] % len(holders.KINDS)](link, vault)
+def _in_turn(*kinds: type[HostileHolder]) -> holders.MakeHolder:
+    """Each link gets the next of these kinds."""
+    turns = itertools.cycle(kinds)
+
+    def make(link: LinkPort, vault: Vault) -> HostileHolder:
+        return next(turns)(link, vault)
+
+    return make
 
 
 async def test_a_crowd_of_all_kinds_hides_no_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seconds, _ = await _get(tmp_path, monkeypatch, _any_kind, 128, 1, last=True)
+    seconds, _ = await _get(tmp_path, monkeypatch, _in_turn(*holders.KINDS), 128, 1, last=True)
     assert seconds <= limit_s(128, CALL_S + limits.STALL_S)
 
 
@@ -214,6 +228,39 @@ async def test_fakes_that_serve_one_chunk_each_keep_no_place(
     )
     assert pool.good_id in pool.called
     assert seconds <= limit_s(fakes, CALL_S + limits.STALL_S) + limits.STALL_S
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (holders.TricklingChunks,),
+        (holders.TricklingChunks, *[holders.SilentAtChunks] * 3),
+    ],
+    ids=["trickling", "few-trickle"],
+)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_fakes_that_serve_hardly_keep_no_place(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kinds: tuple[type[HostileHolder], ...],
+    seed: int,
+    record_property: RecordProperty,
+) -> None:
+    kind, fakes, size, line = _in_turn(*kinds), 256, 24_000_000, 4e6
+    alone_s, _ = await _get(
+        tmp_path / "alone", monkeypatch, kind, 0, seed, size=size, bytes_per_second=line
+    )
+    record_property("alone_s", alone_s)
+    record_property("attackers", fakes)
+    seconds, pool = await _get(
+        *(tmp_path / "among", monkeypatch, kind, fakes, seed),
+        last=True,
+        size=size,
+        bytes_per_second=line,
+    )
+    record_property("attacked_s", seconds)
+    assert pool.good_id in pool.called
+    assert seconds <= 2.0 + 1.1 * alone_s + limit_s(fakes)
 
 
 async def test_fakes_that_are_slow_to_link_keep_no_place(

@@ -137,7 +137,8 @@ class Downloader:
         return await self._opened.open(link.mod_id, data, content_key)
 
     async def _fetch(self, link: ModLink, sources: Sources, report: ReportProgress) -> OpenedMod:
-        data = await sources.run(ManifestPhase(sources, link.mod_id))
+        phase = ManifestPhase(sources, link.mod_id, self._environment.rng)
+        data = await sources.run(phase)
         report(Progress("manifest"))
         return await self._opened.open(link.mod_id, data, await self._key(link))
 

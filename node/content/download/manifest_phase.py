@@ -1,8 +1,10 @@
 """The first phase of a download: a manifest whose SHA-256 is the mod id, from sources that race.
 
 Nothing of a manifest is proved before its last byte. So a few sources are asked at once, those
-first that announce least, and more as soon as these are late: whatever a source does, it holds up
-neither the others nor the download. The first whole manifest that hashes to the mod id counts.
+first that announce least, short ones by chance: an announcement costs nothing. For each that is
+late, or has left, one more is asked, so the race doubles while it comes to nothing: whatever a
+source does, it holds up neither the others nor the download. A long manifest stands in no short
+one's way. The first whole manifest that hashes to the mod id counts.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from protocol.content import frames
 from protocol.content.frames import ContentAnswer
 from protocol.content.reassembly import ManifestPieces
 from protocol.errors import Unexpected
+from protocol.randomness import Random
 
 
 @dataclass(slots=True)
@@ -29,23 +32,31 @@ class _Asked:
 class ManifestPhase(DownloadPhase[bytes]):
     """The result is the manifest's bytes."""
 
-    def __init__(self, sources: Sources, mod_id: bytes) -> None:
+    def __init__(self, sources: Sources, mod_id: bytes, rng: Random) -> None:
         super().__init__()
         self._sources = sources
         self._mod_id = mod_id
+        self._rng = rng
+        self._lots: dict[str, float] = {}
+        """What decides between sources whose announcements do not."""
         self._asked: dict[str, _Asked] = {}
+        self._failed = self._failed_bytes = 0
+        """How many were asked and left, and what they had announced."""
         self._patience = 1
         self._now = asyncio.get_running_loop().time
 
     def joined(self, source: Source) -> None:
         """Ask it, if it is its turn."""
-        del source
+        self._lots[source.name] = self._rng.random()
         self._ask(self._now())
 
     def left(self, source: Source, *, banned: bool) -> None:
         """Ask others."""
         del banned
-        self._asked.pop(source.name, None)
+        asked = self._asked.pop(source.name, None)
+        if asked is not None:
+            self._failed += 1
+            self._failed_bytes += asked.pieces.length
         self._ask(self._now())
 
     def answered(self, source: Source, answer: ContentAnswer) -> None:
@@ -70,7 +81,8 @@ class ManifestPhase(DownloadPhase[bytes]):
         """Ask more sources if some are late; sources that take far too long are lost."""
         for asked in tuple(self._asked.values()):
             age, length = now - asked.since, asked.pieces.length
-            late_s = limits.LATE_S + length / limits.LATE_BYTES_PER_SECOND
+            came = length - asked.pieces.left
+            late_s = limits.LATE_S + came / limits.LATE_BYTES_PER_SECOND
             asked.is_late = age > self._patience * late_s
             asked.source.judge(late=asked.is_late)
             if age > limits.SILENT_S + length / limits.LEAST_BYTES_PER_SECOND:
@@ -84,7 +96,7 @@ class ManifestPhase(DownloadPhase[bytes]):
 
     def _ask(self, now: float) -> None:
         """Ask sources that were not, as many as may be asked at once."""
-        for source in sorted(self._sources.opened, key=_announced):
+        for source in sorted(self._sources.opened, key=self._turn):
             if source.name in self._asked or not _has_waited(source, now):
                 continue
             if not self._may_race(_announced(source)):
@@ -93,32 +105,44 @@ class ManifestPhase(DownloadPhase[bytes]):
             self._asked[source.name] = _Asked(source, pieces, now)
             source.stream.get_manifest()
 
+    def _turn(self, source: Source) -> tuple[int, float]:
+        """What sorts sources: first those that announce least, short ones by chance."""
+        return max(_announced(source), limits.MANIFEST_SHORT_BYTES), self._lots[source.name]
+
     def _may_race(self, length: int) -> bool:
-        """Whether one more source may be asked; makes room for it if memory alone is in the way."""
-        running = [one.pieces.length for one in self._asked.values() if not one.is_late]
-        late = [one for one in self._asked.values() if one.is_late]
+        """Whether one more source may be asked; asks it if memory alone was in the way."""
+        rivals = [
+            one
+            for one in self._asked.values()
+            if _is_long(length) or not _is_long(one.pieces.length)
+        ]
+        running = [one.pieces.length for one in rivals if not one.is_late]
+        late = [one for one in rivals if one.is_late]
+        late_bytes = sum(one.pieces.length for one in late)
         if running and (
-            len(running) >= limits.MANIFESTS_RACED + len(late)
-            or sum(running) + length > limits.MANIFEST_RACE_BYTES
+            len(running) >= limits.MANIFESTS_RACED + len(late) + self._failed
+            or sum(running) + length > limits.MANIFEST_RACE_BYTES + late_bytes + self._failed_bytes
         ):
             return False
-        while late and sum(running) + length > limits.MANIFESTS_GATHERED_BYTES - sum(
-            one.pieces.length for one in late
-        ):
-            slowest = max(late, key=lambda one: one.pieces.left)
-            late.remove(slowest)
+        if sum(running) + length + late_bytes <= limits.MANIFESTS_GATHERED_BYTES:
+            return True
+        if late:
             self._patience *= 2  # so that a slow line gets through in the end
-            del self._asked[slowest.source.name]
-            self._sources.lose(slowest.source.name, "it was too slow with a long manifest")
-        return True
+            slowest = max(late, key=lambda one: one.pieces.left).source.name
+            self._sources.lose(slowest, "it was too slow with a long manifest")
+        return False  # but `left` has asked on
 
 
 def _announced(source: Source) -> int:
     return source.opened.manifest_bytes if source.opened is not None else 0
 
 
+def _is_long(length: int) -> bool:
+    return length > limits.MANIFEST_RACE_BYTES
+
+
 def _has_waited(source: Source, now: float) -> bool:
     """Whether a source may be asked, which announces much only after others could announce less."""
     length = _announced(source)
     wait_s = length / limits.MANIFEST_WAIT_BYTES_PER_SECOND
-    return length <= limits.MANIFEST_RACE_BYTES or now - source.opened_at >= wait_s
+    return not _is_long(length) or now - source.opened_at >= wait_s

@@ -62,7 +62,12 @@ class Stream:
         """So many bytes of it were what was asked for: the peer has been of use."""
         self._exchange.verified(size)
         if self._watch is not None:
-            self._watch.proved(self._exchange.peer_id)
+            self._watch.proved(self._exchange.peer_id, size)
+
+    def heard(self, answer: ContentAnswer) -> None:
+        """An answer came."""
+        if self._watch is not None and isinstance(answer, frames.ManifestPiece | frames.ChunkPiece):
+            self._watch.heard(self._exchange.peer_id, len(answer.data))
 
     def close(self) -> None:
         """End the stream; may be called again."""
@@ -196,6 +201,7 @@ class Exchange:
         if stream is not None:
             if isinstance(answer, frames.Refused):
                 self._forget(answer.stream)
+            stream.heard(answer)
             stream.reader.stream_answered(stream, answer)
         if answer.stream in self._streams and stream is not None:
             stream.debt.take(answer, size, self._now())

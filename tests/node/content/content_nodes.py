@@ -31,7 +31,10 @@ class Unwatched:
     def opened(self, peer_id: bytes, give_way: Callable[[], None]) -> None:
         """A download asks this peer."""
 
-    def proved(self, peer_id: bytes) -> None:
+    def heard(self, peer_id: bytes, size: int) -> None:
+        """Bytes came of it."""
+
+    def proved(self, peer_id: bytes, size: int) -> None:
         """A chunk that it sent was what was asked for."""
 
     def left(self, peer_id: bytes) -> bool:
