@@ -284,3 +284,16 @@ async def test_a_slow_holder_among_silent_fakes_has_twice_the_time_at_its_next_t
     assert pool.called.count(pool.good_id) == 2
     places = fakes + limits.PROVIDERS_TRIED  # its own is one of the last turn
     assert seconds <= limit_s(places) + limit_s(places, CALL_S + 2 * limits.HOLDER_PROOF_S)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_slow_holder_from_which_bytes_come_needs_one_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    fakes, line = 192, 1.2 * limits.HOLDER_PROOF_BYTES_PER_SECOND
+    _, pool = await _get(
+        *(tmp_path, monkeypatch, holders.SilentAtChunks, fakes, seed),
+        last=True,
+        bytes_per_second=line,
+    )
+    assert pool.called.count(pool.good_id) == 1
