@@ -1045,10 +1045,14 @@ LATE_BYTES_PER_SECOND = 1_000_000
 """A source that owes a manifest or a chunk is late after this and the time of its length at this
 rate: what it owes is then asked of others as well, as far as they have nothing else to send."""
 
-LATE_COPIES = 4
-LATE_TIMES_MAX = 4
-"""How many sources that are not late are asked for one chunk, times itself for each time that the
-source asked first could have sent it; and how often that counts: 256 then, all there may be."""
+ASKED_AT_ONCE = (1, 2, 16, 64, 256)
+"""Of how many sources that are not late one chunk is asked: by how often the source asked first
+could have sent it, or the one asked last had nothing to do; 256 are all that there may be."""
+
+SPARE_S = 1.0
+SPARE_MORE_S = 0.25
+"""A source with nothing to do for so long, in a whole download and while nothing waits, could have
+sent what others owe; and again after each further time. Honest ones seldom wait so long."""
 
 BEHIND_S = 1.0
 """A source that needs longer than this for the last chunks gives them to one that has nothing to
@@ -1082,9 +1086,6 @@ at this rate, at most 4 s: others may announce less, and all but one length are 
 MANIFESTS_GATHERED_BYTES = MANIFEST_BYTES
 """What all sources that are asked for one manifest have announced together, unless it is one; what
 those announce that are asked after a long one counts without it."""
-
-PAUSE_S = 30.0
-"""How long a source that stalled or fell behind gets no requests while others can serve."""
 
 DIRTY_BYTES = 32 * 2**20
 """Fetched chunks in memory, not yet on disk: beyond it nothing more is asked for."""

@@ -35,7 +35,10 @@ class SwarmSource:
         self._lacks: set[int] = set()
         self._arrived = 0
         self._progressed = self._busy_since = now
-        self._paused_until = 0.0
+        self._spare_since: float | None = None
+        self._spare_s = 0.0
+        """Since when it has had nothing to do, if it has nothing, and for how long before."""
+        self._gave_way = False
         self.asked_bytes = 0
         self.cancelling = False
         """Whether its requests were taken back, and it has not confirmed that."""
@@ -152,10 +155,9 @@ class SwarmSource:
         self._progressed, self.pace = now, self.rate(now)
 
     def pause(self, released: Iterable[int], now: float) -> None:
-        """These were taken back from it, and it is asked for nothing for a while."""
-        self._paused_until = now + limits.PAUSE_S
+        """These were taken back from it; it is asked for nothing until it confirms that."""
         self._late.update(released)
-        self.cancelling = True
+        self.cancelling = self._gave_way = True
 
     def cancelled(self) -> None:
         """It confirmed a cancel: what was taken back from it comes no more."""
@@ -168,16 +170,30 @@ class SwarmSource:
         """Its rate of late, in bytes per second."""
         return self._meter.rate(now)
 
-    def is_paused(self, now: float) -> bool:
-        """Whether it is to be asked for nothing, if others serve."""
-        return self._paused_until > now
+    def seconds_owed(self, now: float) -> float:
+        """How long it needs for all that it owes, at its rate of late."""
+        return self.asked_bytes / max(self.rate(now), 1.0)
+
+    def count_spare(self, now: float, *, goes_on: bool) -> None:
+        """Count the time for which it has had nothing to do; whether it has nothing to do now."""
+        if self._spare_since is not None:
+            self._spare_s += now - self._spare_since
+        self._spare_since = now if goes_on else None
+
+    def times_spare(self) -> int:
+        """How often it could have sent chunks, in the whole download, and had nothing to do.
+
+        0 for as long as honest sources of unlike speeds wait for one another at the end.
+        """
+        more_s = self._spare_s - limits.SPARE_S
+        return _bounded(1 + int(more_s / limits.SPARE_MORE_S)) if more_s >= 0 else 0
 
     def times_late(self, now: float) -> int:
         """How often it could have sent the chunk that it owes, and did not; 0: in time."""
         if self.idle:
             return 0
         late_s = limits.LATE_S + self._bytes_owed / limits.LATE_BYTES_PER_SECOND
-        return min(int((now - self._progressed) / late_s), limits.LATE_TIMES_MAX)
+        return _bounded(int((now - self._progressed) / late_s))
 
     def is_stalled(self, now: float) -> bool:
         """Whether no whole chunk came for so long that others should be asked in its place."""
@@ -188,9 +204,12 @@ class SwarmSource:
         return now - self._progressed > stall_s
 
     def is_slow(self, now: float) -> bool:
-        """Whether it has been busy for long, and will be for as long with what it owes."""
-        seconds_left = self.asked_bytes / max(self.rate(now), 1.0)
-        return now - self._busy_since > limits.BEHIND_S and seconds_left > limits.BEHIND_S
+        """Whether it has been busy for long, and will be for as long with what it owes.
+
+        It gives way once: else others could take all from it again and again, and bring nothing.
+        """
+        busy_s = now - self._busy_since
+        return not self._gave_way and min(busy_s, self.seconds_owed(now)) > limits.BEHIND_S
 
     def is_silent(self, now: float) -> bool:
         """Whether it owes something for longer than any line could take."""
@@ -204,6 +223,11 @@ class SwarmSource:
         """Those of the chunk that should come next."""
         owed = next(iter(self._asked), None)
         return 0 if owed is None else self._lengths[owed]
+
+
+def _bounded(times: int) -> int:
+    """`times`, as far as limits.ASKED_AT_ONCE goes."""
+    return min(times, len(limits.ASKED_AT_ONCE) - 1)
 
 
 def _numbers(bits: bytes | bytearray, first: int, count: int) -> Iterator[int]:

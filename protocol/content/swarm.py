@@ -8,9 +8,10 @@ Each chunk is, at any time, in one of four places:
 
 A whole chunk comes from one source, so blame is exact. A source's requests are released when it is
 lost, banned or lacks them, and by `review` when it stalls or falls behind while others could serve;
-what it still sends of them is welcome. A source with nothing else to do is asked for copies of
-chunks whose source is late, or has sent none yet while others were asked for them in vain; the
-first copy counts. Nothing is asked of two sources otherwise.
+what it still sends of them is welcome, and once it confirms that it is asked again. Once nothing
+waits, sources are asked for copies of what others owe, by few rules (`_doubtful`); the first copy
+counts. By the last of them no order in which others are late, lack chunks, lie or leave keeps a
+source that serves idle for longer than `limits.SPARE_S` and a moment in a whole download.
 """
 
 from collections import Counter
@@ -104,7 +105,8 @@ class Swarm:
     def requests(self, source: SourceName, now: float) -> list[int]:
         """The chunks to ask of a source now, to fill its window; may be none."""
         known = self._sources[source]
-        if known.cancelling or self._is_paused(known, now):
+        known.count_spare(now, goes_on=known.idle and not len(self._waiting))
+        if known.cancelling:
             return []
         most = limits.REQUESTS_PER_STREAM - len(known.asked)
         budget_bytes = min(
@@ -124,11 +126,11 @@ class Swarm:
     def _copies_for(
         self, known: SwarmSource, most: int, budget_bytes: int, now: float
     ) -> list[int]:
-        """Chunks that are asked of late sources, for one that is not late."""
+        """Chunks that others owe, for a source that is not late; none if all may come in time."""
         copies: list[int] = []
         if known.times_late(now):
             return copies
-        for chunk, allowed in self._doubtful(now):
+        for chunk, allowed in self._doubtful(known.times_spare(), now):
             if len(copies) >= most or budget_bytes <= 0:
                 break
             if known.holds(chunk) and self._in_time(chunk, now) < allowed:
@@ -137,18 +139,21 @@ class Swarm:
                 budget_bytes -= self._lengths[chunk]
         return copies
 
-    def _doubtful(self, now: float) -> Iterator[tuple[int, int]]:
+    def _doubtful(self, times_spare: int, now: float) -> Iterator[tuple[int, int]]:
         """Chunks that may not come from their source, and of how many others they may be asked.
 
-        Of more for each time that it is late, and, until it has sent a chunk, for each source that
-        was asked in vain: else those that hold nothing would be asked one after the other.
+        Of more for each time that their source is late; until it has sent a chunk, for each source
+        that was asked in vain, else those that hold nothing would be asked one after the other;
+        and for each time that the one to be asked had nothing to do, whatever others do. The last
+        chunks of those that need longest come first.
         """
-        for source in self._sources.values():
-            allowed = limits.LATE_COPIES ** source.times_late(now) - 1
+        sources = sorted(self._sources.values(), key=lambda one: -one.seconds_owed(now))
+        for source in sources:
+            times = max(source.times_late(now), times_spare)
             in_vain = {} if source.pace else self._in_vain
-            for chunk in source.asked if allowed or in_vain else ():
+            for chunk in reversed(source.asked) if times or in_vain else ():
                 if self._holder_of.get(chunk) == source.name:
-                    yield chunk, allowed + in_vain.get(chunk, 0)
+                    yield chunk, limits.ASKED_AT_ONCE[times] - 1 + in_vain.get(chunk, 0)
 
     def _in_time(self, chunk: int, now: float) -> int:
         """How many sources were asked for a copy of a chunk and are not late themselves.
@@ -169,6 +174,10 @@ class Swarm:
     def expects(self, source: SourceName, chunk: int) -> bool:
         """Whether a source may send this chunk: it was asked for it and has not sent it."""
         return self._sources[source].expects(chunk)
+
+    def is_contested(self, chunk: int) -> bool:
+        """Whether another source sends the same chunk: a wrong one would displace it."""
+        return bool(self._copies.get(chunk))
 
     def arrived(self, source: SourceName, chunk: int, now: float) -> bool:
         """All bytes of a chunk came; whether they are wanted (not if another was faster).
@@ -219,28 +228,21 @@ class Swarm:
         """The bytes to ask of a source ahead: no more than its share of what is to come.
 
         Without this bound a fast source would be asked for the whole end, and others for nothing.
+        One that owes its first chunk, and is in time, counts with the mean rate of the others.
         """
         rate = known.rate(now)
-        rates = sum(other.rate(now) for other in self._sources.values())
-        share = self._bytes_to_come * rate / rates if rates else 0.0
+        others = self._sources.values()
+        rates = [other.rate(now) for other in others if other.pace]
+        new = sum(not (other.pace or other.idle or other.times_late(now)) for other in others)
+        all_rates = sum(rates) * (1 + new / max(len(rates), 1))
+        share = self._bytes_to_come * rate / all_rates if all_rates else 0.0
         return max(limits.WINDOW_BYTES_MIN, min(window_bytes(rate), int(share)))
 
-    def _is_paused(self, known: SwarmSource, now: float) -> bool:
-        """Whether a source gets no requests now: only while another one serves well."""
-        return known.is_paused(now) and any(
-            other.pace and not other.is_paused(now) and not other.times_late(now)
-            for other in self._sources.values()
-        )
-
     def _is_behind(self, known: SwarmSource, now: float) -> bool:
-        """Whether another source should take over what was asked of this one."""
+        """Whether others should be asked for what was asked of this one."""
         if known.idle or known.cancelling:
             return False
-        others = [
-            other
-            for other in self._sources.values()
-            if other is not known and not other.is_paused(now)
-        ]
+        others = [one for one in self._sources.values() if one is not known and not one.cancelling]
         if known.is_stalled(now):
             return bool(others)
         return (

@@ -6,12 +6,11 @@ chunks that are asked of one source, the memory for what sources announce.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from node.content.ports import LinkPort
 from protocol.content import frames
 from protocol.errors import NoSources
 from simulations.attacks.holders import (
@@ -25,28 +24,16 @@ from simulations.attacks.holders import (
 )
 from tests.hostile.told import RecordProperty
 from tests.node.content.content_nodes import (
-    FindLinks,
     content_nodes,
+    links_one_by_one,
     links_to,
     write_files,
 )
-from tests.node.content.memory_links import MemoryLink
 
 MOD_BYTES = 12_000_000
 BAD = 9
 LINE_BYTES_PER_SECOND = 4e6
 """Of each holder: the good one alone takes three seconds."""
-
-
-def _found_one_by_one(ends: list[MemoryLink]) -> FindLinks:
-    """A search that finds each of these a moment after the one before."""
-
-    async def find(_: bytes) -> AsyncIterator[LinkPort]:
-        for end in ends:
-            yield end
-            await asyncio.sleep(0.02)
-
-    return find
 
 
 async def _seconds(
@@ -71,7 +58,7 @@ async def _seconds(
         loop = asyncio.get_running_loop()
         started = loop.time()
         async with asyncio.timeout(200.0):
-            await getter.download(link, _found_one_by_one(ends))
+            await getter.download(link, links_one_by_one(*ends))
         assert await getter.vault.missing(link.mod_id) == []
         return loop.time() - started
 
@@ -149,7 +136,7 @@ async def test_messages_that_bring_nothing_are_a_reason_for_a_ban(
         uploaders.turn(bad.vault, kind, good.vault)
         (back, from_good), (_, from_bad) = good.connect(getter), bad.connect(getter)
         back.bytes_per_second = 1e6
-        done = await getter.download(link, _found_one_by_one([from_bad, from_good]))
+        done = await getter.download(link, links_one_by_one(from_bad, from_good))
         assert list(done.banned) == [bad.name]
         assert reason in done.banned[bad.name]
         assert done.bytes_from[good.name] > 0

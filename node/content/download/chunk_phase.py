@@ -107,8 +107,9 @@ class ChunkPhase(DownloadPhase[None]):
         data = self._pieces[name].add(answer, self._lengths[chunk])
         if data is None:
             return
-        if name not in self._checked:
-            # The vault checks all of them; a source that only lies is found out by its first.
+        if name not in self._checked or self._swarm.is_contested(chunk):
+            # The vault checks all of them; a source that only lies is found out by its first, and
+            # no lie takes the place of a chunk that another source is about to send.
             sealing.check_address(self._manifest.addresses[chunk], data)
             self._checked.add(name)
         if self._swarm.arrived(name, chunk, now):

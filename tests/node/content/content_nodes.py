@@ -109,6 +109,17 @@ def links_to(*links: LinkPort, forever: bool = False) -> FindLinks:
     return find
 
 
+def links_one_by_one(*links: LinkPort, pause_s: float = 0.02) -> FindLinks:
+    """A search that finds each of these a moment after the one before."""
+
+    async def find(_: bytes) -> AsyncIterator[LinkPort]:
+        for link in links:
+            yield link
+            await asyncio.sleep(pause_s)
+
+    return find
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let everything else run until something has come true."""
     loop = asyncio.get_running_loop()

@@ -269,10 +269,11 @@ def test_what_a_late_source_owes_is_asked_of_ever_more_sources() -> None:
     def asked(now: float) -> int:
         return sum(bool(swarm.requests(name, now)) for name in others)
 
+    once, twice = limits.ASKED_AT_ONCE[1:3]
     assert asked(0.9 * LATE_S) == 0
-    assert asked(1.1 * LATE_S) == limits.LATE_COPIES - 1
+    assert asked(1.1 * LATE_S) == once - 1
     assert asked(1.2 * LATE_S) == 0
-    assert asked(2.05 * LATE_S) == limits.LATE_COPIES**2 - limits.LATE_COPIES
+    assert asked(2.05 * LATE_S) == twice - once
     assert swarm.arrived(others[3], 0, 2.2 * LATE_S)
     assert not swarm.arrived(A, 0, 2.3 * LATE_S)
     swarm.stored(0)
@@ -281,11 +282,11 @@ def test_what_a_late_source_owes_is_asked_of_ever_more_sources() -> None:
 
 def test_late_sources_leave_copies_for_others() -> None:
     swarm = swarm_of(1)
-    most = limits.LATE_COPIES**limits.LATE_TIMES_MAX
+    times, most = len(limits.ASKED_AT_ONCE) - 1, limits.ASKED_AT_ONCE[-1]
     names = [f"source {number}" for number in range(most + 1)]
     for name in names:
         swarm.join(name, 0.0, complete=True)
-    late = (limits.LATE_TIMES_MAX + 0.1) * LATE_S
+    late = (times + 0.1) * LATE_S
     asked = [bool(swarm.requests(name, late if at else 0.0)) for at, name in enumerate(names)]
     assert asked == [True] * most + [False]
     assert swarm.requests(names[-1], late + 1.1 * LATE_S) == [0]
@@ -310,6 +311,56 @@ def test_those_that_hold_nothing_are_not_asked_one_after_the_other() -> None:
     assert rounds() <= 8
 
 
+def test_a_source_with_nothing_to_do_for_long_gets_what_others_owe_in_time() -> None:
+    swarm = swarm_of(4)
+    for name in (A, B):
+        swarm.join(name, 0.0, complete=True)
+    owed = swarm.requests(A, 0.0)
+    assert swarm.requests(B, 0.0) == []
+    first, second, *rest = owed
+    finish(swarm, A, [first], 0.4)
+    finish(swarm, A, [second], 0.8)
+    assert swarm.requests(B, limits.SPARE_S - 0.01) == []
+    assert swarm.requests(B, limits.SPARE_S + 0.01) == rest[::-1]  # what would come last first
+
+
+def test_time_with_nothing_to_do_counts_in_all_but_not_while_chunks_wait() -> None:
+    swarm = swarm_of(6)
+    swarm.join(A, 0.0, complete=True)
+    swarm.join(B, 0.0, complete=False)
+    swarm.requests(A, 0.0)
+    assert swarm.requests(B, 0.0) == []
+    swarm.join(C, 5.0, complete=True)
+    waited = swarm.requests(C, 5.0)  # until now they waited, and B held none of them
+    assert len(waited) == 2
+    assert swarm.requests(B, 5.0) == []
+    swarm.leave(A)
+    swarm.join(A, 5.0, complete=True)
+    owed = swarm.requests(A, 5.0)
+    assert swarm.requests(B, 5.0) == []
+    finish(swarm, A, owed[:1], 5.4)
+    finish(swarm, C, waited[:1], 5.4)
+    finish(swarm, A, owed[1:2], 5.8)
+    finish(swarm, C, waited[1:], 5.8)
+    swarm.holds(B, 0, b"\xff")
+    assert swarm.requests(B, 5.0 + limits.SPARE_S - 0.1) == []
+    assert sorted(swarm.requests(B, 5.0 + limits.SPARE_S + 0.1)) == sorted(owed[2:])
+
+
+def test_those_who_put_off_chunks_together_leave_one_for_a_source_with_nothing_to_do() -> None:
+    swarm = swarm_of(1)
+    others = [f"other {number}" for number in range(limits.ASKED_AT_ONCE[2] - 1)]
+    for name in (A, *others, B):
+        swarm.join(name, 0.0, complete=True)
+    assert swarm.requests(A, 0.0) == [0]
+    for name in (*others, B):
+        assert swarm.requests(name, 0.0) == []
+    now = limits.SPARE_S + limits.SPARE_MORE_S
+    assert all(swarm.requests(name, now) == [0] for name in others)
+    assert swarm.requests(B, now) == []
+    assert swarm.requests(B, now + limits.SPARE_MORE_S) == [0]
+
+
 def test_late_sources_get_no_copies() -> None:
     swarm = swarm_of(2, length=300_000)
     for name in (A, B, C):
@@ -319,6 +370,18 @@ def test_late_sources_get_no_copies() -> None:
     now = 1.1 * (limits.LATE_S + 0.3)
     assert swarm.requests(B, now) == []
     assert len(swarm.requests(C, now)) == 1
+
+
+def test_a_chunk_is_contested_while_another_source_sends_it_too() -> None:
+    swarm = swarm_of(1)
+    for name in (A, B):
+        swarm.join(name, 0.0, complete=True)
+    swarm.requests(A, 0.0)
+    assert not swarm.is_contested(0)
+    assert swarm.requests(B, 1.1 * LATE_S) == [0]
+    assert swarm.is_contested(0)
+    swarm.leave(B)
+    assert not swarm.is_contested(0)
 
 
 def test_a_wrong_copy_is_asked_for_again() -> None:
@@ -354,6 +417,20 @@ def test_an_idle_source_takes_over_from_a_slow_one_at_the_end() -> None:
     now = limits.BEHIND_S + 0.1
     assert swarm.review(now) == [(A, StallVerdict.PAUSED)]
     assert sorted(swarm.requests(B, now)) == sorted(slow)
+
+
+def test_a_slow_source_gives_way_once_and_is_asked_again_as_soon_as_it_confirms() -> None:
+    swarm = swarm_of(8)
+    swarm.join(A, 0.0, complete=True)
+    slow = swarm.requests(A, 0.0)
+    swarm.join(B, 0.0, complete=True)
+    finish(swarm, B, swarm.requests(B, 0.0), 0.2)
+    now = limits.BEHIND_S + 0.1
+    assert swarm.review(now) == [(A, StallVerdict.PAUSED)]
+    swarm.cancelled(A)
+    swarm.lacks(B, swarm.requests(B, now))
+    assert sorted(swarm.requests(A, now)) == sorted(slow)
+    assert swarm.review(now + limits.BEHIND_S + 0.1) == []
 
 
 def test_no_source_that_has_served_nothing_takes_over_from_a_slow_one() -> None:

@@ -36,6 +36,8 @@ class _Peer:
     """Whether a chunk of it has arrived."""
     progressed: float = 0.0
     """When it was asked while it owed nothing, or sent a chunk."""
+    spare_s: float = 0.0
+    """For how long it owed nothing."""
 
 
 HONEST = "honest"
@@ -127,7 +129,8 @@ class SwarmMachine(RuleBasedStateMachine):
             assert chunk in peer.held
             for other in self.peers.values():
                 is_in_time = self.now - other.progressed <= limits.LATE_S
-                if is_in_time and (other.has_sent or chunk not in self.in_vain):
+                is_doubtful = chunk in self.in_vain and not other.has_sent
+                if is_in_time and not is_doubtful and peer.spare_s < limits.SPARE_S:
                     assert chunk not in self._owed(other), "asked of two that are in time"
         if chunks and not self._owed(peer):
             peer.progressed = self.now
@@ -197,6 +200,8 @@ class SwarmMachine(RuleBasedStateMachine):
 
     def _wait(self, seconds: float) -> None:
         self.now += seconds
+        for peer in self.peers.values():
+            peer.spare_s += seconds if not self._owed(peer) else 0.0
         for name, verdict in self.swarm.review(self.now):
             if verdict is StallVerdict.SILENT:
                 self._forget(name)
