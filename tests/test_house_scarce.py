@@ -33,5 +33,6 @@ def test_a_row_says_who_how_long_and_how_and_names_tests_that_exist(row: list[st
 def test_each_attacker_stands_in_a_row_and_no_thing_in_two() -> None:
     things = [row[0] for row in rows()]
     assert len(set(things)) == len(things) > 0
-    attackers = {f"hostile/{path.stem}" for path in (ROOT / "tests/hostile").glob("test_*.py")}
+    files = (ROOT / "tests/hostile").rglob("test_*.py")
+    attackers = {path.relative_to(ROOT / "tests").with_suffix("").as_posix() for path in files}
     assert attackers == {name for row in rows() for name in named(row[-1]) if name in attackers}

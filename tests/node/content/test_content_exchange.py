@@ -301,7 +301,7 @@ async def test_too_many_streams_of_ours(tmp_path: Path) -> None:
 
 
 async def test_answers_that_are_late_are_ignored(tmp_path: Path) -> None:
-    """Those on streams never opened are in `hostile/test_answers_unasked`."""
+    """Those on streams never opened are in `hostile/downloads/test_answers_unasked`."""
     async with content_node(tmp_path) as node:
         ours, theirs = memory_link(node.peer_id, PEER)
         theirs.register(range(128), lambda _: None)

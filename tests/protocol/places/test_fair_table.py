@@ -84,7 +84,7 @@ def test_the_bound_holds_and_who_has_little_loses_nothing_in_its_time(
         entries[made] = (holders, now + 5.0)
         table.add(made, holders, now + 5.0)
         assert len(table) == len(entries) <= capacity
-    assert all(0 < wait_s <= 5.0 for wait_s in waits)
+    assert all(0 < wait_s <= 5.0 + 1e-9 for wait_s in waits)  # sums of floats are not exact
 
 
 def taken(places: CallPlaces, number: int, parties: CallParties, now: float) -> list[bytes]:

@@ -21,7 +21,7 @@ from simulations.experiments.call import accept, describe
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
-from tests.hostile.test_ground_ids import hosts_in
+from tests.hostile.lookups.test_ground_ids import hosts_in
 from tests.hostile.told import RecordProperty
 
 HONEST = 30

@@ -21,7 +21,7 @@ from simulations.attacks.record_flooder import RecordFlooder
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
-from tests.hostile.link_attackers import hider, only_by, raw_link
+from tests.hostile.serving.link_attackers import hider, only_by, raw_link
 from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world, until

@@ -11,7 +11,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Found
-from tests.hostile.far_contacts import far_contact
+from tests.hostile.lookups.far_contacts import far_contact
 
 K = 4
 SILENT_S = 1.5

@@ -22,7 +22,7 @@ from simulations.internet.lines import Access
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
-from tests.hostile.link_attackers import hider, raw_link
+from tests.hostile.serving.link_attackers import hider, raw_link
 from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
 from tests.simulations.pair_world import Town, pair_world

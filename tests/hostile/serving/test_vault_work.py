@@ -26,7 +26,7 @@ from protocol.content.frames import (
     Opened,
 )
 from simulations.attacks.partial_mod import add_partial_mod
-from tests.hostile.vault_counters import VaultWork
+from tests.hostile.serving.vault_counters import VaultWork
 from tests.node.content.content_nodes import content_node, links_to, until, write_files
 from tests.node.content.downloads import swarm
 from tests.node.content.frame_peer import Peer, size_of

@@ -5,8 +5,8 @@ import asyncio
 from protocol import limits
 from protocol.overlay.messages import Method
 from tests.hostile.exchange import Exchange
-from tests.hostile.test_dialbacks_asked import RANDOM
-from tests.hostile.test_registrar_calls import ACCOMPLICES, ATTACKERS
+from tests.hostile.requests.test_dialbacks_asked import RANDOM
+from tests.hostile.signaling.test_registrar_calls import ACCOMPLICES, ATTACKERS
 
 CALLERS = 2 * ATTACKERS
 """Their calls would be all that may be outstanding after two turns, were they not bounded."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from protocol import limits
 from simulations.residents.whole import WholeResident
-from tests.hostile.test_search_turns_held import (
+from tests.hostile.links.test_search_turns_held import (
     HOSTILE,
     SEARCH_S,
     Hostile,

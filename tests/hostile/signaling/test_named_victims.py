@@ -14,7 +14,7 @@ from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
-from tests.hostile.named_victims import VICTIMS, NamedVictims, ports_of_one_victim
+from tests.hostile.signaling.named_victims import VICTIMS, NamedVictims, ports_of_one_victim
 from tests.simulations.pair_world import Town, pair_world
 
 PORT = 4001

@@ -6,7 +6,7 @@ from protocol import availability, limits
 from protocol.availability import Availability
 from protocol.errors import Malformed
 from protocol.overlay.routing import RoutingTable
-from tests.hostile.far_contacts import far_contact
+from tests.hostile.lookups.far_contacts import far_contact
 
 K = 4
 

@@ -16,7 +16,7 @@ from protocol.overlay.registration_proof import make_registration_proof
 from simulations.attacks.raw_peer import RawPeer
 from simulations.residents.world import World
 from simulations.seeds import derive_rng
-from tests.hostile.named_victims import NamedVictims, ports_of_one_victim
+from tests.hostile.signaling.named_victims import NamedVictims, ports_of_one_victim
 from tests.simulations.pair_world import pair_world
 
 CALLS = 3

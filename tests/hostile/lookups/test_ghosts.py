@@ -22,7 +22,7 @@ from simulations.internet.carrier import Carrier
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
-from tests.hostile.test_ground_ids import SETTLE_S, finds, hosts_in, publish, record_of
+from tests.hostile.lookups.test_ground_ids import SETTLE_S, finds, hosts_in, publish, record_of
 
 HONEST = 20
 READERS = 5
