@@ -225,7 +225,9 @@ async def test_a_get_beside_identities_of_one_network_behind_relays(
         record_property("attacked_s", seconds)
         record_property("attackers", count)
         others = count if hidden else 1
-        assert seconds <= alone_s + others * len(CONTENT) / UP_BYTES_S + ROUND_S
+        # A relay gives a path less than the line, so that turns by it leave some of the line idle.
+        idle_s = alone_s if hidden else 0.0
+        assert seconds <= alone_s + others * len(CONTENT) / UP_BYTES_S + ROUND_S + idle_s
 
 
 async def test_four_gets_beside_endless_downloaders(
