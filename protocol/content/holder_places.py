@@ -7,9 +7,9 @@ others had their turn, and each turn is twice as long as the one before, until o
 so a slow line is told from a silent peer.
 
 A trial that brought chunks ends with a place among those that serve. Where these are taken, too, it
-is measured against the slowest of them, and the slower of the two gives way and rests: whoever
-serves keeps a place by what it brings, not by the time at which it came. So nobody can hold up
-those that have not been tried, whether it sends nothing or little.
+is measured against the slowest of them, and the slower of the two gives way and rests: a holder
+that serves keeps its place by what it brings, not by the time at which it came. So no holder keeps
+those waiting that have not been tried, whether it sends nothing or little.
 """
 
 from collections.abc import Iterator

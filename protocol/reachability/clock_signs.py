@@ -31,7 +31,7 @@ class ClockVerdict(StrEnum):
     """Whether the clock is off, by more than CLOCK_SKEW_S. The value is the name in JSON."""
 
     NO_SIGN = "no_sign"
-    """Nobody says so, or at most as many as may lie."""
+    """No network says so, or at most as many as may lie."""
     PERHAPS_AHEAD = "perhaps_ahead"
     """At least half of those who have spoken say so, and they are too few to decide."""
     PERHAPS_BEHIND = "perhaps_behind"

@@ -21,9 +21,7 @@ SETTLE_S = 10.0
 """A link may be relayed at first: so long its direct path is waited for. A search by many probes
 takes up to `limits.BIRTHDAY_PROBES` at `limits.BIRTHDAY_RATE`, and its witnesses up to 3 s more."""
 
-MISSED_ONE_IN = {punching.Way.BIRTHDAY.value: 5, punching.Way.PREDICTION.value: 20}
-"""Of the pairs that must meet by chance one in so many may miss, and one of each way in any case: a
-search finds a port or does not, and another mapping may take the port that was predicted."""
+MISSED_ONE_IN = 5
 
 STAGGER_S = 0.4
 """Between two calls of a round, so that they do not wait for each other's processor time."""
@@ -77,9 +75,8 @@ class Outcome:
 
     @property
     def missed(self) -> bool:
-        """Whether a relay carries the link as a search or a prediction found no port."""
-        by_chance = self.pair.means in MISSED_ONE_IN
-        return by_chance and self.way is Way.RELAYED and self._agreed
+        """Whether a relay carries the link as a search found no port."""
+        return self.pair.searches and self.way is Way.RELAYED and self._agreed
 
     @property
     def _agreed(self) -> bool:
@@ -89,13 +86,11 @@ class Outcome:
 def faults_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Those that went another way than they must.
 
-    Of the searches and of the predictions one in MISSED_ONE_IN may miss.
+    Of the searches one in MISSED_ONE_IN may miss.
     """
-    excused: list[Outcome] = []
-    for way, one_in in MISSED_ONE_IN.items():
-        tried = [one for one in outcomes if one.pair.means == way]
-        missed = [one for one in tried if one.missed]
-        excused += missed if len(missed) <= max(1, len(tried) // one_in) else []
+    searched = [one for one in outcomes if one.pair.searches]
+    missed = [one for one in searched if one.missed]
+    excused = missed if len(missed) <= max(1, len(searched) // MISSED_ONE_IN) else []
     return [one for one in outcomes if not one.right and one not in excused]
 
 

@@ -12,7 +12,7 @@ _LETTERS = {Way.DIRECT: "D", Way.RELAYED: "R", Way.NONE: "-"}
 _IMPROVED = "U"
 _LEGEND = (
     "D direct, U relayed at first and then direct, R relayed, - no link; ms until then\n"
-    "! not as the table says; ~ relayed, as few searches and predictions may be"
+    "! not as the table says; ~ relayed, as few searches may be"
 )
 _WORDS_CHARS = 300
 

@@ -98,8 +98,10 @@ class Wire:
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._shared_rtt = SharedRoundTrip()
         self.heard_at = -math.inf
-        self._host_rate_limit = _requests_of_hosts()
-        self._unproved_rate_limit = _requests_of_hosts()
+        self._host_rate_limit, self._unproved_rate_limit = (
+            HostRateLimit(limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST)
+            for _ in range(2)
+        )
         self._demux = endpoint.demux
         self._send = endpoint.sendto
         self._prompt = endpoint.beat.prompt
@@ -396,7 +398,3 @@ def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
 
 def _not_serving(_incoming: Incoming) -> None:
     raise RuntimeError("no handler takes requests yet")
-
-
-def _requests_of_hosts() -> HostRateLimit:
-    return HostRateLimit(limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST)
