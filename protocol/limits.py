@@ -514,6 +514,9 @@ every 60 s needs one, and each side may try again after 1, 2 and 4 s."""
 LINK_RESTART_S = 5.0
 """How long one restart is waited for, from the offer to the pair: then comes another."""
 
+DIRECT_AGAIN_MAX_S = 300.0
+"""The longest pause before a relayed link looks for a direct path anew."""
+
 LINK_CALLS = 128
 """Calls of this node that are being made into links at one time: twice what one download tries."""
 

@@ -1,7 +1,6 @@
 """ICE for one link, on the ports that the whole node shares: no socket and no task of its own."""
 
 import asyncio
-from collections.abc import Callable
 
 from node.links.failure import LinkAttemptFailed
 from node.links.path.found_path import FoundPath
@@ -9,6 +8,7 @@ from node.links.path.naming import PairNames
 from node.links.path.paths import LinkPaths, named
 from node.links.path.remote_candidates import in_order
 from node.links.path.traffic import PathTraffic
+from node.links.path.watcher import PathWatcher
 from node.links.punching.run import PunchRun
 from node.links.punching.runs import PunchRuns
 from node.links.relaying.run import RelayRun
@@ -80,9 +80,7 @@ class IcePath(PathTraffic):
         self.relays = RelayRun(paths.relays, peer, self.agent, self.flush)
         self._names = PairNames(self.agent, self.relays.relay_at)
         self._restarts = False
-        self._doubted: Callable[[float], None] | None = None
-        self._blocked: Callable[[], None] | None = None
-        self._slowed: Callable[[], None] | None = None
+        self._watcher: PathWatcher | None = None
         self._ended = ""
         self.ended_by: Cause | None = None
         """What ended the path, where it was more than a reason in words."""
@@ -187,16 +185,11 @@ class IcePath(PathTraffic):
 
     # Doubt ------------------------------------------------------------------------------------
 
-    def call_in_doubt(
-        self,
-        doubted: Callable[[float], None],
-        blocked: Callable[[], None],
-        slowed: Callable[[], None],
-    ) -> None:
-        """Call `doubted`, with the time since when, each time the pair in use seems to be gone,
-        `blocked` where it carries checks and no data, and `slowed` where a relay carries few.
-        """
-        self._doubted, self._blocked, self._slowed = doubted, blocked, slowed
+    def watch(self, watcher: PathWatcher) -> None:
+        """Tell the watcher, from now on, what happens to the pair in use."""
+        self._watcher = watcher
+        if self.is_relayed:
+            self._loop.call_soon(watcher.relayed)
 
     def leave_relay(self) -> bool:
         """Leave a relay over which DTLS broke; `datagrams` tell once another carries the path.
@@ -226,13 +219,13 @@ class IcePath(PathTraffic):
         """
         if self.agent.answered_at <= since:
             self.doubt()
-        elif self._blocked is not None and not self._ended:
-            self._blocked()
+        elif self._watcher is not None and not self._ended:
+            self._watcher.blocked()
 
     def data_slow(self) -> None:
         """What waits leaves below the least rate; what a direct path carries is its line's."""
-        if self._slowed is not None and not self._ended and self.is_relayed:
-            self._slowed()
+        if self._watcher is not None and not self._ended and self.is_relayed:
+            self._watcher.slowed()
 
     def doubt_relay(self) -> Address | None:
         """Name the relay in use last from now on; its base, or None if the path is direct."""
@@ -255,8 +248,8 @@ class IcePath(PathTraffic):
             self.flush()
 
     def _tell_doubt(self, since: float) -> None:
-        if self._doubted is not None and not self._ended:
-            self._doubted(since)
+        if self._watcher is not None and not self._ended:
+            self._watcher.doubted(since)
 
     # What the demultiplexer calls -------------------------------------------------------------
 
@@ -359,6 +352,8 @@ class IcePath(PathTraffic):
         if is_new or self._restarts:
             self._restarts = False
             self._tell_path_changed()
+        if pair.relayed and self._watcher is not None:
+            self._watcher.relayed()
 
     @property
     def _is_only_link(self) -> bool:
@@ -391,6 +386,6 @@ class IcePath(PathTraffic):
         self.beat.set(self._wake, None)
         self._endpoint.demux.release(self)
         self._carry_no_more()
-        self._doubted = self._blocked = self._slowed = None
+        self._watcher = None
         await self._punches.close()
         await self.relays.close()

@@ -22,6 +22,7 @@ from protocol.description import Description, DtlsRole
 from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, NotAuthentic
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.contacts import Contact
+from protocol.punching.pairs import Way, expected_way
 from protocol.signaling import Offer, own_offer_wins
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,14 @@ _SILENT_ROUND_TRIPS: Final = 3.0
 _SILENT_S: Final = 0.2
 """How long an answer to the consent check is waited for: if contacts see this node elsewhere than
 the peer was told, and otherwise, where a loss may be all there is to it."""
+
+_DIRECT_AGAIN_S: Final = 4.0
+"""How long a link is relayed before a direct path is looked for anew, then twice as long each time:
+the first attempt goes on for 3 s beside the relay."""
+
+_TRIED_AGAIN: Final = frozenset({Way.OPEN, Way.PUNCH, Way.PREDICTION})
+"""Where that costs little. A search of ports costs routers and other people's turns too much to be
+made again and again, and `Way.RELAY` leads to no direct path."""
 
 _TRIES_TO_LEAVE: Final = 2
 _CARRIES_NOTHING: Final = "the path carries no data, though checks pass"
@@ -86,7 +95,8 @@ class LinkRestart:
         self._own, self._peer = link.own.candidates, link.peer.candidates
         self._restarted_at: deque[float] = deque(maxlen=limits.LINK_RESTARTS)
         self._slow_left = 0
-        self._ice.call_in_doubt(self.doubted, self.blocked, self.slowed)
+        self._seeking: asyncio.Task[None] | None = None
+        self._ice.watch(self)
 
     def doubted(self, since: float) -> None:
         """The pair in use seems to be gone since then: find out, and restart ICE if it is."""
@@ -112,10 +122,21 @@ class LinkRestart:
         self._slow_left += 1
         self._task = self._start(self._leave_slow())
 
+    def relayed(self) -> None:
+        """The link goes by a relay now: its caller looks for a direct path from time to time.
+
+        A predicted port may have been missed, or a datagram been lost.
+        """
+        way = expected_way(self._link.own.nat.kind, self._link.peer.nat.kind)
+        is_sought = self._seeking is not None and not self._seeking.done()
+        if way in _TRIED_AGAIN and self._ice.agent.controlling and not is_sought:
+            self._seeking = self._start(self._seek_direct())
+
     def end(self) -> None:
         """The link has ended."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._seeking):
+            if task is not None:
+                task.cancel()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._parts.tasks.start(work, name=peer_id_text(self._link.peer_id))
@@ -169,6 +190,28 @@ class LinkRestart:
         _log.info("a relay of %s is slow: looking for another", peer_id_text(self._link.peer_id))
         await self._restart(without=base)
         self._ice.keep_one_relay()
+
+    async def _seek_direct(self) -> None:
+        """Restart ICE with growing pauses; the relay carries the link until another pair does."""
+        pause_s = _DIRECT_AGAIN_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if not self._ice.is_relayed or self._ice.ended:
+                return
+            is_busy = self._task is not None and not self._task.done()
+            if not is_busy and self._may_be_direct and self._take_turn():
+                self._task = self._start(self._restart())
+                await asyncio.wait([self._task])
+                self._ice.keep_one_relay()
+            pause_s = min(2 * pause_s, limits.DIRECT_AGAIN_MAX_S)
+
+    @property
+    def _may_be_direct(self) -> bool:
+        """Whether both sides name an address of their own, and data passed where checks did."""
+        paths = self._parts.paths
+        return bool(self._peer and paths.candidates()) and not paths.relays.avoid_direct(
+            self._link.peer_id
+        )
 
     async def _wait_for_answer(self, doubted_at: float) -> None:
         """Give the peer the time that its answer takes, and learn where contacts see us by now."""
