@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from node.disk.refusals import flush_file, flush_folder, replace, write_some
 from protocol.errors import DiskError
 
 PRIVATE_FILE = 0o600
@@ -65,11 +66,12 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
         with os.fdopen(os.open(partial, _FLAGS, mode), "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
+            flush_file(file.fileno())
+        replace(partial, path)
+        flush_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise disk_error(error, path) from error
 
 
@@ -77,24 +79,14 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of `data` at the descriptor's position; the system may take it in parts."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[write_some(descriptor, view) :]
 
 
 def sync_file(path: Path) -> None:
     """Flush the bytes of a closed file to the disk."""
     # Windows flushes only through a handle that may write.
-    _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's names to the disk; Windows has no such call and needs none."""
-    if os.name != "nt":
-        _sync(folder, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush_file(descriptor)
     finally:
         os.close(descriptor)

@@ -8,16 +8,20 @@ contacts.json      DHT contacts of the last run
 control.json       where the running node's control API is, and its token, mode 0600
 vault/             chunks and their index
 log.txt, log.txt.1 what the node did lately
-lock               held while a node runs
+vault/reserve/     room that is given up where removing a mod or starting needs it
+lock, lock.held    held while a node runs; the second where the file system has no locks
 """
 
 import json
+import logging
 import os
 import stat
-import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from node.disk.lock import FolderLock, LockHeld, is_held
+from node.disk.refusals import make_private
+from node.disk.reserve import Reserve
 from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically, writing
 from protocol import limits
 from protocol.errors import HomeError, Malformed
@@ -25,11 +29,13 @@ from protocol.identity import Identity, find_seed, solves_puzzle
 from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
 
+_log = logging.getLogger(__name__)
+
 FORMAT = 1
 LOG_FILE = "log.txt"
 _NAMES = (
     *("format.json", "identity.key", "config.toml", "certificate.pem", "contacts.json"),
-    *("control.json", "vault", "lock", LOG_FILE, f"{LOG_FILE}.1"),
+    *("control.json", "vault", "lock", "lock.held", LOG_FILE, f"{LOG_FILE}.1"),
 )
 """What a home may hold before its format is written: its user's settings, or what a killed start
 left."""
@@ -41,9 +47,10 @@ _BLANKS_MAX = 8
 class Home:
     """An open home folder. Make it by `open`; `close` lets another node use it."""
 
-    def __init__(self, path: Path, lock: IO[bytes]) -> None:
+    def __init__(self, path: Path, lock: FolderLock) -> None:
         self.path = path
         self._lock = lock
+        self._reserve = reserve_of(path)
 
     @classmethod
     def open(cls, path: Path) -> "Home":
@@ -54,14 +61,17 @@ class Home:
         check_folder(path)
         with writing(path):
             path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-            if os.name != "nt":
-                path.chmod(PRIVATE_FOLDER)
-            lock = (path / "lock").open("ab")
-        try:
-            _lock_or_fail(lock)
-        except OSError:
-            lock.close()
-            raise HomeError(f"another node is running in {path}") from None
+            is_private = make_private(path, PRIVATE_FOLDER)
+            try:
+                lock = FolderLock.take(path / "lock", reserve_of(path))
+            except LockHeld as held:
+                raise HomeError(_in_use(path, held)) from None
+        if not is_private:
+            _log.warning(
+                "the disk that holds %s keeps no permissions: other users of this computer can "
+                "read the node's keys there. A home on another disk (--home) is safe from them",
+                path,
+            )
         home = cls(path, lock)
         try:
             home._check_format()
@@ -120,11 +130,16 @@ class Home:
     def write_control(self, address: str, token: str) -> None:
         """Write the control API's address and token for the command line; raises DiskError."""
         data = {"format": FORMAT, "address": address, "token": token, "pid": os.getpid()}
-        write_atomically(self.path / "control.json", json.dumps(data).encode(), PRIVATE_FILE)
+        path = self.path / "control.json"
+        self._reserve.spending(lambda: write_atomically(path, json.dumps(data).encode()))
 
     def remove_control(self) -> None:
         """Remove the address and the token once the control API is closed."""
-        (self.path / "control.json").unlink(missing_ok=True)
+        try:
+            (self.path / "control.json").unlink(missing_ok=True)
+        except OSError as error:
+            # Who reads it sees by the lock that no node runs.
+            _log.warning("control.json not removed: %s", error)
 
     @property
     def _identity_key(self) -> Path:
@@ -175,13 +190,11 @@ def check_folder(path: Path) -> None:
 def is_in_use(path: Path) -> bool:
     """Whether a node runs in the home `path`."""
     try:
-        with (path / "lock").open("rb+") as lock:
-            _lock_or_fail(lock)
+        return is_held(path / "lock")
     except FileNotFoundError:
         return False
     except OSError:
         return True
-    return False
 
 
 def identity_seed(path: Path) -> bytes | None:
@@ -244,13 +257,13 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _lock_or_fail(lock: IO[bytes]) -> None:
-    """Take an exclusive lock that ends with the process; raises OSError if another holds it."""
-    if sys.platform == "win32":
-        import msvcrt
+def _in_use(path: Path, held: LockHeld) -> str:
+    sentence = f"another node is running in {path}"
+    if held.mark is None:
+        return sentence
+    return f"{sentence}, on {held.machine}; if none does any more, delete {held.mark}"
 
-        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
 
-        fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+def reserve_of(path: Path) -> Reserve:
+    """The reserve of the home `path`."""
+    return Reserve(path / "vault" / "reserve")

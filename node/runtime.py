@@ -21,7 +21,7 @@ from node.diagnosis import Diagnosis
 from node.doctor import Doctor
 from node.environment import Environment
 from node.files import default_home
-from node.home import Home
+from node.home import Home, reserve_of
 from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
@@ -92,6 +92,7 @@ class Node:
             say("Making an identity for this node; this takes some seconds, once.")
         self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self._started_at = 0.0
+        self._reserve = reserve_of(home.path)
         self._tasks = TaskOwner("node")
 
     @classmethod
@@ -300,6 +301,7 @@ class Node:
 
     def _save_contacts(self) -> None:
         contacts = self.membership.server.bootstrappable_neighbors()
+        self._reserve.refill()
         if not contacts:
             return
         try:

@@ -943,6 +943,11 @@ DISK_ENTRY_BYTES = 4096
 """What a file system needs for a file or a folder besides the bytes of files, amply: a mod of no
 bytes at all may have 200 000 of each."""
 
+DISK_KEPT_FREE = 16 * 2**20
+DISK_RESERVE = 2 * 2**20
+"""What a vault leaves free on its disk, and what a node keeps there besides, to give it up where
+removing a mod or starting needs room; on a small disk a sixteenth of it."""
+
 PLAIN_FACTOR = 100
 PLAIN_FREE_BYTES = 64 * 2**20
 """What a mod may become of its sealed bytes, besides what any may have, unless a person agrees."""

@@ -4,12 +4,14 @@ It goes to standard error, and to a file in the home that is renamed when it is 
 before.
 """
 
+import contextlib
 import logging
 import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from node.disk.refusals import replace
 from node.faces.cli.output import printable
 from node.files import PRIVATE_FILE
 from protocol import limits
@@ -107,6 +109,14 @@ class _PrivateFile(RotatingFileHandler):
     def _open(self) -> Any:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.fdopen(os.open(self.baseFilename, flags, PRIVATE_FILE), "a", encoding="utf-8")
+
+    def rotate(self, source: str, dest: str) -> None:
+        """Keep the full log beside the new one; where it cannot be renamed it begins anew."""
+        try:
+            replace(Path(source), Path(dest))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(source, 0)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """A full disk must not fill the terminal as well."""

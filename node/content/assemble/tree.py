@@ -7,12 +7,12 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from node.content.homes import HomeGuard
-from node.files import sync_file, sync_folder, write_all, writing
+from node.disk.refusals import extend, flush_folder, free_bytes, remove_tree
+from node.files import sync_file, write_all, writing
 from protocol.content.file_paths import quoted
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
@@ -22,6 +22,8 @@ _ZEROS = bytes(_HOLE_BYTES)
 """Zeros of this length are skipped, not written: file systems with sparse files store no block."""
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+_NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
+_OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
 
 
 def checked_target(target: Path, guard: HomeGuard) -> Path:
@@ -48,7 +50,7 @@ def _check_place(target: Path) -> None:
     folder = next(one for one in target.parents if os.path.lexists(one))
     if not folder.is_dir():
         raise TargetExists(f"{folder} is a file, so nothing can be written below it")
-    if not shutil.disk_usage(folder).total:
+    if any(map(folder.is_relative_to, _OF_THE_SYSTEM)):
         raise DiskError(f"{folder} is a place of the system, which has no room for files")
     for part in target.relative_to(folder).parts:
         _check_length(folder / part, part)
@@ -78,17 +80,17 @@ class GrowingTree:
         self._next = 0
         self._descriptor = -1
         self._left = 0
-        self._ends_in_hole = False
+        self._hole = 0
+        """The zeros that were skipped at the end of the open file."""
         self._folders: set[Path] = {self._root}
 
     def begin(self, disk_bytes: int) -> None:
         """Make the hidden folder; raises DiskError, also if there is too little room."""
         with writing(self._target):
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            if self._root.exists():
-                shutil.rmtree(self._root)
-            free = shutil.disk_usage(self._target.parent).free
-            if disk_bytes > free:
+            remove_tree(self._root)
+            free = free_bytes(self._target.parent)
+            if free is not None and disk_bytes > free:
                 raise DiskError(
                     f"the disk that holds {self._target} is too full: the mod needs"
                     f" {disk_bytes // 2**20 + 1} MiB and {free // 2**20} MiB are free"
@@ -104,17 +106,22 @@ class GrowingTree:
                     self._open_next()
                 part = view[: min(self._left, _HOLE_BYTES)]
                 if len(part) == _HOLE_BYTES and part == _ZEROS:
-                    os.lseek(self._descriptor, len(part), os.SEEK_CUR)
-                    self._ends_in_hole = True
+                    self._hole += len(part)
                 else:
+                    self._end_hole()
                     write_all(self._descriptor, part)
-                    self._ends_in_hole = False
                 view = view[len(part) :]
                 self._left -= len(part)
                 if not self._left:
-                    if self._ends_in_hole:
-                        os.ftruncate(self._descriptor, self._files[self._next - 1].size)
+                    self._end_hole()
                     self._close()
+
+    def _end_hole(self) -> None:
+        """Make the zeros that were skipped part of the file."""
+        if self._hole:
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR) + self._hole
+            extend(self._descriptor, end)
+            self._hole = 0
 
     def finish(self) -> None:
         """Make the empty files at the end; raises DiskError."""
@@ -129,40 +136,70 @@ class GrowingTree:
             for file in self._files[share::shares]:
                 sync_file(self._root / file.path)
             for folder in folders[share::shares]:
-                sync_folder(folder)
+                flush_folder(folder)
 
     def appear(self) -> None:
         """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError."""
         with writing(self._target):
-            if os.name == "nt":
-                with contextlib.suppress(FileNotFoundError):
-                    self._target.rmdir()  # only Windows does not rename over an empty folder
             try:
                 self._root.rename(self._target)
             except OSError as error:
-                if error.errno in _TAKEN:
-                    raise TargetExists(f"{self._target} has been taken meanwhile") from None
-                raise
-            sync_folder(self._target.parent)
+                if not self._target.exists():
+                    raise
+                self._give_way(error)
+                self._root.rename(self._target)
+            flush_folder(self._target.parent)
+
+    def _give_way(self, refusal: OSError) -> None:
+        """Remove an empty folder, over which Windows and some file systems rename nothing."""
+        try:
+            self._target.rmdir()
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise TargetExists(f"{self._target} has been taken meanwhile") from None
+            raise refusal from None
 
     def clean_up(self) -> None:
         """Remove what did not appear."""
         self._close()
-        shutil.rmtree(self._root, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(self._root)
 
     def _open_next(self) -> None:
         """Begin the next file; empty ones are done with that."""
         file = self._files[self._next]
         self._next += 1
         path = self._root / file.path
+        with self._naming(file.path):
+            self._create(path, file)
+        self._left = file.size
+        if not file.size:
+            self._close()
+
+    @contextlib.contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        """Name the file whose name the disk does not take."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _NO_SUCH_NAME:
+                raise
+            raise UnsafePath(
+                f"the disk that holds {self._target} cannot hold the name {quoted(path)}: "
+                f"{error.strerror or error}; name a place on another disk"
+            ) from error
+
+    def _create(self, path: Path, file: ModFile) -> None:
         if path.parent not in self._folders:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._remember_folders(path.parent)
-        self._descriptor = os.open(path, _WRITE_FLAGS, 0o777 if file.executable else 0o666)
-        self._left = file.size
-        self._ends_in_hole = False
-        if not file.size:
-            self._close()
+        try:
+            self._descriptor = os.open(path, _WRITE_FLAGS, 0o777 if file.executable else 0o666)
+        except FileExistsError:
+            raise UnsafePath(
+                f"{quoted(file.path)} is there already: the disk that holds {self._target} takes "
+                "two names of this mod for one; name a place on another disk"
+            ) from None
 
     def _remember_folders(self, folder: Path) -> None:
         while folder not in self._folders:

@@ -5,13 +5,16 @@ moment. One process at a time may have it open.
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from node.content.vault.packs import PackPlace
 from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.disk.lock import has_locks
+from node.disk.refusals import flushes_files
 from protocol.errors import HomeError
 
 FORMAT_VERSION = 1
@@ -20,6 +23,10 @@ FIRST_PAGE_BYTES = 4096
 _FIRST_PAGE = b"SQLite format 3\0"
 _SCHEMA_MARK = b"CREATE TABLE lineage_chunks"
 _BUSY_TIMEOUT_S = 0.5
+_SLICE: Final = 512
+"""Of what no mod needs so many rows go in a transaction: it must fit into little room."""
+_LOG_ROOM: Final = bytes(2**19)
+"""What the write-ahead log has on the disk from the start: writing over it takes no room."""
 
 _SCHEMA = """
 CREATE TABLE blobs (
@@ -50,7 +57,17 @@ CREATE TABLE lineage_chunks (
 _MOD_COLUMNS = (
     "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
 )
-_NEEDED = "SELECT address FROM mod_chunks UNION SELECT mod_id FROM mods"
+_UNNEEDED = (
+    "SELECT address FROM blobs WHERE address > ?"
+    " AND NOT EXISTS (SELECT 1 FROM mod_chunks WHERE mod_chunks.address = blobs.address)"
+    " AND NOT EXISTS (SELECT 1 FROM mods WHERE mods.mod_id = blobs.address)"
+    " ORDER BY address LIMIT ?"
+)
+_SEALED_IN_VAIN = (
+    "SELECT lineage, plaintext_hash FROM lineage_chunks WHERE (lineage, plaintext_hash) > (?, ?)"
+    " AND NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.address = lineage_chunks.address)"
+    " ORDER BY lineage, plaintext_hash LIMIT ?"
+)
 
 
 def holds_schema(data: bytes) -> bool:
@@ -66,14 +83,31 @@ def holds_schema(data: bytes) -> bool:
     return False
 
 
+class Unneeded(NamedTuple):
+    """Some rows that may go, and how many addresses with bytes they are."""
+
+    statement: str
+    rows: Sequence[tuple[Any, ...]]
+    addresses: int = 0
+
+
 class Index:
     """The vault's database. Not for several threads at once."""
 
     def __init__(self, path: Path) -> None:
         """Open or create; raises HomeError, sqlite3.Error."""
-        self._database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        # Without locks SQLite would take every vault for one in use; that of the home holds anyhow.
+        name, is_uri = (
+            (path, False)
+            if has_locks(path.parent)
+            else (f"{path.absolute().as_uri()}?vfs=unix-none", True)
+        )
+        self._database = sqlite3.connect(
+            name, timeout=_BUSY_TIMEOUT_S, isolation_level=None, uri=is_uri
+        )
         try:
             self._prepare(path)
+            self._keep_log_room(path.with_name(f"{path.name}-wal"))
         except BaseException:
             self._database.close()
             raise
@@ -82,8 +116,9 @@ class Index:
         execute = self._database.execute
         try:
             execute("PRAGMA locking_mode = EXCLUSIVE")
-            execute("PRAGMA synchronous = FULL")
-            execute("PRAGMA foreign_keys = ON")
+            execute(f"PRAGMA synchronous = {'FULL' if flushes_files(path.parent) else 'OFF'}")
+            execute("PRAGMA foreign_keys = OFF")  # a mod's chunks go by and by: `forget_unneeded`
+            execute("PRAGMA temp_store = MEMORY")
             execute("BEGIN EXCLUSIVE")
             (version,) = execute("PRAGMA user_version").fetchone()
             if version == 0:
@@ -108,6 +143,12 @@ class Index:
         for statement in _SCHEMA.split(";"):
             self._database.execute(statement)
         self._database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+    def _keep_log_room(self, log: Path) -> None:
+        """Let the log have its room now; what lies behind its last frame is nothing to SQLite."""
+        with contextlib.suppress(OSError), log.open("r+b") as file:
+            missing = len(_LOG_ROOM) - file.seek(0, os.SEEK_END)
+            file.write(_LOG_ROOM[: max(0, missing)])
 
     def close(self) -> None:
         """Close the database."""
@@ -157,13 +198,48 @@ class Index:
         )
         return cursor.rowcount
 
-    def forget_unneeded(self) -> int:
-        """Forget what no mod needs; returns how many addresses that were."""
-        cursor = self._database.execute(f"DELETE FROM blobs WHERE address NOT IN ({_NEEDED})")  # noqa: S608  (a constant)
-        self._database.execute(
-            "DELETE FROM lineage_chunks WHERE address NOT IN (SELECT address FROM blobs)"
-        )
-        return cursor.rowcount
+    def unneeded(self) -> Iterator["Unneeded"]:
+        """What no mod needs, in slices; `delete` each in a transaction of its own.
+
+        The chunks of removed mods come first, as their blobs count as needed until they are gone.
+        """
+        for number in self._removed():
+            while chunks := self._all(
+                "SELECT chunk FROM mod_chunks WHERE number = ? ORDER BY chunk LIMIT ?",
+                *(number, _SLICE),
+            ):
+                yield Unneeded(
+                    "DELETE FROM mod_chunks WHERE number = ? AND chunk = ?",
+                    [(number, chunk) for (chunk,) in chunks],
+                )
+        address = b""
+        while addresses := self._all(_UNNEEDED, address, _SLICE):
+            yield Unneeded("DELETE FROM blobs WHERE address = ?", addresses, len(addresses))
+            (address,) = addresses[-1]
+        sealed = (0, b"")
+        while found := self._all(_SEALED_IN_VAIN, *sealed, _SLICE):
+            yield Unneeded(
+                "DELETE FROM lineage_chunks WHERE lineage = ? AND plaintext_hash = ?", found
+            )
+            sealed = found[-1]
+
+    def _removed(self) -> Iterator[int]:
+        """The numbers of mods that are gone, of which chunks are left."""
+        number = -1
+        while True:
+            (found,) = self._all(
+                "SELECT MIN(number) FROM mod_chunks WHERE number > ?",
+                number,
+            )[0]
+            if found is None:
+                return
+            number = found
+            if self._one("SELECT 1 FROM mods WHERE number = ?", number) is None:
+                yield number
+
+    def delete(self, unneeded: "Unneeded") -> None:
+        """Delete a slice of rows."""
+        self._database.executemany(unneeded.statement, unneeded.rows)
 
     def packs(self) -> dict[int, tuple[int, int]]:
         """For each pack the end of its last known bytes, and how many are known."""
@@ -208,7 +284,7 @@ class Index:
         )
 
     def remove_mod(self, mod_id: bytes) -> bool:
-        """Forget a mod; whether it was there."""
+        """Forget a mod; whether it was there. Its chunks are `unneeded` then."""
         return self._database.execute("DELETE FROM mods WHERE mod_id = ?", (mod_id,)).rowcount > 0
 
     def mod(self, mod_id: bytes) -> StoredMod | None:

@@ -1,25 +1,29 @@
-"""The vault's bytes: numbered pack files that only ever grow.
+"""The vault's bytes: numbered pack files, at whose end is appended.
 
 Chunks of a mod come and go together and are read together, so they lie one after another in packs
 of PACK_BYTES instead of in a file each: one write and one fsync carry as many chunks as there are.
 A pack is bytes and nothing else; the index has the place of each blob. Bytes beyond the last known
-blob are the rest of a write that was cut short, and the next write takes their place.
+blob are the rest of a write that was cut short; the next start cuts them off. A pack that is mostly
+unneeded shrinks in its place: what is needed moves to its beginning, over what is not, so that a
+full disk is room enough.
 """
 
 import contextlib
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
-from node.files import sync_folder, write_all
+from node.disk.refusals import flush_file, flush_folder
+from node.files import write_all
 
 PACK_BYTES = 64 * 2**20
 """A pack that has reached this takes no more."""
 
 _OPEN_FILES = 32
+_WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _NAME = re.compile(r"(\d{8})\.pack")
 
 
@@ -41,13 +45,15 @@ class Packs:
         self._end = 0
 
     def start(self, known_ends: dict[int, int]) -> None:
-        """Settle where to append; remove packs that the index does not know.
+        """Settle where to append; remove packs and ends of packs that the index does not know.
 
         `known_ends` has, for each pack with known bytes, the end of the last of them.
         """
         for number in self.numbers():
             if number not in known_ends:
                 self.path(number).unlink()
+            elif self.size(number) > known_ends[number]:
+                self.cut(number, known_ends[number])
         self._current = max(known_ends, default=0) or 1
         self._end = known_ends.get(self._current, 0)
 
@@ -78,27 +84,37 @@ class Packs:
             self.roll()
         path = self.path(self._current)
         is_new = not path.exists()
-        places = []
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags, 0o600)
         try:
-            os.lseek(descriptor, self._end, os.SEEK_SET)
-            end = self._end
+            places = self.write(self._current, self._end, blobs)
+        except OSError:
+            self.cut(self._current, self._end)  # a full disk gets its room back
+            raise
+        if is_new:
+            flush_folder(self._folder)
+        self._end += sum(map(len, blobs))
+        return places
+
+    def write(self, number: int, offset: int, blobs: Iterable[bytes]) -> list[PackPlace]:
+        """Write the blobs from `offset` on, whatever is there, and fsync; raises OSError."""
+        places = []
+        descriptor = os.open(self.path(number), _WRITE_FLAGS, 0o600)
+        try:
+            os.lseek(descriptor, offset, os.SEEK_SET)
             for blob in blobs:
                 write_all(descriptor, blob)
-                places.append(PackPlace(self._current, end, len(blob)))
-                end += len(blob)
-            os.fsync(descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, self._end)  # a full disk gets its room back
-            raise
+                places.append(PackPlace(number, offset, len(blob)))
+                offset += len(blob)
+            flush_file(descriptor)
         finally:
             os.close(descriptor)
-        if is_new:
-            sync_folder(self._folder)
-        self._end = end
         return places
+
+    def cut(self, number: int, end: int) -> None:
+        """Give back the room beyond `end`, as far as the file system does that."""
+        with contextlib.suppress(OSError):
+            os.truncate(self.path(number), end)
+        if number == self._current:
+            self._end = end
 
     def roll(self) -> None:
         """Append to a new pack from now on."""
@@ -114,7 +130,10 @@ class Packs:
         """The bytes at a place, fewer if the file is too short; raises OSError."""
         file = self._file(place.pack)
         file.seek(place.offset)
-        return file.read(place.length)
+        data = file.read(place.length)
+        while len(data) < place.length and (more := file.read(place.length - len(data))):
+            data += more  # a file system over the network may read in parts
+        return data
 
     def remove(self, number: int) -> None:
         """Delete a pack in which nothing is needed any more."""

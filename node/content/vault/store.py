@@ -8,16 +8,18 @@ acknowledged. Every call blocks; `vault.Vault` runs them in a thread.
 import contextlib
 import logging
 import math
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from node.content.vault.holdings import Held, Holdings
-from node.content.vault.index import Index
+from node.content.vault.index import Index, Unneeded
 from node.content.vault.packs import PackPlace, Packs
 from node.content.vault.stored_mod import LineageChunk, StoredMod
-from node.files import writing
+from node.disk.refusals import free_bytes, make_private
+from node.disk.reserve import Reserve, is_full, kept_free
+from node.files import disk_error, writing
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 
@@ -27,7 +29,9 @@ Blob = tuple[bytes, bytes]
 """An address, and the bytes that should hash to it."""
 
 _WORTH_KEEPING = 0.5
-"""A pack of which less than this is needed is written anew."""
+"""A pack of which less than this is needed is made smaller."""
+_MOVED_BYTES = 8 * 2**20
+"""What is moved within a pack at once."""
 
 
 class Store:
@@ -39,32 +43,38 @@ class Store:
         with writing(folder):
             packs = folder / "packs"
             packs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.name != "nt":
-                folder.chmod(0o700)  # the index holds the secrets of lineages
+            make_private(folder, 0o700)  # the index holds the secrets of lineages
+        self._reserve = Reserve(folder / "reserve")
         try:
-            self._index = Index(folder / "index.sqlite")
+            self._index = self._reserve.spending(lambda: Index(folder / "index.sqlite"))
         except sqlite3.Error as error:
+            if is_full(error):
+                raise disk_error(error, folder) from error
             raise HomeError(f"the vault {folder} cannot be opened: {error}") from error
         self._packs = Packs(packs)
         self._holdings = Holdings(self._index)
         with writing(folder):
             self._recover()
+        self._reserve.refill()
 
     def _recover(self) -> None:
-        """Believe the disk where it and the index differ."""
-        known = self._index.packs()
-        with self._index.transaction():
-            for pack, (end, _) in known.items():
-                size = self._packs.size(pack)
-                if size < end:
-                    lost = self._index.forget_beyond(pack, size)
-                    _log.warning("pack %d ends early: %d chunks are lost", pack, lost)
+        """Believe the disk where it and the index differ; write nothing where they do not."""
+        for pack, (end, _) in self._index.packs().items():
+            size = self._packs.size(pack)
+            if size < end:
+                lost = self._reserve.spending(partial(self._forget_beyond, pack, size))
+                _log.warning("pack %d ends early: %d chunks are lost", pack, lost)
         self._packs.start({pack: end for pack, (end, _) in self._index.packs().items()})
+
+    def _forget_beyond(self, pack: int, size: int) -> int:
+        with self._index.transaction():
+            return self._index.forget_beyond(pack, size)
 
     def close(self) -> None:
         """Close every file."""
         self._packs.close()
         self._index.close()
+        self._reserve.refill()
 
     # Bytes
 
@@ -80,9 +90,20 @@ class Store:
                 wrong.append(address)
             elif address not in new and self._index.place(address) is None:
                 new[address] = data
+        if new:
+            self._check_room(sum(map(len, new.values())))
         with writing(self._folder):
             self._append(new)
         return wrong
+
+    def _check_room(self, size: int) -> None:
+        """Raise DiskError if so many bytes would take the last room of the disk."""
+        free, kept = free_bytes(self._folder), kept_free(self._folder)
+        if free is not None and free < size + kept:
+            raise DiskError(
+                f"the disk that holds {self._folder} is full: the last {kept / 1e6:.0f} MB of it "
+                "are left free"
+            )
 
     def _append(self, blobs: dict[bytes, bytes]) -> None:
         if not blobs:
@@ -104,8 +125,9 @@ class Store:
         try:
             data = self._packs.read(place)
         except OSError as error:
+            # The bytes may be there the next time, as on a disk over the network.
             _log.warning("the vault cannot read %s: %s", address.hex(), error)
-            data = b""
+            return None
         if sealing.address_of(data) == address:
             return data
         _log.warning("the vault's copy of %s is damaged", address.hex())
@@ -134,9 +156,13 @@ class Store:
         self._holdings.forget(mod.mod_id)
 
     def remove_mod(self, mod_id: bytes) -> bool:
-        """Forget a mod; its chunks go with the next `collect`."""
+        """Forget a mod, also on a full disk; its chunks go with the next `collect`."""
         self._holdings.forget(mod_id)
-        with writing(self._folder), self._index.transaction():
+        with writing(self._folder):
+            return self._reserve.spending(partial(self._remove_mod, mod_id))
+
+    def _remove_mod(self, mod_id: bytes) -> bool:
+        with self._index.transaction():
             return self._index.remove_mod(mod_id)
 
     def mod(self, mod_id: bytes) -> StoredMod | None:
@@ -239,8 +265,16 @@ class Store:
 
     def collect(self) -> int:
         """Forget what no mod needs; return how many addresses that were. Then call `compact`."""
-        with writing(self._folder), self._index.transaction():
-            return self._index.forget_unneeded()
+        forgotten = 0
+        with writing(self._folder):
+            for unneeded in self._index.unneeded():
+                self._reserve.spending(partial(self._delete, unneeded))
+                forgotten += unneeded.addresses
+        return forgotten
+
+    def _delete(self, unneeded: Unneeded) -> None:
+        with self._index.transaction():
+            self._index.delete(unneeded)
 
     def compact(self) -> bool:
         """Give back the room of one pack that is mostly unneeded; whether there was one."""
@@ -248,25 +282,71 @@ class Store:
             known = self._index.packs()
             for pack in self._packs.numbers():
                 _, needed = known.get(pack, (0, 0))
-                if needed >= self._packs.size(pack) * _WORTH_KEEPING:
+                size = self._packs.size(pack)
+                if needed >= size * _WORTH_KEEPING:
                     continue
-                self._rewrite(pack)
-                return True
+                self._shrink(pack)
+                if self._packs.size(pack) < size:
+                    self._reserve.refill()
+                    return True
         return False
 
-    def _rewrite(self, pack: int) -> None:
-        """Move what is needed of a pack to the newest one, then delete it."""
-        if pack == self._packs.current:
-            self._packs.roll()
-        moved: dict[bytes, bytes] = {}
-        for address, place in self._index.in_pack(pack):
-            data = self._read_whole(address, place)
-            if data is not None:
-                moved[address] = data
-        self._append(moved)
-        self._forget([address for address, _ in self._index.in_pack(pack)])
-        self._packs.remove(pack)
+    def _shrink(self, pack: int) -> None:
+        """Move what is needed of a pack to its beginning, and cut off the rest.
 
-    def _read_whole(self, address: bytes, place: PackPlace) -> bytes | None:
-        data = self._packs.read(place)
-        return data if sealing.address_of(data) == address else None
+        Nothing is written over bytes that the index still names. A blob that has too little
+        unneeded before it for that stays where it is, so less than half of the pack is then
+        unneeded.
+        """
+        move = _Move()
+        for address, place in self._index.in_pack(pack):
+            data = self._packs.read(place)
+            if sealing.address_of(data) != address:
+                self._forget([address])
+                continue
+            if not move.has_room(place) or move.length >= _MOVED_BYTES:
+                self._carry_out(pack, move)
+                move = _Move(move.end)
+            if move.has_room(place):
+                move.add(address, place, data)
+            else:
+                move = _Move(place.offset + place.length)
+        self._carry_out(pack, move)
+        if move.end:
+            self._packs.cut(pack, move.end)
+        else:
+            self._packs.remove(pack)
+
+    def _carry_out(self, pack: int, move: "_Move") -> None:
+        if move.blobs:
+            self._reserve.spending(partial(self._write_and_record, pack, move))
+
+    def _write_and_record(self, pack: int, move: "_Move") -> None:
+        places = self._packs.write(pack, move.start, move.blobs.values())
+        with self._index.transaction():
+            self._index.record(zip(move.blobs, places, strict=True))
+
+
+class _Move:
+    """Blobs of a pack that are to lie from `start` on, one after another."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = self.end = start
+        self.blobs: dict[bytes, bytes] = {}
+        self._first = math.inf
+        """Where the first of them lies now."""
+
+    @property
+    def length(self) -> int:
+        """The bytes of all of them."""
+        return self.end - self.start
+
+    def has_room(self, place: PackPlace) -> bool:
+        """Whether the blob at `place` would come to lie over none that are to be moved."""
+        return self.end + place.length <= min(self._first, place.offset)
+
+    def add(self, address: bytes, place: PackPlace, data: bytes) -> None:
+        """Move this one as well; they come in the order of the pack."""
+        self._first = min(self._first, place.offset)
+        self.blobs[address] = data
+        self.end += len(data)

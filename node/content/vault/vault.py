@@ -6,6 +6,7 @@ before those of peers.
 """
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,9 @@ from node.content.vault.peer_reads import PeerReads
 from node.content.vault.store import Blob, Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from protocol.content.manifest import Manifest
+from protocol.errors import DiskError
+
+_log = logging.getLogger(__name__)
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -75,7 +79,10 @@ class Vault:
         await self._run(self._store.add_mod, mod, manifest.data, manifest.addresses)
 
     async def remove_mod(self, mod_id: bytes) -> bool:
-        """Forget a mod and what only it needed; whether it was there. Raises DiskError."""
+        """Forget a mod and what only it needed; whether it was there. Raises DiskError.
+
+        It is gone also if its room cannot be had back at once.
+        """
         removed = await self._run(self._store.remove_mod, mod_id)
         if removed:
             await self.collect()
@@ -140,13 +147,19 @@ class Vault:
                 await self.collect()
 
     async def collect(self) -> None:
-        """Free the room of what no mod needs, once no `holding` is left. Raises DiskError."""
+        """Free the room of what no mod needs, once no `holding` is left.
+
+        Where the disk does not allow it, that is for the next time.
+        """
         self._collect_later = self._holds > 0
         if self._collect_later:
             return
-        await self._run(self._store.collect)
-        while await self._run(self._store.compact):
-            pass  # one pack a job, so that other jobs get their turn
+        try:
+            await self._run(self._store.collect)
+            while await self._run(self._store.compact):
+                pass  # one pack a job, so that other jobs get their turn
+        except DiskError as error:
+            _log.warning("what no mod needs keeps its room for now: %s", error)
 
     def _tell_watchers(self) -> None:
         for watcher in tuple(self._watchers):

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from node.disk.refusals import make_private
 from node.environment import Environment
 from node.files import PRIVATE_FILE, write_atomically
-from protocol.errors import HomeError
+from protocol.errors import HomeError, LocalError
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def load_or_create(path: Path, environment: Environment) -> Certificate:
     """The certificate in this file, or a fresh one that is then stored there, mode 0600.
 
     One that is damaged or has less than RENEWED_WITH_LEFT to go is replaced. Blocks on the disk;
-    raises HomeError if it cannot be read, DiskError if it cannot be written.
+    raises HomeError if it cannot be read. One that cannot be stored is good for this run.
     """
     try:
         found = _load(path)
@@ -89,7 +90,11 @@ def load_or_create(path: Path, environment: Environment) -> Certificate:
     if found is not None and found.not_after - now >= RENEWED_WITH_LEFT:
         return found
     certificate = create(environment)
-    write_atomically(path, _to_pem(certificate), PRIVATE_FILE)
+    try:
+        write_atomically(path, _to_pem(certificate), PRIVATE_FILE)
+    except LocalError as error:
+        # Each offer names the fingerprint, so no peer remembers the certificate of another run.
+        _log.warning("the certificate is good for this run alone: %s", error)
     return certificate
 
 
@@ -123,5 +128,5 @@ def _load(path: Path) -> Certificate | None:
     if key.public_key() != certificate.public_key():
         _log.warning("the certificate %s does not match its key and is made anew", path)
         return None
-    path.chmod(PRIVATE_FILE)
+    make_private(path, PRIVATE_FILE)
     return Certificate(key, certificate)

@@ -204,7 +204,7 @@ async def test_no_second_name_of_anything_in_a_home_in_reach_is_shared(tmp_path:
 
 async def test_a_copy_of_contacts_is_not_shared(tmp_path: Path) -> None:
     home = await made_home(tmp_path / "home")
-    home_of = Home(home, (home / "lock").open("ab"))
+    home_of = Home.open(home)
     home_of.save_contacts([Contact.at(bytes(32), Address("192.0.2.1", 4001))])
     home_of.close()
     write_files(tmp_path / "mod", {"x.json": (home / "contacts.json").read_bytes()})

@@ -4,7 +4,7 @@ import errno
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +312,8 @@ def test_what_no_mod_needs_goes(store: Store, folder: Path) -> None:
         manifest,
     ]
     assert store.get(blob(3, 50_000)[0]) is None
-    assert pack_bytes(folder) == 2000 + len(manifest)
+    # One manifest's room before the chunks is too small for any of them to move there.
+    assert pack_bytes(folder) == 2000 + len(manifest) + len(other)
 
 
 def test_everything_may_go(store: Store, folder: Path) -> None:
@@ -323,6 +324,41 @@ def test_everything_may_go(store: Store, folder: Path) -> None:
     assert list((folder / "packs").iterdir()) == []
     store.put([blob(1)])
     assert store.get(blob(1)[0]) == blob(1)[1]
+
+
+def test_compacting_writes_over_nothing_that_is_needed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob longer than the room before it stays; a disk that fails in between costs nothing."""
+    store = Store(folder)
+    sizes = [900, 1000, 800, 5000, 3000, 2500, 9000]
+    blobs = [blob(number, size) for number, size in enumerate(sizes)]
+    for number, one in enumerate(blobs):
+        record, manifest = mod(number, 1)
+        store.put([one])
+        store.add_mod(record, manifest, [one[0]])
+    for number in (0, 3, 6):
+        store.remove_mod(mod(number, 1)[0].mod_id)
+    store.collect()
+    real = packs.Packs.write
+
+    def torn(these: packs.Packs, number: int, offset: int, data: Iterable[bytes]) -> Any:
+        real(these, number, offset, [b"".join(data)[:-1]])
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packs.Packs, "write", torn)
+        with pytest.raises(DiskError):
+            store.compact()
+    for _ in range(2):
+        kept = [store.get(blobs[number][0]) for number in (1, 2, 4, 5)]
+        assert kept == [blobs[number][1] for number in (1, 2, 4, 5)]
+        while store.compact():
+            pass
+        store.close()
+        store = Store(folder)
+    assert pack_bytes(folder) < 2 * (1000 + 800 + 3000 + 2500)
+    store.close()
 
 
 def test_compacting_moves_only_what_is_right(store: Store, folder: Path) -> None:
