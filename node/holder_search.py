@@ -5,8 +5,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from node.content.ports import LinkPort
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.holder_failures import HolderFailure, HoldersUnreachable
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
@@ -50,32 +52,57 @@ class HolderSearch:
     It is the SourceWatch of its links: one that turns out useless makes room for the next holder.
     """
 
-    def __init__(self, overlay: OverlayServer, pool: LinkPool, rng: Random) -> None:
+    def __init__(
+        self,
+        overlay: OverlayServer,
+        pool: LinkPool,
+        rng: Random,
+        report: ReportProgress = ignore_progress,
+    ) -> None:
+        """`report` learns how the search goes until the first link is open."""
+        self._report = report
         self._overlay = overlay
         self._pool = pool
         self._filters = AvailabilityLookup(overlay)
-        self._order = HolderOrder(overlay.identity.peer_id, rng)
+        self._rng = rng
         self._places = HolderPlaces()
         self._freed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.stats = FetchStats()
+        self._called_by_us: set[PeerId] = set()
+        self._give_way: dict[PeerId, Callable[[], None]] = {}
+        self._served: set[PeerId] = set()
+        """Who sent a chunk that was good: lost, it is called again soon."""
+        self._liars: set[PeerId] = set()
+        """Who broke a rule, and is not called again."""
+        self._rounds = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of holders but of those that serve by now."""
+        self._order = HolderOrder(self._overlay.identity.peer_id, self._rng)
         self._tasks = TaskOwner("search for holders")
         self._opened: asyncio.Queue[Link | None] = asyncio.Queue()
-        self.stats = FetchStats()
         self._named: set[PeerId] = set()
         """Whom a record or the mod's link names."""
-        self._called_by_us: set[PeerId] = set()
+        self._linked: set[PeerId] = set()
+        """Those of whom a link came of this search."""
         self._later: dict[PeerId, float] = {}
         """Who gave way to others, and is called again when they have been; and how long it rests
         while there is no place for one more that serves."""
-        self._give_way: dict[PeerId, Callable[[], None]] = {}
         self._failures: dict[PeerId, HolderFailure] = {}
+        self._under_way: dict[PeerId, None] = {}
+        """Who is being called."""
 
     async def links(self, mod_id: bytes, hinted: Iterable[PeerId] = ()) -> AsyncIterator[LinkPort]:
         """Links to holders as they open; those of `hinted` are called while records are looked up.
 
-        Raises NotFound, Unreachable or ClocksDiffer if no record and no hint names a holder, and
-        HoldersUnreachable if no link to one opens.
+        Called again it searches anew, but for holders that serve by now. Raises NotFound,
+        Unreachable or ClocksDiffer if no record and no hint names a holder, and HoldersUnreachable
+        if no link to one opens.
         """
+        self._rounds += 1
+        self._begin()
         for peer_id in hinted:
             self._add(peer_id, Standing.HINTED)
         self._add_linked()
@@ -88,7 +115,7 @@ class HolderSearch:
             await self._tasks.close()
         if not self._named:
             raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
-        if self._named.isdisjoint(self.stats.sources):
+        if self._named.isdisjoint(self._linked.union(self._give_way)):
             raise HoldersUnreachable(tuple(self._failures.values()))
 
     # What becomes of the links ------------------------------------------------------------
@@ -103,12 +130,19 @@ class HolderSearch:
 
     def proved(self, peer_id: bytes, size: int) -> None:
         """A chunk of so many bytes that it sent was what was asked for."""
+        self._served.add(PeerId(peer_id))
         self._places.proved(PeerId(peer_id), size, self._loop.time())
         if self._places.has_room:
             self._freed.set()
 
-    def left(self, peer_id: bytes) -> bool:
-        """The download goes on without it; whether its link was opened for the download alone."""
+    def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
+        """The download goes on without it, `for_good` if it broke a rule; whether its link was
+        opened for the download alone.
+        """
+        if for_good:
+            self._liars.add(PeerId(peer_id))
+        elif peer_id in self._served:
+            self._later[PeerId(peer_id)] = self._loop.time()
         self._give_way.pop(PeerId(peer_id), None)
         self._places.leave(PeerId(peer_id))
         self._freed.set()
@@ -122,6 +156,7 @@ class HolderSearch:
         self.stats.lookup_ms = (self._loop.time() - started) * 1000
         self.stats.record_hops = reading.hops
         self._admit(reading)
+        self._tell()
         self._start_filters(mod_id)
         return reading
 
@@ -150,13 +185,20 @@ class HolderSearch:
             for link in self._pool.links()
         }
         for peer_id in sorted(worth, key=lambda peer: -worth[peer])[: limits.LINKED_ASKED]:
-            self._order.add(peer_id, Standing.LINKED)
+            if self._is_free(peer_id):
+                self._order.add(peer_id, Standing.LINKED)
+
+    def _is_free(self, peer_id: PeerId) -> bool:
+        """Whether a peer may be called: it does not serve by now, and broke no rule."""
+        return peer_id not in self._give_way and peer_id not in self._liars
 
     def _add(
         self, peer_id: PeerId, standing: Standing, *, told: int = 0, complete: bool = False
     ) -> None:
         if peer_id != self._overlay.identity.peer_id:
             self._named.add(peer_id)
+        if not self._is_free(peer_id):
+            return
         if self._pool.get(peer_id) is not None:
             standing = Standing.LINKED
         self._order.add(peer_id, standing, told=told, complete=complete)
@@ -194,6 +236,7 @@ class HolderSearch:
                 if peer_id is None:
                     gate.release()
                     continue
+                self._later.pop(peer_id, None)
                 self._places.call(peer_id, self._loop.time())
                 call = self._connect(peer_id, gate)
                 calls.append(self._tasks.start(call, name=peer_id_text(peer_id)))
@@ -203,15 +246,18 @@ class HolderSearch:
             self._opened.put_nowait(None)
 
     async def _has_next(self, mod_id: bytes, reading: asyncio.Task[Reading]) -> bool:
-        """Whether there is a holder to call, after more records were read if need be."""
+        """Whether there is a holder to call, after more records were read if need be.
+
+        There may be as long as calls are under way: one that served may be lost meanwhile.
+        """
         if not len(self._order):
             await reading
         while not len(self._order) and await self._read_on(mod_id, await reading):
             pass
-        while not len(self._order) and self._later:
+        while not len(self._order) and (self._later or self._under_way):
             self._call_again()
             if not len(self._order):
-                await self._freed_until(min(self._later.values()))
+                await self._freed_until(min(self._later.values(), default=None))
         return len(self._order) > 0
 
     def _call_again(self) -> None:
@@ -219,8 +265,9 @@ class HolderSearch:
         now = self._loop.time()
         for peer_id, rests_until in tuple(self._later.items()):
             if now >= rests_until or not self._places.all_serve:
-                self._order.again(peer_id)
                 del self._later[peer_id]
+                if peer_id not in self._under_way:
+                    self._order.again(peer_id)
 
     async def _room(self) -> None:
         """Return once there is a place for one more call, which a useless link may have to give."""
@@ -243,6 +290,7 @@ class HolderSearch:
         give_way = self._give_way.pop(useless.peer_id, None)
         if give_way is not None:
             give_way()
+        self._later.pop(useless.peer_id, None)
         if useless.rest_s is not None:
             self._later[useless.peer_id] = self._loop.time() + useless.rest_s
 
@@ -254,22 +302,34 @@ class HolderSearch:
     async def _connect(self, peer_id: PeerId, gate: asyncio.Semaphore) -> None:
         """Call one holder. Its turn in `gate` is over once it is slow, its place once it fails."""
         started = self._loop.time()
+        self._under_way[peer_id] = None
+        self._tell()
         if self._pool.get(peer_id) is None:
             self._called_by_us.add(peer_id)
         try:
             async with _turn(gate), asyncio.timeout(None) as patience:
                 self._give_way[peer_id] = lambda: patience.reschedule(self._loop.time())
-                link = await self._pool.connect(peer_id)
+                link = await self._pool.connect(peer_id, patience_s=self._patience_s(peer_id))
         except TimeoutError:
             self._failed(peer_id, LinkFailed("it took too long, and others were to be called"))
             return
         except ModswarmError as error:
             self._failed(peer_id, error)
             return
+        finally:
+            del self._under_way[peer_id]
+            self._freed.set()
+            self._tell()
         self._give_way.pop(peer_id, None)
         self._places.linked(peer_id, self._loop.time())
         self._note(link, peer_id, started)
         self._opened.put_nowait(link)
+
+    def _patience_s(self, peer_id: PeerId) -> float:
+        """How long a failed call forbids the next one, at most."""
+        if self._rounds == 1:
+            return limits.SEARCH_AGAIN_S  # a person asks, who may have started the other node
+        return limits.LOST_SOURCE_CALLED_S if peer_id in self._served else inf
 
     def _failed(self, peer_id: PeerId, error: ModswarmError) -> None:
         """No link came of a call: its place is for another."""
@@ -279,10 +339,25 @@ class HolderSearch:
         self._places.leave(peer_id)
         self._freed.set()
 
+    def _tell(self) -> None:
+        """Say how many holders are known and which are being called."""
+        if not self.stats.sources:
+            calling = [peer for peer in self._under_way if peer in self._named]
+            first = peer_id_text(calling[0]) if calling else ""
+            self._report(
+                Progress(
+                    "finding",
+                    holders=len(self._named),
+                    linking=len(calling),
+                    linking_with=first,
+                )
+            )
+
     def _note(self, link: Link, peer_id: PeerId, started: float) -> None:
         if not self.stats.sources:
             self.stats.linked_at = self._loop.time()
             self.stats.connect_ms = (self.stats.linked_at - started) * 1000
+        self._linked.add(peer_id)
         self.stats.sources.append(peer_id)
         for registrar in link.signaled_via:
             if registrar not in self.stats.signaled_via:

@@ -13,6 +13,7 @@ from node.content.assemble.tree import checked_target
 from node.content.download.bounds import SizeBound
 from node.content.download.chunk_source import FindSources
 from node.content.download.downloader import Downloader, DownloadResult
+from node.content.download.patience import Patience
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
@@ -124,9 +125,10 @@ class Sharing:
     async def look(self, link: ModLink, progress: ReportProgress = ignore_progress) -> ModOffer:
         """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
         _check_openable(link)
-        search = HolderSearch(self._overlay, self._pool, self._environment.rng)
+        search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
         finding = self._finding(search, link)
-        manifest, contents = await self._downloader.look(link, finding, progress)
+        patience = Patience(limits.GET_WAIT_S, self._until_moved)
+        manifest, contents = await self._downloader.look(link, finding, progress, patience)
         assert contents is not None
         return ModOffer(
             mod_id=link.mod_id,
@@ -147,19 +149,21 @@ class Sharing:
         into: Path | None = None,
         progress: ReportProgress = ignore_progress,
         bound: SizeBound = _DEFAULT_BOUND,
+        wait_s: float = limits.GET_WAIT_S,
     ) -> GetResult:
         """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
 
-        Raises NotFound, NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge,
-        TargetExists, DiskError.
+        A source that is lost midway, or another one, is waited for `wait_s`. Raises NotFound,
+        NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError.
         """
         _check_openable(link)
         # A place that cannot be written fails before anything is fetched.
         await self._loop.run_in_executor(None, self._check_place, target, into)
         started = self._loop.time()
-        search = HolderSearch(self._overlay, self._pool, self._environment.rng)
+        search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
         finding = self._finding(search, link)
-        download = await self._downloader.download(link, finding, progress, bound)
+        patience = Patience(wait_s, self._until_moved)
+        download = await self._downloader.download(link, finding, progress, bound, patience)
         transferred = self._loop.time()
         name = download.contents.name if download.contents else ""
         folder = target or (into or Path.cwd()) / _folder_name(name, link.mod_id)
@@ -180,6 +184,12 @@ class Sharing:
             checked_target(target, self._guard)
         else:
             self._guard.check_outside((into or Path.cwd()).resolve(), "written")
+
+    async def _until_moved(self) -> None:
+        """Return once this machine has come to another network, or has slept."""
+        network = self._membership.own_network
+        moves = network.moves
+        await network.until(lambda: network.moves > moves)
 
     def _finding(self, search: HolderSearch, link: ModLink) -> FindSources:
         return lambda mod_id: self._exchanges.sources(

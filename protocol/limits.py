@@ -68,6 +68,22 @@ HOLDER_FASTER = 2.0
 LINKED_ASKED = 16
 """Linked peers that a download asks though no provider record names them, by one Open each."""
 
+SEARCH_AGAIN_S = 1.0
+SEARCH_LOST_S = (1.0, 15.0)
+SEARCH_SERVED_S = (15.0, 120.0)
+"""Holders are searched again while a download runs: so long after a search began at the earliest;
+after these pauses while nothing comes, the first and the longest, each twice as long as the one
+before; and after these while it is served. A search costs about as much as a lookup."""
+
+GET_WAIT_S = 300.0
+GET_WAIT_MAX_S = 7 * 86400.0
+"""How long a download whose sources have all gone waits for one, since anything came, unless the
+person says otherwise; and the most that may be said."""
+
+LOST_SOURCE_CALLED_S = 15.0
+"""A holder that has served this download and is lost is called again after so long at most, however
+often calls to it have failed."""
+
 CONNECTING_SLOW_S = 1.0
 """A holder whose link takes longer no longer counts among these: a link mostly takes less, and a
 download must not wait for holders that stall."""

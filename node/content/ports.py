@@ -17,8 +17,10 @@ class SourceWatch(Protocol):
     def proved(self, peer_id: bytes, size: int) -> None:
         """A chunk of so many bytes that it sent was what was asked for."""
 
-    def left(self, peer_id: bytes) -> bool:
-        """The download goes on without it; whether its link was opened for the download alone."""
+    def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
+        """The download goes on without it, `for_good` if it broke a rule; whether its link was
+        opened for the download alone.
+        """
 
 
 class LinkPort(Protocol):

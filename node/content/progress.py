@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `stage` is one of "reading", "finding", "manifest", "chunks", "files"."""
+    """How far a job is.
+
+    `stage` is one of "reading", "finding", "manifest", "chunks", "waiting", "files".
+    """
 
     stage: str
     chunks_total: int = 0
@@ -16,6 +19,18 @@ class Progress:
     bytes_fetched: int = 0
     """From sources, in this run."""
     sources: int = 0
+    holders: int = 0
+    """Peers that are known to share the mod, while sources are looked for."""
+    linking: int = 0
+    """Of these, those to which a link is being opened."""
+    linking_with: str = ""
+    """The first of them."""
+    waiting_for: tuple[str, ...] = ()
+    """The names of sources that were lost, while the job waits for these or others: the first."""
+    lost: int = 0
+    """How many they are."""
+    wait_left_s: float = 0.0
+    """How long it still waits, in seconds."""
 
 
 ReportProgress = Callable[[Progress], None]

@@ -68,7 +68,7 @@ class PoolDouble:
         """The open link to a peer."""
         return next((link for link in self.links() if link.peer_id == peer_id), None)
 
-    async def connect(self, peer_id: PeerId) -> Any:
+    async def connect(self, peer_id: PeerId, *, patience_s: float = 0.0) -> Any:
         """The open link to a peer, or a new one."""
         if (link := self.get(peer_id)) is None:
             self.called.append(peer_id)

@@ -118,6 +118,7 @@ class ChunkPhase(DownloadPhase[None]):
             self.chunks_fetched += 1
             self._bytes_done += len(data)
             self._progressed = now
+            self._sources.progressed()
         self._ask(name)
         if self._swarm.is_gathered:
             self._writer.hurry()
@@ -147,6 +148,10 @@ class ChunkPhase(DownloadPhase[None]):
             return False
         return not self._sources.by_name or now - self._progressed > limits.SILENT_S
 
+    def is_starved(self) -> bool:
+        """Whether no source owes a chunk, though some are missing and the disk keeps up."""
+        return self._swarm.idle and self._swarm.left > 0
+
     def _ask(self, name: str) -> None:
         """Ask a source for what its window has room for, if the disk keeps up."""
         if self._writer.dirty_bytes < limits.DIRTY_BYTES:
@@ -163,6 +168,7 @@ class ChunkPhase(DownloadPhase[None]):
         for chunk in good:
             source = self._sources.by_name.get(self._swarm.stored(chunk))
             if source is not None:
+                source.proves()
                 source.stream.verified(self._lengths[chunk])
         for chunk in bad:
             self._bytes_done -= self._lengths[chunk]
@@ -182,15 +188,17 @@ class ChunkPhase(DownloadPhase[None]):
         if now - self._reported < _REPORT_INTERVAL_S and not at_once:
             return
         self._reported = now
+        self._report(self.progress())
+
+    def progress(self) -> Progress:
+        """How far it is."""
         total = len(self._lengths)
-        self._report(
-            Progress(
-                "chunks",
-                chunks_total=total,
-                chunks_done=total - self._swarm.left,
-                bytes_total=self._manifest.sealed_bytes,
-                bytes_done=self._bytes_done,
-                bytes_fetched=self.bytes_from.total(),
-                sources=len(self._swarm.sources),
-            )
+        return Progress(
+            "chunks",
+            chunks_total=total,
+            chunks_done=total - self._swarm.left,
+            bytes_total=self._manifest.sealed_bytes,
+            bytes_done=self._bytes_done,
+            bytes_fetched=self.bytes_from.total(),
+            sources=len(self._swarm.sources),
         )

@@ -46,8 +46,10 @@ class ChunkStream(Protocol):
     def close(self) -> None:
         """End the stream; may be called again."""
 
-    def abandon(self) -> None:
-        """End the stream, as the download goes on without its source."""
+    def abandon(self, *, for_good: bool = False) -> None:
+        """End the stream, as the download goes on without its source; `for_good`: it broke a rule,
+        so it is not asked again.
+        """
 
 
 class ChunkSource(Protocol):
@@ -62,4 +64,6 @@ class ChunkSource(Protocol):
 
 
 FindSources = Callable[[bytes], AsyncIterator[ChunkSource]]
-"""Yields sources of a mod, by its id, as they are found; ends when there are no more."""
+"""Yields sources of a mod, by its id, as they are found; ends when there are no more for now.
+
+It is called again later, and then need not yield those whose streams are open."""

@@ -14,6 +14,7 @@ from node.content.download.bounds import SizeBound
 from node.content.download.chunk_phase import ChunkPhase
 from node.content.download.chunk_source import FindSources
 from node.content.download.manifest_phase import ManifestPhase
+from node.content.download.patience import Patience
 from node.content.download.sources import Sources
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import Progress, ReportProgress, ignore_progress
@@ -25,6 +26,7 @@ from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest
 
 _NO_BOUND = SizeBound(limits.MOD_BYTES, agreed=True)
+_NO_PATIENCE = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,11 @@ class Downloader:
         """How often sources broke which rule, by the error's name."""
 
     async def look(
-        self, link: ModLink, find_sources: FindSources, report: ReportProgress = ignore_progress
+        self,
+        link: ModLink,
+        find_sources: FindSources,
+        report: ReportProgress = ignore_progress,
+        patience: Patience = _NO_PATIENCE,
     ) -> OpenedMod:
         """A mod's manifest and contents, of which the vault learns nothing. Raises as `download`.
 
@@ -63,7 +69,7 @@ class Downloader:
         if known is not None:
             return known
         report(Progress("finding"))
-        async with self._searching(link, find_sources) as (sources, _):
+        async with self._searching(link, find_sources, report, patience) as (sources, _):
             return await self._fetch(link, sources, report)
 
     async def download(
@@ -72,12 +78,13 @@ class Downloader:
         find_sources: FindSources,
         report: ReportProgress = ignore_progress,
         bound: SizeBound = _NO_BOUND,
+        patience: Patience = _NO_PATIENCE,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
-        `find_sources` is asked only if something is missing. Raises NoSources (or the error of
-        `find_sources`), BadManifest if the mod itself is bad or does not open, TooLarge beyond
-        the bound, of which the vault keeps nothing, DiskError.
+        `find_sources` is asked only if something is missing, and again while it is. Raises
+        NoSources (or the error of `find_sources`), BadManifest if the mod itself is bad or does
+        not open, TooLarge beyond the bound, of which the vault keeps nothing, DiskError.
         """
         opened = await self._known(link)
         if opened is not None:
@@ -85,7 +92,7 @@ class Downloader:
             if not missing:
                 return DownloadResult(opened.manifest, opened.contents)
         report(Progress("finding"))
-        async with self._searching(link, find_sources) as (sources, beside):
+        async with self._searching(link, find_sources, report, patience) as (sources, beside):
             if opened is None:
                 opened = await self._fetch(link, sources, report)
                 missing = await self._accept(link, opened, bound)
@@ -103,10 +110,10 @@ class Downloader:
 
     @contextlib.asynccontextmanager
     async def _searching(
-        self, link: ModLink, find_sources: FindSources
+        self, link: ModLink, find_sources: FindSources, report: ReportProgress, patience: Patience
     ) -> AsyncIterator[tuple[Sources, Callable[[Coroutine[Any, Any, None]], None]]]:
         """Sources that are found and reviewed while inside, and what starts more work beside."""
-        sources = Sources(link.mod_id, self.refusals)
+        sources = Sources(link.mod_id, self.refusals, find_sources, patience, report)
         try:
             async with asyncio.TaskGroup() as group:
                 helpers: list[asyncio.Task[None]] = []
@@ -114,8 +121,8 @@ class Downloader:
                 def beside(work: Coroutine[Any, Any, None]) -> None:
                     helpers.append(group.create_task(work))
 
-                beside(sources.find(find_sources))
-                beside(sources.review())
+                for work in (sources.find(), sources.review(), sources.watch_moves()):
+                    beside(work)
                 yield sources, beside
                 for helper in helpers:
                     helper.cancel()

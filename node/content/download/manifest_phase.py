@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 
 from node.content.download.sources import DownloadPhase, Source, Sources
+from node.content.progress import Progress
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentAnswer
@@ -93,6 +94,14 @@ class ManifestPhase(DownloadPhase[bytes]):
         """Whether no source is left."""
         del now
         return not self._sources.by_name
+
+    def is_starved(self) -> bool:
+        """Whether no source is left."""
+        return not self._sources.by_name
+
+    def progress(self) -> Progress:
+        """That it is under way."""
+        return Progress("manifest", sources=len(self._sources.opened))
 
     def _ask(self, now: float) -> None:
         """Ask sources that were not, as many as may be asked at once."""

@@ -8,15 +8,16 @@ happens on the event loop, when an answer comes or several times a second.
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from node.content.download.chunk_source import ChunkSource, ChunkStream, FindSources
+from node.content.download.patience import Patience, SearchRounds, Waiting
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentAnswer
 from protocol.errors import (
-    ModswarmError,
     NetworkError,
     NoSources,
     OverLimit,
@@ -111,18 +112,37 @@ class DownloadPhase(Generic[_Result]):
         """Whether nothing more can come from the sources that are left."""
         raise NotImplementedError
 
+    def is_starved(self) -> bool:
+        """Whether nothing is asked of any source, though something is missing."""
+        raise NotImplementedError
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        raise NotImplementedError
+
 
 class Sources:
-    """The sources of one download. `find` and `review` run beside the phases."""
+    """The sources of one download. `find`, `review` and `watch_moves` run beside the phases."""
 
-    def __init__(self, mod_id: bytes, refusals: Counter[str]) -> None:
+    def __init__(
+        self,
+        mod_id: bytes,
+        refusals: Counter[str],
+        find_sources: FindSources,
+        patience: Patience | None = None,
+        report: ReportProgress = ignore_progress,
+    ) -> None:
         """`refusals` counts broken rules by the error's name."""
-        self._mod_id = mod_id
+        patience = patience or Patience()
         self._refusals = refusals
+        self._mod_id = mod_id
         self._now = asyncio.get_running_loop().time
+        self._report = report
         self._phase: DownloadPhase[Any] | None = None
-        self._searching = True
-        self._search_error: ModswarmError | None = None
+        self._rounds = SearchRounds(find_sources, mod_id)
+        self._until_moved = patience.until_moved
+        self._waiting = Waiting(lambda: patience.wait_s)
+        self._told_left_s = -1
         self.by_name: dict[str, Source] = {}
         self.banned: dict[str, str] = {}
         self.lost: dict[str, str] = {}
@@ -133,15 +153,19 @@ class Sources:
         """The sources that can be asked, in the order of finding."""
         return [source for source in self.by_name.values() if source.opened is not None]
 
-    async def find(self, find_sources: FindSources) -> None:
-        """Open a stream at every source that is found."""
-        try:
-            async for found in find_sources(self._mod_id):
-                self._try(found)
-        except ModswarmError as error:
-            self._search_error = error
-        self._searching = False
-        self._give_up_if_hopeless()
+    async def find(self) -> None:
+        """Open a stream at every source that is found, now and later."""
+        await self._rounds.run(self._try, self._give_up_if_hopeless)
+
+    async def watch_moves(self) -> None:
+        """Search anew each time this node's network has changed, or its machine slept."""
+        while True:
+            await self._until_moved()
+            self._rounds.search_anew()
+
+    def progressed(self) -> None:
+        """Something that was asked for has come."""
+        self._waiting.progressed()
 
     async def review(self) -> None:
         """Lose, every moment, the sources that did not answer; let the phase see what stalled."""
@@ -158,6 +182,7 @@ class Sources:
     async def run(self, phase: DownloadPhase[_Result]) -> _Result:
         """Carry out a phase; raises NoSources, or why the search failed, if no source can serve."""
         self._phase = phase
+        self._waiting.progressed()
         try:
             for source in sorted(self.opened, key=_doubt):
                 self._join(source)
@@ -188,7 +213,7 @@ class Sources:
         """The stream of a source is gone."""
         source = self._source_of(stream)
         if source is not None:
-            self.lose(source.name, reason)
+            self.lose(source.name, reason, link_lost=not stream.is_open)
 
     def ban(self, name: str, error: RemoteError) -> None:
         """A source broke a rule: it serves this download no more."""
@@ -198,11 +223,21 @@ class Sources:
             self.banned[name] = str(error)
         self._remove(name, banned=True)
 
-    def lose(self, name: str, reason: str) -> None:
-        """A source went away."""
-        if name in self.by_name:
+    def lose(self, name: str, reason: str, *, link_lost: bool = False) -> None:
+        """A source went away. It is waited for if it has served, or had begun and lost its link."""
+        source = self.by_name.get(name)
+        if source is not None:
             self.lost[name] = reason
+            if source.is_proved or (link_lost and source.opened is not None):
+                self._waiting.lost[name] = reason
+                _log.info("%s is lost to this download: %s", name, reason)
             self._remove(name, banned=False)
+
+    def _refused(self, source: Source) -> None:
+        """A source says that it does not serve the mod: it is not waited for."""
+        self.lost[source.name] = "it does not serve this mod"
+        self._waiting.lost.pop(source.name, None)
+        self._remove(source.name, banned=False)
 
     def _source_of(self, stream: ChunkStream) -> Source | None:
         source = self.by_name.get(stream.name)
@@ -212,7 +247,7 @@ class Sources:
         name = found.name
         known = self.by_name.get(name)
         if known is not None and not known.stream.is_open:
-            self.lose(name, "its link was replaced")  # before its loss is told
+            self.lose(name, "its link was replaced", link_lost=True)  # before its loss is told
         if name in self.banned or name in self.by_name:
             return
         try:
@@ -228,10 +263,12 @@ class Sources:
             if source.opened is not None:
                 raise Unexpected("a stream was opened twice")
             source.opened, source.opened_at = answer, self._now()
+            self._waiting.lost.pop(source.name, None)
             self._join(source)
+            self._give_up_if_hopeless()
             return
         if isinstance(answer, frames.Refused):
-            self.lose(source.name, "it does not serve this mod")
+            self._refused(source)
             return
         if source.opened is None:
             raise Unexpected("an answer on a stream that was not opened")
@@ -254,24 +291,65 @@ class Sources:
         source = self.by_name.pop(name, None)
         if source is None:
             return
-        source.stream.abandon()
+        source.stream.abandon(for_good=banned)
         if self._phase is not None and source.opened is not None:
             self._phase.left(source, banned=banned)
         self._give_up_if_hopeless()
 
     def _give_up_if_hopeless(self) -> None:
-        """Give up when no source can serve what is missing, and the search has ended."""
-        phase = self._phase
-        if self._searching or phase is None or phase.result.done():
+        """Give up when no source can serve what is missing, none is waited for, and the search has
+        ended.
+        """
+        phase, now = self._phase, self._now()
+        if phase is None or phase.result.done():
             return
-        if phase.is_stuck(self._now()):
-            phase.result.set_exception(self._search_error or NoSources(self._why_not()))
+        is_starved = phase.is_starved()
+        self._rounds.settle(served=not is_starved)
+        if not is_starved:
+            return
+        if self._waiting.begin(now) and self._waiting.lost:
+            self._rounds.search_anew()
+        left_s = self._waiting.left_s(now)
+        if left_s > 0:
+            self._tell_waiting(phase, left_s)
+            return
+        if not self._rounds.searching and phase.is_stuck(now):
+            phase.result.set_exception(self._why_not(phase.progress(), now))
 
-    def _why_not(self) -> str:
+    def _tell_waiting(self, phase: DownloadPhase[Any], left_s: float) -> None:
+        """Say whom the download waits for, how long still, and what it has: once a second."""
+        if int(left_s) == self._told_left_s:
+            return
+        self._told_left_s = int(left_s)
+        names = tuple(self._waiting.lost)[:_NAMES_TOLD]
+        self._report(
+            replace(
+                phase.progress(),
+                stage="waiting",
+                waiting_for=names,
+                lost=len(self._waiting.lost),
+                wait_left_s=round(left_s, 1),
+            )
+        )
+
+    def _why_not(self, kept: Progress, now: float) -> NetworkError:
+        error = self._rounds.error
+        if not self._waiting.lost and isinstance(error, NetworkError):
+            return error
         if self.by_name:
-            return "the sources that were found do not hold all of this mod"
+            return NoSources("the sources that were found do not hold all of this mod")
         told = _told({**self.lost, **self.banned})
-        return "no source serves this mod" + (f" any more ({told})" if told else "")
+        text = "no source serves this mod" + (f" any more ({told})" if told else "")
+        waited_s = self._waiting.waited_s(now)
+        if self._waiting.lost and waited_s >= 1:
+            text += f"; {waited_s:.0f} s were waited for one"
+        if kept.bytes_done:
+            text += (
+                f"; {kept.bytes_done / 1e6:.1f} of {kept.bytes_total / 1e6:.1f} MB are kept, and"
+                " the same command goes on from there"
+            )
+        cause = error.cause if isinstance(error, NetworkError) else None
+        return NoSources(text, cause=cause)
 
 
 def _told(reasons: dict[str, str]) -> str:

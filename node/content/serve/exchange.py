@@ -73,10 +73,11 @@ class Stream:
         """End the stream; may be called again."""
         self._exchange.close_stream(self._number)
 
-    def abandon(self) -> None:
+    def abandon(self, *, for_good: bool = False) -> None:
         """End the stream, and the link too if it was opened for this and is of no other use."""
         self.close()
-        if self._watch is not None and self._watch.left(self._exchange.peer_id):
+        watch, peer_id = self._watch, self._exchange.peer_id
+        if watch is not None and watch.left(peer_id, for_good=for_good):
             self._exchange.close_if_useless()
 
     def give_way(self) -> None:

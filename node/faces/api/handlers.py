@@ -100,12 +100,23 @@ async def download(service: Service, call: ApiCall, progress: ReportProgress) ->
     link = parse_link(call.body["link"])
     if ("to" in call.body) == ("into" in call.body):
         raise BadRequest("a download takes one of 'to' and 'into'")
-    sharing, bound = service.node.sharing, _bound(call)
-    if "to" in call.body:
-        to = _absolute(call.body["to"])
-        return await sharing.get(link, to, progress=progress, bound=bound)
-    into = _absolute(call.body["into"])
-    return await sharing.get(link, into=into, progress=progress, bound=bound)
+    place = "to" if "to" in call.body else "into"
+    path = _absolute(call.body[place])
+    return await service.node.sharing.get(
+        link,
+        path if place == "to" else None,
+        into=path if place == "into" else None,
+        progress=progress,
+        bound=_bound(call),
+        wait_s=_wait_s(call),
+    )
+
+
+def _wait_s(call: ApiCall) -> float:
+    wait_s = float(call.body.get("wait_s", limits.GET_WAIT_S))
+    if not 0 <= wait_s <= limits.GET_WAIT_MAX_S:
+        raise BadRequest(f"wait_s must be from 0 to {limits.GET_WAIT_MAX_S:g}")
+    return wait_s
 
 
 def _bound(call: ApiCall) -> SizeBound:

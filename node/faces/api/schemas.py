@@ -112,6 +112,11 @@ DOWNLOAD = _request(
             "type": "boolean",
             "description": "A person agrees to whatever size; `max_bytes` counts all the same.",
         },
+        "wait_s": {
+            "type": "number",
+            "description": "How many seconds to wait for a source when all were lost midway;"
+            f" {limits.GET_WAIT_S:g} by default, and 0 does not wait.",
+        },
     },
 )
 """With exactly one of `to` and `into`."""

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from node.faces.cli.output import counted
+import click
+
+from node.faces.cli.output import counted, duration, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -15,21 +17,30 @@ _STAGES = {
     "finding": "Looking for sources",
     "manifest": "Fetching the manifest",
     "chunks": "Fetching",
+    "waiting": "Waiting",
     "files": "Writing files",
 }
 """What the user reads for each stage."""
 
 
 class Bar:
-    """One bar for all stages of the work, in turn; without `bars` it shows nothing."""
+    """One bar for all stages of the work, in turn; without `bars` it shows nothing.
 
-    def __init__(self, bars: "Progress | None" = None) -> None:
+    But unless it is `quiet`, it says in a line that sources were lost and are waited for.
+    """
+
+    def __init__(self, bars: "Progress | None" = None, *, quiet: bool = False) -> None:
         self._bars = bars
+        self._quiet = quiet
+        self._told = ""
         self._task = bars.add_task("", total=None, visible=False, sources="") if bars else None
         self._stage = ""
 
     def show(self, progress: dict[str, Any]) -> None:
         """Take a progress object of the control API."""
+        if progress["stage"] == "waiting" != self._told and not self._quiet:
+            self._say(_sentence(progress))
+        self._told = progress["stage"]
         if self._bars is None or self._task is None:
             return
         if progress["stage"] != self._stage:
@@ -40,17 +51,57 @@ class Bar:
         sources = progress["sources"]
         self._bars.update(
             self._task,
-            description=_STAGES.get(self._stage, self._stage),
+            description=words_for(progress),
             total=progress["bytes_total"] or None,
             completed=progress["bytes_done"],
             sources=f"from {counted(sources, 'source')}" if sources else "",
         )
+
+    def _say(self, line: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(line, markup=False, highlight=False)
+        else:
+            click.echo(line, err=True)
 
     def rest(self) -> None:
         """Hide the bar until the next stage."""
         self._stage = ""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, visible=False)
+
+
+def words_for(progress: dict[str, Any]) -> str:
+    """What goes on, in words."""
+    stage = str(progress["stage"])
+    if stage == "finding" and progress.get("holders"):
+        return f"{counted(progress['holders'], 'peer')} known to share it{_linking(progress)}"
+    if stage == "waiting":
+        return (
+            f"Waiting for {_lost(progress)} or another source,"
+            f" {duration(int(progress['wait_left_s']))} more"
+        )
+    return _STAGES.get(stage, stage)
+
+
+def _linking(progress: dict[str, Any]) -> str:
+    first, others = progress["linking_with"], progress["linking"] - 1
+    if not first:
+        return ""
+    return f"; linking with {first}" + (f" and {others} more" if others > 0 else "")
+
+
+def _lost(progress: dict[str, Any]) -> str:
+    names, others = progress["waiting_for"], progress["lost"] - 1
+    first = str(names[0]) if names else "the source"
+    return first + (f", {others} more" if others > 0 else "")
+
+
+def _sentence(progress: dict[str, Any]) -> str:
+    """That sources are waited for, what is kept, and what to do: once, where no bar shows it."""
+    kept = f"{size(progress['bytes_done'])} of {size(progress['bytes_total'])} are kept"
+    return (
+        f"{words_for(progress)}; {kept}. Ctrl-C stops it, and the same command goes on from there."
+    )
 
 
 def columns() -> "tuple[ProgressColumn, ...]":
@@ -84,7 +135,7 @@ def columns() -> "tuple[ProgressColumn, ...]":
 def bar(*, quiet: bool) -> Iterator[Bar]:
     """A progress bar; without a terminal as standard error, or if `quiet`, it shows nothing."""
     if quiet or not sys.stderr.isatty():
-        yield Bar()
+        yield Bar(quiet=quiet)
         return
     # rich costs a tenth of a second, which only a visible bar is worth.
     from rich import progress

@@ -1,6 +1,5 @@
 """Commands that move mods: share, get, rm."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import click
 from node.faces.cli import bars, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal import given
+from node.faces.cli.terminal.amounts import Duration, Size
 from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
@@ -104,32 +104,6 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     return f"{told}; {silent} did not answer" if silent else told
 
 
-class _Size(click.ParamType[int]):
-    """Bytes, as people write them: 500MB, 30 GB, 1000000."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The bytes; a usage error for anything else."""
-        if isinstance(value, int):
-            return value
-        found = _SIZE.fullmatch(value.strip())
-        if found is None:
-            self.fail(f"{value!r} is no size such as 500MB or 30GB{_meant(value)}", param, ctx)
-        unit = (found["unit"] or "B").upper()
-        return int(float(found["count"]) * 1000 ** _UNITS.index(unit))
-
-
-def _meant(size: str) -> str:
-    """For 5GiB, which units there are."""
-    binary = re.search(r"([kmgt])i?b?$", size.strip(), re.IGNORECASE)
-    return f"; write {binary[1].upper()}B, 1000 of the unit before" if binary else ""
-
-
-_UNITS = ("B", "KB", "MB", "GB", "TB")
-_SIZE = re.compile(r"(?P<count>\d{1,12}(\.\d{1,3})?)\s*(?P<unit>[kmgt]?b)?", re.IGNORECASE)
-
-
 @click.command()
 @click.argument("link", required=False, type=Word("a link, which starts with modswarm:"))
 @click.option(
@@ -147,9 +121,16 @@ _SIZE = re.compile(r"(?P<count>\d{1,12}(\.\d{1,3})?)\s*(?P<unit>[kmgt]?b)?", re.
 @click.option("--yes", is_flag=True, help="Fetch it unasked, whatever its size.")
 @click.option(
     "--max-size",
-    type=_Size(),
+    type=Size(),
     metavar="SIZE",
     help="Refuse a mod with more bytes than this, such as 500MB or 30GB.",
+)
+@click.option(
+    "--wait",
+    type=Duration(),
+    metavar="DURATION",
+    help="How long to wait for a source when all were lost midway, such as 30s or 1h; by default"
+    " 5m, and 0 does not wait.",
 )
 @options.asking
 def get(
@@ -158,6 +139,7 @@ def get(
     to: Path | None,
     yes: bool,
     max_size: int | None,
+    wait: float | None,
     home: Path,
     as_json: bool,
 ) -> None:
@@ -174,11 +156,13 @@ def get(
     text = str(parse_link(given.link_text(link, link_file)))
     place = {"to": str(_absolute(to))} if to else {"into": str(Path.cwd())}
     bound: dict[str, Any] = {"yes": yes} | ({} if max_size is None else {"max_bytes": max_size})
+    waiting = {} if wait is None else {"wait_s": wait}
     client = ControlClient(home)
     if not (yes or as_json) and _at_a_terminal():
         bound = {"yes": True, "max_bytes": _ask(client, text, max_size)}
     with bars.bar(quiet=as_json) as bar:
-        fetched = bars.follow(client.stream("/v1/downloads", {"link": text} | place | bound), bar)
+        body = {"link": text} | place | bound | waiting
+        fetched = bars.follow(client.stream("/v1/downloads", body), bar)
     if as_json:
         output.show_json(fetched)
         return

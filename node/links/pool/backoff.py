@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import inf
 
 from node.links.settings import LinkSettings
 from protocol.causes.cause import Cause
@@ -15,6 +16,7 @@ _PEERS_REMEMBERED = 1024
 @dataclass(frozen=True, slots=True)
 class _Failure:
     count: int
+    at: float
     next_at: float
     kind: type[NetworkError]
     reason: str
@@ -29,14 +31,18 @@ class Backoff:
         self._rng = rng
         self._failures: OrderedDict[PeerId, _Failure] = OrderedDict()
 
-    def check(self, peer_id: PeerId, now: float) -> None:
+    def check(self, peer_id: PeerId, now: float, patience_s: float = inf) -> None:
         """Raise LinkFailed, with the cause of the last failure, if it is too early for another.
 
-        Raises NotFound if that was one, so that an unknown peer stays unknown.
+        It is not once the last is older than `patience_s`. Raises NotFound if that was one, so
+        that an unknown peer stays unknown.
         """
         failure = self._failures.get(peer_id)
-        if failure is not None and now < failure.next_at:
-            wait_s = failure.next_at - now
+        if failure is None:
+            return
+        next_at = min(failure.next_at, failure.at + patience_s)
+        if now < next_at:
+            wait_s = next_at - now
             reason = f"tried and failed, next attempt in {wait_s:.1f} s: {failure.reason}"
             raise failure.kind(reason, cause=failure.cause)
 
@@ -51,7 +57,7 @@ class Backoff:
         cause = error.cause if isinstance(error, NetworkError) else None
         kind = NotFound if isinstance(error, NotFound) else LinkFailed
         wait_s = longest_s * (0.5 + 0.5 * self._rng.random())
-        self._failures[peer_id] = _Failure(count, now + wait_s, kind, str(error), cause)
+        self._failures[peer_id] = _Failure(count, now, now + wait_s, kind, str(error), cause)
         if len(self._failures) > _PEERS_REMEMBERED:
             self._failures.popitem(last=False)
 

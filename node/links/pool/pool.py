@@ -8,6 +8,7 @@ owns every task about links, and every link ends with its own tasks.
 import asyncio
 import logging
 from collections import Counter
+from math import inf
 from typing import Any
 
 from node.counters import Counters
@@ -142,11 +143,12 @@ class LinkPool:
         """Every open link, the oldest first."""
         return self._keeper.links()
 
-    async def connect(self, peer_id: PeerId) -> Link:
+    async def connect(self, peer_id: PeerId, *, patience_s: float = inf) -> Link:
         """The link to this peer, which may have to be opened first.
 
         Joins an attempt that is under way, whichever side began it. Raises LinkFailed with what
-        was tried, at once when a recent attempt failed or all links are in use; what the caller
+        was tried, at once when a recent attempt failed (within `patience_s`, by whoever needs this
+        peer more than others) or all links are in use; what the caller
         raised (CallFailed, NotFound, TimedOut); LinkClosed when the pool is closing.
         """
         while True:
@@ -155,7 +157,7 @@ class LinkPool:
                 return link
             under_way = self._to_wait_for(peer_id)
             if under_way is None:
-                ours = self._outgoing.get(peer_id) or self._begin_call(peer_id)
+                ours = self._outgoing.get(peer_id) or self._begin_call(peer_id, patience_s)
                 return await asyncio.shield(ours.link)
             await asyncio.wait([under_way])
 
@@ -197,10 +199,10 @@ class LinkPool:
 
     # Calls of ours --------------------------------------------------------------------------
 
-    def _begin_call(self, peer_id: PeerId) -> PendingConnect:
+    def _begin_call(self, peer_id: PeerId, patience_s: float) -> PendingConnect:
         self._check_open(peer_id)
         self._check_honest(peer_id)
-        self._backoff.check(peer_id, asyncio.get_running_loop().time())
+        self._backoff.check(peer_id, asyncio.get_running_loop().time(), patience_s)
         self._make_call_room(peer_id)
         call = PendingConnect(peer_id, lambda: peer_id in self._incoming)
         self._outgoing[peer_id] = call

@@ -37,7 +37,7 @@ class Unwatched:
     def proved(self, peer_id: bytes, size: int) -> None:
         """A chunk that it sent was what was asked for."""
 
-    def left(self, peer_id: bytes) -> bool:
+    def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
         """The link was there before the download."""
         return False
 

@@ -82,7 +82,7 @@ class OriginStream:
     def close(self) -> None:
         self.is_open = False
 
-    def abandon(self) -> None:
+    def abandon(self, *, for_good: bool = False) -> None:
         self.close()
 
     def lose(self, reason: str) -> None:

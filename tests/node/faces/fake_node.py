@@ -89,6 +89,7 @@ class FakeSharing:
         self._answer = answer
         self.hold = False
         self.bounds: list[SizeBound] = []
+        self.waits: list[float] = []
         self.downloading = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.link = LINK
@@ -119,9 +120,11 @@ class FakeSharing:
         into: Path | None = None,
         progress: ReportProgress,
         bound: SizeBound,
+        wait_s: float,
     ) -> GetResult:
         self._answer("get", link, target, into)
         self.bounds.append(bound)
+        self.waits.append(wait_s)
         progress(Progress("chunks", 4, 1, 10, 5, 5, 1))
         self.downloading.set()
         if self.hold:

@@ -354,6 +354,12 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "bytes_done": 5,
             "bytes_fetched": 5,
             "sources": 1,
+            "holders": 0,
+            "linking": 0,
+            "linking_with": "",
+            "waiting_for": [],
+            "lost": 0,
+            "wait_left_s": 0.0,
         },
     ),
 ]

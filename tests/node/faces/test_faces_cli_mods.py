@@ -255,6 +255,30 @@ def test_scripts_are_not_asked_but_bounded(
     assert node.sharing.bounds == [bound]
 
 
+@pytest.mark.parametrize(
+    ("options", "wait_s"),
+    [
+        ([], limits.GET_WAIT_S),
+        (["--wait", "0"], 0.0),
+        (["--wait", "90"], 90.0),
+        (["--wait", "5m"], 300.0),
+        (["--wait", "1.5 h"], 5400.0),
+        (["--wait", "10 min"], 600.0),
+    ],
+)
+def test_how_long_a_lost_source_is_waited_for(
+    node: FakeNode, options: list[str], wait_s: float
+) -> None:
+    assert status_of("get", str(LINK), *options) == 0
+    assert node.sharing.waits == [wait_s]
+
+
+@pytest.mark.parametrize("wait", ["", "x", "-1", "5y", "8d", "inf"])
+def test_times_that_are_none(node: FakeNode, wait: str) -> None:
+    assert status_of("get", str(LINK), "--wait", wait) == exits.USAGE
+    assert node.asked == []
+
+
 @pytest.mark.parametrize("size", ["", "x", "-1", "1EB", "1e9", "1 MB 2"])
 def test_sizes_that_are_none(node: FakeNode, size: str) -> None:
     assert status_of("get", str(LINK), "--max-size", size) == exits.USAGE

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from node.faces.cli import output
+from node.faces.cli import bars, output
 from node.faces.cli.bars import Bar, columns, follow
 
 
@@ -121,3 +121,28 @@ def test_without_a_terminal_a_bar_shows_nothing() -> None:
     bar = Bar()
     bar.show(told("chunks", 1))
     bar.rest()
+
+
+def test_what_goes_on_is_told_in_words() -> None:
+    finding = {"stage": "finding", "holders": 3, "linking": 2, "linking_with": "p1"}
+    assert bars.words_for(finding | {"holders": 0}) == "Looking for sources"
+    assert bars.words_for(finding) == "3 peers known to share it; linking with p1 and 1 more"
+    waiting = {"stage": "waiting", "waiting_for": ["p1", "p2"], "lost": 4, "wait_left_s": 290.4}
+    words = "Waiting for p1, 3 more or another source, 4 min 50 s more"
+    assert bars.words_for(waiting) == words
+
+
+def test_a_wait_is_told_once_where_no_bar_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = {
+        **told("waiting", 5),
+        "waiting_for": ["p1"],
+        "lost": 1,
+        "wait_left_s": 300.0,
+    }
+    for quiet, times in ((False, 1), (True, 0)):
+        shown = bars.Bar(quiet=quiet)
+        for left_s in (300.0, 299.0):
+            shown.show(waiting | {"wait_left_s": left_s})
+        said = capsys.readouterr().err
+        assert said.count("Waiting for p1 or another source, 5 min more") == times
+        assert said.count("the same command goes on from there") == times

@@ -1,0 +1,111 @@
+"""How long a download whose sources have gone waits for them, and when it searches again meanwhile.
+
+A search is repeated while a download runs: seldom while it is served, soon and more seldom each
+time while nothing comes, and at once when the last source went or this node's network changed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from math import inf
+
+from node.content.download.chunk_source import ChunkSource, FindSources
+from protocol import limits
+from protocol.errors import ModswarmError
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What one person's `get` waits for. `until_moved` returns once the node's network changed."""
+
+    wait_s: float = 0.0
+    """How long for a source that was lost midway, since anything came."""
+    until_moved: Callable[[], Awaitable[None]] = _never
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The wait of one download. Times are seconds of the loop's clock.
+
+    `lost` has the sources that had opened a stream and went away, by name, and why.
+    """
+
+    wait_s: Callable[[], float]
+    lost: dict[str, str] = field(default_factory=dict)
+    _since: float | None = None
+
+    def progressed(self) -> None:
+        """Something that was asked for came: the whole time is there again."""
+        self._since = None
+
+    def begin(self, now: float) -> bool:
+        """Nothing can come now; whether this is the first moment since something came."""
+        is_new = self._since is None
+        self._since = now if self._since is None else self._since
+        return is_new
+
+    def waited_s(self, now: float) -> float:
+        """For how long nothing has come, since nothing could."""
+        return 0.0 if self._since is None else now - self._since
+
+    def left_s(self, now: float) -> float:
+        """How long to go on; 0 where no source that served is missing."""
+        return max(0.0, self.wait_s() - self.waited_s(now)) if self.lost else 0.0
+
+
+class SearchRounds:
+    """Searches for sources, over and over. `error` is why the last search failed, if it did."""
+
+    def __init__(self, find: FindSources, mod_id: bytes) -> None:
+        self._find = find
+        self._mod_id = mod_id
+        self._now = asyncio.get_running_loop().time
+        self._anew = asyncio.Event()
+        self._began_at = -inf
+        self._in_vain = 0
+        self._is_served = False
+        self.searching = True
+        """False between two searches."""
+        self.error: ModswarmError | None = None
+
+    def search_anew(self) -> None:
+        """Search at once, or after the search that is under way."""
+        self._in_vain = 0
+        self._anew.set()
+
+    def settle(self, *, served: bool) -> None:
+        """Whether sources serve by now; the pauses begin anew with each change."""
+        if served != self._is_served:
+            self._is_served, self._in_vain = served, 0
+
+    async def run(self, take: Callable[[ChunkSource], None], ended: Callable[[], None]) -> None:
+        """Give each source that is found to `take`, and call `ended` after each search."""
+        while True:
+            self.searching, self._began_at = True, self._now()
+            self._anew.clear()
+            await self._search(take)
+            self.searching = False
+            ended()
+            await self._pause()
+
+    async def _search(self, take: Callable[[ChunkSource], None]) -> None:
+        try:
+            async for source in self._find(self._mod_id):
+                take(source)
+            self.error = None
+        except ModswarmError as error:
+            self.error = error
+
+    async def _pause(self) -> None:
+        first_s, most_s = limits.SEARCH_SERVED_S if self._is_served else limits.SEARCH_LOST_S
+        pause_s = min(first_s * 2.0 ** min(self._in_vain, 16), most_s)
+        self._in_vain += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._anew.wait()
+        await asyncio.sleep(max(0.0, self._began_at + limits.SEARCH_AGAIN_S - self._now()))
