@@ -72,7 +72,8 @@ def _places_in(home: Path) -> Iterator[_Place]:
                 status = (Path(folder) / name).stat()
             except OSError:
                 continue  # removed meanwhile, as the database's files are
-            yield status.st_dev, status.st_ino
+            if status.st_ino:  # or all files of this disk would be one
+                yield status.st_dev, status.st_ino
 
 
 def is_home(folder: Path) -> bool:

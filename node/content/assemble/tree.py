@@ -40,7 +40,7 @@ def checked_target(target: Path, guard: HomeGuard) -> Path:
             return target
         if not target.is_dir() or any(target.iterdir()):
             raise TargetExists(f"{target} exists and is not an empty folder")
-        if os.path.ismount(target):
+        if os.path.ismount(target) and target.stat().st_ino:  # without numbers all look like one
             raise TargetExists(f"{target} is a mount point; name a new folder inside it")
     return target
 
