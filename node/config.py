@@ -14,6 +14,7 @@ from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, split_host_port, unicast
 from protocol.errors import BadAddress, BadConfig, NotUnicast
 from protocol.overlay.bootstrap import Bootstrap
+from protocol.texts.wrappings import bare, plain
 
 DEFAULT_PORT = 4001
 _SWITCH = ("on", "off")
@@ -133,8 +134,16 @@ def _named(setting: str) -> Iterator[None]:
 
 
 def _listen_address(text: str) -> Address:
-    """Where to bind; raises BadAddress, also for what is no machine's address."""
-    host, port = split_host_port(text)
+    """Where to bind; raises BadAddress, also for what is no machine's address.
+
+    Quotes around it, which cmd.exe leaves, do no harm.
+    """
+    try:
+        host, port = split_host_port(text)
+    except BadAddress:
+        if bare(plain(text)) == text:
+            raise
+        host, port = split_host_port(bare(plain(text)))
     address = Address(canonical(host, port or 1).host, port)
     if address.host not in WILDCARDS:
         try:

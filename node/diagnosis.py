@@ -18,14 +18,16 @@ from node.overlay.lookup.crawl import Crawl
 from node.overlay.server import OverlayServer
 from protocol import limits, records
 from protocol.causes.cause import Cause
-from protocol.content.link import is_link, is_piece
-from protocol.content.link import parse as parse_link
+from protocol.content.link import is_piece
 from protocol.errors import BadInput, BadPeerId, Unreachable
-from protocol.identity import is_cut_peer_id, parse_peer_id
+from protocol.identity import is_cut_peer_id
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup
 from protocol.overlay.messages import Found
 from protocol.records import PeerBody, ProviderBody, Record
+from protocol.texts.links import holds_link, link_in
+from protocol.texts.peers import peer_id_in
+from protocol.texts.wrappings import bare, plain
 
 RECORD_KINDS = {
     "peer": records.PEER,
@@ -41,8 +43,11 @@ def parse_target(text: str) -> tuple[bytes, int]:
 
     A peer id is a key; a mod's link leads to its providers; a key may stand as 40 hex digits.
     """
+    if holds_link(text):
+        return records.provider_key(link_in(text).mod_id), records.PROVIDER
+    text = bare(plain(text))
     try:
-        return records.peer_key(parse_peer_id(text)), records.PEER
+        return records.peer_key(peer_id_in(text)), records.PEER
     except BadPeerId:
         if is_cut_peer_id(text):
             raise
@@ -50,8 +55,8 @@ def parse_target(text: str) -> tuple[bytes, int]:
         key = bytes.fromhex(text) if len(text) == _KEY_CHARS else b""
     except ValueError:
         key = b""
-    if is_link(text) or (not key and is_piece(text)):
-        return records.provider_key(parse_link(text).mod_id), records.PROVIDER
+    if not key and is_piece(text):
+        return records.provider_key(link_in(text).mod_id), records.PROVIDER
     if len(key) != limits.ID_BYTES:
         raise BadInput(
             f"neither a peer id, a link, nor a key of {_KEY_CHARS} hex digits: {text[:80]!r}"

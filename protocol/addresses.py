@@ -1,6 +1,7 @@
 """IP literals with ports, as peers exchange them: nothing here needs a resolver."""
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,6 +14,10 @@ _PACKED_V6 = 18
 _FIRST_V4 = range(1, 224)
 """First bytes of IPv4's unicast addresses. Below is 0.0.0.0/8, which means oneself; above are
 multicast, what is reserved, and broadcast (RFC 6890, RFC 5771)."""
+
+_BARE_IPV6 = re.compile(r"[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%[\w.-]+)?")
+_HOST = re.compile(rf"[\w.-]+|{_BARE_IPV6.pattern}")
+"""A name, in the letters of any language, or an IP literal, perhaps with a scope."""
 
 _PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
 """Of protocols, such as DS-Lite's inner addresses (RFC 6890); old Pythons call some global."""
@@ -122,9 +127,9 @@ def split_host_port(text: str) -> tuple[str, int]:
     host, colon, port_text = text.strip().rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    elif ":" in host:
+    elif _BARE_IPV6.fullmatch(host):
         raise BadAddress(f"write an IPv6 address as [address]:port, not {text[:80]!r}")
-    if not colon or not host or not port_text.isascii() or not port_text.isdigit():
+    if not colon or not _HOST.fullmatch(host) or not port_text.isascii() or not port_text.isdigit():
         raise BadAddress(f"not an address of the form host:port: {text[:80]!r}")
     digits = port_text.lstrip("0")
     if len(digits) > 5 or int(digits or "0") > limits.PORT_MAX:

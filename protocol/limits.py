@@ -986,6 +986,12 @@ HINT_BYTES = 120
 LINK_TEXT_BYTES = 2048
 """A modswarm link as text: two keys and every hint."""
 
+PASTED_CHARS = 8192
+"""What people paste as a link, a peer id or an address: a message, with the text around it."""
+
+PASTED_LINKS = 64
+"""Links in such a text, of which all must be one: the work for each is bounded by the text."""
+
 STREAMS_PER_LINK = 64
 """Downloads that one peer may run over one link at once."""
 

@@ -94,7 +94,8 @@ def _is_peer_id(text: str) -> bool:
 def parse(text: str) -> ModLink:
     """The link that `text` spells, in either case and with blanks around it.
 
-    Raises BadLink, whose message never repeats the content key.
+    What people paste is read by `protocol.texts.links`. Raises BadLink, whose message never
+    repeats the content key.
     """
     text = text.strip()
     if not is_link(text):
@@ -117,8 +118,6 @@ def _why_no_link(text: str) -> str:
         return f"not a modswarm link: it is empty, and a link starts with {SCHEME}"
     if is_piece(text):
         return f"the link is cut: its beginning is missing, and a link starts with {SCHEME}"
-    if SCHEME in text.lower():
-        return f"not a modswarm link: something stands before {SCHEME}"
     return f"not a modswarm link: it does not start with {SCHEME}"
 
 
@@ -154,9 +153,9 @@ def _hints(query: str, *, is_end: bool) -> tuple[str, ...]:
     hints = []
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if is_end and part in {"", "x", "x="}:
+        if is_end and part.lower() in {"", "x", "x="}:
             raise BadLink("the link is cut: it ends in the middle of its hints")
-        if name != "x":
+        if name.lower() != "x":
             raise BadLink(f"not a modswarm link: {part[:80]!r} is not a hint of the form x=...")
         hints.append(value)
     return tuple(hints)

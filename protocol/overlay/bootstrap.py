@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from protocol.addresses import split_host_port
 from protocol.errors import BadAddress, BadPeerId
 from protocol.identity import PeerId, parse_peer_id, peer_id_text
+from protocol.texts.peers import friend_line_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,20 @@ class Bootstrap:
 
     @classmethod
     def parse(cls, text: str) -> "Bootstrap":
-        """Read what a person typed; raises BadAddress."""
+        """Read what a person typed or pasted; raises BadAddress."""
+        try:
+            return cls._strictly(text)
+        except BadAddress as error:
+            meant = friend_line_in(text)
+            if meant in {"", text}:
+                raise
+            try:
+                return cls._strictly(meant)
+            except BadAddress as of_meant:
+                raise of_meant from error
+
+    @classmethod
+    def _strictly(cls, text: str) -> "Bootstrap":
         where, slash, pin = text.strip().partition("/")
         host, port = split_host_port(where)
         if port == 0:

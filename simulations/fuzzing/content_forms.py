@@ -9,6 +9,8 @@ from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import BadInput
 from protocol.overlay.bootstrap import Bootstrap
+from protocol.texts.links import link_in
+from protocol.texts.peers import peer_id_in
 from simulations.fuzzing.target import OURS, Target
 
 _CONTENTS = Contents(
@@ -68,6 +70,12 @@ CONTENT_FORMS = {
     "link": Target(_text(link.parse), (str(ModLink(bytes(32), bytes(32))).encode(),), BadInput),
     "peer id": Target(
         _text(identity.parse_peer_id), (identity.peer_id_text(OURS.peer_id).encode(),), BadInput
+    ),
+    "pasted link": Target(
+        _text(link_in), (f"<modswarm:%2523{ModLink(bytes(32), bytes(32))}>".encode(),), BadInput
+    ),
+    "pasted peer id": Target(
+        _text(peer_id_in), (f"> '{identity.peer_id_text(OURS.peer_id)}'.".encode(),), BadInput
     ),
     "host and port": Target(_text(addresses.split_host_port), (b"[::1]:4001",), BadInput),
     "bootstrap": Target(_text(Bootstrap.parse), (b"host.example:4001",), BadInput),

@@ -25,9 +25,11 @@ from node.links.stages import Stage
 from node.runtime import Node
 from protocol import limits
 from protocol.causes.failed_checks import expected_of
-from protocol.content.link import parse as parse_link
 from protocol.errors import NotFound
-from protocol.identity import base32_bytes, parse_peer_id
+from protocol.identity import base32_bytes
+from protocol.texts.links import link_in
+from protocol.texts.peers import peer_id_in
+from protocol.texts.wrappings import bare, plain
 
 _MOD_ID_BYTES, _MOD_ID_CHARS = 32, 52
 _COUNT_CHARS = 3
@@ -76,7 +78,7 @@ async def mods(service: Service, call: ApiCall) -> ModList:
 async def peers(service: Service, call: ApiCall) -> PeerList:
     """The peers that the node knows, and whether they have a mod."""
     link = call.query.get("has")
-    return PeerList(await service.node.sharing.peers(None if link is None else parse_link(link)))
+    return PeerList(await service.node.sharing.peers(None if link is None else link_in(link)))
 
 
 async def links(service: Service, call: ApiCall) -> LinkList:
@@ -97,7 +99,7 @@ async def share(service: Service, call: ApiCall, progress: ReportProgress) -> Sh
 
 async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:
     """Fetch a mod into the folder `to`, or into a folder of its own name below `into`."""
-    link = parse_link(call.body["link"])
+    link = link_in(call.body["link"])
     if ("to" in call.body) == ("into" in call.body):
         raise BadRequest("a download takes one of 'to' and 'into'")
     place = "to" if "to" in call.body else "into"
@@ -130,12 +132,12 @@ def _bound(call: ApiCall) -> SizeBound:
 
 async def look(service: Service, call: ApiCall, progress: ReportProgress) -> ModOffer:
     """Tell what a link would bring: name, files and size; nothing of it is kept."""
-    return await service.node.sharing.look(parse_link(call.body["link"]), progress)
+    return await service.node.sharing.look(link_in(call.body["link"]), progress)
 
 
 async def remove(service: Service, call: ApiCall) -> Removed:
     """Stop sharing a mod and forget it."""
-    text = call.path["mod_id"]
+    text = bare(plain(call.path["mod_id"]))
     try:
         mod_id = base32_bytes(text, _MOD_ID_BYTES)
     except ValueError:
@@ -149,7 +151,7 @@ async def remove(service: Service, call: ApiCall) -> Removed:
 
 async def connect(service: Service, call: ApiCall) -> LinkView:
     """Open a link to a peer, or show the one that is open."""
-    peer_id = parse_peer_id(call.body["peer"])
+    peer_id = peer_id_in(call.body["peer"])
     if peer_id == service.node.identity.peer_id:
         raise BadRequest("that is this node's own id")
     return _view(await service.node.pool.connect(peer_id))

@@ -96,7 +96,7 @@ SHARE = _request(
     {"name": _bounded(limits.MOD_NAME_BYTES, "What the mod is called; else as its path is.")},
 )
 
-_LINK = _bounded(limits.LINK_TEXT_BYTES, "A modswarm link.")
+_LINK = _bounded(limits.PASTED_CHARS, "A modswarm link.")
 
 DOWNLOAD = _request(
     {"link": _LINK},
@@ -123,6 +123,6 @@ DOWNLOAD = _request(
 
 LOOK = _request({"link": _LINK})
 
-CONNECT = _request({"peer": _bounded(limits.HINT_BYTES, "A peer id.")})
+CONNECT = _request({"peer": _bounded(limits.PASTED_CHARS, "A peer id.")})
 CRAWL = _request({}, {"contacts": COUNT})
 NOTHING = _request({})

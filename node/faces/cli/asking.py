@@ -10,6 +10,8 @@ from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.words import Word
 from protocol.causes.cause import Cause
+from protocol.content.link import ModLink
+from protocol.texts.links import link_in
 
 
 @click.command()
@@ -144,7 +146,7 @@ def ls(home: Path, as_json: bool) -> None:
 @options.asking
 def peers(has: str | None, home: Path, as_json: bool) -> int:
     """List the peers that the node knows."""
-    told = ControlClient(home).get("/v1/peers", has=has)
+    told = ControlClient(home).get("/v1/peers", has=has and _without_key(has))
     is_held = has is None or any(peer["has"] for peer in told["peers"])
     status = exits.OK if is_held else exits.NOT_FOUND
     if as_json:
@@ -168,6 +170,11 @@ def peers(has: str | None, home: Path, as_json: bool) -> int:
     if not is_held:
         click.echo("None of these is known to have the mod.", err=True)
     return status
+
+
+def _without_key(text: str) -> str:
+    """A pasted link as the node is asked for it, which needs no key; raises BadLink."""
+    return str(ModLink(link_in(text).mod_id))
 
 
 @click.command()

@@ -10,10 +10,11 @@ from node.faces.cli import networks, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.words import Word
 from node.links.failure import AttemptReport, LinkAttemptFailed
-from protocol.content.link import is_link
 from protocol.errors import BadPeerId
 from protocol.ice.candidates import CandidateKind
-from protocol.identity import parse_peer_id
+from protocol.identity import peer_id_text
+from protocol.texts.links import holds_link
+from protocol.texts.peers import peer_id_in
 
 PEER_WORD = Word("a peer id, as `modswarm id` shows it there")
 """What `connect` and `doctor` take."""
@@ -29,7 +30,7 @@ def connect(peer: str, home: Path, as_json: bool) -> None:
 
     A link that is open already is shown as it is. Where none opens, what was tried is shown.
     """
-    check_peer(peer)
+    peer = peer_meant(peer)
     try:
         link = ControlClient(home).post("/v1/connect", {"peer": peer})
     except LinkAttemptFailed as failure:
@@ -42,13 +43,13 @@ def connect(peer: str, home: Path, as_json: bool) -> None:
     output.show_facts(link_facts(link))
 
 
-def check_peer(text: str) -> None:
-    """Raise BadPeerId for what is no peer id."""
-    if is_link(text):
+def peer_meant(text: str) -> str:
+    """The peer id in what a person pasted; raises BadPeerId."""
+    if holds_link(text):
         raise BadPeerId(
             "that is the link of a mod; give the id of a peer, as `modswarm id` shows it there"
         )
-    parse_peer_id(text)
+    return peer_id_text(peer_id_in(text))
 
 
 def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from node.faces.api import errors
 from node.faces.api.details import read_side
 from node.faces.cli import exits, networks, options, output
 from node.faces.cli.client import ControlClient
-from node.faces.cli.connecting import PEER_WORD, check_peer, link_facts, show_tried
+from node.faces.cli.connecting import PEER_WORD, link_facts, peer_meant, show_tried
 from node.links.failure import LinkAttemptFailed
 from protocol.errors import ModswarmError
 
@@ -24,7 +24,7 @@ def doctor(peer: str | None, home: Path, as_json: bool) -> int:
     to it is opened.
     """
     if peer is not None:
-        check_peer(peer)
+        peer = peer_meant(peer)
     client = ControlClient(home)
     told: dict[str, Any] = {"network": client.get("/v1/network")}
     if not as_json:

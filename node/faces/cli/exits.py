@@ -62,7 +62,7 @@ def exit_status_of(error: ModswarmError) -> int:
 
 
 _ADVICE: dict[type[ModswarmError], str] = {
-    BadLink: "Copy the whole link and put it in quotes.",
+    BadLink: "Copy the whole link, and put it in double quotes.",
     TooLarge: "See what it is; then allow as much with --max-size, or any size with --yes alone.",
     TargetExists: "Name another folder with --to.",
     DiskError: "Make room there, or name another place; nothing half-written is left.",

@@ -14,8 +14,7 @@ from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
 from protocol.causes.cause import Cause
-from protocol.content.link import is_link, is_piece
-from protocol.content.link import parse as parse_link
+from protocol.content.link import is_piece
 from protocol.errors import (
     BadInput,
     Expired,
@@ -28,6 +27,8 @@ from protocol.errors import (
     TimedOut,
 )
 from protocol.identity import base32_text
+from protocol.texts.links import holds_link, link_in
+from protocol.texts.wrappings import bare, plain
 
 _ID_CHARS_MIN, _ID_CHARS = 8, 52
 
@@ -153,7 +154,7 @@ def get(
     Nothing is written under the final name before every byte is verified. Ctrl-C stops it; what
     has arrived stays in the vault, and the same command goes on from there.
     """
-    text = str(parse_link(given.link_text(link, link_file)))
+    text = str(link_in(given.link_text(link, link_file)))
     place = {"to": str(_absolute(to))} if to else {"into": str(Path.cwd())}
     bound: dict[str, Any] = {"yes": yes} | ({} if max_size is None else {"max_bytes": max_size})
     waiting = {} if wait is None else {"wait_s": wait}
@@ -229,11 +230,8 @@ def rm(mod: str, yes: bool, home: Path, as_json: bool) -> None:
     """
     client = ControlClient(home)
     chosen = choose(mod, client.get("/v1/mods")["mods"])
-    if (
-        not yes
-        and not is_link(mod)
-        and mod.lower() not in (chosen["mod_id"], chosen["name"].lower())
-    ):
+    whole = (chosen["mod_id"], chosen["name"].lower())
+    if not (yes or holds_link(mod) or mod.lower() in whole or bare(plain(mod)).lower() in whole):
         _ask_whether_meant(chosen)
     removed = client.delete("/v1/mods", chosen["mod_id"])
     if as_json:
@@ -244,11 +242,13 @@ def rm(mod: str, yes: bool, home: Path, as_json: bool) -> None:
 
 def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
     """The one mod that `text` means; raises NotFound, BadInput (several, or a damaged link)."""
-    if is_link(text):
-        mod_id = text = base32_text(parse_link(text).mod_id)
+    named = [mod for mod in mods if mod["name"] == text]
+    if not named and holds_link(text):
+        mod_id = text = base32_text(link_in(text).mod_id)
         found = [mod for mod in mods if mod["mod_id"] == mod_id]
     else:
-        named = [mod for mod in mods if mod["name"] == text]
+        text = text if named else bare(plain(text))
+        named = named or [mod for mod in mods if mod["name"] == text]
         found = named or [mod for mod in mods if mod["mod_id"].startswith(text.lower())]
         if found and not named and len(text) < _ID_CHARS_MIN:
             raise BadInput(
@@ -257,7 +257,7 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
             )
     if not found:
         if is_piece(text) and len(text) > _ID_CHARS:
-            parse_link(text)
+            link_in(text)
         names = [mod["name"] for mod in mods]
         hint = did_you_mean(text, names) or "; `modswarm ls` lists its mods"
         raise NotFound(f"this node has no mod {text!r}{hint}")

@@ -140,7 +140,7 @@ def test_rm_is_told_a_link_that_is_cut(
 ) -> None:
     assert status_of("rm", cut) == exits.USAGE
     assert capsys.readouterr().err == (
-        f"Error: {why_bad(cut)}\nCopy the whole link and put it in quotes.\n"
+        f"Error: {why_bad(cut)}\nCopy the whole link, and put it in double quotes.\n"
     )
     assert node.asked == [("mods",)]
 

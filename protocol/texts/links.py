@@ -1,0 +1,168 @@
+"""The link in a pasted text, whatever mail, chats, shells and keyboards have done to it.
+
+A link's two parts have checksums, so text around and between them cannot make another link of it.
+Hints have none: where a blank or a line end stood in them, each must be whole.
+"""
+
+import re
+from collections.abc import Iterator
+
+from protocol import limits
+from protocol.addresses import split_host_port
+from protocol.content import link
+from protocol.content.link import SCHEME, ModLink
+from protocol.errors import BadAddress, BadInput, BadLink, BadPeerId
+from protocol.identity import parse_peer_id
+from protocol.texts.wrappings import Joined, bare, joined, plain
+
+_SCHEME = re.compile(SCHEME, re.IGNORECASE)
+_SHAPE = re.compile(
+    r"/{0,2}(?P<id>[a-z2-7]{56})(?P<hints>\?[a-z0-9.:\[\]/=&-]*)?(?:/?#(?P<key>[a-z2-7]{56}))?",
+    re.IGNORECASE,
+)
+_PIECE = re.compile(r"[\w.:\[\]/?&=#-]*")
+_PIECE_CHARS_MIN = 20
+"""Of what counts as a second link: words are shorter."""
+_PIECE_AROUND = ".:[]/-"
+_CLOSING = "\"'`)>}.,;!*_~\u2019\u201d\u00bb" + _PIECE_AROUND
+_HINTS_END = ".:]/-&"
+"""Of a sentence or a bracket, not of a hint."""
+_SHOWN_CHARS = 12
+
+
+def link_in(text: str) -> ModLink:
+    """The one link that stands in `text`; raises BadLink, without repeating a content key."""
+    try:
+        return link.parse(text)
+    except BadLink as error:
+        refusal = error
+    try:
+        text = plain(text)
+    except BadInput as error:
+        raise BadLink(f"not a modswarm link: {error}") from None
+    found, broken = _all_in(joined(text))
+    if found:
+        return _one_of(found, broken)
+    if broken:
+        raise max(broken, key=lambda one: len(one[0]))[1]
+    raise _without_scheme(text, refusal)
+
+
+def holds_link(text: str) -> bool:
+    """Whether `text` is meant as a link, or has one in it."""
+    try:
+        return _SCHEME.search(joined(plain(text)).text) is not None
+    except BadInput:
+        return False
+
+
+Broken = tuple[str, BadLink]
+"""What stands of a damaged link, without the scheme, and why it is refused."""
+
+
+def _all_in(pasted: Joined) -> tuple[list[ModLink], list[Broken]]:
+    found: list[ModLink] = []
+    broken: list[Broken] = []
+    for start, end in _spans(pasted):
+        try:
+            found.append(_link_at(pasted, start, end))
+        except BadLink as error:
+            broken.append((_piece_at(pasted, start, end), error))
+    return found, broken
+
+
+def _spans(pasted: Joined) -> Iterator[tuple[int, int]]:
+    """From behind each scheme to the next one; raises BadLink for too many."""
+    starts = list(_SCHEME.finditer(pasted.text))
+    if len(starts) > limits.PASTED_LINKS:
+        raise BadLink(f"more than {limits.PASTED_LINKS} links stand there; give the one you mean")
+    ends = [found.start() for found in starts[1:]] + [len(pasted.text)]
+    yield from zip((found.end() for found in starts), ends, strict=False)
+
+
+def _link_at(pasted: Joined, start: int, end: int) -> ModLink:
+    """The link whose scheme ends at `start`; raises BadLink."""
+    shape = _SHAPE.match(pasted.text, start, end)
+    if shape is not None and shape["key"]:
+        if _ends_at(pasted, shape.end(), end):
+            return link.parse(f"{SCHEME}{shape['id']}{_hints(pasted, shape)}#{shape['key']}")
+    elif shape is not None:
+        hints_end = pasted.gap_within(shape.end("id") - 1, shape.end()) or shape.end()
+        if _ends_at(pasted, hints_end, end):
+            hints = pasted.text[shape.end("id") : hints_end].rstrip(_HINTS_END)
+            return link.parse(f"{SCHEME}{shape['id']}{hints}")
+    return link.parse(SCHEME + _piece_at(pasted, start, end))
+
+
+def _ends_at(pasted: Joined, place: int, end: int) -> bool:
+    """Whether a link may end there: at a blank, a line end, punctuation or another link."""
+    if place == end or place in pasted.gaps:
+        return True
+    return not pasted.text[place].isalnum() and pasted.text[place] not in "?#"
+
+
+def _hints(pasted: Joined, shape: re.Match[str]) -> str:
+    """The hints of a link with a key; raises BadLink where a gap may have cut one."""
+    hints = shape["hints"] or ""
+    if hints and pasted.gap_within(*shape.span("hints")) is not None:
+        for part in hints[1:].split("&"):
+            if not _is_whole(part.partition("=")[2]):
+                raise BadLink("a blank or a line break stands in the link's hints; take it out")
+    return hints
+
+
+def _is_whole(hint: str) -> bool:
+    """Whether a hint is a peer id, or an address with or without one."""
+    where, slash, peer = hint.rpartition("/")
+    try:
+        if slash or ":" not in hint:
+            parse_peer_id(peer)
+        if slash or ":" in hint:
+            split_host_port(where or hint)
+    except (BadAddress, BadPeerId):
+        return False
+    return True
+
+
+def _piece_at(pasted: Joined, start: int, end: int) -> str:
+    """What stands of a damaged link: all there is if only lines were broken, or up to a blank."""
+    found = _PIECE.match(pasted.text, start, end)
+    assert found is not None
+    is_all = found.end() == len(pasted.text.rstrip(_CLOSING))
+    inside = [place for place in pasted.gaps if start < place < found.end()]
+    if not (is_all and all(pasted.gaps[place] for place in inside)):
+        return pasted.text[start : min((*inside, found.end()))].strip(_PIECE_AROUND)
+    return found[0].strip(_PIECE_AROUND)
+
+
+def _one_of(found: list[ModLink], broken: list[Broken]) -> ModLink:
+    """The link that all of them are; raises BadLink if there are two."""
+    best = max(found, key=lambda one: (one.content_key is not None, len(one.hints)))
+    for one in found:
+        if one.mod_id != best.mod_id or one.content_key not in {None, best.content_key}:
+            raise BadLink(
+                f"two different links stand there, {_shown(best)} and {_shown(one)}; give one"
+            )
+    for piece, error in broken:
+        if len(piece) >= _PIECE_CHARS_MIN and not str(best)[len(SCHEME) :].startswith(
+            piece.lower()
+        ):
+            raise BadLink(
+                f"two links stand there, {_shown(best)} and a damaged one ({error}); give one"
+            )
+    return best
+
+
+def _shown(one: ModLink) -> str:
+    return f"{str(one)[: len(SCHEME) + _SHOWN_CHARS]}..."
+
+
+def _without_scheme(text: str, refusal: BadLink) -> BadLink:
+    if not text.strip():
+        return BadLink(f"not a modswarm link: it is empty, and a link starts with {SCHEME}")
+    for word in text.split():
+        if link.is_piece(bare(word)):
+            return BadLink(
+                f"the link is cut: its beginning is missing, and a link starts with {SCHEME}"
+            )
+    return refusal
