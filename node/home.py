@@ -24,7 +24,7 @@ from node.disk.refusals import make_private
 from node.disk.reserve import Reserve
 from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically, writing
 from protocol import limits
-from protocol.errors import HomeError, Malformed
+from protocol.errors import DiskError, HomeError, Malformed
 from protocol.identity import Identity, find_seed, solves_puzzle
 from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
@@ -164,15 +164,17 @@ class Home:
 def check_folder(path: Path) -> None:
     """Raise HomeError unless `path` is a home, or may become one: missing, or without files.
 
-    Nothing is changed.
+    Raises DiskError where the disk does not let it be read. Nothing is changed.
     """
     try:
         names = [entry.name for entry in path.iterdir()]
         shared = path.stat().st_mode & stat.S_ISVTX
     except FileNotFoundError:
         return
-    except OSError as error:
+    except NotADirectoryError as error:
         raise HomeError(f"cannot use {path} as a home: {error.strerror or error}") from error
+    except OSError as error:
+        raise DiskError(f"{path} cannot be read: {error.strerror or error}") from error
     if "format.json" in names:
         return
     others = [
@@ -188,7 +190,7 @@ def check_folder(path: Path) -> None:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether a node runs in the home `path`."""
+    """Whether a node runs in the home `path`, which may be read-only."""
     try:
         return is_held(path / "lock")
     except FileNotFoundError:

@@ -986,6 +986,9 @@ HINT_BYTES = 120
 LINK_TEXT_BYTES = 2048
 """A modswarm link as text: two keys and every hint."""
 
+PATH_CHARS = 4096
+"""A whole path on this machine, in a request to the control API."""
+
 PASTED_CHARS = 8192
 """What people paste as a link, a peer id or an address: a message, with the text around it."""
 

@@ -68,10 +68,20 @@ class FolderLock:
 def is_held(path: Path) -> bool:
     """Whether some process has the lock `path`; raises OSError, if it is not there for example."""
     try:
-        with path.open("rb+") as file:
+        with _opened(path) as file:
             return not lock_file(file) and _holder(mark_of(path)) is not None
     except LockHeld:
         return True
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The lock's file, also where it is read-only for this user."""
+    try:
+        return path.open("rb+")
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
+    return path.open("rb")
 
 
 def mark_of(path: Path) -> Path:

@@ -12,6 +12,7 @@ from itertools import takewhile
 
 from protocol import limits
 from protocol.errors import UnsafePath
+from protocol.texts import characters
 
 _RESERVED_CHARACTERS = frozenset('<>:"\\|?*')
 _RESERVED_NAMES = frozenset(
@@ -22,14 +23,9 @@ _RESERVED_NAMES = frozenset(
 
 _DIGEST_BYTES = 16
 
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters (category Cc, NUL among them) and halves of surrogate pairs (Cs)."""
-
-_BIDIRECTIONAL = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What makes a name look like another one (UAX #9), and separators of lines and paragraphs."""
-
-
-_OVERRIDES = re.compile("[\u2028-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile(f"[{characters.CONTROL}]")
+_BIDIRECTIONAL = re.compile(f"[{characters.BIDIRECTIONAL}]")
+_OVERRIDES = re.compile(f"[{characters.OVERRIDES}]")
 """Those that no language needs in a file's name: `abc\\u202etxt.exe` reads as `abcexe.txt`."""
 
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]")
@@ -112,6 +108,8 @@ def _objection_to_folder(name: str) -> str:
         return "begins with a dash, as options do"
     if _BIDIRECTIONAL.search(name):
         return "has a character that changes the direction of the text around it"
+    if characters.is_blank(name):
+        return "has no character that a reader sees"
     return ""
 
 

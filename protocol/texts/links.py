@@ -126,8 +126,7 @@ def _is_whole(hint: str) -> bool:
 
 def _piece_at(pasted: Joined, start: int, end: int) -> str:
     """What stands of a damaged link: all there is if only lines were broken, or up to a blank."""
-    found = _PIECE.match(pasted.text, start, end)
-    assert found is not None
+    found = next(_PIECE.finditer(pasted.text, start, end))  # perhaps of no letters
     is_all = found.end() == len(pasted.text.rstrip(_CLOSING))
     inside = [place for place in pasted.gaps if start < place < found.end()]
     if not (is_all and all(pasted.gaps[place] for place in inside)):

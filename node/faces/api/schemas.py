@@ -15,8 +15,6 @@ from protocol.causes.cause import Cause
 STRING = {"type": "string"}
 COUNT = {"type": "integer"}
 
-_PATH_CHARS = 4096
-
 
 def _bounded(characters: int, description: str) -> dict[str, Any]:
     """Text that is not blank; the description also says in refusals what to give."""
@@ -92,7 +90,7 @@ COMPONENTS: dict[str, Schema] = {
 }
 
 SHARE = _request(
-    {"path": _bounded(_PATH_CHARS, "An absolute path: the folder or the file to share.")},
+    {"path": _bounded(limits.PATH_CHARS, "An absolute path: the folder or the file to share.")},
     {"name": _bounded(limits.MOD_NAME_BYTES, "What the mod is called; else as its path is.")},
 )
 
@@ -101,8 +99,10 @@ _LINK = _bounded(limits.PASTED_CHARS, "A modswarm link.")
 DOWNLOAD = _request(
     {"link": _LINK},
     {
-        "to": _bounded(_PATH_CHARS, "An absolute path: the mod's files go right there."),
-        "into": _bounded(_PATH_CHARS, "An absolute path: a folder of the mod's name goes there."),
+        "to": _bounded(limits.PATH_CHARS, "An absolute path: the mod's files go right there."),
+        "into": _bounded(
+            limits.PATH_CHARS, "An absolute path: a folder of the mod's name goes there."
+        ),
         "max_bytes": {
             "type": "integer",
             "description": f"The most that may be written, from any bytes; {limits.GET_BYTES}"

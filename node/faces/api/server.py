@@ -17,6 +17,7 @@ from node.faces.api.routes import ROUTES, Route, StreamHandler
 from node.faces.api.validation import check
 from node.runtime import Node
 from protocol.errors import ModswarmError
+from protocol.texts.characters import is_blank
 
 _log = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def _check_query(given: Mapping[str, str], known: Mapping[str, str]) -> None:
     if len(given) > len(set(given)):
         raise errors.BadRequest("a parameter stands there twice")
     for name, value in given.items():
-        if not value.strip():
+        if is_blank(value):
             raise errors.BadRequest(f"the parameter {name!r} is empty; it is: {known[name]}")
 
 

@@ -132,7 +132,7 @@ def ls(home: Path, as_json: bool) -> None:
             )
             for mod in told["mods"]
         ),
-        empty="No mods yet. Share one with: modswarm share FOLDER",
+        empty="No mods yet. Share one with `modswarm share FOLDER`.",
     )
 
 
@@ -165,7 +165,7 @@ def peers(has: str | None, home: Path, as_json: bool) -> int:
             )
             for peer in told["peers"]
         ),
-        empty="No peers yet. Is the node joined? See: modswarm status",
+        empty="No peers yet. `modswarm status` shows whether the node has joined.",
     )
     if not is_held:
         click.echo("None of these is known to have the mod.", err=True)

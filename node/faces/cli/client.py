@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from node.faces.api import errors
+from node.faces.cli.terminal.words import shell_word
 from node.home import read_control
 from protocol.errors import ModswarmError, NotRunning, TimedOut
 
@@ -103,7 +104,8 @@ class ControlClient:
 
     def _not_running(self) -> NotRunning:
         return NotRunning(
-            f"no node is running in {self._home}; start one with: modswarm run --home {self._home}"
+            f"no node is running in {self._home}; start one with `modswarm run "
+            f"--home {shell_word(str(self._home))}`"
         )
 
 

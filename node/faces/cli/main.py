@@ -12,7 +12,7 @@ import click
 
 from node.faces.api import errors
 from node.faces.cli import exits
-from node.faces.cli.output import printable
+from node.faces.cli.output import sentence
 from node.faces.cli.terminal import interrupts
 from node.faces.cli.terminal.typos import GroupWithHints
 from protocol.errors import ModswarmError
@@ -108,7 +108,7 @@ def _status(args: list[str]) -> int:
 
 
 def _fail(args: list[str], message: str, told: dict[str, Any], advice: str = "") -> None:
-    click.echo(f"Error: {printable(message)}", err=True)
+    click.echo(f"Error: {sentence(message)}", err=True)
     if advice:
         click.echo(advice, err=True)
     _fail_in_json(args, told)

@@ -13,6 +13,7 @@ from node.faces.cli.terminal.amounts import Duration, Size
 from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
+from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.content.link import is_piece
 from protocol.errors import (
@@ -54,7 +55,7 @@ _REFUSALS = _CAPS | {
 @click.argument("path", type=PathWord("the folder or the file to share, such as ./hats"))
 @click.option(
     "--name",
-    type=Word("a name for the mod"),
+    type=Word("a name for the mod", limits.MOD_NAME_BYTES),
     help="What the mod is called; by default as its folder is.",
 )
 @options.asking
@@ -277,5 +278,11 @@ def _ask_whether_meant(mod: dict[str, Any]) -> None:
 
 
 def _absolute(path: Path) -> Path:
-    """The path for the node, whose own folder is another; `..` is taken out, links are kept."""
-    return path.resolve() if ".." in path.parts else path.absolute()
+    """The path for the node, whose own folder is another; `..` is taken out, links are kept.
+
+    Raises BadInput for one that is too long for a request.
+    """
+    whole = path.resolve() if ".." in path.parts else path.absolute()
+    if len(str(whole)) > limits.PATH_CHARS:
+        raise BadInput(f"the whole path has more than {limits.PATH_CHARS} characters")
+    return whole

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from protocol.texts import characters
+
+_ENDS = (".", "!", "?")
 _KILO = 1000
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _SHORT_S = 0.1
@@ -22,7 +25,26 @@ def show_json(value: Any) -> None:
 
 def printable(value: Any) -> str:
     """Text without control characters: a mod's name must not steer the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in str(value))
+    return characters.printable(str(value))
+
+
+def sentence(text: str) -> str:
+    """A message as a whole sentence: with its full stop, so that advice can follow it."""
+    shown = printable(text).strip()
+    return shown if shown.endswith(_ENDS) else f"{shown}."
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: letters of East Asia and emoji take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # costs 10 ms, which few tables need
+
+    return cell_len(text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - columns(text))
 
 
 def show_table(
@@ -33,10 +55,9 @@ def show_table(
     if not cells:
         click.echo(empty, err=err)
         return
-    columns = list(zip(headings, *cells, strict=True))
-    widths = [max(len(cell) for cell in column) for column in columns]
+    widths = [max(map(columns, column)) for column in zip(headings, *cells, strict=True)]
     for row in [list(headings), *cells]:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        padded = [_padded(cell, width) for cell, width in zip(row, widths, strict=True)]
         click.echo("  ".join(padded).rstrip(), err=err)
 
 

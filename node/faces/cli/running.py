@@ -1,7 +1,6 @@
 """run: the node itself, with its control API, until it is asked to end."""
 
 import asyncio
-import shlex
 import time
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 
 from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
-from node.faces.cli.terminal.words import Word
+from node.faces.cli.terminal.words import Word, shell_word
 from node.faces.log import log_to_file
 from node.files import default_home
 from node.home import LOG_FILE, is_in_use
@@ -127,6 +126,12 @@ def stop(home: Path, as_json: bool) -> None:
     click.echo("Stopped.")
 
 
+def _listening(addresses: list[str]) -> str:
+    if not addresses:
+        return "It listens nowhere, as this computer has no network address."
+    return f"It listens on {', '.join(addresses)} (UDP)."
+
+
 def _host(friend_address: str) -> str:
     return friend_address.rpartition("/")[0].rpartition(":")[0].strip("[]")
 
@@ -147,9 +152,8 @@ class RunOutput:
         if self._as_json:
             self._event("running", control=control, home=str(self._home), **status)
             return
-        click.echo(f"Node {status['peer_id']} is running in {self._home}")
-        addresses = ", ".join(status["addresses"]) or "no address, as this computer has none"
-        click.echo(f"It listens on {addresses} (UDP).\n")
+        click.echo(f"Node {status['peer_id']} is running in {output.printable(self._home)}")
+        click.echo(f"{_listening(status['addresses'])}\n")
         if status["reachable"] is not False and status["bootstrap_addresses"]:
             self._invite(status["bootstrap_addresses"], asks_router=asks_router)
         click.echo("Share a folder with:")
@@ -182,7 +186,7 @@ class RunOutput:
 
     def _show_bootstraps(self, addresses: list[str]) -> None:
         for address in addresses:
-            click.echo(f"    modswarm run --bootstrap {shlex.quote(address)}")
+            click.echo(f"    modswarm run --bootstrap {shell_word(address)}")
 
     def joined(self, status: dict[str, Any]) -> None:
         """The node has joined the overlay."""
@@ -204,7 +208,7 @@ class RunOutput:
     def _home_option(self) -> str:
         if self._home == default_home():
             return ""
-        return f" --home {shlex.quote(str(self._home))}"
+        return f" --home {shell_word(str(self._home))}"
 
 
 def _open(home: Path, out: RunOutput, **overrides: Any) -> "Node":

@@ -167,7 +167,7 @@ async def test_no_body_of_the_api_has_a_blank_text(
     )
     meaning = route.body["properties"][name]["description"]
     assert (status, error["name"]) == (400, "bad_request")
-    assert error["message"] == f"body.{name} is empty; it is: {meaning}"
+    assert error["message"] == f"'{name}' is empty; it is: {meaning}"
 
 
 @pytest.mark.real_loop

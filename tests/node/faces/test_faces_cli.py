@@ -152,7 +152,7 @@ def test_only_an_address_that_works_outside_is_one_for_friends(
 
 def test_a_link_to_oneself_is_bad_input(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("connect", peer_id_text(node.identity.peer_id)) == exits.USAGE
-    assert capsys.readouterr().err == "Error: that is this node's own id\n"
+    assert capsys.readouterr().err == "Error: that is this node's own id.\n"
 
 
 @pytest.mark.parametrize(

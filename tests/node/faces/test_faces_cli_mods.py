@@ -117,7 +117,7 @@ def test_get_reads_the_link_from_standard_input(
     ("link", "told"),
     [
         ("http://example.org", "not a modswarm link: "),
-        ("modswarm:", "the link is cut: its mod id has 0 characters, not 56\nCopy the whole link"),
+        ("modswarm:", "the link is cut: its mod id has 0 characters, not 56.\nCopy the whole link"),
         ("modswarm:abc", "the link is cut: its mod id has 3"),
         (str(LINK)[:-1], "the link is cut: its content key has 55"),
         (str(LINK)[1:], "the link is cut: its beginning is missing"),
@@ -140,7 +140,7 @@ def test_rm_is_told_a_link_that_is_cut(
 ) -> None:
     assert status_of("rm", cut) == exits.USAGE
     assert capsys.readouterr().err == (
-        f"Error: {why_bad(cut)}\nCopy the whole link, and put it in double quotes.\n"
+        f"Error: {why_bad(cut)}.\nCopy the whole link, and put it in double quotes.\n"
     )
     assert node.asked == [("mods",)]
 

@@ -3,23 +3,29 @@
 A script's variable that is not set leaves an empty word; as a path it would be the folder at hand.
 """
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from protocol import limits
+from protocol.texts.characters import is_blank, printable
+
 
 class Word(click.ParamType[str]):
-    """Text that is not blank; `what` says what it is, as in `give WHAT`."""
+    """Text that is not blank, of at most `most` characters; `what` is as in `give WHAT`."""
 
     name = "text"
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, most: int = limits.PASTED_CHARS) -> None:
         self._what = what
+        self._most = most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text; a usage error for a blank one."""
-        return _checked(self, str(value), self._what, param, ctx)
+        return _checked(self, str(value), self._what, param, ctx, self._most)
 
 
 class PathWord(click.Path):
@@ -36,8 +42,16 @@ class PathWord(click.Path):
         ctx: click.Context | None,
     ) -> Any:
         """The path; a usage error for a blank one."""
-        _checked(self, str(value), self._what, param, ctx)
+        _checked(self, str(value), self._what, param, ctx, limits.PATH_CHARS)
         return super().convert(value, param, ctx)
+
+
+def shell_word(text: str) -> str:
+    """`text` as one word of a command line, for a person to copy: harmless to the terminal."""
+    shown = printable(text)
+    if sys.platform == "win32":  # where single quotes are letters
+        return shown if shown.isalnum() else f'"{shown}"'
+    return shlex.quote(shown)
 
 
 def _checked(
@@ -46,8 +60,11 @@ def _checked(
     what: str,
     param: click.Parameter | None,
     ctx: click.Context | None,
+    most: int,
 ) -> str:
-    """`text`, unless it is blank: then a usage error of its parameter."""
-    if not text.strip():
+    """`text`, unless it is blank or too long: then a usage error of its parameter."""
+    if is_blank(text):
         kind.fail(f"it is {'blank' if text else 'empty'}; give {what}", param, ctx)
+    if len(text) > most:
+        kind.fail(f"it is longer than {most} characters; give {what}", param, ctx)
     return text

@@ -1,0 +1,5 @@
+"""What people type: against a node that answers from memory."""
+
+from tests.node.faces.conftest import node
+
+__all__ = ["node"]
