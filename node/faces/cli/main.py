@@ -1,6 +1,7 @@
 """The command `modswarm`: finds commands, and turns every error into a sentence and a status."""
 
 import importlib
+import io
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ import click
 
 from node.faces.api import errors
 from node.faces.cli import exits
-from node.faces.cli.output import sentence
+from node.faces.cli.output import printable, sentence
 from node.faces.cli.terminal import interrupts
 from node.faces.cli.terminal.typos import GroupWithHints
 from protocol.errors import ModswarmError
@@ -85,7 +86,7 @@ def _status(args: list[str]) -> int:
             result = modswarm.main(args, prog_name="modswarm", standalone_mode=False)
             sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         _fail_in_json(args, _named("usage", error.format_message()))
         return exits.USAGE
     except (KeyboardInterrupt, click.Abort):
@@ -112,6 +113,15 @@ def _fail(args: list[str], message: str, told: dict[str, Any], advice: str = "")
     if advice:
         click.echo(advice, err=True)
     _fail_in_json(args, told)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """What click says of a command line, of which any word may have been pasted."""
+    shown = io.StringIO()
+    error.show(shown)
+    *usage, said = shown.getvalue().rstrip("\n").split("\n")
+    for line in (*map(printable, usage), sentence(said)):
+        click.echo(line, err=True)
 
 
 def _fail_in_json(args: list[str], told: dict[str, Any]) -> None:

@@ -228,6 +228,19 @@ def test_what_a_peer_sends_steers_neither_terminal_nor_log(
     assert "hats?x" in told
 
 
+@pytest.mark.parametrize(
+    "line", [["sta{}tus"], ["status", "{}"], ["status", "--no{}ne"], ["get", "--max-size", "{}x"]]
+)
+@pytest.mark.parametrize("character", [one for one in STEERING if one != "\r"])
+def test_a_word_of_the_command_line_steers_no_terminal(
+    capsys: pytest.CaptureFixture[str], line: list[str], character: str
+) -> None:
+    assert status_of(*(word.format(f"a{character}b") for word in line)) == exits.USAGE
+    told = capsys.readouterr().err
+    assert character not in told
+    assert re.search(r"[^.][.?!]\n$", told)
+
+
 def test_blanks_of_other_widths_are_shown_as_blanks() -> None:
     assert output.printable("a\u00a0b\u3000c") == "a b c"
 
