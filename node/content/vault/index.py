@@ -23,8 +23,9 @@ FIRST_PAGE_BYTES = 4096
 _FIRST_PAGE = b"SQLite format 3\0"
 _SCHEMA_MARK = b"CREATE TABLE lineage_chunks"
 _BUSY_TIMEOUT_S = 0.5
-_SLICE: Final = 512
-"""Of what no mod needs so many rows go in a transaction: it must fit into little room."""
+_SLICE: Final = 4096
+_LITTLE: Final = 128
+"""Of what no mod needs so many rows go in a transaction, and where there is little room."""
 _LOG_ROOM: Final = bytes(2**19)
 """What the write-ahead log has on the disk from the start: writing over it takes no room."""
 
@@ -89,6 +90,11 @@ class Unneeded(NamedTuple):
     statement: str
     rows: Sequence[tuple[Any, ...]]
     addresses: int = 0
+
+    def in_parts(self) -> Iterator["Unneeded"]:
+        """The same in transactions that fit into little room."""
+        for start in range(0, len(self.rows), _LITTLE):
+            yield Unneeded(self.statement, self.rows[start : start + _LITTLE])
 
 
 class Index:

@@ -268,9 +268,19 @@ class Store:
         forgotten = 0
         with writing(self._folder):
             for unneeded in self._index.unneeded():
-                self._reserve.spending(partial(self._delete, unneeded))
+                self._delete_somehow(unneeded)
                 forgotten += unneeded.addresses
         return forgotten
+
+    def _delete_somehow(self, unneeded: Unneeded) -> None:
+        """At once, or by and by on a full disk."""
+        try:
+            self._delete(unneeded)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            for part in unneeded.in_parts():
+                self._reserve.spending(partial(self._delete, part))
 
     def _delete(self, unneeded: Unneeded) -> None:
         with self._index.transaction():

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from node.content.vault.index import Index
+from node.content.vault.index import Index, Unneeded
 from node.content.vault.store import Store
 from node.content.vault.vault import Vault
 from node.disk.reserve import Reserve, kept_free
@@ -277,6 +277,30 @@ def test_what_the_index_needs_is_given_up_for_it(
     assert had == limits.DISK_RESERVE
     assert opened[1].remove_mod(full_disk.mod_id(0))
     assert (reserve / "room").stat().st_size == had, "what was given up is taken back"
+    stop(opened)
+
+
+def test_a_large_mod_goes_by_and_by_where_there_is_little_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = start(tmp_path / "home")
+    add(opened[1], 0, 300)
+    add(opened[1], 1, 2)
+    real, deleted = Index.delete, list[int]()
+
+    def refuses(index: Index, unneeded: Unneeded) -> None:
+        if len(unneeded.rows) > 200:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        deleted.append(len(unneeded.rows))
+        real(index, unneeded)
+
+    monkeypatch.setattr(Index, "delete", refuses)
+    remove(opened[1], 0)
+    assert sum(deleted) == 300 + 300 + 1, "the rows of chunks, of blobs, and the manifest's"
+    assert (tmp_path / "home/vault/reserve/room").stat().st_size == limits.DISK_RESERVE
+    assert has(opened[1], 1, 2)
     stop(opened)
 
 
