@@ -1,6 +1,7 @@
 """Mods by their links: shared, fetched, listed, removed, and which other peers have them."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -9,9 +10,9 @@ from pathlib import Path
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
-from node.content.assemble.tree import checked_target
+from node.content.assemble.place import TargetPlace
 from node.content.download.bounds import SizeBound
-from node.content.download.chunk_source import FindSources
+from node.content.download.chunk_source import ChunkSource, FindSources
 from node.content.download.downloader import Downloader, DownloadResult
 from node.content.download.patience import Patience
 from node.content.homes import HomeGuard
@@ -19,6 +20,7 @@ from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
+from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
@@ -27,10 +29,9 @@ from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
-from protocol.content.file_paths import check_name
 from protocol.content.link import ModLink
-from protocol.errors import BadLink, UnsafePath
-from protocol.identity import PeerId, base32_text
+from protocol.errors import BadLink
+from protocol.identity import PeerId
 
 _DEFAULT_BOUND = SizeBound()
 
@@ -42,7 +43,6 @@ class Sharing:
         self, vault: Vault, membership: Membership, pool: LinkPool, guard: HomeGuard
     ) -> None:
         self._vault = vault
-        self._guard = guard
         self._overlay = membership.server
         self._presence = membership.presence
         self._environment = membership.environment
@@ -51,7 +51,8 @@ class Sharing:
         self._exchanges = Exchanges(vault, pool.usefulness)
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
-        self._downloader = Downloader(vault, self._environment, self._opened)
+        self._room = RoomBook()
+        self._downloader = Downloader(vault, self._environment, self._opened, self._room)
         self._assembler = Assembler(vault, guard, self._opened)
         self._availability = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()
@@ -64,7 +65,7 @@ class Sharing:
     @property
     def defects(self) -> list[BaseException]:
         """What tasks about content raised that is neither the network's fault nor a peer's."""
-        return self._exchanges.defects
+        return self._exchanges.defects + self._downloader.defects
 
     async def start(self) -> None:
         """Serve the links to come, and announce what is in the vault."""
@@ -74,6 +75,7 @@ class Sharing:
 
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
+        await self._downloader.close()
         await self._exchanges.close()
         self._opened.close()
 
@@ -125,8 +127,7 @@ class Sharing:
     async def look(self, link: ModLink, progress: ReportProgress = ignore_progress) -> ModOffer:
         """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
         _check_openable(link)
-        search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
-        finding = self._finding(search, link)
+        finding = self._finding(link, progress)
         patience = Patience(limits.GET_WAIT_S, self._until_moved)
         manifest, contents = await self._downloader.look(link, finding, progress, patience)
         assert contents is not None
@@ -157,33 +158,34 @@ class Sharing:
         NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError.
         """
         _check_openable(link)
-        # A place that cannot be written fails before anything is fetched.
-        await self._loop.run_in_executor(None, self._check_place, target, into)
         started = self._loop.time()
-        search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
-        finding = self._finding(search, link)
-        patience = Patience(wait_s, self._until_moved)
-        download = await self._downloader.download(link, finding, progress, bound, patience)
-        transferred = self._loop.time()
-        name = download.contents.name if download.contents else ""
-        folder = target or (into or Path.cwd()) / _folder_name(name, link.mod_id)
-        written = await self._assembler.assemble(link.mod_id, folder, progress)
+        async with contextlib.AsyncExitStack() as claims:
+            # A place that cannot be written fails before anything is fetched.
+            place = TargetPlace(self._assembler, self._room, claims, target, into or Path.cwd())
+            await place.prepare()
+            download = await self._downloader.download(
+                link,
+                self._finding(link, progress),
+                progress,
+                bound,
+                Patience(wait_s, self._until_moved),
+                place.accept,
+            )
+            transferred = self._loop.time()
+            written = await place.write(link.mod_id, progress)
         await self._announce_all()
+        stats = FetchStats()
+        if isinstance(download.found_by, _Finding):
+            stats = download.found_by.search.stats
         return _result(
             link.mod_id,
-            name,
+            download.contents.name if download.contents else "",
             download,
             written,
-            search.stats,
+            stats,
             seconds=self._loop.time() - started,
-            transfer_s=transferred - search.stats.linked_at,
+            transfer_s=transferred - max(stats.linked_at, started),
         )
-
-    def _check_place(self, target: Path | None, into: Path | None) -> None:
-        if target is not None:
-            checked_target(target, self._guard)
-        else:
-            self._guard.check_outside((into or Path.cwd()).resolve(), "written")
 
     async def _until_moved(self) -> None:
         """Return once this machine has come to another network, or has slept."""
@@ -191,9 +193,13 @@ class Sharing:
         moves = network.moves
         await network.until(lambda: network.moves > moves)
 
-    def _finding(self, search: HolderSearch, link: ModLink) -> FindSources:
-        return lambda mod_id: self._exchanges.sources(
-            self._links(search, mod_id, link.hinted_peers), search
+    def _finding(self, link: ModLink, progress: ReportProgress) -> "_Finding":
+        search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
+        return _Finding(
+            search,
+            lambda mod_id: self._exchanges.sources(
+                self._links(search, mod_id, link.hinted_peers), search
+            ),
         )
 
     async def _links(
@@ -254,17 +260,21 @@ class Sharing:
         known.pop(self._overlay.identity.peer_id, None)
 
 
+class _Finding:
+    """The search for the holders of one mod, and what makes sources of what it finds."""
+
+    def __init__(self, search: HolderSearch, find: FindSources) -> None:
+        self.search = search
+        self._find = find
+
+    def __call__(self, mod_id: bytes) -> AsyncIterator[ChunkSource]:
+        """Search, once more."""
+        return self._find(mod_id)
+
+
 def _check_openable(link: ModLink) -> None:
     if link.content_key is None:
         raise BadLink("the link is cut: it lacks the key that opens the mod, which stands behind #")
-
-
-def _folder_name(name: str, mod_id: bytes) -> str:
-    """The name of the folder for a mod, which its publisher may have named anything."""
-    try:
-        return check_name(name)
-    except UnsafePath:
-        return f"mod-{base32_text(mod_id)[:12]}"
 
 
 def _view(mod: StoredMod, *, complete: bool) -> ModView:

@@ -5,7 +5,8 @@ there; the manifest hashed to the mod id. So what is written is what was publish
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,10 +43,51 @@ class Assembler:
         self._guard = guard
         self._targets: set[Path] = set()
 
+    @contextlib.asynccontextmanager
+    async def claiming(self, target: Path) -> AsyncIterator[Path]:
+        """The real path of a target that can be written, and that no other may write meanwhile.
+
+        Raises TargetExists, UnsafePath, DiskError: all that can be known before a byte is there.
+        """
+        loop = asyncio.get_running_loop()
+        target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
+        await loop.run_in_executor(None, tree.try_place, target)
+        for other in self._targets:
+            if target == other:
+                raise TargetExists(f"{target} is being written already")
+            if target.is_relative_to(other) or other.is_relative_to(target):
+                raise TargetExists(f"{other} is being written already, and {target} is not apart")
+        self._targets.add(target)
+        try:
+            yield target
+        finally:
+            self._targets.discard(target)
+
+    async def check_parent(self, folder: Path) -> None:
+        """Raise as `claiming` where no folder can be made in this one."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, tree.try_parent, folder, self._guard)
+
+    async def check_files(self, target: Path, contents: Contents) -> None:
+        """Raise UnsafePath where the longest path of a mod is too long for its place."""
+        loop = asyncio.get_running_loop()
+        longest = max((file.path for file in contents.files), key=len, default="")
+        await loop.run_in_executor(None, tree.check_path, target, longest)
+
     async def assemble(
         self, mod_id: bytes, target: Path, report: ReportProgress = ignore_progress
     ) -> Assembled:
         """Write a mod's files into `target`, which must not exist or be an empty folder.
+
+        Raises as `claiming` and `assemble_claimed`.
+        """
+        async with self.claiming(target) as claimed:
+            return await self.assemble_claimed(mod_id, claimed, report)
+
+    async def assemble_claimed(
+        self, mod_id: bytes, target: Path, report: ReportProgress = ignore_progress
+    ) -> Assembled:
+        """Write a mod's files into `target`, which is claimed.
 
         Raises TargetExists, UnsafePath, DiskError, NotFound if the vault lacks some of the mod or
         its key, and BadContent if its publisher made it wrong. Nothing is then under the target's
@@ -59,9 +101,6 @@ class Assembler:
         if contents is None:
             raise NotFound("the vault does not have this mod's content key")
         target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
-        if target in self._targets:
-            raise TargetExists(f"{target} is being written already")
-        self._targets.add(target)
         growing = GrowingTree(target, mod_id, contents.files)
         try:
             await loop.run_in_executor(None, growing.begin, contents.disk_bytes)
@@ -70,7 +109,6 @@ class Assembler:
             await loop.run_in_executor(None, growing.appear)
         finally:
             await loop.run_in_executor(None, growing.clean_up)
-            self._targets.discard(target)
         return Assembled(target, len(contents.files), contents.total_bytes)
 
     async def _write(

@@ -57,6 +57,56 @@ def _check_place(target: Path) -> None:
     _check_length(target, str(target))
 
 
+def try_place(target: Path) -> None:
+    """Try whether folders of these names can be made at a target's place, under a hidden one.
+
+    What asks the system for permissions tells less: of file systems that are mounted read-only, of
+    names that one of another system cannot hold. Raises DiskError, UnsafePath.
+    """
+    folder = next(one for one in target.parents if os.path.lexists(one))
+    probe = folder / f".modswarm-{os.getpid()}-{hashlib.sha256(bytes(target)).hexdigest()[:8]}.try"
+    with writing(folder):
+        try:
+            with _naming(target, str(target.relative_to(folder))):
+                (probe / target.relative_to(folder)).mkdir(parents=True, exist_ok=True)
+        finally:
+            with contextlib.suppress(OSError):
+                remove_tree(probe)
+
+
+def try_parent(folder: Path, guard: HomeGuard) -> None:
+    """Raise as `try_place`, and UnsafePath in the home of a node, where nothing can be made."""
+    folder = folder.resolve()
+    guard.check_outside(folder, "written")
+    try_place(folder / "mod")
+
+
+def check_path(target: Path, path: str) -> None:
+    """Raise UnsafePath where a file's path would be too long, also while its folder is hidden."""
+    _check_length(target.parent / _hidden_name(b"", target) / path, path)
+    _check_length(target / path, path)
+
+
+def _hidden_name(mod_id: bytes, target: Path) -> str:
+    mark = hashlib.sha256(mod_id + os.fsencode(target.name)).hexdigest()[:16]
+    # The same name each time, so that the remains of a killed process are found and removed.
+    return f".modswarm-{mark}.part"
+
+
+@contextlib.contextmanager
+def _naming(target: Path, path: str) -> Iterator[None]:
+    """Name the file or folder whose name the disk does not take."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SUCH_NAME:
+            raise
+        raise UnsafePath(
+            f"the disk that holds {target} cannot hold the name {quoted(path)}: "
+            f"{error.strerror or error}; name a place on another disk"
+        ) from error
+
+
 def _check_length(place: Path, named: str) -> None:
     """Raise UnsafePath if the system cannot hold so long a name or path."""
     try:
@@ -73,9 +123,7 @@ class GrowingTree:
 
     def __init__(self, target: Path, mod_id: bytes, files: Sequence[ModFile]) -> None:
         self._target = target
-        mark = hashlib.sha256(mod_id + os.fsencode(target.name)).hexdigest()[:16]
-        # The same name each time, so that the remains of a killed process are found and removed.
-        self._root = target.parent / f".modswarm-{mark}.part"
+        self._root = target.parent / _hidden_name(mod_id, target)
         self._files = files
         self._next = 0
         self._descriptor = -1
@@ -170,24 +218,11 @@ class GrowingTree:
         file = self._files[self._next]
         self._next += 1
         path = self._root / file.path
-        with self._naming(file.path):
+        with _naming(self._target, file.path):
             self._create(path, file)
         self._left = file.size
         if not file.size:
             self._close()
-
-    @contextlib.contextmanager
-    def _naming(self, path: str) -> Iterator[None]:
-        """Name the file whose name the disk does not take."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _NO_SUCH_NAME:
-                raise
-            raise UnsafePath(
-                f"the disk that holds {self._target} cannot hold the name {quoted(path)}: "
-                f"{error.strerror or error}; name a place on another disk"
-            ) from error
 
     def _create(self, path: Path, file: ModFile) -> None:
         if path.parent not in self._folders:

@@ -6,27 +6,35 @@ What the vault has is never fetched again, so a download that was cut short goes
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from node.content.download.bounds import SizeBound
-from node.content.download.chunk_phase import ChunkPhase
 from node.content.download.chunk_source import FindSources
-from node.content.download.manifest_phase import ManifestPhase
+from node.content.download.fetch import Fetch, FetchParts, Member
 from node.content.download.patience import Patience
-from node.content.download.sources import Sources
 from node.content.opened_mods import OpenedMod, OpenedMods
-from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.progress import ReportProgress, ignore_progress
+from node.content.room import RoomBook
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.environment import Environment
+from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest
+from protocol.identity import base32_text
 
 _NO_BOUND = SizeBound(limits.MOD_BYTES, agreed=True)
 _NO_PATIENCE = Patience()
+_INDEX_PART = 64
+"""Of the bytes of chunks one in so many is needed besides, for the index."""
+
+Accept = Callable[[OpenedMod], Awaitable[None]]
+
+
+async def _accept_all(_: OpenedMod) -> None:
+    """Any mod may be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +50,38 @@ class DownloadResult:
     """The same by the name of the source."""
     banned: dict[str, str] = field(default_factory=dict)
     """Sources that broke a rule, by name, and which."""
+    found_by: FindSources | None = field(default=None, compare=False)
+    """The search that found the sources, maybe another download's; None if none was needed."""
 
 
 class Downloader:
-    """Fetches mods into a vault. Several downloads may run at once, not two of one mod."""
+    """Fetches mods into a vault. Downloads of one mod at the same time are one fetch."""
 
-    def __init__(self, vault: Vault, environment: Environment, opened: OpenedMods) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        environment: Environment,
+        opened: OpenedMods,
+        room: RoomBook | None = None,
+    ) -> None:
         self._vault = vault
         self._environment = environment
         self._opened = opened
+        self._room = room or RoomBook()
         self.refusals: Counter[str] = Counter()
         """How often sources broke which rule, by the error's name."""
+        self._parts = FetchParts(vault, environment, self.refusals)
+        self._fetches: dict[bytes, tuple[Fetch, asyncio.Task[None]]] = {}
+        self._tasks = TaskOwner("fetches")
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What fetches raised that no peer, network or disk can be blamed for."""
+        return self._tasks.defects
+
+    async def close(self) -> None:
+        """End every fetch; its downloads fail with LinkClosed and keep what came."""
+        await self._tasks.close()
 
     async def look(
         self,
@@ -68,9 +97,8 @@ class Downloader:
         known = await self._known(link)
         if known is not None:
             return known
-        report(Progress("finding"))
-        async with self._searching(link, find_sources, report, patience) as (sources, _):
-            return await self._fetch(link, sources, report)
+        async with self._joined(link.mod_id, find_sources, report, patience) as (fetch, member):
+            return await self._fetch_manifest(link, fetch, member)
 
     async def download(
         self,
@@ -79,57 +107,69 @@ class Downloader:
         report: ReportProgress = ignore_progress,
         bound: SizeBound = _NO_BOUND,
         patience: Patience = _NO_PATIENCE,
+        accept: Accept = _accept_all,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
-        `find_sources` is asked only if something is missing, and again while it is. Raises
-        NoSources (or the error of `find_sources`), BadManifest if the mod itself is bad or does
-        not open, TooLarge beyond the bound, of which the vault keeps nothing, DiskError.
+        `find_sources` is asked only if something is missing, again while it is, and not at all if
+        another download fetches the mod already. `accept` sees the mod before the vault learns of
+        it, and may refuse it. Raises NoSources (or the error of `find_sources`), BadManifest if the
+        mod itself is bad or does not open, TooLarge beyond the bound, of which the vault keeps
+        nothing, DiskError, also where the vault's disk has no room for all of it.
         """
         opened = await self._known(link)
         if opened is not None:
-            missing = await self._accept(link, opened, bound)
+            missing = await self._accept(link, opened, bound, accept)
             if not missing:
                 return DownloadResult(opened.manifest, opened.contents)
-        report(Progress("finding"))
-        async with self._searching(link, find_sources, report, patience) as (sources, beside):
+        data = opened.manifest.data if opened is not None else None
+        joined = self._joined(link.mod_id, find_sources, report, patience, data)
+        async with joined as (fetch, member):
             if opened is None:
-                opened = await self._fetch(link, sources, report)
-                missing = await self._accept(link, opened, bound)
-            phase = ChunkPhase(
-                *(sources, self._vault, opened.manifest, missing),
-                *(self._environment.rng, report),
-            )
-            if missing:
-                beside(phase.write())
-                await sources.run(phase)
+                opened = await self._fetch_manifest(link, fetch, member)
+                missing = await self._accept(link, opened, bound, accept)
+            await self._want(fetch, opened.manifest, missing)
+            fetched = await fetch.all_chunks(member)
         return DownloadResult(
-            *(opened.manifest, opened.contents, phase.chunks_fetched),
-            *(phase.bytes_from.total(), dict(+phase.bytes_from), dict(sources.banned)),
+            *(opened.manifest, opened.contents, fetched.chunks),
+            *(sum(fetched.bytes_from.values()), fetched.bytes_from, fetched.banned),
+            fetched.found_by,
         )
 
     @contextlib.asynccontextmanager
-    async def _searching(
-        self, link: ModLink, find_sources: FindSources, report: ReportProgress, patience: Patience
-    ) -> AsyncIterator[tuple[Sources, Callable[[Coroutine[Any, Any, None]], None]]]:
-        """Sources that are found and reviewed while inside, and what starts more work beside."""
-        sources = Sources(link.mod_id, self.refusals, find_sources, patience, report)
+    async def _joined(
+        self,
+        mod_id: bytes,
+        find_sources: FindSources,
+        report: ReportProgress,
+        patience: Patience,
+        manifest: bytes | None = None,
+    ) -> AsyncIterator[tuple[Fetch, Member]]:
+        """A member of the mod's fetch, which begins with the first and ends with the last."""
+        fetch, task = self._fetches.get(mod_id, (None, None))
+        if fetch is None or task is None or not fetch.members or task.done():
+            before = task
+            fetch = Fetch(self._parts, mod_id, find_sources, patience, manifest)
+            task = self._tasks.start(fetch.run(before), name=base32_text(mod_id)[:12])
+            self._fetches[mod_id] = fetch, task
+        member = fetch.join(report, patience)
         try:
-            async with asyncio.TaskGroup() as group:
-                helpers: list[asyncio.Task[None]] = []
-
-                def beside(work: Coroutine[Any, Any, None]) -> None:
-                    helpers.append(group.create_task(work))
-
-                for work in (sources.find(), sources.review(), sources.watch_moves()):
-                    beside(work)
-                yield sources, beside
-                for helper in helpers:
-                    helper.cancel()
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            yield fetch, member
         finally:
-            sources.close()
+            del fetch.members[member]
+            if not fetch.members:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                if self._fetches.get(mod_id) == (fetch, task):
+                    del self._fetches[mod_id]
+
+    async def _want(self, fetch: Fetch, manifest: Manifest, missing: Sequence[int]) -> None:
+        """Have the chunks fetched, unless they are; raises DiskError where they have no room."""
+        if fetch.is_wanted:
+            return
+        lengths = manifest.sealed_lengths
+        size = sum(lengths[chunk] for chunk in missing)
+        fetch.want(manifest, self._room.claim(self._vault.folder, size + size // _INDEX_PART))
 
     async def _key(self, link: ModLink) -> bytes | None:
         stored = await self._vault.mod(link.mod_id)
@@ -143,15 +183,19 @@ class Downloader:
             return self._opened.known(link.mod_id, content_key)
         return await self._opened.open(link.mod_id, data, content_key)
 
-    async def _fetch(self, link: ModLink, sources: Sources, report: ReportProgress) -> OpenedMod:
-        phase = ManifestPhase(sources, link.mod_id, self._environment.rng)
-        data = await sources.run(phase)
-        report(Progress("manifest"))
+    async def _fetch_manifest(self, link: ModLink, fetch: Fetch, member: Member) -> OpenedMod:
+        data = await fetch.manifest(member)
         return await self._opened.open(link.mod_id, data, await self._key(link))
 
-    async def _accept(self, link: ModLink, opened: OpenedMod, bound: SizeBound) -> list[int]:
-        """Record a mod; the numbers of the chunks that are missing. Raises TooLarge."""
+    async def _accept(
+        self, link: ModLink, opened: OpenedMod, bound: SizeBound, accept: Accept
+    ) -> list[int]:
+        """Record a mod; the numbers of the chunks that are missing.
+
+        Raises TooLarge, and what `accept` does.
+        """
         bound.check(opened)
+        await accept(opened)
         manifest, contents = opened
         mod = StoredMod(
             manifest.mod_id,

@@ -8,12 +8,13 @@ happens on the event loop, when an answer comes or several times a second.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from node.content.download.chunk_source import ChunkSource, ChunkStream, FindSources
-from node.content.download.patience import Patience, SearchRounds, Waiting
-from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.download.patience import SearchRounds, Waiting
+from node.content.progress import Progress, ReportProgress
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentAnswer
@@ -129,19 +130,19 @@ class Sources:
         mod_id: bytes,
         refusals: Counter[str],
         find_sources: FindSources,
-        patience: Patience | None = None,
-        report: ReportProgress = ignore_progress,
+        wait_s: Callable[[], float],
+        until_moved: Callable[[], Awaitable[None]],
+        report: ReportProgress,
     ) -> None:
         """`refusals` counts broken rules by the error's name."""
-        patience = patience or Patience()
         self._refusals = refusals
         self._mod_id = mod_id
         self._now = asyncio.get_running_loop().time
         self._report = report
         self._phase: DownloadPhase[Any] | None = None
         self._rounds = SearchRounds(find_sources, mod_id)
-        self._until_moved = patience.until_moved
-        self._waiting = Waiting(lambda: patience.wait_s)
+        self._until_moved = until_moved
+        self._waiting = Waiting(wait_s)
         self._told_left_s = -1
         self.by_name: dict[str, Source] = {}
         self.banned: dict[str, str] = {}
@@ -314,7 +315,7 @@ class Sources:
             self._tell_waiting(phase, left_s)
             return
         if not self._rounds.searching and phase.is_stuck(now):
-            phase.result.set_exception(self._why_not(phase.progress(), now))
+            phase.result.set_exception(self.why_not())
 
     def _tell_waiting(self, phase: DownloadPhase[Any], left_s: float) -> None:
         """Say whom the download waits for, how long still, and what it has: once a second."""
@@ -332,8 +333,10 @@ class Sources:
             )
         )
 
-    def _why_not(self, kept: Progress, now: float) -> NetworkError:
-        error = self._rounds.error
+    def why_not(self) -> NetworkError:
+        """Why nothing comes, and what is kept."""
+        error, now = self._rounds.error, self._now()
+        kept = self._phase.progress() if self._phase is not None else Progress("chunks")
         if not self._waiting.lost and isinstance(error, NetworkError):
             return error
         if self.by_name:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from node.answers.mods import Announcement
+from node.content.assemble.place import _folder_name
 from node.content.publish.publisher import _checked_name
 from node.faces.api import errors
 from node.faces.api.details import REMADE
@@ -25,7 +26,6 @@ from node.faces.log import PrintableFormatter
 from node.home import check_folder, is_in_use
 from node.links.failure import LinkAttemptFailed
 from node.links.stages import Stage
-from node.sharing import _folder_name
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.causes.network_kind import NetworkKind

@@ -1,0 +1,71 @@
+"""Where one `get` writes: what can be known of the place is known before the first chunk comes."""
+
+import contextlib
+from pathlib import Path
+
+from node.content.assemble.assembler import Assembled, Assembler
+from node.content.opened_mods import OpenedMod
+from node.content.progress import ReportProgress
+from node.content.room import RoomBook
+from protocol.content.file_paths import check_name
+from protocol.errors import LocalError, UnsafePath
+from protocol.identity import base32_text
+
+
+class TargetPlace:
+    """Where one `get` writes: claimed for it, and with room, before the first chunk comes.
+
+    What is claimed is given back with `claims`.
+    """
+
+    def __init__(
+        self,
+        assembler: Assembler,
+        room: RoomBook,
+        claims: contextlib.AsyncExitStack,
+        target: Path | None,
+        into: Path,
+    ) -> None:
+        self._assembler = assembler
+        self._room = room
+        self._claims = claims
+        self._target = target
+        self._into = into
+        self.folder = target or into
+        """The real path, once it is claimed."""
+
+    async def prepare(self) -> None:
+        """Check all that is known before the manifest; raises as `Assembler.claiming`."""
+        if self._target is not None:
+            self.folder = await self._claims.enter_async_context(
+                self._assembler.claiming(self._target)
+            )
+        else:
+            await self._assembler.check_parent(self._into)
+
+    async def accept(self, opened: OpenedMod) -> None:
+        """Claim the place of this mod and room for it; raises as `prepare`."""
+        contents = opened.contents
+        if contents is None:
+            return
+        if self._target is None:
+            self._target = self._into / _folder_name(contents.name, opened.manifest.mod_id)
+            await self.prepare()
+        await self._assembler.check_files(self.folder, contents)
+        self._claims.callback(self._room.claim(self.folder, contents.disk_bytes).release)
+
+    async def write(self, mod_id: bytes, report: ReportProgress) -> Assembled:
+        """Write the files, which the vault has; raises as `Assembler.assemble`."""
+        try:
+            return await self._assembler.assemble_claimed(mod_id, self.folder, report)
+        except LocalError as error:
+            error.add_note("all of the mod is in the vault, and the next get writes it from there")
+            raise
+
+
+def _folder_name(name: str, mod_id: bytes) -> str:
+    """The name of the folder for a mod, which its publisher may have named anything."""
+    try:
+        return check_name(name)
+    except UnsafePath:
+        return f"mod-{base32_text(mod_id)[:12]}"

@@ -1,0 +1,224 @@
+"""One fetch of one mod: its manifest, then what the vault lacks, for all `get`s that want it.
+
+It goes on for as long as one of them wants it. Each has its own say in what may be written, and
+the first that agrees begins the chunks.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from node.content.download.chunk_phase import ChunkPhase
+from node.content.download.chunk_source import FindSources
+from node.content.download.manifest_phase import ManifestPhase
+from node.content.download.patience import Patience
+from node.content.download.sources import Sources
+from node.content.progress import Progress, ReportProgress
+from node.content.room import RoomClaim
+from node.content.vault.vault import Vault
+from node.environment import Environment
+from protocol.content.manifest import Manifest
+from protocol.errors import DiskError, LinkClosed, ModswarmError
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch brought. `found_by` is the search that found its sources."""
+
+    found_by: FindSources
+    chunks: int
+    bytes_from: dict[str, int]
+    """Sealed bytes of whole chunks, by the name of the source."""
+    banned: dict[str, str]
+    """Sources that broke a rule, by name, and which."""
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """One `get` that wants a fetch. `ended` gets why it goes on without it."""
+
+    report: ReportProgress
+    wait_s: float
+    ended: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FetchParts:
+    """What all fetches of a node are made of; `refusals` counts broken rules by name."""
+
+    vault: Vault
+    environment: Environment
+    refusals: Counter[str]
+
+
+class Fetch:
+    """One fetch under way, by `run`. `manifest`: its bytes, if they are here."""
+
+    def __init__(
+        self,
+        parts: FetchParts,
+        mod_id: bytes,
+        find_sources: FindSources,
+        patience: Patience,
+        manifest: bytes | None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._parts = parts
+        self._mod_id = mod_id
+        self._find_sources = find_sources
+        self._until_moved = patience.until_moved
+        self._wanted: asyncio.Future[Manifest] = loop.create_future()
+        self._manifest: asyncio.Future[bytes] = loop.create_future()
+        if manifest is not None:
+            self._manifest.set_result(manifest)
+        self._done: asyncio.Future[Fetched] = loop.create_future()
+        self._latest = Progress("finding")
+        self._sources: Sources | None = None
+        self._claim: RoomClaim | None = None
+        self.members: dict[Member, None] = {}
+
+    # The members ----------------------------------------------------------------------------
+
+    def join(self, report: ReportProgress, patience: Patience) -> Member:
+        """One more that wants it, which is told at once how far it is."""
+        member = Member(report, patience.wait_s)
+        self.members[member] = None
+        report(self._latest)
+        return member
+
+    async def manifest(self, member: Member) -> bytes:
+        """The manifest's bytes; raises why they do not come."""
+        return await self._result_for(member, self._manifest)
+
+    async def all_chunks(self, member: Member) -> Fetched:
+        """What it brought, once the vault has every chunk; raises why they do not come."""
+        return await self._result_for(member, self._done)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a member wants the chunks."""
+        return self._wanted.done()
+
+    def want(self, manifest: Manifest, claim: RoomClaim) -> None:
+        """A member wants the chunks; the vault knows the mod, and has room for them by `claim`."""
+        self._claim = claim
+        self._wanted.set_result(manifest)
+
+    async def _result_for(self, member: Member, result: "asyncio.Future[_Result]") -> _Result:
+        awaited: set[asyncio.Future[Any]] = {result, member.ended, self._done}
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        if member.ended.done():
+            member.ended.result()
+        if not result.done():
+            self._done.result()
+        return result.result()
+
+    def _tell(self, progress: Progress) -> None:
+        self._latest = progress
+        if self._claim is not None and progress.bytes_total:
+            self._claim.shrink_to(progress.bytes_total - progress.bytes_done)
+        for member in tuple(self.members):
+            self._tell_member(member, progress)
+
+    def _tell_member(self, member: Member, progress: Progress) -> None:
+        """A member that waits less long than the fetch does leaves it when its time is over."""
+        if progress.stage == "waiting" and not member.ended.done():
+            left_s = progress.wait_left_s - (self._wait_s() - member.wait_s)
+            if left_s <= 0 and self._sources is not None:
+                member.ended.set_exception(self._sources.why_not())
+                return
+        member.report(progress)
+
+    def _wait_s(self) -> float:
+        return max((member.wait_s for member in self.members), default=0.0)
+
+    # The work -------------------------------------------------------------------------------
+
+    async def run(self, before: "asyncio.Task[None] | None" = None) -> None:
+        """Fetch until all is here, or cancelled; what came is then in the vault.
+
+        It begins once the fetch `before` has written what came of it.
+        """
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            self._done.set_result(await self._run())
+        except DiskError as error:
+            error.add_note(self._kept())
+            self._fail(error)
+        except ModswarmError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._fail(LinkClosed("this node stops"))
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            if self._claim is not None:
+                self._claim.release()
+
+    def _fail(self, error: BaseException) -> None:
+        self._done.set_exception(error)
+        self._done.exception()  # retrieved, as perhaps no member is left
+
+    def _kept(self) -> str:
+        done, total = self._latest.bytes_done, self._latest.bytes_total
+        return (
+            f"{done / 1e6:.1f} of {total / 1e6:.1f} MB are kept, and the same command goes on from"
+            " there"
+        )
+
+    async def _run(self) -> Fetched:
+        parts = self._parts
+        async with self._searching() as (sources, beside):
+            if not self._manifest.done():
+                phase = ManifestPhase(sources, self._mod_id, parts.environment.rng)
+                data = await sources.run(phase)
+                self._tell(Progress("manifest"))
+                self._manifest.set_result(data)
+            manifest = await asyncio.shield(self._wanted)
+            missing = await parts.vault.missing(self._mod_id)
+            chunks = ChunkPhase(
+                *(sources, parts.vault, manifest, missing),
+                *(parts.environment.rng, self._tell),
+            )
+            if missing:
+                self._latest = chunks.progress()
+                beside(chunks.write())
+                await sources.run(chunks)
+        bytes_from = dict(+chunks.bytes_from)
+        return Fetched(self._find_sources, chunks.chunks_fetched, bytes_from, dict(sources.banned))
+
+    @contextlib.asynccontextmanager
+    async def _searching(
+        self,
+    ) -> AsyncIterator[tuple[Sources, Callable[[Coroutine[Any, Any, None]], None]]]:
+        """Sources that are found and reviewed while inside, and what starts more work beside."""
+        self._sources = sources = Sources(
+            *(self._mod_id, self._parts.refusals, self._find_sources),
+            *(self._wait_s, self._until_moved, self._tell),
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                helpers: list[asyncio.Task[None]] = []
+
+                def beside(work: Coroutine[Any, Any, None]) -> None:
+                    helpers.append(group.create_task(work))
+
+                for work in (sources.find(), sources.review(), sources.watch_moves()):
+                    beside(work)
+                yield sources, beside
+                for helper in helpers:
+                    helper.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            sources.close()
