@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from node.answers.network import FamilyReport, NetworkReport, SeenAddress
+from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.environment import Environment
 from node.interfaces import WILDCARDS
 from node.links.relaying.relays import LinkRelays
@@ -51,7 +51,7 @@ class Doctor:
             relays_known=self._relays.known,
             relays=len(membership.relay_client),
             hides_address=self._relays.hidden,
-            clock=membership.server.own_clock.view(),
+            clock=ClockReport.of(membership.own_clock.view()),
         )
 
     def _signs(self) -> NetworkSigns:

@@ -43,6 +43,10 @@ class HoldersUnreachable(NoSources):
 
 def _sentence(reasons: Counter[str]) -> str:
     if reasons.total() == 1:
-        return f"the only node that shares this mod is not reached: {next(iter(reasons))}"
+        return (
+            f"the only node that is known to share this mod is not reached: {next(iter(reasons))}"
+        )
     told = "; ".join(f"{reason} ({count} of them)" for reason, count in reasons.most_common())
-    return f"none of the {reasons.total()} nodes that share this mod is reached: {told}"
+    return (
+        f"none of the {reasons.total()} nodes that are known to share this mod is reached: {told}"
+    )

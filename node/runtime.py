@@ -12,6 +12,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 
+from node.answers.network import ClockReport
 from node.answers.status import NodeStatus, RelayStatus
 from node.config import DEFAULT_PORT, Config
 from node.content.homes import HomeGuard
@@ -37,6 +38,7 @@ from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
+from protocol.causes.clock import clock_sentence
 from protocol.errors import BadAddress, BadConfig, DiskError
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
@@ -139,6 +141,11 @@ class Node:
     def asks_router(self) -> bool:
         """Whether the node asks a router to forward its port, if it finds that one is there."""
         return self.environment.find_router is not None and not self.config.plays_unreachable
+
+    @property
+    def clock_sentence(self) -> str:
+        """What a person should know of this computer's clock; empty where there is no sign."""
+        return clock_sentence(self.membership.own_clock.view())
 
     # Start and stop -----------------------------------------------------------------------
 
@@ -326,6 +333,7 @@ class Node:
             join_ms=(joined_at - self._started_at) * 1000 if joined_at else None,
             known_nodes=self.membership.joining.known_nodes,
             contacts=len(overlay.tables),
+            clock=ClockReport.of(self.membership.own_clock.view()),
             registrars=tuple(contact.peer_id for contact in registrars),
             registered_peers=len(overlay.registrar),
             forwarded_calls=overlay.registrar.forwarded,

@@ -823,6 +823,28 @@ CLOCK_SIGNS_MIN = 3
 """Networks that must say that our clock is off before that is believed, and keys whose records show
 it: the clock of one contact or publisher may be off, or it lies."""
 
+CLOCK_AGREE_MIN = 5
+CLOCK_AGREE_S = 10.0
+"""Networks whose contacts must tell the same time, within so much, before ours is corrected by it;
+and how far our wall clock may part from the monotonic one before what they told counts no more."""
+
+CLOCK_ROUND_TRIP_S = 5.0
+"""A time that took longer to come tells too little: it may be off by half of that."""
+
+CLOCK_VOICES_WANTED = 2 * CLOCK_AGREE_MIN
+CLOCK_ASKED_AGAIN_S = 15.0
+CLOCK_ASKED_AGAIN_MAX_S = 30 * 60.0
+CLOCK_ASKED_WAIT_S = 0.45
+"""Networks whose time a node wants to know: it asks contacts of others as long as fewer have told
+it, after so long, then after twice as long each time; and how long a join waits for their answers,
+at most."""
+
+CLOCK_LOOK_S = 60.0
+"""For how long what follows from the times that were told is not looked at anew."""
+
+TIME_TOLD_MAX = 2**32 - 1
+"""Of the seconds since 1970 in the response to a PING, which so has one length."""
+
 SIGHTINGS = 12
 SIGHTINGS_PAUSE_S = 1.0
 """Contacts of each family, each in a network of its own, that are asked where they see us when a

@@ -1,10 +1,13 @@
 """What a node has found out about its network."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from node.answers.marks import Decimals
 from protocol.addresses import Address
+from protocol.causes.clock import clock_sentence
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
-from protocol.reachability.clock_signs import ClockView
+from protocol.reachability.clock_signs import ClockVerdict, ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, Verdict
 
 
@@ -39,6 +42,31 @@ class FamilyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockReport:
+    """Whether this computer's clock is off, by the word of contacts."""
+
+    verdict: ClockVerdict
+    said: int
+    """Networks that say so."""
+    heard: int
+    """Networks that have spoken on it."""
+    ahead_s: Annotated[float, Decimals(1)] | None
+    """By how many seconds it is ahead; negative: behind; null where that is not known or nothing
+    matters."""
+    corrected: bool
+    """Whether the node dates and judges by the time of its contacts, as enough of them agree."""
+    sentence: str
+    """The same for a person, with what to do; empty where there is no sign that it is off."""
+
+    @classmethod
+    def of(cls, view: ClockView) -> "ClockReport":
+        """The report of what is known."""
+        return cls(
+            view.verdict, view.said, view.heard, view.ahead_s, view.corrected, clock_sentence(view)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkReport:
     """What this node's network is, as far as the node has found out."""
 
@@ -68,6 +96,5 @@ class NetworkReport:
     """At how many relays this node has an allocation now."""
     hides_address: bool
     """Whether links go through relays alone."""
-    clock: ClockView
-    """Whether this computer's clock seems off, and how many networks say so of how many that gave
-    any sign."""
+    clock: ClockReport
+    """Whether this computer's clock is off."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from node.answers.marks import AsBase32, Milliseconds, Seconds, ShownPeerId
+from node.answers.network import ClockReport
 from protocol.addresses import Address
 
 
@@ -61,6 +62,8 @@ class NodeStatus:
     """The same."""
     refused: dict[str, int]
     """How often peers broke which rule, by the error's name."""
+    clock: ClockReport
+    """Whether this computer's clock is off."""
 
 
 @dataclass(frozen=True, slots=True)

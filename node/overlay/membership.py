@@ -5,6 +5,7 @@ The runtime adds links and content to it; a simulation of the overlay alone runs
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from node.interfaces import WILDCARDS
 from node.net.endpoint import Endpoint
 from node.net.nat64_use import use_nat64
 from node.overlay.reachability.moves import Moves
+from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.reachability.sightings import Sightings
 from node.overlay.reachability.upkeep import ReachabilityUpkeep
@@ -40,6 +42,7 @@ from protocol.reachability.network_view import Verdict
 from protocol.signaling import CallResult, Describe
 
 _NOT_JOINED = "this node has not joined the overlay, as no other node answers it"
+_JOINING = "this node has not joined the overlay yet: other nodes answer, and it goes on"
 
 
 class Membership:
@@ -60,6 +63,8 @@ class Membership:
         self.environment = environment
         self.settings = settings
         self.tasks = TaskOwner("overlay")
+        self.own_clock = OwnClock(settings.networks_of, environment.wall)
+        dated = replace(environment, wall=self.own_clock.now)
         self.endpoint = Endpoint(counters, environment, unreachable=settings.unreachable)
         self.own_network = OwnNetwork(
             environment, unreachable=settings.unreachable, networks_of=settings.networks_of
@@ -67,7 +72,7 @@ class Membership:
         legs: Legs = {}
         self.relay = RelayService(
             identity.peer_id,
-            environment,
+            replace(environment, wall=self.own_clock.latest),
             self.endpoint,
             settings.relay,
             counters,
@@ -75,16 +80,17 @@ class Membership:
             is_reachable=lambda: self.own_network.view().verdict is not Verdict.NOT_PUBLIC,
         )
         self._relay_dispatch = RelayDispatch(self.relay, legs, counters)
-        self.callee = Callee(identity, environment, puzzle_bits=settings.puzzle_bits)
+        self.callee = Callee(identity, dated, puzzle_bits=settings.puzzle_bits)
         self.server = OverlayServer(
             identity,
-            environment,
+            dated,
             self.endpoint,
             settings=settings,
             tasks=self.tasks,
             counters=counters,
             answer_offer=self.callee.answer,
             own_network=self.own_network,
+            own_clock=self.own_clock,
             grant_relaying=self.relay.grant,
         )
         self.relay_client = RelayClient(
@@ -97,14 +103,14 @@ class Membership:
             ask=self.server.protocol.call_credentials,
             serves=self.relay.serves,
         )
-        self.caller = Caller(self.server, environment, self.callee)
-        self.republisher = Republisher(self.server, environment)
+        self.caller = Caller(self.server, dated, self.callee)
+        self.republisher = Republisher(self.server, dated)
         self.presence = Presence(
             self.republisher,
             is_contact=lambda: self.own_network.is_contact,
             own_addresses=self.own_addresses,
         )
-        self.registrations = Registrations(self.server, environment, self.presence.peer_record)
+        self.registrations = Registrations(self.server, dated, self.presence.peer_record)
         self.sightings = self._make_sightings()
         self.reachability = self._make_upkeep()
         self.joining = Joining(self.server, bootstraps, saved, say=say)
@@ -157,6 +163,8 @@ class Membership:
     async def check_joined(self) -> None:
         """Raise Unreachable unless this node has joined, as `join_outcome` tells."""
         if not await self.join_outcome():
+            if len(self.server.tables):
+                raise Unreachable(_JOINING)
             cause = self.unanswered_because
             raise Unreachable(_NOT_JOINED if cause is Cause.NO_CONTACTS else "", cause=cause)
 
@@ -170,6 +178,8 @@ class Membership:
         self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
         self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
         self.tasks.start(self._when_joined(self._stay_registered), name="follow the mapping")
+        self.tasks.start(self._when_joined(self.server.clock_upkeep.run), name="ask for the time")
+        self.tasks.start(self._follow_clock(), name="follow the clock")
         self._moves.start()
 
     def listen(self) -> None:
@@ -208,6 +218,23 @@ class Membership:
             moves = self.own_network.moves
             await self.own_network.until(lambda: self.own_network.moves > moves)  # noqa: B023
             self.registrations.renew()
+
+    async def _follow_clock(self) -> None:
+        """Date records and registrations anew where the clock was corrected, or set."""
+        dated_by_s, changes = self.own_clock.correction_s, self.own_clock.changes
+        while True:
+            try:
+                async with asyncio.timeout(limits.CLOCK_LOOK_S):
+                    await self.own_clock.until_changes(changes)
+            except TimeoutError:
+                self.own_clock.view()
+                continue
+            changes = self.own_clock.changes
+            self.server.clock_upkeep.renew()
+            if abs(self.own_clock.correction_s - dated_by_s) > limits.CLOCK_AGREE_S:
+                dated_by_s = self.own_clock.correction_s
+                self.republisher.renew()
+                self.registrations.renew()
 
     async def _tell_addresses(self) -> None:
         """Publish the peer record when what it says about reachability changes."""

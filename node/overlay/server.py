@@ -17,6 +17,7 @@ from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.overlay.lookup.search import OnFound, Search
 from node.overlay.lookup.sybil_region import SybilRegions
+from node.overlay.reachability.clock_upkeep import ClockUpkeep
 from node.overlay.reachability.dialing import Dialing
 from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.reachability.own_network import OwnNetwork
@@ -56,7 +57,7 @@ class OverlayServer(Server):
 
     `answer_offer` answers the sealed offers that reach this node, `grant_relaying` gives
     credentials to peers that want to allocate here; `own_network` knows whether others reach it
-    unasked.
+    unasked, `own_clock` what the time is. The wall clock of `environment` is that one, corrected.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class OverlayServer(Server):
         counters: Counters,
         answer_offer: AnswerOffer,
         own_network: OwnNetwork,
+        own_clock: OwnClock,
         grant_relaying: GrantRelaying,
     ) -> None:
         self.identity = identity
@@ -85,16 +87,18 @@ class OverlayServer(Server):
             ksize=settings.k,
             alpha=settings.lookup.alpha,
             node_id=identity.peer_id,
-            storage=RecordStorage(self.store, environment, identity.peer_id),
+            storage=RecordStorage(self.store, own_clock, identity.peer_id),
         )
         self.node = OverlayNode(identity.peer_id, identity.public_key)
         self.tables = Tables(identity.peer_id, k=settings.k, networks_of=settings.networks_of)
-        self.wire = Wire(identity, environment, counters, endpoint, settings, own_network)
+        self.wire = Wire(
+            identity, environment, counters, endpoint, settings, own_network, own_clock
+        )
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
         self._environment = environment
         self._endpoint = endpoint
         self._own_network = own_network
-        self.own_clock = OwnClock(settings.networks_of)
+        self.own_clock = own_clock
         self._grant_relaying = grant_relaying
         self._families = 0
         self.protocol: OverlayProtocol = self._create_protocol()
@@ -108,17 +112,10 @@ class OverlayServer(Server):
             neighbours=self._neighbours,
             k=settings.k,
         )
-        self._reader = Reader(
-            self.protocol,
-            self.store,
-            environment,
-            lookup=partial(self.lookup, paths=settings.paths),
-            some_contacts=self.some_contacts,
-            sybil_regions=self.sybil_regions,
-            own_clock=self.own_clock,
-            networks_of=settings.networks_of,
-            puzzle_bits=settings.puzzle_bits,
+        self.clock_upkeep = ClockUpkeep(
+            self.wire, own_clock, self.some_contacts, networks_of=settings.networks_of
         )
+        self._reader = self._make_reader()
         self._publishing = RecordPublisher(
             self.protocol,
             self.storage,
@@ -128,6 +125,19 @@ class OverlayServer(Server):
             own_number=int.from_bytes(identity.peer_id),
             k=settings.k,
             is_contact=lambda: own_network.is_contact,
+        )
+
+    def _make_reader(self) -> Reader:
+        return Reader(
+            self.protocol,
+            self.store,
+            self._environment,
+            lookup=partial(self.lookup, paths=self.settings.paths),
+            some_contacts=self.some_contacts,
+            sybil_regions=self.sybil_regions,
+            own_clock=self.own_clock,
+            networks_of=self.settings.networks_of,
+            puzzle_bits=self.settings.puzzle_bits,
         )
 
     def _create_protocol(self) -> OverlayProtocol:
@@ -191,6 +201,7 @@ class OverlayServer(Server):
         await self._refresh.join(list(addrs))
         if not len(self.tables):
             raise Unreachable("no contact answers")
+        await self.clock_upkeep.ask()
         return len(self.tables)
 
     async def _refresh_table(self) -> None:

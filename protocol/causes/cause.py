@@ -90,20 +90,25 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         "Ask the person who gave you the link whether their node is running.",
     ),
     Cause.NOT_REGISTERED: Explanation(
-        "the peer's node does not answer, and no node that answers keeps it registered",
+        "the peer's node is not among those that answer, and none of these keeps it registered",
         "Ask the person whether their node is running; a minute after its start it can be called.",
     ),
     Cause.OFFLINE: Explanation(
-        "the peer is offline: the nodes where it was registered do not reach it any more",
-        "Try again when the person's node is running.",
+        "the nodes where the peer was registered do not reach it any more: its node has ended, or "
+        "its network has changed",
+        "Ask the person whether their node is running, and try again in a minute: after a change "
+        "of its network it registers anew.",
     ),
     Cause.REGISTRARS_SILENT: Explanation(
         "neither the peer nor a node that forwards its calls answered in time",
         f"{_AGAIN} If it stays so, `modswarm doctor` says what is known of this network.",
     ),
-    Cause.BUSY: Explanation("the peer's node cannot open a link now", _AGAIN),
+    Cause.BUSY: Explanation(
+        "the peer's node, or one that forwards its calls, has no place for one more now", _AGAIN
+    ),
     Cause.REFUSED: Explanation(
-        "the peer's node refused the call", f"It may be starting or ending. {_AGAIN}"
+        "the peer's node, or one that forwards its calls, refused the call",
+        f"It may be starting or ending. {_AGAIN}",
     ),
     Cause.BLOCKED: Explanation(
         "the peer's node has blocked this one", "Only the person there can change that."
@@ -120,8 +125,10 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         "Try again when more nodes are online, or start this one without --hide-address.",
     ),
     Cause.PEER_HIDDEN: Explanation(
-        "the peer hides its address, and no third node that relays for both of you was found",
-        "Try again when more nodes are online, or ask the peer to start without --hide-address.",
+        "the peer names no address of its own for this link, and no third node that relays for "
+        "both of you was found",
+        "Try again when more nodes are online, or ask the peer whether it was started with "
+        "--hide-address.",
     ),
     Cause.NO_COMMON_FAMILY: Explanation(
         "one side has only IPv4 and the other only IPv6, and no relay with both was found",
@@ -142,7 +149,8 @@ EXPLANATIONS: dict[Cause, Explanation] = {
         f"Try again in some minutes, when more is known. {_OPEN_A_ROUTER}",
     ),
     Cause.NOTHING_PASSED: Explanation(
-        "no packet passed between the two networks: a firewall on one side holds UDP back",
+        "no packet passed between the two networks; most likely a firewall on one side holds UDP "
+        "back",
         f"Allow modswarm in the firewalls of both computers. {_OPEN_A_ROUTER}",
     ),
     Cause.RELAY_REFUSED: Explanation(

@@ -96,7 +96,8 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         "or a VPN.",
     ),
     NetworkKind.NOTHING_ANSWERS: Explanation(
-        "no other node answers: the few that are known are offline, or UDP is blocked here",
+        "no other node answers: the few that are known do not run any more where they did, or UDP "
+        "is blocked here",
         "Ask whether the bootstrap is running; if it is, allow UDP in the firewalls.",
     ),
     NetworkKind.IPV6_ALONE: Explanation(
@@ -104,9 +105,9 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         "with peers that have IPv4 alone need a relay that has both",
         "A network that has IPv4, or a NAT64 with a prefix of 96 bits, leads to all of them.",
     ),
-    NetworkKind.PUBLIC: Explanation("all other nodes can reach this one directly", ""),
+    NetworkKind.PUBLIC: Explanation("other nodes reach this one directly, unasked", ""),
     NetworkKind.OPENED_ROUTER: Explanation(
-        "the router helps: it forwards a port, and all other nodes can reach this one", ""
+        "the router helps: it forwards a port, and other nodes reach this one unasked", ""
     ),
     NetworkKind.FORWARDING_UNTESTED: Explanation(
         "the router forwards a port, and whether others come in by it has not been found out yet",
@@ -140,7 +141,7 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         f"Ask again in some minutes. {_OPEN_IT}",
     ),
     NetworkKind.FIREWALL: Explanation(
-        "a firewall lets in only answers, but direct links are possible through it",
+        "only answers come in, as by a firewall; direct links are possible all the same",
         "Allow incoming UDP for modswarm in the firewall: then all nodes can reach this one.",
     ),
     NetworkKind.LOCAL: Explanation(

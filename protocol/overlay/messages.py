@@ -39,7 +39,7 @@ from protocol.overlay.registration_proof import REGISTRATION_PROOF_BYTES
 
 TRANSACTION_BYTES = 8
 EPOCH_BYTES = 8
-OVERLAY_VERSION = 1
+OVERLAY_VERSION = 2
 
 _REQUEST = 0
 _RESPONSE = 1
@@ -69,6 +69,10 @@ class Method(IntEnum):
 
 ANSWERED_LATER = frozenset({Method.SIGNAL, Method.DELIVER, Method.DIALBACK})
 """Requests whose response waits for another node: it tells nothing of the round trip."""
+
+
+TELL_THE_TIME = frozenset({Method.PING, Method.MEET})
+"""Requests to which a contact says what its clock shows."""
 
 
 class Code(IntEnum):
@@ -140,7 +144,7 @@ class Response(NamedTuple):
 
 _COUNTER_MAX = 2**63
 _SHORT_ANSWER_BYTES = 96
-_PONG_BYTES = 45
+_PONG_BYTES = 50
 _SIGNAL_ANSWER_BYTES = limits.SIGNAL_BYTES + 48
 _MEETING_BYTES = 384
 _BIN8_MAX = 255
@@ -245,6 +249,27 @@ def _decode_response(value: list[Any]) -> Response:
     if token:
         sized(token, limits.TOKEN_BYTES)
     return Response(transaction, code, token, unpack_address(observed), result)
+
+
+class Pong(NamedTuple):
+    """The result of a PING or a MEET: the version, and what the contact's own clock says.
+
+    `seconds` are whole ones since 1970, never corrected by what others told the contact.
+    """
+
+    version: int
+    seconds: int
+
+
+def encode_pong(wall: float) -> list[Any]:
+    """The result of a PING or a MEET; `wall` is seconds since 1970."""
+    return [OVERLAY_VERSION, min(max(int(wall), 0), limits.TIME_TOLD_MAX)]
+
+
+def decode_pong(result: list[Any]) -> Pong:
+    """Read the result of a PING or a MEET; raises Malformed."""
+    version, seconds = shape(result, int, int)
+    return Pong(ranged(version, 1, 0xFFFF), ranged(seconds, 0, limits.TIME_TOLD_MAX))
 
 
 class Found(NamedTuple):

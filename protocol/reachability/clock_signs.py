@@ -1,7 +1,8 @@
-"""What contacts tell of this node's clock, and when their word decides that it is off.
+"""What contacts do with dates, and when that decides that this node's clock is off.
 
-Contacts do not tell their time. But they refuse what this node has dated, as of the future or as
-past its expiry, or take it; and what they keep of others is in the future by our clock, or is not.
+Their time contacts tell in answers to PINGs (`clock_times`). But they also refuse what this node
+has dated, as of the future or as past its expiry, or take it; and what they keep of others is in
+the future by our clock, or is not.
 
 On each of the two questions a network has one voice, its latest. A clock is called wrong by more
 than half of the networks that have spoken on a question, and by CLOCK_SIGNS_MIN of them. That what
@@ -41,11 +42,17 @@ class ClockVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClockView:
-    """What is known of the clock: the verdict, and how many networks say so of those that spoke."""
+    """What is known of the clock: the verdict, and how many networks say so of those that spoke.
+
+    `ahead_s` is by how many seconds it is ahead (negative: behind) by their word; None where that
+    is not known. `corrected`: whether the node dates and judges by their time.
+    """
 
     verdict: ClockVerdict = ClockVerdict.NO_SIGN
     said: int = 0
     heard: int = 0
+    ahead_s: float | None = None
+    corrected: bool = False
 
 
 class _Voice(NamedTuple):

@@ -16,11 +16,11 @@ from nacl.bindings import crypto_sign_seed_keypair
 from protocol import limits, records
 from protocol.identity import Identity, peer_id_of
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import OVERLAY_VERSION, Code, Method, Request, encode_found
+from protocol.overlay.messages import Code, Method, Request, encode_found
 from protocol.randomness import Random
 from protocol.records import ProviderBody
 from simulations.attacks.attackers import Collusion
-from simulations.attacks.raw_peer import RawPeer, Responder
+from simulations.attacks.raw_peer import RawPeer, Responder, pong
 from simulations.internet.host import Host
 from simulations.residents.world import PORT, World
 
@@ -70,8 +70,8 @@ class GroundIds:
             Behaviour.REFUSING: lambda _: refused,
         }
         answers: dict[Method, Responder] = {
-            Method.PING: lambda _: [OVERLAY_VERSION],
-            Method.MEET: lambda _: [OVERLAY_VERSION],
+            Method.PING: pong,
+            Method.MEET: pong,
         }
         if (find := finds[behaviour]) is not None:
             answers[Method.FIND_NODE] = answers[Method.FIND_VALUE] = find

@@ -5,6 +5,7 @@ any code of the product's node.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from protocol.overlay.messages import (
     Request,
     Response,
     decode_body,
+    encode_pong,
     encode_request,
     encode_response,
 )
@@ -25,12 +27,19 @@ from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.libraries.ciphers import RememberedAgreements
 from simulations.residents.world import PORT
+from simulations.runtime.loop import VirtualLoop
 
 Responder = Callable[[Request], tuple[Code, list[Any]] | list[Any] | None]
 """Gives what a request gets: a result, a code with one, or silence."""
 
 _WAIT_S = 1.0
 _CROWD_PORT = 20_000
+
+
+def pong(_request: Request) -> list[Any]:
+    """What an honest node whose clock is right answers to PING and MEET."""
+    loop = asyncio.get_running_loop()
+    return encode_pong(loop.wall_time() if isinstance(loop, VirtualLoop) else time.time())
 
 
 class RawPeer(asyncio.DatagramProtocol):

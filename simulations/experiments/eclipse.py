@@ -21,11 +21,11 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.identity import Identity, peer_id_of
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import OVERLAY_VERSION, Method, Request, encode_found
+from protocol.overlay.messages import Method, Request, encode_found
 from protocol.overlay.networks import public_networks
 from protocol.overlay.routing import ID_BITS
 from simulations.attacks.attackers import Collusion
-from simulations.attacks.raw_peer import RawPeer, Responder
+from simulations.attacks.raw_peer import RawPeer, Responder, pong
 from simulations.harness.options import latency_of, option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.residents.world import PORT, Resident, World, simulated_settings
@@ -124,8 +124,8 @@ class _Eclipse:
         self.rng.shuffle(places)
         identities = self._mine(victim)
         answers: dict[Method, Responder] = {
-            Method.PING: lambda _: [OVERLAY_VERSION],
-            Method.MEET: lambda _: [OVERLAY_VERSION],
+            Method.PING: pong,
+            Method.MEET: pong,
             Method.FIND_NODE: partial(_name_colluding_nodes, self.collusion),
             Method.FIND_VALUE: partial(_name_colluding_nodes, self.collusion),
         }

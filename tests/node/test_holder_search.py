@@ -130,7 +130,10 @@ async def test_why_nothing_is_fetched_is_told_in_one_sentence() -> None:
     overlay = OverlayDouble([record(1, records.PROVIDER), record(2, records.PROVIDER)])
     _, error = await search(overlay)
     assert isinstance(error, HoldersUnreachable)
-    assert str(error) == "none of the 2 nodes that share this mod is reached: no (2 of them)"
+    assert (
+        str(error)
+        == "none of the 2 nodes that are known to share this mod is reached: no (2 of them)"
+    )
     assert [(one.name, one.message) for one in error.failures] == [("link_failed", "no")] * 2
     _, error = await search(OverlayDouble())
     assert (type(error), error.cause) == (NotFound, Cause.MOD_UNKNOWN)

@@ -25,6 +25,7 @@ from protocol.overlay.messages import (
     Code,
     Method,
     encode_found,
+    encode_pong,
     encode_request,
     encode_response,
 )
@@ -50,7 +51,7 @@ GRANT = RelayGrant(
 )
 
 LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
-    Method.PING: ([], [1]),
+    Method.PING: ([], encode_pong(2.0**40)),
     Method.FIND_NODE: ([bytes(20), 3], []),
     Method.FIND_VALUE: ([bytes(20), 3, limits.STORE_VALUES_PER_KEY, 3], []),
     Method.STORE: ([bytes(20), bytes(limits.RECORD_BYTES)], []),
@@ -67,7 +68,7 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
         [bytes(limits.SIGNAL_BYTES), limits.ROUND_TRIP_MS_MAX],
         [bytes(limits.SIGNAL_BYTES)],
     ),
-    Method.MEET: ([], [1]),
+    Method.MEET: ([], encode_pong(2.0**40)),
     Method.DIALBACK: (
         [bytes(limits.DIALBACK_RANDOM_BYTES), bytes(limits.HOST_FILTER_BYTES)],
         [bytes(18)],

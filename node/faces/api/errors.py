@@ -22,6 +22,9 @@ from protocol.errors import (
 )
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 
+CLOCK_HEADER = "Modswarm-Clock"
+"""Of every answer while the clock of this computer is off by the word of contacts: a sentence."""
+
 
 class BadRequest(BadInput):
     """A request whose body or parameters are not what the route takes."""

@@ -105,7 +105,13 @@ class ControlServer:
         """Check the right to ask as the gate did, by what aiohttp read; answer failures as JSON."""
         answer = await self._answered(request, handler)
         answer.force_close()
+        if not answer.prepared:
+            answer.headers.update(self._clock_header())
         return answer
+
+    def _clock_header(self) -> dict[str, str]:
+        sentence = self._service.node.clock_sentence
+        return {errors.CLOCK_HEADER: sentence} if sentence else {}
 
     async def _answered(
         self,
@@ -149,6 +155,7 @@ class ControlServer:
 
         async def write(line: dict[str, Any]) -> None:
             if not response.prepared:
+                response.headers.update(self._clock_header())
                 await response.prepare(request)
             await response.write(json.dumps(line).encode() + b"\n")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from node.faces.cli import exits, options, output
+from node.faces.cli import exits, networks, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.words import Word
 from protocol.causes.cause import Cause
@@ -18,7 +18,7 @@ from protocol.texts.links import link_in
 @options.asking
 def status(home: Path, as_json: bool) -> None:
     """Show how the node is doing."""
-    told = ControlClient(home).get("/v1/status")
+    told = ControlClient(home, tells_of_clock=False).get("/v1/status")
     if as_json:
         output.show_json(told)
         return
@@ -30,6 +30,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Reachable", _reachable(told["reachable"])),
             ("Joined", _joined(told)),
             ("Contacts", told["contacts"]),
+            ("Clock", networks.clock(told["clock"])),
             ("Registered at", output.counted(len(told["registrars"]), "registrar")),
             ("Registrar for", output.counted(told["registered_peers"], "peer")),
             ("Calls forwarded", told["forwarded_calls"]),
@@ -64,11 +65,16 @@ def _joined(told: dict[str, Any]) -> str:
     if not told["joined"] and not told["known_nodes"]:
         return f"no: {Cause.NO_NODE_KNOWN.sentence}. {Cause.NO_NODE_KNOWN.advice}"
     if not told["joined"]:
-        return "not yet: no other node has answered"
+        contacts = told["contacts"]
+        return f"not yet: {_answering(contacts)}" if contacts else "not yet: no other node answers"
     if told["join_ms"] is None:
         return "yes"
     how = "" if told["known_nodes"] else ", when another node joined through it"
     return f"yes, after {output.duration(told['join_ms'] / 1000)}{how}"
+
+
+def _answering(contacts: int) -> str:
+    return f"it goes on, and {output.counted(contacts, 'node')} answered so far"
 
 
 @click.command("id")

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import click
+
 from node.faces.api import errors
+from node.faces.cli.output import printable
 from node.faces.cli.terminal.words import shell_word
 from node.home import read_control
 from protocol.errors import ModswarmError, NotRunning, TimedOut
@@ -29,11 +32,13 @@ _LINE_BYTES = 2**20
 class ControlClient:
     """Asks the node that runs in the home `home`. Every method raises what the node answers.
 
-    NotRunning: no node answers there. TimedOut: it stopped answering.
+    NotRunning: no node answers there. TimedOut: it stopped answering. What the node knows against
+    the clock of this computer is shown once on standard error, unless the command shows it itself.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, tells_of_clock: bool = True) -> None:
         self._home = home
+        self._tells_of_clock = tells_of_clock
 
     def get(self, path: str, **query: str | None) -> Any:
         """The JSON that a GET answers; parameters that are None are left out."""
@@ -83,6 +88,7 @@ class ControlClient:
         try:
             for pause_s in (*_PAUSES_S, None):
                 with _exchange(address, method, path, data, headers) as answer:
+                    self._tell_of_clock(answer)
                     if answer.status == http.client.OK:
                         yield answer
                         return
@@ -94,6 +100,12 @@ class ControlClient:
             raise TimedOut("the node stopped answering; look at its log") from None
         except (OSError, http.client.HTTPException):
             raise self._not_running() from None
+
+    def _tell_of_clock(self, answer: http.client.HTTPResponse) -> None:
+        sentence = answer.headers.get(errors.CLOCK_HEADER)
+        if sentence and self._tells_of_clock:
+            self._tells_of_clock = False
+            click.echo(printable(sentence), err=True)
 
     def _failure(self, answer: http.client.HTTPResponse) -> ModswarmError:
         failure = errors.from_json(_decoded(answer.read()))

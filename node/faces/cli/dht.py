@@ -77,7 +77,7 @@ def get(target: str, kind: str | None, home: Path, as_json: bool) -> int:
             )
             for one in told["records"]
         ),
-        empty=f"No {told['kind']} record is stored there.",
+        empty=f"No valid {told['kind']} record was found there.",
     )
     keepers = output.counted(len(told["holders"]), "contact")
     registrars = output.counted(len(told["registrars"]), "registrar")

@@ -25,7 +25,7 @@ def doctor(peer: str | None, home: Path, as_json: bool) -> int:
     """
     if peer is not None:
         peer = peer_meant(peer)
-    client = ControlClient(home)
+    client = ControlClient(home, tells_of_clock=False)
     told: dict[str, Any] = {"network": client.get("/v1/network")}
     if not as_json:
         _show_network(told["network"])

@@ -31,7 +31,7 @@ MEANINGS = {
     USAGE: "wrong usage or bad input, such as a link with a typo",
     NOT_RUNNING: "no node is running in that home",
     NOT_FOUND: "not found, or on no peer that can be reached",
-    NETWORK: "the network: not joined, peer offline, no link, timed out",
+    NETWORK: "the network: not joined, peer not reached, no link, timed out",
     DISK: "the disk: full, read-only, the target exists, or the mod is larger than allowed",
     INTERRUPTED: "interrupted by Ctrl-C",
 }

@@ -6,7 +6,6 @@ from protocol.causes.network_kind import UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.ice.candidates import CandidateKind
 from protocol.punching.pairs import Way
-from protocol.reachability.clock_signs import ClockVerdict
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 
 LEARNED: dict[CandidateKind, str] = {
@@ -105,22 +104,8 @@ def _seen(told: dict[str, Any]) -> str:
     return f"{told['address']}" if told["proved"] else f"{told['address']} (one contact's word)"
 
 
-_CLOCKS: dict[ClockVerdict, str] = {
-    ClockVerdict.NO_SIGN: "no sign that it is off",
-    ClockVerdict.AHEAD: "is ahead by more than a minute, by the word of contacts in {}: let this "
-    "computer set its clock by the internet",
-    ClockVerdict.BEHIND: "is behind by more than a minute, by the word of contacts in {}: let "
-    "this computer set its clock by the internet",
-    ClockVerdict.PERHAPS_AHEAD: "may be ahead: contacts in {} say so, which is too few to tell "
-    "whose clock is off; compare this computer's with another one",
-    ClockVerdict.PERHAPS_BEHIND: "may be behind: contacts in {} say so, which is too few to tell "
-    "whose clock is off; compare this computer's with another one",
-}
-
-
 def clock(told: dict[str, Any]) -> str:
-    """Whether the clock seems off, by the API's report of it."""
-    networks = "network" if told["heard"] == 1 else "networks"
-    return _CLOCKS[ClockVerdict(told["verdict"])].format(
-        f"{told['said']} of {told['heard']} {networks}"
-    )
+    """Whether the clock is off, by the API's report of it."""
+    if told["sentence"]:
+        return str(told["sentence"])
+    return "no sign that it is off"

@@ -26,6 +26,7 @@ _STOP_S = 1.7
 _LEAVE_S = 0.2
 """Together they keep the promise that a node ends within 2 s."""
 _STOP_WAIT_S = 10.0
+_CLOCK_PAUSE_S = 3.0
 _STOP_LOOK_S = 0.05
 
 
@@ -195,6 +196,13 @@ class RunOutput:
             return
         click.echo(f"Joined the overlay: {output.counted(status['contacts'], 'contact')}.")
 
+    def clock(self, sentence: str) -> None:
+        """What contacts say of the clock; nothing: that it is right again."""
+        if self._as_json:
+            self._event("clock", sentence=sentence)
+        else:
+            self.say(sentence or "By the word of its contacts this computer's clock is right now.")
+
     def stopped(self) -> None:
         """Everything is closed and saved."""
         if self._as_json:
@@ -242,6 +250,7 @@ async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_clo
         out.running(to_json(node.status()), server.address, asks_router=node.asks_router)
         tasks.start(_welcome(node, out), name="welcome")
         tasks.start(_tell_forwarding(node, out), name="tell what the router forwards")
+        tasks.start(_tell_clock(node, out), name="tell whether the clock is off")
         await ending.asked.wait()
     finally:
         await tasks.close()
@@ -267,6 +276,20 @@ async def _tell_forwarding(node: "Node", out: RunOutput) -> None:
     own = node.membership.own_network
     await own.until(lambda: own.forwarded is not None)
     out.forwarded(to_json(node.status()), str(own.forwarded))
+
+
+async def _tell_clock(node: "Node", out: RunOutput) -> None:
+    """Whenever contacts find the clock off, or right again; after a pause, as more may say it."""
+    own, told = node.membership.own_clock, ""
+    while True:
+        changes = own.changes
+        sentence = node.clock_sentence
+        if bool(sentence) != bool(told) or own.view().corrected:
+            if sentence != told:
+                out.clock(sentence)
+            told = sentence
+        await own.until_changes(changes)
+        await asyncio.sleep(_CLOCK_PAUSE_S)
 
 
 async def _end(node: "Node", server: "ControlServer", out: RunOutput) -> int:

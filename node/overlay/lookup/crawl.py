@@ -13,10 +13,9 @@ from node.overlay.rpc.introductions import Introductions
 from node.overlay.server import OverlayServer
 from node.overlay.table.tables import V4, V6
 from protocol import limits
-from protocol.codec import shape
 from protocol.errors import ModswarmError
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import Method
+from protocol.overlay.messages import Method, decode_pong
 from protocol.overlay.sybil_detection import NetworkSize
 from protocol.randomness import Random
 
@@ -95,7 +94,7 @@ class Crawl:
             try:
                 pinged = await self._server.wire.ask(contact, Method.PING, [], tries=1)
                 self._introductions.answered(contact)
-                (version,) = shape(pinged.result, int)
+                version = decode_pong(pinged.result).version
                 found = await self._server.protocol.call_find_node(
                     contact, contact.peer_id, _EVERY_FAMILY
                 )

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from node.overlay.rpc.introductions import Introductions
+from node.overlay.rpc.pending import Reply
 from node.overlay.rpc.protocol import OverlayProtocol
-from node.overlay.rpc.wire import Reply
 from protocol.errors import Malformed, RemoteError
 from protocol.overlay.contacts import Contact
 from protocol.overlay.lookup_steps import AnyLookup

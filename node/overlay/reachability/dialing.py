@@ -18,7 +18,8 @@ import logging
 
 from node.net.endpoint import Endpoint
 from node.overlay.rpc.incoming import Incoming
-from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.rpc.pending import Reply
+from node.overlay.rpc.wire import Wire
 from node.overlay.table.tables import Tables
 from node.tasks import TaskOwner
 from protocol import datagrams, limits

@@ -8,7 +8,8 @@ import asyncio
 from collections import Counter
 
 from node.overlay.reachability.own_network import OwnNetwork
-from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.rpc.pending import Reply
+from node.overlay.rpc.wire import Wire
 from node.overlay.table.tables import Tables
 from protocol import limits
 from protocol.overlay.contacts import Contact

@@ -6,7 +6,7 @@ from typing import Any
 from kademlia.node import Node
 from kademlia.storage import IStorage
 
-from node.environment import Environment
+from node.overlay.reachability.own_clock import OwnClock
 from protocol.addresses import Address
 from protocol.identity import PeerId
 from protocol.overlay.store.record_store import RecordStore
@@ -25,12 +25,15 @@ class OverlayNode(Node):
 class RecordStorage(IStorage):
     """The record store behind kademlia's storage interface; only verified records go in.
 
+    What has expired by this machine's clock, but not by the corrected one, is kept, and so is the
+    reverse: a wrong word on the time deletes nothing of others.
+
     `own_id` is the peer that stores what is set by kademlia's own interface.
     """
 
-    def __init__(self, store: RecordStore, environment: Environment, own_id: PeerId) -> None:
+    def __init__(self, store: RecordStore, own_clock: OwnClock, own_id: PeerId) -> None:
         self.store = store
-        self._wall = environment.wall
+        self._wall = own_clock.earliest
         self._itself = Storer.itself(own_id)
 
     def __setitem__(self, key: bytes, record: Record) -> None:

@@ -34,6 +34,7 @@ from protocol.overlay.networks import NetworksOf, voice_of
 from protocol.overlay.registration_proof import check_registration_proof
 from protocol.overlay.store.record_store import RecordStore
 from protocol.randomness import sample
+from protocol.reachability.clock_signs import ClockVerdict
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Reading:
     records by their bytes; `own_sent` is how many this node's own store has given. `untimely` has
     the networks (see `voice_of`) that keep as valid what is not so by our clock, and `nearest`
     those of the nearest contacts; `from_future` counts what each contact sent that is in the
-    future.
+    future. `is_clock_off`: whether contacts find our clock off, and it is not corrected.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
@@ -67,16 +68,19 @@ class Reading:
     untimely: set[bytes] = field(default_factory=set)
     nearest: set[bytes] = field(default_factory=set)
     from_future: Counter[Contact] = field(default_factory=Counter)
+    is_clock_off: bool = False
 
     def why_empty(self) -> NetworkError | None:
         """What kept records from being found, where it is known that something did.
 
         That the clocks differ is said by most networks of the nearest contacts, which all keep a
-        record that there is: no contact makes it so, unless it is the only one.
+        record that there is: no contact makes it so, unless it is the only one. Where our own clock
+        is off, one that keeps what we may not read is enough.
         """
         if not self.answered:
             return Unreachable(cause=Cause.NO_CONTACTS)
-        if 2 * len(self.untimely & self.nearest) > len(self.nearest):
+        untimely = self.untimely & self.nearest
+        if 2 * len(untimely) > len(self.nearest) or (self.untimely and self.is_clock_off):
             return ClocksDiffer(cause=Cause.CLOCKS_DIFFER)
         return None
 
@@ -129,6 +133,8 @@ class Reader:
             if enough is not None and enough(reading):
                 break
             await step(reading, key, kind, enough or _never)
+        clock = self._own_clock.view()
+        reading.is_clock_off = clock.verdict is not ClockVerdict.NO_SIGN and not clock.corrected
         return reading
 
     async def _read_nearest(
@@ -210,10 +216,12 @@ class Reader:
 
     def _take_own(self, reading: Reading, key: bytes, kind: int) -> bool:
         """Take one more page of this node's own store; whether there was any."""
-        held = self._store.get(key, kind, self._wall())
+        now = self._wall()
+        held = self._store.get(key, kind, self._own_clock.earliest())
         page = held[reading.own_sent : reading.own_sent + limits.VALUES_PER_REPLY]
         for record in page:
-            _take(reading, record)
+            if record.expires > now:
+                _take(reading, record)
         reading.own_sent += len(page)
         return bool(page)
 

@@ -59,6 +59,12 @@ class Republisher:
         """Stop refreshing; what is stored expires by itself."""
         self._kept.pop(name, None)
 
+    def renew(self) -> None:
+        """Publish all of them again soon: they were dated by a clock that is off."""
+        for kept in self._kept.values():
+            kept.due_at = 0.0
+        self._changed.set()
+
     def names(self) -> list[Hashable]:
         """The names of the kept records."""
         return list(self._kept)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.rpc.pending import Reply
+from node.overlay.rpc.wire import Wire
 from node.overlay.table.tables import Tables
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import ANSWER_BYTES, FEW_CONTACTS_BYTES, Method, first_request_bytes

@@ -27,13 +27,13 @@ from protocol.errors import BadToken, Malformed, RelayFailed, RemoteError
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
-    OVERLAY_VERSION,
     Code,
     Found,
     Method,
     Response,
     decode_found,
     encode_found,
+    encode_pong,
 )
 from protocol.overlay.registration_proof import check_registration_proof
 from protocol.overlay.store.storer import Storer
@@ -104,9 +104,9 @@ class OverlayProtocol(KademliaProtocol):
             incoming.answer(result)
 
     def rpc_ping(self, incoming: Incoming) -> list[Any]:
-        """PING []: the protocol version of this node."""
+        """PING []: the protocol version of this node, and what its own clock shows."""
         shape(incoming.request.arguments)
-        return [OVERLAY_VERSION]
+        return encode_pong(self._own_clock.uncorrected())
 
     def rpc_meet(self, incoming: Incoming) -> list[Any]:
         """MEET []: a PING with padding, so that this node `may_also_send` one back."""

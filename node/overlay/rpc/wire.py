@@ -7,16 +7,18 @@ kind of datagram, and counts an error of a peer under the name of the error that
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
+from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.reachability.own_network import OwnNetwork
 from node.overlay.rpc.admission import Admission, RefusedAgreements
 from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
 from node.overlay.rpc.incoming import Incoming
+from node.overlay.rpc.pending import Pending, Reply
 from node.overlay.settings import OverlaySettings
 from protocol import datagrams, limits
 from protocol.addresses import Address
@@ -35,12 +37,14 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     ANSWERED_LATER,
     EPOCH_BYTES,
+    TELL_THE_TIME,
     Code,
     Method,
     Request,
     Response,
     code_of,
     decode_body,
+    decode_pong,
     encode_request,
     encode_response,
 )
@@ -48,29 +52,11 @@ from protocol.overlay.sessions import PeerSession, PeerSessions, SharedRoundTrip
 from protocol.rate_limit import HostRateLimit
 
 
-class Reply(NamedTuple):
-    """How a request of ours ended: with a response, or with an error."""
-
-    contact: Contact
-    response: Response | None
-    error: ModswarmError | None
-
-
-class _Pending(NamedTuple):
-    contact: Contact
-    address: Address
-    sent_at: float
-    on_reply: Callable[[Reply], None]
-    nonce: bytes
-    body: bytes
-    is_sample: bool
-    """Whether the response is a sample of the round trip."""
-
-
 class Wire:
     """The overlay's end of an endpoint. The handler that `serve` was given takes requests.
 
-    `own_network` is told at which address each contact sees us, and gives the flags of requests.
+    `own_network` is told at which address each contact sees us, and gives the flags of requests;
+    `own_clock` is told what contacts that were pinged say the time is.
     """
 
     def __init__(
@@ -81,6 +67,7 @@ class Wire:
         endpoint: Endpoint,
         settings: OverlaySettings,
         own_network: OwnNetwork,
+        own_clock: OwnClock,
     ) -> None:
         self._identity = identity
         self._rng = environment.rng
@@ -88,13 +75,14 @@ class Wire:
         self._cipher = settings.cipher
         self._puzzle_bits = settings.puzzle_bits
         self._own_network = own_network
+        self._own_clock = own_clock
         self._serve: Callable[[Incoming], None] = _not_serving
         self._loop = asyncio.get_running_loop()
         self._sessions = PeerSessions(settings.peers_remembered)
         self._tokens = Tokens(self._rng.randbytes(32))
         self._epoch = self._rng.randbytes(EPOCH_BYTES)
         self._counter = 0
-        self._pending: dict[bytes, _Pending] = {}
+        self._pending: dict[bytes, Pending] = {}
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._shared_rtt = SharedRoundTrip()
         self.heard_at = -math.inf
@@ -206,15 +194,25 @@ class Wire:
         session.proved_to_be_at(address)
         now = self._loop.time()
         rtt_s = now - pending.sent_at
-        if pending.is_sample and rtt_s <= limits.TIMEOUT_MAX_S:
+        if pending.method not in ANSWERED_LATER and rtt_s <= limits.TIMEOUT_MAX_S:
             # A contact that answers after every time limit must not lengthen the limits.
             session.measured(rtt_s)
             self._shared_rtt.measured(rtt_s)
         self.heard_at = now
         self._own_network.saw(pending.contact, response.observed, pending.sent_at)
+        if pending.method in TELL_THE_TIME and response.code == Code.OK:
+            self._hear_time(pending, response)
         if response.token:
             session.learn_token(response.token, pending.contact, now)
         pending.on_reply(Reply(pending.contact, response, None))
+
+    def _hear_time(self, pending: Pending, response: Response) -> None:
+        try:
+            seconds = decode_pong(response.result).seconds
+        except RemoteError as error:
+            self._counters.refuse(error)  # it answers all the same
+        else:
+            self._own_clock.told(pending.contact, seconds, pending.sent_at)
 
     def _receive_cookie(self, datagram: bytes, address: Address) -> None:
         """Repeat a request with the cookie that a contact under load asks for in its nonce."""
@@ -295,9 +293,7 @@ class Wire:
             arguments=arguments,
             answer_bytes=answer_bytes,
         )
-        self._pending[transaction] = _Pending(
-            contact, address, now, on_reply, nonce, body, method not in ANSWERED_LATER
-        )
+        self._pending[transaction] = Pending(contact, address, now, on_reply, nonce, body, method)
         self._deadlines.set(transaction, now + timeout_s)
         self._prompt()
         self._send_sealed(session, address, nonce, body)

@@ -1,5 +1,6 @@
 """Calls to this node: each verified offer is answered once, by what makes links of calls."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -68,7 +69,7 @@ class Callee:
         """The sealed answer to a sealed offer; raises RemoteError for what is not an offer."""
         now = self._environment.wall()
         offer = read_offer(self._identity, sealed, now=now, puzzle_bits=self._puzzle_bits)
-        self._memory.accept(offer, now)
+        self._memory.accept(offer, now, asyncio.get_running_loop().time())
         offer = replace(offer, answer_takes_s=answer_takes_s)
         rng = self._environment.rng
         try:

@@ -21,6 +21,9 @@ _CAUSES = {
     AnswerStatus.RATE_LIMITED: Cause.TOO_MANY_CALLS,
 }
 
+_SIGNED = {AnswerStatus.REFUSED: "the peer's node refused the call"}
+"""What is certain where the peer itself signed it, and no node on the way may have said it."""
+
 
 class Caller:
     """Calls peers. `callee` is told of each offer, so that it recognises calls that cross it."""
@@ -57,7 +60,8 @@ class Caller:
         if answer.status is AnswerStatus.BUSY:
             raise CalleeBusy(answer.retry_s)
         if answer.description is None:
-            raise CallFailed(cause=_CAUSES[answer.status])
+            cause = _CAUSES[answer.status]
+            raise CallFailed(_SIGNED.get(answer.status, ""), cause=cause)
         assert call.offer is not None  # an answer is verified against its offer
         via = () if relay.peer_id == peer_id else (relay.peer_id,)
         return CallResult(

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.overlay.rpc.incoming import Incoming
-from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.rpc.pending import Reply
+from node.overlay.rpc.wire import Wire
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.codec import shape

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from node.environment import Environment
-from node.overlay.rpc.wire import Reply
+from node.overlay.rpc.pending import Reply
 from node.overlay.server import OverlayServer
 from protocol import limits
 from protocol.codec import shape

@@ -13,7 +13,8 @@ from functools import partial
 
 from node.counters import Counters
 from node.overlay.rpc.incoming import Incoming
-from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.rpc.pending import Reply
+from node.overlay.rpc.wire import Wire
 from node.overlay.table.connectivity import Connectivity
 from node.overlay.table.tables import Tables
 from protocol import limits

@@ -14,8 +14,10 @@ from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
 from node.net.udp.port import Arrival
+from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.reachability.own_network import OwnNetwork
-from node.overlay.rpc.wire import Reply, Wire
+from node.overlay.rpc.pending import Reply
+from node.overlay.rpc.wire import Wire
 from node.overlay.server import OverlayServer
 from node.overlay.settings import OverlaySettings
 from node.tasks import TaskOwner
@@ -92,6 +94,7 @@ def _make_asker(number: int) -> Asker:
         outbox,
         settings,
         _own_network(environment),
+        OwnClock(public_networks, environment.wall),
     )
     wire.serve(lambda _: None)
     wire.listen()
@@ -130,6 +133,7 @@ async def ours() -> dict[str, float]:
         counters=counters,
         answer_offer=_no_calls,
         own_network=_own_network(environment),
+        own_clock=OwnClock(public_networks, environment.wall),
         grant_relaying=_no_relaying,
     )
     server.wire.listen()

@@ -17,7 +17,7 @@ from node.answers.dht import (
     RecordView,
 )
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
-from node.answers.network import FamilyReport, NetworkReport, SeenAddress
+from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
 from node.content.download.bounds import SizeBound
@@ -29,6 +29,7 @@ from node.links.path.found_path import FoundPath
 from node.links.stages import Stage
 from node.runtime import Node
 from protocol.addresses import Address
+from protocol.causes.clock import clock_sentence
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.content.link import ModLink
@@ -237,7 +238,7 @@ class FakeDoctor:
             relays_known=16,
             relays=0,
             hides_address=False,
-            clock=ClockView(),
+            clock=ClockReport.of(ClockView()),
         )
 
     def network(self) -> NetworkReport:
@@ -279,6 +280,7 @@ class FakeNode:
         self.reachable: bool | None = True
         self.join_ms: float | None = 12.5
         self.known_nodes = 1
+        self.clock = ClockView()
         self.bound = [Address("127.0.0.1", 4001)]
         self.peer_id: PeerId = self.identity.peer_id
         self.diagnosis = FakeDiagnosis(self._answer)
@@ -303,6 +305,7 @@ class FakeNode:
             join_ms=self.join_ms,
             known_nodes=self.known_nodes,
             contacts=3,
+            clock=ClockReport.of(self.clock),
             registrars=(),
             registered_peers=0,
             forwarded_calls=0,
@@ -316,6 +319,10 @@ class FakeNode:
             bytes_sent=1100,
             refused={"bad_signature": 2},
         )
+
+    @property
+    def clock_sentence(self) -> str:
+        return clock_sentence(self.clock)
 
     def bootstrap_addresses(self) -> tuple[str, ...]:
         peer_id = peer_id_text(self.identity.peer_id)

@@ -18,7 +18,7 @@ from node.answers.dht import (
     RecordView,
 )
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, Removed, ShareResult
-from node.answers.network import FamilyReport, NetworkReport, SeenAddress
+from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import LinkView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, RelayStatus, Stopping
 from node.content.progress import Progress
@@ -53,6 +53,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             {"store_full": 5},
             RelayStatus(True, 1, 2, 3, 4),
             *(7, 8, 9, 10, 11, {"bad_signature": 2}),
+            ClockReport.of(ClockView(heard=2)),
         ),
         {
             "peer_id": P,
@@ -82,6 +83,14 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "bytes_received": 10,
             "bytes_sent": 11,
             "refused": {"bad_signature": 2},
+            "clock": {
+                "verdict": "no_sign",
+                "said": 0,
+                "heard": 2,
+                "ahead_s": None,
+                "corrected": False,
+                "sentence": "",
+            },
         },
     ),
     (
@@ -253,7 +262,8 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     (SeenAddress(V4, proved=True),),
                 ),
             ),
-            *(UpnpAnswer.REFUSED, None, "718", 9, 2, False, ClockView(ClockVerdict.AHEAD, 5, 6)),
+            *(UpnpAnswer.REFUSED, None, "718", 9, 2, False),
+            ClockReport(ClockVerdict.AHEAD, 5, 6, 61.23, True, "a sentence"),
         ),
         {
             "kind": "random_router",
@@ -283,7 +293,14 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "relays_known": 9,
             "relays": 2,
             "hides_address": False,
-            "clock": {"verdict": "ahead", "said": 5, "heard": 6},
+            "clock": {
+                "verdict": "ahead",
+                "said": 5,
+                "heard": 6,
+                "ahead_s": 61.2,
+                "corrected": True,
+                "sentence": "a sentence",
+            },
         },
     ),
     (

@@ -91,7 +91,7 @@ def test_people_are_told_in_words(
     ("join_ms", "known_nodes", "told"),
     [
         (None, 0, "no: this node knows no other node. Start it with --bootstrap"),
-        (None, 2, "not yet: no other node has answered"),
+        (None, 2, "not yet: it goes on, and 3 nodes answered so far"),
         (12.5, 2, "yes, after 12 ms\n"),
         (12.5, 0, "yes, after 12 ms, when another node joined through it\n"),
     ],

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from node.answers.network import ClockReport
+from node.faces.api.forms import to_json
 from node.faces.cli import exits, networks
 from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
+from protocol.causes.clock import span
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.errors import CallFailed
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import peer_id_text
 from protocol.punching.pairs import Way
-from protocol.reachability.clock_signs import ClockVerdict
+from protocol.reachability.clock_signs import ClockVerdict, ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.node.faces.commands import status_of
 from tests.node.faces.fake_node import CONE, PEER, RANDOM, FakeNode
@@ -174,12 +177,26 @@ def test_every_value_has_words() -> None:
     assert networks.family(unheard) == "2001:db8::1; the node does not listen there"
 
 
-def test_what_is_known_of_the_clock_says_by_how_many_networks_it_is() -> None:
+def clock_line(view: ClockView) -> str:
+    return networks.clock(to_json(ClockReport.of(view)))
+
+
+def test_what_is_known_of_the_clock_says_by_how_much_and_by_whom() -> None:
     for verdict in ClockVerdict:
-        told = networks.clock({"verdict": verdict.value, "said": 2, "heard": 3})
-        assert ("2 of 3 networks" in told) is (verdict is not ClockVerdict.NO_SIGN)
-        assert ("ahead" in told) is (verdict in (ClockVerdict.AHEAD, ClockVerdict.PERHAPS_AHEAD))
-        assert ("behind" in told) is (verdict in (ClockVerdict.BEHIND, ClockVerdict.PERHAPS_BEHIND))
-        assert ("may be" in told) is verdict.value.startswith("perhaps")
-    alone = {"verdict": "perhaps_ahead", "said": 1, "heard": 1}
-    assert "contacts in 1 of 1 network say so" in networks.clock(alone)
+        for corrected in (False, True):
+            told = clock_line(ClockView(verdict, 2, 3, None, corrected))
+            assert ("2 of 3 networks" in told) is (verdict is not ClockVerdict.NO_SIGN)
+            assert ("ahead" in told) is verdict.value.endswith("ahead")
+            assert ("behind" in told) is verdict.value.endswith("behind")
+            assert ("may be" in told) is verdict.value.startswith("perhaps")
+    alone = clock_line(ClockView(ClockVerdict.PERHAPS_AHEAD, 1, 1, 3720.0))
+    assert "may be 1 h 2 min ahead: contacts in 1 of 1 network say so" in alone
+    assert clock_line(ClockView(heard=2)) == "no sign that it is off"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(61, "61 s"), (119.6, "2 min"), (3600, "1 h"), (5400, "1 h 30 min"), (6 * 86400, "6 days")],
+)
+def test_by_how_much_is_told_in_units_that_matter(seconds: float, told: str) -> None:
+    assert span(seconds) == told

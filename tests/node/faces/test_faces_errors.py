@@ -156,13 +156,14 @@ def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
 def test_holders_that_were_not_reached_make_one_sentence() -> None:
     many = HoldersUnreachable(HOLDERS)
     assert str(many) == (
-        "none of the 3 nodes that share this mod is reached: "
+        "none of the 3 nodes that are known to share this mod is reached: "
         f"{Cause.OFFLINE.sentence} (2 of them); all is lost (1 of them)"
     )
     assert exits.advice_for(many) == Cause.OFFLINE.advice
     one = HoldersUnreachable(HOLDERS[:1])
     assert (
-        str(one) == f"the only node that shares this mod is not reached: {Cause.OFFLINE.sentence}"
+        str(one)
+        == f"the only node that is known to share this mod is not reached: {Cause.OFFLINE.sentence}"
     )
     unexplained = HoldersUnreachable(HOLDERS[1:2])
     assert unexplained.cause is None

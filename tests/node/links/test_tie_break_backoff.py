@@ -121,7 +121,7 @@ def test_the_wait_doubles_up_to_its_bound_and_is_spread() -> None:
     waits = []
     for _ in range(12):
         backoff.failed(SMALL, now, CallFailed(cause=Cause.OFFLINE))
-        with pytest.raises(LinkFailed, match="the peer is offline") as refused:
+        with pytest.raises(LinkFailed, match="do not reach it any more") as refused:
             backoff.check(SMALL, now)
         assert refused.value.cause is Cause.OFFLINE
         waits.append(float(str(refused.value).split(" in ")[1].split(" s")[0]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.overlay.rpc.wire import Reply
+from node.overlay.rpc.pending import Reply
 from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import limits
 from protocol.addresses import Address

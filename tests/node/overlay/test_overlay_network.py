@@ -154,7 +154,7 @@ async def test_failed_calls_say_why() -> None:
             raise Busy(6.5)
 
         callee.callee.accept_calls(busy)
-        with pytest.raises(CalleeBusy, match="cannot open a link now") as refused:
+        with pytest.raises(CalleeBusy, match="has no place for one more now") as refused:
             await caller.caller.call(callee.server.identity.peer_id, describing())
         assert refused.value.retry_after_s == 7
 
@@ -175,7 +175,7 @@ async def test_a_peer_that_left_is_offline_and_the_caller_is_told(
         callee, caller = peers[4:]
         await callee.register()
         await callee.close()
-        with pytest.raises(CallFailed, match="the peer is offline"):
+        with pytest.raises(CallFailed, match="do not reach it any more"):
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
 

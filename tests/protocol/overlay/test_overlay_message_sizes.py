@@ -23,6 +23,7 @@ from protocol.overlay.messages import (
     decode_body,
     decode_found,
     encode_found,
+    encode_pong,
 )
 from protocol.signaling import AnswerStatus, make_answer, make_offer
 from tests.protocol.descriptions import largest_description
@@ -160,7 +161,7 @@ def test_the_answer_to_each_request_fits_its_own_padding() -> None:
         max_bytes=DATAGRAM_BODY_BYTES,
     )
     arguments: dict[Method, tuple[list[Any], list[Any]]] = {
-        Method.PING: ([], [1]),
+        Method.PING: ([], encode_pong(2.0**40)),
         Method.FIND_NODE: ([target, 3], found),
         Method.FIND_VALUE: ([target, 1, 0, 3], found),
         Method.STORE: ([target, no_record], []),

@@ -17,12 +17,15 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import (
     Code,
     Method,
+    Pong,
     Request,
     Response,
     code_of,
     decode_body,
     decode_found,
+    decode_pong,
     encode_found,
+    encode_pong,
     encode_request,
     encode_response,
 )
@@ -76,6 +79,28 @@ def test_golden_response(golden: dict[str, Any]) -> None:
     assert decode_body(bytes.fromhex(golden["body"])) == Response(
         transaction, code, token, observed, result
     )
+
+
+@pytest.mark.parametrize("name", ["pong", "pong, asked over IPv6"])
+def test_golden_pong(name: str) -> None:
+    (golden,) = (one["result"] for one in VECTORS["responses"] if one["name"] == name)
+    assert encode_pong(1_790_000_000.9) == golden
+    assert decode_pong(golden) == Pong(2, 1_790_000_000)
+
+
+@pytest.mark.parametrize(("wall", "told"), [(-5.0, 0), (1e12, 2**32 - 1)])
+def test_a_clock_that_shows_no_time_of_this_age_is_told_within_bounds(
+    wall: float, told: int
+) -> None:
+    assert decode_pong(encode_pong(wall)).seconds == told
+
+
+@pytest.mark.parametrize(
+    "result", [[], [2], [2, 1, 1], [2, -1], [2, 2**32], [0, 1], [2, b"1"], [2, 1.5], [2, True]]
+)
+def test_what_is_no_pong_is_malformed(result: list[Any]) -> None:
+    with pytest.raises(Malformed):
+        decode_pong(result)
 
 
 def test_golden_found() -> None:

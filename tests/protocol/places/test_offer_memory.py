@@ -76,3 +76,15 @@ def test_whatever_callers_send_no_offer_in_time_is_accepted_twice(
         accepted[made.digest] = made
         assert len(memory) <= 6
         assert len(memory._answered_until) <= len(memory)
+
+
+@pytest.mark.parametrize("set_by_s", [3600.0, -3600.0])
+def test_a_clock_that_is_set_and_set_back_makes_no_offer_good_twice(set_by_s: float) -> None:
+    memory = OfferMemory()
+    first = offer(1, 0)
+    memory.accept(first, NOW, 0.0)
+    memory.accept(offer(2, 1, NOW + int(set_by_s)), NOW + set_by_s, 20.0)
+    with pytest.raises(Replayed):
+        memory.accept(first, NOW + 40, 40.0)
+    memory.accept(offer(2, 2, NOW + 200), NOW + 200, 200.0)
+    assert len(memory) == (2 if set_by_s > 0 else 1), "what may still be in time is kept"

@@ -22,6 +22,7 @@ from protocol.overlay.messages import (
     Method,
     Request,
 )
+from simulations.attacks import raw_peer
 from simulations.attacks.raw_peer import RawPeer, Responder
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
@@ -193,9 +194,9 @@ async def answers_ping(resident: Resident) -> bool:
     return response is not None and response.code == Code.OK
 
 
-def pong(_request: Request) -> list[Any]:
+def pong(request: Request) -> list[Any]:
     """The honest answer to PING."""
-    return [1]
+    return raw_peer.pong(request)
 
 
 def no_contacts(_request: Request) -> list[Any]:

@@ -1,0 +1,29 @@
+"""Requests of ours that wait for a response, and how they end."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from protocol.addresses import Address
+from protocol.errors import ModswarmError
+from protocol.overlay.contacts import Contact
+from protocol.overlay.messages import Method, Response
+
+
+class Reply(NamedTuple):
+    """How a request of ours ended: with a response, or with an error."""
+
+    contact: Contact
+    response: Response | None
+    error: ModswarmError | None
+
+
+class Pending(NamedTuple):
+    """A request under way: `nonce` and `body` are what was sent, at `sent_at` monotonic seconds."""
+
+    contact: Contact
+    address: Address
+    sent_at: float
+    on_reply: Callable[[Reply], None]
+    nonce: bytes
+    body: bytes
+    method: Method
