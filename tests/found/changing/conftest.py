@@ -48,6 +48,11 @@ class Getting:
         return await self.task, self._loop.time() - self._started
 
     @property
+    def seconds(self) -> float:
+        """How long it has been under way."""
+        return self._loop.time() - self._started
+
+    @property
     def waits(self) -> list[Progress]:
         """What it told while it waited."""
         return [progress for _, progress in self.told if progress.stage == "waiting"]
