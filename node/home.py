@@ -24,6 +24,7 @@ from node.disk.refusals import make_private
 from node.disk.reserve import Reserve
 from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically, writing
 from protocol import limits
+from protocol.content.file_paths import quoted
 from protocol.errors import DiskError, HomeError, Malformed
 from protocol.identity import Identity, find_seed, solves_puzzle
 from protocol.overlay.contacts import PACKED_BYTES, Contact
@@ -32,6 +33,7 @@ from protocol.randomness import Random
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+FORMAT_FILE = "format.json"
 LOG_FILE = "log.txt"
 _NAMES = (
     *("format.json", "identity.key", "config.toml", "certificate.pem", "contacts.json"),
@@ -146,7 +148,7 @@ class Home:
         return self.path / "identity.key"
 
     def _check_format(self) -> None:
-        path = self.path / "format.json"
+        path = self.path / FORMAT_FILE
         if not path.exists():
             write_atomically(path, json.dumps({"format": FORMAT}).encode())
             return
@@ -175,18 +177,29 @@ def check_folder(path: Path) -> None:
         raise HomeError(f"cannot use {path} as a home: {error.strerror or error}") from error
     except OSError as error:
         raise DiskError(f"{path} cannot be read: {error.strerror or error}") from error
-    if "format.json" in names:
+    if FORMAT_FILE in names:
         return
     others = [
         name for name in names if name.removeprefix(".").removesuffix(".partial") not in _NAMES
     ]
     if others:
         raise HomeError(
-            f"{path} is neither empty nor the home of a node: it holds {ascii(min(others))[:80]}; "
+            f"{path} is neither empty nor the home of a node: it holds {quoted(min(others))}; "
             "name a folder of its own for the home"
         )
     if shared and not names:
         raise HomeError(f"{path} is a folder that several users share; a home needs one of its own")
+
+
+def says_format(path: Path) -> bool:
+    """Whether the file at `path` is the format file of some home, of any format."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+        told = _parse(_read(path))
+    except (OSError, HomeError, ValueError):
+        return False
+    return isinstance(told, dict) and type(told.get("format")) is int
 
 
 def is_in_use(path: Path) -> bool:

@@ -87,13 +87,19 @@ class Sharing:
     # Sharing ------------------------------------------------------------------------------
 
     async def share(
-        self, path: Path, name: str | None = None, progress: ReportProgress = ignore_progress
+        self,
+        path: Path,
+        name: str | None = None,
+        progress: ReportProgress = ignore_progress,
+        *,
+        exclude: Sequence[str] = (),
     ) -> ShareResult:
-        """Publish a folder or a file, and its provider record.
+        """Publish a folder or a file but for what is left out, and its provider record.
 
-        Raises BadFolder, UnsafePath, DiskError.
+        `exclude` has patterns besides those in the folder. Raises BadFolder, UnsafePath, BadInput,
+        DiskError.
         """
-        shared = await self._publisher.publish(path, name, progress)
+        shared = await self._publisher.publish(path, name, progress, exclude=exclude)
         await self._announce_all()
         announced = await self._presence.announce(shared.mod_id)
         return ShareResult(
@@ -103,6 +109,8 @@ class Sharing:
             files=shared.files,
             bytes=shared.bytes,
             new_bytes=shared.new_bytes,
+            left_out=shared.left_out,
+            left_out_paths=shared.left_out_paths,
             published=Announcement(
                 announced.confirmed,
                 announced.asked,

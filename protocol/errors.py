@@ -4,6 +4,7 @@
     ├── LocalError            this machine, its disk, its settings or the person at it
     │   ├── BadInput          what a person typed or a file they gave
     │   │   ├── BadLink, BadAddress, BadPeerId, BadConfig, UnsafePath, BadFolder
+    │   │   └── FolderProblems
     │   ├── HomeError         the node's folder cannot be used
     │   ├── DiskError         full, read-only or failing
     │   ├── TargetExists      the place to write to is taken
@@ -33,6 +34,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from protocol import limits
 from protocol.causes.cause import Cause
@@ -77,6 +79,17 @@ class UnsafePath(BadInput):
 
 class BadFolder(BadInput):
     """A folder to share that is missing, empty or unreadable."""
+
+
+class FolderProblems(BadFolder):
+    """Several things in a folder stand in the way of sharing it."""
+
+    def __init__(self, message: str, problems: Sequence[str] = (), more: int = 0) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+        """A sentence for each of the first."""
+        self.more = more
+        """How many others there are."""
 
 
 class HomeError(LocalError):

@@ -963,6 +963,9 @@ MANIFEST_CHUNKS = 2**20
 MANIFEST_FILES = 200_000
 """Chunks and files of one mod."""
 
+SHARE_BYTES = MANIFEST_CHUNKS * CHUNK_BYTES_MAX
+"""No more can be one mod, however large its chunks are: 256 GiB."""
+
 MANIFEST_FOLDERS = 200_000
 """Folders that the file paths of one manifest name: bounds what checking them allocates."""
 
@@ -973,6 +976,29 @@ NAME_BYTES = 255
 MOD_BYTES = 2**40
 MOD_NAME_BYTES = 200
 """All files of a mod together, and its name in UTF-8."""
+
+WALK_ENTRIES = 2**20
+"""What a walk of a folder to share looks at, left out or not: five times what a mod may have."""
+
+WALK_LINKS = 10_000
+"""Links to folders that one walk follows: 18 folders with two links each to the one before have
+2**18 paths, and each costs as much as a folder."""
+
+FOLDER_PROBLEMS_TOLD = 20
+"""Reasons why a folder cannot be shared as it is, told at once; of more their number is told."""
+
+LEFT_OUT_SHOWN = 10
+"""Paths that a share left out, as far as they are named."""
+
+IGNORE_FILE_BYTES = 2**16
+IGNORE_PATTERNS = 1024
+IGNORE_PATTERN_CHARS = 1024
+EXCLUDES = 64
+"""A `.modswarmignore`, the patterns of one share, one of them, and those of `--exclude`."""
+
+IGNORE_WORK = 2**27
+"""Comparisons of a name with a part of a pattern in one share, each at most 256 products of their
+lengths: 2**20 names beside 128 patterns take a minute. A folder may come from a stranger."""
 
 GET_BYTES = 20_000_000_000
 """What a `get` may write unless a person was asked or another bound given: few mods have more."""

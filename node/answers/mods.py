@@ -52,6 +52,10 @@ class ShareResult:
     new_bytes: int
     """Sealed bytes that the vault did not have."""
     published: Announcement
+    left_out: int = 0
+    """Files, and folders with all in them, that `.modswarmignore` or `exclude` left out."""
+    left_out_paths: tuple[str, ...] = ()
+    """The paths of some of them."""
 
 
 @dataclass(frozen=True, slots=True)

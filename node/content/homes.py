@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from node.content.secrets import Secrets
+from node.home import FORMAT_FILE, says_format
 from protocol.errors import UnsafePath
 
 _Place = tuple[int, int]
@@ -20,6 +21,10 @@ _Place = tuple[int, int]
 _HOME_MARKS = ("format.json", "vault", "lock")
 """A home has `identity.key` and one of these."""
 _VAULT_MARKS = ("index.sqlite", "packs")
+_HOME_PARTS = ("vault", "lock", "control.json", "contacts.json", "certificate.pem", "config.toml")
+"""One of these makes a folder with a format file a home."""
+HOME_NAMES = frozenset({"identity.key", *_HOME_MARKS, *_VAULT_MARKS, *_HOME_PARTS})
+"""All that is looked for."""
 _NEIGHBOURS_LOOKED_AT = 1024
 
 
@@ -46,6 +51,10 @@ class HomeGuard:
             except OSError:
                 continue  # it is not there, or not to be read
 
+    def homes(self) -> list[Path]:
+        """The real paths of the homes in reach."""
+        return [Path(os.path.realpath(home)) for home in self._in_reach() if home.exists()]
+
     def secrets(self) -> Secrets:
         """What no file may hold that is shared: this node's secrets as they are now, and others."""
         return Secrets(self._home)
@@ -62,7 +71,10 @@ class HomeGuard:
             except OSError:
                 continue
             if (status.st_dev, status.st_ino) in own or is_home(folder):
-                raise UnsafePath(f"{path} is in the home of a node, where nothing is {doing}")
+                raise UnsafePath(
+                    f"{path} is in the home of a node, where nothing is {doing}: "
+                    f"name a place outside {folder}"
+                )
 
 
 def _places_in(home: Path) -> Iterator[_Place]:
@@ -78,9 +90,18 @@ def _places_in(home: Path) -> Iterator[_Place]:
 
 def is_home(folder: Path) -> bool:
     """Whether the names in a folder are those of a home or of its vault."""
-    return looks_like_home(lambda name: os.path.lexists(folder / name))
+    return looks_like_home(
+        folder, lambda name: any(os.path.lexists(folder / one) for one in (name, name.upper()))
+    )
 
 
-def looks_like_home(has: Callable[[str], bool]) -> bool:
-    """Whether a folder that `has` these names is a home or a vault."""
-    return (has("identity.key") and any(map(has, _HOME_MARKS))) or all(map(has, _VAULT_MARKS))
+def looks_like_home(folder: Path, has: Callable[[str], bool]) -> bool:
+    """Whether a folder that `has` these names, in any case, is a home or a vault.
+
+    Then it has a node's key, or says which format of a home it has: older, newer or a copy.
+    """
+    if (has("identity.key") and any(map(has, _HOME_MARKS))) or all(map(has, _VAULT_MARKS)):
+        return True
+    if not (has(FORMAT_FILE) and any(map(has, _HOME_PARTS))):
+        return False
+    return any(says_format(folder / name) for name in (FORMAT_FILE, FORMAT_FILE.upper()))

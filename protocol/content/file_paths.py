@@ -22,6 +22,7 @@ _RESERVED_NAMES = frozenset(
 """Devices in every Windows folder, whatever the extension (Naming Files, Paths and Namespaces)."""
 
 _DIGEST_BYTES = 16
+_QUOTED_CHARS = 80
 
 _UNSAFE = re.compile(f"[{characters.CONTROL}]")
 _BIDIRECTIONAL = re.compile(f"[{characters.BIDIRECTIONAL}]")
@@ -76,9 +77,22 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_last_name(path: str) -> None:
+    """As `check_path`, for a path whose folder was looked at before."""
+    _check_length(path)
+    _check_names(path.rpartition("/")[2], path)
+
+
 def quoted(text: str) -> str:
-    """`text` in quotes, escaped and shortened: safe in any terminal or log."""
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
+    """`text` in quotes on one line, shortened in the middle: safe in any terminal or log.
+
+    What is not seen, or turns the text around it, is escaped; the end of a path keeps its name.
+    """
+    if len(text) > _QUOTED_CHARS:
+        name = len(text) - text.rfind("/")
+        end = min(max(name, _QUOTED_CHARS // 2), _QUOTED_CHARS - _QUOTED_CHARS // 4)
+        text = f"{text[: _QUOTED_CHARS - 3 - end]}...{text[-end:]}"
+    return repr(text)
 
 
 def _objection(name: str) -> str:
@@ -198,7 +212,8 @@ def _collision(known: str, path: str, depth: int) -> str:
     name = known.split("/")[depth]
     if name == path.split("/")[depth]:
         return f"the path {quoted(path)} is there twice"
-    return f"{quoted(name)} and {quoted(path)} are one name on systems that ignore case"
+    other = "/".join(path.split("/")[: depth + 1])
+    return f"{quoted(name)} and {quoted(other)} are one name on systems that ignore case"
 
 
 def count_folders(paths: Iterable[str]) -> int:

@@ -21,6 +21,8 @@ MANIFEST_VERSION = 1
 
 _ROW = struct.Struct(">32sI")
 """One chunk of the table: address, sealed length."""
+CHUNK_BYTES_LEAST = _ROW.size + sealing.AES_KEY_BYTES
+"""What a chunk adds to its manifest at least: its row and its key do not compress."""
 _CONTENTS_FIELDS = 8
 """Name, version, paths, sizes, executable flags, chunk keys, lengths and order."""
 _SEALED_BYTES_MIN = sealing.SEAL_OVERHEAD_BYTES + 1

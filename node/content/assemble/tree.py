@@ -47,7 +47,7 @@ def checked_target(target: Path, guard: HomeGuard) -> Path:
 
 def _check_place(target: Path) -> None:
     """Look at the folder below which all is made: the nearest one above `target` that is there."""
-    folder = next(one for one in target.parents if os.path.lexists(one))
+    folder = next((one for one in target.parents if os.path.lexists(one)), target)
     if not folder.is_dir():
         raise TargetExists(f"{folder} is a file, so nothing can be written below it")
     if any(map(folder.is_relative_to, _OF_THE_SYSTEM)):

@@ -16,7 +16,8 @@ from pathlib import Path
 from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
-from node.content.publish.walk import FoundFile
+from node.content.publish.leaving_out import LeavingOut
+from node.content.publish.reading import FoundFile, read_pieces
 from node.content.secrets import Secrets
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.content.vault.vault import Vault
@@ -51,6 +52,9 @@ class PublishedMod:
     """Unique ones."""
     new_bytes: int
     """Sealed bytes that the vault did not have."""
+    left_out: int = 0
+    """Files and folders."""
+    left_out_paths: tuple[str, ...] = ()
 
 
 class Publisher:
@@ -67,18 +71,20 @@ class Publisher:
         name: str | None = None,
         report: ReportProgress = ignore_progress,
         version: str = "",
+        exclude: Sequence[str] = (),
     ) -> PublishedMod:
         """Put a folder or a single file into the vault as a mod.
 
         The name, which defaults to the folder's, decides its lineage. Raises BadFolder,
-        UnsafePath, DiskError.
+        UnsafePath, BadInput, DiskError.
         """
         loop = asyncio.get_running_loop()
         if name is None:
             name = await loop.run_in_executor(None, walk.name_of, folder)
         name = _checked_name(name)
         file_paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
-        files = await loop.run_in_executor(None, walk.walk, folder, self._guard)
+        rules = await loop.run_in_executor(None, LeavingOut.of, exclude)
+        files = await loop.run_in_executor(None, walk.walk, folder, self._guard, rules)
         secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
         lineage, secret = await self._vault.lineage(name, secret)
         async with self._vault.holding():
@@ -91,7 +97,15 @@ class Publisher:
             mod = _stored_mod(made, content_key, name, version, files, self._environment.wall())
             await self._vault.add_mod(mod, made)
         return PublishedMod(
-            mod.mod_id, mod.link, name, mod.files, mod.bytes, mod.chunks, publication.new_bytes
+            mod_id=mod.mod_id,
+            link=mod.link,
+            name=name,
+            files=mod.files,
+            bytes=mod.bytes,
+            chunks=mod.chunks,
+            new_bytes=publication.new_bytes,
+            left_out=rules.count,
+            left_out_paths=tuple(rules.first),
         )
 
 
@@ -170,8 +184,14 @@ class _Publication:
                 self._chunks.append((chunk, len(data)))
             self._order.append(number)
             self._bytes_done += len(data)
-        if len(self._order) > limits.MANIFEST_CHUNKS:
-            raise BadFolder("a folder that large cannot be one mod; share it in parts")
+        # Certain as early as it can be: what is left makes no fewer chunks than this.
+        left = -(-(self._bytes_total - self._bytes_done) // limits.CHUNK_BYTES_MAX)
+        table = len(self._chunks) * manifest.CHUNK_BYTES_LEAST
+        if len(self._order) + left > limits.MANIFEST_CHUNKS or table > limits.MANIFEST_BYTES:
+            raise BadFolder(
+                f"{self._bytes_total / 2**30:.0f} GiB of such files are more than one mod may "
+                "have, which is about 60 GiB where nothing repeats: share it in parts"
+            )
 
     def describe(self, name: str, version: str) -> tuple[Manifest, bytes]:
         """The manifest and its content key; raises BadFolder for a mod that is too large."""
@@ -224,7 +244,7 @@ def _chunks(files: Sequence[FoundFile], kept_back: Secrets) -> Iterator[bytes]:
         stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
         if stands_alone:
             yield from chunker.cut()
-        for piece in walk.read_pieces(file, _PIECE_BYTES, kept_back):
+        for piece in read_pieces(file, _PIECE_BYTES, kept_back):
             yield from chunker.feed(piece)
         if stands_alone:
             yield from chunker.cut()

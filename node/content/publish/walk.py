@@ -1,179 +1,244 @@
-"""The files of a folder that become a mod, read without leaving the folder.
+"""The files of a folder that become a mod, without leaving the folder.
 
 Symbolic links are followed as long as they stay inside the folder and do not lead in a circle. All
 else that is not a plain file or a folder is refused rather than left out, so that a mod is all of
-the folder. Empty folders are not part of a mod. Homes of nodes are refused, and what they hold; so
-are the folders in which an operating system shows itself and its devices as files.
+the folder but for what a person's rules leave out (`leaving_out`). Empty folders are not part of a
+mod. All that stands in the way is told at once; what a walk looks at is bounded by its number.
 """
 
+import errno
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.content.homes import HomeGuard, looks_like_home
-from node.content.secrets import Secrets
-from node.content.vault.index import FIRST_PAGE_BYTES
+from node.content.homes import HOME_NAMES, HomeGuard, looks_like_home
+from node.content.publish import refusals
+from node.content.publish.leaving_out import LeavingOut, option_for
+from node.content.publish.problems import Problems
+from node.content.publish.reading import FoundFile, found_file
 from protocol import limits
 from protocol.content import file_paths
-from protocol.content.file_paths import Tree, check_path, quoted
+from protocol.content.file_paths import Tree, quoted
 from protocol.errors import BadFolder, UnsafePath
 
-_READ_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # opening a pipe that took a file's place must not wait
-)
-_EXECUTABLE = stat.S_IXUSR
-_OF_THE_SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
-_IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a name, for it holds plain files)
+_IN_PARTS = "share it in parts, or leave some out with --exclude"
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file to share: its file path in the mod, where it is, and its state when it was found."""
-
-    path: str
-    source: Path
-    size: int
-    executable: bool
-    changed_ns: int
-    place: tuple[int, int]
-    """Device and inode."""
-
-
-def walk(root: Path, guard: HomeGuard) -> list[FoundFile]:
+def walk(root: Path, guard: HomeGuard, rules: LeavingOut | None = None) -> list[FoundFile]:
     """The files under `root`, or `root` itself if it is a file, by file path.
 
     Raises BadFolder, and UnsafePath for what other systems could not hold, and for homes.
     """
+    rules = rules or LeavingOut()
     name = name_of(root)
     try:
         root = Path(os.path.realpath(root, strict=True))
-        _refuse_system(root)
-        guard.check_outside(root, "shared")
-        files = list(_Walk(root, guard.places())) if root.is_dir() else [_found(name, root)]
+        if root.is_dir():
+            rules.enter("", root)
+        refusals.check_root(root, guard, rules)
+        if root.is_dir():
+            files = _Walk(root, guard.places(), rules).run()
+        else:
+            path = file_paths.check_path(name)
+            files = [] if rules.leave_out(path, is_folder=False) else [found_file(path, root)]
     except OSError as error:
         place = getattr(error, "filename", None) or root
         raise BadFolder(f"{place} cannot be read: {error.strerror or error}") from error
     if not files:
-        raise BadFolder(f"{root} has no files")
-    tree = Tree()
-    for file in files:
-        tree.add(file.path)
-    return sorted(files, key=lambda file: file.path)
+        why = ": all that it has is left out" if rules.count else ""
+        raise BadFolder(f"{root} has no files{why}")
+    _check_size(root, files)
+    return files
 
 
-def _refuse_system(path: Path) -> None:
-    """Raise UnsafePath for what a system shows of itself: its sizes are untrue, and it may wait."""
-    for folder in _OF_THE_SYSTEM:
-        if path.is_relative_to(folder) and not path.is_relative_to(_IN_MEMORY):
-            raise UnsafePath(f"{path} is not shared: what is in {folder} is the system's own")
+def _check_size(root: Path, files: list[FoundFile]) -> None:
+    size = sum(file.size for file in files)
+    if size > limits.SHARE_BYTES:
+        largest = max(files, key=lambda file: file.size)
+        raise BadFolder(
+            f"{root} has {size / 2**30:.0f} GiB, and a mod has {limits.SHARE_BYTES // 2**30} GiB "
+            f"at most; its largest file is {quoted(largest.path)} with "
+            f"{largest.size / 2**30:.1f} GiB: {_IN_PARTS}"
+        )
 
 
 def name_of(root: Path) -> str:
-    """The name of a folder or file, also if `root` is `.` or a symbolic link."""
-    return root.resolve().name if root.name in {"", ".."} else root.name
+    """The name of a folder or file, also if `root` is `.` or a symbolic link; raises BadFolder."""
+    name = root.resolve().name if root.name in {"", ".."} else root.name
+    if not name:
+        raise BadFolder(f"{root} is all of a disk: name the folder that is to be shared")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder on the way: its path in the mod with a slash behind, and where it is."""
+
+    prefix: str
+    real: Path
+    ancestors: tuple[Path, ...]
+    """Itself and the folders that it lies in, to notice circles."""
+    good: bool
+    """Whether all names on the way are good, so that what else is wrong with a path is its own."""
 
 
 class _Walk:
-    """Visits a tree; the folders on the way to the present one are known, to notice circles."""
+    """Visits a tree, folder by folder."""
 
-    def __init__(self, root: Path, kept: frozenset[tuple[int, int]]) -> None:
+    def __init__(self, root: Path, kept: frozenset[tuple[int, int]], rules: LeavingOut) -> None:
         self._root = root
         self._kept = kept
+        self._rules = rules
+        self._problems = Problems()
+        self._files: list[FoundFile] = []
+        self._looked_at = 0
         self._found = 0
+        self._links = 0
+        self._targets: dict[str, Path] = {}
+        """By the real path of a link: a folder may be visited by many ways."""
+        self._waiting = [_Folder("", root, (root,), good=True)]
 
-    def __iter__(self) -> Iterator[FoundFile]:
-        return self._folder("", self._root, (self._root,))
+    def run(self) -> list[FoundFile]:
+        """The files, by path; raises what stands in their way."""
+        while self._waiting:
+            folders = self._visit(self._waiting.pop())
+            self._waiting += reversed(list(folders))
+        files = sorted(self._files, key=lambda file: file.path)
+        self._check_together(files)
+        self._problems.check(str(self._root))
+        return files
 
-    def _folder(
-        self, prefix: str, folder: Path, ancestors: tuple[Path, ...]
-    ) -> Iterator[FoundFile]:
-        _refuse_system(folder)
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-        self._refuse_home(prefix, folder, {entry.name for entry in listed})
-        for entry in listed:
-            path = check_path(prefix + entry.name)
-            real, is_folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
-            # On Windows a junction leads elsewhere but appears as a plain folder.
-            if entry.is_symlink() or (is_folder and os.name == "nt"):
-                real = self._target(path, real, ancestors)
-                is_folder = real.is_dir()
-            if is_folder:
-                yield from self._folder(path + "/", real, (*ancestors, real))
+    def _check_together(self, files: list[FoundFile]) -> None:
+        """Look at what no path shows alone: names that some system takes for the same."""
+        tree = Tree()
+        for file in files:
+            try:
+                tree.add(file.path)
+            except UnsafePath as error:
+                self._problems.add(str(error))
+
+    def _visit(self, folder: _Folder) -> Iterator[_Folder]:
+        """Take the files of a folder; the folders in it."""
+        marks: set[str] = set()
+        try:
+            self._rules.enter(folder.prefix, folder.real)
+            entries = self._entries(folder, marks)
+            status = folder.real.stat()
+        except OSError as error:
+            shown = quoted(folder.prefix) if folder.prefix else str(self._root)
+            reason = error.strerror or error
+            self._problems.add(f"{shown} cannot be read: {reason}", BadFolder)
+            return
+        if (status.st_dev, status.st_ino) in self._kept or looks_like_home(
+            folder.real, marks.__contains__
+        ):
+            self._problems.add(refusals.home_within(folder.prefix.rstrip("/")))
+            return
+        for entry, is_folder in entries:
+            try:
+                inner = self._look(folder, entry, is_folder)
+            except (UnsafePath, BadFolder) as error:
+                self._problems.add(str(error), type(error))
+            except OSError as error:
+                path = quoted(folder.prefix + entry.name)
+                self._problems.add(f"{path} cannot be read: {error.strerror or error}", BadFolder)
             else:
-                self._found += 1
-                if self._found > limits.MANIFEST_FILES:
-                    raise BadFolder(f"{self._root} has more than {limits.MANIFEST_FILES} files")
-                found = _found(path, real)
-                if found.place in self._kept:
-                    raise UnsafePath(f"{quoted(path)} is a file of a node's home")
-                yield found
+                if inner is not None:
+                    yield inner
+            self._check_bounds()
 
-    def _refuse_home(self, prefix: str, folder: Path, names: set[str]) -> None:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in self._kept or looks_like_home(names.__contains__):
+    def _check_bounds(self) -> None:
+        if self._found > limits.MANIFEST_FILES:
+            self._stop(f"has more than {limits.MANIFEST_FILES} files")
+        if self._links > limits.WALK_LINKS:
+            self._stop(f"has links to folders that lead to more than {limits.WALK_LINKS} ones")
+
+    def _entries(self, folder: _Folder, marks: set[str]) -> list[tuple[os.DirEntry[str], bool]]:
+        """What is in a folder and not left out, by name, and whether it is a folder.
+
+        Adds to `marks` the names that homes have, left out or not.
+        """
+        found, files = [], self._found
+        with os.scandir(folder.real) as entries:
+            for entry in entries:
+                self._looked_at += 1
+                if self._looked_at > limits.WALK_ENTRIES:
+                    self._stop(f"has more than {limits.WALK_ENTRIES} files and folders")
+                if entry.name.casefold() in HOME_NAMES:
+                    marks.add(entry.name.casefold())
+                is_folder = _is_folder(entry)
+                if not self._rules.leave_out(folder.prefix + entry.name, is_folder=is_folder):
+                    found.append((entry, is_folder))
+                    files += not is_folder
+                if files > limits.MANIFEST_FILES:
+                    self._stop(f"has more than {limits.MANIFEST_FILES} files")
+        return sorted(found, key=lambda one: one[0].name)
+
+    def _stop(self, what: str) -> None:
+        raise BadFolder(f"{self._root} {what}, more than one mod may: {_IN_PARTS}")
+
+    def _look(self, folder: _Folder, entry: os.DirEntry[str], is_folder: bool) -> _Folder | None:
+        """Take a file, or give the folder to visit. Raises UnsafePath, BadFolder, OSError."""
+        path, real = folder.prefix + entry.name, Path(entry.path)
+        good = self._has_good_name(path) and folder.good
+        reason = refusals.reason_against(entry.name, is_folder=is_folder)
+        if reason:
             raise UnsafePath(
-                f"{quoted(prefix)} is the home of a node, whose keys must stay there: "
-                "share a folder without it"
+                f"{quoted(path + '/' * is_folder)} {reason}; leave it out with {option_for(path)}"
             )
+        # On Windows a junction leads elsewhere but appears as a plain folder.
+        if entry.is_symlink() or (is_folder and os.name == "nt"):
+            real = self._target(path, real, folder.ancestors)
+            is_folder = real.is_dir()
+            self._links += is_folder and entry.is_symlink()
+        if is_folder:
+            if len(path.encode(errors="replace")) > limits.FILE_PATH_BYTES:
+                return None
+            return _Folder(path + "/", real, (*folder.ancestors, real), good)
+        self._take(found_file(path, real), good)
+        return None
+
+    def _take(self, file: FoundFile, good: bool) -> None:
+        self._found += 1
+        if file.place in self._kept:
+            raise UnsafePath(f"{quoted(file.path)} is a file of a node's home")
+        if good:
+            self._files.append(file)
+
+    def _has_good_name(self, path: str) -> bool:
+        try:
+            file_paths.check_last_name(path)
+        except UnsafePath as error:
+            self._problems.add(str(error))
+            return False
+        return True
 
     def _target(self, path: str, link: Path, ancestors: tuple[Path, ...]) -> Path:
         """Where a link leads, if a mod may follow it."""
-        target = Path(os.path.realpath(link, strict=True))  # resolve() has two errors for circles
+        try:
+            target = self._targets.get(str(link)) or Path(os.path.realpath(link, strict=True))
+        except OSError as error:
+            if not link.is_symlink():
+                raise
+            where = f"{quoted(path)} is a link to {quoted(str(link.readlink()))}"
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise BadFolder(f"{where}, which is not there") from None
+            if error.errno == errno.ELOOP:
+                raise UnsafePath(f"{where}, which leads in a circle") from None
+            raise BadFolder(f"{where}, which cannot be read: {error.strerror}") from None
         if not target.is_relative_to(self._root):
-            raise UnsafePath(f"{quoted(path)} is a link that leads out of the folder")
+            raise UnsafePath(
+                f"{quoted(path)} is a link that leads out of the folder, to {quoted(str(target))}"
+            )
         if target in ancestors:
             raise UnsafePath(f"{quoted(path)} is a link that leads in a circle")
+        self._targets[str(link)] = target
         return target
 
 
-def _found(path: str, source: Path) -> FoundFile:
-    status = source.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise UnsafePath(
-            f"{quoted(path)} is neither a file nor a folder, but a pipe, socket or device"
-        )
-    executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
-    place = status.st_dev, status.st_ino
-    return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns, place)
-
-
-def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator[bytes]:
-    """The bytes of a file in pieces; raises BadFolder if it changed since it was found.
-
-    Raises UnsafePath for a file with the secrets of a node.
-    """
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        descriptor = os.open(file.source, _READ_FLAGS | getattr(os, "O_NOFOLLOW", 0))
-        try:
-            left, before = file.size, b""
-            _check_unchanged(file, os.fstat(descriptor))
-            while left:
-                piece = os.read(descriptor, min(left, piece_bytes))
-                if not piece:
-                    break
-                if left == file.size:
-                    secrets.check(file.path, piece)
-                secrets.check_anywhere(file.path, before, piece)
-                before = piece[-FIRST_PAGE_BYTES:]
-                left -= len(piece)
-                yield piece
-            left = left or -len(os.read(descriptor, 1))
-            _check_unchanged(file, os.fstat(descriptor), left)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise BadFolder(f"{file.source} cannot be read: {error.strerror or error}") from error
-
-
-def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> None:
-    if (
-        left
-        or not stat.S_ISREG(status.st_mode)
-        or (status.st_size, status.st_mtime_ns) != (file.size, file.changed_ns)
-    ):
-        raise BadFolder(f"{file_paths.quoted(file.path)} changed while it was read; try again")
+        return entry.is_dir()
+    except OSError:
+        return False  # a link in a circle

@@ -12,7 +12,7 @@ from node.links.stages import Stage
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.errors import Busy, CalleeBusy, ModswarmError, NetworkError
+from protocol.errors import Busy, CalleeBusy, FolderProblems, ModswarmError, NetworkError
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import parse_peer_id, peer_id_text
@@ -30,6 +30,8 @@ def details_of(error: ModswarmError) -> Json | None:
         return {"holders": [_holder_json(one) for one in error.failures]}
     if isinstance(error, Busy | CalleeBusy):
         return {"retry_after_s": error.retry_after_s}
+    if isinstance(error, FolderProblems):
+        return {"problems": list(error.problems), "more": error.more}
     return None
 
 
@@ -49,11 +51,19 @@ def holders_unreachable(told: Json, cause: Cause | None) -> NetworkError:
     return HoldersUnreachable(holders)
 
 
-REMADE: dict[str, Callable[[Json, Cause | None], NetworkError]] = {
+def folder_problems(told: Json) -> FolderProblems:
+    """The error made anew; raises KeyError, TypeError, ValueError for details of another form."""
+    details = told["details"]
+    problems = [str(one) for one in details["problems"]]
+    return FolderProblems(str(told["message"]), problems, int(details["more"]))
+
+
+REMADE: dict[str, Callable[[Json, Cause | None], ModswarmError]] = {
     LinkAttemptFailed.name: link_attempt_failed,
     HoldersUnreachable.name: holders_unreachable,
     Busy.name: lambda told, _: Busy(_retry_after_s(told)),
     CalleeBusy.name: lambda told, why: CalleeBusy(_retry_after_s(told), cause=why or Cause.BUSY),
+    FolderProblems.name: lambda told, _: folder_problems(told),
 }
 """How errors with details are made of JSON, by name."""
 

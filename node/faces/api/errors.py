@@ -133,6 +133,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         # Of this machine.
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
+        errors.FolderProblems,
         *(TargetExists, errors.TooLarge, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),

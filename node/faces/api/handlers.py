@@ -25,6 +25,7 @@ from node.links.stages import Stage
 from node.runtime import Node
 from protocol import limits
 from protocol.causes.failed_checks import expected_of
+from protocol.content.file_paths import quoted
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes
 from protocol.texts.links import link_in
@@ -94,7 +95,9 @@ async def network(service: Service, call: ApiCall) -> NetworkReport:
 async def share(service: Service, call: ApiCall, progress: ReportProgress) -> ShareResult:
     """Share a folder or a file of this machine."""
     source = _absolute(call.body["path"])
-    return await service.node.sharing.share(source, call.body.get("name"), progress)
+    return await service.node.sharing.share(
+        source, call.body.get("name"), progress, exclude=call.body.get("exclude", ())
+    )
 
 
 async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:
@@ -231,7 +234,7 @@ def _absolute(text: str) -> Path:
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
-        raise BadRequest(f"no file of this system can be called {ascii(text)[:80]}") from None
+        raise BadRequest(f"no file of this system can be called {quoted(text)}") from None
     if not path.is_absolute():
         raise BadRequest(f"the path must be absolute, for the node has another folder: {text!r}")
     return path

@@ -65,6 +65,11 @@ _BUSY_DETAILS = {
     "description": "In how many seconds it is worth asking again.",
 }
 
+_FOLDER_DETAILS = {
+    **_answer(problems=_array(STRING), more=COUNT),
+    "description": "What stands in the way of sharing a folder, and how many more things do.",
+}
+
 _ERROR: Schema = {
     "type": "object",
     "required": ["name", "message"],
@@ -73,7 +78,7 @@ _ERROR: Schema = {
         "message": STRING,
         "cause": {"type": "string", "enum": [str(cause) for cause in Cause]},
         "advice": {"type": "string", "description": "What helps, for a person."},
-        "details": {"oneOf": [_LINK_DETAILS, _GET_DETAILS, _BUSY_DETAILS]},
+        "details": {"oneOf": [_LINK_DETAILS, _GET_DETAILS, _BUSY_DETAILS, _FOLDER_DETAILS]},
     },
 }
 
@@ -91,7 +96,15 @@ COMPONENTS: dict[str, Schema] = {
 
 SHARE = _request(
     {"path": _bounded(limits.PATH_CHARS, "An absolute path: the folder or the file to share.")},
-    {"name": _bounded(limits.MOD_NAME_BYTES, "What the mod is called; else as its path is.")},
+    {
+        "name": _bounded(limits.MOD_NAME_BYTES, "What the mod is called; else as its path is."),
+        "exclude": {
+            "type": "array",
+            "maxItems": limits.EXCLUDES,
+            "items": _bounded(limits.IGNORE_PATTERN_CHARS, "A pattern as in a .gitignore."),
+            "description": "What is left out, besides what `.modswarmignore` in the folder says.",
+        },
+    },
 )
 
 _LINK = _bounded(limits.PASTED_CHARS, "A modswarm link.")

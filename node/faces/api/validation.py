@@ -37,6 +37,8 @@ def check(value: Any, schema: Schema, components: Mapping[str, Schema], where: s
     if isinstance(value, str) and "pattern" in schema and is_blank(value):
         raise BadRequest(f"{_named(where)} is empty; it is: {schema['description']}")
     if isinstance(value, list):
+        if len(value) > schema.get("maxItems", len(value)):
+            raise BadRequest(f"{where} has more than {schema['maxItems']} items")
         for number, item in enumerate(value):
             check(item, schema.get("items", {}), components, f"{where}[{number}]")
     if isinstance(value, dict):

@@ -16,7 +16,7 @@ from node.faces.cli import exits
 from node.faces.cli.output import printable, sentence
 from node.faces.cli.terminal import interrupts
 from node.faces.cli.terminal.typos import GroupWithHints
-from protocol.errors import ModswarmError
+from protocol.errors import FolderProblems, ModswarmError
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def _status(args: list[str]) -> int:
         return exits.when_interrupted(args)
     except ModswarmError as error:
         told = errors.as_json(error)
-        _fail(args, errors.message_of(error), told, exits.advice_for(error))
+        _fail(args, errors.message_of(error), told, exits.advice_for(error), _problems_of(error))
         return exits.exit_status_of(error)
     except BrokenPipeError:
         # The reader of our output has closed it; Python must not complain about it at exit.
@@ -108,8 +108,23 @@ def _status(args: list[str]) -> int:
     return result if isinstance(result, int) else exits.OK
 
 
-def _fail(args: list[str], message: str, told: dict[str, Any], advice: str = "") -> None:
-    click.echo(f"Error: {sentence(message)}", err=True)
+def _problems_of(error: ModswarmError) -> list[str]:
+    if not isinstance(error, FolderProblems):
+        return []
+    return [*error.problems, *([f"and {error.more} more"] if error.more else [])]
+
+
+def _fail(
+    args: list[str],
+    message: str,
+    told: dict[str, Any],
+    advice: str = "",
+    problems: Sequence[str] = (),
+) -> None:
+    told_first = f"{printable(message)}:" if problems else sentence(message)
+    click.echo(f"Error: {told_first}", err=True)
+    for problem in problems:
+        click.echo(f"  {printable(problem)}", err=True)
     if advice:
         click.echo(advice, err=True)
     _fail_in_json(args, told)

@@ -15,6 +15,7 @@ from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
 from protocol import limits
 from protocol.causes.cause import Cause
+from protocol.content.file_paths import quoted
 from protocol.content.link import is_piece
 from protocol.errors import (
     BadInput,
@@ -58,13 +59,24 @@ _REFUSALS = _CAPS | {
     type=Word("a name for the mod", limits.MOD_NAME_BYTES),
     help="What the mod is called; by default as its folder is.",
 )
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    type=Word("a pattern of what to leave out, such as '*.log' or /saves/"),
+    help="Leave out what this means, as in a .gitignore; may be given several times.",
+)
 @options.asking
-def share(path: Path, name: str | None, home: Path, as_json: bool) -> None:
+def share(
+    path: Path, name: str | None, exclude: tuple[str, ...], home: Path, as_json: bool
+) -> None:
     """Share the folder or the file PATH, and print its link.
 
-    The node keeps a sealed copy of the files in its home.
+    The node keeps a sealed copy of the files in its home. What files .modswarmignore in the folder
+    mean, in the syntax of .gitignore, is left out each time, and these files themselves.
     """
-    body = {"path": str(_absolute(path))} | ({} if name is None else {"name": name})
+    body: dict[str, Any] = {"path": str(_absolute(path))}
+    body |= ({} if name is None else {"name": name}) | ({"exclude": exclude} if exclude else {})
     with bars.bar(quiet=as_json) as bar:
         shared = bars.follow(ControlClient(home).stream("/v1/mods", body), bar)
     if as_json:
@@ -74,8 +86,17 @@ def share(path: Path, name: str | None, home: Path, as_json: bool) -> None:
     files = f"{output.counted(shared['files'], 'file')}, {output.size(shared['bytes'])}"
     new = f"{output.size(shared['new_bytes'])} new in the vault"
     click.echo(f"Sharing {output.printable(shared['name'])}: {files}, {new}.", err=True)
+    if shared["left_out"] or exclude:
+        click.echo(_left_out(shared["left_out"], shared["left_out_paths"]), err=True)
     click.echo(_announced(published), err=True)
     click.echo(shared["link"])
+
+
+def _left_out(count: int, paths: list[str]) -> str:
+    if not count:
+        return "Nothing was left out: the patterns mean no file here."
+    more = [f"and {count - len(paths)} more"] if count > len(paths) else []
+    return f"Left out: {', '.join([*map(quoted, paths), *more])}."
 
 
 def _announced(published: dict[str, Any]) -> str:

@@ -21,37 +21,22 @@ from cryptography.hazmat.primitives.serialization import (
 
 from node.content.assemble.tree import checked_target
 from node.content.homes import HomeGuard
-from node.content.publish import walk
+from node.content.publish import reading, walk
 from node.content.publish.publisher import Publisher
 from node.content.vault import index
 from node.content.vault.index import holds_schema
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from node.home import Home
-from node.links.secure.certificate import load_or_create
 from protocol.addresses import Address
 from protocol.errors import UnsafePath
 from protocol.overlay.contacts import Contact
-from tests.identities import give_identities
 from tests.node.content.content_nodes import write_files
+from tests.node.content.homes import TOKEN, made_home
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links are made the POSIX way")
 
-TOKEN = "0123456789abcdef" * 4
 SECRETS = ("identity.key", "certificate.pem", "control.json", "config.toml", "vault/index.sqlite")
-
-
-async def made_home(folder: Path, number: int = 0) -> Path:
-    """A home with all that a node keeps in it."""
-    give_identities([folder], number)
-    home = Home.open(folder)
-    load_or_create(home.certificate, Environment(rng=random.Random(number)))
-    home.write_control("127.0.0.1:1", TOKEN)
-    home.save_contacts([])
-    await (await Vault.open(home.vault)).close()
-    home.close()
-    (folder / "config.toml").write_text('relay = "on"\nrelay_secret = "x"\n')
-    return folder
 
 
 def everything(home: Path) -> list[Path]:
@@ -61,7 +46,9 @@ def everything(home: Path) -> list[Path]:
 def read(shared: Path, guard: HomeGuard) -> dict[str, bytes]:
     """What would be shared, by file path."""
     found = walk.walk(shared, guard)
-    return {file.path: b"".join(walk.read_pieces(file, 2**20, guard.secrets())) for file in found}
+    return {
+        file.path: b"".join(reading.read_pieces(file, 2**20, guard.secrets())) for file in found
+    }
 
 
 async def test_nothing_of_a_home_is_shared(tmp_path: Path) -> None:
@@ -305,7 +292,7 @@ import subprocess, sys
 from pathlib import Path
 from node.content.assemble.tree import checked_target
 from node.content.homes import HomeGuard
-from node.content.publish import walk
+from node.content.publish import reading, walk
 from node.content.publish.publisher import Publisher
 from node.content.vault import index
 from node.content.vault.index import holds_schema

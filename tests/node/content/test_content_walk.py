@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from node.content.homes import HomeGuard
-from node.content.publish import walk
+from node.content.publish import reading, walk
 from protocol import limits
-from protocol.errors import BadFolder, UnsafePath
+from protocol.errors import BadFolder, BadInput, UnsafePath
 from tests.node.content.content_nodes import write_files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and pipes are made the POSIX way")
@@ -96,10 +96,12 @@ def test_a_neighbour_whose_name_begins_alike_is_outside(folder: Path) -> None:
         walk.walk(folder, GUARD)
 
 
-@pytest.mark.parametrize("target", ["link", "nowhere"])
-def test_links_to_nothing(folder: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "reason"), [("link", "leads in a circle"), ("nowhere", "is not there")]
+)
+def test_links_to_nothing(folder: Path, target: str, reason: str) -> None:
     (folder / "link").symlink_to(target)
-    with pytest.raises(BadFolder, match="cannot be read"):
+    with pytest.raises(BadInput, match=f"'link' is a link to '{target}', which {reason}"):
         walk.walk(folder, GUARD)
 
 
@@ -130,9 +132,9 @@ def test_a_file_that_holds_more_than_its_size_is_refused() -> None:
     source = Path("/proc/version")
     status = source.stat()
     place = status.st_dev, status.st_ino
-    file = walk.FoundFile("a", source, status.st_size, False, status.st_mtime_ns, place)
+    file = reading.FoundFile("a", source, status.st_size, False, status.st_mtime_ns, place)
     with pytest.raises(BadFolder, match="changed while it was read"):
-        list(walk.read_pieces(file, 100, GUARD.secrets()))
+        list(reading.read_pieces(file, 100, GUARD.secrets()))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reading(folder: Path) -> None:
     files = {
-        file.path: b"".join(walk.read_pieces(file, 2, GUARD.secrets()))
+        file.path: b"".join(reading.read_pieces(file, 2, GUARD.secrets()))
         for file in walk.walk(folder, GUARD)
     }
     assert files == {"a": b"1", "b.txt": b"", "b/a/y": b"123", "b/x": b"12"}
@@ -199,14 +201,14 @@ def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
         place.write_bytes({"grown": b"123", "shorter": b"1", "rewritten": b"34"}[change])
         os.utime(place, ns=(0, file.changed_ns + (change == "rewritten")))
     with pytest.raises(BadFolder):
-        list(walk.read_pieces(file, 100, GUARD.secrets()))
+        list(reading.read_pieces(file, 100, GUARD.secrets()))
 
 
 def test_a_file_that_shrinks_while_it_is_read(folder: Path) -> None:
     place = folder / "b" / "x"
     place.write_bytes(bytes(10))
     (file,) = walk.walk(place, GUARD)
-    pieces = walk.read_pieces(file, 4, GUARD.secrets())
+    pieces = reading.read_pieces(file, 4, GUARD.secrets())
     next(pieces)
     os.truncate(place, 5)
     with pytest.raises(BadFolder, match="changed while it was read"):

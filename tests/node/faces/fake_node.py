@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,8 @@ class FakeSharing:
         self.link = LINK
         self.announcement = Announcement(3, 4, {"timed_out": 1})
         self.banned: tuple[str, ...] = ()
+        self.excluded: tuple[str, ...] = ()
+        self.left_out: tuple[str, ...] = ()
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
 
@@ -103,11 +105,22 @@ class FakeSharing:
         self._answer("mods")
         return tuple(self.mod_list)
 
-    async def share(self, path: Path, name: str | None, progress: ReportProgress) -> ShareResult:
+    async def share(
+        self,
+        path: Path,
+        name: str | None,
+        progress: ReportProgress,
+        *,
+        exclude: Sequence[str] = (),
+    ) -> ShareResult:
         self._answer("share", path, name)
+        self.excluded = tuple(exclude)
         progress(Progress("reading", bytes_total=10, bytes_done=5))
         await asyncio.sleep(0)
-        return ShareResult(MOD_ID, self.link, name or path.name, 2, 10, 10, self.announcement)
+        name, count = name or path.name, len(self.left_out)
+        return ShareResult(
+            MOD_ID, self.link, name, 2, 10, 10, self.announcement, count, self.left_out[:10]
+        )
 
     async def remove(self, mod_id: bytes) -> bool:
         self._answer("remove", mod_id)

@@ -124,7 +124,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         },
     ),
     (
-        ShareResult(MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4, {"key_full": 1})),
+        ShareResult(MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4, {"key_full": 1}), 1, ("a/",)),
         {
             "mod_id": M,
             "link": str(LINK),
@@ -133,6 +133,8 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "bytes": 10,
             "new_bytes": 5,
             "published": {"confirmed": 3, "asked": 4, "refused": {"key_full": 1}, "cause": None},
+            "left_out": 1,
+            "left_out_paths": ["a/"],
         },
     ),
     (
