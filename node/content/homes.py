@@ -26,6 +26,8 @@ _HOME_PARTS = ("vault", "lock", "control.json", "contacts.json", "certificate.pe
 HOME_NAMES = frozenset({"identity.key", *_HOME_MARKS, *_VAULT_MARKS, *_HOME_PARTS})
 """All that is looked for."""
 _NEIGHBOURS_LOOKED_AT = 1024
+_PLACES_KNOWN = 2**18
+"""Names of folders and files in homes in reach, this node's first: a vault has a file for 64 MB."""
 
 
 class HomeGuard:
@@ -38,7 +40,8 @@ class HomeGuard:
 
     def places(self) -> frozenset[_Place]:
         """The folders and files of the homes in reach, as they are now."""
-        return frozenset(place for home in self._in_reach() for place in _places_in(home))
+        found = (place for home in self._in_reach() for place in _places_in(home))
+        return frozenset(itertools.islice(found, _PLACES_KNOWN))
 
     def _in_reach(self) -> Iterator[Path]:
         yield self._home

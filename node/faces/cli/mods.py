@@ -33,6 +33,8 @@ from protocol.texts.links import holds_link, link_in
 from protocol.texts.wrappings import bare, plain
 
 _ID_CHARS_MIN, _ID_CHARS = 8, 52
+_TOLD = 20
+"""Mods of one name that are told apart in one message."""
 
 _CAPS = {
     StoreFull.name: "their memory for announcements is full",
@@ -63,7 +65,7 @@ _REFUSALS = _CAPS | {
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    type=Word("a pattern of what to leave out, such as '*.log' or /saves/"),
+    type=Word('a pattern of what to leave out, such as "*.log" or /saves/'),
     help="Leave out what this means, as in a .gitignore; may be given several times.",
 )
 @options.asking
@@ -284,8 +286,9 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
         hint = did_you_mean(text, names) or "; `modswarm ls` lists its mods"
         raise NotFound(f"this node has no mod {text!r}{hint}")
     if len(found) > 1:
-        ids = ", ".join(f"{mod['mod_id'][:12]} of {output.moment(mod['added'])}" for mod in found)
-        raise BadInput(f"{text!r} means several mods; name one by its id: {ids}")
+        first = [f"{mod['mod_id'][:12]} of {output.moment(mod['added'])}" for mod in found[:_TOLD]]
+        more = f", and {len(found) - _TOLD} more in `modswarm ls`" if len(found) > _TOLD else ""
+        raise BadInput(f"{text!r} means several mods; name one by its id: {', '.join(first)}{more}")
     return found[0]
 
 

@@ -23,9 +23,18 @@ class Compared:
     digest: str
 
 
-def compare(left: Path, right: Path) -> Compared:
-    """Read every file of both folders; raises Different naming the first difference."""
-    left_files, right_files = files_in(left), files_in(right)
+def compare(left: Path, right: Path, shared: int | None = None) -> Compared:
+    """Read every file of both folders; raises Different naming the first difference.
+
+    Where `left` has files that were left out, `shared` says how many others it has.
+    """
+    right_files = files_in(right)
+    if shared is None:
+        left_files = files_in(left)
+    elif shared != len(right_files):
+        raise Different(f"{shared} files were shared, and {len(right_files)} came")
+    else:
+        left_files = {path: left / path for path in right_files}
     if left_files.keys() != right_files.keys():
         path = min(left_files.keys() ^ right_files.keys())
         raise Different(f"{path} is in one of the two folders only")
@@ -57,6 +66,8 @@ def files_in(folder: Path) -> dict[str, Path]:
 def _compare_files(left: Path, right: Path, path: str) -> tuple[int, tuple[bytes, bytes]]:
     digests = (hashlib.sha256(), hashlib.sha256())
     count = 0
+    if not left.is_file():
+        raise Different(f"{path} is in one of the two folders only")
     with left.open("rb") as left_file, right.open("rb") as right_file:
         while True:
             blocks = (left_file.read(_BLOCK_BYTES), right_file.read(_BLOCK_BYTES))

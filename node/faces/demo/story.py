@@ -54,6 +54,8 @@ def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar)
         "Shared",
         f"announced at {published['confirmed']} of {counted(published['asked'], 'contact')}",
     )
+    if shared["left_out"]:
+        tell("Left out", f"{shared['left_out']} by .modswarmignore, which is not compared")
     link = parse_link(shared["link"])
     if link.hints:
         raise ModswarmError("the link names addresses, so it would prove nothing")
@@ -63,7 +65,7 @@ def carry(built: Overlay, source: Path, target: Path, tell: Tell, bar: bars.Bar)
     if not fetched["signaled_via"] or own_ids & set(fetched["signaled_via"]):
         raise CallFailed("the call did not go through other nodes, so it would prove nothing")
     _tell_fetched(fetched, tell)
-    compared = comparison.compare(source, target)
+    compared = comparison.compare(source, target, shared["files"] if shared["left_out"] else None)
     tell("Verified", f"every byte is the same; SHA-256 of all: {compared.digest}")
     checked = {"files": compared.files, "bytes": compared.bytes}
     return {**fetched, **checked, "join_ms": getter.status()["join_ms"]}

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from node.content import homes
 from node.content.assemble.tree import GrowingTree, checked_target
 from node.content.homes import HomeGuard
 from node.content.publish import walk
 from node.content.publish.leaving_out import LeavingOut
-from protocol.errors import BadFolder, FolderProblems, TargetExists, UnsafePath
+from node.faces.api import forms
+from node.faces.cli.mods import choose
+from protocol.errors import BadFolder, BadInput, FolderProblems, TargetExists, UnsafePath
 from tests.node.content.content_nodes import write_files
 from tests.node.content.homes import made_home
+from tests.node.faces.fake_node import stored_mod
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links are made the POSIX way")
 
@@ -97,6 +101,19 @@ async def test_the_root_may_be_no_home_by_another_name_whatever_is_left_out(tmp_
             shared(place, "*")
 
 
+async def test_of_a_home_with_more_files_than_are_known_nothing_is_shared_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is looked at for each share is bounded; homes themselves are told by their names."""
+    home = await made_home(tmp_path / "a" / "home")
+    monkeypatch.setattr(homes, "_PLACES_KNOWN", 5)
+    guard = HomeGuard(home)
+    assert len(guard.places()) == 5
+    for place in (home, tmp_path / "a", home / "vault", home / "vault" / "index.sqlite"):
+        with pytest.raises(UnsafePath, match="the home of a node"):
+            shared(place, guard=guard)
+
+
 def test_files_that_only_have_the_names_of_a_home_are_shared(tmp_path: Path) -> None:
     files = {
         "a/format.json": b'{"format": "png"}',
@@ -137,6 +154,9 @@ def test_the_whole_disk_and_the_folder_of_a_person_are_not_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(write_files(tmp_path / "home" / "ann", {"mod/x": b"1"})))
+    (tmp_path / "link").symlink_to("/")
+    with pytest.raises(BadFolder, match=r"^/ is all of a disk: name the folder"):
+        shared(tmp_path / "link")
     for place in (Path("/"), Path("//"), tmp_path / ".." / ("../" * 40)):
         with pytest.raises(BadFolder, match="is all of a disk: name the folder"):
             shared(place)
@@ -174,3 +194,14 @@ def test_no_target_is_overwritten(tmp_path: Path) -> None:
         checked_target(Path("/"), GUARD)
     (tmp_path / "to_new").symlink_to("full/new")
     assert checked_target(tmp_path / "to_new", GUARD) == tmp_path / "full" / "new"
+
+
+def test_a_name_that_fits_several_mods_removes_none_and_lists_some() -> None:
+    listed = [stored_mod(bytes([number]) * 32, "hats") for number in range(23)]
+    mods = [forms.to_json(one) for one in listed]
+    for count in (2, 20, 23):
+        with pytest.raises(BadInput, match="'hats' means several mods; name one by its id") as told:
+            choose("hats", mods[:count])
+        assert str(told.value).count(" of 20") == min(count, 20)
+        assert str(told.value).endswith("and 3 more in `modswarm ls`") == (count == 23)
+    assert choose(mods[7]["mod_id"], mods) is mods[7]

@@ -242,6 +242,10 @@ def test_the_command_asks_for_it_and_tells_it(
     assert told.splitlines()[1].endswith("'9.log', and 2 more.")
     assert told_by(capsys, "share", "hats")["left_out"] == 12
     assert status_of("share", "hats", "--exclude", " ") == 2
+    assert status_of("share", "hats", *["--exclude", "x"] * 64) == 0
+    capsys.readouterr()
+    assert status_of("share", "hats", *["--exclude", "x"] * 65) == 2
+    assert "exclude has more than 64 items" in capsys.readouterr().err
 
 
 def test_the_command_lists_what_stands_in_the_way(

@@ -198,6 +198,25 @@ def test_the_comparison_sees_every_difference(tmp_path: Path, change: object) ->
             comparison.compare(*pair)
 
 
+@pytest.mark.parametrize("change", [change_a_byte, cut, lengthen, add, rename])
+def test_where_files_were_left_out_the_others_are_compared(tmp_path: Path, change: object) -> None:
+    """Not even listed are those left out: links may make an endless tree of them."""
+    left, right = make_folder(tmp_path / "left"), make_folder(tmp_path / "right")
+    (left / "logs").mkdir()
+    (left / "logs" / "latest.log").write_text("left out")
+    if os.name == "posix":
+        for name in "ab":
+            (left / "logs" / name).symlink_to(".")
+    same = comparison.compare(left, right, shared=4)
+    assert (same.files, same.bytes) == (4, 1_105_000)
+    with pytest.raises(comparison.Different, match="5 files were shared, and 4 came"):
+        comparison.compare(left, right, shared=5)
+    assert callable(change)
+    change(right)
+    with pytest.raises(comparison.Different):
+        comparison.compare(left, right, shared=4)
+
+
 def test_the_largest_package_is_a_folder_with_code(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = packages.largest_package()
     assert (folder / "__init__.py").is_file()
