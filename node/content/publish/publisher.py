@@ -190,7 +190,7 @@ class _Publication:
         if len(self._order) + left > limits.MANIFEST_CHUNKS or table > limits.MANIFEST_BYTES:
             raise BadFolder(
                 f"{self._bytes_total / 2**30:.0f} GiB of such files are more than one mod may "
-                "have, which is about 60 GiB where nothing repeats: share it in parts"
+                "have, which is about 70 GiB where nothing repeats: share it in parts"
             )
 
     def describe(self, name: str, version: str) -> tuple[Manifest, bytes]:
