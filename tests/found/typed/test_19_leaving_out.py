@@ -61,6 +61,9 @@ def test_the_options_come_after_the_file_and_the_last_word_counts(tmp_path: Path
     folder = write_files(tmp_path / "mod", files | {"saves/x": b"", "in/saves/x": b"", "b": b""})
     assert shared(folder) == ["b", "in/saves/x", "keep.log"]
     assert shared(folder, "!a.log", "keep.log", "b") == ["a.log", "in/saves/x"]
+    assert shared(folder, "*", "!b") == ["b"]
+    with pytest.raises(BadFolder, match="all that it has is left out"):
+        shared(folder, "!b", "*")
     assert shared(folder, "!/saves/") == ["b", "in/saves/x", "keep.log", "saves/x"]
 
 
