@@ -38,7 +38,7 @@ def check(value: Any, schema: Schema, components: Mapping[str, Schema], where: s
         raise BadRequest(f"{_named(where)} is empty; it is: {schema['description']}")
     if isinstance(value, list):
         if len(value) > schema.get("maxItems", len(value)):
-            raise BadRequest(f"{where} has more than {schema['maxItems']} items")
+            raise BadRequest(f"{_named(where)} has more than {schema['maxItems']} items")
         for number, item in enumerate(value):
             check(item, schema.get("items", {}), components, f"{where}[{number}]")
     if isinstance(value, dict):

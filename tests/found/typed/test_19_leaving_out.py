@@ -248,7 +248,7 @@ def test_the_command_asks_for_it_and_tells_it(
     assert status_of("share", "hats", *["--exclude", "x"] * 64) == 0
     capsys.readouterr()
     assert status_of("share", "hats", *["--exclude", "x"] * 65) == 2
-    assert "exclude has more than 64 items" in capsys.readouterr().err
+    assert "'exclude' has more than 64 items" in capsys.readouterr().err
 
 
 def test_the_command_lists_what_stands_in_the_way(
