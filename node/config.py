@@ -1,5 +1,6 @@
 """A node's settings: `config.toml` in its home, overruled by the command line's options."""
 
+import codecs
 import contextlib
 import difflib
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from node.interfaces import WILDCARDS
+from node.machine.refusals import refused
 from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, split_host_port, unicast
@@ -32,6 +34,11 @@ _TAKES = {
 }
 """What to give in place of an empty text."""
 _MAX_CONFIG_BYTES = 2**16
+_AS_UTF8 = "Save it as UTF-8, which every editor offers."
+_WAY_OUT = (
+    "Mend it, or move it away: without it a node has the usual settings, and nothing is lost."
+)
+_QUOTES = '; a text stands in quotes, as in relay = "off"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +167,35 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         return Config()
     except OSError as error:
-        raise BadConfig(f"cannot read {path}: {error.strerror or error}") from error
+        raise refused(error, f"cannot read {path}", BadConfig) from error
     if len(data) > _MAX_CONFIG_BYTES:
-        raise BadConfig(f"{path} is larger than a configuration can be")
+        raise BadConfig(f"{path} is larger than a configuration can be", advice=_WAY_OUT)
     try:
-        values = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(
-            f'{path} is not TOML: {error}; a text stands in quotes, as in relay = "off"'
-        ) from None
+        values = tomllib.loads(_text(data, path))
+    except tomllib.TOMLDecodeError as error:
+        hint = _QUOTES if "Invalid value" in str(error) else ""
+        raise BadConfig(f"{path} is not TOML: {error}{hint}", advice=_WAY_OUT) from None
     try:
         return Config(**_typed(values))
     except (BadAddress, BadConfig) as error:
-        raise BadConfig(f"{path}: {error}") from None
+        raise BadConfig(f"{path}: {error}", advice=_WAY_OUT) from None
+
+
+def _text(data: bytes, path: Path) -> str:
+    """The text of a file that any editor may have written; raises BadConfig."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadConfig(f"{path} is UTF-16", advice=_AS_UTF8)
+    if b"\0" in data:
+        raise BadConfig(
+            f"{path} holds NUL characters, as UTF-16 does, or a file after a power failure",
+            advice=f"{_AS_UTF8} {_WAY_OUT}",
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadConfig(f"line {line} of {path} is not UTF-8", advice=_AS_UTF8) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _typed(values: Mapping[str, Any]) -> dict[str, Any]:

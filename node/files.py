@@ -1,62 +1,33 @@
-"""Writing files so that a crash leaves the old content or the new; and where a user's home lies."""
+"""Writing files so that a crash leaves the old content or the new."""
 
 import contextlib
 import errno
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from node.disk.refusals import flush_file, flush_folder, replace, write_some
-from protocol.errors import DiskError
+from node.machine.refusals import refused
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
-_READ_ONLY = "{place} cannot be written to: it is read-only for this user"
-_FULL = "the disk that holds {place} is full"
-_SENTENCES = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EFBIG: _FULL,
-    errno.EROFS: _READ_ONLY,
-    errno.EACCES: _READ_ONLY,
-    errno.EPERM: _READ_ONLY,
-}
-_SQLITE_CODES = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
-def default_home() -> Path:
-    """The platform's folder for a user's application data."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "").strip()
-        return (Path(base) if base else Path.home() / "AppData" / "Local") / "modswarm"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "modswarm"
-    base = os.environ.get("XDG_DATA_HOME", "").strip()
-    return (Path(base) if base else Path.home() / ".local" / "share") / "modswarm"
-
-
 @contextlib.contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """Turn what the system or SQLite raises while `place` is written into a DiskError."""
+def writing(place: Path, verb: str = "write") -> Iterator[None]:
+    """Turn what the system or SQLite raises while `place` is written into a DiskError.
+
+    Raises OutOfResources where it is not the disk that lacks something. `verb` says what fails.
+    """
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        raise disk_error(error, place) from error
-
-
-def disk_error(error: OSError | sqlite3.Error, place: Path) -> DiskError:
-    """The DiskError with one sentence for what went wrong at `place`."""
-    if isinstance(error, sqlite3.Error):
-        code = _SQLITE_CODES.get(getattr(error, "sqlite_errorcode", 0), 0)
-        reason = str(error)
-    else:
-        code = error.errno or 0
-        reason = error.strerror or str(error) or type(error).__name__
-    sentence = _SENTENCES.get(code, "the disk failed at {place}: {reason}")
-    return DiskError(sentence.format(place=place, reason=reason))
+        raise refused(error, f"cannot {verb} {place}") from error
+    except UnicodeEncodeError as error:
+        unnamed = OSError(errno.EILSEQ, error.reason)
+        raise refused(unnamed, f"cannot {verb} {place}") from error
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
@@ -72,7 +43,7 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise disk_error(error, path) from error
+        raise refused(error, f"cannot write {path}") from error
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

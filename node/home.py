@@ -14,18 +14,19 @@ lock, lock.held    held while a node runs; the second where the file system has 
 
 import json
 import logging
-import os
 import stat
 from pathlib import Path
 from typing import Any
 
-from node.disk.lock import FolderLock, LockHeld, is_held
+from node.disk.lock import FolderLock, LockHeld
 from node.disk.refusals import make_private
 from node.disk.reserve import Reserve
 from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically, writing
+from node.machine.control_file import LOCK_FILE, remove_control, write_control
+from node.machine.refusals import refused
 from protocol import limits
 from protocol.content.file_paths import quoted
-from protocol.errors import DiskError, HomeError, Malformed
+from protocol.errors import DiskError, HomeError, LocalError, Malformed
 from protocol.identity import Identity, find_seed, solves_puzzle
 from protocol.overlay.contacts import PACKED_BYTES, Contact
 from protocol.randomness import Random
@@ -41,6 +42,15 @@ _NAMES = (
 )
 """What a home may hold before its format is written: its user's settings, or what a killed start
 left."""
+_LOST_IDENTITY = (
+    "Restore it from a copy. If there is none, move it away: the node then makes a new identity, "
+    "and friends need its new address; the mods of the home stay, and their links as well."
+)
+_LOST_FORMAT = "Delete it, and start the node again: it is written anew, and nothing is lost."
+_LOST_CONTACTS = (
+    "%s is damaged and is written anew once the node has joined; if it finds nobody, start it with "
+    "--bootstrap"
+)
 _MAX_FILE_BYTES = 2**20
 _SEED_BYTES = 32
 _BLANKS_MAX = 8
@@ -65,7 +75,7 @@ class Home:
             path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             is_private = make_private(path, PRIVATE_FOLDER)
             try:
-                lock = FolderLock.take(path / "lock", reserve_of(path))
+                lock = FolderLock.take(path / LOCK_FILE, reserve_of(path))
             except LockHeld as held:
                 raise HomeError(_in_use(path, held)) from None
         if not is_private:
@@ -77,6 +87,8 @@ class Home:
         home = cls(path, lock)
         try:
             home._check_format()
+            # That of a node that was killed must not be taken for this one's, which is to come.
+            home.remove_control()
         except BaseException:
             home.close()
             raise
@@ -107,21 +119,29 @@ class Home:
         if not self.has_identity:
             seed = find_seed(rng, puzzle_bits)
             write_atomically(path, seed.hex().encode() + b"\n", PRIVATE_FILE)
-        found = _seed_in(_read(path))
+        found = _seed_in(_read(path, _LOST_IDENTITY))
         if found is None:
-            raise HomeError(f"{path} is damaged: it does not hold an identity")
+            raise HomeError(
+                f"{path} is damaged: it does not hold an identity", advice=_LOST_IDENTITY
+            )
         identity = Identity(found)
         if not solves_puzzle(identity.public_key, puzzle_bits):
-            raise HomeError(f"{path} holds a key that other nodes would refuse")
+            raise HomeError(
+                f"{path} holds a key that other nodes would refuse", advice=_LOST_IDENTITY
+            )
         return identity
 
     def saved_contacts(self) -> list[Contact]:
-        """The contacts of the last run; a damaged file is an empty list."""
+        """The contacts of the last run; a damaged file is told and is an empty list."""
+        path = self.path / "contacts.json"
+        if not path.exists():
+            return []
         try:
-            texts = _parse(_read(self.path / "contacts.json"))["contacts"]
+            texts = _parse(_read(path))["contacts"]
             packed = [bytes.fromhex(text) for text in texts[: limits.CONTACTS_SAVED]]
             return [_saved_contact(one) for one in packed]
-        except (HomeError, ValueError, KeyError, TypeError, AttributeError, Malformed):
+        except (LocalError, ValueError, KeyError, TypeError, AttributeError, Malformed):
+            _log.warning(_LOST_CONTACTS, path)
             return []
 
     def save_contacts(self, contacts: list[Contact]) -> None:
@@ -131,14 +151,12 @@ class Home:
 
     def write_control(self, address: str, token: str) -> None:
         """Write the control API's address and token for the command line; raises DiskError."""
-        data = {"format": FORMAT, "address": address, "token": token, "pid": os.getpid()}
-        path = self.path / "control.json"
-        self._reserve.spending(lambda: write_atomically(path, json.dumps(data).encode()))
+        self._reserve.spending(lambda: write_control(self.path, address, token))
 
     def remove_control(self) -> None:
         """Remove the address and the token once the control API is closed."""
         try:
-            (self.path / "control.json").unlink(missing_ok=True)
+            remove_control(self.path)
         except OSError as error:
             # Who reads it sees by the lock that no node runs.
             _log.warning("control.json not removed: %s", error)
@@ -153,13 +171,15 @@ class Home:
             write_atomically(path, json.dumps({"format": FORMAT}).encode())
             return
         try:
-            found: Any = _parse(_read(path))["format"]
+            found: Any = _parse(_read(path, _LOST_FORMAT))["format"]
         except (ValueError, KeyError, TypeError):
-            raise HomeError(f"{path} is damaged: it does not hold the home's format") from None
+            raise HomeError(
+                f"{path} is damaged: it does not hold the home's format", advice=_LOST_FORMAT
+            ) from None
         if found != FORMAT:
             raise HomeError(
-                f"the home {self.path} has format {found}, and this version of modswarm reads "
-                f"format {FORMAT}; use the version that made it, or another home"
+                f"the home {self.path} has format {str(found)[:20]}, and this version of modswarm "
+                f"reads format {FORMAT}; use the version that made it, or another home"
             )
 
 
@@ -173,10 +193,9 @@ def check_folder(path: Path) -> None:
         shared = path.stat().st_mode & stat.S_ISVTX
     except FileNotFoundError:
         return
-    except NotADirectoryError as error:
-        raise HomeError(f"cannot use {path} as a home: {error.strerror or error}") from error
     except OSError as error:
-        raise DiskError(f"{path} cannot be read: {error.strerror or error}") from error
+        kind = HomeError if isinstance(error, NotADirectoryError) else DiskError
+        raise refused(error, f"cannot use {path} as a home", kind) from error
     if FORMAT_FILE in names:
         return
     others = [
@@ -197,26 +216,16 @@ def says_format(path: Path) -> bool:
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
         told = _parse(_read(path))
-    except (OSError, HomeError, ValueError):
+    except (OSError, LocalError, ValueError):
         return False
     return isinstance(told, dict) and type(told.get("format")) is int
-
-
-def is_in_use(path: Path) -> bool:
-    """Whether a node runs in the home `path`, which may be read-only."""
-    try:
-        return is_held(path / "lock")
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
 
 
 def identity_seed(path: Path) -> bytes | None:
     """The seed of the identity in the home `path`; None if there is none that can be read."""
     try:
         return _seed_in(_read(path / "identity.key"))
-    except HomeError:
+    except LocalError:
         return None
 
 
@@ -236,16 +245,6 @@ def _seed_in(data: bytes) -> bytes | None:
     return seed if len(seed) == _SEED_BYTES else None
 
 
-def read_control(path: Path) -> tuple[str, str] | None:
-    """The control API's address and token for the home `path`; None if no node runs there."""
-    try:
-        data = _parse(_read(path / "control.json"))
-        address, token = data["address"], data["token"]
-    except (HomeError, ValueError, KeyError, TypeError):
-        return None
-    return (address, token) if isinstance(address, str) and isinstance(token, str) else None
-
-
 def _saved_contact(packed: bytes) -> Contact:
     if len(packed) not in PACKED_BYTES.values():
         raise Malformed(f"a contact of {len(packed)} bytes")
@@ -261,14 +260,14 @@ def _parse(data: bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, way_out: str = "") -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise HomeError(f"cannot read {path}: {error.strerror or error}") from error
+        raise refused(error, f"cannot read {path}") from error
     if len(data) > _MAX_FILE_BYTES:
-        raise HomeError(f"{path} is larger than it can be")
+        raise HomeError(f"{path} is damaged: it is larger than it can be", advice=way_out)
     return data
 
 

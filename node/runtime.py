@@ -21,7 +21,6 @@ from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.doctor import Doctor
 from node.environment import Environment
-from node.files import default_home
 from node.home import Home, reserve_of
 from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
@@ -30,6 +29,8 @@ from node.links.punching.punching import LinkPunching
 from node.links.relaying.relays import LinkRelays
 from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
+from node.machine.folders import known_default_home
+from node.machine.refusals import port_refused
 from node.net.nat64_use import use_nat64
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
@@ -39,7 +40,7 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.clock import clock_sentence
-from protocol.errors import BadAddress, BadConfig, DiskError
+from protocol.errors import BadAddress, BadConfig, LocalError
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.places.usefulness import Usefulness
@@ -205,7 +206,8 @@ class Node:
             self.membership.server, self.environment, self.membership.check_joined
         )
         self.doctor = Doctor(self.membership, self.environment, view, relays)
-        guard = HomeGuard(self.home.path, default_home())
+        default = known_default_home()
+        guard = HomeGuard(self.home.path, *([default] if default else []))
         self.sharing = Sharing(self._vault, self.membership, self.pool, guard)
         await self.sharing.start()
 
@@ -268,10 +270,8 @@ class Node:
         try:
             await self.membership.relay.open()
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise BadConfig(
-                f"cannot bind relay_ports {self.config.relay_ports}: {reason}"
-            ) from error
+            what = f"cannot bind relay_ports {self.config.relay_ports}"
+            raise port_refused(error, what, BadConfig) from error
 
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, sockets, vault, lock."""
@@ -313,7 +313,7 @@ class Node:
             return
         try:
             self.home.save_contacts(contacts)
-        except DiskError as error:
+        except LocalError as error:
             _log.warning("contacts not saved: %s", error)
 
     # Status -------------------------------------------------------------------------------
@@ -374,5 +374,5 @@ def _check_ports(config: Config, environment: Environment) -> None:
             raise _not_bound(address, error) from error
 
 
-def _not_bound(address: Address, error: OSError) -> BadAddress:
-    return BadAddress(f"cannot listen on {address}: {error.strerror or error}")
+def _not_bound(address: Address, error: OSError) -> LocalError:
+    return port_refused(error, f"cannot listen on {address}", BadAddress)

@@ -26,6 +26,7 @@ from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
 from node.holder_search import FetchStats, HolderSearch
 from node.links.pool.pool import LinkPool
+from node.machine.folders import current_folder
 from node.overlay.membership import Membership
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import limits, records
@@ -169,7 +170,9 @@ class Sharing:
         started = self._loop.time()
         async with contextlib.AsyncExitStack() as claims:
             # A place that cannot be written fails before anything is fetched.
-            place = TargetPlace(self._assembler, self._room, claims, target, into or Path.cwd())
+            place = TargetPlace(
+                self._assembler, self._room, claims, target, into or current_folder()
+            )
             await place.prepare()
             download = await self._downloader.download(
                 link,

@@ -7,6 +7,7 @@
     │   │   └── FolderProblems
     │   ├── HomeError         the node's folder cannot be used
     │   ├── DiskError         full, read-only or failing
+    │   ├── OutOfResources    no more open files, memory or processes for this program
     │   ├── TargetExists      the place to write to is taken
     │   ├── TooLarge          a mod with more bytes than the person allows
     │   └── InsecureRandomness
@@ -14,6 +15,7 @@
     │   ├── RouterRefused     the home router does not forward a port
     │   ├── Overloaded        this node has more under way than it may (Busy)
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
+    │   ├── NodeSilent        the node of a home runs and does not answer (TimedOut)
     │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
     │   ├── RelayFailed       no allocation at a relay, or no longer
@@ -50,7 +52,14 @@ class ModswarmError(Exception):
 
 
 class LocalError(ModswarmError):
-    """This machine or the person at it can mend it."""
+    """This machine or the person at it can mend it.
+
+    `advice` says how, in whole sentences; it is empty if the message says all.
+    """
+
+    def __init__(self, message: str = "", *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class BadInput(LocalError):
@@ -84,8 +93,10 @@ class BadFolder(BadInput):
 class FolderProblems(BadFolder):
     """Several things in a folder stand in the way of sharing it."""
 
-    def __init__(self, message: str, problems: Sequence[str] = (), more: int = 0) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, problems: Sequence[str] = (), more: int = 0, *, advice: str = ""
+    ) -> None:
+        super().__init__(message, advice=advice)
         self.problems = tuple(problems)
         """A sentence for each of the first."""
         self.more = more
@@ -97,7 +108,11 @@ class HomeError(LocalError):
 
 
 class DiskError(LocalError):
-    """The disk is full, read-only or failing; nothing under a final name was touched."""
+    """The disk is full, read-only or failing."""
+
+
+class OutOfResources(LocalError):
+    """The system gives this program no more open files, memory, threads or processes."""
 
 
 class TargetExists(LocalError):
@@ -130,6 +145,10 @@ class NotFound(NetworkError):
 
 class TimedOut(NetworkError):
     """No answer within the time limit."""
+
+
+class NodeSilent(TimedOut):
+    """A node runs in the home, and does not answer at its control address."""
 
 
 class RouterRefused(NetworkError):

@@ -2,7 +2,10 @@
 
 import sys
 
+from node.machine import streams
 from simulations.command_line import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with streams.harmless():
+        status = main()
+    sys.exit(status)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from node.machine.refusals import refused
 from protocol.errors import ModswarmError
 from simulations import catalogue, sweep
 from simulations.harness.report import blank_figure, save
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModswarmError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         print(f"Repeat it with: {_command(given)}", file=sys.stderr)
+        return _FAILED
+    except OSError as error:
+        failure = refused(error, f"cannot go on with {error.filename or 'this'}")
+        print(f"{failure}. {failure.advice}", file=sys.stderr)
         return _FAILED
 
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from node.machine.refusals import refused
 from protocol.errors import BadInput
 from simulations import catalogue
 from simulations.harness import extras
@@ -60,7 +61,9 @@ def load(path: Path) -> Spec:
     """Read a SPEC.toml; raises BadInput naming what is wrong."""
     try:
         data = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise refused(error, f"cannot read {path}", BadInput) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{path} cannot be read as a sweep: {error}") from None
     unknown = set(data) - {"experiment", "figures", "x", "fixed", "vary"}
     if unknown:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.disk.refusals import room_of
+from node.machine.refusals import refused
 from protocol import limits
 from protocol.errors import DiskError
 
@@ -67,8 +68,8 @@ class RoomBook:
         try:
             disk = self._look(place)
         except OSError as error:
-            reason = error.strerror or error
-            raise DiskError(f"the disk that holds {place} does not answer: {reason}") from error
+            what = f"the disk that holds {place} does not answer"
+            raise refused(error, what) from error
         others = sum(one.left for one in self._claims if one.number == disk.number)
         if disk.free is not None and size > disk.free - others - disk.kept_free:
             raise DiskError(_too_full(place, size, disk, others))

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,6 +23,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STARTED_FIELD = 22 - 3
 """The time of a process's start in /proc/PID/stat, counted behind the name (proc_pid_stat(5))."""
 _MARK_BYTES_MAX = 4096
+_LOOKS: Final = 4
+_LOOK_S: Final = 0.02
 
 
 class LockHeld(OSError):
@@ -45,7 +48,7 @@ class FolderLock:
         """Hold the lock `path` until `close` or the process's end; raises LockHeld, OSError."""
         file = path.open("ab")
         try:
-            if lock_file(file):
+            if _lock_after_looks(file):
                 return cls(file, None)
             mark = mark_of(path)
             if reserve is None:
@@ -69,7 +72,7 @@ def is_held(path: Path) -> bool:
     """Whether some process has the lock `path`; raises OSError, if it is not there for example."""
     try:
         with _opened(path) as file:
-            return not lock_file(file) and _holder(mark_of(path)) is not None
+            return not lock_file(file, shared=True) and _holder(mark_of(path)) is not None
     except LockHeld:
         return True
 
@@ -107,10 +110,20 @@ def has_locks(folder: Path) -> bool:
     return True
 
 
-def lock_file(file: IO[bytes]) -> bool:
+def _lock_after_looks(file: IO[bytes]) -> bool:
+    """As `lock_file`; whoever only looks whether it is held holds it for some microseconds."""
+    for _ in range(_LOOKS):
+        try:
+            return lock_file(file)
+        except LockHeld:
+            time.sleep(_LOOK_S)
+    return lock_file(file)
+
+
+def lock_file(file: IO[bytes], *, shared: bool = False) -> bool:
     """Take an exclusive lock that ends with the process; False where there are none.
 
-    Raises LockHeld, OSError.
+    With `shared` it is one that others who only look may have as well. Raises LockHeld, OSError.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -124,7 +137,7 @@ def lock_file(file: IO[bytes]) -> bool:
 
     for lock in (fcntl.flock, fcntl.lockf):
         try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in {errno.EAGAIN, errno.EACCES}:
                 raise LockHeld from None

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from node.machine.refusals import reason_of
+
 _log = logging.getLogger(__name__)
 
 UNSUPPORTED: Final = frozenset(
@@ -45,7 +47,7 @@ def _passing_over(codes: frozenset[int], what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in codes:
             raise
-        _tell_once(what, error.strerror or str(error))
+        _tell_once(what, reason_of(error))
 
 
 def flush_file(descriptor: int) -> None:
@@ -103,7 +105,7 @@ def replace(made: Path, path: Path) -> None:
         # made again: a crash between the two costs contacts or a certificate.
         path.unlink()
         made.rename(path)
-        _tell_once("a file system does not rename over files", error.strerror or str(error))
+        _tell_once("a file system does not rename over files", reason_of(error))
 
 
 def extend(descriptor: int, size: int) -> None:
@@ -119,7 +121,7 @@ def extend(descriptor: int, size: int) -> None:
         left = size - os.lseek(descriptor, 0, os.SEEK_END)
         while left > 0:
             left -= write_some(descriptor, _ZEROS[:left])
-        _tell_once("a file system has no holes in files", error.strerror or str(error))
+        _tell_once("a file system has no holes in files", reason_of(error))
     os.lseek(descriptor, size, os.SEEK_SET)
 
 

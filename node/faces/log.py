@@ -108,7 +108,12 @@ def log_to_file(path: Path) -> None:
 class _PrivateFile(RotatingFileHandler):
     def _open(self) -> Any:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        return os.fdopen(os.open(self.baseFilename, flags, PRIVATE_FILE), "a", encoding="utf-8")
+        return os.fdopen(
+            os.open(self.baseFilename, flags, PRIVATE_FILE),
+            "a",
+            encoding="utf-8",
+            errors="backslashreplace",
+        )
 
     def rotate(self, source: str, dest: str) -> None:
         """Keep the full log beside the new one; where it cannot be renamed it begins anew."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from node.machine import streams
 from scripts.auditing import advisories, attackers, dtls, fresh_node, programs
 from scripts.auditing.page import Page, Section
 
@@ -68,4 +69,5 @@ def _commit() -> str:
     return (commit or "unknown") + (", with changes" if changed else "")
 
 
-main()
+with streams.harmless():
+    main()

@@ -13,6 +13,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from node.machine import streams
 from scripts.benchmarks.link.cost import KINDS, LINES_MBPS
 
 BENCHMARKS = {
@@ -105,4 +106,5 @@ def _positive(text: str) -> int:
     return number
 
 
-main()
+with streams.harmless():
+    main()

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
+from node.machine import streams
 from scripts.lab import measure, report
 from scripts.lab.kinds import KINDS, TWOSOMES, Kind, Twosome
 from scripts.lab.lab import Lab
@@ -243,6 +244,7 @@ def _end_in_order() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with streams.harmless():
+            main()
     except KeyboardInterrupt:
         os._exit(130)

@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Final
 
+from node.machine.refusals import reason_of
 from simulations.errors import BadLatencyFile
 from simulations.seeds import derive_rng
 
@@ -133,7 +134,7 @@ class MatrixLatency(Latency):
                 raise BadLatencyFile(f"{path} holds more than {MATRIX_SITES_MAX} sites")
             raw = Path(path).read_bytes()
         except OSError as failure:
-            raise BadLatencyFile(f"{path} cannot be read: {failure.strerror}") from failure
+            raise BadLatencyFile(f"cannot read {path}: {reason_of(failure)}") from failure
         sites = (1 + math.isqrt(1 + 8 * (len(raw) // 4))) // 2
         if sites < 2 or 2 * sites * (sites - 1) != len(raw):
             raise BadLatencyFile(f"{path} has {len(raw)} bytes, which no triangle of float32 has")

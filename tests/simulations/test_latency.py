@@ -116,7 +116,7 @@ def test_what_is_no_matrix_is_refused(tmp_path: Path, values: list[float], tail:
 
 
 def test_a_missing_or_giant_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadLatencyFile, match="cannot be read"):
+    with pytest.raises(BadLatencyFile, match="cannot read"):
         MatrixLatency(tmp_path / "nothing")
     giant = tmp_path / "giant"
     with giant.open("wb") as file:

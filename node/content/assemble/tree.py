@@ -13,6 +13,7 @@ from pathlib import Path
 from node.content.homes import HomeGuard
 from node.disk.refusals import extend, flush_folder, free_bytes, remove_tree
 from node.files import sync_file, write_all, writing
+from node.machine.refusals import reason_of
 from protocol.content.file_paths import quoted
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
@@ -103,7 +104,7 @@ def _naming(target: Path, path: str) -> Iterator[None]:
             raise
         raise UnsafePath(
             f"the disk that holds {target} cannot hold the name {quoted(path)}: "
-            f"{error.strerror or error}; name a place on another disk"
+            f"{reason_of(error)}; name a place on another disk"
         ) from error
 
 
@@ -141,7 +142,8 @@ class GrowingTree:
             if free is not None and disk_bytes > free:
                 raise DiskError(
                     f"the disk that holds {self._target} is too full: the mod needs"
-                    f" {disk_bytes // 2**20 + 1} MiB and {free // 2**20} MiB are free"
+                    f" {disk_bytes // 2**20 + 1} MiB and {free // 2**20} MiB are free",
+                    advice="Make room there, or name a place on another disk with --to.",
                 )
             self._root.mkdir()
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from node.content.publish.patterns import Comparisons, Pattern, composed, read_pattern
+from node.machine.refusals import refused
 from protocol import limits
 from protocol.content.file_paths import quoted
 from protocol.errors import BadFolder, BadInput
@@ -132,7 +133,7 @@ def _lines_of(place: Path) -> list[str]:
             return []  # the walk says so of the folder
         if place.is_symlink():
             raise BadFolder(f"{place} is a link; it must be a file of the folder") from None
-        raise BadFolder(f"{place} cannot be read: {error.strerror or error}") from error
+        raise refused(error, f"cannot read {place}", BadFolder) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise BadFolder(f"{place} is no file; it has to be one with patterns")

@@ -9,6 +9,7 @@ from pathlib import Path
 from node.content.publish.leaving_out import option_for
 from node.content.secrets import Secrets
 from node.content.vault.index import FIRST_PAGE_BYTES
+from node.machine.refusals import refused
 from protocol.content.file_paths import quoted
 from protocol.errors import BadFolder, UnsafePath
 
@@ -73,7 +74,7 @@ def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise BadFolder(f"{file.source} cannot be read: {error.strerror or error}") from error
+        raise refused(error, f"cannot read {file.source}", BadFolder) from error
 
 
 def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> None:

@@ -17,6 +17,7 @@ from node.content.publish import refusals
 from node.content.publish.leaving_out import LeavingOut, option_for
 from node.content.publish.problems import Problems
 from node.content.publish.reading import FoundFile, found_file
+from node.machine.refusals import reason_of, refused
 from protocol import limits
 from protocol.content import file_paths
 from protocol.content.file_paths import Tree, quoted
@@ -44,7 +45,7 @@ def walk(root: Path, guard: HomeGuard, rules: LeavingOut | None = None) -> list[
             files = [] if rules.leave_out(path, is_folder=False) else [found_file(path, root)]
     except OSError as error:
         place = getattr(error, "filename", None) or root
-        raise BadFolder(f"{place} cannot be read: {error.strerror or error}") from error
+        raise refused(error, f"cannot read {place}", BadFolder) from error
     if not files:
         why = ": all that it has is left out" if rules.count else ""
         raise BadFolder(f"{root} has no files{why}")
@@ -127,7 +128,7 @@ class _Walk:
             status = folder.real.stat()
         except OSError as error:
             shown = quoted(folder.prefix) if folder.prefix else str(self._root)
-            reason = error.strerror or error
+            reason = reason_of(error)
             self._problems.add(f"{shown} cannot be read: {reason}", BadFolder)
             return
         if (status.st_dev, status.st_ino) in self._kept or looks_like_home(
@@ -142,7 +143,7 @@ class _Walk:
                 self._problems.add(str(error), type(error))
             except OSError as error:
                 path = quoted(folder.prefix + entry.name)
-                self._problems.add(f"{path} cannot be read: {error.strerror or error}", BadFolder)
+                self._problems.add(f"{path} cannot be read: {reason_of(error)}", BadFolder)
             else:
                 if inner is not None:
                     yield inner
@@ -226,7 +227,7 @@ class _Walk:
                 raise BadFolder(f"{where}, which is not there") from None
             if error.errno == errno.ELOOP:
                 raise UnsafePath(f"{where}, which leads in a circle") from None
-            raise BadFolder(f"{where}, which cannot be read: {error.strerror}") from None
+            raise BadFolder(f"{where}, which cannot be read: {reason_of(error)}") from None
         if not target.is_relative_to(self._root):
             raise UnsafePath(
                 f"{quoted(path)} is a link that leads out of the folder, to {quoted(str(target))}"

@@ -18,7 +18,7 @@ from node.content.serve.served_streams import ServedStream, ServedStreams
 from node.content.vault.vault import Vault
 from protocol.content import frames
 from protocol.content.frames import ContentFrame, ContentRequest
-from protocol.errors import DiskError
+from protocol.errors import LocalError
 from protocol.identity import PeerId, peer_id_text
 from protocol.places.usefulness import Usefulness
 
@@ -99,7 +99,7 @@ class Uploader:
                 await self._haves.tell(stream.mod_id)
             elif stream.wanted:
                 await self._content.send_chunks(number, stream)
-        except DiskError as error:
+        except LocalError as error:
             _log.warning("cannot serve %s: %s", stream.mod_id.hex(), error)
             self._streams.refuse(number)
         self._streams.give_turn(number)

@@ -15,6 +15,7 @@ from node.content.vault.packs import PackPlace
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.disk.lock import has_locks
 from node.disk.refusals import flushes_files
+from node.machine.refusals import LOST_VAULT
 from protocol.errors import HomeError
 
 FORMAT_VERSION = 1
@@ -137,12 +138,13 @@ class Index:
             raise
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-                raise HomeError(f"the vault's index {path} is damaged") from None
+                raise HomeError(f"the vault's index {path} is damaged", advice=LOST_VAULT) from None
             raise
         if version not in {0, FORMAT_VERSION}:
             raise HomeError(
                 f"the vault {path.parent} has the format {version},"
-                f" and this program knows {FORMAT_VERSION}"
+                f" and this program knows {FORMAT_VERSION}; use the version that made it, or "
+                "another home"
             )
 
     def _create(self) -> None:

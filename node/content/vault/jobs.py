@@ -80,7 +80,7 @@ class VaultJobs:
         if job.result.cancelled():
             return _Outcome(job.result, None, None)
         try:
-            with writing(self._folder):
+            with writing(self._folder, "use"):
                 return _Outcome(job.result, job.run(), None)
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             return _Outcome(job.result, None, error)

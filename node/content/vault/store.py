@@ -19,7 +19,8 @@ from node.content.vault.packs import PackPlace, Packs
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.disk.refusals import free_bytes, make_private
 from node.disk.reserve import Reserve, is_full, kept_free
-from node.files import disk_error, writing
+from node.files import writing
+from node.machine.refusals import refused
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 
@@ -48,13 +49,15 @@ class Store:
         try:
             self._index = self._reserve.spending(lambda: Index(folder / "index.sqlite"))
         except sqlite3.Error as error:
-            if is_full(error):
-                raise disk_error(error, folder) from error
-            raise HomeError(f"the vault {folder} cannot be opened: {error}") from error
+            raise refused(error, f"cannot open the vault {folder}", HomeError) from error
         self._packs = Packs(packs)
         self._holdings = Holdings(self._index)
-        with writing(folder):
-            self._recover()
+        try:
+            with writing(folder):
+                self._recover()
+        except BaseException:
+            self.close()
+            raise
         self._reserve.refill()
 
     def _recover(self) -> None:

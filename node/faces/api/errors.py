@@ -58,8 +58,8 @@ class NoSuchPath(BadRequest):
 class MethodNotAllowed(BadRequest):
     """The path exists, with other methods: `allowed`."""
 
-    def __init__(self, message: str, allowed: Collection[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, allowed: Collection[str] = (), *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.allowed = tuple(sorted(allowed))
 
     @classmethod
@@ -94,6 +94,7 @@ STATUSES: dict[type[ModswarmError], int] = {
     TargetExists: 409,
     errors.TooLarge: 413,
     DiskError: 507,
+    errors.OutOfResources: 503,
     NotFound: 404,
     NoSources: 404,
     TimedOut: 504,
@@ -134,7 +135,8 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
         errors.FolderProblems,
-        *(TargetExists, errors.TooLarge, errors.InsecureRandomness, SctpMisuse, SendBufferFull),
+        *(TargetExists, errors.TooLarge, errors.OutOfResources, errors.InsecureRandomness),
+        *(SctpMisuse, SendBufferFull),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
         *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),
@@ -169,6 +171,8 @@ def message_of(error: ModswarmError) -> str:
 def as_json(error: ModswarmError) -> dict[str, Any]:
     """`{"error": {"name", "message"}}`, and `cause`, `advice` and `details` where it has them."""
     told: dict[str, Any] = {"name": error.name, "message": message_of(error)}
+    if isinstance(error, LocalError) and error.advice:
+        told["advice"] = error.advice
     if isinstance(error, NetworkError) and error.cause is not None:
         told |= {"cause": str(error.cause), "advice": error.cause.advice}
     details = details_of(error)
@@ -195,4 +199,6 @@ def from_json(answer: Any) -> ModswarmError | None:
             kind = kind.__mro__[1]
     if issubclass(kind, NetworkError):
         return kind(message, cause=cause)
+    if issubclass(kind, LocalError):
+        return kind(message, advice=str(told.get("advice", "")))
     return kind(message)

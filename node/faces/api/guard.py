@@ -13,7 +13,15 @@ from protocol.addresses import is_loopback
 from protocol.errors import BadConfig
 
 BEARER_BYTES = 32
+PROOF_HEADER = "Modswarm-Proof"
+"""In each answer to a request with the token: that a node answers, and which home's."""
+_PROVED = b"modswarm: the control API of the home with this token"
 _SCHEME = "bearer "
+
+
+def proof(token: str) -> str:
+    """What only a node with this token puts into PROOF_HEADER."""
+    return hmac.digest(token.encode(errors="surrogateescape"), _PROVED, "sha256").hex()
 
 
 def check_loopback(host: str) -> None:

@@ -92,9 +92,14 @@ class ControlServer:
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=REQUEST_BYTES, middlewares=[self._guarded])
+        application.on_response_prepare.append(self._prove)
         for route in ROUTES:
             application.router.add_route(route.method, route.path, self._served(route))
         return application
+
+    async def _prove(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Show that it is this node that answers: the gate lets nobody in without the token."""
+        response.headers[guard.PROOF_HEADER] = guard.proof(self._token)
 
     @web.middleware
     async def _guarded(

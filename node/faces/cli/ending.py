@@ -4,6 +4,7 @@ The first signal asks; the second ends the process at once.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -63,8 +64,10 @@ class Ending:
 
     def _drain_stdin(self) -> None:
         # Not by sys.stdin: its lock, held by a daemon thread, would break the interpreter's exit.
-        while os.read(_STDIN, 4096):
-            pass
+        # An error of it means as well that nobody holds its other end any more.
+        with contextlib.suppress(OSError):
+            while os.read(_STDIN, 4096):
+                pass
         self.ask()
 
 

@@ -6,8 +6,10 @@ from protocol.errors import (
     BadInput,
     BadLink,
     DiskError,
+    LocalError,
     ModswarmError,
     NetworkError,
+    NodeSilent,
     NoSources,
     NotFound,
     NotRunning,
@@ -65,8 +67,9 @@ _ADVICE: dict[type[ModswarmError], str] = {
     BadLink: "Copy the whole link, and put it in double quotes.",
     TooLarge: "See what it is; then allow as much with --max-size, or any size with --yes alone.",
     TargetExists: "Name another folder with --to.",
-    DiskError: "Make room there, or name another place; nothing half-written is left.",
     NoSources: "Try again when a peer that has it is online.",
+    NodeSilent: "It may be suspended, busy or waiting for its disk; its log is in its home. If "
+    "nothing helps, end its process and start it again: what it has verified is kept.",
     TimedOut: "`modswarm status` shows whether the node has joined; then try again.",
     ModswarmError: "",
 }
@@ -76,4 +79,6 @@ def advice_for(error: ModswarmError) -> str:
     """What to do about an error, in whole sentences; empty if its message says all."""
     if isinstance(error, NetworkError) and error.cause is not None:
         return error.cause.advice
+    if isinstance(error, LocalError) and error.advice:
+        return error.advice
     return next(_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE)

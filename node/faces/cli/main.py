@@ -4,7 +4,6 @@ import importlib
 import io
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -16,6 +15,8 @@ from node.faces.cli import exits
 from node.faces.cli.output import printable, sentence
 from node.faces.cli.terminal import interrupts
 from node.faces.cli.terminal.typos import GroupWithHints
+from node.machine import streams
+from node.machine.refusals import refused
 from protocol.errors import FolderProblems, ModswarmError
 
 _log = logging.getLogger(__name__)
@@ -77,14 +78,17 @@ def modswarm() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its status; never with a traceback."""
-    sys.exit(_status(list(sys.argv[1:] if args is None else args)))
+    given = list(sys.argv[1:] if args is None else args)
+    # A node must not wait for whoever reads what it says, if anybody does.
+    with streams.harmless(background=given[:1] == ["run"]):
+        status = _status(given)
+    sys.exit(status)
 
 
 def _status(args: list[str]) -> int:
     try:
         with interrupts.watched(exits.when_interrupted(args)):
             result = modswarm.main(args, prog_name="modswarm", standalone_mode=False)
-            sys.stdout.flush()
     except click.ClickException as error:
         _show_usage(error)
         _fail_in_json(args, _named("usage", error.format_message()))
@@ -96,16 +100,21 @@ def _status(args: list[str]) -> int:
         told = errors.as_json(error)
         _fail(args, errors.message_of(error), told, exits.advice_for(error), _problems_of(error))
         return exits.exit_status_of(error)
-    except BrokenPipeError:
-        # The reader of our output has closed it; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.FAILURE
+    except OSError as error:
+        _log.debug("%s failed", args[:1], exc_info=True)
+        failure = refused(error, f"cannot go on{_at(error)}")
+        _fail(args, str(failure), errors.as_json(failure), exits.advice_for(failure))
+        return exits.exit_status_of(failure)
     except Exception as error:  # noqa: BLE001 (users get a sentence, and -vv the traceback)
         _log.debug("%s failed", args[:1], exc_info=True)
         message = f"modswarm failed by a defect of its own: {error!r}"
         _fail(args, message, _named("defect", message))
         return exits.FAILURE
     return result if isinstance(result, int) else exits.OK
+
+
+def _at(error: OSError) -> str:
+    return f" with {error.filename}" if isinstance(error.filename, str) else ""
 
 
 def _problems_of(error: ModswarmError) -> list[str]:

@@ -13,6 +13,7 @@ from node.faces.cli.terminal.amounts import Duration, Size
 from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
+from node.machine.folders import absolute, current_folder
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.content.file_paths import quoted
@@ -179,7 +180,7 @@ def get(
     has arrived stays in the vault, and the same command goes on from there.
     """
     text = str(link_in(given.link_text(link, link_file)))
-    place = {"to": str(_absolute(to))} if to else {"into": str(Path.cwd())}
+    place = {"to": str(_absolute(to))} if to else {"into": str(current_folder())}
     bound: dict[str, Any] = {"yes": yes} | ({} if max_size is None else {"max_bytes": max_size})
     waiting = {} if wait is None else {"wait_s": wait}
     client = ControlClient(home)
@@ -306,7 +307,7 @@ def _absolute(path: Path) -> Path:
 
     Raises BadInput for one that is too long for a request.
     """
-    whole = path.resolve() if ".." in path.parts else path.absolute()
+    whole = absolute(path)
     if len(str(whole)) > limits.PATH_CHARS:
         raise BadInput(f"the whole path has more than {limits.PATH_CHARS} characters")
     return whole

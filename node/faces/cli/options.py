@@ -8,13 +8,13 @@ import click
 
 from node.faces.cli.terminal.words import PathWord
 from node.faces.log import log_to_stderr
-from node.files import default_home
+from node.machine.folders import absolute, default_home
 
 Command = Callable[..., Any]
 
 
 def _absolute(ctx: click.Context, option: click.Parameter, value: Path) -> Path:
-    return value.absolute()
+    return absolute(value)
 
 
 home = click.option(

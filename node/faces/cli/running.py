@@ -12,10 +12,11 @@ from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.words import Word, shell_word
 from node.faces.log import log_to_file
-from node.files import default_home
-from node.home import LOG_FILE, is_in_use
+from node.home import LOG_FILE
+from node.machine.descriptors import allow_many, check_enough, tell_exhaustion
+from node.machine.folders import known_default_home
 from protocol.addresses import is_global, is_loopback
-from protocol.errors import TimedOut
+from protocol.errors import NodeSilent
 
 if TYPE_CHECKING:
     from node.faces.api.server import ControlServer
@@ -96,6 +97,8 @@ def run(
 
     ending = Ending()
     ending.watch_signals()
+    allow_many()
+    check_enough()
     out = RunOutput(home, as_json)
     node = _open(
         home,
@@ -115,11 +118,12 @@ def run(
 @options.asking
 def stop(home: Path, as_json: bool) -> None:
     """End the running node in order, and wait until it has ended."""
-    told = ControlClient(home).post("/v1/stop", {})
+    client = ControlClient(home)
+    told = client.post("/v1/stop", {})
     ends_at = time.monotonic() + _STOP_WAIT_S
-    while is_in_use(home):
+    while client.is_running():
         if time.monotonic() > ends_at:
-            raise TimedOut(f"the node has not ended within {_STOP_WAIT_S:.0f} s; look at its log")
+            raise NodeSilent(f"the node has not ended within {_STOP_WAIT_S:.0f} s")
         time.sleep(_STOP_LOOK_S)
     if as_json:
         output.show_json(told)
@@ -214,7 +218,7 @@ class RunOutput:
         output.show_json({"event": event, **facts})
 
     def _home_option(self) -> str:
-        if self._home == default_home():
+        if self._home == known_default_home():
             return ""
         return f" --home {shell_word(str(self._home))}"
 
@@ -240,6 +244,7 @@ async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_clo
     from node.tasks import TaskOwner
 
     ending.attach()
+    asyncio.get_running_loop().set_exception_handler(tell_exhaustion)
     if until_stdin_closes:
         ending.watch_stdin()
     await node.start()

@@ -14,6 +14,7 @@ import click
 from node.faces.api import errors
 from node.faces.cli import bars, exits, options, output
 from node.faces.cli.terminal.words import PathWord
+from node.machine.folders import absolute
 from protocol.errors import ModswarmError
 
 _NODES_MIN = 3
@@ -41,7 +42,7 @@ def demo(path: Path | None, nodes: int, as_json: bool) -> int:
     """
     from node.faces.demo import packages, processes, story
 
-    source = path.resolve() if path else packages.largest_package()
+    source = absolute(path) if path else packages.largest_package()
     tell = _teller(as_json)
     try:
         with _interruptible(), bars.bar(quiet=as_json) as bar:
@@ -50,6 +51,8 @@ def demo(path: Path | None, nodes: int, as_json: bool) -> int:
         if not as_json:
             raise
         click.echo(f"Error: {output.printable(errors.message_of(error))}", err=True)
+        if advice := exits.advice_for(error):
+            click.echo(advice, err=True)
         failure = errors.as_json(error)
         output.show_json({"ok": False, "nodes": nodes, "verified": False, **failure})
         return exits.exit_status_of(error)

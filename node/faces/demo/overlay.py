@@ -9,7 +9,7 @@ from statistics import median
 
 from node.faces.cli.output import milliseconds
 from node.faces.demo.processes import NodeProcess, end_all, wait_until
-from protocol.errors import ModswarmError
+from protocol.errors import DiskError, ModswarmError
 
 Prepare = Callable[[Iterable[Path], Callable[[int], None]], None]
 """Makes these homes, with identities, and says now and then how many there are;
@@ -21,6 +21,8 @@ Tell = Callable[[str, str], None]
 
 _UP_S = 60.0
 _JOIN_S = 30.0
+_NO_PLACE = "no folder for temporary files is there that this user can write"
+_NAME_ONE = "Name one in TMPDIR."
 _ANY_PORT = "127.0.0.1:0"
 
 
@@ -81,7 +83,10 @@ def overlay(nodes: int, prepare: Prepare, tell: Tell) -> Iterator[tuple[Overlay,
 
     It takes three at least: a bootstrap, a sharer and a getter.
     """
-    folder = Path(tempfile.mkdtemp(prefix="modswarm-demo-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="modswarm-demo-"))
+    except FileNotFoundError:
+        raise DiskError(_NO_PLACE, advice=_NAME_ONE) from None
     built = Overlay(folder / "nodes", nodes)
     try:
         tell("Preparing", f"{nodes} identities; to find one takes some seconds of work, once")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from node.faces.cli.client import ControlClient
-from protocol.errors import LocalError, TimedOut
+from protocol.errors import LocalError
 
 _PYTHON = (sys.executable, "-P", "-m")
 """-P: a folder named `node` in the current folder must not be taken for ours."""
@@ -31,6 +31,13 @@ _WORRIES = re.compile(r"\b(WARNING|ERROR|CRITICAL|Error)\b")
 
 class ProcessFailed(LocalError):
     """A node process ended before it was asked to."""
+
+
+class NodesSlow(LocalError):
+    """Nodes of this machine took longer than they may."""
+
+
+_BUSY = "This computer is busy: end other programs, or use fewer nodes; then try again."
 
 
 class NodeProcess:
@@ -123,11 +130,11 @@ def end_all(processes: Iterable[NodeProcess]) -> None:
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
-    """Poll until the condition holds; raises TimedOut that names `what`."""
+    """Poll until the condition holds; raises NodesSlow that names `what`."""
     deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimedOut(f"{what} took longer than {limit_s:.0f} s")
+            raise NodesSlow(f"{what} took longer than {limit_s:.0f} s", advice=_BUSY)
         time.sleep(_POLL_S)
 
 

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from node.disk.refusals import make_private
 from node.environment import Environment
 from node.files import PRIVATE_FILE, write_atomically
+from node.machine.refusals import refused
 from protocol.errors import HomeError, LocalError
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def load_or_create(path: Path, environment: Environment) -> Certificate:
     try:
         found = _load(path)
     except OSError as error:
-        raise HomeError(f"the certificate {path} cannot be used: {error.strerror}") from error
+        raise refused(error, f"cannot read the certificate {path}", HomeError) from error
     now = datetime.fromtimestamp(environment.wall(), UTC)
     if found is not None and found.not_after - now >= RENEWED_WITH_LEFT:
         return found

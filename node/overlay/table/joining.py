@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from node.machine.refusals import reason_of
 from node.overlay.server import OverlayServer
 from protocol import limits
 from protocol.addresses import Address, canonical, unicast
@@ -105,7 +106,8 @@ class Joining:
         except TimedOut:
             self._say(f"The bootstrap {bootstrap} does not answer. {self._why(bootstrap)}")
         except (ModswarmError, OSError) as error:
-            self._say(f"The bootstrap {bootstrap} cannot be used: {error}. This node keeps trying.")
+            why = reason_of(error) if isinstance(error, OSError) else error
+            self._say(f"The bootstrap {bootstrap} cannot be used: {why}. This node keeps trying.")
         else:
             return contact
         return None

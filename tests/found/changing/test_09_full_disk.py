@@ -249,7 +249,7 @@ def test_over_quota_a_share_fails_by_name(tmp_path: Path, monkeypatch: pytest.Mo
     opened = start(tmp_path / "home")
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", over_quota)
-        with pytest.raises(DiskError, match="is full"):
+        with pytest.raises(DiskError, match="used up"):
             add(opened[1], 0, COUNT)
     assert opened[1].mods() == []
     stop(opened)

@@ -30,8 +30,10 @@ from node.content.vault.vault import Vault
 from node.disk import lock, refusals
 from node.environment import Environment
 from node.files import write_all, write_atomically
-from node.home import Home, is_in_use, read_control
+from node.home import Home
 from node.links.secure.certificate import load_or_create
+from node.machine.control_file import is_node_running, read_control
+from node.machine.refusals import reason_of
 from protocol.content import sealing
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, HomeError, TargetExists, UnsafePath
@@ -60,7 +62,7 @@ async def live(folder: Path, *, sees_itself: bool = True) -> None:
     with contextlib.closing(Home.open(folder / "home")) as home:
         home.identity(random.Random(1), 0)
         if sees_itself:
-            assert is_in_use(home.path)
+            assert is_node_running(home.path)
             with pytest.raises(HomeError, match="another node is running in"):
                 Home.open(home.path)
         certificate = load_or_create(home.certificate, environment())
@@ -81,7 +83,7 @@ async def live(folder: Path, *, sees_itself: bool = True) -> None:
             checked_target(home.path / "out", guard)
         home.remove_control()
         await vault.close()
-    assert not is_in_use(folder / "home")
+    assert not is_node_running(folder / "home")
     with contextlib.closing(Home.open(folder / "home")) as home:
         assert home.has_identity
         assert load_or_create(home.certificate, environment()).fingerprint == (
@@ -153,9 +155,10 @@ def test_what_is_passed_over_is_told_once(
         for _ in range(3):
             write_atomically(tmp_path / "file", b"x")
     told = [record.getMessage() for record in caplog.records]
+    refusal = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     assert told == [
-        "a file system cannot flush files: Invalid argument; this is passed over",
-        "a file system cannot flush folders: Invalid argument; this is passed over",
+        f"a file system cannot flush {what}: {reason_of(refusal)}; this is passed over"
+        for what in ("files", "folders")
     ]
 
 
@@ -200,7 +203,7 @@ def test_where_there_are_no_locks_the_holder_is_known_by_its_process(
         ({**mine, "machine": "elsewhere"}, False),
     ):
         mark.write_text(json.dumps(told))
-        assert is_in_use(home) is not is_gone
+        assert is_node_running(home) is not is_gone
         if is_gone:
             Home.open(home).close()
             continue
@@ -237,12 +240,12 @@ def test_where_there_is_no_flock_record_locks_hold(
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        assert is_in_use(home)
+        assert is_node_running(home)
         with pytest.raises(HomeError, match="another node is running in"):
             Home.open(home)
         assert not lock.mark_of(home / "lock").exists()
         holder.kill()
-    assert not is_in_use(home)
+    assert not is_node_running(home)
 
 
 def test_without_locks_the_index_takes_none(

@@ -13,7 +13,7 @@ import pytest
 from node.config import Config, load
 from node.diagnosis import parse_target
 from node.faces.cli import exits
-from node.home import read_control
+from node.machine.control_file import read_control
 from protocol import records
 from protocol.content.link import ModLink
 from protocol.errors import BadAddress, BadConfig

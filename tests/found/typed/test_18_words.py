@@ -23,9 +23,10 @@ from node.faces.api.validation import check
 from node.faces.cli import exits, output
 from node.faces.cli.running import RunOutput
 from node.faces.log import PrintableFormatter
-from node.home import check_folder, is_in_use
+from node.home import check_folder
 from node.links.failure import LinkAttemptFailed
 from node.links.stages import Stage
+from node.machine.control_file import is_node_running
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.causes.network_kind import NetworkKind
@@ -75,8 +76,8 @@ def test_a_home_that_cannot_be_read_or_written_ends_with_the_status_of_the_disk(
             patch.setattr(Path, method, refuse)
             assert status_of("run", "--home", str(home)) == exits.DISK
     told = capsys.readouterr().err
-    assert f"Error: {home} cannot be read: Permission denied." in told
-    assert f"Error: {home} cannot be written to: it is read-only for this user." in told
+    for what in (f"cannot use {home} as a home", f"cannot write {home}"):
+        assert f"Error: {what}: this user may not do that there." in told
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
@@ -92,7 +93,7 @@ def test_a_command_that_only_reads_works_in_a_read_only_home(
         return open_file(self, mode, **more)
 
     monkeypatch.setattr(Path, "open", opened)
-    assert not is_in_use(tmp_path)
+    assert not is_node_running(tmp_path)
     assert status_of("status", "--home", str(tmp_path)) == exits.NOT_RUNNING
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from node.faces.api import gate
 from node.faces.api.gate import Gate
-from node.home import read_control
+from node.machine.control_file import read_control
 from tests.node.faces.fake_node import served
 
 TOKEN = "t" * 64

@@ -164,7 +164,7 @@ def test_nothing_to_share(tmp_path: Path) -> None:
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     with pytest.raises(BadFolder, match="no files"):
         walk.walk(tmp_path / "empty", GUARD)
-    with pytest.raises(BadFolder, match="No such file"):
+    with pytest.raises(BadFolder, match="no such file"):
         walk.walk(tmp_path / "missing", GUARD)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnsafePath, match="'pipe' is neither a file nor a folder"):

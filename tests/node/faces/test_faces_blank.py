@@ -18,7 +18,7 @@ from node.faces.api.routes import ROUTES, Route
 from node.faces.cli import exits
 from node.faces.cli.main import modswarm
 from node.faces.cli.terminal.words import PathWord, Word
-from node.home import read_control
+from node.machine.control_file import read_control
 from protocol.identity import peer_id_text
 from tests.node.faces.commands import status_of, told_by
 from tests.node.faces.fake_node import LINK, PEER, FakeNode, served

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from node import files
 from node.faces.api import gate
 from node.faces.api.forms import to_json
 from node.faces.api.gate import Gate
@@ -17,6 +16,7 @@ from node.faces.cli import exits
 from node.faces.cli.main import COMMANDS, modswarm
 from node.home import Home
 from node.links.path.found_path import FoundPath
+from node.machine import folders
 from protocol.addresses import Address
 from protocol.errors import (
     CallFailed,
@@ -279,15 +279,15 @@ def test_the_home_is_named_by_option_then_environment_then_platform(
     monkeypatch.delenv("MODSWARM_HOME")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert files.default_home() == tmp_path / "data" / "modswarm"
+    assert folders.default_home() == tmp_path / "data" / "modswarm"
     for none in ("", " "):
         monkeypatch.setenv("XDG_DATA_HOME", none)
-        assert files.default_home() == Path.home() / ".local" / "share" / "modswarm"
+        assert folders.default_home() == Path.home() / ".local" / "share" / "modswarm"
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert files.default_home() == tmp_path / "local" / "modswarm"
+    assert folders.default_home() == tmp_path / "local" / "modswarm"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert files.default_home().parts[-2:] == ("Application Support", "modswarm")
+    assert folders.default_home().parts[-2:] == ("Application Support", "modswarm")
 
 
 HEAVY = ("aiohttp", "aiortc", "kademlia", "cryptography", "rich", "msgpack", "pyfastcdc")

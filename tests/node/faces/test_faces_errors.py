@@ -31,6 +31,8 @@ from tests.node.faces.fake_node import PEER, served_in_thread
 INTERNAL = {
     "association_flooded": "ends the association with an event",
     "different": "raised and shown by the demo, which is no node",
+    "nodes_slow": "raised and shown by the demo, which is no node",
+    "node_silent": "found by the command line, which no node answers",
     "malformed_chunk": "counted inside the association",
     "no_such_link": "ends the restart of a link that the peer has closed",
     "process_failed": "raised and shown by the demo, which is no node",

@@ -17,7 +17,7 @@ from node.faces.api.routes import ROUTES
 from node.faces.api.schemas import COMPONENTS
 from node.faces.api.server import ControlServer
 from node.faces.api.validation import check
-from node.home import read_control
+from node.machine.control_file import read_control
 from node.runtime import Node
 from tests.identities import give_identities
 

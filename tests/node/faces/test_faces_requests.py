@@ -9,7 +9,7 @@ import pytest
 
 from node.faces.api.gate import HEAD_BYTES, HEADERS, REQUEST_BYTES
 from node.faces.api.server import ControlServer
-from node.home import read_control
+from node.machine.control_file import read_control
 from tests.node.faces.fake_node import served
 
 pytestmark = pytest.mark.real_loop

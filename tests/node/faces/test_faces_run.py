@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from node.faces.api import guard
 from node.faces.cli import exits
 from node.faces.cli.client import ControlClient
 from node.faces.cli.running import RunOutput
-from node.home import Home, read_control
+from node.home import Home
+from node.machine.control_file import read_control
 from protocol.errors import ModswarmError
 from protocol.identity import Identity, peer_id_text
 from tests.identities import SEEDS, give_identities
@@ -249,7 +251,8 @@ def test_ctrl_c_on_get_cancels_the_download_at_the_node(tmp_path: Path) -> None:
 def test_an_answer_that_ends_early_leaves_no_socket_to_the_garbage_collector(
     tmp_path: Path,
 ) -> None:
-    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 999\r\n\r\n"
+    proof = f"{guard.PROOF_HEADER}: {guard.proof('token')}".encode()
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 999\r\n" + proof + b"\r\n\r\n"
     line = json.dumps({"error": {"name": "not_found", "message": "gone"}}).encode() + b"\n"
     with (
         socket.create_server(("127.0.0.1", 0)) as server,

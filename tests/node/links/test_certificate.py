@@ -120,5 +120,5 @@ def test_a_crash_before_the_rename_leaves_the_old_file(
 
 def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(HomeError, match="cannot be used"):
+    with pytest.raises(HomeError, match="cannot read the certificate"):
         load_or_create(tmp_path / "folder", environment())

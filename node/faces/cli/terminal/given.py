@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from node.faces.cli.terminal.hidden import ask_hidden
+from node.machine.refusals import refused
 from protocol import limits
 from protocol.errors import BadInput, BadLink
 from protocol.texts.links import holds_link, link_in
@@ -73,8 +74,7 @@ def _from_file(file: Path) -> str:
         with file.open("rb") as source:
             return _decoded(source.read(_READ_BYTES))
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise BadInput(f"cannot read a link from {file}: {reason}") from None
+        raise refused(error, f"cannot read a link from {file}", BadInput) from None
 
 
 def _decoded(data: bytes | str) -> str:

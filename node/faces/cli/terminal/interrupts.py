@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -52,7 +52,8 @@ def watched(status: int = exits.INTERRUPTED) -> Iterator[None]:
 
 def leave(status: int) -> NoReturn:
     """End the process as interrupted, at once."""
-    os.write(_STDERR, _SAID)
+    with suppress(OSError):
+        os.write(_STDERR, _SAID)
     os._exit(status)
 
 
