@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocol.texts.amounts import size_text
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -31,6 +33,13 @@ class Progress:
     """How many they are."""
     wait_left_s: float = 0.0
     """How long it still waits, in seconds."""
+
+    def kept(self) -> str:
+        """A clause that says what of the bytes stays where it is if the job ends now."""
+        return (
+            f"{size_text(self.bytes_done)} of {size_text(self.bytes_total)} are kept, and the same"
+            " command goes on from there"
+        )
 
 
 ReportProgress = Callable[[Progress], None]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node.disk.refusals import room_of
+from node.disk.reserve import kept_of
 from node.machine.refusals import refused
-from protocol import limits
 from protocol.errors import DiskError
+from protocol.texts.amounts import size_text
 
 
 class Disk(NamedTuple):
@@ -25,9 +26,7 @@ class Disk(NamedTuple):
     @property
     def kept_free(self) -> int:
         """What a download leaves free of it, for all else that is there."""
-        if self.total is None:
-            return limits.DISK_KEPT_FREE
-        return min(limits.DISK_KEPT_FREE, self.total // 16)
+        return kept_of(self.total)
 
 
 def disk_of(place: Path) -> Disk:
@@ -79,14 +78,10 @@ class RoomBook:
 
 
 def _too_full(place: Path, size: int, disk: Disk, others: int) -> str:
-    told = f"{_mib(size)} MiB are needed there, {_mib(disk.free or 0)} MiB are free"
+    told = f"{size_text(size)} are needed there, {size_text(disk.free or 0)} are free"
     if others:
-        told += f", of which downloads under way take {_mib(others)} MiB"
+        told += f", of which downloads under way take {size_text(others)}"
     return (
-        f"the disk that holds {place} is too full: {told}, and"
-        f" {disk.kept_free / 2**20:.1f} MiB stay free"
+        f"the disk that holds {place} is too full: {told}, and {size_text(disk.kept_free)} stay"
+        " free"
     )
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f}"

@@ -49,6 +49,11 @@ def is_full(error: BaseException | None) -> bool:
 def kept_free(folder: Path) -> int:
     """The bytes of the disk of `folder` that a vault never takes, for all else that is there."""
     total, _ = room_of(folder)
+    return kept_of(total)
+
+
+def kept_of(total: int | None) -> int:
+    """The same for a disk of so many bytes, None if it does not tell."""
     return limits.DISK_KEPT_FREE if total is None else min(limits.DISK_KEPT_FREE, total // 16)
 
 

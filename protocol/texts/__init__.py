@@ -4,4 +4,5 @@ characters  those that no reader sees, that turn the text around them, or that s
 wrappings   what mail, chats, shells and keyboards put around and into what a person pastes
 links       the link in a pasted text
 peers       the peer id, or the line of a bootstrap, in one
+amounts     sizes and numbers of things, as people read them
 """

@@ -17,6 +17,7 @@ from node.machine.refusals import reason_of
 from protocol.content.file_paths import quoted
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
+from protocol.texts.amounts import size_text
 
 _HOLE_BYTES = 2**16
 _ZEROS = bytes(_HOLE_BYTES)
@@ -142,7 +143,7 @@ class GrowingTree:
             if free is not None and disk_bytes > free:
                 raise DiskError(
                     f"the disk that holds {self._target} is too full: the mod needs"
-                    f" {disk_bytes // 2**20 + 1} MiB and {free // 2**20} MiB are free",
+                    f" {size_text(disk_bytes)} and {size_text(free)} are free",
                     advice="Make room there, or name a place on another disk with --to.",
                 )
             self._root.mkdir()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from node.content.opened_mods import OpenedMod
 from protocol import limits
 from protocol.errors import TooLarge
+from protocol.texts.amounts import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,11 @@ class SizeBound:
             return
         size, sealed = contents.disk_bytes, opened.manifest.sealed_bytes
         if size > self.max_bytes:
-            folders = f" and {_counted(contents.folders, 'folder')}" if contents.folders else ""
+            folders = f" and {counted(contents.folders, 'folder')}" if contents.folders else ""
             raise TooLarge(
                 f"this mod takes {_megabytes(size)} MB of the disk,"
                 f" {limits.DISK_ENTRY_BYTES // 1024} KiB for each of its"
-                f" {_counted(len(contents.files), 'file')}{folders}"
+                f" {counted(len(contents.files), 'file')}{folders}"
                 f" and {_megabytes(contents.total_bytes)} MB in them;"
                 f" {_megabytes(self.max_bytes)} MB are allowed"
             )
@@ -37,10 +38,6 @@ class SizeBound:
                 f"this mod becomes {_megabytes(size)} MB out of {_megabytes(sealed)} MB, far more"
                 " than files of games do"
             )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _megabytes(count: int) -> str:

@@ -151,7 +151,7 @@ class Fetch:
                 await asyncio.wait([before])
             self._done.set_result(await self._run())
         except DiskError as error:
-            error.add_note(self._kept())
+            error.add_note(self._latest.kept())
             self._fail(error)
         except ModswarmError as error:
             self._fail(error)
@@ -168,13 +168,6 @@ class Fetch:
     def _fail(self, error: BaseException) -> None:
         self._done.set_exception(error)
         self._done.exception()  # retrieved, as perhaps no member is left
-
-    def _kept(self) -> str:
-        done, total = self._latest.bytes_done, self._latest.bytes_total
-        return (
-            f"{done / 1e6:.1f} of {total / 1e6:.1f} MB are kept, and the same command goes on from"
-            " there"
-        )
 
     async def _run(self) -> Fetched:
         parts = self._parts

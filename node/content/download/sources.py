@@ -347,10 +347,7 @@ class Sources:
         if self._waiting.lost and waited_s >= 1:
             text += f"; {waited_s:.0f} s were waited for one"
         if kept.bytes_done:
-            text += (
-                f"; {kept.bytes_done / 1e6:.1f} of {kept.bytes_total / 1e6:.1f} MB are kept, and"
-                " the same command goes on from there"
-            )
+            text += f"; {kept.kept()}"
         cause = error.cause if isinstance(error, NetworkError) else None
         return NoSources(text, cause=cause)
 

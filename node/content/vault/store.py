@@ -23,6 +23,7 @@ from node.files import writing
 from node.machine.refusals import refused
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
+from protocol.texts.amounts import size_text
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Store:
         free, kept = free_bytes(self._folder), kept_free(self._folder)
         if free is not None and free < size + kept:
             raise DiskError(
-                f"the disk that holds {self._folder} is full: the last {kept / 1e6:.0f} MB of it "
+                f"the disk that holds {self._folder} is full: the last {size_text(kept)} of it "
                 "are left free"
             )
 

@@ -11,6 +11,7 @@ from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.words import Word
 from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
+from protocol.texts.amounts import counted
 from protocol.texts.links import link_in
 
 
@@ -31,8 +32,8 @@ def status(home: Path, as_json: bool) -> None:
             ("Joined", _joined(told)),
             ("Contacts", told["contacts"]),
             ("Clock", networks.clock(told["clock"])),
-            ("Registered at", output.counted(len(told["registrars"]), "registrar")),
-            ("Registrar for", output.counted(told["registered_peers"], "peer")),
+            ("Registered at", counted(len(told["registrars"]), "registrar")),
+            ("Registrar for", counted(told["registered_peers"], "peer")),
             ("Calls forwarded", told["forwarded_calls"]),
             ("Records stored", told["records"]),
             ("Own records refused", _counted(told["records_refused"])),
@@ -52,7 +53,7 @@ def _counted(reasons: dict[str, int]) -> str:
 def _relaying(relay: dict[str, Any]) -> str:
     if not relay["on"]:
         return "no peers: it is off"
-    peers = output.counted(relay["allocations"], "peer")
+    peers = counted(relay["allocations"], "peer")
     today, most = output.size(relay["bytes_today"]), output.size(relay["bytes_a_day"])
     return f"{peers}, {today} today of {most}, {output.size(relay['rate'])}/s at most"
 
@@ -74,7 +75,7 @@ def _joined(told: dict[str, Any]) -> str:
 
 
 def _answering(contacts: int) -> str:
-    return f"it goes on, and {output.counted(contacts, 'node')} answered so far"
+    return f"it goes on, and {counted(contacts, 'node')} answered so far"
 
 
 @click.command("id")

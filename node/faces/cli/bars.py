@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.faces.cli.output import counted, duration, size
+from node.faces.cli.output import duration, size
+from protocol.texts.amounts import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn

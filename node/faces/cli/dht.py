@@ -10,6 +10,7 @@ from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.typos import GroupWithHints
 from node.faces.cli.terminal.words import Word
+from protocol.texts.amounts import counted
 
 _TARGET = Word("a peer id, a link or a key of 40 hex digits")
 _KINDS = click.Choice(("peer", "provider", "availability"))
@@ -47,7 +48,7 @@ def lookup(target: str, paths: int, home: Path, as_json: bool) -> None:
         ),
         empty="No contact answered.",
     )
-    requests = output.counted(told["requests"], "request")
+    requests = counted(told["requests"], "request")
     click.echo(f"{requests} in {output.duration(told['seconds'])}", err=True)
 
 
@@ -79,10 +80,10 @@ def get(target: str, kind: str | None, home: Path, as_json: bool) -> int:
         ),
         empty=f"No valid {told['kind']} record was found there.",
     )
-    keepers = output.counted(len(told["holders"]), "contact")
-    registrars = output.counted(len(told["registrars"]), "registrar")
+    keepers = counted(len(told["holders"]), "contact")
+    registrars = counted(len(told["registrars"]), "registrar")
     click.echo(
-        f"kept by {keepers}, {registrars}; {output.counted(told['requests'], 'request')} "
+        f"kept by {keepers}, {registrars}; {counted(told['requests'], 'request')} "
         f"in {output.duration(told['seconds'])}",
         err=True,
     )

@@ -12,6 +12,7 @@ from node.faces.cli.client import ControlClient
 from node.faces.cli.connecting import PEER_WORD, link_facts, peer_meant, show_tried
 from node.links.failure import LinkAttemptFailed
 from protocol.errors import ModswarmError
+from protocol.texts.amounts import counted
 
 
 @click.command()
@@ -73,7 +74,7 @@ def _show_network(told: dict[str, Any]) -> None:
         [
             *facts,
             ("UPnP", networks.upnp(told)),
-            ("Called through", output.counted(told["registrars"], "registrar")),
+            ("Called through", counted(told["registrars"], "registrar")),
             ("Relays", _relays(told)),
             ("Clock", networks.clock(told["clock"])),
         ]
@@ -83,9 +84,9 @@ def _show_network(told: dict[str, Any]) -> None:
 def _relays(told: dict[str, Any]) -> str:
     """How many there are to ask: whether one takes a link on is known only once a link needs it."""
     known, in_use = told["relays_known"], told["relays"]
-    parts = [f"{output.counted(known, 'contact')} to ask when a link needs one"]
+    parts = [f"{counted(known, 'contact')} to ask when a link needs one"]
     if in_use:
-        parts.append(f"{output.counted(in_use, 'relay')} in use")
+        parts.append(f"{counted(in_use, 'relay')} in use")
     if told["hides_address"]:
         parts.append("every link needs one, as this node hides its address")
     return "; ".join(parts)
@@ -95,4 +96,4 @@ def _contacts(told: dict[str, Any]) -> str:
     answering = f"{told['contacts']}, {told['distant_contacts']} of them on the internet"
     if told["joined"] and told["contacts"]:
         return answering
-    return f"{answering}; {output.counted(told['known_nodes'], 'node')} known to ask"
+    return f"{answering}; {counted(told['known_nodes'], 'node')} known to ask"

@@ -30,6 +30,7 @@ from protocol.errors import (
     TimedOut,
 )
 from protocol.identity import base32_text
+from protocol.texts.amounts import counted
 from protocol.texts.links import holds_link, link_in
 from protocol.texts.wrappings import bare, plain
 
@@ -86,7 +87,7 @@ def share(
         output.show_json(shared)
         return
     published = shared["published"]
-    files = f"{output.counted(shared['files'], 'file')}, {output.size(shared['bytes'])}"
+    files = f"{counted(shared['files'], 'file')}, {output.size(shared['bytes'])}"
     new = f"{output.size(shared['new_bytes'])} new in the vault"
     click.echo(f"Sharing {output.printable(shared['name'])}: {files}, {new}.", err=True)
     if shared["left_out"] or exclude:
@@ -103,7 +104,7 @@ def _left_out(count: int, paths: list[str]) -> str:
 
 
 def _announced(published: dict[str, Any]) -> str:
-    contacts = output.counted(published["asked"], "contact")
+    contacts = counted(published["asked"], "contact")
     refused: dict[str, int] = published["refused"]
     if published["confirmed"]:
         where = f"{published['confirmed']} of {contacts}"
@@ -205,7 +206,7 @@ def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
         offer = bars.follow(client.stream("/v1/offers", {"link": link}), bar)
     if max_size is not None and offer["disk_bytes"] > max_size:
         return max_size  # the node refuses it, in the same words as where nothing is asked
-    files = f"{output.counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"
+    files = f"{counted(offer['files'], 'file')}, {output.size(offer['bytes'])}"
     facts = [
         ("Mod", offer["name"]),
         ("Contents", f"{files}; compressed {output.size(offer['sealed_bytes'])}"),
@@ -220,14 +221,14 @@ def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
 
 
 def _in_folders(folders: int) -> str:
-    return f", in {output.counted(folders, 'folder')}" if folders else ""
+    return f", in {counted(folders, 'folder')}" if folders else ""
 
 
 def _tell_fetched(fetched: dict[str, Any]) -> None:
-    written = f"{output.counted(fetched['files'], 'file')}, {output.size(fetched['bytes'])}"
+    written = f"{counted(fetched['files'], 'file')}, {output.size(fetched['bytes'])}"
     facts = [("Written to", fetched["path"]), ("Contents", written)]
     if fetched["sources"]:
-        sources = output.counted(len(fetched["sources"]), "peer")
+        sources = counted(len(fetched["sources"]), "peer")
         facts += [
             ("Fetched", f"{output.size(fetched['bytes_fetched'])} from {sources}"),
             ("Looked up in", output.milliseconds(fetched["lookup_ms"])),
@@ -236,7 +237,7 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
     else:
         facts.append(("Fetched", "nothing, it was all in the vault"))
     if fetched["banned"]:
-        liars = output.counted(len(fetched["banned"]), "peer")
+        liars = counted(len(fetched["banned"]), "peer")
         facts.append(("Refused", f"what {liars} sent that was not this mod"))
     output.show_facts([*facts, ("Took", output.duration(fetched["seconds"]))])
 

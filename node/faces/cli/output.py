@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from protocol.texts import characters
+from protocol.texts.amounts import counted, size_text
 
 _ENDS = (".", "!", "?")
-_KILO = 1000
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 _SHORT_S = 0.1
 _MINUTE_S = 60
 _HOUR_MIN = 60
@@ -69,21 +68,9 @@ def show_facts(facts: Iterable[tuple[str, Any]], *, err: bool = False) -> None:
         click.echo(f"{name.ljust(width)}  {value}", err=err)
 
 
-def counted(count: int, noun: str) -> str:
-    """1 file, 2 files."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def size(count: float | None) -> str:
     """Bytes as people read them: 1.3 MB."""
-    if count is None:
-        return "-"
-    value = float(count)
-    for unit in _UNITS:
-        if value < _KILO or unit == _UNITS[-1]:
-            break
-        value /= _KILO
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    return "-" if count is None else size_text(count)
 
 
 def duration(seconds: float | None) -> str:

@@ -17,6 +17,7 @@ from node.machine.descriptors import allow_many, check_enough, tell_exhaustion
 from node.machine.folders import known_default_home
 from protocol.addresses import is_global, is_loopback
 from protocol.errors import NodeSilent
+from protocol.texts.amounts import counted
 
 if TYPE_CHECKING:
     from node.faces.api.server import ControlServer
@@ -198,7 +199,7 @@ class RunOutput:
         if self._as_json:
             self._event("joined", **status)
             return
-        click.echo(f"Joined the overlay: {output.counted(status['contacts'], 'contact')}.")
+        click.echo(f"Joined the overlay: {counted(status['contacts'], 'contact')}.")
 
     def clock(self, sentence: str) -> None:
         """What contacts say of the clock; nothing: that it is right again."""

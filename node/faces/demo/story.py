@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from node.faces.cli import bars
-from node.faces.cli.output import counted, duration, milliseconds, size
+from node.faces.cli.output import duration, milliseconds, size
 from node.faces.demo import comparison
 from node.faces.demo.overlay import Overlay, Prepare, Tell, overlay
 from protocol.content.link import parse as parse_link
 from protocol.errors import CallFailed, ModswarmError
+from protocol.texts.amounts import counted
 
 _FIGURES = (
     "mod_id",

@@ -157,7 +157,7 @@ def has_any(store: Store, number: int) -> bool:
 
 def test_a_vault_leaves_the_last_room_of_its_disk(disk: Path) -> None:
     opened = start(disk / "home")
-    with pytest.raises(DiskError, match=r"is full: the last \d+ MB of it are left free"):
+    with pytest.raises(DiskError, match=r"is full: the last \d+\.\d [kM]B of it are left free"):
         add_without_end(opened[1])
     usage = os.statvfs(disk)
     assert usage.f_bavail * usage.f_frsize >= kept_free(disk) * 0.8  # the index grew as well

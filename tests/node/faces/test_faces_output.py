@@ -10,6 +10,7 @@ from rich.progress import Progress, TextColumn
 
 from node.faces.cli import bars, output
 from node.faces.cli.bars import Bar, columns, follow
+from protocol.texts.amounts import counted
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 
 def test_counts_have_their_noun() -> None:
-    assert [output.counted(count, "file") for count in (0, 1, 2)] == [
+    assert [counted(count, "file") for count in (0, 1, 2)] == [
         "0 files",
         "1 file",
         "2 files",
