@@ -52,6 +52,8 @@ class Doctor:
             relays=len(membership.relay_client),
             hides_address=self._relays.hidden,
             clock=ClockReport.of(membership.own_clock.view()),
+            round_trip_ms=membership.own_network.line.round_trip_ms,
+            slow_line=membership.own_network.line.is_slow,
         )
 
     def _signs(self) -> NetworkSigns:

@@ -188,7 +188,9 @@ class Node:
             self.environment,
             self._certificate,
             settings,
-            LinkPaths(endpoint, self.environment, settings, view, relays),
+            LinkPaths(
+                endpoint, self.environment, settings, view, relays, self.membership.server.wire.line
+            ),
             LinkPunching(
                 endpoint,
                 self.environment,
@@ -276,13 +278,17 @@ class Node:
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, sockets, vault, lock."""
         self.membership.callee.refuse_calls()
-        await self.sharing.close()
-        await self.pool.close()
         self._save_contacts()
+        # Side by side, as a link to a peer that is gone may take most of the time that there is.
+        await asyncio.gather(self.membership.leave(), self._close_links())
         await self._tasks.close()
         await self.membership.stop()
         await self._vault.close()
         self.home.close()
+
+    async def _close_links(self) -> None:
+        await self.sharing.close()
+        await self.pool.close()
 
     async def _prepare_links(self) -> None:
         """A node that has joined may be called, and its late answer would delay the caller.
@@ -351,6 +357,8 @@ class Node:
             datagrams_sent=self.counters.datagrams_sent,
             bytes_received=self.counters.bytes_received,
             bytes_sent=self.counters.bytes_sent,
+            round_trip_ms=self.membership.own_network.line.round_trip_ms,
+            slow_line=self.membership.own_network.line.is_slow,
             refused=dict(sorted((self.counters.refused + self.sharing.refusals).items())),
         )
 

@@ -162,7 +162,19 @@ TIMEOUT_MAX_S = 1.5
 TIMEOUT_UNKNOWN_S = 1.0
 """Wait for a contact's answer: SRTT + 4 RTTVAR within these, and this much without a sample."""
 
-LATE_REPLY_S = 5.0
+DOUBTED_ROUND_TRIPS = 1.5
+DOUBTED_S = 0.02
+"""A lookup waits so much longer than its usual round trip for one that was silent the last time."""
+
+LINE_CONTACTS = 64
+LINE_USUAL_S = 0.3
+LINE_SLOW_S = 0.8
+LINE_EXTRA_MAX_S = 4.0
+"""Contacts by whose fastest quarter our own line is judged; the round trip to these beyond which
+each time limit grows by what is more, and by how much at most; and from which on a person is told.
+Of PlanetLab's hosts none has a quarter of all others farther away than the first of these."""
+
+LATE_REPLY_S = 6.0
 """Until then a reply is still used, though its request has been given up."""
 
 REQUESTS_OUTSTANDING = 4096
@@ -250,6 +262,18 @@ SOURCES_PER_BUCKET = 4
 RECHECK_S = 3.0
 """A contact that failed is pinged again after this, until it answers or leaves the table."""
 
+LEAVES_TOLD = 512
+LEAVE_S = 0.5
+"""Contacts, registrars and registered peers that a node tells when it ends, and how long it waits
+for those that want a fresh proof of its address first: all of it within the 2 s of an end."""
+
+LEFT_REMEMBERED = 32
+"""Contacts that left in order, by which a node joins again that has lost all others."""
+
+LEAVES_REFILL_PART = 4
+LEAVES_REFILL_S = 60.0
+"""Once this part of the contacts has left in order, others are looked for, so often at most."""
+
 OUTAGE_S = 600.0
 """For how long the silence of all contacts is taken for a fault of our own network."""
 
@@ -263,6 +287,7 @@ us something: the rest is for contacts that we know, whichever peer asks."""
 LOOKUP_CANDIDATES = 600
 LOOKUP_REQUESTS = 120
 LOOKUP_S = 20.0
+LOOKUP_ROUND_TRIPS = 8
 """Peers that one lookup keeps in mind, its requests, and how long it takes at most. There is room
 for what 20 slots bring before any of it is judged, for LOOKUP_SEEDS, and for what honest contacts
 name besides: names that find no room are lost, as each contact is asked once."""
@@ -350,6 +375,11 @@ JOIN_PINGS_AT_ONCE = 32
 JOIN_PINGS_S = 0.5
 """Saved contacts pinged side by side, and the wait before the next ones are pinged."""
 
+JOIN_ANSWERS = 8
+JOIN_GRACE_S = 0.05
+"""With so many answers a node begins to join; or after the first one and this, or as long again as
+that took: the others may be dead."""
+
 HELLO_S = 4.0
 """The wait for a bootstrap's hello reply: a silent one is reported within 5 s."""
 
@@ -358,6 +388,7 @@ JOIN_RETRY_MAX_S = 60.0
 """The pause before joining is tried again; it doubles from one try to the next."""
 
 JOIN_WAIT_S = 10.0
+JOIN_ROUND_TRIPS = 8
 """How long what needs the overlay waits for the end of the first try to join: longer than HELLO_S,
 as names are looked up before, and saved contacts pinged."""
 
@@ -527,7 +558,11 @@ LINK_RESTARTS = 6
 """Restarts of ICE of one link in a minute, asked for by either side: a router that loses a mapping
 every 60 s needs one, and each side may try again after 1, 2 and 4 s."""
 
+LINK_ROUND_TRIPS = 10
+"""Round trips that a link may take from the answer on, where each of them takes longer."""
+
 LINK_RESTART_S = 5.0
+LINK_RESTART_ROUND_TRIPS = 4
 """How long one restart is waited for, from the offer to the pair: then comes another."""
 
 DIRECT_AGAIN_MAX_S = 300.0
@@ -764,6 +799,9 @@ RELAY_NETWORKS_A_DAY = 4096
 
 RELAY_ROUTES = 4096
 """Ways from channels to their peers that a relay keeps found, of all allocations."""
+
+RELAY_ANSWER_ROUND_TRIPS = 1.2
+"""A relay's first answer may take so many of the round trips that its credentials took."""
 
 RELAYS_USED = 16
 """Relays at which one node has allocations at a time."""

@@ -8,6 +8,7 @@
     ├── NoCurrentHost       an address that only a host can give meaning to, outside of any host
     ├── BadTopology         an address taken twice, a host that does not exist
     ├── BadLatencyFile      a latency matrix that is not one
+    ├── NotJoined           residents of a world that did not join within its bound
     ├── ExtraMissing        a library that a plain installation lacks
     └── GatewayRefused      a simulated UPnP gateway's error answer
 
@@ -24,6 +25,10 @@ class SimulationError(ModswarmError):
 
 class Stuck(SimulationError):
     """Nothing is ready, no timer runs, no packet flies, and something is still awaited."""
+
+
+class NotJoined(SimulationError):
+    """Residents have not joined within JOIN_BOUND_S; the message names them."""
 
 
 class Spinning(SimulationError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from node.answers.marks import Decimals
+from node.answers.marks import Decimals, Milliseconds
 from protocol.addresses import Address
 from protocol.causes.clock import clock_sentence
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
@@ -98,3 +98,7 @@ class NetworkReport:
     """Whether links go through relays alone."""
     clock: ClockReport
     """Whether this computer's clock is off."""
+    round_trip_ms: Milliseconds | None = None
+    """What the fastest quarter of all contacts takes to answer; null until one has."""
+    slow_line: bool = False
+    """Whether that is so long that this node's own line is slow."""

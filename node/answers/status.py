@@ -64,6 +64,10 @@ class NodeStatus:
     """How often peers broke which rule, by the error's name."""
     clock: ClockReport
     """Whether this computer's clock is off."""
+    round_trip_ms: Milliseconds | None = None
+    """What the fastest quarter of all contacts takes to answer; null until one has."""
+    slow_line: bool = False
+    """Whether that is so long that this node's own line is slow: all that it does takes longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import FEATURES, OWN_DATA_PATH, LinkSettings
 from node.links.stages import Stage, StageClock
+from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.causes.failed_checks import cause_of_failed_checks, side_of
 from protocol.causes.tried import KnownSide, TriedPair
@@ -163,7 +164,9 @@ class LinkAttempt:
         Both sides agree on these and on `offer_id`, or the session's handshake fails.
         `answer_takes_s`: how long our answer travels to the caller.
         """
-        limit_s = self._parts.settings.connect_timeout_s
+        limit_s = self._parts.paths.line.limit_s(
+            self._parts.settings.connect_timeout_s, limits.LINK_ROUND_TRIPS
+        )
         sides = (offer, answer) if self._outgoing else (answer, offer)
         own_id, peer_id = self._parts.identity.peer_id, peer_id_of(peer_key)
         call = PunchCall(*sides, own_id, peer_id, offer_id, self._outgoing, answer_takes_s)

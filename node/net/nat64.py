@@ -16,7 +16,7 @@ from protocol.reachability.nat64 import IPV4_ONLY, Nat64Prefix, prefix_told_by
 
 _log = logging.getLogger(__name__)
 
-_DNS_S = 2.0
+_DNS_S = 5.0
 
 
 async def find_prefix() -> Nat64Prefix | None:

@@ -43,6 +43,7 @@ from protocol.signaling import CallResult, Describe
 
 _NOT_JOINED = "this node has not joined the overlay, as no other node answers it"
 _JOINING = "this node has not joined the overlay yet: other nodes answer, and it goes on"
+_JOINS_SLOWLY = "this node has not joined the overlay yet: its line is slow"
 
 
 class Membership:
@@ -62,6 +63,7 @@ class Membership:
         environment.check_randomness()
         self.environment = environment
         self.settings = settings
+        self._say = say
         self.tasks = TaskOwner("overlay")
         self.own_clock = OwnClock(settings.networks_of, environment.wall)
         dated = replace(environment, wall=self.own_clock.now)
@@ -115,6 +117,7 @@ class Membership:
         self.reachability = self._make_upkeep()
         self.joining = Joining(self.server, bootstraps, saved, say=say)
         self._moves = Moves(environment, self._moved)
+        self._upkeep: list[asyncio.Task[None]] = []
 
     def _make_sightings(self) -> Sightings:
         return Sightings(
@@ -154,32 +157,46 @@ class Membership:
 
     async def join_outcome(self) -> bool:
         """Whether this node has joined, as far as its first try tells, JOIN_WAIT_S at most."""
-        try:
-            async with asyncio.timeout(limits.JOIN_WAIT_S):
-                return await self.joining.outcome()
-        except TimeoutError:
-            return False
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        async with asyncio.TaskGroup() as group:
+            outcome = group.create_task(self.joining.outcome(), name="wait for the overlay")
+            while not outcome.done():
+                # How slow the line is shows only while this waits.
+                limit_s = self.own_network.line.limit_s(limits.JOIN_WAIT_S, limits.JOIN_ROUND_TRIPS)
+                left_s = began_at + limit_s - loop.time()
+                if left_s <= 0:
+                    outcome.cancel()
+                    return False
+                await asyncio.wait({outcome}, timeout=left_s)
+            return outcome.result()
 
     async def check_joined(self) -> None:
         """Raise Unreachable unless this node has joined, as `join_outcome` tells."""
         if not await self.join_outcome():
+            cause = self.unanswered_because
+            if (line := self.own_network.line).is_slow:
+                raise Unreachable(f"{_JOINS_SLOWLY}, {_takes(line.round_trip_s)}", cause=cause)
             if len(self.server.tables):
                 raise Unreachable(_JOINING)
-            cause = self.unanswered_because
             raise Unreachable(_NOT_JOINED if cause is Cause.NO_CONTACTS else "", cause=cause)
 
     def start(self) -> None:
         """Take datagrams from the open endpoint; join and stay joined in the background."""
         self.listen()
-        self.tasks.start(self.joining.run(), name="join")
-        self.tasks.start(self._when_joined(self.republisher.run), name="republish records")
-        self.tasks.start(self._when_joined(self.reachability.run), name="test reachability")
-        self.tasks.start(self.reachability.forward(), name="have a port forwarded")
-        self.tasks.start(self._when_joined(self._follow_verdict), name="stay registered")
-        self.tasks.start(self._when_joined(self._tell_addresses), name="publish addresses")
-        self.tasks.start(self._when_joined(self._stay_registered), name="follow the mapping")
-        self.tasks.start(self._when_joined(self.server.clock_upkeep.run), name="ask for the time")
-        self.tasks.start(self._follow_clock(), name="follow the clock")
+        for work, name in (
+            (self.joining.run(), "join"),
+            (self._when_joined(self.republisher.run), "republish records"),
+            (self._when_joined(self.reachability.run), "test reachability"),
+            (self.reachability.forward(), "have a port forwarded"),
+            (self._when_joined(self._follow_verdict), "stay registered"),
+            (self._when_joined(self._tell_addresses), "publish addresses"),
+            (self._when_joined(self._stay_registered), "follow the mapping"),
+            (self._when_joined(self.server.clock_upkeep.run), "ask for the time"),
+            (self._follow_clock(), "follow the clock"),
+            (self._tell_of_slow_line(), "tell of a slow line"),
+        ):
+            self._upkeep.append(self.tasks.start(work, name=name))
         self._moves.start()
 
     def listen(self) -> None:
@@ -188,8 +205,20 @@ class Membership:
         self.relay_client.listen()
         self._relay_dispatch.listen(self.endpoint.demux)
 
+    async def leave(self) -> None:
+        """Tell contacts and registrars that this node ends; at most LEAVE_S.
+
+        What keeps up its membership ends first, or would bring it back.
+        """
+        registrars = list(self.registrations.registrars)
+        self._moves.close()
+        for task in self._upkeep:
+            task.cancel()
+        await asyncio.gather(*self._upkeep, return_exceptions=True)
+        await self.server.leave(registrars)
+
     async def stop(self) -> None:
-        """End the tasks, then the sockets."""
+        """End the tasks, then the sockets; who is to know of it is told before, by `leave`."""
         self._moves.close()
         self.server.stop()
         self.relay_client.close()
@@ -208,9 +237,20 @@ class Membership:
         while True:
             await self.own_network.until(lambda: self.own_network.needs_registrars)
             registered = self.tasks.start(self.registrations.run(), name="stay registered")
-            await self.own_network.until(lambda: not self.own_network.needs_registrars)
-            registered.cancel()
-            await asyncio.wait({registered})
+            try:
+                await self.own_network.until(lambda: not self.own_network.needs_registrars)
+            finally:
+                registered.cancel()
+                await asyncio.wait({registered})
+
+    async def _tell_of_slow_line(self) -> None:
+        """Once: whoever waits for this node should know why it takes long."""
+        line = self.own_network.line
+        await self.own_network.until(lambda: line.is_slow)
+        self._say(
+            f"This line is slow: {_takes(line.round_trip_s)}. "
+            "Joining, links and downloads take longer here, and go on all the same."
+        )
 
     async def _stay_registered(self) -> None:
         """Register anew where the NAT has got another mapping for this node."""
@@ -282,3 +322,7 @@ class Membership:
     def is_on_loopback(self) -> bool:
         """Whether every socket is bound to loopback, as in demos and tests."""
         return all(is_loopback(one.host) for one in self.endpoint.addresses.values())
+
+
+def _takes(round_trip_s: float | None) -> str:
+    return f"even the nearest nodes answer only after {round_trip_s or 0.0:.1f} s"

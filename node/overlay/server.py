@@ -29,6 +29,8 @@ from node.overlay.rpc.protocol import GrantRelaying, OverlayProtocol
 from node.overlay.rpc.wire import Wire
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.registrar import AnswerOffer, Registrar
+from node.overlay.table.leaving import Leaving
+from node.overlay.table.meetings import Meetings
 from node.overlay.table.refresh import TableRefresh
 from node.overlay.table.table_maintenance import TableMaintenance
 from node.overlay.table.tables import FAMILY_BITS, Tables
@@ -95,12 +97,12 @@ class OverlayServer(Server):
             identity, environment, counters, endpoint, settings, own_network, own_clock
         )
         self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
-        self._environment = environment
-        self._endpoint = endpoint
+        self._environment, self._endpoint = environment, endpoint
         self._own_network = own_network
         self.own_clock = own_clock
         self._grant_relaying = grant_relaying
         self._families = 0
+        self._refreshing: asyncio.Task[None] | None = None
         self.protocol: OverlayProtocol = self._create_protocol()
         self._refresh = TableRefresh(
             self.protocol, self.tables, environment, self.lookup, lambda: self._families
@@ -140,16 +142,24 @@ class OverlayServer(Server):
             puzzle_bits=self.settings.puzzle_bits,
         )
 
+    def _create_maintenance(self) -> TableMaintenance:
+        maintenance = TableMaintenance(
+            self.wire, self.tables, self.counters, puzzle_bits=self.settings.puzzle_bits
+        )
+        self.leaving = Leaving(self.wire, maintenance)
+        self.leaving.watch(self.registrar.left)
+        return maintenance
+
     def _create_protocol(self) -> OverlayProtocol:
+        maintenance = self._create_maintenance()
         protocol = OverlayProtocol(
             self.node,
             self.storage,
             self.ksize,
             wire=self.wire,
             tables=self.tables,
-            maintenance=TableMaintenance(
-                self.wire, self.tables, self.counters, puzzle_bits=self.settings.puzzle_bits
-            ),
+            maintenance=maintenance,
+            leaving=self.leaving,
             registrar=self.registrar,
             dialing=Dialing(
                 self.wire,
@@ -178,7 +188,7 @@ class OverlayServer(Server):
         self._own_network.listen(self._endpoint.addresses)
         for family in self._endpoint.addresses:
             self._families |= FAMILY_BITS[family]
-        self.tasks.start(self._refresh.run(), name="keep the tables fresh")
+        self._refreshing = self.tasks.start(self._refresh.run(), name="keep the tables fresh")
 
     def speaks(self, family: int) -> bool:
         """Whether there is a socket of this address family (4 or 6)."""
@@ -187,6 +197,13 @@ class OverlayServer(Server):
     def untranslated(self, address: Address) -> Address:
         """The IPv4 address that stands for one which a NAT64 translates; any other as it is."""
         return self._endpoint.untranslated(address)
+
+    async def leave(self, registrars: Iterable[Contact]) -> None:
+        """Tell contacts, registrars and those registered here that this node ends; LEAVE_S."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        contacts = [entry.contact for entry in self.tables.entries()]
+        await self.leaving.tell((*registrars, *self.registrar.registered(), *contacts))
 
     def stop(self) -> None:
         """Forget what is pending. The tasks belong to the owner that was given."""
@@ -203,6 +220,17 @@ class OverlayServer(Server):
             raise Unreachable("no contact answers")
         await self.clock_upkeep.ask()
         return len(self.tables)
+
+    def meetings(self) -> Meetings:
+        """To ping contacts by which this node may join; then `join_by`."""
+        return Meetings(self.protocol.maintenance)
+
+    async def join_by(self, meetings: Meetings) -> None:
+        """Join through those that have answered; raises Unreachable if none has."""
+        if not meetings.answered and not len(self.tables):
+            raise Unreachable("no contact answers")
+        await self._refresh.fill()
+        await self.clock_upkeep.ask()
 
     async def _refresh_table(self) -> None:
         """Look up a random id in every bucket without a lookup for REFRESH_S (Kademlia, 2.3)."""
@@ -261,7 +289,8 @@ class OverlayServer(Server):
         It begins with `seeds`, or the nearest contacts of ours. With several disjoint lookup
         `paths` an adversary must be on every one (S/Kademlia, 4.4).
         """
-        number, rules = int.from_bytes(target), self.settings.lookup
+        number = int.from_bytes(target)
+        rules = self.settings.lookup.on_line(self.wire.line.extra_s)
         now = asyncio.get_running_loop().time()
         if seeds is None:
             seeds = self.tables.nearest(number, limits.LOOKUP_SEEDS, self._families)
@@ -270,7 +299,7 @@ class OverlayServer(Server):
             seeds,
             own_id=self.identity.peer_id,
             now=now,
-            timeout_s=self.wire.timeout_s,
+            timeout_s=self._patience_s,
             rules=rules if kind is None else rules.for_reading(),
             network_of=partial(smallest_network, self.settings.networks_of),
             paths=paths,
@@ -290,6 +319,15 @@ class OverlayServer(Server):
         if hook is None:  # such a lookup ran to its end
             self.sybil_regions.size.note(number, lookup.closest())
         return lookup
+
+    def _patience_s(self, contact: Contact) -> float:
+        """How long a lookup waits for a contact: hardly longer than its usual round trip, if its
+        last request was in vain.
+        """
+        limit_s, usual_s = self.wire.timeout_s(contact), self.wire.round_trip_s(contact)
+        if usual_s is None or not self.protocol.maintenance.is_doubted(contact):
+            return limit_s
+        return min(limit_s, limits.DOUBTED_ROUND_TRIPS * usual_s + limits.DOUBTED_S)
 
     async def read(
         self, key: bytes, kind: int, *, enough: Callable[[Reading], bool] | None = None

@@ -136,7 +136,8 @@ class RelayLeg:
                 self._end(str(error))
                 return
             round_trip_s = self._loop.time() - asked_at
-            wait_s = min(max(2 * round_trip_s, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+            longest_s = max(limits.TIMEOUT_MAX_S, limits.RELAY_ANSWER_ROUND_TRIPS * round_trip_s)
+            wait_s = min(max(2 * round_trip_s, limits.TIMEOUT_MIN_S), longest_s)
             self._begin(self._make_client(grant, wait_s))
 
     def _begin(self, turn: TurnClient) -> None:

@@ -194,7 +194,7 @@ class ConnectivityChecks:
         transactions.cancel(pair)
         self._budget.answered(pair.remote.address, now)
         self._prove(pair.remote.address, pair.base)
-        pair.answered(check.round_trip_s(now), mapped, now)
+        pair.answered(check.round_trip_s(now), now - check.first_sent_at, mapped, now)
         self.selection.succeeded(pair, now)
 
     def _refused(self, check: OutgoingCheck, message: StunMessage, now: float) -> None:

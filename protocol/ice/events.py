@@ -40,6 +40,8 @@ class PairSelected:
     relayed: bool
     nominated: bool
     round_trip_s: float | None
+    took_s: float | None = None
+    """From the first check to its answer: longer than the round trip where checks were repeated."""
 
 
 @dataclass(frozen=True, slots=True)

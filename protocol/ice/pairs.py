@@ -126,6 +126,7 @@ class CandidatePair:
         "remote",
         "round_trip_s",
         "state",
+        "took_s",
     )
 
     def __init__(
@@ -145,6 +146,7 @@ class CandidatePair:
         self.checks = 0
         self.error_code: int | None = None
         self.round_trip_s: float | None = None
+        self.took_s: float | None = None
         self.mapped: Address | None = None
         self.nominated = False
         self.answered_at = -inf
@@ -175,8 +177,14 @@ class CandidatePair:
         self.checks += 1
         self.note(PairOutcome.NO_ANSWER)
 
-    def answered(self, round_trip_s: float | None, mapped: Address, now: float) -> None:
-        """The peer answered a check; `round_trip_s` is None where it is not certain."""
+    def answered(
+        self, round_trip_s: float | None, took_s: float, mapped: Address, now: float
+    ) -> None:
+        """The peer answered a check; `round_trip_s` is None where it is not certain.
+
+        `took_s`: from the first time that the check was sent.
+        """
+        self.took_s = took_s
         self.apply(PairEvent.ANSWERED)
         self.answered_at = now
         self.failures = 0

@@ -139,7 +139,14 @@ class Selection:
         if not pair.relayed and nominated:
             self._checker.transactions.cancel_others(pair)
         self._core.tell(
-            PairSelected(pair.base, pair.remote.address, pair.relayed, nominated, pair.round_trip_s)
+            PairSelected(
+                pair.base,
+                pair.remote.address,
+                pair.relayed,
+                nominated,
+                pair.round_trip_s,
+                pair.took_s,
+            )
         )
         if self._core.controlling:
             self._ask_consent(now)

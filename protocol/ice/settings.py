@@ -1,8 +1,10 @@
 """Times of one agent, which tests and simulations may shorten."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol import limits
+
+_PATIENT_ROUND_TRIPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,17 @@ class IceSettings:
     moved_wait_s: float = 0.1
     """The least wait for an answer from the selected address, once checks of the peer have come
     from a new one, or data are not acknowledged: a mapping may have changed."""
+
+    def on_line(self, extra_s: float) -> "IceSettings":
+        """The same for an agent of a node on whose line each round trip takes so much longer."""
+        if not extra_s:
+            return self
+        return replace(
+            self,
+            rto_s=self.rto_s + extra_s,
+            last_wait_s=self.last_wait_s + extra_s,
+            patience_s=self.patience_s + _PATIENT_ROUND_TRIPS * extra_s,
+        )
 
     @property
     def consent_patience_s(self) -> float:

@@ -51,7 +51,7 @@ class Lookup:
     ) -> None:
         self.target = int.from_bytes(target)
         self.rules = rules or LookupRules()
-        self._ends_at = now + limits.LOOKUP_S
+        self._ends_at = now + self.rules.lasts_s
         self.requests = 0
         self._silent = 0
         self._namers: list[Namer] = []

@@ -24,12 +24,20 @@ class LookupRules:
     beta: int = 2
     spare: int = 4
     slow_s: float = 0.45
+    lasts_s: float = limits.LOOKUP_S
     requests_max: int = limits.LOOKUP_REQUESTS
     silent_max: int = limits.LOOKUP_SILENT
 
     def for_reading(self) -> "LookupRules":
         """The same for a search for records."""
         return replace(self, alpha=self.alpha_read)
+
+    def on_line(self, extra_s: float) -> "LookupRules":
+        """The same where each round trip takes so much longer."""
+        if not extra_s:
+            return self
+        lasts_s = self.lasts_s + limits.LOOKUP_ROUND_TRIPS * extra_s
+        return replace(self, slow_s=self.slow_s + extra_s, lasts_s=lasts_s)
 
 
 class Step(NamedTuple):

@@ -65,6 +65,7 @@ class Method(IntEnum):
     CREDENTIALS = 12
     WITNESS = 13
     WITNESSED = 14
+    LEAVE = 15
 
 
 ANSWERED_LATER = frozenset({Method.SIGNAL, Method.DELIVER, Method.DIALBACK})
@@ -167,6 +168,7 @@ ANSWER_BYTES: dict[Method, int] = {
     Method.CREDENTIALS: _SHORT_ANSWER_BYTES,
     Method.WITNESS: _SHORT_ANSWER_BYTES,
     Method.WITNESSED: _SHORT_ANSWER_BYTES,
+    Method.LEAVE: _SHORT_ANSWER_BYTES,
 }
 """Bytes of the longest response to an address without proof; requests are padded to it.
 

@@ -116,13 +116,20 @@ class RoutingTable:
 
         All are peer ids as numbers; `but` is left out.
         """
+        return self._nearest(target, count, {but})
+
+    def nearest_sound(self, target: int, count: int, *, but: int = NO_PEER) -> list[Contact]:
+        """The same of those whose last request was answered: what others may be told."""
+        return self._nearest(target, count, {but, *self._failures})
+
+    def _nearest(self, target: int, count: int, but: set[int]) -> list[Contact]:
         found: list[Contact] = []
         buckets, distance = self._buckets, target.__xor__
         for index in self._by_distance(target):
             live = buckets[index].live
             members = sorted(live, key=distance)
-            if but in live:
-                members.remove(but)
+            if not but.isdisjoint(live):
+                members = [number for number in members if number not in but]
             found += [live[number] for number in members[: count - len(found)]]
             if len(found) == count:
                 break
@@ -228,9 +235,16 @@ class RoutingTable:
         return self._candidate(bucket)
 
     def forget(self, contact: Contact) -> Contact | None:
-        """A contact says itself that others do not reach it; returns as `failed`."""
+        """A contact says itself that it leaves or is not reached; returns as `failed`.
+
+        It goes from among those that wait for a place as well, at this address alone.
+        """
         bucket = self._buckets.get(self.index_of(contact.number))
-        if bucket is None or bucket.live.get(contact.number) != contact:
+        if bucket is None:
+            return None
+        if bucket.waiting.get(contact.number) == contact:
+            del bucket.waiting[contact.number]
+        if bucket.live.get(contact.number) != contact:
             return None
         self._leave(bucket, contact)
         return self._candidate(bucket)

@@ -14,12 +14,14 @@ _RTT_GAIN = 1 / 8
 _DEVIATION_GAIN = 1 / 4
 _TOKENS_DEAD_S = 2 * limits.TOKEN_PERIOD_S
 _SHARED_SAMPLES = 64
-_SHARED_SAMPLES_MIN = 8
+_SHARED_SAMPLES_MIN = 4
+_SHARED_SAMPLES_SURE = 8
 
 
-def _time_limit_s(smoothed_s: float, deviation_s: float) -> float:
-    """RFC 6298, 2, within the bounds of limits."""
-    return min(max(smoothed_s + 4 * deviation_s, limits.TIMEOUT_MIN_S), limits.TIMEOUT_MAX_S)
+def _time_limit_s(smoothed_s: float, deviation_s: float, extra_s: float) -> float:
+    """RFC 6298, 2, within the bounds of limits, of which a slow line makes the upper one longer."""
+    longest_s = limits.TIMEOUT_MAX_S + extra_s
+    return min(max(smoothed_s + 4 * deviation_s, limits.TIMEOUT_MIN_S), longest_s)
 
 
 class SharedRoundTrip:
@@ -42,11 +44,17 @@ class SharedRoundTrip:
         self._smoothed_s += error / self._samples
         self._deviation_s += (abs(error) - self._deviation_s) / self._samples
 
-    def timeout_s(self) -> float:
-        """Seconds to wait for a contact without a sample, within the bounds in limits."""
+    def timeout_s(self, extra_s: float = 0.0) -> float:
+        """Seconds to wait for a contact without a sample, within the bounds in limits.
+
+        `extra_s`: how much longer each round trip may take on a slow line (`OwnLine`).
+        """
         if self._samples < _SHARED_SAMPLES_MIN:
-            return limits.TIMEOUT_UNKNOWN_S
-        return _time_limit_s(self._smoothed_s, self._deviation_s)
+            return limits.TIMEOUT_UNKNOWN_S + extra_s
+        limit_s = _time_limit_s(self._smoothed_s, self._deviation_s, extra_s)
+        if self._samples < _SHARED_SAMPLES_SURE:  # a few near ones may be the first
+            return min(2 * limit_s, limits.TIMEOUT_UNKNOWN_S + extra_s)
+        return limit_s
 
 
 class ReplayGuard:
@@ -194,11 +202,11 @@ class PeerSession:
         self._deviation_s += _DEVIATION_GAIN * (error - self._deviation_s)
         self.smoothed_s += _RTT_GAIN * (rtt_s - self.smoothed_s)
 
-    def timeout_s(self) -> float:
-        """Seconds to wait for the peer's response, within the bounds in limits."""
+    def timeout_s(self, extra_s: float = 0.0) -> float:
+        """Seconds to wait for the peer's response, within the bounds in limits; see above."""
         if self.smoothed_s is None:
-            return limits.TIMEOUT_UNKNOWN_S
-        return _time_limit_s(self.smoothed_s, self._deviation_s)
+            return limits.TIMEOUT_UNKNOWN_S + extra_s
+        return _time_limit_s(self.smoothed_s, self._deviation_s, extra_s)
 
     def accept(self, epoch: bytes, counter: int, now: float, *, proved: bool) -> None:
         """Note a request of the peer; see `ReplayGuard.accept`."""
@@ -214,6 +222,10 @@ class PeerSession:
         if not self._token or self._token_at < max(since, now - limits.TOKEN_PERIOD_S):
             return b""
         return self._token if self._token_of.packed == contact.packed else b""
+
+    def forget_token(self) -> None:
+        """The peer leaves: what it gave out is worth nothing in its next run."""
+        self._token = b""
 
     def learn_token(self, token: bytes, contact: Contact, now: float) -> None:
         """Keep the token of a response that came from the address of `contact`."""

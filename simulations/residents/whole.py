@@ -54,6 +54,10 @@ class WholeResident(Resident):
 
     async def stop(self) -> None:
         """Shut the node down in order."""
+        await self.end()
+
+    async def end(self) -> None:
+        """See Resident; a node has one way to end."""
         if self.node is not None:
             with self.host.running():
                 await self.node.stop()

@@ -21,6 +21,7 @@ from protocol.addresses import Address
 from protocol.datagrams import PacketCipher
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
+from simulations.errors import NotJoined
 from simulations.internet.addresses import is_v6
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
@@ -34,6 +35,9 @@ from simulations.seeds import derive_rng
 PORT = 4001
 INTRODUCERS = 3
 """Contacts that a joining node knows."""
+
+JOIN_BOUND_S = 300.0
+"""Virtual time after the last start within which all have joined: several tries by any line."""
 
 JOIN_SPACING_S = 0.05
 """Virtual time between one node's start and the next one's."""
@@ -137,6 +141,13 @@ class Resident:
         if self.membership is not None:
             self.saved = self.membership.server.bootstrappable_neighbors()
             with self.host.running():
+                await self.membership.leave()
+            await self.end()
+
+    async def end(self) -> None:
+        """Shut the node down, without a word to others: their world ends as well."""
+        if self.membership is not None:
+            with self.host.running():
                 await self.membership.stop()
             self.membership = None
 
@@ -207,7 +218,7 @@ class World:
     ) -> None:
         """Add and start `count` residents, and wait until all of them have joined.
 
-        They have addresses of IPv4, IPv6 or both.
+        They have addresses of IPv4, IPv6 or both. Raises NotJoined after JOIN_BOUND_S.
         """
         newcomers = [
             self.add(kind, host=self.internet.add_host(v4=v4, v6=v6)) for _ in range(count)
@@ -216,8 +227,21 @@ class World:
             await resident.start()
             await asyncio.sleep(JOIN_SPACING_S)
             progress(done)
-        await asyncio.gather(*(one.running.joined.wait() for one in newcomers))
+        await self._have_joined(newcomers)
         freeze_survivors()
+
+    async def _have_joined(self, newcomers: Sequence[Resident]) -> None:
+        try:
+            async with asyncio.timeout(JOIN_BOUND_S):
+                await asyncio.gather(*(one.running.joined.wait() for one in newcomers))
+        except TimeoutError:
+            missing = [one for one in newcomers if not one.running.joined.is_set()]
+            named = ", ".join(f"{one.number} at {one.host.addresses[0]}" for one in missing[:10])
+            more = f", and {len(missing) - 10} more" if len(missing) > 10 else ""
+            raise NotJoined(
+                f"{len(missing)} of {len(newcomers)} residents have not joined within "
+                f"{JOIN_BOUND_S:g} s: {named}{more}"
+            ) from None
 
     def introducers(self, newcomer: Resident) -> list[Contact]:
         """Contacts of a few running residents, that a joining one knows and can send to."""
@@ -247,7 +271,7 @@ class World:
         defects: list[BaseException] = []
         for resident in self.running():
             defects += resident.defects
-            await resident.stop()
+            await resident.end()
         if defects:
             raise ExceptionGroup(
                 "nodes had defects", [one for one in defects if isinstance(one, Exception)]

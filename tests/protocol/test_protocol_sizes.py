@@ -75,6 +75,7 @@ LARGEST: dict[Method, tuple[list[Any], list[Any]]] = {
     ),
     Method.DIAL: ([bytes(limits.DIALBACK_RANDOM_BYTES), bytes(18)], []),
     Method.CREDENTIALS: ([], encode_grant(GRANT)),
+    Method.LEAVE: ([], []),
     Method.WITNESS: ([bytes(PUNCH_TOKEN_BYTES)], []),
     Method.WITNESSED: ([bytes(PUNCH_TOKEN_BYTES)], [[bytes(16)] * limits.WITNESSED_HOSTS]),
 }

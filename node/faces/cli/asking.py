@@ -32,6 +32,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Joined", _joined(told)),
             ("Contacts", told["contacts"]),
             ("Clock", networks.clock(told["clock"])),
+            ("Line", networks.line(told)),
             ("Registered at", counted(len(told["registrars"]), "registrar")),
             ("Registrar for", counted(told["registered_peers"], "peer")),
             ("Calls forwarded", told["forwarded_calls"]),

@@ -77,6 +77,7 @@ def _show_network(told: dict[str, Any]) -> None:
             ("Called through", counted(told["registrars"], "registrar")),
             ("Relays", _relays(told)),
             ("Clock", networks.clock(told["clock"])),
+            ("Line", networks.line(told)),
         ]
     )
 

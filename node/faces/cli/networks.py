@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from node.faces.cli import output
 from protocol.causes.network_kind import UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.ice.candidates import CandidateKind
@@ -109,3 +110,13 @@ def clock(told: dict[str, Any]) -> str:
     if told["sentence"]:
         return str(told["sentence"])
     return "no sign that it is off"
+
+
+def line(told: dict[str, Any]) -> str:
+    """How soon others answer, and what it means where that is late."""
+    if told.get("round_trip_ms") is None:
+        return "not known, as no other node has answered"
+    nearest = f"the nearest contacts answer after {output.duration(told['round_trip_ms'] / 1000)}"
+    if not told["slow_line"]:
+        return nearest
+    return f"slow: even {nearest}. Joining, links and downloads take longer, and may do so"

@@ -16,6 +16,7 @@ from protocol.ice.candidates import IceCredentials, LocalCandidate
 from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
 from protocol.reachability.network_view import NetworkView
+from protocol.reachability.own_line import OwnLine
 
 
 def named(candidates: Iterable[LocalCandidate]) -> tuple[IceCandidate, ...]:
@@ -24,7 +25,10 @@ def named(candidates: Iterable[LocalCandidate]) -> tuple[IceCandidate, ...]:
 
 
 class LinkPaths:
-    """Shared by every `IcePath` of a node. `view` gives what the node knows of its network now."""
+    """Shared by every `IcePath` of a node. `view` gives what the node knows of its network now.
+
+    By `line` time limits grow where the node's own line is slow.
+    """
 
     def __init__(
         self,
@@ -33,9 +37,11 @@ class LinkPaths:
         settings: LinkSettings,
         view: Callable[[], NetworkView] = NetworkView,
         relays: LinkRelays | None = None,
+        line: OwnLine | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.relays = relays or LinkRelays(None, b"")
+        self.line = line or OwnLine()
         self.loop = asyncio.get_running_loop()
         self.beat = endpoint.beat
         self.windows = LinkWindows()
@@ -70,7 +76,7 @@ class LinkPaths:
             credentials=credentials,
             transaction_prefix=prefix,
             rng=self._rng,
-            settings=self._settings,
+            settings=self._settings.on_line(self.line.extra_s),
             allowance=self._allowance,
         )
         return credentials, prefix, agent

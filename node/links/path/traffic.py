@@ -66,6 +66,13 @@ class PathTraffic:
         return self._pair.round_trip_s if self._pair is not None else None
 
     @property
+    def patience_s(self) -> float:
+        """What a round trip takes at most: by the checks that were repeated, if by no other."""
+        if self._pair is None:
+            return 0.0
+        return self._pair.round_trip_s or self._pair.took_s or 0.0
+
+    @property
     def full(self) -> bool:
         """Whether the port takes nothing more at present."""
         port = self._port

@@ -10,6 +10,7 @@ from node.links.link import Link
 from node.links.pool.keeper import LinkKeeper
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.stages import Stage
+from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole
 from protocol.errors import CalleeBusy
@@ -76,7 +77,9 @@ class LinkOpener:
             raise
 
     async def _call_out(self, peer_id: PeerId, describe: Describe) -> CallResult:
-        limit_s = self._parts.settings.call_timeout_s
+        limit_s = self._parts.paths.line.limit_s(
+            self._parts.settings.call_timeout_s, limits.LOOKUP_ROUND_TRIPS
+        )
         try:
             async with asyncio.timeout(limit_s):
                 result = await self._place_call(peer_id, describe)

@@ -224,13 +224,17 @@ class LinkRestart:
             limit_s = _MOVED_ROUND_TRIPS * round_trip_s
         await asyncio.sleep(max(0.0, doubted_at + limit_s - self._loop.time()))
 
+    def _limit_s(self) -> float:
+        line = self._parts.paths.line
+        return line.limit_s(limits.LINK_RESTART_S, limits.LINK_RESTART_ROUND_TRIPS)
+
     async def _restart(self, without: Address | None = None) -> None:
         """Call the peer with a description that names the link, and follow its answer.
 
         The base `without` is to be left.
         """
         try:
-            async with asyncio.timeout(limits.LINK_RESTART_S):
+            async with asyncio.timeout(self._limit_s()):
                 await self._call(without)
         except NoSuchLink as error:
             self._ice.end(str(error))
@@ -306,7 +310,7 @@ class LinkRestart:
 
     async def _follow(self, call: PunchCall) -> None:
         try:
-            async with asyncio.timeout(limits.LINK_RESTART_S):
+            async with asyncio.timeout(self._limit_s()):
                 await self._connect(call, call.peer, 2 * call.answer_takes_s or None)
         except (ModswarmError, TimeoutError) as error:
             self._note_failure(error)

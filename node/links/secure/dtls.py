@@ -93,7 +93,7 @@ class DtlsPath(RTCDtlsTransport):
     async def _shake(self) -> None:
         self._handshakes.begin(is_server=not self.is_client)
         self._ways = self.ice.datagrams.ways_told
-        patience_s = max(limits.DTLS_PATIENCE_S, _PATIENT_TRIPS * (self.ice.round_trip_s or 0.0))
+        patience_s = max(limits.DTLS_PATIENCE_S, _PATIENT_TRIPS * self.ice.patience_s)
         timer = None
         if self.is_client:
             timer = asyncio.get_running_loop().call_later(patience_s, self.ice.datagrams.begin_anew)

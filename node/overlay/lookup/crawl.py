@@ -56,7 +56,8 @@ class Crawl:
     async def run(self) -> Crawled:
         """Crawl until every contact was asked, or a bound is met."""
         try:
-            async with asyncio.timeout(limits.CRAWL_S):
+            limit_s = self._server.wire.line.limit_s(limits.CRAWL_S, limits.LOOKUP_ROUND_TRIPS)
+            async with asyncio.timeout(limit_s):
                 async with asyncio.TaskGroup() as visits:
                     for entry in list(self._server.tables.entries()):
                         self._name(entry.contact, visits)

@@ -179,4 +179,6 @@ class Dialing:
             else:
                 incoming.answer([], Code.REFUSED)
 
-        self._wire.request(dialer, Method.DIAL, arguments, on_reply, timeout_s=limits.TIMEOUT_MAX_S)
+        self._wire.request(
+            dialer, Method.DIAL, arguments, on_reply, timeout_s=self._wire.line.longest_s
+        )

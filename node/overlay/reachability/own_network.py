@@ -19,6 +19,7 @@ from protocol.reachability.network_view import (
     Verdict,
 )
 from protocol.reachability.observed import ObservedAddresses
+from protocol.reachability.own_line import OwnLine
 from protocol.reachability.verdict import RoundOutcome, VerdictMachine
 
 _FILTERING = {
@@ -49,6 +50,8 @@ class OwnNetwork:
         self._verdicts: dict[int, VerdictMachine] = {}
         self._upnp: Address | None = None
         self._flags = dict.fromkeys((4, 6), READ_ONLY if unreachable else 0)
+        self.line = OwnLine()
+        self._is_slow = False
         self._news = asyncio.Event()
         self._telling: asyncio.TimerHandle | None = None
         self._view: NetworkView | None = None
@@ -68,6 +71,13 @@ class OwnNetwork:
         self._find_flags()
 
     # What the wire tells --------------------------------------------------------------------
+
+    def took(self, contact: Contact, rtt_s: float) -> None:
+        """The round trip of a request to a contact, in time or late."""
+        self.line.measured(contact.peer_id, rtt_s, distant=self._is_global(contact))
+        if self.line.is_slow is not self._is_slow:
+            self._is_slow = not self._is_slow
+            self._tell()
 
     def saw(self, contact: Contact, observed: Address, sent_at: float) -> None:
         """A contact saw us at `observed` when it got what was sent at `sent_at`."""
@@ -157,6 +167,7 @@ class OwnNetwork:
     def moved(self) -> None:
         """This machine has other addresses, or slept: what was seen may be so no longer."""
         self.moves += 1
+        self.line.forget()
         self._mapped.clear()
         self._find_own_hosts()
         for family, observed in self._observed.items():
@@ -218,8 +229,11 @@ class OwnNetwork:
 
     @property
     def needs_registrars(self) -> bool:
-        """Whether calls would not reach this node unasked, or might not."""
-        return self.view().needs_registrars
+        """Whether calls would not reach this node unasked, or might not.
+
+        Nodes on faster lines take one on a slow line for dead, and keep it in no table.
+        """
+        return self._is_slow or self.view().needs_registrars
 
     @property
     def needs_router(self) -> bool:

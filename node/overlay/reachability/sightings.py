@@ -64,7 +64,11 @@ class Sightings:
 
         for contact in contacts:
             self._wire.request(
-                contact, Method.PING, [], on_reply, timeout_s=limits.SIGHTINGS_PAUSE_S
+                contact,
+                Method.PING,
+                [],
+                on_reply,
+                timeout_s=self._wire.line.limit_s(limits.SIGHTINGS_PAUSE_S),
             )
         if not contacts:
             enough.set_result(None)

@@ -107,7 +107,7 @@ class ReachabilityTest:
             contact,
             Method.DIALBACK,
             [random, make_host_filter(self._sent_hosts.known(), random)],
-            timeout_s=limits.DIALBACK_S,
+            timeout_s=self._wire.line.limit_s(limits.DIALBACK_S),
             tries=1,
         )
         if response.code != Code.OK:
@@ -117,7 +117,8 @@ class ReachabilityTest:
         return Contact.at(contact.public_key, unpack_address(packed))
 
     async def _await_dialback(self, awaited: "asyncio.Future[_Arrival]", dialer: Address) -> Trial:
-        await asyncio.wait({awaited}, timeout=limits.DIALBACK_LATE_S)
+        late_s = self._wire.line.limit_s(limits.DIALBACK_LATE_S)
+        await asyncio.wait({awaited}, timeout=late_s)
         if not awaited.done():
             return Trial.MISSED
         arrival = awaited.result()

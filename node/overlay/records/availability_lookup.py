@@ -50,7 +50,10 @@ class AvailabilityLookup:
                 answers[peer_id] = _HAS[await self.ask(peer_id, mod_id)]
 
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limits.FILTERS_READ_S):
+            limit_s = self._overlay.wire.line.limit_s(
+                limits.FILTERS_READ_S, 2 * limits.LOOKUP_ROUND_TRIPS
+            )
+            async with asyncio.timeout(limit_s):
                 await asyncio.gather(*map(read, answers))
         return answers
 

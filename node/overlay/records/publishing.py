@@ -82,13 +82,17 @@ class RecordPublisher:
         storing.add_done_callback(lambda _: region.known.set())
         await nearest.known.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limits.REGION_STORED_S):
+            async with asyncio.timeout(self._region_stored_s()):
                 await region.known.wait()
         return Published(
             nearest.confirmed + region.confirmed,
             nearest.asked + region.asked,
             dict(sorted((nearest.refused + region.refused).items())),
         )
+
+    def _region_stored_s(self) -> float:
+        line = self._protocol.wire.line
+        return line.limit_s(limits.REGION_STORED_S, limits.LOOKUP_ROUND_TRIPS)
 
     def _keep(self, record: Record) -> None:
         try:

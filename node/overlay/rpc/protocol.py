@@ -18,6 +18,7 @@ from node.overlay.records.adapters import OverlayNode, RecordStorage
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.wire import Wire
 from node.overlay.signaling.registrar import Registrar
+from node.overlay.table.leaving import Leaving
 from node.overlay.table.table_maintenance import TableMaintenance
 from node.overlay.table.tables import V4, V6, Tables
 from protocol import limits, records
@@ -59,6 +60,7 @@ class OverlayProtocol(KademliaProtocol):
         wire: Wire,
         tables: Tables,
         maintenance: TableMaintenance,
+        leaving: Leaving,
         registrar: Registrar,
         dialing: Dialing,
         environment: Environment,
@@ -71,6 +73,7 @@ class OverlayProtocol(KademliaProtocol):
         self.router = tables
         self.wire = wire
         self.maintenance = maintenance
+        self._leaving = leaving
         self.registrar = registrar
         self._dialing = dialing
         self._wall = environment.wall
@@ -98,7 +101,8 @@ class OverlayProtocol(KademliaProtocol):
             raise Malformed(f"unknown method {incoming.request.method}")
         if handler in _NEEDS_PROOF and not incoming.proved:
             raise BadToken("this request needs proof of its address")
-        self.maintenance.asked_by(incoming)
+        if handler is not OverlayProtocol.rpc_leave:
+            self.maintenance.asked_by(incoming)
         result = handler(self, incoming)
         if result is not None:
             incoming.answer(result)
@@ -195,6 +199,12 @@ class OverlayProtocol(KademliaProtocol):
         now = self._loop.time()
         return [encode_hosts(self._witness_book.hosts(sized(token, PUNCH_TOKEN_BYTES), now))]
 
+    def rpc_leave(self, incoming: Incoming) -> list[Any]:
+        """LEAVE []: the sender ends, and answers nobody any more."""
+        shape(incoming.request.arguments)
+        self._leaving.left(incoming)
+        return []
+
     def rpc_credentials(self, incoming: Incoming) -> list[Any]:
         """CREDENTIALS []: what the sender needs to allocate at this node as its relay."""
         shape(incoming.request.arguments)
@@ -209,7 +219,7 @@ class OverlayProtocol(KademliaProtocol):
 
     def _nearest(self, incoming: Incoming, target: bytes, families: int) -> list[Contact]:
         asker = incoming.session.contact.number
-        found: list[Contact] = self.router.nearest(
+        found: list[Contact] = self.router.nearest_sound(
             int.from_bytes(target), limits.CONTACTS_PER_REPLY, families, but=asker
         )
         return found
@@ -266,6 +276,7 @@ _HANDLERS: dict[int, RequestHandler] = {
     Method.CREDENTIALS: OverlayProtocol.rpc_credentials,
     Method.WITNESS: OverlayProtocol.rpc_witness,
     Method.WITNESSED: OverlayProtocol.rpc_witnessed,
+    Method.LEAVE: OverlayProtocol.rpc_leave,
 }
 
 _NEEDS_PROOF: frozenset[RequestHandler] = frozenset(
@@ -277,5 +288,6 @@ _NEEDS_PROOF: frozenset[RequestHandler] = frozenset(
         OverlayProtocol.rpc_dial,
         OverlayProtocol.rpc_witness,
         OverlayProtocol.rpc_credentials,
+        OverlayProtocol.rpc_leave,
     )
 )

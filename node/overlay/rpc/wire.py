@@ -85,6 +85,7 @@ class Wire:
         self._pending: dict[bytes, Pending] = {}
         self._deadlines = Deadlines(self._pending.__contains__, self._expire)
         self._shared_rtt = SharedRoundTrip()
+        self.line = own_network.line
         self.heard_at = -math.inf
         self._host_rate_limit, self._unproved_rate_limit = (
             HostRateLimit(limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST)
@@ -194,10 +195,12 @@ class Wire:
         session.proved_to_be_at(address)
         now = self._loop.time()
         rtt_s = now - pending.sent_at
-        if pending.method not in ANSWERED_LATER and rtt_s <= limits.TIMEOUT_MAX_S:
-            # A contact that answers after every time limit must not lengthen the limits.
-            session.measured(rtt_s)
-            self._shared_rtt.measured(rtt_s)
+        if pending.method not in ANSWERED_LATER:
+            self._own_network.took(pending.contact, rtt_s)
+            if rtt_s <= self.line.longest_s:
+                # A contact that answers after every time limit must not lengthen its own.
+                session.measured(rtt_s)
+                self._shared_rtt.measured(rtt_s)
         self.heard_at = now
         self._own_network.saw(pending.contact, response.observed, pending.sent_at)
         if pending.method in TELL_THE_TIME and response.code == Code.OK:
@@ -367,8 +370,8 @@ class Wire:
         """SRTT + 4 RTTVAR of this contact in seconds; of all contacts where it has no sample."""
         session = self._sessions.get(contact.number)
         if session is not None and session.smoothed_s is not None:
-            return session.timeout_s()
-        return self._shared_rtt.timeout_s()
+            return session.timeout_s(self.line.extra_s)
+        return self._shared_rtt.timeout_s(self.line.extra_s)
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact in seconds, or None where it has no sample."""

@@ -33,6 +33,7 @@ class Caller:
         self._environment = environment
         self._callee = callee
         self.ways = KnownWays()
+        server.leaving.watch(self.ways.left)
         self._loop = asyncio.get_running_loop()
 
     async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:

@@ -40,6 +40,14 @@ class KnownWays:
         """A call by these failed."""
         self._known.pop(peer_id, None)
 
+    def left(self, contact: Contact) -> None:
+        """A contact leaves: it reaches no peer any more, nor is it reached itself."""
+        self.forget(contact.peer_id)
+        for peer_id, (at, way) in list(self._known.items()):
+            if contact in way.relays:
+                relays = tuple(one for one in way.relays if one != contact)
+                self._known[peer_id] = at, way._replace(relays=relays)
+
     def way_to(self, peer_id: PeerId, now: float) -> KnownWay | None:
         """What reached the peer lately."""
         at, way = self._known.get(peer_id, (now, None))

@@ -103,8 +103,12 @@ class OfferRelay:
             if slots > 0 and relay.state is _State.WAITING:
                 slots -= 1
                 relay.state = _State.OPEN
-                relay.give_up_at = self._loop.time() + _patience_s()
+                relay.give_up_at = self._loop.time() + self._patience_s()
                 self._send(relay)
+
+    def _patience_s(self) -> float:
+        """A registrar itself tries for CALL_S, and its response must still come back after that."""
+        return self._wire.line.limit_s(limits.CALL_S + 2 * limits.CALL_REPEAT_S, round_trips=2)
 
     def _send(self, relay: _Relay) -> None:
         def on_reply(reply: Reply) -> None:
@@ -114,7 +118,7 @@ class OfferRelay:
         timeout_s = max(0.0, relay.give_up_at - self._loop.time())
         arguments = [self._callee_id, self._sealed, self._round_trip_ms(relay.contact)]
         self._wire.request(relay.contact, Method.SIGNAL, arguments, on_reply, timeout_s=timeout_s)
-        self._loop.call_later(limits.CALL_REPEAT_S, self._repeat, relay)
+        self._loop.call_later(self._wire.line.limit_s(limits.CALL_REPEAT_S), self._repeat, relay)
 
     def _round_trip_ms(self, contact: Contact) -> int:
         """What the callee wants to know: half of it is how long an answer takes from this relay."""
@@ -187,11 +191,6 @@ class OfferRelay:
             voices.setdefault(why.cause, set()).add(self._voice(contact))
         agreed = [why for _, why in told if len(voices[why.cause]) >= limits.REGISTRARS_BELIEVED]
         return min(itself or agreed or [why for _, why in told], key=_rank)
-
-
-def _patience_s() -> float:
-    """A registrar itself tries for CALL_S, and its response must still come back after that."""
-    return limits.CALL_S + 2 * limits.CALL_REPEAT_S
 
 
 def _rank(failure: NetworkError) -> int:

@@ -59,8 +59,8 @@ class _Call:
     failure: Code = Code.TIMED_OUT
     done: bool = False
     renewed: bool = False
-    delivery: bytes = b""
-    """The transaction of the request to the callee."""
+    deliveries: list[bytes] = field(default_factory=list)
+    """The transactions of the requests to the callee: the answer to any copy counts."""
 
 
 class Registrar:
@@ -147,6 +147,12 @@ class Registrar:
             held.heard_at = now
         return True
 
+    def left(self, contact: Contact) -> None:
+        """A peer leaves: nobody reaches it by this node any more, unless it has moved."""
+        held = self._registrations.get(contact.peer_id)
+        if held is not None and held.contact == contact:
+            self._forget(contact.peer_id)
+
     def _is_alive(self, peer_id: bytes) -> bool:
         """Whether a registered peer was heard lately: another may have its address by now."""
         held = self._registrations.get(peer_id)
@@ -231,30 +237,42 @@ class Registrar:
             call.waiting.append(incoming)
 
     def _forward(self, call: _Call, callee: Contact, delivery: list[Any]) -> None:
-        sent_at = 0.0
+        """Send the offer each CALL_REPEAT_S, for CALL_S: a callee's line may be slow, or lossy."""
+        ends_at = call.started_at + limits.CALL_S
 
         def on_reply(reply: Reply) -> None:
             stale = reply.response is not None and reply.response.code == Code.BAD_TOKEN
-            over = call.done or self._loop.time() >= call.started_at + limits.CALL_S
-            if over or not (stale or reply.response is None):
+            if call.done or reply.response is None:
+                return
+            if not stale:
                 self._finish(call, *_outcome(reply))
-            elif stale and not call.renewed:
+            elif not call.renewed:
                 call.renewed = True
                 send()
             elif not self._is_alive(call.callee_id):
                 self._finish(call, *_outcome(reply))
-            else:
-                self._loop.call_at(max(self._loop.time(), sent_at + limits.CALL_REPEAT_S), send)
 
         def send() -> None:
-            nonlocal sent_at
-            sent_at = self._loop.time()
             now_at = self.contact_of(call.callee_id) or callee  # it may have registered anew
-            call.delivery = self._wire.request(
-                now_at, Method.DELIVER, delivery, on_reply, timeout_s=limits.CALL_REPEAT_S
+            left_s = ends_at - self._loop.time()
+            call.deliveries.append(
+                self._wire.request(
+                    now_at, Method.DELIVER, delivery, on_reply, timeout_s=max(0.0, left_s)
+                )
             )
 
+        def repeat() -> None:
+            if call.done:
+                return
+            now = self._loop.time()
+            if now >= ends_at or not self._is_alive(call.callee_id):
+                self._finish(call, None, Code.OFFLINE)
+                return
+            send()
+            self._loop.call_at(min(now + limits.CALL_REPEAT_S, ends_at), repeat)
+
         send()
+        self._loop.call_later(limits.CALL_REPEAT_S, repeat)
 
     async def _answer_own(self, call: _Call, sealed: bytes, answer_takes_s: float) -> None:
         try:
@@ -271,7 +289,9 @@ class Registrar:
             return
         call.done, call.answer, call.failure = True, answer, failure
         self._places.remove(call.digest)
-        self._wire.give_up(call.delivery)
+        for delivery in call.deliveries:
+            self._wire.give_up(delivery)
+        call.deliveries.clear()
         self._finished[call.digest] = None
         for incoming in call.waiting:
             self._reply(call, incoming)

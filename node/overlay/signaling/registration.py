@@ -49,6 +49,7 @@ class Registrations:
         self._lost = asyncio.Event()
         self.registrars: dict[Contact, int] = {}
         self.registered = asyncio.Event()
+        server.leaving.watch(self._left)
 
     async def run(self) -> None:
         """Register, and stay registered until cancelled; then no registrar counts any more."""
@@ -63,6 +64,11 @@ class Registrations:
     def renew(self) -> None:
         """Register again now: this machine slept, or has another address."""
         self._lost.set()
+
+    def _left(self, contact: Contact) -> None:
+        """A registrar says that it leaves: another takes its place at once."""
+        if self.registrars.pop(contact, None) is not None:
+            self._lost.set()
 
     async def _keep_registered(self) -> None:
         replacing = False
@@ -170,9 +176,9 @@ class Registrations:
             self._lost.set()
 
     async def _ask(self, contact: Contact, method: Method, arguments: list[Any]) -> Response:
-        """Send a request; raises TimedOut after limits.REGISTRAR_SILENT_S at most."""
+        """Send a request; raises TimedOut after REGISTRAR_SILENT_S at most, on a fast line."""
         wire = self._server.wire
-        wait_s = min(2 * wire.timeout_s(contact), limits.TIMEOUT_MAX_S)
+        wait_s = min(2 * wire.timeout_s(contact), wire.line.longest_s)
         return await wire.ask(
             contact, method, arguments, timeout_s=wait_s, tries=limits.REGISTRAR_TRIES
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from node.machine.refusals import reason_of
 from node.overlay.server import OverlayServer
+from node.overlay.table.meetings import Meetings
 from protocol import limits
 from protocol.addresses import Address, canonical, unicast
 from protocol.errors import BadAddress, ModswarmError, NotAuthentic, TimedOut
@@ -72,33 +73,46 @@ class Joining:
             pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
 
     async def _try(self) -> bool:
-        """Join by saved contacts, which works without any bootstrap; else by bootstraps.
+        """Join by saved contacts and bootstraps side by side, whichever answer first.
 
-        Bootstraps are sent a hello in any case: nodes that know only one another form an island.
+        Bootstraps are met in any case: nodes that know only one another form an island.
         """
-        by_saved = bool(self._saved) and await self._join(self._saved)
-        answers = await asyncio.gather(*(self._ask(one) for one in self._bootstraps))
-        found = [contact for contact in answers if contact is not None]
-        if by_saved:
-            for contact in found:
-                self._server.protocol.maintenance.verify(contact)
-            return True
-        return bool(found or len(self._server.tables)) and await self._join(found)
+        meetings = self._server.meetings()
+        async with asyncio.TaskGroup() as group:
+            saved = (*self._saved, *self._server.protocol.maintenance.left_lately)
+            sources = [group.create_task(meetings.meet_in_batches(saved), name="ping contacts")]
+            for bootstrap in self._bootstraps:
+                asking = self._meet(bootstrap, meetings)
+                sources.append(group.create_task(asking, name="ask a bootstrap"))
+            await meetings.enough(sources)
+            return await self._join(meetings)
 
-    async def _join(self, contacts: Sequence[Contact]) -> bool:
+    async def _meet(self, bootstrap: Bootstrap, meetings: Meetings) -> None:
+        contact = await self._ask(bootstrap)
+        if contact is not None:
+            meetings.meet(contact)
+
+    async def _join(self, meetings: Meetings) -> bool:
         try:
-            await self._server.bootstrap(contacts)
+            await self._server.join_by(meetings)
         except ModswarmError as error:
             _log.info("not joined yet: %s", error)
             return False
+        if not len(self._server.tables):
+            return False
         self.joined_at = asyncio.get_running_loop().time()
         self.joined.set()
+        self._told.set()
         return True
+
+    @property
+    def _hello_s(self) -> float:
+        return self._server.wire.line.limit_s(limits.HELLO_S)
 
     async def _ask(self, bootstrap: Bootstrap) -> Contact | None:
         try:
             address = await self._resolve(bootstrap)
-            contact = await self._server.wire.hello(address, limits.HELLO_S)
+            contact = await self._server.wire.hello(address, self._hello_s)
             if bootstrap.peer_id not in {None, contact.peer_id}:
                 raise NotAuthentic(
                     f"{peer_id_text(contact.peer_id)} answers there, which is another peer"

@@ -7,6 +7,7 @@ from node.environment import Environment
 from node.overlay.rpc.introductions import Introductions
 from node.overlay.rpc.protocol import OverlayProtocol
 from node.overlay.table.bucket_fill import BucketFill
+from node.overlay.table.meetings import Meetings
 from node.overlay.table.tables import Tables
 from protocol import limits
 from protocol.overlay.contacts import Contact
@@ -37,10 +38,18 @@ class TableRefresh:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._refresh_hourly(), name="refresh the tables")
             group.create_task(self._check_answers(), name="ping contacts")
+            group.create_task(self._refill(), name="refill the tables")
 
     async def join(self, contacts: Sequence[Contact]) -> None:
-        """Ping contacts that may be alive; once one answers, look up our own id and fill."""
-        await self._ping_in_batches(contacts)
+        """Ping contacts that may be alive; once enough have answered, `fill`."""
+        meetings = Meetings(self._maintenance)
+        async with asyncio.TaskGroup() as group:
+            pings = group.create_task(meetings.meet_in_batches(contacts), name="ping contacts")
+            await meetings.enough([pings])
+        await self.fill()
+
+    async def fill(self) -> None:
+        """Look up our own id, and fill the tables, if any contact is known."""
         if len(self._tables):
             await self._fill()
 
@@ -55,8 +64,7 @@ class TableRefresh:
         for start in range(0, len(targets), limits.LOOKUPS_AT_ONCE):
             batch = targets[start : start + limits.LOOKUPS_AT_ONCE]
             await asyncio.gather(*(self._lookup(target) for target in batch))
-        if len(self._tables):
-            await self._fill()
+        await self.fill()
 
     async def _refresh_hourly(self) -> None:
         while True:
@@ -79,7 +87,15 @@ class TableRefresh:
             for start in range(0, len(old), limits.CHECKED_AT_ONCE):
                 for contact in old[start : start + limits.CHECKED_AT_ONCE]:
                     self._maintenance.verify(contact)
-                await asyncio.sleep(limits.TIMEOUT_MAX_S)
+                await asyncio.sleep(self._protocol.wire.line.longest_s)
+
+    async def _refill(self) -> None:
+        """Look for others where many contacts have left in order, and not one by one."""
+        while True:
+            await self._maintenance.depleted.wait()
+            await asyncio.sleep(limits.ANSWERS_CHECKED_S * self._rng.random())
+            await self.fill()
+            await asyncio.sleep(limits.LEAVES_REFILL_S)
 
     async def _fill(self) -> None:
         """Look up our own id, then fill the buckets with what that named and did not reach."""
@@ -93,18 +109,4 @@ class TableRefresh:
 
         lookup = await self._lookup(self._tables.own_id, on_found=on_found)
         await bucket_fill.fill(lookup.closest())
-
-    async def _ping_in_batches(self, contacts: Sequence[Contact]) -> None:
-        """Ping contacts in batches until one answers.
-
-        Each batch has JOIN_PINGS_S before the next one is pinged; the last has TIMEOUT_MAX_S.
-        """
-        for start in range(0, len(contacts), limits.JOIN_PINGS_AT_ONCE):
-            batch = contacts[start : start + limits.JOIN_PINGS_AT_ONCE]
-            is_last = start + len(batch) == len(contacts)
-            pings = [self._maintenance.meet(contact) for contact in batch]
-            await asyncio.wait(
-                pings, timeout=limits.TIMEOUT_MAX_S if is_last else limits.JOIN_PINGS_S
-            )
-            if len(self._tables):
-                return
+        self._maintenance.filled()

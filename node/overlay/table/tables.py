@@ -69,12 +69,34 @@ class Tables:
 
         `but` is the number of a peer that is left out.
         """
-        found: list[Contact] = []
-        sources = 0
-        for _, table in self.spoken(families):
-            if len(table):
-                found += table.nearest(target, count, but=but)
-                sources += 1
-        if sources > 1:
-            found.sort(key=lambda contact: contact.number ^ target)
-        return found[:count]
+        return _merged(
+            [
+                table.nearest(target, count, but=but)
+                for _, table in self.spoken(families)
+                if len(table)
+            ],
+            target,
+            count,
+        )
+
+    def nearest_sound(
+        self, target: int, count: int, families: int, *, but: int = NO_PEER
+    ) -> list[Contact]:
+        """The same of those whose last request was answered, for others to be told."""
+        return _merged(
+            [
+                table.nearest_sound(target, count, but=but)
+                for _, table in self.spoken(families)
+                if len(table)
+            ],
+            target,
+            count,
+        )
+
+
+def _merged(of_tables: list[list[Contact]], target: int, count: int) -> list[Contact]:
+    if len(of_tables) == 1:
+        return of_tables[0]
+    found = [contact for one in of_tables for contact in one]
+    found.sort(key=lambda contact: contact.number ^ target)
+    return found[:count]

@@ -187,6 +187,7 @@ class OverlayAsker:
             Form("dial", self._dial, count=60, pause_s=3.5, to_others=True),
             Form("credentials", asks(Method.CREDENTIALS)),
             Form("witness", asks(Method.WITNESS, token)),
+            Form("leave", asks(Method.LEAVE)),
             Form("witnessed", asks(Method.WITNESSED, token)),
             Form("unknown method", asks(77)),
             Form("malformed arguments", asks(Method.FIND_NODE, 1, 2, 3)),

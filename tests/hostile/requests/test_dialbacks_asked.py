@@ -37,7 +37,7 @@ async def test_dialbacks_for_many_identities_take_few_requests() -> None:
     await honest.ask(Method.PING, [], victim.contact)
     for other in world.residents:
         if other is not victim:
-            await other.stop()
+            await other.end()
     wire = victim.running.server.wire
     before = wire.pending_count
     for _ in range(EACH):

@@ -91,6 +91,8 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                 "corrected": False,
                 "sentence": "",
             },
+            "round_trip_ms": None,
+            "slow_line": False,
         },
     ),
     (
@@ -303,6 +305,8 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                 "corrected": True,
                 "sentence": "a sentence",
             },
+            "round_trip_ms": None,
+            "slow_line": False,
         },
     ),
     (

@@ -37,7 +37,7 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out.splitlines()
     assert [line[:16].rstrip() for line in shown] == [
         *("Your network", "What helps", "Contacts", "IPv4", "IPv6", "UPnP"),
-        *("Called through", "Relays", "Clock"),
+        *("Called through", "Relays", "Clock", "Line"),
     ]
     v4 = (
         "192.168.1.5; only answers come in; a router that keeps one port for all contacts; "
@@ -53,6 +53,7 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
         "4 registrars",
         "16 contacts to ask when a link needs one",
         "no sign that it is off",
+        "not known, as no other node has answered",
     ]
 
 

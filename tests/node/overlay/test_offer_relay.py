@@ -15,6 +15,7 @@ from protocol.errors import CallFailed, ModswarmError, NetworkError, TimedOut, W
 from protocol.identity import peer_id_of
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Code, Method, Response
+from protocol.reachability.own_line import OwnLine
 from protocol.signaling import Answer, AnswerStatus
 from simulations.runtime.running import run_virtually
 
@@ -34,6 +35,7 @@ class FakeWire:
         self._behave = behave
         self._loop = asyncio.get_running_loop()
         self.asked: list[tuple[float, Contact]] = []
+        self.line = OwnLine()
 
     def round_trip_s(self, _contact: Contact) -> float:
         return 0.04

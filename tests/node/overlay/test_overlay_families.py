@@ -145,6 +145,7 @@ ARGUMENTS: dict[Method, list[Any]] = {
     Method.WITNESS: [bytes(16)],
     Method.WITNESSED: [bytes(16)],
     Method.CREDENTIALS: [],
+    Method.LEAVE: [],
 }
 
 

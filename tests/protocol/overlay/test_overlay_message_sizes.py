@@ -167,6 +167,7 @@ def test_the_answer_to_each_request_fits_its_own_padding() -> None:
         Method.STORE: ([target, no_record], []),
         Method.REGISTER: ([no_record], [1200]),
         Method.KEEPALIVE: ([], [True]),
+        Method.LEAVE: ([], []),
         Method.SIGNAL: ([target, bytes(300), 20], []),
         Method.WITNESS: ([bytes(16)], []),
         Method.WITNESSED: ([bytes(16)], [[bytes(16)] * limits.WITNESSED_HOSTS]),

@@ -67,9 +67,9 @@ def test_the_shared_timeout_follows_the_samples_of_all() -> None:
     shared = SharedRoundTrip()
     assert shared.timeout_s() == limits.TIMEOUT_UNKNOWN_S
     rng = random.Random(1)
-    for _ in range(7):
+    for _ in range(3):
         shared.measured(0.03)
-    assert shared.timeout_s() == limits.TIMEOUT_UNKNOWN_S, "seven say little of all others"
+    assert shared.timeout_s() == limits.TIMEOUT_UNKNOWN_S, "three say little of all others"
     samples = [rng.uniform(0.05, 0.35) for _ in range(500)]
     limits_s = []
     for one in samples:

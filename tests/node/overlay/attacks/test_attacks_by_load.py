@@ -281,6 +281,7 @@ async def _ours_amplifies(method: Method, arguments: list[Any]) -> bool:
         (("find_node",), (Method.WITNESS, [bytes(16)])),
         (("find_node",), (Method.WITNESSED, [bytes(16)])),
         (("find_node",), (Method.CREDENTIALS, [])),
+        (("find_node",), (Method.LEAVE, [])),
     ],
 )
 def test_21_a_spoofed_request_is_amplified(attack: Any, works: bool) -> None:
