@@ -17,7 +17,7 @@ from protocol.texts.wrappings import Joined, bare, joined, plain
 
 _SCHEME = re.compile(SCHEME, re.IGNORECASE)
 _SHAPE = re.compile(
-    r"/{0,2}(?P<id>[a-z2-7]{56})(?P<hints>\?[a-z0-9.:\[\]/=&-]*)?(?:/?#(?P<key>[a-z2-7]{56}))?",
+    r"/{0,2}(?P<id>[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&-]*)?(?:/*#(?P<key>[a-z2-7]{56}))?",
     re.IGNORECASE,
 )
 _PIECE = re.compile(r"[\w.:\[\]/?&=#-]*")
@@ -27,13 +27,15 @@ _PIECE_AROUND = ".:[]/-"
 _CLOSING = "\"'`)>}.,;!*_~\u2019\u201d\u00bb" + _PIECE_AROUND
 _HINTS_END = ".:]/-&"
 """Of a sentence or a bracket, not of a hint."""
+_HYPHENS = re.compile(r"[-\u2010][ \t]*[\r\n][\s>|]*")
+"""At the ends of lines, as pages of books and PDF have them."""
 _SHOWN_CHARS = 12
 
 
 def link_in(text: str) -> ModLink:
     """The one link that stands in `text`; raises BadLink, without repeating a content key."""
     try:
-        return link.parse(text)
+        return link.parse(text.replace("/#", "#"))  # as programs write addresses anew
     except BadLink as error:
         refusal = error
     try:
@@ -41,6 +43,11 @@ def link_in(text: str) -> ModLink:
     except BadInput as error:
         raise BadLink(f"not a modswarm link: {error}") from None
     found, broken = _all_in(joined(text))
+    if not _have_key(found):
+        whole, others = _all_in(joined(_HYPHENS.sub("", text)))
+        is_better = _have_key(whole) or (whole and not found)
+        if is_better and not any(one.hints for one in whole):  # names of hosts have hyphens
+            found, broken = whole, others
     if found:
         return _one_of(found, broken)
     if broken:
@@ -54,6 +61,10 @@ def holds_link(text: str) -> bool:
         return _SCHEME.search(joined(plain(text)).text) is not None
     except BadInput:
         return False
+
+
+def _have_key(found: list[ModLink]) -> bool:
+    return any(one.content_key is not None for one in found)
 
 
 Broken = tuple[str, BadLink]
@@ -95,15 +106,19 @@ def _link_at(pasted: Joined, start: int, end: int) -> ModLink:
 
 
 def _ends_at(pasted: Joined, place: int, end: int) -> bool:
-    """Whether a link may end there: at a blank, a line end, punctuation or another link."""
+    """Whether a link may end there: at a blank, a line end, punctuation or another link.
+
+    Letters of other scripts end it too: not all of them have blanks between words.
+    """
     if place == end or place in pasted.gaps:
         return True
-    return not pasted.text[place].isalnum() and pasted.text[place] not in "?#"
+    after = pasted.text[place]
+    return not (after.isascii() and after.isalnum()) and after not in "?#"
 
 
 def _hints(pasted: Joined, shape: re.Match[str]) -> str:
     """The hints of a link with a key; raises BadLink where a gap may have cut one."""
-    hints = shape["hints"] or ""
+    hints = (shape["hints"] or "").rstrip("/")
     if hints and pasted.gap_within(*shape.span("hints")) is not None:
         for part in hints[1:].split("&"):
             if not _is_whole(part.partition("=")[2]):

@@ -20,6 +20,22 @@ _ROUNDS = 4
 _TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """Colours, and the marks of a bracketed paste (ECMA-48, 5.4)."""
 
+_TERMINAL_STRING_END = re.compile(r"\x1b\\|\x07")
+"""Of a title, and of a link that a terminal shows as a word (ECMA-48, 5.6)."""
+
+_PASTE_BEGIN = re.compile(r"(?<![A-Za-z0-9])(2?0|)0~")
+"""Of a bracketed paste, where a program took the escapes away and kept the rest."""
+
+_DRAWN = str.maketrans(
+    dict.fromkeys((*map(chr, range(0x2500, 0x2580)), *"\u21a9\u21aa\u21b5\u23ce"), " ")
+    | {"\u20e3": None}
+)
+"""Frames of terminals and their marks of lines that go on, and the key that phones draw for #."""
+
+_LINE_ENDS = re.compile(r"<br\s*/?>|(?<![:\\])\\{1,4}[rn]|\^M(?=\s|$)", re.IGNORECASE)
+"""In letters: of HTML, of JSON and of programs that print what is not seen."""
+_WORD_BREAK = re.compile(r"<wbr\s*/?>", re.IGNORECASE)
+
 _SOFT_LINE_END = re.compile(r"=[ \t]*\r?\n[ \t>|]*")
 """Of quoted-printable text (RFC 2045, 6.7), in which `=` itself is `=3D`."""
 
@@ -68,7 +84,9 @@ def plain(text: str) -> str:
     """
     if len(text) > limits.PASTED_CHARS:
         raise BadInput(f"it is too long: more than {limits.PASTED_CHARS} characters")
-    text = _TERMINAL.sub("", text)
+    text = _TERMINAL.sub("", _TERMINAL_STRING_END.sub(" ", text))
+    text = _without_paste_marks(text)
+    text = _WORD_BREAK.sub("", _LINE_ENDS.sub("\n", text))
     if "=3D" in text and _SOFT_LINE_END.search(text):
         text = _SOFT_LINE_END.sub("", text).replace("=3D", "=")
     text = _BROKEN_ESCAPE.sub(r"\1", text)
@@ -79,7 +97,14 @@ def plain(text: str) -> str:
         text = html.unescape(unquote(text.translate(_SHELL_ESCAPES)))
         if text == before or len(text) > limits.PASTED_CHARS:
             break
-    return text[: limits.PASTED_CHARS]
+    return text.translate(_DRAWN)[: limits.PASTED_CHARS]
+
+
+def _without_paste_marks(text: str) -> str:
+    begin = _PASTE_BEGIN.search(text)
+    if begin is None:
+        return text
+    return text.replace(f"{begin[1]}0~", " ").replace(f"{begin[1]}1~", " ")
 
 
 def joined(text: str) -> Joined:

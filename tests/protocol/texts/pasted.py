@@ -60,6 +60,16 @@ WHOLE: dict[str, Wrapping] = {
     "JSON": lambda text: text.replace("&", "\\u0026").replace("/", "\\/"),
     "carets of cmd.exe": lambda text: text.replace("&", "^&").replace("#", "^#"),
     "full-width letters": full_width,
+    "a frame of a terminal": lambda text: (
+        "\u2502 " + by_mail(text).replace("\n", " \u2502\n\u2502 ")
+    ),
+    "marks of lines that go on": lambda text: by_mail(text).replace("\n", "\u21a9\n"),
+    "breaks of HTML": lambda text: by_mail(text).replace("\n", "<br/>"),
+    "places for breaks in HTML": lambda text: "<wbr>".join(text),
+    "marks of a paste in letters": lambda text: f"00~{text}01~",
+    "marks of a paste as cat -v has them": lambda text: f"^[[200~{text}^[[201~",
+    "a line end in letters": lambda text: f"{text}\\r\\n",
+    "a line end as cat -v has it": lambda text: f"{text}^M",
     "a link of Markdown": lambda text: f"[{text}]({text})",
     "Markdown with a text": lambda text: f"[x]({text})",
 }
@@ -75,6 +85,10 @@ OF_LINKS: dict[str, Wrapping] = {
     "a message": lambda text: f"get it: {text} thanks",
     "a message with lines": lambda text: f"Hi,\n\n{text}\n\nAnn",
     "an element of HTML": lambda text: f'<p>Get <a href="{text}">it</a></p>',
+    "words of a script without blanks": lambda text: f"\u94fe\u63a5{text}\u8c22\u8c22",
+    "a link that a terminal shows as a word": lambda text: f"\x1b]8;;{text}\x07x\x1b]8;;\x07",
+    "a slash before its parts": lambda text: text.replace("?", "/?").replace("#", "/#"),
+    "a key that phones draw": lambda text: text.replace("#", "#\ufe0f\u20e3"),
     "twice": lambda text: f"{text} {text}",
     "twice without a blank": lambda text: text + text,
     "a redirection": lambda text: f"https://example.org/?u={quote(text, safe='')}&v=1",
@@ -85,7 +99,9 @@ OF_LINKS: dict[str, Wrapping] = {
 ENCODINGS = (
     *("entities", "numbered entities", "JSON", "quoted-printable", "full-width letters"),
     *("percent escapes", "double percent escapes", "a redirection", "escapes of Markdown"),
-    *("a bracketed paste", "colours", "a NUL"),
+    *("a bracketed paste", "colours", "a NUL", "a link that a terminal shows as a word"),
+    *("marks of a paste in letters", "marks of a paste as cat -v has them", "breaks of HTML"),
+    *("a line end in letters", "a line end as cat -v has it", "places for breaks in HTML"),
 )
 """Of a whole text: what is pasted has one at most, around all else."""
 

@@ -45,6 +45,23 @@ def test_each_wrapping_leaves_a_link_without_its_key(name: str, link: ModLink) -
     assert link_in(WRAPPINGS[name](str(bare_link))) == bare_link
 
 
+@pytest.mark.parametrize("hyphen", ["-", "\u2010"])
+@given(mod_id=KEYS, key=KEYS, width=st.integers(20, 80))
+def test_hyphens_at_line_ends_are_those_of_a_page(
+    hyphen: str, mod_id: bytes, key: bytes, width: int
+) -> None:
+    text = str(ModLink(mod_id, key))
+    lines = [text[start : start + width] for start in range(0, len(text), width)]
+    assert link_in(f"{hyphen}\n".join(lines)) == ModLink(mod_id, key)
+
+
+def test_hyphens_of_a_host_are_not_taken_out() -> None:
+    text = str(ModLink(ONE.mod_id, ONE.content_key, ("a-b.example:4001",)))
+    assert link_in(text.replace("a-", "a-\n")).hints == ("a-b.example:4001",)
+    with pytest.raises(BadLink, match="its mod id"):
+        link_in(f"{text[:40]}-\n{text[40:]}")
+
+
 @given(LINKS, st.lists(NAMES, max_size=4), st.booleans())
 def test_any_mix_of_wrappings_leaves_the_link(
     link: ModLink, names: list[str], in_capitals: bool
