@@ -60,8 +60,15 @@ class FolderLock:
             file.close()
             raise
 
+    def is_at(self, path: Path) -> bool:
+        """Whether the file that is locked is still the one of this name."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+        except OSError:
+            return False
+
     def close(self) -> None:
-        """Let another process have it."""
+        """Let another process have it; may be called again."""
         if self._mark is not None:
             with contextlib.suppress(OSError):
                 self._mark.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.content.assemble import tree
+from node.content.assemble.held_place import HeldPlace
 from node.content.assemble.tree import GrowingTree
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
@@ -35,7 +36,10 @@ class Assembled:
 
 
 class Assembler:
-    """Writes mods out of a vault. Several may be written at once, not two to one place."""
+    """Writes mods out of a vault. Several may be written at once, not two to one place.
+
+    Nor does another node write there meanwhile.
+    """
 
     def __init__(self, vault: Vault, guard: HomeGuard, opened: OpenedMods) -> None:
         self._vault = vault
@@ -51,7 +55,6 @@ class Assembler:
         """
         loop = asyncio.get_running_loop()
         target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
-        await loop.run_in_executor(None, tree.try_place, target)
         for other in self._targets:
             if target == other:
                 raise TargetExists(f"{target} is being written already")
@@ -59,7 +62,9 @@ class Assembler:
                 raise TargetExists(f"{other} is being written already, and {target} is not apart")
         self._targets.add(target)
         try:
-            yield target
+            await loop.run_in_executor(None, tree.try_place, target)
+            async with _holding(target):
+                yield target
         finally:
             self._targets.discard(target)
 
@@ -148,6 +153,28 @@ class Assembler:
         if len(sealed) < len(numbers):
             raise NotFound("the vault lacks a part of this mod; get it again")
         return sealed
+
+
+@contextlib.asynccontextmanager
+async def _holding(target: Path) -> AsyncIterator[None]:
+    """Hold a target against other nodes; raises TargetExists, DiskError."""
+    loop = asyncio.get_running_loop()
+    taking = loop.run_in_executor(None, HeldPlace.take, target)
+    try:
+        held = await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        taking.add_done_callback(_give_back)
+        raise
+    try:
+        yield
+    finally:
+        await loop.run_in_executor(None, held.release)
+
+
+def _give_back(taken: "asyncio.Future[HeldPlace]") -> None:
+    """Nobody waits for this place any more."""
+    if not taken.cancelled() and taken.exception() is None:
+        taken.result().release()
 
 
 def _batches(contents: Contents) -> Iterator[list[int]]:

@@ -6,6 +6,7 @@ Blocking; `assembler` calls it in an executor, one call at a time except for `sy
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ _ZEROS = bytes(_HOLE_BYTES)
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
+_probes = itertools.count()
 _OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
 
 
@@ -66,7 +68,7 @@ def try_place(target: Path) -> None:
     names that one of another system cannot hold. Raises DiskError, UnsafePath.
     """
     folder = next(one for one in target.parents if os.path.lexists(one))
-    probe = folder / f".modswarm-{os.getpid()}-{hashlib.sha256(bytes(target)).hexdigest()[:8]}.try"
+    probe = folder / f".modswarm-{os.getpid()}-{next(_probes)}.try"
     with writing(folder):
         try:
             with _naming(target, str(target.relative_to(folder))):

@@ -15,6 +15,8 @@ _OF_THE_SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a name, for it holds plain files)
 _PARTIAL = re.compile(r"\.modswarm-[0-9a-f]{16}\.part", re.IGNORECASE)
 """A mod that `get` writes, or wrote when it was killed (`assemble/tree`)."""
+_LOCK = re.compile(r"\.modswarm-[0-9a-f]{16}\.lock(\.held)?", re.IGNORECASE)
+"""What holds the place of one meanwhile (`assemble/held_place`)."""
 _KEY_FOLDERS = frozenset(
     {".ssh", ".gnupg", ".password-store", ".aws", ".azure", ".kube", ".docker"}
 )
@@ -72,10 +74,10 @@ def home_within(path: str) -> str:
 def reason_against(name: str, *, is_folder: bool) -> str:
     """Why nothing of this name is shared; empty if there is no reason."""
     folded = name.casefold()
-    if is_folder and _PARTIAL.fullmatch(name):
+    if (_PARTIAL if is_folder else _LOCK).fullmatch(name):
         return (
-            "is a mod that `get` is writing, or that it wrote when it was ended: wait for it, "
-            "or delete it"
+            f"is {'' if is_folder else 'the lock of '}a mod that `get` is writing, or that it "
+            "wrote when it was ended: wait for it, or delete it"
         )
     if folded in (_KEY_FOLDERS if is_folder else _KEY_FILES):
         return "holds keys or passwords, by its name"

@@ -312,8 +312,9 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
         assert process.stdout.readline() == "half\n"
         process.kill()
     assert not (tmp_path / "out").exists()
-    (hidden,) = leftovers(tmp_path)
-    assert hidden.startswith(".modswarm-")
+    hidden = leftovers(tmp_path)
+    assert {name[-5:] for name in hidden} == {".lock", ".part"}
+    assert all(name.startswith(".modswarm-") for name in hidden)
 
     async def again() -> None:
         async with content_node(tmp_path) as node:
