@@ -24,10 +24,18 @@ def writing(place: Path, verb: str = "write") -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        raise refused(error, f"cannot {verb} {place}") from error
+        raise refused(error, f"cannot {verb} {_refused_place(error, place)}") from error
     except UnicodeEncodeError as error:
         unnamed = OSError(errno.EILSEQ, error.reason)
         raise refused(unnamed, f"cannot {verb} {place}") from error
+
+
+def _refused_place(error: OSError | sqlite3.Error, place: Path) -> Path:
+    """What in `place` is refused, so that nobody removes all of it to mend that."""
+    if not isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
+        return place
+    found = Path(os.fsdecode(error.filename or place))
+    return found if found.is_relative_to(place) else place
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:

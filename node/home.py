@@ -239,7 +239,7 @@ def _seed_in(data: bytes) -> bytes | None:
     if len(data) > 2 * _SEED_BYTES + _BLANKS_MAX:
         return None
     try:
-        seed = bytes.fromhex(data.decode().strip())
+        seed = bytes.fromhex(data.decode("utf-8-sig").strip())
     except ValueError:
         return None
     return seed if len(seed) == _SEED_BYTES else None

@@ -171,6 +171,12 @@ LOST_VAULT = (
     "again, with new links, and what it fetched be fetched again."
 )
 _DAMAGED = Refusal("its database is damaged", LOST_VAULT, DiskError)
+_UNOPENED = Refusal(
+    "it cannot be opened",
+    "Look whether it is a file that this user may read and write, in a folder of which that holds "
+    f"too. {LOST_VAULT}",
+    DiskError,
+)
 
 _OF_SQLITE = {
     sqlite3.SQLITE_FULL: "ENOSPC",
@@ -210,6 +216,8 @@ def _of_sqlite(error: sqlite3.Error) -> Refusal:
             return refusal_of(lacking)
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return _DAMAGED
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return _UNOPENED
     if code in _OF_SQLITE:
         return _REFUSALS[_OF_SQLITE[code]]
     return Refusal(f"its database says: {error}")

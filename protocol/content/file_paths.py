@@ -33,6 +33,9 @@ _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\uf
 """What some languages and emoji need, and what no reader sees: names may not differ by it alone."""
 
 
+_TURNING = "has a character that changes the direction of the text around it, or breaks a line"
+
+
 def check_path(path: str) -> str:
     """Return `path` itself; raise UnsafePath, saying why, if some system could not hold it."""
     _check_length(path)
@@ -61,11 +64,17 @@ def _check_names(part: str, path: str) -> None:
 
 def check_text(text: str, what: str, max_bytes: int) -> str:
     """Return `text` if it is one line of at most `max_bytes` in UTF-8; else raise UnsafePath."""
+    if _is_no_text(text):
+        raise UnsafePath(f"{what} {quoted(text)} is not text in UTF-8; give it another")
     if _UNSAFE.search(text):
-        raise UnsafePath(f"{what} {quoted(text)} has a control character")
+        raise UnsafePath(f"{what} {quoted(text)} has a control character; give it another")
     if len(text.encode()) > max_bytes:
         raise UnsafePath(f"{what} {quoted(text)} is longer than {max_bytes} bytes")
     return text
+
+
+def _is_no_text(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def check_name(name: str) -> str:
@@ -104,7 +113,7 @@ def _objection(name: str) -> str:
     if _UNSAFE.search(name):
         return "has a control character"
     if not name.isascii() and _OVERRIDES.search(name):
-        return "has a character that changes the direction of the text around it"
+        return _TURNING
     if (len(name) if name.isascii() else len(name.encode())) > limits.NAME_BYTES:
         return f"has a part of more than {limits.NAME_BYTES} bytes"
     if not _RESERVED_CHARACTERS.isdisjoint(name):
@@ -121,7 +130,7 @@ def _objection_to_folder(name: str) -> str:
     if name.startswith("-"):
         return "begins with a dash, as options do"
     if _BIDIRECTIONAL.search(name):
-        return "has a character that changes the direction of the text around it"
+        return _TURNING
     if characters.is_blank(name):
         return "has no character that a reader sees"
     return ""
@@ -213,7 +222,7 @@ def _collision(known: str, path: str, depth: int) -> str:
     if name == path.split("/")[depth]:
         return f"the path {quoted(path)} is there twice"
     other = "/".join(path.split("/")[: depth + 1])
-    return f"{quoted(name)} and {quoted(other)} are one name on systems that ignore case"
+    return f"{quoted(name)} and {quoted(other)} are one name on some systems"
 
 
 def count_folders(paths: Iterable[str]) -> int:

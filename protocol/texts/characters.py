@@ -32,6 +32,8 @@ _BLANK_PICTURE = "\u2800"
 
 def is_blank(text: str) -> bool:
     """Whether a reader sees nothing of `text`: blanks, and what is not seen, alone."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        return False  # bytes of a name in another encoding, which are something
     return not visible(text).replace(_BLANK_PICTURE, "").strip()
 
 

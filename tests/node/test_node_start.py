@@ -17,7 +17,7 @@ from node.environment import Environment, udp_socket
 from node.links import layers
 from node.overlay.settings import OverlaySettings
 from node.runtime import Node
-from protocol.errors import BadAddress, DiskError, HomeError, LocalError
+from protocol.errors import BadAddress, DiskError, LocalError
 from tests.identities import give_identities
 
 pytestmark = pytest.mark.real_loop
@@ -46,7 +46,7 @@ def test_an_identity_is_made_and_announced_after_all_that_may_be_refused(tmp_pat
 
 def break_certificate(home: Path, monkeypatch: pytest.MonkeyPatch) -> type[LocalError]:
     (home / "certificate.pem").mkdir()
-    return HomeError
+    return DiskError
 
 
 def break_vault(home: Path, monkeypatch: pytest.MonkeyPatch) -> type[LocalError]:

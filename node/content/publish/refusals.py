@@ -64,7 +64,9 @@ def _is_left_out(root: Path, path: Path, rules: LeavingOut) -> bool:
 
 
 def home_within(path: str) -> str:
-    """The sentence for a home of a node at this path in a folder to share."""
+    """The sentence for a home of a node at this path in a folder to share; empty for itself."""
+    if not path:
+        return "the folder is the home of a node, whose keys must stay there: share another one"
     return (
         f"{quoted(path + '/')} is the home of a node, whose keys must stay there: "
         f"share a folder without it, or leave it out with {option_for(path)}"

@@ -20,7 +20,7 @@ from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.disk.refusals import free_bytes, make_private
 from node.disk.reserve import Reserve, is_full, kept_free
 from node.files import writing
-from node.machine.refusals import refused
+from node.machine.refusals import LOST_VAULT, refused
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 from protocol.texts.amounts import size_text
@@ -40,17 +40,20 @@ class Store:
     """The content of one vault folder. Not for several threads at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Open or create; raises HomeError if it is in use or damaged, DiskError."""
+        """Open or create; raises HomeError if it is in use or damaged, DiskError else."""
         self._folder = folder
         with writing(folder):
             packs = folder / "packs"
             packs.mkdir(mode=0o700, parents=True, exist_ok=True)
             make_private(folder, 0o700)  # the index holds the secrets of lineages
+            _check_index(folder / "index.sqlite", packs)
         self._reserve = Reserve(folder / "reserve")
         try:
             self._index = self._reserve.spending(lambda: Index(folder / "index.sqlite"))
         except sqlite3.Error as error:
-            raise refused(error, f"cannot open the vault {folder}", HomeError) from error
+            raise refused(
+                error, f"cannot open the vault's index {folder / 'index.sqlite'}"
+            ) from error
         self._packs = Packs(packs)
         self._holdings = Holdings(self._index)
         try:
@@ -364,3 +367,14 @@ class _Move:
         self._first = min(self._first, place.offset)
         self.blobs[address] = data
         self.end += len(data)
+
+
+def _check_index(path: Path, packs: Path) -> None:
+    """Raise HomeError for packs without an index, which a new one would take for worthless."""
+    if path.exists() and path.stat().st_size:
+        return
+    if any(entry.stat().st_size for entry in packs.iterdir()):
+        what = "is empty" if path.exists() else "is missing"
+        raise HomeError(
+            f"the vault's index {path} {what}, and there are mods in the vault", advice=LOST_VAULT
+        )

@@ -25,7 +25,7 @@ from node.disk.refusals import make_private
 from node.environment import Environment
 from node.files import PRIVATE_FILE, write_atomically
 from node.machine.refusals import refused
-from protocol.errors import HomeError, LocalError
+from protocol.errors import LocalError
 
 _log = logging.getLogger(__name__)
 
@@ -81,12 +81,12 @@ def load_or_create(path: Path, environment: Environment) -> Certificate:
     """The certificate in this file, or a fresh one that is then stored there, mode 0600.
 
     One that is damaged or has less than RENEWED_WITH_LEFT to go is replaced. Blocks on the disk;
-    raises HomeError if it cannot be read. One that cannot be stored is good for this run.
+    raises DiskError if it cannot be read. One that cannot be stored is good for this run.
     """
     try:
         found = _load(path)
     except OSError as error:
-        raise refused(error, f"cannot read the certificate {path}", HomeError) from error
+        raise refused(error, f"cannot read the certificate {path}") from error
     now = datetime.fromtimestamp(environment.wall(), UTC)
     if found is not None and found.not_after - now >= RENEWED_WITH_LEFT:
         return found

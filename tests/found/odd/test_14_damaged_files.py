@@ -10,10 +10,11 @@ from node.config import load
 from node.content.vault.store import Store
 from node.environment import Environment
 from node.faces.cli import exits
-from node.home import Home
+from node.home import Home, holds_identity
 from node.links.secure.certificate import load_or_create
-from protocol.errors import BadConfig, HomeError, LocalError
-from tests.identities import give_identities
+from protocol.content.sealing import address_of
+from protocol.errors import BadConfig, DiskError, HomeError, LocalError
+from tests.identities import SEEDS, give_identities
 from tests.node.faces.commands import status_of
 
 TEXT = 'relay = "off"\nlisten = ["127.0.0.1:4007"]\n'
@@ -77,6 +78,18 @@ def test_a_damaged_identity_names_the_way_out_and_its_cost(tmp_path: Path, damag
     assert "new identity" in told.value.advice
 
 
+def test_an_identity_that_an_editor_saved_with_a_mark_is_the_same_and_secret(
+    tmp_path: Path,
+) -> None:
+    give_identities([tmp_path])
+    path = tmp_path / "identity.key"
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    home = Home.open(tmp_path)
+    assert home.identity(Environment().rng).seed == SEEDS[0]
+    home.close()
+    assert holds_identity(path.read_bytes())
+
+
 @pytest.mark.parametrize("damage", [b"", b"\0" * 20, b"[1]", b"{}", b"[" * 3000, b" " * 2**21])
 def test_a_damaged_format_names_the_way_out_which_works(tmp_path: Path, damage: bytes) -> None:
     give_identities([tmp_path / "home"])
@@ -115,7 +128,7 @@ def test_a_damaged_certificate_is_made_anew(
 
 def test_a_certificate_that_is_a_folder_names_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "certificate.pem").mkdir()
-    with pytest.raises(HomeError, match="it is a folder") as told:
+    with pytest.raises(DiskError, match="it is a folder") as told:
         load_or_create(tmp_path / "certificate.pem", Environment())
     assert "Remove it" in told.value.advice
 
@@ -143,6 +156,49 @@ def test_a_damaged_index_names_the_way_out_which_works(
     assert "keeps its identity" in told.value.advice
     vault.rename(tmp_path / "away")
     Store(vault).close()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda index: index.write_bytes(b"")])
+def test_mods_without_an_index_are_not_thrown_away(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """As a power failure leaves it: a new index would know no pack, and remove them all."""
+    vault = tmp_path / "vault"
+    store = Store(vault)
+    data = b"sealed"
+    store.put([(address_of(data), data)])
+    store.close()
+    for log in vault.glob("index.sqlite-*"):
+        log.unlink()
+    index = (vault / "index.sqlite").read_bytes()
+    damage(vault / "index.sqlite")
+    with pytest.raises(HomeError, match="there are mods in the vault") as told:
+        Store(vault)
+    assert "Restore the vault from a copy" in told.value.advice
+    (vault / "index.sqlite").write_bytes(index)
+    again = Store(vault)
+    assert again.get(address_of(data)) == data
+    again.close()
+
+
+def test_an_index_that_is_a_folder_names_itself_and_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").mkdir()
+    (tmp_path / "index.sqlite" / "x").touch()
+    with pytest.raises(DiskError, match=r"index\.sqlite: it cannot be opened") as told:
+        Store(tmp_path)
+    assert "a file that this user may read" in told.value.advice
+
+
+def test_nobody_is_told_to_remove_the_home_or_the_vault_for_what_is_wrong_in_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(DiskError, match=rf"{tmp_path}/lock: it is a folder"):
+        Home.open(tmp_path)
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "vault" / "packs").touch()
+    with pytest.raises(DiskError, match=rf"{tmp_path}/vault/packs: something of that name"):
+        Store(tmp_path / "vault")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ async def test_the_root_may_be_no_home_by_another_name_whatever_is_left_out(tmp_
             shared(place, "*")
 
 
+def test_the_root_in_letters_of_any_case_is_told_as_itself(tmp_path: Path) -> None:
+    """Where the file system tells cases apart, and only the walk does not."""
+    write_files(tmp_path / "bag", {"Identity.key": b"x", "Lock": b"", "x": b"1"})
+    with pytest.raises(UnsafePath, match=r"^the folder is the home of a node") as told:
+        shared(tmp_path / "bag")
+    assert "--exclude" not in str(told.value)
+
+
 async def test_of_a_home_with_more_files_than_are_known_nothing_is_shared_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,3 +371,24 @@ def test_json_has_no_raw_characters_either(
     assert told.isascii()
     assert json.loads(told)["mods"][0]["name"] == "hats\u202e"
     assert limits.MOD_NAME_BYTES == 200
+
+
+# Names of other encodings ----------------------------------------------------------------
+
+
+def test_a_name_that_is_no_text_is_told_as_that_and_is_not_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the command line gives bytes of another encoding: each a half of a surrogate pair."""
+    name = b"\xff\xfe".decode(errors="surrogateescape")
+    assert not characters.is_blank(name)
+    with pytest.raises(UnsafePath, match=r"is not text in UTF-8; give it another"):
+        _checked_name(f"caf{name}")
+    assert status_of("ls", "--home", f"{tmp_path}/{name}") == exits.NOT_RUNNING
+    assert status_of("ls", "--home", name) == exits.NOT_RUNNING
+    assert "blank" not in capsys.readouterr().err
+
+
+def test_a_separator_of_lines_is_not_told_as_a_turn_alone() -> None:
+    with pytest.raises(UnsafePath, match="or breaks a line"):
+        check_name("a\u2028b")

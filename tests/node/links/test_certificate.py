@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from node.environment import Environment
 from node.links.secure.certificate import create, load_or_create
-from protocol.errors import HomeError
+from protocol.errors import DiskError
 
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
@@ -120,5 +120,5 @@ def test_a_crash_before_the_rename_leaves_the_old_file(
 
 def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(HomeError, match="cannot read the certificate"):
+    with pytest.raises(DiskError, match="cannot read the certificate"):
         load_or_create(tmp_path / "folder", environment())
