@@ -36,13 +36,14 @@ _LINE_ENDS = re.compile(r"<br\s*/?>|(?<![:\\])\\{1,4}[rn]|\^M(?=\s|$)", re.IGNOR
 """In letters: of HTML, of JSON and of programs that print what is not seen."""
 _WORD_BREAK = re.compile(r"<wbr\s*/?>", re.IGNORECASE)
 
-_SOFT_LINE_END = re.compile(r"=[ \t]*\r?\n[ \t>|]*")
+_SOFT_LINE_END = re.compile(r"=[ \t]*\r?\n(?:[ \t]*[>|][ \t>|]*)?")
 """Of quoted-printable text (RFC 2045, 6.7), in which `=` itself is `=3D`."""
 
 _BROKEN_ESCAPE = re.compile(
-    r"(%(?:25)*[0-9A-Fa-f]?|&#?[0-9A-Za-z]{0,9}|\\(?:u[0-9A-Fa-f]{0,3})?)=?[ \t]*\r?\n[\s>|]*"
+    r"(%(?:25)*[0-9A-Fa-f]?|&#?[0-9A-Za-z]{0,9}|\\(?:u[0-9A-Fa-f]{0,3})?)"
+    r"(?:(?<![?&][xX])=)?[ \t]*\r?\n[\s>|]*"
 )
-"""By the end of a line, within `%23` or `&amp;`."""
+"""By the end of a line, within `%23` or `&amp;`; `&x=` begins a hint."""
 
 _JSON_ESCAPE = re.compile(r"\\u00([0-7][0-9A-Fa-f])")
 
@@ -89,9 +90,9 @@ def plain(text: str) -> str:
     text = _WORD_BREAK.sub("", _LINE_ENDS.sub("\n", text))
     if "=3D" in text and _SOFT_LINE_END.search(text):
         text = _SOFT_LINE_END.sub("", text).replace("=3D", "=")
-    text = _BROKEN_ESCAPE.sub(r"\1", text)
     for _ in range(_ROUNDS):
         before = text
+        text = _BROKEN_ESCAPE.sub(r"\1", text)
         text = visible(unicodedata.normalize("NFKC", text))
         text = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
         text = html.unescape(unquote(text.translate(_SHELL_ESCAPES)))

@@ -18,9 +18,10 @@ def by_mail(text: str) -> str:
 
 
 def quoted_printable(text: str) -> str:
-    """No escape is broken by a line end (RFC 2045, 6.7)."""
-    lines = [by_mail(line).replace("=", "=3D").replace("\n", "=\r\n") for line in text.split("\n")]
-    return "\r\n".join(lines)
+    """No escape is broken by a line end, and no blank lost (RFC 2045, 6.7)."""
+    lines = (textwrap.wrap(line, 60, drop_whitespace=False) or [""] for line in text.split("\n"))
+    escaped = ([part.replace("=", "=3D") for part in parts] for parts in lines)
+    return "\r\n".join("=\r\n".join(parts) for parts in escaped)
 
 
 WHOLE: dict[str, Wrapping] = {
@@ -107,6 +108,12 @@ ENCODINGS = (
 
 
 def in_order(names: list[str]) -> list[str]:
-    """Wrappings that one text may have, from the inner ones outwards."""
+    """Wrappings that one text may have, from the inner ones outwards.
+
+    Quoted-printable text has soft line ends: without one, `=3D` may be the name of a host.
+    """
+    encoding = [name for name in names if name in ENCODINGS][:1]
     inner = [name for name in names if name not in ENCODINGS]
-    return inner + [name for name in names if name in ENCODINGS][:1]
+    if encoding == ["quoted-printable"]:
+        inner = [name for name in inner if not name.startswith("lines of")]
+    return inner + encoding

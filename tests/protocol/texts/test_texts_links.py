@@ -62,7 +62,8 @@ def test_hyphens_of_a_host_are_not_taken_out() -> None:
         link_in(f"{text[:40]}-\n{text[40:]}")
 
 
-@given(LINKS, st.lists(NAMES, max_size=4), st.booleans())
+@settings(derandomize=True)
+@given(LINKS, st.lists(NAMES, max_size=4, unique=True), st.booleans())
 def test_any_mix_of_wrappings_leaves_the_link(
     link: ModLink, names: list[str], in_capitals: bool
 ) -> None:
@@ -144,6 +145,14 @@ def test_a_hint_that_a_blank_may_have_cut_is_not_guessed() -> None:
     with pytest.raises(BadLink, match="stands in the link's hints"):
         link_in(f"{address}?x=192.0.2.7:4001 and then\n#{key}")
     assert link_in(f"{address}?x=192.0.2.7:40\n01#{key}").hints == ("192.0.2.7:4001",)
+
+
+@pytest.mark.parametrize("cut", ["?", "?x", "?x=", "&", "&x", "&x="])
+def test_a_line_may_end_wherever_a_hint_begins(cut: str) -> None:
+    whole = ModLink(ONE.mod_id, ONE.content_key, HINTS[:2])
+    text = str(whole)
+    assert cut in text
+    assert link_in(f"> {text.replace(cut, cut + chr(10) + '> ', 1)}") == whole
 
 
 def test_the_key_is_in_no_refusal() -> None:
