@@ -33,6 +33,8 @@ class Progress:
     """How many they are."""
     wait_left_s: float = 0.0
     """How long it still waits, in seconds."""
+    silent_s: int = 0
+    """For how many whole seconds no source has sent anything of what it was asked for."""
 
     def kept(self) -> str:
         """A clause that says what of the bytes stays where it is if the job ends now."""

@@ -46,7 +46,7 @@ class ChunkPhase(DownloadPhase[None]):
         self._checked: set[str] = set()
         """Sources whose first chunk was good."""
         self._now = asyncio.get_running_loop().time
-        self._progressed = self._now()
+        self._progressed = self._heard = self._now()
         self._report = report
         self._reported = self._now() - _REPORT_INTERVAL_S
         self._bytes_done = manifest.sealed_bytes - sum(self._lengths[chunk] for chunk in missing)
@@ -104,6 +104,7 @@ class ChunkPhase(DownloadPhase[None]):
             raise Unexpected("a chunk that was not asked for")
         now = self._now()
         self._swarm.heard(name, len(answer.data), now)
+        self._heard = now
         data = self._pieces[name].add(answer, self._lengths[chunk])
         if data is None:
             return
@@ -155,8 +156,10 @@ class ChunkPhase(DownloadPhase[None]):
     def _ask(self, name: str) -> None:
         """Ask a source for what its window has room for, if the disk keeps up."""
         if self._writer.dirty_bytes < limits.DIRTY_BYTES:
+            was_idle = self._swarm.idle
             chunks = self._swarm.requests(name, self._now())
             if chunks:
+                self._heard = self._now() if was_idle else self._heard
                 self._sources.by_name[name].stream.get_chunks(tuple(chunks))
 
     def _ask_all(self) -> None:
@@ -201,4 +204,5 @@ class ChunkPhase(DownloadPhase[None]):
             bytes_done=self._bytes_done,
             bytes_fetched=self.bytes_from.total(),
             sources=len(self._swarm.sources),
+            silent_s=0 if self._swarm.idle else int(self._now() - self._heard),
         )

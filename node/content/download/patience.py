@@ -57,6 +57,10 @@ class Waiting:
         """How long to go on; 0 where no source that served is missing."""
         return max(0.0, self.wait_s() - self.waited_s(now)) if self.lost else 0.0
 
+    def is_over(self, now: float) -> bool:
+        """Whether a source was waited for, as long as the person said: no search prolongs that."""
+        return bool(self.lost) and 0 < self.wait_s() <= self.waited_s(now)
+
 
 class SearchRounds:
     """Searches for sources, over and over. `error` is why the last search failed, if it did."""

@@ -314,7 +314,7 @@ class Sources:
         if left_s > 0:
             self._tell_waiting(phase, left_s)
             return
-        if not self._rounds.searching and phase.is_stuck(now):
+        if (not self._rounds.searching or self._waiting.is_over(now)) and phase.is_stuck(now):
             phase.result.set_exception(self.why_not())
 
     def _tell_waiting(self, phase: DownloadPhase[Any], left_s: float) -> None:

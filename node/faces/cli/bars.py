@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,12 +23,15 @@ _STAGES = {
     "files": "Writing files",
 }
 """What the user reads for each stage."""
+_SILENT_S = 2
+_SILENT_SAID_S = 5
+"""For how long nothing has come when a bar says so, and when a line does, where there is no bar."""
 
 
 class Bar:
     """One bar for all stages of the work, in turn; without `bars` it shows nothing.
 
-    But unless it is `quiet`, it says in a line that sources were lost and are waited for.
+    But unless it is `quiet`, it says in a line that sources are silent, or lost and waited for.
     """
 
     def __init__(self, bars: "Progress | None" = None, *, quiet: bool = False) -> None:
@@ -39,16 +43,14 @@ class Bar:
 
     def show(self, progress: dict[str, Any]) -> None:
         """Take a progress object of the control API."""
-        if progress["stage"] == "waiting" != self._told and not self._quiet:
-            self._say(_sentence(progress))
-        self._told = progress["stage"]
+        self._say_once(progress)
         if self._bars is None or self._task is None:
             return
         if progress["stage"] != self._stage:
             self._stage = progress["stage"]
             # A bar cannot forget its total, and not every stage has one.
             self._bars.remove_task(self._task)
-            self._task = self._bars.add_task("", total=None, sources="")
+            self._task = self._bars.add_task("", total=None, sources="", is_silent=False)
         sources = progress["sources"]
         self._bars.update(
             self._task,
@@ -56,7 +58,20 @@ class Bar:
             total=progress["bytes_total"] or None,
             completed=progress["bytes_done"],
             sources=f"from {counted(sources, 'source')}" if sources else "",
+            is_silent=_is_silent(progress),
         )
+
+    def _say_once(self, progress: dict[str, Any]) -> None:
+        """Say in a line, where it begins, that nothing comes."""
+        stage = progress["stage"]
+        is_silent = self._bars is None and progress.get("silent_s", 0) >= _SILENT_SAID_S
+        now_told = "silent" if is_silent and stage == "chunks" else stage
+        if now_told != self._told and not self._quiet:
+            if now_told == "waiting":
+                self._say(_sentence(progress))
+            elif now_told == "silent":
+                self._say(f"{words_for(progress)}.")
+        self._told = now_told
 
     def _say(self, line: str) -> None:
         if self._bars is not None:
@@ -76,12 +91,19 @@ def words_for(progress: dict[str, Any]) -> str:
     stage = str(progress["stage"])
     if stage == "finding" and progress.get("holders"):
         return f"{counted(progress['holders'], 'peer')} known to share it{_linking(progress)}"
+    if _is_silent(progress):
+        return f"Fetching; nothing has come for {duration(progress['silent_s'])}"
     if stage == "waiting":
         return (
             f"Waiting for {_lost(progress)} or another source,"
-            f" {duration(int(progress['wait_left_s']))} more"
+            f" {duration(ceil(progress['wait_left_s']))} more"
         )
     return _STAGES.get(stage, stage)
+
+
+def _is_silent(progress: dict[str, Any]) -> bool:
+    """Whether a source owes something and has sent nothing for long."""
+    return bool(progress["stage"] == "chunks" and progress.get("silent_s", 0) >= _SILENT_S)
 
 
 def _linking(progress: dict[str, Any]) -> str:
@@ -119,7 +141,9 @@ def columns() -> "tuple[ProgressColumn, ...]":
             self._needs_speed = needs_speed
 
         def render(self, task: progress.Task) -> Any:
-            known = task.total and task.completed and (task.speed or not self._needs_speed)
+            known = task.total and task.completed
+            if self._needs_speed:  # while nothing comes, that of the past would be untrue
+                known = known and task.speed and not task.fields.get("is_silent")
             return self._column.render(task) if known else Text()
 
     return (

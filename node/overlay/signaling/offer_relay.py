@@ -107,7 +107,7 @@ class OfferRelay:
                 self._send(relay)
 
     def _patience_s(self) -> float:
-        """A registrar itself tries for CALL_S, and its response must still come back after that."""
+        """A registrar itself tries for CALL_S at most; its response must still come back."""
         return self._wire.line.limit_s(limits.CALL_S + 2 * limits.CALL_REPEAT_S, round_trips=2)
 
     def _send(self, relay: _Relay) -> None:

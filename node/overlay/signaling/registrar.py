@@ -237,8 +237,9 @@ class Registrar:
             call.waiting.append(incoming)
 
     def _forward(self, call: _Call, callee: Contact, delivery: list[Any]) -> None:
-        """Send the offer each CALL_REPEAT_S, for CALL_S: a callee's line may be slow, or lossy."""
-        ends_at = call.started_at + limits.CALL_S
+        """Send the offer again and again: a callee's line may be slow, or lossy."""
+        lasts_s, repeat_s = self._patience(callee)
+        ends_at = call.started_at + lasts_s
 
         def on_reply(reply: Reply) -> None:
             stale = reply.response is not None and reply.response.code == Code.BAD_TOKEN
@@ -269,10 +270,19 @@ class Registrar:
                 self._finish(call, None, Code.OFFLINE)
                 return
             send()
-            self._loop.call_at(min(now + limits.CALL_REPEAT_S, ends_at), repeat)
+            self._loop.call_at(min(now + repeat_s, ends_at), repeat)
 
         send()
-        self._loop.call_later(limits.CALL_REPEAT_S, repeat)
+        self._loop.call_later(repeat_s, repeat)
+
+    def _patience(self, callee: Contact) -> tuple[float, float]:
+        """How long a callee may take to answer, and when to repeat the offer, in seconds."""
+        measured_s = self._wire.round_trip_s(callee)
+        if measured_s is not None and measured_s > limits.CALL_FAR_ROUND_TRIP_S:
+            return limits.CALL_S, limits.CALL_REPEAT_S
+        lasts_s = limits.CALL_UNMEASURED_S if measured_s is None else limits.CALL_NEAR_S
+        limit_s = self._wire.line.limit_s
+        return min(limit_s(lasts_s), limits.CALL_S), limit_s(limits.CALL_DELIVERED_AGAIN_S)
 
     async def _answer_own(self, call: _Call, sealed: bytes, answer_takes_s: float) -> None:
         try:

@@ -1,13 +1,14 @@
 """A `get` that cannot succeed fails early, and within two seconds says what goes on."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from protocol.content.link import ModLink
-from protocol.errors import ModswarmError
+from protocol.errors import ModswarmError, NoSources
 from protocol.identity import peer_id_text
-from tests.found.changing.conftest import Getting, crash, shared_mod
+from tests.found.changing.conftest import MIDWAY_S, Getting, crash, shared_mod
 
 SAID_S = 2.0
 
@@ -18,7 +19,7 @@ SAID_S = 2.0
         ("public", "nobody", 1.0),
         ("public", "ended", 2.0),
         ("public", "killed", 2.0),
-        ("port-restricted", "killed", 13.0),
+        ("port-restricted", "killed", 7.5),
         ("port-restricted", "removed", 2.0),
         ("public", "wrong key", 2.0),
     ],
@@ -49,3 +50,33 @@ async def test_a_get_fails_early_and_says_what_goes_on(
             assert any(told.holders == 1 for told in said)
             name = peer_id_text(holder.identity.peer_id)
             assert any(told.linking_with == name for told in said)
+
+
+async def test_a_source_that_falls_silent_midway_is_told_long_before_its_link_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with shared_mod(tmp_path, "public", "public") as (_, (getter, holder), link):
+        getting = Getting(getter, link, tmp_path / "got")
+        await asyncio.sleep(MIDWAY_S)
+        assert not any(told.silent_s for _, told in getting.told)
+        holder.host.sleep()
+        await asyncio.sleep(3.5)
+        assert getting.told[-1][1].silent_s in {2, 3}
+        holder.host.wake()
+        await getting.task
+        assert getting.told[-1][1].silent_s == 0
+
+
+async def test_a_wait_lasts_as_long_as_the_person_said_whatever_is_searched(
+    tmp_path: Path,
+) -> None:
+    wait_s = 5.0
+    async with shared_mod(tmp_path, "public", "public") as (_, (getter, holder), link):
+        getting = Getting(getter, link, tmp_path / "got", wait_s=wait_s)
+        await asyncio.sleep(MIDWAY_S)
+        holder.host.sleep()
+        with pytest.raises(NoSources, match="5 s were waited for one"):
+            await getting.task
+        began = next(at for at, told in getting.told if told.stage == "waiting")
+        assert getting.seconds - began < wait_s + 1.0
+        holder.host.wake()

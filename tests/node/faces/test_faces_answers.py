@@ -383,6 +383,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "waiting_for": [],
             "lost": 0,
             "wait_left_s": 0.0,
+            "silent_s": 0,
         },
     ),
 ]

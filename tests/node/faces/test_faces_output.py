@@ -129,7 +129,7 @@ def test_what_goes_on_is_told_in_words() -> None:
     assert bars.words_for(finding | {"holders": 0}) == "Looking for sources"
     assert bars.words_for(finding) == "3 peers known to share it; linking with p1 and 1 more"
     waiting = {"stage": "waiting", "waiting_for": ["p1", "p2"], "lost": 4, "wait_left_s": 290.4}
-    words = "Waiting for p1, 3 more or another source, 4 min 50 s more"
+    words = "Waiting for p1, 3 more or another source, 4 min 51 s more"
     assert bars.words_for(waiting) == words
 
 
@@ -147,3 +147,34 @@ def test_a_wait_is_told_once_where_no_bar_is_seen(capsys: pytest.CaptureFixture[
         said = capsys.readouterr().err
         assert said.count("Waiting for p1 or another source, 5 min more") == times
         assert said.count("the same command goes on from there") == times
+
+
+def test_while_nothing_comes_a_bar_shows_no_speed_of_the_past() -> None:
+    out, seconds = io.StringIO(), iter(range(1000))
+    console = Console(file=out, width=120)
+    with Progress(
+        *columns(), console=console, auto_refresh=False, get_time=lambda: next(seconds)
+    ) as shown:
+        bar = Bar(shown)
+        for done, silent_s in ((0, 0), (30, 0), (60, 1), (60, 7)):
+            bar.show(told("chunks", done, 1) | {"silent_s": silent_s})
+            out.truncate(out.seek(0))
+            console.print(shown.get_renderable())
+            assert ("bytes/s" in out.getvalue()) is (done == 60 and silent_s < 2)
+        assert "Fetching; nothing has come for 7.00 s" in out.getvalue()
+
+
+def test_without_a_bar_it_is_said_once_that_nothing_comes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for quiet, times in ((False, 2), (True, 0)):
+        shown = bars.Bar(quiet=quiet)
+        for silent_s in (0, 4, 5, 6, 0, 4, 5):
+            shown.show(told("chunks", 5, 1) | {"silent_s": silent_s})
+        said = capsys.readouterr().err
+        assert said.count("Fetching; nothing has come for 5.00 s.\n") == said.count("\n") == times
+
+
+def test_a_wait_that_is_nearly_over_is_told_as_a_second() -> None:
+    waiting = {"stage": "waiting", "waiting_for": ["p1"], "lost": 1, "wait_left_s": 0.3}
+    assert "source, 1.00 s more" in bars.words_for(waiting)
