@@ -103,11 +103,17 @@ class OfferRelay:
             if slots > 0 and relay.state is _State.WAITING:
                 slots -= 1
                 relay.state = _State.OPEN
-                relay.give_up_at = self._loop.time() + self._patience_s()
+                relay.give_up_at = self._loop.time() + self._patience_s(relay.contact)
                 self._send(relay)
 
-    def _patience_s(self) -> float:
-        """A registrar itself tries for CALL_S at most; its response must still come back."""
+    def _patience_s(self, contact: Contact) -> float:
+        """A registrar itself tries for CALL_S at most; its response must still come back.
+
+        The callee asks nobody, so it has as long as one that is near has of its registrars.
+        """
+        measured_s = self._wire.round_trip_s(contact) or 0.0
+        if contact.peer_id == self._callee_id and measured_s <= limits.CALL_FAR_ROUND_TRIP_S:
+            return self._wire.line.limit_s(limits.CALL_UNMEASURED_S)
         return self._wire.line.limit_s(limits.CALL_S + 2 * limits.CALL_REPEAT_S, round_trips=2)
 
     def _send(self, relay: _Relay) -> None:

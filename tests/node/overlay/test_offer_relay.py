@@ -214,3 +214,12 @@ def test_a_token_that_aged_is_renewed_once() -> None:
     outcome = Outcome({RELAYS[0]: (0.1, Code.BAD_TOKEN, b"")}, count=1)
     assert isinstance(outcome.error, CallFailed)
     assert len([at for at, _ in outcome.asked if at < 0.5]) == 2
+
+
+def test_a_callee_that_does_not_answer_itself_is_not_waited_for_as_a_registrar_is() -> None:
+    itself = Contact.at(CALLEE_KEY, Address("192.0.2.9", 9))
+    behave = dict.fromkeys(RELAYS, (limits.CALL_UNMEASURED_S, Code.OFFLINE, b""))
+    outcome = Outcome(behave, relays=[itself, *RELAYS[:3]])
+    assert isinstance(outcome.error, NetworkError)
+    assert outcome.error.cause is Cause.OFFLINE
+    assert outcome.seconds < limits.CALL_UNMEASURED_S + 1.5
