@@ -112,6 +112,7 @@ class Sharing:
             new_bytes=shared.new_bytes,
             left_out=shared.left_out,
             left_out_paths=shared.left_out_paths,
+            idle_excludes=shared.idle_excludes,
             published=Announcement(
                 announced.confirmed,
                 announced.asked,

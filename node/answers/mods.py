@@ -56,6 +56,8 @@ class ShareResult:
     """Files, and folders with all in them, that `.modswarmignore` or `exclude` left out."""
     left_out_paths: tuple[str, ...] = ()
     """The paths of some of them."""
+    idle_excludes: tuple[str, ...] = ()
+    """Those of `exclude` that decided about no file or folder."""
 
 
 @dataclass(frozen=True, slots=True)

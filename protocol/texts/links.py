@@ -30,6 +30,7 @@ _HINTS_END = ".:]/-&"
 _HYPHENS = re.compile(r"[-\u2010][ \t]*[\r\n][\s>|]*")
 """At the ends of lines, as pages of books and PDF have them."""
 _SHOWN_CHARS = 12
+_ONE_ALONE = "Paste the link that you mean alone."
 
 
 def link_in(text: str) -> ModLink:
@@ -86,7 +87,9 @@ def _spans(pasted: Joined) -> Iterator[tuple[int, int]]:
     """From behind each scheme to the next one; raises BadLink for too many."""
     starts = list(_SCHEME.finditer(pasted.text))
     if len(starts) > limits.PASTED_LINKS:
-        raise BadLink(f"more than {limits.PASTED_LINKS} links stand there; give the one you mean")
+        raise BadLink(
+            f"more than {limits.PASTED_LINKS} links stand there; give one", advice=_ONE_ALONE
+        )
     ends = [found.start() for found in starts[1:]] + [len(pasted.text)]
     yield from zip((found.end() for found in starts), ends, strict=False)
 
@@ -155,14 +158,16 @@ def _one_of(found: list[ModLink], broken: list[Broken]) -> ModLink:
     for one in found:
         if one.mod_id != best.mod_id or one.content_key not in {None, best.content_key}:
             raise BadLink(
-                f"two different links stand there, {_shown(best)} and {_shown(one)}; give one"
+                f"two different links stand there, {_shown(best)} and {_shown(one)}; give one",
+                advice=_ONE_ALONE,
             )
     for piece, error in broken:
         if len(piece) >= _PIECE_CHARS_MIN and not str(best)[len(SCHEME) :].startswith(
             piece.lower()
         ):
             raise BadLink(
-                f"two links stand there, {_shown(best)} and a damaged one ({error}); give one"
+                f"two links stand there, {_shown(best)} and a damaged one ({error}); give one",
+                advice=_ONE_ALONE,
             )
     return best
 

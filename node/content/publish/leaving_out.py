@@ -37,6 +37,8 @@ class LeavingOut:
 
     def __init__(self, options: Sequence[Pattern] = ()) -> None:
         self._options = tuple(reversed(options))
+        self._idle = dict.fromkeys(self._options)
+        """Those of a person that decided nothing so far."""
         self._of_folders: dict[str, tuple[Pattern, ...]] = {}
         """The patterns of each folder that has some, by its path with a slash behind."""
         self._deepest = -1
@@ -88,6 +90,7 @@ class LeavingOut:
         names = composed(path).split("/")
         for pattern in self._options:
             if pattern.matches(names, is_folder, self._work):
+                self._idle.pop(pattern, None)
                 return not pattern.negated
         for depth in range(min(self._deepest, len(raw) - 1), -1, -1):
             prefix = "".join(f"{name}/" for name in raw[:depth])
@@ -95,6 +98,11 @@ class LeavingOut:
                 if pattern.matches(names[depth:], is_folder, self._work):
                     return not pattern.negated
         return False
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """The patterns that a person gave in vain: no path was decided by them."""
+        return tuple(pattern.text for pattern in reversed(self._idle))
 
     def leave_out(self, path: str, *, is_folder: bool) -> bool:
         """As `covers`; what is left out is counted."""

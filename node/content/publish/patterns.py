@@ -40,6 +40,8 @@ class Pattern:
     folders_only: bool
     negated: bool
     """Whether what it matches is shared all the same."""
+    text: str
+    """As it was written."""
 
     def matches(self, names: Sequence[str], is_folder: bool, work: "Comparisons") -> bool:
         """Whether it means the file or folder with this path itself, not one below it."""
@@ -114,7 +116,7 @@ def read_pattern(line: str) -> Pattern | None:
     if not anchored:
         texts = ["*" if texts == ["**"] else texts[0]]
     parts = tuple(_DEEP if part == "**" else _part(part, text) for part in texts)
-    return Pattern(parts, tuple(texts), anchored, folders_only, negated)
+    return Pattern(parts, tuple(texts), anchored, folders_only, negated, text)
 
 
 def _without_blanks(line: str) -> str:

@@ -55,6 +55,8 @@ class PublishedMod:
     left_out: int = 0
     """Files and folders."""
     left_out_paths: tuple[str, ...] = ()
+    idle_excludes: tuple[str, ...] = ()
+    """Patterns that a person gave in vain."""
 
 
 class Publisher:
@@ -106,6 +108,7 @@ class Publisher:
             new_bytes=publication.new_bytes,
             left_out=rules.count,
             left_out_paths=tuple(rules.first),
+            idle_excludes=rules.idle,
         )
 
 

@@ -91,16 +91,21 @@ def share(
     new = f"{output.size(shared['new_bytes'])} new in the vault"
     click.echo(f"Sharing {output.printable(shared['name'])}: {files}, {new}.", err=True)
     if shared["left_out"] or exclude:
-        click.echo(_left_out(shared["left_out"], shared["left_out_paths"]), err=True)
+        click.echo(_left_out(shared), err=True)
     click.echo(_announced(published), err=True)
     click.echo(shared["link"])
 
 
-def _left_out(count: int, paths: list[str]) -> str:
+def _left_out(shared: dict[str, Any]) -> str:
+    count, paths = shared["left_out"], shared["left_out_paths"]
     if not count:
         return "Nothing was left out: the patterns mean no file here."
     more = [f"and {count - len(paths)} more"] if count > len(paths) else []
-    return f"Left out: {', '.join([*map(quoted, paths), *more])}."
+    told = f"Left out: {', '.join([*map(quoted, paths), *more])}."
+    idle = [
+        f"\n--exclude {quoted(pattern)} changed nothing." for pattern in shared["idle_excludes"]
+    ]
+    return "".join((told, *idle))
 
 
 def _announced(published: dict[str, Any]) -> str:

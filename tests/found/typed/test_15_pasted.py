@@ -14,7 +14,7 @@ from node.config import Config, load
 from node.diagnosis import parse_target
 from node.faces.cli import exits
 from node.machine.control_file import read_control
-from protocol import records
+from protocol import limits, records
 from protocol.content.link import ModLink
 from protocol.errors import BadAddress, BadConfig
 from protocol.identity import base32_text, peer_id_text
@@ -209,3 +209,15 @@ def test_the_readme_puts_what_a_shell_reads_into_double_quotes() -> None:
     assert len(commands) > 10
     assert [line for line in commands if "'" in line] == []
     assert all('"modswarm:' in line for line in commands if "modswarm:" in line)
+
+
+def test_of_two_links_nobody_is_told_to_copy_all(
+    shared: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = f"{LINK} {str(OTHER)[:-9]}"
+    for text in (f"{LINK} {OTHER}", damaged, f"{LINK} " * (limits.PASTED_LINKS + 1)):
+        assert status_of("get", text) == exits.USAGE
+        told = capsys.readouterr().err
+        assert told.endswith("; give one.\nPaste the link that you mean alone.\n")
+    assert status_of("get", str(LINK)[:-9]) == exits.USAGE
+    assert "Copy the whole link" in capsys.readouterr().err

@@ -232,6 +232,14 @@ def test_the_option_that_is_proposed_leaves_out_that_file_alone(tmp_path: Path, 
         assert option_for(hard) == "--exclude"
 
 
+async def test_each_pattern_that_was_given_in_vain_is_told(tmp_path: Path) -> None:
+    write_files(tmp_path / "mod", {"a.log": b"", "logs/b.txt": b"", "c": b""})
+    given = ("*.tmp", "*.log", "!a.log", "/logs/", "/logs/b.txt", "C", "*.tmp")
+    async with content_node(tmp_path / "node") as node:
+        made = await node.publisher.publish(tmp_path / "mod", exclude=given)
+    assert made.idle_excludes == ("*.log", "/logs/b.txt", "C", "*.tmp")
+
+
 def test_the_command_asks_for_it_and_tells_it(
     node: FakeNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,6 +251,10 @@ def test_the_command_asks_for_it_and_tells_it(
     told = capsys.readouterr().err
     assert "Left out: '0.log', '1.log', '2.log', '3.log'" in told
     assert told.splitlines()[1].endswith("'9.log', and 2 more.")
+    node.sharing.idle = ("*.tmp", "/old/")
+    assert status_of("share", "hats", "--exclude", "*.log") == 0
+    told = capsys.readouterr().err
+    assert "--exclude '*.tmp' changed nothing.\n--exclude '/old/' changed nothing.\n" in told
     assert told_by(capsys, "share", "hats")["left_out"] == 12
     assert status_of("share", "hats", "--exclude", " ") == 2
     assert status_of("share", "hats", *["--exclude", "x"] * 64) == 0

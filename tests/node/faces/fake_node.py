@@ -98,6 +98,7 @@ class FakeSharing:
         self.banned: tuple[str, ...] = ()
         self.excluded: tuple[str, ...] = ()
         self.left_out: tuple[str, ...] = ()
+        self.idle: tuple[str, ...] = ()
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
 
@@ -118,9 +119,8 @@ class FakeSharing:
         progress(Progress("reading", bytes_total=10, bytes_done=5))
         await asyncio.sleep(0)
         name, count = name or path.name, len(self.left_out)
-        return ShareResult(
-            MOD_ID, self.link, name, 2, 10, 10, self.announcement, count, self.left_out[:10]
-        )
+        left_out = count, self.left_out[:10], self.idle
+        return ShareResult(MOD_ID, self.link, name, 2, 10, 10, self.announcement, *left_out)
 
     async def remove(self, mod_id: bytes) -> bool:
         self._answer("remove", mod_id)

@@ -126,7 +126,9 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         },
     ),
     (
-        ShareResult(MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4, {"key_full": 1}), 1, ("a/",)),
+        ShareResult(
+            MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4, {"key_full": 1}), 1, ("a/",), ("*.tmp",)
+        ),
         {
             "mod_id": M,
             "link": str(LINK),
@@ -137,6 +139,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "published": {"confirmed": 3, "asked": 4, "refused": {"key_full": 1}, "cause": None},
             "left_out": 1,
             "left_out_paths": ["a/"],
+            "idle_excludes": ["*.tmp"],
         },
     ),
     (
