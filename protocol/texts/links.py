@@ -17,7 +17,7 @@ from protocol.texts.wrappings import Joined, bare, joined, plain
 
 _SCHEME = re.compile(SCHEME, re.IGNORECASE)
 _SHAPE = re.compile(
-    r"/{0,2}(?P<id>[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&-]*)?(?:/*#(?P<key>[a-z2-7]{56}))?",
+    r"/*(?P<id>[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&-]*)?(?:/*#(?P<key>[a-z2-7]{56}))?",
     re.IGNORECASE,
 )
 _PIECE = re.compile(r"[\w.:\[\]/?&=#-]*")

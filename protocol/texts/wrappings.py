@@ -41,7 +41,7 @@ _SOFT_LINE_END = re.compile(r"=[ \t]*\r?\n(?:[ \t]*[>|][ \t>|]*)?")
 
 _BROKEN_ESCAPE = re.compile(
     r"(%(?:25)*[0-9A-Fa-f]?|&#?[0-9A-Za-z]{0,9}|\\(?:u[0-9A-Fa-f]{0,3})?)"
-    r"(?:(?<![?&][xX])=)?[ \t]*\r?\n[\s>|]*"
+    r"(?:(?<![?&][xX])=)?[ \t\u2500-\u257f\u21a9]*\r?\n[\s>|\u2500-\u257f]*"
 )
 """By the end of a line, within `%23` or `&amp;`; `&x=` begins a hint."""
 
@@ -85,6 +85,7 @@ def plain(text: str) -> str:
     """
     if len(text) > limits.PASTED_CHARS:
         raise BadInput(f"it is too long: more than {limits.PASTED_CHARS} characters")
+    text = unicodedata.normalize("NFKC", text)
     text = _TERMINAL.sub("", _TERMINAL_STRING_END.sub(" ", text))
     text = _without_paste_marks(text)
     text = _WORD_BREAK.sub("", _LINE_ENDS.sub("\n", text))

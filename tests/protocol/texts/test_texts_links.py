@@ -55,6 +55,12 @@ def test_hyphens_at_line_ends_are_those_of_a_page(
     assert link_in(f"{hyphen}\n".join(lines)) == ModLink(mod_id, key)
 
 
+def test_a_line_that_ends_in_the_middle_of_a_hint_loses_none_of_it() -> None:
+    one = ModLink(ONE.mod_id, ONE.content_key, ("192.0.2.7:4001", "192.0.2.8:4001"))
+    for place in ("?x=", "&x="):
+        assert link_in(str(one).replace(place, f"{place}\n")) == one
+
+
 def test_hyphens_of_a_host_are_not_taken_out() -> None:
     text = str(ModLink(ONE.mod_id, ONE.content_key, ("a-b.example:4001",)))
     assert link_in(text.replace("a-", "a-\n")).hints == ("a-b.example:4001",)
