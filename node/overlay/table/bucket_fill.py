@@ -8,7 +8,7 @@ answered a request of this node.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from node.overlay.rpc.introductions import Introductions
 from node.overlay.rpc.protocol import OverlayProtocol
@@ -126,11 +126,20 @@ class BucketFill:
         """Whether a contact answers what is shorter than a MEET; then that needs no padding."""
         return await self._met(self._maintenance.meet(contact, Method.PING), contact)
 
-    async def _met(self, meeting: Awaitable[bool], contact: Contact) -> bool:
-        answered = await meeting
-        if answered:
-            self._introductions.answered(contact)
-        return answered
+    async def _met(self, meeting: asyncio.Future[bool], contact: Contact) -> bool:
+        """Whether a contact answers, waited for no longer than a lookup would.
+
+        Many may be dead where others have left. One that answers later is in the table all the
+        same, if there is room by then.
+        """
+
+        def met(ended: asyncio.Future[bool]) -> None:
+            if not ended.cancelled() and ended.result():
+                self._introductions.answered(contact)
+
+        meeting.add_done_callback(met)
+        await asyncio.wait({meeting}, timeout=self._protocol.wire.timeout_s(contact))
+        return meeting.done() and meeting.result()
 
     async def _ask(self, source: Contact, table: RoutingTable, index: int) -> None:
         target = table.id_in_bucket(index, self._rng)

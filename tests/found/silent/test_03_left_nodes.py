@@ -171,6 +171,18 @@ async def test_a_mass_leave_empties_no_tables(seed: int) -> None:
     await world.close()
 
 
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_who_joins_after_half_of_a_network_has_gone_waits_for_none_of_them(
+    orderly: bool,
+) -> None:
+    """Before: up to 8 s, as each bucket was filled by pings of contacts that others still name."""
+    world = await _town(48, 1, 0.05)
+    leaving = world.residents[::2]
+    await asyncio.gather(*(one.stop() if orderly else _crash(one) for one in leaving))
+    assert [one for one in range(4) if await _join_s(world, world.add()) > 2.5] == []
+    await world.close()
+
+
 async def test_who_has_lost_all_contacts_joins_by_those_that_left_and_came_back() -> None:
     world = await _town(5)
     lone, others = world.residents[0], world.residents[1:]
