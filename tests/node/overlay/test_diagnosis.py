@@ -112,7 +112,7 @@ async def test_a_crawl_sees_the_whole_of_a_network_and_its_silent_contacts() -> 
     assert told.silent == 20
     assert told.named == told.asked == 119
     assert told.whole is True
-    assert told.versions == {1: 99}
+    assert told.versions == {2: 99}
     assert told.families == {4: 99, 6: 0}
     assert told.size_estimate in range(70, 141)
     assert told.rtt_p50_ms == pytest.approx(RTT_S * 1000, abs=1)

@@ -166,11 +166,7 @@ async def test_failed_calls_say_why() -> None:
             await caller.caller.call(callee.server.identity.peer_id, describing())
 
 
-async def test_a_peer_that_left_is_offline_and_the_caller_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(limits, "CALL_S", 0.3)
-    monkeypatch.setattr(limits, "CALL_REPEAT_S", 0.1)
+async def test_a_peer_that_left_is_offline_and_the_caller_is_told() -> None:
     async with network(4, 2) as peers:
         callee, caller = peers[4:]
         await callee.register()
