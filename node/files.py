@@ -31,7 +31,7 @@ def writing(place: Path, verb: str = "write") -> Iterator[None]:
 
 
 def _refused_place(error: OSError | sqlite3.Error, place: Path) -> Path:
-    """What in `place` is refused, so that nobody removes all of it to mend that."""
+    """What in `place` is refused, so that a person does not remove all of it to mend that."""
     if not isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
         return place
     found = Path(os.fsdecode(error.filename or place))

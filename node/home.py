@@ -48,8 +48,8 @@ _LOST_IDENTITY = (
 )
 _LOST_FORMAT = "Delete it, and start the node again: it is written anew, and nothing is lost."
 _LOST_CONTACTS = (
-    "%s is damaged and is written anew once the node has joined; if it finds nobody, start it with "
-    "--bootstrap"
+    "%s is damaged and is written anew once the node has joined; if it finds no node, start it "
+    "with --bootstrap"
 )
 _MAX_FILE_BYTES = 2**20
 _SEED_BYTES = 32

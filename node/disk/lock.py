@@ -118,7 +118,7 @@ def has_locks(folder: Path) -> bool:
 
 
 def _lock_after_looks(file: IO[bytes]) -> bool:
-    """As `lock_file`; whoever only looks whether it is held holds it for some microseconds."""
+    """As `lock_file`; one that only looks if it is held holds it for some microseconds."""
     for _ in range(_LOOKS):
         try:
             return lock_file(file)

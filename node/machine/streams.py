@@ -1,6 +1,6 @@
 """Standard input, output and error, made so that what stands at their other ends decides nothing.
 
-A terminal that cannot show a letter, a full disk, a closed pipe or one that nobody reads: the work
+A terminal that cannot show a letter, a full disk, a closed pipe or one that is not read: the work
 is done, the command returns what it would, and a node lives. What cannot be written is lost.
 """
 
@@ -25,7 +25,7 @@ _LAST_S = 0.2
 _LOST = "Some of the output is lost: standard output cannot be written: {why}."
 
 RawWrite = Callable[[bytes], int | None]
-"""Gives how many bytes were taken; None if the reader's pipe is full and nobody may wait in it."""
+"""Gives how many bytes were taken; None if the reader's pipe is full, which is not waited for."""
 
 
 OnRefusal = Callable[[OSError], object]
@@ -141,7 +141,7 @@ class HarmlessOutput(io.RawIOBase):
 
 
 class Pump:
-    """Writes in a thread, in order, so that a reader that is slow or stuck keeps nobody.
+    """Writes in a thread, in order, so that a reader that is slow or stuck holds up no writer.
 
     `take` waits a moment for it, so that lines of two streams stay in order on one terminal.
     """
@@ -193,7 +193,7 @@ def _write_all(write: RawWrite, data: bytes, refused: OnRefusal) -> None:
         while data:
             written = write(data)
             if written is None:
-                time.sleep(_MOMENT_S)  # a pipe in which nobody may wait is full
+                time.sleep(_MOMENT_S)  # a pipe in which no process may wait is full
             data = data[written or 0 :]
     except BrokenPipeError:
         pass  # its reader has what it wanted

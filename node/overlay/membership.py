@@ -244,7 +244,7 @@ class Membership:
                 await asyncio.wait({registered})
 
     async def _tell_of_slow_line(self) -> None:
-        """Once: whoever waits for this node should know why it takes long."""
+        """Once: a person who waits for this node should know why it takes long."""
         line = self.own_network.line
         await self.own_network.until(lambda: line.is_slow)
         self._say(

@@ -172,7 +172,7 @@ async def _holding(target: Path) -> AsyncIterator[None]:
 
 
 def _give_back(taken: "asyncio.Future[HeldPlace]") -> None:
-    """Nobody waits for this place any more."""
+    """No `get` waits for this place any more."""
     if not taken.cancelled() and taken.exception() is None:
         taken.result().release()
 

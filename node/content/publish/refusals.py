@@ -1,4 +1,4 @@
-"""Folders that nobody means to share: the whole disk, a person's own folder, the system's, keys.
+"""Folders that no person means to share: the whole disk, a person's own folder, the system's, keys.
 
 Each refusal says what to do. What is in a home of a node is refused by `HomeGuard`.
 """

@@ -98,7 +98,7 @@ class ControlServer:
         return application
 
     async def _prove(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Show that it is this node that answers: the gate lets nobody in without the token."""
+        """Show that it is this node that answers: the gate refuses requests without the token."""
         response.headers[guard.PROOF_HEADER] = guard.proof(self._token)
 
     @web.middleware

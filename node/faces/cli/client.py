@@ -187,8 +187,8 @@ class ControlClient:
     def _not_running(self, *, is_copy: bool = False) -> NotRunning:
         if control_file.is_damaged(self._home):
             return NotRunning(
-                f"{self._home / control_file.CONTROL_FILE} is damaged, so nobody can ask the node: "
-                "end it where it runs, if it does, and start it again"
+                f"{self._home / control_file.CONTROL_FILE} is damaged, so no command can ask the "
+                "node: end it where it runs, if it does, and start it again"
             )
         if control_file.is_node_running(self._home) and not is_copy:
             return NotRunning(

@@ -64,7 +64,7 @@ class Ending:
 
     def _drain_stdin(self) -> None:
         # Not by sys.stdin: its lock, held by a daemon thread, would break the interpreter's exit.
-        # An error of it means as well that nobody holds its other end any more.
+        # An error of it means as well that no program holds its other end any more.
         with contextlib.suppress(OSError):
             while os.read(_STDIN, 4096):
                 pass

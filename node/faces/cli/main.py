@@ -79,7 +79,7 @@ def modswarm() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its status; never with a traceback."""
     given = list(sys.argv[1:] if args is None else args)
-    # A node must not wait for whoever reads what it says, if anybody does.
+    # A node must not wait for the program that reads what it says.
     with streams.harmless(background=given[:1] == ["run"]):
         status = _status(given)
     sys.exit(status)

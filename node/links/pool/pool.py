@@ -147,7 +147,7 @@ class LinkPool:
         """The link to this peer, which may have to be opened first.
 
         Joins an attempt that is under way, whichever side began it. Raises LinkFailed with what
-        was tried, at once when a recent attempt failed (within `patience_s`, by whoever needs this
+        was tried, at once when a recent attempt failed (within `patience_s`, for one who needs this
         peer more than others) or all links are in use; what the caller
         raised (CallFailed, NotFound, TimedOut); LinkClosed when the pool is closing.
         """

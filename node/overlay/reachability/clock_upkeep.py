@@ -73,7 +73,7 @@ class ClockUpkeep:
                 contact, Method.PING, [], on_reply, timeout_s=limits.CLOCK_ROUND_TRIP_S
             )
         await asyncio.wait({told}, timeout=limits.CLOCK_ASKED_WAIT_S)
-        self._own_clock.view()  # whoever waits for a change learns of it
+        self._own_clock.view()  # what waits for a change learns of it
 
     def _choose(self) -> list[Contact]:
         """Contacts in networks of which none has told the time lately, one of each."""

@@ -200,7 +200,7 @@ class OverlayProtocol(KademliaProtocol):
         return [encode_hosts(self._witness_book.hosts(sized(token, PUNCH_TOKEN_BYTES), now))]
 
     def rpc_leave(self, incoming: Incoming) -> list[Any]:
-        """LEAVE []: the sender ends, and answers nobody any more."""
+        """LEAVE []: the sender ends, and answers no more requests."""
         shape(incoming.request.arguments)
         self._leaving.left(incoming)
         return []

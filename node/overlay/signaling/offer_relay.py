@@ -109,7 +109,7 @@ class OfferRelay:
     def _patience_s(self, contact: Contact) -> float:
         """A registrar itself tries for CALL_S at most; its response must still come back.
 
-        The callee asks nobody, so it has as long as one that is near has of its registrars.
+        The callee asks no other node, so it has as long as one that is near has of its registrars.
         """
         measured_s = self._wire.round_trip_s(contact) or 0.0
         if contact.peer_id == self._callee_id and measured_s <= limits.CALL_FAR_ROUND_TRIP_S:

@@ -148,7 +148,7 @@ class Registrar:
         return True
 
     def left(self, contact: Contact) -> None:
-        """A peer leaves: nobody reaches it by this node any more, unless it has moved."""
+        """A peer leaves: no caller reaches it by this node any more, unless it has moved."""
         held = self._registrations.get(contact.peer_id)
         if held is not None and held.contact == contact:
             self._forget(contact.peer_id)

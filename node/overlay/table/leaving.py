@@ -39,7 +39,7 @@ class Leaving:
             on_left(contact)
 
     async def tell(self, contacts: Iterable[Contact]) -> None:
-        """Say once that this node leaves, and answer nobody from now on.
+        """Say once that this node leaves, and answer no request from now on.
 
         What is to be told is sent before this waits, LEAVE_S at most: for contacts that want a
         fresh proof of the address, and get it once.
@@ -47,7 +47,7 @@ class Leaving:
         if self._told:
             return
         self._told = True
-        self._wire.serve(_answer_nobody)
+        self._wire.serve(_answer_none)
         loop = asyncio.get_running_loop()
         waiting = {
             loop.create_future(): contact
@@ -69,5 +69,5 @@ class Leaving:
         self._wire.request(contact, Method.LEAVE, [], on_reply, timeout_s=limits.LEAVE_S)
 
 
-def _answer_nobody(_incoming: Incoming) -> None:
+def _answer_none(_incoming: Incoming) -> None:
     """Who pings a node that leaves is to find it gone."""

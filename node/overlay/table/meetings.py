@@ -59,7 +59,7 @@ class Meetings:
     async def enough(self, sources: Sequence[asyncio.Task[None]]) -> None:
         """Return when JOIN_ANSWERS have answered, or the first and a grace for others are over.
 
-        Else when all `sources`, which meet more of them, have ended and nobody can answer any more.
+        Else when all `sources`, which meet more of them, have ended and none can still answer.
         """
         for source in sources:
             source.add_done_callback(lambda _: self._news.set())
