@@ -25,7 +25,7 @@ class _BarePath:
     """What `DtlsPath` asks of the path below it: datagrams to and from one address."""
 
     ended = ""
-    round_trip_s = 0.0
+    patience_s = 0.0
 
     def __init__(self, transport: asyncio.DatagramTransport, remote: tuple[str, int]) -> None:
         self.datagrams = DtlsDatagrams(lambda data: transport.sendto(data, remote))
