@@ -3,8 +3,8 @@
     ModswarmError
     ├── LocalError            this machine, its disk, its settings or the person at it
     │   ├── BadInput          what a person typed or a file they gave
-    │   │   ├── BadLink, BadAddress, BadPeerId, BadConfig, UnsafePath, BadFolder
-    │   │   └── FolderProblems
+    │   │   ├── BadLink, BadAddress, BadPeerId, BadConfig, UnsafePath
+    │   │   └── BadFolder     FolderProblems: all that is in its way
     │   ├── HomeError         the node's folder cannot be used
     │   ├── DiskError         full, read-only or failing
     │   ├── OutOfResources    no more open files, memory or processes for this program
@@ -15,8 +15,8 @@
     │   ├── RouterRefused     the home router does not forward a port
     │   ├── Overloaded        this node has more under way than it may (Busy)
     │   ├── AlreadyOwned      datagrams of this kind or address go to another part of this node
-    │   ├── NodeSilent        the node of a home runs and does not answer (TimedOut)
-    │   ├── NotFound, TimedOut, Unreachable, NoSources, LinkClosed, LinkFailed
+    │   ├── TimedOut          NodeSilent: the node of a home runs and does not answer
+    │   ├── NotFound, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
     │   ├── RelayFailed       no allocation at a relay, or no longer
     │   ├── CallFailed        CallCrossed, CalleeBusy, NoSuchLink

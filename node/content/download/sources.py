@@ -342,7 +342,8 @@ class Sources:
         if self.by_name:
             return NoSources("the sources that were found do not hold all of this mod")
         told = _told({**self.lost, **self.banned})
-        text = "no source serves this mod" + (f" any more ({told})" if told else "")
+        text = "no source serves this mod" + (" any more" if self._waiting.lost else "")
+        text += f" ({told})" if told else ""
         waited_s = self._waiting.waited_s(now)
         if self._waiting.lost and waited_s >= 1:
             text += f"; {waited_s:.0f} s were waited for one"

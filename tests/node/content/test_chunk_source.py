@@ -180,7 +180,7 @@ async def test_the_reason_why_no_source_is_left_is_given_by_name(
             origin.streams[0].lose("the origin does not answer")
         with pytest.raises(NoSources) as failed:
             await downloading
-        told = f"no source serves this mod any more ({ORIGIN}: the origin does not answer)"
+        told = f"no source serves this mod ({ORIGIN}: the origin does not answer)"
         assert str(failed.value) == told
 
 
