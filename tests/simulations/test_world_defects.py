@@ -15,6 +15,6 @@ async def test_a_defect_about_content_fails_the_world(tmp_path: Path) -> None:
         resident = world.add(WholeResident)
         assert isinstance(resident, WholeResident)
         await resident.start()
-        resident.running_node.sharing.defects.append(ValueError("a defect"))
+        resident.running_node.sharing._exchanges.defects.append(ValueError("a defect"))
         with pytest.raises(ExceptionGroup, match="nodes had defects"):
             await world.close()

@@ -78,6 +78,9 @@ class Registrar:
         self._shares = Shares()
         self._calls: OrderedDict[bytes, _Call] = OrderedDict()
         self._finished: OrderedDict[bytes, None] = OrderedDict()
+        self._repeated: OrderedDict[bytes, None] = OrderedDict()
+        """Deliveries whose answers are waited for though a newer one of the same call is under way.
+        """
         self._places = CallPlaces(own_id)
         self.forwarded = 0
 
@@ -256,6 +259,7 @@ class Registrar:
         def send() -> None:
             now_at = self.contact_of(call.callee_id) or callee  # it may have registered anew
             left_s = ends_at - self._loop.time()
+            self._keep_requests_bounded(call)
             call.deliveries.append(
                 self._wire.request(
                     now_at, Method.DELIVER, delivery, on_reply, timeout_s=max(0.0, left_s)
@@ -274,6 +278,15 @@ class Registrar:
 
         send()
         self._loop.call_later(repeat_s, repeat)
+
+    def _keep_requests_bounded(self, call: _Call) -> None:
+        """Before one more delivery of a call: all calls have CALLS_PENDING under way at most."""
+        if call.deliveries:
+            self._repeated[call.deliveries[-1]] = None
+        under_way = len(self._calls) - len(self._finished)
+        while self._repeated and under_way + len(self._repeated) > limits.CALLS_PENDING:
+            oldest, _ = self._repeated.popitem(last=False)
+            self._wire.give_up(oldest)
 
     def _patience(self, callee: Contact) -> tuple[float, float]:
         """How long a callee may take to answer, and when to repeat the offer, in seconds."""
@@ -300,6 +313,7 @@ class Registrar:
         call.done, call.answer, call.failure = True, answer, failure
         self._places.remove(call.digest)
         for delivery in call.deliveries:
+            self._repeated.pop(delivery, None)
             self._wire.give_up(delivery)
         call.deliveries.clear()
         self._finished[call.digest] = None

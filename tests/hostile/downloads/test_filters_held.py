@@ -1,6 +1,7 @@
 """Peers whose filters are never read hold up the question of who has a mod for a bounded time."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
 from protocol import limits
 from protocol.identity import PeerId
+from protocol.reachability.own_line import OwnLine
 
 FAKES = 2000
 LINKED = PeerId(bytes(20))
@@ -22,7 +24,7 @@ async def test_fakes_whose_filters_never_come(monkeypatch: pytest.MonkeyPatch) -
         return FilterAnswer.YES
 
     monkeypatch.setattr(AvailabilityLookup, "ask", ask)
-    overlay: Any = None
+    overlay: Any = SimpleNamespace(wire=SimpleNamespace(line=OwnLine()))
     fakes = [PeerId(number.to_bytes(20)) for number in range(1, FAKES)]
     loop = asyncio.get_running_loop()
     began = loop.time()

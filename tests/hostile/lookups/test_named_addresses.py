@@ -14,8 +14,8 @@ from protocol import limits, records
 from protocol.addresses import Address
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
-from protocol.overlay.messages import OVERLAY_VERSION, Method, Request, encode_found
-from simulations.attacks.raw_peer import RawPeer
+from protocol.overlay.messages import Method, Request, encode_found
+from simulations.attacks.raw_peer import RawPeer, pong
 from simulations.internet.carrier import Carrier
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import World
@@ -61,7 +61,6 @@ class Liars:
     async def move_in(self, world: World) -> None:
         """All residents meet them."""
         rng = derive_rng(1, "liars")
-        pong = lambda _: [OVERLAY_VERSION]  # noqa: E731
         answers: Any = {Method.PING: pong, Method.MEET: pong}
         answers |= {
             Method.FIND_NODE: self._name,

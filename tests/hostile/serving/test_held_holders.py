@@ -6,17 +6,20 @@ provider records hide the holder's; or the network denies that there is any reco
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from node.links.pool.places import link_rule
 from protocol import limits, records
 from protocol.content import frames
-from protocol.errors import LinkClosed, ModswarmError
+from protocol.errors import KeyFull, LinkClosed, ModswarmError
 from protocol.identity import peer_id_text
 from protocol.places.tenure import RELAYED
+from protocol.records import Record
 from simulations.attacks.record_flooder import RecordFlooder
 from simulations.residents.pairs import settle
 from simulations.residents.whole import WholeResident
@@ -188,7 +191,20 @@ async def test_a_holder_that_publishes_after_192_fakes_is_found_over_pages(tmp_p
         assert max(by_first_s, by_second_s) <= FOUND_S
 
 
-async def test_a_hint_alone_leads_to_a_holder_whose_records_are_denied(tmp_path: Path) -> None:
+def refusing(put: Callable[..., None], key: bytes) -> Callable[..., None]:
+    """A store's `put` that takes nothing under one key."""
+
+    def put_others(record: Record, *rest: Any) -> None:
+        if record.key == key:
+            raise KeyFull
+        put(record, *rest)
+
+    return put_others
+
+
+async def test_a_hint_alone_leads_to_a_holder_whose_records_are_denied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with pair_world(tmp_path) as town:
         (holder,) = await town.settled("port-restricted")
         link = await share(holder, tmp_path, CONTENT)
@@ -196,7 +212,7 @@ async def test_a_hint_alone_leads_to_a_holder_whose_records_are_denied(tmp_path:
         key = records.provider_key(link.mod_id)
         for one in town.world.running():
             store = one.running.server.store
-            store._max_per_key = 0
+            monkeypatch.setattr(store, "put", refusing(store.put, key))
             for value in list(store._values.get(key, {}).values()):
                 store._remove(value)
         with pytest.raises(ModswarmError):
