@@ -109,7 +109,7 @@ def test_sqlite_tells_by_extended_codes(monkeypatch: pytest.MonkeyPatch) -> None
     assert "is full" in reason_of(sqlite_error(sqlite3.SQLITE_FULL))
     assert "read-only" in reason_of(sqlite_error(sqlite3.SQLITE_READONLY_DBMOVED))
     assert "disk fails" in reason_of(sqlite_error(sqlite3.SQLITE_IOERR_WRITE))
-    assert "unable" in reason_of(sqlite_error(sqlite3.SQLITE_CANTOPEN))
+    assert "cannot be opened" in reason_of(sqlite_error(sqlite3.SQLITE_CANTOPEN))
 
     def none_left(*_: object) -> int:
         raise os_error("EMFILE")
