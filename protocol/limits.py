@@ -1045,7 +1045,7 @@ EXCLUDES = 64
 
 IGNORE_WORK = 2**27
 """Comparisons of a name with a part of a pattern in one share, each at most 256 products of their
-lengths: 2**20 names beside 128 patterns take a minute. A folder may come from a stranger."""
+lengths: 2**20 names beside 128 patterns take a minute. The patterns may be a stranger's."""
 
 GET_BYTES = 20_000_000_000
 """What a `get` may write unless a person was asked or another bound given: few mods have more."""

@@ -69,29 +69,17 @@ class Tables:
 
         `but` is the number of a peer that is left out.
         """
-        return _merged(
-            [
-                table.nearest(target, count, but=but)
-                for _, table in self.spoken(families)
-                if len(table)
-            ],
-            target,
-            count,
-        )
+        spoken = [table for _, table in self.spoken(families) if len(table)]
+        found = [table.nearest(target, count, but=but) for table in spoken]
+        return _merged(found, target, count)
 
     def nearest_sound(
         self, target: int, count: int, families: int, *, but: int = NO_PEER
     ) -> list[Contact]:
         """The same of those whose last request was answered, for others to be told."""
-        return _merged(
-            [
-                table.nearest_sound(target, count, but=but)
-                for _, table in self.spoken(families)
-                if len(table)
-            ],
-            target,
-            count,
-        )
+        spoken = [table for _, table in self.spoken(families) if len(table)]
+        found = [table.nearest_sound(target, count, but=but) for table in spoken]
+        return _merged(found, target, count)
 
 
 def _merged(of_tables: list[list[Contact]], target: int, count: int) -> list[Contact]:
