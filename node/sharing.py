@@ -102,6 +102,7 @@ class Sharing:
         """
         shared = await self._publisher.publish(path, name, progress, exclude=exclude)
         await self._announce_all()
+        await self._membership.join_outcome()  # a mod may be shared right after the start
         announced = await self._presence.announce(shared.mod_id)
         return ShareResult(
             mod_id=shared.mod_id,
