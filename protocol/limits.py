@@ -1045,7 +1045,8 @@ EXCLUDES = 64
 
 IGNORE_WORK = 2**27
 """Comparisons of a name with a part of a pattern in one share, each at most 256 products of their
-lengths: 2**20 names beside 128 patterns take a minute. The patterns may be a stranger's."""
+lengths: 2**20 names beside 128 patterns take a minute. Another person may have written
+the patterns."""
 
 GET_BYTES = 20_000_000_000
 """What a `get` may write unless a person was asked or another bound given: few mods have more."""

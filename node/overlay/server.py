@@ -311,6 +311,7 @@ class OverlayServer(Server):
             self.protocol,
             lookup,
             families=self._families,
+            repeat_s=rules.slow_s,
             introductions=Introductions(self.wire, self.tables),
             kind=kind,
             on_found=hook,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from protocol import datagrams
+from protocol import datagrams, records
 from protocol.addresses import Address
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
@@ -23,6 +23,7 @@ from protocol.overlay.messages import (
     encode_request,
     encode_response,
 )
+from protocol.overlay.registration_proof import make_registration_proof
 from simulations.internet.host import Host
 from simulations.internet.internet import Internet
 from simulations.libraries.ciphers import RememberedAgreements
@@ -38,8 +39,12 @@ _CROWD_PORT = 20_000
 
 def pong(_request: Request) -> list[Any]:
     """What an honest node whose clock is right answers to PING and MEET."""
+    return encode_pong(_wall_time())
+
+
+def _wall_time() -> float:
     loop = asyncio.get_running_loop()
-    return encode_pong(loop.wall_time() if isinstance(loop, VirtualLoop) else time.time())
+    return loop.wall_time() if isinstance(loop, VirtualLoop) else time.time()
 
 
 class RawPeer(asyncio.DatagramProtocol):
@@ -156,6 +161,17 @@ class RawPeer(asyncio.DatagramProtocol):
         self.send(method, arguments, to)
         await asyncio.sleep(_WAIT_S)
         return self.responses[-1] if len(self.responses) > before else None
+
+    async def register(
+        self, registrar: Contact, *, addresses: tuple[Address, ...] = (), sequence: int = 1
+    ) -> int | None:
+        """Register as an honest node does, with a record of these addresses; the answer's code."""
+        now = _wall_time()
+        body = records.PeerBody(addresses, 0, (1, 1), 0)
+        record = records.make(self.identity, records.PEER, body, now=now, sequence=sequence).raw
+        proof = make_registration_proof(self.identity, registrar.peer_id, now)
+        response = await self.ask(Method.REGISTER, [record, proof], registrar)
+        return None if response is None else response.code
 
     def sealed(self, body: bytes, public_key: bytes) -> bytes:
         """A body in the envelope of the protocol."""

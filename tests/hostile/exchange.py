@@ -3,11 +3,10 @@
 import asyncio
 from typing import Any
 
-from protocol import limits, records
+from protocol import limits
 from protocol.identity import Identity
 from protocol.overlay.contacts import Contact
 from protocol.overlay.messages import Method, Response
-from protocol.overlay.registration_proof import make_registration_proof
 from simulations.attacks.raw_peer import RawPeer, Responder
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import PORT, Resident, World
@@ -47,15 +46,10 @@ class Exchange:
 
     async def register(self, peer: RawPeer) -> int:
         """The code of the answer."""
-        now = self.world.loop.wall_time()
         self._registered += 1
-        sequence = self._registered
-        body = records.PeerBody((), 0, (1, 1), 0)
-        record = records.make(peer.identity, records.PEER, body, now=now, sequence=sequence).raw
-        proof = make_registration_proof(peer.identity, self.contact.peer_id, now)
-        response = await peer.ask(Method.REGISTER, [record, proof], self.contact)
-        assert response is not None
-        return response.code
+        code = await peer.register(self.contact, sequence=self._registered)
+        assert code is not None
+        return code
 
     def call(self, caller: RawPeer, callee: RawPeer, round_trip_ms: int) -> None:
         self._offers += 1

@@ -73,6 +73,7 @@ class SearchRounds:
         self._began_at = -inf
         self._in_vain = 0
         self._is_served = False
+        self._is_last = False
         self.searching = True
         """False between two searches."""
         self.error: ModswarmError | None = None
@@ -81,6 +82,14 @@ class SearchRounds:
         """Search at once, or after the search that is under way."""
         self._in_vain = 0
         self._anew.set()
+
+    def search_once_more(self) -> bool:
+        """Search before the download is given up; False if that was done."""
+        is_first, self._is_last = not self._is_last, True
+        if is_first:
+            self.searching = True  # from now on, and not when the search's turn comes
+            self.search_anew()
+        return is_first
 
     def settle(self, *, served: bool) -> None:
         """Whether sources serve by now; the pauses begin anew with each change."""

@@ -148,6 +148,8 @@ class Sources:
         self.banned: dict[str, str] = {}
         self.lost: dict[str, str] = {}
         """Sources that went away, by name, and why."""
+        self._unheard = False
+        """Whether a link was lost before its source had answered anything, as datagrams may be."""
 
     @property
     def opened(self) -> list[Source]:
@@ -229,6 +231,7 @@ class Sources:
         source = self.by_name.get(name)
         if source is not None:
             self.lost[name] = reason
+            self._unheard = self._unheard or (link_lost and source.opened is None)
             if source.is_proved or (link_lost and source.opened is not None):
                 self._waiting.lost[name] = reason
                 _log.info("%s is lost to this download: %s", name, reason)
@@ -314,7 +317,10 @@ class Sources:
         if left_s > 0:
             self._tell_waiting(phase, left_s)
             return
-        if (not self._rounds.searching or self._waiting.is_over(now)) and phase.is_stuck(now):
+        is_over = self._waiting.is_over(now)
+        if (self._rounds.searching and not is_over) or not phase.is_stuck(now):
+            return
+        if is_over or not self._unheard or not self._rounds.search_once_more():
             phase.result.set_exception(self.why_not())
 
     def _tell_waiting(self, phase: DownloadPhase[Any], left_s: float) -> None:

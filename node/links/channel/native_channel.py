@@ -10,10 +10,10 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from node.links.channel.association_config import association_config
 from node.links.channel.channel import (
     LABEL,
     LOW_WATER_BYTES,
-    SCTP_PORT,
     STREAM,
     Channel,
     heard_reason,
@@ -28,7 +28,7 @@ from protocol.sctp import chunks, events
 from protocol.sctp import limits as sctp_limits
 from protocol.sctp.association import Association
 from protocol.sctp.chunks import Init
-from protocol.sctp.config import AssociationConfig, Role
+from protocol.sctp.config import Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, PacketSize
@@ -57,7 +57,8 @@ _BLOCKED_DIRECT_TIMEOUTS: Final = 4
 
 def describe_init(rng: Random) -> bytes:
     """The SCTP INIT of a channel to come, for the description of its link."""
-    return chunks.encode_init_value(fresh_init(_config(Role.CLIENT, own_peer=True), rng))
+    config = association_config(Role.CLIENT, NativeChannel.max_message_bytes, own_peer=True)
+    return chunks.encode_init_value(fresh_init(config, rng))
 
 
 def create_channel(
@@ -79,19 +80,6 @@ def create_channel(
     exchanged = (chunks.decode_init(inits[0]), chunks.decode_init(inits[1])) if all(inits) else None
     return NativeChannel(
         dtls, rng, own_peer=own_peer, exchanged=exchanged, round_trip_s=round_trip_s
-    )
-
-
-def _config(role: Role, *, own_peer: bool) -> AssociationConfig:
-    return AssociationConfig(
-        role,
-        own_peer=own_peer,
-        local_port=SCTP_PORT,
-        remote_port=SCTP_PORT,
-        max_message_bytes=NativeChannel.max_message_bytes,
-        peer_max_message_bytes=NativeChannel.max_message_bytes,
-        streams=STREAM + 1,
-        heartbeat_s=None,  # ICE checks already whether the peer is there
     )
 
 
@@ -127,8 +115,9 @@ class NativeChannel:
         self._packet_size = PacketSize(LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES)
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
+        role = Role.CLIENT if dtls.is_client else Role.SERVER
         self._association = Association(
-            _config(Role.CLIENT if dtls.is_client else Role.SERVER, own_peer=own_peer),
+            association_config(role, self.max_message_bytes, own_peer=own_peer),
             rng,
             own_init=exchanged[0] if exchanged else None,
         )

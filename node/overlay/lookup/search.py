@@ -18,7 +18,9 @@ OnFound = Callable[[Contact, Found], None]
 class Search:
     """One lookup under way. With `kind` it asks for records, and `on_found` sees each answer.
 
-    `on_found` may call `lookup.stop()`. No task runs for it: replies and one timer drive it.
+    `on_found` may call `lookup.stop()`. No task runs for it: replies and timers drive it. The
+    contact that is looked up is asked once more after `repeat_s` without its answer: a datagram may
+    have been lost, and perhaps no other contact knows what it knows.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Search:
         lookup: AnyLookup,
         *,
         families: int,
+        repeat_s: float,
         introductions: Introductions,
         kind: int | None = None,
         on_found: OnFound | None = None,
@@ -35,6 +38,7 @@ class Search:
         self._protocol = protocol
         self._maintenance = protocol.maintenance
         self._families = families
+        self._repeat_s = repeat_s
         self._introductions = introductions
         self._kind = kind
         self._on_found = on_found
@@ -43,6 +47,7 @@ class Search:
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._repeats: dict[bytes, asyncio.TimerHandle] = {}
         self._done: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> AnyLookup:
@@ -52,8 +57,9 @@ class Search:
             await self._done
         finally:
             self.lookup.stop()
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, *self._repeats.values()):
+                if timer is not None:
+                    timer.cancel()
         return self.lookup
 
     def _advance(self) -> None:
@@ -62,6 +68,9 @@ class Search:
         step = self.lookup.next(self._loop.time())
         for contact in step.ask:
             self._ask(contact)
+            if contact.number == self.lookup.target:
+                repeat = self._loop.call_later(self._repeat_s, self._ask, contact)
+                self._repeats[contact.packed] = repeat
         for contact in step.given_up:
             self._given_up.add(contact.packed)
             self._introductions.forget(contact)
@@ -99,6 +108,8 @@ class Search:
     def _replied(self, reply: Reply) -> None:
         """An answer, however late, or nothing for so long that the lookup gave it up itself."""
         contact = reply.contact
+        if contact.packed in self._repeats:
+            self._repeats[contact.packed].cancel()
         if reply.response is None:
             if isinstance(reply.error, RemoteError):
                 self.lookup.failed(contact)

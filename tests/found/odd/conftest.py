@@ -1,18 +1,5 @@
-"""The node that answers from memory, behind a real control API, in the home that commands use."""
+"""The node of the faces' tests, for faults that show in them."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.node.faces.conftest import node
 
-import pytest
-
-from tests.node.faces.fake_node import FakeNode, served_in_thread
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
-    """The current folder is `tmp_path`."""
-    home = tmp_path / "home"
-    monkeypatch.setenv("MODSWARM_HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-    with served_in_thread(home) as fake:
-        yield fake
+__all__ = ["node"]

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from protocol import limits, records
+from protocol import limits
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method
-from protocol.overlay.registration_proof import make_registration_proof
 from simulations.attacks.raw_peer import RawPeer
 from simulations.residents.world import World
 from simulations.seeds import derive_rng
@@ -71,13 +70,7 @@ async def test_an_address_that_a_registered_peer_may_have_left(shown_s: float) -
     for peer in (callee, caller):
         await peer.move_in(world.internet)
         await peer.ask(Method.PING, [], registrar)
-    now = world.loop.wall_time()
-    body = records.PeerBody((callee.address,), 0, (1, 1), 0)
-    record = records.make(callee.identity, records.PEER, body, now=now, sequence=1)
-    proof = make_registration_proof(callee.identity, registrar.peer_id, now)
-    registered = await callee.ask(Method.REGISTER, [record.raw, proof], registrar)
-    assert registered is not None
-    assert registered.code == Code.OK
+    assert await callee.register(registrar, addresses=(callee.address,)) == Code.OK
     await asyncio.sleep(shown_s)
     got, asked = callee.received_bytes, caller.sent_bytes
     offer = rng.randbytes(limits.SIGNAL_BYTES)

@@ -178,6 +178,8 @@ async def test_the_reason_why_no_source_is_left_is_given_by_name(
         if not refuses:
             await until(lambda: origin.streams)
             origin.streams[0].lose("the origin does not answer")
+            await until(lambda: origin.streams[1:])  # it is searched for once more
+            origin.streams[1].lose("the origin does not answer")
         with pytest.raises(NoSources) as failed:
             await downloading
         told = f"no source serves this mod ({ORIGIN}: the origin does not answer)"

@@ -64,6 +64,32 @@ async def test_the_only_source_vanishes_and_comes_back(tmp_path: Path) -> None:
         assert done.bytes_fetched == shared.new_bytes
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_link_that_is_lost_before_its_source_answers_is_searched_for_once_more(
+    tmp_path: Path, lost: int
+) -> None:
+    async with swarm(tmp_path, 2) as ((uploader, downloader), shared):
+        searches = 0
+
+        async def find(_: bytes) -> AsyncIterator[MemoryLink]:
+            nonlocal searches
+            searches += 1
+            ours, theirs = uploader.connect(downloader)
+            if searches <= lost:
+                ours.hold()
+            yield theirs
+            if searches <= lost:
+                ours.cut("the path is lost")
+
+        getting = downloader.download(shared.link, find)
+        if lost == 1:
+            assert (await getting).bytes_fetched == shared.new_bytes
+        else:
+            with pytest.raises(NoSources, match="the path is lost"):
+                await getting
+        assert searches == 2
+
+
 async def paced_download(folder: Path, rates: list[float]) -> tuple[float, DownloadResult]:
     """How long a download of 5 MB takes from sources with lines of these bytes per second."""
     async with swarm(folder, 1 + len(rates)) as ((origin, *others), shared):

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from protocol import limits, records
+from protocol import limits
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method, Request, Response
-from protocol.overlay.registration_proof import make_registration_proof
 from simulations.attacks.raw_peer import RawPeer
 from simulations.residents.world import World
 from simulations.seeds import derive_rng
@@ -40,13 +39,7 @@ async def called(*, lost: float, far_s: float, measured_s: float | None) -> tupl
         for peer in (callee, caller):
             await peer.move_in(world.internet)
             await peer.ask(Method.PING, [], registrar)
-        now = world.loop.wall_time()
-        body = records.PeerBody((callee.address,), 0, (1, 1), 0)
-        record = records.make(callee.identity, records.PEER, body, now=now, sequence=1)
-        proof = make_registration_proof(callee.identity, registrar.peer_id, now)
-        registered = await callee.ask(Method.REGISTER, [record.raw, proof], registrar)
-        assert registered is not None
-        assert registered.code == Code.OK
+        assert await callee.register(registrar, addresses=(callee.address,)) == Code.OK
         if measured_s is not None:
             wire = world.residents[0].running.server.wire
             wire.round_trip_s = lambda _: measured_s  # type: ignore[method-assign,assignment]
