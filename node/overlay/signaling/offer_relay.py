@@ -127,9 +127,14 @@ class OfferRelay:
         self._loop.call_later(self._wire.line.limit_s(limits.CALL_REPEAT_S), self._repeat, relay)
 
     def _round_trip_ms(self, contact: Contact) -> int:
-        """What the callee wants to know: half of it is how long an answer takes from this relay."""
-        measured_s = self._wire.round_trip_s(contact) or 0.0
-        return min(round(1000 * measured_s), limits.ROUND_TRIP_MS_MAX)
+        """What the callee wants to know: half of it is how long an answer takes from this relay.
+
+        0 if it is not measured.
+        """
+        measured_s = self._wire.round_trip_s(contact)
+        if measured_s is None:
+            return 0
+        return min(max(1, round(1000 * measured_s)), limits.ROUND_TRIP_MS_MAX)
 
     def _repeat(self, relay: _Relay) -> None:
         """No response yet: the datagram may be lost, so send a copy, and free the relay's slot."""

@@ -193,8 +193,11 @@ class Registrar:
 
     def deliver(self, incoming: Incoming, sealed: bytes, round_trip_ms: int) -> None:
         """Answer an offer to this node; the round trip is that of caller and registrar."""
-        own_s = self._wire.round_trip_s(incoming.session.contact) or 0.0
-        self._take_offer(incoming, sealed, round_trip_ms / 2000 + own_s / 2)
+        own_s = self._wire.round_trip_s(incoming.session.contact)
+        takes_s = 0.0
+        if round_trip_ms and own_s is not None:
+            takes_s = (round_trip_ms / 1000 + own_s) / 2
+        self._take_offer(incoming, sealed, takes_s)
 
     def _take_offer(self, incoming: Incoming, sealed: bytes, answer_takes_s: float) -> None:
         call, is_new = self._join(incoming, self._own_id, sealed, 2 * answer_takes_s)
