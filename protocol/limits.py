@@ -451,9 +451,9 @@ ROUND_TRIP_MS_MAX = 2000
 """A caller's round trip to a registrar, as the two tell it to the callee, which waits half of it
 with its checks: a liar among them delays these by a second. 0 says that nothing was measured."""
 
-ANSWER_UNMEASURED_S = 0.1
-"""How long an answer is taken to travel where one of the round trips on its way is not measured: as
-on the way to another continent. A callee that checked at once would be too early for its caller."""
+WAY_UNMEASURED_S = 0.1
+"""How long an answer is taken to travel a part of its way whose round trip is not measured: as to
+another continent. A callee that counted nothing for it would check too early for its caller."""
 
 CALL_S = 10.0
 """How long a node waits for the callee's answer to an offer."""

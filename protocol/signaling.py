@@ -70,7 +70,7 @@ class Offer:
     """An offer, made or verified. `digest` is the SHA-256 that the answer signs.
 
     `answer_takes_s`: how long the answer to a received offer will travel, as the round trips of its
-    way say, and 0 if one of these is not measured; nothing that the caller signs.
+    way say; nothing that the caller signs.
     """
 
     caller_key: bytes

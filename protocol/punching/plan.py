@@ -12,7 +12,6 @@ answer by then, does so too.
 from dataclasses import dataclass
 from enum import Enum
 
-from protocol import limits
 from protocol.punching.pairs import EXPECTED, PunchKind, Way, punch_kind
 from protocol.punching.prediction import more_ports, predicted_ports
 from protocol.reachability.nat_report import NatReport
@@ -109,11 +108,10 @@ def plan_of_callee(
     """What the callee does from the moment at which its answer leaves.
 
     The caller's sample ages while the offer and the answer travel. Behind one router there is
-    nothing to open, nor to wait for. `answer_takes_s` is 0 where that is not known.
+    nothing to open, nor to wait for.
     """
     if same_network:
         return PunchPlan(_way(own, peer), frozenset(), 0.0)
-    answer_takes_s = answer_takes_s or limits.ANSWER_UNMEASURED_S
     waits_s = 0.0 if peer.kind is PunchKind.OPEN else answer_takes_s
     ports = predicted_ports(
         peer.nat,

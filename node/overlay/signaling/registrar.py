@@ -179,7 +179,7 @@ class Registrar:
         The round trip is the caller's to this node.
         """
         if callee_id == self._own_id:
-            self._take_offer(incoming, sealed, round_trip_ms / 2000)
+            self._take_offer(incoming, sealed, _way_s(round_trip_ms / 1000))
             return
         callee = self.contact_of(callee_id)
         if callee is None:
@@ -194,10 +194,7 @@ class Registrar:
     def deliver(self, incoming: Incoming, sealed: bytes, round_trip_ms: int) -> None:
         """Answer an offer to this node; the round trip is that of caller and registrar."""
         own_s = self._wire.round_trip_s(incoming.session.contact)
-        takes_s = 0.0
-        if round_trip_ms and own_s is not None:
-            takes_s = (round_trip_ms / 1000 + own_s) / 2
-        self._take_offer(incoming, sealed, takes_s)
+        self._take_offer(incoming, sealed, _way_s(round_trip_ms / 1000) + _way_s(own_s))
 
     def _take_offer(self, incoming: Incoming, sealed: bytes, answer_takes_s: float) -> None:
         call, is_new = self._join(incoming, self._own_id, sealed, 2 * answer_takes_s)
@@ -344,6 +341,11 @@ class Registrar:
     def _forget_call(self, digest: bytes) -> None:
         del self._calls[digest]
         del self._finished[digest]
+
+
+def _way_s(round_trip_s: float | None) -> float:
+    """How long one way takes; None and 0 say that no round trip was measured."""
+    return round_trip_s / 2 if round_trip_s else limits.WAY_UNMEASURED_S
 
 
 def _outcome(reply: Reply) -> tuple[bytes | None, Code]:

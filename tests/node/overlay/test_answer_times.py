@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from protocol import limits
 from protocol.identity import Identity
 from protocol.overlay.messages import Method
 from simulations.attacks.raw_peer import RawPeer
@@ -16,13 +17,14 @@ from tests.simulations.pair_world import until
     ("method", "told_ms", "own_s", "expected_s"),
     [
         (Method.SIGNAL, 60, None, 0.03),
-        (Method.SIGNAL, 0, None, 0.0),
-        (Method.DELIVER, 60, 0.1, 0.08),
-        (Method.DELIVER, 60, None, 0.0),
-        (Method.DELIVER, 0, 0.1, 0.0),
+        (Method.SIGNAL, 0, None, limits.WAY_UNMEASURED_S),
+        (Method.DELIVER, 60, 0.1, 0.03 + 0.05),
+        (Method.DELIVER, 60, None, 0.03 + limits.WAY_UNMEASURED_S),
+        (Method.DELIVER, 0, 0.1, limits.WAY_UNMEASURED_S + 0.05),
+        (Method.DELIVER, 2000, None, 1.0 + limits.WAY_UNMEASURED_S),
     ],
 )
-async def test_a_way_of_which_a_part_is_not_measured_is_not_known(
+async def test_a_way_that_is_not_measured_counts_too(
     method: Method, told_ms: int, own_s: float | None, expected_s: float
 ) -> None:
     world = World(1)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from protocol import limits
 from protocol.punching.pairs import Way
 from protocol.punching.plan import (
     BirthdayPart,
@@ -60,16 +59,6 @@ def test_the_callee_opens_its_router_and_waits_for_the_answer_to_arrive(own: Sid
         assert (plan.opener_families, plan.checks_after_s) == (V4, ANSWER_S)
         assert not callee(own, peer, frozenset()).opener_families
     assert callee(own, OPEN).checks_after_s == 0.0, "no router there that a check could mislead"
-
-
-def test_a_callee_that_does_not_know_how_long_its_answer_takes_is_not_early() -> None:
-    plan = plan_of_callee(RESTRICTED, RESTRICTED, opener_families=V4, answer_takes_s=0.0)
-    assert plan.checks_after_s == limits.ANSWER_UNMEASURED_S
-    counting = plan_of_callee(RESTRICTED, COUNTING, opener_families=V4, answer_takes_s=0.0)
-    measured = plan_of_callee(
-        RESTRICTED, COUNTING, opener_families=V4, answer_takes_s=limits.ANSWER_UNMEASURED_S
-    )
-    assert counting == measured, "the caller's sample has aged by as much"
 
 
 def test_ports_are_predicted_for_the_side_that_counts_only() -> None:

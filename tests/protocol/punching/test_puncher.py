@@ -1,7 +1,7 @@
 """Plans carried out by real agents, between boxes that behave as the kinds of routers do."""
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -162,7 +162,6 @@ def play(
     witnessed: bool = True,
     openers: bool = True,
     waits: bool = True,
-    measured: bool = True,
 ) -> tuple[Network, Player, Player]:
     """The answer leaves at the beginning; what became of the attempt after 10 s."""
     network = Network(LATENCY_S)
@@ -172,10 +171,8 @@ def play(
         callee.side(),
         caller.side(),
         opener_families=BOTH if openers else frozenset(),
-        answer_takes_s=SIGNALING_S if measured else 0.0,
+        answer_takes_s=SIGNALING_S if waits else 0.0,
     )
-    if not waits:
-        for_callee = replace(for_callee, checks_after_s=0.0)
     for_caller = plan_of_caller(caller.side(), callee.side())
     assert for_caller.way is for_callee.way
     callee.start(caller, for_callee, witnessed=witnessed)
@@ -253,13 +250,6 @@ def test_without_the_wait_the_callees_check_takes_the_callers_port() -> None:
     assert isinstance(one.nat, LinuxNat)
     assert one.nat.entries
     assert not linked(one, other)
-
-
-def test_a_callee_that_has_no_round_trip_measured_takes_no_port_of_the_caller() -> None:
-    _, one, other = play(*linux_boxes(), measured=False)
-    assert isinstance(one.nat, LinuxNat)
-    assert not one.nat.entries
-    assert linked(one, other)
 
 
 @pytest.mark.parametrize("missed", [0, 1, 2])
