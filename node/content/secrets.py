@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from node.content.vault.index import FIRST_PAGE_BYTES, holds_schema
+from node.content.vault.schema import FIRST_PAGE_BYTES, holds_schema
 from node.home import holds_identity, identity_seed
 from node.machine.control_file import read_control
 from protocol.content.file_paths import quoted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from node.content.publish.leaving_out import option_for
 from node.content.secrets import Secrets
-from node.content.vault.index import FIRST_PAGE_BYTES
+from node.content.vault.schema import FIRST_PAGE_BYTES
 from node.machine.refusals import refused
 from protocol.content.file_paths import quoted
 from protocol.errors import BadFolder, UnsafePath

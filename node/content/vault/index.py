@@ -12,49 +12,19 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from node.content.vault.packs import PackPlace
+from node.content.vault.schema import FORMAT_VERSION, migrate
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.disk.lock import has_locks
 from node.disk.refusals import flushes_files
 from node.machine.refusals import LOST_VAULT
 from protocol.errors import HomeError
 
-FORMAT_VERSION = 1
-FIRST_PAGE_BYTES = 4096
-"""SQLite's page size where none is set: the whole schema lies in the first one."""
-_FIRST_PAGE = b"SQLite format 3\0"
-_SCHEMA_MARK = b"CREATE TABLE lineage_chunks"
 _BUSY_TIMEOUT_S = 0.5
 _SLICE: Final = 4096
 _LITTLE: Final = 128
 """Of what no mod needs so many rows go in a transaction, and where there is little room."""
 _LOG_ROOM: Final = bytes(2**19)
 """What the write-ahead log has on the disk from the start: writing over it takes no room."""
-
-_SCHEMA = """
-CREATE TABLE blobs (
-    address BLOB PRIMARY KEY, pack INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX blobs_by_pack ON blobs (pack);
-CREATE TABLE mods (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, mod_id BLOB NOT NULL UNIQUE, content_key BLOB,
-    name TEXT NOT NULL, version TEXT NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    sealed_bytes INTEGER NOT NULL, chunks INTEGER NOT NULL, published INTEGER NOT NULL,
-    added REAL NOT NULL
-);
-CREATE TABLE mod_chunks (
-    number INTEGER NOT NULL REFERENCES mods (number) ON DELETE CASCADE,
-    chunk INTEGER NOT NULL, address BLOB NOT NULL, PRIMARY KEY (number, chunk)
-) WITHOUT ROWID;
-CREATE INDEX mod_chunks_by_address ON mod_chunks (address);
-CREATE TABLE lineages (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, secret BLOB NOT NULL
-);
-CREATE TABLE lineage_chunks (
-    lineage INTEGER NOT NULL REFERENCES lineages (number) ON DELETE CASCADE,
-    plaintext_hash BLOB NOT NULL, address BLOB NOT NULL, key BLOB NOT NULL,
-    PRIMARY KEY (lineage, plaintext_hash)
-) WITHOUT ROWID;
-"""
 
 _MOD_COLUMNS = (
     "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
@@ -70,19 +40,6 @@ _SEALED_IN_VAIN = (
     " AND NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.address = lineage_chunks.address)"
     " ORDER BY lineage, plaintext_hash LIMIT ?"
 )
-
-
-def holds_schema(data: bytes) -> bool:
-    """Whether the first page of some vault's index lies anywhere in `data`.
-
-    It does in the database and in its write-ahead log, and in archives that do not compress.
-    """
-    start = data.find(_FIRST_PAGE)
-    while start >= 0:
-        if data.find(_SCHEMA_MARK, start, start + FIRST_PAGE_BYTES) >= 0:
-            return True
-        start = data.find(_FIRST_PAGE, start + len(_FIRST_PAGE))
-    return False
 
 
 class Unneeded(NamedTuple):
@@ -128,8 +85,8 @@ class Index:
             execute("PRAGMA temp_store = MEMORY")
             execute("BEGIN EXCLUSIVE")
             (version,) = execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._create()
+            if version < FORMAT_VERSION:
+                migrate(self._database, version)
             execute("COMMIT")
             execute("PRAGMA journal_mode = WAL")  # now, so that the file itself has the schema
         except sqlite3.OperationalError as error:
@@ -140,17 +97,12 @@ class Index:
             if error.sqlite_errorcode in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
                 raise HomeError(f"the vault's index {path} is damaged", advice=LOST_VAULT) from None
             raise
-        if version not in {0, FORMAT_VERSION}:
+        if version > FORMAT_VERSION:
             raise HomeError(
                 f"the vault {path.parent} has the format {version},"
                 f" and this program knows {FORMAT_VERSION}; use the version that made it, or "
                 "another home"
             )
-
-    def _create(self) -> None:
-        for statement in _SCHEMA.split(";"):
-            self._database.execute(statement)
-        self._database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
     def _keep_log_room(self, log: Path) -> None:
         """Let the log have its room now; what lies behind its last frame is nothing to SQLite."""
@@ -183,13 +135,13 @@ class Index:
 
     def place(self, address: bytes) -> PackPlace | None:
         """The place of an address's bytes."""
-        row = self._one("SELECT pack, start, length FROM blobs WHERE address = ?", address)
+        row = self._one("SELECT pack, start, length, crc FROM blobs WHERE address = ?", address)
         return None if row is None else PackPlace(*row)
 
     def record(self, blobs: Iterable[tuple[bytes, PackPlace]]) -> None:
         """Record the places of these addresses."""
         self._database.executemany(
-            "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)",
             ((address, *place) for address, place in blobs),
         )
 
@@ -257,7 +209,8 @@ class Index:
     def in_pack(self, pack: int) -> list[tuple[bytes, PackPlace]]:
         """The addresses with places in a pack, in its order."""
         rows = self._all(
-            "SELECT address, pack, start, length FROM blobs WHERE pack = ? ORDER BY start", pack
+            "SELECT address, pack, start, length, crc FROM blobs WHERE pack = ? ORDER BY start",
+            pack,
         )
         return [(address, PackPlace(*place)) for address, *place in rows]
 
@@ -271,18 +224,20 @@ class Index:
                 return
             self._database.execute(
                 "UPDATE mods SET content_key = ?, name = ?, version = ?, files = ?, bytes = ?,"
-                " published = MAX(published, ?) WHERE number = ?",
+                " published = MAX(published, ?), pinned = MAX(pinned, ?) WHERE number = ?",
                 (
                     *(mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
-                    *(mod.published, known),
+                    *(mod.published, mod.published, known),
                 ),
             )
             return
         cursor = self._database.execute(
-            f"INSERT INTO mods ({_MOD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  (a constant)
+            f"INSERT INTO mods ({_MOD_COLUMNS}, used, pinned)"  # noqa: S608  (a constant)
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(mod.mod_id, mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
                 *(mod.sealed_bytes, mod.chunks, mod.published, mod.added),
+                *(mod.added, mod.published),
             ),
         )
         number = cursor.lastrowid

@@ -11,6 +11,7 @@ full disk is room enough.
 import contextlib
 import os
 import re
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,11 +29,12 @@ _NAME = re.compile(r"(\d{8})\.pack")
 
 
 class PackPlace(NamedTuple):
-    """The place of some bytes."""
+    """The place of some bytes. `crc` is their CRC-32; None where it was never computed."""
 
     pack: int
     offset: int
     length: int
+    crc: int | None = None
 
 
 class Packs:
@@ -102,7 +104,7 @@ class Packs:
             os.lseek(descriptor, offset, os.SEEK_SET)
             for blob in blobs:
                 write_all(descriptor, blob)
-                places.append(PackPlace(number, offset, len(blob)))
+                places.append(PackPlace(number, offset, len(blob), zlib.crc32(blob)))
                 offset += len(blob)
             flush_file(descriptor)
         finally:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import math
 import sqlite3
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -135,7 +136,7 @@ class Store:
             # The bytes may be there the next time, as on a disk over the network.
             _log.warning("the vault cannot read %s: %s", address.hex(), error)
             return None
-        if sealing.address_of(data) == address:
+        if _is_intact(address, place, data):
             return data
         _log.warning("the vault's copy of %s is damaged", address.hex())
         with contextlib.suppress(sqlite3.Error):  # a read-only disk must not stop us
@@ -318,7 +319,7 @@ class Store:
         move = _Move()
         for address, place in self._index.in_pack(pack):
             data = self._packs.read(place)
-            if sealing.address_of(data) != address:
+            if not _is_intact(address, place, data):
                 self._forget([address])
                 continue
             if not move.has_room(place) or move.length >= _MOVED_BYTES:
@@ -367,6 +368,16 @@ class _Move:
         self._first = min(self._first, place.offset)
         self.blobs[address] = data
         self.end += len(data)
+
+
+def _is_intact(address: bytes, place: PackPlace, data: bytes) -> bool:
+    """Whether the disk gave back what was written: its hash was checked when it was stored.
+
+    Of what a vault of the first format stored no CRC-32 is known, so that is hashed again.
+    """
+    if place.crc is None:
+        return sealing.address_of(data) == address
+    return len(data) == place.length and zlib.crc32(data) == place.crc
 
 
 def _check_index(path: Path, packs: Path) -> None:

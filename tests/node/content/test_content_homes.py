@@ -24,7 +24,7 @@ from node.content.homes import HomeGuard
 from node.content.publish import reading, walk
 from node.content.publish.publisher import Publisher
 from node.content.vault import index
-from node.content.vault.index import holds_schema
+from node.content.vault.schema import holds_schema
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from node.home import Home
@@ -295,7 +295,7 @@ from node.content.homes import HomeGuard
 from node.content.publish import reading, walk
 from node.content.publish.publisher import Publisher
 from node.content.vault import index
-from node.content.vault.index import holds_schema
+from node.content.vault.schema import holds_schema
 from protocol.addresses import Address
 from protocol.errors import UnsafePath
 from protocol.overlay.contacts import Contact

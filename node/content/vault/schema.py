@@ -1,0 +1,70 @@
+"""The tables of the vault's database, their format's version, and the way to it from older ones."""
+
+import sqlite3
+from typing import Final
+
+FORMAT_VERSION: Final = 2
+FIRST_PAGE_BYTES: Final = 4096
+"""SQLite's page size where none is set: the whole schema lies in the first one."""
+_FIRST_PAGE: Final = b"SQLite format 3\0"
+_SCHEMA_MARK: Final = b"CREATE TABLE lineage_chunks"
+
+_FORMAT_1: Final = """
+CREATE TABLE blobs (
+    address BLOB PRIMARY KEY, pack INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX blobs_by_pack ON blobs (pack);
+CREATE TABLE mods (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, mod_id BLOB NOT NULL UNIQUE, content_key BLOB,
+    name TEXT NOT NULL, version TEXT NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    sealed_bytes INTEGER NOT NULL, chunks INTEGER NOT NULL, published INTEGER NOT NULL,
+    added REAL NOT NULL
+);
+CREATE TABLE mod_chunks (
+    number INTEGER NOT NULL REFERENCES mods (number) ON DELETE CASCADE,
+    chunk INTEGER NOT NULL, address BLOB NOT NULL, PRIMARY KEY (number, chunk)
+) WITHOUT ROWID;
+CREATE INDEX mod_chunks_by_address ON mod_chunks (address);
+CREATE TABLE lineages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, secret BLOB NOT NULL
+);
+CREATE TABLE lineage_chunks (
+    lineage INTEGER NOT NULL REFERENCES lineages (number) ON DELETE CASCADE,
+    plaintext_hash BLOB NOT NULL, address BLOB NOT NULL, key BLOB NOT NULL,
+    PRIMARY KEY (lineage, plaintext_hash)
+) WITHOUT ROWID;
+"""
+"""Of the first format. A new vault goes the same way as an old one, so that both end alike."""
+
+_TO_2: Final = """
+ALTER TABLE blobs ADD COLUMN crc INTEGER;
+ALTER TABLE mods ADD COLUMN used REAL NOT NULL DEFAULT 0;
+ALTER TABLE mods ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE mods ADD COLUMN cached INTEGER NOT NULL DEFAULT 0;
+UPDATE mods SET used = added, pinned = published
+"""
+"""A CRC-32 of each blob, by which bit rot is told from a read; when a mod was last used, and
+whether it may be evicted."""
+
+_MIGRATIONS: Final = (_FORMAT_1, _TO_2)
+
+
+def migrate(database: sqlite3.Connection, version: int) -> None:
+    """From a format (0: no tables yet) to FORMAT_VERSION, in the caller's transaction."""
+    for statements in _MIGRATIONS[version:]:
+        for statement in statements.split(";"):
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def holds_schema(data: bytes) -> bool:
+    """Whether the first page of some vault's index lies anywhere in `data`.
+
+    It does in the database and in its write-ahead log, and in archives that do not compress.
+    """
+    start = data.find(_FIRST_PAGE)
+    while start >= 0:
+        if data.find(_SCHEMA_MARK, start, start + FIRST_PAGE_BYTES) >= 0:
+            return True
+        start = data.find(_FIRST_PAGE, start + len(_FIRST_PAGE))
+    return False
