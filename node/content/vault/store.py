@@ -10,8 +10,9 @@ import logging
 import math
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 from node.content.vault.holdings import Held, Holdings
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 
 Blob = tuple[bytes, bytes]
 """An address, and the bytes that should hash to it."""
+
+_Record = Callable[[], None]
+"""Records something in the index, within a transaction."""
 
 _WORTH_KEEPING = 0.5
 """A pack of which less than this is needed is made smaller."""
@@ -91,18 +95,22 @@ class Store:
 
         All stored blobs survive a crash once this returns. Raises DiskError.
         """
-        wrong: list[bytes] = []
-        new: dict[bytes, bytes] = {}
-        for address, data in blobs:
-            if sealing.address_of(data) != address:
-                wrong.append(address)
-            elif address not in new and self._index.place(address) is None:
-                new[address] = data
+        right = [sealing.address_of(data) == address for address, data in blobs]
+        self._put_hashed(compress(blobs, right))
+        return [address for (address, _), good in zip(blobs, right, strict=True) if not good]
+
+    def _put_hashed(self, blobs: Iterable[Blob], record_too: _Record | None = None) -> int:
+        """Store blobs whose addresses this process has computed of them; return the new bytes.
+
+        What `record_too` records is in the same transaction.
+        """
+        new = {address: data for address, data in blobs if self._index.place(address) is None}
+        size = sum(map(len, new.values()))
         if new:
-            self._check_room(sum(map(len, new.values())))
+            self._check_room(size)
         with writing(self._folder):
-            self._append(new)
-        return wrong
+            self._append(new, record_too)
+        return size
 
     def _check_room(self, size: int) -> None:
         """Raise DiskError if so many bytes would take the last room of the disk."""
@@ -113,13 +121,15 @@ class Store:
                 "are left free"
             )
 
-    def _append(self, blobs: dict[bytes, bytes]) -> None:
-        if not blobs:
+    def _append(self, blobs: dict[bytes, bytes], record_too: _Record | None) -> None:
+        if not blobs and record_too is None:
             return
-        places = self._packs.append(tuple(blobs.values()))
+        places = self._packs.append(tuple(blobs.values())) if blobs else []
         try:
             with self._index.transaction():
                 self._index.record(zip(blobs, places, strict=True))
+                if record_too is not None:
+                    record_too()
         except sqlite3.Error:
             self._packs.take_back(places)
             raise
@@ -258,16 +268,13 @@ class Store:
     def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
         """Store chunks that a lineage just sealed; return the bytes that are new to the vault.
 
-        Raises DiskError.
+        Sealing has computed their addresses, so they are not hashed again. Raises DiskError.
         """
-        new_bytes = sum(
-            len(data) for chunk, data in sealed if self._index.place(chunk.address) is None
+        chunks = [chunk for chunk, _ in sealed]
+        return self._put_hashed(
+            ((chunk.address, data) for chunk, data in sealed),
+            partial(self._index.remember_chunks, lineage, chunks),
         )
-        if self.put([(chunk.address, data) for chunk, data in sealed]):
-            raise DiskError("this machine's memory or processor is faulty: a hash came out wrong")
-        with writing(self._folder), self._index.transaction():
-            self._index.remember_chunks(lineage, (chunk for chunk, _ in sealed))
-        return new_bytes
 
     # Room
 

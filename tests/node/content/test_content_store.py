@@ -12,11 +12,13 @@ import pytest
 
 from node.content.vault import packs
 from node.content.vault.holdings import Held
+from node.content.vault.index import Index
 from node.content.vault.store import Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from protocol import limits
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
+from scripts.benchmarks.content.hashed_bytes import HashedBytes
 
 
 @pytest.fixture
@@ -405,6 +407,37 @@ def test_a_lineage_knows_what_it_sealed(store: Store) -> None:
         chunk.plaintext_hash: chunk for chunk, _ in sealed
     }
     assert store.known_chunks(two, hashes) == {}
+
+
+def test_what_a_lineage_sealed_is_not_hashed_again(store: Store) -> None:
+    number, _ = store.lineage("name", bytes(32))
+    own, others = [lineage_chunk(1), lineage_chunk(2)], [blob(3, 700)]
+    with HashedBytes().counting() as hashed:
+        store.put_sealed(number, own)
+        assert hashed.total == 0
+        store.put(others)
+        assert hashed.total == 700
+    assert store.get(own[0][0].address) == own[0][1]
+
+
+def test_what_a_lineage_sealed_is_recorded_as_a_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, _ = store.lineage("name", bytes(32))
+    (chunk, data), other = lineage_chunk(1), blob(2)
+
+    def failing(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Index, "remember_chunks", failing)
+        with pytest.raises(DiskError):
+            store.put_sealed(number, [(chunk, data)])
+    assert store.get(chunk.address) is None
+    store.put([other])
+    assert store.put_sealed(number, [(chunk, data)]) == len(data)
+    assert store.get_many([chunk.address, other[0]]) == [data, other[1]]
+    assert store.known_chunks(number, [chunk.plaintext_hash])
 
 
 def test_a_lineage_forgets_what_is_gone(store: Store) -> None:
