@@ -22,6 +22,7 @@ from protocol.errors import BadContent, ChunkMismatch
 RAW = 0
 ZSTD = 1
 """Codec bytes, the first byte of what is sealed."""
+_RAW_BYTE, _ZSTD_BYTE = bytes((RAW,)), bytes((ZSTD,))
 
 AES_KEY_BYTES = 32
 SEAL_OVERHEAD_BYTES = 17
@@ -58,10 +59,16 @@ class Packer:
 
     def pack(self, plaintext: bytes) -> bytes:
         """The codec byte, then `plaintext` in that codec."""
+        raw = _RAW_BYTE + plaintext
+        return self.packed(raw) or raw
+
+    def packed(self, raw: bytes) -> bytes | None:
+        """The body for a raw one (codec RAW), if that is smaller enough."""
+        plaintext = memoryview(raw)[1:]
         compressed = self._compressor.compress(plaintext)
         if len(compressed) < len(plaintext) * _WORTHWHILE:
-            return b"\x01" + compressed
-        return b"\0" + plaintext
+            return _ZSTD_BYTE + compressed
+        return None
 
 
 def unpack_body(body: bytes, max_bytes: int) -> bytes:
@@ -177,11 +184,35 @@ class SealedChunk:
     data: bytes = field(repr=False)
 
 
-def seal_chunk(packer: Packer, lineage_secret: bytes, plaintext: bytes) -> SealedChunk:
-    """Pack and seal 1..CHUNK_BYTES_MAX bytes of a mod for one lineage."""
-    body = packer.pack(plaintext)
-    key = derive_key(lineage_secret, "chunk", hashlib.sha256(body).digest())
-    data = seal_body(key, body)
+@dataclass(frozen=True, slots=True)
+class RawBody:
+    """A chunk before it is packed: the codec byte RAW and the plaintext, and the SHA-256 of both.
+
+    The hash tells whether a lineage has sealed the chunk before. Where packing does not help these
+    are the bytes that are sealed, and the key follows from the same hash.
+    """
+
+    data: bytes = field(repr=False)
+    digest: bytes
+
+    @classmethod
+    def of(cls, plaintext: bytes) -> "RawBody":
+        """That of 1..CHUNK_BYTES_MAX bytes of a mod."""
+        data = _RAW_BYTE + plaintext
+        return cls(data, hashlib.sha256(data).digest())
+
+    @property
+    def plaintext_bytes(self) -> int:
+        """The length of the plaintext."""
+        return len(self.data) - 1
+
+
+def seal_chunk(packer: Packer, lineage_secret: bytes, raw: RawBody) -> SealedChunk:
+    """Pack and seal a chunk for one lineage. Hashes a packed body, and what is sealed."""
+    body = packer.packed(raw.data)
+    digest = raw.digest if body is None else hashlib.sha256(body).digest()
+    key = derive_key(lineage_secret, "chunk", digest)
+    data = seal_body(key, raw.data if body is None else body)
     return SealedChunk(address_of(data), key, data)
 
 

@@ -6,7 +6,6 @@ ciphertext, and holders of an earlier version have it already.
 """
 
 import asyncio
-import hashlib
 import os
 import unicodedata
 from collections.abc import Generator, Iterator, Sequence
@@ -28,14 +27,12 @@ from protocol.content import file_paths, manifest, sealing
 from protocol.content.chunking import Chunker
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.content.sealing import RawBody
 from protocol.errors import BadFolder, BadManifest
 
 _BATCH_BYTES = 8 * 2**20
 _PIECE_BYTES = 2**20
 _SEALERS = min(4, os.cpu_count() or 1)
-
-_Plaintext = tuple[bytes, bytes]
-"""SHA-256 of a chunk's plaintext, and the plaintext."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +161,11 @@ class _Publication:
             await asyncio.gather(*under_way, return_exceptions=True)
             batches.close()
 
-    async def _seal_new(self, batch: Sequence[_Plaintext]) -> list[tuple[LineageChunk, bytes]]:
+    async def _seal_new(self, batch: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
         """Seal what the lineage has not sealed before, on several threads."""
-        unknown = {digest: data for digest, data in batch if digest not in self._sealed}
+        unknown = {raw.digest: raw for raw in batch if raw.digest not in self._sealed}
         self._sealed |= await self._vault.known_chunks(self._lineage, list(unknown))
-        todo = [(digest, data) for digest, data in unknown.items() if digest not in self._sealed]
+        todo = [raw for digest, raw in unknown.items() if digest not in self._sealed]
         loop = asyncio.get_running_loop()
         shares = [todo[start::_SEALERS] for start in range(_SEALERS)]
         results = await asyncio.gather(
@@ -178,15 +175,15 @@ class _Publication:
         self._sealed.update((chunk.plaintext_hash, chunk) for chunk, _ in sealed)
         return sealed
 
-    def _number(self, batch: Sequence[_Plaintext]) -> None:
+    def _number(self, batch: Sequence[RawBody]) -> None:
         """Append the batch to the mod's byte stream."""
-        for digest, data in batch:
-            chunk = self._sealed[digest]
+        for raw in batch:
+            chunk = self._sealed[raw.digest]
             number = self._numbers.setdefault(chunk.address, len(self._chunks))
             if number == len(self._chunks):
-                self._chunks.append((chunk, len(data)))
+                self._chunks.append((chunk, raw.plaintext_bytes))
             self._order.append(number)
-            self._bytes_done += len(data)
+            self._bytes_done += raw.plaintext_bytes
         # Certain as early as it can be: what is left makes no fewer chunks than this.
         left = -(-(self._bytes_total - self._bytes_done) // limits.CHUNK_BYTES_MAX)
         table = len(self._chunks) * manifest.CHUNK_BYTES_LEAST
@@ -226,12 +223,12 @@ class _Publication:
 
 def _batches(
     files: Sequence[FoundFile], kept_back: Secrets
-) -> Generator[list[_Plaintext], None, None]:
-    """The files' chunks with the hashes of their plaintext, some megabytes at a time."""
-    batch: list[_Plaintext] = []
+) -> Generator[list[RawBody], None, None]:
+    """The files' chunks, some megabytes at a time."""
+    batch: list[RawBody] = []
     batch_bytes = 0
     for data in _chunks(files, kept_back):
-        batch.append((hashlib.sha256(data).digest(), data))
+        batch.append(RawBody.of(data))
         batch_bytes += len(data)
         if batch_bytes >= _BATCH_BYTES:
             yield batch
@@ -254,12 +251,12 @@ def _chunks(files: Sequence[FoundFile], kept_back: Secrets) -> Iterator[bytes]:
     yield from chunker.cut()
 
 
-def _seal(secret: bytes, plaintexts: Sequence[_Plaintext]) -> list[tuple[LineageChunk, bytes]]:
+def _seal(secret: bytes, bodies: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
     packer = sealing.Packer()
     sealed = []
-    for digest, data in plaintexts:
-        chunk = sealing.seal_chunk(packer, secret, data)
-        known = LineageChunk(digest, chunk.address, chunk.key, len(chunk.data))
+    for raw in bodies:
+        chunk = sealing.seal_chunk(packer, secret, raw)
+        known = LineageChunk(raw.digest, chunk.address, chunk.key, len(chunk.data))
         sealed.append((known, chunk.data))
     return sealed
 

@@ -262,7 +262,7 @@ class Store:
             return known or (self._index.add_lineage(name, new_secret), new_secret)
 
     def known_chunks(self, lineage: int, hashes: Sequence[bytes]) -> dict[bytes, LineageChunk]:
-        """Which of these plaintexts (by SHA-256) the lineage has sealed before, and still has."""
+        """Which of these (`RawBody.digest`) the lineage has sealed before, and still has."""
         return self._index.known_chunks(lineage, hashes)
 
     def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:

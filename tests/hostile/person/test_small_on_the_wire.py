@@ -25,7 +25,7 @@ SECRET = b"s" * 32
 async def _publish_zeros(node: ContentNode, times: int) -> ModLink:
     """A mod whose one file is one chunk of zeros, so often."""
     size = limits.CHUNK_BYTES_MAX
-    sealed = sealing.seal_chunk(sealing.Packer(), SECRET, bytes(size))
+    sealed = sealing.seal_chunk(sealing.Packer(), SECRET, sealing.RawBody.of(bytes(size)))
     contents = Contents(
         *("zeros", "", (ModFile("zeros.bin", size * times),)),
         *((sealed.key,), (size,), (0,) * times),

@@ -373,12 +373,14 @@ async def store_mod_of_a_liar(node: ContentNode, contents: Contents, data: bytes
 @pytest.mark.parametrize("lie", ["key", "length", "content"])
 async def test_a_publisher_that_lies_about_a_chunk(lie: str, tmp_path: Path) -> None:
     """The chunk hashes to its address, but is not what the sealed part says."""
-    chunk = sealing.seal_chunk(sealing.Packer(), bytes(32), os.urandom(1000))
+    chunk = sealing.seal_chunk(sealing.Packer(), bytes(32), sealing.RawBody.of(os.urandom(1000)))
     key = bytes(32) if lie == "key" else chunk.key
     length = 999 if lie == "length" else 1000
     data = chunk.data[:-1] + bytes([chunk.data[-1] ^ (lie == "content")])
     if lie == "length":
-        data = sealing.seal_chunk(sealing.Packer(), bytes(32), os.urandom(998)).data
+        data = sealing.seal_chunk(
+            sealing.Packer(), bytes(32), sealing.RawBody.of(os.urandom(998))
+        ).data
     async with content_node(tmp_path) as node:
         contents = Contents("m", "", (ModFile("x", length),), (key,), (length,), (0,))
         mod_id = await store_mod_of_a_liar(node, contents, data)

@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import hashlib
 import os
 import random
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from protocol import limits
 from protocol.content import file_paths, manifest
 from protocol.content.manifest import Contents, Manifest
 from protocol.errors import BadFolder, BadInput, DiskError, UnsafePath
+from scripts.benchmarks.content.hashed_bytes import HashedBytes
 from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (
     ContentNode,
@@ -99,6 +102,54 @@ async def test_unchanged_chunks_keep_their_ciphertext_when_zstandard_changes(
         second = await node.publisher.publish(source, "m", version="2")
         assert second.new_bytes == 0
         assert second.chunks == first.chunks
+
+
+@pytest.mark.parametrize("level", [3, 9])
+async def test_a_lineage_of_an_older_version_goes_on(
+    level: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found its chunks by the hash of the plaintext alone; what is found no more is sealed."""
+    files = {"raw": random.Random(1).randbytes(300_000), "text": b"compressible text " * 50_000}
+    source = write_files(tmp_path / "source", files)
+    async with content_node(tmp_path) as node:
+        first = await node.publisher.publish(source, "m")
+    make_lineages_old(tmp_path / "vault")
+    monkeypatch.setattr("protocol.content.sealing._LEVEL", level)
+    async with content_node(tmp_path) as node:
+        second = await node.publisher.publish(source, "m")
+        assert (second.mod_id == first.mod_id) == (level == 3)
+        assert second.new_bytes < (1 if level == 3 else 10_000)
+        await node.assembler.assemble(second.mod_id, tmp_path / "out")
+        await node.assembler.assemble(first.mod_id, tmp_path / "first")
+        assert (await node.publisher.publish(source, "m", version="3")).new_bytes == 0
+    assert read_files(tmp_path / "out") == read_files(tmp_path / "first") == files
+
+
+def make_lineages_old(vault: Path) -> None:
+    with sqlite3.connect(vault / "index.sqlite") as database:
+        rows = database.execute("SELECT plaintext_hash FROM lineage_chunks").fetchall()
+        database.executemany(
+            "UPDATE lineage_chunks SET plaintext_hash = ? WHERE plaintext_hash = ?",
+            [(hashlib.sha256(value).digest(), value) for (value,) in rows],
+        )
+    database.close()
+
+
+async def test_each_byte_is_hashed_twice_and_not_again_where_it_is_known(tmp_path: Path) -> None:
+    size = 5_000_000
+    raw = write_files(tmp_path / "raw", {"a": random.Random(1).randbytes(size)})
+    packed = write_files(tmp_path / "packed", {"a": (b"%099d\n" * 20 % tuple(range(20))) * 2500})
+    async with content_node(tmp_path) as node:
+        for source in (raw, packed):
+            with HashedBytes().counting() as hashed:
+                shared = await node.publisher.publish(source)
+            # The plaintext is hashed once, to find it again, and what is sealed for its address;
+            # what was packed once more, for its key.
+            expected = size + shared.new_bytes * (1 if source is raw else 2)
+            assert expected <= hashed.total < expected + 50_000
+            with HashedBytes().counting() as hashed:
+                await node.publisher.publish(source)
+            assert size <= hashed.total < size + 50_000
 
 
 async def test_lineages_and_publishers_share_no_ciphertext(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ PLAINTEXTS = st.binary(min_size=1, max_size=3000) | st.builds(
 
 
 def seal(plaintext: bytes, secret: bytes = SECRET) -> sealing.SealedChunk:
-    return sealing.seal_chunk(sealing.Packer(), secret, plaintext)
+    return sealing.seal_chunk(sealing.Packer(), secret, sealing.RawBody.of(plaintext))
 
 
 @given(PLAINTEXTS)
@@ -35,9 +35,9 @@ def test_round_trip(plaintext: bytes) -> None:
 
 def test_one_lineage_always_makes_the_same_bytes() -> None:
     packer = sealing.Packer()
-    first = sealing.seal_chunk(packer, SECRET, b"x" * 1000)
-    sealing.seal_chunk(packer, SECRET, b"something else")
-    assert sealing.seal_chunk(packer, SECRET, b"x" * 1000) == first
+    first = sealing.seal_chunk(packer, SECRET, sealing.RawBody.of(b"x" * 1000))
+    sealing.seal_chunk(packer, SECRET, sealing.RawBody.of(b"something else"))
+    assert sealing.seal_chunk(packer, SECRET, sealing.RawBody.of(b"x" * 1000)) == first
 
 
 @pytest.mark.parametrize("plaintext", [b"a", b"x" * 5000, random.Random(1).randbytes(5000)])

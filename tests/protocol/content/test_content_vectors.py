@@ -42,7 +42,7 @@ def test_chunks(vector: dict[str, Any]) -> None:
     sealing.check_address(bytes.fromhex(vector["address"]), data)
     if vector["codec"] == sealing.RAW:
         secret = bytes.fromhex(vector["lineage_secret"])
-        made = sealing.seal_chunk(sealing.Packer(), secret, plaintext)
+        made = sealing.seal_chunk(sealing.Packer(), secret, sealing.RawBody.of(plaintext))
         assert made == sealing.SealedChunk(bytes.fromhex(vector["address"]), key, data)
 
 
