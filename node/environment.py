@@ -38,7 +38,8 @@ class Environment:
     machine's own IP literals, the most useful first.
 
     `udp_socket` binds a socket, or is None where the loop makes its own (a simulated internet).
-    `find_router` looks for a UPnP router; None: the node asks no router.
+    `find_router` looks for a UPnP router; None: the node asks no router. `thread_cpu_s` gives the
+    CPU seconds that the calling thread has used.
     """
 
     wall: Callable[[], float] = time.time
@@ -46,6 +47,7 @@ class Environment:
     host_addresses: Callable[[], list[str]] = host_addresses
     udp_socket: Callable[[str, int], socket.socket] | None = udp_socket
     find_router: Callable[[], Awaitable[Router | None]] | None = find_router
+    thread_cpu_s: Callable[[], float] = time.thread_time
 
     def check_randomness(self) -> None:
         """Raise InsecureRandomness for a seeded source on a loop that runs in real time."""

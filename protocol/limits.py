@@ -1222,3 +1222,8 @@ those announce that are asked after a long one counts without it."""
 
 DIRTY_BYTES = 32 * 2**20
 """Fetched chunks in memory, not yet on disk: beyond it nothing more is asked for."""
+
+BACKGROUND_CPU_MS_PER_SECOND = 50.0
+BACKGROUND_CPU_MS_BURST = 50.0
+"""CPU that work takes for which nobody waits (scrubbing, caching, sealing ahead): 5 % of a core;
+and so much of it at once after a rest: a game misses three frames at most."""

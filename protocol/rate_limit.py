@@ -33,13 +33,17 @@ class RateLimit:
         self._full_at = full_at
         return True
 
+    def spend(self, now: float, units: float) -> None:
+        """Count what happens in any case: `take` then allows nothing until it is paid for."""
+        self._full_at = max(self._full_at, now) + self._each_s * units
+
     def give_back(self) -> None:
         """Count one less: it has earned its cost."""
         self._full_at -= self._each_s
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until `take` allows one more."""
-        return max(0.0, self._full_at + self._each_s - self._burst_s - now)
+    def wait_s(self, now: float, units: float = 1) -> float:
+        """Seconds until `take` allows so many more; of 0, until what was spent is paid for."""
+        return max(0.0, self._full_at + self._each_s * units - self._burst_s - now)
 
     @property
     def full_at(self) -> float:

@@ -113,6 +113,7 @@ class Resident:
             lambda: list(self.host.addresses),
             udp_socket=None,
             find_router=lambda: find_router(self.host),
+            thread_cpu_s=lambda: 0.0,  # what this machine takes must change nothing
         )
 
     def make_membership(self) -> Membership:

@@ -1,0 +1,1 @@
+"""How fast content goes: what background work may take of a core, and content of the line."""
