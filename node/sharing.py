@@ -24,7 +24,8 @@ from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
-from node.holder_search import FetchStats, HolderSearch
+from node.holders.search import HolderSearch
+from node.holders.stats import FetchStats
 from node.links.pool.pool import LinkPool
 from node.machine.folders import current_folder
 from node.overlay.membership import Membership
@@ -139,7 +140,7 @@ class Sharing:
         """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
         _check_openable(link)
         finding = self._finding(link, progress)
-        patience = Patience(limits.GET_WAIT_S, self._until_moved)
+        patience = self._patience(link.mod_id, finding.search, limits.GET_WAIT_S)
         manifest, contents = await self._downloader.look(link, finding, progress, patience)
         assert contents is not None
         return ModOffer(
@@ -176,12 +177,10 @@ class Sharing:
                 self._assembler, self._room, claims, target, into or current_folder()
             )
             await place.prepare()
+            finding = self._finding(link, progress)
             download = await self._downloader.download(
-                link,
-                self._finding(link, progress),
-                progress,
-                bound,
-                Patience(wait_s, self._until_moved),
+                *(link, finding, progress, bound),
+                self._patience(link.mod_id, finding.search, wait_s),
                 place.accept,
             )
             transferred = self._loop.time()
@@ -205,6 +204,13 @@ class Sharing:
         network = self._membership.own_network
         moves = network.moves
         await network.until(lambda: network.moves > moves)
+
+    def _patience(self, mod_id: bytes, search: HolderSearch, wait_s: float) -> Patience:
+        async def until_named() -> None:
+            with self._exchanges.told_of_askers(mod_id, search.came):
+                await search.until_named()
+
+        return Patience(wait_s, self._until_moved, until_named)
 
     def _finding(self, link: ModLink, progress: ReportProgress) -> "_Finding":
         search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)

@@ -1168,6 +1168,32 @@ HAVE_BYTES_BURST = 2.0**22
 """What a peer tells of what it holds, on one stream: honest ones tell once a second, at most a
 bit for each of MANIFEST_CHUNKS (128 KiB), and half a minute of it at once after a line stood."""
 
+PEERS_NAMED = 16
+PEERS_NAMED_FIRST_S = 0.1
+PEERS_NAMED_S = (1.0, 60.0)
+"""Peers that one frame names; how soon after a stream has others the first one is sent, and the
+pauses before further ones, the first and the longest, each twice as long as the one before: getters
+that start together meet by them within a second, and each is told of 16 others by 330 B."""
+
+PEERS_FRAMES_PER_SECOND = 1.0
+PEERS_FRAMES_BURST = 8.0
+"""Such frames that one stream may bring: an honest holder sends fewer."""
+
+FELLOWS_CALLED = 12
+FELLOWS_CALLED_OF_ONE = 4
+"""Peers that sources named are called while fewer sources than this serve, are tried or are called;
+and so many at once by the word of one source of whose names none has been linked."""
+
+NAMES_WAITING = 64
+NAMES_DEAD = 4
+NAMES_TRIED = 1024
+"""Names that wait for their call; how many more dead than linked ones cost a source its say; and
+how many are remembered, so that none is called a second time because it is named again."""
+
+NAMED_AGAIN_S = 0.25
+"""The least time between two rounds of calls to peers that were named, for which no record is read
+anew."""
+
 LATE_ANSWERS_BYTES = 2**16
 LATE_ANSWERS_BYTES_MAX = 32 * 2**20
 """Answers of a link on streams of ours that are closed: so much for each stream besides what its

@@ -16,7 +16,7 @@ TYPED_ANSWERS = (
     *map(name_of, sources("node/answers")),
     "node/runtime.py",
     "node/sharing.py",
-    "node/holder_search.py",
+    "node/holders/search.py",
     "node/diagnosis.py",
 )
 """What stands between a node's parts and its faces: every value has a type of its own."""

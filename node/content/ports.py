@@ -1,8 +1,10 @@
 """What content needs of a link, so that it can be tested without a network."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from protocol.identity import PeerId
 
 
 class SourceWatch(Protocol):
@@ -16,6 +18,9 @@ class SourceWatch(Protocol):
 
     def proved(self, peer_id: bytes, size: int) -> None:
         """A chunk of so many bytes that it sent was what was asked for."""
+
+    def named(self, peer_id: bytes, peers: Sequence[PeerId]) -> None:
+        """It says that these hold some of the mod as well."""
 
     def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
         """The download goes on without it, `for_good` if it broke a rule; whether its link was

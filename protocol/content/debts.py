@@ -28,6 +28,7 @@ class StreamDebt:
         """Bytes of chunks that were asked for before the last Cancel, which it may have sent."""
         self._cancels = 0
         self._news = RateLimit(limits.HAVE_BYTES_PER_SECOND, limits.HAVE_BYTES_BURST)
+        self._names = RateLimit(limits.PEERS_FRAMES_PER_SECOND, limits.PEERS_FRAMES_BURST)
         self._takers: dict[type[ContentAnswer], Callable[[Any, int, float], None]] = {
             frames.Opened: self._opened,
             frames.Have: self._told,
@@ -35,6 +36,7 @@ class StreamDebt:
             frames.ChunkPiece: self._chunk_came,
             frames.Missing: self._lacked,
             frames.Cancelled: self._cancelled,
+            frames.Peers: self._named,
         }
 
     @property
@@ -74,6 +76,11 @@ class StreamDebt:
     def _told(self, _: frames.Have, size: int, now: float) -> None:
         if not self._news.take(now, size):
             raise OverLimit("more news of what it holds than one peer has")
+
+    def _named(self, _: frames.Peers, size: int, now: float) -> None:
+        del size
+        if not self._names.take(now):
+            raise OverLimit("it names other peers more often than one holder does")
 
     def _manifest_came(self, answer: frames.ManifestPiece, size: int, now: float) -> None:
         del size, now

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from protocol import codec, limits
 from protocol.errors import Malformed
+from protocol.identity import PeerId
 
 STREAM_MAX = 2**32 - 1
 PIECE_OVERHEAD_BYTES = 24
@@ -186,12 +187,30 @@ class Cancelled(_Streamed):
     type: ClassVar[int] = 22
 
 
+@dataclass(frozen=True, slots=True)
+class Peers(_Streamed):
+    """Other peers that were sent chunks of the same mod by this holder, by their ids.
+
+    A claim, and no more: whether they exist and hold anything is for the requester to find out.
+    """
+
+    type: ClassVar[int] = 23
+    peers: tuple[PeerId, ...]
+
+    def __post_init__(self) -> None:
+        """Raise Malformed for a value out of its bounds."""
+        _Streamed.__post_init__(self)
+        codec.ranged(len(self.peers), 1, limits.PEERS_NAMED)
+        for peer_id in self.peers:
+            codec.sized(peer_id, limits.ID_BYTES)
+
+
 ContentRequest = Open | GetManifest | GetChunks | Cancel | Close
-ContentAnswer = Opened | Have | ManifestPiece | ChunkPiece | Missing | Refused | Cancelled
+ContentAnswer = Opened | Have | ManifestPiece | ChunkPiece | Missing | Refused | Cancelled | Peers
 ContentFrame = ContentRequest | ContentAnswer
 
 REQUESTS = (Open, GetManifest, GetChunks, Cancel, Close)
-ANSWERS = (Opened, Have, ManifestPiece, ChunkPiece, Missing, Refused, Cancelled)
+ANSWERS = (Opened, Have, ManifestPiece, ChunkPiece, Missing, Refused, Cancelled, Peers)
 
 _KINDS: dict[int, type[ContentFrame]] = {kind.type: kind for kind in (*REQUESTS, *ANSWERS)}
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in _KINDS.values()}
@@ -208,6 +227,7 @@ _WIRE_TYPES: dict[type[ContentFrame], tuple[type, ...]] = {
     Missing: (int, int, bytes),
     Refused: (int, int, int),
     Cancelled: (int, int),
+    Peers: (int, int, bytes),
 }
 _WITH_CHUNK_NUMBERS = (GetChunks, Missing)
 
@@ -217,6 +237,8 @@ def encode_frame(frame: ContentFrame) -> bytes:
     if isinstance(frame, _WITH_CHUNK_NUMBERS):
         numbers = struct.pack(f">{len(frame.chunks)}I", *frame.chunks)
         return codec.encode([frame.type, frame.stream, numbers])
+    if isinstance(frame, Peers):
+        return codec.encode([frame.type, frame.stream, b"".join(frame.peers)])
     values = (getattr(frame, name) for name in _NAMES[type(frame)])
     return codec.encode([frame.type, *values])
 
@@ -235,7 +257,17 @@ def decode_frame(data: bytes) -> ContentFrame:
         if len(packed) % 4:
             raise Malformed("chunk numbers that are not 4 bytes each")
         return kind(stream, struct.unpack(f">{len(packed) // 4}I", packed))
+    if kind is Peers:
+        stream, packed = arguments
+        return Peers(stream, _peer_ids(packed))
     return kind(*arguments)
+
+
+def _peer_ids(packed: bytes) -> tuple[PeerId, ...]:
+    size = limits.ID_BYTES
+    if len(packed) % size:
+        raise Malformed(f"peer ids that are not {size} bytes each")
+    return tuple(PeerId(packed[at : at + size]) for at in range(0, len(packed), size))
 
 
 def _check_chunk_numbers(chunks: Sequence[int]) -> None:

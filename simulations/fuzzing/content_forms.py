@@ -8,6 +8,7 @@ from protocol.content import file_paths, frames, link, manifest, sealing
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import BadInput
+from protocol.identity import PeerId
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.texts.links import link_in
 from protocol.texts.peers import peer_id_in
@@ -54,6 +55,7 @@ CONTENT_FORMS = {
             frames.encode_frame(frames.GetChunks(1, (1, 2, 3))),
             frames.encode_frame(frames.Opened(1, 5000, complete=True)),
             frames.encode_frame(frames.Have(1, 8, b"\xff")),
+            frames.encode_frame(frames.Peers(1, (PeerId(bytes(20)), PeerId(b"\1" * 20)))),
         ),
     ),
     "manifest": Target(_read_manifest, (_MANIFEST.data,)),

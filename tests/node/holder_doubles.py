@@ -30,6 +30,8 @@ class OverlayDouble:
         self.identity = OWN
         self.answered: tuple[Contact, ...] = (Contact.at(bytes(32), Address("192.0.2.1", 1)),)
         self.refused: Counter[str] = Counter()
+        self.reads = 0
+        """How often a read began."""
         self.protocol = self
 
     def refuse(self, error: RemoteError) -> None:
@@ -38,6 +40,7 @@ class OverlayDouble:
 
     async def read(self, key: bytes, kind: int) -> Reading:
         """The first page."""
+        self.reads += 1
         reading = Reading(answered=list(self.answered), hops=1, requests=1)
         await self.read_more(reading, key, kind)
         return reading

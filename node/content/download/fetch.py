@@ -73,7 +73,7 @@ class Fetch:
         self._parts = parts
         self._mod_id = mod_id
         self._find_sources = find_sources
-        self._until_moved = patience.until_moved
+        self._patience = patience
         self._wanted: asyncio.Future[Manifest] = loop.create_future()
         self._manifest: asyncio.Future[bytes] = loop.create_future()
         if manifest is not None:
@@ -197,7 +197,7 @@ class Fetch:
         """Sources that are found and reviewed while inside, and what starts more work beside."""
         self._sources = sources = Sources(
             *(self._mod_id, self._parts.refusals, self._find_sources),
-            *(self._wait_s, self._until_moved, self._tell),
+            *(self._wait_s, self._patience, self._tell),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -206,7 +206,10 @@ class Fetch:
                 def beside(work: Coroutine[Any, Any, None]) -> None:
                     helpers.append(group.create_task(work))
 
-                for work in (sources.find(), sources.review(), sources.watch_moves()):
+                for work in (
+                    *(sources.find(), sources.review()),
+                    *(sources.watch_moves(), sources.watch_names()),
+                ):
                     beside(work)
                 yield sources, beside
                 for helper in helpers:

@@ -26,6 +26,8 @@ class Patience:
     wait_s: float = 0.0
     """How long for a source that was lost midway, since anything came."""
     until_moved: Callable[[], Awaitable[None]] = _never
+    until_named: Callable[[], Awaitable[None]] = _never
+    """Returns once peers are known that are worth a search of their own, which costs little."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class SearchRounds:
         self._in_vain = 0
         self._is_served = False
         self._is_last = False
+        self._is_extra = False
         self.searching = True
         """False between two searches."""
         self.error: ModswarmError | None = None
@@ -91,6 +94,11 @@ class SearchRounds:
             self.search_anew()
         return is_first
 
+    def call_named(self) -> None:
+        """Search soon, once more than otherwise: peers are known that have not been called."""
+        self._is_extra = True
+        self._anew.set()
+
     def settle(self, *, served: bool) -> None:
         """Whether sources serve by now; the pauses begin anew with each change."""
         if served != self._is_served:
@@ -101,6 +109,7 @@ class SearchRounds:
         while True:
             self.searching, self._began_at = True, self._now()
             self._anew.clear()
+            self._is_extra = False
             await self._search(take)
             self.searching = False
             ended()
@@ -121,4 +130,6 @@ class SearchRounds:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._anew.wait()
-        await asyncio.sleep(max(0.0, self._began_at + limits.SEARCH_AGAIN_S - self._now()))
+        self._in_vain = max(0, self._in_vain - self._is_extra)
+        again_s = limits.NAMED_AGAIN_S if self._is_extra else limits.SEARCH_AGAIN_S
+        await asyncio.sleep(max(0.0, self._began_at + again_s - self._now()))

@@ -8,12 +8,12 @@ happens on the event loop, when an answer comes or several times a second.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from node.content.download.chunk_source import ChunkSource, ChunkStream, FindSources
-from node.content.download.patience import SearchRounds, Waiting
+from node.content.download.patience import Patience, SearchRounds, Waiting
 from node.content.progress import Progress, ReportProgress
 from protocol import limits
 from protocol.content import frames
@@ -131,7 +131,7 @@ class Sources:
         refusals: Counter[str],
         find_sources: FindSources,
         wait_s: Callable[[], float],
-        until_moved: Callable[[], Awaitable[None]],
+        patience: Patience,
         report: ReportProgress,
     ) -> None:
         """`refusals` counts broken rules by the error's name."""
@@ -141,7 +141,7 @@ class Sources:
         self._report = report
         self._phase: DownloadPhase[Any] | None = None
         self._rounds = SearchRounds(find_sources, mod_id)
-        self._until_moved = until_moved
+        self._patience = patience
         self._waiting = Waiting(wait_s)
         self._told_left_s = -1
         self.by_name: dict[str, Source] = {}
@@ -163,8 +163,14 @@ class Sources:
     async def watch_moves(self) -> None:
         """Search anew each time this node's network has changed, or its machine slept."""
         while True:
-            await self._until_moved()
+            await self._patience.until_moved()
             self._rounds.search_anew()
+
+    async def watch_names(self) -> None:
+        """Search besides each time that peers are known of whom sources told, or who came."""
+        while True:
+            await self._patience.until_named()
+            self._rounds.call_named()
 
     def progressed(self) -> None:
         """Something that was asked for has come."""
@@ -276,6 +282,8 @@ class Sources:
             return
         if source.opened is None:
             raise Unexpected("an answer on a stream that was not opened")
+        if isinstance(answer, frames.Peers):
+            return  # its stream has told the search
         if isinstance(answer, frames.Have):
             source.holds(answer)
         if isinstance(answer, frames.ManifestPiece) and source.takes_late_manifest(answer):

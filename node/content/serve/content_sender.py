@@ -8,6 +8,7 @@ from typing import Final
 from node.content.ports import LinkPort
 from node.content.serve.budget import PeerBudget
 from node.content.serve.line import LineSender
+from node.content.serve.name_teller import NameTeller
 from node.content.serve.served_streams import NUMBER, ServedStream, ServedStreams
 from node.content.vault.peer_reads import PeerReads
 from protocol import limits
@@ -23,8 +24,9 @@ _MANIFEST: Final = -1
 class ServedChunks:
     """What one peer was sent, on whatever links."""
 
-    def __init__(self, peer_id: PeerId, usefulness: Usefulness) -> None:
+    def __init__(self, peer_id: PeerId, usefulness: Usefulness, names: NameTeller) -> None:
         self._peer_id = peer_id
+        self._names = names
         self._usefulness = usefulness
         self._now = asyncio.get_running_loop().time
 
@@ -33,8 +35,10 @@ class ServedChunks:
         return self._usefulness.had(self._peer_id, mod_id, chunk)
 
     def add(self, mod_id: bytes, chunk: int, size: int) -> None:
-        """A chunk of so many bytes was sent."""
+        """A chunk of so many bytes was sent, or a part of the manifest, which has no number."""
         self._usefulness.served(self._peer_id, mod_id, chunk, size, self._now())
+        if chunk >= 0:
+            self._names.served(mod_id)
 
 
 class ContentSender:

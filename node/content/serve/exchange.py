@@ -6,12 +6,13 @@ A peer that breaks the protocol ends its own link, and nothing else.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort, SourceWatch
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.line import Line
+from node.content.serve.name_teller import Introductions
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -68,6 +69,8 @@ class Stream:
         """An answer came."""
         if self._watch is not None and isinstance(answer, frames.ManifestPiece | frames.ChunkPiece):
             self._watch.heard(self._exchange.peer_id, len(answer.data))
+        elif self._watch is not None and isinstance(answer, frames.Peers):
+            self._watch.named(self._exchange.peer_id, answer.peers)
 
     def close(self) -> None:
         """End the stream; may be called again."""
@@ -97,12 +100,16 @@ class Exchange:
         tasks: TaskOwner,
         usefulness: Usefulness,
         line: Line,
+        introductions: Introductions,
+        asked: Callable[[PeerId, bytes], None],
     ) -> None:
+        """`asked` learns of each mod that the peer wants of this node."""
         self.name = peer_id_text(link.peer_id)
         self.peer_id = PeerId(link.peer_id)
         self._link = link
         self._usefulness = usefulness
-        self._uploader = Uploader(link, vault, budget, usefulness, line)
+        self._uploader = Uploader(link, vault, budget, usefulness, line, introductions)
+        self._asked = asked
         self._refusals = refusals
         self._tasks = tasks
         self._streams: dict[int, Stream] = {}
@@ -188,6 +195,8 @@ class Exchange:
             frame = frames.decode_frame(data)
             if isinstance(frame, ContentRequest):
                 self._uploader.receive(frame)
+                if isinstance(frame, frames.Open):
+                    self._asked(self.peer_id, frame.mod_id)
             else:
                 self._answered(frame, len(data))
         except RemoteError as error:
@@ -236,6 +245,9 @@ class Exchanges:
         self._vault = vault
         self._budgets = PeerBudgets()
         self._line = Line()
+        self._introductions = Introductions()
+        self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
+        """The mods that are fetched, and who learns which peers ask for them here."""
         self._usefulness = usefulness
         self._running: dict[LinkPort, Exchange] = {}
         self._tasks = TaskOwner("content")
@@ -263,7 +275,8 @@ class Exchanges:
             raise LinkClosed("this node stops")
         budget = self._budgets.of(link.peer_id)
         exchange = Exchange(
-            *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self._line)
+            *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self._line),
+            *(self._introductions, self._peer_asked),
         )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)
@@ -278,6 +291,21 @@ class Exchanges:
         """The exchanges of these links, as sources for a download; `watch` learns of their use."""
         async for link in links:
             yield FoundSource(self.attach(link), watch)
+
+    @contextlib.contextmanager
+    def told_of_askers(self, mod_id: bytes, tell: Callable[[PeerId], None]) -> Iterator[None]:
+        """While inside, `tell` gets each peer that opens a stream for this mod."""
+        self._wanted[mod_id] = tell
+        try:
+            yield
+        finally:
+            if self._wanted.get(mod_id) == tell:
+                del self._wanted[mod_id]
+
+    def _peer_asked(self, peer_id: PeerId, mod_id: bytes) -> None:
+        tell = self._wanted.get(mod_id)
+        if tell is not None:
+            tell(peer_id)
 
     async def close(self) -> None:
         """End every exchange, and so every link that has one."""

@@ -14,6 +14,7 @@ from node.content.serve.budget import PeerBudget
 from node.content.serve.content_sender import ContentSender, ServedChunks
 from node.content.serve.have_teller import HaveTeller
 from node.content.serve.line import Line
+from node.content.serve.name_teller import Introductions
 from node.content.serve.served_streams import ServedStream, ServedStreams
 from node.content.vault.vault import Vault
 from protocol.content import frames
@@ -42,6 +43,7 @@ class Uploader:
         budget: PeerBudget,
         usefulness: Usefulness,
         line: Line,
+        introductions: Introductions,
     ) -> None:
         self._link = link
         self._vault = vault
@@ -51,7 +53,8 @@ class Uploader:
         self._sender = line.sender(link)
         self._streams = ServedStreams(link)
         self._haves = HaveTeller(link, self._streams, self._reads, self._sender)
-        served = ServedChunks(PeerId(link.peer_id), usefulness)
+        self._names = introductions.teller(PeerId(link.peer_id), self._streams)
+        served = ServedChunks(PeerId(link.peer_id), usefulness, self._names)
         self._content = ContentSender(
             *(link, self._streams, self._reads, self._sender, budget, served)
         )
@@ -62,13 +65,19 @@ class Uploader:
         if isinstance(request, frames.Open):
             self._streams.open(request.stream, request.mod_id)
         elif isinstance(request, frames.Close):
-            self._streams.close(request.stream)
+            self._close(request.stream)
         else:
             stream = self._streams.get(request.stream)
             if stream is None:
                 return  # sent before the peer knew that this stream is over
             _RECEIVERS[type(request)](stream, request)
         self._streams.give_turn(request.stream)
+
+    def _close(self, number: int) -> None:
+        stream = self._streams.get(number)
+        if stream is not None:
+            self._streams.close(number)
+            self._names.closed(number, stream.mod_id)
 
     async def run(self) -> None:
         """Serve until the link closes (LinkClosed) or the task is cancelled."""
@@ -84,6 +93,7 @@ class Uploader:
         finally:
             self._sender.end()
             self._haves.stop()
+            self._names.stop()
 
     async def _serve(self, number: int, stream: ServedStream) -> None:
         """One turn of a stream: the most urgent of what it has to do."""
@@ -114,4 +124,5 @@ class Uploader:
             return
         stream.answered(held)
         self._streams.send(frames.Opened(number, held.manifest_bytes, held.complete))
+        self._names.expect(stream.mod_id)
         await self._haves.opened(number, stream, held)

@@ -6,7 +6,7 @@ By hand and not by `forms`, which the command line would pay for at each start.
 from collections.abc import Callable
 from typing import Any
 
-from node.holder_failures import HolderFailure, HoldersUnreachable
+from node.holders.failures import HolderFailure, HoldersUnreachable
 from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address

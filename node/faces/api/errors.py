@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from node.faces.api.details import REMADE, details_of, read_cause
-from node.holder_failures import HoldersUnreachable
+from node.holders.failures import HoldersUnreachable
 from node.links.failure import LinkAttemptFailed
 from protocol import errors
 from protocol.errors import (

@@ -15,7 +15,7 @@ from node.content.ports import LinkPort
 from node.content.serve import exchange
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
-from node.holder_search import HolderSearch
+from node.holders.search import HolderSearch
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
 from protocol import limits, records
 from protocol.content.reassembly import ChunkPieces

@@ -17,7 +17,7 @@ from node.content.serve.exchange import Exchanges
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.link import ModLink
-from protocol.identity import peer_id_text
+from protocol.identity import PeerId, peer_id_text
 from protocol.places.usefulness import Usefulness
 from tests.node.content.memory_links import MemoryLink, memory_link
 
@@ -36,6 +36,9 @@ class Unwatched:
 
     def proved(self, peer_id: bytes, size: int) -> None:
         """A chunk that it sent was what was asked for."""
+
+    def named(self, peer_id: bytes, peers: Sequence[PeerId]) -> None:
+        """It names other holders."""
 
     def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
         """The link was there before the download."""

@@ -15,7 +15,7 @@ from node.faces.api.schemas import COMPONENTS
 from node.faces.api.validation import check
 from node.faces.cli import exits
 from node.faces.cli.main import main
-from node.holder_failures import HolderFailure, HoldersUnreachable
+from node.holders.failures import HolderFailure, HoldersUnreachable
 from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
 from protocol.addresses import Address

@@ -22,6 +22,7 @@ from protocol.content.frames import (
     Missing,
     Open,
     Opened,
+    Peers,
     Refused,
 )
 from protocol.errors import Malformed
@@ -30,6 +31,7 @@ STREAMS = st.integers(0, frames.STREAM_MAX)
 CHUNK = st.integers(0, limits.MANIFEST_CHUNKS - 1)
 CHUNKS = st.lists(CHUNK, min_size=1, max_size=20).map(tuple)
 DATA = st.binary(min_size=1, max_size=200)
+PEERS = st.lists(st.binary(min_size=20, max_size=20), min_size=1, max_size=16).map(tuple)
 KINDS: dict[type[ContentFrame], st.SearchStrategy[ContentFrame]] = {
     Open: st.builds(Open, STREAMS, st.binary(min_size=32, max_size=32)),
     GetManifest: st.builds(GetManifest, STREAMS),
@@ -49,13 +51,14 @@ KINDS: dict[type[ContentFrame], st.SearchStrategy[ContentFrame]] = {
     Missing: st.builds(Missing, STREAMS, CHUNKS),
     Refused: st.builds(Refused, STREAMS, st.integers(0, 255)),
     Cancelled: st.builds(Cancelled, STREAMS),
+    Peers: st.builds(Peers, STREAMS, PEERS),
 }
 
 
 def test_every_kind_is_tried() -> None:
     assert set(KINDS) == {*frames.REQUESTS, *frames.ANSWERS}
     assert [kind.type for kind in frames.REQUESTS] == [0, 1, 2, 3, 4]
-    assert [kind.type for kind in frames.ANSWERS] == [16, 17, 18, 19, 20, 21, 22]
+    assert [kind.type for kind in frames.ANSWERS] == [16, 17, 18, 19, 20, 21, 22, 23]
 
 
 @given(st.one_of(*KINDS.values()))
@@ -91,7 +94,11 @@ def test_any_bytes_are_a_frame_or_malformed(data: bytes, kind: int) -> None:
         ["0", 1],
         [5, 1],
         [15, 1],
+        [24, 1],
         [23, 1],
+        [23, 1, b""],
+        [23, 1, bytes(19)],
+        [23, 1, bytes(20 * (limits.PEERS_NAMED + 1))],
         [-1, 1],
         [3],
         [3, 1, 1],

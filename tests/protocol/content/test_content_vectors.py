@@ -84,14 +84,15 @@ def test_manifests(vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> N
     assert manifest.build_manifest(contents_of(vector), table, secret) == (read, content_key)
 
 
+def argument(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(argument, value))
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
+
+
 @pytest.mark.parametrize("vector", vectors("frames"))
 def test_frames(vector: dict[str, Any]) -> None:
-    arguments = [
-        bytes.fromhex(argument["hex"]) if isinstance(argument, dict) else argument
-        for argument in vector["arguments"]
-    ]
-    kind = getattr(frames, vector["kind"])
-    frame = kind(*(tuple(value) if isinstance(value, list) else value for value in arguments))
+    frame = getattr(frames, vector["kind"])(*map(argument, vector["arguments"]))
     assert frames.encode_frame(frame).hex() == vector["data"]
     assert frames.decode_frame(bytes.fromhex(vector["data"])) == frame
 

@@ -3,7 +3,7 @@
 import pytest
 
 from protocol import limits
-from protocol.content.holder_places import HolderPlaces
+from protocol.content.holders.places import HolderPlaces
 from protocol.identity import PeerId
 
 SIZE = 100

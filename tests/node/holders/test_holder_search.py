@@ -9,8 +9,8 @@ import pytest
 
 from node.diagnosis import Diagnosis
 from node.environment import Environment
-from node.holder_failures import HoldersUnreachable
-from node.holder_search import HolderSearch
+from node.holders.failures import HoldersUnreachable
+from node.holders.search import HolderSearch
 from node.overlay.server import OverlayServer
 from protocol import limits, records
 from protocol.availability import Availability

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from math import inf
 
 from node.content.ports import LinkPort
-from node.content.progress import Progress, ReportProgress, ignore_progress
-from node.holder_failures import HolderFailure, HoldersUnreachable
+from node.content.progress import ReportProgress, ignore_progress
+from node.holders.asked import most_useful, provider_body
+from node.holders.failures import HolderFailure, HoldersUnreachable
+from node.holders.fellows import Fellows
+from node.holders.stats import FetchStats, finding
+from node.holders.turn import turn
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
 from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
@@ -18,12 +21,11 @@ from node.overlay.server import OverlayServer
 from node.tasks import TaskOwner
 from protocol import limits, records
 from protocol.causes.cause import Cause
-from protocol.content.holder_order import HolderOrder, Standing
-from protocol.content.holder_places import GaveWay, HolderPlaces
-from protocol.errors import LinkFailed, ModswarmError, NotFound, Unexpected
+from protocol.content.holders.order import HolderOrder, Standing
+from protocol.content.holders.places import GaveWay, HolderPlaces
+from protocol.errors import LinkFailed, ModswarmError, NotFound
 from protocol.identity import PeerId, peer_id_text
 from protocol.randomness import Random
-from protocol.records import ProviderBody, Record
 
 _log = logging.getLogger(__name__)
 
@@ -32,18 +34,6 @@ _STANDINGS = {
     FilterAnswer.NO: Standing.SAYS_NO,
     FilterAnswer.UNREADABLE: Standing.UNREADABLE,
 }
-
-
-@dataclass(slots=True)
-class FetchStats:
-    """Figures of a search for holders. `linked_at`: when the first link opened, loop's clock."""
-
-    lookup_ms: float = 0.0
-    connect_ms: float = 0.0
-    linked_at: float = 0.0
-    record_hops: int = 0
-    signaled_via: list[PeerId] = field(default_factory=list)
-    sources: list[PeerId] = field(default_factory=list)
 
 
 class HolderSearch:
@@ -76,6 +66,9 @@ class HolderSearch:
         self._liars: set[PeerId] = set()
         """Who broke a rule, and is not called again."""
         self._rounds = 0
+        self._fellows = Fellows(overlay.identity.peer_id)
+        self._searching = False
+        self._read_at = -inf
         self._begin()
 
     def _begin(self) -> None:
@@ -97,22 +90,30 @@ class HolderSearch:
     async def links(self, mod_id: bytes, hinted: Iterable[PeerId] = ()) -> AsyncIterator[LinkPort]:
         """Links to holders as they open; those of `hinted` are called while records are looked up.
 
-        Called again it searches anew, but for holders that serve by now. Raises NotFound,
+        Called again it searches anew, but for holders that serve by now; soon after, and served, it
+        only calls those that were named since. Raises NotFound,
         Unreachable or ClocksDiffer if no record and no hint names a holder, and HoldersUnreachable
         if no link to one opens.
         """
         self._rounds += 1
         self._begin()
-        for peer_id in hinted:
-            self._add(peer_id, Standing.HINTED)
-        self._add_linked()
-        calling = self._tasks.start(self._call_all(mod_id), name="call holders")
+        reads = not self._is_for_fellows()
+        if reads:
+            for peer_id in hinted:
+                self._add(peer_id, Standing.HINTED)
+            self._add_linked()
+        self._admit_fellows()
+        calling = self._tasks.start(self._call_all(mod_id, reads=reads), name="call holders")
         try:
+            self._searching = True
             while (link := await self._opened.get()) is not None:
                 yield link
             reading = await calling
         finally:
+            self._searching = False
             await self._tasks.close()
+        if reading is None:
+            return
         if not self._named:
             raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
         if self._named.isdisjoint(self._linked.union(self._give_way)):
@@ -135,6 +136,49 @@ class HolderSearch:
         if self._places.has_room:
             self._freed.set()
 
+    def named(self, peer_id: bytes, peers: Sequence[PeerId]) -> None:
+        """It says that these hold some of the mod as well."""
+        self._fellows.names.name(PeerId(peer_id), peers)
+        self._call_fellows()
+
+    def came(self, peer_id: PeerId) -> None:
+        """A linked peer asks this node for the mod: it may hold some of it by now."""
+        if self._is_free(peer_id):
+            self._fellows.came(peer_id)
+            self._call_fellows()
+
+    async def until_named(self) -> None:
+        """Return once there are peers to be called of which no record tells."""
+        await self._fellows.until_due()
+
+    def _call_fellows(self) -> None:
+        """They are called in the round under way, or in one of their own."""
+        if self._searching:
+            self._admit_fellows()
+            self._freed.set()
+        elif self._fellows.some(wanted=self._fellows_wanted):
+            self._fellows.fall_due()
+
+    def _admit_fellows(self) -> None:
+        for peer_id in self._fellows.take_those_who_came():
+            if self._is_free(peer_id) and self._pool.get(peer_id) is not None:
+                self._order.add(peer_id, Standing.LINKED)
+        while self._fellows_wanted > 0 and (named := self._fellows.names.take()) is not None:
+            if self._is_free(named):
+                self._order.add(named, Standing.NAMED)
+            else:
+                self._fellows.names.linked(named)
+
+    @property
+    def _fellows_wanted(self) -> int:
+        return limits.FELLOWS_CALLED - self._places.taken - len(self._order)
+
+    def _is_for_fellows(self) -> bool:
+        """Whether a round is for fellows alone: records were read a moment ago, and some serve."""
+        is_recent = self._loop.time() - self._read_at < limits.SEARCH_SERVED_S[0]
+        is_served = bool(self._give_way)
+        return is_recent and is_served and self._fellows.some(wanted=self._fellows_wanted)
+
     def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
         """The download goes on without it, `for_good` if it broke a rule; whether its link was
         opened for the download alone.
@@ -146,12 +190,13 @@ class HolderSearch:
         self._give_way.pop(PeerId(peer_id), None)
         self._places.leave(PeerId(peer_id))
         self._freed.set()
+        self._call_fellows()
         return peer_id in self._called_by_us
 
     # Who may have it ----------------------------------------------------------------------
 
     async def _read(self, mod_id: bytes) -> Reading:
-        started = self._loop.time()
+        started = self._read_at = self._loop.time()
         reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
         self.stats.lookup_ms = (self._loop.time() - started) * 1000
         self.stats.record_hops = reading.hops
@@ -173,18 +218,15 @@ class HolderSearch:
 
     def _admit(self, reading: Reading, known: Collection[bytes] = ()) -> None:
         for record in reading.records.values():
-            if record.public_key not in known and (body := self._provider_body(record)) is not None:
+            if record.public_key in known:
+                continue
+            if (body := provider_body(self._overlay, record)) is not None:
                 told = reading.told[record.public_key]
                 self._add(record.peer_id, Standing.UNKNOWN, told=told, complete=body.complete)
 
     def _add_linked(self) -> None:
         """Linked peers are asked whether a record names them or not: that costs one message."""
-        now = self._loop.time()
-        worth = {
-            link.peer_id: self._pool.usefulness.worth(link.peer_id, now)
-            for link in self._pool.links()
-        }
-        for peer_id in sorted(worth, key=lambda peer: -worth[peer])[: limits.LINKED_ASKED]:
+        for peer_id in most_useful(self._pool, self._loop.time()):
             if self._is_free(peer_id):
                 self._order.add(peer_id, Standing.LINKED)
 
@@ -203,13 +245,6 @@ class HolderSearch:
             standing = Standing.LINKED
         self._order.add(peer_id, standing, told=told, complete=complete)
 
-    def _provider_body(self, record: Record) -> ProviderBody | None:
-        """The body of a provider record; None for a record of another kind, which is counted."""
-        if isinstance(record.body, ProviderBody):
-            return record.body
-        self._overlay.protocol.refuse(Unexpected("a record of another kind among the providers"))
-        return None
-
     async def _ask_filters(self, mod_id: bytes) -> None:
         """Learn which holders' filters have the mod, while others are called already."""
         while (peer_id := self._order.next_unknown()) is not None:
@@ -223,12 +258,17 @@ class HolderSearch:
 
     # Calling them -------------------------------------------------------------------------
 
-    async def _call_all(self, mod_id: bytes) -> Reading:
-        """Call the holders in their order; the queue gets the links, and None at the end."""
+    async def _call_all(self, mod_id: bytes, *, reads: bool) -> Reading | None:
+        """Call the holders in their order; the queue gets the links, and None at the end.
+
+        Returns what was read of records, if they were.
+        """
         gate = asyncio.Semaphore(limits.CONNECTING)
         calls: list[asyncio.Task[None]] = []
         try:
-            reading = self._tasks.start(self._read(mod_id), name="read provider records")
+            reading = None
+            if reads:
+                reading = self._tasks.start(self._read(mod_id), name="read provider records")
             while await self._has_next(mod_id, reading):
                 await self._room()
                 await gate.acquire()
@@ -241,19 +281,19 @@ class HolderSearch:
                 call = self._connect(peer_id, gate)
                 calls.append(self._tasks.start(call, name=peer_id_text(peer_id)))
             await asyncio.gather(*calls)
-            return await reading
+            return await reading if reading is not None else None
         finally:
             self._opened.put_nowait(None)
 
-    async def _has_next(self, mod_id: bytes, reading: asyncio.Task[Reading]) -> bool:
+    async def _has_next(self, mod_id: bytes, reading: asyncio.Task[Reading] | None) -> bool:
         """Whether there is a holder to call, after more records were read if need be.
 
         There may be as long as calls are under way: one that served may be lost meanwhile.
         """
-        if not len(self._order):
+        if reading is not None and not len(self._order):
             await reading
-        while not len(self._order) and await self._read_on(mod_id, await reading):
-            pass
+            while not len(self._order) and await self._read_on(mod_id, await reading):
+                pass
         while not len(self._order) and (self._later or self._under_way):
             self._call_again()
             if not len(self._order):
@@ -307,7 +347,7 @@ class HolderSearch:
         if self._pool.get(peer_id) is None:
             self._called_by_us.add(peer_id)
         try:
-            async with _turn(gate), asyncio.timeout(None) as patience:
+            async with turn(gate), asyncio.timeout(None) as patience:
                 self._give_way[peer_id] = lambda: patience.reschedule(self._loop.time())
                 link = await self._pool.connect(peer_id, patience_s=self._patience_s(peer_id))
         except TimeoutError:
@@ -321,6 +361,7 @@ class HolderSearch:
             self._freed.set()
             self._tell()
         self._give_way.pop(peer_id, None)
+        self._fellows.names.linked(peer_id)
         self._places.linked(peer_id, self._loop.time())
         self._note(link, peer_id, started)
         self._opened.put_nowait(link)
@@ -335,23 +376,17 @@ class HolderSearch:
         """No link came of a call: its place is for another."""
         if peer_id in self._named:
             self._failures[peer_id] = HolderFailure.of(peer_id, error)
+        self._fellows.names.failed(peer_id)
         self._give_way.pop(peer_id, None)
         self._places.leave(peer_id)
         self._freed.set()
+        self._call_fellows()
 
     def _tell(self) -> None:
         """Say how many holders are known and which are being called."""
         if not self.stats.sources:
             calling = [peer for peer in self._under_way if peer in self._named]
-            first = peer_id_text(calling[0]) if calling else ""
-            self._report(
-                Progress(
-                    "finding",
-                    holders=len(self._named),
-                    linking=len(calling),
-                    linking_with=first,
-                )
-            )
+            self._report(finding(self._named, calling))
 
     def _note(self, link: Link, peer_id: PeerId, started: float) -> None:
         if not self.stats.sources:
@@ -362,22 +397,3 @@ class HolderSearch:
         for registrar in link.signaled_via:
             if registrar not in self.stats.signaled_via:
                 self.stats.signaled_via.append(registrar)
-
-
-@contextlib.asynccontextmanager
-async def _turn(gate: asyncio.Semaphore) -> AsyncIterator[None]:
-    """A turn that was acquired of those at once; one that is slow to link gives it up early."""
-    holds = True
-
-    def give_up() -> None:
-        nonlocal holds
-        if holds:
-            holds = False
-            gate.release()
-
-    timer = asyncio.get_running_loop().call_later(limits.CONNECTING_SLOW_S, give_up)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        give_up()

@@ -66,6 +66,11 @@ class HolderPlaces:
         return len(self._calling) + len(self._trying) < limits.PROVIDERS_TRIED
 
     @property
+    def taken(self) -> int:
+        """Holders that serve, are on trial or are called."""
+        return len(self._calling) + len(self._trying) + len(self._serving)
+
+    @property
     def all_serve(self) -> bool:
         """Whether there is no place for one more that serves."""
         return len(self._serving) >= limits.PROVIDERS_TRIED

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from protocol.content.holder_order import HolderOrder, Standing
+from protocol.content.holders.order import HolderOrder, Standing
 
 OWN = bytes(20)
 
@@ -22,7 +22,7 @@ def test_what_speaks_for_a_holder_goes_before_all_else() -> None:
     order = HolderOrder(OWN, Random(1))
     for number, standing in enumerate(reversed(Standing), start=1):
         order.add(peer(number), standing, told=number, complete=True)
-    assert taken(order) == [7, 6, 5, 4, 3, 2, 1]
+    assert taken(order) == [8, 7, 6, 5, 4, 3, 2, 1]
 
 
 def test_equal_holders_are_a_mix_of_what_was_told_most_the_nearest_and_chance() -> None:

@@ -6,7 +6,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
-from node.holder_search import HolderSearch
+from node.holders.search import HolderSearch
 from node.overlay.server import OverlayServer
 from protocol import limits
 from protocol.identity import PeerId

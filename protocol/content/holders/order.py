@@ -1,10 +1,10 @@
 """In which order the holders of a mod are called: by what they cannot choose for themselves.
 
 Peers that are linked already come first, then those that the mod's link names, then those whose
-availability filter has the mod, then all others. Each of these groups is a mix: every third one was
-told by most contacts, every third is the nearest to this node by XOR distance, and every third is
-drawn by chance. Those that gave way to others come last. Dates decide nothing, and a claim to have
-all of a mod only between equals.
+availability filter has the mod, then those that a source named, then all others. Each of these
+groups is a mix: every third one was told by most contacts, every third is the nearest to this node
+by XOR distance, and every third is drawn by chance. Those that gave way to others come last. Dates
+decide nothing, and a claim to have all of a mod only between equals.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ class Standing(IntEnum):
     LINKED = 0
     HINTED = 1
     SAYS_YES = 2
-    UNKNOWN = 3
-    UNREADABLE = 4
-    SAYS_NO = 5
-    GAVE_WAY = 6
+    NAMED = 3
+    UNKNOWN = 4
+    UNREADABLE = 5
+    SAYS_NO = 6
+    GAVE_WAY = 7
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""From a mod id to links with its holders."""
