@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from node.announcing import Announcer
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
@@ -47,6 +48,7 @@ class Sharing:
         self._vault = vault
         self._overlay = membership.server
         self._presence = membership.presence
+        self._announcer = Announcer(vault, membership.presence)
         self._environment = membership.environment
         self._membership = membership
         self._pool = pool
@@ -67,24 +69,24 @@ class Sharing:
     @property
     def defects(self) -> list[BaseException]:
         """What tasks about content raised that is neither the network's fault nor a peer's."""
-        return self._exchanges.defects + self._downloader.defects
+        return [
+            *self._exchanges.defects,
+            *self._downloader.defects,
+            *self._announcer.defects,
+        ]
 
     async def start(self) -> None:
         """Serve the links to come, and announce what is in the vault."""
         self._pool.subscribe(self._exchanges.attach)
         await self._vault.collect()
-        await self._announce_all()
+        await self._announcer.start()
 
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
+        await self._announcer.close()
         await self._downloader.close()
         await self._exchanges.close()
         self._opened.close()
-
-    async def _announce_all(self) -> None:
-        """Publish in the DHT what the vault holds now."""
-        mods, incomplete = await self._vault.mods(), await self._vault.incomplete()
-        self._presence.serve([(mod.mod_id, mod.mod_id not in incomplete) for mod in mods])
 
     # Sharing ------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class Sharing:
         DiskError.
         """
         shared = await self._publisher.publish(path, name, progress, exclude=exclude)
-        await self._announce_all()
+        await self._announcer.announce()
         await self._membership.join_outcome()  # a mod may be shared right after the start
         announced = await self._presence.announce(shared.mod_id)
         return ShareResult(
@@ -126,7 +128,7 @@ class Sharing:
     async def remove(self, mod_id: bytes) -> bool:
         """Serve a mod no more and free its chunks; False if it is not here."""
         removed = await self._vault.remove_mod(mod_id)
-        await self._announce_all()
+        await self._announcer.announce()
         return removed
 
     async def mods(self) -> tuple[ModView, ...]:
@@ -185,7 +187,7 @@ class Sharing:
             )
             transferred = self._loop.time()
             written = await place.write(link.mod_id, progress)
-        await self._announce_all()
+        await self._announcer.announce()
         stats = FetchStats()
         if isinstance(download.found_by, _Finding):
             stats = download.found_by.search.stats

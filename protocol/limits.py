@@ -1168,6 +1168,10 @@ HAVE_BYTES_BURST = 2.0**22
 """What a peer tells of what it holds, on one stream: honest ones tell once a second, at most a
 bit for each of MANIFEST_CHUNKS (128 KiB), and half a minute of it at once after a line stood."""
 
+ANNOUNCED_S = 2.0
+"""How soon after chunks came a node looks whether to announce their mod, and how seldom at most:
+each mod is published twice at most by that, as partial and as complete."""
+
 PEERS_NAMED = 16
 PEERS_NAMED_FIRST_S = 0.1
 PEERS_NAMED_S = (1.0, 60.0)

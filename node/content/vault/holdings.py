@@ -47,6 +47,11 @@ class Holding:
         """Whether no chunk is missing."""
         return not self._lacks
 
+    @property
+    def serves(self) -> bool:
+        """Whether there is something to serve: the manifest and a chunk, if it has any."""
+        return self._manifest_bytes > 0 and (self.complete or self._lacks < self._chunks)
+
     def has(self, chunk: int) -> bool:
         """Whether the vault has this chunk; there need not be one of that number."""
         return 0 <= chunk < self._chunks and bool(self._bits[chunk >> 3] & (0x80 >> (chunk & 7)))

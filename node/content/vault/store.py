@@ -10,12 +10,12 @@ import logging
 import math
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import compress
 from pathlib import Path
 
-from node.content.vault.holdings import Held, Holdings
+from node.content.vault.holdings import Held, Holding, Holdings
 from node.content.vault.index import Index, Unneeded
 from node.content.vault.packs import PackPlace, Packs
 from node.content.vault.stored_mod import LineageChunk, StoredMod
@@ -198,12 +198,14 @@ class Store:
 
     def incomplete(self) -> frozenset[bytes]:
         """The ids of the mods of which a chunk is missing."""
-        ids = (mod.mod_id for mod in self._index.mods())
-        return frozenset(mod_id for mod_id in ids if not self._is_complete(mod_id))
+        return frozenset(mod_id for mod_id, one in self._held() if not (one and one.complete))
 
-    def _is_complete(self, mod_id: bytes) -> bool:
-        holding = self._holdings.of(mod_id)
-        return holding is not None and holding.complete
+    def served(self) -> dict[bytes, bool]:
+        """The ids of the mods of which something can be served, and whether that is all of it."""
+        return {mod_id: one.complete for mod_id, one in self._held() if one and one.serves}
+
+    def _held(self) -> Iterator[tuple[bytes, Holding | None]]:
+        return ((mod.mod_id, self._holdings.of(mod.mod_id)) for mod in self._index.mods())
 
     # Serving
 

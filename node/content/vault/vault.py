@@ -104,6 +104,10 @@ class Vault:
         """The ids of the mods of which the vault lacks a chunk."""
         return await self._run(self._store.incomplete)
 
+    async def served(self) -> dict[bytes, bool]:
+        """The ids of the mods of which something can be served, and whether that is all of it."""
+        return await self._run(self._store.served)
+
     def read_by(self, peer: str) -> PeerReads:
         """What a peer with this name reads."""
         return PeerReads(self._store, self._jobs, peer)

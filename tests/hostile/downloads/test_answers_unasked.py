@@ -29,8 +29,10 @@ from protocol.content.frames import (
     Missing,
     Open,
     Opened,
+    Peers,
     Refused,
 )
+from protocol.identity import PeerId
 from tests.node.content.content_nodes import ContentNode, content_node, links_to, until
 from tests.node.content.downloads import swarm
 from tests.node.content.memory_links import memory_link
@@ -47,6 +49,7 @@ ANSWERS: dict[type[ContentAnswer], ContentAnswer] = {
     Missing: Missing(0, tuple(range(limits.REQUESTS_PER_STREAM))),
     Refused: Refused(0, frames.NOT_HELD),
     Cancelled: Cancelled(0),
+    Peers: Peers(0, tuple(PeerId(bytes([n]) * 20) for n in range(limits.PEERS_NAMED))),
 }
 REQUESTS: dict[type[ContentRequest], ContentRequest] = {
     Open: Open(0, bytes(32)),

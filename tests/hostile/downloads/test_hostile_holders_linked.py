@@ -24,13 +24,17 @@ KINDS: tuple[type[HostileHolder], ...] = (
 
 
 async def _pretend(folder: Path, bad: WholeResident, good: WholeResident, link: ModLink) -> None:
-    """Announce a mod of which this node has no more than the manifest."""
+    """Announce a mod of which this node has no more than the manifest and a chunk."""
     has_all, vault = good.running_node._vault, bad.running_node._vault
     mod, data = await has_all.mod(link.mod_id), await has_all.get(link.mod_id)
     assert mod is not None
     assert data is not None
+    read = manifest.decode_manifest(data)
+    chunk = await has_all.get(read.addresses[0])
+    assert chunk is not None
     with bad.host.running():
-        await vault.add_mod(mod, manifest.decode_manifest(data))
+        await vault.add_mod(mod, read)
+        await vault.put([(read.addresses[0], chunk)])
     await share(bad, folder / f"other{bad.number}", b"x")  # announces all that it has
 
 
