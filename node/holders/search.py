@@ -198,8 +198,7 @@ class HolderSearch:
     async def _read(self, mod_id: bytes) -> Reading:
         started = self._read_at = self._loop.time()
         reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
-        self.stats.lookup_ms = (self._loop.time() - started) * 1000
-        self.stats.record_hops = reading.hops
+        self.stats.looked_up(self._loop.time() - started, reading.hops)
         self._admit(reading)
         self._tell()
         self._start_filters(mod_id)
@@ -390,8 +389,7 @@ class HolderSearch:
 
     def _note(self, link: Link, peer_id: PeerId, started: float) -> None:
         if not self.stats.sources:
-            self.stats.linked_at = self._loop.time()
-            self.stats.connect_ms = (self.stats.linked_at - started) * 1000
+            self.stats.linked(started, self._loop.time())
         self._linked.add(peer_id)
         self.stats.sources.append(peer_id)
         for registrar in link.signaled_via:

@@ -18,6 +18,14 @@ class FetchStats:
     signaled_via: list[PeerId] = field(default_factory=list)
     sources: list[PeerId] = field(default_factory=list)
 
+    def looked_up(self, seconds: float, hops: int) -> None:
+        """The records were read."""
+        self.lookup_ms, self.record_hops = seconds * 1000, hops
+
+    def linked(self, started: float, now: float) -> None:
+        """The first link opened."""
+        self.linked_at, self.connect_ms = now, (now - started) * 1000
+
 
 def finding(named: Collection[PeerId], calling: Sequence[PeerId]) -> Progress:
     """How far a search is that has opened no link: who is named, and who of these is called."""

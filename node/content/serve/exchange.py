@@ -12,7 +12,7 @@ from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort, SourceWatch
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.line import Line
-from node.content.serve.name_teller import Introductions
+from node.content.serve.name_teller import NamedGetters
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -100,7 +100,7 @@ class Exchange:
         tasks: TaskOwner,
         usefulness: Usefulness,
         line: Line,
-        introductions: Introductions,
+        getters: NamedGetters,
         asked: Callable[[PeerId, bytes], None],
     ) -> None:
         """`asked` learns of each mod that the peer wants of this node."""
@@ -108,7 +108,7 @@ class Exchange:
         self.peer_id = PeerId(link.peer_id)
         self._link = link
         self._usefulness = usefulness
-        self._uploader = Uploader(link, vault, budget, usefulness, line, introductions)
+        self._uploader = Uploader(link, vault, budget, usefulness, line, getters)
         self._asked = asked
         self._refusals = refusals
         self._tasks = tasks
@@ -245,7 +245,7 @@ class Exchanges:
         self._vault = vault
         self._budgets = PeerBudgets()
         self._line = Line()
-        self._introductions = Introductions()
+        self._getters = NamedGetters()
         self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
         """The mods that are fetched, and who learns which peers ask for them here."""
         self._usefulness = usefulness
@@ -276,7 +276,7 @@ class Exchanges:
         budget = self._budgets.of(link.peer_id)
         exchange = Exchange(
             *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self._line),
-            *(self._introductions, self._peer_asked),
+            *(self._getters, self._peer_asked),
         )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)

@@ -12,7 +12,7 @@ from protocol.errors import LinkClosed
 from protocol.identity import PeerId
 
 
-class Introductions:
+class NamedGetters:
     """Who fetches what of this node, over all links."""
 
     def __init__(self) -> None:
@@ -57,10 +57,8 @@ class _Told:
 class NameTeller:
     """Tells the peer of one link, and knows of which mods it was sent chunks."""
 
-    def __init__(
-        self, introductions: Introductions, peer_id: PeerId, streams: ServedStreams
-    ) -> None:
-        self._introductions = introductions
+    def __init__(self, getters: NamedGetters, peer_id: PeerId, streams: ServedStreams) -> None:
+        self._getters = getters
         self._peer_id = peer_id
         self._streams = streams
         self._loop = asyncio.get_running_loop()
@@ -72,7 +70,7 @@ class NameTeller:
         """The peer was sent a chunk of a mod: others may be told of it."""
         if mod_id not in self._mods:
             self._mods.add(mod_id)
-            self._introductions.served(mod_id, self._peer_id)
+            self._getters.served(mod_id, self._peer_id)
 
     def expect(self, mod_id: bytes) -> None:
         """There may be somebody new to name to the peer: soon, or when the next frame is due."""
@@ -90,7 +88,7 @@ class NameTeller:
         if stream is None:
             del self._told[number]
             return
-        peers = self._introductions.choose(stream.mod_id, self._peer_id, told.peers)
+        peers = self._getters.choose(stream.mod_id, self._peer_id, told.peers)
         if not peers:
             return
         first_s, most_s = limits.PEERS_NAMED_S
@@ -108,13 +106,13 @@ class NameTeller:
             told.timer.cancel()
         if not any(stream.mod_id == mod_id for _, stream in self._streams):
             self._mods.discard(mod_id)
-            self._introductions.left(mod_id, self._peer_id)
+            self._getters.left(mod_id, self._peer_id)
 
     def stop(self) -> None:
         """The link has ended."""
-        self._introductions.stop(self)
+        self._getters.stop(self)
         for told in self._told.values():
             if told.timer is not None:
                 told.timer.cancel()
         for mod_id in self._mods:
-            self._introductions.left(mod_id, self._peer_id)
+            self._getters.left(mod_id, self._peer_id)

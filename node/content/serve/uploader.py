@@ -14,7 +14,7 @@ from node.content.serve.budget import PeerBudget
 from node.content.serve.content_sender import ContentSender, ServedChunks
 from node.content.serve.have_teller import HaveTeller
 from node.content.serve.line import Line
-from node.content.serve.name_teller import Introductions
+from node.content.serve.name_teller import NamedGetters
 from node.content.serve.served_streams import ServedStream, ServedStreams
 from node.content.vault.vault import Vault
 from protocol.content import frames
@@ -43,7 +43,7 @@ class Uploader:
         budget: PeerBudget,
         usefulness: Usefulness,
         line: Line,
-        introductions: Introductions,
+        getters: NamedGetters,
     ) -> None:
         self._link = link
         self._vault = vault
@@ -53,7 +53,7 @@ class Uploader:
         self._sender = line.sender(link)
         self._streams = ServedStreams(link)
         self._haves = HaveTeller(link, self._streams, self._reads, self._sender)
-        self._names = introductions.teller(PeerId(link.peer_id), self._streams)
+        self._names = getters.teller(PeerId(link.peer_id), self._streams)
         served = ServedChunks(PeerId(link.peer_id), usefulness, self._names)
         self._content = ContentSender(
             *(link, self._streams, self._reads, self._sender, budget, served)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from node.content.serve.budget import PeerBudget
 from node.content.serve.line import Line
-from node.content.serve.name_teller import Introductions
+from node.content.serve.name_teller import NamedGetters
 from node.content.serve.uploader import Uploader
 from protocol import limits
 from protocol.content.frames import GetChunks, Open
@@ -24,7 +24,7 @@ FIRST = 1000  # small numbers are shared objects and take no memory
 def greedy(node: ContentNode, mod_id: bytes, number: int) -> Uploader:
     """What serves a peer that has asked for as much as it may at once, and is not served yet."""
     _, theirs = memory_link(bytes([number]) * 20, node.peer_id, 65000)
-    serving = Uploader(*(theirs, node.vault, PeerBudget(), Usefulness(), Line(), Introductions()))
+    serving = Uploader(*(theirs, node.vault, PeerBudget(), Usefulness(), Line(), NamedGetters()))
     for stream in range(STREAMS):
         serving.receive(Open(stream, mod_id))
         wanted = tuple(range(FIRST, FIRST + limits.REQUESTS_PER_STREAM))
