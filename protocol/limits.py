@@ -1020,9 +1020,10 @@ SHARE_BYTES = MANIFEST_CHUNKS * CHUNK_BYTES_MAX
 MANIFEST_FOLDERS = 200_000
 """Folders that the file paths of one manifest name: bounds what checking them allocates."""
 
-FILE_PATH_BYTES = 1024
+FILE_PATH_BYTES = 4096
 NAME_BYTES = 255
-"""A file path in a mod, and one component of it: the limit of every common file system."""
+"""A file path in a mod, and one component of it, which is the limit of every common file system.
+Where a path is longer than a system takes at once, it is opened folder by folder."""
 
 MOD_BYTES = 2**40
 MOD_NAME_BYTES = 200

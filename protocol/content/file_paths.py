@@ -7,7 +7,7 @@ somewhere else, is refused for all of them, so that a mod means the same files e
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from protocol import limits
@@ -174,6 +174,17 @@ class Tree:
             raise UnsafePath(f"the path {quoted(path)} is both a file and a folder")
         self._files[key] = path
 
+    def add_empty_folder(self, path: str) -> None:
+        """Add a folder in which nothing lies, after all files and what comes behind it in order.
+
+        Raises UnsafePath if it is unsafe, collides, or is there already.
+        """
+        _check_length(path)
+        known = len(self._folders)
+        self._folder(path, f"{path}/")
+        if len(self._folders) == known:
+            raise UnsafePath(f"the folder {quoted(path)} is there twice, or it is not empty")
+
     def _folder(self, folder: str, path: str) -> int:
         """The number of a folder, which is made with its parents if it is new."""
         latest, number = self._open[-1]
@@ -238,8 +249,13 @@ def count_folders(paths: Iterable[str]) -> int:
     return count
 
 
-def check_tree(paths: Iterable[str]) -> None:
-    """Raise UnsafePath unless each file path is safe and no two of them collide."""
+def check_tree(paths: Iterable[str], empty_folders: Sequence[str] = ()) -> None:
+    """Raise UnsafePath unless each path is safe, no two collide, and empty folders are empty.
+
+    Empty folders come in order, so that the last of those within one another is added first.
+    """
     tree = Tree()
     for path in paths:
         tree.add(path)
+    for folder in reversed(empty_folders):
+        tree.add_empty_folder(folder)

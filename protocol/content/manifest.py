@@ -5,26 +5,34 @@ store and serve them. The sealed part has names, files, chunk keys and the order
 the mod's byte stream, which is its files one after the other, by file path. The mod id is the
 SHA-256 of the whole manifest.
 
-On the wire a manifest is the list [version, table, sealed]; PROTOCOL.md gives the bytes.
+On the wire a manifest is the list [version, table, sealed]; PROTOCOL.md gives the bytes. The sealed
+part of version 2 has one field more than that of version 1: the folders in which nothing lies. A
+mod without such ones has version 1, so that it is the same mod as ever.
 """
 
 import hashlib
+import heapq
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from protocol import codec, limits
 from protocol.content import file_paths, sealing
 from protocol.errors import BadContent, BadManifest, Malformed, UnknownVersion, UnsafePath
 
 MANIFEST_VERSION = 1
+EMPTY_FOLDERS_VERSION = 2
+"""Of a mod without empty folders, and of one with some."""
 
 _ROW = struct.Struct(">32sI")
 """One chunk of the table: address, sealed length."""
 CHUNK_BYTES_LEAST = _ROW.size + sealing.AES_KEY_BYTES
 """What a chunk adds to its manifest at least: its row and its key do not compress."""
-_CONTENTS_FIELDS = 8
-"""Name, version, paths, sizes, executable flags, chunk keys, lengths and order."""
+_CONTENTS_FIELDS = {MANIFEST_VERSION: 8, EMPTY_FOLDERS_VERSION: 9}
+"""Name, version, paths, sizes, executable flags, chunk keys, lengths and order; empty folders."""
+_ARRAYS = 5
+"""Those from sizes to order."""
 _SEALED_BYTES_MIN = sealing.SEAL_OVERHEAD_BYTES + 1
 
 
@@ -46,6 +54,7 @@ class Manifest:
     sealed_lengths: tuple[int, ...] = field(repr=False)
     sealed: bytes = field(repr=False)
     data: bytes = field(repr=False)
+    version: int = MANIFEST_VERSION
 
     @property
     def sealed_bytes(self) -> int:
@@ -66,6 +75,13 @@ class Contents:
     keys: tuple[bytes, ...] = field(repr=False)
     lengths: tuple[int, ...] = field(repr=False)
     order: tuple[int, ...] = field(repr=False)
+    empty_folders: tuple[str, ...] = field(default=(), repr=False)
+    """Paths of folders in which neither file nor folder lies, in order, without a slash behind."""
+
+    @property
+    def manifest_version(self) -> int:
+        """That of the manifest of such contents."""
+        return EMPTY_FOLDERS_VERSION if self.empty_folders else MANIFEST_VERSION
 
     @property
     def total_bytes(self) -> int:
@@ -74,8 +90,10 @@ class Contents:
 
     @property
     def folders(self) -> int:
-        """How many folders the files lie in, besides the mod's own."""
-        return file_paths.count_folders(file.path for file in self.files)
+        """How many folders there are, besides the mod's own."""
+        paths = (file.path for file in self.files)
+        empty = (f"{folder}/" for folder in self.empty_folders)
+        return file_paths.count_folders(heapq.merge(paths, empty))
 
     @property
     def disk_bytes(self) -> int:
@@ -96,7 +114,7 @@ def build_manifest(
     digest = hashlib.sha256(hashlib.sha256(table).digest() + body).digest()
     content_key = sealing.derive_key(lineage_secret, "content key", digest)
     sealed = sealing.seal_body(_manifest_key(content_key), body, table)
-    manifest = decode_manifest(codec.encode([MANIFEST_VERSION, table, sealed]))
+    manifest = decode_manifest(codec.encode([contents.manifest_version, table, sealed]))
     check_contents(contents, manifest)
     return manifest, content_key
 
@@ -108,7 +126,7 @@ def decode_manifest(data: bytes) -> Manifest:
         version, table, sealed = codec.shape(fields, int, bytes, bytes)
     except Malformed as error:
         raise BadManifest(f"the manifest is not well-formed: {error}") from None
-    if version != MANIFEST_VERSION:
+    if version not in _CONTENTS_FIELDS:
         raise UnknownVersion(f"a manifest of version {version}")
     if len(table) % _ROW.size or len(table) > limits.MANIFEST_CHUNKS * _ROW.size:
         raise BadManifest(f"the manifest's table of chunks has {len(table)} bytes")
@@ -121,7 +139,7 @@ def decode_manifest(data: bytes) -> Manifest:
         min(lengths) >= _SEALED_BYTES_MIN and max(lengths) <= limits.SEALED_CHUNK_BYTES
     ):
         raise BadManifest("the manifest lists a chunk of an impossible length")
-    return Manifest(hashlib.sha256(data).digest(), addresses, lengths, sealed, data)
+    return Manifest(hashlib.sha256(data).digest(), addresses, lengths, sealed, data, version)
 
 
 def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
@@ -135,7 +153,8 @@ def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
     except BadContent:
         raise BadManifest("the link's content key does not open the manifest") from None
     try:
-        contents = decode_contents(sealing.Unpacking(body, limits.MANIFEST_BYTES))
+        unpacking = sealing.Unpacking(body, limits.MANIFEST_BYTES)
+        contents = decode_contents(unpacking, manifest.version)
     except (BadContent, Malformed) as error:
         raise BadManifest(f"the manifest's sealed part is not well-formed: {error}") from None
     check_contents(contents, manifest)
@@ -159,17 +178,26 @@ def encode_contents(contents: Contents) -> bytes:
             b"".join(contents.keys),
             _packed_u32(contents.lengths),
             _packed_u32(contents.order),
+            *([list(contents.empty_folders)] if contents.empty_folders else []),
         ]
     )
 
 
-def decode_contents(source: codec.Readable) -> Contents:
-    """What `encode_contents` made; raises Malformed. `check_contents` has still to pass."""
-    fields = codec.FieldReader(source, fields=_CONTENTS_FIELDS, max_bytes=limits.MANIFEST_BYTES)
+def decode_contents(source: codec.Readable, manifest_version: int = MANIFEST_VERSION) -> Contents:
+    """What `encode_contents` made for a manifest of this version; raises Malformed.
+
+    `check_contents` has still to pass.
+    """
+    count = _CONTENTS_FIELDS[manifest_version]
+    fields = codec.FieldReader(source, fields=count, max_bytes=limits.MANIFEST_BYTES)
     name, version = fields.text(), fields.text()
     names = fields.texts(limits.MANIFEST_FILES)
-    sizes, flags, keys, lengths, order = (fields.bytes() for _ in range(_CONTENTS_FIELDS - 3))
+    sizes, flags, keys, lengths, order = (fields.bytes() for _ in range(_ARRAYS))
+    with_empty = manifest_version == EMPTY_FOLDERS_VERSION
+    empty_folders = fields.texts(limits.MANIFEST_FOLDERS) if with_empty else []
     fields.end()
+    if with_empty and not empty_folders:
+        raise Malformed("a field for empty folders without any")
     codec.sized(sizes, 8 * len(names))
     codec.sized(flags, len(names))
     if flags.translate(None, b"\0\1"):
@@ -185,6 +213,7 @@ def decode_contents(source: codec.Readable) -> Contents:
         tuple(_slices(keys, sealing.AES_KEY_BYTES)),
         _unpacked_u32(lengths),
         _unpacked_u32(order),
+        tuple(empty_folders),
     )
 
 
@@ -210,7 +239,7 @@ def check_contents(contents: Contents, manifest: Manifest) -> None:
     try:
         file_paths.check_text(contents.name, "the mod's name", limits.MOD_NAME_BYTES)
         file_paths.check_text(contents.version, "the mod's version", limits.MOD_NAME_BYTES)
-        file_paths.check_tree(file.path for file in contents.files)
+        file_paths.check_tree((file.path for file in contents.files), contents.empty_folders)
     except UnsafePath as error:
         raise BadManifest(str(error)) from None
     if not contents.name:
@@ -228,6 +257,8 @@ def _check_files(contents: Contents) -> None:
                 f"the file {file_paths.quoted(file.path)} is not in the order of file paths"
             )
         previous = file.path
+    if any(one >= other for one, other in pairwise(contents.empty_folders)):
+        raise BadManifest("the manifest's empty folders are not in the order of file paths")
     if contents.total_bytes > limits.MOD_BYTES:
         raise BadManifest(f"the manifest's files have more than {limits.MOD_BYTES} bytes")
 

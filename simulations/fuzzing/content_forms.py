@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 from protocol import addresses, codec, identity, limits
 from protocol.content import file_paths, frames, link, manifest, sealing
@@ -37,6 +38,12 @@ def _read_contents(data: bytes) -> object:
     return contents
 
 
+def _read_contents_with_empty_folders(data: bytes) -> object:
+    contents = manifest.decode_contents(io.BytesIO(data), manifest.EMPTY_FOLDERS_VERSION)
+    manifest.check_contents(contents, _MANIFEST)
+    return contents
+
+
 def _drained(source: codec.Readable) -> bytes:
     data = b""
     while part := source.read(100):
@@ -60,6 +67,10 @@ CONTENT_FORMS = {
     ),
     "manifest": Target(_read_manifest, (_MANIFEST.data,)),
     "manifest contents": Target(_read_contents, (manifest.encode_contents(_CONTENTS),)),
+    "manifest contents with empty folders": Target(
+        _read_contents_with_empty_folders,
+        (manifest.encode_contents(replace(_CONTENTS, empty_folders=("a/d", "c/d"))),),
+    ),
     "chunk body": Target(
         lambda data: sealing.unpack_body(data, limits.CHUNK_BYTES_MAX),
         (b"\0raw", sealing.Packer().pack(bytes(1000))),

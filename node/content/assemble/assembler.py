@@ -76,7 +76,8 @@ class Assembler:
     async def check_files(self, target: Path, contents: Contents) -> None:
         """Raise UnsafePath where the longest path of a mod is too long for its place."""
         loop = asyncio.get_running_loop()
-        longest = max((file.path for file in contents.files), key=len, default="")
+        paths = (*(file.path for file in contents.files), *contents.empty_folders)
+        longest = max(paths, key=len, default="")
         await loop.run_in_executor(None, tree.check_path, target, longest)
 
     async def assemble(
@@ -106,7 +107,7 @@ class Assembler:
         if contents is None:
             raise NotFound("the vault does not have this mod's content key")
         target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
-        growing = GrowingTree(target, mod_id, contents.files)
+        growing = GrowingTree(target, mod_id, contents.files, contents.empty_folders)
         try:
             await loop.run_in_executor(None, growing.begin, contents.disk_bytes)
             await self._write(growing, manifest, contents, report)

@@ -125,10 +125,17 @@ def _check_length(place: Path, named: str) -> None:
 class GrowingTree:
     """The files of a mod on their way to `target` (a path from `checked_target`)."""
 
-    def __init__(self, target: Path, mod_id: bytes, files: Sequence[ModFile]) -> None:
+    def __init__(
+        self,
+        target: Path,
+        mod_id: bytes,
+        files: Sequence[ModFile],
+        empty_folders: Sequence[str] = (),
+    ) -> None:
         self._target = target
         self._root = target.parent / _hidden_name(mod_id, target)
         self._files = files
+        self._empty_folders = empty_folders
         self._next = 0
         self._descriptor = -1
         self._left = 0
@@ -177,10 +184,22 @@ class GrowingTree:
             self._hole = 0
 
     def finish(self) -> None:
-        """Make the empty files at the end; raises DiskError."""
+        """Make the empty files at the end, and the empty folders; raises DiskError, UnsafePath."""
         with writing(self._target):
             while self._next < len(self._files):
                 self._open_next()
+            for path in self._empty_folders:
+                with _naming(self._target, path):
+                    self._create_empty_folder(path)
+
+    def _create_empty_folder(self, path: str) -> None:
+        place = self._root / path
+        self._make_folder(place.parent)
+        try:
+            place.mkdir()
+        except FileExistsError:
+            raise self._taken(path) from None
+        self._folders.add(place)
 
     def sync(self, share: int, shares: int) -> None:
         """Flush every `shares`-th file to disk, from number `share` on; raises DiskError."""
@@ -230,18 +249,21 @@ class GrowingTree:
             self._close()
 
     def _create(self, path: Path, file: ModFile) -> None:
-        if path.parent not in self._folders:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._remember_folders(path.parent)
+        self._make_folder(path.parent)
         try:
             self._descriptor = os.open(path, _WRITE_FLAGS, 0o777 if file.executable else 0o666)
         except FileExistsError:
-            raise UnsafePath(
-                f"{quoted(file.path)} is there already: the disk that holds {self._target} takes "
-                "two names of this mod for one; name a place on another disk"
-            ) from None
+            raise self._taken(file.path) from None
 
-    def _remember_folders(self, folder: Path) -> None:
+    def _taken(self, path: str) -> UnsafePath:
+        return UnsafePath(
+            f"{quoted(path)} is there already: the disk that holds {self._target} takes "
+            "two names of this mod for one; name a place on another disk"
+        )
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
         while folder not in self._folders:
             self._folders.add(folder)
             folder = folder.parent

@@ -351,6 +351,16 @@ def test_two_names_that_the_disk_takes_for_one_are_named(tmp_path: Path) -> None
     growing.clean_up()
 
 
+def test_an_empty_folder_that_the_disk_takes_for_a_file_is_named(tmp_path: Path) -> None:
+    growing = GrowingTree(tmp_path / "out", bytes(32), [ModFile("a", 1, False)], ["b", "c"])
+    growing.begin(10)
+    growing.write(b"a")
+    (growing._root / "c").write_bytes(b"as if it were a")
+    with pytest.raises(UnsafePath, match="'c' is there already"):
+        growing.finish()
+    growing.clean_up()
+
+
 @pytest.mark.parametrize("refusal", ["inode numbers change", "no inode numbers"])
 def test_the_rest_of_a_killed_get_is_removed(
     refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -370,6 +370,19 @@ async def store_mod_of_a_liar(node: ContentNode, contents: Contents, data: bytes
     return made.mod_id
 
 
+async def test_empty_folders_are_made(tmp_path: Path) -> None:
+    chunk = sealing.seal_chunk(sealing.Packer(), bytes(32), sealing.RawBody.of(b"1"))
+    folders = ("a", "b/c", "b/d/e", "z")
+    contents = Contents("m", "", (ModFile("b/x", 1),), (chunk.key,), (1,), (0,), folders)
+    async with content_node(tmp_path) as node:
+        mod_id = await store_mod_of_a_liar(node, contents, chunk.data)
+        await node.assembler.assemble(mod_id, tmp_path / "out")
+    found = [
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")
+    ]
+    assert sorted(found) == ["a", "b", "b/c", "b/d", "b/d/e", "b/x", "z"]
+
+
 @pytest.mark.parametrize("lie", ["key", "length", "content"])
 async def test_a_publisher_that_lies_about_a_chunk(lie: str, tmp_path: Path) -> None:
     """The chunk hashes to its address, but is not what the sealed part says."""

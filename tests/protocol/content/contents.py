@@ -32,7 +32,7 @@ SMALL_TABLE: Table = [(address(0), 117), (address(1), 60)]
 
 
 def sealed_by_a_liar(
-    sealed_fields: list[object], table: Table | None = None
+    sealed_fields: list[object], table: Table | None = None, version: int | None = None
 ) -> tuple[bytes, bytes]:
     """A manifest whose sealed part holds any values at all, and its content key."""
     rows = b"".join(
@@ -41,7 +41,9 @@ def sealed_by_a_liar(
     body = sealing.Packer().pack(codec.encode(sealed_fields))
     key = sealing.derive_key(SECRET, "manifest")
     sealed = sealing.seal_body(key, body, rows)
-    return codec.encode([manifest.MANIFEST_VERSION, rows, sealed]), SECRET
+    if version is None:
+        version = 2 if len(sealed_fields) == 9 else 1
+    return codec.encode([version, rows, sealed]), SECRET
 
 
 def fields_of(contents: Contents) -> list[object]:
@@ -55,6 +57,7 @@ def fields_of(contents: Contents) -> list[object]:
         b"".join(contents.keys),
         b"".join(length.to_bytes(4) for length in contents.lengths),
         b"".join(number.to_bytes(4) for number in contents.order),
+        *([list(contents.empty_folders)] if contents.empty_folders else []),
     ]
 
 
@@ -90,6 +93,20 @@ def safe_files(draw: st.DrawFn, total: int) -> tuple[ModFile, ...]:
 
 
 @st.composite
+def empty_folders_beside(draw: st.DrawFn, files: tuple[ModFile, ...]) -> tuple[str, ...]:
+    """Paths, in order, of folders that may be empty beside these files."""
+    found: list[str] = []
+    for parts in draw(st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=4)):
+        more = sorted([*found, "/".join(parts)])
+        try:
+            file_paths.check_tree((file.path for file in files), more)
+        except UnsafePath:
+            continue
+        found = more
+    return tuple(found)
+
+
+@st.composite
 def mods(draw: st.DrawFn) -> tuple[Contents, Table]:
     """A consistent mod of up to a dozen chunks."""
     lengths = draw(st.lists(st.integers(1, 200_000), max_size=8))
@@ -98,13 +115,15 @@ def mods(draw: st.DrawFn) -> tuple[Contents, Table]:
         place = draw(st.integers(1, len(order)))
         order.insert(place, order[draw(st.integers(0, place - 1))])
     total = sum(lengths[number] for number in order)
+    files = draw(safe_files(total))
     contents = Contents(
         draw(NAMES),
         draw(NAMES | st.just("")),
-        draw(safe_files(total)),
+        files,
         tuple(draw(st.binary(min_size=32, max_size=32)) for _ in lengths),
         tuple(lengths),
         tuple(order),
+        draw(empty_folders_beside(files)),
     )
     table = [
         (address(number), draw(st.integers(18, length + 17)))

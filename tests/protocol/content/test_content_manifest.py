@@ -95,7 +95,7 @@ def two_files(*names: str) -> tuple[ModFile, ...]:
         (small(files=one_file("aux.txt")), "Windows device"),
         (small(files=one_file("x.")), "dot or a space"),
         (small(files=one_file("a" * 256)), "more than 255"),
-        (small(files=one_file("a/" * 600 + "b")), "longer than 1024"),
+        (small(files=one_file("a/" * 2100 + "b")), "longer than 4096"),
         (small(files=one_file("")), "order of file paths"),
         (small(files=two_files("a", "a")), "order of file paths"),
         (small(files=two_files("A", "a")), "one name"),
@@ -120,6 +120,20 @@ def two_files(*names: str) -> tuple[ModFile, ...]:
         (small(order=(0, 1, 2)), "first appearance"),
         (small(order=(0, 1, 2**32 - 1)), "first appearance"),
         (small(order=()), "no file needs"),
+        (small(empty_folders=("d", "c")), "folders are not in the order"),
+        (small(empty_folders=("c", "c")), "folders are not in the order"),
+        (small(empty_folders=("a",)), "or it is not empty"),
+        (small(empty_folders=("c", "c d", "c/d")), "'c' is there twice, or it is not empty"),
+        (small(empty_folders=("b",)), "both a file and a folder"),
+        (small(empty_folders=("b/c",)), "both a file and a folder"),
+        (small(empty_folders=("a/b.txt",)), "both a file and a folder"),
+        (small(empty_folders=("A/d",)), "one name"),
+        (small(empty_folders=("D", "d")), "one name"),
+        (small(empty_folders=("../d",)), r"has the part '\.\.'"),
+        (small(empty_folders=("/d",)), "is absolute"),
+        (small(empty_folders=("",)), "or it is not empty"),
+        (small(empty_folders=("d/",)), "has the part ''"),
+        (small(empty_folders=("aux",)), "Windows device"),
     ],
 )
 def test_lies_are_refused(contents: Contents, reason: str) -> None:
@@ -219,7 +233,35 @@ def test_manifests_are_bounded() -> None:
 
 def test_other_versions() -> None:
     with pytest.raises(UnknownVersion):
-        manifest.decode_manifest(codec.encode([2, b"", b""]))
+        manifest.decode_manifest(codec.encode([3, b"", b""]))
+
+
+def test_empty_folders_make_another_version_and_others_do_not() -> None:
+    without, _ = built(small(), SMALL_TABLE)
+    made, key = built(small(empty_folders=("a/d", "c/d/e")), SMALL_TABLE)
+    assert (without.data[1], made.data[1]) == (without.version, made.version) == (1, 2)
+    contents = manifest.open_contents(manifest.decode_manifest(made.data), key)
+    assert contents.empty_folders == ("a/d", "c/d/e")
+    assert contents.folders == 5
+    assert contents.disk_bytes == 300 + limits.DISK_ENTRY_BYTES * 8
+
+
+@pytest.mark.parametrize(("version", "folders"), [(1, ["c"]), (2, []), (2, None), (2, [b"c"])])
+def test_a_version_says_whether_there_are_empty_folders(version: int, folders: object) -> None:
+    fields = fields_of(small()) + ([] if folders is None else [folders])
+    data, key = sealed_by_a_liar(fields, version=version)
+    with pytest.raises(BadManifest, match="well-formed"):
+        manifest.open_contents(manifest.decode_manifest(data), key)
+
+
+def test_as_many_folders_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MANIFEST_FOLDERS", 4)
+    folders = ("c", "d", "e")
+    assert opened_from_liar(small(empty_folders=folders)).empty_folders == folders
+    with pytest.raises(BadManifest, match="more than 4 folders"):
+        opened_from_liar(small(empty_folders=("c", "d", "e", "f")))
+    with pytest.raises(BadManifest, match="well-formed"):
+        opened_from_liar(small(empty_folders=("c", "d", "e", "f", "g")))
 
 
 @pytest.mark.parametrize("value", [None, [], [1, b""], [1, b"", b"", b""], [True, b"", b""], {}])

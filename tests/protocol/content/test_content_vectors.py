@@ -54,6 +54,7 @@ def contents_of(vector: dict[str, Any]) -> Contents:
         tuple(bytes.fromhex(key) for _, _, key, _ in vector["chunks"]),
         tuple(length for _, _, _, length in vector["chunks"]),
         tuple(vector["order"]),
+        tuple(vector.get("empty_folders", ())),
     )
 
 
