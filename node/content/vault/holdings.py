@@ -104,11 +104,11 @@ class Holdings:
         known = self._known.get(mod_id)
         if known is not None:
             return known
-        mod, manifest = self._index.mod(mod_id), self._index.place(mod_id)
+        mod, manifest = self._index.mods.get(mod_id), self._index.place(mod_id)
         if mod is None:
             return None
         length = manifest.length if manifest else 0
-        known = self._known[mod_id] = Holding(length, mod.chunks, self._index.missing(mod_id))
+        known = self._known[mod_id] = Holding(length, mod.chunks, self._index.mods.missing(mod_id))
         return known
 
     def forget(self, mod_id: bytes) -> None:
@@ -127,7 +127,7 @@ class Holdings:
     def _mark(self, addresses: Iterable[bytes], *, held: bool, matters: bool) -> None:
         for address in addresses:
             self.forget(address)  # if it is a manifest's
-            for mod_id, chunk in self._index.chunks_at(address) if matters else ():
+            for mod_id, chunk in self._index.mods.chunks_at(address) if matters else ():
                 known = self._known.get(mod_id)
                 if known is not None:
                     known.mark(chunk, held=held)

@@ -19,6 +19,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from node.disk.refusals import flush_file, flush_folder
 from node.files import write_all
+from protocol.content import sealing
 
 PACK_BYTES = 64 * 2**20
 """A pack that has reached this takes no more."""
@@ -163,3 +164,13 @@ class Packs:
         file = self._open.pop(number, None)
         if file is not None:
             file.close()
+
+
+def is_intact(address: bytes, place: PackPlace, data: bytes) -> bool:
+    """Whether the disk gave back what was written: its hash was checked when it was stored.
+
+    Of what a vault of the first format stored no CRC-32 is known, so that is hashed again.
+    """
+    if place.crc is None:
+        return sealing.address_of(data) == address
+    return len(data) == place.length and zlib.crc32(data) == place.crc

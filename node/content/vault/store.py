@@ -9,18 +9,18 @@ import contextlib
 import logging
 import math
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import compress
 from pathlib import Path
 
+from node.content.vault.compaction import Compaction
 from node.content.vault.holdings import Held, Holding, Holdings
-from node.content.vault.index import Index, Unneeded
-from node.content.vault.packs import PackPlace, Packs
+from node.content.vault.index import Index
+from node.content.vault.packs import PackPlace, Packs, is_intact
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.disk.refusals import free_bytes, make_private
-from node.disk.reserve import Reserve, is_full, kept_free
+from node.disk.reserve import Reserve, kept_free
 from node.files import writing
 from node.machine.refusals import LOST_VAULT, refused
 from protocol.content import sealing
@@ -34,11 +34,6 @@ Blob = tuple[bytes, bytes]
 
 _Record = Callable[[], None]
 """Records something in the index, within a transaction."""
-
-_WORTH_KEEPING = 0.5
-"""A pack of which less than this is needed is made smaller."""
-_MOVED_BYTES = 8 * 2**20
-"""What is moved within a pack at once."""
 
 
 class Store:
@@ -61,6 +56,7 @@ class Store:
             ) from error
         self._packs = Packs(packs)
         self._holdings = Holdings(self._index)
+        self.compaction = Compaction(folder, self._index, self._packs, self._reserve, self._forget)
         try:
             with writing(folder):
                 self._recover()
@@ -146,7 +142,7 @@ class Store:
             # The bytes may be there the next time, as on a disk over the network.
             _log.warning("the vault cannot read %s: %s", address.hex(), error)
             return None
-        if _is_intact(address, place, data):
+        if is_intact(address, place, data):
             return data
         _log.warning("the vault's copy of %s is damaged", address.hex())
         with contextlib.suppress(sqlite3.Error):  # a read-only disk must not stop us
@@ -170,7 +166,7 @@ class Store:
         if self.put([(mod.mod_id, manifest)]):
             raise ValueError("the manifest does not hash to the mod id")
         with writing(self._folder), self._index.transaction():
-            self._index.add_mod(mod, addresses)
+            self._index.mods.add(mod, addresses)
         self._holdings.forget(mod.mod_id)
 
     def remove_mod(self, mod_id: bytes) -> bool:
@@ -181,15 +177,15 @@ class Store:
 
     def _remove_mod(self, mod_id: bytes) -> bool:
         with self._index.transaction():
-            return self._index.remove_mod(mod_id)
+            return self._index.mods.remove(mod_id)
 
     def mod(self, mod_id: bytes) -> StoredMod | None:
         """A mod by its id."""
-        return self._index.mod(mod_id)
+        return self._index.mods.get(mod_id)
 
     def mods(self) -> list[StoredMod]:
         """Every mod, in the order of adding."""
-        return self._index.mods()
+        return self._index.mods.every()
 
     def missing(self, mod_id: bytes) -> list[int]:
         """The numbers of a mod's chunks that the vault lacks."""
@@ -205,7 +201,7 @@ class Store:
         return {mod_id: one.complete for mod_id, one in self._held() if one and one.serves}
 
     def _held(self) -> Iterator[tuple[bytes, Holding | None]]:
-        return ((mod.mod_id, self._holdings.of(mod.mod_id)) for mod in self._index.mods())
+        return ((mod.mod_id, self._holdings.of(mod.mod_id)) for mod in self._index.mods.every())
 
     # Serving
 
@@ -252,7 +248,7 @@ class Store:
         return found
 
     def _chunk(self, mod_id: bytes, chunk: int) -> bytes | None:
-        address = self._index.chunk_address(mod_id, chunk)
+        address = self._index.mods.chunk_address(mod_id, chunk)
         return None if address is None else self.get(address)
 
     # Lineages
@@ -260,12 +256,12 @@ class Store:
     def lineage(self, name: str, new_secret: bytes) -> tuple[int, bytes]:
         """The number and secret of a name's lineage; it begins with `new_secret` if it is new."""
         with writing(self._folder), self._index.transaction():
-            known = self._index.lineage(name)
-            return known or (self._index.add_lineage(name, new_secret), new_secret)
+            known = self._index.lineages.get(name)
+            return known or (self._index.lineages.add(name, new_secret), new_secret)
 
     def known_chunks(self, lineage: int, hashes: Sequence[bytes]) -> dict[bytes, LineageChunk]:
         """Which of these (`RawBody.digest`) the lineage has sealed before, and still has."""
-        return self._index.known_chunks(lineage, hashes)
+        return self._index.lineages.known_chunks(lineage, hashes)
 
     def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
         """Store chunks that a lineage just sealed; return the bytes that are new to the vault.
@@ -275,118 +271,8 @@ class Store:
         chunks = [chunk for chunk, _ in sealed]
         return self._put_hashed(
             ((chunk.address, data) for chunk, data in sealed),
-            partial(self._index.remember_chunks, lineage, chunks),
+            partial(self._index.lineages.remember, lineage, chunks),
         )
-
-    # Room
-
-    def collect(self) -> int:
-        """Forget what no mod needs; return how many addresses that were. Then call `compact`."""
-        forgotten = 0
-        with writing(self._folder):
-            for unneeded in self._index.unneeded():
-                self._delete_somehow(unneeded)
-                forgotten += unneeded.addresses
-        return forgotten
-
-    def _delete_somehow(self, unneeded: Unneeded) -> None:
-        """At once, or by and by on a full disk."""
-        try:
-            self._delete(unneeded)
-        except sqlite3.Error as error:
-            if not is_full(error):
-                raise
-            for part in unneeded.in_parts():
-                self._reserve.spending(partial(self._delete, part))
-
-    def _delete(self, unneeded: Unneeded) -> None:
-        with self._index.transaction():
-            self._index.delete(unneeded)
-
-    def compact(self) -> bool:
-        """Give back the room of one pack that is mostly unneeded; whether there was one."""
-        with writing(self._folder):
-            known = self._index.packs()
-            for pack in self._packs.numbers():
-                _, needed = known.get(pack, (0, 0))
-                size = self._packs.size(pack)
-                if needed >= size * _WORTH_KEEPING:
-                    continue
-                self._shrink(pack)
-                if self._packs.size(pack) < size:
-                    self._reserve.refill()
-                    return True
-        return False
-
-    def _shrink(self, pack: int) -> None:
-        """Move what is needed of a pack to its beginning, and cut off the rest.
-
-        Nothing is written over bytes that the index still names. A blob that has too little
-        unneeded before it for that stays where it is, so less than half of the pack is then
-        unneeded.
-        """
-        move = _Move()
-        for address, place in self._index.in_pack(pack):
-            data = self._packs.read(place)
-            if not _is_intact(address, place, data):
-                self._forget([address])
-                continue
-            if not move.has_room(place) or move.length >= _MOVED_BYTES:
-                self._carry_out(pack, move)
-                move = _Move(move.end)
-            if move.has_room(place):
-                move.add(address, place, data)
-            else:
-                move = _Move(place.offset + place.length)
-        self._carry_out(pack, move)
-        if move.end:
-            self._packs.cut(pack, move.end)
-        else:
-            self._packs.remove(pack)
-
-    def _carry_out(self, pack: int, move: "_Move") -> None:
-        if move.blobs:
-            self._reserve.spending(partial(self._write_and_record, pack, move))
-
-    def _write_and_record(self, pack: int, move: "_Move") -> None:
-        places = self._packs.write(pack, move.start, move.blobs.values())
-        with self._index.transaction():
-            self._index.record(zip(move.blobs, places, strict=True))
-
-
-class _Move:
-    """Blobs of a pack that are to lie from `start` on, one after another."""
-
-    def __init__(self, start: int = 0) -> None:
-        self.start = self.end = start
-        self.blobs: dict[bytes, bytes] = {}
-        self._first = math.inf
-        """Where the first of them lies now."""
-
-    @property
-    def length(self) -> int:
-        """The bytes of all of them."""
-        return self.end - self.start
-
-    def has_room(self, place: PackPlace) -> bool:
-        """Whether the blob at `place` would come to lie over none that are to be moved."""
-        return self.end + place.length <= min(self._first, place.offset)
-
-    def add(self, address: bytes, place: PackPlace, data: bytes) -> None:
-        """Move this one as well; they come in the order of the pack."""
-        self._first = min(self._first, place.offset)
-        self.blobs[address] = data
-        self.end += len(data)
-
-
-def _is_intact(address: bytes, place: PackPlace, data: bytes) -> bool:
-    """Whether the disk gave back what was written: its hash was checked when it was stored.
-
-    Of what a vault of the first format stored no CRC-32 is known, so that is hashed again.
-    """
-    if place.crc is None:
-        return sealing.address_of(data) == address
-    return len(data) == place.length and zlib.crc32(data) == place.crc
 
 
 def _check_index(path: Path, packs: Path) -> None:

@@ -159,8 +159,8 @@ class Vault:
         if self._collect_later:
             return
         try:
-            await self._run(self._store.collect)
-            while await self._run(self._store.compact):
+            await self._run(self._store.compaction.collect)
+            while await self._run(self._store.compaction.compact):
                 pass  # one pack a job, so that other jobs get their turn
         except DiskError as error:
             _log.warning("what no mod needs keeps its room for now: %s", error)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from node.content.vault.index import Index
+from node.content.vault.mod_table import ModTable
 from node.content.vault.packs import Packs
 from node.content.vault.store import Store
 from node.content.vault.stored_mod import StoredMod
@@ -55,8 +56,8 @@ def remove(store: Store, number: int) -> None:
 
 def tidy(store: Store) -> None:
     """What each start does, and each removal."""
-    store.collect()
-    while store.compact():
+    store.compaction.collect()
+    while store.compaction.compact():
         pass
 
 
@@ -103,8 +104,14 @@ def _main() -> None:
 
         return called
 
-    steps = ((Packs, ("write", "cut", "remove")), (Index, ("delete", "record", "remove_mod")))
-    for owner, names in (*steps, (Reserve, ("give_up", "refill")), (Store, ("close",))):
+    steps: tuple[tuple[type, tuple[str, ...]], ...] = (
+        (Packs, ("write", "cut", "remove")),
+        (Index, ("delete", "record")),
+        (ModTable, ("remove",)),
+        (Reserve, ("give_up", "refill")),
+        (Store, ("close",)),
+    )
+    for owner, names in steps:
         for name in names:
             setattr(owner, name, dying(getattr(owner, name)))
     opened = start(home)

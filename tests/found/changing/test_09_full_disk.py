@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from node.content.vault.index import Index, Unneeded
+from node.content.vault.mod_table import ModTable
 from node.content.vault.store import Store
 from node.content.vault.vault import Vault
 from node.disk.reserve import Reserve, kept_free
@@ -262,17 +263,17 @@ def test_what_the_index_needs_is_given_up_for_it(
     add(opened[1], 0, COUNT)
     reserve = tmp_path / "home" / "vault" / "reserve"
     full = [True, True]
-    real = Index.remove_mod
+    real = ModTable.remove
 
-    def refuses(index: Index, mod_id: bytes) -> bool:
+    def refuses(mods: ModTable, mod_id: bytes) -> bool:
         if full:
             full.pop()
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
-        return real(index, mod_id)
+        return real(mods, mod_id)
 
-    monkeypatch.setattr(Index, "remove_mod", refuses)
+    monkeypatch.setattr(ModTable, "remove", refuses)
     had = (reserve / "room").stat().st_size
     assert had == limits.DISK_RESERVE
     assert opened[1].remove_mod(full_disk.mod_id(0))

@@ -23,6 +23,7 @@ from node.content.assemble.tree import GrowingTree, checked_target
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
 from node.content.publish.publisher import Publisher
+from node.content.vault.database import Database
 from node.content.vault.index import Index
 from node.content.vault.packs import Packs
 from node.content.vault.store import Store
@@ -262,12 +263,12 @@ def test_without_locks_the_index_takes_none(
 def test_where_nothing_is_flushed_the_index_does_not_ask_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = Index(tmp_path / "one.sqlite")
-    assert opened._one("PRAGMA synchronous") == (2,)
+    opened = Database(tmp_path / "one.sqlite")
+    assert opened.one("PRAGMA synchronous") == (2,)
     opened.close()
     REFUSALS["fsync EINVAL"](monkeypatch)
-    opened = Index(tmp_path / "two.sqlite")
-    assert opened._one("PRAGMA synchronous") == (0,)
+    opened = Database(tmp_path / "two.sqlite")
+    assert opened.one("PRAGMA synchronous") == (0,)
     opened.close()
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from node.content.vault.index import Index
+from node.content.vault.database import Database
 from node.content.vault.jobs import VaultJob, VaultTurns
 from node.content.vault.packs import PackPlace, Packs
 from protocol.content import sealing
@@ -16,7 +16,7 @@ class VaultWork:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done: Counter[str] = Counter()
         add, read, address_of = VaultTurns.add, Packs.read, sealing.address_of
-        one, every = Index._one, Index._all
+        one, every = Database.one, Database.all
 
         def counting_add(turns: VaultTurns, who: str, job: VaultJob) -> None:
             self.done["jobs"] += bool(who)
@@ -30,17 +30,17 @@ class VaultWork:
             self.done["hashed"] += len(data)
             return address_of(data)
 
-        def counting_one(index: Index, *query: object) -> object:
+        def counting_one(database: Database, *query: object) -> object:
             self.done["rows"] += 1
-            return one(index, *query)  # type: ignore[arg-type]
+            return one(database, *query)  # type: ignore[arg-type]
 
-        def counting_all(index: Index, *query: object) -> object:
-            rows = every(index, *query)  # type: ignore[arg-type]
+        def counting_all(database: Database, *query: object) -> object:
+            rows = every(database, *query)  # type: ignore[arg-type]
             self.done["rows"] += len(rows)
             return rows
 
         monkeypatch.setattr(VaultTurns, "add", counting_add)
         monkeypatch.setattr(Packs, "read", counting_read)
         monkeypatch.setattr(sealing, "address_of", counting_hash)
-        monkeypatch.setattr(Index, "_one", counting_one)
-        monkeypatch.setattr(Index, "_all", counting_all)
+        monkeypatch.setattr(Database, "one", counting_one)
+        monkeypatch.setattr(Database, "all", counting_all)

@@ -12,7 +12,7 @@ import pytest
 
 from node.content.vault import packs
 from node.content.vault.holdings import Held
-from node.content.vault.index import Index
+from node.content.vault.lineage_table import LineageTable
 from node.content.vault.store import Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from protocol import limits
@@ -301,11 +301,11 @@ def test_what_no_mod_needs_goes(store: Store, folder: Path) -> None:
     removed, other = mod(2, 2)
     store.add_mod(removed, other, [blob(2)[0], blob(3, 50_000)[0]])
     store.put([blob(1), blob(2), blob(3, 50_000)])
-    assert store.collect() == 0
+    assert store.compaction.collect() == 0
     assert store.remove_mod(removed.mod_id)
     assert not store.remove_mod(removed.mod_id)
-    assert store.collect() == 2
-    while store.compact():
+    assert store.compaction.collect() == 2
+    while store.compaction.compact():
         pass
     assert store.mods() == [kept]
     assert store.get_many([blob(1)[0], blob(2)[0], kept.mod_id]) == [
@@ -320,8 +320,8 @@ def test_what_no_mod_needs_goes(store: Store, folder: Path) -> None:
 
 def test_everything_may_go(store: Store, folder: Path) -> None:
     store.put([blob(number) for number in range(5)])
-    assert store.collect() == 5
-    while store.compact():
+    assert store.compaction.collect() == 5
+    while store.compaction.compact():
         pass
     assert list((folder / "packs").iterdir()) == []
     store.put([blob(1)])
@@ -341,7 +341,7 @@ def test_compacting_writes_over_nothing_that_is_needed(
         store.add_mod(record, manifest, [one[0]])
     for number in (0, 3, 6):
         store.remove_mod(mod(number, 1)[0].mod_id)
-    store.collect()
+    store.compaction.collect()
     real = packs.Packs.write
 
     def torn(these: packs.Packs, number: int, offset: int, data: Iterable[bytes]) -> Any:
@@ -351,11 +351,11 @@ def test_compacting_writes_over_nothing_that_is_needed(
     with monkeypatch.context() as patched:
         patched.setattr(packs.Packs, "write", torn)
         with pytest.raises(DiskError):
-            store.compact()
+            store.compaction.compact()
     for _ in range(2):
         kept = [store.get(blobs[number][0]) for number in (1, 2, 4, 5)]
         assert kept == [blobs[number][1] for number in (1, 2, 4, 5)]
-        while store.compact():
+        while store.compaction.compact():
             pass
         store.close()
         store = Store(folder)
@@ -371,8 +371,8 @@ def test_compacting_moves_only_what_is_right(store: Store, folder: Path) -> None
     content = bytearray(pack.read_bytes())
     content[content.index(blob(1)[1][:50])] ^= 1
     pack.write_bytes(content)
-    store.collect()
-    while store.compact():
+    store.compaction.collect()
+    while store.compaction.compact():
         pass
     assert store.missing(record.mod_id) == [0]
     assert store.get(blob(2)[0]) == blob(2)[1]
@@ -430,7 +430,7 @@ def test_what_a_lineage_sealed_is_recorded_as_a_whole(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Index, "remember_chunks", failing)
+        broken.setattr(LineageTable, "remember", failing)
         with pytest.raises(DiskError):
             store.put_sealed(number, [(chunk, data)])
     assert store.get(chunk.address) is None
@@ -444,7 +444,7 @@ def test_a_lineage_forgets_what_is_gone(store: Store) -> None:
     one, _ = store.lineage("one", bytes(32))
     sealed = [lineage_chunk(1)]
     store.put_sealed(one, sealed)
-    store.collect()
+    store.compaction.collect()
     assert store.known_chunks(one, [sealed[0][0].plaintext_hash]) == {}
 
 

@@ -1,0 +1,133 @@
+"""What no mod needs goes, and its room is given back, also on a disk that is full."""
+
+import math
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from node.content.vault.index import Index, Unneeded
+from node.content.vault.packs import PackPlace, Packs, is_intact
+from node.disk.reserve import Reserve, is_full
+from node.files import writing
+
+_WORTH_KEEPING = 0.5
+"""A pack of which less than this is needed is made smaller."""
+_MOVED_BYTES = 8 * 2**20
+"""What is moved within a pack at once."""
+
+
+class Compaction:
+    """Frees the room of one vault. `forget` is told of blobs that turn out damaged."""
+
+    def __init__(
+        self,
+        folder: Path,
+        index: Index,
+        packs: Packs,
+        reserve: Reserve,
+        forget: Callable[[Sequence[bytes]], None],
+    ) -> None:
+        self._folder = folder
+        self._index = index
+        self._packs = packs
+        self._reserve = reserve
+        self._forget = forget
+
+    def collect(self) -> int:
+        """Forget what no mod needs; return how many addresses that were. Then call `compact`."""
+        forgotten = 0
+        with writing(self._folder):
+            for unneeded in self._index.unneeded():
+                self._delete_somehow(unneeded)
+                forgotten += unneeded.addresses
+        return forgotten
+
+    def _delete_somehow(self, unneeded: Unneeded) -> None:
+        """At once, or by and by on a full disk."""
+        try:
+            self._delete(unneeded)
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            for part in unneeded.in_parts():
+                self._reserve.spending(partial(self._delete, part))
+
+    def _delete(self, unneeded: Unneeded) -> None:
+        with self._index.transaction():
+            self._index.delete(unneeded)
+
+    def compact(self) -> bool:
+        """Give back the room of one pack that is mostly unneeded; whether there was one."""
+        with writing(self._folder):
+            known = self._index.packs()
+            for pack in self._packs.numbers():
+                _, needed = known.get(pack, (0, 0))
+                size = self._packs.size(pack)
+                if needed >= size * _WORTH_KEEPING:
+                    continue
+                self._shrink(pack)
+                if self._packs.size(pack) < size:
+                    self._reserve.refill()
+                    return True
+        return False
+
+    def _shrink(self, pack: int) -> None:
+        """Move what is needed of a pack to its beginning, and cut off the rest.
+
+        Nothing is written over bytes that the index still names. A blob that has too little
+        unneeded before it for that stays where it is, so less than half of the pack is then
+        unneeded.
+        """
+        move = _Move()
+        for address, place in self._index.in_pack(pack):
+            data = self._packs.read(place)
+            if not is_intact(address, place, data):
+                self._forget([address])
+                continue
+            if not move.has_room(place) or move.length >= _MOVED_BYTES:
+                self._carry_out(pack, move)
+                move = _Move(move.end)
+            if move.has_room(place):
+                move.add(address, place, data)
+            else:
+                move = _Move(place.offset + place.length)
+        self._carry_out(pack, move)
+        if move.end:
+            self._packs.cut(pack, move.end)
+        else:
+            self._packs.remove(pack)
+
+    def _carry_out(self, pack: int, move: "_Move") -> None:
+        if move.blobs:
+            self._reserve.spending(partial(self._write_and_record, pack, move))
+
+    def _write_and_record(self, pack: int, move: "_Move") -> None:
+        places = self._packs.write(pack, move.start, move.blobs.values())
+        with self._index.transaction():
+            self._index.record(zip(move.blobs, places, strict=True))
+
+
+class _Move:
+    """Blobs of a pack that are to lie from `start` on, one after another."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.start = self.end = start
+        self.blobs: dict[bytes, bytes] = {}
+        self._first = math.inf
+        """Where the first of them lies now."""
+
+    @property
+    def length(self) -> int:
+        """The bytes of all of them."""
+        return self.end - self.start
+
+    def has_room(self, place: PackPlace) -> bool:
+        """Whether the blob at `place` would come to lie over none that are to be moved."""
+        return self.end + place.length <= min(self._first, place.offset)
+
+    def add(self, address: bytes, place: PackPlace, data: bytes) -> None:
+        """Move this one as well; they come in the order of the pack."""
+        self._first = min(self._first, place.offset)
+        self.blobs[address] = data
+        self.end += len(data)

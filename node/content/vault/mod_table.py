@@ -1,0 +1,100 @@
+"""The mods that a vault knows, and which chunks each of them has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from node.content.vault.database import Database
+from node.content.vault.stored_mod import StoredMod
+
+_MOD_COLUMNS = (
+    "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
+)
+
+
+class ModTable:
+    """The tables `mods` and `mod_chunks`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, mod: StoredMod, addresses: Sequence[bytes]) -> None:
+        """Record a mod and its chunks; of a known one the details, if this knows them."""
+        known = self._number(mod.mod_id)
+        if known is not None:
+            if mod.content_key is None:
+                return
+            self._database.change(
+                "UPDATE mods SET content_key = ?, name = ?, version = ?, files = ?, bytes = ?,"
+                " published = MAX(published, ?), pinned = MAX(pinned, ?) WHERE number = ?",
+                (
+                    *(mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
+                    *(mod.published, mod.published, known),
+                ),
+            )
+            return
+        cursor = self._database.change(
+            f"INSERT INTO mods ({_MOD_COLUMNS}, used, pinned)"  # noqa: S608  (a constant)
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(mod.mod_id, mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
+                *(mod.sealed_bytes, mod.chunks, mod.published, mod.added),
+                *(mod.added, mod.published),
+            ),
+        )
+        number = cursor.lastrowid
+        self._database.change_many(
+            "INSERT INTO mod_chunks VALUES (?, ?, ?)",
+            ((number, chunk, address) for chunk, address in enumerate(addresses)),
+        )
+
+    def remove(self, mod_id: bytes) -> bool:
+        """Forget a mod; whether it was there. Its chunks are `unneeded` then."""
+        return self._database.change("DELETE FROM mods WHERE mod_id = ?", (mod_id,)).rowcount > 0
+
+    def get(self, mod_id: bytes) -> StoredMod | None:
+        """A mod by its id."""
+        row = self._database.one(f"SELECT {_MOD_COLUMNS} FROM mods WHERE mod_id = ?", mod_id)  # noqa: S608  (a constant)
+        return None if row is None else _stored_mod(row)
+
+    def every(self) -> list[StoredMod]:
+        """Every mod, in the order of adding."""
+        rows = self._database.all(f"SELECT {_MOD_COLUMNS} FROM mods ORDER BY number")  # noqa: S608  (a constant)
+        return [_stored_mod(row) for row in rows]
+
+    def missing(self, mod_id: bytes) -> list[int]:
+        """The numbers of a mod's chunks that the vault lacks."""
+        rows = self._database.all(
+            "SELECT chunk FROM mod_chunks LEFT JOIN blobs USING (address)"
+            " WHERE number = (SELECT number FROM mods WHERE mod_id = ?) AND pack IS NULL"
+            " ORDER BY chunk",
+            mod_id,
+        )
+        return [chunk for (chunk,) in rows]
+
+    def chunks_at(self, address: bytes) -> list[tuple[bytes, int]]:
+        """The chunks with this address: their mods' ids, and their numbers there."""
+        return self._database.all(
+            "SELECT mod_id, chunk FROM mod_chunks JOIN mods USING (number) WHERE address = ?",
+            address,
+        )
+
+    def chunk_address(self, mod_id: bytes, chunk: int) -> bytes | None:
+        """The address of a mod's chunk by number; None if there is no such chunk."""
+        query = (
+            "SELECT address FROM mod_chunks JOIN mods USING (number) WHERE mod_id = ? AND chunk = ?"
+        )
+        row = self._database.one(query, mod_id, chunk)
+        return None if row is None else row[0]
+
+    def _number(self, mod_id: bytes) -> int | None:
+        row = self._database.one("SELECT number FROM mods WHERE mod_id = ?", mod_id)
+        return None if row is None else row[0]
+
+
+def _stored_mod(row: Sequence[Any]) -> StoredMod:
+    mod_id, content_key, name, version, files, size, sealed_bytes, chunks, published, added = row
+    return StoredMod(
+        *(mod_id, content_key, name, version, files, size, sealed_bytes, chunks),
+        published=bool(published),
+        added=added,
+    )
