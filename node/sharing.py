@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from node.content.download.patience import Patience
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
-from node.content.progress import ReportProgress, ignore_progress
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
@@ -173,6 +173,7 @@ class Sharing:
         """
         _check_openable(link)
         started = self._loop.time()
+        first = _FirstByte(self._loop.time, progress)
         async with contextlib.AsyncExitStack() as claims:
             # A place that cannot be written fails before anything is fetched.
             place = TargetPlace(
@@ -181,7 +182,7 @@ class Sharing:
             await place.prepare()
             finding = self._finding(link, progress)
             download = await self._downloader.download(
-                *(link, finding, progress, bound),
+                *(link, finding, first.report, bound),
                 self._patience(link.mod_id, finding.search, wait_s),
                 place.accept,
             )
@@ -198,6 +199,7 @@ class Sharing:
             written,
             stats,
             seconds=self._loop.time() - started,
+            first_byte_s=first.at - started if first.at is not None else None,
             transfer_s=transferred - max(stats.linked_at, started),
         )
 
@@ -293,6 +295,21 @@ class _Finding:
         return self._find(mod_id)
 
 
+class _FirstByte:
+    """Passes progress on, and remembers when a source had first brought something of the mod."""
+
+    def __init__(self, now: Callable[[], float], report: ReportProgress) -> None:
+        self.at: float | None = None
+        self._now = now
+        self._report = report
+
+    def report(self, progress: Progress) -> None:
+        """A ReportProgress."""
+        if self.at is None and progress.bytes_fetched:
+            self.at = self._now()
+        self._report(progress)
+
+
 def _check_openable(link: ModLink) -> None:
     if link.content_key is None:
         raise BadLink("the link is cut: it lacks the key that opens the mod, which stands behind #")
@@ -319,6 +336,7 @@ def _result(
     stats: FetchStats,
     *,
     seconds: float,
+    first_byte_s: float | None,
     transfer_s: float,
 ) -> GetResult:
     fetched = download.bytes_fetched
@@ -330,6 +348,7 @@ def _result(
         bytes=written.bytes,
         bytes_fetched=fetched,
         seconds=seconds,
+        first_byte_ms=first_byte_s * 1000 if first_byte_s is not None else None,
         lookup_ms=stats.lookup_ms,
         connect_ms=stats.connect_ms,
         transfer_MBps=fetched / transfer_s / 1e6 if fetched else None,

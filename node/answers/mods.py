@@ -92,6 +92,8 @@ class GetResult:
     bytes_fetched: int
     """Sealed bytes that came from others."""
     seconds: Seconds
+    first_byte_ms: Milliseconds | None
+    """From the request to the first verified chunk; null when nothing had to be fetched."""
     lookup_ms: Milliseconds
     """To read the provider records from the DHT."""
     connect_ms: Milliseconds

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from node.machine import streams
+from scripts.benchmarks.content.figures import ROWS
 from scripts.benchmarks.link.cost import KINDS, LINES_MBPS
 
 BENCHMARKS = {
@@ -26,6 +27,11 @@ BENCHMARKS = {
         "whole_job",
         ["runs"],
         "join, lookup, connect and transfer between real node processes",
+    ),
+    "content": (
+        "content.figures",
+        ["quick", "only"],
+        "sharing and getting mods on real lines, beside nginx and libtorrent",
     ),
     "cost": (
         "link.cost",
@@ -75,6 +81,7 @@ def main() -> None:
         default=LINES_MBPS,
         help="Mbit/s of each line of `cost`, but for links and frame",
     )
+    parser.add_argument("--only", choices=ROWS, nargs="+", default=[], help="rows of `content`")
     parser.add_argument("--kinds", choices=KINDS, nargs="+", default=KINDS, help="of `cost`")
     parser.add_argument(
         "--hostile", nargs="*", metavar="TEST", help="of `attack`: these of tests/hostile, or all"

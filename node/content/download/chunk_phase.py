@@ -123,7 +123,7 @@ class ChunkPhase(DownloadPhase[None]):
         self._ask(name)
         if self._swarm.is_gathered:
             self._writer.hurry()
-        self._tell()
+        self._tell(at_once=self.chunks_fetched == 1)
 
     def _on_missing(self, source: Source, answer: frames.Missing) -> None:
         self._swarm.lacks(source.name, answer.chunks)

@@ -156,6 +156,7 @@ class FakeSharing:
             seconds=0.25,
             lookup_ms=10.0,
             connect_ms=90.5,
+            first_byte_ms=20.0,
             transfer_MBps=1.5,
             record_hops=2,
             signaled_via=self.signaled_via,

@@ -144,7 +144,21 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     ),
     (
         GetResult(
-            *(MOD, "hats", "/out/hats", 2, 10, 5, 0.25049, 10.04, 90.56, 1.2345, 2, (OTHER,)),
+            *(
+                MOD,
+                "hats",
+                "/out/hats",
+                2,
+                10,
+                5,
+                0.25049,
+                120.04,
+                10.04,
+                90.56,
+                1.2345,
+                2,
+                (OTHER,),
+            ),
             *((P, Q), (P,)),
         ),
         {
@@ -155,6 +169,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "bytes": 10,
             "bytes_fetched": 5,
             "seconds": 0.25,
+            "first_byte_ms": 120.0,
             "lookup_ms": 10.0,
             "connect_ms": 90.6,
             "transfer_MBps": 1.23,

@@ -1,0 +1,45 @@
+"""A second version of a mod, of which 1 % changed: what a getter of the first still fetches."""
+
+from typing import Any
+
+from scripts.benchmarks.content import places, sources
+from scripts.benchmarks.content.ours import Got, nodes
+from scripts.benchmarks.content.rows import Setting
+
+_CHANGED = 0.01
+
+
+def delta(setting: Setting) -> dict[str, Any]:
+    """Bytes and seconds of the second version where the first is here, and where nothing is."""
+    folder, size = setting.folder, setting.sizes.delta
+    first = sources.one_file(folder / "first", size, 21)
+    # One lineage is one name: so the second version has the first one's folder name.
+    (folder / "later").mkdir()
+    second = sources.changed(first, folder / "later" / "first", _CHANGED)
+    with (
+        places.line(100, 20) as (near, far),
+        nodes([near, far, far], folder / "nodes") as (sharer, getter, newcomer),
+    ):
+        old = sharer.share(first)
+        before = getter.get(old, folder / "got-first")
+        new = sharer.share(second)
+        update = getter.get(new, folder / "got-second")
+        getter.process.end()  # it is as near to the newcomer as nothing else
+        whole = newcomer.get(new, folder / "got-whole")
+    return {
+        "bytes": size,
+        "changed": _CHANGED,
+        "first version": _told(before),
+        "update": _told(update),
+        "fetched anew": _told(whole),
+    }
+
+
+def _told(got: Got) -> dict[str, Any]:
+    if got.failure:
+        return {"failure": got.failure}
+    return {
+        "bytes_fetched": got.told["bytes_fetched"],
+        "seconds": got.seconds,
+        "command_s": round(got.whole_s, 3),
+    }
