@@ -9,13 +9,16 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from node.content.rates.settings import DirectionSettings, RateSettings
 from node.interfaces import WILDCARDS
 from node.machine.refusals import refused
 from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, split_host_port, unicast
-from protocol.errors import BadAddress, BadConfig, NotUnicast
+from protocol.errors import BadAddress, BadConfig, BadInput, NotUnicast
 from protocol.overlay.bootstrap import Bootstrap
+from protocol.rates.day_schedule import DaySchedule
+from protocol.texts.rates import OFF, Rate, rate_in
 from protocol.texts.wrappings import bare, plain
 
 DEFAULT_PORT = 4001
@@ -26,11 +29,19 @@ _KINDS = {
     int: "a whole number",
     str: 'a text in quotes, such as "on" or "off" for a switch',
 }
+_A_RATE = "bytes a second, such as 500k or 2M, or off"
+_HOURS = "rates by the hour, such as 08:00-23:00 1M, 23:00-08:00 off"
 _TAKES = {
     "listen": "HOST:PORT, such as 0.0.0.0:4001",
     "bootstrap": "HOST:PORT/PEER, as `modswarm id` shows it at another node",
     "relay_ports": "HOST:LOW-HIGH",
     "relay_secret": "a secret for foreign clients",
+    "limit_up": _A_RATE,
+    "limit_down": _A_RATE,
+    "limit_up_per_peer": _A_RATE,
+    "limit_down_per_peer": _A_RATE,
+    "limit_up_schedule": _HOURS,
+    "limit_down_schedule": _HOURS,
 }
 """What to give in place of an empty text."""
 _MAX_CONFIG_BYTES = 2**16
@@ -61,6 +72,10 @@ class Config:
     address, with `relay_private` any address. `hide_address`: links go through relays only, so that
     the peers of links do not learn this node's address, which is published nowhere; contacts of the
     overlay, which this node sends to, see it. The node is then `unreachable`, and no relay.
+
+    `limit_up`, `limit_down`: bytes of content a second to and from all peers, as `500k`, `2M`,
+    `off`; `limit_up_per_peer` and `limit_down_per_peer` to and from each; `limit_up_schedule` and
+    `limit_down_schedule`: what holds instead for all peers in some hours of the day.
     """
 
     listen: tuple[str, ...] = ()
@@ -77,6 +92,12 @@ class Config:
     relay_secret: str = ""
     relay_private: bool = False
     hide_address: bool = False
+    limit_up: str = OFF
+    limit_down: str = OFF
+    limit_up_per_peer: str = OFF
+    limit_down_per_peer: str = OFF
+    limit_up_schedule: str = ""
+    limit_down_schedule: str = ""
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -97,6 +118,7 @@ class Config:
         if self.relay not in _SWITCH:
             raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
         self.relay_settings()
+        self.rate_settings()
 
     @property
     def plays_unreachable(self) -> bool:
@@ -115,6 +137,21 @@ class Config:
             ports=self.relay_ports,
             secret=self.relay_secret,
             private=self.relay_private,
+        )
+
+    def rate_settings(self) -> RateSettings:
+        """How fast content may go; raises BadConfig."""
+        return RateSettings(
+            up=DirectionSettings(
+                _rate("limit_up", self.limit_up),
+                _rate("limit_up_per_peer", self.limit_up_per_peer),
+                _schedule("limit_up_schedule", self.limit_up_schedule),
+            ),
+            down=DirectionSettings(
+                _rate("limit_down", self.limit_down),
+                _rate("limit_down_per_peer", self.limit_down_per_peer),
+                _schedule("limit_down_schedule", self.limit_down_schedule),
+            ),
         )
 
     def listen_addresses(self) -> list[Address]:
@@ -138,6 +175,20 @@ def _named(setting: str) -> Iterator[None]:
         yield
     except BadAddress as error:
         raise BadAddress(f"{setting}: {error}") from None
+
+
+def _rate(setting: str, text: str) -> Rate:
+    try:
+        return rate_in(text)
+    except BadInput as error:
+        raise BadConfig(f"{setting}: {error}") from None
+
+
+def _schedule(setting: str, text: str) -> DaySchedule:
+    try:
+        return DaySchedule(text)
+    except BadInput as error:
+        raise BadConfig(f"{setting}: {error}") from None
 
 
 def _listen_address(text: str) -> Address:
@@ -214,6 +265,8 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise BadConfig(f"{name} must be a list of texts")
             typed[name] = tuple(value)
+        elif type(value) is not type(known[name]) and name in _TAKES:
+            raise BadConfig(f"{name} must be a text in quotes: {_TAKES[name]}")
         elif type(value) is not type(known[name]):
             raise BadConfig(f"{name} must be {_KINDS[type(known[name])]}")
         else:

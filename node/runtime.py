@@ -16,6 +16,7 @@ from node.answers.network import ClockReport
 from node.answers.status import NodeStatus, RelayStatus
 from node.config import DEFAULT_PORT, Config
 from node.content.homes import HomeGuard
+from node.content.rates.transfers import TransferLimits
 from node.content.vault.vault import Vault
 from node.counters import Counters
 from node.diagnosis import Diagnosis
@@ -54,8 +55,8 @@ _REACHABLE = {Verdict.PUBLIC: True, Verdict.NOT_PUBLIC: False, Verdict.UNKNOWN: 
 class Node:
     """A node in its home. `start`, use, `stop`; a stopped node is not started again.
 
-    `start` makes `membership`, `pool`, `diagnosis`, `doctor` and `sharing`. `say` takes sentences
-    for the user of the node.
+    `start` makes `membership`, `pool`, `diagnosis`, `doctor`, `transfers` and `sharing`. `say`
+    takes sentences for the user of the node.
     """
 
     membership: Membership
@@ -63,6 +64,7 @@ class Node:
     diagnosis: Diagnosis
     doctor: Doctor
     sharing: Sharing
+    transfers: TransferLimits
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Node:
             relay=config.relay_settings(),
         )
         self.counters = Counters()
+        self._rates = config.rate_settings()
         self._say = say
         bootstraps = [Bootstrap.parse(text) for text in config.bootstrap]
         self._bootstraps = bootstraps
@@ -167,6 +170,7 @@ class Node:
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
         self._tasks.start(self._prepare_links(), name="prepare links")
         self._tasks.start(self._check_links_after_moves(), name="check links")
+        self._tasks.start(self.transfers.follow_hours(), name="follow limits by the hour")
 
     async def _open(self, undoing: AsyncExitStack) -> None:
         """Make and open every room; `undoing` ends what is open so far, the last first."""
@@ -210,7 +214,8 @@ class Node:
         self.doctor = Doctor(self.membership, self.environment, view, relays)
         default = known_default_home()
         guard = HomeGuard(self.home.path, *([default] if default else []))
-        self.sharing = Sharing(self._vault, self.membership, self.pool, guard)
+        self.transfers = TransferLimits(self._rates, self.environment.wall)
+        self.sharing = Sharing(self._vault, self.membership, self.pool, guard, self.transfers)
         await self.sharing.start()
 
     def _standing(self, peer_id: PeerId) -> float:

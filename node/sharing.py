@@ -21,6 +21,7 @@ from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
+from node.content.rates.transfers import TransferLimits
 from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
 from node.content.vault.stored_mod import StoredMod
@@ -43,7 +44,12 @@ class Sharing:
     """What this node does with mods. `start` before use, `close` before the links."""
 
     def __init__(
-        self, vault: Vault, membership: Membership, pool: LinkPool, guard: HomeGuard
+        self,
+        vault: Vault,
+        membership: Membership,
+        pool: LinkPool,
+        guard: HomeGuard,
+        transfers: TransferLimits,
     ) -> None:
         self._vault = vault
         self._overlay = membership.server
@@ -52,11 +58,13 @@ class Sharing:
         self._environment = membership.environment
         self._membership = membership
         self._pool = pool
-        self._exchanges = Exchanges(vault, pool.usefulness)
+        self._exchanges = Exchanges(vault, pool.usefulness, transfers.up)
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
         self._room = RoomBook()
-        self._downloader = Downloader(vault, self._environment, self._opened, self._room)
+        self._downloader = Downloader(
+            vault, self._environment, self._opened, self._room, transfers.down.rate
+        )
         self._assembler = Assembler(vault, guard, self._opened)
         self._availability = AvailabilityLookup(membership.server)
         self._loop = asyncio.get_running_loop()

@@ -1258,3 +1258,15 @@ BACKGROUND_CPU_MS_PER_SECOND = 50.0
 BACKGROUND_CPU_MS_BURST = 50.0
 """CPU that work takes for which nobody waits (scrubbing, caching, sealing ahead): 5 % of a core;
 and so much of it at once after a rest: a game misses three frames at most."""
+
+RATE_LIMIT_MIN = 10_000
+RATE_LIMIT_MAX = 10_000_000_000
+RATE_LIMIT_BURST_S = 0.5
+"""Bytes a second that a person may limit content to: with the least, each of LINE_TURNS is still
+faster than LEAST_BYTES_PER_SECOND. After a rest so many seconds' worth goes at once."""
+
+SCHEDULE_PARTS = 48
+"""Parts of a day with a rate of their own: each half an hour."""
+
+RATE_CHARS = 64
+"""A rate in a request to the control API, with blanks around it."""

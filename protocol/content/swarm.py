@@ -102,8 +102,11 @@ class Swarm:
         self.banned.add(source)
         self.leave(source)
 
-    def requests(self, source: SourceName, now: float) -> list[int]:
-        """The chunks to ask of a source now, to fill its window; may be none."""
+    def requests(self, source: SourceName, now: float, most_bytes: int | None = None) -> list[int]:
+        """The chunks to ask of a source now, to fill its window; may be none.
+
+        `most_bytes`: what may come, which the last of them may pass; None if that is not limited.
+        """
         known = self._sources[source]
         known.count_spare(now, goes_on=known.idle and not len(self._waiting))
         if known.cancelling:
@@ -112,8 +115,10 @@ class Swarm:
         budget_bytes = min(
             self._window_bytes(known, now) - known.asked_bytes,
             limits.WINDOWS_BYTES - sum(other.asked_bytes for other in self._sources.values()),
+            limits.WINDOWS_BYTES if most_bytes is None else most_bytes,
         )
-        if most <= 0 or budget_bytes < min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2:
+        few_bytes = max(1, min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2)
+        if most <= 0 or budget_bytes < few_bytes:
             return []  # few requests with many chunks each, not one for every arrival
         chunks = known.choose(self._waiting, most, budget_bytes)
         for chunk in chunks:

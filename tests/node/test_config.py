@@ -64,6 +64,13 @@ def test_the_command_line_overrules_the_file(tmp_path: Path) -> None:
         ),
         *((f'{name} = ""', f"{name} must be one of on") for name in ("relay", "upnp")),
         ('data_path = "teleport"', "data_path"),
+        ('limit_up = ""', "limit_up has an empty text: give bytes a second"),
+        ("limit_up = 2000000", "limit_up must be a text in quotes: bytes a second"),
+        ('limit_up = "0"', "limit_up: .* write off for no limit"),
+        ('limit_down = "fast"', "limit_down: 'fast' is no rate"),
+        ('limit_down_per_peer = "16Mbit"', "limit_down_per_peer: .* that is 2.0 MB/s"),
+        ('limit_up_schedule = "8-23 1M"', "limit_up_schedule: '8-23 1M' is no part of a day"),
+        ('limit_down_schedule = " "', "limit_down_schedule has an empty text: give rates by the"),
         ("paths = 0", "from 1 to 8"),
         ("paths = 9", "from 1 to 8"),
         ('listen = ["127.0.0.1:1", "127.0.0.2:1"]', "one address per family"),
@@ -88,3 +95,14 @@ def test_relaying_is_configured_and_a_node_that_cannot_be_reached_does_not_relay
     for wrong in ({"relay": "maybe"}, {"relay_rate": 0}, {"relay_ports": "127.0.0.1:1-2"}):
         with pytest.raises(BadConfig):
             Config(**wrong)
+
+
+def test_limits_are_configured_and_an_option_overrules_them(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('limit_up = "2M"\nlimit_up_schedule = "23:00-08:00 off"\nlimit_down = "5M"')
+    up = load(path).with_overrides(limit_up="1M", limit_down="off").rate_settings().up
+    assert (up.all_peers, up.each_peer, up.schedule.text) == (1_000_000, None, "23:00-08:00 off")
+    down = (
+        load(path).with_overrides(limit_down="off", limit_down_per_peer="20k").rate_settings().down
+    )
+    assert (down.all_peers, down.each_peer, bool(down.schedule)) == (None, 20_000, False)

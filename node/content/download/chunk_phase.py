@@ -20,6 +20,7 @@ from protocol.content.rarity import Shuffler
 from protocol.content.reassembly import ChunkPieces
 from protocol.content.swarm import StallVerdict, Swarm
 from protocol.errors import ChunkMismatch, Unexpected
+from protocol.rates.transfer_rate import TransferRate
 
 _REPORT_INTERVAL_S = 0.1
 
@@ -35,12 +36,16 @@ class ChunkPhase(DownloadPhase[None]):
         missing: Sequence[int],
         rng: Shuffler,
         report: ReportProgress,
+        downlink: TransferRate,
     ) -> None:
         super().__init__()
         self._sources = sources
         self._manifest = manifest
         self._lengths = manifest.sealed_lengths
         self._swarm = Swarm(self._lengths, missing, rng)
+        self._downlink = downlink
+        self._held_back: set[str] = set()
+        """The sources that the download limits let nothing be asked of when they last could be."""
         self._writer = ChunkWriter(vault, self._stored)
         self._pieces: dict[str, ChunkPieces] = {}
         self._checked: set[str] = set()
@@ -81,6 +86,7 @@ class ChunkPhase(DownloadPhase[None]):
     def left(self, source: Source, *, banned: bool) -> None:
         """Ask other sources for what was asked of this one; what it sent of a chunk is dropped."""
         self._pieces.pop(source.name, None)
+        self._held_back.discard(source.name)
         if banned:
             self._swarm.ban(source.name)
         else:
@@ -150,15 +156,22 @@ class ChunkPhase(DownloadPhase[None]):
         return not self._sources.by_name or now - self._progressed > limits.SILENT_S
 
     def is_starved(self) -> bool:
-        """Whether no source owes a chunk, though some are missing and the disk keeps up."""
-        return self._swarm.idle and self._swarm.left > 0
+        """Whether no source owes a chunk, though some are missing and may be asked for."""
+        return self._swarm.idle and self._swarm.left > 0 and not self._held_back
 
     def _ask(self, name: str) -> None:
         """Ask a source for what its window has room for, if the disk keeps up."""
         if self._writer.dirty_bytes < limits.DIRTY_BYTES:
             was_idle = self._swarm.idle
-            chunks = self._swarm.requests(name, self._now())
+            now = self._now()
+            most_bytes = self._downlink.room(name, now)
+            if most_bytes == 0:
+                self._held_back.add(name)
+                return
+            self._held_back.discard(name)
+            chunks = self._swarm.requests(name, now, most_bytes)
             if chunks:
+                self._downlink.spend(name, sum(self._lengths[chunk] for chunk in chunks), now)
                 self._heard = self._now() if was_idle else self._heard
                 self._sources.by_name[name].stream.get_chunks(tuple(chunks))
 

@@ -24,6 +24,7 @@ from protocol import limits
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest
 from protocol.identity import base32_text
+from protocol.rates.transfer_rate import TransferRate
 
 _NO_BOUND = SizeBound(limits.MOD_BYTES, agreed=True)
 _NO_PATIENCE = Patience()
@@ -63,6 +64,7 @@ class Downloader:
         environment: Environment,
         opened: OpenedMods,
         room: RoomBook | None = None,
+        downlink: TransferRate | None = None,
     ) -> None:
         self._vault = vault
         self._environment = environment
@@ -70,7 +72,7 @@ class Downloader:
         self._room = room or RoomBook()
         self.refusals: Counter[str] = Counter()
         """How often sources broke which rule, by the error's name."""
-        self._parts = FetchParts(vault, environment, self.refusals)
+        self._parts = FetchParts(vault, environment, self.refusals, downlink or TransferRate())
         self._fetches: dict[bytes, tuple[Fetch, asyncio.Task[None]]] = {}
         self._tasks = TaskOwner("fetches")
 

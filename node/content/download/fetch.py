@@ -22,8 +22,11 @@ from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.manifest import Manifest
 from protocol.errors import DiskError, LinkClosed, ModswarmError
+from protocol.rates.transfer_rate import TransferRate
 
 _Result = TypeVar("_Result")
+_MANIFESTS = "manifests"
+"""In place of a source where several have sent one together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class FetchParts:
-    """What all fetches of a node are made of; `refusals` counts broken rules by name."""
+    """What all fetches of a node are made of; `refusals` counts broken rules by name.
+
+    `downlink` limits how fast chunks are asked for.
+    """
 
     vault: Vault
     environment: Environment
     refusals: Counter[str]
+    downlink: TransferRate = field(default_factory=TransferRate)
 
 
 class Fetch:
@@ -175,13 +182,14 @@ class Fetch:
             if not self._manifest.done():
                 phase = ManifestPhase(sources, self._mod_id, parts.environment.rng)
                 data = await sources.run(phase)
+                parts.downlink.spend(_MANIFESTS, len(data), asyncio.get_running_loop().time())
                 self._tell(Progress("manifest"))
                 self._manifest.set_result(data)
             manifest = await asyncio.shield(self._wanted)
             missing = await parts.vault.missing(self._mod_id)
             chunks = ChunkPhase(
                 *(sources, parts.vault, manifest, missing),
-                *(parts.environment.rng, self._tell),
+                *(parts.environment.rng, self._tell, parts.downlink),
             )
             if missing:
                 self._latest = chunks.progress()

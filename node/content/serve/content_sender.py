@@ -76,6 +76,9 @@ class ContentSender:
                 self._streams.refuse(number)
                 return
             for offset, part in self._streams.pieces(data):
+                await self._sender.paid(len(part))
+                if not self._streams.stands(number, stream):
+                    return
                 self._streams.send(frames.ManifestPiece(number, start + offset, part))
                 await self._link.drained()
             self._served.add(stream.mod_id, part_number, len(data))
@@ -122,17 +125,25 @@ class ContentSender:
                 stream.wanted[:0] = array(NUMBER, chunks[place:])
                 self._read_ahead = limits.READ_AHEAD_BYTES_MIN
                 return missing
-            await self._send_chunk(number, chunk, data, again=again)
+            if not await self._send_chunk(number, stream, chunk, data, again=again):
+                return missing
             self._served.add(stream.mod_id, chunk, len(data))
         self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
         return missing
 
-    async def _send_chunk(self, number: int, chunk: int, data: bytes, *, again: bool) -> None:
+    async def _send_chunk(
+        self, number: int, stream: ServedStream, chunk: int, data: bytes, *, again: bool
+    ) -> bool:
+        """Send all of a chunk, unless its stream ends meanwhile."""
         for offset, part in self._streams.pieces(data):
+            await self._sender.paid(len(part))
+            if not self._streams.stands(number, stream):
+                return False
             self._streams.send(frames.ChunkPiece(number, chunk, offset, part))
         self._budget.chunk_sent()
         # Of what was had little is queued, which then stands in the way of what comes first.
         await self._link.drained(limits.LINE_REST_BYTES if again else None)
+        return True
 
     def _put_back(self, stream: ServedStream) -> None:
         """What the peer has not had of its wishes goes before what it has had."""

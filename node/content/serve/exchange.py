@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort, SourceWatch
+from node.content.rates.transfers import Direction
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.line import Line
 from node.content.serve.name_teller import NamedGetters
@@ -239,12 +240,17 @@ class FoundSource:
 
 
 class Exchanges:
-    """Every link's exchange, and the tasks that run them. `usefulness` gets what peers earn."""
+    """Every link's exchange, and the tasks that run them.
 
-    def __init__(self, vault: Vault, usefulness: Usefulness) -> None:
+    `usefulness` gets what peers earn; `uplink` limits how fast content leaves.
+    """
+
+    def __init__(
+        self, vault: Vault, usefulness: Usefulness, uplink: Direction | None = None
+    ) -> None:
         self._vault = vault
         self._budgets = PeerBudgets()
-        self._line = Line()
+        self._line = Line(uplink)
         self._getters = NamedGetters()
         self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
         """The mods that are fetched, and who learns which peers ask for them here."""

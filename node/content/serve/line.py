@@ -5,6 +5,7 @@ import contextlib
 from typing import Final
 
 from node.content.ports import LinkPort
+from node.content.rates.transfers import Direction
 from protocol import limits
 from protocol.identity import PeerId
 from protocol.places.line_turns import LineTurn, LineTurns
@@ -14,9 +15,10 @@ _LOOK_S: Final = 0.02
 
 
 class Line:
-    """Gives turns to the links of a node; one of these belongs to each node."""
+    """Gives turns to the links of a node; a node has one, with limits `uplink`."""
 
-    def __init__(self) -> None:
+    def __init__(self, uplink: Direction | None = None) -> None:
+        self.uplink = uplink or Direction()
         self._loop = asyncio.get_running_loop()
         self._turns = LineTurns()
         self._begins: dict[LineTurn, asyncio.Future[None]] = {}
@@ -97,6 +99,10 @@ class LineSender:
             self._turn = turn
             return True
         return False
+
+    async def paid(self, size: int) -> None:
+        """Wait until the upload limits let so many bytes go."""
+        await self._line.uplink.paid(self._link.peer_id, size)
 
     def goes_on(self, *, again: bool) -> bool:
         """Whether more may be sent in this turn."""

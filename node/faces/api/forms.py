@@ -20,6 +20,7 @@ from node.answers.marks import AsBase32, AsHex, AsPeerId, Decimals
 from node.answers.mods import GetResult, ModOffer, ModView, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkView, PeerView
+from node.answers.rates import LimitsView
 from node.answers.status import NodeIdentity, NodeStatus
 from node.content.progress import Progress
 from node.faces.api.validation import Schema
@@ -40,6 +41,7 @@ COMPONENT_NAMES: dict[type, str] = {
     ShareResult: "SharedMod",
     ModOffer: "Offer",
     GetResult: "Download",
+    LimitsView: "Limits",
     PeerView: "Peer",
     ContactView: "DhtContact",
     LookupView: "DhtLookup",

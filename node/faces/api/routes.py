@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from node.content.progress import ReportProgress
-from node.faces.api import forms, handlers, schemas
+from node.faces.api import forms, handlers, schemas, transfers
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.validation import Schema
 
@@ -89,6 +89,8 @@ ROUTES = (
         stream_handler=handlers.download,
         body=schemas.DOWNLOAD,
     ),
+    Route("GET", "/v1/limits", transfers.limits),
+    Route("POST", "/v1/limits", transfers.limit, body=schemas.LIMITS),
     Route("POST", "/v1/offers", stream_handler=handlers.look, body=schemas.LOOK),
     Route("POST", "/v1/connect", handlers.connect, body=schemas.CONNECT),
     Route(

@@ -136,6 +136,12 @@ DOWNLOAD = _request(
 
 LOOK = _request({"link": _LINK})
 
+_RATE = _bounded(
+    limits.RATE_CHARS,
+    "Bytes a second, such as 500k or 2M; off for no limit; config for what config.toml says.",
+)
+LIMITS = _request({}, dict.fromkeys(("up", "down", "up_per_peer", "down_per_peer"), _RATE))
+
 CONNECT = _request({"peer": _bounded(limits.PASTED_CHARS, "A peer id.")})
 CRAWL = _request({}, {"contacts": COUNT})
 NOTHING = _request({})

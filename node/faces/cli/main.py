@@ -31,6 +31,7 @@ COMMANDS = {
     "share": "mods",
     "get": "mods",
     "rm": "mods",
+    "limits": "transfers.limiting",
     "stop": "running",
     "connect": "connecting",
     "doctor": "doctoring",

@@ -10,6 +10,7 @@ import click
 
 from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.terminal.amounts import LimitRate
 from node.faces.cli.terminal.words import Word, shell_word
 from node.faces.log import log_to_file
 from node.home import LOG_FILE
@@ -74,6 +75,20 @@ _STOP_LOOK_S = 0.05
     is_flag=True,
     help="Link through relays only, so that the peers of links do not learn the address.",
 )
+@click.option(
+    "--limit-up",
+    type=LimitRate(),
+    metavar="RATE",
+    help="How fast mods may go to all peers together, in bytes a second, such as 500k or 2M; off "
+    "is the default. `modswarm limits` changes it while the node runs.",
+)
+@click.option("--limit-down", type=LimitRate(), metavar="RATE", help="The same from all peers.")
+@click.option(
+    "--limit-up-per-peer", type=LimitRate(), metavar="RATE", help="The same to each peer."
+)
+@click.option(
+    "--limit-down-per-peer", type=LimitRate(), metavar="RATE", help="The same from each peer."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @options.verbosity
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -86,6 +101,10 @@ def run(
     upnp: str | None,
     port_search: str | None,
     hide_address: bool,
+    limit_up: str | None,
+    limit_down: str | None,
+    limit_up_per_peer: str | None,
+    limit_down_per_peer: str | None,
     as_json: bool,
     until_stdin_closes: bool,
 ) -> int:
@@ -111,6 +130,10 @@ def run(
         upnp=upnp,
         port_search=port_search,
         hide_address=hide_address,
+        limit_up=limit_up,
+        limit_down=limit_down,
+        limit_up_per_peer=limit_up_per_peer,
+        limit_down_per_peer=limit_down_per_peer,
     )
     return asyncio.run(_serve(node, ending, out, until_stdin_closes))
 

@@ -13,6 +13,7 @@ from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
+from node.content.rates.transfers import Direction
 from node.content.serve.exchange import Exchanges
 from node.content.vault.vault import Vault
 from node.environment import Environment
@@ -53,11 +54,12 @@ class ContentNode:
         self.name = peer_id_text(self.peer_id)
         self.vault = vault
         self.expected_defects: list[BaseException] = []
-        self.exchanges = Exchanges(vault, Usefulness())
+        self.up, self.down = Direction(), Direction()
+        self.exchanges = Exchanges(vault, Usefulness(), self.up)
         guard = HomeGuard(vault.folder)
         self.publisher = Publisher(vault, environment, guard)
         self.opened = OpenedMods()
-        self.downloader = Downloader(vault, environment, self.opened)
+        self.downloader = Downloader(vault, environment, self.opened, downlink=self.down.rate)
         self.assembler = Assembler(vault, guard, self.opened)
 
     def connect(self, other: "ContentNode") -> tuple[MemoryLink, MemoryLink]:

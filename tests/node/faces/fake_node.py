@@ -22,6 +22,8 @@ from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
 from node.content.download.bounds import SizeBound
 from node.content.progress import Progress, ReportProgress
+from node.content.rates.settings import RateSettings
+from node.content.rates.transfers import TransferLimits
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
@@ -301,6 +303,7 @@ class FakeNode:
         self.doctor = FakeDoctor(self._answer)
         self.sharing = FakeSharing(self._answer)
         self.pool = FakePool(self._answer)
+        self.transfers = TransferLimits(RateSettings(), self.environment.wall)
 
     def _answer(self, *asked: Any) -> None:
         self.asked.append(asked)

@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from node.answers import dht, mods, network, peers, status
+from node.answers import dht, mods, network, peers, rates, status
 from node.answers.dht import (
     AvailabilityBodyView,
     ContactView,
@@ -428,7 +428,7 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
 
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
-    rooms = (status, mods, network, peers, dht)
+    rooms = (status, mods, network, peers, dht, rates)
     assert shown - {ClockView, ModLink, KnownSide, NatKind} == {
         one
         for room in rooms

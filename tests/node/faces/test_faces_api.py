@@ -263,6 +263,8 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/mods"): ("/v1/mods", {"path": "/mods/hats", "name": "Hats"}),
     ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),
+    ("GET", "/v1/limits"): ("/v1/limits", None),
+    ("POST", "/v1/limits"): ("/v1/limits", {"up": "2M", "down_per_peer": "config"}),
     ("POST", "/v1/offers"): ("/v1/offers", {"link": str(LINK)}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),

@@ -139,6 +139,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/mods": {"path": "/x", "name": "Hats"},
     "/v1/downloads": {"link": str(LINK), "into": "/x"},
     "/v1/offers": {"link": str(LINK)},
+    "/v1/limits": {},
     "/v1/connect": {"peer": peer_id_text(PEER)},
 }
 

@@ -1,4 +1,4 @@
-"""Amounts as people write them: bytes such as 500MB, times such as 5m."""
+"""Amounts as people write them: bytes such as 500MB, times such as 5m, rates such as 2M."""
 
 import re
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from protocol import limits
+from protocol.errors import BadInput
+from protocol.texts.rates import rate_in
 
 
 class Size(click.ParamType[int]):
@@ -42,6 +44,25 @@ class Duration(click.ParamType[float]):
         if seconds > limits.GET_WAIT_MAX_S:
             self.fail(f"{value!r} is longer than a week", param, ctx)
         return seconds
+
+
+class LimitRate(click.ParamType[str]):
+    """Bytes a second as the node reads them: 500k, 2M, off; with `config` also that word."""
+
+    name = "rate"
+
+    def __init__(self, *, config: bool = False) -> None:
+        self._config = config
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text; a usage error for what is no rate."""
+        text = str(value).strip()
+        if not (self._config and text.lower() == "config"):
+            try:
+                rate_in(text)
+            except BadInput as error:
+                self.fail(str(error), param, ctx)
+        return text
 
 
 def _meant(size: str) -> str:

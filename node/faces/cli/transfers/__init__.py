@@ -1,0 +1,1 @@
+"""Commands about how content comes and goes: limits, and downloads that wait for their turn."""
