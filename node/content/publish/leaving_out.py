@@ -10,9 +10,9 @@ import bisect
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import Path
 
 from node.content.publish.patterns import Comparisons, Pattern, composed, read_pattern
+from node.disk.descent import Descent
 from node.machine.refusals import refused
 from protocol import limits
 from protocol.content.file_paths import quoted
@@ -63,14 +63,16 @@ class LeavingOut:
             options.append(pattern)
         return cls(options)
 
-    def enter(self, prefix: str, folder: Path) -> None:
+    def enter(self, prefix: str, descent: Descent, folder: str) -> None:
         """Read the rules of a folder at `prefix`, which is empty or ends in a slash, once.
+
+        It lies below the descent's root, at the real path `folder`.
 
         Blocking; raises BadFolder, BadInput.
         """
         if prefix in self._of_folders:
             return
-        lines = enumerate(_lines_of(folder / IGNORE_FILE), 1)
+        lines = enumerate(_lines_of(descent, folder), 1)
         where = f"of {prefix}{IGNORE_FILE}"
         found = [_read(line, f"line {number} {where}") for number, line in lines]
         patterns = tuple(pattern for pattern in reversed(found) if pattern is not None)
@@ -130,14 +132,15 @@ def _read(line: str, where: str) -> Pattern | None:
         raise BadInput(f"{where}: {error}") from None
 
 
-def _lines_of(place: Path) -> list[str]:
-    """The lines of a file of rules, which may be missing; raises BadFolder."""
+def _lines_of(descent: Descent, folder: str) -> list[str]:
+    """The lines of a folder's file of rules, which may be missing; raises BadFolder."""
+    place = descent.root / folder / IGNORE_FILE
     try:
-        descriptor = os.open(place, _OPEN_FLAGS)
+        descriptor = descent.open(f"{folder}/{IGNORE_FILE}".lstrip("/"), _OPEN_FLAGS)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        if not os.access(place.parent, os.X_OK):
+        if not os.access(place.parent, os.R_OK | os.X_OK):
             return []  # the walk says so of the folder
         if place.is_symlink():
             raise BadFolder(f"{place} is a link; it must be a file of the folder") from None

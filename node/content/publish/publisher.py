@@ -17,9 +17,11 @@ from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.leaving_out import LeavingOut
 from node.content.publish.reading import FoundFile, read_pieces
+from node.content.publish.walk import FoundFolder
 from node.content.secrets import Secrets
 from node.content.vault.stored_mod import LineageChunk, StoredMod
 from node.content.vault.vault import Vault
+from node.disk.descent import Descent
 from node.environment import Environment
 from node.tasks import TaskOwner
 from protocol import limits
@@ -32,6 +34,8 @@ from protocol.errors import BadFolder, BadManifest
 
 _BATCH_BYTES = 8 * 2**20
 _PIECE_BYTES = 2**20
+_TICK_S = 0.02
+"""File systems date two changes alike that lie within a tick of the system's clock."""
 _SEALERS = min(4, os.cpu_count() or 1)
 
 
@@ -83,17 +87,20 @@ class Publisher:
         name = _checked_name(name)
         file_paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
         rules = await loop.run_in_executor(None, LeavingOut.of, exclude)
-        files = await loop.run_in_executor(None, walk.walk, folder, self._guard, rules)
+        found = await loop.run_in_executor(None, walk.walk, folder, self._guard, rules)
+        await self._let_settle(found)
         secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
         lineage, secret = await self._vault.lineage(name, secret)
         async with self._vault.holding():
             kept_back = await loop.run_in_executor(None, self._guard.secrets)
-            publication = _Publication(self._vault, lineage, secret, files, report, kept_back)
+            publication = _Publication(self._vault, lineage, secret, found, report, kept_back)
             await publication.run()
+            await loop.run_in_executor(None, self._check_unchanged, found, folder, exclude)
             made, content_key = await loop.run_in_executor(
                 None, publication.describe, name, version
             )
-            mod = _stored_mod(made, content_key, name, version, files, self._environment.wall())
+            added = self._environment.wall()
+            mod = _stored_mod(made, content_key, name, version, found.files, added)
             await self._vault.add_mod(mod, made)
         return PublishedMod(
             mod_id=mod.mod_id,
@@ -108,6 +115,17 @@ class Publisher:
             idle_excludes=rules.idle,
         )
 
+    async def _let_settle(self, found: FoundFolder) -> None:
+        """Wait until a change to come has another time than the latest that was."""
+        loop = asyncio.get_running_loop()
+        since = self._environment.wall() - await loop.run_in_executor(None, found.changed_at)
+        if 0 <= since < _TICK_S:
+            await asyncio.sleep(_TICK_S - since)
+
+    def _check_unchanged(self, found: FoundFolder, folder: Path, exclude: Sequence[str]) -> None:
+        """Raise BadFolder if the folder is not what it was when it was found."""
+        found.check_same(walk.walk(folder, self._guard, LeavingOut.of(exclude)))
+
 
 class _Publication:
     """One run over one mod's files."""
@@ -117,17 +135,17 @@ class _Publication:
         vault: Vault,
         lineage: int,
         secret: bytes,
-        files: list[FoundFile],
+        found: FoundFolder,
         report: ReportProgress,
         kept_back: Secrets,
     ) -> None:
         self._vault = vault
         self._lineage = lineage
         self._secret = secret
-        self._files = files
+        self._found = found
         self._report = report
         self._kept_back = kept_back
-        self._bytes_total = sum(file.size for file in files)
+        self._bytes_total = sum(file.size for file in found.files)
         self._bytes_done = 0
         self._sealed: dict[bytes, LineageChunk] = {}
         self._numbers: dict[bytes, int] = {}
@@ -138,7 +156,7 @@ class _Publication:
     async def run(self) -> None:
         """Read, seal and store every chunk."""
         loop = asyncio.get_running_loop()
-        batches = _batches(self._files, self._kept_back)
+        batches = _batches(self._found, self._kept_back)
         self._tell()
         reading = loop.run_in_executor(None, next, batches, None)
         tasks = TaskOwner("publishing")
@@ -198,10 +216,11 @@ class _Publication:
         contents = Contents(
             name,
             version,
-            tuple(ModFile(file.path, file.size, file.executable) for file in self._files),
+            tuple(ModFile(file.path, file.size, file.executable) for file in self._found.files),
             tuple(chunk.key for chunk, _ in self._chunks),
             tuple(length for _, length in self._chunks),
             tuple(self._order),
+            self._found.empty_folders,
         )
         table = [(chunk.address, chunk.sealed_length) for chunk, _ in self._chunks]
         try:
@@ -221,30 +240,29 @@ class _Publication:
         )
 
 
-def _batches(
-    files: Sequence[FoundFile], kept_back: Secrets
-) -> Generator[list[RawBody], None, None]:
+def _batches(found: FoundFolder, kept_back: Secrets) -> Generator[list[RawBody], None, None]:
     """The files' chunks, some megabytes at a time."""
     batch: list[RawBody] = []
     batch_bytes = 0
-    for data in _chunks(files, kept_back):
-        batch.append(RawBody.of(data))
-        batch_bytes += len(data)
-        if batch_bytes >= _BATCH_BYTES:
-            yield batch
-            batch, batch_bytes = [], 0
+    with Descent(found.root) as descent:
+        for data in _chunks(found.files, descent, kept_back):
+            batch.append(RawBody.of(data))
+            batch_bytes += len(data)
+            if batch_bytes >= _BATCH_BYTES:
+                yield batch
+                batch, batch_bytes = [], 0
     if batch:
         yield batch
 
 
-def _chunks(files: Sequence[FoundFile], kept_back: Secrets) -> Iterator[bytes]:
+def _chunks(files: Sequence[FoundFile], descent: Descent, kept_back: Secrets) -> Iterator[bytes]:
     """The chunks of the files' byte stream; big files begin and end at a boundary."""
     chunker = Chunker()
     for file in files:
         stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
         if stands_alone:
             yield from chunker.cut()
-        for piece in read_pieces(file, _PIECE_BYTES, kept_back):
+        for piece in read_pieces(file, descent, _PIECE_BYTES, kept_back):
             yield from chunker.feed(piece)
         if stands_alone:
             yield from chunker.cut()

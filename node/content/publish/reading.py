@@ -3,12 +3,12 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from node.content.publish.leaving_out import option_for
 from node.content.secrets import Secrets
 from node.content.vault.schema import FIRST_PAGE_BYTES
+from node.disk.descent import Descent
 from node.machine.refusals import refused
 from protocol.content.file_paths import quoted
 from protocol.errors import BadFolder, UnsafePath
@@ -27,35 +27,51 @@ class FoundFile:
     """A file to share: its file path in the mod, where it is, and its state when it was found."""
 
     path: str
-    source: Path
+    source: str
+    """Its real path below the root of the walk: another one than `path` behind links."""
     size: int
     executable: bool
-    changed_ns: int
-    place: tuple[int, int]
-    """Device and inode."""
+    stamp: tuple[int, ...]
+    """Differs once the file was changed: the times of changes, in nanoseconds since 1970."""
+    place: tuple[int, int] = field(compare=False)
+    """Device and inode, which some file systems tell otherwise each time."""
+
+    @property
+    def changed_at(self) -> float:
+        """When it was last changed, by content or attributes; seconds since 1970."""
+        return max(self.stamp) / 1e9
 
 
-def found_file(path: str, source: Path) -> FoundFile:
+def found_file(path: str, descent: Descent, source: str) -> FoundFile:
     """The file at the real path `source`; raises UnsafePath if it is none, BadFolder, OSError."""
-    status = source.lstat()
+    status = descent.status(source)
     if not stat.S_ISREG(status.st_mode):
         raise UnsafePath(
             f"{quoted(path)} is neither a file nor a folder, but a pipe, socket or device"
         )
-    if not os.access(source, os.R_OK):
+    if not descent.is_readable(source):
         raise BadFolder(f"{quoted(path)} cannot be read: this user may not")
     executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
-    place = status.st_dev, status.st_ino
-    return FoundFile(path, source, status.st_size, executable, status.st_mtime_ns, place)
+    stamp, place = _stamp(status), (status.st_dev, status.st_ino)
+    return FoundFile(path, source, status.st_size, executable, stamp, place)
 
 
-def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator[bytes]:
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Of the content and of all: programs set back the first, as copies do, and none the second."""
+    if os.name == "nt":  # where the second is that of creation
+        return (status.st_mtime_ns,)
+    return status.st_mtime_ns, status.st_ctime_ns
+
+
+def read_pieces(
+    file: FoundFile, descent: Descent, piece_bytes: int, secrets: Secrets
+) -> Iterator[bytes]:
     """The bytes of a file in pieces; raises BadFolder if it changed since it was found.
 
     Raises UnsafePath for a file with the secrets of a node.
     """
     try:
-        descriptor = os.open(file.source, _READ_FLAGS)
+        descriptor = descent.open(file.source, _READ_FLAGS)
         try:
             left, before = file.size, b""
             _check_unchanged(file, os.fstat(descriptor))
@@ -74,16 +90,19 @@ def read_pieces(file: FoundFile, piece_bytes: int, secrets: Secrets) -> Iterator
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise refused(error, f"cannot read {file.source}", BadFolder) from error
+        raise refused(error, f"cannot read {descent.root / file.source}", BadFolder) from error
 
 
 def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> None:
-    if (
-        left
-        or not stat.S_ISREG(status.st_mode)
-        or (status.st_size, status.st_mtime_ns) != (file.size, file.changed_ns)
-    ):
-        raise BadFolder(
-            f"{quoted(file.path)} changed while it was read; share the folder again when it rests, "
-            f"or leave the file out with {option_for(file.path)}"
-        )
+    is_same = (status.st_size, _stamp(status)) == (file.size, file.stamp)
+    if left or not is_same or not stat.S_ISREG(status.st_mode):
+        raise changed(file.path)
+
+
+def changed(path: str) -> BadFolder:
+    """The error for a file, or a folder with a slash behind, that is not any more what it was."""
+    what = "folder" if path.endswith("/") else "file"
+    return BadFolder(
+        f"{quoted(path)} changed while it was read; share the folder again when it rests, "
+        f"or leave the {what} out with {option_for(path.rstrip('/'))}"
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from node.content.homes import HomeGuard
 from node.content.publish.leaving_out import LeavingOut, option_for
+from node.disk.descent import Descent
 from protocol.content.file_paths import quoted
 from protocol.errors import BadFolder, UnsafePath
 
@@ -43,8 +44,12 @@ def check_root(root: Path, guard: HomeGuard, rules: LeavingOut) -> None:
             "name the folder in it that is to be shared"
         )
     for home in guard.homes():
-        if home.is_relative_to(root) and not _is_left_out(root, home.relative_to(root), rules):
-            raise UnsafePath(home_within(home.relative_to(root).as_posix()))
+        if not home.is_relative_to(root):
+            continue
+        path = home.relative_to(root)
+        with Descent(root) as descent:
+            if not _is_left_out(descent, path, rules):
+                raise UnsafePath(home_within(path.as_posix()))
 
 
 def _own_folder() -> Path:
@@ -55,11 +60,11 @@ def _own_folder() -> Path:
         return Path()
 
 
-def _is_left_out(root: Path, path: Path, rules: LeavingOut) -> bool:
+def _is_left_out(descent: Descent, path: Path, rules: LeavingOut) -> bool:
     for folder in reversed([path, *path.parents][:-1]):
         if rules.covers(folder.as_posix(), is_folder=True):
             return True
-        rules.enter(f"{folder.as_posix()}/", root / folder)
+        rules.enter(f"{folder.as_posix()}/", descent, folder.as_posix())
     return False
 
 

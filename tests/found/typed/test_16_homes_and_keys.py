@@ -27,7 +27,7 @@ GUARD = HomeGuard(Path("/nowhere/home"))
 
 def shared(folder: Path, *excludes: str, guard: HomeGuard = GUARD) -> list[str]:
     rules = LeavingOut.of(excludes)
-    return [file.path for file in walk.walk(folder, guard, rules)]
+    return [file.path for file in walk.walk(folder, guard, rules).files]
 
 
 def _as_it_was(home: Path) -> None:

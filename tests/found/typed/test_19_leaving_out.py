@@ -27,7 +27,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
 
 
 def shared(folder: Path, *excludes: str) -> list[str]:
-    return [file.path for file in walk.walk(folder, GUARD, LeavingOut.of(excludes))]
+    return [file.path for file in walk.walk(folder, GUARD, LeavingOut.of(excludes)).files]
 
 
 async def test_one_changing_log_file_blocks_no_share(tmp_path: Path) -> None:
@@ -44,12 +44,15 @@ async def test_one_changing_log_file_blocks_no_share(tmp_path: Path) -> None:
         assert str(told.value).endswith('leave the file out with --exclude "/logs/latest.log"')
         first = await node.publisher.publish(folder, report=grow, exclude=["/logs/latest.log"])
         assert (first.files, first.left_out, first.left_out_paths) == (1, 1, ("logs/latest.log",))
-        again = await node.publisher.publish(folder, report=grow, exclude=["logs/"])
+        again = await node.publisher.publish(folder, report=grow, exclude=["*.log"])
         assert (again.mod_id, again.new_bytes, again.left_out_paths) == (
             first.mod_id,
             0,
-            ("logs/",),
+            ("logs/latest.log",),
         )
+        without = await node.publisher.publish(folder, report=grow, exclude=["logs/"])
+        assert without.mod_id != first.mod_id, "the empty folder is left out as well"
+        assert (without.new_bytes, without.left_out_paths) == (0, ("logs/",))
         write_files(folder, {IGNORE_FILE: b"*.log\n"})
         third = await node.publisher.publish(folder, report=grow)
         assert (third.mod_id, third.left_out) == (first.mod_id, 2)
@@ -163,17 +166,18 @@ def test_what_is_left_out_is_in_nobodys_way(
     (folder / "link").symlink_to("/etc")
     (folder / "y").symlink_to("nothing")
     os.mkfifo(folder / "pipe")
-    listed: list[Path] = []
+    listed: list[int] = []
     scandir = os.scandir
 
-    def listing(place: Path) -> object:
-        listed.append(place)
+    def listing(place: Path | int) -> object:
+        status = os.fstat(place) if isinstance(place, int) else Path(place).stat()
+        listed.append(status.st_ino)
         return scandir(place)
 
     monkeypatch.setattr(os, "scandir", listing)
     assert shared(folder, "out", "c[?]d", "link", "y", "pipe") == ["Y", "x"]
-    assert folder / "out" not in listed
-    assert folder in listed
+    assert (folder / "out").stat().st_ino not in listed
+    assert folder.stat().st_ino in listed
 
 
 async def test_a_home_that_is_left_out_whole_is_not_shared_and_in_nobodys_way(
@@ -189,7 +193,7 @@ async def test_a_home_that_is_left_out_whole_is_not_shared_and_in_nobodys_way(
     guard = HomeGuard(tmp_path / "mods" / "server" / "home")
     for known in (GUARD, guard):
         found = walk.walk(tmp_path / "mods", known, LeavingOut())
-        assert [file.path for file in found] == ["server/y", "x"]
+        assert [file.path for file in found.files] == ["server/y", "x"]
 
 
 def test_patterns_cost_little_whatever_they_are(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from node.content.publish.publisher import Publisher
 from node.content.vault import index
 from node.content.vault.schema import holds_schema
 from node.content.vault.vault import Vault
+from node.disk.descent import Descent
 from node.environment import Environment
 from node.home import Home
 from protocol.addresses import Address
@@ -46,9 +47,11 @@ def everything(home: Path) -> list[Path]:
 def read(shared: Path, guard: HomeGuard) -> dict[str, bytes]:
     """What would be shared, by file path."""
     found = walk.walk(shared, guard)
-    return {
-        file.path: b"".join(reading.read_pieces(file, 2**20, guard.secrets())) for file in found
-    }
+    with Descent(found.root) as descent:
+        return {
+            file.path: b"".join(reading.read_pieces(file, descent, 2**20, guard.secrets()))
+            for file in found.files
+        }
 
 
 async def test_nothing_of_a_home_is_shared(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ async def test_a_folder_around_a_home_is_not_shared(tmp_path: Path) -> None:
             for shared in (tmp_path / str(number), home.parent):
                 with pytest.raises(UnsafePath, match="home of a node"):
                     walk.walk(shared, guard)
-            assert walk.walk(tmp_path / str(number) / "mod", guard)
+            assert walk.walk(tmp_path / str(number) / "mod", guard).files
 
 
 async def test_no_vault_alone_and_no_home_before_it_has_one_is_shared(tmp_path: Path) -> None:
@@ -292,6 +295,7 @@ import subprocess, sys
 from pathlib import Path
 from node.content.assemble.tree import checked_target
 from node.content.homes import HomeGuard
+from node.disk.descent import Descent
 from node.content.publish import reading, walk
 from node.content.publish.publisher import Publisher
 from node.content.vault import index

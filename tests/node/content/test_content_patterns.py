@@ -11,6 +11,7 @@ import pytest
 from node.content.publish import leaving_out
 from node.content.publish.leaving_out import LeavingOut
 from node.content.publish.patterns import Comparisons, Pattern, read_pattern
+from node.disk.descent import Descent
 from tests.node.content.content_nodes import write_files
 
 
@@ -102,7 +103,8 @@ def some_pattern(rng: random.Random) -> str:
 
 def kept(folder: Path, rules: LeavingOut, prefix: str = "") -> set[str]:
     found = set()
-    rules.enter(prefix, folder)
+    with Descent(folder) as descent:
+        rules.enter(prefix, descent, "")
     for entry in os.scandir(folder):
         path = prefix + entry.name
         if entry.name == ".git" or rules.covers(path, is_folder=entry.is_dir()):

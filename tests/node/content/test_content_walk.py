@@ -3,12 +3,15 @@
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from node.content.homes import HomeGuard
 from node.content.publish import reading, walk
+from node.content.publish.leaving_out import LeavingOut
+from node.disk.descent import BY_FOLDER, Descent
 from protocol import limits
 from protocol.errors import BadFolder, BadInput, UnsafePath
 from tests.node.content.content_nodes import write_files
@@ -23,30 +26,108 @@ def folder(tmp_path: Path) -> Path:
     return write_files(tmp_path / "mod", {"b/x": b"12", "a": b"1", "b.txt": b"", "b/a/y": b"123"})
 
 
+def pieces_of(file: reading.FoundFile, root: Path, piece_bytes: int) -> Iterator[bytes]:
+    with Descent(root) as descent:
+        yield from reading.read_pieces(file, descent, piece_bytes, GUARD.secrets())
+
+
 def found(folder: Path) -> dict[str, int]:
-    return {file.path: file.size for file in walk.walk(folder, GUARD)}
+    return {file.path: file.size for file in walk.walk(folder, GUARD).files}
 
 
 def test_every_file_in_path_order(folder: Path) -> None:
-    assert [file.path for file in walk.walk(folder, GUARD)] == ["a", "b.txt", "b/a/y", "b/x"]
+    assert [file.path for file in walk.walk(folder, GUARD).files] == ["a", "b.txt", "b/a/y", "b/x"]
     assert found(folder) == {"a": 1, "b.txt": 0, "b/a/y": 3, "b/x": 2}
 
 
 def test_a_single_file(folder: Path) -> None:
-    (file,) = walk.walk(folder / "b" / "x", GUARD)
+    (file,) = walk.walk(folder / "b" / "x", GUARD).files
     assert (file.path, file.size) == ("x", 2)
 
 
-def test_hidden_files_are_files_and_empty_folders_are_not(folder: Path) -> None:
+def test_hidden_files_are_files(folder: Path) -> None:
     write_files(folder, {".hidden": b"1"})
-    (folder / "empty").mkdir()
     assert ".hidden" in found(folder)
-    assert not any("empty" in path for path in found(folder))
+
+
+def test_folders_are_empty_where_nothing_that_is_shared_lies_in_them(folder: Path) -> None:
+    for path in ("empty/deep/er", "b/none", "logs", "out", "rules"):
+        (folder / path).mkdir(parents=True)
+    write_files(folder, {"logs/x.log": b"", "rules/.modswarmignore": b"*.log", "out/x": b""})
+    rules = LeavingOut.of(["*.log", "/out"])
+    assert walk.walk(folder, GUARD, rules).empty_folders == (
+        *("b/none", "empty/deep/er", "logs", "rules"),
+    )
+    write_files(folder, {"B/none/x": b""})
+    with pytest.raises(UnsafePath, match="are one name on some systems"):
+        walk.walk(folder, GUARD, rules)
+
+
+LONG = "f" * 70
+
+
+def deep_folder(root: Path, bytes_at_least: int) -> str:
+    """Make folders within one another, with a file and an empty folder in the last; its path."""
+    path, name = "", "n" * 250
+    with Descent(root) as descent:
+        while len(path) < bytes_at_least:
+            os.mkdir(name, dir_fd=descent._folder(path))
+            path = f"{path}/{name}" if path else name
+        folder = descent._folder(path)
+        os.mkdir("empty", dir_fd=folder)
+        descriptor = os.open(LONG, os.O_CREAT | os.O_WRONLY, dir_fd=folder)
+        os.write(descriptor, b"deep")
+        os.close(descriptor)
+    return path
+
+
+@pytest.mark.skipif(not BY_FOLDER, reason="this system opens nothing by a folder")
+def test_a_path_that_the_system_does_not_take_at_once(folder: Path) -> None:
+    deep = deep_folder(folder, 4000)
+    name = f"{deep}/{LONG}"
+    with pytest.raises(OSError, match="too long"):
+        (folder / name).read_bytes()
+    seen = walk.walk(folder, GUARD)
+    (file,) = (file for file in seen.files if file.path == name)
+    assert (seen.empty_folders, file.size) == ((f"{deep}/empty",), 4)
+    assert list(pieces_of(file, folder, 100)) == [b"deep"]
+    (folder / ("m" * 20)).mkdir()
+    deep_folder(folder / ("m" * 20), 4000)
+    with pytest.raises(UnsafePath, match="is longer than 4096 bytes"):
+        walk.walk(folder, GUARD)
+
+
+def test_where_nothing_is_opened_by_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "link").symlink_to("b")
+    expected = walk.walk(folder, GUARD)
+    monkeypatch.setattr("node.disk.descent.BY_FOLDER", False)
+    assert walk.walk(folder, GUARD) == expected
+    files = {file.path: b"".join(pieces_of(file, folder, 100)) for file in expected.files}
+    assert files["link/a/y"] == files["b/a/y"] == b"123"
+
+
+def open_files() -> int:
+    place = Path("/proc/self/fd")
+    return sum(1 for _ in place.iterdir()) if place.exists() else 0
+
+
+def test_links_and_folders_keep_few_files_open(folder: Path) -> None:
+    place = folder
+    for number in range(100):
+        place /= "d"
+        write_files(place, {f"{number}.bin": b"1"})
+    (folder / "link").symlink_to("/".join("d" * 90))
+    before = open_files()
+    with Descent(folder) as descent:
+        for file in walk.walk(folder, GUARD).files:
+            read = b"".join(reading.read_pieces(file, descent, 9, GUARD.secrets()))
+            assert read == (folder / file.path).read_bytes()
+            assert open_files() < before + 40
 
 
 def test_executable_files(folder: Path) -> None:
     (folder / "a").chmod(0o755)
-    assert [file.path for file in walk.walk(folder, GUARD) if file.executable] == ["a"]
+    assert [file.path for file in walk.walk(folder, GUARD).files if file.executable] == ["a"]
 
 
 def test_links_within_the_folder_are_followed(folder: Path) -> None:
@@ -131,10 +212,10 @@ def test_what_a_system_shows_of_itself_is_refused(tmp_path: Path, place: str) ->
 def test_a_file_that_holds_more_than_its_size_is_refused() -> None:
     source = Path("/proc/version")
     status = source.stat()
-    place = status.st_dev, status.st_ino
-    file = reading.FoundFile("a", source, status.st_size, False, status.st_mtime_ns, place)
+    place, stamp = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_ctime_ns)
+    file = reading.FoundFile("a", "version", status.st_size, False, stamp, place)
     with pytest.raises(BadFolder, match="changed while it was read"):
-        list(reading.read_pieces(file, 100, GUARD.secrets()))
+        list(pieces_of(file, Path("/proc"), 100))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +254,7 @@ def test_nothing_to_share(tmp_path: Path) -> None:
 
 def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MANIFEST_FILES", 4)
-    assert len(walk.walk(folder, GUARD)) == 4
+    assert len(walk.walk(folder, GUARD).files) == 4
     monkeypatch.setattr(limits, "MANIFEST_FILES", 3)
     with pytest.raises(BadFolder, match="more than 3 files"):
         walk.walk(folder, GUARD)
@@ -181,15 +262,14 @@ def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reading(folder: Path) -> None:
     files = {
-        file.path: b"".join(reading.read_pieces(file, 2, GUARD.secrets()))
-        for file in walk.walk(folder, GUARD)
+        file.path: b"".join(pieces_of(file, folder, 2)) for file in walk.walk(folder, GUARD).files
     }
     assert files == {"a": b"1", "b.txt": b"", "b/a/y": b"123", "b/x": b"12"}
 
 
 @pytest.mark.parametrize("change", ["grown", "shorter", "rewritten", "link", "pipe", "gone"])
 def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
-    (file,) = walk.walk(folder / "b" / "x", GUARD)
+    (file,) = walk.walk(folder / "b" / "x", GUARD).files
     place = folder / "b" / "x"
     if change in {"link", "pipe", "gone"}:
         place.unlink()
@@ -199,16 +279,34 @@ def test_a_file_that_changes_is_not_shared(folder: Path, change: str) -> None:
         os.mkfifo(place)
     elif change != "gone":
         place.write_bytes({"grown": b"123", "shorter": b"1", "rewritten": b"34"}[change])
-        os.utime(place, ns=(0, file.changed_ns + (change == "rewritten")))
+        os.utime(place, ns=(0, file.stamp[0] + (change == "rewritten")))
     with pytest.raises(BadFolder):
-        list(reading.read_pieces(file, 100, GUARD.secrets()))
+        list(pieces_of(file, folder / "b", 100))
+
+
+def test_a_file_is_another_one_though_its_size_and_time_are_the_same(folder: Path) -> None:
+    (file,) = walk.walk(folder / "b" / "x", GUARD).files
+    other = folder / "b" / "other"
+    other.write_bytes(b"34")
+    os.utime(other, ns=(file.stamp[0], file.stamp[0]))
+    other.rename(folder / "b" / "x")
+    with pytest.raises(BadFolder, match="'x' changed while it was read"):
+        list(pieces_of(file, folder / "b", 100))
+
+
+def test_a_folder_whose_place_a_link_took_is_not_read(folder: Path, tmp_path: Path) -> None:
+    files = walk.walk(folder, GUARD).files
+    (folder / "b").rename(tmp_path / "moved")
+    (folder / "b").symlink_to(tmp_path / "moved")
+    with pytest.raises(BadFolder, match="cannot read"):
+        list(pieces_of(files[-1], folder, 100))
 
 
 def test_a_file_that_shrinks_while_it_is_read(folder: Path) -> None:
     place = folder / "b" / "x"
     place.write_bytes(bytes(10))
-    (file,) = walk.walk(place, GUARD)
-    pieces = reading.read_pieces(file, 4, GUARD.secrets())
+    (file,) = walk.walk(place, GUARD).files
+    pieces = pieces_of(file, folder / "b", 4)
     next(pieces)
     os.truncate(place, 5)
     with pytest.raises(BadFolder, match="changed while it was read"):
