@@ -1017,6 +1017,10 @@ MANIFEST_FILES = 200_000
 SHARE_BYTES = MANIFEST_CHUNKS * CHUNK_BYTES_MAX
 """No more can be one mod, however large its chunks are: 256 GiB."""
 
+SHARE_STORED_BYTES = 80 * 2**30
+"""What the files of a folder to share take of the disk, without holes and each counted once: a
+manifest lists the chunks of some 74 GiB that do not repeat."""
+
 MANIFEST_FOLDERS = 200_000
 """Folders that the file paths of one manifest name: bounds what checking them allocates."""
 

@@ -19,6 +19,8 @@ _READ_FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)  # opening a pipe that took a file's place must not wait
     | getattr(os, "O_NOFOLLOW", 0)
 )
+_BLOCK_BYTES = 512
+"""The unit of `st_blocks`, whatever the file system's own is."""
 _EXECUTABLE = stat.S_IXUSR
 
 
@@ -30,6 +32,8 @@ class FoundFile:
     source: str
     """Its real path below the root of the walk: another one than `path` behind links."""
     size: int
+    stored_bytes: int
+    """What it takes of the disk, as far as that is told; without its holes."""
     executable: bool
     stamp: tuple[int, ...]
     """Differs once the file was changed: the times of changes, in nanoseconds since 1970."""
@@ -53,7 +57,9 @@ def found_file(path: str, descent: Descent, source: str) -> FoundFile:
         raise BadFolder(f"{quoted(path)} cannot be read: this user may not")
     executable = bool(status.st_mode & _EXECUTABLE) and os.name != "nt"
     stamp, place = _stamp(status), (status.st_dev, status.st_ino)
-    return FoundFile(path, source, status.st_size, executable, stamp, place)
+    blocks = getattr(status, "st_blocks", status.st_size)
+    stored = min(status.st_size, blocks * _BLOCK_BYTES)
+    return FoundFile(path, source, status.st_size, stored, executable, stamp, place)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -85,14 +85,24 @@ def _single(name: str, source: str, descent: Descent, rules: LeavingOut) -> list
 
 
 def _check_size(root: Path, files: list[FoundFile]) -> None:
+    """Raise BadFolder where sizes tell that this is no mod, before a byte is read."""
     size = sum(file.size for file in files)
+    stored = sum({file.place: file.stored_bytes for file in files}.values())
     if size > limits.SHARE_BYTES:
-        largest = max(files, key=lambda file: file.size)
-        raise BadFolder(
-            f"{root} has {size / 2**30:.0f} GiB, and a mod has {limits.SHARE_BYTES // 2**30} GiB "
-            f"at most; its largest file is {quoted(largest.path)} with "
-            f"{largest.size / 2**30:.1f} GiB: {_IN_PARTS}"
-        )
+        why = f"has {_gib(size)}, and a mod has {_gib(limits.SHARE_BYTES)} at most"
+    elif stored > limits.SHARE_STORED_BYTES:
+        why = f"takes {_gib(stored)} of the disk, and a mod has about 70 GiB where nothing repeats"
+    else:
+        return
+    largest = max(files, key=lambda file: file.size)
+    raise BadFolder(
+        f"{root} {why}; its largest file is {quoted(largest.path)} with "
+        f"{largest.size / 2**30:.1f} GiB: {_IN_PARTS}"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.0f} GiB"
 
 
 def name_of(root: Path) -> str:

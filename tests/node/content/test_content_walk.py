@@ -213,7 +213,7 @@ def test_a_file_that_holds_more_than_its_size_is_refused() -> None:
     source = Path("/proc/version")
     status = source.stat()
     place, stamp = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_ctime_ns)
-    file = reading.FoundFile("a", "version", status.st_size, False, stamp, place)
+    file = reading.FoundFile("a", "version", status.st_size, 0, False, stamp, place)
     with pytest.raises(BadFolder, match="changed while it was read"):
         list(pieces_of(file, Path("/proc"), 100))
 
@@ -258,6 +258,24 @@ def test_too_many_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MANIFEST_FILES", 3)
     with pytest.raises(BadFolder, match="more than 3 files"):
         walk.walk(folder, GUARD)
+
+
+def test_what_no_manifest_could_list_is_refused_before_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it takes of the disk: neither holes nor a second name of a file take any."""
+    sparse = folder / "b" / "sparse"
+    sparse.touch()
+    os.truncate(sparse, 2**33)
+    write_files(folder, {"c": os.urandom(600_000)})
+    os.link(folder / "c", folder / "d")
+    monkeypatch.setattr(limits, "SHARE_STORED_BYTES", 2**20)
+    assert len(walk.walk(folder, GUARD).files) == 7
+    write_files(folder, {"e": os.urandom(600_000)})
+    with pytest.raises(BadFolder, match=r"takes 0 GiB of the disk, .* 'b/sparse' with 8\.0 GiB"):
+        walk.walk(folder, GUARD)
+    monkeypatch.setattr(limits, "SHARE_STORED_BYTES", 2**30)
+    assert len(walk.walk(folder, GUARD).files) == 8
 
 
 def test_reading(folder: Path) -> None:
