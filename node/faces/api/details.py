@@ -1,4 +1,4 @@
-"""What failures carry beyond their sentence, as JSON and back.
+"""Errors as JSON, and back: a table of their names, and what some carry beyond their sentence.
 
 By hand and not by `forms`, which the command line would pay for at each start.
 """
@@ -6,19 +6,123 @@ By hand and not by `forms`, which the command line would pay for at each start.
 from collections.abc import Callable
 from typing import Any
 
+from node.faces.api.errors import (
+    BadRequest,
+    BodyTooLarge,
+    BodyTooSlow,
+    Forbidden,
+    HeadTooLarge,
+    MethodNotAllowed,
+    NoSuchPath,
+    NotJson,
+    TooManyConnections,
+    Unauthorized,
+    message_of,
+)
 from node.holders.failures import HolderFailure, HoldersUnreachable
 from node.links.failure import AttemptReport, LinkAttemptFailed
 from node.links.stages import Stage
+from protocol import errors
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.causes.tried import KnownSide, TriedPair
-from protocol.errors import Busy, CalleeBusy, FolderProblems, ModswarmError, NetworkError
+from protocol.errors import (
+    BadInput,
+    Busy,
+    CalleeBusy,
+    DiskError,
+    FolderProblems,
+    LocalError,
+    ModswarmError,
+    NetworkError,
+    NoSources,
+    NotFound,
+    NotRunning,
+    RemoteError,
+    TargetExists,
+    TimedOut,
+)
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.pairs import PairOutcome
 from protocol.identity import parse_peer_id, peer_id_text
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind
+from protocol.sctp.errors import SctpMisuse, SendBufferFull
 
 Json = dict[str, Any]
+
+
+ERROR_KINDS: dict[str, type[ModswarmError]] = {
+    kind.name: kind
+    for kind in (
+        # This API's own.
+        *(BadRequest, NotJson, BodyTooLarge, BodyTooSlow, HeadTooLarge, NoSuchPath),
+        *(MethodNotAllowed, Unauthorized, Forbidden, TooManyConnections),
+        # Of this machine.
+        *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
+        *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
+        errors.FolderProblems,
+        *(TargetExists, errors.TooLarge, errors.OutOfResources, errors.InsecureRandomness),
+        *(SctpMisuse, SendBufferFull),
+        # Of the network.
+        *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
+        *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),
+        *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
+        *(errors.Busy, errors.CalleeBusy),
+        *(errors.CallCrossed, NotRunning, errors.AlreadyOwned),
+        # Of a peer.
+        *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
+        *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),
+        *(errors.BadSignature, errors.BadPuzzle, errors.BadKey, errors.WrongKey, errors.NotTimely),
+        *(errors.Expired, errors.IssuedInFuture, errors.SequenceTooLow, errors.Replayed),
+        *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.NotPermitted),
+        errors.OverLimit,
+        *(errors.RateLimited, errors.CookieNeeded, errors.StoreFull, errors.KeyFull),
+        *(
+            errors.PublisherFull,
+            errors.StorerFull,
+            errors.BadContent,
+            errors.BadManifest,
+            errors.ChunkMismatch,
+        ),
+    )
+}
+"""Every error that an answer may name. A test holds it against the whole tree."""
+
+
+def as_json(error: ModswarmError) -> dict[str, Any]:
+    """`{"error": {"name", "message"}}`, and `cause`, `advice` and `details` where it has them."""
+    told: dict[str, Any] = {"name": error.name, "message": message_of(error)}
+    if isinstance(error, LocalError) and error.advice:
+        told["advice"] = error.advice
+    if isinstance(error, NetworkError) and error.cause is not None:
+        told |= {"cause": str(error.cause), "advice": error.cause.advice}
+    details = details_of(error)
+    if details is not None:
+        told["details"] = details
+    return {"error": told}
+
+
+def from_json(answer: Any) -> ModswarmError | None:
+    """The error in an answer or in a line of a stream; None if there is none.
+
+    A name that this version does not know becomes a plain ModswarmError.
+    """
+    told = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(told, dict):
+        return None
+    kind = ERROR_KINDS.get(str(told.get("name")), ModswarmError)
+    message, cause = str(told.get("message", "the node gave no reason")), read_cause(told)
+    if kind.name in REMADE:
+        try:
+            return REMADE[kind.name](told, cause)
+        except (AttributeError, KeyError, TypeError, ValueError, errors.BadPeerId):
+            # Details of another version: the parent has the same status.
+            kind = kind.__mro__[1]
+    if issubclass(kind, NetworkError):
+        return kind(message, cause=cause)
+    if issubclass(kind, LocalError):
+        return kind(message, advice=str(told.get("advice", "")))
+    return kind(message)
 
 
 def details_of(error: ModswarmError) -> Json | None:

@@ -1,11 +1,10 @@
-"""What the API itself refuses, and how errors travel over HTTP: a table out and a table back."""
+"""What the API itself refuses, and under which status of HTTP each error is answered.
+
+`details` writes errors as JSON and reads them; the command line needs that only where one came.
+"""
 
 from collections.abc import Collection
-from typing import Any
 
-from node.faces.api.details import REMADE, details_of, read_cause
-from node.holders.failures import HoldersUnreachable
-from node.links.failure import LinkAttemptFailed
 from protocol import errors
 from protocol.errors import (
     BadInput,
@@ -20,7 +19,6 @@ from protocol.errors import (
     TargetExists,
     TimedOut,
 )
-from protocol.sctp.errors import SctpMisuse, SendBufferFull
 
 CLOCK_HEADER = "Modswarm-Clock"
 """Of every answer while the clock of this computer is off by the word of contacts: a sentence."""
@@ -125,80 +123,6 @@ def defect() -> ModswarmError:
     return ModswarmError("the node failed by a defect of its own; its log has the details")
 
 
-ERROR_KINDS: dict[str, type[ModswarmError]] = {
-    kind.name: kind
-    for kind in (
-        # This API's own.
-        *(BadRequest, NotJson, BodyTooLarge, BodyTooSlow, HeadTooLarge, NoSuchPath),
-        *(MethodNotAllowed, Unauthorized, Forbidden, TooManyConnections),
-        # Of this machine.
-        *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
-        *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
-        errors.FolderProblems,
-        *(TargetExists, errors.TooLarge, errors.OutOfResources, errors.InsecureRandomness),
-        *(SctpMisuse, SendBufferFull),
-        # Of the network.
-        *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
-        *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),
-        *(errors.LinkClosed, errors.LinkFailed, LinkAttemptFailed, errors.CallFailed),
-        *(errors.Busy, errors.CalleeBusy),
-        *(errors.CallCrossed, NotRunning, errors.AlreadyOwned),
-        # Of a peer.
-        *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
-        *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),
-        *(errors.BadSignature, errors.BadPuzzle, errors.BadKey, errors.WrongKey, errors.NotTimely),
-        *(errors.Expired, errors.IssuedInFuture, errors.SequenceTooLow, errors.Replayed),
-        *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.NotPermitted),
-        errors.OverLimit,
-        *(errors.RateLimited, errors.CookieNeeded, errors.StoreFull, errors.KeyFull),
-        *(
-            errors.PublisherFull,
-            errors.StorerFull,
-            errors.BadContent,
-            errors.BadManifest,
-            errors.ChunkMismatch,
-        ),
-    )
-}
-"""Every error that an answer may name. A test holds it against the whole tree."""
-
-
 def message_of(error: ModswarmError) -> str:
     """The error's sentence, and the notes that were added to it."""
     return "; ".join([str(error), *getattr(error, "__notes__", ())])
-
-
-def as_json(error: ModswarmError) -> dict[str, Any]:
-    """`{"error": {"name", "message"}}`, and `cause`, `advice` and `details` where it has them."""
-    told: dict[str, Any] = {"name": error.name, "message": message_of(error)}
-    if isinstance(error, LocalError) and error.advice:
-        told["advice"] = error.advice
-    if isinstance(error, NetworkError) and error.cause is not None:
-        told |= {"cause": str(error.cause), "advice": error.cause.advice}
-    details = details_of(error)
-    if details is not None:
-        told["details"] = details
-    return {"error": told}
-
-
-def from_json(answer: Any) -> ModswarmError | None:
-    """The error in an answer or in a line of a stream; None if there is none.
-
-    A name that this version does not know becomes a plain ModswarmError.
-    """
-    told = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(told, dict):
-        return None
-    kind = ERROR_KINDS.get(str(told.get("name")), ModswarmError)
-    message, cause = str(told.get("message", "the node gave no reason")), read_cause(told)
-    if kind.name in REMADE:
-        try:
-            return REMADE[kind.name](told, cause)
-        except (AttributeError, KeyError, TypeError, ValueError, errors.BadPeerId):
-            # Details of another version: the parent has the same status.
-            kind = kind.__mro__[1]
-    if issubclass(kind, NetworkError):
-        return kind(message, cause=cause)
-    if issubclass(kind, LocalError):
-        return kind(message, advice=str(told.get("advice", "")))
-    return kind(message)

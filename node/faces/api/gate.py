@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import cast
 from urllib.parse import unquote
 
-from node.faces.api import errors, guard
+from node.faces.api import details, errors, guard
 from node.faces.api.routes import METHODS, methods_at
 from protocol.errors import ModswarmError
 
@@ -226,7 +226,7 @@ def _check_body(headers: Mapping[str, str]) -> None:
 
 def _answer(error: ModswarmError) -> bytes:
     status = HTTPStatus(errors.http_status_of(error))
-    body = json.dumps(errors.as_json(error)).encode()
+    body = json.dumps(details.as_json(error)).encode()
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Content-Type: application/json; charset=utf-8",

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from node.content.progress import ReportProgress
-from node.faces.api import errors, guard, stream
+from node.faces.api import details, errors, guard, stream
 from node.faces.api.document import document
 from node.faces.api.gate import ARRIVALS, HEAD_BYTES, REQUEST_BYTES, Gate
 from node.faces.api.handlers import ApiCall, Service
@@ -210,7 +210,7 @@ def _refused(refusal: web.HTTPException) -> ModswarmError:
 
 def _failure(error: ModswarmError) -> web.Response:
     return web.json_response(
-        errors.as_json(error),
+        details.as_json(error),
         status=errors.http_status_of(error),
         headers=errors.headers_of(error),
     )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from node.content.progress import Progress, ReportProgress
-from node.faces.api import errors
+from node.faces.api import details, errors
 from node.faces.api.forms import to_json
 from protocol.errors import ModswarmError, NotRunning
 
@@ -54,7 +54,7 @@ async def tell(work: Work, write: Write, stopping: asyncio.Event) -> None:
     except Exception as error:
         if not written:
             raise
-        await write(errors.as_json(_told_as(error)))
+        await write(details.as_json(_told_as(error)))
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from node.faces.api import errors
+from node.faces.api import details
 from node.faces.api.details import read_side
 from node.faces.cli import exits, networks, options, output
 from node.faces.cli.client import ControlClient
@@ -48,7 +48,7 @@ def _try_peer(client: ControlClient, peer: str, told: dict[str, Any], as_json: b
             if isinstance(failure, LinkAttemptFailed) and failure.report is not None:
                 show_tried(failure.report)
             raise
-        output.show_json(told | {"link": None} | errors.as_json(failure))
+        output.show_json(told | {"link": None} | details.as_json(failure))
         return exits.exit_status_of(failure)
     if as_json:
         output.show_json(told | {"link": link})

@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from node.faces.api import errors
+from node.faces.api import details, errors
 from node.faces.cli import bars, exits, options, output
 from node.faces.cli.terminal.words import PathWord
 from node.machine.folders import absolute
@@ -53,7 +53,7 @@ def demo(path: Path | None, nodes: int, as_json: bool) -> int:
         click.echo(f"Error: {output.printable(errors.message_of(error))}", err=True)
         if advice := exits.advice_for(error):
             click.echo(advice, err=True)
-        failure = errors.as_json(error)
+        failure = details.as_json(error)
         output.show_json({"ok": False, "nodes": nodes, "verified": False, **failure})
         return exits.exit_status_of(error)
     if as_json:

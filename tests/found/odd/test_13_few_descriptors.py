@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from node.content.vault.store import Store
-from node.faces.api import errors
+from node.faces.api import details
 from node.faces.cli import exits
 from node.faces.cli.client import ControlClient
 from node.files import writing
@@ -86,7 +86,7 @@ def test_the_nodes_refusal_reaches_the_person_with_its_advice(
     node.failure = told.value
     assert status_of("share", "hats") == exits.DISK
     assert ROOM in capsys.readouterr().err
-    again = errors.from_json(errors.as_json(raised.value))
+    again = details.from_json(details.as_json(raised.value))
     assert (type(again), again and str(again)) == (OutOfResources, str(raised.value))
 
 

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from node.answers.mods import Announcement
 from node.content.assemble.place import _folder_name
 from node.content.publish.publisher import _checked_name
-from node.faces.api import errors
+from node.faces.api import details, errors
 from node.faces.api.details import REMADE
 from node.faces.api.routes import ROUTES
 from node.faces.api.validation import check
@@ -278,7 +278,7 @@ FAILURES: list[ModswarmError] = [
     *(NetworkError(cause=cause) for cause in Cause),
     *(NetworkError("it did not work", cause=cause) for cause in Cause),
     *(LinkAttemptFailed(Stage.ICE, "no answer", cause=cause) for cause in (None, *Cause)),
-    *(kind("no answer") for kind in errors.ERROR_KINDS.values() if is_plain(kind)),
+    *(kind("no answer") for kind in details.ERROR_KINDS.values() if is_plain(kind)),
     *(TimedOut("no answer"), Unreachable("no answer."), NetworkError("is it so?")),
 ]
 
@@ -308,7 +308,7 @@ def test_a_cause_is_part_of_a_sentence_and_its_advice_is_whole(kind: Cause | Net
         *((cause, 0, {}) for cause in Cause),
         (None, 3, {"key_full": 1, "timed_out": 1}),
         (None, 0, {"timed_out": 4}),
-        *((None, 0, {name: 2, "timed_out": 1}) for name in errors.ERROR_KINDS),
+        *((None, 0, {name: 2, "timed_out": 1}) for name in details.ERROR_KINDS),
     ],
 )
 def test_what_share_tells_is_whole(

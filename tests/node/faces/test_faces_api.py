@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from node.content.progress import Progress, ReportProgress
-from node.faces.api import errors, stream
+from node.faces.api import details, stream
 from node.faces.api.document import document, line
 from node.faces.api.gate import REQUEST_BYTES
 from node.faces.api.routes import ROUTES, Route
@@ -235,7 +235,7 @@ async def test_errors_keep_name_and_message_and_get_their_status(
         got, answer = await client.ask("GET", "/v1/mods")
         assert got == status
         assert answer == {"error": {"name": error.name, "message": str(error)}}
-        back = errors.from_json(answer)
+        back = details.from_json(answer)
         assert type(back) is type(error)
         assert str(back) == str(error)
 

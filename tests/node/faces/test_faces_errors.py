@@ -10,7 +10,7 @@ import pytest
 
 import node
 import protocol
-from node.faces.api import errors
+from node.faces.api import details
 from node.faces.api.schemas import COMPONENTS
 from node.faces.api.validation import check
 from node.faces.cli import exits
@@ -61,8 +61,8 @@ def test_every_error_that_reaches_a_face_is_in_the_table() -> None:
     assert len(names) == len(product), "two errors have one name"
     assert {
         name: kind for name, kind in names.items() if name not in INTERNAL
-    } == errors.ERROR_KINDS
-    assert not INTERNAL.keys() & errors.ERROR_KINDS.keys()
+    } == details.ERROR_KINDS
+    assert not INTERNAL.keys() & details.ERROR_KINDS.keys()
 
 
 RANDOM = NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT)
@@ -98,12 +98,12 @@ def made(kind: type[ModswarmError]) -> ModswarmError:
     return kind("a sentence")
 
 
-@pytest.mark.parametrize("kind", errors.ERROR_KINDS.values(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", details.ERROR_KINDS.values(), ids=lambda kind: kind.name)
 def test_an_error_comes_back_as_what_it_was(kind: type[ModswarmError]) -> None:
     error = made(kind)
-    told = errors.as_json(error)
+    told = details.as_json(error)
     check(told, COMPONENTS["Failure"], COMPONENTS)
-    back = errors.from_json(told)
+    back = details.from_json(told)
     assert back is not None
     assert type(back) is kind
     assert (back.name, str(back)) == (error.name, str(error))
@@ -112,12 +112,12 @@ def test_an_error_comes_back_as_what_it_was(kind: type[ModswarmError]) -> None:
 
 
 def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
-    told = errors.as_json(made(LinkAttemptFailed))
+    told = details.as_json(made(LinkAttemptFailed))
     assert told["error"]["cause"] == "relay_needed"
     assert told["error"]["advice"] == Cause.RELAY_NEEDED.advice
-    details = told["error"]["details"]
-    assert (details["stage"], details["reason"]) == ("ice", "no pair works")
-    assert details["report"] == {
+    carried = told["error"]["details"]
+    assert (carried["stage"], carried["reason"]) == ("ice", "no pair works")
+    assert carried["report"] == {
         "stage_ms": {"call": 120.0, "ice": 15000.0},
         "own": {
             "families": [4],
@@ -149,7 +149,7 @@ def test_a_failed_link_keeps_its_stage_its_reason_and_what_was_tried() -> None:
             }
         ],
     }
-    back = errors.from_json(told)
+    back = details.from_json(told)
     assert isinstance(back, LinkAttemptFailed)
     assert back.report == REPORT
     assert exits.exit_status_of(back) == exits.NETWORK
@@ -176,45 +176,45 @@ def test_holders_that_were_not_reached_make_one_sentence() -> None:
 
 def test_a_cause_of_another_version_is_none() -> None:
     told = {"name": "call_failed", "message": "no", "cause": "of_tomorrow"}
-    back = errors.from_json({"error": told})
+    back = details.from_json({"error": told})
     assert isinstance(back, CallFailed)
     assert back.cause is None
 
 
 @pytest.mark.parametrize(
-    "details", [None, {}, {"holders": []}, {"holders": [{"peer_id": "x"}]}, {"holders": [7]}]
+    "carried", [None, {}, {"holders": []}, {"holders": [{"peer_id": "x"}]}, {"holders": [7]}]
 )
-def test_unreached_holders_without_details_are_no_sources_still(details: object) -> None:
-    told = {"name": "holders_unreachable", "message": "none", "details": details}
-    back = errors.from_json({"error": told})
+def test_unreached_holders_without_details_are_no_sources_still(carried: object) -> None:
+    told = {"name": "holders_unreachable", "message": "none", "details": carried}
+    back = details.from_json({"error": told})
     assert (type(back), str(back)) == (NoSources, "none")
 
 
 @pytest.mark.parametrize(
-    "details",
+    "carried",
     [None, [], {}, {"stage": "x", "reason": "", "report": None}, {"stage": "ice", "report": 1}],
 )
-def test_a_failed_link_without_its_details_is_a_failed_link_still(details: object) -> None:
-    told = {"name": "link_attempt_failed", "message": "no link", "details": details}
-    back = errors.from_json({"error": told})
+def test_a_failed_link_without_its_details_is_a_failed_link_still(carried: object) -> None:
+    told = {"name": "link_attempt_failed", "message": "no link", "details": carried}
+    back = details.from_json({"error": told})
     assert type(back) is LinkFailed
     assert str(back) == "no link"
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"error": "x"}, {"result": {}}])
 def test_what_holds_no_error_is_none(answer: object) -> None:
-    assert errors.from_json(answer) is None
+    assert details.from_json(answer) is None
 
 
 def test_an_error_of_another_version_is_a_plain_one() -> None:
-    back = errors.from_json({"error": {"name": "of_tomorrow", "message": "later"}})
+    back = details.from_json({"error": {"name": "of_tomorrow", "message": "later"}})
     assert (type(back), str(back)) == (ModswarmError, "later")
 
 
 def test_notes_are_told_with_the_message() -> None:
     error = LinkFailed("no link")
     error.add_note("node 3 said: the disk is full")
-    told = errors.as_json(error)["error"]
+    told = details.as_json(error)["error"]
     assert told["message"] == "no link; node 3 said: the disk is full"
 
 

@@ -1,6 +1,5 @@
 """The name that was probably meant: of a command, a mod."""
 
-import difflib
 from collections.abc import Iterable
 
 import click
@@ -8,6 +7,8 @@ import click
 
 def did_you_mean(text: str, names: Iterable[str]) -> str:
     """`; did you mean NAME?` with the nearest of `names`, or nothing if none is near."""
+    import difflib  # costs 5 ms, which a command that works out need not wait for
+
     by_case = {name.lower(): name for name in names}
     near = difflib.get_close_matches(text.lower(), by_case, n=1)
     return f"; did you mean {by_case[near[0]]}?" if near else ""
