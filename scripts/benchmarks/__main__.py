@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 from node.machine import streams
 from scripts.benchmarks.content.figures import ROWS
 from scripts.benchmarks.link.cost import KINDS, LINES_MBPS
+
+_TERMINATED = 143
 
 BENCHMARKS = {
     "attack": (
@@ -93,6 +96,8 @@ def main() -> None:
     for option, value in vars(given).items():
         if option not in (*options, "name", "json") and value != parser.get_default(option):
             parser.error(f"{given.name} takes no --{option}")
+    # What was begun ends in order: nodes, namespaces and files stay behind of none.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     benchmark = importlib.import_module(f"scripts.benchmarks.{module}")
     figures = benchmark.run(*(getattr(given, option) for option in options))
     result = {

@@ -16,7 +16,7 @@ def small(setting: Setting) -> dict[str, Any]:
     second = sources.one_file(folder / "second", size, 12)
     with (
         places.line(100, _ROUND_TRIP_MS) as (near, far),
-        nodes([near, near, near, far], folder / "nodes") as (_, _, sharer, getter),
+        nodes([near, far], folder / "nodes") as (sharer, getter),
     ):
         links = [sharer.share(source) for source in (first, second)]
         cold = getter.get(links[0], folder / "cold")

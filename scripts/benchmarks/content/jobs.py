@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.benchmarks.content.commands import at_once
 from scripts.benchmarks.content.ideal import spread
-from scripts.benchmarks.content.ours import CpuMeter, Got, Node, nodes
+from scripts.benchmarks.content.ours import CpuMeter, Node, nodes
 from scripts.benchmarks.content.places import Place
 from scripts.benchmarks.content.rivals import torrents, web
 
@@ -34,8 +34,8 @@ def ours(job: Job) -> dict[str, Any]:
         count = len(job.sources)
         sharers, getters = made[:count], made[count:]
         link = sharers[0].share(job.source)
-        for number, node in enumerate(sharers[1:], 1):
-            _check(node.get(link, job.folder / f"source-{number}"))
+        if count > 1:
+            _spread(job, link, sharers[1:])
         job.shape()
         return _by_nodes(job, link, sharers, getters)
 
@@ -124,6 +124,13 @@ def _per_mb(seconds: float, megabytes: float) -> float:
     return round(seconds * _MILLI / megabytes, 2)
 
 
-def _check(got: Got) -> None:
-    if got.failure:
-        raise RuntimeError(f"a source could not be prepared: {got.failure}")
+def _spread(job: Job, link: str, others: Sequence[Node]) -> None:
+    """Make sources of these."""
+    targets = [job.folder / f"source-{number}" for number in range(len(others))]
+    works = [
+        (lambda node=node, to=to: node.fetch(link, to))
+        for node, to in zip(others, targets, strict=True)
+    ]
+    failed = [one.failure for one in at_once(works) if one.failure]
+    if failed:
+        raise RuntimeError(f"a source could not be prepared: {failed[0]}")

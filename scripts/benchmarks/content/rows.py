@@ -36,7 +36,7 @@ class Sizes:
 
 
 WHOLE = Sizes(500 * _MB, 50 * _MB, _MB, 50 * _MB, 20 * _MB, 5 * _MB, 20_000, 500 * _MB, 100 * _MB)
-QUICK = Sizes(100 * _MB, 20 * _MB, _MB, 10 * _MB, 4 * _MB, _MB, 2000, 100 * _MB, 20 * _MB)
+QUICK = Sizes(50 * _MB, 10 * _MB, _MB, 5 * _MB, 4 * _MB, _MB, 1000, 50 * _MB, 5 * _MB)
 
 
 @dataclass(frozen=True, slots=True)
