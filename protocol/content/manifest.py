@@ -102,7 +102,7 @@ class Contents:
 
 
 def build_manifest(
-    contents: Contents, chunks: Sequence[tuple[bytes, int]], lineage_secret: bytes
+    contents: Contents, chunks: Iterable[tuple[bytes, int]], lineage_secret: bytes
 ) -> tuple[Manifest, bytes]:
     """The manifest and the content key of a mod whose chunks have these addresses and lengths.
 
@@ -130,9 +130,8 @@ def decode_manifest(data: bytes) -> Manifest:
         raise UnknownVersion(f"a manifest of version {version}")
     if len(table) % _ROW.size or len(table) > limits.MANIFEST_CHUNKS * _ROW.size:
         raise BadManifest(f"the manifest's table of chunks has {len(table)} bytes")
-    rows = list(_ROW.iter_unpack(table))
-    addresses = tuple(address for address, _ in rows)
-    lengths = tuple(length for _, length in rows)
+    addresses = tuple(address for address, _ in _ROW.iter_unpack(table))
+    lengths = tuple(length for _, length in _ROW.iter_unpack(table))
     if len(set(addresses)) != len(addresses):
         raise BadManifest("the manifest lists a chunk twice")
     if lengths and not (

@@ -15,6 +15,7 @@ from pathlib import Path
 from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
+from node.content.publish.chunk_table import ChunkTable
 from node.content.publish.leaving_out import LeavingOut
 from node.content.publish.reading import FoundFile, read_pieces
 from node.content.publish.walk import FoundFolder
@@ -25,10 +26,10 @@ from node.disk.descent import Descent
 from node.environment import Environment
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.content import file_paths, manifest, sealing
+from protocol.content import file_paths, sealing
 from protocol.content.chunking import Chunker
 from protocol.content.link import ModLink
-from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.content.manifest import Manifest
 from protocol.content.sealing import RawBody
 from protocol.errors import BadFolder, BadManifest
 
@@ -147,10 +148,7 @@ class _Publication:
         self._kept_back = kept_back
         self._bytes_total = sum(file.size for file in found.files)
         self._bytes_done = 0
-        self._sealed: dict[bytes, LineageChunk] = {}
-        self._numbers: dict[bytes, int] = {}
-        self._chunks: list[tuple[LineageChunk, int]] = []
-        self._order: list[int] = []
+        self._table = ChunkTable()
         self.new_bytes = 0
 
     async def run(self) -> None:
@@ -164,13 +162,12 @@ class _Publication:
         try:
             while (batch := await reading) is not None:
                 reading = loop.run_in_executor(None, next, batches, None)
-                new = await self._seal_new(batch)
+                new = await self._take(batch)
                 if storing is not None:
                     self.new_bytes += await storing
                 storing = tasks.start(
                     self._vault.put_sealed(self._lineage, new), name="store chunks"
                 )
-                self._number(batch)
                 self._tell()
             if storing is not None:
                 self.new_bytes += await storing
@@ -179,52 +176,36 @@ class _Publication:
             await asyncio.gather(*under_way, return_exceptions=True)
             batches.close()
 
-    async def _seal_new(self, batch: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
-        """Seal what the lineage has not sealed before, on several threads."""
-        unknown = {raw.digest: raw for raw in batch if raw.digest not in self._sealed}
-        self._sealed |= await self._vault.known_chunks(self._lineage, list(unknown))
-        todo = [raw for digest, raw in unknown.items() if digest not in self._sealed]
-        loop = asyncio.get_running_loop()
-        shares = [todo[start::_SEALERS] for start in range(_SEALERS)]
-        results = await asyncio.gather(
-            *(loop.run_in_executor(None, _seal, self._secret, share) for share in shares if share)
-        )
-        sealed = [pair for result in results for pair in result]
-        self._sealed.update((chunk.plaintext_hash, chunk) for chunk, _ in sealed)
-        return sealed
-
-    def _number(self, batch: Sequence[RawBody]) -> None:
-        """Append the batch to the mod's byte stream."""
+    async def _take(self, batch: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
+        """Append a batch to the mod's byte stream; what of it the lineage had not sealed before."""
+        unknown = {raw.digest: raw for raw in batch if not self._table.has(raw)}
+        chunks = await self._vault.known_chunks(self._lineage, list(unknown))
+        sealed = await self._seal([raw for raw in unknown.values() if raw.digest not in chunks])
+        chunks |= {chunk.plaintext_hash: chunk for chunk, _ in sealed}
         for raw in batch:
-            chunk = self._sealed[raw.digest]
-            number = self._numbers.setdefault(chunk.address, len(self._chunks))
-            if number == len(self._chunks):
-                self._chunks.append((chunk, raw.plaintext_bytes))
-            self._order.append(number)
+            self._table.append(raw, chunks.get(raw.digest))
             self._bytes_done += raw.plaintext_bytes
-        # Certain as early as it can be: what is left makes no fewer chunks than this.
-        left = -(-(self._bytes_total - self._bytes_done) // limits.CHUNK_BYTES_MAX)
-        table = len(self._chunks) * manifest.CHUNK_BYTES_LEAST
-        if len(self._order) + left > limits.MANIFEST_CHUNKS or table > limits.MANIFEST_BYTES:
+        if self._table.cannot_end_well(self._bytes_total - self._bytes_done):
             raise BadFolder(
                 f"{self._bytes_total / 2**30:.0f} GiB of such files are more than one mod may "
                 "have, which is about 70 GiB where nothing repeats: share it in parts"
             )
+        return sealed
+
+    async def _seal(self, bodies: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
+        """Seal these on several threads."""
+        loop = asyncio.get_running_loop()
+        shares = [bodies[start::_SEALERS] for start in range(_SEALERS)]
+        results = await asyncio.gather(
+            *(loop.run_in_executor(None, _seal, self._secret, share) for share in shares if share)
+        )
+        return [pair for result in results for pair in result]
 
     def describe(self, name: str, version: str) -> tuple[Manifest, bytes]:
         """The manifest and its content key; raises BadFolder for a mod that is too large."""
-        contents = Contents(
-            name,
-            version,
-            tuple(ModFile(file.path, file.size, file.executable) for file in self._found.files),
-            tuple(chunk.key for chunk, _ in self._chunks),
-            tuple(length for _, length in self._chunks),
-            tuple(self._order),
-            self._found.empty_folders,
-        )
-        table = [(chunk.address, chunk.sealed_length) for chunk, _ in self._chunks]
+        files, empty = self._found.files, self._found.empty_folders
         try:
-            return manifest.build_manifest(contents, table, self._secret)
+            return self._table.manifest(name, version, files, empty, self._secret)
         except BadManifest as error:
             raise BadFolder(f"this folder cannot be one mod: {error}") from None
 
@@ -232,8 +213,8 @@ class _Publication:
         self._report(
             Progress(
                 "reading",
-                chunks_total=len(self._order),
-                chunks_done=len(self._order),
+                chunks_total=self._table.total,
+                chunks_done=self._table.total,
                 bytes_total=self._bytes_total,
                 bytes_done=self._bytes_done,
             )

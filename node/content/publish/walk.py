@@ -43,6 +43,8 @@ class FoundFolder:
 
     def check_same(self, later: "FoundFolder") -> None:
         """Raise BadFolder if a later walk of the same folder found anything else."""
+        if self == later:
+            return
         before, after = set(self.files), set(later.files)
         paths = {file.path for file in before ^ after}
         paths |= {f"{path}/" for path in {*self.empty_folders} ^ {*later.empty_folders}}

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 FIRST_PAGE_BYTES: Final = 4096
 """SQLite's page size where none is set: the whole schema lies in the first one."""
 _FIRST_PAGE: Final = b"SQLite format 3\0"
@@ -46,7 +46,11 @@ UPDATE mods SET used = added, pinned = published
 """A CRC-32 of each blob, by which bit rot is told from a read; when a mod was last used, and
 whether it may be evicted."""
 
-_MIGRATIONS: Final = (_FORMAT_1, _TO_2)
+_TO_3: Final = "DELETE FROM lineage_chunks"
+"""`plaintext_hash` was the SHA-256 of the plaintext, and is that of a byte 0 before it: an old row
+would be found for a chunk that lacks a first byte 0. What is sealed anew is the same ciphertext."""
+
+_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3)
 
 
 def migrate(database: sqlite3.Connection, version: int) -> None:

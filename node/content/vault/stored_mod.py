@@ -34,8 +34,7 @@ class StoredMod:
 class LineageChunk:
     """A chunk that a lineage has sealed, found again by the hash of its plaintext.
 
-    That is `RawBody.digest`. Older versions recorded the SHA-256 of the plaintext alone, by which
-    nothing is found any more: what they sealed is sealed again, to the same ciphertext.
+    `plaintext_hash` is that of `RawBody`.
     """
 
     plaintext_hash: bytes

@@ -125,14 +125,31 @@ async def test_a_lineage_of_an_older_version_goes_on(
     assert read_files(tmp_path / "out") == read_files(tmp_path / "first") == files
 
 
-def make_lineages_old(vault: Path) -> None:
+def make_lineages_old(vault: Path, *plaintexts: bytes) -> None:
+    """As a vault of the second format has them, for these plaintexts or any."""
     with sqlite3.connect(vault / "index.sqlite") as database:
         rows = database.execute("SELECT plaintext_hash FROM lineage_chunks").fetchall()
+        now = {hashlib.sha256(b"\0" + text).digest(): text for text in plaintexts}
         database.executemany(
             "UPDATE lineage_chunks SET plaintext_hash = ? WHERE plaintext_hash = ?",
-            [(hashlib.sha256(value).digest(), value) for (value,) in rows],
+            [(hashlib.sha256(now.get(value, value)).digest(), value) for (value,) in rows],
         )
+        database.execute("PRAGMA user_version = 2")
     database.close()
+
+
+async def test_what_an_older_version_knew_is_taken_for_nothing_else(tmp_path: Path) -> None:
+    """Its hash of a plaintext that begins with 0 is now that of the plaintext without it."""
+    rest = random.Random(1).randbytes(20_000)
+    source = write_files(tmp_path / "source", {"a": b"\0" + rest})
+    async with content_node(tmp_path) as node:
+        await node.publisher.publish(source, "m")
+    make_lineages_old(tmp_path / "vault", b"\0" + rest)
+    write_files(source, {"a": rest})
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(source, "m")
+        await node.assembler.assemble(shared.mod_id, tmp_path / "out")
+    assert read_files(tmp_path / "out") == {"a": rest}
 
 
 async def test_each_byte_is_hashed_twice_and_not_again_where_it_is_known(tmp_path: Path) -> None:
