@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from node.content.keeping.keeping import KeepSettings
 from node.content.rates.settings import DirectionSettings, RateSettings
 from node.interfaces import WILDCARDS
 from node.machine.refusals import refused
@@ -76,6 +77,9 @@ class Config:
     `limit_up`, `limit_down`: bytes of content a second to and from all peers, as `500k`, `2M`,
     `off`; `limit_up_per_peer` and `limit_down_per_peer` to and from each; `limit_up_schedule` and
     `limit_down_schedule`: what holds instead for all peers in some hours of the day.
+
+    `vault_bytes`: what the vault keeps of mods that are neither pinned nor in use; 0 is
+    limits.VAULT_BYTES, or a tenth of the disk if that is less.
     """
 
     listen: tuple[str, ...] = ()
@@ -98,6 +102,7 @@ class Config:
     limit_down_per_peer: str = OFF
     limit_up_schedule: str = ""
     limit_down_schedule: str = ""
+    vault_bytes: int = 0
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -119,6 +124,8 @@ class Config:
             raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
         self.relay_settings()
         self.rate_settings()
+        if self.vault_bytes < 0:
+            raise BadConfig("vault_bytes must be a number of bytes, or 0 for the usual ones")
 
     @property
     def plays_unreachable(self) -> bool:
@@ -153,6 +160,10 @@ class Config:
                 _schedule("limit_down_schedule", self.limit_down_schedule),
             ),
         )
+
+    def keep_settings(self) -> KeepSettings:
+        """What the vault may keep."""
+        return KeepSettings(vault_bytes=self.vault_bytes or None)
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind, unless the machine lacks a family; raises BadAddress."""

@@ -179,7 +179,7 @@ class Node:
         undoing.push_async_callback(self.membership.stop)
         await self._bind()
         self._certificate = load_or_create(self.home.certificate, self.environment)
-        self._vault = await Vault.open(self.home.vault)
+        self._vault = await Vault.open(self.home.vault, self.environment.wall)
         undoing.push_async_callback(self._vault.close)
         settings = LinkSettings(
             data_path=self.config.data_path, relayed_only=self.config.hide_address
@@ -215,7 +215,8 @@ class Node:
         default = known_default_home()
         guard = HomeGuard(self.home.path, *([default] if default else []))
         self.transfers = TransferLimits(self._rates, self.environment.wall)
-        self.sharing = Sharing(self._vault, self.membership, self.pool, guard, self.transfers)
+        keep = self.config.keep_settings()
+        self.sharing = Sharing(self._vault, self.membership, self.pool, guard, self.transfers, keep)
         await self.sharing.start()
 
     def _standing(self, peer_id: PeerId) -> float:

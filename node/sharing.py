@@ -17,6 +17,7 @@ from node.content.download.chunk_source import ChunkSource, FindSources
 from node.content.download.downloader import Downloader, DownloadResult
 from node.content.download.patience import Patience
 from node.content.homes import HomeGuard
+from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import Progress, ReportProgress, ignore_progress
@@ -50,6 +51,7 @@ class Sharing:
         pool: LinkPool,
         guard: HomeGuard,
         transfers: TransferLimits,
+        keep: KeepSettings,
     ) -> None:
         self._vault = vault
         self._overlay = membership.server
@@ -61,7 +63,8 @@ class Sharing:
         self._exchanges = Exchanges(vault, pool.usefulness, transfers.up)
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
-        self._room = RoomBook()
+        self.keeping = Keeping(vault, keep, self._announcer.announce)
+        self._room = RoomBook(free=self.keeping.free)
         self._downloader = Downloader(
             vault, self._environment, self._opened, self._room, transfers.down.rate
         )
@@ -81,6 +84,7 @@ class Sharing:
             *self._exchanges.defects,
             *self._downloader.defects,
             *self._announcer.defects,
+            *self.keeping.defects,
         ]
 
     async def start(self) -> None:
@@ -88,9 +92,11 @@ class Sharing:
         self._pool.subscribe(self._exchanges.attach)
         await self._vault.collect()
         await self._announcer.start()
+        self.keeping.start()
 
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
+        await self.keeping.close()
         await self._announcer.close()
         await self._downloader.close()
         await self._exchanges.close()
@@ -183,6 +189,7 @@ class Sharing:
         started = self._loop.time()
         first = _FirstByte(self._loop.time, progress)
         async with contextlib.AsyncExitStack() as claims:
+            claims.enter_context(self.keeping.using(link.mod_id))
             # A place that cannot be written fails before anything is fetched.
             place = TargetPlace(
                 self._assembler, self._room, claims, target, into or current_folder()
@@ -196,6 +203,7 @@ class Sharing:
             )
             transferred = self._loop.time()
             written = await place.write(link.mod_id, progress)
+            await self._vault.use(link.mod_id)
         await self._announcer.announce()
         stats = FetchStats()
         if isinstance(download.found_by, _Finding):

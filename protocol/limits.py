@@ -1064,10 +1064,32 @@ DISK_ENTRY_BYTES = 4096
 """What a file system needs for a file or a folder besides the bytes of files, amply: a mod of no
 bytes at all may have 200 000 of each."""
 
-DISK_KEPT_FREE = 16 * 2**20
+DISK_KEPT_FREE = 2**30
+DISK_KEPT_PART = 20
+"""What a vault and a download leave free on a disk: so much, or one in so many of its bytes,
+whichever is less."""
+
 DISK_RESERVE = 2 * 2**20
-"""What a vault leaves free on its disk, and what a node keeps there besides, to give it up where
-removing a mod or starting needs room; on a small disk a sixteenth of it."""
+"""What a node keeps on its vault's disk besides, to give it up where removing a mod or starting
+needs room; on a small disk a sixteenth of it."""
+
+VAULT_BYTES = 20 * 2**30
+VAULT_DISK_PART = 10
+"""What mods in a vault take that are neither pinned nor in use, unless a person says otherwise: so
+much, or one in so many of the disk's bytes, whichever is less."""
+
+VAULT_CHECK_S = 600.0
+"""How often a vault is kept within that; after each download besides."""
+
+USED_STEP_S = 3600.0
+"""When a mod was last used is recorded no more often than this."""
+
+SERVED_LATELY_S = 30.0
+"""A mod is in use for so long after a peer was sent a chunk of it, the last one of each peer: so no
+peer keeps more than one mod in a vault."""
+
+USAGE_CHUNKS = 2**14
+"""Chunks of a mod that are looked at in one job of the vault to learn what it takes."""
 
 PLAIN_FACTOR = 100
 PLAIN_FREE_BYTES = 64 * 2**20

@@ -5,7 +5,7 @@ for sealed chunks on the vault's disk, for the files on the target's, which may 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,13 @@ from node.disk.reserve import kept_of
 from node.machine.refusals import refused
 from protocol.errors import DiskError
 from protocol.texts.amounts import size_text
+
+FreeRoom = Callable[[int, int], Awaitable[bool]]
+
+
+async def _free_nothing(_disk: int, _size: int) -> bool:
+    """All that is on the disk stays there."""
+    return False
 
 
 class Disk(NamedTuple):
@@ -53,28 +60,52 @@ class RoomClaim:
 
 
 class RoomBook:
-    """The claims of all downloads of a node. `look` tells a place's disk."""
+    """The claims of all downloads of a node.
 
-    def __init__(self, look: Callable[[Path], Disk] = disk_of) -> None:
+    `look` tells a place's disk; `free` frees bytes of a disk by its number, and tells whether it
+    did anything.
+    """
+
+    def __init__(
+        self, look: Callable[[Path], Disk] = disk_of, free: FreeRoom = _free_nothing
+    ) -> None:
         self._look = look
+        self._free = free
         self._claims: dict[RoomClaim, None] = {}
+
+    async def claim_freeing(self, place: Path, size: int) -> RoomClaim:
+        """`claim` this, where room is lacking after others have made some; raises DiskError."""
+        while True:
+            disk, others = self._disk(place)
+            lack = _lack_of(disk, others, size)
+            if lack <= 0 or not await self._free(disk.number, lack):
+                return self.claim(place, size)
+
+    def _disk(self, place: Path) -> tuple[Disk, int]:
+        """The disk of a place, and what is claimed of it."""
+        try:
+            disk = self._look(place)
+        except OSError as error:
+            what = f"the disk that holds {place} does not answer"
+            raise refused(error, what) from error
+        return disk, sum(one.left for one in self._claims if one.number == disk.number)
 
     def claim(self, place: Path, size: int) -> RoomClaim:
         """Claim `size` bytes of the disk that holds `place`; raises DiskError where it has fewer.
 
         Blocking for as long as the system takes to tell of a disk.
         """
-        try:
-            disk = self._look(place)
-        except OSError as error:
-            what = f"the disk that holds {place} does not answer"
-            raise refused(error, what) from error
-        others = sum(one.left for one in self._claims if one.number == disk.number)
-        if disk.free is not None and size > disk.free - others - disk.kept_free:
+        disk, others = self._disk(place)
+        if _lack_of(disk, others, size) > 0:
             raise DiskError(_too_full(place, size, disk, others))
         claim = RoomClaim(disk.number, size, lambda one: self._claims.pop(one, None))
         self._claims[claim] = None
         return claim
+
+
+def _lack_of(disk: Disk, others: int, size: int) -> int:
+    """The bytes by which a disk has too little room for `size` beside what others claim."""
+    return 0 if disk.free is None else size - (disk.free - others - disk.kept_free)
 
 
 def _too_full(place: Path, size: int, disk: Disk, others: int) -> str:

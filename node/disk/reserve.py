@@ -54,7 +54,9 @@ def kept_free(folder: Path) -> int:
 
 def kept_of(total: int | None) -> int:
     """The same for a disk of so many bytes, None if it does not tell."""
-    return limits.DISK_KEPT_FREE if total is None else min(limits.DISK_KEPT_FREE, total // 16)
+    if total is None:
+        return limits.DISK_KEPT_FREE
+    return min(limits.DISK_KEPT_FREE, total // limits.DISK_KEPT_PART)
 
 
 class Reserve:

@@ -52,7 +52,8 @@ class TargetPlace:
             self._target = self._into / _folder_name(contents.name, opened.manifest.mod_id)
             await self.prepare()
         await self._assembler.check_files(self.folder, contents)
-        self._claims.callback(self._room.claim(self.folder, contents.disk_bytes).release)
+        claim = await self._room.claim_freeing(self.folder, contents.disk_bytes)
+        self._claims.callback(claim.release)
 
     async def write(self, mod_id: bytes, report: ReportProgress) -> Assembled:
         """Write the files, which the vault has; raises as `Assembler.assemble`."""

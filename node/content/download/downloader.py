@@ -171,7 +171,8 @@ class Downloader:
             return
         lengths = manifest.sealed_lengths
         size = sum(lengths[chunk] for chunk in missing)
-        fetch.want(manifest, self._room.claim(self._vault.folder, size + size // _INDEX_PART))
+        claim = await self._room.claim_freeing(self._vault.folder, size + size // _INDEX_PART)
+        fetch.want(manifest, claim)
 
     async def _key(self, link: ModLink) -> bytes | None:
         stored = await self._vault.mod(link.mod_id)

@@ -115,6 +115,9 @@ class Fetch:
 
     def want(self, manifest: Manifest, claim: RoomClaim) -> None:
         """A member wants the chunks; the vault knows the mod, and has room for them by `claim`."""
+        if self._wanted.done():
+            claim.release()  # another member was first
+            return
         self._claim = claim
         self._wanted.set_result(manifest)
 

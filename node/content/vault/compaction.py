@@ -13,6 +13,8 @@ from node.files import writing
 
 _WORTH_KEEPING = 0.5
 """A pack of which less than this is needed is made smaller."""
+_WORTH_KEEPING_FULL = 0.9
+"""The same where the disk lacks room."""
 _MOVED_BYTES = 8 * 2**20
 """What is moved within a pack at once."""
 
@@ -57,14 +59,18 @@ class Compaction:
         with self._index.transaction():
             self._index.delete(unneeded)
 
-    def compact(self) -> bool:
-        """Give back the room of one pack that is mostly unneeded; whether there was one."""
+    def compact(self, *, thoroughly: bool = False) -> bool:
+        """Give back the room of one pack that is mostly unneeded; whether there was one.
+
+        `thoroughly`: also of one of which a tenth is unneeded, as a disk lacks room.
+        """
+        worth_keeping = _WORTH_KEEPING_FULL if thoroughly else _WORTH_KEEPING
         with writing(self._folder):
             known = self._index.packs()
             for pack in self._packs.numbers():
                 _, needed = known.get(pack, (0, 0))
                 size = self._packs.size(pack)
-                if needed >= size * _WORTH_KEEPING:
+                if needed >= size * worth_keeping:
                     continue
                 self._shrink(pack)
                 if self._packs.size(pack) < size:

@@ -1,14 +1,23 @@
 """The mods that a vault knows, and which chunks each of them has."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from node.content.vault.database import Database
-from node.content.vault.stored_mod import StoredMod
+from node.content.vault.stored_mod import KeptMod, StoredMod
 
 _MOD_COLUMNS = (
     "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
 )
+_TAKEN = (
+    "SELECT others, SUM(length) FROM (SELECT length, ("
+    "SELECT group_concat(number) FROM mod_chunks AS other"
+    " WHERE other.address = own.address AND other.number <> own.number) AS others"
+    " FROM mod_chunks AS own JOIN blobs USING (address)"
+    " WHERE own.number = ? AND chunk >= ? AND chunk < ?) GROUP BY others"
+)
+_TAKEN_BY_MANIFEST = "SELECT NULL, length FROM mods JOIN blobs ON address = mod_id WHERE number = ?"
 
 
 class ModTable:
@@ -60,6 +69,54 @@ class ModTable:
         """Every mod, in the order of adding."""
         rows = self._database.all(f"SELECT {_MOD_COLUMNS} FROM mods ORDER BY number")  # noqa: S608  (a constant)
         return [_stored_mod(row) for row in rows]
+
+    # What is kept of them
+
+    def kept(self) -> list[KeptMod]:
+        """Every mod as eviction sees it, in the order of adding."""
+        rows = self._database.all(
+            "SELECT number, mod_id, name, sealed_bytes + COALESCE(length, 0), chunks,"
+            " used, pinned"
+            " FROM mods LEFT JOIN blobs ON address = mod_id ORDER BY number"
+        )
+        return [
+            KeptMod(number, mod_id, name, size, chunks, used, is_pinned=bool(pinned))
+            for number, mod_id, name, size, chunks, used, pinned in rows
+        ]
+
+    def taken(self, number: int, first: int, count: int) -> dict[frozenset[int], int]:
+        """What `count` of a mod's chunks take from `first` on, by which other mods need them too.
+
+        From the first on its manifest is among them.
+        """
+        rows = self._database.all(_TAKEN, number, first, first + count)
+        if first == 0:
+            rows += self._database.all(_TAKEN_BY_MANIFEST, number)
+        taken: Counter[frozenset[int]] = Counter()
+        for others, size in rows:
+            taken[frozenset(map(int, others.split(",") if others else ()))] += size
+        return dict(taken)
+
+    def used(self, mod_id: bytes) -> float | None:
+        """When a mod was last used, as far as that was recorded; None for an unknown one."""
+        row = self._database.one("SELECT used FROM mods WHERE mod_id = ?", mod_id)
+        return None if row is None else row[0]
+
+    def use(self, mod_id: bytes, when: float) -> None:
+        """A mod is used."""
+        self._database.change("UPDATE mods SET used = ? WHERE mod_id = ?", (when, mod_id))
+
+    def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
+        """Pin a mod, or let it be evicted; whether it is there."""
+        statement = "UPDATE mods SET pinned = ? WHERE mod_id = ?"
+        return self._database.change(statement, (pinned, mod_id)).rowcount > 0
+
+    def evict(self, mod_id: bytes, used: float) -> bool:
+        """Forget a mod that is not pinned and was not used since; whether there was such a one."""
+        statement = "DELETE FROM mods WHERE mod_id = ? AND pinned = 0 AND used <= ?"
+        return self._database.change(statement, (mod_id, used)).rowcount > 0
+
+    # Its chunks
 
     def missing(self, mod_id: bytes) -> list[int]:
         """The numbers of a mod's chunks that the vault lacks."""

@@ -16,10 +16,11 @@ _Result = TypeVar("_Result")
 class PeerReads:
     """The vault as one peer may use it; `name` is the peer's."""
 
-    def __init__(self, store: Store, jobs: VaultJobs, name: str) -> None:
+    def __init__(self, store: Store, jobs: VaultJobs, name: str, wall: Callable[[], float]) -> None:
         self._store = store
         self._jobs = jobs
         self._name = name
+        self._wall = wall
 
     async def held(self, mod_id: bytes) -> Held | None:
         """What can be served of a mod; None if nothing can."""
@@ -37,7 +38,9 @@ class PeerReads:
 
         None for each that is missing, and for an unknown mod.
         """
-        return await self._run(self._store.get_chunks, mod_id, chunks, enough_bytes)
+        now, wall = asyncio.get_running_loop().time(), self._wall()
+        serve = partial(self._store.serve_chunks, self._name, mod_id, chunks)
+        return await self._run(serve, enough_bytes, now, wall)
 
     async def _run(
         self,

@@ -10,6 +10,7 @@ import logging
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -18,11 +19,13 @@ from node.content.vault.compaction import Compaction
 from node.content.vault.holdings import Held, Holding, Holdings
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs, is_intact
-from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
+from node.content.vault.uses import Uses
 from node.disk.refusals import free_bytes, make_private
 from node.disk.reserve import Reserve, kept_free
 from node.files import writing
 from node.machine.refusals import LOST_VAULT, refused
+from protocol import limits
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
 from protocol.texts.amounts import size_text
@@ -56,6 +59,9 @@ class Store:
             ) from error
         self._packs = Packs(packs)
         self._holdings = Holdings(self._index)
+        self.uses = Uses()
+        self._used: dict[bytes, float] = {}
+        """When mods were last used, as far as it is recorded."""
         self.compaction = Compaction(folder, self._index, self._packs, self._reserve, self._forget)
         try:
             with writing(folder):
@@ -203,6 +209,48 @@ class Store:
     def _held(self) -> Iterator[tuple[bytes, Holding | None]]:
         return ((mod.mod_id, self._holdings.of(mod.mod_id)) for mod in self._index.mods.every())
 
+    # Keeping
+
+    def kept(self, now: float) -> list[KeptMod]:
+        """Every mod as eviction sees it; `now` is monotonic seconds."""
+        in_use = self.uses.in_use(now)
+        return [replace(mod, is_in_use=mod.mod_id in in_use) for mod in self._index.mods.kept()]
+
+    def taken(self, number: int, first: int) -> dict[frozenset[int], int]:
+        """What USAGE_CHUNKS of a mod's chunks take from `first` on, by which others need them."""
+        return self._index.mods.taken(number, first, limits.USAGE_CHUNKS)
+
+    def use(self, mod_id: bytes, wall: float) -> None:
+        """A mod is used at `wall`, in seconds since 1970, which is recorded once in a while."""
+        recorded = self._used.get(mod_id)
+        if recorded is None:
+            recorded = self._used[mod_id] = self._index.mods.used(mod_id) or 0.0
+        if abs(wall - recorded) < limits.USED_STEP_S:
+            return
+        with contextlib.suppress(sqlite3.Error), self._index.transaction():
+            self._index.mods.use(mod_id, wall)
+        self._used[mod_id] = wall
+
+    def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
+        """Pin a mod, or let it be evicted; whether it is here. Raises DiskError."""
+        with writing(self._folder), self._index.transaction():
+            return self._index.mods.pin(mod_id, pinned=pinned)
+
+    def evict(self, mod: KeptMod, now: float) -> bool:
+        """Forget a mod unless it is in use, pinned or used since; its chunks go with `collect`."""
+        with writing(self._folder):
+            evicted = self._reserve.spending(partial(self._evict, mod, now))
+        if evicted:
+            self._holdings.forget(mod.mod_id)
+            self._used.pop(mod.mod_id, None)
+        return evicted
+
+    def _evict(self, mod: KeptMod, now: float) -> bool:
+        with self._index.transaction():
+            if mod.mod_id in self.uses.in_use(now):
+                return False
+            return self._index.mods.evict(mod.mod_id, mod.used)
+
     # Serving
 
     def held(self, mod_id: bytes) -> Held | None:
@@ -245,6 +293,22 @@ class Store:
             enough_bytes -= len(data or b"")
             if enough_bytes <= 0:
                 break
+        return found
+
+    def serve_chunks(
+        self,
+        peer: str,
+        mod_id: bytes,
+        chunks: Iterable[int],
+        enough_bytes: float,
+        now: float,
+        wall: float,
+    ) -> list[bytes | None] | None:
+        """`get_chunks` for a peer by its name, for which the mod is in use then."""
+        found = self.get_chunks(mod_id, chunks, enough_bytes)
+        if found and any(data is not None for data in found):
+            self.uses.served(peer, mod_id, now)
+            self.use(mod_id, wall)
         return found
 
     def _chunk(self, mod_id: bytes, chunk: int) -> bytes | None:

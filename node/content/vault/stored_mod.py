@@ -31,6 +31,23 @@ class StoredMod:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptMod:
+    """A mod as eviction sees it."""
+
+    number: int
+    mod_id: bytes
+    name: str
+    bytes: int
+    """The most that it takes: sealed, and its manifest."""
+    chunks: int
+    used: float
+    """When it was last shared, fetched or served, in seconds since 1970; it may be older by an
+    hour than it was."""
+    is_pinned: bool
+    is_in_use: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LineageChunk:
     """A chunk that a lineage has sealed, found again by the hash of its plaintext.
 

@@ -5,8 +5,10 @@ is one job for that thread, so jobs carry many chunks. The owner's jobs run in t
 before those of peers.
 """
 
+import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import ParamSpec, TypeVar
 from node.content.vault.jobs import OWNER, VaultJobs
 from node.content.vault.peer_reads import PeerReads
 from node.content.vault.store import Blob, Store
-from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
 from protocol.content.manifest import Manifest
 from protocol.errors import DiskError
 
@@ -28,18 +30,22 @@ _Result = TypeVar("_Result")
 class Vault:
     """The node's sealed bytes and mods. Open with `Vault.open`, and close."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wall: Callable[[], float]) -> None:
         self.folder = folder
         self._jobs = VaultJobs(folder)
+        self._wall = wall
         self._store: Store
         self._holds = 0
         self._collect_later = False
         self._watchers: dict[Callable[[], None], None] = {}
 
     @classmethod
-    async def open(cls, folder: Path) -> "Vault":
-        """The vault in `folder`, made if there is none; raises HomeError, DiskError."""
-        vault = cls(folder)
+    async def open(cls, folder: Path, wall: Callable[[], float] = time.time) -> "Vault":
+        """The vault in `folder`, made if there is none; raises HomeError, DiskError.
+
+        `wall` gives seconds since 1970, by which it knows what was used last.
+        """
+        vault = cls(folder, wall)
         opened: list[Store] = []
         try:
             await vault._run(lambda: opened.append(Store(folder)))
@@ -110,7 +116,7 @@ class Vault:
 
     def read_by(self, peer: str) -> PeerReads:
         """What a peer with this name reads."""
-        return PeerReads(self._store, self._jobs, peer)
+        return PeerReads(self._store, self._jobs, peer, self._wall)
 
     async def get_chunks(self, mod_id: bytes, chunks: Sequence[int]) -> list[bytes | None] | None:
         """A mod's chunks by number; None for each that is missing, and for an unknown mod."""
@@ -129,6 +135,37 @@ class Vault:
     async def put_sealed(self, lineage: int, sealed: Sequence[tuple[LineageChunk, bytes]]) -> int:
         """Store chunks that a lineage just sealed; return the bytes that are new to the vault."""
         return await self._run(self._store.put_sealed, lineage, sealed)
+
+    # Keeping
+
+    def using(self, mod_id: bytes) -> contextlib.AbstractContextManager[None]:
+        """While inside, the mod is in use and so not evicted; to be entered before it is read."""
+        return self._store.uses.using(mod_id)
+
+    async def use(self, mod_id: bytes) -> None:
+        """A mod was shared or fetched."""
+        await self._run(self._store.use, mod_id, self._wall())
+
+    async def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
+        """Pin a mod, or let it be evicted; whether it is here. Raises DiskError."""
+        return await self._run(partial(self._store.pin, mod_id, pinned=pinned))
+
+    async def kept(self) -> list[KeptMod]:
+        """Every mod as eviction sees it, in the order of adding."""
+        return await self._run(self._store.kept, asyncio.get_running_loop().time())
+
+    async def taken(self, number: int, first: int) -> dict[frozenset[int], int]:
+        """What USAGE_CHUNKS of a mod's chunks take from `first` on, by which others need them."""
+        return await self._run(self._store.taken, number, first)
+
+    async def evict(self, mod: KeptMod) -> bool:
+        """Forget a mod unless it is in use, pinned or used since; then `collect`."""
+        return await self._run(self._store.evict, mod, asyncio.get_running_loop().time())
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether nothing is collected for now."""
+        return self._holds > 0
 
     @contextlib.contextmanager
     def watched_by(self, watcher: Callable[[], None]) -> Iterator[None]:
@@ -150,8 +187,10 @@ class Vault:
             if self._collect_later:
                 await self.collect()
 
-    async def collect(self) -> None:
+    async def collect(self, *, thoroughly: bool = False) -> None:
         """Free the room of what no mod needs, once no `holding` is left.
+
+        Packs keep some of it, `thoroughly` less.
 
         Where the disk does not allow it, that is for the next time.
         """
@@ -160,7 +199,7 @@ class Vault:
             return
         try:
             await self._run(self._store.compaction.collect)
-            while await self._run(self._store.compaction.compact):
+            while await self._run(partial(self._store.compaction.compact, thoroughly=thoroughly)):
                 pass  # one pack a job, so that other jobs get their turn
         except DiskError as error:
             _log.warning("what no mod needs keeps its room for now: %s", error)

@@ -16,6 +16,7 @@ from node.answers.mods import GetResult, ModList, ModOffer, Removed, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
+from node.answers.vault import Pinned, VaultView
 from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
@@ -27,7 +28,7 @@ from protocol import limits
 from protocol.causes.failed_checks import expected_of
 from protocol.content.file_paths import quoted
 from protocol.errors import NotFound
-from protocol.identity import base32_bytes
+from protocol.identity import base32_bytes, base32_text
 from protocol.texts.links import link_in
 from protocol.texts.peers import peer_id_in
 from protocol.texts.wrappings import bare, plain
@@ -140,16 +141,42 @@ async def look(service: Service, call: ApiCall, progress: ReportProgress) -> Mod
 
 async def remove(service: Service, call: ApiCall) -> Removed:
     """Stop sharing a mod and forget it."""
-    text = bare(plain(call.path["mod_id"]))
+    mod_id = _mod_id(call.path["mod_id"])
+    if not await service.node.sharing.remove(mod_id):
+        raise NotFound(f"this node has no mod {base32_text(mod_id)}")
+    return Removed(mod_id)
+
+
+def _mod_id(text: str) -> bytes:
+    text = bare(plain(text))
     try:
-        mod_id = base32_bytes(text, _MOD_ID_BYTES)
+        return base32_bytes(text, _MOD_ID_BYTES)
     except ValueError:
         raise BadRequest(
             f"not a mod id, which has {_MOD_ID_CHARS} of a-z and 2-7: {text[:80]!r}"
         ) from None
-    if not await service.node.sharing.remove(mod_id):
-        raise NotFound(f"this node has no mod {text}")
-    return Removed(mod_id)
+
+
+async def vault(service: Service, call: ApiCall) -> VaultView:
+    """What each mod takes of the vault, and what may be kept."""
+    return VaultView.of(await service.node.sharing.keeping.state())
+
+
+async def pin(service: Service, call: ApiCall) -> Pinned:
+    """Keep a mod whatever the vault's budget says."""
+    return await _pin(service, call.body["mod_id"], pinned=True)
+
+
+async def unpin(service: Service, call: ApiCall) -> Pinned:
+    """Let a mod be evicted where the vault's budget has no room for it."""
+    return await _pin(service, call.path["mod_id"], pinned=False)
+
+
+async def _pin(service: Service, text: str, *, pinned: bool) -> Pinned:
+    mod_id = _mod_id(text)
+    if not await service.node.sharing.keeping.pin(mod_id, pinned=pinned):
+        raise NotFound(f"this node has no mod {base32_text(mod_id)}")
+    return Pinned(mod_id, pinned)
 
 
 async def connect(service: Service, call: ApiCall) -> LinkView:

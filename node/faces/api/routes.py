@@ -83,6 +83,9 @@ ROUTES = (
         body=schemas.SHARE,
     ),
     Route("DELETE", "/v1/mods/{mod_id}", handlers.remove),
+    Route("GET", "/v1/vault", handlers.vault),
+    Route("POST", "/v1/pins", handlers.pin, body=schemas.PIN),
+    Route("DELETE", "/v1/pins/{mod_id}", handlers.unpin),
     Route(
         "POST",
         "/v1/downloads",

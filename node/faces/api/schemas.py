@@ -143,5 +143,6 @@ _RATE = _bounded(
 LIMITS = _request({}, dict.fromkeys(("up", "down", "up_per_peer", "down_per_peer"), _RATE))
 
 CONNECT = _request({"peer": _bounded(limits.PASTED_CHARS, "A peer id.")})
+PIN = _request({"mod_id": _bounded(limits.PASTED_CHARS, "A mod id.")})
 CRAWL = _request({}, {"contacts": COUNT})
 NOTHING = _request({})

@@ -1,4 +1,4 @@
-"""Commands that ask a running node and change nothing: status, id, ls, peers, links."""
+"""Commands that ask a running node: status, id, ls, peers, links, and vault with pin and unpin."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 
 from node.faces.cli import exits, networks, options, output
 from node.faces.cli.client import ControlClient
+from node.faces.cli.mods import choose
 from node.faces.cli.terminal.words import Word
 from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
@@ -198,3 +199,72 @@ def links(home: Path, as_json: bool) -> None:
         (output.link_row(link) for link in told["links"]),
         empty="No open links. They open when something is fetched.",
     )
+
+
+@click.command()
+@options.asking
+def vault(home: Path, as_json: bool) -> None:
+    """Show what each mod takes of the vault, and what may be kept."""
+    told = ControlClient(home).get("/v1/vault")
+    if as_json:
+        output.show_json(told)
+        return
+    output.show_table(
+        ("NAME", "ID", "OWN", "IN COMMON", "USED", "PINNED", "IN USE", "COMPLETE"),
+        (
+            (
+                mod["name"] or "(unknown)",
+                mod["mod_id"][:_ID_CHARS],
+                output.size(mod["own_bytes"]),
+                output.size(mod["shared_bytes"]),
+                output.moment(mod["used"]),
+                *map(output.yes_no, (mod["pinned"], mod["in_use"], mod["complete"])),
+            )
+            for mod in told["mods"]
+        ),
+        empty="No mods yet. Share one with `modswarm share FOLDER`.",
+    )
+    left = output.size(told["kept_free_bytes"])
+    bound, budget = output.size(told["bound_bytes"]), output.size(told["budget_bytes"])
+    output.show_facts(
+        (
+            ("All of it", output.size(told["bytes"])),
+            ("Budget", f"{bound} of {budget} are taken by what is neither pinned nor in use"),
+            ("Disk", f"{output.size(told['disk_free_bytes'])} free, of which {left} stay free"),
+        )
+    )
+
+
+_MOD = Word("the name, the link or the id of a mod, as `modswarm ls` shows them")
+
+
+@click.command()
+@click.argument("mod", type=_MOD)
+@options.asking
+def pin(mod: str, home: Path, as_json: bool) -> None:
+    """Keep MOD in the vault whatever its budget says.
+
+    MOD is a name, a link, a mod id, or at least 8 characters of the beginning of one. What this
+    node shares is pinned from the start.
+    """
+    client = ControlClient(home)
+    chosen = choose(mod, client.get("/v1/mods")["mods"])
+    told = client.post("/v1/pins", {"mod_id": chosen["mod_id"]})
+    if as_json:
+        output.show_json(told)
+        return
+    click.echo(f"Pinned {output.printable(chosen['name'] or chosen['mod_id'])}.")
+
+
+@click.command()
+@click.argument("mod", type=_MOD)
+@options.asking
+def unpin(mod: str, home: Path, as_json: bool) -> None:
+    """Let MOD be evicted from the vault once its budget has no room for it."""
+    client = ControlClient(home)
+    chosen = choose(mod, client.get("/v1/mods")["mods"])
+    told = client.delete("/v1/pins", chosen["mod_id"])
+    if as_json:
+        output.show_json(told)
+        return
+    click.echo(f"{output.printable(chosen['name'] or chosen['mod_id'])} is pinned no more.")

@@ -10,7 +10,7 @@ import click
 
 from node.faces.cli import exits, options, output
 from node.faces.cli.client import ControlClient
-from node.faces.cli.terminal.amounts import LimitRate
+from node.faces.cli.terminal.amounts import LimitRate, Size
 from node.faces.cli.terminal.words import Word, shell_word
 from node.faces.log import log_to_file
 from node.home import LOG_FILE
@@ -89,6 +89,13 @@ _STOP_LOOK_S = 0.05
 @click.option(
     "--limit-down-per-peer", type=LimitRate(), metavar="RATE", help="The same from each peer."
 )
+@click.option(
+    "--vault-size",
+    type=Size(),
+    metavar="SIZE",
+    help="What the vault keeps of mods that are neither pinned nor in use, such as 500MB or 30GB."
+    " Default: 20 GiB, or a tenth of the disk if that is less.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @options.verbosity
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -105,6 +112,7 @@ def run(
     limit_down: str | None,
     limit_up_per_peer: str | None,
     limit_down_per_peer: str | None,
+    vault_size: int | None,
     as_json: bool,
     until_stdin_closes: bool,
 ) -> int:
@@ -134,6 +142,7 @@ def run(
         limit_down=limit_down,
         limit_up_per_peer=limit_up_per_peer,
         limit_down_per_peer=limit_down_per_peer,
+        vault_bytes=vault_size,
     )
     return asyncio.run(_serve(node, ending, out, until_stdin_closes))
 

@@ -21,9 +21,13 @@ from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenA
 from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
 from node.content.download.bounds import SizeBound
+from node.content.keeping.keeping import KeepingState
+from node.content.keeping.usage import ModUsage
 from node.content.progress import Progress, ReportProgress
 from node.content.rates.settings import RateSettings
 from node.content.rates.transfers import TransferLimits
+from node.content.room import Disk
+from node.content.vault.stored_mod import KeptMod
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
@@ -85,6 +89,29 @@ class FakeDiagnosis:
         )
 
 
+class FakeKeeping:
+    """Keeps one mod, half of which another one needs too."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
+        self._answer("pin", mod_id, pinned)
+        return mod_id == MOD_ID
+
+    async def state(self) -> KeepingState:
+        self._answer("state")
+        hats = KeptMod(1, MOD_ID, "hats", 9000, 2, 1.7e9, is_pinned=False, is_in_use=True)
+        caps = KeptMod(2, bytes(32), "", 4000, 1, 1.6e9, is_pinned=True)
+        wigs = KeptMod(3, bytes(31) + b"3", "wigs", 700, 1, 1.6e9, is_pinned=False)
+        usages = (
+            ModUsage(hats, {frozenset(): 5000, frozenset({2}): 4000}),
+            ModUsage(caps, {frozenset({1}): 4000}),
+            ModUsage(wigs, {frozenset(): 700}),
+        )
+        return KeepingState(usages, frozenset({MOD_ID}), 20_000, Disk(1, 40_000, 6000))
+
+
 class FakeSharing:
     """Has one mod; `hold` keeps downloads alive."""
 
@@ -103,6 +130,7 @@ class FakeSharing:
         self.idle: tuple[str, ...] = ()
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
+        self.keeping = FakeKeeping(answer)
 
     async def mods(self) -> tuple[ModView, ...]:
         self._answer("mods")

@@ -202,6 +202,7 @@ async def test_a_body_must_be_declared_as_json(tmp_path: Path) -> None:
         ("GET", "/v1/dht/lookup?target=x&paths=9999", 400, "bad_request"),
         ("DELETE", "/v1/mods/abc", 400, "bad_request"),
         ("DELETE", "/v1/mods/" + base32_text(bytes(32)), 404, "not_found"),
+        ("DELETE", "/v1/pins/" + base32_text(bytes(32)), 404, "not_found"),
     ],
 )
 async def test_wrong_requests_are_answered_as_json(
@@ -262,6 +263,9 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/v1/network"): ("/v1/network", None),
     ("POST", "/v1/mods"): ("/v1/mods", {"path": "/mods/hats", "name": "Hats"}),
     ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
+    ("GET", "/v1/vault"): ("/v1/vault", None),
+    ("POST", "/v1/pins"): ("/v1/pins", {"mod_id": base32_text(MOD_ID)}),
+    ("DELETE", "/v1/pins/{mod_id}"): (f"/v1/pins/{base32_text(MOD_ID)}", None),
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),
     ("GET", "/v1/limits"): ("/v1/limits", None),
     ("POST", "/v1/limits"): ("/v1/limits", {"up": "2M", "down_per_peer": "config"}),

@@ -19,9 +19,9 @@ from node.faces.cli import exits
 from node.faces.cli.main import modswarm
 from node.faces.cli.terminal.words import PathWord, Word
 from node.machine.control_file import read_control
-from protocol.identity import peer_id_text
+from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.commands import status_of, told_by
-from tests.node.faces.fake_node import LINK, PEER, FakeNode, served
+from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
 
 BLANKS = ("", " ", "\t \n", "\u00a0")
 GOOD = {"path": "hats", "mod": "hats", "peer": peer_id_text(PEER), "target": "00" * 20}
@@ -140,6 +140,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/downloads": {"link": str(LINK), "into": "/x"},
     "/v1/offers": {"link": str(LINK)},
     "/v1/limits": {},
+    "/v1/pins": {"mod_id": base32_text(MOD_ID)},
     "/v1/connect": {"peer": peer_id_text(PEER)},
 }
 

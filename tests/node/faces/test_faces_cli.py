@@ -55,6 +55,15 @@ def test_each_command_that_asks_prints_one_json_document(
     assert told_by(capsys, "share", "some/folder")["link"] == str(LINK)
     assert told_by(capsys, "get", str(LINK))["bytes"] == 10
     assert told_by(capsys, "rm", "hats") == {"removed": base32_text(MOD_ID)}
+    kept = told_by(capsys, "vault")
+    assert (kept["bytes"], kept["bound_bytes"], kept["budget_bytes"]) == (9700, 700, 20_000)
+    first = kept["mods"][0]
+    assert (first["own_bytes"], first["shared_bytes"]) == (5000, 4000)
+    assert (first["in_use"], first["pinned"], first["complete"]) == (True, False, False)
+    pinned = {"mod_id": base32_text(MOD_ID), "pinned": True}
+    assert told_by(capsys, "pin", "hats") == pinned
+    assert told_by(capsys, "unpin", str(LINK)) == pinned | {"pinned": False}
+    assert node.asked[-3:] == [("pin", MOD_ID, True), ("mods",), ("pin", MOD_ID, False)]
     assert told_by(capsys, "dht", "lookup", "x", "--paths", "4")["requests"] == 12
     assert told_by(capsys, "dht", "get", "x", "--kind", "peer")["records"][0]["sequence"] == 7
     assert told_by(capsys, "dht", "crawl", "--contacts", "50")["size_estimate"] == 8
@@ -73,6 +82,9 @@ def test_each_command_that_asks_prints_one_json_document(
         (["connect", peer_id_text(PEER)], CONNECTED),
         (["get", str(LINK)], ["hats", "2 files, 10 B", "from 1 peer", "90 ms"]),
         (["rm", "hats"], ["Removed hats."]),
+        (["vault"], ["hats", "5.0 kB", "4.0 kB", "9.7 kB", "700 B of 20.0 kB", "2.0 kB stay free"]),
+        (["pin", "hats"], ["Pinned hats."]),
+        (["unpin", "hats"], ["hats is pinned no more."]),
         (["dht", "lookup", "00" * 20], [peer_id_text(PEER), "2 ms", "known", " > "]),
         (["dht", "get", peer_id_text(PEER)], ["1970-01-02", "159 B", "addresses 127.0.0.1:5000"]),
         (["dht", "crawl"], ["Nodes, by density", "9 of 9 named", "7, silent 2", "1: 7", "6, 1"]),

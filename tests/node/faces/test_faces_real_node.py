@@ -103,6 +103,12 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
         (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
         assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
+        await b.ask("POST", "/v1/pins", {"mod_id": shared["mod_id"]})
+        (kept,) = (await b.ask("GET", "/v1/vault"))["mods"]
+        assert (kept["pinned"], kept["in_use"], kept["shared_bytes"]) == (True, False, 0)
+        assert kept["own_bytes"] > 0
+        await b.ask("DELETE", "/v1/pins/{mod_id}", item=shared["mod_id"])
+        assert not (await b.ask("GET", "/v1/vault"))["mods"][0]["pinned"]
         await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
         assert (await b.ask("GET", "/v1/mods"))["mods"] == []
         near = await b.ask("GET", "/v1/dht/lookup", query=f"?target={identity['peer_id']}")

@@ -1,0 +1,92 @@
+"""What the vault keeps."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from node.answers.marks import ModId
+from node.content.keeping.keeping import KeepingState
+from node.content.keeping.usage import ModUsage
+
+
+@dataclass(frozen=True, slots=True)
+class KeptView:
+    """What one mod takes of the vault. All bytes are sealed ones."""
+
+    mod_id: ModId
+    name: str
+    """Empty if the mod is only held for others."""
+    own_bytes: int
+    """What goes with it."""
+    shared_bytes: int
+    """What other mods need as well."""
+    used: float
+    """When it was last shared, fetched or served, in seconds since 1970, give or take an hour."""
+    pinned: bool
+    in_use: bool
+    """Whether it is being fetched or written, or was served within the last half minute."""
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VaultView:
+    """What the vault takes and may take."""
+
+    budget_bytes: int
+    """What may be kept of mods that are neither pinned nor in use."""
+    bound_bytes: int
+    """What those take now."""
+    bytes: int
+    """What all mods take."""
+    disk_free_bytes: int | None
+    """Null where the disk does not tell."""
+    kept_free_bytes: int
+    """What the vault leaves free of it."""
+    mods: tuple[KeptView, ...]
+    """In the order in which they came."""
+
+    @classmethod
+    def of(cls, state: KeepingState) -> "VaultView":
+        """What a vault's state looks like."""
+        usages = state.usages
+        stay = {one.mod.number for one in usages if one.mod.is_pinned or one.mod.is_in_use}
+        bound = [one for one in usages if one.mod.number not in stay]
+        return cls(
+            budget_bytes=state.budget,
+            bound_bytes=_together(bound, stay),
+            bytes=_together(usages, ()),
+            disk_free_bytes=state.disk.free,
+            kept_free_bytes=state.disk.kept_free,
+            mods=tuple(_view(one, state) for one in usages),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A mod that is pinned now, or is no more."""
+
+    mod_id: ModId
+    pinned: bool
+
+
+def _together(usages: Sequence[ModUsage], others: Collection[int]) -> int:
+    """What these mods take together, each byte once, but for what some others need too."""
+    left, total = {*others, *(one.mod.number for one in usages)}, 0
+    for one in usages:
+        left.discard(one.mod.number)
+        total += one.beside(left)
+    return total
+
+
+def _view(usage: ModUsage, state: KeepingState) -> KeptView:
+    mod = usage.mod
+    own = usage.beside({one.mod.number for one in state.usages})
+    return KeptView(
+        mod_id=mod.mod_id,
+        name=mod.name,
+        own_bytes=own,
+        shared_bytes=usage.bytes - own,
+        used=mod.used,
+        pinned=mod.is_pinned,
+        in_use=mod.is_in_use,
+        complete=mod.mod_id not in state.incomplete,
+    )

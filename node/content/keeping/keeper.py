@@ -1,0 +1,149 @@
+"""Keeps a vault within its byte budget, and frees room where a disk needs it.
+
+The budget binds what is neither pinned nor in use. A download that a person asks for is never
+refused for it: what was not used for longest goes afterwards.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from node.content.keeping.usage import Charge, ModUsage, charges
+from node.content.room import Disk, disk_of
+from node.content.vault.stored_mod import KeptMod
+from node.content.vault.vault import Vault
+from protocol import limits
+from protocol.errors import DiskError
+from protocol.identity import base32_text
+from protocol.texts.amounts import size_text
+
+_log = logging.getLogger(__name__)
+
+_ENDLESS: Final = 1 << 62
+
+Evicted = Callable[[], Awaitable[None]]
+
+
+async def _tell_nobody() -> None:
+    """No one has to know."""
+
+
+class Keeper:
+    """What a vault may keep. `budget`: bytes, None for the usual ones of its disk.
+
+    `evicted` is called after mods were evicted; `look` tells a place's disk.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        budget: int | None = None,
+        evicted: Evicted = _tell_nobody,
+        look: Callable[[Path], Disk] = disk_of,
+    ) -> None:
+        self._vault = vault
+        self._budget = budget
+        self._evicted = evicted
+        self._look = look
+        self._turn = asyncio.Lock()
+        self._wanted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the vault within its bounds until cancelled."""
+        while True:
+            try:
+                await self.keep_within()
+            except DiskError as error:
+                _log.warning("the vault is not kept within its budget for now: %s", error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limits.VAULT_CHECK_S):
+                    await self._wanted.wait()
+
+    def wake(self) -> None:
+        """Something is not in use any more, or not pinned: see soon whether something has to go."""
+        self._wanted.set()
+
+    async def disk(self) -> Disk:
+        """The vault's disk; unknown where it does not answer."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(None, self._look, self._vault.folder)
+        except OSError:
+            return Disk(-1, None, None)
+
+    def budget_on(self, disk: Disk) -> int:
+        """The bytes that may be kept of what is neither pinned nor in use."""
+        if self._budget is not None:
+            return self._budget
+        part = _ENDLESS if disk.total is None else disk.total // limits.VAULT_DISK_PART
+        return min(limits.VAULT_BYTES, part)
+
+    async def keep_within(self) -> int:
+        """Evict what the budget has no room for, and what the disk needs; returns how many mods.
+
+        Raises DiskError.
+        """
+        self._wanted.clear()
+        async with self._turn:
+            disk = await self.disk()
+            count = await self._evict(self.budget_on(disk), 0)
+            while not self._vault.is_holding:
+                disk = await self.disk()
+                lacks = disk.kept_free - disk.free if disk.free is not None else 0
+                if lacks <= 0 or not (more := await self._evict(self.budget_on(disk), lacks)):
+                    return count
+                count += more
+            return count
+
+    async def free(self, disk_number: int, size: int) -> bool:
+        """Evict so many bytes, if the vault is on this disk; whether anything was evicted.
+
+        Packs keep a little of what no mod needs, so this may free less. Raises DiskError.
+        """
+        async with self._turn:
+            disk = await self.disk()
+            if disk.number != disk_number or self._vault.is_holding:
+                return False
+            return await self._evict(self.budget_on(disk), size) > 0
+
+    async def usages(self) -> list[ModUsage]:
+        """What each mod takes."""
+        return [await self._usage(mod) for mod in await self._vault.kept()]
+
+    async def _usage(self, mod: KeptMod) -> ModUsage:
+        taken: Counter[frozenset[int]] = Counter()
+        for first in range(0, max(1, mod.chunks), limits.USAGE_CHUNKS):
+            taken.update(await self._vault.taken(mod.number, first))
+        return ModUsage(mod, taken)
+
+    async def _evict(self, budget: int, least: int) -> int:
+        """Evict until the rest is within the budget and `least` bytes are freed; how many mods."""
+        mods = await self._vault.kept()
+        may_go = [mod for mod in mods if not (mod.is_pinned or mod.is_in_use)]
+        if not least and sum(mod.bytes for mod in may_go) <= budget:
+            return 0  # even if they have nothing in common
+        stay = {mod.number for mod in mods} - {mod.number for mod in may_go}
+        order = charges([await self._usage(mod) for mod in may_go], stay, budget)
+        rest, freed, count = sum(charge.bytes for charge in order), 0, 0
+        for charge in order:
+            if rest <= budget and freed >= least:
+                break
+            rest -= charge.bytes  # in use by now, if it is not evicted
+            if await self._vault.evict(charge.mod):
+                _tell(charge, budget)
+                freed += charge.bytes
+                count += 1
+        if count:
+            await self._vault.collect(thoroughly=least > 0)
+            await self._evicted()
+        return count
+
+
+def _tell(charge: Charge, budget: int) -> None:
+    name = charge.mod.name or base32_text(charge.mod.mod_id)
+    size, most = size_text(charge.bytes), size_text(budget)
+    _log.info("%r is evicted, which frees %s; the vault's budget is %s", name, size, most)

@@ -1,0 +1,82 @@
+"""What this node's vault keeps: its budget, pins, and what each mod takes."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from node.content.keeping.keeper import Evicted, Keeper
+from node.content.keeping.usage import ModUsage
+from node.content.room import Disk, FreeRoom
+from node.content.vault.vault import Vault
+from node.tasks import TaskOwner
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """What a person says of it. `vault_bytes`: the budget; None for the usual one."""
+
+    vault_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeepingState:
+    """What each mod takes, which of them lack a chunk, and what may be kept on which disk."""
+
+    usages: tuple[ModUsage, ...]
+    incomplete: frozenset[bytes]
+    budget: int
+    disk: Disk
+
+
+class Keeping:
+    """Keeps a vault within its bounds. `start` before use, and `close`.
+
+    `evicted` is called after mods were evicted.
+    """
+
+    def __init__(self, vault: Vault, settings: KeepSettings, evicted: Evicted) -> None:
+        self._vault = vault
+        self._keeper = Keeper(vault, settings.vault_bytes, evicted)
+        self._tasks = TaskOwner("keeping")
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What its tasks raised that no disk can be blamed for."""
+        return self._tasks.defects
+
+    @property
+    def free(self) -> FreeRoom:
+        """Frees room of a disk for a download."""
+        return self._keeper.free
+
+    def start(self) -> None:
+        """Evict what the budget has no room for, now and from time to time."""
+        self._tasks.start(self._keeper.run(), name="keep the vault within its budget")
+
+    async def close(self) -> None:
+        """Evict nothing any more."""
+        await self._tasks.close()
+
+    @contextlib.contextmanager
+    def using(self, mod_id: bytes) -> Iterator[None]:
+        """While inside, a mod is not evicted; afterwards it counts, and something may have to go.
+
+        To be entered before anything is read of the mod.
+        """
+        try:
+            with self._vault.using(mod_id):
+                yield
+        finally:
+            self._keeper.wake()
+
+    async def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
+        """Keep a mod whatever the budget says, or do not; False if it is not here."""
+        found = await self._vault.pin(mod_id, pinned=pinned)
+        self._keeper.wake()
+        return found
+
+    async def state(self) -> KeepingState:
+        """What each mod takes, and what may be kept."""
+        usages, disk = await self._keeper.usages(), await self._keeper.disk()
+        incomplete = await self._vault.incomplete()
+        return KeepingState(tuple(usages), incomplete, self._keeper.budget_on(disk), disk)
