@@ -122,5 +122,7 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         network = await b.ask("GET", "/v1/network")
         assert (network["kind"], network["contacts"], network["known_nodes"]) == ("loopback", 1, 1)
         assert [one["listening"] for one in network["families"]] == [True, False]
+        limited = await b.ask("POST", "/v1/limits", {})
+        assert limited == await b.ask("GET", "/v1/limits")
         await b.ask("POST", "/v1/stop", {})
         assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}
