@@ -199,10 +199,10 @@ class Sharing:
             download = await self._downloader.download(
                 *(link, finding, first.report, bound),
                 self._patience(link.mod_id, finding.search, wait_s),
-                place.accept,
+                place,
             )
             transferred = self._loop.time()
-            written = await place.write(link.mod_id, progress)
+            written = await place.write(progress)
             await self._vault.use(link.mod_id)
         await self._announcer.announce()
         stats = FetchStats()

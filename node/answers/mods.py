@@ -90,7 +90,7 @@ class GetResult:
     bytes: int
     """Of all files together."""
     bytes_fetched: int
-    """Sealed bytes that came from others."""
+    """Bytes of the manifest and of sealed chunks that came from others."""
     seconds: Seconds
     first_byte_ms: Milliseconds | None
     """From the request to the first verified chunk; null when nothing had to be fetched."""

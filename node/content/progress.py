@@ -19,7 +19,7 @@ class Progress:
     bytes_total: int = 0
     bytes_done: int = 0
     bytes_fetched: int = 0
-    """From sources, in this run."""
+    """From sources, in this run: of the manifest, and of chunks."""
     sources: int = 0
     holders: int = 0
     """Peers that are known to share the mod, while sources are looked for."""

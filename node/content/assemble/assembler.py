@@ -6,24 +6,24 @@ there; the manifest hashed to the mod id. So what is written is what was publish
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.content.assemble import tree
+from node.content.assemble.growing import GrowingFiles
 from node.content.assemble.held_place import HeldPlace
-from node.content.assemble.tree import GrowingTree
 from node.content.homes import HomeGuard
-from node.content.opened_mods import OpenedMods
-from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.opened_mods import OpenedMod, OpenedMods
+from node.content.progress import ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
-from protocol.content import sealing
-from protocol.content.manifest import Contents, Manifest
+from protocol.content.manifest import Contents
 from protocol.errors import NotFound, TargetExists
 
-_BATCH_BYTES = 8 * 2**20
-_SYNCERS = 4
-"""Threads that wait for the disk at once: it then commits many files in one go."""
+
+def _ignore_written(_: int) -> None:
+    """Nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,87 +73,73 @@ class Assembler:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, tree.try_parent, folder, self._guard)
 
-    async def check_files(self, target: Path, contents: Contents) -> None:
-        """Raise UnsafePath where the longest path of a mod is too long for its place."""
+    @contextlib.asynccontextmanager
+    async def growing(
+        self,
+        target: Path,
+        contents: Contents,
+        written: Callable[[int], None] = _ignore_written,
+    ) -> AsyncIterator[GrowingFiles]:
+        """The files of a mod, which grow at a target that is claimed; `written` learns how far.
+
+        What did not appear is gone afterwards. Raises TargetExists, UnsafePath, DiskError.
+        """
         loop = asyncio.get_running_loop()
-        paths = (*(file.path for file in contents.files), *contents.empty_folders)
-        longest = max(paths, key=len, default="")
-        await loop.run_in_executor(None, tree.check_path, target, longest)
+        paths = itertools.chain((file.path for file in contents.files), contents.empty_folders)
+        await loop.run_in_executor(None, tree.check_paths, target, paths)
+        target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
+        files = GrowingFiles(
+            tree.GrowingTree(target, contents.files, contents.empty_folders), contents, written
+        )
+        try:
+            await files.begin()
+            yield files
+        finally:
+            await files.end()
+
+    async def complete(
+        self,
+        growing: GrowingFiles,
+        opened: OpenedMod,
+        target: Path,
+        report: ReportProgress = ignore_progress,
+    ) -> Assembled:
+        """Let a mod's files appear, with what is missing of them out of the vault.
+
+        Raises TargetExists, UnsafePath, DiskError, NotFound if the vault lacks some of the mod, and
+        ChunkMismatch if its publisher made it wrong. Nothing is then under the target's name.
+        """
+        manifest, contents = opened
+        assert contents is not None
+
+        async def read(numbers: Sequence[int]) -> list[bytes]:
+            found = await self._vault.get_many([manifest.addresses[number] for number in numbers])
+            sealed = [data for data in found if data is not None]
+            if len(sealed) < len(numbers):
+                raise NotFound("the vault lacks a part of this mod; get it again")
+            return sealed
+
+        await growing.complete(read, report)
+        return Assembled(target, len(contents.files), contents.total_bytes)
 
     async def assemble(
         self, mod_id: bytes, target: Path, report: ReportProgress = ignore_progress
     ) -> Assembled:
-        """Write a mod's files into `target`, which must not exist or be an empty folder.
+        """Write a mod out of the vault into `target`, which must not exist or be an empty folder.
 
-        Raises as `claiming` and `assemble_claimed`.
+        Raises as `claiming` and `complete`, BadManifest, and NotFound without its key.
         """
         async with self.claiming(target) as claimed:
-            return await self.assemble_claimed(mod_id, claimed, report)
+            opened = await self._open(mod_id)
+            assert opened.contents is not None
+            async with self.growing(claimed, opened.contents) as growing:
+                return await self.complete(growing, opened, claimed, report)
 
-    async def assemble_claimed(
-        self, mod_id: bytes, target: Path, report: ReportProgress = ignore_progress
-    ) -> Assembled:
-        """Write a mod's files into `target`, which is claimed.
-
-        Raises TargetExists, UnsafePath, DiskError, NotFound if the vault lacks some of the mod or
-        its key, and BadContent if its publisher made it wrong. Nothing is then under the target's
-        name.
-        """
-        loop = asyncio.get_running_loop()
+    async def _open(self, mod_id: bytes) -> OpenedMod:
         mod, data = await self._vault.mod(mod_id), await self._vault.get(mod_id)
         if mod is None or data is None or mod.content_key is None:
             raise NotFound("the vault does not have this mod, or not its content key")
-        manifest, contents = await self._opened.open(mod_id, data, mod.content_key)
-        if contents is None:
-            raise NotFound("the vault does not have this mod's content key")
-        target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
-        growing = GrowingTree(target, mod_id, contents.files, contents.empty_folders)
-        try:
-            await loop.run_in_executor(None, growing.begin, contents.disk_bytes)
-            await self._write(growing, manifest, contents, report)
-            await self._sync(growing)
-            await loop.run_in_executor(None, growing.appear)
-        finally:
-            await loop.run_in_executor(None, growing.clean_up)
-        return Assembled(target, len(contents.files), contents.total_bytes)
-
-    async def _write(
-        self, growing: GrowingTree, manifest: Manifest, contents: Contents, report: ReportProgress
-    ) -> None:
-        """Write the byte stream; one batch is read while the one before is opened and written."""
-        loop = asyncio.get_running_loop()
-        done = 0
-        writing: asyncio.Future[int] = loop.create_future()
-        writing.set_result(0)
-        try:
-            for numbers in _batches(contents):
-                sealed = await self._read(manifest, numbers)
-                done += await writing
-                report(_progress(contents, done))
-                writing = loop.run_in_executor(
-                    None, _open_and_write, growing, contents, numbers, sealed
-                )
-            done += await writing
-        finally:
-            await asyncio.gather(writing, return_exceptions=True)
-        await loop.run_in_executor(None, growing.finish)
-        report(_progress(contents, done))
-
-    async def _sync(self, growing: GrowingTree) -> None:
-        """Flush every file to disk; all threads have ended when this returns or raises."""
-        loop = asyncio.get_running_loop()
-        shares = range(_SYNCERS)
-        jobs = [loop.run_in_executor(None, growing.sync, share, _SYNCERS) for share in shares]
-        for result in await asyncio.gather(*jobs, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _read(self, manifest: Manifest, numbers: Sequence[int]) -> list[bytes]:
-        found = await self._vault.get_many([manifest.addresses[number] for number in numbers])
-        sealed = [data for data in found if data is not None]
-        if len(sealed) < len(numbers):
-            raise NotFound("the vault lacks a part of this mod; get it again")
-        return sealed
+        return await self._opened.open(mod_id, data, mod.content_key)
 
 
 @contextlib.asynccontextmanager
@@ -176,35 +162,3 @@ def _give_back(taken: "asyncio.Future[HeldPlace]") -> None:
     """No `get` waits for this place any more."""
     if not taken.cancelled() and taken.exception() is None:
         taken.result().release()
-
-
-def _batches(contents: Contents) -> Iterator[list[int]]:
-    """The chunk numbers of the byte stream, some megabytes of plaintext at a time."""
-    batch: list[int] = []
-    batch_bytes = 0
-    for number in contents.order:
-        batch.append(number)
-        batch_bytes += contents.lengths[number]
-        if batch_bytes >= _BATCH_BYTES:
-            yield batch
-            batch, batch_bytes = [], 0
-    if batch:
-        yield batch
-
-
-def _open_and_write(
-    growing: GrowingTree, contents: Contents, numbers: Sequence[int], sealed: Sequence[bytes]
-) -> int:
-    """The next bytes of the stream; returns how many."""
-    done, plaintext, latest = 0, b"", -1
-    for number, data in zip(numbers, sealed, strict=True):
-        if number != latest:  # a chunk that is repeated is opened once
-            latest, length = number, contents.lengths[number]
-            plaintext = sealing.open_chunk(contents.keys[number], data, length)
-        growing.write(plaintext)
-        done += len(plaintext)
-    return done
-
-
-def _progress(contents: Contents, done: int) -> Progress:
-    return Progress("files", bytes_total=contents.total_bytes, bytes_done=done)

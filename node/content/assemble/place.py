@@ -1,14 +1,16 @@
 """Where one `get` writes: what can be known of the place is known before the first chunk comes."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from node.content.assemble.assembler import Assembled, Assembler
+from node.content.assemble.growing import GrowingFiles
 from node.content.opened_mods import OpenedMod
 from node.content.progress import ReportProgress
 from node.content.room import RoomBook
 from protocol.content.file_paths import check_name
-from protocol.errors import LocalError, UnsafePath
+from protocol.errors import LocalError, NotFound, UnsafePath
 from protocol.identity import base32_text
 
 
@@ -31,6 +33,8 @@ class TargetPlace:
         self._claims = claims
         self._target = target
         self._into = into
+        self._opened: OpenedMod | None = None
+        self._growing: GrowingFiles | None = None
         self.folder = target or into
         """The real path, once it is claimed."""
 
@@ -51,14 +55,28 @@ class TargetPlace:
         if self._target is None:
             self._target = self._into / _folder_name(contents.name, opened.manifest.mod_id)
             await self.prepare()
-        await self._assembler.check_files(self.folder, contents)
         claim = await self._room.claim_freeing(self.folder, contents.disk_bytes)
         self._claims.callback(claim.release)
 
-    async def write(self, mod_id: bytes, report: ReportProgress) -> Assembled:
-        """Write the files, which the vault has; raises as `Assembler.assemble`."""
+        def written(size: int) -> None:
+            claim.shrink_to(contents.disk_bytes - size)
+
+        self._growing = await self._claims.enter_async_context(
+            self._assembler.growing(self.folder, contents, written)
+        )
+        self._opened = opened
+
+    def take(self, chunks: Sequence[tuple[int, bytes]]) -> None:
+        """Chunks of the mod that the vault has now, by number: their bytes go into its files."""
+        if self._growing is not None:
+            self._growing.take(chunks)
+
+    async def write(self, report: ReportProgress) -> Assembled:
+        """Let the files appear; the vault has all of the mod. Raises as `Assembler.complete`."""
+        if self._growing is None or self._opened is None:
+            raise NotFound("the vault does not have this mod's content key")
         try:
-            return await self._assembler.assemble_claimed(mod_id, self.folder, report)
+            return await self._assembler.complete(self._growing, self._opened, self.folder, report)
         except LocalError as error:
             error.add_note("all of the mod is in the vault, and the next get writes it from there")
             raise

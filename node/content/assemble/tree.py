@@ -8,22 +8,24 @@ import errno
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from node.content.assemble.layout import FileStarts
+from node.content.assemble.tree_files import HAS_STEPS, TreeFiles
 from node.content.homes import HomeGuard
-from node.disk.refusals import extend, flush_folder, free_bytes, remove_tree
-from node.files import sync_file, write_all, writing
+from node.disk.flushing import DiskFlush
+from node.disk.refusals import flush_folder, free_bytes, remove_tree
+from node.files import writing
 from node.machine.refusals import reason_of
 from protocol.content.file_paths import quoted
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
 from protocol.texts.amounts import size_text
 
-_HOLE_BYTES = 2**16
-_ZEROS = bytes(_HOLE_BYTES)
-"""Zeros of this length are skipped, not written: file systems with sparse files store no block."""
-_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_MANY = 64
+"""So many files and folders are flushed with all else on their disk, where that can be done: to
+flush each of 20 000 takes some seconds, and all together some tenths of one."""
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
 _probes = itertools.count()
@@ -85,15 +87,27 @@ def try_parent(folder: Path, guard: HomeGuard) -> None:
     try_place(folder / "mod")
 
 
-def check_path(target: Path, path: str) -> None:
-    """Raise UnsafePath where a file's path would be too long, also while its folder is hidden."""
-    _check_length(target.parent / _hidden_name(b"", target) / path, path)
-    _check_length(target / path, path)
+def check_paths(target: Path, paths: Iterable[str]) -> None:
+    """Raise UnsafePath where a name of a mod's paths is too long for its disk.
+
+    Where no name is opened in an open folder, also where a path as a whole is too long for the
+    system, be it only while the folder is hidden.
+    """
+    longest_name = longest = ""
+    for path in paths:
+        longest_name = max(longest_name, *path.split("/"), key=len)
+        longest = max(longest, path, key=len)
+    if longest:
+        _check_length(target.parent / longest_name, longest_name)
+    if not HAS_STEPS:
+        _check_length(target.parent / _hidden_name(target) / longest, longest)
+        _check_length(target / longest, longest)
 
 
-def _hidden_name(mod_id: bytes, target: Path) -> str:
-    mark = hashlib.sha256(mod_id + os.fsencode(target.name)).hexdigest()[:16]
-    # The same name each time, so that the remains of a killed process are found and removed.
+def _hidden_name(target: Path) -> str:
+    mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    # The same name each time, so that the remains of a killed process are found and removed,
+    # whichever mod it wrote there: the place is held against others meanwhile (`held_place`).
     return f".modswarm-{mark}.part"
 
 
@@ -123,25 +137,22 @@ def _check_length(place: Path, named: str) -> None:
 
 
 class GrowingTree:
-    """The files of a mod on their way to `target` (a path from `checked_target`)."""
+    """The files of a mod on their way to `target` (a path from `checked_target`).
+
+    Every call raises DiskError where the disk refuses, and UnsafePath for a name that it does not
+    take.
+    """
 
     def __init__(
-        self,
-        target: Path,
-        mod_id: bytes,
-        files: Sequence[ModFile],
-        empty_folders: Sequence[str] = (),
+        self, target: Path, files: Sequence[ModFile], empty_folders: Sequence[str] = ()
     ) -> None:
         self._target = target
-        self._root = target.parent / _hidden_name(mod_id, target)
+        self._root = target.parent / _hidden_name(target)
         self._files = files
         self._empty_folders = empty_folders
-        self._next = 0
-        self._descriptor = -1
-        self._left = 0
-        self._hole = 0
-        """The zeros that were skipped at the end of the open file."""
-        self._folders: set[Path] = {self._root}
+        self._starts = FileStarts(files)
+        self._made = TreeFiles(self._root)
+        self._whole_disk: DiskFlush | None = None
 
     def begin(self, disk_bytes: int) -> None:
         """Make the hidden folder; raises DiskError, also if there is too little room."""
@@ -156,62 +167,53 @@ class GrowingTree:
                     advice="Make room there, or name a place on another disk with --to.",
                 )
             self._root.mkdir()
+            if len(self._files) > _MANY:
+                self._whole_disk = DiskFlush.of(self._root)
 
-    def write(self, data: bytes) -> None:
-        """Append to the byte stream of all files, runs of zeros as holes; raises DiskError."""
+    def write(self, start: int, data: bytes) -> None:
+        """Write these bytes of the stream of all files, from `start` on; any again, in any order.
+
+        Runs of zeros become holes.
+        """
         view = memoryview(data)
         with writing(self._target):
-            while view:
-                if not self._left:
-                    self._open_next()
-                part = view[: min(self._left, _HOLE_BYTES)]
-                if len(part) == _HOLE_BYTES and part == _ZEROS:
-                    self._hole += len(part)
-                else:
-                    self._end_hole()
-                    write_all(self._descriptor, part)
-                view = view[len(part) :]
-                self._left -= len(part)
-                if not self._left:
-                    self._end_hole()
-                    self._close()
-
-    def _end_hole(self) -> None:
-        """Make the zeros that were skipped part of the file."""
-        if self._hole:
-            end = os.lseek(self._descriptor, 0, os.SEEK_CUR) + self._hole
-            extend(self._descriptor, end)
-            self._hole = 0
+            for number, at, length in self._starts.parts(start, len(data)):
+                file = self._files[number]
+                with self._naming(file.path):
+                    self._made.write(
+                        *(file.path, _mode(file), at, view[:length]), last=length == file.size
+                    )
+                view = view[length:]
 
     def finish(self) -> None:
-        """Make the empty files at the end, and the empty folders; raises DiskError, UnsafePath."""
+        """Make the empty files and folders, and holes at the ends of files; all others are here."""
         with writing(self._target):
-            while self._next < len(self._files):
-                self._open_next()
+            for file in self._files:
+                if not file.size and not self._made.has(file.path):
+                    with self._naming(file.path):
+                        self._made.make(file.path, _mode(file))
             for path in self._empty_folders:
-                with _naming(self._target, path):
-                    self._create_empty_folder(path)
-
-    def _create_empty_folder(self, path: str) -> None:
-        place = self._root / path
-        self._make_folder(place.parent)
-        try:
-            place.mkdir()
-        except FileExistsError:
-            raise self._taken(path) from None
-        self._folders.add(place)
+                with self._naming(path):
+                    self._made.make_folder(path)
+            self._made.finish()
 
     def sync(self, share: int, shares: int) -> None:
-        """Flush every `shares`-th file to disk, from number `share` on; raises DiskError."""
-        folders = sorted(self._folders)
+        """Flush to disk what was written: every `shares`-th part of it, from number `share` on.
+
+        Once all shares are flushed, a folder that has its name is whole, whenever power is cut.
+        """
         with writing(self._target):
+            if self._whole_disk is not None:
+                if share == 0:
+                    self._whole_disk.flush()
+                return
             for file in self._files[share::shares]:
-                sync_file(self._root / file.path)
-            for folder in folders[share::shares]:
-                flush_folder(folder)
+                self._made.flush(file.path)
+            for folder in self._made.folders[share::shares]:
+                self._made.flush_folder(folder)
 
     def appear(self) -> None:
-        """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError."""
+        """Give the folder its name; raises TargetExists if that was taken meanwhile."""
         with writing(self._target):
             try:
                 self._root.rename(self._target)
@@ -232,43 +234,24 @@ class GrowingTree:
             raise refusal from None
 
     def clean_up(self) -> None:
-        """Remove what did not appear."""
-        self._close()
+        """Close every file, and remove what did not appear."""
+        self._made.close()
+        if self._whole_disk is not None:
+            self._whole_disk.close()
         with contextlib.suppress(OSError):
             remove_tree(self._root)
 
-    def _open_next(self) -> None:
-        """Begin the next file; empty ones are done with that."""
-        file = self._files[self._next]
-        self._next += 1
-        path = self._root / file.path
-        with _naming(self._target, file.path):
-            self._create(path, file)
-        self._left = file.size
-        if not file.size:
-            self._close()
+    @contextlib.contextmanager
+    def _naming(self, path: str) -> Iterator[None]:
+        with _naming(self._target, path):
+            try:
+                yield
+            except FileExistsError:
+                raise UnsafePath(
+                    f"{quoted(path)} is there already: the disk that holds {self._target} takes "
+                    "two names of this mod for one; name a place on another disk"
+                ) from None
 
-    def _create(self, path: Path, file: ModFile) -> None:
-        self._make_folder(path.parent)
-        try:
-            self._descriptor = os.open(path, _WRITE_FLAGS, 0o777 if file.executable else 0o666)
-        except FileExistsError:
-            raise self._taken(file.path) from None
 
-    def _taken(self, path: str) -> UnsafePath:
-        return UnsafePath(
-            f"{quoted(path)} is there already: the disk that holds {self._target} takes "
-            "two names of this mod for one; name a place on another disk"
-        )
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder not in self._folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        while folder not in self._folders:
-            self._folders.add(folder)
-            folder = folder.parent
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+def _mode(file: ModFile) -> int:
+    return 0o777 if file.executable else 0o666

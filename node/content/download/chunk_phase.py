@@ -37,7 +37,12 @@ class ChunkPhase(DownloadPhase[None]):
         rng: Shuffler,
         report: ReportProgress,
         downlink: TransferRate,
+        hand_out: Callable[[Sequence[tuple[int, bytes]]], None],
+        bytes_from: Counter[str],
     ) -> None:
+        """`hand_out` gets the chunks that the vault has verified and stored, while they are in
+        memory. `bytes_from` has what came so far, by the name of its source, and is added to.
+        """
         super().__init__()
         self._sources = sources
         self._manifest = manifest
@@ -55,8 +60,8 @@ class ChunkPhase(DownloadPhase[None]):
         self._report = report
         self._reported = self._now() - _REPORT_INTERVAL_S
         self._bytes_done = manifest.sealed_bytes - sum(self._lengths[chunk] for chunk in missing)
-        self.bytes_from: Counter[str] = Counter()
-        """Sealed bytes of whole chunks that were good, by the name of their source."""
+        self._hand_out = hand_out
+        self._bytes_from = bytes_from
         self.chunks_fetched = 0
         self._handlers: dict[type[ContentAnswer], Callable[[Source, Any], None]] = {
             frames.Have: self._on_have,
@@ -121,7 +126,7 @@ class ChunkPhase(DownloadPhase[None]):
             self._checked.add(name)
         if self._swarm.arrived(name, chunk, now):
             self._writer.add(chunk, self._manifest.addresses[chunk], data)
-            self.bytes_from[name] += len(data)
+            self._bytes_from[name] += len(data)
             self.chunks_fetched += 1
             self._bytes_done += len(data)
             self._progressed = now
@@ -179,9 +184,10 @@ class ChunkPhase(DownloadPhase[None]):
         for name in self._swarm.sources:
             self._ask(name)
 
-    def _stored(self, good: list[int], bad: list[int]) -> None:
+    def _stored(self, good: list[tuple[int, bytes]], bad: list[int]) -> None:
         """The vault has verified a batch."""
-        for chunk in good:
+        self._hand_out(good)
+        for chunk, _ in good:
             source = self._sources.by_name.get(self._swarm.stored(chunk))
             if source is not None:
                 source.proves()
@@ -189,7 +195,7 @@ class ChunkPhase(DownloadPhase[None]):
         for chunk in bad:
             self._bytes_done -= self._lengths[chunk]
             name = self._swarm.mismatched(chunk)
-            self.bytes_from[name] -= self._lengths[chunk]
+            self._bytes_from[name] -= self._lengths[chunk]
             self.chunks_fetched -= 1
             error = ChunkMismatch("a chunk's bytes do not hash to its address")
             self._sources.ban(name, error)
@@ -215,7 +221,7 @@ class ChunkPhase(DownloadPhase[None]):
             chunks_done=total - self._swarm.left,
             bytes_total=self._manifest.sealed_bytes,
             bytes_done=self._bytes_done,
-            bytes_fetched=self.bytes_from.total(),
+            bytes_fetched=self._bytes_from.total(),
             sources=len(self._swarm.sources),
             silent_s=0 if self._swarm.idle else int(self._now() - self._heard),
         )

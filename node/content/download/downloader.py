@@ -6,12 +6,13 @@ What the vault has is never fetched again, so a download that was cut short goes
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from node.content.download.bounds import SizeBound
 from node.content.download.chunk_source import FindSources
-from node.content.download.fetch import Fetch, FetchParts, Member
+from node.content.download.fetch import Fetch, FetchParts, Member, TakeChunks, ignore_chunks
 from node.content.download.patience import Patience
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import ReportProgress, ignore_progress
@@ -31,11 +32,31 @@ _NO_PATIENCE = Patience()
 _INDEX_PART = 64
 """Of the bytes of chunks one in so many is needed besides, for the index."""
 
-Accept = Callable[[OpenedMod], Awaitable[None]]
+
+class ChunkTaker(Protocol):
+    """What a download is for."""
+
+    async def accept(self, opened: OpenedMod) -> None:
+        """See the mod before the vault learns of it; raises why it is not wanted."""
+
+    def take(self, chunks: Sequence[tuple[int, bytes]]) -> None:
+        """Sealed chunks that came and that the vault has now, by number; must return at once.
+
+        Not all of them: those before `accept`, or that the vault had, come by no `take`.
+        """
 
 
-async def _accept_all(_: OpenedMod) -> None:
-    """Any mod may be written."""
+class AnyMod:
+    """A ChunkTaker of mods that are to be in the vault, and nowhere else."""
+
+    async def accept(self, opened: OpenedMod) -> None:
+        """Any mod may come."""
+
+    def take(self, chunks: Sequence[tuple[int, bytes]]) -> None:
+        """They are in the vault."""
+
+
+_ANY_MOD = AnyMod()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,7 @@ class DownloadResult:
     contents: Contents | None
     chunks_fetched: int = 0
     bytes_fetched: int = 0
-    """Sealed bytes of whole chunks, in this run."""
+    """Bytes of the manifest and of whole sealed chunks, in this run."""
     bytes_from: dict[str, int] = field(default_factory=dict)
     """The same by the name of the source."""
     banned: dict[str, str] = field(default_factory=dict)
@@ -109,27 +130,28 @@ class Downloader:
         report: ReportProgress = ignore_progress,
         bound: SizeBound = _NO_BOUND,
         patience: Patience = _NO_PATIENCE,
-        accept: Accept = _accept_all,
+        taker: ChunkTaker = _ANY_MOD,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
         `find_sources` is asked only if something is missing, again while it is, and not at all if
-        another download fetches the mod already. `accept` sees the mod before the vault learns of
-        it, and may refuse it. Raises NoSources (or the error of `find_sources`), BadManifest if the
-        mod itself is bad or does not open, TooLarge beyond the bound, of which the vault keeps
-        nothing, DiskError, also where the vault's disk has no room for all of it.
+        another download fetches the mod already. `taker` may refuse the mod before the vault
+        learns of it, and gets its chunks as they come. Raises NoSources (or the error of
+        `find_sources`), BadManifest if the mod itself is bad or does not open, TooLarge beyond the
+        bound, of which the vault keeps nothing, DiskError, also where the vault's disk has no room
+        for all of it.
         """
         opened = await self._known(link)
         if opened is not None:
-            missing = await self._accept(link, opened, bound, accept)
+            missing = await self._accept(link, opened, bound, taker)
             if not missing:
                 return DownloadResult(opened.manifest, opened.contents)
         data = opened.manifest.data if opened is not None else None
-        joined = self._joined(link.mod_id, find_sources, report, patience, data)
+        joined = self._joined(*(link.mod_id, find_sources, report, patience), data, taker.take)
         async with joined as (fetch, member):
             if opened is None:
                 opened = await self._fetch_manifest(link, fetch, member)
-                missing = await self._accept(link, opened, bound, accept)
+                missing = await self._accept(link, opened, bound, taker)
             await self._want(fetch, opened.manifest, missing)
             fetched = await fetch.all_chunks(member)
         return DownloadResult(
@@ -146,6 +168,7 @@ class Downloader:
         report: ReportProgress,
         patience: Patience,
         manifest: bytes | None = None,
+        take: TakeChunks = ignore_chunks,
     ) -> AsyncIterator[tuple[Fetch, Member]]:
         """A member of the mod's fetch, which begins with the first and ends with the last."""
         fetch, task = self._fetches.get(mod_id, (None, None))
@@ -154,7 +177,7 @@ class Downloader:
             fetch = Fetch(self._parts, mod_id, find_sources, patience, manifest)
             task = self._tasks.start(fetch.run(before), name=base32_text(mod_id)[:12])
             self._fetches[mod_id] = fetch, task
-        member = fetch.join(report, patience)
+        member = fetch.join(report, patience, take)
         try:
             yield fetch, member
         finally:
@@ -191,14 +214,14 @@ class Downloader:
         return await self._opened.open(link.mod_id, data, await self._key(link))
 
     async def _accept(
-        self, link: ModLink, opened: OpenedMod, bound: SizeBound, accept: Accept
+        self, link: ModLink, opened: OpenedMod, bound: SizeBound, taker: ChunkTaker
     ) -> list[int]:
         """Record a mod; the numbers of the chunks that are missing.
 
-        Raises TooLarge, and what `accept` does.
+        Raises TooLarge, and what the taker's `accept` does.
         """
         bound.check(opened)
-        await accept(opened)
+        await taker.accept(opened)
         manifest, contents = opened
         mod = StoredMod(
             manifest.mod_id,

@@ -7,7 +7,7 @@ the first that agrees begins the chunks.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,15 @@ from protocol.errors import DiskError, LinkClosed, ModswarmError
 from protocol.rates.transfer_rate import TransferRate
 
 _Result = TypeVar("_Result")
+
+TakeChunks = Callable[[Sequence[tuple[int, bytes]]], None]
+"""Takes sealed chunks that came and that the vault has now, by number; must return at once."""
+
+
+def ignore_chunks(_: Sequence[tuple[int, bytes]]) -> None:
+    """A TakeChunks for those who want them in the vault only."""
+
+
 _MANIFESTS = "manifests"
 """In place of a source where several have sent one together."""
 
@@ -36,7 +45,7 @@ class Fetched:
     found_by: FindSources
     chunks: int
     bytes_from: dict[str, int]
-    """Sealed bytes of whole chunks, by the name of the source."""
+    """Bytes of the manifest and of whole sealed chunks, by the name of the source."""
     banned: dict[str, str]
     """Sources that broke a rule, by name, and which."""
 
@@ -47,6 +56,7 @@ class Member:
 
     report: ReportProgress
     wait_s: float
+    take: TakeChunks
     ended: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -87,15 +97,18 @@ class Fetch:
             self._manifest.set_result(manifest)
         self._done: asyncio.Future[Fetched] = loop.create_future()
         self._latest = Progress("finding")
+        self._bytes_from: Counter[str] = Counter()
         self._sources: Sources | None = None
         self._claim: RoomClaim | None = None
         self.members: dict[Member, None] = {}
 
     # The members ----------------------------------------------------------------------------
 
-    def join(self, report: ReportProgress, patience: Patience) -> Member:
-        """One more that wants it, which is told at once how far it is."""
-        member = Member(report, patience.wait_s)
+    def join(
+        self, report: ReportProgress, patience: Patience, take: TakeChunks = ignore_chunks
+    ) -> Member:
+        """One more that wants it, which is told at once how far it is, and takes what comes."""
+        member = Member(report, patience.wait_s, take)
         self.members[member] = None
         report(self._latest)
         return member
@@ -136,6 +149,10 @@ class Fetch:
             self._claim.shrink_to(progress.bytes_total - progress.bytes_done)
         for member in tuple(self.members):
             self._tell_member(member, progress)
+
+    def _hand_out(self, chunks: Sequence[tuple[int, bytes]]) -> None:
+        for member in tuple(self.members):
+            member.take(chunks)
 
     def _tell_member(self, member: Member, progress: Progress) -> None:
         """A member that waits less long than the fetch does leaves it when its time is over."""
@@ -186,19 +203,21 @@ class Fetch:
                 phase = ManifestPhase(sources, self._mod_id, parts.environment.rng)
                 data = await sources.run(phase)
                 parts.downlink.spend(_MANIFESTS, len(data), asyncio.get_running_loop().time())
-                self._tell(Progress("manifest"))
+                self._bytes_from[phase.won_by] += len(data)
+                self._tell(Progress("manifest", bytes_fetched=len(data)))
                 self._manifest.set_result(data)
             manifest = await asyncio.shield(self._wanted)
             missing = await parts.vault.missing(self._mod_id)
             chunks = ChunkPhase(
                 *(sources, parts.vault, manifest, missing),
                 *(parts.environment.rng, self._tell, parts.downlink),
+                *(self._hand_out, self._bytes_from),
             )
             if missing:
                 self._latest = chunks.progress()
                 beside(chunks.write())
                 await sources.run(chunks)
-        bytes_from = dict(+chunks.bytes_from)
+        bytes_from = dict(+self._bytes_from)
         return Fetched(self._find_sources, chunks.chunks_fetched, bytes_from, dict(sources.banned))
 
     @contextlib.asynccontextmanager

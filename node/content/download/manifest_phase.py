@@ -44,6 +44,8 @@ class ManifestPhase(DownloadPhase[bytes]):
         self._failed = self._failed_bytes = 0
         """How many were asked and left, and what they had announced."""
         self._patience = 1
+        self.won_by = ""
+        """The name of the source whose manifest counts, once one does."""
         self._now = asyncio.get_running_loop().time
 
     def joined(self, source: Source) -> None:
@@ -75,6 +77,7 @@ class ManifestPhase(DownloadPhase[bytes]):
     def _end(self, winner: Source) -> None:
         """Let what the others still send of the manifest come to nothing."""
         winner.proves()
+        self.won_by = winner.name
         for asked in self._asked.values():
             asked.source.lost_the_race(asked.pieces.left)
 

@@ -15,8 +15,8 @@ _ENOUGH_BYTES = 4 * 2**20
 _LINGER_S = 0.25
 """At most so much fetched work is lost with a killed process, besides the job under way."""
 
-Stored = Callable[[list[int], list[int]], None]
-"""Called with the chunks that are in the vault now, and with the chunks whose bytes are wrong."""
+Stored = Callable[[list[tuple[int, bytes]], list[int]], None]
+"""Called with the chunks that are in the vault now, and with those whose bytes are wrong."""
 
 
 class ChunkWriter:
@@ -70,6 +70,6 @@ class ChunkWriter:
             wrong = set(await self._vault.put(blobs))
         finally:
             self._writing_bytes = 0
-        good = [chunk for address, (chunk, _) in batch.items() if address not in wrong]
+        good = [found for address, found in batch.items() if address not in wrong]
         bad = [chunk for address, (chunk, _) in batch.items() if address in wrong]
         self._stored(good, bad)

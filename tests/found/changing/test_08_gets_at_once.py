@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.content.download.bounds import SizeBound
-from node.content.download.downloader import Downloader, DownloadResult
+from node.content.download.downloader import AnyMod, Downloader, DownloadResult
 from node.content.opened_mods import OpenedMod
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.room import Disk, RoomBook
@@ -193,14 +193,15 @@ async def test_vault_and_files_on_one_disk_need_room_for_both(tmp_path: Path) ->
             book = RoomBook(disks)
             small = Downloader(node.vault, _environment(node), node.opened, book)
 
-            async def accept(opened: OpenedMod, book: RoomBook = book) -> None:
-                assert opened.contents is not None
-                book.claim(tmp_path / "out", opened.contents.disk_bytes)
+            class InRoom(AnyMod):
+                async def accept(self, opened: OpenedMod, book: RoomBook = book) -> None:
+                    assert opened.contents is not None
+                    book.claim(tmp_path / "out", opened.contents.disk_bytes)
 
             get = small.download(
                 shared.link,
                 lambda mod_id: node.exchanges.sources(links_to(theirs)(mod_id), Unwatched()),
-                accept=accept,
+                taker=InRoom(),
             )
             if same:
                 with pytest.raises(DiskError, match="under way take"):

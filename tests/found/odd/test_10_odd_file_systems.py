@@ -333,29 +333,29 @@ def test_a_name_that_the_disk_cannot_hold_is_named(
             raise OSError(code, os.strerror(code))
         return real(path, *arguments, **keywords)
 
-    growing = GrowingTree(tmp_path / "out", bytes(32), [ModFile("a/odd name", 3, False)])
+    growing = GrowingTree(tmp_path / "out", [ModFile("a/odd name", 3, False)])
     growing.begin(10)
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UnsafePath, match="cannot hold the name 'a/odd name'"):
-        growing.write(b"abc")
+        growing.write(0, b"abc")
     growing.clean_up()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_names_that_the_disk_takes_for_one_are_named(tmp_path: Path) -> None:
     files = [ModFile("a", 1, False), ModFile("b", 1, False)]
-    growing = GrowingTree(tmp_path / "out", bytes(32), files)
+    growing = GrowingTree(tmp_path / "out", files)
     growing.begin(10)
     (growing._root / "b").write_bytes(b"as if it were a")
     with pytest.raises(UnsafePath, match="takes two names of this mod for one"):
-        growing.write(b"ab")
+        growing.write(0, b"ab")
     growing.clean_up()
 
 
 def test_an_empty_folder_that_the_disk_takes_for_a_file_is_named(tmp_path: Path) -> None:
-    growing = GrowingTree(tmp_path / "out", bytes(32), [ModFile("a", 1, False)], ["b", "c"])
+    growing = GrowingTree(tmp_path / "out", [ModFile("a", 1, False)], ["b", "c"])
     growing.begin(10)
-    growing.write(b"a")
+    growing.write(0, b"a")
     (growing._root / "c").write_bytes(b"as if it were a")
     with pytest.raises(UnsafePath, match="'c' is there already"):
         growing.finish()
@@ -367,22 +367,22 @@ def test_the_rest_of_a_killed_get_is_removed(
     refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [ModFile("a/b/c", 1, False), ModFile("a/d", 1, False)]
-    killed = GrowingTree(tmp_path / "out", bytes(32), files)
+    killed = GrowingTree(tmp_path / "out", files)
     killed.begin(10)
-    killed.write(b"xy")
-    again = GrowingTree(tmp_path / "out", bytes(32), files)
+    killed.write(0, b"xy")
+    again = GrowingTree(tmp_path / "out", files)
     with monkeypatch.context() as patch:
         REFUSALS[refusal](patch)
         again.begin(10)
-        again.write(b"zz")
+        again.write(0, b"zz")
         again.clean_up()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_target_that_was_taken_is_not_given_way_to(tmp_path: Path) -> None:
-    growing = GrowingTree(tmp_path / "out", bytes(32), [ModFile("a", 1, False)])
+    growing = GrowingTree(tmp_path / "out", [ModFile("a", 1, False)])
     growing.begin(10)
-    growing.write(b"a")
+    growing.write(0, b"a")
     write_files(tmp_path / "out", {"theirs": b"x"})
     with pytest.raises(TargetExists, match="taken meanwhile"):
         growing.appear()

@@ -144,7 +144,7 @@ def test_a_pipe_in_place_of_a_format_file_holds_up_nothing(tmp_path: Path) -> No
 def test_a_mod_that_is_being_written_is_not_shared(tmp_path: Path) -> None:
     """Neither with the folder that it lies in, nor itself."""
     write_files(tmp_path / "mods", {"done/x": b"1"})
-    growing = GrowingTree(tmp_path / "mods" / "hats", bytes(32), ())
+    growing = GrowingTree(tmp_path / "mods" / "hats", ())
     growing.begin(0)
     (part,) = (tmp_path / "mods").glob(".modswarm-*")
     write_files(part, {"half": b"1"})

@@ -38,8 +38,9 @@ async def test_a_whole_folder_goes_across(tmp_path: Path) -> None:
         requests = Requests(theirs)
         reports: list[Progress] = []
         done = await downloader.download(shared.link, links_to(theirs), reports.append)
-        assert (done.chunks_fetched, done.bytes_fetched) == (shared.chunks, shared.new_bytes)
-        assert done.bytes_from == {uploader.name: shared.new_bytes}
+        fetched = shared.new_bytes + len(done.manifest.data)
+        assert (done.chunks_fetched, done.bytes_fetched) == (shared.chunks, fetched)
+        assert done.bytes_from == {uploader.name: fetched}
         assert done.banned == {}
         assert done.contents is not None
         assert [file.path for file in done.contents.files] == sorted(FILES)
@@ -103,7 +104,8 @@ async def test_a_new_version_fetches_only_what_changed(tmp_path: Path) -> None:
         write_files(tmp_path / "source", {"new": b"n" * 1000})
         second = await uploader.publisher.publish(tmp_path / "source", "mod", version="2")
         done = await downloader.download(second.link, links_to(theirs))
-        assert done.bytes_fetched == second.new_bytes < shared.new_bytes / 5
+        assert done.bytes_fetched == second.new_bytes + len(done.manifest.data)
+        assert done.bytes_fetched < shared.new_bytes / 5
         await downloader.assembler.assemble(second.mod_id, tmp_path / "out")
     assert read_files(tmp_path / "out") == FILES | {"new": b"n" * 1000}
 
@@ -200,7 +202,7 @@ async def test_a_search_that_goes_on_does_not_hold_the_download_up(tmp_path: Pat
         _, theirs = uploader.connect(downloader)
         find: FindLinks = links_to(theirs, theirs, forever=True)
         done = await downloader.download(shared.link, find)
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
 
 
 async def test_the_wrong_content_key(tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ async def test_a_slow_disk_holds_the_requests_back(
         monkeypatch.setattr(downloader.vault, "put", put)
         monkeypatch.setattr(writer.ChunkWriter, "add", add)
         done = await downloader.download(shared.link, links_to(theirs))
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
         assert 1_000_000 <= most <= 1_000_000 + 2 * (300_000 + limits.SEALED_CHUNK_BYTES)
 
 

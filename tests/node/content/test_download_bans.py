@@ -100,7 +100,7 @@ async def test_a_false_manifest(tmp_path: Path) -> None:
         back.release()
         done = await download
         assert set(done.banned) == {liar.name}
-        assert done.bytes_from == {honest.name: shared.new_bytes}
+        assert done.bytes_from == {honest.name: shared.new_bytes + len(done.manifest.data)}
 
 
 @pytest.mark.parametrize(

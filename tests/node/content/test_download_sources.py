@@ -31,7 +31,11 @@ async def test_a_source_that_vanishes_in_the_middle(tmp_path: Path) -> None:
         ours.meddler = cutting(ours, 500_000)
         done = await downloader.download(shared.link, links_to(from_first, from_second))
         assert 0 < done.bytes_from[first.name] < shared.new_bytes
-        assert sum(done.bytes_from.values()) == done.bytes_fetched == shared.new_bytes
+        assert (
+            sum(done.bytes_from.values())
+            == done.bytes_fetched
+            == shared.new_bytes + len(done.manifest.data)
+        )
         assert done.banned == {}
         assert set(requests.chunks) == set(range(shared.chunks))
         again = sum(requests.chunks.values()) - shared.chunks
@@ -61,7 +65,7 @@ async def test_the_only_source_vanishes_and_comes_back(tmp_path: Path) -> None:
                 await theirs.closed
 
         done = await downloader.download(shared.link, find)
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
 
 
 @pytest.mark.parametrize("lost", [1, 2])
@@ -83,7 +87,8 @@ async def test_a_link_that_is_lost_before_its_source_answers_is_searched_for_onc
 
         getting = downloader.download(shared.link, find)
         if lost == 1:
-            assert (await getting).bytes_fetched == shared.new_bytes
+            done = await getting
+            assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
         else:
             with pytest.raises(NoSources, match="the path is lost"):
                 await getting
@@ -103,7 +108,7 @@ async def paced_download(folder: Path, rates: list[float]) -> tuple[float, Downl
         started = asyncio.get_running_loop().time()
         find = links_to(*(theirs for _, theirs in ends))
         done = await downloader.download(shared.link, find)
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
         if max(rates) < 20 * min(rates):
             assert requests.chunks == Counter(range(shared.chunks))
         return asyncio.get_running_loop().time() - started, done
@@ -139,7 +144,7 @@ async def test_two_partial_sources_make_a_whole(tmp_path: Path) -> None:
             await node.vault.put(part)
         links = [node.connect(downloader)[1] for node in (first, second)]
         done = await downloader.download(shared.link, links_to(*links))
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
         assert set(done.bytes_from) == {first.name, second.name}
 
 
@@ -177,7 +182,7 @@ async def test_a_source_that_stalls_gives_way(tmp_path: Path) -> None:
         done = await download
         waited = asyncio.get_running_loop().time() - started
         assert waited < limits.LATE_S + 1.0
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
         assert set(done.bytes_from) == {good.name, bad.name}
 
 
@@ -189,7 +194,7 @@ async def test_a_source_that_never_answers(kind: type[Any], tmp_path: Path) -> N
         ours.meddler = lambda data: None if isinstance(frames.decode_frame(data), kind) else data
         _, from_good = good.connect(downloader)
         done = await downloader.download(shared.link, links_to(from_bad, from_good))
-        assert done.bytes_fetched == shared.new_bytes
+        assert done.bytes_fetched == shared.new_bytes + len(done.manifest.data)
         assert done.bytes_from[good.name] > 0
 
 

@@ -1,0 +1,260 @@
+"""Files that are written while their chunks arrive."""
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.content.assemble import growing
+from node.content.assemble.assembler import Assembled
+from node.content.assemble.place import TargetPlace
+from node.content.download.downloader import DownloadResult
+from node.content.progress import ignore_progress
+from node.content.publish.publisher import PublishedMod
+from node.content.room import RoomBook
+from protocol.content import sealing
+from protocol.errors import ChunkMismatch, DiskError
+from tests.node.content.content_nodes import (
+    ContentNode,
+    FindLinks,
+    Unwatched,
+    content_nodes,
+    links_to,
+    read_files,
+    some_files,
+    until,
+    write_files,
+)
+from tests.node.content.memory_links import MemoryLink
+
+LINE = 20_000_000.0
+FILES = some_files(sizes=(0, 1, 100, 70_000, 300_000, 3_000_000, 0, 2_000_000)) | {
+    "again/1": b"the same",
+    "zeros": bytes(5_000_000) + b"end",
+    "only zeros": bytes(1_000_000),
+}
+
+
+@contextlib.asynccontextmanager
+async def holder_and_getter(
+    folder: Path, files: dict[str, bytes] = FILES
+) -> AsyncIterator[tuple[ContentNode, PublishedMod, MemoryLink]]:
+    """A node that lacks a mod, the mod, and a link of LINE bytes a second to its holder."""
+    source = write_files(folder / "source", files)
+    async with content_nodes(folder, 2) as (holder, getter):
+        shared = await holder.publisher.publish(source, "mod")
+        ours, theirs = holder.connect(getter)
+        ours.bytes_per_second = LINE
+        yield getter, shared, theirs
+
+
+async def get(
+    node: ContentNode, shared: PublishedMod, target: Path, find: FindLinks
+) -> tuple[DownloadResult, Assembled]:
+    """As `Sharing.get` does it."""
+    async with contextlib.AsyncExitStack() as claims:
+        place = TargetPlace(node.assembler, RoomBook(), claims, target, target.parent)
+        await place.prepare()
+        done = await node.downloader.download(
+            shared.link,
+            lambda mod_id: node.exchanges.sources(find(mod_id), Unwatched()),
+            taker=place,
+        )
+        return done, await place.write(ignore_progress)
+
+
+def hidden_bytes(folder: Path) -> int:
+    """The bytes of all files of a hidden folder."""
+    return sum(
+        path.stat().st_size
+        for hidden in folder.iterdir()
+        if hidden.suffix == ".part"
+        for path in hidden.rglob("*")
+        if path.is_file()
+    )
+
+
+def only_of_ours(folder: Path) -> list[str]:
+    """What is in a folder besides nodes and the source."""
+    return sorted(path.name for path in folder.iterdir() if path.name[:4] not in {"node", "sour"})
+
+
+async def test_what_arrives_is_not_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+
+        async def read(_: Sequence[bytes]) -> list[bytes | None]:
+            raise AssertionError("a chunk was read back")
+
+        monkeypatch.setattr(node.vault, "get_many", read)
+        _, written = await get(node, shared, tmp_path / "out", links_to(link))
+        assert written == Assembled(
+            tmp_path / "out", len(FILES), sum(len(data) for data in FILES.values())
+        )
+    assert read_files(tmp_path / "out") == FILES
+    assert only_of_ours(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "zeros").stat().st_blocks * 512 < 2_000_000
+
+
+async def test_files_grow_before_the_last_chunk(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        getting = asyncio.ensure_future(get(node, shared, tmp_path / "out", links_to(link)))
+        half = sum(map(len, FILES.values())) // 4
+        await until(lambda: hidden_bytes(tmp_path) > half)
+        assert await node.vault.missing(shared.mod_id)
+        assert not (tmp_path / "out").exists()
+        await getting
+    assert read_files(tmp_path / "out") == FILES
+
+
+async def test_what_the_vault_had_is_read_and_what_is_repeated_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = os.urandom(600_000)
+    files = FILES | {f"same/{number}": block for number in range(8)}
+    async with holder_and_getter(tmp_path, files) as (node, shared, link):
+        await node.download(shared.link, links_to(link))
+        opened: Counter[bytes] = Counter()
+        real = sealing.open_chunk
+
+        def count(key: bytes, *arguments: Any) -> bytes:
+            opened[key] += 1
+            return real(key, *arguments)
+
+        monkeypatch.setattr(sealing, "open_chunk", count)
+        done, _ = await get(node, shared, tmp_path / "out", links_to())
+        assert done.bytes_fetched == 0
+        assert done.contents is not None
+        assert len(done.contents.order) > len(opened) == shared.chunks
+        assert set(opened.values()) == {1}
+    assert read_files(tmp_path / "out") == files
+
+
+async def test_what_a_slow_disk_cannot_take_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "_WAITING_BYTES", 100_000)
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        reads: list[int] = []
+        real = node.vault.get_many
+
+        async def read(addresses: Sequence[bytes]) -> list[bytes | None]:
+            reads.append(len(addresses))
+            return await real(addresses)
+
+        monkeypatch.setattr(node.vault, "get_many", read)
+        await get(node, shared, tmp_path / "out", links_to(link))
+        assert 0 < sum(reads) < shared.chunks
+    assert read_files(tmp_path / "out") == FILES
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+async def test_a_disk_that_fails_meanwhile(
+    lasts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The download goes on into the vault; the files are tried once more at its end."""
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        real, room = os.write, [1_000_000]
+        failures: list[OSError] = []
+
+        def write(descriptor: int, data: Any) -> int:
+            if "part" not in os.readlink(f"/proc/self/fd/{descriptor}"):  # noqa: PTH115
+                return real(descriptor, data)
+            room[0] -= len(data)
+            if room[0] < 0 and (lasts or not failures):
+                failures.append(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+                raise failures[-1]
+            return real(descriptor, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write)
+            if lasts:
+                with pytest.raises(DiskError, match="is full"):
+                    await get(node, shared, tmp_path / "out", links_to(link))
+                assert only_of_ours(tmp_path) == []
+            else:
+                await get(node, shared, tmp_path / "out", links_to(link))
+                assert len(failures) == 1
+        assert not await node.vault.missing(shared.mod_id)
+        if lasts:
+            await get(node, shared, tmp_path / "out", links_to())
+    assert read_files(tmp_path / "out") == FILES
+
+
+async def test_a_defect_while_chunks_arrive_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+
+        def fail(*_: Any) -> bytes:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(sealing, "open_chunk", fail)
+        with pytest.raises(ZeroDivisionError):
+            await get(node, shared, tmp_path / "out", links_to(link))
+    assert only_of_ours(tmp_path) == []
+
+
+async def test_a_publisher_that_lies_is_told_though_its_chunks_came_in_passing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        monkeypatch.setattr(sealing, "open_body", lambda *_: b"\0another")
+        with pytest.raises(ChunkMismatch, match="holds 7 bytes"):
+            await get_opened(node, shared, tmp_path / "out", links_to(link), monkeypatch)
+    assert only_of_ours(tmp_path) == []
+
+
+async def get_opened(
+    node: ContentNode,
+    shared: PublishedMod,
+    target: Path,
+    find: FindLinks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`get` of a mod whose manifest opens, and whose chunks are not what it says."""
+    lie = sealing.open_body
+    monkeypatch.undo()
+    await node.downloader.look(
+        shared.link, lambda mod_id: node.exchanges.sources(find(mod_id), Unwatched())
+    )
+    monkeypatch.setattr(sealing, "open_body", lie)
+    await get(node, shared, target, find)
+
+
+async def test_two_gets_of_one_fetch_have_their_own_files(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        places = [tmp_path / "one", tmp_path / "two"]
+        done = await asyncio.gather(*(get(node, shared, place, links_to(link)) for place in places))
+        assert len({result.bytes_fetched for result, _ in done}) == 1
+    assert [read_files(place) for place in places] == [FILES, FILES]
+
+
+async def test_a_get_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        getting = asyncio.ensure_future(get(node, shared, tmp_path / "out", links_to(link)))
+        await until(lambda: hidden_bytes(tmp_path))
+        getting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await getting
+        assert only_of_ours(tmp_path) == []
+        await get(node, shared, tmp_path / "out", links_to(link))
+    assert read_files(tmp_path / "out") == FILES
+
+
+async def test_what_a_killed_get_of_another_mod_left_at_the_place_goes(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        async with node.assembler.claiming(tmp_path / "out"):
+            (lock,) = only_of_ours(tmp_path)
+        left = tmp_path / lock.replace(".lock", ".part")
+        write_files(left, {"half of another": b"1"})
+        await get(node, shared, tmp_path / "out", links_to(link))
+    assert read_files(tmp_path / "out") == FILES
+    assert only_of_ours(tmp_path) == ["out"]
