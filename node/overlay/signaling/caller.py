@@ -7,7 +7,7 @@ from functools import partial
 from node.environment import Environment
 from node.overlay.server import OverlayServer
 from node.overlay.signaling.callee import Callee
-from node.overlay.signaling.known_ways import KnownWays
+from node.overlay.signaling.known_ways import KnownWay, KnownWays
 from node.overlay.signaling.outgoing_call import OutgoingCall
 from protocol.causes.cause import Cause
 from protocol.errors import CallCrossed, CalleeBusy, CallFailed, ModswarmError, NoSuchLink
@@ -41,7 +41,7 @@ class Caller:
 
         Raises NotFound, Unreachable, ClocksDiffer, TimedOut, CallCrossed, NoSuchLink, CallFailed.
         """
-        known = self.ways.way_to(peer_id, self._loop.time())
+        known = self.ways.way_to(peer_id, self._loop.time()) or self._way_to_contact(peer_id)
         call = OutgoingCall(self._server, peer_id, partial(self._offer, peer_id, describe), known)
         try:
             answer, relay = await call.run()
@@ -68,6 +68,12 @@ class Caller:
         return CallResult(
             call.offer.offer_id, answer.callee_key, answer.description, via, call.hops
         )
+
+    def _way_to_contact(self, peer_id: PeerId) -> KnownWay | None:
+        """A peer that is in the tables answers calls itself: it need not be looked up first."""
+        entries = [table.get(peer_id) for table in self._server.tables]
+        contacts = tuple(entry.contact for entry in entries if entry is not None)
+        return KnownWay(contacts[0].public_key, contacts) if contacts else None
 
     def _offer(
         self, peer_id: PeerId, describe: Describe, key: bytes, registrars: Sequence[Contact]

@@ -68,6 +68,39 @@ async def test_the_second_call_does_not_wait_for_its_lookup(
         assert set(again.signaled_via) <= {contact.peer_id for contact in named}
 
 
+async def test_a_contact_is_called_without_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with network(6, 0) as peers:
+        caller, callee = peers[1:3]
+        callee.callee.accept_calls(_accept)
+        callee_id = callee.server.identity.peer_id
+        contacts = [entry.contact for entry in caller.server.tables.entries()]
+        assert callee.contact in contacts
+
+        async def never(*_: object, **__: object) -> None:
+            await asyncio.get_running_loop().create_future()
+
+        monkeypatch.setattr(caller.server, "read", never)
+        async with asyncio.timeout(1.0):
+            called = await caller.caller.call(callee_id, describing())
+        assert called.peer_key == callee.server.identity.public_key
+        assert called.signaled_via == ()
+
+
+async def test_a_contact_that_answers_no_more_leaves_the_call_to_the_lookup() -> None:
+    async with network(12, 2) as peers:
+        caller, callee = peers[12:]
+        await callee.register()
+        callee.callee.accept_calls(_accept)
+        key = callee.server.identity.public_key
+        silent = Contact.at(key, Address("127.0.0.1", 9))
+        for table in caller.server.tables:
+            table.answered(silent, asyncio.get_running_loop().time())
+        assert any(table.get(silent.peer_id) for table in caller.server.tables)
+        called = await caller.caller.call(silent.peer_id, describing())
+        assert called.peer_key == key
+        assert called.signaled_via
+
+
 async def test_ways_that_lead_nowhere_any_more_leave_the_call_to_the_lookup() -> None:
     async with network(12, 2) as peers:
         caller, callee = peers[12:]
