@@ -63,7 +63,7 @@ class Sharing:
         self._exchanges = Exchanges(vault, pool.usefulness, transfers.up)
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
-        self.keeping = Keeping(vault, keep, self._announcer.announce)
+        self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair)
         self._room = RoomBook(free=self.keeping.free)
         self._downloader = Downloader(
             vault, self._environment, self._opened, self._room, transfers.down.rate
@@ -218,6 +218,11 @@ class Sharing:
             first_byte_s=first.at - started if first.at is not None else None,
             transfer_s=transferred - max(stats.linked_at, started),
         )
+
+    async def repair(self, mod_id: bytes, progress: ReportProgress) -> None:
+        """Fetch what the vault has lost of a mod; raises as `get`."""
+        link = ModLink(mod_id)
+        await self._downloader.download(link, self._finding(link, progress), progress)
 
     async def _until_moved(self) -> None:
         """Return once this machine has come to another network, or has slept."""

@@ -61,6 +61,20 @@ class VaultView:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrubResult:
+    """What a check of all bytes of the vault found and mended."""
+
+    blobs: int
+    bytes: int
+    bad: int
+    """Chunks and manifests that were damaged, or could not be read."""
+    repaired: tuple[ModId, ...]
+    """Mods that are whole again."""
+    lacking: tuple[ModId, ...]
+    """Mods that still lack something; the next check tries again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pinned:
     """A mod that is pinned now, or is no more."""
 

@@ -10,7 +10,7 @@ from protocol.texts.amounts import size_text
 class Progress:
     """How far a job is.
 
-    `stage` is one of "reading", "finding", "manifest", "chunks", "waiting", "files".
+    `stage` is one of "reading", "finding", "manifest", "chunks", "waiting", "files", "checking".
     """
 
     stage: str

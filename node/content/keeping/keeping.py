@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.content.keeping.keeper import Evicted, Keeper
+from node.content.keeping.scrubber import Repair, Scrubbed, Scrubber
 from node.content.keeping.usage import ModUsage
+from node.content.progress import ReportProgress
 from node.content.room import Disk, FreeRoom
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -31,12 +33,16 @@ class KeepingState:
 class Keeping:
     """Keeps a vault within its bounds. `start` before use, and `close`.
 
-    `evicted` is called after mods were evicted.
+    `changed` is called after mods were evicted, or repaired by `repair`.
     """
 
-    def __init__(self, vault: Vault, settings: KeepSettings, evicted: Evicted) -> None:
+    def __init__(
+        self, vault: Vault, settings: KeepSettings, changed: Evicted, repair: Repair
+    ) -> None:
         self._vault = vault
-        self._keeper = Keeper(vault, settings.vault_bytes, evicted)
+        self._keeper = Keeper(vault, settings.vault_bytes, changed)
+        self._scrubber = Scrubber(vault, repair)
+        self._changed = changed
         self._tasks = TaskOwner("keeping")
 
     @property
@@ -74,6 +80,15 @@ class Keeping:
         found = await self._vault.pin(mod_id, pinned=pinned)
         self._keeper.wake()
         return found
+
+    async def scrub(self, report: ReportProgress) -> Scrubbed:
+        """Check all bytes, from where it was stopped, and have what is damaged fetched again.
+
+        Raises DiskError.
+        """
+        scrubbed = await self._scrubber.run(report)
+        await self._changed()
+        return scrubbed
 
     async def state(self) -> KeepingState:
         """What each mod takes, and what may be kept."""

@@ -1,22 +1,28 @@
-"""What no mod needs goes, and its room is given back, also on a disk that is full."""
+"""What is done to packs: the room of what no mod needs is given back, and bytes are checked."""
 
 import math
 import sqlite3
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from node.content.vault.index import Index, Unneeded
+from node.content.vault.index import Index, ScrubState, Unneeded
 from node.content.vault.packs import PackPlace, Packs, is_intact
 from node.disk.reserve import Reserve, is_full
 from node.files import writing
+from protocol.content import sealing
 
 _WORTH_KEEPING = 0.5
 """A pack of which less than this is needed is made smaller."""
 _WORTH_KEEPING_FULL = 0.9
 """The same where the disk lacks room."""
 _MOVED_BYTES = 8 * 2**20
-"""What is moved within a pack at once."""
+"""What is moved within a pack, or checked, at once."""
+_CHECKED = 4096
+"""Blobs that are checked at once, at most."""
+
+_Placed = tuple[bytes, PackPlace]
 
 
 class Compaction:
@@ -137,3 +143,67 @@ class _Move:
         self._first = min(self._first, place.offset)
         self.blobs[address] = data
         self.end += len(data)
+
+
+class Scrubbing:
+    """Checks the SHA-256 of all bytes of one vault, some at a time; `lost` learns what was bad."""
+
+    def __init__(
+        self,
+        folder: Path,
+        index: Index,
+        packs: Packs,
+        reserve: Reserve,
+        lost: Callable[[Sequence[bytes]], None],
+    ) -> None:
+        self._folder = folder
+        self._index = index
+        self._packs = packs
+        self._reserve = reserve
+        self._lost = lost
+
+    def step(self) -> ScrubState:
+        """Check the next megabytes; returns how far it is. Raises DiskError.
+
+        What is damaged is forgotten, so that it can be fetched again. What the disk does not give
+        out now is left as it is.
+        """
+        with writing(self._folder):
+            state = self._index.scrubbed()
+            found = self._index.after(state.pack, state.start, _CHECKED)
+            enough, good, bad = state.bytes + _MOVED_BYTES, list[_Placed](), list[bytes]()
+            for address, place in found:
+                is_right = self._is_right(address, place, good)
+                if is_right is False:
+                    bad.append(address)
+                state = ScrubState(
+                    *(place.pack, place.offset, state.blobs + 1, state.bytes + place.length),
+                    state.bad + (not is_right),
+                )
+                if state.bytes >= enough:
+                    break
+            state = state._replace(done=not found)
+            self._reserve.spending(partial(self._record, state, good, bad))
+        self._lost(bad)
+        return state
+
+    def _is_right(self, address: bytes, place: PackPlace, learned: list[_Placed]) -> bool | None:
+        """Whether the disk has the right bytes; None if it does not say.
+
+        Adds to `learned` the places of which the CRC-32 was not known.
+        """
+        try:
+            data = self._packs.read(place)
+        except OSError:
+            return None
+        if sealing.address_of(data) != address:
+            return False
+        if place.crc is None:
+            learned.append((address, place._replace(crc=zlib.crc32(data))))
+        return True
+
+    def _record(self, state: ScrubState, good: Sequence[_Placed], bad: Sequence[bytes]) -> None:
+        with self._index.transaction():
+            self._index.record(good)
+            self._index.forget(bad)
+            self._index.scrub(None if state.done else state)

@@ -40,6 +40,18 @@ class Unneeded(NamedTuple):
             yield Unneeded(self.statement, self.rows[start : start + _LITTLE])
 
 
+class ScrubState(NamedTuple):
+    """How far a check of all bytes is: the last place that was looked at, and what was found."""
+
+    pack: int = 0
+    start: int = -1
+    blobs: int = 0
+    bytes: int = 0
+    bad: int = 0
+    """Blobs that were damaged or could not be read."""
+    done: bool = False
+
+
 class Index:
     """What the vault knows of its bytes. Not for several threads at once."""
 
@@ -71,18 +83,20 @@ class Index:
             ((address, *place) for address, place in blobs),
         )
 
-    def forget(self, addresses: Iterable[bytes]) -> None:
-        """The bytes of these addresses are lost."""
+    def forget(self, addresses: Sequence[bytes]) -> None:
+        """The bytes of these addresses are lost; of which whole mods is remembered."""
+        self.mods.damage(addresses)
         self._database.change_many(
             "DELETE FROM blobs WHERE address = ?", ((address,) for address in addresses)
         )
 
     def forget_beyond(self, pack: int, size: int) -> int:
         """Forget the addresses with places beyond a pack's end; returns how many these were."""
-        cursor = self._database.change(
-            "DELETE FROM blobs WHERE pack = ? AND start + length > ?", (pack, size)
+        rows = self._database.all(
+            "SELECT address FROM blobs WHERE pack = ? AND start + length > ?", pack, size
         )
-        return cursor.rowcount
+        self.forget([address for (address,) in rows])
+        return len(rows)
 
     def unneeded(self) -> Iterator["Unneeded"]:
         """What no mod needs, in slices; `delete` each in a transaction of its own.
@@ -133,6 +147,30 @@ class Index:
             "SELECT pack, MAX(start + length), SUM(length) FROM blobs GROUP BY pack"
         )
         return {pack: (end, known) for pack, end, known in rows}
+
+    def after(self, pack: int, start: int, count: int) -> list[tuple[bytes, PackPlace]]:
+        """The next addresses by their places, of one pack."""
+        (found,) = self._database.all(
+            "SELECT MIN(pack) FROM blobs WHERE pack > ? OR (pack = ? AND start > ?)",
+            *(pack, pack, start),
+        )[0]
+        rows = self._database.all(
+            "SELECT address, pack, start, length, crc FROM blobs WHERE pack = ? AND start > ?"
+            " ORDER BY start LIMIT ?",
+            *(found, start if found == pack else -1, count),
+        )
+        return [(address, PackPlace(*place)) for address, *place in rows]
+
+    def scrubbed(self) -> ScrubState:
+        """How far the check of all bytes is."""
+        row = self._database.one("SELECT pack, start, blobs, bytes, bad FROM scrub")
+        return ScrubState() if row is None else ScrubState(*row)
+
+    def scrub(self, state: ScrubState | None) -> None:
+        """So far it is now; None: it is done."""
+        self._database.change("DELETE FROM scrub")
+        if state is not None:
+            self._database.change("INSERT INTO scrub VALUES (?, ?, ?, ?, ?)", state[:5])
 
     def in_pack(self, pack: int) -> list[tuple[bytes, PackPlace]]:
         """The addresses with places in a pack, in its order."""

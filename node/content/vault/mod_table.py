@@ -10,6 +10,12 @@ from node.content.vault.stored_mod import KeptMod, StoredMod
 _MOD_COLUMNS = (
     "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
 )
+_DAMAGE = (
+    "UPDATE mods SET damaged = 1 WHERE damaged = 0 AND (mod_id = ? OR number IN"
+    " (SELECT number FROM mod_chunks WHERE address = ?))"
+    " AND NOT EXISTS (SELECT 1 FROM mod_chunks LEFT JOIN blobs USING (address)"
+    " WHERE mod_chunks.number = mods.number AND pack IS NULL)"
+)
 _TAKEN = (
     "SELECT others, SUM(length) FROM (SELECT length, ("
     "SELECT group_concat(number) FROM mod_chunks AS other"
@@ -115,6 +121,18 @@ class ModTable:
         """Forget a mod that is not pinned and was not used since; whether there was such a one."""
         statement = "DELETE FROM mods WHERE mod_id = ? AND pinned = 0 AND used <= ?"
         return self._database.change(statement, (mod_id, used)).rowcount > 0
+
+    def damage(self, addresses: Sequence[bytes]) -> None:
+        """These will be lost: mark the mods that need them and are whole so far."""
+        self._database.change_many(_DAMAGE, ((address, address) for address in addresses))
+
+    def damaged(self) -> list[bytes]:
+        """The ids of mods that were whole and have lost something."""
+        return [mod_id for (mod_id,) in self._database.all("SELECT mod_id FROM mods WHERE damaged")]
+
+    def repair(self, mod_id: bytes) -> None:
+        """A mod is whole again."""
+        self._database.change("UPDATE mods SET damaged = 0 WHERE mod_id = ?", (mod_id,))
 
     # Its chunks
 

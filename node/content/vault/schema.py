@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 FIRST_PAGE_BYTES: Final = 4096
 """SQLite's page size where none is set: the whole schema lies in the first one."""
 _FIRST_PAGE: Final = b"SQLite format 3\0"
@@ -50,7 +50,14 @@ _TO_3: Final = "DELETE FROM lineage_chunks"
 """`plaintext_hash` was the SHA-256 of the plaintext, and is that of a byte 0 before it: an old row
 would be found for a chunk that lacks a first byte 0. What is sealed anew is the same ciphertext."""
 
-_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3)
+_TO_4: Final = """
+ALTER TABLE mods ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE scrub (pack INTEGER NOT NULL, start INTEGER NOT NULL, blobs INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, bad INTEGER NOT NULL)
+"""
+"""Which mods were whole and have lost something; how far a check of all bytes is, in one row."""
+
+_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4)
 
 
 def migrate(database: sqlite3.Connection, version: int) -> None:

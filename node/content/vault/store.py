@@ -15,7 +15,7 @@ from functools import partial
 from itertools import compress
 from pathlib import Path
 
-from node.content.vault.compaction import Compaction
+from node.content.vault.compaction import Compaction, Scrubbing
 from node.content.vault.holdings import Held, Holding, Holdings
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs, is_intact
@@ -63,6 +63,9 @@ class Store:
         self._used: dict[bytes, float] = {}
         """When mods were last used, as far as it is recorded."""
         self.compaction = Compaction(folder, self._index, self._packs, self._reserve, self._forget)
+        self.scrubbing = Scrubbing(
+            folder, self._index, self._packs, self._reserve, self._holdings.lost
+        )
         try:
             with writing(folder):
                 self._recover()
@@ -244,6 +247,15 @@ class Store:
             self._holdings.forget(mod.mod_id)
             self._used.pop(mod.mod_id, None)
         return evicted
+
+    def damaged(self) -> list[bytes]:
+        """The ids of mods that were whole and have lost something."""
+        return self._index.mods.damaged()
+
+    def repaired(self, mod_id: bytes) -> None:
+        """A mod is whole again. Raises DiskError."""
+        with writing(self._folder), self._index.transaction():
+            self._index.mods.repair(mod_id)
 
     def _evict(self, mod: KeptMod, now: float) -> bool:
         with self._index.transaction():

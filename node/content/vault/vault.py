@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from node.content.vault.index import ScrubState
 from node.content.vault.jobs import OWNER, VaultJobs
 from node.content.vault.peer_reads import PeerReads
 from node.content.vault.store import Blob, Store
@@ -161,6 +162,18 @@ class Vault:
     async def evict(self, mod: KeptMod) -> bool:
         """Forget a mod unless it is in use, pinned or used since; then `collect`."""
         return await self._run(self._store.evict, mod, asyncio.get_running_loop().time())
+
+    async def scrub(self) -> ScrubState:
+        """Check the next megabytes of all; returns how far that is. Raises DiskError."""
+        return await self._run(self._store.scrubbing.step)
+
+    async def damaged(self) -> list[bytes]:
+        """The ids of mods that were whole and have lost something."""
+        return await self._run(self._store.damaged)
+
+    async def repaired(self, mod_id: bytes) -> None:
+        """A mod is whole again. Raises DiskError."""
+        await self._run(self._store.repaired, mod_id)
 
     @property
     def is_holding(self) -> bool:

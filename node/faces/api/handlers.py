@@ -16,7 +16,7 @@ from node.answers.mods import GetResult, ModList, ModOffer, Removed, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
-from node.answers.vault import Pinned, VaultView
+from node.answers.vault import Pinned, ScrubResult, VaultView
 from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
@@ -160,6 +160,12 @@ def _mod_id(text: str) -> bytes:
 async def vault(service: Service, call: ApiCall) -> VaultView:
     """What each mod takes of the vault, and what may be kept."""
     return VaultView.of(await service.node.sharing.keeping.state())
+
+
+async def scrub(service: Service, call: ApiCall, progress: ReportProgress) -> ScrubResult:
+    """Check all bytes of the vault, from where that was stopped, and repair from the swarm."""
+    found = await service.node.sharing.keeping.scrub(progress)
+    return ScrubResult(found.blobs, found.size, found.bad, found.repaired, found.lacking)
 
 
 async def pin(service: Service, call: ApiCall) -> Pinned:

@@ -84,6 +84,7 @@ ROUTES = (
     ),
     Route("DELETE", "/v1/mods/{mod_id}", handlers.remove),
     Route("GET", "/v1/vault", handlers.vault),
+    Route("POST", "/v1/scrubs", stream_handler=handlers.scrub, body=schemas.NOTHING),
     Route("POST", "/v1/pins", handlers.pin, body=schemas.PIN),
     Route("DELETE", "/v1/pins/{mod_id}", handlers.unpin),
     Route(

@@ -1,4 +1,4 @@
-"""Commands that ask a running node: status, id, ls, peers, links, and vault with pin and unpin."""
+"""Commands that ask a running node: status, id, ls, peers, links, vault with scrub, pin, unpin."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from node.faces.cli import exits, networks, options, output
+from node.faces.cli import bars, exits, networks, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.mods import choose
 from node.faces.cli.terminal.words import Word
@@ -233,6 +233,33 @@ def vault(home: Path, as_json: bool) -> None:
             ("Disk", f"{output.size(told['disk_free_bytes'])} free, of which {left} stay free"),
         )
     )
+
+
+@click.command()
+@options.asking
+def scrub(home: Path, as_json: bool) -> int:
+    """Check every byte of the vault, and fetch what is damaged from other peers.
+
+    Ctrl-C stops it, and the same command goes on from there. Status 4 if something still lacks.
+    """
+    with bars.bar(quiet=as_json) as bar:
+        found = bars.follow(ControlClient(home).stream("/v1/scrubs", {}), bar)
+    lacking = found["lacking"]
+    if as_json:
+        output.show_json(found)
+    else:
+        bad = found["bad"]
+        damaged = f"{counted(bad, 'chunk')} damaged" if bad else "all as it was stored"
+        output.show_facts(
+            [
+                ("Checked", f"{output.size(found['bytes'])}, {damaged}"),
+                *(("Repaired", mod_id) for mod_id in found["repaired"]),
+                *(("Lacks some", mod_id) for mod_id in lacking),
+            ]
+        )
+        if lacking:
+            click.echo("What these lack no peer gave now; the next scrub asks again.", err=True)
+    return exits.NOT_FOUND if lacking else exits.OK
 
 
 _MOD = Word("the name, the link or the id of a mod, as `modswarm ls` shows them")

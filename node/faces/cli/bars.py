@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _STAGES = {
     "reading": "Reading files",
+    "checking": "Checking the vault",
     "finding": "Looking for sources",
     "manifest": "Fetching the manifest",
     "chunks": "Fetching",

@@ -33,6 +33,7 @@ COMMANDS = {
     "rm": "mods",
     "limits": "transfers.limiting",
     "vault": "asking",
+    "scrub": "asking",
     "pin": "asking",
     "unpin": "asking",
     "stop": "running",

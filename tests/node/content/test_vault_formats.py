@@ -26,9 +26,10 @@ def old(tmp_path: Path) -> Path:
     database.execute("UPDATE mods SET published = 1, added = 7 WHERE number = 1")
     for table, column in (
         ("blobs", "crc"),
-        *(("mods", name) for name in ("used", "pinned", "cached")),
+        *(("mods", name) for name in ("used", "pinned", "cached", "damaged")),
     ):
         database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    database.execute("DROP TABLE scrub")
     database.execute("PRAGMA user_version = 1")
     database.close()
     return folder

@@ -22,6 +22,7 @@ from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
 from node.content.download.bounds import SizeBound
 from node.content.keeping.keeping import KeepingState
+from node.content.keeping.scrubber import Scrubbed
 from node.content.keeping.usage import ModUsage
 from node.content.progress import Progress, ReportProgress
 from node.content.rates.settings import RateSettings
@@ -94,10 +95,16 @@ class FakeKeeping:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self.lacking: tuple[bytes, ...] = ()
 
     async def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
         self._answer("pin", mod_id, pinned)
         return mod_id == MOD_ID
+
+    async def scrub(self, report: ReportProgress) -> Scrubbed:
+        self._answer("scrub")
+        report(Progress("checking", bytes_total=9700, bytes_done=5000))
+        return Scrubbed(5, 9700, 1, (MOD_ID,), self.lacking)
 
     async def state(self) -> KeepingState:
         self._answer("state")

@@ -264,6 +264,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/mods"): ("/v1/mods", {"path": "/mods/hats", "name": "Hats"}),
     ("DELETE", "/v1/mods/{mod_id}"): (f"/v1/mods/{base32_text(MOD_ID)}", None),
     ("GET", "/v1/vault"): ("/v1/vault", None),
+    ("POST", "/v1/scrubs"): ("/v1/scrubs", {}),
     ("POST", "/v1/pins"): ("/v1/pins", {"mod_id": base32_text(MOD_ID)}),
     ("DELETE", "/v1/pins/{mod_id}"): (f"/v1/pins/{base32_text(MOD_ID)}", None),
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),

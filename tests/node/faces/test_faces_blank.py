@@ -140,6 +140,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/downloads": {"link": str(LINK), "into": "/x"},
     "/v1/offers": {"link": str(LINK)},
     "/v1/limits": {},
+    "/v1/scrubs": {},
     "/v1/pins": {"mod_id": base32_text(MOD_ID)},
     "/v1/connect": {"peer": peer_id_text(PEER)},
 }

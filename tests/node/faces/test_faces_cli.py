@@ -60,6 +60,7 @@ def test_each_command_that_asks_prints_one_json_document(
     first = kept["mods"][0]
     assert (first["own_bytes"], first["shared_bytes"]) == (5000, 4000)
     assert (first["in_use"], first["pinned"], first["complete"]) == (True, False, False)
+    assert told_by(capsys, "scrub")["repaired"] == [base32_text(MOD_ID)]
     pinned = {"mod_id": base32_text(MOD_ID), "pinned": True}
     assert told_by(capsys, "pin", "hats") == pinned
     assert told_by(capsys, "unpin", str(LINK)) == pinned | {"pinned": False}
@@ -83,6 +84,7 @@ def test_each_command_that_asks_prints_one_json_document(
         (["get", str(LINK)], ["hats", "2 files, 10 B", "from 1 peer", "90 ms"]),
         (["rm", "hats"], ["Removed hats."]),
         (["vault"], ["hats", "5.0 kB", "4.0 kB", "9.7 kB", "700 B of 20.0 kB", "2.0 kB stay free"]),
+        (["scrub"], ["9.7 kB, 1 chunk damaged", f"Repaired  {base32_text(MOD_ID)}"]),
         (["pin", "hats"], ["Pinned hats."]),
         (["unpin", "hats"], ["hats is pinned no more."]),
         (["dht", "lookup", "00" * 20], [peer_id_text(PEER), "2 ms", "known", " > "]),
@@ -97,6 +99,16 @@ def test_people_are_told_in_words(
     printed = capsys.readouterr().out
     for text in expected:
         assert text in printed
+
+
+def test_a_scrub_after_which_something_lacks_is_no_success(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.sharing.keeping.lacking = (bytes(32),)
+    assert status_of("scrub") == exits.NOT_FOUND
+    shown = capsys.readouterr()
+    assert base32_text(bytes(32)) in shown.out
+    assert "the next scrub asks again" in shown.err
 
 
 @pytest.mark.parametrize(

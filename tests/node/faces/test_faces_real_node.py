@@ -103,6 +103,8 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
         (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
         assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
+        scrubbed = await b.ask("POST", "/v1/scrubs", {})
+        assert (scrubbed["blobs"] > 1, scrubbed["bad"], scrubbed["lacking"]) == (True, 0, [])
         await b.ask("POST", "/v1/pins", {"mod_id": shared["mod_id"]})
         (kept,) = (await b.ask("GET", "/v1/vault"))["mods"]
         assert (kept["pinned"], kept["in_use"], kept["shared_bytes"]) == (True, False, 0)

@@ -1,0 +1,149 @@
+"""A check of the whole vault: what is damaged is found, fetched again, and a stop loses nothing."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from node.content.keeping.scrubber import Scrubber
+from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.vault import compaction
+from node.content.vault.packs import PackPlace, Packs
+from node.content.vault.vault import Vault
+from protocol.errors import NotFound
+from tests.node.content.content_nodes import content_nodes, links_to, write_files
+from tests.node.content.keeping.test_keeper import KB, Mods, blob, chunks
+
+
+def rot(vault: Vault, data: bytes) -> None:
+    """Let one bit of these bytes flip on the disk."""
+    for pack in (vault.folder / "packs").iterdir():
+        there = pack.read_bytes()
+        if data in there:
+            pack.write_bytes(there.replace(data, bytes([data[0] ^ 1]) + data[1:]))
+            return
+    raise AssertionError("that is in no pack")
+
+
+class Swarm:
+    """Gives the vault what it lacks of some mods."""
+
+    def __init__(self, mods: Mods, has: set[bytes]) -> None:
+        self._mods = mods
+        self._has = has
+        self.asked: list[bytes] = []
+
+    async def repair(self, mod_id: bytes, _: ReportProgress) -> None:
+        """Fetch a mod."""
+        self.asked.append(mod_id)
+        if mod_id not in self._has:
+            raise NotFound("no one has it")
+        await self._mods.vault.put([blob(number) for number in range(60)])
+
+
+async def test_what_has_rotted_is_found_and_fetched_again(tmp_path: Path) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    whole, rare, partial = (
+        await mods.add(0, chunks(0, 4), shared=True),
+        await mods.add(1, [*chunks(10, 4), blob(100)]),
+        await mods.add(2, chunks(20, 4), here=3),
+    )
+    for number in (1, 2, 100, 20):
+        rot(mods.vault, blob(number)[1])
+    swarm = Swarm(mods, {whole})
+    found = await Scrubber(mods.vault, swarm.repair).run()
+    assert (found.bad, found.size) == (4, 12 * KB + 3)
+    assert (found.repaired, found.lacking) == ((whole,), (rare,))
+    assert swarm.asked == [whole, rare], "what was never whole is not completed"
+    assert await mods.vault.missing(partial) == [0, 3] or await mods.vault.missing(partial) == []
+    assert await mods.vault.missing(whole) == []
+    swarm = Swarm(mods, {rare})
+    again = await Scrubber(mods.vault, swarm.repair).run()
+    assert (again.bad, again.repaired, swarm.asked) == (0, (rare,), [rare])
+    await mods.vault.close()
+
+
+async def test_a_check_that_is_stopped_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_MOVED_BYTES", 3 * KB)
+    vault = await Vault.open(tmp_path / "vault", lambda: 1e6)
+    mods = Mods(vault)
+    mod_id = await mods.add(0, chunks(0, 20))
+    rot(vault, blob(1)[1])
+    read: list[PackPlace] = []
+    real = Packs.read
+
+    def reading(packs: Packs, place: PackPlace) -> bytes:
+        read.append(place)
+        return real(packs, place)
+
+    monkeypatch.setattr(Packs, "read", reading)
+    for _ in range(3):
+        assert not (await vault.scrub()).done
+    await vault.close()
+    mods.vault = again = await Vault.open(tmp_path / "vault", lambda: 1e6)
+    told: list[Progress] = []
+    found = await Scrubber(again, Swarm(mods, {mod_id}).repair).run(told.append)
+    assert (found.blobs, found.bad, found.repaired) == (21, 1, (mod_id,))
+    assert len(read) == len(set(read)) == 21, "each once, over both runs"
+    assert [one.bytes_done for one in told] == sorted({one.bytes_done for one in told})
+    assert {one.bytes_total for one in told} == {20 * KB + 1}
+    assert (await Scrubber(again, Swarm(mods, set()).repair).run()).bad == 0
+    assert len(read) == 21 + 61, "a new check begins at the beginning, with what was fetched"
+    await again.close()
+
+
+async def test_what_rots_while_it_is_served_is_repaired_by_the_next_check(tmp_path: Path) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    mod_id = await mods.add(0, chunks(0, 4))
+    rot(mods.vault, blob(2)[1])
+    assert await mods.vault.read_by("peer").chunks(mod_id, [2], 1) == [None]
+    await mods.vault.close()
+    mods.vault = await Vault.open(tmp_path / "vault", lambda: 1e6)
+    found = await Scrubber(mods.vault, Swarm(mods, {mod_id}).repair).run()
+    assert (found.bad, found.repaired) == (0, (mod_id,))
+    await mods.vault.close()
+
+
+async def test_what_the_disk_does_not_give_out_now_is_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    await mods.add(0, chunks(0, 4))
+
+    def failing(_: Packs, place: PackPlace) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Packs, "read", failing)
+        found = await Scrubber(mods.vault, Swarm(mods, set()).repair).run()
+    assert (found.bad, found.lacking) == (5, ())
+    assert (await Scrubber(mods.vault, Swarm(mods, set()).repair).run()).bad == 0
+    await mods.vault.close()
+
+
+@pytest.mark.real_loop
+async def test_a_sharer_is_repaired_by_who_fetched_from_it(tmp_path: Path) -> None:
+    """Also of its manifest; it has the key, and the other end the ciphertext."""
+    source = write_files(tmp_path / "mod", {"a.bin": random.Random(5).randbytes(400_000)})
+    async with content_nodes(tmp_path, 2) as (ann, bob):
+        shared = await ann.publisher.publish(source)
+        ours, theirs = bob.connect(ann)
+        await bob.download(shared.link, links_to(ours))
+        address = (await ann.vault.kept())[0].mod_id
+        manifest = await ann.vault.get(address)
+        (chunk,) = await ann.vault.get_chunks(address, [0]) or [None]
+        assert manifest is not None
+        assert chunk is not None
+        rot(ann.vault, manifest)
+        rot(ann.vault, chunk)
+
+        async def repair(mod_id: bytes, _: ReportProgress) -> None:
+            assert mod_id == shared.mod_id
+            await ann.download(shared.link, links_to(theirs))
+
+        found = await Scrubber(ann.vault, repair).run(ignore_progress)
+        assert (found.bad, found.repaired) == (2, (shared.mod_id,))
+        assert await ann.vault.get(address) == manifest
+        assert await ann.vault.get_chunks(address, [0]) == [chunk]
