@@ -19,6 +19,8 @@ from scripts.benchmarks.content.places import Place
 from scripts.lab.identities import give_identity
 
 _UP_S = 60.0
+_WARM_S = 0.5
+"""Nodes load what links need once they have joined: a warm overlay has done that."""
 _MEGA = 1e6
 _MILLI = 1000
 
@@ -139,6 +141,7 @@ def nodes(places: Sequence[Place], folder: Path) -> Iterator[list[Node]]:
             made[-1].start()
         for node in made[1:]:
             node.wait()
+        time.sleep(_WARM_S)
         yield made
     finally:
         for node in made:
