@@ -1184,6 +1184,10 @@ WINDOW_BYTES_MIN = 256 * 1024
 WINDOW_BYTES_MAX = 32 * 2**20
 """What is asked of one source ahead of its answers: three seconds at its rate, within these."""
 
+WINDOW_PARTIAL_S = 1.0
+WINDOW_PARTIAL_BYTES_MIN = 96 * 1024
+"""The same for a source that has a part: a getter as well, whose line many share."""
+
 WINDOWS_BYTES = 128 * 2**20
 """What is asked ahead of all sources of one download: it may all come before the disk is ready."""
 
@@ -1194,6 +1198,18 @@ HAVE_BYTES_PER_SECOND = 2.0**18
 HAVE_BYTES_BURST = 2.0**22
 """What a peer tells of what it holds, on one stream: honest ones tell once a second, at most a
 bit for each of MANIFEST_CHUNKS (128 KiB), and half a minute of it at once after a line stood."""
+
+SEED_UNITS = 4096
+SEED_UNITS_SHOWN = 2
+SEED_UNUSED_S = 1.5
+SEED_AGAIN_S = (0.25, 3.0)
+SEED_QUICK_S = 0.5
+SEED_SLOW_S = 3.0
+"""A mod of which several getters are shown parts, in so many units at most: 0.5 MB a mod; how many
+one is shown first; after how long without asking for any it is shown more, and after how long, at
+least and at most, what others were shown before it, while the line is busy; and the time for one
+portion below which the next is twice as large, and above which half; one of which nothing is asked
+makes the next four times as large."""
 
 ANNOUNCED_S = 2.0
 """How soon after chunks came a node looks whether to announce their mod, and how seldom at most:
@@ -1234,6 +1250,11 @@ LATE_S = 0.4
 LATE_BYTES_PER_SECOND = 1_000_000
 """A source that owes a manifest or a chunk is late after this and the time of its length at this
 rate: what it owes is then asked of others as well, as far as they have nothing else to send."""
+
+LATE_PACE = 3
+"""A source that has a part of the mod is late after so many times what a chunk takes at its own
+pace, or at that of others until it has one: it shares its line with other getters, and is not
+asked for copies in vain."""
 
 ASKED_AT_ONCE = (1, 2, 16, 64, 256)
 """Of how many sources that are not late one chunk is asked: by how often the source asked first

@@ -42,6 +42,7 @@ class SwarmSource:
         self.asked_bytes = 0
         self.cancelling = False
         """Whether its requests were taken back, and it has not confirmed that."""
+        self._usual_rate = float(limits.LATE_BYTES_PER_SECOND * limits.LATE_PACE)
         self.pace = 0.0
         """Its rate when the last whole chunk came, in bytes per second."""
 
@@ -154,6 +155,10 @@ class SwarmSource:
         self._arrived += 1
         self._progressed, self.pace = now, self.rate(now)
 
+    def compare(self, usual_rate: float) -> None:
+        """Others of its download send so many bytes a second each."""
+        self._usual_rate = max(usual_rate, limits.LEAST_BYTES_PER_SECOND)
+
     def pause(self, released: Iterable[int], now: float) -> None:
         """These were taken back from it; it is asked for nothing until it confirms that."""
         self._late.update(released)
@@ -169,6 +174,19 @@ class SwarmSource:
     def rate(self, now: float) -> float:
         """Its rate of late, in bytes per second."""
         return self._meter.rate(now)
+
+    @property
+    def window_least(self) -> int:
+        """The least that is asked of it ahead, in bytes."""
+        return limits.WINDOW_BYTES_MIN if self._held is None else limits.WINDOW_PARTIAL_BYTES_MIN
+
+    def window_bytes(self, rate: float) -> int:
+        """The bytes asked of it ahead, at `rate` bytes per second.
+
+        Little of one that has a part: what waits there could come from others that are free sooner.
+        """
+        seconds = limits.WINDOW_S if self._held is None else limits.WINDOW_PARTIAL_S
+        return max(self.window_least, min(int(rate * seconds), limits.WINDOW_BYTES_MAX))
 
     def seconds_owed(self, now: float) -> float:
         """How long it needs for all that it owes, at its rate of late."""
@@ -192,8 +210,19 @@ class SwarmSource:
         """How often it could have sent the chunk that it owes, and did not; 0: in time."""
         if self.idle:
             return 0
-        late_s = limits.LATE_S + self._bytes_owed / limits.LATE_BYTES_PER_SECOND
-        return _bounded(int((now - self._progressed) / late_s))
+        return _bounded(int((now - self._progressed) / self._late_s()))
+
+    def _late_s(self) -> float:
+        """After how long it is late: a partial source has others to serve, so by its own pace.
+
+        A copy of what a getter is about to send costs another getter's line, which all need.
+        """
+        rate = float(limits.LATE_BYTES_PER_SECOND)
+        if self._held is not None and self.pace:
+            rate = min(rate, self.pace / limits.LATE_PACE)
+        elif self._held is not None:
+            rate = min(rate, self._usual_rate / limits.LATE_PACE)
+        return limits.LATE_S + self._bytes_owed / rate
 
     def is_stalled(self, now: float) -> bool:
         """Whether no whole chunk came for so long that others should be asked in its place."""

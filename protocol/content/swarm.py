@@ -72,7 +72,11 @@ class Swarm:
         """A source opened its stream. False if it is banned or has joined already."""
         if source in self.banned or source in self._sources:
             return False
-        self._sources[source] = SwarmSource(source, self._lengths, now, complete=complete)
+        known = SwarmSource(source, self._lengths, now, complete=complete)
+        paces = [other.pace for other in self._sources.values() if other.pace]
+        if paces:
+            known.compare(sum(paces) / len(paces))
+        self._sources[source] = known
         return True
 
     def holds(self, source: SourceName, first: int, bits: bytes) -> None:
@@ -117,7 +121,7 @@ class Swarm:
             limits.WINDOWS_BYTES - sum(other.asked_bytes for other in self._sources.values()),
             limits.WINDOWS_BYTES if most_bytes is None else most_bytes,
         )
-        few_bytes = max(1, min(limits.WINDOW_BYTES_MIN, known.asked_bytes) // 2)
+        few_bytes = max(1, min(known.window_least, known.asked_bytes) // 2)
         if most <= 0 or budget_bytes < few_bytes:
             return []  # few requests with many chunks each, not one for every arrival
         chunks = known.choose(self._waiting, most, budget_bytes)
@@ -241,7 +245,7 @@ class Swarm:
         new = sum(not (other.pace or other.idle or other.times_late(now)) for other in others)
         all_rates = sum(rates) * (1 + new / max(len(rates), 1))
         share = self._bytes_to_come * rate / all_rates if all_rates else 0.0
-        return max(limits.WINDOW_BYTES_MIN, min(window_bytes(rate), int(share)))
+        return max(known.window_least, min(known.window_bytes(rate), int(share)))
 
     def _is_behind(self, known: SwarmSource, now: float) -> bool:
         """Whether others should be asked for what was asked of this one."""
@@ -283,9 +287,3 @@ class Swarm:
         self._waiting.add(chunk)
         for known in self._sources.values():
             known.look_at((chunk,))
-
-
-def window_bytes(rate: float) -> int:
-    """The bytes asked of a source ahead, at `rate` bytes per second."""
-    wanted = int(rate * limits.WINDOW_S)
-    return max(limits.WINDOW_BYTES_MIN, min(wanted, limits.WINDOW_BYTES_MAX))

@@ -9,6 +9,7 @@ from node.content.ports import LinkPort
 from node.content.serve.budget import PeerBudget
 from node.content.serve.line import LineSender
 from node.content.serve.name_teller import NameTeller
+from node.content.serve.seeder import Seeder
 from node.content.serve.served_streams import NUMBER, ServedStream, ServedStreams
 from node.content.vault.peer_reads import PeerReads
 from protocol import limits
@@ -52,6 +53,7 @@ class ContentSender:
         sender: LineSender,
         budget: PeerBudget,
         served: ServedChunks,
+        seeder: Seeder,
     ) -> None:
         self._link = link
         self._streams = streams
@@ -59,6 +61,7 @@ class ContentSender:
         self._sender = sender
         self._budget = budget
         self._served = served
+        self._seeder = seeder
         self._read_ahead = limits.READ_AHEAD_BYTES_MIN
 
     async def send_manifest(self, number: int, stream: ServedStream) -> None:
@@ -128,6 +131,7 @@ class ContentSender:
             if not await self._send_chunk(number, stream, chunk, data, again=again):
                 return missing
             self._served.add(stream.mod_id, chunk, len(data))
+            self._seeder.sent(number, chunk)
         self._read_ahead = min(2 * self._read_ahead, limits.READ_AHEAD_BYTES_MAX)
         return missing
 

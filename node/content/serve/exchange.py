@@ -14,6 +14,7 @@ from node.content.rates.transfers import Direction
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.line import Line
 from node.content.serve.name_teller import NamedGetters
+from node.content.serve.seeder import Seeds
 from node.content.serve.uploader import Uploader
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -25,6 +26,7 @@ from protocol.errors import LinkClosed, RemoteError, Unexpected
 from protocol.frame_types import CONTENT_TYPES
 from protocol.identity import PeerId, peer_id_text
 from protocol.places.usefulness import Usefulness
+from protocol.randomness import Random
 
 
 class Stream:
@@ -102,6 +104,7 @@ class Exchange:
         usefulness: Usefulness,
         line: Line,
         getters: NamedGetters,
+        seeds: Seeds,
         asked: Callable[[PeerId, bytes], None],
     ) -> None:
         """`asked` learns of each mod that the peer wants of this node."""
@@ -109,7 +112,7 @@ class Exchange:
         self.peer_id = PeerId(link.peer_id)
         self._link = link
         self._usefulness = usefulness
-        self._uploader = Uploader(link, vault, budget, usefulness, line, getters)
+        self._uploader = Uploader(link, vault, budget, usefulness, line, getters, seeds)
         self._asked = asked
         self._refusals = refusals
         self._tasks = tasks
@@ -246,12 +249,13 @@ class Exchanges:
     """
 
     def __init__(
-        self, vault: Vault, usefulness: Usefulness, uplink: Direction | None = None
+        self, vault: Vault, usefulness: Usefulness, rng: Random, uplink: Direction | None = None
     ) -> None:
         self._vault = vault
         self._budgets = PeerBudgets()
         self._line = Line(uplink)
         self._getters = NamedGetters()
+        self._seeds = Seeds(self._line, rng)
         self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
         """The mods that are fetched, and who learns which peers ask for them here."""
         self._usefulness = usefulness
@@ -282,7 +286,7 @@ class Exchanges:
         budget = self._budgets.of(link.peer_id)
         exchange = Exchange(
             *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self._line),
-            *(self._getters, self._peer_asked),
+            *(self._getters, self._seeds, self._peer_asked),
         )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)

@@ -10,8 +10,9 @@ from node.content.vault.holdings import Held
 from node.content.vault.peer_reads import PeerReads
 from protocol.content import frames
 
-_NEWS_INTERVAL_S: Final = 1.0
-"""How often a peer is told which chunks are new in the vault."""
+_NEWS_INTERVAL_S: Final = 0.25
+_NEWS_BYTES_PER_SECOND: Final = 2**14
+"""How often a peer is told which chunks are new in the vault: more seldom if that takes more."""
 
 
 class HaveTeller:
@@ -25,6 +26,8 @@ class HaveTeller:
         self._reads = reads
         self._sender = sender
         self._timer: asyncio.TimerHandle | None = None
+        self._told_bytes = 0
+        """What the last news of all streams took."""
 
     async def opened(self, number: int, stream: ServedStream, held: Held) -> None:
         """A stream has begun: tell what is held of its mod, unless that is all of it."""
@@ -52,6 +55,7 @@ class HaveTeller:
     def _send(self, number: int, stream: ServedStream, held: Held) -> None:
         """Send the part of the bit field that has changed since the last time."""
         first, end = _changed(stream.bits or b"", held.bits)
+        self._told_bytes += end - first
         stream.told(held)
         most = self._streams.piece_bytes
         for start in range(first, end, most):
@@ -62,10 +66,12 @@ class HaveTeller:
         """The vault has more than before: soon tell a peer that was told of missing chunks."""
         if self._timer is None and any(stream.bits is not None for _, stream in self._streams):
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(_NEWS_INTERVAL_S, self._announce)
+            pause_s = max(_NEWS_INTERVAL_S, self._told_bytes / _NEWS_BYTES_PER_SECOND)
+            self._timer = loop.call_later(pause_s, self._announce)
 
     def _announce(self) -> None:
         self._timer = None
+        self._told_bytes = 0
         for number, stream in self._streams:
             if stream.bits is not None:
                 stream.expect_news(news=True)

@@ -55,6 +55,11 @@ class Line:
         """Whether there are turns but this one."""
         return self._turns.are_others(turn)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn is held or waited for."""
+        return not self._turns.are_others(None)
+
     def end(self, turn: LineTurn) -> None:
         """A turn ends. Its link may ask anew before the next one begins."""
         self._turns.end(turn, self._loop.time())

@@ -15,6 +15,7 @@ from node.content.serve.content_sender import ContentSender, ServedChunks
 from node.content.serve.have_teller import HaveTeller
 from node.content.serve.line import Line
 from node.content.serve.name_teller import NamedGetters
+from node.content.serve.seeder import Seeder, Seeds
 from node.content.serve.served_streams import ServedStream, ServedStreams
 from node.content.vault.vault import Vault
 from protocol.content import frames
@@ -44,6 +45,7 @@ class Uploader:
         usefulness: Usefulness,
         line: Line,
         getters: NamedGetters,
+        seeds: Seeds,
     ) -> None:
         self._link = link
         self._vault = vault
@@ -55,8 +57,9 @@ class Uploader:
         self._haves = HaveTeller(link, self._streams, self._reads, self._sender)
         self._names = getters.teller(PeerId(link.peer_id), self._streams)
         served = ServedChunks(PeerId(link.peer_id), usefulness, self._names)
+        self._seeder = Seeder(seeds, link, self._streams)
         self._content = ContentSender(
-            *(link, self._streams, self._reads, self._sender, budget, served)
+            *(link, self._streams, self._reads, self._sender, budget, served, self._seeder)
         )
 
     def receive(self, request: ContentRequest) -> None:
@@ -71,12 +74,15 @@ class Uploader:
             if stream is None:
                 return  # sent before the peer knew that this stream is over
             _RECEIVERS[type(request)](stream, request)
+            if isinstance(request, frames.GetChunks):
+                self._seeder.asked(request.stream)
         self._streams.give_turn(request.stream)
 
     def _close(self, number: int) -> None:
         stream = self._streams.get(number)
         if stream is not None:
             self._streams.close(number)
+            self._seeder.closed(number)
             self._names.closed(number, stream.mod_id)
 
     async def run(self) -> None:
@@ -94,6 +100,7 @@ class Uploader:
             self._sender.end()
             self._haves.stop()
             self._names.stop()
+            self._seeder.stop()
 
     async def _serve(self, number: int, stream: ServedStream) -> None:
         """One turn of a stream: the most urgent of what it has to do."""
@@ -123,6 +130,9 @@ class Uploader:
             self._streams.refuse(number)
             return
         stream.answered(held)
-        self._streams.send(frames.Opened(number, held.manifest_bytes, held.complete))
+        in_parts = self._seeder.opened(number, stream, held)
+        complete = held.complete and not in_parts
+        self._streams.send(frames.Opened(number, held.manifest_bytes, complete))
+        self._seeder.begin(number)
         self._names.expect(stream.mod_id)
         await self._haves.opened(number, stream, held)

@@ -3,10 +3,12 @@
 import gc
 import tracemalloc
 from pathlib import Path
+from random import Random
 
 from node.content.serve.budget import PeerBudget
 from node.content.serve.line import Line
 from node.content.serve.name_teller import NamedGetters
+from node.content.serve.seeder import Seeds
 from node.content.serve.uploader import Uploader
 from protocol import limits
 from protocol.content.frames import GetChunks, Open
@@ -24,7 +26,11 @@ FIRST = 1000  # small numbers are shared objects and take no memory
 def greedy(node: ContentNode, mod_id: bytes, number: int) -> Uploader:
     """What serves a peer that has asked for as much as it may at once, and is not served yet."""
     _, theirs = memory_link(bytes([number]) * 20, node.peer_id, 65000)
-    serving = Uploader(*(theirs, node.vault, PeerBudget(), Usefulness(), Line(), NamedGetters()))
+    line = Line()
+    serving = Uploader(
+        *(theirs, node.vault, PeerBudget(), Usefulness()),
+        *(line, NamedGetters(), Seeds(line, Random(1))),
+    )
     for stream in range(STREAMS):
         serving.receive(Open(stream, mod_id))
         wanted = tuple(range(FIRST, FIRST + limits.REQUESTS_PER_STREAM))

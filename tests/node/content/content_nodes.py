@@ -55,7 +55,7 @@ class ContentNode:
         self.vault = vault
         self.expected_defects: list[BaseException] = []
         self.up, self.down = Direction(), Direction()
-        self.exchanges = Exchanges(vault, Usefulness(), self.up)
+        self.exchanges = Exchanges(vault, Usefulness(), environment.rng, self.up)
         guard = HomeGuard(vault.folder)
         self.publisher = Publisher(vault, environment, guard)
         self.opened = OpenedMods()

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from protocol import limits
-from protocol.content.swarm import StallVerdict, Swarm, window_bytes
+from protocol.content.source import SwarmSource
+from protocol.content.swarm import StallVerdict, Swarm
 from protocol.errors import Unexpected
 
 A, B, C = "a", "b", "c"
@@ -56,9 +57,35 @@ def test_a_new_source_gets_a_small_window_and_a_fast_one_a_wide_one() -> None:
 
 
 def test_the_window() -> None:
-    assert window_bytes(0) == limits.WINDOW_BYTES_MIN
-    assert window_bytes(1e6) == 3_000_000
-    assert window_bytes(1e9) == limits.WINDOW_BYTES_MAX
+    whole = SwarmSource(A, [80_000], 0.0, complete=True)
+    assert whole.window_bytes(0) == limits.WINDOW_BYTES_MIN
+    assert whole.window_bytes(1e6) == 3_000_000
+    assert whole.window_bytes(1e9) == limits.WINDOW_BYTES_MAX
+    part = SwarmSource(A, [80_000], 0.0, complete=False)
+    assert part.window_bytes(0) == limits.WINDOW_PARTIAL_BYTES_MIN
+    assert part.window_bytes(1e6) == 1_000_000
+
+
+def late_at(source: SwarmSource, after: float) -> float:
+    """When a source that owes a chunk since then is late."""
+    return next(after + n / 100 for n in range(10_000) if source.times_late(after + n / 100))
+
+
+def test_a_partial_source_is_late_by_its_own_pace_or_that_of_the_others() -> None:
+    whole, part, new = (
+        SwarmSource(A, [80_000] * 9, 0.0, complete=complete) for complete in (True, False, False)
+    )
+    new.compare(40_000.0)
+    part.announce(0, b"\xff")
+    for source in (whole, part):
+        source.ask([0, 1], 0.0)
+        source.heard(80_000, 4.0)
+        source.arrived(0, 4.0)
+    new.ask([1], 4.0)
+    assert late_at(whole, 4.0) == pytest.approx(4.48, abs=0.02)
+    chunk_s = 80_000 / part.pace
+    assert late_at(part, 4.0) == pytest.approx(4.4 + limits.LATE_PACE * chunk_s, abs=0.02)
+    assert late_at(new, 4.0) == pytest.approx(4.4 + limits.LATE_PACE * 2.0, abs=0.02)
 
 
 def test_all_windows_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +124,7 @@ def test_a_lost_source_leaves_its_requests_to_others() -> None:
 
 
 def test_a_partial_source_is_asked_for_what_it_holds() -> None:
-    swarm = swarm_of(20)
+    swarm = swarm_of(20, 20_000)
     swarm.join(A, 0.0, complete=False)
     assert swarm.requests(A, 0.0) == []
     swarm.holds(A, 8, bytes([0b01000000]))
@@ -108,7 +135,7 @@ def test_a_partial_source_is_asked_for_what_it_holds() -> None:
 
 
 def test_a_partial_source_cannot_hold_more_than_there_is() -> None:
-    swarm = swarm_of(20)
+    swarm = swarm_of(20, 20_000)
     swarm.join(A, 0.0, complete=False)
     swarm.holds(A, 16, bytes([0xFF]))  # the last bits of the last byte mean nothing
     with pytest.raises(Unexpected):

@@ -1,0 +1,159 @@
+"""Shows the getters of a mod that is all here its chunks in parts: `protocol/content/seeding`."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from node.content.ports import LinkPort
+from node.content.serve.line import Line
+from node.content.serve.served_streams import ServedStream, ServedStreams
+from node.content.vault.holdings import Held
+from protocol import limits
+from protocol.content import frames
+from protocol.content.seeding import Seeding
+from protocol.errors import LinkClosed
+from protocol.identity import PeerId
+from protocol.randomness import Random
+
+_LOOK_S: Final = 0.25
+"""How often a link looks whether its peer makes no use of what it was shown."""
+
+Getter = tuple["Seeder", int]
+"""A link's seeder and the number of the peer's stream."""
+
+
+@dataclass(slots=True)
+class _Seeded:
+    """A mod that is served from all of it, and who fetches it."""
+
+    seeding: Seeding
+    getters: dict[Getter, PeerId] = field(default_factory=dict)
+
+
+class Seeds:
+    """All mods that are served now and are all here."""
+
+    def __init__(self, line: Line, rng: Random) -> None:
+        self.line = line
+        self._rng = rng
+        self._mods: dict[bytes, _Seeded] = {}
+
+    def opened(
+        self, mod_id: bytes, getter: Getter, peer_id: PeerId, chunks: int, now: float
+    ) -> None:
+        """A getter has come."""
+        seeded = self._mods.get(mod_id)
+        if seeded is None:
+            seeded = self._mods[mod_id] = _Seeded(Seeding(chunks, self._rng, now))
+        seeded.getters[getter] = peer_id
+
+    def of(self, mod_id: bytes, getter: Getter) -> Seeding | None:
+        """What a getter's mod is shown by, if it has come."""
+        seeded = self._mods.get(mod_id)
+        return seeded.seeding if seeded is not None and getter in seeded.getters else None
+
+    def is_alone(self, mod_id: bytes, peer_id: PeerId) -> bool:
+        """Whether no other peer fetches a mod now."""
+        seeded = self._mods.get(mod_id)
+        return seeded is None or all(one == peer_id for one in seeded.getters.values())
+
+    def closed(self, mod_id: bytes, getter: Getter) -> None:
+        """A getter has gone; nothing is kept of a mod that no one fetches."""
+        seeded = self._mods.get(mod_id)
+        if seeded is not None and seeded.getters.pop(getter, None) is not None:
+            seeded.seeding.leave(getter)
+            if not seeded.getters:
+                del self._mods[mod_id]
+
+
+class Seeder:
+    """Shows parts to the peer of one link, on those of its streams that others compete with."""
+
+    def __init__(self, seeds: Seeds, link: LinkPort, streams: ServedStreams) -> None:
+        self._seeds = seeds
+        self._link = link
+        self._peer_id = PeerId(link.peer_id)
+        self._streams = streams
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._mods: dict[int, bytes] = {}
+        self._in_parts: set[int] = set()
+
+    def opened(self, number: int, stream: ServedStream, held: Held) -> bool:
+        """A stream has begun; whether its peer is shown its mod in parts."""
+        if not held.complete:
+            return False
+        alone = self._seeds.is_alone(stream.mod_id, self._peer_id)
+        self._mods[number] = stream.mod_id
+        self._seeds.opened(
+            *(stream.mod_id, (self, number), self._peer_id),
+            *(held.chunks, self._loop.time()),
+        )
+        if not alone:
+            self._in_parts.add(number)
+        return not alone
+
+    def begin(self, number: int) -> None:
+        """The peer of a stream that is shown parts knows that: show the first."""
+        if number in self._in_parts and (seeding := self._seeding(number)) is not None:
+            seeding.join((self, number), self._loop.time())
+            self.look(number)
+            self._look_later()
+
+    def asked(self, number: int) -> None:
+        """The peer asked for chunks."""
+        if (seeding := self._seeding(number)) is not None:
+            seeding.asked((self, number))
+            self.look(number)
+
+    def sent(self, number: int, chunk: int) -> None:
+        """The peer was sent a chunk."""
+        if (seeding := self._seeding(number)) is not None:
+            seeding.sent((self, number), chunk, self._loop.time())
+            self.look(number)
+
+    def look(self, number: int) -> None:
+        """Show the peer more, if it is time."""
+        stream, seeding = self._streams.get(number), self._seeding(number)
+        if stream is None or seeding is None:
+            return
+        if not stream.wanted and self._link.buffered_bytes > limits.LINE_REST_BYTES:
+            return  # it will ask for more once this has come
+        now, getter = self._loop.time(), (self, number)
+        if seeding.is_due(getter, len(stream.wanted), now, idle=self._seeds.line.is_idle):
+            alone = self._seeds.is_alone(stream.mod_id, self._peer_id)
+            most = self._streams.piece_bytes
+            for first, bits in seeding.show(getter, now, alone=alone):
+                for at in range(0, len(bits), most):
+                    with contextlib.suppress(LinkClosed):
+                        part = bits[at : at + most]
+                        self._streams.send(frames.Have(number, first + 8 * at, part))
+
+    def _seeding(self, number: int) -> Seeding | None:
+        mod_id = self._mods.get(number)
+        return None if mod_id is None else self._seeds.of(mod_id, (self, number))
+
+    def _look_later(self) -> None:
+        if self._timer is None and self._in_parts:
+            self._timer = self._loop.call_later(_LOOK_S, self._look_at_all)
+
+    def _look_at_all(self) -> None:
+        self._timer = None
+        for number in self._in_parts:
+            self.look(number)
+        self._look_later()
+
+    def closed(self, number: int) -> None:
+        """A stream of the peer has ended."""
+        self._in_parts.discard(number)
+        mod_id = self._mods.pop(number, None)
+        if mod_id is not None:
+            self._seeds.closed(mod_id, (self, number))
+
+    def stop(self) -> None:
+        """The link has ended."""
+        for number in tuple(self._mods):
+            self.closed(number)
+        if self._timer is not None:
+            self._timer.cancel()
