@@ -60,9 +60,7 @@ class Sharing:
         self._environment = membership.environment
         self._membership = membership
         self._pool = pool
-        self._exchanges = Exchanges(
-            *(vault, pool.usefulness, self._environment.rng, transfers.up)
-        )
+        self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
         self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair)

@@ -1199,10 +1199,14 @@ HAVE_BYTES_BURST = 2.0**22
 """What a peer tells of what it holds, on one stream: honest ones tell once a second, at most a
 bit for each of MANIFEST_CHUNKS (128 KiB), and half a minute of it at once after a line stood."""
 
+SEED_PARTIES = 3
+"""Networks, or peers of private ones, from which a mod must be fetched at once for each getter to
+be shown parts of it: identities of one network alone change nothing for others."""
+
 SEED_UNITS = 4096
 SEED_UNITS_SHOWN = 2
 SEED_UNUSED_S = 1.5
-SEED_AGAIN_S = (0.25, 3.0)
+SEED_AGAIN_S = (0.05, 3.0)
 SEED_QUICK_S = 0.5
 SEED_SLOW_S = 3.0
 """A mod of which several getters are shown parts, in so many units at most: 0.5 MB a mod; how many

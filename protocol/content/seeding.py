@@ -95,17 +95,20 @@ class Seeding:
         known = self._getters.get(getter)
         if known is None or len(known.shown) == self._count:
             return False
+        if not known.shown:
+            return True  # a newcomer does not wait for others
         since_s = now - known.shown_at
-        is_short = wanted <= known.portion * self._unit // 4
+        is_large = known.portion > limits.SEED_UNITS_SHOWN
+        is_short = wanted <= (known.portion * self._unit // 2 if is_large else 0)
         if not is_short or not (known.asked or since_s >= limits.SEED_UNUSED_S):
             return False
         return bool(self._new) or idle or since_s >= self._patience_s(now)
 
     def _patience_s(self, now: float) -> float:
-        """How long it takes to send what was shown to some and sent to none."""
+        """Half of the time that it takes to send what was shown to some and sent to none."""
         left = len(self._shown) * self._unit
         first_s, most_s = limits.SEED_AGAIN_S
-        return min(max(first_s, left / max(self._pace.rate(now), 0.1)), most_s)
+        return min(max(first_s, left / max(2 * self._pace.rate(now), 0.1)), most_s)
 
     def show(self, getter: Hashable, now: float, *, alone: bool) -> list[tuple[int, bytes]]:
         """The next portion, or all if there is no other getter: first chunks and their bits."""

@@ -18,6 +18,7 @@ SMALL = {
     "connect": ["--nodes", "8", "--pairs", "3"],
     "inbound": ["--nodes", "8", "--networks", "6", "--rate", "4", "--seconds", "2"],
     "line": ["--mbps", "10", "--seconds", "1", "--flows", "2"],
+    "swarm": ["--nodes", "6", "--getters", "4", "--megabytes", "0.3"],
     "transfer": ["--nodes", "6", "--getters", "2", "--megabytes", "0.2"],
 }
 CONTRACT = {
@@ -31,6 +32,7 @@ CONTRACT = {
         *("failures", "by_nat"),
     },
     "line": {"share", "shares", "jain", "worst_delay_ms", "steady_delay_ms", "log_hash"},
+    "swarm": {"getters", "copies", "last_s", "fluid_bound_s", "last_over_bound"},
     "transfer": {"getters", "p50_s", "last_s", "ideal_s"},
 }
 

@@ -13,11 +13,12 @@ from protocol import limits
 from protocol.content import frames
 from protocol.content.seeding import Seeding
 from protocol.errors import LinkClosed
-from protocol.identity import PeerId
 from protocol.randomness import Random
 
+_DRAINING_S: Final = 0.05
 _LOOK_S: Final = 0.25
-"""How often a link looks whether its peer makes no use of what it was shown."""
+"""How often a link looks whether what it was sent has left, and whether its peer makes no use of
+what it was shown."""
 
 Getter = tuple["Seeder", int]
 """A link's seeder and the number of the peer's stream."""
@@ -28,7 +29,8 @@ class _Seeded:
     """A mod that is served from all of it, and who fetches it."""
 
     seeding: Seeding
-    getters: dict[Getter, PeerId] = field(default_factory=dict)
+    getters: dict[Getter, bytes] = field(default_factory=dict)
+    """By the party of each: its network, or the peer itself."""
 
 
 class Seeds:
@@ -39,24 +41,23 @@ class Seeds:
         self._rng = rng
         self._mods: dict[bytes, _Seeded] = {}
 
-    def opened(
-        self, mod_id: bytes, getter: Getter, peer_id: PeerId, chunks: int, now: float
-    ) -> None:
+    def opened(self, mod_id: bytes, getter: Getter, party: bytes, chunks: int, now: float) -> None:
         """A getter has come."""
         seeded = self._mods.get(mod_id)
         if seeded is None:
             seeded = self._mods[mod_id] = _Seeded(Seeding(chunks, self._rng, now))
-        seeded.getters[getter] = peer_id
+        seeded.getters[getter] = party
 
     def of(self, mod_id: bytes, getter: Getter) -> Seeding | None:
         """What a getter's mod is shown by, if it has come."""
         seeded = self._mods.get(mod_id)
         return seeded.seeding if seeded is not None and getter in seeded.getters else None
 
-    def is_alone(self, mod_id: bytes, peer_id: PeerId) -> bool:
-        """Whether no other peer fetches a mod now."""
+    def is_alone(self, mod_id: bytes, party: bytes) -> bool:
+        """Whether so few others fetch a mod now that nothing is held back for them."""
         seeded = self._mods.get(mod_id)
-        return seeded is None or all(one == peer_id for one in seeded.getters.values())
+        others = seeded.getters.values() if seeded is not None else ()
+        return len({*others, party}) < limits.SEED_PARTIES
 
     def closed(self, mod_id: bytes, getter: Getter) -> None:
         """A getter has gone; nothing is kept of a mod that no one fetches."""
@@ -73,21 +74,24 @@ class Seeder:
     def __init__(self, seeds: Seeds, link: LinkPort, streams: ServedStreams) -> None:
         self._seeds = seeds
         self._link = link
-        self._peer_id = PeerId(link.peer_id)
+        self._party = link.network or link.peer_id
+        """Whose getter it is; each peer of a private network is one."""
         self._streams = streams
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._mods: dict[int, bytes] = {}
         self._in_parts: set[int] = set()
+        self._draining: dict[int, asyncio.TimerHandle] = {}
+        """Streams whose peer is to be shown more once what it was sent has left."""
 
     def opened(self, number: int, stream: ServedStream, held: Held) -> bool:
         """A stream has begun; whether its peer is shown its mod in parts."""
         if not held.complete:
             return False
-        alone = self._seeds.is_alone(stream.mod_id, self._peer_id)
+        alone = self._seeds.is_alone(stream.mod_id, self._party)
         self._mods[number] = stream.mod_id
         self._seeds.opened(
-            *(stream.mod_id, (self, number), self._peer_id),
+            *(stream.mod_id, (self, number), self._party),
             *(held.chunks, self._loop.time()),
         )
         if not alone:
@@ -119,10 +123,11 @@ class Seeder:
         if stream is None or seeding is None:
             return
         if not stream.wanted and self._link.buffered_bytes > limits.LINE_REST_BYTES:
-            return  # it will ask for more once this has come
+            self._look_again(number)  # it will ask for more once this has come
+            return
         now, getter = self._loop.time(), (self, number)
         if seeding.is_due(getter, len(stream.wanted), now, idle=self._seeds.line.is_idle):
-            alone = self._seeds.is_alone(stream.mod_id, self._peer_id)
+            alone = self._seeds.is_alone(stream.mod_id, self._party)
             most = self._streams.piece_bytes
             for first, bits in seeding.show(getter, now, alone=alone):
                 for at in range(0, len(bits), most):
@@ -133,6 +138,14 @@ class Seeder:
     def _seeding(self, number: int) -> Seeding | None:
         mod_id = self._mods.get(number)
         return None if mod_id is None else self._seeds.of(mod_id, (self, number))
+
+    def _look_again(self, number: int) -> None:
+        if number not in self._draining:
+            self._draining[number] = self._loop.call_later(_DRAINING_S, self._drained, number)
+
+    def _drained(self, number: int) -> None:
+        del self._draining[number]
+        self.look(number)
 
     def _look_later(self) -> None:
         if self._timer is None and self._in_parts:
@@ -147,6 +160,8 @@ class Seeder:
     def closed(self, number: int) -> None:
         """A stream of the peer has ended."""
         self._in_parts.discard(number)
+        if (timer := self._draining.pop(number, None)) is not None:
+            timer.cancel()
         mod_id = self._mods.pop(number, None)
         if mod_id is not None:
             self._seeds.closed(mod_id, (self, number))

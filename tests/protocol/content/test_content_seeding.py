@@ -89,20 +89,29 @@ def test_one_alone_is_shown_all_at_once() -> None:
     assert not seeding.is_due("a", 0, 9.0, idle=True)
 
 
+def shown_first(seeding: Seeding, name: str, now: float) -> None:
+    """A newcomer is shown some at once, whatever others were shown, and asks for it."""
+    seeding.join(name, now)
+    assert seeding.is_due(name, 0, now, idle=False)
+    assert seeding.show(name, now, alone=False)
+    seeding.asked(name)
+
+
 def test_what_one_that_left_was_shown_goes_to_the_next() -> None:
-    getters = Getters(limits.SEED_UNITS_SHOWN, "a")
-    getters.step(deaf="a")
-    getters.seeding.join("b", getters.now)
-    assert not getters.seeding.is_due("b", 0, getters.now, idle=False)
-    getters.seeding.leave("a")
-    assert getters.seeding.is_due("b", 0, getters.now, idle=False)
+    seeding = Seeding(2 * limits.SEED_UNITS_SHOWN, Random(1), 0.0)
+    shown_first(seeding, "a", 0.0)
+    shown_first(seeding, "b", 0.0)
+    assert not seeding.is_due("b", 0, 0.0, idle=False)
+    seeding.leave("a")
+    assert seeding.is_due("b", 0, 0.0, idle=False)
 
 
 def test_what_another_was_shown_is_shown_while_the_line_is_idle() -> None:
-    getters = Getters(limits.SEED_UNITS_SHOWN, "a")
-    getters.step(deaf="a")
-    getters.seeding.join("b", getters.now)
-    assert getters.seeding.is_due("b", 0, getters.now, idle=True)
+    seeding = Seeding(2 * limits.SEED_UNITS_SHOWN, Random(1), 0.0)
+    shown_first(seeding, "a", 0.0)
+    shown_first(seeding, "b", 0.0)
+    assert not seeding.is_due("b", 0, 0.0, idle=False)
+    assert seeding.is_due("b", 0, 0.0, idle=True)
 
 
 @pytest.mark.parametrize("chunks", [1, 7, 4096, 4097, 100_003, limits.MANIFEST_CHUNKS])
