@@ -190,4 +190,4 @@ def _draw(figure: Any, times: list[float], bound_s: float) -> None:
     axes.set_ylabel("getters that have the whole mod (%)")
     axes.set_title(f"One sharer and {len(times)} getters with lines of homes")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
