@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from node.disk.refusals import flush_file, flush_folder, replace, write_some
+from node.disk.reserve import is_full, lack_of_room
 from node.machine.refusals import refused
 
 PRIVATE_FILE = 0o600
@@ -23,14 +24,22 @@ def writing(place: Path, verb: str = "write") -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        raise refused(_cause(error, place), f"cannot {verb} {place}") from error
+    except OSError as error:
         raise refused(error, f"cannot {verb} {_refused_place(error, place)}") from error
     except UnicodeEncodeError as error:
         unnamed = OSError(errno.EILSEQ, error.reason)
         raise refused(unnamed, f"cannot {verb} {place}") from error
 
 
-def _refused_place(error: OSError | sqlite3.Error, place: Path) -> Path:
+def _cause(error: sqlite3.Error, place: Path) -> OSError | sqlite3.Error:
+    """SQLite says of a full disk too that a file fails, or cannot be opened: it is asked itself."""
+    folder = place if place.is_dir() else place.parent
+    return (lack_of_room(folder) if is_full(error) else None) or error
+
+
+def _refused_place(error: OSError, place: Path) -> Path:
     """What in `place` is refused, so that a person does not remove all of it to mend that."""
     if not isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError):
         return place

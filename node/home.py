@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from node.disk.lock import FolderLock, LockHeld
-from node.disk.refusals import make_private
+from node.disk.refusals import make_folders, make_private
 from node.disk.reserve import Reserve
 from node.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically, writing
 from node.machine.control_file import LOCK_FILE, remove_control, write_control
@@ -72,7 +72,7 @@ class Home:
         """
         check_folder(path)
         with writing(path):
-            path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            make_folders(path, PRIVATE_FOLDER)
             is_private = make_private(path, PRIVATE_FOLDER)
             try:
                 lock = FolderLock.take(path / LOCK_FILE, reserve_of(path))

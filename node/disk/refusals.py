@@ -34,6 +34,8 @@ _NO_REPLACING: Final = UNSUPPORTED | {
 }
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ZEROS: Final = bytes(2**16)
+PROBE: Final = ".probe.partial"
+"""A file that is made for a moment; one that a killed process left goes with the next one."""
 
 
 @functools.cache
@@ -71,7 +73,7 @@ def flush_folder(folder: Path) -> None:
 
 def flushes_files(folder: Path) -> bool:
     """Whether files in `folder` can be flushed; SQLite takes a refusal for a failing disk."""
-    probe = folder / ".flush.partial"
+    probe = folder / PROBE
     try:
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
         try:
@@ -84,6 +86,17 @@ def flushes_files(folder: Path) -> bool:
         with contextlib.suppress(OSError):
             probe.unlink()
     return True
+
+
+def make_folders(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, if they are missing, so that a power cut leaves them.
+
+    Their names are flushed, as what is in them may soon be said to be safe. Raises OSError.
+    """
+    missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in missing:
+        flush_folder(one.parent)
 
 
 def make_private(path: Path, mode: int) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from node.disk.refusals import room_of, write_some
+from node.disk.refusals import PROBE, room_of, write_some
 from protocol import limits
 from protocol.errors import DiskError
 
@@ -44,6 +44,19 @@ def is_full(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def lack_of_room(folder: Path) -> OSError | None:
+    """What the system says to a few more bytes in `folder`, if that is that there is no room."""
+    probe = folder / PROBE
+    try:
+        _write(probe, 0, _PIECE_BYTES)
+    except OSError as error:
+        return error if is_full(error) else None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return None
 
 
 def kept_free(folder: Path) -> int:
@@ -91,15 +104,7 @@ class Reserve:
             return is_full(error)
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             return True
-        probe = self._folder / "probe"
-        try:
-            _write(probe, 0, _PIECE_BYTES)
-        except OSError as refusal:
-            return is_full(refusal)
-        finally:
-            with contextlib.suppress(OSError):
-                probe.unlink()
-        return False
+        return lack_of_room(self._folder) is not None
 
     def give_up(self) -> bool:
         """Free one part; whether there was one."""

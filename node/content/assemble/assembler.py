@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.content.assemble import tree
+from node.content.assemble import leftovers, tree
 from node.content.assemble.growing import GrowingFiles
 from node.content.assemble.held_place import HeldPlace
+from node.content.hidden_names import lock_of
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import ReportProgress, ignore_progress
@@ -62,11 +63,19 @@ class Assembler:
                 raise TargetExists(f"{other} is being written already, and {target} is not apart")
         self._targets.add(target)
         try:
-            await loop.run_in_executor(None, tree.try_place, target)
+            above = await loop.run_in_executor(None, tree.try_place, target)
             async with _holding(target):
+                await self._sweep(target, above)
                 yield target
         finally:
             self._targets.discard(target)
+
+    async def _sweep(self, target: Path, above: Path) -> None:
+        """Remove what killed `get`s have left beside a target, and where its folders begin."""
+        loop = asyncio.get_running_loop()
+        busy = frozenset(map(lock_of, self._targets))
+        for folder in {target.parent: None, above: None}:
+            await loop.run_in_executor(None, leftovers.sweep, folder, busy)
 
     async def check_parent(self, folder: Path) -> None:
         """Raise as `claiming` where no folder can be made in this one."""

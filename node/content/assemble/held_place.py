@@ -5,11 +5,12 @@ Blocking; `assembler` calls it in an executor.
 
 import contextlib
 import errno
-import hashlib
 import os
 from pathlib import Path
 
+from node.content.hidden_names import lock_of
 from node.disk.lock import FolderLock, LockHeld
+from node.disk.refusals import make_folders
 from node.files import writing
 from protocol.errors import TargetExists
 
@@ -34,10 +35,11 @@ class HeldPlace:
         made = [folder for folder in target.parents if not os.path.lexists(folder)]
         with writing(target):
             try:
-                return cls(_lock(path), path, made)
+                lock = _lock(path)
             except LockHeld:
                 text = f"{target} is being written already, by a `get` of another node"
                 raise TargetExists(text) from None
+        return cls(lock, path, made)
 
     def release(self) -> None:
         """Let another have it; folders that were made for it and are empty go."""
@@ -51,17 +53,11 @@ class HeldPlace:
                 folder.rmdir()
 
 
-def lock_of(target: Path) -> Path:
-    """The lock of a target, whatever is written there."""
-    mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    return target.parent / f".modswarm-{mark}.lock"
-
-
 def _lock(path: Path) -> FolderLock:
     """Lock the file that has the name `path`: the one before may be removed at that moment."""
     for tries_left in reversed(range(_TRIES)):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             lock = FolderLock.take(path)
         except FileNotFoundError:
             if not tries_left:

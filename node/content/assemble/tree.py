@@ -5,17 +5,16 @@ Blocking; `assembler` calls it in an executor, one call at a time except for `sy
 
 import contextlib
 import errno
-import hashlib
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from node.content.assemble.layout import FileStarts
 from node.content.assemble.tree_files import HAS_STEPS, TreeFiles
+from node.content.hidden_names import growing_of, probe_in
 from node.content.homes import HomeGuard
 from node.disk.flushing import DiskFlush
-from node.disk.refusals import flush_folder, free_bytes, remove_tree
+from node.disk.refusals import flush_folder, free_bytes, make_folders, remove_tree
 from node.files import writing
 from node.machine.refusals import reason_of
 from protocol.content.file_paths import quoted
@@ -28,7 +27,7 @@ _MANY = 64
 flush each of 20 000 takes some seconds, and all together some tenths of one."""
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
-_probes = itertools.count()
+_TRIES = 8
 _OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
 
 
@@ -63,21 +62,28 @@ def _check_place(target: Path) -> None:
     _check_length(target, str(target))
 
 
-def try_place(target: Path) -> None:
+def try_place(target: Path) -> Path:
     """Try whether folders of these names can be made at a target's place, under a hidden one.
 
     What asks the system for permissions tells less: of file systems that are mounted read-only, of
-    names that one of another system cannot hold. Raises DiskError, UnsafePath.
+    names that one of another system cannot hold. Returns the folder that is there already; raises
+    DiskError, UnsafePath.
     """
     folder = next(one for one in target.parents if os.path.lexists(one))
-    probe = folder / f".modswarm-{os.getpid()}-{next(_probes)}.try"
-    with writing(folder):
-        try:
-            with _naming(target, str(target.relative_to(folder))):
+    probe = probe_in(folder, target)
+    with writing(folder), _naming(target, str(target.relative_to(folder))):
+        for tries_left in reversed(range(_TRIES)):
+            try:
                 (probe / target.relative_to(folder)).mkdir(parents=True, exist_ok=True)
-        finally:
-            with contextlib.suppress(OSError):
-                remove_tree(probe)
+            except FileNotFoundError:  # another `get` to the same place has removed its probe
+                if not tries_left:
+                    raise
+            else:
+                break
+            finally:
+                with contextlib.suppress(OSError):
+                    remove_tree(probe)
+    return folder
 
 
 def try_parent(folder: Path, guard: HomeGuard) -> None:
@@ -100,15 +106,8 @@ def check_paths(target: Path, paths: Iterable[str]) -> None:
     if longest:
         _check_length(target.parent / longest_name, longest_name)
     if not HAS_STEPS:
-        _check_length(target.parent / _hidden_name(target) / longest, longest)
+        _check_length(growing_of(target) / longest, longest)
         _check_length(target / longest, longest)
-
-
-def _hidden_name(target: Path) -> str:
-    mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    # The same name each time, so that the remains of a killed process are found and removed,
-    # whichever mod it wrote there: the place is held against others meanwhile (`held_place`).
-    return f".modswarm-{mark}.part"
 
 
 @contextlib.contextmanager
@@ -147,7 +146,7 @@ class GrowingTree:
         self, target: Path, files: Sequence[ModFile], empty_folders: Sequence[str] = ()
     ) -> None:
         self._target = target
-        self._root = target.parent / _hidden_name(target)
+        self._root = growing_of(target)
         self._files = files
         self._empty_folders = empty_folders
         self._starts = FileStarts(files)
@@ -157,7 +156,7 @@ class GrowingTree:
     def begin(self, disk_bytes: int) -> None:
         """Make the hidden folder; raises DiskError, also if there is too little room."""
         with writing(self._target):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(self._target.parent)
             remove_tree(self._root)
             free = free_bytes(self._target.parent)
             if free is not None and disk_bytes > free:

@@ -3,9 +3,9 @@
 Each refusal says what to do. What is in a home of a node is refused by `HomeGuard`.
 """
 
-import re
 from pathlib import Path
 
+from node.content.hidden_names import what_is
 from node.content.homes import HomeGuard
 from node.content.publish.leaving_out import LeavingOut, option_for
 from node.disk.descent import Descent
@@ -14,10 +14,6 @@ from protocol.errors import BadFolder, UnsafePath
 
 _OF_THE_SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a name, for it holds plain files)
-_PARTIAL = re.compile(r"\.modswarm-[0-9a-f]{16}\.part", re.IGNORECASE)
-"""A mod that `get` writes, or wrote when it was killed (`assemble/tree`)."""
-_LOCK = re.compile(r"\.modswarm-[0-9a-f]{16}\.lock(\.held)?", re.IGNORECASE)
-"""What holds the place of one meanwhile (`assemble/held_place`)."""
 _KEY_FOLDERS = frozenset(
     {".ssh", ".gnupg", ".password-store", ".aws", ".azure", ".kube", ".docker"}
 )
@@ -81,7 +77,8 @@ def home_within(path: str) -> str:
 def reason_against(name: str, *, is_folder: bool) -> str:
     """Why nothing of this name is shared; empty if there is no reason."""
     folded = name.casefold()
-    if (_PARTIAL if is_folder else _LOCK).fullmatch(name):
+    hidden = what_is(Path(name))
+    if hidden is not None and is_folder == (hidden[0] != "lock"):
         return (
             f"is {'' if is_folder else 'the lock of '}a mod that `get` is writing, or that it "
             "wrote when it was ended: wait for it, or delete it"

@@ -21,10 +21,10 @@ from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs, is_intact
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
 from node.content.vault.uses import Uses
-from node.disk.refusals import free_bytes, make_private
+from node.disk.refusals import free_bytes, make_folders, make_private
 from node.disk.reserve import Reserve, kept_free
 from node.files import writing
-from node.machine.refusals import LOST_VAULT, refused
+from node.machine.refusals import LOST_VAULT
 from protocol import limits
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError
@@ -47,16 +47,12 @@ class Store:
         self._folder = folder
         with writing(folder):
             packs = folder / "packs"
-            packs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(packs, 0o700)
             make_private(folder, 0o700)  # the index holds the secrets of lineages
             _check_index(folder / "index.sqlite", packs)
         self._reserve = Reserve(folder / "reserve")
-        try:
+        with writing(folder / "index.sqlite", "open the vault's index"):
             self._index = self._reserve.spending(lambda: Index(folder / "index.sqlite"))
-        except sqlite3.Error as error:
-            raise refused(
-                error, f"cannot open the vault's index {folder / 'index.sqlite'}"
-            ) from error
         self._packs = Packs(packs)
         self._holdings = Holdings(self._index)
         self.uses = Uses()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from node.content.assemble import tree
-from node.content.assemble.held_place import HeldPlace, lock_of
+from node.content.assemble.held_place import HeldPlace
+from node.content.hidden_names import lock_of
 from node.content.publish.refusals import reason_against
 from node.disk import refusals
 from node.disk.lock import FolderLock

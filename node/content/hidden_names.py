@@ -1,0 +1,51 @@
+"""The hidden names beside a target of a `get`, while it is written and where a killed one left it.
+
+Each has a mark of the target, so that its lock tells whether some `get` still needs it.
+
+.modswarm-MARK.lock        holds the target's place
+.modswarm-MARK.part        the folder that grows until it is renamed to the target
+.modswarm-MARK.try         a folder in which the target's names are tried
+.modswarm-MARK.gone        what was a .part, while it is removed
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+_DIGITS: Final = 16
+_NAME: Final = re.compile(
+    r"\.modswarm-([0-9a-f]{16})(?:-[0-9a-f]{16})?\.(lock|part|try|gone)(?:\.held)?", re.IGNORECASE
+)
+
+
+def lock_of(target: Path) -> Path:
+    """The lock of a target, whatever is written there."""
+    return target.parent / _lock_name(_mark(os.fsencode(target.name)))
+
+
+def growing_of(target: Path) -> Path:
+    """The folder that becomes the target; the same each time, whichever mod is written there."""
+    return target.parent / f".modswarm-{_mark(os.fsencode(target.name))}.part"
+
+
+def probe_in(folder: Path, target: Path) -> Path:
+    """The folder in which it is tried whether the names of a target can be."""
+    return folder / f".modswarm-{_mark(os.fsencode(target.name))}.try"
+
+
+def what_is(path: Path) -> tuple[str, Path] | None:
+    """For a hidden name: what it is (lock, part, try, gone), and the lock of its target."""
+    found = _NAME.fullmatch(path.name)
+    if found is None:
+        return None
+    return found[2].lower(), path.with_name(_lock_name(found[1].lower()))
+
+
+def _lock_name(mark: str) -> str:
+    return f".modswarm-{mark}.lock"
+
+
+def _mark(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]

@@ -1,0 +1,233 @@
+"""The operations that are broken off: share, get, remove, and the making of a home."""
+
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from node.content.publish.publisher import PublishedMod
+from node.content.vault.vault import Vault
+from protocol.content import frames
+from protocol.content.frames import GetChunks
+from protocol.content.link import ModLink, parse
+from protocol.content.manifest import decode_manifest
+from tests.node.content.content_nodes import (
+    ContentNode,
+    content_node,
+    links_to,
+    read_files,
+    write_files,
+)
+from tests.node.content.crashing.life import Operation, Steps, check_vault, told
+
+_LINE_BYTES_S = 1_500_000.0
+"""Of virtual time: so the chunks of a mod go to the vault by and by."""
+
+
+def files_of(seed: int, common: int = 1) -> dict[str, bytes]:
+    """A mod's files, of which some are those of other mods, by `common`."""
+    rng, shared = random.Random(seed), random.Random(common)
+    return {
+        "readme.txt": b"mod %d" % seed,
+        "empty": b"",
+        "maps/zeros": bytes(150_000) + b"end",
+        "maps/hole at the end": b"begin" + bytes(150_000),
+        "maps/deep/er/one": rng.randbytes(1),
+        "maps/own": rng.randbytes(400_000),
+        "maps/common": shared.randbytes(300_000),
+        "z/last": rng.randbytes(100_000),
+        "z/very last": b"",
+    }
+
+
+def acknowledging(vault: Vault, steps: Steps) -> None:
+    """Let a vault note each blob that it has stored."""
+    real = vault.put
+
+    async def put(blobs: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        wrong = await real(blobs)
+        for address, _ in blobs:
+            if address not in wrong:
+                steps.acknowledge("stored", address.hex())
+        return wrong
+
+    vault.put = put  # type: ignore[method-assign]
+
+
+async def _check_mod(
+    node: ContentNode, mod_id: bytes, world: Path, files: dict[str, bytes]
+) -> None:
+    assert await node.vault.missing(mod_id) == []
+    with tempfile.TemporaryDirectory(dir=world) as folder:
+        await node.assembler.assemble(mod_id, Path(folder) / "copy")
+        assert read_files(Path(folder) / "copy") == files
+
+
+class Share:
+    """A node shares two mods that have files in common, and the first one once more, changed."""
+
+    name = "share"
+
+    _mods = (("one", 1), ("two", 2), ("one", 3))
+
+    async def prepare(self, world: Path) -> None:
+        """The folders to be shared."""
+        for place, (name, seed) in enumerate(self._mods):
+            write_files(world / f"source{place}" / name, files_of(seed))
+
+    async def run(self, world: Path, steps: Steps) -> None:
+        """Share them, one after another."""
+        async with steps.node(world / "disk") as node:
+            for place in range(len(self._mods)):
+                shared = await steps.do(partial(self._share, node, world, place))
+                steps.acknowledge("shared", str(place), shared.mod_id.hex())
+
+    async def _share(self, node: ContentNode, world: Path, place: int) -> PublishedMod:
+        return await node.publisher.publish(world / f"source{place}" / self._mods[place][0])
+
+    async def check(self, world: Path, acknowledged: list[str]) -> None:
+        """What was shared can be had; sharing it again stores nothing and gives the same link."""
+        check_vault(world / "disk" / "vault")
+        async with content_node(world / "disk") as node:
+            for number, mod_id in {tuple(one) for one in told(acknowledged, "shared")}:
+                mod, place = bytes.fromhex(mod_id), int(number)
+                await _check_mod(node, mod, world, files_of(self._mods[place][1]))
+                again = await self._share(node, world, place)
+                assert (again.mod_id, again.new_bytes) == (mod, 0)
+            for place, (_, seed) in enumerate(self._mods):
+                mod = (await self._share(node, world, place)).mod_id
+                await _check_mod(node, mod, world, files_of(seed))
+            assert len(await node.vault.mods()) == len(self._mods)
+            await node.vault.collect()
+        check_vault(world / "disk" / "vault", is_tidy=True)
+
+
+class Get:
+    """A node fetches a mod, of which its vault has a part from another one, and writes it out."""
+
+    name = "get"
+
+    async def prepare(self, world: Path) -> None:
+        """One that has both mods, and one that has the first."""
+        async with content_node(world / "giver", 2) as giver, content_node(world / "disk") as node:
+            for seed in (1, 2):
+                source = write_files(world / f"source{seed}" / "mod", files_of(seed))
+                shared = await giver.publisher.publish(source, "mod", version=str(seed))
+                (world / f"link{seed}").write_text(str(shared.link))
+            await self._fetch(giver, node, world, 1)
+
+    async def run(self, world: Path, steps: Steps) -> None:
+        """Fetch the second one, and write it."""
+        async with content_node(world / "giver", 2) as giver, steps.node(world / "disk") as node:
+            acknowledging(node.vault, steps)
+            await steps.do(lambda: self._fetch(giver, node, world, 2))
+            steps.acknowledge("fetched")
+            target = world / "disk" / "new" / "folder" / "out"
+            if not target.exists():  # as after a kill at the very end
+                await steps.do(lambda: node.assembler.assemble(_link(world, 2).mod_id, target))
+            steps.acknowledge("written")
+
+    async def _fetch(
+        self, giver: ContentNode, node: ContentNode, world: Path, seed: int
+    ) -> set[int]:
+        """Fetch what is missing of a mod; returns what was asked for."""
+        asked: set[int] = set()
+
+        def look(data: bytes) -> bytes:
+            frame = frames.decode_frame(data)
+            if isinstance(frame, GetChunks):
+                asked.update(frame.chunks)
+            return data
+
+        theirs, ours = giver.connect(node)
+        theirs.bytes_per_second, ours.meddler = _LINE_BYTES_S, look
+        await node.download(_link(world, seed), links_to(ours))
+        ours.cut("done")
+        return asked
+
+    async def check(self, world: Path, acknowledged: list[str]) -> None:
+        """What was stored is not fetched again, and what is written is whole."""
+        check_vault(world / "disk" / "vault")
+        mod_id = _link(world, 2).mod_id
+        target = world / "disk" / "new" / "folder" / "out"
+        if told(acknowledged, "written"):
+            assert target.exists(), "the mod was written"
+        if target.exists():
+            assert read_files(target) == files_of(2), "half of a mod under its name"
+        async with content_node(world / "giver", 2) as giver, content_node(world / "disk") as node:
+            kept = {address for (address,) in told(acknowledged, "stored")}
+            for address in kept:
+                assert await node.vault.get(bytes.fromhex(address)), f"{address} was stored"
+            manifest = decode_manifest(await giver.vault.get(mod_id) or b"")
+            asked = await self._fetch(giver, node, world, 2)
+            again = {manifest.addresses[chunk].hex() for chunk in asked} & kept
+            assert not again, "fetched again, though they were stored"
+            if not target.exists():
+                await node.assembler.assemble(mod_id, target)
+            assert read_files(target) == files_of(2)
+            for other in (target.with_name("other"), world / "disk" / "other"):
+                await node.assembler.assemble(_link(world, 1).mod_id, other)
+                assert read_files(other) == files_of(1)
+                shutil.rmtree(other)
+            await node.vault.collect()
+        check_vault(world / "disk" / "vault", is_tidy=True)
+        left = {path.relative_to(world / "disk").parts[:3] for path in _below(world / "disk")}
+        left = {parts for parts in left if parts[0] != "vault" and parts[-1] != "out"}
+        assert left == {("new",), ("new", "folder")}, f"left behind: {sorted(left)}"
+
+
+class Remove:
+    """A node forgets two of four mods, and the room of what only they need comes back."""
+
+    name = "remove"
+
+    _removed = (2, 3)
+
+    async def prepare(self, world: Path) -> None:
+        """The four of them, of which two have chunks in common with those that go."""
+        async with content_node(world / "disk") as node:
+            for seed in (1, 2, 3, 4):
+                source = write_files(world / f"source{seed}" / "mod", files_of(seed))
+                shared = await node.publisher.publish(source, f"mod {1 + seed % 2}")
+                (world / f"link{seed}").write_text(str(shared.link))
+
+    async def run(self, world: Path, steps: Steps) -> None:
+        """Remove them, as `modswarm rm` does."""
+        async with steps.node(world / "disk") as node:
+            for seed in self._removed:
+                mod_id = _link(world, seed).mod_id
+                await steps.do(partial(node.vault.remove_mod, mod_id))
+                steps.acknowledge("removed", str(seed))
+
+    async def check(self, world: Path, acknowledged: list[str]) -> None:
+        """The others are whole; each of these is gone or whole, and its room comes back."""
+        check_vault(world / "disk" / "vault")
+        gone = {int(seed) for (seed,) in told(acknowledged, "removed")}
+        async with content_node(world / "disk") as node:
+            await node.vault.collect()  # as a node does at its start
+            known = {mod.mod_id for mod in await node.vault.mods()}
+            for seed in (1, 2, 3, 4):
+                link = _link(world, seed)
+                if link.mod_id in known:
+                    assert seed not in gone, f"mod {seed} was removed"
+                    await _check_mod(node, link.mod_id, world, files_of(seed))
+                else:
+                    assert seed in self._removed, f"mod {seed} is lost"
+            for seed in self._removed:
+                await node.vault.remove_mod(_link(world, seed).mod_id)
+        check_vault(world / "disk" / "vault", is_tidy=True)
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation for operation in (Share(), Get(), Remove())
+}
+
+
+def _link(world: Path, seed: int) -> ModLink:
+    return parse((world / f"link{seed}").read_text())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*"))

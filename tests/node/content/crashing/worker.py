@@ -1,0 +1,195 @@
+"""A process with the shim preloaded, which breaks operations off and looks at what is left.
+
+`LD_PRELOAD=disk_shim.so python -m tests.node.content.crashing.worker OPERATION WAY FOLDER` with a
+way of `WAYS` prints a line for each point where what is left is wrong, and last how many points
+there were. Each point has its processes, forked of this one, in which everything is imported.
+"""
+
+import argparse
+import errno
+import json
+import os
+import random
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from protocol import limits
+from simulations.runtime.running import run_virtually
+from tests.node.content.content_nodes import read_files
+from tests.node.content.crashing import power_cut
+from tests.node.content.crashing.crash_log import acknowledged, read_log
+from tests.node.content.crashing.life import Operation, Steps
+from tests.node.content.crashing.operations import OPERATIONS
+from tests.node.content.crashing.shim import How, Shim
+
+_LITTLE_RESERVE = 2**17
+_DONE, _FAILED = 0, 1
+_KILLED = -9
+
+
+class Point(NamedTuple):
+    """Where an operation is broken off; all that is needed to do so again."""
+
+    number: int
+    variant: str = ""
+
+
+class Breaker:
+    """Breaks one operation off, in worlds below `folder`."""
+
+    def __init__(self, operation: Operation, folder: Path, seed: int) -> None:
+        self._operation = operation
+        self._before = folder / "before"
+        self._world = folder / "world"
+        self._disk = self._world / "disk"
+        self._log = folder / "log"
+        self._rng = random.Random(seed)
+        self._shim = Shim()
+        self._disk.mkdir(parents=True)
+        self._forked(lambda: run_virtually(operation.prepare(self._world)))
+        self._disk.rename(self._before)
+
+    # Ways -----------------------------------------------------------------------------------
+
+    def kill(self, points: int) -> Iterator[tuple[Point, str]]:
+        """Kill it before its n-th operation on the disk, or in the middle of that; then again."""
+        whole = self._count(How.KILL)
+        for number in self._some(whole, points):
+            variant = self._rng.choice(("", "half"))
+            again = self._rng.choice((0, 0, self._rng.randint(1, whole)))
+            self._new_disk()
+            failure = self._killed_at(number, variant)
+            if again:
+                failure = failure or self._killed_at(again, variant)
+            yield Point(number, f"{variant} {again}".strip()), failure or self._checked()
+
+    def cut(self, points: int) -> Iterator[tuple[Point, str]]:
+        """Cut the power after its n-th operation."""
+        self._new_disk()
+        model = power_cut.DiskModel(self._disk)
+        failure = self._forked(lambda: self._run(How.LOG))
+        assert not failure, failure
+        log, written = list(read_log(self._log)), read_files(self._disk)
+        chosen, notes = set(self._some(len(log), points)), list[str]()
+        for number, one in enumerate(log, 1):
+            model.play(one)
+            if one.kind == "A":
+                notes.append(one.data.decode())
+            if number not in chosen:
+                continue
+            for variant in power_cut.VARIANTS:
+                self._new_disk(is_empty=True)
+                model.write_left(variant, self._rng, self._disk)
+                yield Point(number, f"{variant} after {one.kind}"), self._checked(notes)
+        assert model.seen() == written, "something was written past the shim"
+
+    def fill(self, points: int) -> Iterator[tuple[Point, str]]:
+        """Refuse its n-th operation that takes room, or all from that on, until it has failed."""
+        whole = self._count(How.REFUSE)
+        for number in self._some(whole, points):
+            for how, variant in ((How.REFUSE, "one"), (How.REFUSE | How.STICKY | How.HALF, "all")):
+                self._new_disk()
+                failure = self._forked(partial(self._run, how, number))
+                yield Point(number, variant), failure or self._checked()
+
+    # Parts ----------------------------------------------------------------------------------
+
+    def _some(self, whole: int, points: int) -> list[int]:
+        numbers = range(1, whole + 1)
+        return sorted(self._rng.sample(numbers, min(points, whole))) if points else list(numbers)
+
+    def _new_disk(self, *, is_empty: bool = False) -> None:
+        """The disk as it was before the operation; what is beside it in the world stays."""
+        shutil.rmtree(self._disk, ignore_errors=True)
+        if is_empty:
+            self._disk.mkdir()
+        else:
+            shutil.copytree(self._before, self._disk)
+        self._log.unlink(missing_ok=True)
+
+    def _count(self, how: How) -> int:
+        """How many operations there are in a whole run."""
+        self._new_disk()
+        told = self._log.with_name("count")
+        failure = self._forked(
+            lambda: told.write_text(str(self._run(how | How.NO_FLUSH, 0)))  # of no point
+        )
+        assert not failure, failure
+        return int(told.read_text())
+
+    def _run(self, how: How, point: int = 0) -> int:
+        steps = Steps(self._shim, is_refusing=bool(how & How.REFUSE and point))
+        how |= How.NO_FLUSH
+        self._shim.begin(self._disk, self._log, how, point, errno.ENOSPC)
+        run_virtually(self._operation.run(self._world, steps))
+        return self._shim.end()
+
+    def _killed_at(self, number: int, variant: str) -> str:
+        how = How.KILL | (How.HALF if variant else How(0))
+        return self._forked(partial(self._run, how, number), may_die=True)
+
+    def _checked(self, notes: list[str] | None = None) -> str:
+        """What is wrong with what is left; nothing if all is as it must be."""
+        known = acknowledged(self._log) if notes is None else notes
+
+        def check() -> None:
+            self._shim.begin(self._disk, os.devnull, How.NO_FLUSH)
+            run_virtually(self._operation.check(self._world, known))
+
+        return self._forked(check)
+
+    def _forked(self, work: Callable[[], Any], *, may_die: bool = False) -> str:
+        """Do some work in a process of its own; returns what it raised."""
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            status = _FAILED
+            try:
+                os.close(reader)
+                work()
+                status = _DONE
+            except BaseException:  # noqa: BLE001 - the parent gets it
+                os.write(writer, traceback.format_exc().encode()[-60_000:])
+            finally:
+                os._exit(status)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as told:
+            failure = told.read().decode()
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status not in ({_DONE, _KILLED} if may_die else {_DONE}):
+            return failure or f"the process ended with {status}"
+        return failure
+
+
+WAYS = ("kill", "cut", "fill")
+
+
+def main() -> None:
+    """Break an operation off as often as it is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("operation", choices=OPERATIONS)
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--points", type=int, default=0, help="so many of all; 0: every one")
+    parser.add_argument("--seed", type=int, default=1)
+    words = parser.parse_args()
+    limits.DISK_RESERVE = _LITTLE_RESERVE
+    breaker = Breaker(OPERATIONS[words.operation], words.folder, words.seed)
+    points, failed = 0, False
+    for point, failure in getattr(breaker, words.way)(words.points):
+        points += 1
+        if failure:
+            failed = True
+            sys.stdout.write(json.dumps({"point": point, "failure": failure}) + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(json.dumps({"points": points}) + "\n")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
