@@ -4,17 +4,20 @@ Each has a mark of the target, so that its lock tells whether some `get` still n
 
 .modswarm-MARK.lock        holds the target's place
 .modswarm-MARK.part        the folder that grows until it is renamed to the target
-.modswarm-MARK.try         a folder in which the target's names are tried
 .modswarm-MARK.gone        what was a .part, while it is removed
+.modswarm-MARK-NUMBER.try  a folder in which the target's names are tried, for a moment
 """
 
 import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
 from typing import Final
 
 _DIGITS: Final = 16
+_MOST: Final = 2**32 - 1
+_probes = itertools.count()
 _NAME: Final = re.compile(
     r"\.modswarm-([0-9a-f]{16})(?:-[0-9a-f]{16})?\.(lock|part|try|gone)(?:\.held)?", re.IGNORECASE
 )
@@ -31,8 +34,9 @@ def growing_of(target: Path) -> Path:
 
 
 def probe_in(folder: Path, target: Path) -> Path:
-    """The folder in which it is tried whether the names of a target can be."""
-    return folder / f".modswarm-{_mark(os.fsencode(target.name))}.try"
+    """A new folder in which it is tried whether the names of a target can be."""
+    number = f"{os.getpid() & _MOST:08x}{next(_probes) & _MOST:08x}"
+    return folder / f".modswarm-{_mark(os.fsencode(target.name))}-{number}.try"
 
 
 def what_is(path: Path) -> tuple[str, Path] | None:

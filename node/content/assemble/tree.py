@@ -75,7 +75,7 @@ def try_place(target: Path) -> Path:
         for tries_left in reversed(range(_TRIES)):
             try:
                 (probe / target.relative_to(folder)).mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError:  # another `get` to the same place has removed its probe
+            except FileNotFoundError:  # another `get` took it for that of a killed one
                 if not tries_left:
                     raise
             else:

@@ -20,6 +20,7 @@ from tests.node.content.content_nodes import (
     read_files,
     write_files,
 )
+from tests.node.content.crashing.home_kept import HomeKept
 from tests.node.content.crashing.life import Operation, Steps, check_vault, told
 
 _LINE_BYTES_S = 1_500_000.0
@@ -221,7 +222,7 @@ class Remove:
 
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (Share(), Get(), Remove())
+    operation.name: operation for operation in (Share(), Get(), Remove(), HomeKept())
 }
 
 
