@@ -77,6 +77,7 @@ class Config:
     `limit_up`, `limit_down`: bytes of content a second to and from all peers, as `500k`, `2M`,
     `off`; `limit_up_per_peer` and `limit_down_per_peer` to and from each; `limit_up_schedule` and
     `limit_down_schedule`: what holds instead for all peers in some hours of the day.
+    `downloads_at_once`: of those that wait in the queue.
 
     `vault_bytes`: what the vault keeps of mods that are neither pinned nor in use; 0 is
     limits.VAULT_BYTES, or a tenth of the disk if that is less.
@@ -102,6 +103,7 @@ class Config:
     limit_down_per_peer: str = OFF
     limit_up_schedule: str = ""
     limit_down_schedule: str = ""
+    downloads_at_once: int = limits.DOWNLOADS_AT_ONCE
     vault_bytes: int = 0
 
     def __post_init__(self) -> None:
@@ -122,6 +124,8 @@ class Config:
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")
         if self.relay not in _SWITCH:
             raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
+        if not 1 <= self.downloads_at_once <= limits.DOWNLOADS_AT_ONCE_MAX:
+            raise BadConfig(f"downloads_at_once must be from 1 to {limits.DOWNLOADS_AT_ONCE_MAX}")
         self.relay_settings()
         self.rate_settings()
         if self.vault_bytes < 0:

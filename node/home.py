@@ -5,6 +5,7 @@ identity.key       the seed of the identity, hex, mode 0600
 config.toml        settings, written by the user
 certificate.pem    the DTLS certificate and its key, mode 0600
 contacts.json      DHT contacts of the last run
+downloads.json     the queue of downloads, with their links, mode 0600
 control.json       where the running node's control API is, and its token, mode 0600
 vault/             chunks and their index
 log.txt, log.txt.1 what the node did lately
@@ -107,6 +108,11 @@ class Home:
     def has_identity(self) -> bool:
         """Whether an identity was made here already."""
         return self._identity_key.exists()
+
+    @property
+    def downloads(self) -> Path:
+        """The queue of downloads."""
+        return self.path / "downloads.json"
 
     @property
     def certificate(self) -> Path:

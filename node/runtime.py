@@ -16,6 +16,7 @@ from node.answers.network import ClockReport
 from node.answers.status import NodeStatus, RelayStatus
 from node.config import DEFAULT_PORT, Config
 from node.content.homes import HomeGuard
+from node.content.queue.queue import DownloadQueue
 from node.content.rates.transfers import TransferLimits
 from node.content.vault.vault import Vault
 from node.counters import Counters
@@ -55,8 +56,8 @@ _REACHABLE = {Verdict.PUBLIC: True, Verdict.NOT_PUBLIC: False, Verdict.UNKNOWN: 
 class Node:
     """A node in its home. `start`, use, `stop`; a stopped node is not started again.
 
-    `start` makes `membership`, `pool`, `diagnosis`, `doctor`, `transfers` and `sharing`. `say`
-    takes sentences for the user of the node.
+    `start` makes `membership`, `pool`, `diagnosis`, `doctor`, `transfers`, `sharing` and
+    `downloads`. `say` takes sentences for the user of the node.
     """
 
     membership: Membership
@@ -65,6 +66,7 @@ class Node:
     doctor: Doctor
     sharing: Sharing
     transfers: TransferLimits
+    downloads: DownloadQueue
 
     def __init__(
         self,
@@ -88,7 +90,6 @@ class Node:
             relay=config.relay_settings(),
         )
         self.counters = Counters()
-        self._rates = config.rate_settings()
         self._say = say
         bootstraps = [Bootstrap.parse(text) for text in config.bootstrap]
         self._bootstraps = bootstraps
@@ -139,6 +140,8 @@ class Node:
             found += self.pool.defects
         if hasattr(self, "sharing"):
             found += self.sharing.defects
+        if hasattr(self, "downloads"):
+            found += self.downloads.defects
         return found
 
     @property
@@ -167,6 +170,7 @@ class Node:
         # and what answers them learns only here, once all is up, that the pool accepts them.
         self.membership.callee.accept_calls(self.pool.answer)
         self.membership.start()
+        self.downloads.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
         self._tasks.start(self._prepare_links(), name="prepare links")
         self._tasks.start(self._check_links_after_moves(), name="check links")
@@ -214,10 +218,12 @@ class Node:
         self.doctor = Doctor(self.membership, self.environment, view, relays)
         default = known_default_home()
         guard = HomeGuard(self.home.path, *([default] if default else []))
-        self.transfers = TransferLimits(self._rates, self.environment.wall)
+        self.transfers = TransferLimits(self.config.rate_settings(), self.environment.wall)
         keep = self.config.keep_settings()
         self.sharing = Sharing(self._vault, self.membership, self.pool, guard, self.transfers, keep)
         await self.sharing.start()
+        wall, at_once = self.environment.wall, self.config.downloads_at_once
+        self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, wall, at_once)
 
     def _standing(self, peer_id: PeerId) -> float:
         """What a peer is worth besides what it did on links: a friend's place is never taken."""
@@ -293,6 +299,7 @@ class Node:
         self.home.close()
 
     async def _close_links(self) -> None:
+        await self.downloads.close()
         await self.sharing.close()
         await self.pool.close()
 

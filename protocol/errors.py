@@ -10,6 +10,7 @@
     │   ├── OutOfResources    no more open files, memory or processes for this program
     │   ├── TargetExists      the place to write to is taken
     │   ├── TooLarge          a mod with more bytes than the person allows
+    │   ├── DownloadCancelled what is watched was cancelled by another command
     │   └── InsecureRandomness
     ├── NetworkError          no side's fault: something is not there, or not there now
     │   ├── RouterRefused     the home router does not forward a port
@@ -121,6 +122,10 @@ class TargetExists(LocalError):
 
 class TooLarge(LocalError):
     """A mod has more bytes than the person allows, or than what is fetched makes plausible."""
+
+
+class DownloadCancelled(LocalError):
+    """Another command cancelled the download that this one waits for."""
 
 
 class InsecureRandomness(LocalError):

@@ -1319,5 +1319,23 @@ faster than LEAST_BYTES_PER_SECOND. After a rest so many seconds' worth goes at 
 SCHEDULE_PARTS = 48
 """Parts of a day with a rate of their own: each half an hour."""
 
+DOWNLOADS_QUEUED = 1000
+DOWNLOADS_REMEMBERED = 100
+"""Downloads that a person has in the queue: its file is written at each change, 0.5 MB at most. And
+those that have ended and are still listed."""
+
+DOWNLOADS_AT_ONCE = 3
+DOWNLOADS_AT_ONCE_MAX = 64
+"""Downloads of the queue that go on at once, unless a person sets it: more share one line, and all
+come late."""
+
+DOWNLOAD_RETRY_S = 60.0
+DOWNLOAD_RETRY_MAX_S = 3600.0
+"""After so long a download of the queue is tried again that nobody serves, and after twice as long
+each further time, up to the longer one."""
+
+SOURCES_SHOWN = 16
+"""Sources of a download whose rates a person is told: the fastest."""
+
 RATE_CHARS = 64
 """A rate in a request to the control API, with blanks around it."""

@@ -22,6 +22,14 @@ TYPED_ANSWERS = (
 """What stands between a node's parts and its faces: every value has a type of its own."""
 
 SET_FROM_OUTSIDE = {
+    ("node/content/queue/queue.py", "by_get"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "foreground"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "name"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "path"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "reason"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "state"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "tries"): "an entry is the queue's own state",
+    ("node/content/queue/queue.py", "try_at"): "an entry is the queue's own state",
     ("node/faces/cli/ending.py", "daemon"): "threading.Timer takes it no other way",
     ("node/faces/cli/terminal/interrupts.py", "unraisablehook"): "Python takes it no other way",
     ("node/faces/log.py", "args"): "a filter of logging changes a record in no other way",

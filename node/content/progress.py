@@ -7,10 +7,19 @@ from protocol.texts.amounts import size_text
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRate:
+    """How fast one source sends, by its name."""
+
+    source: str
+    bytes_per_second: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job is.
 
-    `stage` is one of "reading", "finding", "manifest", "chunks", "waiting", "files", "checking".
+    `stage` is one of "reading", "finding", "manifest", "chunks", "waiting", "files", "checking"; of
+    a download in the queue also "queued" and "paused".
     """
 
     stage: str
@@ -33,6 +42,12 @@ class Progress:
     """How many they are."""
     wait_left_s: float = 0.0
     """How long it still waits, in seconds."""
+    bytes_per_second: int = 0
+    """From all sources, smoothed over seconds; 0 while nothing comes."""
+    left_s: int | None = None
+    """In how many seconds all will be here at that rate; null while that cannot be said."""
+    rates: tuple[SourceRate, ...] = ()
+    """Of the fastest sources."""
     silent_s: int = 0
     """For how many whole seconds no source has sent anything of what it was asked for."""
 

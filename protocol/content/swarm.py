@@ -68,6 +68,10 @@ class Swarm:
         """The sources that can be asked: first those that have sent chunks, then as they joined."""
         return tuple(sorted(self._sources, key=lambda name: not self._sources[name].pace))
 
+    def rates(self, now: float) -> dict[SourceName, float]:
+        """The bytes per second of late of each source that owes something."""
+        return {name: one.rate(now) for name, one in self._sources.items() if not one.idle}
+
     def join(self, source: SourceName, now: float, *, complete: bool) -> bool:
         """A source opened its stream. False if it is banned or has joined already."""
         if source in self.banned or source in self._sources:

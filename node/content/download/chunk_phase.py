@@ -6,23 +6,28 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any
 
 from node.content.download.sources import DownloadPhase, Source, Sources
 from node.content.download.writer import ChunkWriter
-from node.content.progress import Progress, ReportProgress
+from node.content.progress import Progress, ReportProgress, SourceRate
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames, sealing
 from protocol.content.frames import ContentAnswer
 from protocol.content.manifest import Manifest
 from protocol.content.rarity import Shuffler
+from protocol.content.rate import RateMeter
 from protocol.content.reassembly import ChunkPieces
 from protocol.content.swarm import StallVerdict, Swarm
 from protocol.errors import ChunkMismatch, Unexpected
 from protocol.rates.transfer_rate import TransferRate
 
 _REPORT_INTERVAL_S = 0.1
+_SMOOTHED_S = 5.0
+_SILENT_S = 2.0
+"""What came is told as a rate of the last seconds, and as none once nothing came for so long."""
 
 
 class ChunkPhase(DownloadPhase[None]):
@@ -56,7 +61,8 @@ class ChunkPhase(DownloadPhase[None]):
         self._checked: set[str] = set()
         """Sources whose first chunk was good."""
         self._now = asyncio.get_running_loop().time
-        self._progressed = self._heard = self._now()
+        self._progressed = self._heard = self._came = self._now()
+        self._meter = RateMeter(self._now(), _SMOOTHED_S)
         self._report = report
         self._reported = self._now() - _REPORT_INTERVAL_S
         self._bytes_done = manifest.sealed_bytes - sum(self._lengths[chunk] for chunk in missing)
@@ -115,7 +121,8 @@ class ChunkPhase(DownloadPhase[None]):
             raise Unexpected("a chunk that was not asked for")
         now = self._now()
         self._swarm.heard(name, len(answer.data), now)
-        self._heard = now
+        self._heard = self._came = now
+        self._meter.add(len(answer.data), now)
         data = self._pieces[name].add(answer, self._lengths[chunk])
         if data is None:
             return
@@ -214,7 +221,8 @@ class ChunkPhase(DownloadPhase[None]):
 
     def progress(self) -> Progress:
         """How far it is."""
-        total = len(self._lengths)
+        total, now = len(self._lengths), self._now()
+        rate = int(self._meter.rate(now)) if now - self._came < _SILENT_S else 0
         return Progress(
             "chunks",
             chunks_total=total,
@@ -223,5 +231,17 @@ class ChunkPhase(DownloadPhase[None]):
             bytes_done=self._bytes_done,
             bytes_fetched=self._bytes_from.total(),
             sources=len(self._swarm.sources),
-            silent_s=0 if self._swarm.idle else int(self._now() - self._heard),
+            bytes_per_second=rate,
+            left_s=self._left_s(rate),
+            rates=self._rates(now),
+            silent_s=0 if self._swarm.idle else int(now - self._heard),
         )
+
+    def _left_s(self, rate: int) -> int | None:
+        left = self._manifest.sealed_bytes - self._bytes_done
+        return ceil(left / rate) if rate and left > 0 else None
+
+    def _rates(self, now: float) -> tuple[SourceRate, ...]:
+        found = [(int(rate), name) for name, rate in self._swarm.rates(now).items()]
+        fastest = sorted(found, key=lambda one: (-one[0], one[1]))[: limits.SOURCES_SHOWN]
+        return tuple(SourceRate(name, rate) for rate, name in fastest if rate)

@@ -62,7 +62,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
         errors.FolderProblems,
         *(TargetExists, errors.TooLarge, errors.OutOfResources, errors.InsecureRandomness),
-        *(SctpMisuse, SendBufferFull),
+        *(SctpMisuse, SendBufferFull, errors.DownloadCancelled),
         # Of the network.
         *(NetworkError, NotFound, TimedOut, errors.Overloaded, errors.Unreachable, NoSources),
         *(HoldersUnreachable, errors.ClocksDiffer, errors.RelayFailed),

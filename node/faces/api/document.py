@@ -15,10 +15,11 @@ The address and the bearer token stand in `control.json` in the node's home fold
 an `Origin`, or with a `Host` that is no loopback name, are refused. Long work answers with lines of
 JSON (`application/x-ndjson`): `{"progress"}` lines, then one `{"result"}` or `{"error"}`. It is
 cancelled when its connection closes; chunks fetched until then stay in the vault, and asking again
-goes on from there. Error names are those of the project's error tree; where it is known why a peer
-is not reached, `cause` names it and `advice` says what helps. While contacts say that the clock of
-this computer is off, every answer has a header `Modswarm-Clock` that says by how much and what to
-do, as `clock.sentence` in the answers to `/v1/status` and `/v1/network`."""
+goes on from there. `/v1/downloads/queue` fetches without a connection, and over restarts.
+Error names are those of the project's error tree; where it is known why a peer is not reached,
+`cause` names it and `advice` says what helps. While contacts say that the clock of this computer is
+off, every answer has a header `Modswarm-Clock` that says by how much and what to do, as
+`clock.sentence` in the answers to `/v1/status` and `/v1/network`."""
 
 
 def document(routes: Sequence[Route], version: str) -> ApiDocument:

@@ -90,6 +90,7 @@ STATUSES: dict[type[ModswarmError], int] = {
     NotJson: 415,
     BadInput: 400,
     TargetExists: 409,
+    errors.DownloadCancelled: 409,
     errors.TooLarge: 413,
     DiskError: 507,
     errors.OutOfResources: 503,

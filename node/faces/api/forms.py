@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from node.answers.dht import ContactView, CrawlView, LookupView, RecordsView, RecordView
+from node.answers.downloads import DownloadView
 from node.answers.marks import AsBase32, AsHex, AsPeerId, Decimals
 from node.answers.mods import GetResult, ModOffer, ModView, ShareResult
 from node.answers.network import NetworkReport
@@ -42,6 +43,7 @@ COMPONENT_NAMES: dict[type, str] = {
     ModOffer: "Offer",
     GetResult: "Download",
     LimitsView: "Limits",
+    DownloadView: "QueuedDownload",
     PeerView: "Peer",
     ContactView: "DhtContact",
     LookupView: "DhtLookup",

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from node.answers.dht import CrawlView, LookupView, RecordsView
-from node.answers.mods import GetResult, ModList, ModOffer, Removed, ShareResult
+from node.answers.mods import ModList, ModOffer, Removed, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.answers.vault import Pinned, ScrubResult, VaultView
-from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
@@ -95,43 +94,10 @@ async def network(service: Service, call: ApiCall) -> NetworkReport:
 
 async def share(service: Service, call: ApiCall, progress: ReportProgress) -> ShareResult:
     """Share a folder or a file of this machine."""
-    source = _absolute(call.body["path"])
+    source = absolute_path(call.body["path"])
     return await service.node.sharing.share(
         source, call.body.get("name"), progress, exclude=call.body.get("exclude", ())
     )
-
-
-async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:
-    """Fetch a mod into the folder `to`, or into a folder of its own name below `into`."""
-    link = link_in(call.body["link"])
-    if ("to" in call.body) == ("into" in call.body):
-        raise BadRequest("a download takes one of 'to' and 'into'")
-    place = "to" if "to" in call.body else "into"
-    path = _absolute(call.body[place])
-    return await service.node.sharing.get(
-        link,
-        path if place == "to" else None,
-        into=path if place == "into" else None,
-        progress=progress,
-        bound=_bound(call),
-        wait_s=_wait_s(call),
-    )
-
-
-def _wait_s(call: ApiCall) -> float:
-    wait_s = float(call.body.get("wait_s", limits.GET_WAIT_S))
-    if not 0 <= wait_s <= limits.GET_WAIT_MAX_S:
-        raise BadRequest(f"wait_s must be from 0 to {limits.GET_WAIT_MAX_S:g}")
-    return wait_s
-
-
-def _bound(call: ApiCall) -> SizeBound:
-    agreed = call.body.get("yes", False)
-    said = agreed or "max_bytes" in call.body
-    most = call.body.get("max_bytes", limits.MOD_BYTES if agreed else limits.GET_BYTES)
-    if most < 0:
-        raise BadRequest("max_bytes is negative")
-    return SizeBound(most, agreed=said)
 
 
 async def look(service: Service, call: ApiCall, progress: ReportProgress) -> ModOffer:
@@ -260,7 +226,8 @@ async def stop(service: Service, call: ApiCall) -> Stopping:
     return Stopping(stopping=True)
 
 
-def _absolute(text: str) -> Path:
+def absolute_path(text: str) -> Path:
+    """A path of this machine; raises BadRequest."""
     path = Path(text)
     if "\0" in text:
         raise BadRequest("a path cannot hold a NUL character")

@@ -6,6 +6,7 @@ know.
 
 from typing import Any
 
+from node.answers.downloads import Priority
 from node.faces.api import forms
 from node.faces.api.forms import ref
 from node.faces.api.validation import Schema
@@ -109,6 +110,11 @@ SHARE = _request(
 
 _LINK = _bounded(limits.PASTED_CHARS, "A modswarm link.")
 
+_PRIORITY = {
+    **_bounded(8, "Before which downloads of the queue it has its turn: high, normal or low."),
+    "enum": [priority.value for priority in Priority],
+}
+
 DOWNLOAD = _request(
     {"link": _LINK},
     {
@@ -125,6 +131,7 @@ DOWNLOAD = _request(
             "type": "boolean",
             "description": "A person agrees to whatever size; `max_bytes` counts all the same.",
         },
+        "priority": _PRIORITY,
         "wait_s": {
             "type": "number",
             "description": "How many seconds to wait for a source when all were lost midway;"
@@ -133,6 +140,8 @@ DOWNLOAD = _request(
     },
 )
 """With exactly one of `to` and `into`."""
+
+RESUME = _request({}, {"priority": _PRIORITY})
 
 LOOK = _request({"link": _LINK})
 

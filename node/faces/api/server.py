@@ -83,6 +83,7 @@ class ControlServer:
     async def close(self) -> None:
         """Take no more requests, end those that run, and close; takes about a second at most."""
         self._home.remove_control()
+        self._service.node.downloads.keep_all()  # though what watches them ends now
         self._stopping.set()
         if self._listening is not None:
             self._listening.close()

@@ -1,7 +1,19 @@
 """The verbs of the control API about how content comes and goes."""
 
+from dataclasses import replace
+
+from node.answers.downloads import DownloadList, DownloadView, Priority
+from node.answers.mods import GetResult
 from node.answers.rates import LimitsView
-from node.faces.api.handlers import ApiCall, Service
+from node.content.download.bounds import SizeBound
+from node.content.progress import ReportProgress
+from node.content.queue.entry import DownloadRequest
+from node.faces.api.errors import BadRequest
+from node.faces.api.handlers import ApiCall, Service, absolute_path
+from protocol import limits as bounds
+from protocol.texts.links import link_in
+
+_NUMBER_CHARS = 9
 
 
 async def limits(service: Service, call: ApiCall) -> LimitsView:
@@ -14,3 +26,78 @@ async def limit(service: Service, call: ApiCall) -> LimitsView:
     transfers = service.node.transfers
     transfers.command(**call.body)
     return transfers.view()
+
+
+async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:
+    """Fetch a mod into the folder `to`, or into a folder of its own name below `into`."""
+    return await service.node.downloads.watch(_wanted(call), progress)
+
+
+async def queue(service: Service, call: ApiCall) -> DownloadView:
+    """Let the node fetch a mod in its turn, whatever becomes of this connection and of the node."""
+    return service.node.downloads.add(_wanted(call))
+
+
+async def downloads(service: Service, call: ApiCall) -> DownloadList:
+    """The downloads that go on, wait, rest or ended lately."""
+    told = service.node.downloads.view()
+    names = {mod.mod_id: mod.name for mod in await service.node.sharing.mods()}
+    named = (replace(view, name=view.name or names.get(view.mod_id, "")) for view in told.downloads)
+    return DownloadList(tuple(named), told.at_once)
+
+
+async def pause(service: Service, call: ApiCall) -> DownloadView:
+    """Let a download rest until it is resumed."""
+    return await service.node.downloads.pause(_number(call))
+
+
+async def resume(service: Service, call: ApiCall) -> DownloadView:
+    """Let a download go on that rests or failed; and change its priority."""
+    priority = call.body.get("priority")
+    return service.node.downloads.resume(
+        _number(call), None if priority is None else Priority(priority)
+    )
+
+
+async def cancel(service: Service, call: ApiCall) -> DownloadView:
+    """End a download and forget it; what has arrived stays in the vault."""
+    return await service.node.downloads.cancel(_number(call))
+
+
+def _number(call: ApiCall) -> int:
+    text = call.path["id"]
+    if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_CHARS):
+        raise BadRequest(f"not the number of a download: {text[:80]!r}")
+    return int(text)
+
+
+def _wanted(call: ApiCall) -> DownloadRequest:
+    link = link_in(call.body["link"])
+    if ("to" in call.body) == ("into" in call.body):
+        raise BadRequest("a download takes one of 'to' and 'into'")
+    place = "to" if "to" in call.body else "into"
+    path = absolute_path(call.body[place])
+    return DownloadRequest(
+        link,
+        target=path if place == "to" else None,
+        into=path if place == "into" else None,
+        bound=_bound(call),
+        wait_s=_wait_s(call),
+        priority=Priority(call.body.get("priority", Priority.NORMAL)),
+    )
+
+
+def _wait_s(call: ApiCall) -> float:
+    wait_s = float(call.body.get("wait_s", bounds.GET_WAIT_S))
+    if not 0 <= wait_s <= bounds.GET_WAIT_MAX_S:
+        raise BadRequest(f"wait_s must be from 0 to {bounds.GET_WAIT_MAX_S:g}")
+    return wait_s
+
+
+def _bound(call: ApiCall) -> SizeBound:
+    agreed = call.body.get("yes", False)
+    said = agreed or "max_bytes" in call.body
+    most = call.body.get("max_bytes", bounds.MOD_BYTES if agreed else bounds.GET_BYTES)
+    if most < 0:
+        raise BadRequest("max_bytes is negative")
+    return SizeBound(most, agreed=said)

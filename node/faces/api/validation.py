@@ -30,12 +30,12 @@ def check(value: Any, schema: Schema, components: Mapping[str, Schema], where: s
         schema = components[schema["$ref"].removeprefix(_REFERENCE)]
     _check_type(value, schema, where)
     _check_alternatives(value, schema, components, where)
-    if "enum" in schema and value not in schema["enum"]:
-        raise BadRequest(f"{_named(where)} is none of {', '.join(schema['enum'])}")
     if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
         raise BadRequest(f"{_named(where)} is longer than {schema['maxLength']} characters")
     if isinstance(value, str) and "pattern" in schema and is_blank(value):
         raise BadRequest(f"{_named(where)} is empty; it is: {schema['description']}")
+    if "enum" in schema and value not in schema["enum"]:
+        raise BadRequest(f"{_named(where)} is none of {', '.join(schema['enum'])}")
     if isinstance(value, list):
         if len(value) > schema.get("maxItems", len(value)):
             raise BadRequest(f"{_named(where)} has more than {schema['maxItems']} items")

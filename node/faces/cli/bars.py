@@ -22,6 +22,8 @@ _STAGES = {
     "chunks": "Fetching",
     "waiting": "Waiting",
     "files": "Writing files",
+    "queued": "Waiting for its turn",
+    "paused": "Paused by another command; `modswarm resume` lets it go on",
 }
 """What the user reads for each stage."""
 _SILENT_S = 2
@@ -39,7 +41,9 @@ class Bar:
         self._bars = bars
         self._quiet = quiet
         self._told = ""
-        self._task = bars.add_task("", total=None, visible=False, sources="") if bars else None
+        self._task = (
+            bars.add_task("", total=None, visible=False, sources="", speed="") if bars else None
+        )
         self._stage = ""
 
     def show(self, progress: dict[str, Any]) -> None:
@@ -51,7 +55,7 @@ class Bar:
             self._stage = progress["stage"]
             # A bar cannot forget its total, and not every stage has one.
             self._bars.remove_task(self._task)
-            self._task = self._bars.add_task("", total=None, sources="", is_silent=False)
+            self._task = self._bars.add_task("", total=None, sources="", speed="")
         sources = progress["sources"]
         self._bars.update(
             self._task,
@@ -59,7 +63,7 @@ class Bar:
             total=progress["bytes_total"] or None,
             completed=progress["bytes_done"],
             sources=f"from {counted(sources, 'source')}" if sources else "",
-            is_silent=_is_silent(progress),
+            speed=_speed(progress),
         )
 
     def _say_once(self, progress: dict[str, Any]) -> None:
@@ -70,7 +74,7 @@ class Bar:
         if now_told != self._told and not self._quiet:
             if now_told == "waiting":
                 self._say(_sentence(progress))
-            elif now_told == "silent":
+            elif now_told in {"paused", "silent"}:
                 self._say(f"{words_for(progress)}.")
         self._told = now_told
 
@@ -85,6 +89,36 @@ class Bar:
         self._stage = ""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, visible=False)
+
+
+def done_share(progress: dict[str, Any] | None) -> str:
+    """How much of a download is here: 42 %, or a dash where that is not known."""
+    if not progress or not progress["bytes_total"]:
+        return "-"
+    return f"{100 * progress['bytes_done'] // progress['bytes_total']} %"
+
+
+def rate(progress: dict[str, Any]) -> str:
+    """How fast it comes, or a dash while nothing does."""
+    told = progress.get("bytes_per_second", 0)
+    return f"{size(told)}/s" if told else "-"
+
+
+def time_left(progress: dict[str, Any]) -> str:
+    """How long it takes at that rate, or a dash where that is not known."""
+    left_s = progress.get("left_s")
+    return "-" if left_s is None else duration(ceil(left_s))
+
+
+def _speed(progress: dict[str, Any]) -> str | None:
+    """The rate and the time left of what comes from others; empty while nothing comes.
+
+    None for work on this machine, whose rate nobody tells.
+    """
+    if progress["stage"] in {"reading", "files"}:
+        return None
+    told = [rate(progress)] if progress.get("bytes_per_second") else []
+    return ", ".join([*told, *([f"{time_left(progress)} left"] if progress.get("left_s") else [])])
 
 
 def words_for(progress: dict[str, Any]) -> str:
@@ -143,9 +177,15 @@ def columns() -> "tuple[ProgressColumn, ...]":
 
         def render(self, task: progress.Task) -> Any:
             known = task.total and task.completed
-            if self._needs_speed:  # while nothing comes, that of the past would be untrue
-                known = known and task.speed and not task.fields.get("is_silent")
+            if self._needs_speed:  # what comes from others is told by the node itself
+                known = known and task.speed and task.fields["speed"] is None
             return self._column.render(task) if known else Text()
+
+    class Told(progress.ProgressColumn):
+        """The rate and the time left, as the node tells them."""
+
+        def render(self, task: progress.Task) -> Any:
+            return Text(task.fields["speed"] or "")
 
     return (
         progress.TextColumn("{task.description}", markup=False),
@@ -153,6 +193,7 @@ def columns() -> "tuple[ProgressColumn, ...]":
         WhereKnown(progress.DownloadColumn(), needs_speed=False),
         WhereKnown(progress.TransferSpeedColumn(), needs_speed=True),
         WhereKnown(progress.TimeRemainingColumn(), needs_speed=True),
+        Told(),
         progress.TextColumn("{task.fields[sources]}", markup=False),
     )
 

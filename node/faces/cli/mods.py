@@ -13,6 +13,7 @@ from node.faces.cli.terminal.amounts import Duration, Size
 from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
+from node.faces.cli.transfers.queueing import PRIORITIES
 from node.machine.folders import absolute, current_folder
 from protocol import limits
 from protocol.causes.cause import Cause
@@ -164,6 +165,16 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     help="How long to wait for a source when all were lost midway, such as 30s or 1h; by default"
     " 5m, and 0 does not wait.",
 )
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Put it into the node's queue, which fetches it in its turn, also after a restart.",
+)
+@click.option(
+    "--priority",
+    type=click.Choice(PRIORITIES),
+    help="Its place among the downloads of the queue. Default: normal.",
+)
 @options.asking
 def get(
     link: str | None,
@@ -172,6 +183,8 @@ def get(
     yes: bool,
     max_size: int | None,
     wait: float | None,
+    detach: bool,
+    priority: str | None,
     home: Path,
     as_json: bool,
 ) -> None:
@@ -183,7 +196,8 @@ def get(
     more than 20 GB is refused without --yes or --max-size.
 
     Nothing is written under the final name before every byte is verified. Ctrl-C stops it; what
-    has arrived stays in the vault, and the same command goes on from there.
+    has arrived stays in the vault, and the same command goes on from there. --detach puts it into
+    the queue instead, which `modswarm downloads` shows.
     """
     text = str(link_in(given.link_text(link, link_file)))
     place = {"to": str(_absolute(to))} if to else {"into": str(current_folder())}
@@ -192,13 +206,25 @@ def get(
     client = ControlClient(home)
     if not (yes or as_json) and _at_a_terminal():
         bound = {"yes": True, "max_bytes": _ask(client, text, max_size)}
+    body = {"link": text} | place | bound | waiting
+    body |= {} if priority is None else {"priority": priority}
+    if detach:
+        _queue(client, body, as_json=as_json)
+        return
     with bars.bar(quiet=as_json) as bar:
-        body = {"link": text} | place | bound | waiting
         fetched = bars.follow(client.stream("/v1/downloads", body), bar)
     if as_json:
         output.show_json(fetched)
         return
     _tell_fetched(fetched)
+
+
+def _queue(client: ControlClient, body: dict[str, Any], *, as_json: bool) -> None:
+    told = client.post("/v1/downloads/queue", body)
+    if as_json:
+        output.show_json(told)
+        return
+    click.echo(f"Download {told['id']} is in the queue; `modswarm downloads` shows how far it is.")
 
 
 def _at_a_terminal() -> bool:

@@ -125,10 +125,10 @@ def links_one_by_one(*links: LinkPort, pause_s: float = 0.02) -> FindLinks:
     return find
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Let everything else run until something has come true."""
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Let everything else run until something has come true, for so long at most."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + 60.0
+    deadline = loop.time() + seconds
     while not condition():
         assert loop.time() < deadline, "it never came true"
         await asyncio.sleep(0.001)

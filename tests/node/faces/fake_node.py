@@ -25,6 +25,7 @@ from node.content.keeping.keeping import KeepingState
 from node.content.keeping.scrubber import Scrubbed
 from node.content.keeping.usage import ModUsage
 from node.content.progress import Progress, ReportProgress
+from node.content.queue.queue import DownloadQueue
 from node.content.rates.settings import RateSettings
 from node.content.rates.transfers import TransferLimits
 from node.content.room import Disk
@@ -338,6 +339,9 @@ class FakeNode:
         self.doctor = FakeDoctor(self._answer)
         self.sharing = FakeSharing(self._answer)
         self.pool = FakePool(self._answer)
+        self.downloads = DownloadQueue(
+            home.downloads, self.sharing.get, self.environment.wall, at_once=3
+        )
         self.transfers = TransferLimits(RateSettings(), self.environment.wall)
 
     def _answer(self, *asked: Any) -> None:
@@ -400,6 +404,7 @@ async def served(
         yield node, server
     finally:
         await server.close()
+        await node.downloads.close()
         home.close()
 
 

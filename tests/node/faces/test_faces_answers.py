@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from node.answers import dht, mods, network, peers, rates, status
+from node.answers import dht, downloads, mods, network, peers, rates, status, vault
 from node.answers.dht import (
     AvailabilityBodyView,
     ContactView,
@@ -21,7 +21,7 @@ from node.answers.mods import Announcement, GetResult, ModOffer, ModView, Remove
 from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import LinkView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, RelayStatus, Stopping
-from node.content.progress import Progress
+from node.content.progress import Progress, SourceRate
 from node.faces.api import forms
 from node.faces.api.routes import ROUTES
 from node.faces.api.schemas import COMPONENTS
@@ -401,6 +401,9 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "waiting_for": [],
             "lost": 0,
             "wait_left_s": 0.0,
+            "bytes_per_second": 0,
+            "left_s": None,
+            "rates": [],
             "silent_s": 0,
         },
     ),
@@ -428,8 +431,8 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
 
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
-    rooms = (status, mods, network, peers, dht, rates)
-    assert shown - {ClockView, ModLink, KnownSide, NatKind} == {
+    rooms = (status, mods, network, peers, dht, rates, downloads, vault)
+    assert shown - {Progress, SourceRate, ClockView, ModLink, KnownSide, NatKind} == {
         one
         for room in rooms
         for one in vars(room).values()

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from node.content.progress import Progress, ReportProgress
+from node.content.queue.entry import DownloadRequest
 from node.faces.api import details, stream
 from node.faces.api.document import document, line
 from node.faces.api.gate import REQUEST_BYTES
@@ -270,6 +271,14 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/downloads"): ("/v1/downloads", {"link": str(LINK), "to": "/out"}),
     ("GET", "/v1/limits"): ("/v1/limits", None),
     ("POST", "/v1/limits"): ("/v1/limits", {"up": "2M", "down_per_peer": "config"}),
+    ("GET", "/v1/downloads"): ("/v1/downloads", None),
+    ("POST", "/v1/downloads/queue"): (
+        "/v1/downloads/queue",
+        {"link": str(LINK), "to": "/queue", "priority": "high"},
+    ),
+    ("POST", "/v1/downloads/{id}/pause"): ("/v1/downloads/1/pause", {}),
+    ("POST", "/v1/downloads/{id}/resume"): ("/v1/downloads/1/resume", {"priority": "low"}),
+    ("DELETE", "/v1/downloads/{id}"): ("/v1/downloads/1", None),
     ("POST", "/v1/offers"): ("/v1/offers", {"link": str(LINK)}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
@@ -283,7 +292,11 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
 async def test_each_route_is_documented_and_answers_as_documented(
     tmp_path: Path, route: Route
 ) -> None:
-    async with control_client(tmp_path) as (client, _):
+    async with control_client(tmp_path) as (client, node):
+        if "/downloads" in route.path:
+            node.sharing.hold = "{id}" in route.path
+            node.downloads.add(DownloadRequest(LINK, target=Path("/queued")))
+            await asyncio.sleep(0)
         _, told = await client.ask("GET", "/v1/openapi.json")
         operation = told["paths"][route.path][route.method.lower()]
         components = told["components"]["schemas"]
@@ -331,6 +344,7 @@ async def test_the_arguments_reach_the_node(tmp_path: Path) -> None:
         assert ("share", Path("/mods/hats"), "Hats") in node.asked
         assert ("get", LINK, Path("/out"), None) in node.asked
         assert ("get", LINK, None, Path("/mods")) in node.asked
+        assert ("get", LINK, Path("/queue"), None) in node.asked
         assert ("peers", LINK) in node.asked
         assert ("connect", PEER) in node.asked
         assert stops == [True]
@@ -414,7 +428,9 @@ async def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> N
         assert asyncio.get_running_loop().time() - began < 1.5
         status, answer = await asking
         assert (status, answer["error"]["name"]) == (503, NotRunning.name)
+        await node.downloads.close()
         assert node.sharing.cancelled.is_set()
+        assert json.loads(node.home.downloads.read_text())["downloads"][0]["state"] == "waiting"
         assert read_control(tmp_path) is None
 
 

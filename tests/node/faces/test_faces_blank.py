@@ -24,7 +24,13 @@ from tests.node.faces.commands import status_of, told_by
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
 
 BLANKS = ("", " ", "\t \n", "\u00a0")
-GOOD = {"path": "hats", "mod": "hats", "peer": peer_id_text(PEER), "target": "00" * 20}
+GOOD = {
+    "path": "hats",
+    "mod": "hats",
+    "peer": peer_id_text(PEER),
+    "target": "00" * 20,
+    "download": "1",
+}
 """Other arguments that a command needs."""
 OWN_PARSER = {"simulate"}
 """Commands that hand their words on to another program's parser."""
@@ -142,6 +148,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/limits": {},
     "/v1/scrubs": {},
     "/v1/pins": {"mod_id": base32_text(MOD_ID)},
+    "/v1/downloads/queue": {"link": str(LINK), "into": "/x"},
+    "/v1/downloads/{id}/resume": {},
     "/v1/connect": {"peer": peer_id_text(PEER)},
 }
 
@@ -166,7 +174,7 @@ async def test_no_body_of_the_api_has_a_blank_text(
 ) -> None:
     assert route.body is not None
     status, error = await asked(
-        tmp_path, route.method, route.path, BODIES[route.path] | {name: blank}
+        tmp_path, route.method, route.path.replace("{id}", "1"), BODIES[route.path] | {name: blank}
     )
     meaning = route.body["properties"][name]["description"]
     assert (status, error["name"]) == (400, "bad_request")

@@ -107,7 +107,10 @@ def test_a_bar_shows_no_question_marks() -> None:
             console.print(bars.get_renderable())
             return out.getvalue()
 
-        begun, first, second = (shown(told("chunks", done, 1)) for done in (0, 30, 60))
+        begun, first, second = (
+            shown(told("chunks", done, 1) | {"bytes_per_second": done // 2, "left_s": 2})
+            for done in (0, 30, 60)
+        )
         unsized = shown({**told("finding", 0), "bytes_total": 0})
     for text in (begun, first, second, unsized):
         assert "?" not in text
@@ -115,7 +118,7 @@ def test_a_bar_shows_no_question_marks() -> None:
     assert "bytes" not in begun + unsized
     assert "30/100 bytes" in first
     assert "60/100 bytes" in second
-    assert "bytes/s 0:00:" in second
+    assert "30 B/s, 2.00 s left" in second
 
 
 def test_without_a_terminal_a_bar_shows_nothing() -> None:
@@ -157,10 +160,11 @@ def test_while_nothing_comes_a_bar_shows_no_speed_of_the_past() -> None:
     ) as shown:
         bar = Bar(shown)
         for done, silent_s in ((0, 0), (30, 0), (60, 1), (60, 7)):
-            bar.show(told("chunks", done, 1) | {"silent_s": silent_s})
+            rate = {"bytes_per_second": 0 if silent_s > 1 else done, "left_s": None}
+            bar.show(told("chunks", done, 1) | {"silent_s": silent_s} | rate)
             out.truncate(out.seek(0))
             console.print(shown.get_renderable())
-            assert ("bytes/s" in out.getvalue()) is (done == 60 and silent_s < 2)
+            assert ("B/s" in out.getvalue()) is (done > 0 and silent_s < 2)
         assert "Fetching; nothing has come for 7.00 s" in out.getvalue()
 
 

@@ -19,7 +19,9 @@ from node.faces.api.server import ControlServer
 from node.faces.api.validation import check
 from node.machine.control_file import read_control
 from node.runtime import Node
+from protocol.identity import base32_text
 from tests.identities import give_identities
+from tests.node.faces.fake_node import LINK
 
 pytestmark = pytest.mark.real_loop
 
@@ -55,7 +57,7 @@ class Checked:
     ) -> Any:
         route = next(one for one in ROUTES if (one.method, one.path) == (method, path))
         self.asked.add((method, path))
-        url = self._base + path.replace("{mod_id}", item) + query
+        url = self._base + path.replace("{mod_id}", item).replace("{id}", item) + query
         async with self._session.request(method, url, json=body, headers=self._headers) as answer:
             lines = [json.loads(one) for one in (await answer.text()).splitlines()]
             assert answer.status == 200, lines
@@ -126,5 +128,13 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert [one["listening"] for one in network["families"]] == [True, False]
         limited = await b.ask("POST", "/v1/limits", {})
         assert limited == await b.ask("GET", "/v1/limits")
+        queued = await b.ask("POST", "/v1/downloads/queue", request | {"link": str(LINK)})
+        item = str(queued["id"])
+        await b.ask("GET", "/v1/downloads")
+        await b.ask("POST", "/v1/downloads/{id}/resume", {}, item=item)
+        rests = await b.ask("POST", "/v1/downloads/{id}/pause", {}, item=item)
+        assert (rests["state"], rests["mod_id"]) == ("paused", base32_text(LINK.mod_id))
+        await b.ask("DELETE", "/v1/downloads/{id}", item=item)
+        assert (await b.ask("GET", "/v1/downloads"))["downloads"] == []
         await b.ask("POST", "/v1/stop", {})
         assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}

@@ -1,0 +1,105 @@
+"""One download of the queue: what was asked for, how far it is, who watches it."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from node.answers.downloads import DownloadState, DownloadView, Priority
+from node.answers.mods import GetResult
+from node.content.download.bounds import SizeBound
+from node.content.progress import Progress, ReportProgress
+from protocol import limits
+from protocol.content.link import ModLink
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """What a person wants: the mod of `link` as the folder `target`, or by its name below `into`.
+
+    Exactly one of these two is set. The other fields are as in `Sharing.get`.
+    """
+
+    link: ModLink
+    target: Path | None = None
+    into: Path | None = None
+    bound: SizeBound = field(default_factory=SizeBound)
+    wait_s: float = limits.GET_WAIT_S
+    priority: Priority = Priority.NORMAL
+
+    @property
+    def place(self) -> Path:
+        """The folder that was named."""
+        place = self.target or self.into
+        assert place is not None
+        return place
+
+    def is_for_same(self, other: "DownloadRequest") -> bool:
+        """Whether both want one mod in one place."""
+        return (self.link.mod_id, self.target, self.into) == (
+            *(other.link.mod_id, other.target, other.into),
+        )
+
+
+@dataclass(eq=False, slots=True)
+class DownloadEntry:
+    """A download and its state. `foreground`: it ends with the command that watches it."""
+
+    number: int
+    request: DownloadRequest
+    added: float
+    state: DownloadState = DownloadState.WAITING
+    reason: str = ""
+    name: str = ""
+    path: str = ""
+    foreground: bool = False
+    by_get: bool = False
+    """Whether it began with a command that watched it, so that it ends with one that does again."""
+    tries: int = 0
+    try_at: float = 0.0
+    """On the loop's clock."""
+    progress: Progress | None = None
+    watchers: list[ReportProgress] = field(default_factory=list)
+    ended: "asyncio.Future[GetResult]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it is to go on, now or once a person says so."""
+        return self.state not in (DownloadState.DONE, DownloadState.FAILED)
+
+    def tell(self, progress: Progress) -> None:
+        """Let those who watch it know."""
+        self.progress = progress
+        for watcher in tuple(self.watchers):
+            watcher(progress)
+
+    def prefer(self, priority: Priority) -> None:
+        """Change its place in the order."""
+        self.request = replace(self.request, priority=priority)
+
+    def settle(self, result: GetResult | BaseException) -> None:
+        """Let those who watch it have its result or why there is none; what comes next is new."""
+        ended, self.ended = self.ended, asyncio.get_running_loop().create_future()
+        if isinstance(result, BaseException):
+            ended.set_exception(result)
+            ended.exception()  # retrieved, as perhaps nobody watches
+        else:
+            ended.set_result(result)
+
+    def view(self, now: float) -> DownloadView:
+        """What is told of it. `now` is the loop's clock."""
+        waits = self.state is DownloadState.WAITING and self.try_at > now
+        return DownloadView(
+            id=self.number,
+            mod_id=self.request.link.mod_id,
+            name=self.name,
+            place=self.path or str(self.request.place),
+            state=self.state,
+            priority=self.request.priority,
+            watched=bool(self.watchers),
+            added=self.added,
+            progress=self.progress,
+            reason=self.reason,
+            retry_s=self.try_at - now if waits else None,
+        )

@@ -1,0 +1,120 @@
+"""The queue of downloads in the home: `downloads.json`, mode 0600, as links hold keys.
+
+Of a download that is done the key is not kept. A damaged file is put aside under a name that is
+told, and the queue begins anew: no mod is lost with it.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from node.answers.downloads import DownloadState, Priority
+from node.content.download.bounds import SizeBound
+from node.content.queue.entry import DownloadEntry, DownloadRequest
+from node.files import write_atomically
+from protocol import limits
+from protocol.content.link import ModLink, parse
+from protocol.errors import BadLink, DiskError
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_MAX_BYTES = 2**25
+
+
+class QueueFile:
+    """Reads and writes the file at `path`. Blocking, a few milliseconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> list[DownloadEntry]:
+        """The downloads of the last run, in their order; none where there is no readable file."""
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            _log.warning("the queue of downloads cannot be read, and is empty: %s", error)
+            return []
+        try:
+            told = json.loads(data)
+            if told["format"] != _FORMAT:
+                raise ValueError("another format")
+            entries = [_entry(one) for one in told["downloads"][: limits.DOWNLOADS_QUEUED]]
+            if len({entry.number for entry in entries}) < len(entries):
+                raise ValueError("two downloads with one number")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadLink):
+            self._put_aside()
+            return []
+        return entries
+
+    def write(self, entries: list[DownloadEntry]) -> None:
+        """Keep these; a disk that takes them not is told in the log, and downloads go on."""
+        told = {"format": _FORMAT, "downloads": [_told(entry) for entry in entries]}
+        try:
+            write_atomically(self._path, json.dumps(told).encode())
+        except DiskError as error:
+            _log.warning("after a restart downloads go on as of an earlier moment: %s", error)
+
+    def _put_aside(self) -> None:
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        try:
+            self._path.replace(aside)
+        except OSError as error:
+            _log.warning("%s is damaged, and the queue is empty: %s", self._path, error)
+        else:
+            _log.warning(
+                "%s is damaged: it is now %s, and the queue of downloads is empty; give the"
+                " commands again, and what has arrived is not fetched again",
+                *(self._path, aside.name),
+            )
+
+
+def _told(entry: DownloadEntry) -> dict[str, Any]:
+    request = entry.request
+    is_done = entry.state is DownloadState.DONE
+    # One that was under way waits for its turn when the node starts again.
+    is_active = entry.state is DownloadState.ACTIVE
+    return {
+        "id": entry.number,
+        "link": str(ModLink(request.link.mod_id) if is_done else request.link),
+        "to": None if request.target is None else str(request.target),
+        "into": None if request.into is None else str(request.into),
+        "max_bytes": request.bound.max_bytes,
+        "agreed": request.bound.agreed,
+        "wait_s": request.wait_s,
+        "priority": request.priority.value,
+        "by_get": entry.by_get,
+        "added": entry.added,
+        "state": DownloadState.WAITING.value if is_active else entry.state.value,
+        "reason": entry.reason,
+        "name": entry.name,
+        "path": entry.path,
+    }
+
+
+def _entry(told: dict[str, Any]) -> DownloadEntry:
+    """Raises ValueError, KeyError, TypeError, AttributeError, BadLink for what is damaged."""
+    if (told["to"] is None) == (told["into"] is None):
+        raise ValueError("one place is needed")
+    request = DownloadRequest(
+        link=parse(told["link"]),
+        target=None if told["to"] is None else Path(told["to"]),
+        into=None if told["into"] is None else Path(told["into"]),
+        bound=SizeBound(int(told["max_bytes"]), agreed=bool(told["agreed"])),
+        wait_s=float(told["wait_s"]),
+        priority=Priority(told["priority"]),
+    )
+    return DownloadEntry(
+        number=int(told["id"]),
+        request=request,
+        by_get=bool(told["by_get"]),
+        added=float(told["added"]),
+        state=DownloadState(told["state"]),
+        reason=str(told["reason"]),
+        name=str(told["name"]),
+        path=str(told["path"]),
+    )

@@ -1,0 +1,296 @@
+"""The queue of downloads: some at once by priority, the others in their turn, over restarts.
+
+    waiting --its turn--> active --all is written--> done
+       ^                    |  \\--it cannot be--> failed
+       |                    v
+       +--resume-- paused   +--nobody serves it--> waiting, and is tried again later
+
+What a command watches needs no turn, and is cancelled when that command ends. Paused, failed and
+waiting downloads keep their chunks in the vault, and go on from there.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from node.answers.downloads import DownloadList, DownloadState, DownloadView, Priority
+from node.answers.mods import GetResult
+from node.content.download.bounds import SizeBound
+from node.content.progress import Progress, ReportProgress
+from node.content.queue.entry import DownloadEntry, DownloadRequest
+from node.content.queue.file import QueueFile
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.content.link import ModLink
+from protocol.errors import (
+    BadInput,
+    DownloadCancelled,
+    ModswarmError,
+    NetworkError,
+    NotFound,
+    TargetExists,
+)
+
+_STATES = DownloadState
+_ORDER = {priority: place for place, priority in enumerate(Priority)}
+
+
+class Get(Protocol):
+    """What fetches and writes a mod: `Sharing.get`."""
+
+    async def __call__(
+        self,
+        link: ModLink,
+        target: Path | None = None,
+        *,
+        into: Path | None = None,
+        progress: ReportProgress,
+        bound: SizeBound,
+        wait_s: float,
+    ) -> GetResult:
+        """Fetch and write."""
+        ...
+
+
+class DownloadQueue:
+    """The downloads of a node. `start` before use, `close` before the links."""
+
+    def __init__(self, path: Path, get: Get, wall: Callable[[], float], at_once: int) -> None:
+        """`path` is that of the file, `wall` gives seconds since 1970."""
+        self._file = QueueFile(path)
+        self._get = get
+        self._wall = wall
+        self._at_once = at_once
+        self._loop = asyncio.get_running_loop()
+        self._entries: dict[int, DownloadEntry] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._tasks = TaskOwner("downloads")
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending = False
+        self._last = 0
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What downloads raised that no peer, network or disk can be blamed for."""
+        return self._tasks.defects
+
+    def start(self) -> None:
+        """Go on with the downloads of the last run."""
+        for entry in self._file.read():
+            self._entries[entry.number] = entry
+        self._last = max(self._entries, default=0)
+        self._go_on()
+
+    def keep_all(self) -> None:
+        """The node is about to end: from now on a command that ends cancels nothing."""
+        self._ending = True
+
+    async def close(self) -> None:
+        """End what is under way; it goes on when the node starts again."""
+        self._ending = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._tasks.close()
+
+    # What a person says ---------------------------------------------------------------------
+
+    def add(self, request: DownloadRequest) -> DownloadView:
+        """Let a download wait for its turn; the one that is there, if it is the same.
+
+        Raises TargetExists if another mod is to be written there, BadInput beyond DOWNLOADS_QUEUED.
+        """
+        entry = self._same(request) or self._new(request)
+        entry.foreground = entry.by_get = False
+        self._changed()
+        return entry.view(self._loop.time())
+
+    async def watch(self, request: DownloadRequest, report: ReportProgress) -> GetResult:
+        """Download now, or watch the download that is the same; raises why it does not succeed.
+
+        If this is cancelled, a download that began with it is cancelled as well, unless `keep_all`
+        was called.
+        """
+        entry = self._same(request)
+        if entry is None:
+            entry = self._new(request)
+            entry.by_get = True
+        elif entry.progress is not None:
+            report(entry.progress)
+        entry.foreground = entry.by_get
+        entry.watchers.append(report)
+        self._changed()
+        ended = entry.ended
+        try:
+            return await asyncio.shield(ended)
+        finally:
+            entry.watchers.remove(report)
+            if not ended.done() and entry.foreground and not (entry.watchers or self._ending):
+                await self._end(entry)
+                self._forget(entry)
+
+    async def pause(self, number: int) -> DownloadView:
+        """Let one rest until it is resumed; raises NotFound, BadInput if it has ended."""
+        entry = self._known(number)
+        if not entry.is_unfinished:
+            raise BadInput(f"download {number} is {entry.state}: there is nothing to pause")
+        entry.state = _STATES.PAUSED
+        await self._end(entry)
+        entry.tell(Progress("paused"))
+        self._changed()
+        return entry.view(self._loop.time())
+
+    def resume(self, number: int, priority: Priority | None = None) -> DownloadView:
+        """Let one go on that rests, failed or waits to be tried again; and change its priority.
+
+        Raises NotFound, BadInput if it is done.
+        """
+        entry = self._known(number)
+        if entry.state is _STATES.DONE:
+            raise BadInput(f"download {number} is done")
+        if priority is not None:
+            entry.prefer(priority)
+        if entry.state is not _STATES.ACTIVE:
+            entry.state, entry.try_at, entry.tries = _STATES.WAITING, 0.0, 0
+            entry.tell(Progress("queued"))
+        self._changed()
+        return entry.view(self._loop.time())
+
+    async def cancel(self, number: int) -> DownloadView:
+        """End one, and forget it; raises NotFound. The vault keeps what came."""
+        entry = self._known(number)
+        view = entry.view(self._loop.time())
+        entry.state = _STATES.FAILED
+        await self._end(entry)
+        self._forget(entry)
+        entry.settle(DownloadCancelled("the download was cancelled by another command"))
+        return view
+
+    def view(self) -> DownloadList:
+        """All downloads."""
+        entries = sorted(self._entries.values(), key=_rank)
+        now = self._loop.time()
+        return DownloadList(tuple(entry.view(now) for entry in entries), self._at_once)
+
+    # What goes on ---------------------------------------------------------------------------
+
+    def _known(self, number: int) -> DownloadEntry:
+        entry = self._entries.get(number)
+        if entry is None:
+            raise NotFound(f"there is no download {number}; `modswarm downloads` lists them")
+        return entry
+
+    def _same(self, request: DownloadRequest) -> DownloadEntry | None:
+        """The unfinished download of the same mod to the same place; raises TargetExists."""
+        for entry in self._entries.values():
+            if not entry.is_unfinished:
+                continue
+            if entry.request.is_for_same(request):
+                return entry
+            if request.target is not None and entry.request.target == request.target:
+                raise TargetExists(
+                    f"download {entry.number} writes another mod to {request.target}; cancel that"
+                    " one, or name another folder"
+                )
+        return None
+
+    def _new(self, request: DownloadRequest) -> DownloadEntry:
+        unfinished = [entry for entry in self._entries.values() if entry.is_unfinished]
+        if len(unfinished) >= limits.DOWNLOADS_QUEUED:
+            raise BadInput(f"{len(unfinished)} downloads wait already, and no more are taken")
+        ended = [entry for entry in self._entries.values() if not entry.is_unfinished]
+        for old in ended[: max(0, len(ended) - limits.DOWNLOADS_REMEMBERED)]:
+            del self._entries[old.number]
+        self._last += 1
+        entry = DownloadEntry(self._last, request, self._wall())
+        self._entries[entry.number] = entry
+        return entry
+
+    def _forget(self, entry: DownloadEntry) -> None:
+        self._entries.pop(entry.number, None)
+        self._changed()
+
+    async def _end(self, entry: DownloadEntry) -> None:
+        task = self._running.get(entry.number)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _changed(self) -> None:
+        """Keep what a person wants, and begin what may begin."""
+        self._file.write(list(self._entries.values()))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._ending:
+            return
+        now, due = self._loop.time(), []
+        for entry in sorted(self._entries.values(), key=_rank):
+            if entry.state is not _STATES.WAITING or entry.number in self._running:
+                continue
+            if entry.try_at > now:
+                due.append(entry.try_at)
+            elif entry.foreground or self._has_turn():
+                self._begin(entry)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(min(due), self._go_on) if due else None
+
+    def _has_turn(self) -> bool:
+        taken = sum(not self._entries[number].foreground for number in self._running)
+        return taken < self._at_once
+
+    def _begin(self, entry: DownloadEntry) -> None:
+        entry.state = _STATES.ACTIVE
+        task = self._tasks.start(self._run(entry), name=str(entry.number))
+        self._running[entry.number] = task
+        task.add_done_callback(lambda _: self._ended(entry))
+
+    def _ended(self, entry: DownloadEntry) -> None:
+        self._running.pop(entry.number, None)
+        if not self._ending:
+            self._changed()
+
+    async def _run(self, entry: DownloadEntry) -> None:
+        request = entry.request
+        try:
+            result = await self._get(
+                request.link,
+                request.target,
+                into=request.into,
+                progress=entry.tell,
+                bound=request.bound,
+                wait_s=request.wait_s,
+            )
+        except ModswarmError as error:
+            self._failed(entry, error)
+        except Exception as error:
+            self._failed(entry, error)
+            raise
+        else:
+            entry.state, entry.reason = _STATES.DONE, ""
+            entry.name, entry.path = result.name, result.path
+            entry.settle(result)
+            if entry.foreground:
+                self._entries.pop(entry.number, None)  # who watched it was told
+
+    def _failed(self, entry: DownloadEntry, error: Exception) -> None:
+        """One that nobody serves now is tried again, the others wait for a person."""
+        if self._ending:
+            entry.settle(error)
+            return
+        entry.reason = str(error)
+        if entry.foreground:
+            self._entries.pop(entry.number, None)
+        elif isinstance(error, NetworkError):
+            entry.state = _STATES.WAITING
+            pause_s = limits.DOWNLOAD_RETRY_S * 2**entry.tries
+            entry.try_at = self._loop.time() + min(pause_s, limits.DOWNLOAD_RETRY_MAX_S)
+            entry.tries += pause_s < limits.DOWNLOAD_RETRY_MAX_S
+        else:
+            entry.state = _STATES.FAILED
+        entry.settle(error)
+
+
+def _rank(entry: DownloadEntry) -> tuple[bool, int, int]:
+    return not entry.is_unfinished, _ORDER[entry.request.priority], entry.number

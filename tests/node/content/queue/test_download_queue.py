@@ -1,0 +1,459 @@
+"""The queue of downloads: turns, priorities, pauses, cancels, restarts."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from node.answers.downloads import DownloadState, Priority
+from node.answers.mods import GetResult
+from node.content.download.bounds import SizeBound
+from node.content.progress import Progress, ReportProgress
+from node.content.queue.entry import DownloadRequest
+from node.content.queue.queue import DownloadQueue
+from protocol import limits
+from protocol.content.link import ModLink
+from protocol.errors import (
+    BadInput,
+    DownloadCancelled,
+    LinkClosed,
+    NoSources,
+    NotFound,
+    TargetExists,
+)
+from tests.node.content.content_nodes import until
+
+KEY = bytes([7]) * 32
+
+
+def link(number: int) -> ModLink:
+    return ModLink(bytes([number]) * 32, KEY)
+
+
+def wanted(number: int, priority: Priority = Priority.NORMAL) -> DownloadRequest:
+    return DownloadRequest(link(number), target=Path(f"/mods/{number}"), priority=priority)
+
+
+class Gets:
+    """What fetches: each `get` lasts until it is told how it ends."""
+
+    def __init__(self) -> None:
+        self.began: list[int] = []
+        self.cancelled: list[int] = []
+        self.asked: list[tuple[Path | None, Path | None, SizeBound, float]] = []
+        self.under_way: dict[int, asyncio.Future[None]] = {}
+
+    async def __call__(
+        self,
+        link: ModLink,
+        target: Path | None = None,
+        *,
+        into: Path | None = None,
+        progress: ReportProgress,
+        bound: SizeBound,
+        wait_s: float,
+    ) -> GetResult:
+        number = link.mod_id[0]
+        self.began.append(number)
+        self.asked.append((target, into, bound, wait_s))
+        progress(Progress("chunks", bytes_total=10, bytes_done=5))
+        ended = self.under_way[number] = asyncio.get_running_loop().create_future()
+        try:
+            await ended
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            raise
+        finally:
+            del self.under_way[number]
+        return GetResult(
+            mod_id=link.mod_id,
+            name=f"mod {number}",
+            path=str(target),
+            files=1,
+            bytes=10,
+            bytes_fetched=10,
+            seconds=1.0,
+            lookup_ms=0.0,
+            first_byte_ms=None,
+            connect_ms=0.0,
+            transfer_MBps=None,
+            record_hops=0,
+            signaled_via=(),
+            sources=(),
+            banned=(),
+        )
+
+    async def end(self, number: int, error: BaseException | None = None) -> None:
+        if error is None:
+            self.under_way[number].set_result(None)
+        else:
+            self.under_way[number].set_exception(error)
+        await turns()
+
+
+async def turns() -> None:
+    """Let all that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def queue(folder: Path, get: Gets, at_once: int = 2) -> DownloadQueue:
+    made = DownloadQueue(folder / "downloads.json", get, lambda: 1.7e9, at_once)
+    made.start()
+    return made
+
+
+def states(held: DownloadQueue) -> dict[int, str]:
+    return {view.mod_id[0]: view.state.value for view in held.view().downloads}
+
+
+async def test_some_go_on_at_once_and_the_others_in_their_turn(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    held.add(wanted(1))
+    held.add(wanted(2))
+    held.add(wanted(3, Priority.LOW))
+    held.add(wanted(4))
+    held.add(wanted(5, Priority.HIGH))
+    await turns()
+    assert gets.began == [1, 2]
+    await gets.end(2)
+    await gets.end(1)
+    assert gets.began == [1, 2, 5, 4]
+    await gets.end(4)
+    assert gets.began == [1, 2, 5, 4, 3]
+    assert states(held) == {5: "active", 3: "active", 1: "done", 2: "done", 4: "done"}
+    assert list(states(held)) == [5, 3, 1, 2, 4]
+    await held.close()
+
+
+async def test_paused_one_gives_its_turn_and_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=1)
+    first = held.add(wanted(1)).id
+    second = held.add(wanted(2)).id
+    await turns()
+    assert (await held.pause(first)).state is DownloadState.PAUSED
+    await turns()
+    assert (gets.began, gets.cancelled) == ([1, 2], [1])
+    held.resume(first)
+    await turns()
+    assert states(held) == {1: "waiting", 2: "active"}
+    await held.pause(second)
+    await turns()
+    assert gets.began == [1, 2, 1]
+    held.resume(second, Priority.HIGH)
+    assert list(states(held)) == [2, 1]
+    await gets.end(1)
+    with pytest.raises(BadInput, match="is done"):
+        held.resume(first)
+    with pytest.raises(BadInput, match="nothing to pause"):
+        await held.pause(first)
+    for act in (held.pause, held.cancel):
+        with pytest.raises(NotFound, match="no download 99"):
+            await act(99)
+    await held.close()
+
+
+async def test_cancelled_one_is_forgotten_and_its_watcher_told(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    watching = asyncio.create_task(held.watch(wanted(1), lambda _: None))
+    await turns()
+    (view,) = held.view().downloads
+    assert view.watched
+    cancelled = await held.cancel(view.id)
+    assert cancelled.progress is not None
+    assert cancelled.progress.bytes_done == 5
+    with pytest.raises(DownloadCancelled):
+        await watching
+    assert (gets.cancelled, held.view().downloads) == ([1], ())
+    await held.close()
+
+
+async def test_what_is_watched_needs_no_turn_and_ends_with_its_watcher(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=1)
+    held.add(wanted(1))
+    watching = asyncio.create_task(held.watch(wanted(2), lambda _: None))
+    done = asyncio.create_task(held.watch(wanted(3), lambda _: None))
+    await turns()
+    assert gets.began == [1, 2, 3]
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert gets.cancelled == [2]
+    await gets.end(3)
+    assert (await done).name == "mod 3"
+    assert states(held) == {1: "active"}
+    await held.close()
+
+
+async def test_pause_by_another_command_is_told_to_who_watches(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    reports: list[str] = []
+    watching = asyncio.create_task(held.watch(wanted(1), lambda one: reports.append(one.stage)))
+    await turns()
+    await held.pause(1)
+    await asyncio.sleep(3600.0)
+    assert (reports, watching.done()) == (["chunks", "paused"], False)
+    held.resume(1)
+    await turns()
+    await gets.end(1)
+    assert (await watching).name == "mod 1"
+    assert reports == ["chunks", "paused", "queued", "chunks"]
+    await held.close()
+
+
+async def test_same_download_twice_is_one_and_two_mods_to_one_place_are_refused(
+    tmp_path: Path,
+) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    first = held.add(wanted(1))
+    assert held.add(wanted(1)).id == first.id
+    reports: list[Progress] = []
+    await turns()
+    watching = asyncio.create_task(held.watch(wanted(1), reports.append))
+    await turns()
+    assert (gets.began, [one.stage for one in reports]) == ([1], ["chunks"])
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert gets.cancelled == []  # it was in the queue before
+    with pytest.raises(TargetExists, match="download 1 writes another mod to"):
+        held.add(DownloadRequest(link(2), target=Path("/mods/1")))
+    await held.close()
+
+
+async def test_what_nobody_serves_is_tried_again_with_growing_pauses(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=1)
+    number = held.add(wanted(1)).id
+    held.add(wanted(2))
+    now = asyncio.get_running_loop().time
+    for pause_s in (60.0, 120.0, 240.0):
+        await turns()
+        await gets.end(1, NoSources("nobody serves it"))
+        if 2 in gets.under_way:
+            await gets.end(2)  # the turn went to the other one
+        (view,) = (one for one in held.view().downloads if one.id == number)
+        assert (view.state, view.reason) == (DownloadState.WAITING, "nobody serves it")
+        assert view.retry_s == pytest.approx(pause_s)
+        tried_at = now()
+        await until(lambda: 1 in gets.under_way, 300.0)
+        assert now() - tried_at == pytest.approx(pause_s, abs=0.1)
+    await gets.end(1, NoSources("nobody serves it"))
+    held.resume(number)
+    await turns()
+    assert 1 in gets.under_way
+    await held.close()
+
+
+async def test_what_a_person_has_to_mend_waits_for_a_person(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    number = held.add(wanted(1)).id
+    await turns()
+    await gets.end(1, TargetExists("/mods/1 exists"))
+    await asyncio.sleep(2 * limits.DOWNLOAD_RETRY_MAX_S)
+    (view,) = held.view().downloads
+    assert (view.state, view.reason, gets.began) == (DownloadState.FAILED, "/mods/1 exists", [1])
+    held.resume(number)
+    await turns()
+    assert gets.began == [1, 1]
+    await held.close()
+
+
+async def test_failure_of_what_is_watched_is_told_and_forgotten(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    watching = asyncio.create_task(held.watch(wanted(1), lambda _: None))
+    await turns()
+    await gets.end(1, NoSources("nobody serves it"))
+    with pytest.raises(NoSources):
+        await watching
+    assert held.view().downloads == ()
+    await held.close()
+
+
+async def test_defect_is_kept_and_the_queue_goes_on(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=1)
+    held.add(wanted(1))
+    held.add(wanted(2))
+    await turns()
+    await gets.end(1, RuntimeError("a defect"))
+    assert states(held) == {1: "failed", 2: "active"}
+    assert [str(defect) for defect in held.defects] == ["a defect"]
+    await held.close()
+
+
+# Over restarts ------------------------------------------------------------------------------
+
+
+async def some(held: DownloadQueue, gets: Gets) -> "asyncio.Task[GetResult]":
+    """Downloads in every state, and one that is watched."""
+    held.add(DownloadRequest(link(1), into=Path("/mods"), bound=SizeBound(99, agreed=True)))
+    held.add(DownloadRequest(link(2), into=Path("/mods"), wait_s=7.0))
+    held.add(wanted(3, Priority.LOW))
+    await held.pause(held.add(wanted(4)).id)
+    watching = asyncio.create_task(held.watch(wanted(5), lambda _: None))
+    await turns()
+    await gets.end(1)
+    return watching
+
+
+async def end_in_order(held: DownloadQueue, watching: "asyncio.Task[GetResult]") -> None:
+    held.keep_all()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await held.close()
+
+
+async def be_killed(held: DownloadQueue, watching: "asyncio.Task[GetResult]") -> None:
+    """What is on the disk now is all that is left."""
+    path = held._file._path
+    data = path.read_bytes()
+    await end_in_order(held, watching)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("end", [end_in_order, be_killed])
+async def test_downloads_go_on_after_a_restart(
+    tmp_path: Path, end: Callable[[DownloadQueue, "asyncio.Task[GetResult]"], Awaitable[None]]
+) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    await end(held, await some(held, gets))
+    path = tmp_path / "downloads.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = Gets()
+    held = queue(tmp_path, again, at_once=3)
+    await turns()
+    assert states(held) == {2: "active", 5: "active", 3: "active", 4: "paused", 1: "done"}
+    assert again.began == [2, 5, 3]
+    assert again.asked[0] == (None, Path("/mods"), SizeBound(), 7.0)
+    assert [view.watched for view in held.view().downloads] == [False] * 5
+    assert held.add(wanted(6)).id == 6  # no number is given twice
+    # Who gives the command of a `get` again may end it as ever, but nothing that was detached.
+    for number in (5, 3):
+        watching = asyncio.create_task(held.watch(wanted(number), lambda _: None))
+        await turns()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    assert again.cancelled == [5]
+    assert json.loads(path.read_text())["downloads"][0]["link"] == str(ModLink(bytes([1]) * 32))
+    await held.close()
+
+
+async def test_loss_of_links_as_the_node_ends_is_no_failure(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    held.add(wanted(1))
+    await turns()
+    held.keep_all()
+    await gets.end(1, LinkClosed("this node stops"))
+    await held.close()
+    held = queue(tmp_path, gets)
+    await turns()
+    assert states(held) == {1: "active"}
+    await held.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff" * 100,
+        b"[" * 100_000,
+        b'{"format": 2, "downloads": []}',
+        b'{"format": 1, "downloads": 5}',
+        b'{"format": 1, "downloads": [{}]}',
+        b'{"format": 1, "downloads": [[]]}',
+    ],
+)
+async def test_damaged_file_is_named_and_put_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes
+) -> None:
+    path = tmp_path / "downloads.json"
+    path.write_bytes(data)
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    assert held.view().downloads == ()
+    assert f"{path} is damaged" in caplog.text
+    assert (tmp_path / "downloads.json.damaged").read_bytes() == data
+    held.add(wanted(1))
+    await held.close()
+    held = queue(tmp_path, gets)
+    assert states(held) == {1: "waiting"} or states(held) == {1: "active"}
+    await held.close()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("link", "modswarm:x"),
+        ("link", 5),
+        ("to", None),
+        ("to", ["a"]),
+        ("state", "lost"),
+        ("priority", "urgent"),
+        ("max_bytes", "many"),
+        ("id", None),
+    ],
+)
+async def test_damaged_download_is_not_guessed_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, field: str, value: object
+) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    held.add(wanted(1))
+    await held.close()
+    path = tmp_path / "downloads.json"
+    told = json.loads(path.read_text())
+    told["downloads"][0][field] = value
+    path.write_text(json.dumps(told))
+    held = queue(tmp_path, gets)
+    assert held.view().downloads == ()
+    assert "is damaged" in caplog.text
+    await held.close()
+
+
+async def test_thousands_are_refused_and_ended_ones_forgotten(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=1)
+
+    def numbered(number: int) -> DownloadRequest:
+        mod_id = number.to_bytes(32)
+        return DownloadRequest(ModLink(mod_id, KEY), target=Path(f"/mods/{number}"))
+
+    for number in range(limits.DOWNLOADS_QUEUED):
+        held.add(numbered(number))
+    with pytest.raises(BadInput, match="no more are taken"):
+        held.add(numbered(10_000))
+    assert (tmp_path / "downloads.json").stat().st_size < 1_000_000
+    await turns()
+    for _ in range(limits.DOWNLOADS_REMEMBERED + 5):
+        await gets.end(0)
+    for number in range(3):
+        held.add(numbered(20_000 + number))
+    ended = [view for view in held.view().downloads if view.state is DownloadState.DONE]
+    assert len(ended) == limits.DOWNLOADS_REMEMBERED
+    await held.close()
+
+
+async def test_disk_that_takes_nothing_ends_no_download(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gets = Gets()
+    held = DownloadQueue(tmp_path / "gone" / "downloads.json", gets, lambda: 1.7e9, 1)
+    held.start()
+    held.add(wanted(1))
+    await turns()
+    await gets.end(1)
+    assert states(held) == {1: "done"}
+    assert "go on as of an earlier moment" in caplog.text
+    await held.close()

@@ -1,0 +1,110 @@
+"""A download goes on to its target after its node was ended, from the chunks that it had."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from node.answers.downloads import DownloadState
+from node.answers.mods import GetResult
+from node.content.download.bounds import SizeBound
+from node.content.progress import Progress, ReportProgress
+from node.content.queue.entry import DownloadRequest
+from node.content.queue.queue import DownloadQueue
+from protocol.content.link import ModLink
+from tests.node.content.content_nodes import (
+    ContentNode,
+    Unwatched,
+    content_node,
+    links_to,
+    read_files,
+    until,
+)
+from tests.node.content.downloads import FILES, swarm
+
+
+class Getter:
+    """What fetches from one giver and writes, as `Sharing.get` does."""
+
+    def __init__(self, taker: ContentNode, giver: ContentNode) -> None:
+        self._taker = taker
+        self._giver = giver
+        self.fetched = 0
+
+    async def __call__(
+        self,
+        link: ModLink,
+        target: Path | None = None,
+        *,
+        into: Path | None = None,
+        progress: ReportProgress,
+        bound: SizeBound,
+        wait_s: float,
+    ) -> GetResult:
+        assert target is not None
+        _, theirs = self._giver.connect(self._taker)
+        try:
+            done = await self._taker.downloader.download(
+                link,
+                lambda mod_id: self._taker.exchanges.sources(links_to(theirs)(mod_id), Unwatched()),
+                progress,
+            )
+        finally:
+            theirs.cut("over")
+        self.fetched = done.bytes_fetched
+        await self._taker.assembler.assemble(link.mod_id, target)
+        return GetResult(
+            mod_id=link.mod_id,
+            name="mod",
+            path=str(target),
+            files=len(FILES),
+            bytes=1,
+            bytes_fetched=done.bytes_fetched,
+            seconds=1.0,
+            lookup_ms=0.0,
+            first_byte_ms=None,
+            connect_ms=0.0,
+            transfer_MBps=None,
+            record_hops=0,
+            signaled_via=(),
+            sources=(),
+            banned=(),
+        )
+
+
+@asynccontextmanager
+async def run(folder: Path, giver: ContentNode) -> AsyncIterator[tuple[Getter, DownloadQueue]]:
+    """A node with a queue in this folder."""
+    async with content_node(folder, 9) as taker:
+        getter = Getter(taker, giver)
+        held = DownloadQueue(folder / "downloads.json", getter, lambda: 1.7e9, 1)
+        held.start()
+        try:
+            yield getter, held
+        finally:
+            await held.close()
+            await taker.downloader.close()
+
+
+def bytes_done(held: DownloadQueue) -> Callable[[], int]:
+    return lambda: (held.view().downloads[0].progress or Progress("queued")).bytes_done
+
+
+async def test_download_goes_on_over_two_restarts(tmp_path: Path) -> None:
+    home, target = tmp_path / "home", tmp_path / "out"
+    home.mkdir()
+    async with swarm(tmp_path, 1) as ((giver,), shared):
+        giver.up.command("200k", None)
+        async with run(home, giver) as (_, held):
+            held.add(DownloadRequest(shared.link, target=target))
+            await until(lambda: bytes_done(held)() > 1_500_000)
+        async with run(home, giver) as (_, held):
+            await until(lambda: bytes_done(held)() > 3_000_000)
+            assert not target.exists()
+        async with run(home, giver) as (getter, held):
+            await until(lambda: held.view().downloads[0].state is DownloadState.DONE)
+            assert 0 < getter.fetched < 2_500_000
+        async with run(home, giver) as (getter, held):
+            await asyncio.sleep(10.0)
+            assert (getter.fetched, held.view().downloads[0].state) == (0, DownloadState.DONE)
+    assert read_files(target) == FILES
