@@ -436,7 +436,8 @@ async def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> N
 
 def test_lines_of_streams_are_documented() -> None:
     streams = [route for route in ROUTES if route.stream_handler is not None]
-    assert {route.path for route in streams} == {"/v1/mods", "/v1/downloads", "/v1/offers"}
+    paths = {"/v1/mods", "/v1/scrubs", "/v1/downloads", "/v1/offers"}
+    assert {route.path for route in streams} == paths
     for route in streams:
         check({"progress": None}, line(route), COMPONENTS)
         check({"error": {"name": "x", "message": "y"}}, line(route), COMPONENTS)
