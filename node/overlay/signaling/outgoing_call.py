@@ -11,7 +11,7 @@ from node.overlay.signaling.known_ways import KnownWay
 from node.overlay.signaling.offer_relay import OfferRelay
 from protocol import records
 from protocol.causes.cause import Cause
-from protocol.errors import CallCrossed, NotFound
+from protocol.errors import CallCrossed, CallFailed, ModswarmError, NotFound
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import voice_of
@@ -68,8 +68,8 @@ class OutgoingCall:
         reading = await self._server.read(key, records.PEER, enough=self._take)
         if self._take(reading):
             return
-        if self._relay is None:
-            raise reading.why_empty() or NotFound(cause=Cause.PEER_UNKNOWN)
+        if self._relay is None or self._is_silent(reading):
+            raise reading.why_empty() or _nowhere(reading)
         if not len(self._relay) and (why := reading.why_empty()):
             raise why
         self._relay.complete()
@@ -107,6 +107,12 @@ class OutgoingCall:
             return [here]
         return [one for one in reading.answered if one.peer_id == self._peer_id]
 
+    def _is_silent(self, reading: Reading) -> bool:
+        """Whether only the peer itself was called, which answers no lookup either."""
+        if self._known is None or self._itself(reading) or reading.registrars:
+            return False
+        return all(contact.peer_id == self._peer_id for contact in self._known.relays)
+
     def _start(self, key: bytes, registrars: Sequence[Contact]) -> OfferRelay:
         offer, sealed = self._make_offer(key, registrars)
         self.offer = offer
@@ -122,3 +128,9 @@ class OutgoingCall:
             read_answer=read,
             answered=self._answered,
         )
+
+
+def _nowhere(reading: Reading) -> ModswarmError:
+    if reading.records:
+        return CallFailed(cause=Cause.NOT_REGISTERED)
+    return NotFound(cause=Cause.PEER_UNKNOWN)
