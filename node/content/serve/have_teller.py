@@ -11,6 +11,7 @@ from node.content.vault.peer_reads import PeerReads
 from protocol.content import frames
 
 _NEWS_INTERVAL_S: Final = 0.25
+_LONG_NEWS_INTERVAL_S: Final = 1.0
 _NEWS_BYTES_PER_SECOND: Final = 2**14
 """How often a peer is told which chunks are new in the vault: more seldom if that takes more."""
 
@@ -67,7 +68,7 @@ class HaveTeller:
         if self._timer is None and any(stream.bits is not None for _, stream in self._streams):
             loop = asyncio.get_running_loop()
             pause_s = max(_NEWS_INTERVAL_S, self._told_bytes / _NEWS_BYTES_PER_SECOND)
-            self._timer = loop.call_later(pause_s, self._announce)
+            self._timer = loop.call_later(min(pause_s, _LONG_NEWS_INTERVAL_S), self._announce)
 
     def _announce(self) -> None:
         self._timer = None
