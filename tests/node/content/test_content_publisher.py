@@ -27,6 +27,7 @@ from tests.node.content.content_nodes import (
     some_files,
     write_files,
 )
+from tests.node.content.old_formats import bring_back
 
 
 async def read_mod(node: ContentNode, mod_id: bytes) -> tuple[Manifest, Contents]:
@@ -134,7 +135,7 @@ def make_lineages_old(vault: Path, *plaintexts: bytes) -> None:
             "UPDATE lineage_chunks SET plaintext_hash = ? WHERE plaintext_hash = ?",
             [(hashlib.sha256(now.get(value, value)).digest(), value) for (value,) in rows],
         )
-        database.execute("PRAGMA user_version = 2")
+        bring_back(database, 2)
     database.close()
 
 

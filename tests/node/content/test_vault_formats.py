@@ -7,6 +7,7 @@ import pytest
 
 from node.content.vault import schema
 from node.content.vault.store import Store
+from tests.node.content.old_formats import bring_back
 from tests.node.content.test_content_store import blob, mod
 
 OWN, FETCHED = mod(1, 2), mod(2, 1)
@@ -24,13 +25,7 @@ def old(tmp_path: Path) -> Path:
     store.close()
     database = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
     database.execute("UPDATE mods SET published = 1, added = 7 WHERE number = 1")
-    for table, column in (
-        ("blobs", "crc"),
-        *(("mods", name) for name in ("used", "pinned", "cached", "damaged")),
-    ):
-        database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    database.execute("DROP TABLE scrub")
-    database.execute("PRAGMA user_version = 1")
+    bring_back(database, 1)
     database.close()
     return folder
 
