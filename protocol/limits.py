@@ -1307,7 +1307,7 @@ DIRTY_BYTES = 32 * 2**20
 
 BACKGROUND_CPU_MS_PER_SECOND = 50.0
 BACKGROUND_CPU_MS_BURST = 50.0
-"""CPU that work takes for which nobody waits (scrubbing, caching, sealing ahead): 5 % of a core;
+"""CPU that work takes for which no person waits (scrubbing, caching, sealing ahead): 5 % of a core;
 and so much of it at once after a rest: a game misses three frames at most."""
 
 RATE_LIMIT_MIN = 10_000
@@ -1331,7 +1331,7 @@ come late."""
 
 DOWNLOAD_RETRY_S = 60.0
 DOWNLOAD_RETRY_MAX_S = 3600.0
-"""After so long a download of the queue is tried again that nobody serves, and after twice as long
+"""After so long a download of the queue is tried again that no peer serves, and after twice as long
 each further time, up to the longer one."""
 
 SOURCES_SHOWN = 16

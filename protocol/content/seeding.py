@@ -3,7 +3,7 @@
 One getter alone may ask for everything. Several would ask the holder for the same chunks, as they
 cannot know what it is sending to the others. So each is shown a few units at a time (as BEP 16
 does), those first that were shown to none, then those that were shown or sent least lately, and
-takes the rest from its fellows. No one is kept waiting by that: who has asked for most of what it
+takes the rest from its fellows. No getter waits for that: who has asked for most of what it
 was shown, or has no use for it, is shown more, in larger and larger portions, until it has been
 shown all.
 """
@@ -53,7 +53,7 @@ class Seeding:
         """Those that were sent, the same."""
         self._getters: dict[Hashable, _Getter] = {}
         self._pace = RateMeter(now)
-        """Of chunks that were sent, whoever got them."""
+        """Of chunks that were sent, to any getter."""
 
     def join(self, getter: Hashable, now: float) -> None:
         """One more is to be shown parts."""

@@ -24,7 +24,7 @@ from protocol.errors import NotFound, TargetExists
 
 
 def _ignore_written(_: int) -> None:
-    """Nobody waits for it."""
+    """What was written is not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ _ENDLESS: Final = 1 << 62
 Evicted = Callable[[], Awaitable[None]]
 
 
-async def _tell_nobody() -> None:
-    """No one has to know."""
+async def _tell_nothing() -> None:
+    """Evictions are not told."""
 
 
 class Keeper:
@@ -42,7 +42,7 @@ class Keeper:
         self,
         vault: Vault,
         budget: int | None = None,
-        evicted: Evicted = _tell_nobody,
+        evicted: Evicted = _tell_nothing,
         look: Callable[[Path], Disk] = disk_of,
     ) -> None:
         self._vault = vault

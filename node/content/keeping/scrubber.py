@@ -2,7 +2,7 @@
 
 Each step records how far it is, so a check that was stopped goes on from there. Which mods were
 whole and have lost something is recorded with the loss, so they are fetched by the next check if
-nobody has what they lack now.
+no peer has what they lack now.
 """
 
 import asyncio

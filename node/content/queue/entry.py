@@ -83,7 +83,7 @@ class DownloadEntry:
         ended, self.ended = self.ended, asyncio.get_running_loop().create_future()
         if isinstance(result, BaseException):
             ended.set_exception(result)
-            ended.exception()  # retrieved, as perhaps nobody watches
+            ended.exception()  # retrieved, as perhaps no command watches
         else:
             ended.set_result(result)
 

@@ -3,7 +3,7 @@
     waiting --its turn--> active --all is written--> done
        ^                    |  \\--it cannot be--> failed
        |                    v
-       +--resume-- paused   +--nobody serves it--> waiting, and is tried again later
+       +--resume-- paused   +--no peer serves it--> waiting, and is tried again later
 
 What a command watches needs no turn, and is cancelled when that command ends. Paused, failed and
 waiting downloads keep their chunks in the vault, and go on from there.
@@ -275,7 +275,7 @@ class DownloadQueue:
                 self._entries.pop(entry.number, None)  # who watched it was told
 
     def _failed(self, entry: DownloadEntry, error: Exception) -> None:
-        """One that nobody serves now is tried again, the others wait for a person."""
+        """One that no peer serves now is tried again, the others wait for a person."""
         if self._ending:
             entry.settle(error)
             return

@@ -14,7 +14,7 @@ _Result = TypeVar("_Result")
 class BackgroundPacer:
     """Keeps all background work of a node within 5 % of a core, on average.
 
-    For scrubbing, caching and sealing that nobody waits for: `await pacer.rest()` before each small
+    For scrubs, caching and sealing that no person waits for: `await pacer.rest()` before each small
     step (a pack's next chunks, one file), and the step itself through `pacer.measured(step)`, in
     whatever thread it runs. Work that a person waits for never goes through it. `thread_cpu_s`
     gives the CPU seconds of the calling thread, so waiting for a disk costs nothing.

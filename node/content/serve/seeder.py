@@ -60,7 +60,7 @@ class Seeds:
         return len({*others, party}) < limits.SEED_PARTIES
 
     def closed(self, mod_id: bytes, getter: Getter) -> None:
-        """A getter has gone; nothing is kept of a mod that no one fetches."""
+        """A getter has gone; nothing is kept of a mod that no getter fetches."""
         seeded = self._mods.get(mod_id)
         if seeded is not None and seeded.getters.pop(getter, None) is not None:
             seeded.seeding.leave(getter)

@@ -113,7 +113,7 @@ def time_left(progress: dict[str, Any]) -> str:
 def _speed(progress: dict[str, Any]) -> str | None:
     """The rate and the time left of what comes from others; empty while nothing comes.
 
-    None for work on this machine, whose rate nobody tells.
+    None for work on this machine, whose rate is not told.
     """
     if progress["stage"] in {"reading", "files"}:
         return None

@@ -70,7 +70,7 @@ class NamedHolders:
         return peer_id
 
     def linked(self, peer_id: PeerId) -> None:
-        """There is a link to a peer, whoever named it."""
+        """There is a link to a peer, which any source may have named."""
         if (namer := self._settled(peer_id)) is not None:
             namer.linked += 1
 
