@@ -76,12 +76,17 @@ class Swarm:
         """A source opened its stream. False if it is banned or has joined already."""
         if source in self.banned or source in self._sources:
             return False
-        known = SwarmSource(source, self._lengths, now, complete=complete)
-        paces = [other.pace for other in self._sources.values() if other.pace]
-        if paces:
-            known.compare(sum(paces) / len(paces))
-        self._sources[source] = known
+        self._sources[source] = SwarmSource(source, self._lengths, now, complete=complete)
+        self._compare()
         return True
+
+    def _compare(self) -> None:
+        """Those that have sent no chunk yet are judged by the pace of the others."""
+        paces = [one.pace for one in self._sources.values() if one.pace]
+        if paces and len(paces) < len(self._sources):
+            usual = sum(paces) / len(paces)
+            for one in self._sources.values():
+                one.compare(usual)
 
     def holds(self, source: SourceName, first: int, bits: bytes) -> None:
         """A partial source holds these chunks as well; raises Unexpected beyond the last chunk."""
@@ -198,6 +203,7 @@ class Swarm:
         Raises Unexpected if the source was not asked for it.
         """
         self._sources[source].arrived(chunk, now)
+        self._compare()
         self._copies.pop(chunk, None)
         self._in_vain.pop(chunk, None)
         if chunk in self._waiting:

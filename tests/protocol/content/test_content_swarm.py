@@ -5,6 +5,7 @@ import random
 import pytest
 
 from protocol import limits
+from protocol.content.rate import RateMeter
 from protocol.content.source import SwarmSource
 from protocol.content.swarm import StallVerdict, Swarm
 from protocol.errors import Unexpected
@@ -86,6 +87,24 @@ def test_a_partial_source_is_late_by_its_own_pace_or_that_of_the_others() -> Non
     chunk_s = 80_000 / part.pace
     assert late_at(part, 4.0) == pytest.approx(4.4 + limits.LATE_PACE * chunk_s, abs=0.02)
     assert late_at(new, 4.0) == pytest.approx(4.4 + limits.LATE_PACE * 2.0, abs=0.02)
+
+
+def test_a_source_that_joined_before_any_had_a_pace_is_judged_by_that_of_the_others() -> None:
+    swarm = swarm_of(9)
+    for name in (A, B):
+        swarm.join(name, 0.0, complete=False)
+    swarm.holds(A, 0, b"\x80")
+    swarm.holds(B, 0, b"\x40")
+    assert swarm.requests(A, 0.0) == [0]
+    assert swarm.requests(B, 0.0) == [1]
+    swarm.heard(A, 80_000, 2.0)
+    swarm.arrived(A, 0, 2.0)
+    swarm.holds(A, 0, b"\xc0")
+    pace = RateMeter(0.0)
+    pace.add(80_000, 2.0)
+    late_s = limits.LATE_S + limits.LATE_PACE * 80_000 / pace.rate(2.0)
+    assert swarm.requests(A, late_s - 0.5) == [], "a copy of what the other is about to send"
+    assert swarm.requests(A, late_s + 0.5) == [1]
 
 
 def test_all_windows_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
