@@ -917,8 +917,8 @@ PORT_STEP_S = 10.0
 PORT_STEPS_BACK = 0.2
 """Mappings whose ports are compared, how many must follow one another, by what distance and within
 what time, and what share may go back, for a NAT to be sequential. Random ports do so once in 60 000
-times; those of a small block would often, but half of them go back. Counted ones seem to where a
-contact answers only a repeated request: its mapping is older than that."""
+times; those of a small block would often, but half of them go back. Counted ones seem to where the
+first datagram to a contact was not the overlay's: its mapping is older than the request."""
 
 DIALBACK_RANDOM_BYTES = 16
 """What a dial-back repeats: enough that only who was asked can send one."""

@@ -1,5 +1,6 @@
 """What a node remembers of each peer it exchanges datagrams with: keys, replays, tokens, RTT."""
 
+from math import inf
 from typing import NamedTuple
 
 from protocol import limits
@@ -121,6 +122,7 @@ class PeerSession:
     """
 
     __slots__ = (
+        "_asked_at",
         "_deviation_s",
         "_guard",
         "_keys",
@@ -128,6 +130,7 @@ class PeerSession:
         "_token",
         "_token_at",
         "_token_of",
+        "_unanswered_at",
         "contact",
         "introducing_bytes",
         "issued",
@@ -145,6 +148,8 @@ class PeerSession:
         self.issued: Issued | None = None
         self.used = False
         self.introducing_bytes = 0
+        # When the first and the last request left since the peer last answered.
+        self._unanswered_at = self._asked_at = -inf
         # The token by which we prove our address to the peer, and the contact that gave it.
         self._token = b""
         self._token_of = contact
@@ -192,6 +197,20 @@ class PeerSession:
     def spent(self, sent_bytes: int) -> None:
         """So many of `introducing_bytes` were sent to what the peer names."""
         self.introducing_bytes -= sent_bytes
+
+    def asked(self, now: float) -> None:
+        """A request leaves for the peer."""
+        if now - self._asked_at > limits.PORT_STEP_S:
+            self._unanswered_at = now
+        self._asked_at = now
+
+    def answered(self, sent_at: float) -> float:
+        """When the first of the requests left that a NAT may have made the mapping for by which
+        that of `sent_at` was seen: those before it may have been lost behind the NAT.
+        """
+        first_at = min(self._unanswered_at, sent_at)
+        self._unanswered_at = inf
+        return first_at
 
     def measured(self, rtt_s: float) -> None:
         """Take the round trip of a request that was not repeated."""

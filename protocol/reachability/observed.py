@@ -58,8 +58,14 @@ class ObservedAddresses:
         Those count that were chosen last; all, as long as none were.
         """
 
-    def note(self, network: bytes, observed: Address, sent_at: float) -> bool:
-        """A contact in this network saw us at `observed`; whether that is news."""
+    def note(
+        self, network: bytes, observed: Address, sent_at: float, mapped_at: float | None = None
+    ) -> bool:
+        """A contact in this network saw us at `observed`; whether that is news.
+
+        `mapped_at`: when the first datagram left that made the NAT map, where that was an earlier
+        one, which got no answer.
+        """
         known = self._voices.get(network)
         is_news = known is None or known.address != observed
         if is_news and known is not None and known.address == self.agreed:
@@ -73,7 +79,7 @@ class ObservedAddresses:
             self._count()
         if network and is_news:
             self._contradicted |= self.agreed not in (None, observed)
-            self._note_port(observed.port, sent_at)
+            self._note_port(observed.port, sent_at if mapped_at is None else mapped_at)
         return is_news
 
     def choose(self, networks: Collection[bytes], now: float) -> None:
@@ -258,13 +264,13 @@ class ObservedAddresses:
         ]
         return sum(turns) > limits.PORT_STEPS_BACK * len(turns)
 
-    def _note_port(self, port: int, sent_at: float) -> None:
+    def _note_port(self, port: int, mapped_at: float) -> None:
         """Keep the port of a new mapping: two contacts of one network show theirs in turn."""
         if port in self._ports:
             return
         self._ports[port] = None
         if len(self._ports) > limits.PORTS_REMEMBERED:
             del self._ports[next(iter(self._ports))]
-        self._samples[port] = sent_at
+        self._samples[port] = mapped_at
         if len(self._samples) > limits.PORT_SAMPLES:
             del self._samples[next(iter(self._samples))]

@@ -11,6 +11,7 @@ from protocol.overlay.messages import READ_ONLY
 from protocol.reachability.network_view import MappingKind, Verdict
 from simulations.experiments.call import accept, describe
 from simulations.internet import Dependence, NatBehaviour
+from simulations.internet.lines import Faults
 from simulations.residents.world import PORT, Resident, World
 from tests.simulations.pair_world import pair_world
 from tests.simulations.reachability_town import (
@@ -60,6 +61,20 @@ async def test_each_kind_of_network_is_told_and_acted_upon() -> None:
         assert reboxed.gateway is not None
         await there["forwarded"].stop()
         assert reboxed.gateway.mappings() == [], "removed when the node ends"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_router_that_counts_is_known_where_datagrams_are_lost(seed: int) -> None:
+    """A request that is answered only when it is repeated does not hide the order of ports."""
+    world = World(seed)
+    await world.populate(8)
+    world.internet.carrier.set_faults(Faults(loss=0.15))
+    peer = move_in(world, KINDS["in steps of 2"])
+    await peer.start()
+    await asyncio.sleep(60)
+    nat = peer.running.own_network.view().of(4).nat
+    assert (nat.mapping, nat.port_step) == (MappingKind.SEQUENTIAL, 2)
+    await world.close()
 
 
 async def test_small_networks_decide_nothing_and_their_nodes_go_on_as_public_ones() -> None:

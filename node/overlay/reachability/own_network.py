@@ -79,15 +79,18 @@ class OwnNetwork:
             self._is_slow = not self._is_slow
             self._tell()
 
-    def saw(self, contact: Contact, observed: Address, sent_at: float) -> None:
-        """A contact saw us at `observed` when it got what was sent at `sent_at`."""
+    def saw(self, contact: Contact, observed: Address, sent_at: float, mapped_at: float) -> None:
+        """A contact saw us at `observed` when it got what was sent at `sent_at`.
+
+        A NAT may have made that mapping at `mapped_at`, for a datagram that was lost behind it.
+        """
         family = self._observed.get(observed.family)
         if family is None or contact.family != observed.family:
             return
         network = smallest_network(self._networks_of, contact)
         if network and not is_global(observed.host):
             return  # nothing on the internet sees a private or loopback address
-        if family.note(network, observed, sent_at):
+        if family.note(network, observed, sent_at, mapped_at):
             self._view = None
             self._find_flags()
             self._note_mapping(observed.family, family.agreed)

@@ -27,3 +27,7 @@ class Pending(NamedTuple):
     nonce: bytes
     body: bytes
     method: Method
+
+    def is_to(self, peer: Contact, address: Address) -> bool:
+        """Whether this peer was asked, at this address."""
+        return self.address == address and self.contact.number == peer.number

@@ -184,11 +184,7 @@ class Wire:
         self, session: PeerSession, address: Address, response: Response, size: int
     ) -> None:
         pending = self._pending.get(response.transaction)
-        if (
-            pending is None
-            or pending.address != address
-            or pending.contact.number != session.contact.number
-        ):
+        if pending is None or not pending.is_to(session.contact, address):
             raise UnexpectedReply("a reply that matches no request")
         del self._pending[response.transaction]
         session.earned(size)
@@ -202,7 +198,8 @@ class Wire:
                 session.measured(rtt_s)
                 self._shared_rtt.measured(rtt_s)
         self.heard_at = now
-        self._own_network.saw(pending.contact, response.observed, pending.sent_at)
+        mapped_at = session.answered(pending.sent_at)
+        self._own_network.saw(pending.contact, response.observed, pending.sent_at, mapped_at)
         if pending.method in TELL_THE_TIME and response.code == Code.OK:
             self._hear_time(pending, response)
         if response.token:
@@ -298,6 +295,7 @@ class Wire:
         )
         self._pending[transaction] = Pending(contact, address, now, on_reply, nonce, body, method)
         self._deadlines.set(transaction, now + timeout_s)
+        session.asked(now)
         self._prompt()
         self._send_sealed(session, address, nonce, body)
         return transaction

@@ -240,6 +240,24 @@ def test_a_token_is_echoed_at_its_address_while_it_is_fresh() -> None:
     assert one.token_for(AT_HERE, 200.0) == b""
 
 
+def test_a_mapping_is_as_old_as_the_first_request_without_an_answer() -> None:
+    one = session(1)
+    one.asked(1.0)
+    one.asked(1.5)
+    assert one.answered(1.5) == 1.0
+    assert one.answered(1.0) == 1.0, "an answer that came late"
+    one.asked(2.0)
+    assert one.answered(2.0) == 2.0
+
+
+def test_requests_of_long_ago_say_nothing_of_a_mapping() -> None:
+    """A router may have forgotten what it made for them."""
+    one = session(1)
+    one.asked(1.0)
+    one.asked(2.0 + limits.PORT_STEP_S)
+    assert one.answered(2.0 + limits.PORT_STEP_S) == 2.0 + limits.PORT_STEP_S
+
+
 def test_an_echoed_token_is_still_good_at_its_maker() -> None:
     tokens, one = Tokens(b"s" * 32), session(1)
     for made_at in (0.0, PERIOD_S - 0.1, PERIOD_S, 12345.6):

@@ -141,6 +141,17 @@ def test_a_mapping_that_is_seen_again_is_no_new_one() -> None:
     assert observed.port_step == 1
 
 
+def test_a_mapping_is_as_old_as_the_first_datagram_that_was_lost_behind_the_nat() -> None:
+    """Every second contact answers the second request alone."""
+    observed = ObservedAddresses(PORT)
+    for number in range(8):
+        first_at = number / 10
+        sent_at = first_at + 0.45 * (number % 2)
+        observed.note(network(number), Address(OUTSIDE, 7000 + number), sent_at, first_at)
+    assert observed.mapping(OWN) is MappingKind.SEQUENTIAL
+    assert observed.port_step == 1
+
+
 def test_two_contacts_of_one_network_are_one_voice() -> None:
     observed = ObservedAddresses(PORT)
     for number in range(50):
