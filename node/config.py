@@ -80,7 +80,8 @@ class Config:
     `downloads_at_once`: of those that wait in the queue.
 
     `vault_bytes`: what the vault keeps of mods that are neither pinned nor in use; 0 is
-    limits.VAULT_BYTES, or a tenth of the disk if that is less.
+    limits.VAULT_BYTES, or a tenth of the disk if that is less. `cache_bytes`: what it keeps besides
+    of popular mods that few have, to serve them to others; 0 for none.
     """
 
     listen: tuple[str, ...] = ()
@@ -105,6 +106,7 @@ class Config:
     limit_down_schedule: str = ""
     downloads_at_once: int = limits.DOWNLOADS_AT_ONCE
     vault_bytes: int = 0
+    cache_bytes: int = 0
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -130,6 +132,8 @@ class Config:
         self.rate_settings()
         if self.vault_bytes < 0:
             raise BadConfig("vault_bytes must be a number of bytes, or 0 for the usual ones")
+        if self.cache_bytes < 0:
+            raise BadConfig("cache_bytes must be a number of bytes, or 0 to cache nothing")
 
     @property
     def plays_unreachable(self) -> bool:
@@ -167,7 +171,7 @@ class Config:
 
     def keep_settings(self) -> KeepSettings:
         """What the vault may keep."""
-        return KeepSettings(vault_bytes=self.vault_bytes or None)
+        return KeepSettings(self.vault_bytes or None, self.cache_bytes)
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind, unless the machine lacks a family; raises BadAddress."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareR
 from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
 from node.content.assemble.place import TargetPlace
+from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
 from node.content.download.chunk_source import ChunkSource, FindSources
-from node.content.download.downloader import Downloader, DownloadResult
+from node.content.download.downloader import ChunkTaker, Downloader, DownloadResult
 from node.content.download.patience import Patience
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
@@ -22,11 +24,12 @@ from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
+from node.content.rates.background import BackgroundPacer
 from node.content.rates.transfers import TransferLimits
 from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
-from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
+from node.holders.asked import count_complete
 from node.holders.search import HolderSearch
 from node.holders.stats import FetchStats
 from node.links.pool.pool import LinkPool
@@ -37,6 +40,7 @@ from protocol import limits, records
 from protocol.content.link import ModLink
 from protocol.errors import BadLink
 from protocol.identity import PeerId
+from protocol.places.tenure import RELAYED
 
 _DEFAULT_BOUND = SizeBound()
 
@@ -63,7 +67,14 @@ class Sharing:
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
+        self._pacer = BackgroundPacer(time.thread_time)
         self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair)
+        self.caching = Caching(
+            *(vault, keep.cache_bytes, self._fetch_outside),
+            lambda mod_id: count_complete(self._overlay, mod_id),
+            *(self._announcer.announce, self._environment.wall),
+        )
+        self._exchanges.count_asks(self.caching.asked)
         self._room = RoomBook(free=self.keeping.free)
         self._downloader = Downloader(
             vault, self._environment, self._opened, self._room, transfers.down.rate
@@ -85,6 +96,7 @@ class Sharing:
             *self._downloader.defects,
             *self._announcer.defects,
             *self.keeping.defects,
+            *self.caching.defects,
         ]
 
     async def start(self) -> None:
@@ -93,9 +105,11 @@ class Sharing:
         await self._vault.collect()
         await self._announcer.start()
         self.keeping.start()
+        await self.caching.start()
 
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
+        await self.caching.close()
         await self.keeping.close()
         await self._announcer.close()
         await self._downloader.close()
@@ -148,7 +162,7 @@ class Sharing:
     async def mods(self) -> tuple[ModView, ...]:
         """The mods in the vault, in the order in which they came."""
         mods, incomplete = await self._vault.mods(), await self._vault.incomplete()
-        return tuple(_view(mod, complete=mod.mod_id not in incomplete) for mod in mods)
+        return tuple(ModView.of(mod, complete=mod.mod_id not in incomplete) for mod in mods)
 
     # Fetching -----------------------------------------------------------------------------
 
@@ -224,6 +238,13 @@ class Sharing:
         link = ModLink(mod_id)
         await self._downloader.download(link, self._finding(link, progress), progress)
 
+    async def _fetch_outside(
+        self, mod_id: bytes, networks: frozenset[bytes], taker: ChunkTaker
+    ) -> None:
+        """A FetchOutside. Relays are spared what no person waits for."""
+        finding = self._finding(ModLink(mod_id), ignore_progress, networks | {RELAYED})
+        await self._downloader.download(ModLink(mod_id), finding, taker=taker, pacer=self._pacer)
+
     async def _until_moved(self) -> None:
         """Return once this machine has come to another network, or has slept."""
         network = self._membership.own_network
@@ -237,17 +258,24 @@ class Sharing:
 
         return Patience(wait_s, self._until_moved, until_named)
 
-    def _finding(self, link: ModLink, progress: ReportProgress) -> "_Finding":
+    def _finding(
+        self, link: ModLink, progress: ReportProgress, without: Collection[bytes] = ()
+    ) -> "_Finding":
+        """A search for holders that are in none of the networks `without`."""
         search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
         return _Finding(
             search,
             lambda mod_id: self._exchanges.sources(
-                self._links(search, mod_id, link.hinted_peers), search
+                self._links(search, mod_id, link.hinted_peers, without), search
             ),
         )
 
     async def _links(
-        self, search: HolderSearch, mod_id: bytes, hinted: Sequence[PeerId]
+        self,
+        search: HolderSearch,
+        mod_id: bytes,
+        hinted: Sequence[PeerId],
+        without: Collection[bytes],
     ) -> AsyncIterator[LinkPort]:
         """Links to holders, once this node has joined: a download may come right after the start.
 
@@ -255,7 +283,8 @@ class Sharing:
         """
         await self._membership.check_joined()
         async for link in search.links(mod_id, hinted):
-            yield link
+            if link.network not in without:
+                yield link
 
     # Peers --------------------------------------------------------------------------------
 
@@ -334,19 +363,6 @@ class _FirstByte:
 def _check_openable(link: ModLink) -> None:
     if link.content_key is None:
         raise BadLink("the link is cut: it lacks the key that opens the mod, which stands behind #")
-
-
-def _view(mod: StoredMod, *, complete: bool) -> ModView:
-    return ModView(
-        mod_id=mod.mod_id,
-        name=mod.name,
-        files=mod.files,
-        bytes=mod.bytes,
-        link=mod.link if mod.content_key else None,
-        added=mod.added,
-        shared=mod.published,
-        complete=complete,
-    )
 
 
 def _result(

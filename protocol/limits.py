@@ -1310,6 +1310,35 @@ BACKGROUND_CPU_MS_BURST = 50.0
 """CPU that work takes for which no person waits (scrubbing, caching, sealing ahead): 5 % of a core;
 and so much of it at once after a rest: a game misses three frames at most."""
 
+ASKS_OF_NETWORK = 64
+ASKS_COUNTED = 16384
+"""Which networks asked for which mods is counted for so many mods of a network, and so many pairs
+in all: 2 MB. Beyond it a network displaces its own asks first, then those of who has most."""
+
+CACHE_ASKERS = 4
+CACHE_DAYS = 2
+CACHE_WEEK_DAYS = 7
+"""A mod is popular that peers of so many networks asked for within a week, on so many days of it at
+least: who hires addresses must keep them overnight."""
+
+CACHE_SOURCES = 3
+"""A mod with so many complete holders needs no cache."""
+
+CACHE_MOD_PART = 10
+"""A mod takes at most one in so many of a cache's bytes."""
+
+CACHE_CHECK_S = 600.0
+CACHE_TRIES = 4
+CACHE_FETCH_S = 3600.0
+CACHE_AGAIN_S = 86_400.0
+"""So often a cache looks for popular mods, so many of them at a time, one after another, each for
+so long at most; one that was looked at is left alone for a day."""
+
+SCRUB_EVERY_S = 30 * 86_400.0
+SCRUB_LOOK_S = 600.0
+"""All bytes of a vault are checked so often where nobody asks for it, while no mod is in use; and
+so often a node looks whether it is time."""
+
 RATE_LIMIT_MIN = 10_000
 RATE_LIMIT_MAX = 10_000_000_000
 RATE_LIMIT_BURST_S = 0.5

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from node.answers.marks import Decimals, Milliseconds, ModId, Seconds, ShownPeerId
+from node.content.vault.stored_mod import StoredMod
 from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
 
@@ -25,6 +26,20 @@ class ModView:
     shared: bool
     """Whether the mod was made here, not fetched."""
     complete: bool
+
+    @classmethod
+    def of(cls, mod: StoredMod, *, complete: bool) -> "ModView":
+        """What a mod in the vault looks like."""
+        return cls(
+            mod_id=mod.mod_id,
+            name=mod.name,
+            files=mod.files,
+            bytes=mod.bytes,
+            link=mod.link if mod.content_key else None,
+            added=mod.added,
+            shared=mod.published,
+            complete=complete,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from node.answers.marks import ModId
+from node.content.caching.caching import CacheState
 from node.content.keeping.keeping import KeepingState
 from node.content.keeping.usage import ModUsage
+from node.content.vault.stored_mod import KeptMod
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class VaultView:
     """What the vault takes and may take."""
 
     budget_bytes: int
-    """What may be kept of mods that are neither pinned nor in use."""
+    """What may be kept of mods that are neither pinned nor in use, nor of the cache."""
     bound_bytes: int
     """What those take now."""
     bytes: int
@@ -48,7 +50,7 @@ class VaultView:
     def of(cls, state: KeepingState) -> "VaultView":
         """What a vault's state looks like."""
         usages = state.usages
-        stay = {one.mod.number for one in usages if one.mod.is_pinned or one.mod.is_in_use}
+        stay = {one.mod.number for one in usages if _is_unbound(one.mod)}
         bound = [one for one in usages if one.mod.number not in stay]
         return cls(
             budget_bytes=state.budget,
@@ -58,6 +60,48 @@ class VaultView:
             kept_free_bytes=state.disk.kept_free,
             mods=tuple(_view(one, state) for one in usages),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CachedView:
+    """A mod that is kept for others; this node cannot read it."""
+
+    mod_id: ModId
+    bytes: int
+    """What it takes at most, sealed."""
+    askers: int
+    """How many networks asked for it within a week."""
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CacheView:
+    """What is kept for others, in the vault but by a budget of its own."""
+
+    budget_bytes: int
+    """0: nothing is cached."""
+    bytes: int
+    mods: tuple[CachedView, ...]
+    refused: tuple[ModId, ...]
+    """What is never taken."""
+
+    @classmethod
+    def of(cls, state: CacheState) -> "CacheView":
+        """What a cache's state looks like."""
+        mods = tuple(
+            CachedView(one.mod.mod_id, one.mod.bytes, one.askers, one.complete)
+            for one in state.mods
+        )
+        return cls(state.budget, sum(mod.bytes for mod in mods), mods, state.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheChange:
+    """A mod that a person dropped, refused or allowed, and whether there was something to do."""
+
+    mod_id: ModId
+    changed: bool
+    """Whether it was in the cache; or refused, where it is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +124,10 @@ class Pinned:
 
     mod_id: ModId
     pinned: bool
+
+
+def _is_unbound(mod: KeptMod) -> bool:
+    return mod.is_pinned or mod.is_in_use or mod.is_cached
 
 
 def _together(usages: Sequence[ModUsage], others: Collection[int]) -> int:

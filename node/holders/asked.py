@@ -2,7 +2,7 @@
 
 from node.links.pool.pool import LinkPool
 from node.overlay.server import OverlayServer
-from protocol import limits
+from protocol import limits, records
 from protocol.errors import Unexpected
 from protocol.identity import PeerId
 from protocol.records import ProviderBody, Record
@@ -14,6 +14,14 @@ def provider_body(overlay: OverlayServer, record: Record) -> ProviderBody | None
         return record.body
     overlay.protocol.refuse(Unexpected("a record of another kind among the providers"))
     return None
+
+
+async def count_complete(overlay: OverlayServer, mod_id: bytes) -> int:
+    """How many peers say that they have all of a mod. Raises Unreachable if nobody answers."""
+    reading = await overlay.read(records.provider_key(mod_id), records.PROVIDER)
+    reading.check_answered()
+    bodies = (provider_body(overlay, record) for record in reading.records.values())
+    return sum(body is not None and body.complete for body in bodies)
 
 
 def most_useful(pool: LinkPool, now: float) -> list[PeerId]:

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from node.content.download.sources import DownloadPhase, Source, Sources
-from node.content.download.writer import ChunkWriter
+from node.content.download.writer import ChunkWriter, FindPacer
 from node.content.progress import Progress, ReportProgress, SourceRate
 from node.content.vault.vault import Vault
 from protocol import limits
@@ -44,9 +44,11 @@ class ChunkPhase(DownloadPhase[None]):
         downlink: TransferRate,
         hand_out: Callable[[Sequence[tuple[int, bytes]]], None],
         bytes_from: Counter[str],
+        pacer: FindPacer,
     ) -> None:
         """`hand_out` gets the chunks that the vault has verified and stored, while they are in
         memory. `bytes_from` has what came so far, by the name of its source, and is added to.
+        `pacer`: what paces the storing while nobody waits for it.
         """
         super().__init__()
         self._sources = sources
@@ -56,7 +58,7 @@ class ChunkPhase(DownloadPhase[None]):
         self._downlink = downlink
         self._held_back: set[str] = set()
         """The sources that the download limits let nothing be asked of when they last could be."""
-        self._writer = ChunkWriter(vault, self._stored)
+        self._writer = ChunkWriter(vault, self._stored, pacer)
         self._pieces: dict[str, ChunkPieces] = {}
         self._checked: set[str] = set()
         """Sources whose first chunk was good."""

@@ -16,6 +16,7 @@ from node.content.download.fetch import Fetch, FetchParts, Member, TakeChunks, i
 from node.content.download.patience import Patience
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import ReportProgress, ignore_progress
+from node.content.rates.background import BackgroundPacer
 from node.content.room import RoomBook
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
@@ -131,15 +132,17 @@ class Downloader:
         bound: SizeBound = _NO_BOUND,
         patience: Patience = _NO_PATIENCE,
         taker: ChunkTaker = _ANY_MOD,
+        pacer: BackgroundPacer | None = None,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
         `find_sources` is asked only if something is missing, again while it is, and not at all if
         another download fetches the mod already. `taker` may refuse the mod before the vault
-        learns of it, and gets its chunks as they come. Raises NoSources (or the error of
-        `find_sources`), BadManifest if the mod itself is bad or does not open, TooLarge beyond the
-        bound, of which the vault keeps nothing, DiskError, also where the vault's disk has no room
-        for all of it.
+        learns of it, and gets its chunks as they come. `pacer` is for what no person waits for.
+
+        Raises NoSources (or the error of `find_sources`), BadManifest if the mod
+        itself is bad or does not open, TooLarge beyond the bound, of which the vault keeps nothing,
+        DiskError, also where the vault's disk has no room for all of it.
         """
         opened = await self._known(link)
         if opened is not None:
@@ -147,7 +150,9 @@ class Downloader:
             if not missing:
                 return DownloadResult(opened.manifest, opened.contents)
         data = opened.manifest.data if opened is not None else None
-        joined = self._joined(*(link.mod_id, find_sources, report, patience), data, taker.take)
+        joined = self._joined(
+            *(link.mod_id, find_sources, report, patience), data, taker.take, pacer
+        )
         async with joined as (fetch, member):
             if opened is None:
                 opened = await self._fetch_manifest(link, fetch, member)
@@ -169,6 +174,7 @@ class Downloader:
         patience: Patience,
         manifest: bytes | None = None,
         take: TakeChunks = ignore_chunks,
+        pacer: BackgroundPacer | None = None,
     ) -> AsyncIterator[tuple[Fetch, Member]]:
         """A member of the mod's fetch, which begins with the first and ends with the last."""
         fetch, task = self._fetches.get(mod_id, (None, None))
@@ -177,7 +183,7 @@ class Downloader:
             fetch = Fetch(self._parts, mod_id, find_sources, patience, manifest)
             task = self._tasks.start(fetch.run(before), name=base32_text(mod_id)[:12])
             self._fetches[mod_id] = fetch, task
-        member = fetch.join(report, patience, take)
+        member = fetch.join(report, patience, take, pacer)
         try:
             yield fetch, member
         finally:

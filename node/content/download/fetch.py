@@ -17,6 +17,7 @@ from node.content.download.manifest_phase import ManifestPhase
 from node.content.download.patience import Patience
 from node.content.download.sources import Sources
 from node.content.progress import Progress, ReportProgress
+from node.content.rates.background import BackgroundPacer
 from node.content.room import RoomClaim
 from node.content.vault.vault import Vault
 from node.environment import Environment
@@ -57,6 +58,8 @@ class Member:
     report: ReportProgress
     wait_s: float
     take: TakeChunks
+    pacer: BackgroundPacer | None
+    """What paces it if no person waits for it."""
     ended: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -105,10 +108,14 @@ class Fetch:
     # The members ----------------------------------------------------------------------------
 
     def join(
-        self, report: ReportProgress, patience: Patience, take: TakeChunks = ignore_chunks
+        self,
+        report: ReportProgress,
+        patience: Patience,
+        take: TakeChunks = ignore_chunks,
+        pacer: BackgroundPacer | None = None,
     ) -> Member:
         """One more that wants it, which is told at once how far it is, and takes what comes."""
-        member = Member(report, patience.wait_s, take)
+        member = Member(report, patience.wait_s, take, pacer)
         self.members[member] = None
         report(self._latest)
         return member
@@ -142,6 +149,11 @@ class Fetch:
         if not result.done():
             self._done.result()
         return result.result()
+
+    def _pacer(self) -> BackgroundPacer | None:
+        """A FindPacer: none as soon as one member is not paced."""
+        pacers = [member.pacer for member in self.members]
+        return pacers[0] if pacers and None not in pacers else None
 
     def _tell(self, progress: Progress) -> None:
         self._latest = progress
@@ -211,7 +223,7 @@ class Fetch:
             chunks = ChunkPhase(
                 *(sources, parts.vault, manifest, missing),
                 *(parts.environment.rng, self._tell, parts.downlink),
-                *(self._hand_out, self._bytes_from),
+                *(self._hand_out, self._bytes_from, self._pacer),
             )
             if missing:
                 self._latest = chunks.progress()

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from node.content.rates.background import BackgroundPacer
+from node.content.vault.store import Blob
 from node.content.vault.vault import Vault
 
 _ENOUGH_BYTES = 4 * 2**20
@@ -19,12 +21,21 @@ Stored = Callable[[list[tuple[int, bytes]], list[int]], None]
 """Called with the chunks that are in the vault now, and with those whose bytes are wrong."""
 
 
+FindPacer = Callable[[], BackgroundPacer | None]
+"""What paces the storing now; None while a person waits for it."""
+
+
+def nobody_paces() -> None:
+    """A FindPacer for what a person waits for."""
+
+
 class ChunkWriter:
     """Gathers one download's chunks; `run` it, and `flush` at the end."""
 
-    def __init__(self, vault: Vault, stored: Stored) -> None:
+    def __init__(self, vault: Vault, stored: Stored, pacer: FindPacer = nobody_paces) -> None:
         self._vault = vault
         self._stored = stored
+        self._pacer = pacer
         self._gathered: dict[bytes, tuple[int, bytes]] = {}
         self._gathered_bytes = 0
         self._writing_bytes = 0
@@ -67,9 +78,17 @@ class ChunkWriter:
             return
         try:
             blobs = [(address, data) for address, (_, data) in batch.items()]
-            wrong = set(await self._vault.put(blobs))
+            wrong = set(await self._put(blobs))
         finally:
             self._writing_bytes = 0
         good = [found for address, found in batch.items() if address not in wrong]
         bad = [chunk for address, (chunk, _) in batch.items() if address in wrong]
         self._stored(good, bad)
+
+    async def _put(self, blobs: list[Blob]) -> list[bytes]:
+        """Store them, at once if a person waits; else what is in memory asks for no more."""
+        pacer = self._pacer()
+        if pacer is None:
+            return await self._vault.put(blobs)
+        await pacer.rest()
+        return await self._vault.put(blobs, pacer.measured)

@@ -1,6 +1,7 @@
 """Keeps a vault within its byte budget, and frees room where a disk needs it.
 
-The budget binds what is neither pinned nor in use. A download that a person asks for is never
+The budget binds what is neither pinned nor in use, nor of the cache, which has one of its own: that
+goes first where a disk needs room. A download that a person asks for is never
 refused for it: what was not used for longest goes afterwards.
 """
 
@@ -8,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -124,8 +125,26 @@ class Keeper:
         """Evict until the rest is within the budget and `least` bytes are freed; how many mods."""
         mods = await self._vault.kept()
         may_go = [mod for mod in mods if not (mod.is_pinned or mod.is_in_use)]
-        if not least and sum(mod.bytes for mod in may_go) <= budget:
-            return 0  # even if they have nothing in common
+        freed, count = 0, 0
+        if least:  # what is here for others goes before what a person wanted
+            cached = [mod for mod in may_go if mod.is_cached]
+            freed, count = await self._evict_some(cached, mods, _ENDLESS, least)
+        own = [mod for mod in may_go if not mod.is_cached]
+        if least > freed or sum(mod.bytes for mod in own) > budget:
+            more = await self._evict_some(own, mods, budget, least - freed)
+            count += more[1]
+        if count:
+            await self._vault.collect(thoroughly=least > 0)
+            await self._evicted()
+        return count
+
+    async def _evict_some(
+        self, may_go: Sequence[KeptMod], mods: Sequence[KeptMod], budget: int, least: int
+    ) -> tuple[int, int]:
+        """Evict of some of all mods until the rest is within the budget, and `least` bytes freed.
+
+        Returns the bytes that were freed, and how many mods went.
+        """
         stay = {mod.number for mod in mods} - {mod.number for mod in may_go}
         order = charges([await self._usage(mod) for mod in may_go], stay, budget)
         rest, freed, count = sum(charge.bytes for charge in order), 0, 0
@@ -137,10 +156,7 @@ class Keeper:
                 _tell(charge, budget)
                 freed += charge.bytes
                 count += 1
-        if count:
-            await self._vault.collect(thoroughly=least > 0)
-            await self._evicted()
-        return count
+        return freed, count
 
 
 def _tell(charge: Charge, budget: int) -> None:

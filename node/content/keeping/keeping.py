@@ -15,9 +15,13 @@ from node.tasks import TaskOwner
 
 @dataclass(frozen=True, slots=True)
 class KeepSettings:
-    """What a person says of it. `vault_bytes`: the budget; None for the usual one."""
+    """What a person says of it. `vault_bytes`: the budget; None for the usual one.
+
+    `cache_bytes`: that of popular mods that are kept for others; 0 keeps none.
+    """
 
     vault_bytes: int | None = None
+    cache_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,13 @@ from protocol.identity import PeerId, peer_id_text
 from protocol.places.usefulness import Usefulness
 from protocol.randomness import Random
 
+CountAsk = Callable[[bytes, bytes], None]
+"""Takes the network of a link, RELAYED if it is not known, and the mod that its peer asked for."""
+
+
+def _count_nothing(_network: bytes, _mod_id: bytes) -> None:
+    """A CountAsk where nothing is cached."""
+
 
 class Stream:
     """Our side of one download over one link: a ChunkStream."""
@@ -105,9 +112,9 @@ class Exchange:
         line: Line,
         getters: NamedGetters,
         seeds: Seeds,
-        asked: Callable[[PeerId, bytes], None],
+        asked: Callable[[LinkPort, bytes], None],
     ) -> None:
-        """`asked` learns of each mod that the peer wants of this node."""
+        """`asked` learns of each mod that the link's peer wants of this node."""
         self.name = peer_id_text(link.peer_id)
         self.peer_id = PeerId(link.peer_id)
         self._link = link
@@ -200,7 +207,7 @@ class Exchange:
             if isinstance(frame, ContentRequest):
                 self._uploader.receive(frame)
                 if isinstance(frame, frames.Open):
-                    self._asked(self.peer_id, frame.mod_id)
+                    self._asked(self._link, frame.mod_id)
             else:
                 self._answered(frame, len(data))
         except RemoteError as error:
@@ -258,6 +265,7 @@ class Exchanges:
         self._seeds = Seeds(self._line, rng)
         self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
         """The mods that are fetched, and who learns which peers ask for them here."""
+        self._count: CountAsk = _count_nothing
         self._usefulness = usefulness
         self._running: dict[LinkPort, Exchange] = {}
         self._tasks = TaskOwner("content")
@@ -312,10 +320,15 @@ class Exchanges:
             if self._wanted.get(mod_id) == tell:
                 del self._wanted[mod_id]
 
-    def _peer_asked(self, peer_id: PeerId, mod_id: bytes) -> None:
+    def count_asks(self, count: CountAsk) -> None:
+        """Let `count` learn from now on which networks ask for which mods, held or not."""
+        self._count = count
+
+    def _peer_asked(self, link: LinkPort, mod_id: bytes) -> None:
+        self._count(link.network, mod_id)
         tell = self._wanted.get(mod_id)
         if tell is not None:
-            tell(peer_id)
+            tell(PeerId(link.peer_id))
 
     async def close(self) -> None:
         """End every exchange, and so every link that has one."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from node.content.vault.cache_table import CacheTable
 from node.content.vault.database import Database
 from node.content.vault.lineage_table import LineageTable
 from node.content.vault.mod_table import ModTable
@@ -60,6 +61,7 @@ class Index:
         self._database = Database(path)
         self.mods = ModTable(self._database)
         self.lineages = LineageTable(self._database)
+        self.cache = CacheTable(self._database)
 
     def close(self) -> None:
         """Close the database."""

@@ -82,12 +82,12 @@ class ModTable:
         """Every mod as eviction sees it, in the order of adding."""
         rows = self._database.all(
             "SELECT number, mod_id, name, sealed_bytes + COALESCE(length, 0), chunks,"
-            " used, pinned"
+            " used, pinned, content_key IS NULL"
             " FROM mods LEFT JOIN blobs ON address = mod_id ORDER BY number"
         )
         return [
-            KeptMod(number, mod_id, name, size, chunks, used, is_pinned=bool(pinned))
-            for number, mod_id, name, size, chunks, used, pinned in rows
+            KeptMod(number, mod_id, name, size, chunks, used, bool(pinned), is_cached=bool(cached))
+            for number, mod_id, name, size, chunks, used, pinned, cached in rows
         ]
 
     def taken(self, number: int, first: int, count: int) -> dict[frozenset[int], int]:

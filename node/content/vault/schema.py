@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 FIRST_PAGE_BYTES: Final = 4096
 """SQLite's page size where none is set: the whole schema lies in the first one."""
 _FIRST_PAGE: Final = b"SQLite format 3\0"
@@ -44,7 +44,8 @@ ALTER TABLE mods ADD COLUMN cached INTEGER NOT NULL DEFAULT 0;
 UPDATE mods SET used = added, pinned = published
 """
 """A CRC-32 of each blob, by which bit rot is told from a read; when a mod was last used, and
-whether it may be evicted."""
+whether it may be evicted. `cached` was never used: a mod without a content key is one of the
+cache."""
 
 _TO_3: Final = "DELETE FROM lineage_chunks"
 """`plaintext_hash` was the SHA-256 of the plaintext, and is that of a byte 0 before it: an old row
@@ -57,7 +58,16 @@ CREATE TABLE scrub (pack INTEGER NOT NULL, start INTEGER NOT NULL, blobs INTEGER
 """
 """Which mods were whole and have lost something; how far a check of all bytes is, in one row."""
 
-_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4)
+_TO_5: Final = """
+CREATE TABLE asks (number INTEGER PRIMARY KEY, network BLOB NOT NULL, mod_id BLOB NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL);
+CREATE TABLE refused (mod_id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE scrubbed (at REAL NOT NULL)
+"""
+"""For the cache: which networks asked for which mods, and what a person never wants in it. When all
+bytes were last checked, in one row."""
+
+_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4, _TO_5)
 
 
 def migrate(database: sqlite3.Connection, version: int) -> None:

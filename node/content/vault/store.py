@@ -27,6 +27,7 @@ from node.files import writing
 from node.machine.refusals import LOST_VAULT
 from protocol import limits
 from protocol.content import sealing
+from protocol.content.popularity import Ask
 from protocol.errors import DiskError, HomeError
 from protocol.texts.amounts import size_text
 
@@ -258,6 +259,22 @@ class Store:
             if mod.mod_id in self.uses.in_use(now):
                 return False
             return self._index.mods.evict(mod.mod_id, mod.used)
+
+    # The cache
+
+    def cache_memory(self) -> tuple[list[Ask], list[bytes]]:
+        """Who asked for which mods as far as that was kept, and the ids of those refused."""
+        return self._index.cache.asks(), self._index.cache.refused()
+
+    def keep_asks(self, asks: Iterable[Ask]) -> None:
+        """Remember who asked for which mods. Raises DiskError."""
+        with writing(self._folder), self._index.transaction():
+            self._index.cache.keep_asks(asks)
+
+    def refuse(self, mod_id: bytes, *, refused: bool) -> None:
+        """A mod is not to be cached, or may be. Raises DiskError."""
+        with writing(self._folder), self._index.transaction():
+            self._index.cache.refuse(mod_id, refused=refused)
 
     # Serving
 

@@ -45,6 +45,8 @@ class KeptMod:
     hour than it was."""
     is_pinned: bool
     is_in_use: bool = False
+    is_cached: bool = False
+    """Here for others only: without its content key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from node.content.vault.index import ScrubState
 from node.content.vault.jobs import OWNER, VaultJobs
@@ -20,12 +20,22 @@ from node.content.vault.peer_reads import PeerReads
 from node.content.vault.store import Blob, Store
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
 from protocol.content.manifest import Manifest
+from protocol.content.popularity import Ask
 from protocol.errors import DiskError
 
 _log = logging.getLogger(__name__)
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+
+Measure = Callable[[Callable[[], Any]], Any]
+"""Does a job within the vault's thread, and measures it: `BackgroundPacer.measured`."""
+
+
+def at_once(job: Callable[[], Any]) -> Any:
+    """A Measure for what a person waits for."""
+    return job()
 
 
 class Vault:
@@ -64,12 +74,12 @@ class Vault:
         await self._run(self._store.close)
         self._jobs.shut_down()
 
-    async def put(self, blobs: Sequence[Blob]) -> list[bytes]:
+    async def put(self, blobs: Sequence[Blob], measured: Measure = at_once) -> list[bytes]:
         """Store the blobs; return the addresses of blobs with other bytes, which are not stored.
 
         All stored blobs survive a crash once this returns. Raises DiskError.
         """
-        wrong = await self._run(self._store.put, blobs)
+        wrong: list[bytes] = await self._run(measured, partial(self._store.put, blobs))
         self._tell_watchers()
         return wrong
 
@@ -163,9 +173,22 @@ class Vault:
         """Forget a mod unless it is in use, pinned or used since; then `collect`."""
         return await self._run(self._store.evict, mod, asyncio.get_running_loop().time())
 
-    async def scrub(self) -> ScrubState:
+    async def cache_memory(self) -> tuple[list[Ask], list[bytes]]:
+        """Who asked for which mods as far as that was kept, and the ids of those refused."""
+        return await self._run(self._store.cache_memory)
+
+    async def keep_asks(self, asks: Sequence[Ask]) -> None:
+        """Remember who asked for which mods, and nobody besides. Raises DiskError."""
+        await self._run(self._store.keep_asks, asks)
+
+    async def refuse(self, mod_id: bytes, *, refused: bool) -> None:
+        """A mod is not to be cached, or may be. Raises DiskError."""
+        await self._run(partial(self._store.refuse, mod_id, refused=refused))
+
+    async def scrub(self, measured: Measure = at_once) -> ScrubState:
         """Check the next megabytes of all; returns how far that is. Raises DiskError."""
-        return await self._run(self._store.scrubbing.step)
+        state: ScrubState = await self._run(measured, self._store.scrubbing.step)
+        return state
 
     async def damaged(self) -> list[bytes]:
         """The ids of mods that were whole and have lost something."""

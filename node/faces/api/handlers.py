@@ -16,7 +16,7 @@ from node.answers.mods import ModList, ModOffer, Removed, ShareResult
 from node.answers.network import NetworkReport
 from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
-from node.answers.vault import Pinned, ScrubResult, VaultView
+from node.answers.vault import CacheChange, CacheView, Pinned, ScrubResult, VaultView
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
@@ -149,6 +149,29 @@ async def _pin(service: Service, text: str, *, pinned: bool) -> Pinned:
     if not await service.node.sharing.keeping.pin(mod_id, pinned=pinned):
         raise NotFound(f"this node has no mod {base32_text(mod_id)}")
     return Pinned(mod_id, pinned)
+
+
+async def cache(service: Service, call: ApiCall) -> CacheView:
+    """What is kept for others, and what never is."""
+    return CacheView.of(await service.node.sharing.caching.state())
+
+
+async def drop(service: Service, call: ApiCall) -> CacheChange:
+    """Forget a mod of the cache; it comes again only if it is asked for as much again."""
+    mod_id = _mod_id(call.path["mod_id"])
+    return CacheChange(mod_id, await service.node.sharing.caching.drop(mod_id))
+
+
+async def refuse(service: Service, call: ApiCall) -> CacheChange:
+    """Never take a mod into the cache, and drop it."""
+    mod_id = _mod_id(call.body["mod_id"])
+    return CacheChange(mod_id, await service.node.sharing.caching.refuse(mod_id))
+
+
+async def allow(service: Service, call: ApiCall) -> CacheChange:
+    """Refuse a mod no more."""
+    mod_id = _mod_id(call.path["mod_id"])
+    return CacheChange(mod_id, await service.node.sharing.caching.allow(mod_id))
 
 
 async def connect(service: Service, call: ApiCall) -> LinkView:

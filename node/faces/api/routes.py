@@ -87,6 +87,10 @@ ROUTES = (
     Route("POST", "/v1/scrubs", stream_handler=handlers.scrub, body=schemas.NOTHING),
     Route("POST", "/v1/pins", handlers.pin, body=schemas.PIN),
     Route("DELETE", "/v1/pins/{mod_id}", handlers.unpin),
+    Route("GET", "/v1/cache", handlers.cache),
+    Route("DELETE", "/v1/cache/{mod_id}", handlers.drop),
+    Route("POST", "/v1/cache/refused", handlers.refuse, body=schemas.PIN),
+    Route("DELETE", "/v1/cache/refused/{mod_id}", handlers.allow),
     Route(
         "POST",
         "/v1/downloads",

@@ -40,6 +40,7 @@ COMMANDS = {
     "scrub": "asking",
     "pin": "asking",
     "unpin": "asking",
+    "cache": "transfers.caching",
     "stop": "running",
     "connect": "connecting",
     "doctor": "doctoring",

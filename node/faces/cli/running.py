@@ -96,6 +96,13 @@ _STOP_LOOK_S = 0.05
     help="What the vault keeps of mods that are neither pinned nor in use, such as 500MB or 30GB."
     " Default: 20 GiB, or a tenth of the disk if that is less.",
 )
+@click.option(
+    "--cache-size",
+    type=Size(),
+    metavar="SIZE",
+    help="Keep so much of popular mods that few others have, to serve them: encrypted, this node"
+    " cannot read them. Default: none.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @options.verbosity
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -113,6 +120,7 @@ def run(
     limit_up_per_peer: str | None,
     limit_down_per_peer: str | None,
     vault_size: int | None,
+    cache_size: int | None,
     as_json: bool,
     until_stdin_closes: bool,
 ) -> int:
@@ -143,6 +151,7 @@ def run(
         limit_up_per_peer=limit_up_per_peer,
         limit_down_per_peer=limit_down_per_peer,
         vault_bytes=vault_size,
+        cache_bytes=cache_size,
     )
     return asyncio.run(_serve(node, ending, out, until_stdin_closes))
 

@@ -20,6 +20,7 @@ from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareR
 from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
+from node.content.caching.caching import CachedMod, CacheState
 from node.content.download.bounds import SizeBound
 from node.content.keeping.keeping import KeepingState
 from node.content.keeping.scrubber import Scrubbed
@@ -120,6 +121,30 @@ class FakeKeeping:
         return KeepingState(usages, frozenset({MOD_ID}), 20_000, Disk(1, 40_000, 6000))
 
 
+class FakeCaching:
+    """Keeps one mod for others."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def state(self) -> CacheState:
+        self._answer("cache")
+        mod = KeptMod(1, MOD_ID, "", 9000, 2, 1.7e9, is_pinned=False, is_cached=True)
+        return CacheState(20_000, (CachedMod(mod, 5, complete=True),), (bytes(32),))
+
+    async def drop(self, mod_id: bytes) -> bool:
+        self._answer("drop", mod_id)
+        return mod_id == MOD_ID
+
+    async def refuse(self, mod_id: bytes) -> bool:
+        self._answer("refuse", mod_id)
+        return mod_id == MOD_ID
+
+    async def allow(self, mod_id: bytes) -> bool:
+        self._answer("allow", mod_id)
+        return mod_id == bytes(32)
+
+
 class FakeSharing:
     """Has one mod; `hold` keeps downloads alive."""
 
@@ -139,6 +164,7 @@ class FakeSharing:
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
         self.keeping = FakeKeeping(answer)
+        self.caching = FakeCaching(answer)
 
     async def mods(self) -> tuple[ModView, ...]:
         self._answer("mods")

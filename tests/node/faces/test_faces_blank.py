@@ -148,6 +148,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/limits": {},
     "/v1/scrubs": {},
     "/v1/pins": {"mod_id": base32_text(MOD_ID)},
+    "/v1/cache/refused": {"mod_id": base32_text(MOD_ID)},
     "/v1/downloads/queue": {"link": str(LINK), "into": "/x"},
     "/v1/downloads/{id}/resume": {},
     "/v1/connect": {"peer": peer_id_text(PEER)},

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from node.content.publish.publisher import PublishedMod
-from node.content.vault.vault import Vault
+from node.content.vault.vault import Measure, Vault, at_once
 from protocol.content import frames
 from protocol.content.frames import GetChunks
 from protocol.content.link import ModLink, parse
@@ -47,8 +47,8 @@ def acknowledging(vault: Vault, steps: Steps) -> None:
     """Let a vault note each blob that it has stored."""
     real = vault.put
 
-    async def put(blobs: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        wrong = await real(blobs)
+    async def put(blobs: Sequence[tuple[bytes, bytes]], measured: Measure = at_once) -> list[bytes]:
+        wrong = await real(blobs, measured)
         for address, _ in blobs:
             if address not in wrong:
                 steps.acknowledge("stored", address.hex())

@@ -1,0 +1,1 @@
+"""Popular mods that few have, fetched and served for others as ciphertext: opt-in."""
