@@ -81,7 +81,8 @@ class Config:
 
     `vault_bytes`: what the vault keeps of mods that are neither pinned nor in use; 0 is
     limits.VAULT_BYTES, or a tenth of the disk if that is less. `cache_bytes`: what it keeps besides
-    of popular mods that few have, to serve them to others; 0 for none.
+    of popular mods that few have, to serve them to others; 0 for none. `scrub`: `off` checks the
+    vault's bytes only when a person asks for it, not once a month in the background.
     """
 
     listen: tuple[str, ...] = ()
@@ -107,6 +108,7 @@ class Config:
     downloads_at_once: int = limits.DOWNLOADS_AT_ONCE
     vault_bytes: int = 0
     cache_bytes: int = 0
+    scrub: str = "on"
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -132,6 +134,8 @@ class Config:
         self.rate_settings()
         if self.vault_bytes < 0:
             raise BadConfig("vault_bytes must be a number of bytes, or 0 for the usual ones")
+        if self.scrub not in _SWITCH:
+            raise BadConfig(f"scrub must be one of {', '.join(_SWITCH)}")
         if self.cache_bytes < 0:
             raise BadConfig("cache_bytes must be a number of bytes, or 0 to cache nothing")
 
@@ -171,7 +175,7 @@ class Config:
 
     def keep_settings(self) -> KeepSettings:
         """What the vault may keep."""
-        return KeepSettings(self.vault_bytes or None, self.cache_bytes)
+        return KeepSettings(self.vault_bytes or None, self.cache_bytes, self.scrub == "on")
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind, unless the machine lacks a family; raises BadAddress."""

@@ -68,7 +68,7 @@ class Sharing:
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
         self._pacer = BackgroundPacer(time.thread_time)
-        self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair)
+        self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair, self._pacer)
         self.caching = Caching(
             *(vault, keep.cache_bytes, self._fetch_outside),
             lambda mod_id: count_complete(self._overlay, mod_id),

@@ -8,6 +8,7 @@ from node.content.keeping.keeper import Evicted, Keeper
 from node.content.keeping.scrubber import Repair, Scrubbed, Scrubber
 from node.content.keeping.usage import ModUsage
 from node.content.progress import ReportProgress
+from node.content.rates.background import BackgroundPacer
 from node.content.room import Disk, FreeRoom
 from node.content.vault.vault import Vault
 from node.tasks import TaskOwner
@@ -17,11 +18,13 @@ from node.tasks import TaskOwner
 class KeepSettings:
     """What a person says of it. `vault_bytes`: the budget; None for the usual one.
 
-    `cache_bytes`: that of popular mods that are kept for others; 0 keeps none.
+    `cache_bytes`: that of popular mods that are kept for others; 0 keeps none. `checks`: whether
+    all bytes are checked once in a while.
     """
 
     vault_bytes: int | None = None
     cache_bytes: int = 0
+    checks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,20 @@ class KeepingState:
 class Keeping:
     """Keeps a vault within its bounds. `start` before use, and `close`.
 
-    `changed` is called after mods were evicted, or repaired by `repair`.
+    `changed` is called after mods were evicted, or repaired by `repair`. `pacer` is for what nobody
+    waits for.
     """
 
     def __init__(
-        self, vault: Vault, settings: KeepSettings, changed: Evicted, repair: Repair
+        self,
+        vault: Vault,
+        settings: KeepSettings,
+        changed: Evicted,
+        repair: Repair,
+        pacer: BackgroundPacer,
     ) -> None:
+        self._checks = settings.checks
+        self._pacer = pacer
         self._vault = vault
         self._keeper = Keeper(vault, settings.vault_bytes, changed)
         self._scrubber = Scrubber(vault, repair)
@@ -60,8 +71,11 @@ class Keeping:
         return self._keeper.free
 
     def start(self) -> None:
-        """Evict what the budget has no room for, now and from time to time."""
+        """Evict what the budget has no room for, and check all bytes, from time to time."""
         self._tasks.start(self._keeper.run(), name="keep the vault within its budget")
+        if self._checks:
+            checking = self._scrubber.follow(self._pacer, self._changed)
+            self._tasks.start(checking, name="check the vault once in a while")
 
     async def close(self) -> None:
         """Evict nothing any more."""

@@ -11,8 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from node.content.progress import Progress, ReportProgress, ignore_progress
-from node.content.vault.vault import Vault
-from protocol.errors import ModswarmError
+from node.content.rates.background import BackgroundPacer
+from node.content.vault.index import ScrubState
+from node.content.vault.vault import Measure, Vault, at_once
+from protocol import limits
+from protocol.errors import DiskError, ModswarmError
 from protocol.identity import base32_text
 
 _log = logging.getLogger(__name__)
@@ -43,19 +46,67 @@ class Scrubber:
         self._vault = vault
         self._repair = repair
         self._turn = asyncio.Lock()
+        self._checks = 0
+        """How many were done."""
 
     async def run(self, report: ReportProgress = ignore_progress) -> Scrubbed:
         """Check what is left to check, and repair. Raises DiskError."""
         async with self._turn:
             total = sum(mod.bytes for mod in await self._vault.kept())
-            state = await self._vault.scrub()
+            state = await self._step(ScrubState())
             while not state.done:
                 report(Progress("checking", bytes_total=total, bytes_done=min(state.bytes, total)))
-                state = await self._vault.scrub()
-            damaged = await self._vault.damaged()
-            lacking = [one for one in damaged if not await self._repaired(one, report)]
-            repaired = tuple(one for one in damaged if one not in lacking)
-            return Scrubbed(state.blobs, state.bytes, state.bad, repaired, tuple(lacking))
+                state = await self._step(state)
+            return await self._repair_all(state, report)
+
+    async def follow(self, pacer: BackgroundPacer, changed: Callable[[], Awaitable[None]]) -> None:
+        """Check all in the background every SCRUB_EVERY_S, until cancelled.
+
+        `changed` is called after each check that found something damaged.
+        """
+        while True:
+            await asyncio.sleep(limits.SCRUB_LOOK_S)
+            try:
+                checked_s = await self._vault.checked_s()
+                if checked_s is None or checked_s >= limits.SCRUB_EVERY_S:
+                    found = await self.run_paced(pacer)
+                    if found is not None and (found.bad or found.repaired):
+                        await changed()
+            except DiskError as error:
+                _log.warning("the vault is not checked for now: %s", error)
+
+    async def run_paced(self, pacer: BackgroundPacer) -> Scrubbed | None:
+        """Check while no mod is in use, and repair. Raises DiskError.
+
+        A check that a person asks for goes on from where this is; None if that has done it.
+        """
+        checks, state = self._checks, ScrubState()
+        while not state.done:
+            await pacer.rest()
+            if self._vault.is_in_use:
+                await asyncio.sleep(limits.SERVED_LATELY_S)
+                continue
+            async with self._turn:
+                if self._checks != checks:
+                    return None
+                state = await self._step(state, pacer.measured)
+        return await self._repair_all(state, ignore_progress)
+
+    async def _step(self, before: ScrubState, measured: Measure = at_once) -> ScrubState:
+        """Check the next megabytes; raises DiskError, also if that gets no further."""
+        state = await self._vault.scrub(measured)
+        if state.done:
+            self._checks += 1
+            await self._vault.all_checked()
+        elif state[:2] <= before[:2]:
+            raise DiskError("the check was stopped: the vault does not keep how far it is")
+        return state
+
+    async def _repair_all(self, state: ScrubState, report: ReportProgress) -> Scrubbed:
+        damaged = await self._vault.damaged()
+        lacking = [one for one in damaged if not await self._repaired(one, report)]
+        repaired = tuple(one for one in damaged if one not in lacking)
+        return Scrubbed(state.blobs, state.bytes, state.bad, repaired, tuple(lacking))
 
     async def _repaired(self, mod_id: bytes, report: ReportProgress) -> bool:
         with self._vault.using(mod_id):

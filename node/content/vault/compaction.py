@@ -187,6 +187,15 @@ class Scrubbing:
         self._lost(bad)
         return state
 
+    def last(self) -> float | None:
+        """When all was last checked, in seconds since 1970; None if never."""
+        return self._index.checked_at()
+
+    def note(self, at: float) -> None:
+        """All was checked. Raises DiskError."""
+        with writing(self._folder), self._index.transaction():
+            self._index.check_done(at)
+
     def _is_right(self, address: bytes, place: PackPlace, learned: list[_Placed]) -> bool | None:
         """Whether the disk has the right bytes; None if it does not say.
 

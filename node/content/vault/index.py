@@ -174,6 +174,16 @@ class Index:
         if state is not None:
             self._database.change("INSERT INTO scrub VALUES (?, ?, ?, ?, ?)", state[:5])
 
+    def checked_at(self) -> float | None:
+        """When a check of all bytes was last done, in seconds since 1970; None if never."""
+        row = self._database.one("SELECT at FROM scrubbed")
+        return None if row is None else row[0]
+
+    def check_done(self, at: float) -> None:
+        """One is done."""
+        self._database.change("DELETE FROM scrubbed")
+        self._database.change("INSERT INTO scrubbed VALUES (?)", (at,))
+
     def in_pack(self, pack: int) -> list[tuple[bytes, PackPlace]]:
         """The addresses with places in a pack, in its order."""
         rows = self._database.all(

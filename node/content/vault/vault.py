@@ -190,6 +190,20 @@ class Vault:
         state: ScrubState = await self._run(measured, self._store.scrubbing.step)
         return state
 
+    async def checked_s(self) -> float | None:
+        """How long ago all was last checked; None if never."""
+        last = await self._run(self._store.scrubbing.last)
+        return None if last is None else abs(self._wall() - last)
+
+    async def all_checked(self) -> None:
+        """All was checked by `scrub`. Raises DiskError."""
+        await self._run(self._store.scrubbing.note, self._wall())
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether some mod is being fetched, written or served."""
+        return bool(self._store.uses.in_use(asyncio.get_running_loop().time()))
+
     async def damaged(self) -> list[bytes]:
         """The ids of mods that were whole and have lost something."""
         return await self._run(self._store.damaged)

@@ -112,6 +112,14 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert (kept["pinned"], kept["in_use"], kept["shared_bytes"]) == (True, False, 0)
         assert kept["own_bytes"] > 0
         await b.ask("DELETE", "/v1/pins/{mod_id}", item=shared["mod_id"])
+        refused = await b.ask("POST", "/v1/cache/refused", {"mod_id": shared["mod_id"]})
+        assert not refused["changed"], "it was fetched for a person"
+        cached = await b.ask("GET", "/v1/cache")
+        assert (cached["budget_bytes"], cached["refused"]) == (0, [shared["mod_id"]])
+        allowed = await b.ask("DELETE", "/v1/cache/refused/{mod_id}", item=shared["mod_id"])
+        assert allowed["changed"]
+        dropped = await b.ask("DELETE", "/v1/cache/{mod_id}", item=shared["mod_id"])
+        assert not dropped["changed"]
         assert not (await b.ask("GET", "/v1/vault"))["mods"][0]["pinned"]
         await b.ask("DELETE", "/v1/mods/{mod_id}", item=shared["mod_id"])
         assert (await b.ask("GET", "/v1/mods"))["mods"] == []

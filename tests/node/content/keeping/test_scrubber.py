@@ -1,5 +1,6 @@
 """A check of the whole vault: what is damaged is found, fetched again, and a stop loses nothing."""
 
+import asyncio
 import random
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import pytest
 
 from node.content.keeping.scrubber import Scrubber
 from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.rates.background import BackgroundPacer
 from node.content.vault import compaction
+from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs
 from node.content.vault.vault import Vault
-from protocol.errors import NotFound
+from protocol import limits
+from protocol.errors import DiskError, NotFound
 from tests.node.content.content_nodes import content_nodes, links_to, write_files
 from tests.node.content.keeping.test_keeper import KB, Mods, blob, chunks
 
@@ -147,3 +151,86 @@ async def test_a_sharer_is_repaired_by_who_fetched_from_it(tmp_path: Path) -> No
         assert (found.bad, found.repaired) == (2, (shared.mod_id,))
         assert await ann.vault.get(address) == manifest
         assert await ann.vault.get_chunks(address, [0]) == [chunk]
+
+
+class Core:
+    """CPU time that passes between two looks, by so much."""
+
+    def __init__(self, step_s: float) -> None:
+        self.used_s = 0.0
+        self._step_s = step_s
+
+    def used(self) -> float:
+        self.used_s += self._step_s
+        return self.used_s
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "_MOVED_BYTES", 3 * KB)
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_check_whose_place_is_not_kept_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    await mods.add(0, chunks(0, 20))
+    monkeypatch.setattr(Index, "scrub", lambda *_: None)
+    with pytest.raises(DiskError, match="does not keep how far"):
+        await Scrubber(mods.vault, Swarm(mods, set()).repair).run()
+    with pytest.raises(DiskError, match="does not keep how far"):
+        await Scrubber(mods.vault, Swarm(mods, set()).repair).run_paced(
+            BackgroundPacer(Core(0.0).used)
+        )
+    await mods.vault.close()
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_vault_is_checked_once_a_month_with_a_twentieth_of_a_core(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e9 + loop.time()))
+    mod_id = await mods.add(0, chunks(0, 20))
+    rot(mods.vault, blob(1)[1])
+    swarm, changes, core = Swarm(mods, {mod_id}), list[float](), Core(1.0)
+
+    async def changed() -> None:
+        changes.append(loop.time())
+
+    pacer = BackgroundPacer(core.used)
+    following = asyncio.create_task(Scrubber(mods.vault, swarm.repair).follow(pacer, changed))
+    begins = loop.time()
+    with mods.vault.using(bytes(32)):
+        await asyncio.sleep(limits.SCRUB_LOOK_S + 100)
+        assert core.used_s == 0, "something is in use"
+    await asyncio.sleep(1000)
+    (at,) = changes
+    assert swarm.asked == [mod_id]
+    assert await mods.vault.missing(mod_id) == []
+    assert core.used_s >= 7, "a second for each step"
+    assert at - begins - limits.SCRUB_LOOK_S - 100 >= 6 * 20 - 1
+    rot(mods.vault, blob(2)[1])
+    await asyncio.sleep(limits.SCRUB_EVERY_S - 3 * limits.SCRUB_LOOK_S)
+    assert len(changes) == 1
+    await asyncio.sleep(5 * limits.SCRUB_LOOK_S)
+    assert len(changes) == 2
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await mods.vault.close()
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_who_asks_for_a_check_waits_for_none_in_the_background(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    await mods.add(0, chunks(0, 20))
+    scrubber = Scrubber(mods.vault, Swarm(mods, set()).repair)
+    slow = asyncio.create_task(scrubber.run_paced(BackgroundPacer(Core(1.0).used)))
+    await asyncio.sleep(50)
+    assert not slow.done()
+    began = loop.time()
+    found = await scrubber.run()
+    assert loop.time() - began < 10
+    assert (found.blobs, found.bad) == (21, 0), "it went on from there"
+    assert await slow is None
+    await mods.vault.close()
