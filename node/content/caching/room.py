@@ -63,15 +63,15 @@ class CacheRoom:
 
     async def _evict(self, mods: list[KeptMod], excess: int, wanted: Wanted | None = None) -> int:
         """Evict the least popular of these until so many bytes are free."""
-        count = 0
+        gone: list[bytes] = []
         for mod in sorted(mods, key=lambda mod: (self._askers(mod.mod_id), mod.used, mod.number)):
             if excess <= 0:
                 break
             if not mod.is_in_use and await self._vault.evict(mod):
                 excess -= mod.bytes
-                count += 1
-        if count:
-            await self._vault.collect()
+                gone.append(mod.mod_id)
+        if gone:
+            await self._vault.collect(gone=gone)
         if excess > 0 and wanted is not None:
             raise TooLarge("mods of the cache that were to go for it came into use")
-        return count
+        return len(gone)

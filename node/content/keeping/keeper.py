@@ -125,29 +125,28 @@ class Keeper:
         """Evict until the rest is within the budget and `least` bytes are freed; how many mods."""
         mods = await self._vault.kept()
         may_go = [mod for mod in mods if not (mod.is_pinned or mod.is_in_use)]
-        freed, count = 0, 0
+        freed, gone = 0, list[bytes]()
         if least:  # what is here for others goes before what a person wanted
             cached = [mod for mod in may_go if mod.is_cached]
-            freed, count = await self._evict_some(cached, mods, _ENDLESS, least)
+            freed, gone = await self._evict_some(cached, mods, _ENDLESS, least)
         own = [mod for mod in may_go if not mod.is_cached]
         if least > freed or sum(mod.bytes for mod in own) > budget:
-            more = await self._evict_some(own, mods, budget, least - freed)
-            count += more[1]
-        if count:
-            await self._vault.collect(thoroughly=least > 0)
+            gone += (await self._evict_some(own, mods, budget, least - freed))[1]
+        if gone:
+            await self._vault.collect(thoroughly=least > 0, gone=gone)
             await self._evicted()
-        return count
+        return len(gone)
 
     async def _evict_some(
         self, may_go: Sequence[KeptMod], mods: Sequence[KeptMod], budget: int, least: int
-    ) -> tuple[int, int]:
+    ) -> tuple[int, list[bytes]]:
         """Evict of some of all mods until the rest is within the budget, and `least` bytes freed.
 
-        Returns the bytes that were freed, and how many mods went.
+        Returns the bytes that were freed, and the ids of those that went.
         """
         stay = {mod.number for mod in mods} - {mod.number for mod in may_go}
         order = charges([await self._usage(mod) for mod in may_go], stay, budget)
-        rest, freed, count = sum(charge.bytes for charge in order), 0, 0
+        rest, freed, gone = sum(charge.bytes for charge in order), 0, list[bytes]()
         for charge in order:
             if rest <= budget and freed >= least:
                 break
@@ -155,8 +154,8 @@ class Keeper:
             if await self._vault.evict(charge.mod):
                 _tell(charge, budget)
                 freed += charge.bytes
-                count += 1
-        return freed, count
+                gone.append(charge.mod.mod_id)
+        return freed, gone
 
 
 def _tell(charge: Charge, budget: int) -> None:

@@ -42,11 +42,16 @@ class Compaction:
         self._reserve = reserve
         self._forget = forget
 
-    def collect(self) -> int:
-        """Forget what no mod needs; return how many addresses that were. Then call `compact`."""
+    def collect(self, gone: Sequence[bytes] | None = None) -> int:
+        """Forget what no mod needs; return how many addresses that were. Then call `compact`.
+
+        `gone`: look only at what was needed by these mods, which were here until a moment ago; that
+        costs by their chunks, and all of it by those of the whole vault.
+        """
         forgotten = 0
         with writing(self._folder):
-            for unneeded in self._index.unneeded():
+            index = self._index
+            for unneeded in index.unneeded() if gone is None else index.unneeded_of(gone):
                 self._delete_somehow(unneeded)
                 forgotten += unneeded.addresses
         return forgotten

@@ -21,6 +21,10 @@ _UNNEEDED = (
     " AND NOT EXISTS (SELECT 1 FROM mods WHERE mods.mod_id = blobs.address)"
     " ORDER BY address LIMIT ?"
 )
+_IS_NEEDED = (
+    "SELECT EXISTS (SELECT 1 FROM mod_chunks WHERE address = ?1)"
+    " OR EXISTS (SELECT 1 FROM mods WHERE mod_id = ?1)"
+)
 _SEALED_IN_VAIN = (
     "SELECT lineage, plaintext_hash FROM lineage_chunks WHERE (lineage, plaintext_hash) > (?, ?)"
     " AND NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.address = lineage_chunks.address)"
@@ -124,6 +128,31 @@ class Index:
                 "DELETE FROM lineage_chunks WHERE lineage = ? AND plaintext_hash = ?", found
             )
             sealed = found[-1]
+
+    def unneeded_of(self, gone: Sequence[bytes]) -> Iterator["Unneeded"]:
+        """What only mods needed that are gone: as `unneeded`, but by these alone.
+
+        `gone`: their ids. It looks at no blob of other mods, and not at what lineages sealed. What
+        a crash leaves of it `unneeded` finds.
+        """
+        yield self._of_these(gone)
+        for number in self._removed():
+            while chunks := self._database.all(
+                "SELECT number, chunk, address FROM mod_chunks WHERE number = ?"
+                " ORDER BY chunk LIMIT ?",
+                *(number, _SLICE),
+            ):
+                yield Unneeded(
+                    "DELETE FROM mod_chunks WHERE number = ? AND chunk = ?",
+                    [(number, chunk) for _, chunk, _ in chunks],
+                )
+                yield self._of_these([address for _, _, address in chunks])
+
+    def _of_these(self, addresses: Sequence[bytes]) -> "Unneeded":
+        rows = [
+            (address,) for address in addresses if self._database.one(_IS_NEEDED, address) == (0,)
+        ]
+        return Unneeded("DELETE FROM blobs WHERE address = ?", rows, len(rows))
 
     def _removed(self) -> Iterator[int]:
         """The numbers of mods that are gone, of which chunks are left."""

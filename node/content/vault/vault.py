@@ -237,10 +237,13 @@ class Vault:
             if self._collect_later:
                 await self.collect()
 
-    async def collect(self, *, thoroughly: bool = False) -> None:
+    async def collect(
+        self, *, thoroughly: bool = False, gone: Sequence[bytes] | None = None
+    ) -> None:
         """Free the room of what no mod needs, once no `holding` is left.
 
-        Packs keep some of it, `thoroughly` less.
+        Packs keep some of it, `thoroughly` less. `gone`: the mods that are not here any more since
+        the last time, if it is known that nothing else became unneeded.
 
         Where the disk does not allow it, that is for the next time.
         """
@@ -248,7 +251,7 @@ class Vault:
         if self._collect_later:
             return
         try:
-            await self._run(self._store.compaction.collect)
+            await self._run(self._store.compaction.collect, gone)
             while await self._run(partial(self._store.compaction.compact, thoroughly=thoroughly)):
                 pass  # one pack a job, so that other jobs get their turn
         except DiskError as error:

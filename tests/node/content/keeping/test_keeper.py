@@ -3,11 +3,14 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from node.content.keeping.keeper import Keeper
 from node.content.room import Disk, RoomBook
+from node.content.vault import index
+from node.content.vault.database import Database
 from node.content.vault.store import Blob
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
@@ -222,3 +225,30 @@ def test_the_usual_budget_is_a_tenth_of_the_disk_at_most() -> None:
     assert keeper.budget_on(Disk(1, None, None)) == limits.VAULT_BYTES
     assert Disk(1, 2**40, 0).kept_free == 2**30
     assert Disk(1, 10 * 2**30, 0).kept_free == 2**29
+
+
+async def test_an_eviction_looks_at_what_was_evicted_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    await mods.add(0, [*chunks(0, 4), *chunks(90, 2)])
+    await mods.add(1, [*chunks(10, 4), *chunks(90, 2)])
+    await mods.add(2, chunks(20, 4))
+    looked: list[object] = []
+    real = Database.one
+
+    def one(database: Database, query: str, *values: object) -> tuple[Any, ...] | None:
+        looked.extend(values if query == index._IS_NEEDED else ())
+        return real(database, query, *values)
+
+    monkeypatch.setattr(Database, "one", one)
+    monkeypatch.setattr(index.Index, "unneeded", None)
+    assert await keeper_of(mods).keep_within() == 1
+    assert len(looked) == 7, "six chunks and a manifest"
+    assert await mods.vault.get(mods.ids[0]) is None
+    assert await mods.vault.get(blob(0)[0]) is None
+    assert await mods.vault.get(blob(90)[0]) == blob(90)[1]
+    assert await mods.left() == {1, 2}
+    monkeypatch.undo()
+    assert await mods.vault._run(mods.vault._store.compaction.collect) == 0, "nothing was left"
+    await mods.vault.close()
