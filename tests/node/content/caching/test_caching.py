@@ -151,8 +151,8 @@ async def test_many_ids_of_a_network_and_peers_behind_relays_are_no_askers(tmp_p
         junk = it.mod(1)
         for _ in range(6):
             it.day += 1
-            for _ in range(500):
-                it.caching.asked(network(7), junk)
+            for number in (*range(limits.CACHE_ASKERS - 1), *[0] * 500):
+                it.caching.asked(network(number), junk)
                 it.caching.asked(RELAYED, junk)
         await it.look()
         assert it.offered == set()
@@ -262,3 +262,20 @@ async def test_a_mod_that_a_person_has_is_not_of_the_cache(tmp_path: Path) -> No
         assert it.offered == set()
         assert not await it.caching.refuse(mine)
         assert [mod.mod_id for mod in await it.vault.mods()] == [mine]
+
+
+async def test_asks_that_a_crash_brings_back_do_not_undo_a_refusal(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        bad = it.mod(1, sources=0)
+        it.want(bad, range(5))
+        await it.look()
+        asks, _ = await it.vault.cache_memory()
+        assert len(asks) == 5
+        await it.caching.refuse(bad)
+    vault = await Vault.open(tmp_path / "vault")
+    await vault.keep_asks(asks)
+    await vault.close()
+    async with world(tmp_path) as it:
+        it.mod(1)
+        await it.look()
+        assert it.offered == set()
