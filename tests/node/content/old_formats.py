@@ -9,6 +9,8 @@ _ADDED_BY: Final = {
 }
 """The columns that each format has added."""
 
+_TABLES_BY: Final = {4: ("scrub",), 5: ("asks", "refused", "scrubbed")}
+
 
 def bring_back(database: sqlite3.Connection, version: int) -> None:
     """Take from a vault's database what formats after `version` have added to its tables."""
@@ -16,6 +18,8 @@ def bring_back(database: sqlite3.Connection, version: int) -> None:
         if newer > version:
             for table, column in columns:
                 database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    if version < 4:
-        database.execute("DROP TABLE scrub")
+    for newer, tables in _TABLES_BY.items():
+        if newer > version:
+            for table in tables:
+                database.execute(f"DROP TABLE {table}")
     database.execute(f"PRAGMA user_version = {version}")
