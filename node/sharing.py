@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from node.announcing import Announcer
@@ -15,13 +13,10 @@ from node.content.assemble.assembler import Assembled, Assembler
 from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
-from node.content.download.chunk_source import ChunkSource, FindSources
 from node.content.download.downloader import ChunkTaker, Downloader, DownloadResult
-from node.content.download.patience import Patience
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMods
-from node.content.ports import LinkPort
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.rates.background import BackgroundPacer
@@ -29,17 +24,16 @@ from node.content.rates.transfers import TransferLimits
 from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
 from node.content.vault.vault import Vault
+from node.finding import Finder, Finding
 from node.holders.asked import count_complete
-from node.holders.search import HolderSearch
+from node.holders.known import KnownPeers
 from node.holders.stats import FetchStats
 from node.links.pool.pool import LinkPool
 from node.machine.folders import current_folder
 from node.overlay.membership import Membership
-from node.overlay.records.availability_lookup import AvailabilityLookup
-from protocol import limits, records
+from protocol import limits
 from protocol.content.link import ModLink
 from protocol.errors import BadLink
-from protocol.identity import PeerId
 from protocol.places.tenure import RELAYED
 
 _DEFAULT_BOUND = SizeBound()
@@ -67,7 +61,7 @@ class Sharing:
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
         self._publisher = Publisher(vault, self._environment, guard)
         self._opened = OpenedMods()
-        self._pacer = BackgroundPacer(time.thread_time)
+        self._pacer = BackgroundPacer(self._environment.thread_cpu_s)
         self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair, self._pacer)
         self.caching = Caching(
             *(vault, keep.cache_bytes, self._fetch_outside),
@@ -80,7 +74,8 @@ class Sharing:
             vault, self._environment, self._opened, self._room, transfers.down.rate
         )
         self._assembler = Assembler(vault, guard, self._opened)
-        self._availability = AvailabilityLookup(membership.server)
+        self._finder = Finder(membership, pool, self._exchanges)
+        self._known = KnownPeers(membership, pool)
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -169,8 +164,8 @@ class Sharing:
     async def look(self, link: ModLink, progress: ReportProgress = ignore_progress) -> ModOffer:
         """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
         _check_openable(link)
-        finding = self._finding(link, progress)
-        patience = self._patience(link.mod_id, finding.search, limits.GET_WAIT_S)
+        finding = self._finder.finding(link, progress)
+        patience = self._finder.patience(link.mod_id, finding.search, limits.GET_WAIT_S)
         manifest, contents = await self._downloader.look(link, finding, progress, patience)
         assert contents is not None
         return ModOffer(
@@ -209,10 +204,10 @@ class Sharing:
                 self._assembler, self._room, claims, target, into or current_folder()
             )
             await place.prepare()
-            finding = self._finding(link, progress)
+            finding = self._finder.finding(link, progress)
             download = await self._downloader.download(
                 *(link, finding, first.report, bound),
-                self._patience(link.mod_id, finding.search, wait_s),
+                self._finder.patience(link.mod_id, finding.search, wait_s),
                 place,
             )
             transferred = self._loop.time()
@@ -220,7 +215,7 @@ class Sharing:
             await self._vault.use(link.mod_id)
         await self._announcer.announce()
         stats = FetchStats()
-        if isinstance(download.found_by, _Finding):
+        if isinstance(download.found_by, Finding):
             stats = download.found_by.search.stats
         return _result(
             link.mod_id,
@@ -236,55 +231,14 @@ class Sharing:
     async def repair(self, mod_id: bytes, progress: ReportProgress) -> None:
         """Fetch what the vault has lost of a mod; raises as `get`."""
         link = ModLink(mod_id)
-        await self._downloader.download(link, self._finding(link, progress), progress)
+        await self._downloader.download(link, self._finder.finding(link, progress), progress)
 
     async def _fetch_outside(
         self, mod_id: bytes, networks: frozenset[bytes], taker: ChunkTaker
     ) -> None:
         """A FetchOutside. Relays are spared what no person waits for."""
-        finding = self._finding(ModLink(mod_id), ignore_progress, networks | {RELAYED})
+        finding = self._finder.finding(ModLink(mod_id), ignore_progress, networks | {RELAYED})
         await self._downloader.download(ModLink(mod_id), finding, taker=taker, pacer=self._pacer)
-
-    async def _until_moved(self) -> None:
-        """Return once this machine has come to another network, or has slept."""
-        network = self._membership.own_network
-        moves = network.moves
-        await network.until(lambda: network.moves > moves)
-
-    def _patience(self, mod_id: bytes, search: HolderSearch, wait_s: float) -> Patience:
-        async def until_named() -> None:
-            with self._exchanges.told_of_askers(mod_id, search.came):
-                await search.until_named()
-
-        return Patience(wait_s, self._until_moved, until_named)
-
-    def _finding(
-        self, link: ModLink, progress: ReportProgress, without: Collection[bytes] = ()
-    ) -> "_Finding":
-        """A search for holders that are in none of the networks `without`."""
-        search = HolderSearch(self._overlay, self._pool, self._environment.rng, progress)
-        return _Finding(
-            search,
-            lambda mod_id: self._exchanges.sources(
-                self._links(search, mod_id, link.hinted_peers, without), search
-            ),
-        )
-
-    async def _links(
-        self,
-        search: HolderSearch,
-        mod_id: bytes,
-        hinted: Sequence[PeerId],
-        without: Collection[bytes],
-    ) -> AsyncIterator[LinkPort]:
-        """Links to holders, once this node has joined: a download may come right after the start.
-
-        Raises Unreachable if its tries to join have failed so far, and what the search raises.
-        """
-        await self._membership.check_joined()
-        async for link in search.links(mod_id, hinted):
-            if link.network not in without:
-                yield link
 
     # Peers --------------------------------------------------------------------------------
 
@@ -293,56 +247,7 @@ class Sharing:
 
         With `has`, raises Unreachable if no other node answers, ClocksDiffer.
         """
-        if has is not None:
-            await self._membership.check_joined()
-        known = self._known_peers()
-        if has is not None:
-            await self._add_providers(known, has.mod_id)
-            answers = await self._availability.held_by(has.mod_id, known)
-            for peer_id, answer in answers.items():
-                known[peer_id] = replace(known[peer_id], has=answer)
-        return tuple(known.values())
-
-    def _known_peers(self) -> dict[PeerId, PeerView]:
-        """Peers with a link, contacts, and peers registered here."""
-        known = {
-            link.peer_id: PeerView(link.peer_id, "linked", link.path.remote)
-            for link in self._pool.links()
-        }
-        for entry in self._overlay.tables.entries():
-            contact = entry.contact
-            peer = PeerView(contact.peer_id, "contact", contact.address)
-            rtt_s = self._overlay.wire.round_trip_s(contact)
-            known[contact.peer_id] = replace(
-                known.get(contact.peer_id, peer),
-                last_seen_s=self._loop.time() - entry.last_seen,
-                rtt_ms=rtt_s * 1000 if rtt_s else None,
-            )
-        for contact in self._overlay.registrar.registered():
-            peer = PeerView(contact.peer_id, "registered", contact.address)
-            known.setdefault(contact.peer_id, peer)
-        return known
-
-    async def _add_providers(self, known: dict[PeerId, PeerView], mod_id: bytes) -> None:
-        key = records.provider_key(mod_id)
-        reading = await self._overlay.read(key, records.PROVIDER)
-        reading.check_answered()
-        await self._overlay.read_more(reading, key, records.PROVIDER)
-        for record in reading.records.values():
-            known.setdefault(record.peer_id, PeerView(record.peer_id, "provider", None))
-        known.pop(self._overlay.identity.peer_id, None)
-
-
-class _Finding:
-    """The search for the holders of one mod, and what makes sources of what it finds."""
-
-    def __init__(self, search: HolderSearch, find: FindSources) -> None:
-        self.search = search
-        self._find = find
-
-    def __call__(self, mod_id: bytes) -> AsyncIterator[ChunkSource]:
-        """Search, once more."""
-        return self._find(mod_id)
+        return await self._known.peers(has)
 
 
 class _FirstByte:
