@@ -35,6 +35,7 @@ from protocol import limits
 from protocol.content.link import ModLink
 from protocol.errors import BadLink
 from protocol.places.tenure import RELAYED
+from protocol.rates.rate_shares import alike
 
 _DEFAULT_BOUND = SizeBound()
 
@@ -188,10 +189,12 @@ class Sharing:
         progress: ReportProgress = ignore_progress,
         bound: SizeBound = _DEFAULT_BOUND,
         wait_s: float = limits.GET_WAIT_S,
+        weight: Callable[[], int] = alike,
     ) -> GetResult:
         """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
 
-        A source that is lost midway, or another one, is waited for `wait_s`. Raises NotFound,
+        A source that is lost midway, or another one, is waited for `wait_s`. Downloads share a
+        download limit by their weights, which are asked at any time. Raises NotFound,
         NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError.
         """
         _check_openable(link)
@@ -209,6 +212,7 @@ class Sharing:
                 *(link, finding, first.report, bound),
                 self._finder.patience(link.mod_id, finding.search, wait_s),
                 place,
+                weight=weight,
             )
             transferred = self._loop.time()
             written = await place.write(progress)

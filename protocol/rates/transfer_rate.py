@@ -48,6 +48,10 @@ class TransferRate:
             if len(self._peers) > limits.PEER_BUDGETS:
                 del self._peers[next(iter(self._peers))]
 
+    def room_of_all(self, now: float) -> int | None:
+        """The bytes that may go now, whichever peers they concern; None: any."""
+        return None if self._all is None else self._all.room(now)
+
     def room(self, peer: str | bytes, now: float) -> int | None:
         """The bytes that may go now without debts; None: any."""
         own = self._peers.get(peer) or _bucket(self._each)

@@ -22,7 +22,7 @@ from protocol.content.rate import RateMeter
 from protocol.content.reassembly import ChunkPieces
 from protocol.content.swarm import StallVerdict, Swarm
 from protocol.errors import ChunkMismatch, Unexpected
-from protocol.rates.transfer_rate import TransferRate
+from protocol.rates.rate_shares import RateShare
 
 _REPORT_INTERVAL_S = 0.1
 _SMOOTHED_S = 5.0
@@ -41,7 +41,7 @@ class ChunkPhase(DownloadPhase[None]):
         missing: Sequence[int],
         rng: Shuffler,
         report: ReportProgress,
-        downlink: TransferRate,
+        downlink: RateShare,
         hand_out: Callable[[Sequence[tuple[int, bytes]]], None],
         bytes_from: Counter[str],
         pacer: FindPacer,
@@ -184,8 +184,8 @@ class ChunkPhase(DownloadPhase[None]):
                 return
             self._held_back.discard(name)
             chunks = self._swarm.requests(name, now, most_bytes)
+            self._downlink.spend(name, sum(self._lengths[chunk] for chunk in chunks), now)
             if chunks:
-                self._downlink.spend(name, sum(self._lengths[chunk] for chunk in chunks), now)
                 self._heard = self._now() if was_idle else self._heard
                 self._sources.by_name[name].stream.get_chunks(tuple(chunks))
 

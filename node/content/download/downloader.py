@@ -6,7 +6,7 @@ What the vault has is never fetched again, so a download that was cut short goes
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from protocol import limits
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest
 from protocol.identity import base32_text
+from protocol.rates.rate_shares import RateShares, alike
 from protocol.rates.transfer_rate import TransferRate
 
 _NO_BOUND = SizeBound(limits.MOD_BYTES, agreed=True)
@@ -94,7 +95,8 @@ class Downloader:
         self._room = room or RoomBook()
         self.refusals: Counter[str] = Counter()
         """How often sources broke which rule, by the error's name."""
-        self._parts = FetchParts(vault, environment, self.refusals, downlink or TransferRate())
+        shares = RateShares(downlink or TransferRate())
+        self._parts = FetchParts(vault, environment, self.refusals, shares)
         self._fetches: dict[bytes, tuple[Fetch, asyncio.Task[None]]] = {}
         self._tasks = TaskOwner("fetches")
 
@@ -133,12 +135,14 @@ class Downloader:
         patience: Patience = _NO_PATIENCE,
         taker: ChunkTaker = _ANY_MOD,
         pacer: BackgroundPacer | None = None,
+        weight: Callable[[], int] = alike,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
         `find_sources` is asked only if something is missing, again while it is, and not at all if
         another download fetches the mod already. `taker` may refuse the mod before the vault
         learns of it, and gets its chunks as they come. `pacer` is for what no person waits for.
+        Under a limit it gets its part by `weight`, beside those of others, at any time.
 
         Raises NoSources (or the error of `find_sources`), BadManifest if the mod
         itself is bad or does not open, TooLarge beyond the bound, of which the vault keeps nothing,
@@ -150,9 +154,8 @@ class Downloader:
             if not missing:
                 return DownloadResult(opened.manifest, opened.contents)
         data = opened.manifest.data if opened is not None else None
-        joined = self._joined(
-            *(link.mod_id, find_sources, report, patience), data, taker.take, pacer
-        )
+        wants = link.mod_id, find_sources, report, patience
+        joined = self._joined(*wants, data, taker.take, pacer, weight)
         async with joined as (fetch, member):
             if opened is None:
                 opened = await self._fetch_manifest(link, fetch, member)
@@ -175,6 +178,7 @@ class Downloader:
         manifest: bytes | None = None,
         take: TakeChunks = ignore_chunks,
         pacer: BackgroundPacer | None = None,
+        weight: Callable[[], int] = alike,
     ) -> AsyncIterator[tuple[Fetch, Member]]:
         """A member of the mod's fetch, which begins with the first and ends with the last."""
         fetch, task = self._fetches.get(mod_id, (None, None))
@@ -183,7 +187,7 @@ class Downloader:
             fetch = Fetch(self._parts, mod_id, find_sources, patience, manifest)
             task = self._tasks.start(fetch.run(before), name=base32_text(mod_id)[:12])
             self._fetches[mod_id] = fetch, task
-        member = fetch.join(report, patience, take, pacer)
+        member = fetch.join(report, patience, take, pacer, weight)
         try:
             yield fetch, member
         finally:

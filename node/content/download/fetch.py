@@ -23,6 +23,7 @@ from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.manifest import Manifest
 from protocol.errors import DiskError, LinkClosed, ModswarmError
+from protocol.rates.rate_shares import RateShares, alike
 from protocol.rates.transfer_rate import TransferRate
 
 _Result = TypeVar("_Result")
@@ -53,13 +54,17 @@ class Fetched:
 
 @dataclass(eq=False, slots=True)
 class Member:
-    """One `get` that wants a fetch. `ended` gets why it goes on without it."""
+    """One `get` that wants a fetch. `ended` gets why it goes on without it.
+
+    `weight`: its part of the download limit, by those of others.
+    """
 
     report: ReportProgress
     wait_s: float
     take: TakeChunks
     pacer: BackgroundPacer | None
     """What paces it if no person waits for it."""
+    weight: Callable[[], int]
     ended: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -69,13 +74,13 @@ class Member:
 class FetchParts:
     """What all fetches of a node are made of; `refusals` counts broken rules by name.
 
-    `downlink` limits how fast chunks are asked for.
+    `downlink` limits how fast chunks are asked for, of all fetches together.
     """
 
     vault: Vault
     environment: Environment
     refusals: Counter[str]
-    downlink: TransferRate = field(default_factory=TransferRate)
+    downlink: RateShares = field(default_factory=lambda: RateShares(TransferRate()))
 
 
 class Fetch:
@@ -113,9 +118,10 @@ class Fetch:
         patience: Patience,
         take: TakeChunks = ignore_chunks,
         pacer: BackgroundPacer | None = None,
+        weight: Callable[[], int] = alike,
     ) -> Member:
         """One more that wants it, which is told at once how far it is, and takes what comes."""
-        member = Member(report, patience.wait_s, take, pacer)
+        member = Member(report, patience.wait_s, take, pacer, weight)
         self.members[member] = None
         report(self._latest)
         return member
@@ -178,6 +184,10 @@ class Fetch:
     def _wait_s(self) -> float:
         return max((member.wait_s for member in self.members), default=0.0)
 
+    def _weight(self) -> int:
+        """That of the member which weighs most: what comes is for all of them."""
+        return max((member.weight() for member in self.members), default=1)
+
     # The work -------------------------------------------------------------------------------
 
     async def run(self, before: "asyncio.Task[None] | None" = None) -> None:
@@ -209,12 +219,12 @@ class Fetch:
         self._done.exception()  # retrieved, as perhaps no member is left
 
     async def _run(self) -> Fetched:
-        parts = self._parts
+        parts, downlink = self._parts, self._parts.downlink.share(self._weight)
         async with self._searching() as (sources, beside):
             if not self._manifest.done():
                 phase = ManifestPhase(sources, self._mod_id, parts.environment.rng)
                 data = await sources.run(phase)
-                parts.downlink.spend(_MANIFESTS, len(data), asyncio.get_running_loop().time())
+                downlink.spend(_MANIFESTS, len(data), asyncio.get_running_loop().time())
                 self._bytes_from[phase.won_by] += len(data)
                 self._tell(Progress("manifest", bytes_fetched=len(data)))
                 self._manifest.set_result(data)
@@ -222,7 +232,7 @@ class Fetch:
             missing = await parts.vault.missing(self._mod_id)
             chunks = ChunkPhase(
                 *(sources, parts.vault, manifest, missing),
-                *(parts.environment.rng, self._tell, parts.downlink),
+                *(parts.environment.rng, self._tell, downlink),
                 *(self._hand_out, self._bytes_from, self._pacer),
             )
             if missing:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from node.answers.downloads import DownloadState, DownloadView, Priority
 from node.answers.mods import GetResult
@@ -10,6 +11,9 @@ from node.content.download.bounds import SizeBound
 from node.content.progress import Progress, ReportProgress
 from protocol import limits
 from protocol.content.link import ModLink
+
+WEIGHTS: Final = {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}
+"""Under a download limit one of a priority gets four times what one of the next gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,23 @@ class DownloadEntry:
         """Whether it is to go on, now or once a person says so."""
         return self.state not in (DownloadState.DONE, DownloadState.FAILED)
 
+    @property
+    def lacks_chunks(self) -> bool:
+        """Whether there is more to do than to write the files of what is here."""
+        told = self.progress
+        if told is None or told.stage != "chunks":
+            return told is None or told.stage != "files"
+        return told.bytes_done < told.bytes_total
+
     def tell(self, progress: Progress) -> None:
         """Let those who watch it know."""
         self.progress = progress
         for watcher in tuple(self.watchers):
             watcher(progress)
+
+    def weight(self) -> int:
+        """Its part of the download limit, by those of others."""
+        return WEIGHTS[self.request.priority]
 
     def prefer(self, priority: Priority) -> None:
         """Change its place in the order."""

@@ -4,6 +4,7 @@
        ^                    |  \\--it cannot be--> failed
        |                    v
        +--resume-- paused   +--no peer serves it--> waiting, and is tried again later
+                            +--one of a higher priority has no turn--> waiting
 
 What a command watches needs no turn, and is cancelled when that command ends. Paused, failed and
 waiting downloads keep their chunks in the vault, and go on from there.
@@ -20,6 +21,7 @@ from node.content.download.bounds import SizeBound
 from node.content.progress import Progress, ReportProgress
 from node.content.queue.entry import DownloadEntry, DownloadRequest
 from node.content.queue.file import QueueFile
+from node.content.queue.turns import rank, turns
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content.link import ModLink
@@ -33,7 +35,6 @@ from protocol.errors import (
 )
 
 _STATES = DownloadState
-_ORDER = {priority: place for place, priority in enumerate(Priority)}
 
 
 class Get(Protocol):
@@ -48,6 +49,7 @@ class Get(Protocol):
         progress: ReportProgress,
         bound: SizeBound,
         wait_s: float,
+        weight: Callable[[], int],
     ) -> GetResult:
         """Fetch and write."""
         ...
@@ -168,7 +170,7 @@ class DownloadQueue:
 
     def view(self) -> DownloadList:
         """All downloads."""
-        entries = sorted(self._entries.values(), key=_rank)
+        entries = sorted(self._entries.values(), key=rank)
         now = self._loop.time()
         return DownloadList(tuple(entry.view(now) for entry in entries), self._at_once)
 
@@ -224,21 +226,17 @@ class DownloadQueue:
     def _go_on(self) -> None:
         if self._ending:
             return
-        now, due = self._loop.time(), []
-        for entry in sorted(self._entries.values(), key=_rank):
-            if entry.state is not _STATES.WAITING or entry.number in self._running:
-                continue
-            if entry.try_at > now:
-                due.append(entry.try_at)
-            elif entry.foreground or self._has_turn():
-                self._begin(entry)
+        found = turns(self._entries.values(), self._running, self._at_once, self._loop.time())
+        for entry in found.give_way:
+            entry.state = _STATES.WAITING
+            entry.tell(Progress("queued"))
+            self._running[entry.number].cancel()
+        for entry in found.begin:
+            self._begin(entry)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(due), self._go_on) if due else None
-
-    def _has_turn(self) -> bool:
-        taken = sum(not self._entries[number].foreground for number in self._running)
-        return taken < self._at_once
+        at = found.look_at
+        self._timer = None if at is None else self._loop.call_at(at, self._go_on)
 
     def _begin(self, entry: DownloadEntry) -> None:
         entry.state = _STATES.ACTIVE
@@ -261,6 +259,7 @@ class DownloadQueue:
                 progress=entry.tell,
                 bound=request.bound,
                 wait_s=request.wait_s,
+                weight=entry.weight,
             )
         except ModswarmError as error:
             self._failed(entry, error)
@@ -290,7 +289,3 @@ class DownloadQueue:
         else:
             entry.state = _STATES.FAILED
         entry.settle(error)
-
-
-def _rank(entry: DownloadEntry) -> tuple[bool, int, int]:
-    return not entry.is_unfinished, _ORDER[entry.request.priority], entry.number

@@ -47,6 +47,7 @@ from protocol.identity import Identity, PeerId, peer_id_text
 from protocol.reachability.clock_signs import ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.identities import SEEDS
+from tests.node.content.queue.gets import Asked, GetDouble
 
 MOD_ID = bytes(range(32))
 LINK = ModLink(MOD_ID, bytes(32))
@@ -145,7 +146,7 @@ class FakeCaching:
         return mod_id == bytes(32)
 
 
-class FakeSharing:
+class FakeSharing(GetDouble):
     """Has one mod; `hold` keeps downloads alive."""
 
     def __init__(self, answer: Answer) -> None:
@@ -190,32 +191,21 @@ class FakeSharing:
         self._answer("remove", mod_id)
         return mod_id == MOD_ID
 
-    async def get(
-        self,
-        link: ModLink,
-        target: Path | None = None,
-        *,
-        into: Path | None = None,
-        progress: ReportProgress,
-        bound: SizeBound,
-        wait_s: float,
-    ) -> GetResult:
-        self._answer("get", link, target, into)
-        self.bounds.append(bound)
-        self.waits.append(wait_s)
-        progress(Progress("chunks", 4, 1, 10, 5, 5, 1))
+    async def fetch(self, asked: Asked) -> GetResult:
+        self._answer("get", asked.link, asked.target, asked.into)
+        self.bounds.append(asked.bound)
+        self.waits.append(asked.wait_s)
+        asked.progress(Progress("chunks", 4, 1, 10, 5, 5, 1))
         self.downloading.set()
         if self.hold:
             try:
                 await asyncio.Event().wait()
             finally:
                 self.cancelled.set()
-        return GetResult(
-            mod_id=link.mod_id,
+        return asked.result(
             name="hats",
-            path=str(target or cast("Path", into) / "hats"),
+            path=str(asked.target or cast("Path", asked.into) / "hats"),
             files=2,
-            bytes=10,
             bytes_fetched=5,
             seconds=0.25,
             lookup_ms=10.0,

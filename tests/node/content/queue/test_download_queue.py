@@ -10,7 +10,7 @@ import pytest
 from node.answers.downloads import DownloadState, Priority
 from node.answers.mods import GetResult
 from node.content.download.bounds import SizeBound
-from node.content.progress import Progress, ReportProgress
+from node.content.progress import Progress
 from node.content.queue.entry import DownloadRequest
 from node.content.queue.queue import DownloadQueue
 from protocol import limits
@@ -24,6 +24,7 @@ from protocol.errors import (
     TargetExists,
 )
 from tests.node.content.content_nodes import until
+from tests.node.content.queue.gets import Asked, GetDouble
 
 KEY = bytes([7]) * 32
 
@@ -36,29 +37,20 @@ def wanted(number: int, priority: Priority = Priority.NORMAL) -> DownloadRequest
     return DownloadRequest(link(number), target=Path(f"/mods/{number}"), priority=priority)
 
 
-class Gets:
+class Gets(GetDouble):
     """What fetches: each `get` lasts until it is told how it ends."""
 
     def __init__(self) -> None:
         self.began: list[int] = []
         self.cancelled: list[int] = []
-        self.asked: list[tuple[Path | None, Path | None, SizeBound, float]] = []
+        self.asked: list[Asked] = []
         self.under_way: dict[int, asyncio.Future[None]] = {}
 
-    async def __call__(
-        self,
-        link: ModLink,
-        target: Path | None = None,
-        *,
-        into: Path | None = None,
-        progress: ReportProgress,
-        bound: SizeBound,
-        wait_s: float,
-    ) -> GetResult:
-        number = link.mod_id[0]
+    async def fetch(self, asked: Asked) -> GetResult:
+        number = asked.link.mod_id[0]
         self.began.append(number)
-        self.asked.append((target, into, bound, wait_s))
-        progress(Progress("chunks", bytes_total=10, bytes_done=5))
+        self.asked.append(asked)
+        asked.progress(Progress("chunks", bytes_total=10, bytes_done=5))
         ended = self.under_way[number] = asyncio.get_running_loop().create_future()
         try:
             await ended
@@ -67,23 +59,7 @@ class Gets:
             raise
         finally:
             del self.under_way[number]
-        return GetResult(
-            mod_id=link.mod_id,
-            name=f"mod {number}",
-            path=str(target),
-            files=1,
-            bytes=10,
-            bytes_fetched=10,
-            seconds=1.0,
-            lookup_ms=0.0,
-            first_byte_ms=None,
-            connect_ms=0.0,
-            transfer_MBps=None,
-            record_hops=0,
-            signaled_via=(),
-            sources=(),
-            banned=(),
-        )
+        return asked.result(name=f"mod {number}")
 
     async def end(self, number: int, error: BaseException | None = None) -> None:
         if error is None:
@@ -100,7 +76,7 @@ async def turns() -> None:
 
 
 def queue(folder: Path, get: Gets, at_once: int = 2) -> DownloadQueue:
-    made = DownloadQueue(folder / "downloads.json", get, lambda: 1.7e9, at_once)
+    made = DownloadQueue(folder / "downloads.json", get.get, lambda: 1.7e9, at_once)
     made.start()
     return made
 
@@ -112,8 +88,8 @@ def states(held: DownloadQueue) -> dict[int, str]:
 async def test_some_go_on_at_once_and_the_others_in_their_turn(tmp_path: Path) -> None:
     gets = Gets()
     held = queue(tmp_path, gets)
-    held.add(wanted(1))
-    held.add(wanted(2))
+    held.add(wanted(1, Priority.HIGH))
+    held.add(wanted(2, Priority.HIGH))
     held.add(wanted(3, Priority.LOW))
     held.add(wanted(4))
     held.add(wanted(5, Priority.HIGH))
@@ -126,6 +102,95 @@ async def test_some_go_on_at_once_and_the_others_in_their_turn(tmp_path: Path) -
     assert gets.began == [1, 2, 5, 4, 3]
     assert states(held) == {5: "active", 3: "active", 1: "done", 2: "done", 4: "done"}
     assert list(states(held)) == [5, 3, 1, 2, 4]
+    await held.close()
+
+
+async def test_one_of_a_higher_priority_takes_the_turn_of_the_lowest(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    held.add(wanted(1, Priority.LOW))
+    held.add(wanted(2, Priority.LOW))
+    await turns()
+    for number in (3, 4, 5):
+        held.add(wanted(number))
+    await turns()
+    assert (gets.began, gets.cancelled) == ([1, 2, 3, 4], [2, 1])
+    assert states(held) == {3: "active", 4: "active", 5: "waiting", 1: "waiting", 2: "waiting"}
+    told = [view.progress.stage for view in held.view().downloads[3:] if view.progress]
+    assert told == ["queued", "queued"]
+    held.resume(2, Priority.HIGH)  # its number is that of the mod
+    await turns()
+    assert (gets.began[4:], gets.cancelled[2:]) == ([2], [4])
+    for number in (2, 3, 4, 5):
+        await gets.end(number)
+    assert (gets.began[5:], gets.cancelled[3:]) == ([4, 5, 1], [])
+    assert states(held)[1] == "active"
+    await held.close()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [Progress("chunks", bytes_total=10, bytes_done=10), Progress("files", bytes_total=10)],
+)
+async def test_one_that_only_writes_its_files_keeps_its_turn(
+    tmp_path: Path, told: Progress
+) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    held.add(wanted(1, Priority.LOW))
+    held.add(wanted(2, Priority.LOW))
+    await turns()
+    gets.asked[1].progress(told)
+    held.add(wanted(3, Priority.HIGH))
+    held.add(wanted(4, Priority.HIGH))
+    await turns()
+    assert (gets.began, gets.cancelled) == ([1, 2, 3], [1])
+    await gets.end(2)
+    assert gets.began == [1, 2, 3, 4]
+    await held.close()
+
+
+async def test_no_more_give_way_while_one_ends_already(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    held.add(wanted(1, Priority.LOW))
+    held.add(wanted(2, Priority.LOW))
+    await turns()
+    held.add(wanted(3))
+    held.add(wanted(4, Priority.LOW))  # before the second one has ended
+    await turns()
+    assert (gets.began, gets.cancelled) == ([1, 2, 3], [2])
+    await held.close()
+
+
+async def test_what_is_watched_gives_no_turn_and_takes_none(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=1)
+    held.add(wanted(1, Priority.LOW))
+    watching = [
+        asyncio.create_task(held.watch(wanted(number, priority), lambda _: None))
+        for number, priority in ((2, Priority.LOW), (3, Priority.HIGH))
+    ]
+    await turns()
+    assert (gets.began, gets.cancelled) == ([1, 2, 3], [])
+    held.add(wanted(4))
+    await turns()
+    assert (gets.began, gets.cancelled) == ([1, 2, 3, 4], [1])
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    await held.close()
+
+
+async def test_weight_follows_the_priority_at_any_time(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets, at_once=3)
+    for number, priority in enumerate(Priority):
+        held.add(wanted(number, priority))
+    await turns()
+    assert [asked.weight() for asked in gets.asked] == [16, 4, 1]
+    held.resume(3, Priority.HIGH)
+    assert gets.asked[2].weight() == 16
     await held.close()
 
 
@@ -146,6 +211,9 @@ async def test_paused_one_gives_its_turn_and_goes_on_when_it_is_resumed(tmp_path
     assert gets.began == [1, 2, 1]
     held.resume(second, Priority.HIGH)
     assert list(states(held)) == [2, 1]
+    await turns()
+    assert (gets.began[3:], gets.cancelled[2:]) == ([2], [1])
+    await gets.end(2)
     await gets.end(1)
     with pytest.raises(BadInput, match="is done"):
         held.resume(first)
@@ -334,9 +402,11 @@ async def test_downloads_go_on_after_a_restart(
     await turns()
     assert states(held) == {2: "active", 5: "active", 3: "active", 4: "paused", 1: "done"}
     assert again.began == [2, 5, 3]
-    assert again.asked[0] == (None, Path("/mods"), SizeBound(), 7.0)
+    asked = again.asked[0]
+    assert (asked.target, asked.into) == (None, Path("/mods"))
+    assert (asked.bound, asked.wait_s) == (SizeBound(), 7.0)
     assert [view.watched for view in held.view().downloads] == [False] * 5
-    assert held.add(wanted(6)).id == 6  # no number is given twice
+    assert held.add(wanted(6, Priority.LOW)).id == 6  # no number is given twice
     # Who gives the command of a `get` again may end it as ever, but nothing that was detached.
     for number in (5, 3):
         watching = asyncio.create_task(held.watch(wanted(number), lambda _: None))
@@ -449,7 +519,7 @@ async def test_disk_that_takes_nothing_ends_no_download(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gets = Gets()
-    held = DownloadQueue(tmp_path / "gone" / "downloads.json", gets, lambda: 1.7e9, 1)
+    held = DownloadQueue(tmp_path / "gone" / "downloads.json", gets.get, lambda: 1.7e9, 1)
     held.start()
     held.add(wanted(1))
     await turns()

@@ -5,13 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from node.answers.downloads import DownloadState
+from node.answers.downloads import DownloadState, Priority
 from node.answers.mods import GetResult
-from node.content.download.bounds import SizeBound
-from node.content.progress import Progress, ReportProgress
+from node.content.progress import Progress
 from node.content.queue.entry import DownloadRequest
 from node.content.queue.queue import DownloadQueue
-from protocol.content.link import ModLink
 from tests.node.content.content_nodes import (
     ContentNode,
     Unwatched,
@@ -19,11 +17,13 @@ from tests.node.content.content_nodes import (
     links_to,
     read_files,
     until,
+    write_files,
 )
 from tests.node.content.downloads import FILES, swarm
+from tests.node.content.queue.gets import Asked, GetDouble
 
 
-class Getter:
+class Getter(GetDouble):
     """What fetches from one giver and writes, as `Sharing.get` does."""
 
     def __init__(self, taker: ContentNode, giver: ContentNode) -> None:
@@ -31,45 +31,20 @@ class Getter:
         self._giver = giver
         self.fetched = 0
 
-    async def __call__(
-        self,
-        link: ModLink,
-        target: Path | None = None,
-        *,
-        into: Path | None = None,
-        progress: ReportProgress,
-        bound: SizeBound,
-        wait_s: float,
-    ) -> GetResult:
-        assert target is not None
+    async def fetch(self, asked: Asked) -> GetResult:
+        assert asked.target is not None
         _, theirs = self._giver.connect(self._taker)
         try:
             done = await self._taker.downloader.download(
-                link,
+                asked.link,
                 lambda mod_id: self._taker.exchanges.sources(links_to(theirs)(mod_id), Unwatched()),
-                progress,
+                asked.progress,
             )
         finally:
             theirs.cut("over")
         self.fetched = done.bytes_fetched
-        await self._taker.assembler.assemble(link.mod_id, target)
-        return GetResult(
-            mod_id=link.mod_id,
-            name="mod",
-            path=str(target),
-            files=len(FILES),
-            bytes=1,
-            bytes_fetched=done.bytes_fetched,
-            seconds=1.0,
-            lookup_ms=0.0,
-            first_byte_ms=None,
-            connect_ms=0.0,
-            transfer_MBps=None,
-            record_hops=0,
-            signaled_via=(),
-            sources=(),
-            banned=(),
-        )
+        await self._taker.assembler.assemble(asked.link.mod_id, asked.target)
+        return asked.result(bytes_fetched=done.bytes_fetched)
 
 
 @asynccontextmanager
@@ -77,7 +52,7 @@ async def run(folder: Path, giver: ContentNode) -> AsyncIterator[tuple[Getter, D
     """A node with a queue in this folder."""
     async with content_node(folder, 9) as taker:
         getter = Getter(taker, giver)
-        held = DownloadQueue(folder / "downloads.json", getter, lambda: 1.7e9, 1)
+        held = DownloadQueue(folder / "downloads.json", getter.get, lambda: 1.7e9, 1)
         held.start()
         try:
             yield getter, held
@@ -108,3 +83,25 @@ async def test_download_goes_on_over_two_restarts(tmp_path: Path) -> None:
             await asyncio.sleep(10.0)
             assert (getter.fetched, held.view().downloads[0].state) == (0, DownloadState.DONE)
     assert read_files(target) == FILES
+
+
+async def test_one_that_gave_way_goes_on_from_its_chunks(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    async with swarm(tmp_path, 1) as ((giver,), shared):
+        giver.up.command("200k", None)
+        other = write_files(tmp_path / "other", {"a": bytes(range(256)) * 400})
+        urgent = await giver.publisher.publish(other, "urgent")
+        async with run(home, giver) as (getter, held):
+            low = DownloadRequest(shared.link, target=tmp_path / "low", priority=Priority.LOW)
+            number = held.add(low).id
+            await until(lambda: bytes_done(held)() > 1_500_000)
+            high = tmp_path / "high"
+            held.add(DownloadRequest(urgent.link, target=high, priority=Priority.HIGH))
+            await until(high.exists)
+            assert not (tmp_path / "low").exists()
+            assert [view.id for view in held.view().downloads][-1] != number
+            await until((tmp_path / "low").exists)
+            assert 0 < getter.fetched < 4_000_000
+    assert read_files(high) == read_files(other)
+    assert read_files(tmp_path / "low") == FILES
