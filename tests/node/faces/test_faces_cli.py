@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from node.faces.api import gate
@@ -280,9 +281,11 @@ def test_names_from_peers_cannot_steer_the_terminal(
 
 def test_every_command_is_there_and_takes_json(capsys: pytest.CaptureFixture[str]) -> None:
     for name in COMMANDS:
-        words = ["run", "lookup"] if name == "simulate" else []
-        assert status_of(name, *words, "--help") == 0
-        assert "--json" in capsys.readouterr().out
+        command = modswarm.get_command(None, name)  # type: ignore[arg-type]
+        groups = [[one] for one in command.commands] if isinstance(command, click.Group) else [[]]
+        for words in [["run", "lookup"]] if name == "simulate" else groups:
+            assert status_of(name, *words, "--help") == 0
+            assert "--json" in capsys.readouterr().out
     assert status_of("--help") == 0
     printed = capsys.readouterr().out
     for status, meaning in exits.MEANINGS.items():
