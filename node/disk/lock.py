@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
@@ -44,11 +45,22 @@ class FolderLock:
         self._mark = mark
 
     @classmethod
+    def take_at_once(cls, path: Path) -> "FolderLock":
+        """As `take`, without patience for one that only looks whether the lock is held."""
+        return cls._taken(path, lock_file)
+
+    @classmethod
     def take(cls, path: Path, reserve: Reserve | None = None) -> "FolderLock":
         """Hold the lock `path` until `close` or the process's end; raises LockHeld, OSError."""
+        return cls._taken(path, _lock_after_looks, reserve)
+
+    @classmethod
+    def _taken(
+        cls, path: Path, lock: Callable[[IO[bytes]], bool], reserve: Reserve | None = None
+    ) -> "FolderLock":
         file = path.open("ab")
         try:
-            if _lock_after_looks(file):
+            if lock(file):
                 return cls(file, None)
             mark = mark_of(path)
             if reserve is None:

@@ -1,21 +1,25 @@
 """How fast one sharer's mod reaches many getters that come and go, against the fluid bound.
 
-The bound is what no way to share can beat (Kumar and Ross 2006): the longest of the time in which
-the sharer's line sends the mod once, of that in which the slowest line takes it, and of that in
-which all lines that send, the sharer's among them, send it to everybody. Getters have lines of the
-kinds that homes have. Sessions end as those of IPFS's peers do, met in the middle; one that ended
-begins anew a while later, and the getter goes on with what it had.
+The bound (`parts/fluid`) is what no way to share can beat with the lines of those that are there.
+Getters have lines of the kinds that homes have. Sessions are drawn from those of IPFS's peers, met
+in the middle, and do not depend on what was fetched: who has all of the mod leaves as others do.
+One that ended begins anew a while later, with what the vault had.
 """
 
 import asyncio
 import contextlib
+import shutil
 import tempfile
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from protocol.content.link import ModLink
 from protocol.errors import ModswarmError
+from simulations.experiments.parts.fluid import FluidGetter, fluid_bound_s
+from simulations.experiments.parts.sessions import Sessions
 from simulations.harness.options import option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
@@ -23,18 +27,19 @@ from simulations.internet.latency import UniformLatency
 from simulations.internet.lines import Access
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.churn import CHURN_MODELS
+from simulations.residents.flow_links import PAYLOAD_SHARE, flow_links
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
 from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
 _MEGABIT: Final = 1_000_000 / 8
-_PAYLOAD_SHARE: Final = 0.94
-"""Of a full IP packet, what is left for data under UDP, DTLS and SCTP."""
 _LINES: Final = ((5.0, 20.0), (10.0, 50.0), (20.0, 100.0), (50.0, 50.0))
 """Mbit/s up and down of the getters' lines, in equal numbers."""
 _SHARER: Final = (20.0, 50.0)
 _AWAY_S: Final = 5.0
+_AGAIN_S: Final = 1.0
+"""After a `get` that failed a person waits so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,13 @@ class Parameters:
     seed: int = option(1, "the seed of everything")
     nodes: int = option(16, "public nodes of the overlay")
     getters: int = option(200, "nodes that fetch at once")
-    megabytes: float = option(4.0, "size of the mod, in 10^6 bytes")
+    megabytes: float = option(20.0, "size of the mod, in 10^6 bytes")
     rtt_ms: float = option(50.0, "round trip between any two nodes")
-    churn: str = option("ipfs", "the model by which sessions end, or none")
+    churn: str = option("ipfs", "the model by which sessions end, or none", ("none", *CHURN_MODELS))
+    churn_times: float = option(60.0, "how many times as fast as the model's sessions end")
+    links: str = option(
+        "flows", "how links carry messages: as flows, or by packets", ("flows", "packets")
+    )
 
 
 PARAMETERS = Parameters
@@ -54,12 +63,19 @@ PARAMETERS = Parameters
 
 @dataclass(slots=True)
 class _Outcome:
-    """What became of the getters: the seconds of each copy, and what the sharer sent."""
+    """What became of the getters: when each had its copy, and when each was there."""
 
     seconds: list[float]
-    sessions_ended: int
+    sessions: list[Sessions]
+    failed: int
     sharer_bytes: int
     log_hash: str
+
+    @property
+    def ended(self) -> int:
+        """Sessions that ended before the last copy was there."""
+        last_s = max(self.seconds)
+        return sum(len(one.until(last_s)) - 1 for one in self.sessions)
 
 
 def run(parameters: Parameters, say: Say) -> ExperimentReport:
@@ -67,12 +83,13 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     with tempfile.TemporaryDirectory(prefix="modswarm-") as folder:
         outcome = run_virtually(_world(parameters, Path(folder), say))
     times = sorted(outcome.seconds)
-    bound_s = fluid_bound_s(parameters.megabytes, _SHARER[0], _lines(parameters.getters))
+    bound_s = _bound_s(parameters, outcome)
     data = {
         "getters": parameters.getters,
         "bytes": int(parameters.megabytes * 1_000_000),
         "copies": len(times),
-        "sessions_ended": outcome.sessions_ended,
+        "sessions_ended": outcome.ended,
+        "gets_failed": outcome.failed,
         "p50_s": round(quantile(times, 0.5), 3),
         "p95_s": round(quantile(times, 0.95), 3),
         "last_s": round(times[-1], 3),
@@ -83,15 +100,13 @@ def run(parameters: Parameters, say: Say) -> ExperimentReport:
     return ExperimentReport(data, lambda figure: _draw(figure, times, bound_s), outcome.log_hash)
 
 
-def fluid_bound_s(megabytes: float, sharer_up: float, lines: list[tuple[float, float]]) -> float:
-    """The least time in which all can have a mod; lines are Mbit/s up and down."""
-    megabits = megabytes * 8 / _PAYLOAD_SHARE
-    all_up = sharer_up + sum(up for up, _ in lines)
-    return max(
-        megabits / sharer_up,
-        megabits / min(down for _, down in lines),
-        len(lines) * megabits / all_up,
-    )
+def _bound_s(parameters: Parameters, outcome: _Outcome) -> float:
+    """The fluid bound with the sessions as they were until all had their copy."""
+    last_s = max(outcome.seconds)
+    there = [one.until(last_s) for one in outcome.sessions]
+    lines = zip(_lines(parameters.getters), there, strict=True)
+    getters = [FluidGetter(up, down, sessions) for (up, down), sessions in lines]
+    return fluid_bound_s(parameters.megabytes * 8 / PAYLOAD_SHARE, _SHARER[0], getters)
 
 
 def _lines(getters: int) -> list[tuple[float, float]]:
@@ -101,7 +116,7 @@ def _lines(getters: int) -> list[tuple[float, float]]:
 async def _world(parameters: Parameters, folder: Path, say: Say) -> _Outcome:
     latency = UniformLatency(parameters.rtt_ms / 1000)
     world = World(parameters.seed, latency=latency, folder=folder)
-    with virtual_libraries(world.internet):
+    with virtual_libraries(world.internet), _carried(parameters, world):
         await world.populate(parameters.nodes)
         lines = [_SHARER, *_lines(parameters.getters)]
         sharer, *getters = [_move_in(world, *line) for line in lines]
@@ -109,11 +124,39 @@ async def _world(parameters: Parameters, folder: Path, say: Say) -> _Outcome:
         link = await _share(sharer, parameters, folder)
         say(f"{parameters.getters} getters start")
         people = [_Person(one, link, folder, parameters) for one in getters]
-        seconds = await asyncio.gather(*(person.get() for person in people))
-        sent = sum(one.bytes_sent for one in sharer.running_node.pool.links())
+        before = sharer.host.sent_bytes
+        seconds = await _all_copies(people)
+        sent = sharer.host.sent_bytes - before
         await world.close()
-    ended = sum(person.ended for person in people)
-    return _Outcome(list(seconds), ended, sent, world.internet.log.digest())
+    failed = sum(person.failed for person in people)
+    sessions = [person.sessions for person in people]
+    return _Outcome(seconds, sessions, failed, sent, world.internet.log.digest())
+
+
+async def _all_copies(people: list["_Person"]) -> list[float]:
+    """Let all of them live until each has the mod; the seconds after which each had it."""
+    async with asyncio.TaskGroup() as group:
+        lives = [group.create_task(person.live()) for person in people]
+        seconds = await asyncio.gather(*(person.has_it for person in people))
+        for life in lives:
+            life.cancel()
+    return seconds
+
+
+def _carried(parameters: Parameters, world: World) -> contextlib.AbstractContextManager[None]:
+    if parameters.links == "packets":
+        return contextlib.nullcontext()
+    return flow_links(world.internet)
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it, also if who waits for it is cancelled meanwhile: no node is half there."""
+    doing = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await doing
+        raise
 
 
 async def _join(one: WholeResident) -> None:
@@ -138,36 +181,48 @@ async def _share(sharer: WholeResident, parameters: Parameters, folder: Path) ->
 
 
 class _Person:
-    """One getter, session after session. `ended` counts those that ended before it had all."""
+    """One getter, session after session. `has_it`: the seconds after which it had the mod."""
 
     def __init__(
         self, resident: WholeResident, link: ModLink, folder: Path, parameters: Parameters
     ) -> None:
         self._resident = resident
         self._link = link
-        self._target = folder / f"out{resident.number}"
-        self._model = CHURN_MODELS.get(parameters.churn)
-        self._rng = derive_rng(parameters.seed, "session", str(resident.number))
-        self.ended = 0
+        self._target = folder / f"disk{resident.number}" / "out"
+        self._target.parent.mkdir()  # of its own, as on a machine of its own
+        self._loop = asyncio.get_running_loop()
+        self._began_at = self._loop.time()
+        self.has_it: asyncio.Future[float] = self._loop.create_future()
+        self.failed = 0
+        self.sessions = Sessions(
+            CHURN_MODELS.get(parameters.churn),
+            derive_rng(parameters.seed, "session", str(resident.number)),
+            times=parameters.churn_times,
+            away_s=_AWAY_S,
+        )
 
-    async def get(self) -> float:
-        """Fetch the mod; the seconds for which this node was there."""
-        loop = asyncio.get_running_loop()
-        there_s, session_s = 0.0, None
-        if self._model is not None:
-            session_s = self._model.up.remaining_s(self._rng)
-        while True:
-            started = loop.time()
-            with contextlib.suppress(TimeoutError, ModswarmError):
-                async with asyncio.timeout(session_s):
-                    await self._fetch()
-                    return there_s + loop.time() - started
-            there_s += loop.time() - started
-            self.ended += 1
-            await self._resident.stop()
-            await asyncio.sleep(_AWAY_S)
-            await _join(self._resident)
-            session_s = None if self._model is None else self._model.up.draw_s(self._rng)
+    async def live(self) -> None:
+        """Be there in all sessions, and fetch the mod until it is here."""
+        for since, until in self.sessions:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._began_at + until):
+                    await self._session(self._began_at + since)
+            await _whole(self._resident.stop())
+
+    async def _session(self, since: float) -> None:
+        if self._resident.node is None:
+            await asyncio.sleep(since - self._loop.time())
+            await _whole(_join(self._resident))
+        while not self.has_it.done():
+            try:
+                await self._fetch()
+            except ModswarmError:
+                self.failed += 1
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                self.has_it.set_result(self._loop.time() - self._began_at)
+                shutil.rmtree(self._target)
+        await asyncio.sleep(inf)
 
     async def _fetch(self) -> None:
         with self._resident.host.running():
@@ -186,7 +241,7 @@ def _draw(figure: Any, times: list[float], bound_s: float) -> None:
     axes.axvline(bound_s, linestyle="--", color="C2", label=f"{bound_s:.1f} s: fluid bound")
     axes.axvline(1.5 * bound_s, linestyle=":", color="C3", label="1.5 times that")
     axes.set_xlim(0, end_s)
-    axes.set_xlabel("time for which a getter was there (virtual seconds)")
+    axes.set_xlabel("time since all began to fetch it (virtual seconds)")
     axes.set_ylabel("getters that have the whole mod (%)")
     axes.set_title(f"One sharer and {len(times)} getters with lines of homes")
     axes.grid(visible=True, alpha=0.3)

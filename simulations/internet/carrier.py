@@ -83,6 +83,10 @@ class Carrier:
         self._partition = None
         self._log.add_text(self._loop.now, Fate.CHANGED, "heal")
 
+    def one_way_s(self, sender: Host, receiver: Host) -> float:
+        """How long a packet of one host takes to another's line, across the public internet."""
+        return LOOPBACK_S if sender is receiver else self._rows[sender.site][receiver.site]
+
     # out
 
     def send(

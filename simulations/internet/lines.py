@@ -71,20 +71,25 @@ class Access:
 class RatedLine:
     """One direction of a rated line, first in first out."""
 
-    __slots__ = ("_free_at_s", "_queue_bytes", "_rate")
+    __slots__ = ("_free_at_s", "_queue_bytes", "rate_bytes_s")
 
     def __init__(self, rate_bytes_s: float, queue_bytes: int) -> None:
-        self._rate = rate_bytes_s
+        self.rate_bytes_s = rate_bytes_s
         self._queue_bytes = queue_bytes
         self._free_at_s = 0.0
 
     def carry(self, now: float, size_bytes: int) -> float | None:
         """When the last bit of a packet handed over `now` leaves; None if the queue is full."""
         start = max(now, self._free_at_s)
-        waiting_bytes = (start - now) * self._rate
+        waiting_bytes = (start - now) * self.rate_bytes_s
         if waiting_bytes and waiting_bytes + size_bytes > self._queue_bytes:
             return None
-        self._free_at_s = start + size_bytes / self._rate
+        self._free_at_s = start + size_bytes / self.rate_bytes_s
+        return self._free_at_s
+
+    def book(self, now: float, size_bytes: float) -> float:
+        """When the last bit of so much leaves that is put on the line `now`, however full it is."""
+        self._free_at_s = max(now, self._free_at_s) + size_bytes / self.rate_bytes_s
         return self._free_at_s
 
     def waiting_s(self, now: float) -> float:
@@ -150,6 +155,15 @@ class Pipe:
     def waiting_s(self, now: float) -> float:
         """How long a packet handed over now would wait for those before it."""
         return 0.0 if self._line is None else self._line.waiting_s(now)
+
+    @property
+    def rate_bytes_s(self) -> float | None:
+        """That of the line; None if it has none."""
+        return None if self._line is None else self._line.rate_bytes_s
+
+    def book(self, now: float, size_bytes: float) -> float:
+        """When so much leaves that is no packet, and that no fault strikes."""
+        return now if self._line is None else self._line.book(now, size_bytes)
 
     def carry(self, now: float, data: bytes, is_v6: bool) -> list[Copy] | Fate:
         """The copies that leave and when, at least one; or why none does."""

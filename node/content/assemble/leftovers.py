@@ -29,7 +29,7 @@ def sweep(folder: Path, busy: Collection[Path]) -> None:
 def _remove(left: Path, kind: str, lock: Path) -> None:
     """Remove one thing; raises OSError where a `get` of another process needs it."""
     if kind in {"lock", "part"}:
-        held = FolderLock.take(lock)
+        held = FolderLock.take_at_once(lock)  # many may be held, each by a `get` that goes on
         try:
             if kind == "part":
                 # At once, so that a `get` to this place need not wait until all of it is gone.
