@@ -4,7 +4,7 @@ Values are lists, bytes, text, integers, booleans and None: no maps, no floats, 
 types. So the shortest form of each value is its only form, and signed bytes have one spelling.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgpack
@@ -12,6 +12,10 @@ import msgpack
 from protocol.errors import Malformed, NotCanonical, Oversized
 
 _pack = msgpack.Packer(use_bin_type=True, strict_types=True).pack
+
+_EMPTY = _pack(b"")
+_LONG_BYTES = 4096
+"""From here on a copy of the last item costs more than to look at what stands before it."""
 
 _READ_BYTES = 2**16
 
@@ -29,6 +33,16 @@ def encode(value: Any) -> bytes:
     Raises OverflowError for integers beyond 64 bits, ValueError for text that is not Unicode.
     """
     return _pack(value)  # type: ignore[no-any-return]
+
+
+def encode_ending_in(data: bytes, *values: Any) -> bytes:
+    """`encode` of a list of these values and then `data`, which is copied but once."""
+    return b"".join((_head_before(data, values), data))
+
+
+def _head_before(data: bytes, values: Sequence[Any]) -> bytes:
+    """What stands before the last item of a list, which is `data` after these values."""
+    return _pack([*values, b""])[: -len(_EMPTY)] + _bytes_head(len(data))  # type: ignore[no-any-return]
 
 
 def decode(data: bytes, *, max_bytes: int, max_items: int) -> Any:
@@ -79,9 +93,18 @@ def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
     alien = _alien([value])
     if alien:
         raise Malformed(alien)
-    if _pack(value) != data:
+    if not _is_canonical(value, data):
         raise NotCanonical("not the canonical spelling of its value")
     return value
+
+
+def _is_canonical(value: Any, data: bytes) -> bool:
+    """Whether `data`, of which `value` was read, is its canonical spelling."""
+    if len(data) < _LONG_BYTES or type(value) is not list or type(value[-1]) is not bytes:
+        return bool(_pack(value) == data)
+    # Bytes spell themselves: only what stands before them could be another spelling.
+    *before, last = value
+    return data.startswith(_head_before(last, before))
 
 
 class Readable(Protocol):
@@ -163,6 +186,15 @@ class FieldReader:
             return read()
         except (msgpack.UnpackException, ValueError, RecursionError, OverflowError) as error:
             raise Malformed(f"not a MessagePack value: {type(error).__name__}") from None
+
+
+def _bytes_head(length: int) -> bytes:
+    """What stands before so many bytes (MessagePack's bin 8, bin 16 and bin 32)."""
+    if length < 1 << 8:
+        return b"\xc4" + length.to_bytes()
+    if length < 1 << 16:
+        return b"\xc5" + length.to_bytes(2)
+    return b"\xc6" + length.to_bytes(4)
 
 
 def _head_bytes(length: int, short: int, medium: int) -> int:

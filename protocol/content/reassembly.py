@@ -62,9 +62,9 @@ class ChunkPieces:
         if len(piece.data) == length:
             self._chunk = None
             return piece.data
-        self._bytes += piece.data
-        if len(self._bytes) < length:
+        if have + len(piece.data) < length:
+            self._bytes += piece.data
             return None
-        data = bytes(self._bytes)
+        data = b"".join((self._bytes, piece.data))
         self._chunk, self._bytes = None, bytearray()
         return data

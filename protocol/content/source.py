@@ -119,6 +119,11 @@ class SwarmSource:
         return tuple(self._asked)
 
     @property
+    def asked_count(self) -> int:
+        """How many these are."""
+        return len(self._asked)
+
+    @property
     def idle(self) -> bool:
         """Whether it owes nothing."""
         return not self._asked

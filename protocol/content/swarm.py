@@ -22,6 +22,9 @@ from protocol import limits
 from protocol.content.rarity import RarestFirst, Shuffler
 from protocol.content.source import SourceName, SwarmSource
 
+_WINDOW_PARTS = 8
+"""A source is asked for more once such a part of its window is free."""
+
 
 class StallVerdict(Enum):
     """The finding of `review` about a source: cancel its requests, or count it as gone."""
@@ -124,14 +127,15 @@ class Swarm:
         known.count_spare(now, goes_on=known.idle and not len(self._waiting))
         if known.cancelling:
             return []
-        most = limits.REQUESTS_PER_STREAM - len(known.asked)
+        most = limits.REQUESTS_PER_STREAM - known.asked_count
+        window_bytes = self._window_bytes(known, now)
         budget_bytes = min(
-            self._window_bytes(known, now) - known.asked_bytes,
+            window_bytes - known.asked_bytes,
             limits.WINDOWS_BYTES - sum(other.asked_bytes for other in self._sources.values()),
             limits.WINDOWS_BYTES if most_bytes is None else most_bytes,
         )
-        few_bytes = max(1, min(known.window_least, known.asked_bytes) // 2)
-        if most <= 0 or budget_bytes < few_bytes:
+        few_bytes = max(known.window_least // 2, window_bytes // _WINDOW_PARTS)
+        if most <= 0 or budget_bytes < max(1, min(few_bytes, known.asked_bytes // 2)):
             return []  # few requests with many chunks each, not one for every arrival
         chunks = known.choose(self._waiting, most, budget_bytes)
         for chunk in chunks:

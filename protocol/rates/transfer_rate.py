@@ -54,6 +54,8 @@ class TransferRate:
 
     def room(self, peer: str | bytes, now: float) -> int | None:
         """The bytes that may go now without debts; None: any."""
+        if not self.is_limited:
+            return None
         own = self._peers.get(peer) or _bucket(self._each)
         rooms = [bucket.room(now) for bucket in (self._all, own) if bucket is not None]
         return min(rooms, default=None)

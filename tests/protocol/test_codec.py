@@ -16,6 +16,7 @@ from protocol.codec import (
     decode,
     decode_canonical,
     encode,
+    encode_ending_in,
     list_of,
     ranged,
     shape,
@@ -203,6 +204,38 @@ def test_integers_beyond_64_bits_and_surrogates_cannot_be_spelled() -> None:
     with pytest.raises(ValueError, match="surrogates"):
         encode("\ud800")
     assert encode(1) == b"\x01"  # and the next value is not spoilt by the last
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 5000, 65_535, 65_536, 70_000])
+def test_a_list_that_ends_in_bytes_is_spelled_as_any_other(length: int) -> None:
+    data = bytes(length)
+    spelled = encode_ending_in(data, 7, "text", [1, None])
+    assert spelled == encode([7, "text", [1, None], data])
+    assert decode_canonical(spelled, max_bytes=2**17, max_items=4) == [
+        *(7, "text", [1, None]),
+        data,
+    ]
+
+
+@pytest.mark.parametrize(
+    "longer",
+    [
+        "dc 0002 07 c5 1388",  # the list's length
+        "92 cc07 c5 1388",  # the number before the bytes
+        "92 07 c6 00001388",  # the length of the bytes
+        "92 07 da 1388",  # text and not bytes, which is another value
+    ],
+)
+def test_long_bytes_have_one_spelling_too(longer: str) -> None:
+    data = bytes.fromhex(longer) + bytes(5000)
+    assert len(read(data)) == 2
+    if read(data) == [7, bytes(5000)]:
+        with pytest.raises(NotCanonical):
+            read_canonical(data)
+    else:
+        assert read_canonical(data) == [7, "\0" * 5000]
+    with pytest.raises(Malformed):
+        read_canonical(encode([7, bytes(5000)]) + b"\0")
 
 
 def test_more_bytes_than_allowed_are_oversized() -> None:

@@ -13,7 +13,7 @@ from node.content.rates.background import BackgroundPacer
 from node.content.vault.store import Blob
 from node.content.vault.vault import Vault
 
-_ENOUGH_BYTES = 4 * 2**20
+_ENOUGH_BYTES = 16 * 2**20
 _LINGER_S = 0.25
 """At most so much fetched work is lost with a killed process, besides the job under way."""
 

@@ -57,6 +57,23 @@ def test_a_new_source_gets_a_small_window_and_a_fast_one_a_wide_one() -> None:
     assert len(asked) * 80_000 > 3 * MB
 
 
+def test_few_requests_for_many_chunks_are_made_of_a_fast_source() -> None:
+    swarm = swarm_of(4000)
+    swarm.join(A, 0.0, complete=True)
+    owed = swarm.requests(A, 0.0)
+    requests, now = 1, 0.0
+    while owed:
+        now += 0.001
+        finish(swarm, A, [owed.pop(0)], now)
+        more = swarm.requests(A, now)
+        requests += bool(more)
+        owed += more
+        # Never is so little owed that the source could run dry before it is asked again.
+        assert swarm.left == len(owed) or len(owed) >= 2
+    assert swarm.left == 0
+    assert requests < 150
+
+
 def test_the_window() -> None:
     whole = SwarmSource(A, [80_000], 0.0, complete=True)
     assert whole.window_bytes(0) == limits.WINDOW_BYTES_MIN
