@@ -14,6 +14,7 @@ from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
 from node.content.download.downloader import ChunkTaker, Downloader, DownloadResult
+from node.content.fetching import fetch_and_write
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMods
@@ -207,15 +208,22 @@ class Sharing:
                 self._assembler, self._room, claims, target, into or current_folder()
             )
             await place.prepare()
-            finding = self._finder.finding(link, progress)
-            download = await self._downloader.download(
-                *(link, finding, first.report, bound),
-                self._finder.patience(link.mod_id, finding.search, wait_s),
-                place,
-                weight=weight,
+            transferred = started
+
+            async def fetch() -> DownloadResult:
+                nonlocal transferred
+                finding = self._finder.finding(link, progress)
+                patience = self._finder.patience(link.mod_id, finding.search, wait_s)
+                done = await self._downloader.download(
+                    *(link, finding, first.report, bound, patience, place),
+                    weight=weight,
+                )
+                transferred = self._loop.time()
+                return done
+
+            download, written = await fetch_and_write(
+                self._vault, link.mod_id, fetch, place, progress
             )
-            transferred = self._loop.time()
-            written = await place.write(progress)
             await self._vault.use(link.mod_id)
         await self._announcer.announce()
         stats = FetchStats()

@@ -13,7 +13,7 @@ from node.content.assemble.placing import ChunkPlacing, PlacedBytes
 from node.content.assemble.tree import GrowingTree
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from protocol.content.manifest import Contents
-from protocol.errors import ModswarmError
+from protocol.errors import ModswarmError, NotFound
 
 _Result = TypeVar("_Result")
 
@@ -23,8 +23,8 @@ _READ_BYTES: Final = 8 * 2**20
 _SYNCERS: Final = 4
 """Threads that wait for the disk at once: it then commits many files in one go."""
 
-ReadChunks = Callable[[Sequence[int]], Awaitable[list[bytes]]]
-"""Reads sealed chunks by number; raises NotFound."""
+ReadChunks = Callable[[Sequence[int]], Awaitable[list[bytes | None]]]
+"""Reads sealed chunks by number; None for each that is not to be had."""
 
 
 class GrowingFiles:
@@ -69,7 +69,8 @@ class GrowingFiles:
         """Write what is missing, flush all of it, and give the folder its name.
 
         What hindered it before is tried once more. Raises TargetExists, UnsafePath, DiskError,
-        NotFound if the vault lacks some, ChunkMismatch.
+        ChunkMismatch, and NotFound if some chunks are not to be had: all others are written then,
+        those may be taken, and this be called again.
         """
         placing = self._placing
         assert placing is not None
@@ -81,12 +82,15 @@ class GrowingFiles:
         while missing:
             numbers, missing = self._batch(missing)
             for number, data in zip(numbers, await read(numbers), strict=True):
-                self._add(placing, number, data)
+                if data is not None:
+                    self._add(placing, number, data)
             self._go_on()
             await self._until(lambda: self._waiting_bytes <= _READ_BYTES)
             self._check()
         await self._until(lambda: self._job is None)
         self._check()
+        if placing.missing():
+            raise NotFound("the vault lacks a part of this mod; get it again")
         await self._run(self._tree.finish)
         report(self._progress())
         await self._sync()

@@ -48,9 +48,9 @@ class TargetPlace:
             await self._assembler.check_parent(self._into)
 
     async def accept(self, opened: OpenedMod) -> None:
-        """Claim the place of this mod and room for it; raises as `prepare`."""
+        """Claim the place of this mod and room for it, once; raises as `prepare`."""
         contents = opened.contents
-        if contents is None:
+        if contents is None or self._growing is not None:
             return
         if self._target is None:
             self._target = self._into / _folder_name(contents.name, opened.manifest.mod_id)

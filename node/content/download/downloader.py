@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from node.content.download.bounds import SizeBound
@@ -76,6 +76,17 @@ class DownloadResult:
     """Sources that broke a rule, by name, and which."""
     found_by: FindSources | None = field(default=None, compare=False)
     """The search that found the sources, maybe another download's; None if none was needed."""
+
+    def and_then(self, more: "DownloadResult") -> "DownloadResult":
+        """What this one and a later one of the same mod did together."""
+        return replace(
+            self,
+            chunks_fetched=self.chunks_fetched + more.chunks_fetched,
+            bytes_fetched=self.bytes_fetched + more.bytes_fetched,
+            bytes_from=dict(Counter(self.bytes_from) + Counter(more.bytes_from)),
+            banned=self.banned | more.banned,
+            found_by=self.found_by or more.found_by,
+        )
 
 
 class Downloader:

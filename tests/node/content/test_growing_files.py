@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from node.content.assemble import growing
 from node.content.assemble.assembler import Assembled
 from node.content.assemble.place import TargetPlace
 from node.content.download.downloader import DownloadResult
-from node.content.progress import ignore_progress
+from node.content.fetching import fetch_and_write
+from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import PublishedMod
 from node.content.room import RoomBook
 from protocol.content import sealing
-from protocol.errors import ChunkMismatch, DiskError
+from protocol.errors import ChunkMismatch, DiskError, ModswarmError, NotFound
 from tests.node.content.content_nodes import (
     ContentNode,
     FindLinks,
@@ -55,18 +56,25 @@ async def holder_and_getter(
 
 
 async def get(
-    node: ContentNode, shared: PublishedMod, target: Path, find: FindLinks
+    node: ContentNode,
+    shared: PublishedMod,
+    target: Path,
+    find: FindLinks,
+    report: ReportProgress = ignore_progress,
 ) -> tuple[DownloadResult, Assembled]:
     """As `Sharing.get` does it."""
     async with contextlib.AsyncExitStack() as claims:
         place = TargetPlace(node.assembler, RoomBook(), claims, target, target.parent)
         await place.prepare()
-        done = await node.downloader.download(
-            shared.link,
-            lambda mod_id: node.exchanges.sources(find(mod_id), Unwatched()),
-            taker=place,
-        )
-        return done, await place.write(ignore_progress)
+
+        def download() -> Awaitable[DownloadResult]:
+            return node.downloader.download(
+                shared.link,
+                lambda mod_id: node.exchanges.sources(find(mod_id), Unwatched()),
+                taker=place,
+            )
+
+        return await fetch_and_write(node.vault, shared.mod_id, download, place, report)
 
 
 def hidden_bytes(folder: Path) -> int:
@@ -153,6 +161,54 @@ async def test_what_a_slow_disk_cannot_take_is_read_back(
         await get(node, shared, tmp_path / "out", links_to(link))
         assert 0 < sum(reads) < shared.chunks
     assert read_files(tmp_path / "out") == FILES
+
+
+def damage(folder: Path) -> None:
+    """Flip a bit of each 100 000th byte of all packs."""
+    for pack in (folder / "vault" / "packs").iterdir():
+        content = bytearray(pack.read_bytes())
+        for at in range(50_000, len(content), 100_000):
+            content[at] ^= 1
+        pack.write_bytes(content)
+
+
+async def test_what_the_disk_has_damaged_is_fetched_again(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        await get(node, shared, tmp_path / "first", links_to(link))
+        damage(node.vault.folder.parent)
+        done, _ = await get(node, shared, tmp_path / "out", links_to(link))
+    assert done.chunks_fetched > 1
+    assert done.bytes_fetched < shared.new_bytes
+    assert read_files(tmp_path / "out") == FILES
+
+
+async def test_what_is_damaged_and_on_no_peer_is_said(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        await get(node, shared, tmp_path / "first", links_to(link))
+        damage(node.vault.folder.parent)
+        with pytest.raises(ModswarmError) as failed:
+            await get(node, shared, tmp_path / "out", links_to())
+    assert "damaged" in str(failed.value.__notes__)
+    assert only_of_ours(tmp_path) == ["first"]
+
+
+async def test_a_mod_that_is_removed_while_it_is_written_is_not_fetched_again(
+    tmp_path: Path,
+) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        await get(node, shared, tmp_path / "first", links_to(link))
+        removing: list[asyncio.Task[bool]] = []
+
+        def remove(_: Progress) -> None:
+            if not removing:
+                removing.append(asyncio.create_task(node.vault.remove_mod(shared.mod_id)))
+
+        damage(node.vault.folder.parent)
+        with pytest.raises(NotFound, match="was removed"):
+            await get(node, shared, tmp_path / "out", links_to(link), remove)
+        assert await asyncio.gather(*removing) == [True]
+        assert await node.vault.mods() == []
+    assert only_of_ours(tmp_path) == ["first"]
 
 
 @pytest.mark.parametrize("lasts", [False, True])
