@@ -22,6 +22,8 @@ class LimitView:
     set_by: LimitFrom
     """What set the limit of all peers: `config.toml` or an option of `run`, its schedule, or a
     command, which holds until the node ends."""
+    each_set_by: LimitFrom
+    """What set that of each peer, which no schedule does."""
     schedule: str
     """The rates by the hour, as the configuration has them; empty if it has none."""
 

@@ -51,6 +51,16 @@ class Progress:
     silent_s: int = 0
     """For how many whole seconds no source has sent anything of what it was asked for."""
 
+    def resting(self, stage: str) -> "Progress":
+        """The same where nothing comes now; how far it is remains where chunks were counted."""
+        if not self.chunks_total:
+            return Progress(stage)
+        return Progress(
+            stage,
+            *(self.chunks_total, self.chunks_done),
+            *(self.bytes_total, self.bytes_done, self.bytes_fetched),
+        )
+
     def kept(self) -> str:
         """A clause that says what of the bytes stays where it is if the job ends now."""
         return (

@@ -86,6 +86,10 @@ class DownloadEntry:
         for watcher in tuple(self.watchers):
             watcher(progress)
 
+    def rest(self, stage: str) -> None:
+        """Let those who watch it know that nothing comes, and why."""
+        self.tell((self.progress or Progress(stage)).resting(stage))
+
     def weight(self) -> int:
         """Its part of the download limit, by those of others."""
         return WEIGHTS[self.request.priority]

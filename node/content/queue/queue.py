@@ -18,7 +18,7 @@ from typing import Protocol
 from node.answers.downloads import DownloadList, DownloadState, DownloadView, Priority
 from node.answers.mods import GetResult
 from node.content.download.bounds import SizeBound
-from node.content.progress import Progress, ReportProgress
+from node.content.progress import ReportProgress
 from node.content.queue.entry import DownloadEntry, DownloadRequest
 from node.content.queue.file import QueueFile
 from node.content.queue.turns import rank, turns
@@ -138,7 +138,7 @@ class DownloadQueue:
             raise BadInput(f"download {number} is {entry.state}: there is nothing to pause")
         entry.state = _STATES.PAUSED
         await self._end(entry)
-        entry.tell(Progress("paused"))
+        entry.rest("paused")
         self._changed()
         return entry.view(self._loop.time())
 
@@ -154,7 +154,7 @@ class DownloadQueue:
             entry.prefer(priority)
         if entry.state is not _STATES.ACTIVE:
             entry.state, entry.try_at, entry.tries = _STATES.WAITING, 0.0, 0
-            entry.tell(Progress("queued"))
+            entry.rest("queued")
         self._changed()
         return entry.view(self._loop.time())
 
@@ -229,7 +229,7 @@ class DownloadQueue:
         found = turns(self._entries.values(), self._running, self._at_once, self._loop.time())
         for entry in found.give_way:
             entry.state = _STATES.WAITING
-            entry.tell(Progress("queued"))
+            entry.rest("queued")
             self._running[entry.number].cancel()
         for entry in found.begin:
             self._begin(entry)

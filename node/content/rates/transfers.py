@@ -94,7 +94,9 @@ class Direction:
             set_by = LimitFrom.COMMAND
         elif settings.schedule.says(self._minute()):
             set_by = LimitFrom.SCHEDULE
-        return LimitView(*self._rates, set_by, settings.schedule.text)
+        is_config = isinstance(self._commanded_each, str)
+        each_set_by = LimitFrom.CONFIG if is_config else LimitFrom.COMMAND
+        return LimitView(*self._rates, set_by, each_set_by, settings.schedule.text)
 
     def _all_peers(self) -> Rate:
         if not isinstance(self._commanded, str):

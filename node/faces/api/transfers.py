@@ -41,27 +41,38 @@ async def queue(service: Service, call: ApiCall) -> DownloadView:
 async def downloads(service: Service, call: ApiCall) -> DownloadList:
     """The downloads that go on, wait, rest or ended lately."""
     told = service.node.downloads.view()
-    names = {mod.mod_id: mod.name for mod in await service.node.sharing.mods()}
+    names = await _names(service)
     named = (replace(view, name=view.name or names.get(view.mod_id, "")) for view in told.downloads)
     return DownloadList(tuple(named), told.at_once)
 
 
 async def pause(service: Service, call: ApiCall) -> DownloadView:
     """Let a download rest until it is resumed."""
-    return await service.node.downloads.pause(_number(call))
+    return await _named(service, await service.node.downloads.pause(_number(call)))
 
 
 async def resume(service: Service, call: ApiCall) -> DownloadView:
     """Let a download go on that rests or failed; and change its priority."""
     priority = call.body.get("priority")
-    return service.node.downloads.resume(
+    view = service.node.downloads.resume(
         _number(call), None if priority is None else Priority(priority)
     )
+    return await _named(service, view)
 
 
 async def cancel(service: Service, call: ApiCall) -> DownloadView:
     """End a download and forget it; what has arrived stays in the vault."""
-    return await service.node.downloads.cancel(_number(call))
+    return await _named(service, await service.node.downloads.cancel(_number(call)))
+
+
+async def _named(service: Service, view: DownloadView) -> DownloadView:
+    """With the mod's name, once the vault knows it."""
+    names = await _names(service)
+    return replace(view, name=view.name or names.get(view.mod_id, ""))
+
+
+async def _names(service: Service) -> dict[bytes, str]:
+    return {mod.mod_id: mod.name for mod in await service.node.sharing.mods()}
 
 
 def _number(call: ApiCall) -> int:

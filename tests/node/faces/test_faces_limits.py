@@ -13,13 +13,15 @@ def test_limits_are_shown_and_changed_at_run_time(
     assert told_by(capsys, "limits")["up"]["all_peers"] is None
     told = told_by(capsys, "limits", "--up", "2M", "--down-per-peer", "500kB/s")
     assert (told["up"]["all_peers"], told["up"]["set_by"]) == (2_000_000, "command")
-    assert (told["down"]["all_peers"], told["down"]["each_peer"]) == (None, 500_000)
+    assert (told["down"]["all_peers"], told["down"]["set_by"]) == (None, "config")
+    assert (told["down"]["each_peer"], told["down"]["each_set_by"]) == (500_000, "command")
     assert node.transfers.up.rate.is_limited
     assert told_by(capsys, "limits", "--up", "off")["up"]["all_peers"] is None
     assert told_by(capsys, "limits", "--up", "config")["up"]["set_by"] == "config"
     status_of("limits", "--up", "1.5M")
     rows = capsys.readouterr().out.splitlines()
-    assert rows[1].split() == ["to", "peers", "1.5", "MB/s", "off", "command", "-"]
+    assert rows[1].split() == ["to", "peers", "1.5", "MB/s", "command", "off", "-", "-"]
+    assert rows[2].split() == ["from", "peers", "off", "-", "500.0", "kB/s", "command", "-"]
 
 
 @pytest.mark.parametrize(

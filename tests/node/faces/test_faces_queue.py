@@ -26,8 +26,12 @@ def test_a_download_in_the_queue_is_listed_paused_resumed_and_cancelled(
     (one,) = listed(capsys)
     assert (one["state"], one["name"], one["progress"]["bytes_done"]) == ("active", "hats", 5)
     assert "link" not in one
-    assert told_by(capsys, "pause", str(LINK))["state"] == "paused"
-    assert told_by(capsys, "resume", "hats", "--priority", "low")["priority"] == "low"
+    told = told_by(capsys, "pause", str(LINK))
+    assert (told["state"], told["name"]) == ("paused", "hats")
+    status_of("downloads")
+    assert capsys.readouterr().out.splitlines()[1].split()[4:6] == ["50", "%"]
+    told = told_by(capsys, "resume", "hats", "--priority", "low")
+    assert (told["priority"], told["name"]) == ("low", "hats")
     status_of("downloads")
     row = capsys.readouterr().out.splitlines()[1].split()
     assert row[:5] == ["1", "hats", "active", "low", "50"]

@@ -8,10 +8,10 @@ import click
 from node.faces.cli import options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal.amounts import LimitRate
-from protocol.texts.rates import rate_text
+from protocol.texts.rates import Rate, rate_text
 
 _SET_BY = {
-    "config": "config.toml, or an option of run",
+    "config": "config.toml or run",
     "schedule": "the hour",
     "command": "command",
 }
@@ -49,14 +49,21 @@ def limits(
         output.show_json(told)
         return
     rows = [_row("to peers", told["up"]), _row("from peers", told["down"])]
-    output.show_table(("MODS", "ALL", "EACH PEER", "SET BY", "SCHEDULE"), rows, empty="")
+    columns = ("MODS", "ALL", "SET BY", "EACH PEER", "SET BY", "SCHEDULE")
+    output.show_table(columns, rows, empty="")
 
 
 def _row(direction: str, limit: dict[str, Any]) -> tuple[str, ...]:
     return (
         direction,
         rate_text(limit["all_peers"]),
+        _set_by(limit["all_peers"], limit["set_by"]),
         rate_text(limit["each_peer"]),
-        _SET_BY.get(limit["set_by"], limit["set_by"]),
+        _set_by(limit["each_peer"], limit["each_set_by"]),
         limit["schedule"] or "-",
     )
+
+
+def _set_by(rate: Rate, told: str) -> str:
+    """What set a limit; a dash where nothing is said of one."""
+    return "-" if rate is None and told == "config" else _SET_BY.get(told, told)

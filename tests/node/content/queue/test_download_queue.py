@@ -50,7 +50,7 @@ class Gets(GetDouble):
         number = asked.link.mod_id[0]
         self.began.append(number)
         self.asked.append(asked)
-        asked.progress(Progress("chunks", bytes_total=10, bytes_done=5))
+        asked.progress(Progress("chunks", 2, 1, bytes_total=10, bytes_done=5, bytes_per_second=1))
         ended = self.under_way[number] = asyncio.get_running_loop().create_future()
         try:
             await ended
@@ -116,8 +116,8 @@ async def test_one_of_a_higher_priority_takes_the_turn_of_the_lowest(tmp_path: P
     await turns()
     assert (gets.began, gets.cancelled) == ([1, 2, 3, 4], [2, 1])
     assert states(held) == {3: "active", 4: "active", 5: "waiting", 1: "waiting", 2: "waiting"}
-    told = [view.progress.stage for view in held.view().downloads[3:] if view.progress]
-    assert told == ["queued", "queued"]
+    told = [view.progress for view in held.view().downloads[3:]]
+    assert told == [Progress("queued", 2, 1, bytes_total=10, bytes_done=5)] * 2
     held.resume(2, Priority.HIGH)  # its number is that of the mod
     await turns()
     assert (gets.began[4:], gets.cancelled[2:]) == ([2], [4])
@@ -200,7 +200,9 @@ async def test_paused_one_gives_its_turn_and_goes_on_when_it_is_resumed(tmp_path
     first = held.add(wanted(1)).id
     second = held.add(wanted(2)).id
     await turns()
-    assert (await held.pause(first)).state is DownloadState.PAUSED
+    paused = await held.pause(first)
+    assert paused.state is DownloadState.PAUSED
+    assert paused.progress == Progress("paused", 2, 1, bytes_total=10, bytes_done=5)
     await turns()
     assert (gets.began, gets.cancelled) == ([1, 2], [1])
     held.resume(first)

@@ -143,14 +143,16 @@ async def test_new_limit_holds_at_once(tmp_path: Path, side: str) -> None:
 
 async def test_command_is_taken_whole_or_not_at_all() -> None:
     up = Direction(DirectionSettings(1_000_000, 50_000, DaySchedule("00:00-01:00 2M")), lambda: 0)
-    assert up.view() == LimitView(2_000_000, 50_000, LimitFrom.SCHEDULE, "00:00-01:00 2M")
+    told = "00:00-01:00 2M"
+    by_hour, by_config, by_command = LimitFrom.SCHEDULE, LimitFrom.CONFIG, LimitFrom.COMMAND
+    assert up.view() == LimitView(2_000_000, 50_000, by_hour, by_config, told)
     with pytest.raises(BadInput, match="fast"):
         up.command("3M", "fast")
     assert up.view().all_peers == 2_000_000
     up.command("off", None)
-    assert up.view() == LimitView(None, 50_000, LimitFrom.COMMAND, "00:00-01:00 2M")
+    assert up.view() == LimitView(None, 50_000, by_command, by_config, told)
     up.command("Config", "off")
-    assert up.view() == LimitView(2_000_000, None, LimitFrom.SCHEDULE, "00:00-01:00 2M")
+    assert up.view() == LimitView(2_000_000, None, by_hour, by_command, told)
 
 
 # Hours --------------------------------------------------------------------------------------
