@@ -165,7 +165,7 @@ class HolderSearch:
                 self._order.add(peer_id, Standing.LINKED)
         while self._fellows_wanted > 0 and (named := self._fellows.names.take()) is not None:
             if self._is_free(named):
-                self._order.add(named, Standing.NAMED)
+                self._order.add(named, Standing.NAMED, brought=self._brought(named))
             else:
                 self._fellows.names.linked(named)
 
@@ -240,9 +240,12 @@ class HolderSearch:
             self._named.add(peer_id)
         if not self._is_free(peer_id):
             return
-        if self._pool.get(peer_id) is not None:
-            standing = Standing.LINKED
-        self._order.add(peer_id, standing, told=told, complete=complete)
+        standing = Standing.LINKED if self._pool.get(peer_id) is not None else standing
+        brought = self._brought(peer_id)
+        self._order.add(peer_id, standing, told=told, complete=complete, brought=brought)
+
+    def _brought(self, peer_id: PeerId) -> float:
+        return self._pool.usefulness.brought(peer_id, self._loop.time())
 
     async def _ask_filters(self, mod_id: bytes) -> None:
         """Learn which holders' filters have the mod, while others are called already."""

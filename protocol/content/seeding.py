@@ -100,8 +100,11 @@ class Seeding:
         since_s = now - known.shown_at
         is_large = known.portion > limits.SEED_UNITS_SHOWN
         is_short = wanted <= (known.portion * self._unit // 2 if is_large else 0)
-        if not is_short or not (known.asked or since_s >= limits.SEED_UNUSED_S):
+        is_unused = since_s >= limits.SEED_UNUSED_S
+        if not is_short or not (known.asked or is_unused):
             return False
+        if len(known.unsent) > known.portion // 2 and not (is_unused or idle):
+            return False  # what it asked for is being read, or waits for its turn of the line
         return bool(self._new) or idle or since_s >= self._patience_s(now)
 
     def _patience_s(self, now: float) -> float:

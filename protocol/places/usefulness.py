@@ -17,20 +17,27 @@ HALF_LIFE_S: Final = 600.0
 
 @dataclass(slots=True)
 class _Credit:
-    """`worth` was so much at a time. `served` has a bit for each chunk that was sent.
+    """`worth` was so much at a time, `brought` of it came at another.
 
-    So many bits are set, and so many bytes were sent for the first time, and again.
+    `served` has a bit for each chunk that was sent. So many bits are set, and so many bytes were
+    sent for the first time, and again.
     """
 
     worth: float = 0.0
     at: float = 0.0
+    brought: float = 0.0
+    brought_at: float = 0.0
     served: bytearray = field(default_factory=bytearray)
     bits: int = 0
     first_bytes: int = 0
     again_bytes: int = 0
 
     def now(self, now: float) -> float:
-        return float(self.worth * 0.5 ** ((now - self.at) / HALF_LIFE_S))
+        return _halved(self.worth, now - self.at)
+
+
+def _halved(amount: float, seconds: float) -> float:
+    return float(amount * 0.5 ** (seconds / HALF_LIFE_S))
 
 
 def _bit(mod_id: bytes, chunk: int) -> int:
@@ -59,6 +66,13 @@ class Usefulness:
         """A peer sent so many bytes, which were verified."""
         credit = self._credit(peer_id, now)
         credit.worth, credit.at = credit.now(now) + size, now
+        before = _halved(credit.brought, now - credit.brought_at)
+        credit.brought, credit.brought_at = before + size, now
+
+    def brought(self, peer_id: PeerId, now: float) -> float:
+        """The verified bytes that a peer has sent lately; 0 of one that only took some."""
+        credit = self._credits.get(peer_id)
+        return 0.0 if credit is None else _halved(credit.brought, now - credit.brought_at)
 
     def served(self, peer_id: PeerId, mod_id: bytes, chunk: int, size: int, now: float) -> None:
         """A peer was sent a chunk of so many bytes; it counts once.

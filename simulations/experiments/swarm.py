@@ -8,6 +8,7 @@ One that ended begins anew a while later, with what the vault had.
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -125,7 +126,7 @@ async def _world(parameters: Parameters, folder: Path, say: Say) -> _Outcome:
         say(f"{parameters.getters} getters start")
         people = [_Person(one, link, folder, parameters) for one in getters]
         before = sharer.host.sent_bytes
-        seconds = await _all_copies(people)
+        seconds = await _all_copies(people, say)
         sent = sharer.host.sent_bytes - before
         await world.close()
     failed = sum(person.failed for person in people)
@@ -133,14 +134,22 @@ async def _world(parameters: Parameters, folder: Path, say: Say) -> _Outcome:
     return _Outcome(seconds, sessions, failed, sent, world.internet.log.digest())
 
 
-async def _all_copies(people: list["_Person"]) -> list[float]:
+async def _all_copies(people: list["_Person"], say: Say) -> list[float]:
     """Let all of them live until each has the mod; the seconds after which each had it."""
     async with asyncio.TaskGroup() as group:
         lives = [group.create_task(person.live()) for person in people]
+        telling = group.create_task(_tell(people, say))
         seconds = await asyncio.gather(*(person.has_it for person in people))
-        for life in lives:
-            life.cancel()
+        for task in (telling, *lives):
+            task.cancel()
     return seconds
+
+
+async def _tell(people: list["_Person"], say: Say) -> None:
+    """Say now and then how far they are: a second of many getters takes long."""
+    for seconds in itertools.count(1):
+        await asyncio.sleep(1.0)
+        say(f"{seconds} s: {sum(one.has_it.done() for one in people)} copies")
 
 
 def _carried(parameters: Parameters, world: World) -> contextlib.AbstractContextManager[None]:

@@ -1,10 +1,11 @@
 """In which order the holders of a mod are called: by what they cannot choose for themselves.
 
-Peers that are linked already come first, then those that the mod's link names, then those whose
-availability filter has the mod, then those that a source named, then all others. Each of these
-groups is a mix: every third one was told by most contacts, every third is the nearest to this node
-by XOR distance, and every third is drawn by chance. Those that gave way to others come last. Dates
-decide nothing, and a claim to have all of a mod only between equals.
+Peers that are linked already come first, then those that the mod's link names, then those that
+brought this node verified bytes lately, most of them first, then those whose availability filter
+has the mod, then those that a source named, then all others. Each of the other groups is a mix:
+every third one was told by most contacts, every third is the nearest to this node by XOR distance,
+and every third is drawn by chance. Those that gave way to others come last. Dates decide nothing,
+and a claim to have all of a mod only between equals.
 """
 
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ class Standing(IntEnum):
 
     LINKED = 0
     HINTED = 1
-    SAYS_YES = 2
-    NAMED = 3
-    UNKNOWN = 4
-    UNREADABLE = 5
-    SAYS_NO = 6
-    GAVE_WAY = 7
+    HAS_SERVED = 2
+    SAYS_YES = 3
+    NAMED = 4
+    UNKNOWN = 5
+    UNREADABLE = 6
+    SAYS_NO = 7
+    GAVE_WAY = 8
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class _Holder:
     standing: Standing
     told: int
     complete: bool
+    brought: float = 0.0
 
 
 class HolderOrder:
@@ -49,12 +52,23 @@ class HolderOrder:
         return len(self._waiting)
 
     def add(
-        self, peer_id: PeerId, standing: Standing, *, told: int = 0, complete: bool = False
+        self,
+        peer_id: PeerId,
+        standing: Standing,
+        *,
+        told: int = 0,
+        complete: bool = False,
+        brought: float = 0.0,
     ) -> None:
-        """One more holder, that `told` contacts name; one that is known stays as it is."""
+        """One more holder, that `told` contacts name; one that is known stays as it is.
+
+        `brought`: the verified bytes that it has sent this node lately, of whatever mods.
+        """
         if peer_id not in self._known:
             self._known.add(peer_id)
-            self._waiting[peer_id] = _Holder(standing, told, complete)
+            if brought > 0:
+                standing = min(standing, Standing.HAS_SERVED)
+            self._waiting[peer_id] = _Holder(standing, told, complete, brought)
 
     def again(self, peer_id: PeerId) -> None:
         """A holder that was called is called again, after all that wait."""
@@ -80,8 +94,11 @@ class HolderOrder:
             return None
         best = min(one.standing for one in self._waiting.values())
         group = [peer for peer, one in self._waiting.items() if one.standing is best]
-        peer_id = self._picks[self._turn % len(self._picks)](group)
-        self._turn += 1
+        if best is Standing.HAS_SERVED:
+            peer_id = max(group, key=lambda peer: self._waiting[peer].brought)
+        else:
+            peer_id = self._picks[self._turn % len(self._picks)](group)
+            self._turn += 1
         del self._waiting[peer_id]
         return peer_id
 

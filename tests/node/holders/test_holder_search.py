@@ -121,6 +121,18 @@ async def test_the_most_useful_of_many_linked_peers_are_asked() -> None:
     assert linked[-1] in found
 
 
+async def test_who_brought_most_lately_is_called_first() -> None:
+    numbers = range(1, len(SEEDS))
+    best = Identity(SEEDS[numbers[-1]]).peer_id
+    overlay, pool = OverlayDouble([record(one, records.PROVIDER) for one in numbers]), Pool()
+    pool.usefulness.received(best, 1000, asyncio.get_running_loop().time())
+    pool.usefulness.served(Identity(SEEDS[1]).peer_id, MOD, 1, 99_999, 0.0)
+    searching = HolderSearch(cast("OverlayServer", overlay), cast("Any", pool), Random(2))
+    await found_before(searching, HoldersUnreachable)
+    assert pool.called[0] == best
+    assert len(pool.called) == len(numbers) > 2
+
+
 async def test_one_s_own_record_is_no_holder() -> None:
     asked, error = await search(OverlayDouble([record(0, records.PROVIDER)]))
     assert (asked, error.cause) == ([], Cause.MOD_UNKNOWN)

@@ -89,21 +89,35 @@ def test_one_alone_is_shown_all_at_once() -> None:
     assert not seeding.is_due("a", 0, 9.0, idle=True)
 
 
-def shown_first(seeding: Seeding, name: str, now: float) -> None:
+def shown_first(seeding: Seeding, name: str, now: float) -> list[int]:
     """A newcomer is shown some at once, whatever others were shown, and asks for it."""
     seeding.join(name, now)
     assert seeding.is_due(name, 0, now, idle=False)
-    assert seeding.show(name, now, alone=False)
+    shown = chunks_in(seeding.show(name, now, alone=False))
+    assert shown
     seeding.asked(name)
+    return shown
 
 
 def test_what_one_that_left_was_shown_goes_to_the_next() -> None:
     seeding = Seeding(2 * limits.SEED_UNITS_SHOWN, Random(1), 0.0)
     shown_first(seeding, "a", 0.0)
-    shown_first(seeding, "b", 0.0)
+    for chunk in shown_first(seeding, "b", 0.0):
+        seeding.sent("b", chunk, 0.0)
     assert not seeding.is_due("b", 0, 0.0, idle=False)
     seeding.leave("a")
     assert seeding.is_due("b", 0, 0.0, idle=False)
+
+
+def test_who_asks_at_once_is_not_shown_what_is_new_before_it_was_sent_what_it_asked_for() -> None:
+    """Else the first getters of many would hold all chunks, each a part that it gets late."""
+    seeding = Seeding(100, Random(1), 0.0)
+    first = shown_first(seeding, "a", 0.0)
+    assert not seeding.is_due("a", 0, TENTH_S, idle=False), "it was read, and has not left"
+    assert seeding.is_due("a", 0, TENTH_S, idle=True)
+    seeding.sent("a", first[0], TENTH_S)
+    assert seeding.is_due("a", 0, TENTH_S, idle=False), "before the line has nothing for it"
+    assert len(first) == limits.SEED_UNITS_SHOWN == 2
 
 
 def test_what_another_was_shown_is_shown_while_the_line_is_idle() -> None:

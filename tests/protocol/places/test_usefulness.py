@@ -56,6 +56,16 @@ def test_standing_counts_besides() -> None:
     assert use.worth(OTHER, 5.0) == 0
 
 
+def test_what_a_peer_brought_is_halved_and_what_it_took_is_none_of_it() -> None:
+    use = Usefulness(lambda _: 7.0)
+    use.served(ONE, MOD, 1, 1000, 0.0)
+    assert use.brought(ONE, 0.0) == use.brought(OTHER, 0.0) == 0
+    use.received(ONE, 64, 0.0)
+    use.received(ONE, 32, HALF_LIFE_S)
+    assert use.brought(ONE, 2 * HALF_LIFE_S) == pytest.approx(32)
+    assert use.worth(ONE, HALF_LIFE_S) == pytest.approx(7 + 1064 / 2 + 32)
+
+
 def test_a_quarter_of_what_a_peer_got_it_may_get_again() -> None:
     use = Usefulness()
     for chunk in range(40):

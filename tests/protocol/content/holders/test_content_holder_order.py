@@ -22,7 +22,18 @@ def test_what_speaks_for_a_holder_goes_before_all_else() -> None:
     order = HolderOrder(OWN, Random(1))
     for number, standing in enumerate(reversed(Standing), start=1):
         order.add(peer(number), standing, told=number, complete=True)
-    assert taken(order) == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert taken(order) == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+
+
+def test_who_brought_most_is_called_before_those_of_whom_nothing_is_known() -> None:
+    order = HolderOrder(OWN, Random(1))
+    for number in range(10, 40):
+        order.add(peer(number), Standing.SAYS_YES, told=9, complete=True)
+    for number in (50, 51, 52):
+        order.add(peer(number), Standing.UNKNOWN, brought=float(number))
+    order.add(peer(60), Standing.HINTED, brought=1.0)
+    order.add(peer(61), Standing.LINKED, brought=99.0)
+    assert taken(order)[:5] == [61, 60, 52, 51, 50]
 
 
 def test_equal_holders_are_a_mix_of_what_was_told_most_the_nearest_and_chance() -> None:
