@@ -240,10 +240,13 @@ class Sharing:
             transfer_s=transferred - max(stats.linked_at, started),
         )
 
-    async def repair(self, mod_id: bytes, progress: ReportProgress) -> None:
-        """Fetch what the vault has lost of a mod; raises as `get`."""
+    async def repair(
+        self, mod_id: bytes, progress: ReportProgress, pacer: BackgroundPacer | None
+    ) -> None:
+        """A Repair: fetch what the vault has lost of a mod; raises as `get`."""
         link = ModLink(mod_id)
-        await self._downloader.download(link, self._finder.finding(link, progress), progress)
+        finding = self._finder.finding(link, progress, () if pacer is None else {RELAYED})
+        await self._downloader.download(link, finding, progress, pacer=pacer)
 
     async def _fetch_outside(
         self, mod_id: bytes, networks: frozenset[bytes], taker: ChunkTaker

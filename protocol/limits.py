@@ -1078,6 +1078,10 @@ VAULT_DISK_PART = 10
 """What mods in a vault take that are neither pinned nor in use, unless a person says otherwise: so
 much, or one in so many of the disk's bytes, whichever is less."""
 
+DEAD_PART = 5
+"""At most one in so many bytes of a vault's packs is needed by no mod, where the disk has room:
+beyond that the rest of some packs is copied, at most DEAD_PART - 1 bytes for each that it frees."""
+
 VAULT_CHECK_S = 600.0
 """How often a vault is kept within that; after each download besides."""
 
@@ -1309,6 +1313,12 @@ BACKGROUND_CPU_MS_PER_SECOND = 50.0
 BACKGROUND_CPU_MS_BURST = 50.0
 """CPU that work takes for which no person waits (scrubbing, caching, sealing ahead): 5 % of a core;
 and so much of it at once after a rest: a game misses three frames at most."""
+
+BACKGROUND_LINK_MS_PER_MB = 12.0
+"""CPU that a fetched MB counts besides its storing: a link's work is among that of others."""
+
+REPAIR_S = 3600.0
+"""How long a mod that a check found damaged is fetched at most, where no person waits for it."""
 
 ASKS_OF_NETWORK = 64
 ASKS_COUNTED = 16384

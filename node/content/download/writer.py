@@ -12,6 +12,7 @@ from collections.abc import Callable
 from node.content.rates.background import BackgroundPacer
 from node.content.vault.store import Blob
 from node.content.vault.vault import Vault
+from protocol import limits
 
 _ENOUGH_BYTES = 16 * 2**20
 _LINGER_S = 0.25
@@ -91,4 +92,6 @@ class ChunkWriter:
         if pacer is None:
             return await self._vault.put(blobs)
         await pacer.rest()
+        size = sum(len(data) for _, data in blobs)
+        pacer.charge(size * limits.BACKGROUND_LINK_MS_PER_MB / 1e9)
         return await self._vault.put(blobs, pacer.measured)

@@ -20,8 +20,10 @@ from protocol.identity import base32_text
 
 _log = logging.getLogger(__name__)
 
-Repair = Callable[[bytes, ReportProgress], Awaitable[None]]
-"""Fetches what the vault lacks of a mod; raises why that does not come."""
+Repair = Callable[[bytes, ReportProgress, BackgroundPacer | None], Awaitable[None]]
+"""Fetches what the vault lacks of a mod; raises why that does not come.
+
+The pacer is that of a repair that no person waits for, which spares relays too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Scrubber:
                 if self._checks != checks:
                     return None
                 state = await self._step(state, pacer.measured)
-        return await self._repair_all(state, ignore_progress)
+        return await self._repair_all(state, ignore_progress, pacer)
 
     async def _step(self, before: ScrubState, measured: Measure = at_once) -> ScrubState:
         """Check the next megabytes; raises DiskError, also if that gets no further."""
@@ -102,17 +104,24 @@ class Scrubber:
             raise DiskError("the check was stopped: the vault does not keep how far it is")
         return state
 
-    async def _repair_all(self, state: ScrubState, report: ReportProgress) -> Scrubbed:
+    async def _repair_all(
+        self, state: ScrubState, report: ReportProgress, pacer: BackgroundPacer | None = None
+    ) -> Scrubbed:
         damaged = await self._vault.damaged()
-        lacking = [one for one in damaged if not await self._repaired(one, report)]
+        lacking = [one for one in damaged if not await self._repaired(one, report, pacer)]
         repaired = tuple(one for one in damaged if one not in lacking)
+        if state.bad:
+            await self._vault.collect(gone=())  # what was damaged takes room in packs
         return Scrubbed(state.blobs, state.bytes, state.bad, repaired, tuple(lacking))
 
-    async def _repaired(self, mod_id: bytes, report: ReportProgress) -> bool:
+    async def _repaired(
+        self, mod_id: bytes, report: ReportProgress, pacer: BackgroundPacer | None
+    ) -> bool:
         with self._vault.using(mod_id):
             try:
-                await self._repair(mod_id, report)
-            except ModswarmError as error:
+                async with asyncio.timeout(None if pacer is None else limits.REPAIR_S):
+                    await self._repair(mod_id, report, pacer)
+            except (ModswarmError, TimeoutError) as error:
                 _log.warning("%s is not repaired: %s", base32_text(mod_id), error)
                 return False
             await self._vault.repaired(mod_id)

@@ -39,6 +39,11 @@ class BackgroundPacer:
             with self._lock:
                 self._unpaid_s += self._thread_cpu_s() - began_s
 
+    def charge(self, cpu_s: float) -> None:
+        """Count what a step takes that cannot be measured in one thread, as that of a link."""
+        with self._lock:
+            self._unpaid_s += cpu_s
+
     async def rest(self) -> None:
         """Wait until what was done so far is paid for; all that wait have their turns."""
         async with self._turn:

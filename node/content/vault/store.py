@@ -15,11 +15,13 @@ from functools import partial
 from itertools import compress
 from pathlib import Path
 
-from node.content.vault.compaction import Compaction, Scrubbing
 from node.content.vault.holdings import Held, Holding, Holdings
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs, is_intact
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
+from node.content.vault.upkeep.compaction import Compaction
+from node.content.vault.upkeep.parts import StoreParts
+from node.content.vault.upkeep.scrubbing import Scrubbing
 from node.content.vault.uses import Uses
 from node.disk.refusals import free_bytes, make_folders, make_private
 from node.disk.reserve import Reserve, kept_free
@@ -59,10 +61,9 @@ class Store:
         self.uses = Uses()
         self._used: dict[bytes, float] = {}
         """When mods were last used, as far as it is recorded."""
-        self.compaction = Compaction(folder, self._index, self._packs, self._reserve, self._forget)
-        self.scrubbing = Scrubbing(
-            folder, self._index, self._packs, self._reserve, self._holdings.lost
-        )
+        parts = StoreParts(folder, self._index, self._packs, self._reserve)
+        self.compaction = Compaction(parts, self._forget)
+        self.scrubbing = Scrubbing(parts, self._holdings.lost)
         try:
             with writing(folder):
                 self._recover()

@@ -1,5 +1,6 @@
 """The vault's budget: what goes, in which order, and what never does."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -251,4 +252,38 @@ async def test_an_eviction_looks_at_what_was_evicted_alone(
     assert await mods.left() == {1, 2}
     monkeypatch.undo()
     assert await mods.vault._run(mods.vault._store.compaction.collect) == 0, "nothing was left"
+    await mods.vault.close()
+
+
+async def test_a_mod_that_comes_into_use_after_it_was_chosen_is_not_evicted(tmp_path: Path) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    for number in range(3):
+        await mods.add(number, chunks(10 * number, 4))
+    fetched, served, idle = await mods.vault.kept()
+    assert not any(mod.is_in_use for mod in (fetched, served))
+    with mods.vault.using(fetched.mod_id):
+        assert not await mods.vault.evict(fetched)
+    mods.vault._store.uses.served("peer", served.mod_id, asyncio.get_running_loop().time())
+    assert not await mods.vault.evict(served), "its peer may go on, though `used` is not recorded"
+    assert await mods.vault.evict(idle)
+    assert await mods.left() == {0, 1}
+    await asyncio.sleep(limits.SERVED_LATELY_S)
+    assert await mods.vault.evict(served)
+    await mods.vault.close()
+
+
+async def test_what_is_added_again_before_its_room_is_freed_is_whole(tmp_path: Path) -> None:
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    mod_id = await mods.add(0, chunks(0, 4))
+    manifest = mods.manifests[0].data
+    (kept,) = await mods.vault.kept()
+    assert await mods.vault.evict(kept)
+    await mods.add(0, chunks(0, 4))
+    await mods.vault.collect(gone=[mod_id])
+    assert await mods.vault.get(mod_id) == manifest
+    assert await mods.vault.missing(mod_id) == []
+    (again,) = await mods.vault.kept()
+    assert await mods.vault.evict(again)
+    await mods.vault.collect(gone=[mod_id])
+    assert await mods.vault.get(mod_id) is None
     await mods.vault.close()

@@ -9,8 +9,9 @@ import pytest
 from node.content.keeping.keeper import Keeper
 from node.content.keeping.scrubber import Scrubber
 from node.content.progress import ReportProgress
+from node.content.rates.background import BackgroundPacer
 from node.content.room import Disk
-from node.content.vault import compaction
+from node.content.vault.upkeep import compaction, scrubbing
 from node.content.vault.vault import Vault
 from protocol.content import sealing
 from tests.node.content.keeping.test_keeper import KB, Mods, blob
@@ -33,7 +34,7 @@ class Together:
         self.scrubber = Scrubber(vault, self.repair)
         self.busy = 2
 
-    async def repair(self, mod_id: bytes, _: ReportProgress) -> None:
+    async def repair(self, mod_id: bytes, _: ReportProgress, pacer: BackgroundPacer | None) -> None:
         raise AssertionError("nothing is damaged")
 
     async def get(self) -> None:
@@ -83,6 +84,7 @@ class Together:
 async def test_what_is_in_use_is_whole(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(scrubbing, "_CHECKED_BYTES", 3 * KB)
     monkeypatch.setattr(compaction, "_MOVED_BYTES", 3 * KB)
     vault = await Vault.open(tmp_path / "vault", lambda: 1e6 + asyncio.get_event_loop().time())
     it = Together(vault, random.Random(seed))

@@ -9,9 +9,9 @@ import pytest
 from node.content.keeping.scrubber import Scrubber
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.rates.background import BackgroundPacer
-from node.content.vault import compaction
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs
+from node.content.vault.upkeep import scrubbing
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.errors import DiskError, NotFound
@@ -36,10 +36,12 @@ class Swarm:
         self._mods = mods
         self._has = has
         self.asked: list[bytes] = []
+        self.pacers: list[BackgroundPacer | None] = []
 
-    async def repair(self, mod_id: bytes, _: ReportProgress) -> None:
+    async def repair(self, mod_id: bytes, _: ReportProgress, pacer: BackgroundPacer | None) -> None:
         """Fetch a mod."""
         self.asked.append(mod_id)
+        self.pacers.append(pacer)
         if mod_id not in self._has:
             raise NotFound("no one has it")
         await self._mods.vault.put([blob(number) for number in range(60)])
@@ -70,7 +72,7 @@ async def test_what_has_rotted_is_found_and_fetched_again(tmp_path: Path) -> Non
 async def test_a_check_that_is_stopped_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compaction, "_MOVED_BYTES", 3 * KB)
+    monkeypatch.setattr(scrubbing, "_CHECKED_BYTES", 3 * KB)
     vault = await Vault.open(tmp_path / "vault", lambda: 1e6)
     mods = Mods(vault)
     mod_id = await mods.add(0, chunks(0, 20))
@@ -143,7 +145,7 @@ async def test_a_sharer_is_repaired_by_who_fetched_from_it(tmp_path: Path) -> No
         rot(ann.vault, manifest)
         rot(ann.vault, chunk)
 
-        async def repair(mod_id: bytes, _: ReportProgress) -> None:
+        async def repair(mod_id: bytes, _: ReportProgress, __: BackgroundPacer | None) -> None:
             assert mod_id == shared.mod_id
             await ann.download(shared.link, links_to(theirs))
 
@@ -167,7 +169,7 @@ class Core:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "_MOVED_BYTES", 3 * KB)
+    monkeypatch.setattr(scrubbing, "_CHECKED_BYTES", 3 * KB)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -233,4 +235,28 @@ async def test_who_asks_for_a_check_waits_for_none_in_the_background(tmp_path: P
     assert loop.time() - began < 10
     assert (found.blobs, found.bad) == (21, 0), "it went on from there"
     assert await slow is None
+    await mods.vault.close()
+
+
+async def test_a_repair_that_no_person_waits_for_is_paced_and_ends(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    mods = Mods(await Vault.open(tmp_path / "vault", lambda: 1e6))
+    first, second = await mods.add(0, chunks(0, 4)), await mods.add(1, chunks(10, 4))
+    swarm = Swarm(mods, {first, second})
+
+    async def stalls(mod_id: bytes, report: ReportProgress, pacer: BackgroundPacer | None) -> None:
+        if mod_id == first:
+            await asyncio.sleep(1e9)
+        await swarm.repair(mod_id, report, pacer)
+
+    for number in (1, 12):
+        rot(mods.vault, blob(number)[1])
+    pacer, began = BackgroundPacer(Core(0.0).used), loop.time()
+    found = await Scrubber(mods.vault, stalls).run_paced(pacer)
+    assert found is not None
+    assert (found.bad, found.repaired, found.lacking) == (2, (second,), (first,))
+    assert limits.REPAIR_S <= loop.time() - began < limits.REPAIR_S + 60
+    assert (swarm.asked, swarm.pacers) == ([second], [pacer])
+    again = await Scrubber(mods.vault, swarm.repair).run()
+    assert (again.repaired, swarm.pacers) == ((first,), [pacer, None]), "a person waits for it"
     await mods.vault.close()

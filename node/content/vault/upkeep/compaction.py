@@ -1,45 +1,38 @@
-"""What is done to packs: the room of what no mod needs is given back, and bytes are checked."""
+"""The room of what no mod needs is given back.
+
+A pack that is mostly unneeded shrinks in its place, which takes no room. Of the others the one with
+the largest part unneeded is copied to the last pack, while more than DEAD_PART of all bytes are
+unneeded: so packs take little more than what is needed, and what is copied is bounded by what is
+given back.
+"""
 
 import math
 import sqlite3
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
-from node.content.vault.index import Index, ScrubState, Unneeded
-from node.content.vault.packs import PackPlace, Packs, is_intact
-from node.disk.reserve import Reserve, is_full
+from node.content.vault.index import Unneeded
+from node.content.vault.packs import PackPlace, is_intact
+from node.content.vault.upkeep.parts import StoreParts
+from node.disk.refusals import free_bytes
+from node.disk.reserve import is_full, kept_free
 from node.files import writing
-from protocol.content import sealing
+from protocol import limits
 
 _WORTH_KEEPING = 0.5
 """A pack of which less than this is needed is made smaller."""
 _WORTH_KEEPING_FULL = 0.9
 """The same where the disk lacks room."""
 _MOVED_BYTES = 8 * 2**20
-"""What is moved within a pack, or checked, at once."""
-_CHECKED = 4096
-"""Blobs that are checked at once, at most."""
-
-_Placed = tuple[bytes, PackPlace]
+"""What is moved at once."""
 
 
 class Compaction:
     """Frees the room of one vault. `forget` is told of blobs that turn out damaged."""
 
-    def __init__(
-        self,
-        folder: Path,
-        index: Index,
-        packs: Packs,
-        reserve: Reserve,
-        forget: Callable[[Sequence[bytes]], None],
-    ) -> None:
-        self._folder = folder
-        self._index = index
-        self._packs = packs
-        self._reserve = reserve
+    def __init__(self, parts: StoreParts, forget: Callable[[Sequence[bytes]], None]) -> None:
+        self._folder, self._index = parts.folder, parts.index
+        self._packs, self._reserve = parts.packs, parts.reserve
         self._forget = forget
 
     def collect(self, gone: Sequence[bytes] | None = None) -> int:
@@ -71,23 +64,58 @@ class Compaction:
             self._index.delete(unneeded)
 
     def compact(self, *, thoroughly: bool = False) -> bool:
-        """Give back the room of one pack that is mostly unneeded; whether there was one.
+        """Give back room of one pack, or make ready to; whether there was something to do.
 
         `thoroughly`: also of one of which a tenth is unneeded, as a disk lacks room.
         """
         worth_keeping = _WORTH_KEEPING_FULL if thoroughly else _WORTH_KEEPING
         with writing(self._folder):
-            known = self._index.packs()
-            for pack in self._packs.numbers():
-                _, needed = known.get(pack, (0, 0))
-                size = self._packs.size(pack)
-                if needed >= size * worth_keeping:
+            needed = {pack: known for pack, (_, known) in self._index.packs().items()}
+            sizes = {pack: self._packs.size(pack) for pack in self._packs.numbers()}
+            for pack, size in sizes.items():
+                if needed.get(pack, 0) >= size * worth_keeping:
                     continue
                 self._shrink(pack)
                 if self._packs.size(pack) < size:
                     self._reserve.refill()
                     return True
-        return False
+            return self._copy_worst(needed, sizes)
+
+    def _copy_worst(self, needed: Mapping[int, int], sizes: Mapping[int, int]) -> bool:
+        """Copy some of the pack that is unneeded the most; False if too little is, or no room."""
+        dead = {pack: size - needed.get(pack, 0) for pack, size in sizes.items()}
+        if sum(dead.values()) * limits.DEAD_PART <= sum(sizes.values()):
+            return False
+        worst = max(dead, key=lambda pack: (dead[pack] / max(1, sizes[pack]), -pack))
+        free = free_bytes(self._folder)
+        if free is not None and free < needed.get(worst, 0) + kept_free(self._folder):
+            return False
+        return self._copy_some(worst)
+
+    def _copy_some(self, pack: int) -> bool:
+        """Copy the next megabytes of a pack to the last one, and remove it once all is there."""
+        if pack == self._packs.current:
+            self._packs.roll()
+        move, left = _Move(), self._index.in_pack(pack)
+        for address, place in left:
+            data = self._packs.read(place)
+            if not is_intact(address, place, data):
+                self._forget([address])
+                continue
+            move.add(address, place, data)
+            if move.length >= _MOVED_BYTES:
+                break
+        if move.blobs:
+            places = self._packs.append(tuple(move.blobs.values()))
+            try:
+                self._record(move, places)
+            except sqlite3.Error:
+                self._packs.take_back(places)
+                raise
+        if not self._index.in_pack(pack):
+            self._packs.remove(pack)
+            self._reserve.refill()
+        return True
 
     def _shrink(self, pack: int) -> None:
         """Move what is needed of a pack to its beginning, and cut off the rest.
@@ -120,7 +148,9 @@ class Compaction:
             self._reserve.spending(partial(self._write_and_record, pack, move))
 
     def _write_and_record(self, pack: int, move: "_Move") -> None:
-        places = self._packs.write(pack, move.start, move.blobs.values())
+        self._record(move, self._packs.write(pack, move.start, move.blobs.values()))
+
+    def _record(self, move: "_Move", places: Sequence[PackPlace]) -> None:
         with self._index.transaction():
             self._index.record(zip(move.blobs, places, strict=True))
 
@@ -148,76 +178,3 @@ class _Move:
         self._first = min(self._first, place.offset)
         self.blobs[address] = data
         self.end += len(data)
-
-
-class Scrubbing:
-    """Checks the SHA-256 of all bytes of one vault, some at a time; `lost` learns what was bad."""
-
-    def __init__(
-        self,
-        folder: Path,
-        index: Index,
-        packs: Packs,
-        reserve: Reserve,
-        lost: Callable[[Sequence[bytes]], None],
-    ) -> None:
-        self._folder = folder
-        self._index = index
-        self._packs = packs
-        self._reserve = reserve
-        self._lost = lost
-
-    def step(self) -> ScrubState:
-        """Check the next megabytes; returns how far it is. Raises DiskError.
-
-        What is damaged is forgotten, so that it can be fetched again. What the disk does not give
-        out now is left as it is.
-        """
-        with writing(self._folder):
-            state = self._index.scrubbed()
-            found = self._index.after(state.pack, state.start, _CHECKED)
-            enough, good, bad = state.bytes + _MOVED_BYTES, list[_Placed](), list[bytes]()
-            for address, place in found:
-                is_right = self._is_right(address, place, good)
-                if is_right is False:
-                    bad.append(address)
-                state = ScrubState(
-                    *(place.pack, place.offset, state.blobs + 1, state.bytes + place.length),
-                    state.bad + (not is_right),
-                )
-                if state.bytes >= enough:
-                    break
-            state = state._replace(done=not found)
-            self._reserve.spending(partial(self._record, state, good, bad))
-        self._lost(bad)
-        return state
-
-    def last(self) -> float | None:
-        """When all was last checked, in seconds since 1970; None if never."""
-        return self._index.checked_at()
-
-    def note(self, at: float) -> None:
-        """All was checked. Raises DiskError."""
-        with writing(self._folder), self._index.transaction():
-            self._index.check_done(at)
-
-    def _is_right(self, address: bytes, place: PackPlace, learned: list[_Placed]) -> bool | None:
-        """Whether the disk has the right bytes; None if it does not say.
-
-        Adds to `learned` the places of which the CRC-32 was not known.
-        """
-        try:
-            data = self._packs.read(place)
-        except OSError:
-            return None
-        if sealing.address_of(data) != address:
-            return False
-        if place.crc is None:
-            learned.append((address, place._replace(crc=zlib.crc32(data))))
-        return True
-
-    def _record(self, state: ScrubState, good: Sequence[_Placed], bad: Sequence[bytes]) -> None:
-        with self._index.transaction():
-            self._index.record(good)
-            self._index.forget(bad)
-            self._index.scrub(None if state.done else state)

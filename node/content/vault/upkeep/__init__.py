@@ -1,0 +1,1 @@
+"""What is done to packs beside storing and reading: room is given back, and bytes are checked."""
