@@ -191,11 +191,13 @@ class Sharing:
         bound: SizeBound = _DEFAULT_BOUND,
         wait_s: float = limits.GET_WAIT_S,
         weight: Callable[[], int] = alike,
+        again: bool = False,
     ) -> GetResult:
         """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
 
         A source that is lost midway, or another one, is waited for `wait_s`. Downloads share a
-        download limit by their weights, which are asked at any time. Raises NotFound,
+        download limit by their weights, which are asked at any time. `again`: the same mod in this
+        place is that of an earlier run, which was broken off. Raises NotFound,
         NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError.
         """
         _check_openable(link)
@@ -205,7 +207,8 @@ class Sharing:
             claims.enter_context(self.keeping.using(link.mod_id))
             # A place that cannot be written fails before anything is fetched.
             place = TargetPlace(
-                self._assembler, self._room, claims, target, into or current_folder()
+                *(self._assembler, self._room, claims, target, into or current_folder()),
+                again=again,
             )
             await place.prepare()
             transferred = started

@@ -9,11 +9,13 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from node.content.assemble import leftovers, tree
 from node.content.assemble.growing import GrowingFiles
 from node.content.assemble.held_place import HeldPlace
+from node.content.assemble.written import WrittenFiles
 from node.content.hidden_names import lock_of
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMod, OpenedMods
@@ -118,13 +120,37 @@ class Assembler:
         Raises TargetExists, UnsafePath, DiskError, NotFound if the vault lacks some of the mod, and
         ChunkMismatch if its publisher made it wrong. Nothing is then under the target's name.
         """
-        manifest, contents = opened
+        contents = opened.contents
         assert contents is not None
+        await growing.complete(partial(self._read, opened), report)
+        return Assembled(target, len(contents.files), contents.total_bytes)
 
-        async def read(numbers: Sequence[int]) -> list[bytes | None]:
-            return await self._vault.get_many([manifest.addresses[number] for number in numbers])
+    async def _read(self, opened: OpenedMod, numbers: Sequence[int]) -> list[bytes | None]:
+        addresses = opened.manifest.addresses
+        return await self._vault.get_many([addresses[number] for number in numbers])
 
-        await growing.complete(read, report)
+    async def may_be_written(self, opened: OpenedMod, target: Path) -> bool:
+        """Whether a folder looks as a mod does there, by its names and sizes."""
+        loop = asyncio.get_running_loop()
+        assert opened.contents is not None
+        files = await loop.run_in_executor(None, WrittenFiles, target, opened.contents)
+        return await loop.run_in_executor(None, files.may_be_whole)
+
+    async def written(self, opened: OpenedMod, target: Path) -> Assembled | None:
+        """What an earlier run has written of a mod, if that is all of it.
+
+        Raises NotFound if the vault lacks some of the mod.
+        """
+        contents = opened.contents
+        assert contents is not None
+        loop = asyncio.get_running_loop()
+        files = await loop.run_in_executor(None, WrittenFiles, target, contents)
+        for number in range(len(contents.lengths)):
+            (sealed,) = await self._read(opened, [number])
+            if sealed is None:
+                raise NotFound("the vault lacks a part of this mod; get it again")
+            if not await loop.run_in_executor(None, files.has, number, sealed):
+                return None
         return Assembled(target, len(contents.files), contents.total_bytes)
 
     async def assemble(

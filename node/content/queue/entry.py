@@ -1,6 +1,8 @@
 """One download of the queue: what was asked for, how far it is, who watches it."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -58,6 +60,8 @@ class DownloadEntry:
     foreground: bool = False
     by_get: bool = False
     """Whether it began with a command that watched it, so that it ends with one that does again."""
+    has_begun: bool = False
+    """Whether it may be written already, by one that was broken off before it could note so."""
     tries: int = 0
     try_at: float = 0.0
     """On the loop's clock."""
@@ -93,6 +97,23 @@ class DownloadEntry:
     def weight(self) -> int:
         """Its part of the download limit, by those of others."""
         return WEIGHTS[self.request.priority]
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """What raises inside leaves what a person may say of it as it was."""
+        before = (self.request, self.state, self.foreground, self.by_get)
+        tries = self.tries, self.try_at
+        try:
+            yield
+        except BaseException:
+            self.request, self.state, self.foreground, self.by_get = before
+            self.tries, self.try_at = tries
+            raise
+
+    def begin(self) -> bool:
+        """Note that it begins; whether it has before."""
+        before, self.has_begun = self.has_begun, True
+        return before
 
     def prefer(self, priority: Priority) -> None:
         """Change its place in the order."""

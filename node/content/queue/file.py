@@ -1,7 +1,7 @@
 """The queue of downloads in the home: `downloads.json`, mode 0600, as links hold keys.
 
-Of a download that is done the key is not kept. A damaged file is put aside under a name that is
-told, and the queue begins anew: no mod is lost with it.
+Of a download that is done the key is not kept. A file that is damaged or cannot be read is put
+aside under a name that is told, and the queue begins anew: no mod is lost with it.
 """
 
 import json
@@ -12,10 +12,12 @@ from typing import Any
 from node.answers.downloads import DownloadState, Priority
 from node.content.download.bounds import SizeBound
 from node.content.queue.entry import DownloadEntry, DownloadRequest
+from node.disk.reserve import Reserve
 from node.files import write_atomically
+from node.machine.refusals import reason_of
 from protocol import limits
 from protocol.content.link import ModLink, parse
-from protocol.errors import BadLink, DiskError
+from protocol.errors import BadLink
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +28,9 @@ _MAX_BYTES = 2**25
 class QueueFile:
     """Reads and writes the file at `path`. Blocking, a few milliseconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: Reserve) -> None:
         self._path = path
+        self._reserve = reserve
 
     def read(self) -> list[DownloadEntry]:
         """The downloads of the last run, in their order; none where there is no readable file."""
@@ -37,7 +40,7 @@ class QueueFile:
         except FileNotFoundError:
             return []
         except OSError as error:
-            _log.warning("the queue of downloads cannot be read, and is empty: %s", error)
+            self._put_aside(f"cannot be read: {reason_of(error)}")
             return []
         try:
             told = json.loads(data)
@@ -47,29 +50,28 @@ class QueueFile:
             if len({entry.number for entry in entries}) < len(entries):
                 raise ValueError("two downloads with one number")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadLink):
-            self._put_aside()
+            self._put_aside("is damaged")
             return []
         return entries
 
     def write(self, entries: list[DownloadEntry]) -> None:
-        """Keep these; a disk that takes them not is told in the log, and downloads go on."""
+        """Keep these, also on a full disk; raises DiskError."""
         told = {"format": _FORMAT, "downloads": [_told(entry) for entry in entries]}
-        try:
-            write_atomically(self._path, json.dumps(told).encode())
-        except DiskError as error:
-            _log.warning("after a restart downloads go on as of an earlier moment: %s", error)
+        data = json.dumps(told).encode()
+        self._reserve.spending(lambda: write_atomically(self._path, data))
 
-    def _put_aside(self) -> None:
+    def _put_aside(self, why: str) -> None:
+        """Let the next write not be over it, `why` it cannot be used."""
         aside = self._path.with_name(f"{self._path.name}.damaged")
         try:
             self._path.replace(aside)
         except OSError as error:
-            _log.warning("%s is damaged, and the queue is empty: %s", self._path, error)
+            _log.warning("%s %s, and the queue is empty: %s", self._path, why, error)
         else:
             _log.warning(
-                "%s is damaged: it is now %s, and the queue of downloads is empty; give the"
+                "%s %s: it is now %s, and the queue of downloads is empty; give the"
                 " commands again, and what has arrived is not fetched again",
-                *(self._path, aside.name),
+                *(self._path, why, aside.name),
             )
 
 
@@ -117,4 +119,5 @@ def _entry(told: dict[str, Any]) -> DownloadEntry:
         reason=str(told["reason"]),
         name=str(told["name"]),
         path=str(told["path"]),
+        has_begun=True,
     )

@@ -8,9 +8,13 @@
 
 What a command watches needs no turn, and is cancelled when that command ends. Paused, failed and
 waiting downloads keep their chunks in the vault, and go on from there.
+
+What a person says is on the disk before it is done and answered; a disk that refuses it leaves all
+as it was. What becomes of downloads by themselves is written too, and only logged if that fails.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -22,17 +26,21 @@ from node.content.progress import ReportProgress
 from node.content.queue.entry import DownloadEntry, DownloadRequest
 from node.content.queue.file import QueueFile
 from node.content.queue.turns import rank, turns
+from node.home import reserve_of
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content.link import ModLink
 from protocol.errors import (
     BadInput,
+    DiskError,
     DownloadCancelled,
     ModswarmError,
     NetworkError,
     NotFound,
     TargetExists,
 )
+
+_log = logging.getLogger(__name__)
 
 _STATES = DownloadState
 
@@ -50,6 +58,7 @@ class Get(Protocol):
         bound: SizeBound,
         wait_s: float,
         weight: Callable[[], int],
+        again: bool,
     ) -> GetResult:
         """Fetch and write."""
         ...
@@ -59,8 +68,8 @@ class DownloadQueue:
     """The downloads of a node. `start` before use, `close` before the links."""
 
     def __init__(self, path: Path, get: Get, wall: Callable[[], float], at_once: int) -> None:
-        """`path` is that of the file, `wall` gives seconds since 1970."""
-        self._file = QueueFile(path)
+        """`path` is that of the file in a home, `wall` gives seconds since 1970."""
+        self._file = QueueFile(path, reserve_of(path.parent))
         self._get = get
         self._wall = wall
         self._at_once = at_once
@@ -100,11 +109,20 @@ class DownloadQueue:
     def add(self, request: DownloadRequest) -> DownloadView:
         """Let a download wait for its turn; the one that is there, if it is the same.
 
-        Raises TargetExists if another mod is to be written there, BadInput beyond DOWNLOADS_QUEUED.
+        Raises TargetExists if another mod is to be written there, BadInput beyond DOWNLOADS_QUEUED,
+        DiskError.
         """
-        entry = self._same(request) or self._new(request)
-        entry.foreground = entry.by_get = False
-        self._changed()
+        known = self._same(request)
+        entry = known or self._new(request)
+        try:
+            with entry.changing():
+                entry.foreground = entry.by_get = False
+                self._write()
+        except DiskError:
+            if known is None:
+                del self._entries[entry.number]
+            raise
+        self._go_on()
         return entry.view(self._loop.time())
 
     async def watch(self, request: DownloadRequest, report: ReportProgress) -> GetResult:
@@ -132,11 +150,13 @@ class DownloadQueue:
                 self._forget(entry)
 
     async def pause(self, number: int) -> DownloadView:
-        """Let one rest until it is resumed; raises NotFound, BadInput if it has ended."""
+        """Let one rest; raises NotFound, DiskError, BadInput for one that has ended."""
         entry = self._known(number)
         if not entry.is_unfinished:
             raise BadInput(f"download {number} is {entry.state}: there is nothing to pause")
-        entry.state = _STATES.PAUSED
+        with entry.changing():
+            entry.state = _STATES.PAUSED
+            self._write()
         await self._end(entry)
         entry.rest("paused")
         self._changed()
@@ -145,23 +165,28 @@ class DownloadQueue:
     def resume(self, number: int, priority: Priority | None = None) -> DownloadView:
         """Let one go on that rests, failed or waits to be tried again; and change its priority.
 
-        Raises NotFound, BadInput if it is done.
+        Raises NotFound, DiskError, BadInput if it is done.
         """
         entry = self._known(number)
         if entry.state is _STATES.DONE:
             raise BadInput(f"download {number} is done")
-        if priority is not None:
-            entry.prefer(priority)
-        if entry.state is not _STATES.ACTIVE:
-            entry.state, entry.try_at, entry.tries = _STATES.WAITING, 0.0, 0
+        rests = entry.state is not _STATES.ACTIVE
+        with entry.changing():
+            if priority is not None:
+                entry.prefer(priority)
+            if rests:
+                entry.state, entry.try_at, entry.tries = _STATES.WAITING, 0.0, 0
+            self._write()
+        if rests:
             entry.rest("queued")
-        self._changed()
+        self._go_on()
         return entry.view(self._loop.time())
 
     async def cancel(self, number: int) -> DownloadView:
-        """End one, and forget it; raises NotFound. The vault keeps what came."""
+        """End one, and forget it; raises NotFound, DiskError. The vault keeps what came."""
         entry = self._known(number)
         view = entry.view(self._loop.time())
+        self._write(but=entry)
         entry.state = _STATES.FAILED
         await self._end(entry)
         self._forget(entry)
@@ -218,9 +243,16 @@ class DownloadQueue:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def _write(self, but: DownloadEntry | None = None) -> None:
+        """Keep all on the disk, without one that is cancelled; raises DiskError."""
+        self._file.write([entry for entry in self._entries.values() if entry is not but])
+
     def _changed(self) -> None:
-        """Keep what a person wants, and begin what may begin."""
-        self._file.write(list(self._entries.values()))
+        """Keep what became of a download, if that can be, and begin what may begin."""
+        try:
+            self._write()
+        except DiskError as error:
+            _log.warning("after a restart downloads go on as of an earlier moment: %s", error)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -250,7 +282,7 @@ class DownloadQueue:
             self._changed()
 
     async def _run(self, entry: DownloadEntry) -> None:
-        request = entry.request
+        request, again = entry.request, entry.begin()
         try:
             result = await self._get(
                 request.link,
@@ -260,6 +292,7 @@ class DownloadQueue:
                 bound=request.bound,
                 wait_s=request.wait_s,
                 weight=entry.weight,
+                again=again,
             )
         except ModswarmError as error:
             self._failed(entry, error)

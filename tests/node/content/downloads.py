@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from node.answers.mods import GetResult
+from node.content.assemble.place import TargetPlace
 from node.content.publish.publisher import PublishedMod
+from node.content.room import RoomBook
 from protocol.content import frames
 from protocol.content.frames import GetChunks
 from tests.node.content.content_nodes import (
     ContentNode,
+    Unwatched,
     content_nodes,
     links_to,
     some_files,
@@ -18,6 +22,7 @@ from tests.node.content.content_nodes import (
     write_files,
 )
 from tests.node.content.memory_links import Meddler, MemoryLink
+from tests.node.content.queue.gets import Asked, GetDouble
 
 FILES = some_files(sizes=(0, 100, 70_000, 3_000_000, 1, 2_000_000))
 
@@ -72,3 +77,43 @@ def replacing(kind: type[Any], make: Any) -> Meddler:
         return frames.encode_frame(make(frame)) if isinstance(frame, kind) else data
 
     return meddle
+
+
+class Getter(GetDouble):
+    """Fetches from one giver and writes, as `Sharing.get` does."""
+
+    def __init__(
+        self, node: ContentNode, giver: ContentNode, line_bytes_s: float | None = None
+    ) -> None:
+        self._node = node
+        self._giver = giver
+        self._line_bytes_s = line_bytes_s
+        self.fetched = 0
+        self.chunks: dict[bytes, set[int]] = {}
+        """Those that were asked for, by mod."""
+
+    async def fetch(self, asked: Asked) -> GetResult:
+        """Over one new link."""
+        node, link = self._node, asked.link
+        async with contextlib.AsyncExitStack() as claims:
+            place = TargetPlace(
+                *(node.assembler, RoomBook(), claims, asked.target, asked.into or Path()),
+                again=asked.again,
+            )
+            await place.prepare()
+            theirs, ours = self._giver.connect(node)
+            if self._line_bytes_s is not None:
+                theirs.bytes_per_second = self._line_bytes_s
+            claims.callback(ours.cut, "over")
+            requests = Requests(ours)
+            done = await node.downloader.download(
+                link,
+                lambda mod_id: node.exchanges.sources(links_to(ours)(mod_id), Unwatched()),
+                asked.progress,
+                asked.bound,
+                taker=place,
+            )
+            self.fetched = done.bytes_fetched
+            self.chunks.setdefault(link.mod_id, set()).update(requests.chunks)
+            written = await place.write(asked.progress)
+        return asked.result(path=str(written.path), bytes_fetched=done.bytes_fetched)

@@ -1,17 +1,13 @@
-"""The operations that are broken off: share, get, remove, and the making of a home."""
+"""The operations that are broken off; here those of mods that are shared, fetched and removed."""
 
-import random
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from node.content.publish.publisher import PublishedMod
-from node.content.vault.vault import Measure, Vault, at_once
 from protocol.content import frames
 from protocol.content.frames import GetChunks
-from protocol.content.link import ModLink, parse
 from protocol.content.manifest import decode_manifest
 from tests.node.content.content_nodes import (
     ContentNode,
@@ -22,48 +18,14 @@ from tests.node.content.content_nodes import (
 )
 from tests.node.content.crashing.home_kept import HomeKept
 from tests.node.content.crashing.life import Operation, Steps, check_vault, told
-
-_LINE_BYTES_S = 1_500_000.0
-"""Of virtual time: so the chunks of a mod go to the vault by and by."""
-
-
-def files_of(seed: int, common: int = 1) -> dict[str, bytes]:
-    """A mod's files, of which some are those of other mods, by `common`."""
-    rng, shared = random.Random(seed), random.Random(common)
-    return {
-        "readme.txt": b"mod %d" % seed,
-        "empty": b"",
-        "maps/zeros": bytes(150_000) + b"end",
-        "maps/hole at the end": b"begin" + bytes(150_000),
-        "maps/deep/er/one": rng.randbytes(1),
-        "maps/own": rng.randbytes(400_000),
-        "maps/common": shared.randbytes(300_000),
-        "z/last": rng.randbytes(100_000),
-        "z/very last": b"",
-    }
-
-
-def acknowledging(vault: Vault, steps: Steps) -> None:
-    """Let a vault note each blob that it has stored."""
-    real = vault.put
-
-    async def put(blobs: Sequence[tuple[bytes, bytes]], measured: Measure = at_once) -> list[bytes]:
-        wrong = await real(blobs, measured)
-        for address, _ in blobs:
-            if address not in wrong:
-                steps.acknowledge("stored", address.hex())
-        return wrong
-
-    vault.put = put  # type: ignore[method-assign]
-
-
-async def _check_mod(
-    node: ContentNode, mod_id: bytes, world: Path, files: dict[str, bytes]
-) -> None:
-    assert await node.vault.missing(mod_id) == []
-    with tempfile.TemporaryDirectory(dir=world) as folder:
-        await node.assembler.assemble(mod_id, Path(folder) / "copy")
-        assert read_files(Path(folder) / "copy") == files
+from tests.node.content.crashing.mods import (
+    LINE_BYTES_S,
+    acknowledging,
+    check_mod,
+    files_of,
+    link_in,
+)
+from tests.node.content.crashing.queue_kept import QueueKept
 
 
 class Share:
@@ -94,12 +56,12 @@ class Share:
         async with content_node(world / "disk") as node:
             for number, mod_id in {tuple(one) for one in told(acknowledged, "shared")}:
                 mod, place = bytes.fromhex(mod_id), int(number)
-                await _check_mod(node, mod, world, files_of(self._mods[place][1]))
+                await check_mod(node, mod, world, files_of(self._mods[place][1]))
                 again = await self._share(node, world, place)
                 assert (again.mod_id, again.new_bytes) == (mod, 0)
             for place, (_, seed) in enumerate(self._mods):
                 mod = (await self._share(node, world, place)).mod_id
-                await _check_mod(node, mod, world, files_of(seed))
+                await check_mod(node, mod, world, files_of(seed))
             assert len(await node.vault.mods()) == len(self._mods)
             await node.vault.collect()
         check_vault(world / "disk" / "vault", is_tidy=True)
@@ -127,7 +89,7 @@ class Get:
             steps.acknowledge("fetched")
             target = world / "disk" / "new" / "folder" / "out"
             if not target.exists():  # as after a kill at the very end
-                await steps.do(lambda: node.assembler.assemble(_link(world, 2).mod_id, target))
+                await steps.do(lambda: node.assembler.assemble(link_in(world, 2).mod_id, target))
             steps.acknowledge("written")
 
     async def _fetch(
@@ -143,15 +105,15 @@ class Get:
             return data
 
         theirs, ours = giver.connect(node)
-        theirs.bytes_per_second, ours.meddler = _LINE_BYTES_S, look
-        await node.download(_link(world, seed), links_to(ours))
+        theirs.bytes_per_second, ours.meddler = LINE_BYTES_S, look
+        await node.download(link_in(world, seed), links_to(ours))
         ours.cut("done")
         return asked
 
     async def check(self, world: Path, acknowledged: list[str]) -> None:
         """What was stored is not fetched again, and what is written is whole."""
         check_vault(world / "disk" / "vault")
-        mod_id = _link(world, 2).mod_id
+        mod_id = link_in(world, 2).mod_id
         target = world / "disk" / "new" / "folder" / "out"
         if told(acknowledged, "written"):
             assert target.exists(), "the mod was written"
@@ -169,7 +131,7 @@ class Get:
                 await node.assembler.assemble(mod_id, target)
             assert read_files(target) == files_of(2)
             for other in (target.with_name("other"), world / "disk" / "other"):
-                await node.assembler.assemble(_link(world, 1).mod_id, other)
+                await node.assembler.assemble(link_in(world, 1).mod_id, other)
                 assert read_files(other) == files_of(1)
                 shutil.rmtree(other)
             await node.vault.collect()
@@ -198,7 +160,7 @@ class Remove:
         """Remove them, as `modswarm rm` does."""
         async with steps.node(world / "disk") as node:
             for seed in self._removed:
-                mod_id = _link(world, seed).mod_id
+                mod_id = link_in(world, seed).mod_id
                 await steps.do(partial(node.vault.remove_mod, mod_id))
                 steps.acknowledge("removed", str(seed))
 
@@ -210,24 +172,20 @@ class Remove:
             await node.vault.collect()  # as a node does at its start
             known = {mod.mod_id for mod in await node.vault.mods()}
             for seed in (1, 2, 3, 4):
-                link = _link(world, seed)
+                link = link_in(world, seed)
                 if link.mod_id in known:
                     assert seed not in gone, f"mod {seed} was removed"
-                    await _check_mod(node, link.mod_id, world, files_of(seed))
+                    await check_mod(node, link.mod_id, world, files_of(seed))
                 else:
                     assert seed in self._removed, f"mod {seed} is lost"
             for seed in self._removed:
-                await node.vault.remove_mod(_link(world, seed).mod_id)
+                await node.vault.remove_mod(link_in(world, seed).mod_id)
         check_vault(world / "disk" / "vault", is_tidy=True)
 
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (Share(), Get(), Remove(), HomeKept())
+    operation.name: operation for operation in (Share(), Get(), Remove(), HomeKept(), QueueKept())
 }
-
-
-def _link(world: Path, seed: int) -> ModLink:
-    return parse((world / f"link{seed}").read_text())
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -22,6 +22,7 @@ class Asked:
     bound: SizeBound
     wait_s: float
     weight: Callable[[], int]
+    again: bool
 
     def result(self, **told: Any) -> GetResult:
         """A result, with these fields of it."""
@@ -59,9 +60,11 @@ class GetDouble:
         bound: SizeBound,
         wait_s: float,
         weight: Callable[[], int],
+        again: bool,
     ) -> GetResult:
         """Note what is asked for."""
-        return await self.fetch(Asked(link, target, into, progress, bound, wait_s, weight))
+        asked = Asked(link, target, into, progress, bound, wait_s, weight, again)
+        return await self.fetch(asked)
 
     async def fetch(self, asked: Asked) -> GetResult:
         """Do what a test wants to happen."""

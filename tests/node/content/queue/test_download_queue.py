@@ -1,9 +1,11 @@
 """The queue of downloads: turns, priorities, pauses, cancels, restarts."""
 
 import asyncio
+import errno
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from protocol import limits
 from protocol.content.link import ModLink
 from protocol.errors import (
     BadInput,
+    DiskError,
     DownloadCancelled,
     LinkClosed,
     NoSources,
@@ -521,11 +524,51 @@ async def test_disk_that_takes_nothing_ends_no_download(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gets = Gets()
-    held = DownloadQueue(tmp_path / "gone" / "downloads.json", gets.get, lambda: 1.7e9, 1)
-    held.start()
-    held.add(wanted(1))
+    held = queue(tmp_path, gets, at_once=1)
+    first, second = held.add(wanted(1)).id, held.add(wanted(2)).id
     await turns()
+    (tmp_path / ".downloads.json.partial").mkdir()  # so that no one can be written
+    before = held.view()
+    with pytest.raises(DiskError, match="cannot write"):
+        held.add(wanted(3))
+    for told in (held.pause(first), held.cancel(first), held.cancel(second)):
+        with pytest.raises(DiskError, match="cannot write"):
+            await told
+    with pytest.raises(DiskError, match="cannot write"):
+        held.resume(second, Priority.HIGH)
+    assert held.view() == before
+    assert gets.cancelled == []
+    watching = asyncio.create_task(held.watch(wanted(4), lambda _: None))
+    await turns()
+    await gets.end(4)
+    assert (await watching).name == "mod 4"
     await gets.end(1)
-    assert states(held) == {1: "done"}
+    assert states(held) == {2: "active", 1: "done"}
     assert "go on as of an earlier moment" in caplog.text
+    (tmp_path / ".downloads.json.partial").rmdir()
+    await held.pause(second)
     await held.close()
+    held = queue(tmp_path, gets)
+    assert states(held) == {2: "paused", 1: "done"}
+    await held.close()
+
+
+async def test_file_that_cannot_be_read_is_not_written_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "downloads.json"
+    path.write_bytes(b"what was wanted")
+    real = Path.open
+
+    def refuses(place: Path, *arguments: Any) -> Any:
+        if place == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(place, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuses)
+        held = queue(tmp_path, Gets())
+    held.add(wanted(1))
+    await held.close()
+    assert (tmp_path / "downloads.json.damaged").read_bytes() == b"what was wanted"
+    assert f"{path} cannot be read" in caplog.text

@@ -5,46 +5,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from node.answers.downloads import DownloadState, Priority
-from node.answers.mods import GetResult
 from node.content.progress import Progress
 from node.content.queue.entry import DownloadRequest
 from node.content.queue.queue import DownloadQueue
 from tests.node.content.content_nodes import (
     ContentNode,
-    Unwatched,
     content_node,
-    links_to,
     read_files,
     until,
     write_files,
 )
-from tests.node.content.downloads import FILES, swarm
-from tests.node.content.queue.gets import Asked, GetDouble
-
-
-class Getter(GetDouble):
-    """What fetches from one giver and writes, as `Sharing.get` does."""
-
-    def __init__(self, taker: ContentNode, giver: ContentNode) -> None:
-        self._taker = taker
-        self._giver = giver
-        self.fetched = 0
-
-    async def fetch(self, asked: Asked) -> GetResult:
-        assert asked.target is not None
-        _, theirs = self._giver.connect(self._taker)
-        try:
-            done = await self._taker.downloader.download(
-                asked.link,
-                lambda mod_id: self._taker.exchanges.sources(links_to(theirs)(mod_id), Unwatched()),
-                asked.progress,
-            )
-        finally:
-            theirs.cut("over")
-        self.fetched = done.bytes_fetched
-        await self._taker.assembler.assemble(asked.link.mod_id, asked.target)
-        return asked.result(bytes_fetched=done.bytes_fetched)
+from tests.node.content.downloads import FILES, Getter, swarm
 
 
 @asynccontextmanager
@@ -105,3 +79,32 @@ async def test_one_that_gave_way_goes_on_from_its_chunks(tmp_path: Path) -> None
             assert 0 < getter.fetched < 4_000_000
     assert read_files(high) == read_files(other)
     assert read_files(tmp_path / "low") == FILES
+
+
+@pytest.mark.parametrize("is_by_name", [False, True])
+@pytest.mark.parametrize("changed", [None, "part1/file0001.bin"])
+async def test_what_was_written_as_the_node_died_is_done_and_other_files_stay(
+    tmp_path: Path, changed: str | None, is_by_name: bool
+) -> None:
+    home, target = tmp_path / "home", tmp_path / "mod"
+    home.mkdir()
+    async with swarm(tmp_path, 1) as ((giver,), shared):
+        by_name, exactly = (tmp_path, None) if is_by_name else (None, target)
+        async with run(home, giver) as (_, held):
+            held.add(DownloadRequest(shared.link, exactly, by_name))
+            waiting = (home / "downloads.json").read_bytes()
+            await until(lambda: held.view().downloads[0].state is DownloadState.DONE)
+        (home / "downloads.json").write_bytes(waiting)
+        if changed is not None:
+            (target / changed).write_bytes(bytes(len(FILES[changed])))
+        async with run(home, giver) as (getter, held):
+            await until(lambda: held.view().downloads[0].state is not DownloadState.ACTIVE)
+            (view,) = held.view().downloads
+        assert getter.fetched == 0
+        if changed is None:
+            assert (view.state, view.name, view.place) == (DownloadState.DONE, "mod", str(target))
+            assert read_files(target) == FILES
+        else:
+            assert view.state is DownloadState.FAILED
+            assert view.reason == f"{target} exists and is not an empty folder"
+            assert read_files(target)[changed] == bytes(len(FILES[changed]))
