@@ -1,5 +1,6 @@
 """A file of a folder to share: what was found of it, and its bytes if it did not change since."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ _READ_FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)  # opening a pipe that took a file's place must not wait
     | getattr(os, "O_NOFOLLOW", 0)
 )
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What a system says where a file was found before; the last of a link that took its place."""
 _BLOCK_BYTES = 512
 """The unit of `st_blocks`, whatever the file system's own is."""
 _EXECUTABLE = stat.S_IXUSR
@@ -96,6 +99,8 @@ def read_pieces(
         finally:
             os.close(descriptor)
     except OSError as error:
+        if error.errno in _NOT_THERE:
+            raise changed(file.path) from error
         raise refused(error, f"cannot read {descent.root / file.source}", BadFolder) from error
 
 
