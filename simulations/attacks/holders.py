@@ -330,7 +330,7 @@ KINDS: tuple[type[HostileHolder], ...] = (
     *(HugeManifest, LateRefusing, SilentAtChunks, DrippingChunks, HaltingChunks, SlowChunks),
     *(LyingChunks, LaterLyingChunks, OneChunk, TricklingChunks, MissingChunks),
 )
-"""Every kind of bad holder."""
+"""Every kind of bad holder but those that say they have a part: `partial_holders`."""
 
 
 MakeHolder = Callable[[LinkPort, Vault], HostileHolder]

@@ -13,8 +13,8 @@ import pytest
 
 from protocol.content import frames
 from protocol.errors import NoSources
+from simulations.attacks import holders
 from simulations.attacks.holders import (
-    KINDS,
     DrippingChunks,
     DrippingManifest,
     FloodOfHaves,
@@ -22,6 +22,7 @@ from simulations.attacks.holders import (
     HostileHolder,
     HostileUploaders,
 )
+from simulations.attacks.partial_holders import PARTIAL_KINDS
 from tests.hostile.told import RecordProperty
 from tests.node.content.content_nodes import (
     content_nodes,
@@ -30,6 +31,7 @@ from tests.node.content.content_nodes import (
     write_files,
 )
 
+KINDS = (*holders.KINDS, *PARTIAL_KINDS)
 MOD_BYTES = 12_000_000
 BAD = 9
 LINE_BYTES_PER_SECOND = 4e6

@@ -9,6 +9,7 @@ from protocol.content import manifest
 from protocol.content.link import ModLink
 from simulations.attacks import holders
 from simulations.attacks.holders import HostileHolder, HostileUploaders
+from simulations.attacks.partial_holders import PARTIAL_KINDS
 from simulations.residents.whole import WholeResident
 from tests.hostile.told import RecordProperty
 from tests.simulations.mods_shared import get, share
@@ -17,9 +18,9 @@ from tests.simulations.pair_world import pair_world
 MOD_BYTES = 12_000_000
 
 KINDS: tuple[type[HostileHolder], ...] = (
-    *(holders.SilentAtOpen, holders.SilentAtManifest, holders.DrippingManifest),
-    *(holders.FloodOfHaves, holders.LyingManifest, holders.HugeManifest),
-    *(holders.SilentAtChunks, holders.LaterLyingChunks, holders.SlowChunks),
+    *(holders.SilentAtOpen, holders.DrippingManifest, holders.FloodOfHaves),
+    *(holders.HugeManifest, holders.LaterLyingChunks, holders.SlowChunks),
+    *PARTIAL_KINDS,
 )
 
 
