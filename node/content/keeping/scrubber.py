@@ -52,7 +52,7 @@ class Scrubber:
         """How many were done."""
 
     async def run(self, report: ReportProgress = ignore_progress) -> Scrubbed:
-        """Check what is left to check, and repair. Raises DiskError."""
+        """Check what is left to check, and repair. Raises DiskError, also for want of room."""
         async with self._turn:
             total = sum(mod.bytes for mod in await self._vault.kept())
             state = await self._step(ScrubState())
@@ -121,6 +121,8 @@ class Scrubber:
             try:
                 async with asyncio.timeout(None if pacer is None else limits.REPAIR_S):
                     await self._repair(mod_id, report, pacer)
+            except DiskError:  # no peer is to blame
+                raise
             except (ModswarmError, TimeoutError) as error:
                 _log.warning("%s is not repaired: %s", base32_text(mod_id), error)
                 return False

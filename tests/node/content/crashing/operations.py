@@ -26,6 +26,7 @@ from tests.node.content.crashing.mods import (
     link_in,
 )
 from tests.node.content.crashing.queue_kept import QueueKept
+from tests.node.content.crashing.vault_kept import Evict, Scrub
 
 
 class Share:
@@ -184,7 +185,8 @@ class Remove:
 
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (Share(), Get(), Remove(), HomeKept(), QueueKept())
+    operation.name: operation
+    for operation in (Share(), Get(), Remove(), HomeKept(), QueueKept(), Evict(), Scrub())
 }
 
 

@@ -20,9 +20,9 @@ from tests.node.content.crashing.operations import OPERATIONS
 from tests.node.content.crashing.shim import build, environment
 
 ROOT = Path(__file__).parents[4]
-POINTS = {"kill": 60, "cut": 20, "fill": 25}
+POINTS = {"kill": 24, "cut": 5, "fill": 12}
 """Of each operation. After a cut of the power five disks are looked at, for a full one two."""
-LEAST = 40
+LEAST = 20
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the shim is for Linux")
 
