@@ -4,7 +4,7 @@ Values are lists, bytes, text, integers, booleans and None: no maps, no floats, 
 types. So the shortest form of each value is its only form, and signed bytes have one spelling.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgpack
@@ -13,9 +13,8 @@ from protocol.errors import Malformed, NotCanonical, Oversized
 
 _pack = msgpack.Packer(use_bin_type=True, strict_types=True).pack
 
-_EMPTY = _pack(b"")
 _LONG_BYTES = 4096
-"""From here on a copy of the last item costs more than to look at what stands before it."""
+"""A longer value is not spelled as a whole to be compared: `_pack` would keep a buffer as long."""
 
 _READ_BYTES = 2**16
 
@@ -35,14 +34,20 @@ def encode(value: Any) -> bytes:
     return _pack(value)  # type: ignore[no-any-return]
 
 
-def encode_ending_in(data: bytes, *values: Any) -> bytes:
-    """`encode` of a list of these values and then `data`, which is copied but once."""
-    return b"".join((_head_before(data, values), data))
+def encode_long(values: Sequence[Any]) -> bytes:
+    """`encode` of a list with long bytes among its values: these are copied but once."""
+    return b"".join(_spelled(values))
 
 
-def _head_before(data: bytes, values: Sequence[Any]) -> bytes:
-    """What stands before the last item of a list, which is `data` after these values."""
-    return _pack([*values, b""])[: -len(_EMPTY)] + _bytes_head(len(data))  # type: ignore[no-any-return]
+def _spelled(values: Sequence[Any]) -> Iterator[bytes]:
+    """The canonical bytes of a list, in parts; bytes among its values are parts themselves."""
+    yield _list_head(len(values))
+    for value in values:
+        if type(value) is bytes:
+            yield _bytes_head(len(value))
+            yield value
+        else:
+            yield _pack(value)
 
 
 def decode(data: bytes, *, max_bytes: int, max_items: int) -> Any:
@@ -100,11 +105,14 @@ def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
 
 def _is_canonical(value: Any, data: bytes) -> bool:
     """Whether `data`, of which `value` was read, is its canonical spelling."""
-    if len(data) < _LONG_BYTES or type(value) is not list or type(value[-1]) is not bytes:
+    if len(data) < _LONG_BYTES or type(value) is not list:
         return bool(_pack(value) == data)
-    # Bytes spell themselves: only what stands before them could be another spelling.
-    *before, last = value
-    return data.startswith(_head_before(last, before))
+    at = 0
+    for part in _spelled(value):
+        if not data.startswith(part, at):
+            return False
+        at += len(part)
+    return at == len(data)
 
 
 class Readable(Protocol):
@@ -188,13 +196,18 @@ class FieldReader:
             raise Malformed(f"not a MessagePack value: {type(error).__name__}") from None
 
 
+def _list_head(length: int) -> bytes:
+    """What stands before so many values (MessagePack's fixarray, array 16 and array 32)."""
+    if length < 1 << 4:
+        return (0x90 + length).to_bytes()
+    return b"\xdc" + length.to_bytes(2) if length < 1 << 16 else b"\xdd" + length.to_bytes(4)
+
+
 def _bytes_head(length: int) -> bytes:
     """What stands before so many bytes (MessagePack's bin 8, bin 16 and bin 32)."""
     if length < 1 << 8:
         return b"\xc4" + length.to_bytes()
-    if length < 1 << 16:
-        return b"\xc5" + length.to_bytes(2)
-    return b"\xc6" + length.to_bytes(4)
+    return b"\xc5" + length.to_bytes(2) if length < 1 << 16 else b"\xc6" + length.to_bytes(4)
 
 
 def _head_bytes(length: int, short: int, medium: int) -> int:

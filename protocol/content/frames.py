@@ -235,8 +235,7 @@ _WITH_CHUNK_NUMBERS = (GetChunks, Missing)
 def encode_frame(frame: ContentFrame) -> bytes:
     """The bytes of a frame."""
     if isinstance(frame, ChunkPiece):
-        before = (frame.type, frame.stream, frame.chunk, frame.offset)
-        return codec.encode_ending_in(frame.data, *before)
+        return codec.encode_long((frame.type, frame.stream, frame.chunk, frame.offset, frame.data))
     if isinstance(frame, _WITH_CHUNK_NUMBERS):
         numbers = struct.pack(f">{len(frame.chunks)}I", *frame.chunks)
         return codec.encode([frame.type, frame.stream, numbers])

@@ -19,6 +19,7 @@ from itertools import pairwise
 
 from protocol import codec, limits
 from protocol.content import file_paths, sealing
+from protocol.content.packed import PackedBytes, PackedNumbers, bytes_of, numbers_of
 from protocol.errors import BadContent, BadManifest, Malformed, UnknownVersion, UnsafePath
 
 MANIFEST_VERSION = 1
@@ -27,6 +28,9 @@ EMPTY_FOLDERS_VERSION = 2
 
 _ROW = struct.Struct(">32sI")
 """One chunk of the table: address, sealed length."""
+_ADDRESS_BYTES = 32
+_ADDRESS_START = struct.Struct(">Q28x")
+"""Of a row: few enough bytes for a small number."""
 CHUNK_BYTES_LEAST = _ROW.size + sealing.AES_KEY_BYTES
 """What a chunk adds to its manifest at least: its row and its key do not compress."""
 _CONTENTS_FIELDS = {MANIFEST_VERSION: 8, EMPTY_FOLDERS_VERSION: 9}
@@ -50,8 +54,8 @@ class Manifest:
     """A manifest as every holder can read it; `data` is its one spelling."""
 
     mod_id: bytes
-    addresses: tuple[bytes, ...] = field(repr=False)
-    sealed_lengths: tuple[int, ...] = field(repr=False)
+    addresses: Sequence[bytes] = field(repr=False)
+    sealed_lengths: Sequence[int] = field(repr=False)
     sealed: bytes = field(repr=False)
     data: bytes = field(repr=False)
     version: int = MANIFEST_VERSION
@@ -72,9 +76,9 @@ class Contents:
     name: str
     version: str
     files: tuple[ModFile, ...] = field(repr=False)
-    keys: tuple[bytes, ...] = field(repr=False)
-    lengths: tuple[int, ...] = field(repr=False)
-    order: tuple[int, ...] = field(repr=False)
+    keys: Sequence[bytes] = field(repr=False)
+    lengths: Sequence[int] = field(repr=False)
+    order: Sequence[int] = field(repr=False)
     empty_folders: tuple[str, ...] = field(default=(), repr=False)
     """Paths of folders in which neither file nor folder lies, in order, without a slash behind."""
 
@@ -114,7 +118,7 @@ def build_manifest(
     digest = hashlib.sha256(hashlib.sha256(table).digest() + body).digest()
     content_key = sealing.derive_key(lineage_secret, "content key", digest)
     sealed = sealing.seal_body(_manifest_key(content_key), body, table)
-    manifest = decode_manifest(codec.encode([contents.manifest_version, table, sealed]))
+    manifest = decode_manifest(codec.encode_long((contents.manifest_version, table, sealed)))
     check_contents(contents, manifest)
     return manifest, content_key
 
@@ -130,15 +134,24 @@ def decode_manifest(data: bytes) -> Manifest:
         raise UnknownVersion(f"a manifest of version {version}")
     if len(table) % _ROW.size or len(table) > limits.MANIFEST_CHUNKS * _ROW.size:
         raise BadManifest(f"the manifest's table of chunks has {len(table)} bytes")
-    addresses = tuple(address for address, _ in _ROW.iter_unpack(table))
-    lengths = tuple(length for _, length in _ROW.iter_unpack(table))
-    if len(set(addresses)) != len(addresses):
+    addresses = PackedBytes(table, _ADDRESS_BYTES, _ROW.size)
+    lengths = PackedNumbers("I", (length for _, length in _ROW.iter_unpack(table)))
+    if not _are_distinct(table):
         raise BadManifest("the manifest lists a chunk twice")
     if lengths and not (
         min(lengths) >= _SEALED_BYTES_MIN and max(lengths) <= limits.SEALED_CHUNK_BYTES
     ):
         raise BadManifest("the manifest lists a chunk of an impossible length")
     return Manifest(hashlib.sha256(data).digest(), addresses, lengths, sealed, data, version)
+
+
+def _are_distinct(table: bytes) -> bool:
+    """Whether no two rows have one address. Where their first bytes differ no more is compared."""
+    starts = sorted(start for (start,) in _ADDRESS_START.iter_unpack(table))
+    if all(one != other for one, other in pairwise(starts)):
+        return True
+    addresses = PackedBytes(table, _ADDRESS_BYTES, _ROW.size)
+    return len(set(addresses)) == len(addresses)
 
 
 def open_contents(manifest: Manifest, content_key: bytes) -> Contents:
@@ -167,7 +180,7 @@ def _manifest_key(content_key: bytes) -> bytes:
 def encode_contents(contents: Contents) -> bytes:
     """The sealed part of a manifest, before it is compressed and sealed."""
     files = contents.files
-    return codec.encode(
+    return codec.encode_long(
         [
             contents.name,
             contents.version,
@@ -175,8 +188,8 @@ def encode_contents(contents: Contents) -> bytes:
             struct.pack(f">{len(files)}Q", *(file.size for file in files)),
             bytes(file.executable for file in files),
             b"".join(contents.keys),
-            _packed_u32(contents.lengths),
-            _packed_u32(contents.order),
+            bytes_of(contents.lengths),
+            bytes_of(contents.order),
             *([list(contents.empty_folders)] if contents.empty_folders else []),
         ]
     )
@@ -209,27 +222,24 @@ def decode_contents(source: codec.Readable, manifest_version: int = MANIFEST_VER
             ModFile(path, size, flag == 1)
             for path, size, flag in zip(names, unpacked_sizes, flags, strict=True)
         ),
-        tuple(_slices(keys, sealing.AES_KEY_BYTES)),
+        _keys_of(keys),
         _unpacked_u32(lengths),
         _unpacked_u32(order),
         tuple(empty_folders),
     )
 
 
-def _slices(data: bytes, size: int) -> Iterable[bytes]:
+def _keys_of(data: bytes) -> PackedBytes:
+    size = sealing.AES_KEY_BYTES
     if len(data) % size or len(data) > size * limits.MANIFEST_CHUNKS:
         raise Malformed(f"{len(data)} bytes are no array of {size}-byte items")
-    return (data[start : start + size] for start in range(0, len(data), size))
+    return PackedBytes(data, size)
 
 
-def _packed_u32(numbers: Sequence[int]) -> bytes:
-    return struct.pack(f">{len(numbers)}I", *numbers)
-
-
-def _unpacked_u32(data: bytes) -> tuple[int, ...]:
+def _unpacked_u32(data: bytes) -> Sequence[int]:
     if len(data) % 4 or len(data) > 4 * limits.MANIFEST_CHUNKS:
         raise Malformed(f"{len(data)} bytes are no array of 4-byte numbers")
-    return struct.unpack(f">{len(data) // 4}I", data)
+    return numbers_of(data)
 
 
 def check_contents(contents: Contents, manifest: Manifest) -> None:

@@ -6,7 +6,7 @@ comes never, too late, byte by byte, wrong, or is far more than the mod has.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from node.content.ports import LinkPort
@@ -291,7 +291,7 @@ class TricklingChunks(HostileHolder):
     def __init__(self, link: LinkPort, vault: Vault) -> None:
         super().__init__(link, vault)
         self._owed: dict[tuple[int, int], None] = {}
-        self._lengths: tuple[int, ...] = ()
+        self._lengths: Sequence[int] = ()
         self._is_sending = False
 
     async def asked_for_chunks(self, request: frames.GetChunks) -> None:

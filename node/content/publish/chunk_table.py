@@ -1,13 +1,14 @@
 """The chunks of a mod that is being published: little memory for each, as a mod has a million."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from node.content.publish.reading import FoundFile
 from node.content.vault.stored_mod import LineageChunk
 from protocol import limits
 from protocol.content import manifest, sealing
 from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.content.packed import PackedBytes
 from protocol.content.sealing import RawBody
 
 _ADDRESS_BYTES = 32
@@ -28,7 +29,7 @@ class ChunkTable:
     @property
     def unique(self) -> int:
         """How many unique chunks there are."""
-        return len(self._numbers)
+        return len(self._lengths)
 
     @property
     def total(self) -> int:
@@ -73,15 +74,12 @@ class ChunkTable:
             name,
             version,
             tuple(ModFile(file.path, file.size, file.executable) for file in files),
-            tuple(_slices(self._keys, sealing.AES_KEY_BYTES)),
-            tuple(self._lengths),
-            tuple(self._order),
+            PackedBytes(bytes(self._keys), sealing.AES_KEY_BYTES),
+            self._lengths,
+            self._order,
             empty_folders,
         )
-        addresses = _slices(self._addresses, _ADDRESS_BYTES)
+        self._numbers.clear()  # no chunk comes any more, and these take the most of all
+        addresses = PackedBytes(bytes(self._addresses), _ADDRESS_BYTES)
         table = zip(addresses, self._sealed_lengths, strict=True)
         return manifest.build_manifest(contents, table, lineage_secret)
-
-
-def _slices(data: bytearray, size: int) -> Iterator[bytes]:
-    return (bytes(data[start : start + size]) for start in range(0, len(data), size))
