@@ -14,6 +14,7 @@ class WholeResident(Resident):
 
     node: Node | None = None
     hides_address: bool = False
+    cache_bytes: int = 0
 
     @property
     def home(self) -> Path:
@@ -41,7 +42,11 @@ class WholeResident(Resident):
         with self.host.running():
             node = Node.open(
                 self.home,
-                Config(unreachable=self.unreachable, hide_address=self.hides_address),
+                Config(
+                    unreachable=self.unreachable,
+                    hide_address=self.hides_address,
+                    cache_bytes=self.cache_bytes,
+                ),
                 self.environment(),
                 lambda _: None,
                 self.world.settings,
