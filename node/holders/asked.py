@@ -17,10 +17,12 @@ def provider_body(overlay: OverlayServer, record: Record) -> ProviderBody | None
 
 
 async def count_complete(overlay: OverlayServer, mod_id: bytes) -> int:
-    """How many peers say that they have all of a mod. Raises Unreachable if nobody answers."""
+    """How many others say that they have all of a mod. Raises Unreachable if nobody answers."""
     reading = await overlay.read(records.provider_key(mod_id), records.PROVIDER)
     reading.check_answered()
-    bodies = (provider_body(overlay, record) for record in reading.records.values())
+    own = overlay.identity.peer_id  # may be there still for what this node has dropped
+    others = (record for record in reading.records.values() if record.peer_id != own)
+    bodies = (provider_body(overlay, record) for record in others)
     return sum(body is not None and body.complete for body in bodies)
 
 
