@@ -22,7 +22,8 @@ WEIGHTS: Final = {Priority.HIGH: 16, Priority.NORMAL: 4, Priority.LOW: 1}
 class DownloadRequest:
     """What a person wants: the mod of `link` as the folder `target`, or by its name below `into`.
 
-    Exactly one of these two is set. The other fields are as in `Sharing.get`.
+    Exactly one of these two is set. `priority` None: normal, or as it was given before. The other
+    fields are as in `Sharing.get`.
     """
 
     link: ModLink
@@ -30,7 +31,7 @@ class DownloadRequest:
     into: Path | None = None
     bound: SizeBound = field(default_factory=SizeBound)
     wait_s: float = limits.GET_WAIT_S
-    priority: Priority = Priority.NORMAL
+    priority: Priority | None = None
 
     @property
     def place(self) -> Path:
@@ -77,6 +78,11 @@ class DownloadEntry:
         return self.state not in (DownloadState.DONE, DownloadState.FAILED)
 
     @property
+    def priority(self) -> Priority:
+        """As a person gave it."""
+        return self.request.priority or Priority.NORMAL
+
+    @property
     def lacks_chunks(self) -> bool:
         """Whether there is more to do than to write the files of what is here."""
         told = self.progress
@@ -96,7 +102,7 @@ class DownloadEntry:
 
     def weight(self) -> int:
         """Its part of the download limit, by those of others."""
-        return WEIGHTS[self.request.priority]
+        return WEIGHTS[self.priority]
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
@@ -115,9 +121,10 @@ class DownloadEntry:
         before, self.has_begun = self.has_begun, True
         return before
 
-    def prefer(self, priority: Priority) -> None:
-        """Change its place in the order."""
-        self.request = replace(self.request, priority=priority)
+    def prefer(self, priority: Priority | None) -> None:
+        """Change its place in the order, if one is given."""
+        if priority is not None:
+            self.request = replace(self.request, priority=priority)
 
     def settle(self, result: GetResult | BaseException) -> None:
         """Let those who watch it have its result or why there is none; what comes next is new."""
@@ -137,7 +144,7 @@ class DownloadEntry:
             name=self.name,
             place=self.path or str(self.request.place),
             state=self.state,
-            priority=self.request.priority,
+            priority=self.priority,
             watched=bool(self.watchers),
             added=self.added,
             progress=self.progress,

@@ -88,7 +88,7 @@ def _told(entry: DownloadEntry) -> dict[str, Any]:
         "max_bytes": request.bound.max_bytes,
         "agreed": request.bound.agreed,
         "wait_s": request.wait_s,
-        "priority": request.priority.value,
+        "priority": entry.priority.value,
         "by_get": entry.by_get,
         "added": entry.added,
         "state": DownloadState.WAITING.value if is_active else entry.state.value,

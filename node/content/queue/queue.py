@@ -107,7 +107,8 @@ class DownloadQueue:
     # What a person says ---------------------------------------------------------------------
 
     def add(self, request: DownloadRequest) -> DownloadView:
-        """Let a download wait for its turn; the one that is there, if it is the same.
+        """Let a download wait for its turn; the one that is there, if it is the same, by a priority
+        that is given now.
 
         Raises TargetExists if another mod is to be written there, BadInput beyond DOWNLOADS_QUEUED,
         DiskError.
@@ -117,6 +118,7 @@ class DownloadQueue:
         try:
             with entry.changing():
                 entry.foreground = entry.by_get = False
+                entry.prefer(request.priority)
                 self._write()
         except DiskError:
             if known is None:
@@ -135,8 +137,10 @@ class DownloadQueue:
         if entry is None:
             entry = self._new(request)
             entry.by_get = True
-        elif entry.progress is not None:
-            report(entry.progress)
+        else:
+            entry.prefer(request.priority)
+            if entry.progress is not None:
+                report(entry.progress)
         entry.foreground = entry.by_get
         entry.watchers.append(report)
         self._changed()
@@ -172,8 +176,7 @@ class DownloadQueue:
             raise BadInput(f"download {number} is done")
         rests = entry.state is not _STATES.ACTIVE
         with entry.changing():
-            if priority is not None:
-                entry.prefer(priority)
+            entry.prefer(priority)
             if rests:
                 entry.state, entry.try_at, entry.tries = _STATES.WAITING, 0.0, 0
             self._write()

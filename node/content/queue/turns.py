@@ -22,7 +22,7 @@ class Turns:
 
 def rank(entry: DownloadEntry) -> tuple[bool, int, int]:
     """The order of turns: ended ones last."""
-    return not entry.is_unfinished, _ORDER[entry.request.priority], entry.number
+    return not entry.is_unfinished, _ORDER[entry.priority], entry.number
 
 
 def turns(
@@ -57,4 +57,4 @@ def turns(
 
 
 def _goes_before(entry: DownloadEntry, other: DownloadEntry) -> bool:
-    return _ORDER[entry.request.priority] < _ORDER[other.request.priority]
+    return _ORDER[entry.priority] < _ORDER[other.priority]

@@ -53,10 +53,7 @@ async def pause(service: Service, call: ApiCall) -> DownloadView:
 
 async def resume(service: Service, call: ApiCall) -> DownloadView:
     """Let a download go on that rests or failed; and change its priority."""
-    priority = call.body.get("priority")
-    view = service.node.downloads.resume(
-        _number(call), None if priority is None else Priority(priority)
-    )
+    view = service.node.downloads.resume(_number(call), _priority(call))
     return await _named(service, view)
 
 
@@ -94,8 +91,13 @@ def _wanted(call: ApiCall) -> DownloadRequest:
         into=path if place == "into" else None,
         bound=_bound(call),
         wait_s=_wait_s(call),
-        priority=Priority(call.body.get("priority", Priority.NORMAL)),
+        priority=_priority(call),
     )
+
+
+def _priority(call: ApiCall) -> Priority | None:
+    given = call.body.get("priority")
+    return None if given is None else Priority(given)
 
 
 def _wait_s(call: ApiCall) -> float:

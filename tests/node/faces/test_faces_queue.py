@@ -44,6 +44,30 @@ def test_a_download_in_the_queue_is_listed_paused_resumed_and_cancelled(
     assert "No downloads" in capsys.readouterr().out
 
 
+def test_what_changes_nothing_of_a_download_says_so(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.sharing.hold = True
+    told_by(capsys, "get", str(LINK), "--to", "out", "--detach")
+    said = []
+    for words in (("resume", "1"), ("resume", "1", "--priority", "low")):
+        assert status_of(*words) == exits.OK
+        said.append(capsys.readouterr().out.strip())
+    assert said == [
+        "Download 1 (hats) goes on already.",
+        "Download 1 (hats) goes on, with priority low.",
+    ]
+
+
+def test_a_download_that_has_ended_is_forgotten(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told_by(capsys, "get", str(LINK), "--to", "out", "--detach")
+    assert listed(capsys)[0]["state"] == "done"
+    assert status_of("cancel", "1") == exits.OK
+    assert capsys.readouterr().out.strip() == "Forgot download 1 (hats), which was done."
+
+
 @pytest.mark.parametrize("command", ["pause", "resume", "cancel"])
 def test_what_is_no_download_is_not_found(
     node: FakeNode, capsys: pytest.CaptureFixture[str], command: str

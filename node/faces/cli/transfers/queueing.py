@@ -66,7 +66,8 @@ def pause(download: str, home: Path, as_json: bool) -> None:
     """Let DOWNLOAD rest until it is resumed, also over a restart; what came is kept."""
     client = ControlClient(home)
     chosen = _choose(client, download)
-    _show(client.post(f"/v1/downloads/{chosen}/pause", {}), "Paused", as_json=as_json)
+    told = client.post(f"/v1/downloads/{chosen['id']}/pause", {})
+    _show(told, "Paused download {}", as_json=as_json)
 
 
 @click.command()
@@ -78,7 +79,14 @@ def resume(download: str, priority: str | None, home: Path, as_json: bool) -> No
     client = ControlClient(home)
     body = {} if priority is None else {"priority": priority}
     chosen = _choose(client, download)
-    _show(client.post(f"/v1/downloads/{chosen}/resume", body), "Resumed", as_json=as_json)
+    told = client.post(f"/v1/downloads/{chosen['id']}/resume", body)
+    if chosen["state"] != "active":
+        words = "Resumed download {}"
+    elif priority is None:
+        words = "Download {} goes on already"
+    else:
+        words = f"Download {{}} goes on, with priority {priority}"
+    _show(told, words, as_json=as_json)
 
 
 @click.command()
@@ -87,8 +95,12 @@ def resume(download: str, priority: str | None, home: Path, as_json: bool) -> No
 def cancel(download: str, home: Path, as_json: bool) -> None:
     """End DOWNLOAD and forget it. What has arrived stays in the vault until `modswarm rm`."""
     client = ControlClient(home)
-    told = client.delete("/v1/downloads", str(_choose(client, download)))
-    _show(told, "Cancelled", as_json=as_json)
+    told = client.delete("/v1/downloads", str(_choose(client, download)["id"]))
+    had_ended = told["state"] in _ENDED
+    words = (
+        f"Forgot download {{}}, which was {told['state']}" if had_ended else "Cancelled download {}"
+    )
+    _show(told, words, as_json=as_json)
     kept = (told["progress"] or {}).get("bytes_done", 0)
     if kept and told["state"] != "done" and not as_json:
         click.echo(
@@ -97,16 +109,17 @@ def cancel(download: str, home: Path, as_json: bool) -> None:
         )
 
 
-def _show(told: dict[str, Any], done: str, *, as_json: bool) -> None:
+def _show(told: dict[str, Any], words: str, *, as_json: bool) -> None:
+    """`words` have a place for its number and name."""
     if as_json:
         output.show_json(told)
         return
     name = told["name"] or told["mod_id"][:12]
-    click.echo(f"{done} download {told['id']}: {output.printable(name)}.")
+    click.echo(words.format(f"{told['id']} ({output.printable(name)})") + ".")
 
 
-def _choose(client: ControlClient, text: str) -> int:
-    """The number of the one download that `text` means; raises NotFound, BadInput."""
+def _choose(client: ControlClient, text: str) -> dict[str, Any]:
+    """The one download that `text` means; raises NotFound, BadInput."""
     listed = client.get("/v1/downloads")["downloads"]
     if holds_link(text):
         mod_id = base32_text(link_in(text).mod_id)
@@ -121,4 +134,5 @@ def _choose(client: ControlClient, text: str) -> int:
     if len(found) > 1:
         numbers = ", ".join(str(one["id"]) for one in found)
         raise BadInput(f"{text[:80]!r} means several downloads: name one by its number, {numbers}")
-    return int(found[0]["id"])
+    chosen: dict[str, Any] = found[0]
+    return chosen

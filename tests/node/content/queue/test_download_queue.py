@@ -36,7 +36,7 @@ def link(number: int) -> ModLink:
     return ModLink(bytes([number]) * 32, KEY)
 
 
-def wanted(number: int, priority: Priority = Priority.NORMAL) -> DownloadRequest:
+def wanted(number: int, priority: Priority | None = None) -> DownloadRequest:
     return DownloadRequest(link(number), target=Path(f"/mods/{number}"), priority=priority)
 
 
@@ -105,6 +105,20 @@ async def test_some_go_on_at_once_and_the_others_in_their_turn(tmp_path: Path) -
     assert gets.began == [1, 2, 5, 4, 3]
     assert states(held) == {5: "active", 3: "active", 1: "done", 2: "done", 4: "done"}
     assert list(states(held)) == [5, 3, 1, 2, 4]
+    await held.close()
+
+
+async def test_what_is_asked_for_again_keeps_its_priority_unless_one_is_given(
+    tmp_path: Path,
+) -> None:
+    held = queue(tmp_path, Gets())
+    assert held.add(wanted(1)).priority is Priority.NORMAL
+    assert held.add(wanted(1, Priority.LOW)).priority is Priority.LOW
+    assert held.add(wanted(1)).priority is Priority.LOW
+    watching = asyncio.create_task(held.watch(wanted(1, Priority.HIGH), lambda _: None))
+    await turns()
+    assert held.view().downloads[0].priority is Priority.HIGH
+    watching.cancel()
     await held.close()
 
 
