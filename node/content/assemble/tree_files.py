@@ -1,7 +1,7 @@
 """The files and folders below a folder of ours: each is made once, and few are open at once.
 
 Blocking, and not for several threads at once. What has a longer path than the system takes as one
-is reached folder by folder, where the system can open a name in an open folder.
+is reached in parts, where the system can open a path from an open folder on.
 """
 
 import contextlib
@@ -159,13 +159,22 @@ class TreeFiles:
         folder, _, name = path.rpartition("/")
         descriptor = os.open(self._root, _FOLDER)
         try:
-            for step in folder.split("/"):
-                inner = os.open(step, _FOLDER, dir_fd=descriptor)
+            for part in _parts(folder):
+                inner = os.open(part, _FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
             yield name, descriptor
         finally:
             os.close(descriptor)
+
+
+def _parts(path: str) -> Iterator[bytes]:
+    """A path in few parts, none of which is too long for the system unless a name is."""
+    rest = os.fsencode(path)
+    while len(rest) >= _PATH_BYTES and (end := rest.rfind(b"/", 0, _PATH_BYTES)) > 0:
+        yield rest[:end]
+        rest = rest[end + 1 :]
+    yield rest
 
 
 def _write_at(descriptor: int, at: int, data: memoryview) -> None:

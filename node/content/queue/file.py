@@ -31,6 +31,8 @@ class QueueFile:
     def __init__(self, path: Path, reserve: Reserve) -> None:
         self._path = path
         self._reserve = reserve
+        self._links: dict[ModLink, str] = {}
+        """Of what was written last: their checksums are most of the work of a write."""
 
     def read(self) -> list[DownloadEntry]:
         """The downloads of the last run, in their order; none where there is no readable file."""
@@ -56,7 +58,9 @@ class QueueFile:
 
     def write(self, entries: list[DownloadEntry]) -> None:
         """Keep these, also on a full disk; raises DiskError."""
-        told = {"format": _FORMAT, "downloads": [_told(entry) for entry in entries]}
+        kept = [(entry, _kept_link(entry)) for entry in entries]
+        links = self._links = {link: self._links.get(link) or str(link) for _, link in kept}
+        told = {"format": _FORMAT, "downloads": [_told(entry, links[link]) for entry, link in kept]}
         data = json.dumps(told).encode()
         self._reserve.spending(lambda: write_atomically(self._path, data))
 
@@ -75,14 +79,18 @@ class QueueFile:
             )
 
 
-def _told(entry: DownloadEntry) -> dict[str, Any]:
+def _kept_link(entry: DownloadEntry) -> ModLink:
+    link = entry.request.link
+    return ModLink(link.mod_id) if entry.state is DownloadState.DONE else link
+
+
+def _told(entry: DownloadEntry, link: str) -> dict[str, Any]:
     request = entry.request
-    is_done = entry.state is DownloadState.DONE
     # One that was under way waits for its turn when the node starts again.
     is_active = entry.state is DownloadState.ACTIVE
     return {
         "id": entry.number,
-        "link": str(ModLink(request.link.mod_id) if is_done else request.link),
+        "link": link,
         "to": None if request.target is None else str(request.target),
         "into": None if request.into is None else str(request.into),
         "max_bytes": request.bound.max_bytes,

@@ -94,12 +94,22 @@ DEEP = "d/" * 2000 + "x"
 
 
 @pytest.mark.parametrize("path", [LONG, DEEP])
-def test_paths_of_4096_bytes(path: str, tmp_path: Path) -> None:
+def test_paths_of_4096_bytes(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _, name = path.rpartition("/")
     growing = a_tree(tmp_path, [ModFile(path, 4)], (f"{folder}/y",))
     tree.check_paths(tmp_path / "out", [path])
-    growing.write(0, b"text")
-    complete(growing)
+    opened, real = 0, os.open
+
+    def counted(place: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        nonlocal opened
+        opened += 1
+        return real(place, flags, mode, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", counted)
+        growing.write(0, b"text")
+        complete(growing)
+    assert opened < 25 * (folder.count("/") + 10), "each folder is reached by all above it"
     here = os.open(tmp_path / "out", os.O_RDONLY)
     for step in folder.split("/"):
         inner = os.open(step, os.O_RDONLY, dir_fd=here)

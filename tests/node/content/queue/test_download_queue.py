@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -511,7 +512,18 @@ async def test_damaged_download_is_not_guessed_at(
     await held.close()
 
 
-async def test_thousands_are_refused_and_ended_ones_forgotten(tmp_path: Path) -> None:
+async def test_thousands_are_refused_and_ended_ones_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spelled = list[ModLink]()
+    spell = ModLink.__str__
+
+    def counted(link: ModLink) -> str:
+        spelled.append(link)
+        return spell(link)
+
+    monkeypatch.setattr(ModLink, "__str__", counted)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # two a write, of a disk with other work
     gets = Gets()
     held = queue(tmp_path, gets, at_once=1)
 
@@ -531,6 +543,7 @@ async def test_thousands_are_refused_and_ended_ones_forgotten(tmp_path: Path) ->
         held.add(numbered(20_000 + number))
     ended = [view for view in held.view().downloads if view.state is DownloadState.DONE]
     assert len(ended) == limits.DOWNLOADS_REMEMBERED
+    assert len(spelled) < 2 * limits.DOWNLOADS_QUEUED, "each write costs the checksums of all links"
     await held.close()
 
 
