@@ -128,7 +128,8 @@ class Sharing:
         `exclude` has patterns besides those in the folder. Raises BadFolder, UnsafePath, BadInput,
         DiskError.
         """
-        shared = await self._publisher.publish(path, name, progress, exclude=exclude)
+        with self.keeping.storing():
+            shared = await self._publisher.publish(path, name, progress, exclude=exclude)
         await self._announcer.announce()
         await self._membership.join_outcome()  # a mod may be shared right after the start
         announced = await self._presence.announce(shared.mod_id)

@@ -1085,6 +1085,10 @@ beyond that the rest of some packs is copied, at most DEAD_PART - 1 bytes for ea
 VAULT_CHECK_S = 600.0
 """How often a vault is kept within that; after each download besides."""
 
+LITTER_KEPT_S = 60.0
+"""What a share stored that failed stays so long, if the disk has room, so that its repetition seals
+little anew."""
+
 USED_STEP_S = 3600.0
 """When a mod was last used is recorded no more often than this."""
 

@@ -39,6 +39,9 @@ class VaultView:
     """What those take now."""
     bytes: int
     """What all mods take."""
+    unneeded_bytes: int
+    """What the vault takes besides: of removed mods and failed shares. It is freed when the disk
+    needs room, and once it is more than a part of all."""
     disk_free_bytes: int | None
     """Null where the disk does not tell."""
     kept_free_bytes: int
@@ -52,10 +55,12 @@ class VaultView:
         usages = state.usages
         stay = {one.mod.number for one in usages if _is_unbound(one.mod)}
         bound = [one for one in usages if one.mod.number not in stay]
+        needed = _together(usages, ())
         return cls(
             budget_bytes=state.budget,
             bound_bytes=_together(bound, stay),
-            bytes=_together(usages, ()),
+            bytes=needed,
+            unneeded_bytes=max(0, state.pack_bytes - needed),
             disk_free_bytes=state.disk.free,
             kept_free_bytes=state.disk.kept_free,
             mods=tuple(_view(one, state) for one in usages),

@@ -61,8 +61,14 @@ class Keeper:
             except DiskError as error:
                 _log.warning("the vault is not kept within its budget for now: %s", error)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(limits.VAULT_CHECK_S):
+                async with asyncio.timeout(self._pause_s()):
                     await self._wanted.wait()
+
+    def _pause_s(self) -> float:
+        kept_s = self._vault.littered_s
+        if kept_s is None or kept_s >= limits.LITTER_KEPT_S:
+            return limits.VAULT_CHECK_S
+        return limits.LITTER_KEPT_S - kept_s
 
     def wake(self) -> None:
         """Something is not in use any more, or not pinned: see soon whether something has to go."""
@@ -86,30 +92,38 @@ class Keeper:
     async def keep_within(self) -> int:
         """Evict what the budget has no room for, and what the disk needs; returns how many mods.
 
-        Raises DiskError.
+        What no mod needs goes first. Raises DiskError.
         """
         self._wanted.clear()
         async with self._turn:
+            if (self._vault.littered_s or 0.0) >= limits.LITTER_KEPT_S:
+                await self._vault.collect()
             disk = await self.disk()
-            count = await self._evict(self.budget_on(disk), 0)
-            while not self._vault.is_holding:
-                disk = await self.disk()
-                lacks = disk.kept_free - disk.free if disk.free is not None else 0
-                if lacks <= 0 or not (more := await self._evict(self.budget_on(disk), lacks)):
-                    return count
-                count += more
+            count, is_collected = await self._evict(self.budget_on(disk), 0), False
+            while not self._vault.is_holding and (lacks := _lack_of(disk := await self.disk())):
+                if not is_collected:
+                    is_collected = True
+                    await self._vault.collect(thoroughly=True)
+                elif more := await self._evict(self.budget_on(disk), lacks):
+                    count += more
+                else:
+                    break
             return count
 
     async def free(self, disk_number: int, size: int) -> bool:
-        """Evict so many bytes, if the vault is on this disk; whether anything was evicted.
+        """Free so many bytes, if the vault is on this disk; whether anything was freed.
 
-        Packs keep a little of what no mod needs, so this may free less. Raises DiskError.
+        What no mod needs goes first, then mods are evicted. Packs keep a little of the former, so
+        this may free less. Raises DiskError.
         """
         async with self._turn:
             disk = await self.disk()
             if disk.number != disk_number or self._vault.is_holding:
                 return False
-            return await self._evict(self.budget_on(disk), size) > 0
+            freed = await self._vault.collect(thoroughly=True)
+            if freed >= size:
+                return True
+            return await self._evict(self.budget_on(disk), size - freed) > 0 or freed > 0
 
     async def usages(self) -> list[ModUsage]:
         """What each mod takes."""
@@ -156,6 +170,11 @@ class Keeper:
                 freed += charge.bytes
                 gone.append(charge.mod.mod_id)
         return freed, gone
+
+
+def _lack_of(disk: Disk) -> int:
+    """The bytes that are to be freed, so that the disk has what is kept free of it."""
+    return 0 if disk.free is None else max(0, disk.kept_free - disk.free)
 
 
 def _tell(charge: Charge, budget: int) -> None:

@@ -35,6 +35,8 @@ class KeepingState:
     incomplete: frozenset[bytes]
     budget: int
     disk: Disk
+    pack_bytes: int
+    """What the vault takes of its disk, with what no mod needs."""
 
 
 class Keeping:
@@ -93,6 +95,14 @@ class Keeping:
         finally:
             self._keeper.wake()
 
+    @contextlib.contextmanager
+    def storing(self) -> Iterator[None]:
+        """While inside, a mod is made; what it leaves if that fails is freed soon."""
+        try:
+            yield
+        finally:
+            self._keeper.wake()
+
     async def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
         """Keep a mod whatever the budget says, or do not; False if it is not here."""
         found = await self._vault.pin(mod_id, pinned=pinned)
@@ -112,4 +122,7 @@ class Keeping:
         """What each mod takes, and what may be kept."""
         usages, disk = await self._keeper.usages(), await self._keeper.disk()
         incomplete = await self._vault.incomplete()
-        return KeepingState(tuple(usages), incomplete, self._keeper.budget_on(disk), disk)
+        return KeepingState(
+            *(tuple(usages), incomplete, self._keeper.budget_on(disk), disk),
+            pack_bytes=await self._vault.pack_bytes(),
+        )

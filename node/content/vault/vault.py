@@ -48,6 +48,7 @@ class Vault:
         self._store: Store
         self._holds = 0
         self._collect_later = False
+        self._littered_at: float | None = None
         self._watchers: dict[Callable[[], None], None] = {}
 
     @classmethod
@@ -232,15 +233,32 @@ class Vault:
         self._holds += 1
         try:
             yield
+        except BaseException:
+            self.litter()
+            raise
         finally:
             self._holds -= 1
             if self._collect_later:
                 await self.collect()
 
+    def litter(self) -> None:
+        """Chunks were stored that perhaps no mod needs, and that no `collect` of mods finds."""
+        self._littered_at = asyncio.get_running_loop().time()
+
+    @property
+    def littered_s(self) -> float | None:
+        """For how long there has been `litter` since the last one came; None if there is none."""
+        at = self._littered_at
+        return None if at is None else asyncio.get_running_loop().time() - at
+
+    async def pack_bytes(self) -> int:
+        """What the packs take, with what no mod needs."""
+        return await self._run(self._store.compaction.pack_bytes)
+
     async def collect(
         self, *, thoroughly: bool = False, gone: Sequence[bytes] | None = None
-    ) -> None:
-        """Free the room of what no mod needs, once no `holding` is left.
+    ) -> int:
+        """Free the room of what no mod needs, once no `holding` is left; returns the bytes.
 
         Packs keep some of it, `thoroughly` less. `gone`: the mods that are not here any more since
         the last time, if it is known that nothing else became unneeded.
@@ -249,13 +267,17 @@ class Vault:
         """
         self._collect_later = self._holds > 0
         if self._collect_later:
-            return
+            return 0
+        before, littered_at = await self.pack_bytes(), self._littered_at
         try:
             await self._run(self._store.compaction.collect, gone)
+            if gone is None and self._littered_at == littered_at:
+                self._littered_at = None
             while await self._run(partial(self._store.compaction.compact, thoroughly=thoroughly)):
                 pass  # one pack a job, so that other jobs get their turn
         except DiskError as error:
             _log.warning("what no mod needs keeps its room for now: %s", error)
+        return max(0, before - await self.pack_bytes())
 
     def _tell_watchers(self) -> None:
         for watcher in tuple(self._watchers):

@@ -229,6 +229,7 @@ def vault(home: Path, as_json: bool) -> None:
     output.show_facts(
         (
             ("All of it", output.size(told["bytes"])),
+            ("Unneeded", f"{output.size(told['unneeded_bytes'])} more wait to be freed"),
             ("Budget", f"{bound} of {budget} are taken by what is neither pinned nor in use"),
             ("Disk", f"{output.size(told['disk_free_bytes'])} free, of which {left} stay free"),
         )

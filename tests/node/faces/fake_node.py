@@ -119,7 +119,7 @@ class FakeKeeping:
             ModUsage(caps, {frozenset({1}): 4000}),
             ModUsage(wigs, {frozenset(): 700}),
         )
-        return KeepingState(usages, frozenset({MOD_ID}), 20_000, Disk(1, 40_000, 6000))
+        return KeepingState(usages, frozenset({MOD_ID}), 20_000, Disk(1, 40_000, 6000), 12_000)
 
 
 class FakeCaching:

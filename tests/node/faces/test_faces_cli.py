@@ -58,6 +58,7 @@ def test_each_command_that_asks_prints_one_json_document(
     assert told_by(capsys, "rm", "hats") == {"removed": base32_text(MOD_ID)}
     kept = told_by(capsys, "vault")
     assert (kept["bytes"], kept["bound_bytes"], kept["budget_bytes"]) == (9700, 700, 20_000)
+    assert kept["unneeded_bytes"] == 2300
     first = kept["mods"][0]
     assert (first["own_bytes"], first["shared_bytes"]) == (5000, 4000)
     assert (first["in_use"], first["pinned"], first["complete"]) == (True, False, False)

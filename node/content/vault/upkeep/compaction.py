@@ -6,6 +6,7 @@ unneeded: so packs take little more than what is needed, and what is copied is b
 given back.
 """
 
+import logging
 import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,10 @@ from node.content.vault.upkeep.parts import StoreParts
 from node.disk.refusals import free_bytes
 from node.disk.reserve import is_full, kept_free
 from node.files import writing
+from node.machine.refusals import reason_of
 from protocol import limits
+
+_log = logging.getLogger(__name__)
 
 _WORTH_KEEPING = 0.5
 """A pack of which less than this is needed is made smaller."""
@@ -34,6 +38,8 @@ class Compaction:
         self._folder, self._index = parts.folder, parts.index
         self._packs, self._reserve = parts.packs, parts.reserve
         self._forget = forget
+        self._unreadable: set[int] = set()
+        """Packs that the disk did not give out since the last `collect`."""
 
     def collect(self, gone: Sequence[bytes] | None = None) -> int:
         """Forget what no mod needs; return how many addresses that were. Then call `compact`.
@@ -42,6 +48,7 @@ class Compaction:
         costs by their chunks, and all of it by those of the whole vault.
         """
         forgotten = 0
+        self._unreadable.clear()
         with writing(self._folder):
             index = self._index
             for unneeded in index.unneeded() if gone is None else index.unneeded_of(gone):
@@ -66,20 +73,40 @@ class Compaction:
     def compact(self, *, thoroughly: bool = False) -> bool:
         """Give back room of one pack, or make ready to; whether there was something to do.
 
-        `thoroughly`: also of one of which a tenth is unneeded, as a disk lacks room.
+        `thoroughly`: also of one of which a tenth is unneeded, as a disk lacks room. A pack that
+        cannot be read stays as it is, and stops none of the others.
         """
         worth_keeping = _WORTH_KEEPING_FULL if thoroughly else _WORTH_KEEPING
         with writing(self._folder):
             needed = {pack: known for pack, (_, known) in self._index.packs().items()}
-            sizes = {pack: self._packs.size(pack) for pack in self._packs.numbers()}
-            for pack, size in sizes.items():
-                if needed.get(pack, 0) >= size * worth_keeping:
-                    continue
-                self._shrink(pack)
-                if self._packs.size(pack) < size:
-                    self._reserve.refill()
-                    return True
-            return self._copy_worst(needed, sizes)
+            sizes = {
+                pack: self._packs.size(pack)
+                for pack in self._packs.numbers()
+                if pack not in self._unreadable
+            }
+            try:
+                for pack, size in sizes.items():
+                    if needed.get(pack, 0) >= size * worth_keeping:
+                        continue
+                    self._shrink(pack)
+                    if self._packs.size(pack) < size:
+                        self._reserve.refill()
+                        return True
+                return self._copy_worst(needed, sizes)
+            except _Unreadable as error:
+                _log.warning("pack %d keeps what no mod needs: %s", error.pack, error)
+                self._unreadable.add(error.pack)
+                return True
+
+    def pack_bytes(self) -> int:
+        """What all packs take."""
+        return sum(map(self._packs.size, self._packs.numbers()))
+
+    def _read(self, place: PackPlace) -> bytes:
+        try:
+            return self._packs.read(place)
+        except OSError as error:
+            raise _Unreadable(place.pack, error) from error
 
     def _copy_worst(self, needed: Mapping[int, int], sizes: Mapping[int, int]) -> bool:
         """Copy some of the pack that is unneeded the most; False if too little is, or no room."""
@@ -98,7 +125,7 @@ class Compaction:
             self._packs.roll()
         move, left = _Move(), self._index.in_pack(pack)
         for address, place in left:
-            data = self._packs.read(place)
+            data = self._read(place)
             if not is_intact(address, place, data):
                 self._forget([address])
                 continue
@@ -126,7 +153,7 @@ class Compaction:
         """
         move = _Move()
         for address, place in self._index.in_pack(pack):
-            data = self._packs.read(place)
+            data = self._read(place)
             if not is_intact(address, place, data):
                 self._forget([address])
                 continue
@@ -153,6 +180,14 @@ class Compaction:
     def _record(self, move: "_Move", places: Sequence[PackPlace]) -> None:
         with self._index.transaction():
             self._index.record(zip(move.blobs, places, strict=True))
+
+
+class _Unreadable(Exception):
+    """The disk does not give out a pack now."""
+
+    def __init__(self, pack: int, why: OSError) -> None:
+        super().__init__(reason_of(why))
+        self.pack = pack
 
 
 class _Move:

@@ -1,5 +1,6 @@
 """Packs take little more than what mods need, and to bring that about costs little."""
 
+import errno
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -164,4 +165,39 @@ def test_what_is_damaged_is_not_copied(tmp_path: Path) -> None:
         pack.write_bytes(pack.read_bytes().replace(bad, bytes(len(bad))))
     compact(store)
     assert store.missing(kept) == [3]
+    store.close()
+
+
+@pytest.mark.usefixtures("small_packs")
+@pytest.mark.parametrize("part_gone", [1, 4], ids=["to be copied", "to shrink"])
+def test_a_pack_that_cannot_be_read_keeps_no_room_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_gone: int
+) -> None:
+    store = Store(tmp_path / "vault")
+    store.put([chunk_blob(chunk) for chunk in range(20)])  # a pack, of which the most is to go
+    kept = two_fifths_gone(store)
+    first = [chunk_blob(chunk)[0] for chunk in KEPT if chunk < 20]
+    bad = store._index.place(first[0])
+    assert bad is not None
+    with store._index.transaction():
+        store._index.mods.damage(first[: part_gone * 3])
+        store._index.forget(first[: part_gone * 3])
+    read, before = Packs.read, on_disk(tmp_path / "vault") - store._packs.size(bad.pack)
+
+    def refused(these: Packs, place: PackPlace) -> bytes:
+        if place.pack == bad.pack:
+            raise OSError(errno.EIO, "the disk fails")
+        return read(these, place)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Packs, "read", refused)
+        compact(store)
+        others = on_disk(tmp_path / "vault") - store._packs.size(bad.pack)
+        assert others <= 0.8 * before
+        assert store._packs.size(bad.pack) > 0
+    store.compaction.collect()
+    compact(store)
+    assert on_disk(tmp_path / "vault") <= 1.25 * needed(store), "it is tried again the next time"
+    store.put([chunk_blob(chunk) for chunk in range(20)])
+    assert store.missing(kept) == []
     store.close()
