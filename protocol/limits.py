@@ -1147,9 +1147,18 @@ so many chunks counts twice. A download needs five. Each costs up to 0.3 ms, so 
 tenth of a core. And the peers that this is remembered of: 1 MB."""
 
 LINE_TURNS = 4
-LINE_TURNS_OF_A_NETWORK = 2
-"""Links that send content at once, and of one network while another wants to: few, so that the line
-goes to those whose turn it is, and more than one, so that it is full while one reads."""
+LINE_TURNS_OPTIMISTIC = 1
+LINE_TURNS_OF_A_NETWORK = 1
+LINE_TURNS_BEHIND_RELAYS = 2
+"""Slots of the choker: links that send content at once; how many are for peers that give nothing
+while others want them that do; and how many of one network, and of all peers behind relays, while
+another wants to. Few, so that the line goes to those whose turn it is, and more than one, so that
+it is full while one reads."""
+
+GIVER_BYTES = 2**16
+GIVER_TAKES = 4
+"""A peer gives from so many verified bytes lately, as long as it was sent at most so many times as
+much: with one chunk a colluder would else keep a regular slot."""
 
 LINE_SLICE_S = 0.1
 LINE_LAPSE_S = 1.0

@@ -74,6 +74,17 @@ class Usefulness:
         credit = self._credits.get(peer_id)
         return 0.0 if credit is None else _halved(credit.brought, now - credit.brought_at)
 
+    def gives(self, peer_id: PeerId, now: float) -> float:
+        """The same of a peer that gives: GIVER_BYTES at least, and not far less than it takes."""
+        brought = self.brought(peer_id, now)
+        took = self._credits[peer_id].now(now) - brought if brought else 0.0
+        gives = brought >= limits.GIVER_BYTES and took <= limits.GIVER_TAKES * brought
+        return brought if gives else 0.0
+
+    def is_new(self, peer_id: PeerId) -> bool:
+        """Whether nothing is remembered of a peer."""
+        return peer_id not in self._credits
+
     def served(self, peer_id: PeerId, mod_id: bytes, chunk: int, size: int, now: float) -> None:
         """A peer was sent a chunk of so many bytes; it counts once.
 

@@ -260,7 +260,7 @@ class Exchanges:
     ) -> None:
         self._vault = vault
         self._budgets = PeerBudgets()
-        self._line = Line(uplink)
+        self._line = Line(usefulness, uplink)
         self._getters = NamedGetters()
         self._seeds = Seeds(self._line, rng)
         self._wanted: dict[bytes, Callable[[PeerId], None]] = {}

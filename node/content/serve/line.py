@@ -1,4 +1,4 @@
-"""The line of a node, over which few links send content at once: `protocol/places/line_turns`."""
+"""The line of a node, of which few links are unchoked at once: `content/serving/choker`."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,9 @@ from typing import Final
 from node.content.ports import LinkPort
 from node.content.rates.transfers import Direction
 from protocol import limits
+from protocol.content.serving.choker import Choker, LineTurn
 from protocol.identity import PeerId
-from protocol.places.line_turns import LineTurn, LineTurns
+from protocol.places.usefulness import Usefulness
 
 _LOOK_S: Final = 0.02
 """So often a link that holds a turn and has no work looks whether all of it has left."""
@@ -17,13 +18,21 @@ _LOOK_S: Final = 0.02
 class Line:
     """Gives turns to the links of a node; a node has one, with limits `uplink`."""
 
-    def __init__(self, uplink: Direction | None = None) -> None:
+    def __init__(self, usefulness: Usefulness, uplink: Direction | None = None) -> None:
         self.uplink = uplink or Direction()
+        self._usefulness = usefulness
         self._loop = asyncio.get_running_loop()
-        self._turns = LineTurns()
+        self._turns = Choker()
         self._begins: dict[LineTurn, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_due = False
+
+    def turn(self, link: LinkPort, *, again: bool) -> LineTurn:
+        """A turn for a link to ask for; `again`: for what its peer has had."""
+        peer_id = PeerId(link.peer_id)
+        gave = self._usefulness.gives(peer_id, self._loop.time())
+        is_new = self._usefulness.is_new(peer_id)
+        return LineTurn(peer_id, link.network, again, gave, is_new)
 
     def sender(self, link: LinkPort) -> "LineSender":
         """What takes turns for a link."""
@@ -99,7 +108,7 @@ class LineSender:
         if self._line.is_shared(self._turn):  # what was sent competes with no other's turn
             await self._link.drained(limits.LINE_REST_BYTES)
         self.end()
-        turn = LineTurn(PeerId(self._link.peer_id), self._link.network, again)
+        turn = self._line.turn(self._link, again=again)
         if await self._line.take(turn):
             self._turn = turn
             return True

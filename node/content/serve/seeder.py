@@ -1,4 +1,4 @@
-"""Shows the getters of a mod that is all here its chunks in parts: `protocol/content/seeding`."""
+"""Shows the getters of a mod that is all here its chunks in parts: `content/serving/seeding`."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from node.content.serve.served_streams import ServedStream, ServedStreams
 from node.content.vault.holdings import Held
 from protocol import limits
 from protocol.content import frames
-from protocol.content.seeding import Seeding
+from protocol.content.serving.seeding import Seeding
 from protocol.errors import LinkClosed
 from protocol.randomness import Random
 

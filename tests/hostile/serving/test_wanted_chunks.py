@@ -26,7 +26,7 @@ FIRST = 1000  # small numbers are shared objects and take no memory
 def greedy(node: ContentNode, mod_id: bytes, number: int) -> Uploader:
     """What serves a peer that has asked for as much as it may at once, and is not served yet."""
     _, theirs = memory_link(bytes([number]) * 20, node.peer_id, 65000)
-    line = Line()
+    line = Line(Usefulness())
     serving = Uploader(
         *(theirs, node.vault, PeerBudget(), Usefulness()),
         *(line, NamedGetters(), Seeds(line, Random(1))),

@@ -66,6 +66,24 @@ def test_what_a_peer_brought_is_halved_and_what_it_took_is_none_of_it() -> None:
     assert use.worth(ONE, HALF_LIFE_S) == pytest.approx(7 + 1064 / 2 + 32)
 
 
+def test_a_peer_gives_as_long_as_it_takes_at_most_four_times_as_much() -> None:
+    """Also once both are halved; and never by less than GIVER_BYTES, or by what it was sent."""
+    use = Usefulness()
+    assert use.is_new(ONE)
+    use.received(ONE, limits.GIVER_BYTES - 1, 0.0)
+    assert (use.gives(ONE, 0.0), use.is_new(ONE)) == (0, False)
+    use.received(ONE, limits.GIVER_BYTES + 1, 0.0)
+    brought = 2 * limits.GIVER_BYTES
+    assert use.gives(ONE, 0.0) == brought
+    use.served(ONE, MOD, 1, limits.GIVER_TAKES * brought, 0.0)
+    assert use.gives(ONE, 0.0) == brought
+    assert use.gives(ONE, HALF_LIFE_S) == brought / 2
+    use.served(ONE, MOD, 2, 1, 0.0)
+    assert use.gives(ONE, 0.0) == 0
+    use.served(OTHER, MOD, 1, 1, 0.0)
+    assert (use.gives(OTHER, 0.0), use.is_new(OTHER)) == (0, False)
+
+
 def test_a_quarter_of_what_a_peer_got_it_may_get_again() -> None:
     use = Usefulness()
     for chunk in range(40):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.content.seeding import Seeding
+from protocol.content.serving.seeding import Seeding
 
 TENTH_S = 0.1
 

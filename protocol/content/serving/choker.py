@@ -1,11 +1,21 @@
-"""Which links may send content now: the line of a node goes round by turns.
+"""Which links of a node are unchoked: they may send content now, and the others wait (BEP 3).
 
-Were all to send at once, the line would go to those with most links. So few do. Networks take turns
-by the time for which theirs were held, and in each its peers in the order in which they ask. Those
-behind relays are one network, of which anyone can be: in it peers take turns by time as well, so
-that slow ones do not hold up the others. What a peer has not had yet goes before what it has had,
-which keeps a small part of the line all the same: new identities have had nothing, and an attacker
-with enough of them could keep it for ever.
+Were all to send at once, the line would go to those with most links. So there are LINE_TURNS slots,
+and while others wait each goes to another link after LINE_SLICE_S:
+
+    slots        who has them while others wait            in which order
+    optimistic   one that gives us nothing                 each second time a newcomer, else by time
+    regular      those that give us anything               by time, of which more bytes count less
+    regular      where none of these waits, anyone         networks by time
+
+A network has one slot at most while others wait; those behind relays, who are one network, of which
+anyone can be, have LINE_TURNS_BEHIND_RELAYS, and take turns by time in it, so that slow ones do not
+hold up the others. A node that has all of a mod is given nothing, so its line goes round by time:
+the same bytes for all who take as fast as it sends, and no more of its time for who does not.
+
+What a peer has not had yet goes before what it has had, which keeps a small part of the line all
+the same: new identities have had nothing, and an attacker with enough of them could keep it for
+ever.
 """
 
 from collections import Counter
@@ -23,16 +33,19 @@ class LineTurn:
     """A turn of one link. Times are seconds of one monotonic clock.
 
     `network` is that of its peer, as `tenure.network_of` gives it, or RELAYED. `again`: for what
-    the peer has had. `place` is that of its party, and `peer_place` of its peer among those
-    behind relays: the least comes first. `began_at` is None while it waits, and counts from when
-    others waited as well; `moved_at` is when its link last took something. One that has `lapsed`
-    holds up no other. One `by_right` is for what was had, though others wait for what they have
-    not had.
+    the peer has had. `gave`: the bytes that the peer gives us, as `Usefulness.gives` counts them.
+    `is_new`: nothing is remembered of the peer. `place` is that of its party, and `peer_place` of
+    its peer among those behind relays: the least comes first. `began_at` is None while it waits,
+    and counts from when others waited as well; `moved_at` is when its link last took something.
+    One that has `lapsed` holds up no other. One `by_right` is for what was had, though others wait
+    for what they have not had.
     """
 
     peer_id: PeerId
     network: bytes
     again: bool
+    gave: float = 0.0
+    is_new: bool = False
     place: float = 0.0
     peer_place: float = 0.0
     began_at: float | None = None
@@ -46,8 +59,8 @@ class LineTurn:
         return self.network or self.peer_id
 
 
-class LineTurns:
-    """The turns that are held and those that are waited for."""
+class Choker:
+    """The turns that are held, which are the slots in use, and those that are waited for."""
 
     def __init__(self) -> None:
         self._waiting: dict[LineTurn, None] = {}
@@ -55,6 +68,8 @@ class LineTurns:
         self._parties = TimeShares(limits.LINE_NETWORKS)
         self._behind_relays = TimeShares(limits.LINE_PEERS)
         self._again_at: float | None = 0.0
+        self._newcomer_next = True
+        """In the optimistic slot, where newcomers without an end would keep all others out."""
 
     @property
     def waiting(self) -> Collection[LineTurn]:
@@ -118,9 +133,14 @@ class LineTurns:
         held_s = max(now - began_at, limits.LINE_SLICE_S)
         if turn.by_right:
             self._again_at = now + held_s * (limits.LINE_AGAIN_EACH - 1)
-        self._parties.charge(turn.party, turn.place, held_s)
+        self._parties.charge(turn.party, turn.place, held_s / self._weight(turn))
         if turn.network == RELAYED:
             self._behind_relays.charge(turn.peer_id, turn.peer_place, held_s)
+
+    def _weight(self, turn: LineTurn) -> float:
+        """Two for the one that gives most, one for those that give nothing."""
+        most = max((one.gave for one in (turn, *self._held, *self._waiting)), default=0.0)
+        return 1.0 + turn.gave / most if most else 1.0
 
     def _next(self, now: float) -> LineTurn | None:
         live = [one for one in self._held if not one.lapsed]
@@ -139,16 +159,44 @@ class LineTurns:
     def _first(self, live: list[LineTurn], now: float, *, again: bool) -> LineTurn | None:
         """Of those that wait for what they had, or had not: whose turn comes next."""
         alike = [one for one in self._waiting if one.again is again]
-        crowds = Counter(one.party for one in self._held if _counts(one, now))
+        crowds = self._crowds(now)
         sharing = (*alike, *(one for one in live if one.again is again))
-        most = limits.LINE_TURNS
-        if len({one.party for one in sharing}) > 1:
-            most = limits.LINE_TURNS_OF_A_NETWORK
-        free = [one for one in alike if crowds[one.party] < most]
+        is_shared = len({one.party for one in sharing}) > 1
+        free = [one for one in alike if crowds[one.party] < _most(one, is_shared=is_shared)]
+        if not again:
+            free = self._of_slot(free, live)
         first = min(free, key=lambda one: (crowds[one.party], one.place), default=None)
-        if first is None or first.network != RELAYED:
-            return first
-        return _exchanged(first, [one for one in free if one.network == RELAYED])
+        if first is not None and first.network == RELAYED:
+            first = _exchanged(first, [one for one in free if one.network == RELAYED])
+        return first
+
+    def _of_slot(self, free: list[LineTurn], live: list[LineTurn]) -> list[LineTurn]:
+        """Of those that may have the next slot, for whom it is: see the table above."""
+        givers = [one for one in free if one.gave]
+        others = [one for one in free if not one.gave]
+        if not givers or not others:
+            return free
+        if sum(not one.gave for one in live) >= limits.LINE_TURNS_OPTIMISTIC:
+            return givers
+        is_new, self._newcomer_next = self._newcomer_next, not self._newcomer_next
+        return [one for one in others if one.is_new is is_new] or others
+
+    def _crowds(self, now: float) -> Counter[bytes]:
+        """The slots of each party. One turn that nothing is taken of leaves neighbours theirs."""
+        crowds = Counter(one.party for one in self._held if not one.lapsed)
+        stuck = Counter(one.party for one in self._held if one.lapsed and _counts(one, now))
+        for party, count in stuck.items():
+            crowds[party] += count - 1
+        return crowds
+
+
+def _most(turn: LineTurn, *, is_shared: bool) -> int:
+    """How many slots its network may have."""
+    if not is_shared:
+        return limits.LINE_TURNS
+    if turn.network == RELAYED:
+        return limits.LINE_TURNS_BEHIND_RELAYS
+    return limits.LINE_TURNS_OF_A_NETWORK
 
 
 def _exchanged(first: LineTurn, party: list[LineTurn]) -> LineTurn:
@@ -158,11 +206,9 @@ def _exchanged(first: LineTurn, party: list[LineTurn]) -> LineTurn:
     return turn
 
 
-def _counts(held: LineTurn, now: float) -> bool:
-    """Whether it counts for its network: what a link does not take is not the others' fault, and
-    those behind relays share no line.
+def _counts(lapsed: LineTurn, now: float) -> bool:
+    """Whether it counts for its network: those behind relays share no line, and what a link does
+    not take is at last not the others' fault.
     """
-    if held.lapsed and held.network == RELAYED:
-        return False
-    began_at = now if held.began_at is None else held.began_at
-    return not held.lapsed or now - began_at < limits.LINE_FORGOTTEN_S
+    began_at = now if lapsed.began_at is None else lapsed.began_at
+    return lapsed.network != RELAYED and now - began_at < limits.LINE_FORGOTTEN_S

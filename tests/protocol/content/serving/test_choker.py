@@ -1,4 +1,4 @@
-"""The turns of a line: networks by time, then peers in order, and little for what was had."""
+"""The choker: who gives has most slots, networks by time, and little for what was had."""
 
 import itertools
 from collections import defaultdict
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import limits
+from protocol.content.serving.choker import Choker, LineTurn
 from protocol.identity import PeerId
-from protocol.places.line_turns import LineTurn, LineTurns
 from protocol.places.tenure import RELAYED
 
 STEP_S = 0.05
@@ -20,15 +20,22 @@ NETWORKS = tuple(bytes([81, 2, number]) for number in range(32))
 ONE, OTHER = NETWORKS[:2]
 
 
-def turn(number: int, network: bytes = b"", *, again: bool = False) -> LineTurn:
-    return LineTurn(PeerId(number.to_bytes(20)), network, again)
+def turn(
+    number: int,
+    network: bytes = b"",
+    *,
+    again: bool = False,
+    gave: float = 0.0,
+    is_new: bool = False,
+) -> LineTurn:
+    return LineTurn(PeerId(number.to_bytes(20)), network, again, gave, is_new)
 
 
 class Race:
     """Links that always have work; each asks anew when its turn ends. Seconds held, by turn."""
 
     def __init__(self, *asking: LineTurn) -> None:
-        self.turns = LineTurns()
+        self.turns = Choker()
         self.now = 0.0
         self.held: dict[LineTurn, None] = {}
         self.seconds: defaultdict[PeerId, float] = defaultdict(float)
@@ -56,7 +63,8 @@ class Race:
         self.seconds[one.peer_id] += STEP_S
         if self.turns.is_over(one, self.now):
             self.leave(one)
-            anew = turn(int.from_bytes(one.peer_id), one.network, again=one.again)
+            number = int.from_bytes(one.peer_id)
+            anew = turn(number, one.network, again=one.again, gave=one.gave)
             self.turns.ask(anew, self.now)
 
     def leave(self, one: LineTurn) -> None:
@@ -91,17 +99,17 @@ def test_peers_of_private_networks_are_parties_of_their_own() -> None:
     assert all(part == pytest.approx(1 / 8, rel=0.05) for part in parts)
 
 
-def test_two_turns_of_a_network_are_held_while_others_want_one_and_all_where_none_do() -> None:
+def test_a_network_has_one_slot_while_others_want_one_and_all_where_none_do() -> None:
     crowd = [turn(number, ONE) for number in range(8)]
-    turns = LineTurns()
+    turns = Choker()
     for one in crowd:
         turns.ask(one, 0.0)
     assert list(turns.begin(0.0)) == crowd[: limits.LINE_TURNS]
-    turns = LineTurns()
+    turns = Choker()
     other = turn(9, OTHER)
     for one in (*crowd, other):
         turns.ask(one, 0.0)
-    assert list(turns.begin(0.0)) == [crowd[0], other, crowd[1]]
+    assert list(turns.begin(0.0)) == [crowd[0], other]
 
 
 @pytest.mark.parametrize("network", [None, ONE])
@@ -113,7 +121,7 @@ def test_identities_that_come_without_an_end_hold_up_no_one(network: bytes | Non
         number = next(numbers)
         return turn(number, network or number.to_bytes(3))
 
-    race = Race(turn(1, OTHER), turn(2, OTHER))
+    race = Race(turn(1, OTHER), turn(2, NETWORKS[2]))
     for one in LeavesAfterOne(race, 100, comes):
         race.run(STEP_S, one)
     # Two come in the time of a slice and each stays for two: no more than four beside these two.
@@ -150,6 +158,56 @@ def test_a_flood_of_new_networks_leaves_a_waiting_one_its_place() -> None:
     assert set(race.order[before:]) >= {PeerId(n.to_bytes(20)) for n in range(4)}
 
 
+def test_who_gives_nothing_has_one_slot_while_those_that_give_want_them() -> None:
+    givers = [turn(number, NETWORKS[number], gave=1e6) for number in range(6)]
+    others = [turn(10 + number, NETWORKS[10 + number]) for number in range(12)]
+    race = Race(*others, *givers)
+    race.run(20.0)
+    assert race.part(*range(10, 22)) == pytest.approx(1 / PARTS, rel=0.05)
+    least = min(race.seconds[one.peer_id] for one in others)
+    assert least >= 0.8 * race.now / len(others), "they take turns in it"
+
+
+def test_who_gives_twice_as_much_has_half_as_much_more() -> None:
+    givers = [turn(number, NETWORKS[number], gave=1e6 * (1 + number % 2)) for number in range(8)]
+    race = Race(*givers)
+    race.run(30.0)
+    much, little = (race.part(*range(first, 8, 2)) for first in (1, 0))
+    assert much / little == pytest.approx(2 / 1.5, rel=0.1)
+
+
+def test_slots_that_no_giver_wants_are_for_anyone() -> None:
+    race = Race(turn(0, ONE, gave=1e6), *(turn(n, NETWORKS[n]) for n in range(10, 20)))
+    race.run(20.0)
+    assert race.part(0) == pytest.approx(1 / PARTS, rel=0.05), "a link has one turn at a time"
+    assert race.part(*range(10, 20)) == pytest.approx(3 / PARTS, rel=0.05)
+
+
+def test_newcomers_go_first_in_the_optimistic_slot_and_keep_no_other_out_of_it() -> None:
+    """One comes in each slice, for one turn; three that give nothing wait as well."""
+    numbers = itertools.count(100)
+    givers = [turn(number, NETWORKS[number], gave=1e6) for number in range(6)]
+    waiting = [turn(10 + number, NETWORKS[10 + number]) for number in range(3)]
+    race = Race(*givers, *waiting)
+    race.run(5.0)
+    came = []
+
+    def comes() -> LineTurn | None:
+        number = next(numbers)
+        if number % 2:
+            return None
+        came.append(turn(number, number.to_bytes(3), is_new=True))
+        return came[-1]
+
+    first = len(race.order)
+    race.run(2.0, comes)
+    begun = race.order[first:]
+    newcomers = {one for one in begun if int.from_bytes(one) >= 100}
+    others = len([one for one in begun if int.from_bytes(one) >= 10]) - len(newcomers)
+    assert begun.index(came[0].peer_id) <= 2 * PARTS
+    assert abs(len(newcomers) - others) <= 2
+
+
 def test_what_was_had_goes_last_and_yet_gets_its_part() -> None:
     first = [turn(number, NETWORKS[number]) for number in range(6)]
     again = [turn(10 + number, NETWORKS[10 + number], again=True) for number in range(10)]
@@ -161,7 +219,7 @@ def test_what_was_had_goes_last_and_yet_gets_its_part() -> None:
 
 
 def test_what_was_had_ends_for_what_was_not_at_once() -> None:
-    turns = LineTurns()
+    turns = Choker()
     again, first = turn(1, ONE, again=True), turn(2, OTHER)
     turns.ask(again, 0.0)
     assert list(turns.begin(0.0)) == [again]
@@ -224,7 +282,7 @@ def test_a_peer_behind_a_relay_that_holds_turns_for_long_waits_as_long_for_other
     for step in range(1200):
         race.stalled = slow_ids if step % 18 else set()
         race.run(STEP_S)
-    held_each_s = race.now * limits.LINE_TURNS_OF_A_NETWORK / (len(slow) + 1)
+    held_each_s = race.now * limits.LINE_TURNS_BEHIND_RELAYS / (len(slow) + 1)
     assert race.seconds[quick.peer_id] >= 0.5 * held_each_s  # it waits for turns to end, too
 
 
@@ -247,7 +305,7 @@ def test_the_time_that_is_charged_ends_when_a_turn_lapses() -> None:
 
 def test_what_is_remembered_is_bounded_and_gone_with_the_last_turn() -> None:
     """Newcomers come in a row, each for a turn; who used most stays known."""
-    turns = LineTurns()
+    turns = Choker()
     greedy, *held, waits = (turn(number, NETWORKS[number]) for number in range(PARTS + 1))
     for one in (greedy, *held, waits):
         turns.ask(one, 0.0)
@@ -286,7 +344,7 @@ def test_any_order_of_calls_keeps_the_bounds_and_gives_the_same_again(
 
 def played(steps: list[tuple[str, int, bool, bool]]) -> Iterator[int]:
     """The numbers of the links whose turns begin, one after another."""
-    turns, now = LineTurns(), 0.0
+    turns, now = Choker(), 0.0
     asked: dict[int, LineTurn] = {}
     held: dict[int, LineTurn] = {}
     for what, number, again, long in steps:
