@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -191,6 +192,69 @@ def test_the_doctor_of_real_nodes_reaches_a_friend_and_says_why_another_is_not(
             assert (told["link"], told["error"]["cause"]) == (None, "peer_unknown")
             told = told_by(capsys, "get", str(LINK), *at_b, status=exits.NOT_FOUND)
             assert told["error"]["cause"] == "mod_unknown"
+
+
+@posix
+def test_a_killed_node_goes_on_with_its_queue_as_it_was_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One download was under way, one paused and one waiting for its turn."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "config.toml").write_text("downloads_at_once = 1\n")
+    with running(tmp_path / "a", "--limit-up", "800k") as holder:
+        links = [_shared(capsys, holder, tmp_path, name) for name in ("one", "two", "three")]
+        options = ("--bootstrap", holder.facts["bootstrap_addresses"][0])
+        with running(tmp_path / "b", *options, number=1) as getter:
+            assert getter.process.stdout is not None
+            getter.process.stdout.readline()  # it has joined
+            at_b = ("--home", str(getter.home))
+            places = [str(tmp_path / f"out{number}") for number in range(3)]
+            for link, place, priority in zip(links, places, ("high", "normal", "low"), strict=True):
+                words = ("--to", place, "--detach", "--priority", priority)
+                told_by(capsys, "get", link, *words, *at_b)
+            told_by(capsys, "pause", links[1], *at_b)
+            wait_for(lambda: _bytes_done(getter) > _MOD_BYTES // 2)
+            before = _queue(getter)
+            getter.process.kill()
+            getter.process.communicate()
+        assert [one["state"] for one in before] == ["active", "paused", "waiting"]
+        with running(tmp_path / "b", *options, number=1) as getter:
+            told = ("id", "mod_id", "place", "state", "priority", "added")
+            after = _queue(getter)
+            assert _parts(after, *told) == _parts(before, *told)
+            wait_for(lambda: _bytes_done(getter) > 0)
+            assert _bytes_done(getter) > _MOD_BYTES // 4  # at most what came last was in memory
+            told_by(capsys, "limits", "--up", "off", "--home", str(holder.home))
+            told_by(capsys, "resume", links[1], *at_b)
+            wait_for(lambda: all(one["state"] == "done" for one in _queue(getter)))
+    for name, place in zip(("one", "two", "three"), places, strict=True):
+        assert (Path(place) / "data").read_bytes() == (tmp_path / name / "data").read_bytes()
+
+
+_MOD_BYTES = 4_000_000
+
+
+def _shared(capsys: pytest.CaptureFixture[str], node: RunningNode, folder: Path, name: str) -> str:
+    """Share a mod of random bytes; returns its link."""
+    (folder / name).mkdir()
+    (folder / name / "data").write_bytes(random.Random(name).randbytes(_MOD_BYTES))
+    told = told_by(capsys, "share", str(folder / name), "--home", str(node.home))
+    return str(told["link"])
+
+
+def _queue(node: RunningNode) -> list[dict[str, Any]]:
+    downloads: list[dict[str, Any]] = ControlClient(node.home).get("/v1/downloads")["downloads"]
+    return sorted(downloads, key=lambda one: int(one["id"]))
+
+
+def _bytes_done(node: RunningNode) -> int:
+    """How far the first download is; 0 until the node has looked at what its vault has of it."""
+    progress = _queue(node)[0]["progress"]
+    return 0 if progress is None else int(progress["bytes_done"])
+
+
+def _parts(downloads: list[dict[str, Any]], *names: str) -> list[list[Any]]:
+    return [[one[name] for name in names] for one in downloads]
 
 
 def test_a_home_and_a_port_have_one_node(tmp_path: Path) -> None:

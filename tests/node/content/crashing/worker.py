@@ -1,22 +1,26 @@
 """A process with the shim preloaded, which breaks operations off and looks at what is left.
 
-`LD_PRELOAD=disk_shim.so python -m tests.node.content.crashing.worker OPERATION WAY FOLDER` with a
-way of `WAYS` prints a line for each point where what is left is wrong, and last how many points
-there were. Each point has its processes, forked of this one, in which everything is imported.
+`LD_PRELOAD=disk_shim.so python -m tests.node.content.crashing.worker OPERATION FOLDER` prints a
+line for each point where what is left is wrong, and last how many points there were of each way of
+`WAYS`. What is killed runs in a process forked of this one, in which everything is imported; the
+rest, and what looks at what is left, runs in this one: a process for each would take most of the
+time, and show the same.
 """
 
 import argparse
 import errno
 import json
+import logging
 import os
 import random
 import shutil
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from protocol import limits
 from simulations.runtime.running import run_virtually
@@ -51,7 +55,7 @@ class Breaker:
         self._rng = random.Random(seed)
         self._shim = Shim()
         self._disk.mkdir(parents=True)
-        self._forked(lambda: run_virtually(operation.prepare(self._world)))
+        run_virtually(operation.prepare(self._world))
         self._disk.rename(self._before)
 
     # Ways -----------------------------------------------------------------------------------
@@ -72,8 +76,7 @@ class Breaker:
         """Cut the power after its n-th operation."""
         self._new_disk()
         model = power_cut.DiskModel(self._disk)
-        failure = self._forked(lambda: self._run(How.LOG))
-        assert not failure, failure
+        self._run(How.LOG)
         log, written = list(read_log(self._log)), read_files(self._disk)
         chosen, notes = set(self._some(len(log), points)), list[str]()
         for number, one in enumerate(log, 1):
@@ -94,7 +97,7 @@ class Breaker:
         for number in self._some(whole, points):
             for how, variant in ((How.REFUSE, "one"), (How.REFUSE | How.STICKY | How.HALF, "all")):
                 self._new_disk()
-                failure = self._forked(partial(self._run, how, number))
+                failure = _tried(partial(self._run, how, number))
                 yield Point(number, variant), failure or self._checked()
 
     # Parts ----------------------------------------------------------------------------------
@@ -115,55 +118,58 @@ class Breaker:
     def _count(self, how: How) -> int:
         """How many operations there are in a whole run."""
         self._new_disk()
-        told = self._log.with_name("count")
-        failure = self._forked(
-            lambda: told.write_text(str(self._run(how | How.NO_FLUSH, 0)))  # of no point
-        )
-        assert not failure, failure
-        return int(told.read_text())
+        return self._run(how)
 
     def _run(self, how: How, point: int = 0) -> int:
         steps = Steps(self._shim, is_refusing=bool(how & How.REFUSE and point))
         how |= How.NO_FLUSH
         self._shim.begin(self._disk, self._log, how, point, errno.ENOSPC)
-        run_virtually(self._operation.run(self._world, steps))
-        return self._shim.end()
+        try:
+            run_virtually(self._operation.run(self._world, steps))
+        finally:
+            count = self._shim.end()
+        return count
 
     def _killed_at(self, number: int, variant: str) -> str:
         how = How.KILL | (How.HALF if variant else How(0))
-        return self._forked(partial(self._run, how, number), may_die=True)
+        return _forked(partial(self._run, how, number))
 
     def _checked(self, notes: list[str] | None = None) -> str:
         """What is wrong with what is left; nothing if all is as it must be."""
         known = acknowledged(self._log) if notes is None else notes
+        self._shim.begin(self._disk, os.devnull, How.NO_FLUSH)
+        try:
+            return _tried(lambda: run_virtually(self._operation.check(self._world, known)))
+        finally:
+            self._shim.end()
 
-        def check() -> None:
-            self._shim.begin(self._disk, os.devnull, How.NO_FLUSH)
-            run_virtually(self._operation.check(self._world, known))
 
-        return self._forked(check)
+def _tried(work: Callable[[], object]) -> str:
+    """Do some work; returns what it raised."""
+    try:
+        work()
+    except Exception:  # noqa: BLE001 - it is told, and the next point is tried
+        return traceback.format_exc()
+    return ""
 
-    def _forked(self, work: Callable[[], Any], *, may_die: bool = False) -> str:
-        """Do some work in a process of its own; returns what it raised."""
-        reader, writer = os.pipe()
-        child = os.fork()
-        if not child:
-            status = _FAILED
-            try:
-                os.close(reader)
-                work()
-                status = _DONE
-            except BaseException:  # noqa: BLE001 - the parent gets it
-                os.write(writer, traceback.format_exc().encode()[-60_000:])
-            finally:
-                os._exit(status)
-        os.close(writer)
-        with os.fdopen(reader, "rb") as told:
-            failure = told.read().decode()
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status not in ({_DONE, _KILLED} if may_die else {_DONE}):
-            return failure or f"the process ended with {status}"
-        return failure
+
+def _forked(work: Callable[[], object]) -> str:
+    """Do some work in a process of its own, which may be killed; returns what it raised."""
+    assert threading.active_count() == 1, "a process with threads cannot be forked safely"
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        failure = _tried(work)
+        os.write(writer, failure.encode()[-60_000:])
+        os._exit(_FAILED if failure else _DONE)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        failure = told.read().decode()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status not in (_DONE, _KILLED):
+        return failure or f"the process ended with {status}"
+    return failure
 
 
 WAYS = ("kill", "cut", "fill")
@@ -173,20 +179,23 @@ def main() -> None:
     """Break an operation off as often as it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("operation", choices=OPERATIONS)
-    parser.add_argument("way", choices=WAYS)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--points", type=int, default=0, help="so many of all; 0: every one")
+    for way in WAYS:
+        parser.add_argument(f"--{way}", type=int, default=0, help="points; 0: every one")
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
     limits.DISK_RESERVE = _LITTLE_RESERVE
+    logging.getLogger().addHandler(logging.NullHandler())  # that disks are full is no news here
     breaker = Breaker(OPERATIONS[words.operation], words.folder, words.seed)
-    points, failed = 0, False
-    for point, failure in getattr(breaker, words.way)(words.points):
-        points += 1
-        if failure:
-            failed = True
-            sys.stdout.write(json.dumps({"point": point, "failure": failure}) + "\n")
-            sys.stdout.flush()
+    points, failed = dict.fromkeys(WAYS, 0), False
+    for way in WAYS:
+        for point, failure in getattr(breaker, way)(getattr(words, way)):
+            points[way] += 1
+            if failure:
+                failed = True
+                told = {"way": way, "point": point, "failure": failure}
+                sys.stdout.write(json.dumps(told) + "\n")
+                sys.stdout.flush()
     sys.stdout.write(json.dumps({"points": points}) + "\n")
     sys.exit(failed)
 
