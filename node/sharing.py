@@ -152,8 +152,13 @@ class Sharing:
         )
 
     async def remove(self, mod_id: bytes) -> bool:
-        """Serve a mod no more and free its chunks; False if it is not here."""
+        """Serve a mod no more and free its chunks; False if it is not here.
+
+        A `get` of it that is under way fails.
+        """
         removed = await self._vault.remove_mod(mod_id)
+        if removed and await self._downloader.removed(mod_id):
+            await self._vault.collect()  # what came meanwhile
         await self._announcer.announce()
         return removed
 
@@ -199,7 +204,8 @@ class Sharing:
         A source that is lost midway, or another one, is waited for `wait_s`. Downloads share a
         download limit by their weights, which are asked at any time. `again`: the same mod in this
         place is that of an earlier run, which was broken off. Raises NotFound,
-        NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError.
+        NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError,
+        DownloadCancelled once the mod is removed.
         """
         _check_openable(link)
         started = self._loop.time()

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from node.content.assemble.assembler import Assembled
 from node.content.assemble.place import TargetPlace
-from node.content.download.downloader import DownloadResult
+from node.content.download.downloader import REMOVED, DownloadResult
 from node.content.progress import ReportProgress
 from node.content.vault.vault import Vault
-from protocol.errors import ModswarmError, NotFound
+from protocol.errors import DownloadCancelled, ModswarmError, NotFound
 
 Download = Callable[[], Awaitable[DownloadResult]]
 """Fetches what the vault lacks of a mod, which `place` takes; raises as `Downloader.download`."""
@@ -26,7 +26,7 @@ async def fetch_and_write(
             return done, await place.write(report)
         except NotFound as lack:
             if await vault.mod(mod_id) is None:
-                raise NotFound("this mod was removed while it was fetched; get it again") from lack
+                raise DownloadCancelled(REMOVED) from lack
             more = await _once_more(download)
             if not more.chunks_fetched:
                 raise

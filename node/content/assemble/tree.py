@@ -175,7 +175,7 @@ class GrowingTree:
         Runs of zeros become holes.
         """
         view = memoryview(data)
-        with writing(self._target):
+        with self._writing():
             for number, at, length in self._starts.parts(start, len(data)):
                 file = self._files[number]
                 with self._naming(file.path):
@@ -186,7 +186,7 @@ class GrowingTree:
 
     def finish(self) -> None:
         """Make the empty files and folders, and holes at the ends of files; all others are here."""
-        with writing(self._target):
+        with self._writing():
             for file in self._files:
                 if not file.size and not self._made.has(file.path):
                     with self._naming(file.path):
@@ -201,7 +201,7 @@ class GrowingTree:
 
         Once all shares are flushed, a folder that has its name is whole, whenever power is cut.
         """
-        with writing(self._target):
+        with self._writing():
             if self._whole_disk is not None:
                 if share == 0:
                     self._whole_disk.flush()
@@ -213,7 +213,7 @@ class GrowingTree:
 
     def appear(self) -> None:
         """Give the folder its name; raises TargetExists if that was taken meanwhile."""
-        with writing(self._target):
+        with self._writing():
             try:
                 self._root.rename(self._target)
             except OSError as error:
@@ -239,6 +239,22 @@ class GrowingTree:
             self._whole_disk.close()
         with contextlib.suppress(OSError):
             remove_tree(self._root)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """As `writing`, once the hidden folder was made: if it is gone, somebody took it away."""
+        with writing(self._target):
+            try:
+                yield
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if self._root.is_dir():
+                    raise
+                parent = self._root.parent
+                gone = self._root if parent.is_dir() else parent
+                raise DiskError(
+                    f"cannot write {self._target}: {gone} was removed or renamed meanwhile",
+                    advice="Leave it there until the get has ended, and get the mod again.",
+                ) from error
 
     @contextlib.contextmanager
     def _naming(self, path: str) -> Iterator[None]:

@@ -25,12 +25,14 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, Manifest
+from protocol.errors import DownloadCancelled
 from protocol.identity import base32_text
 from protocol.rates.rate_shares import RateShares, alike
 from protocol.rates.transfer_rate import TransferRate
 
 _NO_BOUND = SizeBound(limits.MOD_BYTES, agreed=True)
 _NO_PATIENCE = Patience()
+REMOVED = "this mod was removed while it was fetched; get it again"
 _INDEX_PART = 64
 """Of the bytes of chunks one in so many is needed besides, for the index."""
 
@@ -119,6 +121,19 @@ class Downloader:
     async def close(self) -> None:
         """End every fetch; its downloads fail with LinkClosed and keep what came."""
         await self._tasks.close()
+
+    async def removed(self, mod_id: bytes) -> bool:
+        """A mod was removed: the fetch of it ends, and its downloads fail with DownloadCancelled.
+
+        Whether there was one. What it had begun to store is then in the vault.
+        """
+        fetch, task = self._fetches.get(mod_id, (None, None))
+        if fetch is None or task is None or task.done():
+            return False
+        fetch.end_by(DownloadCancelled(REMOVED))
+        task.cancel()
+        await asyncio.wait([task])
+        return True
 
     async def look(
         self,

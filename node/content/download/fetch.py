@@ -108,6 +108,7 @@ class Fetch:
         self._bytes_from: Counter[str] = Counter()
         self._sources: Sources | None = None
         self._claim: RoomClaim | None = None
+        self._ended_by: ModswarmError | None = None
         self.members: dict[Member, None] = {}
 
     # The members ----------------------------------------------------------------------------
@@ -190,6 +191,10 @@ class Fetch:
 
     # The work -------------------------------------------------------------------------------
 
+    def end_by(self, why: ModswarmError) -> None:
+        """Its members get this once it is cancelled."""
+        self._ended_by = why
+
     async def run(self, before: "asyncio.Task[None] | None" = None) -> None:
         """Fetch until all is here, or cancelled; what came is then in the vault.
 
@@ -205,7 +210,7 @@ class Fetch:
         except ModswarmError as error:
             self._fail(error)
         except asyncio.CancelledError:
-            self._fail(LinkClosed("this node stops"))
+            self._fail(self._ended_by or LinkClosed("this node stops"))
             raise
         except BaseException as error:
             self._fail(error)

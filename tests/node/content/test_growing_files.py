@@ -20,7 +20,7 @@ from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import PublishedMod
 from node.content.room import RoomBook
 from protocol.content import sealing
-from protocol.errors import ChunkMismatch, DiskError, ModswarmError, NotFound
+from protocol.errors import ChunkMismatch, DiskError, DownloadCancelled, ModswarmError
 from tests.node.content.content_nodes import (
     ContentNode,
     FindLinks,
@@ -204,11 +204,43 @@ async def test_a_mod_that_is_removed_while_it_is_written_is_not_fetched_again(
                 removing.append(asyncio.create_task(node.vault.remove_mod(shared.mod_id)))
 
         damage(node.vault.folder.parent)
-        with pytest.raises(NotFound, match="was removed"):
+        with pytest.raises(DownloadCancelled, match="was removed"):
             await get(node, shared, tmp_path / "out", links_to(link), remove)
         assert await asyncio.gather(*removing) == [True]
         assert await node.vault.mods() == []
     assert only_of_ours(tmp_path) == ["first"]
+
+
+async def test_a_mod_that_is_removed_while_it_is_fetched_ends_the_get(tmp_path: Path) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        getting = asyncio.create_task(get(node, shared, tmp_path / "out", links_to(link)))
+        assert not await node.downloader.removed(shared.mod_id), "nothing is fetched yet"
+        await until(lambda: hidden_bytes(tmp_path) > 0)
+        assert await node.vault.remove_mod(shared.mod_id)
+        assert await node.downloader.removed(shared.mod_id)
+        with pytest.raises(DownloadCancelled, match="was removed"):
+            await asyncio.wait_for(getting, 1.0)
+        await node.vault.collect()
+        assert await node.vault.pack_bytes() == 0
+        await get(node, shared, tmp_path / "again", links_to(link))
+    assert read_files(tmp_path / "again") == FILES
+    assert only_of_ours(tmp_path) == ["again"]
+
+
+@pytest.mark.parametrize("above", [False, True], ids=["hidden folder", "folder above"])
+async def test_a_folder_that_is_taken_away_meanwhile_is_named(tmp_path: Path, above: bool) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        target = tmp_path / "above" / "out"
+        target.parent.mkdir()
+        getting = asyncio.create_task(get(node, shared, target, links_to(link)))
+        await until(lambda: hidden_bytes(target.parent) > 0)
+        (hidden,) = (path for path in target.parent.iterdir() if path.suffix == ".part")
+        gone = target.parent if above else hidden
+        gone.rename(tmp_path / "elsewhere")
+        with pytest.raises(DiskError) as failed:
+            await getting
+    assert f"{gone} was removed or renamed meanwhile" in str(failed.value)
+    assert "Leave it there" in failed.value.advice
 
 
 @pytest.mark.parametrize("lasts", [False, True])
