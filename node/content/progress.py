@@ -36,6 +36,8 @@ class Progress:
     """Of these, those to which a link is being opened."""
     linking_with: str = ""
     """The first of them."""
+    unanswered: int = 0
+    """Peers with a link that were asked and have not answered, while no other one serves."""
     waiting_for: tuple[str, ...] = ()
     """The names of sources that were lost, while the job waits for these or others: the first."""
     lost: int = 0

@@ -144,6 +144,7 @@ class Sources:
         self._patience = patience
         self._waiting = Waiting(wait_s)
         self._told_left_s = -1
+        self._told_unanswered = 0
         self.by_name: dict[str, Source] = {}
         self.banned: dict[str, str] = {}
         self.lost: dict[str, str] = {}
@@ -186,7 +187,16 @@ class Sources:
                     self.lose(source.name, "it did not answer")
             if self._phase is not None:
                 self._phase.reviewed(now)
+            self._tell_unanswered()
             self._give_up_if_hopeless()
+
+    def _tell_unanswered(self) -> None:
+        """Say how many were asked, while none of all sources has answered."""
+        count = 0 if self.opened or self.lost else len(self.by_name)
+        if count != self._told_unanswered:
+            self._told_unanswered = count
+            if count:
+                self._report(Progress("finding", unanswered=count))
 
     async def run(self, phase: DownloadPhase[_Result]) -> _Result:
         """Carry out a phase; raises NoSources, or why the search failed, if no source can serve."""

@@ -124,6 +124,8 @@ def _speed(progress: dict[str, Any]) -> str | None:
 def words_for(progress: dict[str, Any]) -> str:
     """What goes on, in words."""
     stage = str(progress["stage"])
+    if stage == "finding" and progress.get("unanswered"):
+        return f"Waiting for an answer of {counted(progress['unanswered'], 'peer')}"
     if stage == "finding" and progress.get("holders"):
         return f"{counted(progress['holders'], 'peer')} known to share it{_linking(progress)}"
     if _is_silent(progress):

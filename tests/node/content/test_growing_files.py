@@ -6,6 +6,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from node.content.fetching import fetch_and_write
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import PublishedMod
 from node.content.room import RoomBook
+from node.faces.cli.bars import words_for
 from protocol.content import sealing
 from protocol.errors import ChunkMismatch, DiskError, DownloadCancelled, ModswarmError
 from tests.node.content.content_nodes import (
@@ -71,6 +73,7 @@ async def get(
             return node.downloader.download(
                 shared.link,
                 lambda mod_id: node.exchanges.sources(find(mod_id), Unwatched()),
+                report,
                 taker=place,
             )
 
@@ -225,6 +228,21 @@ async def test_a_mod_that_is_removed_while_it_is_fetched_ends_the_get(tmp_path: 
         await get(node, shared, tmp_path / "again", links_to(link))
     assert read_files(tmp_path / "again") == FILES
     assert only_of_ours(tmp_path) == ["again"]
+
+
+async def test_that_no_asked_peer_answers_is_said(
+    tmp_path: Path,
+) -> None:
+    async with holder_and_getter(tmp_path) as (node, shared, link):
+        told: list[Progress] = []
+        link.other.hold()
+        getting = asyncio.create_task(
+            get(node, shared, tmp_path / "out", links_to(link), told.append)
+        )
+        await asyncio.sleep(3.0)
+        getting.cancel()
+    assert [words_for(asdict(one)) for one in told][-1] == "Waiting for an answer of 1 peer"
+    assert len(told) <= 3
 
 
 @pytest.mark.parametrize("above", [False, True], ids=["hidden folder", "folder above"])

@@ -398,6 +398,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "holders": 0,
             "linking": 0,
             "linking_with": "",
+            "unanswered": 0,
             "waiting_for": [],
             "lost": 0,
             "wait_left_s": 0.0,
