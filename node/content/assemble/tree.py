@@ -212,7 +212,10 @@ class GrowingTree:
                 self._made.flush_folder(folder)
 
     def appear(self) -> None:
-        """Give the folder its name; raises TargetExists if that was taken meanwhile."""
+        """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError.
+
+        After either it does not have it, unless the disk refuses to take it back as well.
+        """
         with self._writing():
             try:
                 self._root.rename(self._target)
@@ -221,7 +224,13 @@ class GrowingTree:
                     raise
                 self._give_way(error)
                 self._root.rename(self._target)
-            flush_folder(self._target.parent)
+            try:
+                flush_folder(self._target.parent)
+            except OSError:
+                # The same command works again only where its target is not there.
+                with contextlib.suppress(OSError):
+                    self._target.rename(self._root)
+                raise
 
     def _give_way(self, refusal: OSError) -> None:
         """Remove an empty folder, over which Windows and some file systems rename nothing."""
