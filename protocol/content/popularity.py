@@ -2,8 +2,8 @@
 
 An asker is the network of a direct link's peer, a /24 or /48: its address was proved by traffic
 both ways, and however many ids one has there they count as one. A network that asks for much
-displaces what it asked for itself, and then what those asked for that asked for most: whoever asked
-for little is displaced only by more networks than there are places.
+displaces what it asked for itself, and then what those asked for that asked for most: one that
+asked for little is displaced only by more networks than there are places.
 """
 
 from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ class Popularity:
         return sorted(found, key=lambda mod_id: (-counts[mod_id], mod_id))
 
     def forget(self, mod_id: bytes) -> None:
-        """As if nobody had asked for a mod."""
+        """Forget all who asked for a mod."""
         for network in tuple(self._by_mod.get(mod_id, ())):
             self._remove(network, mod_id)
 

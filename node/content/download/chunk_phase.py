@@ -48,7 +48,7 @@ class ChunkPhase(DownloadPhase[None]):
     ) -> None:
         """`hand_out` gets the chunks that the vault has verified and stored, while they are in
         memory. `bytes_from` has what came so far, by the name of its source, and is added to.
-        `pacer`: what paces the storing while nobody waits for it.
+        `pacer`: what paces the storing while no person waits for it.
         """
         super().__init__()
         self._sources = sources

@@ -26,14 +26,14 @@ FindPacer = Callable[[], BackgroundPacer | None]
 """What paces the storing now; None while a person waits for it."""
 
 
-def nobody_paces() -> None:
+def without_pacer() -> None:
     """A FindPacer for what a person waits for."""
 
 
 class ChunkWriter:
     """Gathers one download's chunks; `run` it, and `flush` at the end."""
 
-    def __init__(self, vault: Vault, stored: Stored, pacer: FindPacer = nobody_paces) -> None:
+    def __init__(self, vault: Vault, stored: Stored, pacer: FindPacer = without_pacer) -> None:
         self._vault = vault
         self._stored = stored
         self._pacer = pacer

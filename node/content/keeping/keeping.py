@@ -42,8 +42,8 @@ class KeepingState:
 class Keeping:
     """Keeps a vault within its bounds. `start` before use, and `close`.
 
-    `changed` is called after mods were evicted, or repaired by `repair`. `pacer` is for what nobody
-    waits for.
+    `changed` is called after mods were evicted, or repaired by `repair`. `pacer` is for what no
+    person waits for.
     """
 
     def __init__(
