@@ -29,7 +29,7 @@ class Descent:
     """Opens what lies below `root`, by paths with slashes.
 
     Blocking, and not for several threads at once. What comes in the order of paths costs little:
-    the folders on the way to the latest stay open. Close it, or use it in a `with` statement.
+    some folders on the way to the latest stay open. Close it, or use it in a `with` statement.
     """
 
     def __init__(self, root: Path) -> None:
@@ -93,10 +93,16 @@ class Descent:
         for name in _names_between(latest, path):
             latest = f"{latest}/{name}" if latest else name
             descriptor = os.open(name, _FOLDER_FLAGS, dir_fd=descriptor)
-            if len(self._way) > _KEPT_OPEN:
-                self._leave()
             self._way.append((latest, descriptor))
+            if len(self._way) > _KEPT_OPEN:
+                self._thin_out()
         return descriptor
+
+    def _thin_out(self) -> None:
+        """Close the folder that leaves the smallest gap, so that no way back is long."""
+        lengths = [len(path) for path, _ in self._way]
+        gaps = [below - above for above, below in zip(lengths, lengths[2:], strict=False)]
+        os.close(self._way.pop(1 + gaps.index(min(gaps)))[1])
 
     def _leave(self) -> None:
         os.close(self._way.pop()[1])

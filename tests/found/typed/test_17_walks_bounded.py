@@ -126,8 +126,13 @@ def test_what_a_walk_looks_at_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
     assert looked_at == 20 + 6
 
 
-def test_a_path_deeper_than_any_mod_has_ends_there(tmp_path: Path) -> None:
-    """Deeper than Python's own stack and than the system names in one path."""
+def test_a_path_deeper_than_any_mod_has_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deeper than Python's own stack and than the system names in one path.
+
+    Nor is each folder reached anew from the root: that would be two million calls.
+    """
     tmp_path.joinpath("mod").mkdir()
     here = os.open(tmp_path / "mod", os.O_RDONLY)
     for _ in range(2500):
@@ -135,9 +140,19 @@ def test_a_path_deeper_than_any_mod_has_ends_there(tmp_path: Path) -> None:
         here, above = os.open("d", os.O_RDONLY, dir_fd=here), here
         os.close(above)
     os.close(here)
+    opened, real = 0, os.open
+
+    def counted(place: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        nonlocal opened
+        opened += 1
+        return real(place, flags, mode, dir_fd=dir_fd)
+
     try:
-        with pytest.raises(UnsafePath, match="is longer than 4096 bytes"):
-            walk.walk(tmp_path / "mod", GUARD)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", counted)
+            with pytest.raises(UnsafePath, match="is longer than 4096 bytes"):
+                walk.walk(tmp_path / "mod", GUARD)
+        assert opened < 100_000
     finally:
         top = tmp_path / "mod" / "d"
         while (top / "d").is_dir():  # what pytest itself could not remove
