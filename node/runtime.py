@@ -304,12 +304,10 @@ class Node:
         await self.pool.close()
 
     async def _prepare_links(self) -> None:
-        """A node that has joined may be called, and its late answer would delay the caller.
-
-        One that has not spares the 27 MB.
-        """
+        """Load what links need, 27 MB, before the first call; downloads need not wait any more."""
         await self.joined.wait()
         self.pool.prepare()
+        self.downloads.try_again()
 
     async def _check_links_after_moves(self) -> None:
         """Links of a machine that has come to another network, or has lost its mapping, go on."""
@@ -318,6 +316,7 @@ class Node:
             moves = own_network.moves
             await own_network.until(lambda: own_network.moves > moves)  # noqa: B023 - awaited here
             self.pool.doubt_links()
+            self.downloads.try_again()
 
     async def _save_contacts_regularly(self) -> None:
         await self.joined.wait()

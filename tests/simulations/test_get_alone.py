@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from node.content.queue.entry import DownloadRequest
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.content.link import ModLink
@@ -14,6 +15,7 @@ from simulations.residents.pairs import move_in
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
+from tests.simulations.reachability_town import until
 
 
 async def test_a_node_alone_writes_what_it_has_and_says_that_it_has_not_joined(
@@ -61,6 +63,34 @@ async def test_a_node_that_finds_nobody_says_so_after_its_first_try_and_then_at_
             took = [await _seconds_until_refused(world, person, tmp_path / "out") for _ in "12"]
         assert 0.1 < took[0] <= limits.LATE_REPLY_S
         assert took[1] < 0.1
+        await world.close()
+
+
+async def test_a_download_in_the_queue_begins_once_its_node_has_joined(tmp_path: Path) -> None:
+    """The friend that it joins through comes back just after the download was tried in vain."""
+    world = World(1, folder=tmp_path)
+    mod = tmp_path / "mod"
+    mod.mkdir()
+    (mod / "a.txt").write_bytes(b"abc" * 1000)
+    with virtual_libraries(world.internet):
+        friend, person = move_in(world, SITES["public"]), move_in(world, SITES["public"])
+        for one in (friend, person):
+            await one.start()
+        await person.running.joined.wait()
+        with friend.host.running():
+            shared = await friend.running_node.sharing.share(mod)
+        for one in (person, friend):
+            await one.stop()
+        await person.start()
+        with person.host.running():
+            downloads = person.running_node.downloads
+            downloads.add(DownloadRequest(shared.link, tmp_path / "out"))
+        await until(lambda: downloads.view().downloads[0].retry_s is not None, 30.0)
+        await friend.start()
+        await person.running.joined.wait()
+        joined_at = world.loop.time()
+        await until((tmp_path / "out" / "a.txt").exists, 30.0)
+        assert world.loop.time() - joined_at < 5.0
         await world.close()
 
 

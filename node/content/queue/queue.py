@@ -93,6 +93,13 @@ class DownloadQueue:
         self._last = max(self._entries, default=0)
         self._go_on()
 
+    def try_again(self) -> None:
+        """The network is another now: those that no peer served need not wait any longer."""
+        for entry in self._entries.values():
+            if entry.state is _STATES.WAITING:
+                entry.try_at, entry.tries = 0.0, 0
+        self._go_on()
+
     def keep_all(self) -> None:
         """The node is about to end: from now on a command that ends cancels nothing."""
         self._ending = True

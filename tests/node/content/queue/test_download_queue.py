@@ -26,6 +26,7 @@ from protocol.errors import (
     NoSources,
     NotFound,
     TargetExists,
+    Unreachable,
 )
 from tests.node.content.content_nodes import until
 from tests.node.content.queue.gets import Asked, GetDouble
@@ -336,6 +337,25 @@ async def test_what_nobody_serves_is_tried_again_with_growing_pauses(tmp_path: P
     held.resume(number)
     await turns()
     assert 1 in gets.under_way
+    await held.close()
+
+
+async def test_what_waits_to_be_tried_again_is_tried_once_the_network_is_another(
+    tmp_path: Path,
+) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    rests = held.add(wanted(2)).id
+    await held.pause(rests)
+    held.add(wanted(1))
+    await turns()
+    await gets.end(1, Unreachable("this node has not joined the overlay"))
+    await turns()
+    assert gets.began == [1]
+    held.try_again()
+    await turns()
+    assert gets.began == [1, 1]
+    assert states(held) == {1: "active", 2: "paused"}
     await held.close()
 
 
