@@ -101,7 +101,12 @@ class Wire:
     async def hello(self, address: Address, timeout_s: float) -> Contact:
         """The contact at `address`, by its signed reply to a hello; raises TimedOut."""
         self._prompt()
-        return await self._hellos.ask(address, timeout_s)
+        asked_at = self._loop.time()
+        contact = await self._hellos.ask(address, timeout_s)
+        session = self._sessions.get(contact.number) or self._new_session(contact)
+        session.asked(asked_at)  # a NAT on the way maps for the hello
+        self._sessions.add(session)
+        return contact
 
     def listen(self) -> None:
         """Take the endpoint's datagrams from now on. Called once; raises AlreadyOwned."""
@@ -189,8 +194,7 @@ class Wire:
         del self._pending[response.transaction]
         session.earned(size)
         session.proved_to_be_at(address)
-        now = self._loop.time()
-        rtt_s = now - pending.sent_at
+        rtt_s = (now := self._loop.time()) - pending.sent_at
         if pending.method not in ANSWERED_LATER:
             self._own_network.took(pending.contact, rtt_s)
             if rtt_s <= self.line.longest_s:
@@ -361,7 +365,7 @@ class Wire:
 
     def has_answered(self, contact: Contact) -> bool:
         """Whether a contact has answered us lately at its address, as far as is remembered."""
-        session = self._sessions.get(contact.number)
+        session = self.session_with(contact)
         return session is not None and bool(session.token_for(contact, self._loop.time()))
 
     def timeout_s(self, contact: Contact) -> float:
@@ -373,8 +377,7 @@ class Wire:
 
     def round_trip_s(self, contact: Contact) -> float | None:
         """The smoothed RTT of a contact in seconds, or None where it has no sample."""
-        session = self._sessions.get(contact.number)
-        return session.smoothed_s if session else None
+        return session.smoothed_s if (session := self._sessions.get(contact.number)) else None
 
     def _send_sealed(
         self, session: PeerSession, address: Address, nonce: bytes, body: bytes
