@@ -1359,7 +1359,7 @@ so long at most; one that was looked at is left alone for a day."""
 
 SCRUB_EVERY_S = 30 * 86_400.0
 SCRUB_LOOK_S = 600.0
-"""All bytes of a vault are checked so often where nobody asks for it, while no mod is in use; and
+"""All bytes of a vault are checked so often without being asked to, while no mod is in use; and
 so often a node looks whether it is time."""
 
 RATE_LIMIT_MIN = 10_000

@@ -17,7 +17,7 @@ def provider_body(overlay: OverlayServer, record: Record) -> ProviderBody | None
 
 
 async def count_complete(overlay: OverlayServer, mod_id: bytes) -> int:
-    """How many others say that they have all of a mod. Raises Unreachable if nobody answers."""
+    """How many others say that they have all of a mod. Raises Unreachable without any answer."""
     reading = await overlay.read(records.provider_key(mod_id), records.PROVIDER)
     reading.check_answered()
     own = overlay.identity.peer_id  # may be there still for what this node has dropped

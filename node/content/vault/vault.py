@@ -179,7 +179,7 @@ class Vault:
         return await self._run(self._store.cache_memory)
 
     async def keep_asks(self, asks: Sequence[Ask]) -> None:
-        """Remember who asked for which mods, and nobody besides. Raises DiskError."""
+        """Remember who asked for which mods, and forget all others. Raises DiskError."""
         await self._run(self._store.keep_asks, asks)
 
     async def refuse(self, mod_id: bytes, *, refused: bool) -> None:

@@ -1,4 +1,4 @@
-"""Counts the bytes that go through SHA-256, whoever hashes them."""
+"""Counts the bytes that go through SHA-256, by whatever code."""
 
 import contextlib
 import hashlib

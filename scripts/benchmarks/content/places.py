@@ -68,7 +68,7 @@ def line(mbps: float, rtt_ms: float) -> Iterator[tuple[Place, Place]]:
 
 
 class Star:
-    """The ends of a star, of which nobody is slow before `shape`."""
+    """The ends of a star; none is slow before `shape`."""
 
     def __init__(self, hub: str, names: Sequence[str]) -> None:
         self._hub = hub

@@ -420,6 +420,23 @@ async def test_a_hello_reply_must_sign_our_random_and_come_from_where_we_asked()
         other.transport.close()
 
 
+async def test_a_mapping_is_as_old_as_the_hello_to_its_contact() -> None:
+    """A router that counts made it for the hello, not for the request that is seen first."""
+    async with attack() as (victim, _):
+        now = asyncio.get_running_loop().time
+        asked = await wiretap()
+        asked_at = now()
+        asking = asyncio.ensure_future(victim.server.wire.hello(_address_of(asked), 30.0))
+        question = await asked.received.get()
+        await asyncio.sleep(1.0)
+        asked.transport.sendto(answer_hello(ATTACKER, question), victim.address)
+        session = victim.server.wire.session_with(await asking)
+        assert session is not None
+        session.asked(now())
+        assert session.answered(now()) == pytest.approx(asked_at, abs=0.1)
+        asked.transport.close()
+
+
 async def test_asking_a_silent_contact_times_out_and_leaves_nothing_behind() -> None:
     async with attack() as (victim, attacker):
         contact = Contact.at(ATTACKER.public_key, _address_of(attacker.tap))
