@@ -64,10 +64,12 @@ def shaped(
     loss: float = 0.0,
     reorder: float = 0.0,
     branches: int = 1,
+    both_ways: bool = False,
 ) -> Iterator[Line]:
     """A line of a rate, a round trip and a queue that drops what does not fit.
 
-    Each of its `branches` to the far end has that rate and that queue.
+    Each of its `branches` to the far end has that rate and that queue; so has the way back to the
+    near end, if `both_ways`, and no bound otherwise.
     """
     faults = {"loss": loss, "reorder": reorder}
     with namespaces.namespaces("near", "middle", "far") as (near, middle, far):
@@ -78,7 +80,9 @@ def shaped(
             _join(near, middle)
             for number in range(branches):
                 _branch(middle, far, number)
-                _shape(middle, number, mbps, queue_ms)
+                _shape(middle, _right(number), mbps, queue_ms)
+            if both_ways:
+                _shape(middle, _DEVICE, mbps, queue_ms)
             _ip(far, "route", "add", "default", "via", _gateway(0))
             yield Line(near, middle, far)
         finally:
@@ -93,6 +97,10 @@ def _gateway(number: int) -> str:
     return f"10.77.{2 + number}.1"
 
 
+def _right(number: int) -> str:
+    return f"right{number}"
+
+
 def _join(near: str, middle: str) -> None:
     _bring_up(near, _DEVICE, NEAR_ADDRESS)
     _bring_up(middle, _DEVICE, MIDDLE_ADDRESS)
@@ -101,7 +109,7 @@ def _join(near: str, middle: str) -> None:
 
 
 def _branch(middle: str, far: str, number: int) -> None:
-    right, left = f"right{number}", f"left{number}"
+    right, left = _right(number), f"left{number}"
     _ip(middle, "link", "add", right, "type", "veth", "peer", "name", left, "netns", far)
     _bring_up(middle, right, _gateway(number))
     _bring_up(far, left, far_address(number))
@@ -112,8 +120,8 @@ def _bring_up(namespace: str, device: str, address: str) -> None:
     _ip(namespace, "link", "set", device, "up", "txqueuelen", str(_PACKETS_WAITING))
 
 
-def _shape(middle: str, number: int, mbps: float, queue_ms: float) -> None:
+def _shape(middle: str, device: str, mbps: float, queue_ms: float) -> None:
     rate = mbps * _MEGA / _BITS
     queue = max(int(rate * queue_ms / 1000), _BURST_BYTES)
     tbf = ("tbf", "rate", f"{mbps}mbit", "burst", str(_BURST_BYTES), "limit", str(queue))
-    command("tc", "-n", middle, "qdisc", "add", "dev", f"right{number}", "root", *tbf)
+    command("tc", "-n", middle, "qdisc", "add", "dev", device, "root", *tbf)
