@@ -1295,7 +1295,12 @@ STALL_PROVED_S = 2.0
 STALL_PACE = 4
 """After so long without a whole chunk a source's requests go to others, if there are any: a source
 with a pace of its own after the shorter time and this many times what a chunk takes at that pace.
-An answer to Open may take STALL_S."""
+An answer to Open may take STALL_S where no round trip was measured."""
+
+OPEN_ANSWER_S = 5.0
+OPEN_ANSWER_TRIPS = 10
+"""An answer to Open may take so long and so many round trips of its link, SILENT_S at most: for a
+holder's disk and what waits in its line. So a dead link is left sooner, and a slow one is not."""
 
 SILENT_S = 60.0
 LEAST_BYTES_PER_SECOND = 2048

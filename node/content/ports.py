@@ -44,6 +44,10 @@ class LinkPort(Protocol):
         """The longest frame that `send` takes."""
 
     @property
+    def round_trip_s(self) -> float | None:
+        """The smoothed round trip of its packets, in seconds; None until one was measured."""
+
+    @property
     def closed(self) -> "asyncio.Future[str]":
         """Done with the reason once the link has ended."""
 

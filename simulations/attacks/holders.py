@@ -54,6 +54,8 @@ class HostileHolder:
             self._mods.clear()
 
     async def _answer(self, request: ContentRequest) -> None:
+        if not isinstance(request, frames.Open) and request.stream not in self._mods:
+            return  # asked for along with an Open that this one does not answer
         try:
             await self._steps[type(request)](request)
         except LinkClosed:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
-from node.content.download.sources import DownloadPhase, Source, Sources
+from node.content.download.phase import DownloadPhase
+from node.content.download.source import Source
+from node.content.download.sources import Sources
 from node.content.download.writer import ChunkWriter, FindPacer
 from node.content.progress import Progress, ReportProgress, SourceRate
 from node.content.vault.vault import Vault

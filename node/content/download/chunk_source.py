@@ -31,8 +31,12 @@ class ChunkStream(Protocol):
     def is_open(self) -> bool:
         """Whether answers can still come."""
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """The time to the source and back at present, in seconds; None if it is not known."""
+
     def get_manifest(self) -> None:
-        """Ask for the whole manifest: its pieces come in order."""
+        """Ask for the whole manifest, Opened or not: its pieces come in order, after Opened."""
 
     def get_chunks(self, chunks: tuple[int, ...]) -> None:
         """Ask for whole chunks by their numbers in the manifest, in this order."""

@@ -5,12 +5,18 @@ first that announce least, short ones by chance: an announcement costs nothing. 
 late, or has left, one more is asked, so the race doubles while it comes to nothing: whatever a
 source does, it holds up neither the others nor the download. A long manifest stands in no short
 one's way. The first whole manifest that hashes to the mod id counts.
+
+While fewer sources have been asked than may be at once, the next one is asked along with its Open,
+which saves a round trip. Should it then announce one that has to wait, its stream is begun anew.
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.content.download.sources import DownloadPhase, Source, Sources
+from node.content.download.phase import DownloadPhase
+from node.content.download.source import Source
+from node.content.download.sources import Sources
 from node.content.progress import Progress
 from protocol import limits
 from protocol.content import frames
@@ -41,6 +47,8 @@ class ManifestPhase(DownloadPhase[bytes]):
         self._lots: dict[str, float] = {}
         """What decides between sources whose announcements do not."""
         self._asked: dict[str, _Asked] = {}
+        self._ahead: set[str] = set()
+        """Sources that were asked along with Open, and have not answered that."""
         self._failed = self._failed_bytes = 0
         """How many were asked and left, and what they had announced."""
         self._patience = 1
@@ -48,10 +56,29 @@ class ManifestPhase(DownloadPhase[bytes]):
         """The name of the source whose manifest counts, once one does."""
         self._now = asyncio.get_running_loop().time
 
+    def began(self, source: Source) -> None:
+        """Ask it ahead of its answer, if so few were asked."""
+        self._ahead.intersection_update(self._unopened())
+        self._ahead.discard(source.name)
+        running = sum(not one.is_late for one in self._asked.values())
+        if running + len(self._ahead) < limits.MANIFESTS_RACED:
+            self._ahead.add(source.name)
+            source.stream.get_manifest()
+
+    def _unopened(self) -> Iterator[str]:
+        return (name for name, one in self._sources.by_name.items() if one.opened is None)
+
     def joined(self, source: Source) -> None:
-        """Ask it, if it is its turn."""
+        """Ask it, if it is its turn; what was asked of it before counts if it would be now."""
+        now, length = self._now(), _announced(source)
         self._lots[source.name] = self._rng.random()
-        self._ask(self._now())
+        if source.name in self._ahead:
+            self._ahead.discard(source.name)
+            if _is_long(length) or not self._may_race(length):
+                self._sources.begin_anew(source)
+            else:
+                self._expect(source, now)
+        self._ask(now)
 
     def left(self, source: Source, *, banned: bool) -> None:
         """Ask others."""
@@ -80,6 +107,8 @@ class ManifestPhase(DownloadPhase[bytes]):
         self.won_by = winner.name
         for asked in self._asked.values():
             asked.source.lost_the_race(asked.pieces.left)
+        for name in self._ahead.intersection(self._unopened()):
+            self._sources.by_name[name].lost_the_race(limits.MANIFEST_BYTES)
 
     def reviewed(self, now: float) -> None:
         """Ask more sources if some are late; sources that take far too long are lost."""
@@ -113,9 +142,12 @@ class ManifestPhase(DownloadPhase[bytes]):
                 continue
             if not self._may_race(_announced(source)):
                 return
-            pieces = ManifestPieces(self._mod_id, _announced(source))
-            self._asked[source.name] = _Asked(source, pieces, now)
+            self._expect(source, now)
             source.stream.get_manifest()
+
+    def _expect(self, source: Source, now: float) -> None:
+        pieces = ManifestPieces(self._mod_id, _announced(source))
+        self._asked[source.name] = _Asked(source, pieces, now)
 
     def _turn(self, source: Source) -> tuple[int, float]:
         """What sorts sources: first those that announce least, short ones by chance."""

@@ -9,11 +9,14 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from node.content.download.chunk_source import ChunkSource, ChunkStream, FindSources
 from node.content.download.patience import Patience, SearchRounds, Waiting
+from node.content.download.phase import DownloadPhase
+from node.content.download.reasons import NAMES_TOLD, tell_reasons
+from node.content.download.source import Source
 from node.content.progress import Progress, ReportProgress
 from protocol import limits
 from protocol.content import frames
@@ -21,7 +24,6 @@ from protocol.content.frames import ContentAnswer
 from protocol.errors import (
     NetworkError,
     NoSources,
-    OverLimit,
     RemoteError,
     Unexpected,
 )
@@ -29,97 +31,7 @@ from protocol.errors import (
 _log = logging.getLogger(__name__)
 
 _REVIEW_INTERVAL_S = 0.25
-_NAMES_TOLD = 3
-_REASONS_TOLD = 5
-"""Of sources that serve no more: names for each reason, beyond which they are counted."""
-
 _Result = TypeVar("_Result")
-
-
-@dataclass(slots=True)
-class Source:
-    """A source with a stream for the mod. Phases see it once `opened` is set."""
-
-    name: str
-    stream: ChunkStream
-    found_at: float
-    opened: frames.Opened | None = None
-    opened_at: float = 0.0
-    bits: bytearray = field(default_factory=bytearray)
-    """The chunks of its Have answers: a bit a chunk, the highest of a byte first."""
-    manifest_left: int = 0
-    """Bytes of a manifest that it may still send, though another source was faster."""
-    is_proved: bool = False
-    """It has sent something whole that hashed to what was asked for."""
-    is_late: bool = False
-    """It owes something that others would have sent by now."""
-    _idle_haves: int = 0
-
-    def holds(self, have: frames.Have) -> None:
-        """Note that it holds these chunks as well; raises OverLimit if it keeps telling no news."""
-        start, end = have.first // 8, have.first // 8 + len(have.bits)
-        self.bits.extend(bytes(max(0, end - len(self.bits))))
-        before = int.from_bytes(self.bits[start:end])
-        held = before | int.from_bytes(have.bits)
-        self.bits[start:end] = held.to_bytes(end - start)
-        if held == before:
-            self._idle_haves += 1
-            if self._idle_haves > limits.HAVES_WITHOUT_NEWS:
-                raise OverLimit("it goes on telling what it holds, and nothing of it is new")
-
-    def proves(self) -> None:
-        """Something whole came of it, and hashed to what was asked for."""
-        self.is_proved = True
-
-    def judge(self, *, late: bool) -> None:
-        """Note whether others would have sent by now what it owes."""
-        self.is_late = late
-
-    def lost_the_race(self, manifest_left: int) -> None:
-        """Another source sent the manifest: so many bytes of this one's may still come."""
-        self.manifest_left = manifest_left
-
-    def takes_late_manifest(self, piece: frames.ManifestPiece) -> bool:
-        """Whether a piece is the rest of a manifest that is not needed any more."""
-        rest, self.manifest_left = self.manifest_left, self.manifest_left - len(piece.data)
-        return 0 < len(piece.data) <= rest
-
-
-class DownloadPhase(Generic[_Result]):
-    """The questions that sources are asked now; done when `result` is."""
-
-    def __init__(self) -> None:
-        self.result: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-
-    def finish(self, result: _Result) -> None:
-        """Settle the phase's result, once."""
-        if not self.result.done():
-            self.result.set_result(result)
-
-    def joined(self, source: Source) -> None:
-        """A source can be asked; raises RemoteError if what it claims is impossible."""
-
-    def left(self, source: Source, *, banned: bool) -> None:
-        """A source can no longer be asked."""
-
-    def answered(self, source: Source, answer: ContentAnswer) -> None:
-        """An answer came; raises RemoteError if it breaks a rule."""
-        raise Unexpected(f"{type(answer).__name__} was not asked for")
-
-    def reviewed(self, now: float) -> None:
-        """A moment has passed."""
-
-    def is_stuck(self, now: float) -> bool:
-        """Whether nothing more can come from the sources that are left."""
-        raise NotImplementedError
-
-    def is_starved(self) -> bool:
-        """Whether nothing is asked of any source, though something is missing."""
-        raise NotImplementedError
-
-    def progress(self) -> Progress:
-        """How far it is."""
-        raise NotImplementedError
 
 
 class Sources:
@@ -183,7 +95,7 @@ class Sources:
             await asyncio.sleep(_REVIEW_INTERVAL_S)
             now = self._now()
             for source in tuple(self.by_name.values()):
-                if source.opened is None and now - source.found_at > limits.STALL_S:
+                if source.is_unanswering(now):
                     self.lose(source.name, "it did not answer")
             if self._phase is not None:
                 self._phase.reviewed(now)
@@ -275,17 +187,14 @@ class Sources:
         except NetworkError as error:
             self.lost[name] = str(error)
             return
-        self.by_name[name] = Source(name, stream, self._now())
+        source = self.by_name[name] = Source(found, stream, self._now())
         self.lost.pop(name, None)
+        if self._phase is not None:
+            self._phase.began(source)
 
     def _take(self, source: Source, answer: ContentAnswer) -> None:
         if isinstance(answer, frames.Opened):
-            if source.opened is not None:
-                raise Unexpected("a stream was opened twice")
-            source.opened, source.opened_at = answer, self._now()
-            self._waiting.lost.pop(source.name, None)
-            self._join(source)
-            self._give_up_if_hopeless()
+            self._opened(source, answer)
             return
         if isinstance(answer, frames.Refused):
             self._refused(source)
@@ -300,6 +209,27 @@ class Sources:
             return
         if self._phase is not None:
             self._phase.answered(source, answer)
+
+    def _opened(self, source: Source, answer: frames.Opened) -> None:
+        if source.opened is not None:
+            raise Unexpected("a stream was opened twice")
+        if source.manifest_left and answer.manifest_bytes > limits.MANIFEST_SHORT_BYTES:
+            self.begin_anew(source)  # another was faster, and this would be many bytes in vain
+            return
+        source.opens(answer, self._now())
+        self._waiting.lost.pop(source.name, None)
+        self._join(source)
+        self._give_up_if_hopeless()
+
+    def begin_anew(self, source: Source) -> None:
+        """End the stream of a source and open another: what was asked for on it is not wanted."""
+        source.stream.close()
+        try:
+            stream = source.found.open(self._mod_id, self)
+        except NetworkError as error:
+            self.lose(source.name, str(error))
+            return
+        self.by_name[source.name] = Source(source.found, stream, self._now())
 
     def _join(self, source: Source) -> None:
         if self._phase is None:
@@ -346,7 +276,7 @@ class Sources:
         if int(left_s) == self._told_left_s:
             return
         self._told_left_s = int(left_s)
-        names = tuple(self._waiting.lost)[:_NAMES_TOLD]
+        names = tuple(self._waiting.lost)[:NAMES_TOLD]
         self._report(
             replace(
                 phase.progress(),
@@ -365,7 +295,7 @@ class Sources:
             return error
         if self.by_name:
             return NoSources("the sources that were found do not hold all of this mod")
-        told = _told({**self.lost, **self.banned})
+        told = tell_reasons({**self.lost, **self.banned})
         text = "no source serves this mod" + (" any more" if self._waiting.lost else "")
         text += f" ({told})" if told else ""
         waited_s = self._waiting.waited_s(now)
@@ -375,19 +305,6 @@ class Sources:
             text += f"; {kept.kept()}"
         cause = error.cause if isinstance(error, NetworkError) else None
         return NoSources(text, cause=cause)
-
-
-def _told(reasons: dict[str, str]) -> str:
-    """Why sources serve no more, in a sentence that many of them make no longer."""
-    names: dict[str, list[str]] = {}
-    for name, why in reasons.items():
-        names.setdefault(why, []).append(name)
-    groups = sorted(names.items(), key=lambda group: -len(group[1]))
-    told = [
-        f"{', '.join(who) if len(who) <= _NAMES_TOLD else f'{len(who)} sources'}: {why}"
-        for why, who in groups[:_REASONS_TOLD]
-    ]
-    return "; ".join([*told, "and others"] if len(groups) > _REASONS_TOLD else told)
 
 
 def _doubt(source: Source) -> tuple[bool, bool]:

@@ -54,6 +54,11 @@ class Stream:
         """Whether the link is open."""
         return self._exchange.is_open
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """That of the link."""
+        return self._exchange.round_trip_s
+
     def get_manifest(self) -> None:
         """Ask for the manifest."""
         self.debt.manifest_asked()
@@ -133,6 +138,11 @@ class Exchange:
     def is_open(self) -> bool:
         """Whether streams can still be opened."""
         return not self._link.closed.done() and not self._broken.done()
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """That of the link."""
+        return self._link.round_trip_s
 
     def open(self, mod_id: bytes, reader: AnswerReader, watch: SourceWatch | None = None) -> Stream:
         """Begin a stream for one mod; raises LinkClosed if the link takes no more."""

@@ -19,6 +19,7 @@ class MemoryLink:
     def __init__(self, peer_id: bytes, max_frame_bytes: int) -> None:
         self.peer_id = peer_id
         self.network = b""
+        self.round_trip_s: float | None = None
         self.max_frame_bytes = max_frame_bytes
         self._handlers: dict[int, Callable[[bytes], None]] = {}
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()

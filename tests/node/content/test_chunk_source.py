@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource, ChunkStream, FindSources
-from node.content.download.sources import _told
+from node.content.download.reasons import tell_reasons
 from node.content.publish.publisher import PublishedMod
 from protocol.content.frames import (
     Cancelled,
@@ -56,6 +56,7 @@ class OriginStream:
     def __init__(self, origin: Origin, reader: AnswerReader) -> None:
         self.name = origin.name
         self.is_open = True
+        self.round_trip_s = None
         self.asked: list[int] = []
         self._next_at = 0.0
         self._origin = origin
@@ -189,6 +190,6 @@ async def test_the_reason_why_no_source_is_left_is_given_by_name(
 def test_many_lost_sources_make_no_long_sentence() -> None:
     reasons = {f"peer {number}": "it did not answer" for number in range(384)}
     reasons |= {"a": "it lied", "b": "it lied"}
-    assert _told(reasons) == "384 sources: it did not answer; a, b: it lied"
+    assert tell_reasons(reasons) == "384 sources: it did not answer; a, b: it lied"
     each = {f"peer {number}": f"reason {number}" for number in range(384)}
-    assert _told(each).endswith("peer 4: reason 4; and others")
+    assert tell_reasons(each).endswith("peer 4: reason 4; and others")
