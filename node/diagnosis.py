@@ -168,7 +168,7 @@ class Diagnosis:
         )
 
     def _rtt_ms(self, contact: Contact) -> float | None:
-        rtt_s = self._server.wire.round_trip_s(contact)
+        rtt_s = self._server.wire.round_trip_s(contact.number)
         return rtt_s * 1000 if rtt_s else None
 
     def _contact(self, contact: Contact, path: list[Contact]) -> ContactView:

@@ -7,6 +7,7 @@ from node.content.download.patience import Patience
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress
 from node.content.serve.exchange import Exchanges
+from node.holders.hints import HolderHints
 from node.holders.search import HolderSearch
 from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
@@ -33,13 +34,14 @@ class Finder:
         self._membership = membership
         self._pool = pool
         self._exchanges = exchanges
+        self.hints = HolderHints.of(membership, pool)
 
     def finding(
         self, link: ModLink, progress: ReportProgress, without: Collection[bytes] = ()
     ) -> Finding:
         """A search for holders that are in none of the networks `without`."""
         rng = self._membership.environment.rng
-        search = HolderSearch(self._membership.server, self._pool, rng, progress)
+        search = HolderSearch(self._membership.server, self._pool, rng, progress, self.hints)
         return Finding(
             search,
             lambda mod_id: self._exchanges.sources(

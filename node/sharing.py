@@ -77,7 +77,7 @@ class Sharing:
         )
         self._assembler = Assembler(vault, guard, self._opened)
         self._finder = Finder(membership, pool, self._exchanges)
-        self._known = KnownPeers(membership, pool)
+        self._known = KnownPeers(membership, pool, self._finder.hints.saw)
         self._loop = asyncio.get_running_loop()
 
     @property

@@ -91,6 +91,12 @@ download must not wait for holders that stall."""
 FILTERS_ASKED = 8
 """Peers whose availability is read side by side."""
 
+FILTERS_KEPT = 256
+FILTERS_CALLED = 4
+"""Filters of other peers that a node keeps once it has read them or stores them, 1 KB each; and how
+many peers a download calls for them alone, before it knows of any record: one in a hundred mods is
+not there, and whose filter says yes to all costs one of the CONNECTING calls."""
+
 FILTERS_READ_S = 20.0
 """How long a person who asks which peers hold a mod waits for their filters: each is read with two
 lookups of a second or so, and peers whose filters cannot be read are no reason to wait longer."""

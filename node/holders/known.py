@@ -1,6 +1,7 @@
 """The peers that this node knows, and which of them have a mod."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from node.answers.peers import PeerView
@@ -10,16 +11,20 @@ from node.overlay.records.availability_lookup import AvailabilityLookup
 from protocol import records
 from protocol.content.link import ModLink
 from protocol.identity import PeerId
+from protocol.records import Record
 
 
 class KnownPeers:
     """Tells them from the links, the tables, the registrations, and the DHT."""
 
-    def __init__(self, membership: Membership, pool: LinkPool) -> None:
+    def __init__(
+        self, membership: Membership, pool: LinkPool, saw: Callable[[Record], None]
+    ) -> None:
+        """`saw` gets the record of each filter that is read."""
         self._membership = membership
         self._overlay = membership.server
         self._pool = pool
-        self._availability = AvailabilityLookup(membership.server)
+        self._availability = AvailabilityLookup(membership.server, saw)
         self._loop = asyncio.get_running_loop()
 
     async def peers(self, has: ModLink | None = None) -> tuple[PeerView, ...]:
@@ -46,7 +51,7 @@ class KnownPeers:
         for entry in self._overlay.tables.entries():
             contact = entry.contact
             peer = PeerView(contact.peer_id, "contact", contact.address)
-            rtt_s = self._overlay.wire.round_trip_s(contact)
+            rtt_s = self._overlay.wire.round_trip_s(contact.number)
             known[contact.peer_id] = replace(
                 known.get(contact.peer_id, peer),
                 last_seen_s=self._loop.time() - entry.last_seen,

@@ -2,38 +2,31 @@
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from math import inf
 
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
-from node.holders.asked import most_useful, provider_body
+from node.holders.claims import HolderClaims
 from node.holders.failures import HolderFailure, HoldersUnreachable
 from node.holders.fellows import Fellows
+from node.holders.hints import HolderHints
 from node.holders.stats import FetchStats, finding
 from node.holders.turn import turn
 from node.links.link import Link
 from node.links.pool.pool import LinkPool
-from node.overlay.records.availability_lookup import AvailabilityLookup, FilterAnswer
 from node.overlay.records.reading import Reading
 from node.overlay.server import OverlayServer
 from node.tasks import TaskOwner
-from protocol import limits, records
+from protocol import limits
 from protocol.causes.cause import Cause
-from protocol.content.holders.order import HolderOrder, Standing
+from protocol.content.holders.order import Standing
 from protocol.content.holders.places import GaveWay, HolderPlaces
 from protocol.errors import LinkFailed, ModswarmError, NotFound
 from protocol.identity import PeerId, peer_id_text
 from protocol.randomness import Random
 
-_log = logging.getLogger(__name__)
-
-_STANDINGS = {
-    FilterAnswer.YES: Standing.SAYS_YES,
-    FilterAnswer.NO: Standing.SAYS_NO,
-    FilterAnswer.UNREADABLE: Standing.UNREADABLE,
-}
+_NOTHING_KNOWN = HolderHints()
 
 
 class HolderSearch:
@@ -48,12 +41,13 @@ class HolderSearch:
         pool: LinkPool,
         rng: Random,
         report: ReportProgress = ignore_progress,
+        hints: HolderHints = _NOTHING_KNOWN,
     ) -> None:
         """`report` learns how the search goes until the first link is open."""
+        self._hints = hints
         self._report = report
         self._overlay = overlay
         self._pool = pool
-        self._filters = AvailabilityLookup(overlay)
         self._rng = rng
         self._places = HolderPlaces()
         self._freed = asyncio.Event()
@@ -73,17 +67,18 @@ class HolderSearch:
 
     def _begin(self) -> None:
         """Know nothing of holders but of those that serve by now."""
-        self._order = HolderOrder(self._overlay.identity.peer_id, self._rng)
+        self._failures: dict[PeerId, HolderFailure] = {}
+        self._claims = HolderClaims(
+            *(self._overlay, self._pool, self._rng, self._hints),
+            *(self._is_free, self._failures),
+        )
         self._tasks = TaskOwner("search for holders")
         self._opened: asyncio.Queue[Link | None] = asyncio.Queue()
-        self._named: set[PeerId] = set()
-        """Whom a record or the mod's link names."""
         self._linked: set[PeerId] = set()
         """Those of whom a link came of this search."""
         self._later: dict[PeerId, float] = {}
         """Who gave way to others, and is called again when they have been; and how long it rests
         while there is no place for one more that serves."""
-        self._failures: dict[PeerId, HolderFailure] = {}
         self._under_way: dict[PeerId, None] = {}
         """Who is being called."""
 
@@ -99,9 +94,7 @@ class HolderSearch:
         self._begin()
         reads = not self._is_for_fellows()
         if reads:
-            for peer_id in hinted:
-                self._add(peer_id, Standing.HINTED)
-            self._add_linked()
+            self._claims.add_known(mod_id, hinted, by_filters=self._rounds == 1)
         self._admit_fellows()
         calling = self._tasks.start(self._call_all(mod_id, reads=reads), name="call holders")
         try:
@@ -114,9 +107,9 @@ class HolderSearch:
             await self._tasks.close()
         if reading is None:
             return
-        if not self._named:
+        if not self._claims.named:
             raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
-        if self._named.isdisjoint(self._linked.union(self._give_way)):
+        if self._claims.named.isdisjoint(self._linked.union(self._give_way)):
             raise HoldersUnreachable(tuple(self._failures.values()))
 
     # What becomes of the links ------------------------------------------------------------
@@ -162,16 +155,16 @@ class HolderSearch:
     def _admit_fellows(self) -> None:
         for peer_id in self._fellows.take_those_who_came():
             if self._is_free(peer_id) and self._pool.get(peer_id) is not None:
-                self._order.add(peer_id, Standing.LINKED)
+                self._claims.add(peer_id, Standing.LINKED)
         while self._fellows_wanted > 0 and (named := self._fellows.names.take()) is not None:
             if self._is_free(named):
-                self._order.add(named, Standing.NAMED, brought=self._brought(named))
+                self._claims.add(named, Standing.NAMED)
             else:
                 self._fellows.names.linked(named)
 
     @property
     def _fellows_wanted(self) -> int:
-        return limits.FELLOWS_CALLED - self._places.taken - len(self._order)
+        return limits.FELLOWS_CALLED - self._places.taken - len(self._claims.order)
 
     def _is_for_fellows(self) -> bool:
         """Whether a round is for fellows alone: records were read a moment ago, and some serve."""
@@ -193,70 +186,23 @@ class HolderSearch:
         self._call_fellows()
         return peer_id in self._called_by_us
 
-    # Who may have it ----------------------------------------------------------------------
-
-    async def _read(self, mod_id: bytes) -> Reading:
-        started = self._read_at = self._loop.time()
-        reading = await self._overlay.read(records.provider_key(mod_id), records.PROVIDER)
-        self.stats.looked_up(self._loop.time() - started, reading.hops)
-        self._admit(reading)
-        self._tell()
-        self._start_filters(mod_id)
-        return reading
-
-    async def _read_on(self, mod_id: bytes, reading: Reading) -> bool:
-        """Read further provider records, once all that were found have been called."""
-        if len(reading.records) >= limits.PROVIDERS_READ:
-            return False
-        key = records.provider_key(mod_id)
-        known = set(reading.records)
-        await self._overlay.read_more(reading, key, records.PROVIDER)
-        self._admit(reading, known)
-        self._start_filters(mod_id)
-        return len(reading.records) > len(known)
-
-    def _admit(self, reading: Reading, known: Collection[bytes] = ()) -> None:
-        for record in reading.records.values():
-            if record.public_key in known:
-                continue
-            if (body := provider_body(self._overlay, record)) is not None:
-                told = reading.told[record.public_key]
-                self._add(record.peer_id, Standing.UNKNOWN, told=told, complete=body.complete)
-
-    def _add_linked(self) -> None:
-        """Linked peers are asked whether a record names them or not: that costs one message."""
-        for peer_id in most_useful(self._pool, self._loop.time()):
-            if self._is_free(peer_id):
-                self._order.add(peer_id, Standing.LINKED)
-
     def _is_free(self, peer_id: PeerId) -> bool:
         """Whether a peer may be called: it does not serve by now, and broke no rule."""
         return peer_id not in self._give_way and peer_id not in self._liars
 
-    def _add(
-        self, peer_id: PeerId, standing: Standing, *, told: int = 0, complete: bool = False
-    ) -> None:
-        if peer_id != self._overlay.identity.peer_id:
-            self._named.add(peer_id)
-        if not self._is_free(peer_id):
-            return
-        standing = Standing.LINKED if self._pool.get(peer_id) is not None else standing
-        brought = self._brought(peer_id)
-        self._order.add(peer_id, standing, told=told, complete=complete, brought=brought)
+    async def _read(self, mod_id: bytes) -> Reading:
+        started = self._read_at = self._loop.time()
+        reading = await self._claims.read(mod_id)
+        self.stats.looked_up(self._loop.time() - started, reading.hops)
+        self._tell()
+        self._claims.start_filters(mod_id, self._tasks)
+        return reading
 
-    def _brought(self, peer_id: PeerId) -> float:
-        return self._pool.usefulness.brought(peer_id, self._loop.time())
-
-    async def _ask_filters(self, mod_id: bytes) -> None:
-        """Learn which holders' filters have the mod, while others are called already."""
-        while (peer_id := self._order.next_unknown()) is not None:
-            self._order.learn(peer_id, Standing.UNREADABLE)
-            answer = await self._filters.ask(peer_id, mod_id)
-            if answer is not FilterAnswer.NO_PEER:
-                self._order.learn(peer_id, _STANDINGS[answer])
-            elif self._order.drop(peer_id):
-                error = NotFound(cause=Cause.PEER_UNKNOWN)
-                self._failures[peer_id] = HolderFailure.of(peer_id, error)
+    async def _read_on(self, mod_id: bytes, reading: Reading) -> bool:
+        """Read further provider records, once all that were found have been called."""
+        is_more = await self._claims.read_more(mod_id, reading)
+        self._claims.start_filters(mod_id, self._tasks)
+        return is_more
 
     # Calling them -------------------------------------------------------------------------
 
@@ -274,7 +220,7 @@ class HolderSearch:
             while await self._has_next(mod_id, reading):
                 await self._room()
                 await gate.acquire()
-                peer_id = self._order.take()
+                peer_id = self._claims.order.take()
                 if peer_id is None:
                     gate.release()
                     continue
@@ -292,15 +238,15 @@ class HolderSearch:
 
         There may be as long as calls are under way: one that served may be lost meanwhile.
         """
-        if reading is not None and not len(self._order):
+        if reading is not None and not len(self._claims.order):
             await reading
-            while not len(self._order) and await self._read_on(mod_id, await reading):
+            while not len(self._claims.order) and await self._read_on(mod_id, await reading):
                 pass
-        while not len(self._order) and (self._later or self._under_way):
+        while not len(self._claims.order) and (self._later or self._under_way):
             self._call_again()
-            if not len(self._order):
+            if not len(self._claims.order):
                 await self._freed_until(min(self._later.values(), default=None))
-        return len(self._order) > 0
+        return len(self._claims.order) > 0
 
     def _call_again(self) -> None:
         """Those that gave way have another turn, once they have rested if there is no place."""
@@ -309,7 +255,7 @@ class HolderSearch:
             if now >= rests_until or not self._places.all_serve:
                 del self._later[peer_id]
                 if peer_id not in self._under_way:
-                    self._order.again(peer_id)
+                    self._claims.order.again(peer_id)
 
     async def _room(self) -> None:
         """Return once there is a place for one more call, which a useless link may have to give."""
@@ -335,11 +281,6 @@ class HolderSearch:
         self._later.pop(useless.peer_id, None)
         if useless.rest_s is not None:
             self._later[useless.peer_id] = self._loop.time() + useless.rest_s
-
-    def _start_filters(self, mod_id: bytes) -> None:
-        if len(self._order) > limits.CONNECTING:
-            for _ in range(limits.FILTERS_ASKED):
-                self._tasks.start(self._ask_filters(mod_id), name="ask filters of holders")
 
     async def _connect(self, peer_id: PeerId, gate: asyncio.Semaphore) -> None:
         """Call one holder. Its turn in `gate` is over once it is slow, its place once it fails."""
@@ -376,7 +317,7 @@ class HolderSearch:
 
     def _failed(self, peer_id: PeerId, error: ModswarmError) -> None:
         """No link came of a call: its place is for another."""
-        if peer_id in self._named:
+        if peer_id in self._claims.named:
             self._failures[peer_id] = HolderFailure.of(peer_id, error)
         self._fellows.names.failed(peer_id)
         self._give_way.pop(peer_id, None)
@@ -387,8 +328,8 @@ class HolderSearch:
     def _tell(self) -> None:
         """Say how many holders are known and which are being called."""
         if not self.stats.sources:
-            calling = [peer for peer in self._under_way if peer in self._named]
-            self._report(finding(self._named, calling))
+            calling = [peer for peer in self._under_way if peer in self._claims.named]
+            self._report(finding(self._claims.named, calling))
 
     def _note(self, link: Link, peer_id: PeerId, started: float) -> None:
         if not self.stats.sources:

@@ -325,7 +325,7 @@ class OverlayServer(Server):
         """How long a lookup waits for a contact: hardly longer than its usual round trip, if its
         last request was in vain.
         """
-        limit_s, usual_s = self.wire.timeout_s(contact), self.wire.round_trip_s(contact)
+        limit_s, usual_s = self.wire.timeout_s(contact), self.wire.round_trip_s(contact.number)
         if usual_s is None or not self.protocol.maintenance.is_doubted(contact):
             return limit_s
         return min(limit_s, limits.DOUBTED_ROUND_TRIPS * usual_s + limits.DOUBTED_S)

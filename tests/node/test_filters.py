@@ -2,11 +2,17 @@
 
 import asyncio
 import random
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from node.holders.hints import HolderHints
 from node.overlay.records.availability_lookup import AvailabilityLookup
 from node.overlay.server import OverlayServer
 from protocol import records
 from protocol.availability import Availability, shard_of
+from protocol.identity import PeerId
 from protocol.overlay.messages import Method
 from protocol.records import Record
 from simulations.internet.latency import UniformLatency
@@ -16,6 +22,7 @@ from simulations.residents.world import (
     cipher_named,
     simulated_settings,
 )
+from tests.node.holder_doubles import PoolDouble
 
 RNG = random.Random(1)
 MODS = [RNG.randbytes(32) for _ in range(700)]
@@ -132,13 +139,36 @@ async def test_only_the_shard_that_could_hold_a_mod_is_read() -> None:
 
     wire.request = request  # type: ignore[method-assign]
     peers = [holder.identity.peer_id, world.residents[3].identity.peer_id]
+    read: list[Record] = []
     with asker.host.running():
-        filters = AvailabilityLookup(asker.running.server)
+        filters = AvailabilityLookup(asker.running.server, read.append)
         assert await filters.held_by(held, peers) == {peers[0]: True, peers[1]: None}
         keys = {
             records.availability_key(peers[0], 1, shard_of(held, 1)),
             records.availability_key(peers[1], 0, 0),
         }
         assert asked == keys
+        assert [one.peer_id for one in read] == peers[:1]
         assert (await filters.held_by(strange, peers[:1])) == {peers[0]: False}
+    await world.close()
+
+
+async def test_a_filter_that_is_stored_at_a_node_names_its_peer_there() -> None:
+    world = await _world()
+    holder, other = world.residents[:2]
+    pool: Any = PoolDouble()
+    with other.host.running():
+        hints = HolderHints.of(other.running, pool)
+    holder.running.presence.serve([(mod, True) for mod in MODS[:3]])
+    await asyncio.sleep(60.0)
+    assert list(hints.who_have(MODS[0])) == [holder.identity.peer_id]
+    assert list(hints.who_have(MODS[5])) == []
+    assert hints.round_trip_s(holder.identity.peer_id) == pytest.approx(0.02)
+    assert hints.round_trip_s(PeerId(bytes(20))) is None
+    pool.get = lambda _: SimpleNamespace(round_trip_s=0.5)
+    assert hints.round_trip_s(holder.identity.peer_id) == 0.5, "a link's packets tell more"
+    await asyncio.sleep(HOUR_S)
+    holder.running.presence.serve([])
+    await asyncio.sleep(600.0)
+    assert list(hints.who_have(MODS[0])) == []
     await world.close()

@@ -91,7 +91,7 @@ class Sightings:
         measured = [
             (round_trip_s, entry.contact.number, entry.contact)
             for entry in self._tables.entries()
-            if (round_trip_s := self._wire.round_trip_s(entry.contact)) is not None
+            if (round_trip_s := self._wire.round_trip_s(entry.contact.number)) is not None
         ]
         measured.sort(key=lambda one: one[:2])
         found: dict[int, dict[bytes, Contact]] = {4: {}, 6: {}}

@@ -1,6 +1,6 @@
 """Adapters to kademlia's interfaces: its Node and its IStorage."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kademlia.node import Node
@@ -35,13 +35,21 @@ class RecordStorage(IStorage):
         self.store = store
         self._wall = own_clock.earliest
         self._itself = Storer.itself(own_id)
+        self._watchers: dict[int, Callable[[Record], None]] = {}
 
     def __setitem__(self, key: bytes, record: Record) -> None:
         self.store.put(record, self._itself, self._wall())
 
+    def watch(self, kind: int, take: Callable[[Record], None]) -> None:
+        """Let `take` have each record of a kind that is kept for a peer from now on."""
+        self._watchers[kind] = take
+
     def store_for(self, storer: Storer, record: Record) -> None:
         """Keep a record that a peer has sent; raises as `RecordStore.put`."""
         self.store.put(record, storer, self._wall())
+        take = self._watchers.get(record.kind)
+        if take is not None:
+            take(record)
 
     def __getitem__(self, key: tuple[bytes, int]) -> list[Record]:
         """The live records under (DHT key, kind); raises KeyError when there are none."""

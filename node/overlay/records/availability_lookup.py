@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import Enum
 
 from node.overlay.records.reading import Reading
@@ -31,11 +31,16 @@ _HAS = {
 }
 
 
-class AvailabilityLookup:
-    """Reads the filters of other peers from the DHT."""
+def _ignore(_record: Record) -> None:
+    return
 
-    def __init__(self, overlay: OverlayServer) -> None:
+
+class AvailabilityLookup:
+    """Reads the filters of other peers from the DHT. `saw` gets the record of each that is read."""
+
+    def __init__(self, overlay: OverlayServer, saw: Callable[[Record], None] = _ignore) -> None:
         self._overlay = overlay
+        self._saw = saw
 
     async def held_by(self, mod_id: bytes, peers: Collection[PeerId]) -> dict[PeerId, bool | None]:
         """For each peer whether its filter holds the mod; the first ones are asked first.
@@ -68,6 +73,7 @@ class AvailabilityLookup:
         shard, _ = await self._read_one(key, records.AVAILABILITY, peer_id)
         if shard is None or not isinstance(shard.body, Availability):
             return FilterAnswer.UNREADABLE
+        self._saw(shard)
         return FilterAnswer.YES if shard.body.may_have(mod_id) else FilterAnswer.NO
 
     async def _read_one(self, key: bytes, kind: int, peer_id: PeerId) -> tuple[Record | None, bool]:

@@ -375,9 +375,9 @@ class Wire:
             return session.timeout_s(self.line.extra_s)
         return self._shared_rtt.timeout_s(self.line.extra_s)
 
-    def round_trip_s(self, contact: Contact) -> float | None:
-        """The smoothed RTT of a contact in seconds, or None where it has no sample."""
-        return session.smoothed_s if (session := self._sessions.get(contact.number)) else None
+    def round_trip_s(self, number: int) -> float | None:
+        """The smoothed RTT in seconds of a contact by its number, or None without a sample."""
+        return session.smoothed_s if (session := self._sessions.get(number)) else None
 
     def _send_sealed(
         self, session: PeerSession, address: Address, nonce: bytes, body: bytes

@@ -111,7 +111,7 @@ class OfferRelay:
 
         The callee asks no other node, so it has as long as one that is near has of its registrars.
         """
-        measured_s = self._wire.round_trip_s(contact) or 0.0
+        measured_s = self._wire.round_trip_s(contact.number) or 0.0
         if contact.peer_id == self._callee_id and measured_s <= limits.CALL_FAR_ROUND_TRIP_S:
             return self._wire.line.limit_s(limits.CALL_UNMEASURED_S)
         return self._wire.line.limit_s(limits.CALL_S + 2 * limits.CALL_REPEAT_S, round_trips=2)
@@ -131,7 +131,7 @@ class OfferRelay:
 
         0 if it is not measured.
         """
-        measured_s = self._wire.round_trip_s(contact)
+        measured_s = self._wire.round_trip_s(contact.number)
         if measured_s is None:
             return 0
         return min(max(1, round(1000 * measured_s)), limits.ROUND_TRIP_MS_MAX)

@@ -185,7 +185,7 @@ class Registrar:
         if callee is None:
             incoming.answer([], Code.OFFLINE)
             return
-        way_s = round_trip_ms / 1000 + (self._wire.round_trip_s(callee) or 0.0)
+        way_s = round_trip_ms / 1000 + (self._wire.round_trip_s(callee.number) or 0.0)
         call, is_new = self._join(incoming, callee_id, sealed, way_s)
         if call is not None and is_new:
             self.forwarded += 1
@@ -193,7 +193,7 @@ class Registrar:
 
     def deliver(self, incoming: Incoming, sealed: bytes, round_trip_ms: int) -> None:
         """Answer an offer to this node; the round trip is that of caller and registrar."""
-        own_s = self._wire.round_trip_s(incoming.session.contact)
+        own_s = self._wire.round_trip_s(incoming.session.contact.number)
         self._take_offer(incoming, sealed, _way_s(round_trip_ms / 1000) + _way_s(own_s))
 
     def _take_offer(self, incoming: Incoming, sealed: bytes, answer_takes_s: float) -> None:
@@ -290,7 +290,7 @@ class Registrar:
 
     def _patience(self, callee: Contact) -> tuple[float, float]:
         """How long a callee may take to answer, and when to repeat the offer, in seconds."""
-        measured_s = self._wire.round_trip_s(callee)
+        measured_s = self._wire.round_trip_s(callee.number)
         if measured_s is not None and measured_s > limits.CALL_FAR_ROUND_TRIP_S:
             return limits.CALL_S, limits.CALL_REPEAT_S
         lasts_s = limits.CALL_UNMEASURED_S if measured_s is None else limits.CALL_NEAR_S

@@ -54,7 +54,7 @@ class Witnesses:
             (entry.answered_at < lately or entry.failures > 0, round_trip_s, entry.contact)
             for entry in self._server.tables.entries()
             if entry.contact.family == 4
-            and (round_trip_s := wire.round_trip_s(entry.contact)) is not None
+            and (round_trip_s := wire.round_trip_s(entry.contact.number)) is not None
         ]
         met.sort(key=lambda one: (one[1], one[2].number))
         chosen: dict[bytes, Contact] = {}

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from node.content.download.patience import Patience
 from node.content.progress import Progress
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import GetManifest, Open
 from protocol.errors import NoSources
-from tests.node.content.content_nodes import links_to, until
+from tests.node.content.content_nodes import Unwatched, links_to, until
 from tests.node.content.downloads import copy_mod, swarm
 from tests.node.content.memory_links import MemoryLink
 
@@ -133,3 +134,52 @@ async def test_a_source_that_does_not_answer_open_is_left_by_its_round_trip(
             await getter.download(shared.link, links_to(ours))
         waited_s = asyncio.get_running_loop().time() - started
         assert least_s <= waited_s < least_s + 1.5
+
+
+async def test_how_many_do_not_answer_is_told_only_while_none_has(tmp_path: Path) -> None:
+    async with swarm(tmp_path, 4) as ((holder, getter, *others), shared):
+        ends = [node.connect(getter) for node in (holder, *others)]
+        for back, _ in ends:
+            back.hold()
+        ends[0][0].bytes_per_second = 1e6
+        told: list[Progress] = []
+        late = asyncio.Event()
+
+        async def find(_: bytes) -> AsyncIterator[MemoryLink]:
+            for end in ends[:2]:
+                yield end[1]
+            await late.wait()
+            yield ends[2][1]
+
+        getting = asyncio.ensure_future(getter.download(shared.link, find, told.append))
+        await asyncio.sleep(1.1)
+        assert [one.unanswered for one in told if one.stage == "finding"][-1] == 2
+        ends[0][0].release()
+        await asyncio.sleep(0.1)
+        late.set()
+        done = await getting
+        assert done.bytes_fetched > shared.new_bytes
+        assert [one.unanswered for one in told if one.unanswered] == [2]
+
+
+async def test_who_is_waited_for_and_how_long_still_is_told_once_a_second(tmp_path: Path) -> None:
+    async with swarm(tmp_path, 2) as ((holder, getter), shared):
+        back, ours = holder.connect(getter)
+        back.bytes_per_second = 1e6
+        told: list[Progress] = []
+        getting = asyncio.ensure_future(
+            getter.downloader.download(
+                shared.link,
+                lambda mod_id: getter.exchanges.sources(links_to(ours)(mod_id), Unwatched()),
+                told.append,
+                patience=Patience(wait_s=20.0),
+            )
+        )
+        await until(lambda: told and told[-1].chunks_done)
+        back.cut("the line is cut")
+        with pytest.raises(NoSources, match="20 s were waited for one"):
+            await getting
+    waits = [one for one in told if one.stage == "waiting"]
+    assert [int(one.wait_left_s) for one in waits] == list(range(20, -1, -1))
+    assert {(one.waiting_for, one.lost) for one in waits} == {((holder.name,), 1)}
+    assert 0 < waits[0].bytes_done == waits[-1].bytes_done < waits[0].bytes_total

@@ -10,6 +10,7 @@ import pytest
 from node.diagnosis import Diagnosis
 from node.environment import Environment
 from node.holders.failures import HoldersUnreachable
+from node.holders.hints import HolderHints
 from node.holders.search import HolderSearch
 from node.overlay.server import OverlayServer
 from protocol import limits, records
@@ -48,6 +49,15 @@ class Pool(PoolDouble):
     async def open_link(self, peer_id: PeerId) -> Any:
         """It fails."""
         raise LinkFailed("no")
+
+
+class Answering(PoolDouble):
+    """Opens a link at once."""
+
+    async def open_link(self, peer_id: PeerId) -> Any:
+        """It stays open."""
+        closed = asyncio.get_running_loop().create_future()
+        return SimpleNamespace(peer_id=peer_id, signaled_via=(), closed=closed)
 
 
 async def search(overlay: OverlayDouble) -> tuple[list[PeerId], NetworkError]:
@@ -100,6 +110,27 @@ async def test_a_hint_waits_for_no_lookup() -> None:
     found = [(link.peer_id, loop.time() - started) async for link in searching.links(MOD, [hinted])]
     assert found == [(hinted, 0.0)]
     assert loop.time() - started == 2 * 5.0, "a page, and the word that it was the last"
+
+
+async def test_who_has_the_mod_by_a_filter_waits_for_no_lookup() -> None:
+    """Nor is its word one for the mod: where it does not have it, nobody was named."""
+    overlay, seen = OverlayDouble(lookup_s=5.0), PeerId(b"s" * 20)
+    pool = Answering()
+    hints = HolderHints(lambda mod_id: [seen] if mod_id == MOD else [])
+    searching = HolderSearch(
+        *(cast("OverlayServer", overlay), cast("Any", pool), Random(1)), hints=hints
+    )
+    loop = asyncio.get_running_loop()
+    links = searching.links(MOD)
+    assert (await anext(links)).peer_id == seen
+    assert loop.time() == 0.0
+    pool.get(seen).closed.set_result("it does not have the mod")
+    searching.left(seen)
+    with pytest.raises(NotFound):
+        await anext(links)
+    async with asyncio.timeout(60.0):
+        await found_before(searching, NotFound)
+    assert pool.called == [seen], "it is not called again for a filter"
 
 
 async def test_linked_peers_alone_are_no_holders() -> None:

@@ -48,6 +48,28 @@ def test_equal_holders_are_a_mix_of_what_was_told_most_the_nearest_and_chance() 
     assert len(firsts) > 20, "the third is drawn"
 
 
+def test_the_nearest_is_who_has_the_shortest_round_trip_of_those_that_were_measured() -> None:
+    order = HolderOrder(OWN, Random(1))
+    for number in range(10, 70):
+        order.add(peer(number), Standing.UNKNOWN, told=number == 50)
+    order.add(peer(200), Standing.UNKNOWN, round_trip_s=0.2)
+    order.add(peer(201), Standing.UNKNOWN, round_trip_s=0.1)
+    first = [int.from_bytes(order.take() or b"") for _ in range(8)]
+    assert [first[turn] for turn in (0, 1, 4, 7)] == [50, 201, 200, 10]
+
+
+def test_linked_peers_come_by_their_filters_then_by_what_they_brought_and_then_by_distance() -> (
+    None
+):
+    order = HolderOrder(OWN, Random(1))
+    order.add(peer(1), Standing.LINKED)
+    order.add(peer(2), Standing.LINKED, round_trip_s=0.2)
+    order.add(peer(3), Standing.LINKED, round_trip_s=0.1)
+    order.add(peer(4), Standing.LINKED, round_trip_s=0.9, brought=1.0)
+    order.add(peer(5), Standing.LINKED, says_yes=True)
+    assert taken(order) == [5, 4, 3, 2, 1]
+
+
 def test_a_claim_to_have_all_of_it_counts_only_between_equals() -> None:
     order = HolderOrder(OWN, Random(1))
     order.add(peer(9), Standing.UNKNOWN, told=2)
