@@ -21,6 +21,11 @@ _READ_BYTES = 2**16
 NESTING_MAX = 8
 """Lists within lists: twice what our forms need, so that nothing that walks a value runs deep."""
 
+_INTEGERS = {0xCC: (1, 1 << 7), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16), 0xCF: (8, 1 << 32)}
+_BYTES = {0xC4: (1, 0), 0xC5: (2, 1 << 8), 0xC6: (4, 1 << 16)}
+"""By the first byte of an integer or bytes (MessagePack's uint 8 to 64, bin 8 to 32): the bytes of
+the number that follows, and the least one that has no shorter form."""
+
 _PLAIN = frozenset((int, bytes, str, bool, type(None)))
 
 
@@ -93,6 +98,10 @@ def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
 
     Raises Malformed.
     """
+    if _LONG_BYTES <= len(data) <= max_bytes:
+        values = _read_plain(data, max_items)
+        if values is not None:
+            return values
     value = decode(data, max_bytes=max_bytes, max_items=max_items)
     # MessagePack's bounds let empty maps and extensions through, and it has none for floats.
     alien = _alien([value])
@@ -101,6 +110,39 @@ def decode_canonical(data: bytes, *, max_bytes: int, max_items: int) -> Any:
     if not _is_canonical(value, data):
         raise NotCanonical("not the canonical spelling of its value")
     return value
+
+
+def _read_plain(data: bytes, max_items: int) -> list[Any] | None:
+    """The list of natural numbers and bytes of which `data` is the canonical spelling.
+
+    So a long one, such as a piece of a chunk, is copied once and not spelled again to be compared.
+    None for any other bytes, which the usual way judges.
+    """
+    count = data[0] - 0x90
+    if not 0 <= count <= min(max_items, 15):
+        return None
+    values: list[Any] = []
+    at, end = 1, len(data)
+    for _ in range(count):
+        if at >= end:
+            return None
+        head = data[at]
+        at += 1
+        if head < 0x80:
+            values.append(head)
+            continue
+        is_bytes = head in _BYTES
+        size, least = _BYTES[head] if is_bytes else _INTEGERS.get(head, (0, 1))
+        number = int.from_bytes(data[at : at + size])
+        at += size
+        if number < least:
+            return None
+        if is_bytes:
+            values.append(data[at : at + number])
+            at += number
+        else:
+            values.append(number)
+    return values if at == end else None
 
 
 def _is_canonical(value: Any, data: bytes) -> bool:

@@ -14,6 +14,10 @@ SourceName = str
 """Unique among the sources: a peer id as text, or a URL."""
 
 
+WINDOW_PARTS = 8
+"""A source is asked for more once such a part of its window is free."""
+
+
 class SwarmSource:
     """The state of one source. Chunks are numbers of the manifest's table; times are seconds."""
 
@@ -127,6 +131,15 @@ class SwarmSource:
     def idle(self) -> bool:
         """Whether it owes nothing."""
         return not self._asked
+
+    @property
+    def owes_most(self) -> bool:
+        """Whether it owes so much that nothing would be asked, however wide its window were.
+
+        This is so for most chunks that come on a fast line, and costs less than the window.
+        """
+        room = limits.WINDOW_BYTES_MAX - self.asked_bytes
+        return room < min(limits.WINDOW_BYTES_MAX // WINDOW_PARTS, self.asked_bytes // 2)
 
     def expects(self, chunk: int) -> bool:
         """Whether it may send this chunk: it was asked for it and has not sent it."""

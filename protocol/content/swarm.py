@@ -20,10 +20,7 @@ from enum import Enum
 
 from protocol import limits
 from protocol.content.rarity import RarestFirst, Shuffler
-from protocol.content.source import SourceName, SwarmSource
-
-_WINDOW_PARTS = 8
-"""A source is asked for more once such a part of its window is free."""
+from protocol.content.source import WINDOW_PARTS, SourceName, SwarmSource
 
 
 class StallVerdict(Enum):
@@ -127,6 +124,8 @@ class Swarm:
         known.count_spare(now, goes_on=known.idle and not len(self._waiting))
         if known.cancelling:
             return []
+        if known.owes_most:
+            return []
         most = limits.REQUESTS_PER_STREAM - known.asked_count
         window_bytes = self._window_bytes(known, now)
         budget_bytes = min(
@@ -134,7 +133,7 @@ class Swarm:
             limits.WINDOWS_BYTES - sum(other.asked_bytes for other in self._sources.values()),
             limits.WINDOWS_BYTES if most_bytes is None else most_bytes,
         )
-        few_bytes = max(known.window_least // 2, window_bytes // _WINDOW_PARTS)
+        few_bytes = max(known.window_least // 2, window_bytes // WINDOW_PARTS)
         if most <= 0 or budget_bytes < max(1, min(few_bytes, known.asked_bytes // 2)):
             return []  # few requests with many chunks each, not one for every arrival
         chunks = known.choose(self._waiting, most, budget_bytes)

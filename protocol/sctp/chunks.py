@@ -87,10 +87,14 @@ _PARAMETER_HEADER_BYTES = 4
 _TSN = Struct("!L")
 _STREAM_SEQUENCE = Struct("!HH")
 _MISSING = Struct("!LH")
+_FEW = 4
 _ZEROS = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 Chunk = tuple[int, int, bytes]
 """Type, flags and value of one chunk."""
+
+DataChunk = tuple[int, int, int, int, int, bytes]
+"""Flags, TSN, stream, stream sequence number, payload protocol and data of a DATA chunk."""
 
 ParameterList = list[tuple[int, bytes]]
 """Type and value of each parameter or error cause."""
@@ -135,6 +139,27 @@ def split_chunks(body: bytes) -> list[Chunk]:
     if not chunks:
         raise MalformedChunk("A packet has no chunk.")
     return chunks
+
+
+def split_data(body: bytes) -> list[DataChunk] | None:
+    """Return the chunks behind the common header if they are a few of data and nothing else.
+
+    Most packets that are not one full chunk end one message and begin the next.
+    """
+    found: list[DataChunk] = []
+    position, end = 0, len(body)
+    while position < end:
+        if end - position <= DATA_HEADER_BYTES or len(found) == _FEW:
+            return None
+        kind, flags, length, tsn, stream_id, sequence, protocol = DATA_HEADER.unpack_from(
+            body, position
+        )
+        if kind != DATA or length <= DATA_HEADER_BYTES or position + length > end:
+            return None
+        data = body[position + DATA_HEADER_BYTES : position + length]
+        found.append((flags, tsn, stream_id, sequence, protocol, data))
+        position += (length + 3) & ~3
+    return found
 
 
 def encode_parameters(parameters: ParameterList | tuple[tuple[int, bytes], ...]) -> bytes:

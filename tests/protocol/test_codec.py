@@ -222,6 +222,9 @@ def test_long_lists_are_spelled_as_any_other(length: int, others: int) -> None:
     [
         "dc 0002 07 c5 1388",  # the list's length
         "92 cc07 c5 1388",  # the number before the bytes
+        "92 cd00ff c5 1388",
+        "92 ce0000ffff c5 1388",
+        "92 cf00000000ffffffff c5 1388",
         "92 07 c6 00001388",  # the length of the bytes
         "93 07 d2 00000001 c5 1388",  # the number next to the bytes
         "92 07 da 1388",  # text and not bytes, which is another value
@@ -236,6 +239,36 @@ def test_long_bytes_have_one_spelling_too(longer: str) -> None:
         assert read_canonical(data) == [7, "\0" * 5000]
     with pytest.raises(Malformed):
         read_canonical(encode([7, bytes(5000)]) + b"\0")
+
+
+PLAIN_LISTS = st.lists(st.integers(0, 2**64 - 1) | st.binary(max_size=300), max_size=13).flatmap(
+    lambda values: st.integers(0, len(values)).map(
+        lambda place: [*values[:place], b"x" * 5000, *values[place:]]
+    )
+)
+"""Lists that are read without spelling them again."""
+
+
+@repeatable
+@given(PLAIN_LISTS, st.data())
+def test_long_plain_lists_are_read_as_any_other(values: list[Any], data: st.DataObject) -> None:
+    spelled = encode(values)
+    assert read_canonical(spelled) == read(spelled) == values
+    heads = [place for place, byte in enumerate(spelled) if byte != ord("x")]
+    place = data.draw(st.sampled_from(heads))
+    byte = data.draw(st.integers(0, 255))
+    changed = spelled[:place] + bytes((byte,)) + spelled[place + 1 :]
+    cut = data.draw(st.integers(4096, len(spelled)))
+    for candidate in (changed, spelled[:cut], spelled + b"\0"):
+        try:
+            value = read_canonical(candidate)
+        except Malformed:
+            continue
+        assert encode(value) == candidate
+    with pytest.raises(Malformed):
+        decode_canonical(spelled, max_bytes=2**16, max_items=len(values) - 1)
+    with pytest.raises(Oversized):
+        decode_canonical(spelled, max_bytes=len(spelled) - 1, max_items=2**10)
 
 
 def test_more_bytes_than_allowed_are_oversized() -> None:

@@ -13,7 +13,7 @@ import os
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -23,6 +23,10 @@ from protocol.content import sealing
 
 PACK_BYTES = 64 * 2**20
 """A pack that has reached this takes no more."""
+
+_RUN_BYTES = 2**20
+"""So much is written with one call: the system takes it at half the cost of a call for each chunk,
+and to copy it together costs a fifth of that."""
 
 _OPEN_FILES = 32
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -103,10 +107,11 @@ class Packs:
         descriptor = os.open(self.path(number), _WRITE_FLAGS, 0o600)
         try:
             os.lseek(descriptor, offset, os.SEEK_SET)
-            for blob in blobs:
-                write_all(descriptor, blob)
-                places.append(PackPlace(number, offset, len(blob), zlib.crc32(blob)))
-                offset += len(blob)
+            for run in _runs(blobs):
+                write_all(descriptor, b"".join(run))
+                for blob in run:
+                    places.append(PackPlace(number, offset, len(blob), zlib.crc32(blob)))
+                    offset += len(blob)
             flush_file(descriptor)
         finally:
             os.close(descriptor)
@@ -164,6 +169,20 @@ class Packs:
         file = self._open.pop(number, None)
         if file is not None:
             file.close()
+
+
+def _runs(blobs: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The blobs, as many together as are written with one call."""
+    run: list[bytes] = []
+    size = 0
+    for blob in blobs:
+        run.append(blob)
+        size += len(blob)
+        if size >= _RUN_BYTES:
+            yield run
+            run, size = [], 0
+    if run:
+        yield run
 
 
 def is_intact(address: bytes, place: PackPlace, data: bytes) -> bool:

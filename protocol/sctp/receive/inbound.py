@@ -93,7 +93,11 @@ class Inbound:
             ):
                 self._receive_any(datagram, now)
             elif (length + 3) & ~3 != len(body):
-                self._receive_chunks(body, self._handshake.local_tag, now)
+                few = chunks.split_data(body) if kind == _PLAIN_DATA else None
+                if few is None:
+                    self._receive_chunks(body, self._handshake.local_tag, now)
+                else:
+                    self._receive_data(few, halves.receiver)
             elif kind == _PLAIN_DATA and length > _DATA_HEADER_BYTES:
                 receiver = halves.receiver
                 try:
@@ -108,6 +112,18 @@ class Inbound:
             else:
                 self._receive_chunks(body, self._handshake.local_tag, now)
         self._after_burst(len(datagrams), now)
+
+    def _receive_data(self, few: list[chunks.DataChunk], receiver: Receiver) -> None:
+        """Take a packet of some chunks with data."""
+        self._work.note(len(few))
+        try:
+            for flags, tsn, stream, sequence, payload, data in few:
+                receiver.on_data(flags, tsn, stream, sequence, payload, data)
+        except ProtocolViolation as error:
+            self._violated(error, error.cause)
+        receiver.packets += 1
+        if not self._own_peer:
+            self._after_data(receiver)
 
     def _after_burst(self, packets: int, now: float) -> None:
         halves = self.halves

@@ -59,6 +59,27 @@ def test_what_was_put_is_there(store: Store) -> None:
     assert store.get(bytes(32)) is None
 
 
+def test_many_chunks_are_written_with_few_calls(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = [blob(number, 90_000 + number) for number in range(30)]
+    blobs.append(blob(30, 2**20 + 1))
+    real, sizes = os.write, []
+
+    def write(descriptor: int, data: bytes) -> int:
+        written = real(descriptor, data)
+        if os.fstat(descriptor).st_ino == next((folder / "packs").iterdir()).stat().st_ino:
+            sizes.append(written)
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write)
+        assert store.put(blobs) == []
+    assert store.get_many([address for address, _ in blobs]) == [data for _, data in blobs]
+    assert sum(sizes) == sum(len(data) for _, data in blobs)
+    assert len(sizes) == 3
+
+
 def test_it_is_there_after_opening_again(folder: Path) -> None:
     store = Store(folder)
     blobs = [blob(number) for number in range(20)]

@@ -74,6 +74,35 @@ def test_few_requests_for_many_chunks_are_made_of_a_fast_source() -> None:
     assert requests < 150
 
 
+@pytest.mark.parametrize("chunk_s", [0.0002, 0.001, 0.005, 0.05])
+def test_who_owes_most_is_asked_as_if_its_window_were_counted(
+    monkeypatch: pytest.MonkeyPatch, chunk_s: float
+) -> None:
+    def asked() -> list[tuple[float, list[int]]]:
+        swarm = swarm_of(3000)
+        swarm.join(A, 0.0, complete=True)
+        owed, now, found = swarm.requests(A, 0.0), 0.0, []
+        while owed:
+            now += chunk_s
+            finish(swarm, A, [owed.pop(0)], now)
+            more = swarm.requests(A, now)
+            owed += more
+            found += [(now, more)] if more else []
+        return found
+
+    quickly, saved = asked(), []
+    owes_most = vars(SwarmSource)["owes_most"].fget
+
+    def counted(source: SwarmSource) -> bool:
+        saved.append(owes_most(source))
+        return False
+
+    monkeypatch.setattr(SwarmSource, "owes_most", property(counted))
+    assert asked() == quickly
+    if chunk_s < 0.005:  # a line whose window is the widest
+        assert saved.count(True) > len(saved) / 4
+
+
 def test_the_window() -> None:
     whole = SwarmSource(A, [80_000], 0.0, complete=True)
     assert whole.window_bytes(0) == limits.WINDOW_BYTES_MIN

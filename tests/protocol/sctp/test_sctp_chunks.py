@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 from aiortc import rtcsctptransport as stock
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.sctp import chunks
@@ -188,3 +188,31 @@ def test_stream_numbers_compare_across_the_wrap() -> None:
     assert ssn_is_ahead(5, 65530)
     assert not ssn_is_ahead(65535, 0)
     assert not ssn_is_ahead(7, 7)
+
+
+DATA_CHUNKS = st.builds(
+    chunks.encode_data,
+    *(st.integers(0, 15), st.integers(0, 2**32 - 1), st.integers(0, 99), st.integers(0, 99)),
+    *(st.integers(0, 99), st.binary(max_size=9)),
+)
+
+
+@example([chunks.encode_data(3, 1, 0, 0, 53, b""), chunks.encode_data(3, 2, 0, 1, 53, b"x")], 0)
+@given(st.lists(DATA_CHUNKS | st.binary(max_size=20), max_size=6), st.integers(0, 3))
+def test_a_packet_of_few_data_chunks_is_read_as_any_other(parts: list[bytes], less: int) -> None:
+    body = b"".join(parts)
+    body = body[: len(body) - less]
+    found = chunks.split_data(body)
+    try:
+        usual = chunks.split_chunks(body)
+    except MalformedChunk:
+        usual = []
+    is_plain = all(kind == chunks.DATA and len(value) > 12 for kind, _, value in usual)
+    if is_plain and 0 < len(usual) <= 4:
+        again = [
+            (chunks.DATA, flags, chunks.DATA_HEADER.pack(0, 0, 0, *numbers)[4:] + data)
+            for flags, *numbers, data in found or ()
+        ]
+        assert again == usual
+    else:
+        assert not found
