@@ -22,7 +22,7 @@ from simulations.attacks.holders import (
     HostileHolder,
     HostileUploaders,
 )
-from simulations.attacks.partial_holders import PARTIAL_KINDS
+from simulations.attacks.partial_holders import PARTIAL_KINDS, ClaimsAndLacks
 from tests.hostile.told import RecordProperty
 from tests.node.content.content_nodes import (
     content_nodes,
@@ -126,14 +126,18 @@ class HavesBeforeOpened(HostileHolder):
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
-    [(FloodOfHaves, "nothing of it is new"), (HavesBeforeOpened, "was not opened")],
+    ("kind", "size", "reason"),
+    [
+        (FloodOfHaves, 10**6, "nothing of it is new"),
+        (HavesBeforeOpened, 10**6, "was not opened"),
+        (ClaimsAndLacks, MOD_BYTES, "lacks most of the chunks that it announced"),
+    ],
 )
 async def test_messages_that_bring_nothing_are_a_reason_for_a_ban(
-    tmp_path: Path, uploaders: HostileUploaders, kind: type[HostileHolder], reason: str
+    tmp_path: Path, uploaders: HostileUploaders, kind: type[HostileHolder], size: int, reason: str
 ) -> None:
     async with content_nodes(tmp_path, 3) as (good, getter, bad):
-        source = write_files(tmp_path / "source", {"mod.bin": random.Random(5).randbytes(10**6)})
+        source = write_files(tmp_path / "source", {"mod.bin": random.Random(5).randbytes(size)})
         link = (await good.publisher.publish(source, "mod")).link
         uploaders.turn(bad.vault, kind, good.vault)
         (back, from_good), (_, from_bad) = good.connect(getter), bad.connect(getter)

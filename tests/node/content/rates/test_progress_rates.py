@@ -46,10 +46,12 @@ async def test_nothing_is_told_of_a_rate_while_nothing_comes(tmp_path: Path) -> 
         await asyncio.sleep(5.0)
         assert reports[-1].bytes_per_second
         assert reports[-1].left_s
+        assert reports[-1].silent_s == 0
         ours.hold()
         await asyncio.sleep(3.0)
         silent = reports[-1]
         assert (silent.bytes_per_second, silent.left_s) == (0, None)
+        assert silent.silent_s in {2, 3}
         assert silent.bytes_done > 0
         ours.release()
         await getting
