@@ -221,9 +221,10 @@ class Node:
         self.transfers = TransferLimits(self.config.rate_settings(), self.environment.wall)
         keep = self.config.keep_settings()
         self.sharing = Sharing(self._vault, self.membership, self.pool, guard, self.transfers, keep)
+        hold, wall = self.sharing.keeping.hold, self.environment.wall
+        at_once = self.config.downloads_at_once
+        self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)
         await self.sharing.start()
-        wall, at_once = self.environment.wall, self.config.downloads_at_once
-        self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, wall, at_once)
 
     def _standing(self, peer_id: PeerId) -> float:
         """What a peer is worth besides what it did on links: a friend's place is never taken."""

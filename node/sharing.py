@@ -231,10 +231,12 @@ class Sharing:
                 transferred = self._loop.time()
                 return done
 
-            download, written = await fetch_and_write(
-                self._vault, link.mod_id, fetch, place, progress
-            )
-            await self._vault.use(link.mod_id)
+            try:
+                download, written = await fetch_and_write(
+                    self._vault, link.mod_id, fetch, place, progress
+                )
+            finally:
+                await self._vault.fetched(link.mod_id)
         await self._announcer.announce()
         stats = FetchStats()
         if isinstance(download.found_by, Finding):

@@ -1095,6 +1095,10 @@ LITTER_KEPT_S = 60.0
 """What a share stored that failed stays so long, if the disk has room, so that its repetition seals
 little anew."""
 
+CUT_SHORT_KEPT_S = 24 * 3600.0
+"""What came of a download that was cut short stays so long whatever the budget says: who gave the
+command was told that it goes on from there."""
+
 USED_STEP_S = 3600.0
 """When a mod was last used is recorded no more often than this."""
 

@@ -15,6 +15,7 @@ class WholeResident(Resident):
     node: Node | None = None
     hides_address: bool = False
     cache_bytes: int = 0
+    vault_bytes: int = 0
 
     @property
     def home(self) -> Path:
@@ -46,6 +47,7 @@ class WholeResident(Resident):
                     unreachable=self.unreachable,
                     hide_address=self.hides_address,
                     cache_bytes=self.cache_bytes,
+                    vault_bytes=self.vault_bytes,
                 ),
                 self.environment(),
                 lambda _: None,

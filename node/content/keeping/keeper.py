@@ -2,7 +2,8 @@
 
 The budget binds what is neither pinned nor in use, nor of the cache, which has one of its own: that
 goes first where a disk needs room. A download that a person asks for is never
-refused for it: what was not used for longest goes afterwards.
+refused for it: what was not used for longest goes afterwards. What came of one that was cut short
+stays for CUT_SHORT_KEPT_S, unless another download has no room beside it.
 """
 
 import asyncio
@@ -123,7 +124,8 @@ class Keeper:
             freed = await self._vault.collect(thoroughly=True)
             if freed >= size:
                 return True
-            return await self._evict(self.budget_on(disk), size - freed) > 0 or freed > 0
+            lacks = size - freed
+            return await self._evict(self.budget_on(disk), lacks, is_wanted=True) > 0 or freed > 0
 
     async def usages(self) -> list[ModUsage]:
         """What each mod takes."""
@@ -135,10 +137,16 @@ class Keeper:
             taken.update(await self._vault.taken(mod.number, first))
         return ModUsage(mod, taken)
 
-    async def _evict(self, budget: int, least: int) -> int:
-        """Evict until the rest is within the budget and `least` bytes are freed; how many mods."""
+    async def _evict(self, budget: int, least: int, *, is_wanted: bool = False) -> int:
+        """Evict until the rest is within the budget and `least` bytes are freed; how many mods.
+
+        `is_wanted`: the room is for something that a person wants now.
+        """
+        begun = frozenset[bytes]() if is_wanted else await self._vault.cut_short()
         mods = await self._vault.kept()
-        may_go = [mod for mod in mods if not (mod.is_pinned or mod.is_in_use)]
+        may_go = [
+            mod for mod in mods if not (mod.is_pinned or mod.is_in_use or mod.mod_id in begun)
+        ]
         freed, gone = 0, list[bytes]()
         if least:  # what is here for others goes before what a person wanted
             cached = [mod for mod in may_go if mod.is_cached]

@@ -1,7 +1,7 @@
 """What this node's vault keeps: its budget, pins, and what each mod takes."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from node.content.keeping.keeper import Evicted, Keeper
@@ -93,6 +93,11 @@ class Keeping:
             with self._vault.using(mod_id):
                 yield
         finally:
+            self._keeper.wake()
+
+    def hold(self, mods: Collection[bytes]) -> None:
+        """These mods are to be fetched: what is here of them stays until others are held."""
+        if self._vault.hold(mods):
             self._keeper.wake()
 
     @contextlib.contextmanager

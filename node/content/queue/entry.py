@@ -78,6 +78,11 @@ class DownloadEntry:
         return self.state not in (DownloadState.DONE, DownloadState.FAILED)
 
     @property
+    def holds(self) -> bool:
+        """Whether what came of it is to stay: it goes on from there, now or once it is resumed."""
+        return self.state is not DownloadState.DONE
+
+    @property
     def priority(self) -> Priority:
         """As a person gave it."""
         return self.request.priority or Priority.NORMAL

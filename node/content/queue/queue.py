@@ -7,7 +7,7 @@
                             +--one of a higher priority has no turn--> waiting
 
 What a command watches needs no turn, and is cancelled when that command ends. Paused, failed and
-waiting downloads keep their chunks in the vault, and go on from there.
+waiting downloads keep their chunks in the vault, whatever its budget says, and go on from there.
 
 What a person says is on the disk before it is done and answered; a disk that refuses it leaves all
 as it was. What becomes of downloads by themselves is written too, and only logged if that fails.
@@ -15,7 +15,7 @@ as it was. What becomes of downloads by themselves is written too, and only logg
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -67,10 +67,21 @@ class Get(Protocol):
 class DownloadQueue:
     """The downloads of a node. `start` before use, `close` before the links."""
 
-    def __init__(self, path: Path, get: Get, wall: Callable[[], float], at_once: int) -> None:
-        """`path` is that of the file in a home, `wall` gives seconds since 1970."""
+    def __init__(
+        self,
+        path: Path,
+        get: Get,
+        hold: Callable[[Collection[bytes]], None],
+        wall: Callable[[], float],
+        at_once: int,
+    ) -> None:
+        """`path` is that of the file in a home, which is read; `wall` gives seconds since 1970.
+
+        `hold` learns of which mods the vault shall keep what it has: their ids.
+        """
         self._file = QueueFile(path, reserve_of(path.parent))
         self._get = get
+        self._hold = hold
         self._wall = wall
         self._at_once = at_once
         self._loop = asyncio.get_running_loop()
@@ -80,17 +91,21 @@ class DownloadQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._ending = False
         self._last = 0
+        self._read()
 
     @property
     def defects(self) -> list[BaseException]:
         """What downloads raised that no peer, network or disk can be blamed for."""
         return self._tasks.defects
 
-    def start(self) -> None:
-        """Go on with the downloads of the last run."""
+    def _read(self) -> None:
         for entry in self._file.read():
             self._entries[entry.number] = entry
         self._last = max(self._entries, default=0)
+        self._keep_chunks()
+
+    def start(self) -> None:
+        """Go on with the downloads of the last run."""
         self._go_on()
 
     def try_again(self) -> None:
@@ -268,6 +283,7 @@ class DownloadQueue:
     def _go_on(self) -> None:
         if self._ending:
             return
+        self._keep_chunks()
         found = turns(self._entries.values(), self._running, self._at_once, self._loop.time())
         for entry in found.give_way:
             entry.state = _STATES.WAITING
@@ -279,6 +295,9 @@ class DownloadQueue:
             self._timer.cancel()
         at = found.look_at
         self._timer = None if at is None else self._loop.call_at(at, self._go_on)
+
+    def _keep_chunks(self) -> None:
+        self._hold({entry.request.link.mod_id for entry in self._entries.values() if entry.holds})
 
     def _begin(self, entry: DownloadEntry) -> None:
         entry.state = _STATES.ACTIVE

@@ -112,6 +112,10 @@ class ModTable:
         """A mod is used."""
         self._database.change("UPDATE mods SET used = ? WHERE mod_id = ?", (when, mod_id))
 
+    def came(self, mod_id: bytes, when: float) -> None:
+        """More of a mod was fetched."""
+        self._database.change("UPDATE mods SET added = ? WHERE mod_id = ?", (when, mod_id))
+
     def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
         """Pin a mod, or let it be evicted; whether it is there."""
         statement = "UPDATE mods SET pinned = ? WHERE mod_id = ?"

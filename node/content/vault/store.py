@@ -246,6 +246,25 @@ class Store:
             self._used.pop(mod.mod_id, None)
         return evicted
 
+    def fetched(self, mod_id: bytes, wall: float) -> None:
+        """A download that a person asked for has ended, with all of the mod or some of it."""
+        self.use(mod_id, wall)
+        holding = self._holdings.of(mod_id)
+        if holding is not None and not holding.complete:
+            with contextlib.suppress(sqlite3.Error), self._index.transaction():
+                self._index.mods.came(mod_id, wall)
+
+    def cut_short(self, wall: float) -> frozenset[bytes]:
+        """The ids of mods with key that lack chunks, and came within CUT_SHORT_KEPT_S of `wall`."""
+        lacking = self.incomplete()
+        return frozenset(
+            mod.mod_id
+            for mod in self._index.mods.every()
+            if mod.mod_id in lacking
+            and mod.content_key is not None
+            and abs(wall - mod.added) < limits.CUT_SHORT_KEPT_S
+        )
+
     def damaged(self) -> list[bytes]:
         """The ids of mods that were whole and have lost something."""
         return self._index.mods.damaged()

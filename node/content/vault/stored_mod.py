@@ -22,7 +22,7 @@ class StoredMod:
     published: bool
     """Made here, not fetched."""
     added: float
-    """Seconds since 1970."""
+    """In seconds since 1970: when it came, or when the last download of it was cut short."""
 
     @property
     def link(self) -> ModLink:

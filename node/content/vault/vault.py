@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -154,9 +154,17 @@ class Vault:
         """While inside, the mod is in use and so not evicted; to be entered before it is read."""
         return self._store.uses.using(mod_id)
 
-    async def use(self, mod_id: bytes) -> None:
-        """A mod was shared or fetched."""
-        await self._run(self._store.use, mod_id, self._wall())
+    def hold(self, mods: Collection[bytes]) -> bool:
+        """These are in use as well from now on; whether others were so until now."""
+        return self._store.uses.hold(mods)
+
+    async def cut_short(self) -> frozenset[bytes]:
+        """The ids of mods of which a download ended before all was here, less than a day ago."""
+        return await self._run(self._store.cut_short, self._wall())
+
+    async def fetched(self, mod_id: bytes) -> None:
+        """A download that a person asked for has ended, with all of the mod or some of it."""
+        await self._run(self._store.fetched, mod_id, self._wall())
 
     async def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
         """Pin a mod, or let it be evicted; whether it is here. Raises DiskError."""
@@ -203,7 +211,7 @@ class Vault:
     @property
     def is_in_use(self) -> bool:
         """Whether some mod is being fetched, written or served."""
-        return bool(self._store.uses.in_use(asyncio.get_running_loop().time()))
+        return bool(self._store.uses.active(asyncio.get_running_loop().time()))
 
     async def damaged(self) -> list[bytes]:
         """The ids of mods that were whole and have lost something."""

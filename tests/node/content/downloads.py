@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +85,20 @@ class Getter(GetDouble):
     def __init__(
         self, node: ContentNode, giver: ContentNode, line_bytes_s: float | None = None
     ) -> None:
-        self._node = node
+        self.node = node
         self._giver = giver
         self._line_bytes_s = line_bytes_s
         self.fetched = 0
         self.chunks: dict[bytes, set[int]] = {}
         """Those that were asked for, by mod."""
 
+    def keep(self, mods: Collection[bytes]) -> None:
+        """Let the vault keep what it has of these."""
+        self.node.vault.hold(mods)
+
     async def fetch(self, asked: Asked) -> GetResult:
         """Over one new link."""
-        node, link = self._node, asked.link
+        node, link = self.node, asked.link
         async with contextlib.AsyncExitStack() as claims:
             place = TargetPlace(
                 *(node.assembler, RoomBook(), claims, asked.target, asked.into or Path()),

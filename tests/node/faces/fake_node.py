@@ -356,7 +356,8 @@ class FakeNode:
         self.sharing = FakeSharing(self._answer)
         self.pool = FakePool(self._answer)
         self.downloads = DownloadQueue(
-            home.downloads, self.sharing.get, self.environment.wall, at_once=3
+            *(home.downloads, self.sharing.get, lambda _: None, self.environment.wall),
+            at_once=3,
         )
         self.transfers = TransferLimits(RateSettings(), self.environment.wall)
 

@@ -140,7 +140,9 @@ class QueueKept:
 
 @contextlib.asynccontextmanager
 async def _queue(world: Path, getter: Getter) -> AsyncIterator[DownloadQueue]:
-    held = DownloadQueue(world / "disk" / "downloads.json", getter.get, lambda: 1.7e9, 1)
+    held = DownloadQueue(
+        world / "disk" / "downloads.json", getter.get, getter.keep, lambda: 1.7e9, 1
+    )
     held.start()
     try:
         yield held

@@ -90,7 +90,7 @@ async def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
     assert await mods.vault.get(blob(0)[0]) is None
     assert await keeper.keep_within() == 0
     await mods.add(5, chunks(50, 4))
-    await mods.vault.use(mods.ids[2])  # now, at 1e6
+    await mods.vault.fetched(mods.ids[2])  # now, at 1e6
     assert await keeper.keep_within() == 1
     assert await mods.left() == {2, 5}
     await mods.vault.close()
@@ -173,6 +173,45 @@ async def test_partial_downloads_count_by_what_is_there(tmp_path: Path) -> None:
     assert await keeper_of(mods).keep_within() == 1
     assert await mods.left() == {1, 2}
     await mods.vault.close()
+
+
+async def test_what_was_cut_short_stays_for_a_day(tmp_path: Path) -> None:
+    now = 1e6
+    vault = await Vault.open(tmp_path / "vault", lambda: now)
+    mods = Mods(vault)
+    full = keeper_of(mods, 0, free=0)
+    await mods.add(1, chunks(0, 3), here=2)
+    await mods.add(2, chunks(10, 3))
+    await mods.add(3, chunks(20, 3), here=0)
+    for number in (1, 2, 3):
+        await vault.fetched(mods.ids[number])
+    assert await full.keep_within() == 1
+    assert await mods.left() == {1, 3}, "whatever the budget says, and a disk that is full"
+    now += limits.CUT_SHORT_KEPT_S - 1
+    assert await full.keep_within() == 0
+    await vault.fetched(mods.ids[1])
+    now += 1
+    assert await full.keep_within() == 1
+    assert await mods.left() == {1}
+    assert await full.free(1, KB), "unless another download needs its room"
+    assert await mods.left() == set()
+    await vault.close()
+
+
+async def test_what_is_held_stays(tmp_path: Path) -> None:
+    vault = await Vault.open(tmp_path / "vault", lambda: 1e6)
+    mods = Mods(vault)
+    keeper = keeper_of(mods, 0)
+    for number in (1, 2, 3):
+        await mods.add(number, chunks(10 * number, 3), here=2)
+    assert not vault.hold([mods.ids[1], mods.ids[2]])
+    assert await keeper.keep_within() == 1
+    assert not vault.is_in_use, "a check of all bytes need not wait for it"
+    assert vault.hold([mods.ids[1]])
+    assert await keeper.keep_within() == 1
+    assert not await keeper.free(1, KB)
+    assert await mods.left() == {1}
+    await vault.close()
 
 
 async def test_a_disk_that_gets_full_has_its_room_back(tmp_path: Path) -> None:

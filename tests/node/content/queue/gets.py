@@ -1,6 +1,6 @@
 """What stands in for `Sharing.get`, where a queue has none that fetches over a network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,16 @@ class Asked:
 
 
 class GetDouble:
-    """Its `get` is a queue's `Get`; `fetch` says what comes of it."""
+    """Its `get` is a queue's `Get`; `fetch` says what comes of it.
+
+    `kept` has the ids of the mods of which the vault is to keep what it has.
+    """
+
+    kept: frozenset[bytes] = frozenset()
+
+    def keep(self, mods: Collection[bytes]) -> None:
+        """Note what is to stay."""
+        self.kept = frozenset(mods)
 
     async def get(
         self,

@@ -81,7 +81,7 @@ async def turns() -> None:
 
 
 def queue(folder: Path, get: Gets, at_once: int = 2) -> DownloadQueue:
-    made = DownloadQueue(folder / "downloads.json", get.get, lambda: 1.7e9, at_once)
+    made = DownloadQueue(folder / "downloads.json", get.get, get.keep, lambda: 1.7e9, at_once)
     made.start()
     return made
 
@@ -372,6 +372,36 @@ async def test_what_a_person_has_to_mend_waits_for_a_person(tmp_path: Path) -> N
     await turns()
     assert gets.began == [1, 1]
     await held.close()
+
+
+async def test_chunks_stay_until_a_download_is_done_or_cancelled(tmp_path: Path) -> None:
+    gets = Gets()
+    held = queue(tmp_path, gets)
+
+    def kept() -> list[int]:
+        return sorted(mod_id[0] for mod_id in gets.kept)
+
+    for number in range(1, 6):
+        held.add(wanted(number))
+    await turns()
+    await gets.end(1)
+    await held.pause(2)
+    assert kept() == [2, 3, 4, 5]
+    await gets.end(3, TargetExists("/mods/3 exists"))
+    await gets.end(4, Unreachable("nobody has it"))
+    watching = asyncio.create_task(held.watch(wanted(6), lambda _: None))
+    await turns()
+    assert kept() == [2, 3, 4, 5, 6]
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await held.cancel(5)
+    await turns()
+    assert kept() == [2, 3, 4]
+    await held.close()
+    gets.kept = frozenset()
+    again = DownloadQueue(tmp_path / "downloads.json", gets.get, gets.keep, lambda: 1.7e9, 1)
+    assert kept() == [2, 3, 4], "before anything goes on, so that nothing is evicted until then"
+    await again.close()
 
 
 async def test_failure_of_what_is_watched_is_told_and_forgotten(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from node.answers.downloads import DownloadState, Priority
+from node.content.keeping.keeper import Keeper
 from node.content.progress import Progress
 from node.content.queue.entry import DownloadRequest
 from node.content.queue.queue import DownloadQueue
+from protocol import limits
 from tests.node.content.content_nodes import (
     ContentNode,
     content_node,
@@ -26,7 +28,7 @@ async def run(folder: Path, giver: ContentNode) -> AsyncIterator[tuple[Getter, D
     """A node with a queue in this folder."""
     async with content_node(folder, 9) as taker:
         getter = Getter(taker, giver)
-        held = DownloadQueue(folder / "downloads.json", getter.get, lambda: 1.7e9, 1)
+        held = DownloadQueue(folder / "downloads.json", getter.get, getter.keep, lambda: 1.7e9, 1)
         held.start()
         try:
             yield getter, held
@@ -57,6 +59,28 @@ async def test_download_goes_on_over_two_restarts(tmp_path: Path) -> None:
             await asyncio.sleep(10.0)
             assert (getter.fetched, held.view().downloads[0].state) == (0, DownloadState.DONE)
     assert read_files(target) == FILES
+
+
+async def test_small_vault_keeps_what_came_of_a_paused_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CUT_SHORT_KEPT_S", 0.0)
+    home = tmp_path / "home"
+    home.mkdir()
+    async with swarm(tmp_path, 1) as ((giver,), shared):
+        giver.up.command("500k", None)
+        async with run(home, giver) as (getter, held):
+            number = held.add(DownloadRequest(shared.link, target=tmp_path / "out")).id
+            await until(lambda: bytes_done(held)() > 1_000_000)
+            await held.pause(number)
+            assert await Keeper(getter.node.vault, budget=0).keep_within() == 0
+            came = bytes_done(held)()
+        async with run(home, giver) as (getter, held):
+            assert await Keeper(getter.node.vault, budget=0).keep_within() == 0
+            held.resume(number)
+            await until(lambda: held.view().downloads[0].state is DownloadState.DONE)
+            assert getter.fetched <= sum(map(len, FILES.values())) - came + 100_000
+            assert await Keeper(getter.node.vault, budget=0).keep_within() == 1
 
 
 async def test_one_that_gave_way_goes_on_from_its_chunks(tmp_path: Path) -> None:
