@@ -48,7 +48,10 @@ def _refused_place(error: OSError, place: Path) -> Path:
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Write, fsync, rename, fsync the folder; raises DiskError and leaves the old file."""
+    """Write, fsync, rename, fsync the folder.
+
+    Raises DiskError: then the old file is there, or the new one, if its folder was not flushed.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         with os.fdopen(os.open(partial, _FLAGS, mode), "wb") as file:

@@ -91,12 +91,20 @@ def flushes_files(folder: Path) -> bool:
 def make_folders(folder: Path, mode: int = 0o777) -> None:
     """Make a folder and those above it, if they are missing, so that a power cut leaves them.
 
-    Their names are flushed, as what is in them may soon be said to be safe. Raises OSError.
+    Their names are flushed, as what is in them may soon be said to be safe. Raises OSError, and
+    then they are gone again: one that stayed would not be missing the next time, nor be flushed.
     """
     missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
-    folder.mkdir(mode=mode, parents=True, exist_ok=True)
-    for one in missing:
-        flush_folder(one.parent)
+    try:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        for one in missing:
+            flush_folder(one.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            for one in missing:
+                if os.path.lexists(one):
+                    one.rmdir()
+        raise
 
 
 def make_private(path: Path, mode: int) -> bool:

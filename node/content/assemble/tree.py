@@ -5,6 +5,7 @@ Blocking; `assembler` calls it in an executor, one call at a time except for `sy
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,12 +23,18 @@ from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
 from protocol.texts.amounts import size_text
 
+_log = logging.getLogger(__name__)
+
 _MANY = 64
 """So many files and folders are flushed with all else on their disk, where that can be done: to
 flush each of 20 000 takes some seconds, and all together some tenths of one."""
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
 _TRIES = 8
+_NAME_IN_DOUBT = (
+    "%s is written, and all that is in it is safe, but not its name, which is lost if the power is "
+    "cut soon: %s; then get the mod again"
+)
 _OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
 
 
@@ -214,7 +221,8 @@ class GrowingTree:
     def appear(self) -> None:
         """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError.
 
-        After either it does not have it, unless the disk refuses to take it back as well.
+        After either it does not have it. A disk that does not say that the name is safe, and does
+        not take it back, leaves it: all of the folder is there then, and that is logged.
         """
         with self._writing():
             try:
@@ -226,11 +234,19 @@ class GrowingTree:
                 self._root.rename(self._target)
             try:
                 flush_folder(self._target.parent)
-            except OSError:
+            except OSError as error:
                 # The same command works again only where its target is not there.
-                with contextlib.suppress(OSError):
-                    self._target.rename(self._root)
-                raise
+                if self._take_back():
+                    raise
+                _log.warning(_NAME_IN_DOUBT, self._target, reason_of(error))
+
+    def _take_back(self) -> bool:
+        """Let the folder have its hidden name again; whether it has."""
+        try:
+            self._target.rename(self._root)
+        except OSError:
+            return False
+        return True
 
     def _give_way(self, refusal: OSError) -> None:
         """Remove an empty folder, over which Windows and some file systems rename nothing."""

@@ -4,6 +4,7 @@ Of a download that is done the key is not kept. A file that is damaged or cannot
 aside under a name that is told, and the queue begins anew: no mod is lost with it.
 """
 
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -17,7 +18,7 @@ from node.files import write_atomically
 from node.machine.refusals import reason_of
 from protocol import limits
 from protocol.content.link import ModLink, parse
-from protocol.errors import BadLink
+from protocol.errors import BadLink, DiskError
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class QueueFile:
         self._reserve = reserve
         self._links: dict[ModLink, str] = {}
         """Of what was written last: their checksums are most of the work of a write."""
+        self._kept: bytes | None = None
+        """What is in the file, as far as it was told."""
 
     def read(self) -> list[DownloadEntry]:
         """The downloads of the last run, in their order; none where there is no readable file."""
@@ -54,15 +57,31 @@ class QueueFile:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadLink):
             self._put_aside("is damaged")
             return []
+        self._kept = data
         return entries
 
     def write(self, entries: list[DownloadEntry]) -> None:
-        """Keep these, also on a full disk; raises DiskError."""
+        """Keep these, also on a full disk; raises DiskError, and then the file is as before."""
         kept = [(entry, _kept_link(entry)) for entry in entries]
         links = self._links = {link: self._links.get(link) or str(link) for _, link in kept}
         told = {"format": _FORMAT, "downloads": [_told(entry, links[link]) for entry, link in kept]}
         data = json.dumps(told).encode()
-        self._reserve.spending(lambda: write_atomically(self._path, data))
+        try:
+            self._reserve.spending(lambda: write_atomically(self._path, data))
+        except DiskError:
+            self._take_back(data)
+            raise
+        self._kept = data
+
+    def _take_back(self, refused: bytes) -> None:
+        """Let the file not say what was refused, of which the disk only did not say it is safe."""
+        with contextlib.suppress(OSError, DiskError):
+            if self._path.read_bytes() != refused:
+                return
+            if self._kept is None:
+                self._path.unlink()
+            else:
+                write_atomically(self._path, self._kept)
 
     def _put_aside(self, why: str) -> None:
         """Let the next write not be over it, `why` it cannot be used."""

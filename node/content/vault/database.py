@@ -1,7 +1,8 @@
 """The vault's SQLite database: opened, in transactions, and what each table's class asks it.
 
-WAL mode with full synchronisation: what a transaction recorded survives a crash at any moment. One
-process at a time may have it open.
+WAL mode with full synchronisation: what a transaction recorded survives a crash at any moment. A
+disk that is full as that mode is set refuses it until the next start; the name of the journal is
+flushed then as well (EXTRA). One process at a time may have it open.
 """
 
 import contextlib
@@ -47,7 +48,7 @@ class Database:
         execute = self._connection.execute
         try:
             execute("PRAGMA locking_mode = EXCLUSIVE")
-            execute(f"PRAGMA synchronous = {'FULL' if flushes_files(path.parent) else 'OFF'}")
+            execute(f"PRAGMA synchronous = {'EXTRA' if flushes_files(path.parent) else 'OFF'}")
             execute("PRAGMA foreign_keys = OFF")  # a mod's chunks go by and by: `forget_unneeded`
             execute("PRAGMA temp_store = MEMORY")
             execute("BEGIN EXCLUSIVE")

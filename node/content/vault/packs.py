@@ -50,6 +50,8 @@ class Packs:
         self._open: OrderedDict[int, BinaryIO] = OrderedDict()
         self._current = 1
         self._end = 0
+        self._is_named = False
+        """Whether a cut of the power leaves the name of the pack to which is appended."""
 
     def start(self, known_ends: dict[int, int]) -> None:
         """Settle where to append; remove packs and ends of packs that the index does not know.
@@ -63,6 +65,7 @@ class Packs:
                 self.cut(number, known_ends[number])
         self._current = max(known_ends, default=0) or 1
         self._end = known_ends.get(self._current, 0)
+        self._is_named = self._current in known_ends
 
     @property
     def current(self) -> int:
@@ -89,15 +92,14 @@ class Packs:
         """Write the blobs and fsync; raises OSError and then nothing has changed."""
         if self._end >= PACK_BYTES:
             self.roll()
-        path = self.path(self._current)
-        is_new = not path.exists()
         try:
             places = self.write(self._current, self._end, blobs)
+            if not self._is_named:
+                flush_folder(self._folder)
+                self._is_named = True
         except OSError:
             self.cut(self._current, self._end)  # a full disk gets its room back
             raise
-        if is_new:
-            flush_folder(self._folder)
         self._end += sum(map(len, blobs))
         return places
 
@@ -128,6 +130,7 @@ class Packs:
         """Append to a new pack from now on."""
         self._current += 1
         self._end = 0
+        self._is_named = False
 
     def take_back(self, places: Sequence[PackPlace]) -> None:
         """Forget what `append` just wrote: the index could not record it."""

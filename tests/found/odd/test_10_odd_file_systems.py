@@ -260,11 +260,36 @@ def test_without_locks_the_index_takes_none(
     first.close()
 
 
+def test_folders_whose_names_are_not_safe_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, left = list[Path](), [1]
+
+    def flush(folder: Path) -> None:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        flushed.append(folder)
+
+    monkeypatch.setattr(refusals, "flush_folder", flush)
+    (tmp_path / "there").mkdir()
+    inner = tmp_path / "there" / "a" / "b"
+    with pytest.raises(OSError, match="No space"):
+        refusals.make_folders(inner)
+    assert list((tmp_path / "there").iterdir()) == []
+    flushed.clear()
+    left[0] = 9
+    refusals.make_folders(inner)
+    assert flushed == [inner.parent, inner.parent.parent]
+    refusals.make_folders(inner)
+    assert len(flushed) == 2
+
+
 def test_where_nothing_is_flushed_the_index_does_not_ask_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Database(tmp_path / "one.sqlite")
-    assert opened.one("PRAGMA synchronous") == (2,)
+    assert opened.one("PRAGMA synchronous") == (3,)
     opened.close()
     REFUSALS["fsync EINVAL"](monkeypatch)
     opened = Database(tmp_path / "two.sqlite")

@@ -505,6 +505,28 @@ def test_a_disk_that_fails(
     store.close()
 
 
+def test_the_name_of_a_pack_is_flushed_though_its_first_write_was_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = list[Path]()
+    monkeypatch.setattr(packs, "flush_folder", flushed.append)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write_all", "flush_file", "flush_folder"):
+        with monkeypatch.context() as patch:
+            patch.setattr(packs, name, full)
+            with pytest.raises(DiskError):
+                store.put([blob(1)])
+        assert flushed == []
+        assert store._packs.size(1) == 0
+    store.put([blob(1)])
+    assert flushed == [store._packs.path(1).parent]
+    store.put([blob(2)])
+    assert len(flushed) == 1
+
+
 def test_a_disk_that_fills_up_in_the_middle(
     folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

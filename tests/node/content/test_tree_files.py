@@ -1,6 +1,8 @@
 """Files of a mod on the disk: where their bytes lie, long paths, and how they are flushed."""
 
+import contextlib
 import ctypes
+import errno
 import os
 import random
 from pathlib import Path
@@ -15,6 +17,7 @@ from node.disk import flushing
 from node.disk.refusals import remove_tree
 from protocol.content.manifest import Contents, ModFile
 from protocol.errors import DiskError, UnsafePath
+from tests.node.content.content_nodes import read_files
 
 
 def test_bytes_of_the_stream_are_parts_of_files() -> None:
@@ -201,6 +204,39 @@ def test_what_did_not_reach_the_disk_does_not_appear(
         growing.sync(0, 1)
     growing.clean_up()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_taken_back", [True, False])
+def test_a_name_that_is_not_safe_is_taken_back_or_said_to_be_in_doubt(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_taken_back: bool,
+) -> None:
+    growing, target = a_tree(tmp_path, [ModFile("b", 2)]), tmp_path / "out"
+    growing.write(0, b"12")
+    growing.finish()
+    rename, full = Path.rename, OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    def renamed(place: Path, to: Path) -> Path:
+        if place == target and not is_taken_back:
+            refuse()
+        return rename(place, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "flush_folder", refuse)
+        patch.setattr(Path, "rename", renamed)
+        with pytest.raises(DiskError, match="full") if is_taken_back else contextlib.nullcontext():
+            growing.appear()
+    assert target.exists() is not is_taken_back
+    if is_taken_back:
+        growing.appear()
+    assert ("not its name" in caplog.text) is not is_taken_back
+    growing.clean_up()
+    assert read_files(target) == {"b": b"12"}
 
 
 @pytest.mark.skipif(not flushing._can_tell(), reason="this system has no such call")

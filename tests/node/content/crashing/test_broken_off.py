@@ -6,7 +6,8 @@ every row of the vault, goes on where the first one ended, and leaves nothing be
 
 killed      SIGKILL before, or within, its n-th operation; often again while it goes on
 cut         the power is cut: what was not flushed is lost, or some of it, as a disk may have it
-full        the disk refuses the n-th operation that takes room, or all from there on
+full        the disk refuses the n-th operation that takes room, or all from there on; of some the
+            power is cut in the end
 """
 
 import json

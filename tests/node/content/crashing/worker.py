@@ -92,13 +92,29 @@ class Breaker:
         assert model.seen() == written, "something was written past the shim"
 
     def fill(self, points: int) -> Iterator[tuple[Point, str]]:
-        """Refuse its n-th operation that takes room, or all from that on, until it has failed."""
+        """Refuse its n-th operation that takes room, or all from that on, until it has failed.
+
+        After some of these the power is cut once all is done: what a refusal left is safe as well.
+        """
         whole = self._count(How.REFUSE)
         for number in self._some(whole, points):
             for how, variant in ((How.REFUSE, "one"), (How.REFUSE | How.STICKY | How.HALF, "all")):
                 self._new_disk()
-                failure = _tried(partial(self._run, how, number))
+                model = power_cut.DiskModel(self._disk) if self._rng.random() < 0.5 else None
+                failure = _tried(partial(self._run, how | (How.LOG if model else How(0)), number))
+                if model is not None:
+                    variant += " and cut"
+                    self._cut(model)
                 yield Point(number, variant), failure or self._checked()
+
+    def _cut(self, model: power_cut.DiskModel) -> None:
+        """Leave on the disk what was flushed of all that was done."""
+        for one in read_log(self._log):
+            model.play(one)
+        log = self._log.read_bytes()
+        self._new_disk(is_empty=True)
+        model.write_left(power_cut.LOST, self._rng, self._disk)
+        self._log.write_bytes(log)
 
     # Parts ----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from node import files
 from node.answers.downloads import DownloadState, Priority
 from node.answers.mods import GetResult
 from node.content.download.bounds import SizeBound
@@ -627,6 +628,29 @@ async def test_disk_that_takes_nothing_ends_no_download(
     await held.close()
     held = queue(tmp_path, gets)
     assert states(held) == {2: "paused", 1: "done"}
+    await held.close()
+
+
+async def test_file_does_not_say_what_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    gets = Gets()
+    held = queue(tmp_path, gets)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "flush_folder", full)
+        with pytest.raises(DiskError, match="full"):
+            held.add(wanted(1))
+    assert not (tmp_path / "downloads.json").exists()
+    held.add(wanted(2))
+    before = (tmp_path / "downloads.json").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "flush_folder", full)
+        with pytest.raises(DiskError, match="full"):
+            held.add(wanted(3))
+    assert (tmp_path / "downloads.json").read_bytes() == before
     await held.close()
 
 
