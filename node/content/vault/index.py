@@ -85,7 +85,8 @@ class Index:
     def record(self, blobs: Iterable[tuple[bytes, PackPlace]]) -> None:
         """Record the places of these addresses."""
         self._database.change_many(
-            "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO blobs (address, pack, start, length, crc)"
+            " VALUES (?, ?, ?, ?, ?)",
             ((address, *place) for address, place in blobs),
         )
 

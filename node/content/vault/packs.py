@@ -11,11 +11,12 @@ full disk is room enough.
 import contextlib
 import os
 import re
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
+
+from google_crc32c import value as crc_of
 
 from node.disk.refusals import flush_file, flush_folder
 from node.files import write_all
@@ -34,7 +35,7 @@ _NAME = re.compile(r"(\d{8})\.pack")
 
 
 class PackPlace(NamedTuple):
-    """The place of some bytes. `crc` is their CRC-32; None where it was never computed."""
+    """The place of some bytes. `crc` is their CRC-32C; None where that was never computed."""
 
     pack: int
     offset: int
@@ -112,7 +113,7 @@ class Packs:
             for run in _runs(blobs):
                 write_all(descriptor, b"".join(run))
                 for blob in run:
-                    places.append(PackPlace(number, offset, len(blob), zlib.crc32(blob)))
+                    places.append(PackPlace(number, offset, len(blob), crc_of(blob)))
                     offset += len(blob)
             flush_file(descriptor)
         finally:
@@ -191,8 +192,9 @@ def _runs(blobs: Iterable[bytes]) -> Iterator[list[bytes]]:
 def is_intact(address: bytes, place: PackPlace, data: bytes) -> bool:
     """Whether the disk gave back what was written: its hash was checked when it was stored.
 
-    Of what a vault of the first format stored no CRC-32 is known, so that is hashed again.
+    Of what vaults before the sixth format stored no CRC-32C is known until the next scrub, so that
+    is hashed again.
     """
     if place.crc is None:
         return sealing.address_of(data) == address
-    return len(data) == place.length and zlib.crc32(data) == place.crc
+    return len(data) == place.length and crc_of(data) == place.crc

@@ -170,10 +170,10 @@ class Store:
 
     def add_mod(self, mod: StoredMod, manifest: bytes, addresses: Sequence[bytes]) -> None:
         """Record a mod and keep its manifest; its chunks may come later. Raises DiskError."""
-        if self.put([(mod.mod_id, manifest)]):
+        if sealing.address_of(manifest) != mod.mod_id:
             raise ValueError("the manifest does not hash to the mod id")
-        with writing(self._folder), self._index.transaction():
-            self._index.mods.add(mod, addresses)
+        add = partial(self._index.mods.add, mod, addresses)
+        self._put_hashed([(mod.mod_id, manifest)], add)
         self._holdings.forget(mod.mod_id)
 
     def remove_mod(self, mod_id: bytes) -> bool:

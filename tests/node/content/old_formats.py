@@ -14,6 +14,9 @@ _TABLES_BY: Final = {4: ("scrub",), 5: ("asks", "refused", "scrubbed")}
 
 def bring_back(database: sqlite3.Connection, version: int) -> None:
     """Take from a vault's database what formats after `version` have added to its tables."""
+    if version < 6:
+        database.execute("ALTER TABLE blobs DROP COLUMN crc")
+        database.execute("ALTER TABLE blobs RENAME COLUMN crc32 TO crc")
     for newer, columns in _ADDED_BY.items():
         if newer > version:
             for table, column in columns:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from node.content.vault import packs
+from node.content.vault.database import Database
 from node.content.vault.holdings import Held
 from node.content.vault.lineage_table import LineageTable
 from node.content.vault.store import Store
@@ -78,6 +79,25 @@ def test_many_chunks_are_written_with_few_calls(
     assert store.get_many([address for address, _ in blobs]) == [data for _, data in blobs]
     assert sum(sizes) == sum(len(data) for _, data in blobs)
     assert len(sizes) == 3
+
+
+def test_a_mod_and_its_manifest_are_recorded_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, commits = Database.transaction, []
+
+    def counted(database: Database) -> Any:
+        commits.append(database)
+        return real(database)
+
+    monkeypatch.setattr(Database, "transaction", counted)
+    record, manifest = mod(1, 1)
+    store.add_mod(record, manifest, [blob(1)[0]])
+    assert len(commits) == 1
+    assert store.get(record.mod_id) == manifest
+    assert store.mod(record.mod_id) == record
+    with pytest.raises(ValueError, match="does not hash"):
+        store.add_mod(record, manifest + b"x", [blob(1)[0]])
 
 
 def test_it_is_there_after_opening_again(folder: Path) -> None:

@@ -75,6 +75,24 @@ def test_what_rotted_is_missing_whether_its_crc_is_known_or_not(old: Path) -> No
     store.close()
 
 
+def test_an_older_sum_is_not_taken_for_one_of_the_sixth_format(tmp_path: Path) -> None:
+    folder = tmp_path / "vault"
+    store = Store(folder)
+    store.put(BLOBS)
+    store.close()
+    database = sqlite3.connect(folder / "index.sqlite", isolation_level=None)
+    known = database.execute("SELECT address, crc FROM blobs ORDER BY address").fetchall()
+    bring_back(database, 5)
+    database.execute("UPDATE blobs SET crc = 7")
+    database.close()
+    store = Store(folder)
+    assert store.get_many([address for address, _ in BLOBS]) == [data for _, data in BLOBS]
+    while not store.scrubbing.step().done:
+        pass
+    store.close()
+    assert rows(folder, "SELECT address, crc FROM blobs ORDER BY address") == known
+
+
 def test_a_start_that_failed_within_the_change_leaves_the_old_vault(
     old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,9 @@
 """All bytes of a vault are checked, some at a time."""
 
-import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
+
+from google_crc32c import value as crc_of
 
 from node.content.vault.index import ScrubState
 from node.content.vault.packs import PackPlace
@@ -62,7 +63,7 @@ class Scrubbing:
     def _is_right(self, address: bytes, place: PackPlace, learned: list[_Placed]) -> bool | None:
         """Whether the disk has the right bytes; None if it does not say.
 
-        Adds to `learned` the places of which the CRC-32 was not known.
+        Adds to `learned` the places of which the CRC-32C was not known.
         """
         try:
             data = self._packs.read(place)
@@ -71,7 +72,7 @@ class Scrubbing:
         if sealing.address_of(data) != address:
             return False
         if place.crc is None:
-            learned.append((address, place._replace(crc=zlib.crc32(data))))
+            learned.append((address, place._replace(crc=crc_of(data))))
         return True
 
     def _record(self, state: ScrubState, good: Sequence[_Placed], bad: Sequence[bytes]) -> None:
