@@ -139,7 +139,7 @@ class Assembler:
     async def written(self, opened: OpenedMod, target: Path) -> Assembled | None:
         """What an earlier run has written of a mod, if that is all of it.
 
-        Raises NotFound if the vault lacks some of the mod.
+        Raises NotFound if the vault lacks some of the mod, DiskError.
         """
         contents = opened.contents
         assert contents is not None
@@ -151,6 +151,7 @@ class Assembler:
                 raise NotFound("the vault lacks a part of this mod; get it again")
             if not await loop.run_in_executor(None, files.has, number, sealed):
                 return None
+        await loop.run_in_executor(None, files.flush_name)
         return Assembled(target, len(contents.files), contents.total_bytes)
 
     async def assemble(

@@ -5,7 +5,6 @@ Blocking; `assembler` calls it in an executor, one call at a time except for `sy
 
 import contextlib
 import errno
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,13 +16,11 @@ from node.content.homes import HomeGuard
 from node.disk.flushing import DiskFlush
 from node.disk.refusals import flush_folder, free_bytes, make_folders, remove_tree
 from node.files import writing
-from node.machine.refusals import reason_of
+from node.machine.refusals import reason_of, refused
 from protocol.content.file_paths import quoted
 from protocol.content.manifest import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
 from protocol.texts.amounts import size_text
-
-_log = logging.getLogger(__name__)
 
 _MANY = 64
 """So many files and folders are flushed with all else on their disk, where that can be done: to
@@ -31,10 +28,7 @@ flush each of 20 000 takes some seconds, and all together some tenths of one."""
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
 _TRIES = 8
-_NAME_IN_DOUBT = (
-    "%s is written, and all that is in it is safe, but not its name, which is lost if the power is "
-    "cut soon: %s; then get the mod again"
-)
+_NAME_IN_DOUBT = "has all of the mod, but is gone if the power is cut soon"
 _OF_THE_SYSTEM = (Path("/proc"), Path("/sys"))
 
 
@@ -222,7 +216,7 @@ class GrowingTree:
         """Give the folder its name; raises TargetExists if that was taken meanwhile, DiskError.
 
         After either it does not have it. A disk that does not say that the name is safe, and does
-        not take it back, leaves it: all of the folder is there then, and that is logged.
+        not take it back, leaves it: all of the folder is there then, and the DiskError says so.
         """
         with self._writing():
             try:
@@ -238,7 +232,7 @@ class GrowingTree:
                 # The same command works again only where its target is not there.
                 if self._take_back():
                     raise
-                _log.warning(_NAME_IN_DOUBT, self._target, reason_of(error))
+                raise refused(error, f"{self._target} {_NAME_IN_DOUBT}") from error
 
     def _take_back(self) -> bool:
         """Let the folder have its hidden name again; whether it has."""

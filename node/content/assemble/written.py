@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 
 from node.content.assemble.layout import ChunkPlaces, FileStarts
+from node.disk.refusals import flush_folder
+from node.files import writing
 from protocol.content import sealing
 from protocol.content.manifest import Contents
 from protocol.errors import ChunkMismatch
@@ -20,6 +22,14 @@ class WrittenFiles:
         self._contents = contents
         self._places = ChunkPlaces(contents)
         self._starts = FileStarts(contents.files)
+
+    def flush_name(self) -> None:
+        """Make sure that a cut of the power leaves the name; raises DiskError.
+
+        All that is below was flushed before it had that name.
+        """
+        with writing(self._target):
+            flush_folder(self._target.parent)
 
     def may_be_whole(self) -> bool:
         """Whether all files and empty folders are there, and as large as they are in the mod."""

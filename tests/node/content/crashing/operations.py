@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from node.content.opened_mods import OpenedMods
 from node.content.publish.publisher import PublishedMod
 from protocol.content import frames
 from protocol.content.frames import GetChunks
@@ -88,10 +89,18 @@ class Get:
             acknowledging(node.vault, steps)
             await steps.do(lambda: self._fetch(giver, node, world, 2))
             steps.acknowledge("fetched")
-            target = world / "disk" / "new" / "folder" / "out"
-            if not target.exists():  # as after a kill at the very end
-                await steps.do(lambda: node.assembler.assemble(link_in(world, 2).mod_id, target))
+            await steps.do(lambda: self._write(node, world))
             steps.acknowledge("written")
+
+    async def _write(self, node: ContentNode, world: Path) -> None:
+        """Write it as the queue does, which may have been broken off once it was there."""
+        link, target = link_in(world, 2), world / "disk" / "new" / "folder" / "out"
+        if not target.exists():
+            await node.assembler.assemble(link.mod_id, target)
+            return
+        data = await node.vault.get(link.mod_id)
+        opened = await OpenedMods().open(link.mod_id, data or b"", link.content_key)
+        assert await node.assembler.written(opened, target), "half of a mod under its name"
 
     async def _fetch(
         self, giver: ContentNode, node: ContentNode, world: Path, seed: int

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.answers.downloads import DownloadState, Priority
+from node.content.assemble import written
 from node.content.keeping.keeper import Keeper
 from node.content.progress import Progress
 from node.content.queue.entry import DownloadRequest
@@ -108,8 +109,10 @@ async def test_one_that_gave_way_goes_on_from_its_chunks(tmp_path: Path) -> None
 @pytest.mark.parametrize("is_by_name", [False, True])
 @pytest.mark.parametrize("changed", [None, "part1/file0001.bin"])
 async def test_what_was_written_as_the_node_died_is_done_and_other_files_stay(
-    tmp_path: Path, changed: str | None, is_by_name: bool
+    tmp_path: Path, changed: str | None, is_by_name: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    flushed = list[Path]()
+    monkeypatch.setattr(written, "flush_folder", flushed.append)
     home, target = tmp_path / "home", tmp_path / "mod"
     home.mkdir()
     async with swarm(tmp_path, 1) as ((giver,), shared):
@@ -128,6 +131,7 @@ async def test_what_was_written_as_the_node_died_is_done_and_other_files_stay(
         if changed is None:
             assert (view.state, view.name, view.place) == (DownloadState.DONE, "mod", str(target))
             assert read_files(target) == FILES
+            assert flushed == [tmp_path], "the node may have died before its name was safe"
         else:
             assert view.state is DownloadState.FAILED
             assert view.reason == f"{target} exists and is not an empty folder"
