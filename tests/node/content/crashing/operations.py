@@ -61,9 +61,10 @@ class Share:
                 await check_mod(node, mod, world, files_of(self._mods[place][1]))
                 again = await self._share(node, world, place)
                 assert (again.mod_id, again.new_bytes) == (mod, 0)
-            for place, (_, seed) in enumerate(self._mods):
+            shared = {int(number) for number, _ in told(acknowledged, "shared")}
+            for place in {*range(len(self._mods))} - shared:
                 mod = (await self._share(node, world, place)).mod_id
-                await check_mod(node, mod, world, files_of(seed))
+                await check_mod(node, mod, world, files_of(self._mods[place][1]))
             assert len(await node.vault.mods()) == len(self._mods)
             await node.vault.collect()
         check_vault(world / "disk" / "vault", is_tidy=True)
