@@ -195,19 +195,24 @@ class DtlsPath(RTCDtlsTransport):
             return False
 
     async def _handle_data(self, data: bytes) -> None:
-        """Take a packet that came through aiortc's queue."""
-        if self._receive is not None:
-            self._receive([data])
+        """Take a packet that came through aiortc's queue, of which it has read CUT_BYTES at most."""
+        self._take(lambda records, packets: records.open_rest(data, packets))
 
     def _take_records(self, buffers: RecordBuffers) -> None:
+        def open_all(records: Records, packets: Packets) -> None:
+            for buffer, size in buffers:
+                records.open(buffer, size, packets)
+
+        self._take(open_all)
+
+    def _take(self, open_all: Callable[[Records, Packets], None]) -> None:
         records, receive = self._records, self._receive
         if records is None or receive is None or self._state is not State.CONNECTED:
             return
         packets: Packets = []
         ended = ""
         try:
-            for buffer, size in buffers:
-                records.open(buffer, size, packets)
+            open_all(records, packets)
         except SSL.ZeroReturnError:
             ended = "closed by the peer"
         except SSL.Error:

@@ -21,12 +21,16 @@ _ssl_read = _lib.SSL_read
 _ssl_write = _lib.SSL_write
 _bio_read = _lib.BIO_read
 _bio_write = _lib.BIO_write
+_ssl_pending = _lib.SSL_pending
 _unpack = _ffi.unpack
 
 _HEADER_BYTES: Final = 13
 _LENGTH_AT: Final = 11
 _PIECE_BYTES: Final = 16_384
 """OpenSSL's read buffer holds this and a header."""
+
+CUT_BYTES: Final = 1500
+"""aiortc reads no more of a record, which for packets of a loopback interface is its beginning."""
 
 _PLAINTEXT_BYTES: Final = 16_384
 _SEALED_BYTES: Final = 2**17
@@ -47,6 +51,8 @@ class Records:
         self._ssl = raw._ssl
         self._into = raw._into_ssl
         self._out = raw._from_ssl
+        self._is_drained = False
+        """Whether all was read of what came before; aiortc may have left something."""
 
     def seal(self, packets: Iterable[bytes]) -> bytes:
         """The records of these packets, one after another."""
@@ -85,6 +91,18 @@ class Records:
             for datagram in split(buffer, size):
                 self._take(datagram, 0, packets)
 
+    def open_rest(self, begun: bytes, packets: list[bytes]) -> None:
+        """Append the packet of which aiortc has read what has `begun`, and all that is left.
+
+        What stayed in OpenSSL would come out in place of the next packets, and all after it late.
+        """
+        _lib.ERR_clear_error()
+        rest = _ssl_pending(self._ssl) if len(begun) == CUT_BYTES else 0
+        if rest and (count := _ssl_read(self._ssl, _plaintext, _PLAINTEXT_BYTES)) > 0:
+            begun += _unpack(_plaintext, count)
+        packets.append(begun)
+        self._take(b"", 0, packets)
+
     def _take(self, data: bytes, expected: int, packets: list[bytes]) -> None:
         """Open records; reads until nothing is left, or as many as are `expected` came."""
         _bio_write(self._into, data, len(data))
@@ -92,8 +110,9 @@ class Records:
         while (count := _ssl_read(ssl, _plaintext, _PLAINTEXT_BYTES)) > 0:
             append(_unpack(_plaintext, count))
             expected -= 1
-            if not expected:
+            if not expected and self._is_drained:
                 return
+        self._is_drained = True
         self._raise(count)
 
     def _raise(self, result: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from node.links.secure.dtls import _groups
-from node.links.secure.dtls_records import Records
+from node.links.secure.dtls_records import CUT_BYTES, Records
 from node.links.secure.dtls_terms import LinkCertificate
 from node.net.udp.offload import BUFFER_BYTES_MAX, SEGMENTS_MAX
 from tests.node.links.dtls_ends import end_of, exchange
@@ -78,6 +78,32 @@ def test_several_records_in_one_datagram_are_all_read() -> None:
     one, other = connected()
     sealed = one.seal([b"a", b"bb"]) + one.seal([b"ccc"])
     assert opened(other, sealed, len(sealed)) == [b"a", b"bb", b"ccc"]
+
+
+@pytest.mark.parametrize("size", [1, CUT_BYTES, CUT_BYTES + 1, 16_308])
+def test_a_packet_that_aiortc_has_begun_to_read_is_whole(size: int) -> None:
+    one, other = connected()
+    packet = random.Random(size).randbytes(size)
+    packets: list[bytes] = []
+    other.open_rest(_begun(other, one.seal([packet]) + one.seal([b"behind"])), packets)
+    assert packets == [packet, b"behind"]
+    sealed = one.seal([b"next"])
+    assert opened(other, sealed, len(sealed)) == [b"next"]
+
+
+def test_what_another_has_left_behind_makes_nothing_late() -> None:
+    one, other = connected()
+    assert len(_begun(other, one.seal([bytes(16_308)]))) == CUT_BYTES
+    for number in range(3):
+        sealed = one.seal([b"%d" % number])
+        assert opened(other, sealed, len(sealed))[-1] == b"%d" % number
+
+
+def _begun(records: Records, datagram: bytes) -> bytes:
+    """What aiortc reads of it."""
+    raw: Any = records._connection
+    raw.bio_write(datagram)
+    return bytes(raw.recv(CUT_BYTES))
 
 
 def test_a_close_notify_among_records_is_reported_after_them() -> None:
