@@ -195,7 +195,7 @@ class DtlsPath(RTCDtlsTransport):
             return False
 
     async def _handle_data(self, data: bytes) -> None:
-        """Take a packet that came through aiortc's queue, of which it has read CUT_BYTES at most."""
+        """Take a packet that came through aiortc's queue, of which it has read the beginning."""
         self._take(lambda records, packets: records.open_rest(data, packets))
 
     def _take_records(self, buffers: RecordBuffers) -> None:
