@@ -90,6 +90,7 @@ class ContentSender:
     async def send_chunks(self, number: int, stream: ServedStream) -> None:
         """Send the next chunks that are wanted, as many as are read at once."""
         again = self._served.had(stream.mod_id, stream.wanted[0])
+        self._seeder.wants(number, again=again)
         if not await self._sender.may_send(again=again):
             self._put_back(stream)
             return

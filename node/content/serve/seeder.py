@@ -31,6 +31,8 @@ class _Seeded:
     seeding: Seeding
     getters: dict[Getter, bytes] = field(default_factory=dict)
     """By the party of each: its network, or the peer itself."""
+    repeating: set[Getter] = field(default_factory=set)
+    """Those of them that want what they have had: they need no part of the mod."""
 
 
 class Seeds:
@@ -56,14 +58,30 @@ class Seeds:
     def is_alone(self, mod_id: bytes, party: bytes) -> bool:
         """Whether so few others fetch a mod now that nothing is held back for them."""
         seeded = self._mods.get(mod_id)
-        others = seeded.getters.values() if seeded is not None else ()
-        return len({*others, party}) < limits.SEED_PARTIES
+        parties = {party}
+        if seeded is not None:
+            fetching = seeded.getters.items()
+            parties.update(one for getter, one in fetching if getter not in seeded.repeating)
+        return len(parties) < limits.SEED_PARTIES
+
+    def wants(self, mod_id: bytes, getter: Getter, *, again: bool) -> bool:
+        """What a getter wants next, it has had or not; whether it has, and had not before."""
+        seeded = self._mods.get(mod_id)
+        if seeded is None or getter not in seeded.getters:
+            return False
+        if not again:
+            seeded.repeating.discard(getter)
+            return False
+        is_first = getter not in seeded.repeating
+        seeded.repeating.add(getter)
+        return is_first
 
     def closed(self, mod_id: bytes, getter: Getter) -> None:
         """A getter has gone; nothing is kept of a mod that no getter fetches."""
         seeded = self._mods.get(mod_id)
         if seeded is not None and seeded.getters.pop(getter, None) is not None:
             seeded.seeding.leave(getter)
+            seeded.repeating.discard(getter)
             if not seeded.getters:
                 del self._mods[mod_id]
 
@@ -111,6 +129,17 @@ class Seeder:
             seeding.asked((self, number))
             self.look(number)
 
+    def wants(self, number: int, *, again: bool) -> None:
+        """What is sent next to the peer it has had before, or not.
+
+        Nothing is held back from the others for a peer that has had it, or from that peer.
+        """
+        mod_id, getter = self._mods.get(number), (self, number)
+        if mod_id is None or not self._seeds.wants(mod_id, getter, again=again):
+            return
+        if number in self._in_parts and (seeding := self._seeding(number)) is not None:
+            self._show(number, seeding.show_rest(getter, self._loop.time()))
+
     def sent(self, number: int, chunk: int) -> None:
         """The peer was sent a chunk."""
         if (seeding := self._seeding(number)) is not None:
@@ -128,12 +157,15 @@ class Seeder:
         now, getter = self._loop.time(), (self, number)
         if seeding.is_due(getter, len(stream.wanted), now, idle=self._seeds.line.is_idle):
             alone = self._seeds.is_alone(stream.mod_id, self._party)
-            most = self._streams.piece_bytes
-            for first, bits in seeding.show(getter, now, alone=alone):
-                for at in range(0, len(bits), most):
-                    with contextlib.suppress(LinkClosed):
-                        part = bits[at : at + most]
-                        self._streams.send(frames.Have(number, first + 8 * at, part))
+            self._show(number, seeding.show(getter, now, alone=alone))
+
+    def _show(self, number: int, fields: list[tuple[int, bytes]]) -> None:
+        most = self._streams.piece_bytes
+        for first, bits in fields:
+            for at in range(0, len(bits), most):
+                with contextlib.suppress(LinkClosed):
+                    part = bits[at : at + most]
+                    self._streams.send(frames.Have(number, first + 8 * at, part))
 
     def _seeding(self, number: int) -> Seeding | None:
         mod_id = self._mods.get(number)

@@ -5,7 +5,8 @@ cannot know what it is sending to the others. So each is shown a few units at a 
 does), those first that were shown to none, then those that were shown or sent least lately, and
 takes the rest from its fellows. No getter waits for that: who has asked for most of what it
 was shown, or has no use for it, is shown more, in larger and larger portions, until it has been
-shown all.
+shown all. One that takes what it was sent before is shown all at once, and others get what it
+was shown as if it were new.
 """
 
 from collections import OrderedDict
@@ -133,6 +134,14 @@ class Seeding:
             self._release(known)
         known.shown_at, known.asked = now, False
         return self._bits(units)
+
+    def show_rest(self, getter: Hashable, now: float) -> list[tuple[int, bytes]]:
+        """All that one was not shown yet, if it takes what it had: others get that as if new."""
+        known = self._getters.get(getter)
+        if known is None:
+            return []
+        known.asked = False
+        return self.show(getter, now, alone=True)
 
     def _move(self, unit: int, group: OrderedDict[int, None]) -> None:
         for other in self._groups():

@@ -109,6 +109,20 @@ def test_what_one_that_left_was_shown_goes_to_the_next() -> None:
     assert seeding.is_due("b", 0, 0.0, idle=False)
 
 
+def test_what_one_was_shown_that_takes_what_it_had_goes_to_the_next() -> None:
+    seeding = Seeding(2 * limits.SEED_UNITS_SHOWN, Random(1), 0.0)
+    first = shown_first(seeding, "a", 0.0)
+    others = shown_first(seeding, "b", 0.0)
+    for chunk in others:
+        seeding.sent("b", chunk, 0.0)
+    assert not seeding.is_due("b", 0, 0.0, idle=False)
+    rest = chunks_in(seeding.show_rest("a", 0.0))
+    assert sorted(rest) == sorted(others)
+    assert seeding.is_due("b", 0, 0.0, idle=False)
+    assert sorted(chunks_in(seeding.show("b", 0.0, alone=False))) == sorted(first)
+    assert not seeding.show_rest("a", 0.0), "all was shown"
+
+
 def test_who_asks_at_once_is_not_shown_what_is_new_before_it_was_sent_what_it_asked_for() -> None:
     """Else the first getters of many would hold all chunks, each a part that it gets late."""
     seeding = Seeding(100, Random(1), 0.0)
