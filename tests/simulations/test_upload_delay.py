@@ -5,6 +5,8 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from node.links.link import Link
 from simulations.internet.latency import UniformLatency
 from simulations.internet.lines import Access
@@ -20,8 +22,11 @@ def sent_bytes(links: Iterable[Link]) -> int:
     return sum(link.bytes_sent for link in links)
 
 
-async def test_three_uploads_add_little_delay_to_what_else_uses_the_line(tmp_path: Path) -> None:
-    async with pair_world(tmp_path, publics=4, latency=UniformLatency(0.04)) as town:
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+async def test_three_uploads_add_little_delay_to_what_else_uses_the_line(
+    tmp_path: Path, seed: int
+) -> None:
+    async with pair_world(tmp_path, publics=4, latency=UniformLatency(0.04), seed=seed) as town:
         sharer, *getters = await town.settled(*["public"] * (GETTERS + 1))
         link = await share(sharer, tmp_path / "shared", random.Random(1).randbytes(6_000_000))
         access = Access(UP_BYTES_S, None, queue_bytes=int(UP_BYTES_S * QUEUE_S))

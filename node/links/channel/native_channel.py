@@ -7,6 +7,7 @@ when data flow.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,7 @@ from protocol.sctp.config import Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, PacketSize
+from protocol.sctp.send.pathmodel import PathModel
 
 if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT is wanted before
     from node.links.secure.dtls import DtlsPath
@@ -119,6 +121,7 @@ class NativeChannel:
         self._association = Association(
             association_config(role, self.max_message_bytes, own_peer=own_peer),
             rng,
+            partial(PathModel, probes=dtls.ice.probes),
             own_init=exchanged[0] if exchanged else None,
         )
         self._rate = RateWatch(self._beat, self._loop, self._association, dtls.ice.data_slow)
@@ -236,7 +239,6 @@ class NativeChannel:
         if self._flushing:
             return False
         self._flushing = True  # what the application sends now leaves with the flush
-        delivered = False
         try:
             delivered = self._deliver()
         finally:
@@ -378,8 +380,6 @@ class NativeChannel:
                 self._end("the peer began anew")
             case events.Closed():
                 self._end(self._why_closed(event))
-            case _:
-                pass
         self._changed.set()
 
     def _why_closed(self, event: events.Closed) -> str:
@@ -394,4 +394,6 @@ class NativeChannel:
         self._beat.set(self._on_timer, None)
         self._rate.stop()
         self._windows.leave(self)
+        if (sender := self._association.sender) is not None:
+            self.dtls.ice.probes.leave(sender.congestion)
         self._changed.set()

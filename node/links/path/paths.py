@@ -17,6 +17,7 @@ from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
 from protocol.reachability.network_view import NetworkView
 from protocol.reachability.own_line import OwnLine
+from protocol.sctp.send.probes import RoundTripProbes
 
 
 def named(candidates: Iterable[LocalCandidate]) -> tuple[IceCandidate, ...]:
@@ -45,6 +46,7 @@ class LinkPaths:
         self.loop = asyncio.get_running_loop()
         self.beat = endpoint.beat
         self.windows = LinkWindows()
+        self.probes = RoundTripProbes()
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
         self.relayed_only = settings.relayed_only

@@ -22,6 +22,7 @@ class PathTraffic:
         self._loop = paths.loop
         self.beat = paths.beat
         self.windows = paths.windows
+        self.probes = paths.probes
         self._silence = SilenceWatch(paths.beat, paths.loop, self._fell_silent)
         self._pair: PairSelected | None = None
         self._port: Port | None = None

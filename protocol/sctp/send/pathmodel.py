@@ -7,7 +7,8 @@ radio links make, change nothing; rounds that lose a lot do. It is of BBR's fami
 
 - It cruises with 1.35 products in flight and probes with 2.1. Where several of our flows share a
   bottleneck, the queue stays below a round trip, and the smaller gains more by probing than the
-  larger, so that shares converge within seconds.
+  larger, so that shares converge within seconds. Flows of one host measure their round trips at the
+  same time, so that none takes the others for strangers.
 - It notices a queue that another flow keeps full, as TCP CUBIC does. Suspecting one by its delay,
   it leaves the queue for a moment; what delay remains is not ours. It then counts that delay as
   part of the path and holds 1.5 products of it, measured anew every few seconds: a window that
@@ -21,6 +22,7 @@ from math import inf
 
 from protocol.sctp.send.congestion import AckSample
 from protocol.sctp.send.estimates import PathEstimate
+from protocol.sctp.send.probes import RoundTripProbes
 
 _INITIAL_PACKETS = 10
 _MINIMUM_PACKETS = 4
@@ -109,10 +111,18 @@ _EXACT = frozenset({Phase.STARTUP, Phase.PROBE_RTT})
 
 
 class PathModel:
-    """The default control. `phase_offset` (any integer) sets flows that start together apart."""
+    """The default control. `phase_offset` (any integer) sets flows that start together apart.
 
-    def __init__(self, packet_bytes: int, phase_offset: int = 0) -> None:
+    `probes` has the flows of the same host.
+    """
+
+    def __init__(
+        self, packet_bytes: int, phase_offset: int = 0, probes: RoundTripProbes | None = None
+    ) -> None:
         self._packet_bytes = packet_bytes
+        self._probes = probes or RoundTripProbes()
+        self._probes.join(self, self.probe_round_trip)
+        self._heard_at = -inf
         self._step = phase_offset % _CRUISE_STEPS
         self.path = PathEstimate()
         self.phase = Phase.STARTUP
@@ -149,6 +159,7 @@ class PathModel:
     def on_ack(self, sample: AckSample) -> None:
         """Take the news of one SACK: estimates first, then the phase, then what follows."""
         path = self.path
+        self._heard_at = sample.now
         if path.min_rtt_s is None and sample.rtt_s is not None:
             self.pacing_rate = GAINS[Phase.STARTUP].pacing * self.window_bytes / sample.rtt_s
         path.add(sample, self._packet_bytes, self._rtt_lifetime_s)
@@ -262,8 +273,18 @@ class PathModel:
         if suspected:
             self._trusted_until = now + _TRUST_S
         if suspected or path.is_stale(now, self._rtt_lifetime_s):
-            self._enter(Phase.PROBE_RTT, now)
-            self._probe_rtt_until = inf
+            self._begin_probe_rtt(now)
+            self._probes.begun(self, now)
+
+    def probe_round_trip(self, now: float) -> None:
+        """Measure the round trip now, as another flow of this host does, if this one is in use."""
+        if self.phase is not Phase.PROBE_RTT and now - self._heard_at <= _PROBE_RTT_S:
+            self._trusted_until = now + _TRUST_S
+            self._begin_probe_rtt(now)
+
+    def _begin_probe_rtt(self, now: float) -> None:
+        self._enter(Phase.PROBE_RTT, now)
+        self._probe_rtt_until = inf
 
     def _step_probe_rtt(self, sample: AckSample) -> None:
         if self._probe_rtt_until == inf:
