@@ -394,6 +394,4 @@ class NativeChannel:
         self._beat.set(self._on_timer, None)
         self._rate.stop()
         self._windows.leave(self)
-        if (sender := self._association.sender) is not None:
-            self.dtls.ice.probes.leave(sender.congestion)
         self._changed.set()

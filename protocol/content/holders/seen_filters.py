@@ -3,7 +3,7 @@
 A filter is its publisher's claim, and even an honest one says yes to one in a hundred mods that its
 publisher does not have. So few peers are called for their filters alone, the most useful first.
 One filter of each peer is kept. Where all places are taken the peer of least use loses its own:
-whoever publishes many under new ids displaces such filters alone.
+filters that are published under many new ids displace only such filters.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,7 @@ radio links make, change nothing; rounds that lose a lot do. It is of BBR's fami
 - It cruises with 1.35 products in flight and probes with 2.1. Where several of our flows share a
   bottleneck, the queue stays below a round trip, and the smaller gains more by probing than the
   larger, so that shares converge within seconds. Flows of one host measure their round trips at the
-  same time, so that none takes the others for strangers.
+  same time, so that they do not take one another's queue for that of other hosts.
 - It notices a queue that another flow keeps full, as TCP CUBIC does. Suspecting one by its delay,
   it leaves the queue for a moment; what delay remains is not ours. It then counts that delay as
   part of the path and holds 1.5 products of it, measured anew every few seconds: a window that
@@ -121,7 +121,7 @@ class PathModel:
     ) -> None:
         self._packet_bytes = packet_bytes
         self._probes = probes or RoundTripProbes()
-        self._probes.join(self, self.probe_round_trip)
+        self._probes.join(self)
         self._heard_at = -inf
         self._step = phase_offset % _CRUISE_STEPS
         self.path = PathEstimate()

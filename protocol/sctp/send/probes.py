@@ -1,29 +1,34 @@
 """The flows of one host, which measure their round trips at the same time.
 
-Where flows share a line, each takes the queue of the others for that of strangers, who would not
-drain theirs. If all of them make room at once they see the path without a queue (as the flows of
-BBR come to do by themselves, but only those that started together).
+On a line that several of them share, each takes the queue of the others for one that other hosts
+keep. Where all of them make room at once they see the path without a queue: flows of BBR come to do
+that by themselves, but only those that started together.
 """
 
-from collections.abc import Callable
+from typing import Protocol
+from weakref import WeakSet
+
+
+class ProbingFlow(Protocol):
+    """A congestion control that measures its round trip now and then."""
+
+    def probe_round_trip(self, now: float) -> None:
+        """Do so as well: another flow begins to."""
+        ...
 
 
 class RoundTripProbes:
-    """Those that have joined and not left."""
+    """Those that have joined, for as long as they are in use elsewhere: a peer can end them."""
 
     def __init__(self) -> None:
-        self._flows: dict[object, Callable[[float], None]] = {}
+        self._flows: WeakSet[ProbingFlow] = WeakSet()
 
-    def join(self, flow: object, probe_round_trip: Callable[[float], None]) -> None:
-        """This flow's is called from now on, with the time, when another begins."""
-        self._flows[flow] = probe_round_trip
+    def join(self, flow: ProbingFlow) -> None:
+        """This flow is told from now on."""
+        self._flows.add(flow)
 
-    def leave(self, flow: object) -> None:
-        """This flow has ended; may be called again."""
-        self._flows.pop(flow, None)
-
-    def begun(self, flow: object, now: float) -> None:
+    def begun(self, flow: ProbingFlow, now: float) -> None:
         """Tell all others that this one begins."""
-        for other, probe_round_trip in self._flows.items():
+        for other in self._flows:
             if other is not flow:
-                probe_round_trip(now)
+                other.probe_round_trip(now)

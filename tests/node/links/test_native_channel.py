@@ -16,7 +16,6 @@ from protocol.addresses import Address
 from protocol.errors import LinkClosed
 from protocol.sctp import chunks, limits
 from protocol.sctp.packets import seal
-from protocol.sctp.send.congestion import FixedWindow
 from tests.node.links.channel_pair import End, channels
 from tests.node.links.link_network import (
     SETTINGS,
@@ -108,7 +107,7 @@ async def test_a_sender_that_waits_is_held_back_and_released() -> None:
 async def test_on_a_fast_path_more_stays_buffered_than_on_a_slow_one() -> None:
     async with channels() as (one, _):
         channel: Any = one.channel
-        control = FixedWindow(1, pacing_rate=1e6)
+        control = SimpleNamespace(pacing_rate=1e6)
         channel._association = SimpleNamespace(
             sender=SimpleNamespace(congestion=control),
             set_buffered_amount_low=lambda _stream, _size: None,

@@ -1,5 +1,7 @@
 """Flows of one host measure their round trips at the same time."""
 
+from weakref import ref
+
 from protocol.sctp.send.congestion import AckSample
 from protocol.sctp.send.pathmodel import PathModel, Phase
 from protocol.sctp.send.probes import RoundTripProbes
@@ -26,7 +28,7 @@ def heard(flow: PathModel, now: float, rtt_s: float) -> None:
 
 def test_flows_in_use_measure_with_the_one_whose_round_trip_is_old() -> None:
     probes = RoundTripProbes()
-    first, second, idle, gone = (PathModel(PACKET, 0, probes) for _ in range(4))
+    first, second, idle = (PathModel(PACKET, 0, probes) for _ in range(3))
     stranger = PathModel(PACKET)
     heard(first, 1.0, 0.04)
     heard(idle, 3.0, 0.04)
@@ -34,9 +36,15 @@ def test_flows_in_use_measure_with_the_one_whose_round_trip_is_old() -> None:
     while first.phase is not Phase.PROBE_RTT:
         at += 0.05
         assert at < 2 * LIFETIME_S
-        for younger in (second, gone, stranger):
+        for younger in (second, stranger):
             heard(younger, at, 0.05)
-        probes.leave(gone)
         heard(first, at, 0.05)
     assert second.phase is Phase.PROBE_RTT
-    assert Phase.PROBE_RTT not in (idle.phase, gone.phase, stranger.phase)
+    assert Phase.PROBE_RTT not in (idle.phase, stranger.phase)
+
+
+def test_flows_that_have_ended_are_not_kept() -> None:
+    probes = RoundTripProbes()
+    ended = ref(PathModel(PACKET, 0, probes))
+    assert ended() is None
+    assert len(probes._flows) == 0
