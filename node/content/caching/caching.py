@@ -97,7 +97,8 @@ class Caching:
 
     async def start(self) -> None:
         """Know what was counted before, and look for popular mods from time to time."""
-        asks, refused = await self._vault.cache_memory()
+        asks = await self._vault.recall(lambda kept: kept.cache.asks())
+        refused = await self._vault.recall(lambda kept: kept.cache.refused())
         self._popularity = Popularity(asks)
         self._refused = set(refused)
         self._tasks.start(self._run(), name="cache popular mods")
@@ -146,13 +147,13 @@ class Caching:
 
     async def refuse(self, mod_id: bytes) -> bool:
         """Never take a mod into the cache; whether it was there. Raises DiskError."""
-        await self._vault.refuse(mod_id, refused=True)
+        await self._vault.record(lambda kept: kept.cache.refuse(mod_id, refused=True))
         self._refused.add(mod_id)
         return await self.drop(mod_id)
 
     async def allow(self, mod_id: bytes) -> bool:
         """Refuse a mod no more; whether it was refused. Raises DiskError."""
-        await self._vault.refuse(mod_id, refused=False)
+        await self._vault.record(lambda kept: kept.cache.refuse(mod_id, refused=False))
         was_refused = mod_id in self._refused
         self._refused.discard(mod_id)
         return was_refused
@@ -182,7 +183,8 @@ class Caching:
     async def _keep_asks(self) -> None:
         if self._news:
             self._news = False
-            await self._vault.keep_asks(tuple(self._popularity))
+            asks = tuple(self._popularity)
+            await self._vault.record(lambda kept: kept.cache.keep_asks(asks))
 
     async def _look(self) -> None:
         """Fetch some of the popular mods that need it, one after another."""

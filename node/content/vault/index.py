@@ -5,11 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from node.content.vault.cache_table import CacheTable
 from node.content.vault.database import Database
-from node.content.vault.lineage_table import LineageTable
-from node.content.vault.mod_table import ModTable
 from node.content.vault.packs import PackPlace
+from node.content.vault.tables.vault_tables import VaultTables
 
 _SLICE: Final = 4096
 _LITTLE: Final = 128
@@ -63,9 +61,9 @@ class Index:
     def __init__(self, path: Path) -> None:
         """Open or create; raises HomeError, sqlite3.Error."""
         self._database = Database(path)
-        self.mods = ModTable(self._database)
-        self.lineages = LineageTable(self._database)
-        self.cache = CacheTable(self._database)
+        self.tables = VaultTables(self._database)
+        self.mods = self.tables.mods
+        self.lineages = self.tables.lineages
 
     def close(self) -> None:
         """Close the database."""

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final
 
-FORMAT_VERSION: Final = 6
+FORMAT_VERSION: Final = 7
 FIRST_PAGE_BYTES: Final = 4096
 """SQLite's page size where none is set: the whole schema lies in the first one."""
 _FIRST_PAGE: Final = b"SQLite format 3\0"
@@ -75,7 +75,26 @@ ALTER TABLE blobs ADD COLUMN crc INTEGER
 has of the former is not used any more, and stays, as to clear it would write to every row: a disk
 may be full."""
 
-_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4, _TO_5, _TO_6)
+_TO_7: Final = """
+ALTER TABLE mods ADD COLUMN lineage BLOB;
+ALTER TABLE mods ADD COLUMN patch_of BLOB;
+ALTER TABLE lineages ADD COLUMN seed BLOB;
+ALTER TABLE lineages ADD COLUMN path TEXT;
+ALTER TABLE lineages ADD COLUMN record BLOB;
+ALTER TABLE lineages ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE targets (path TEXT PRIMARY KEY, mod_id BLOB NOT NULL, state BLOB NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE follows (lineage BLOB PRIMARY KEY, reading_key BLOB NOT NULL, target TEXT NOT NULL,
+    record BLOB, mod_id BLOB, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE heard_lineages (lineage BLOB PRIMARY KEY, sequence INTEGER NOT NULL,
+    hash BLOB NOT NULL, seen REAL NOT NULL) WITHOUT ROWID
+"""
+"""Versions. Of a mod its lineage's key, and the version that it patches if it is a patch; of a
+lineage of this node's the seed of its key, the folder that it is made of, the newest record of it,
+and how many versions are kept (0: all). What this node wrote and where; what it follows; and what
+it has seen of lineages, so that an older record is told from a newer one."""
+
+_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4, _TO_5, _TO_6, _TO_7)
 
 
 def migrate(database: sqlite3.Connection, version: int) -> None:

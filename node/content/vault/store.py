@@ -14,11 +14,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
+from typing import TypeVar
 
 from node.content.vault.holdings import Held, Holding, Holdings
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs, is_intact
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
+from node.content.vault.tables.vault_tables import VaultTables
 from node.content.vault.upkeep.compaction import Compaction
 from node.content.vault.upkeep.parts import StoreParts
 from node.content.vault.upkeep.scrubbing import Scrubbing
@@ -29,7 +31,6 @@ from node.files import writing
 from node.machine.refusals import LOST_VAULT
 from protocol import limits
 from protocol.content import sealing
-from protocol.content.popularity import Ask
 from protocol.errors import DiskError, HomeError
 from protocol.texts.amounts import size_text
 
@@ -37,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 Blob = tuple[bytes, bytes]
 """An address, and the bytes that should hash to it."""
+
+Recalled = TypeVar("Recalled")
+"""What is asked of the tables."""
 
 _Record = Callable[[], None]
 """Records something in the index, within a transaction."""
@@ -280,21 +284,16 @@ class Store:
                 return False
             return self._index.mods.evict(mod.mod_id, mod.used)
 
-    # The cache
+    # What is remembered besides
 
-    def cache_memory(self) -> tuple[list[Ask], list[bytes]]:
-        """Who asked for which mods as far as that was kept, and the ids of those refused."""
-        return self._index.cache.asks(), self._index.cache.refused()
+    def recall(self, ask: Callable[[VaultTables], Recalled]) -> Recalled:
+        """What the tables say."""
+        return ask(self._index.tables)
 
-    def keep_asks(self, asks: Iterable[Ask]) -> None:
-        """Remember who asked for which mods. Raises DiskError."""
+    def record(self, change: Callable[[VaultTables], Recalled]) -> Recalled:
+        """Change the tables: all of it, or nothing. Raises DiskError."""
         with writing(self._folder), self._index.transaction():
-            self._index.cache.keep_asks(asks)
-
-    def refuse(self, mod_id: bytes, *, refused: bool) -> None:
-        """A mod is not to be cached, or may be. Raises DiskError."""
-        with writing(self._folder), self._index.transaction():
-            self._index.cache.refuse(mod_id, refused=refused)
+            return change(self._index.tables)
 
     # Serving
 

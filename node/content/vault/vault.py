@@ -17,10 +17,10 @@ from typing import Any, ParamSpec, TypeVar
 from node.content.vault.index import ScrubState
 from node.content.vault.jobs import OWNER, VaultJobs
 from node.content.vault.peer_reads import PeerReads
-from node.content.vault.store import Blob, Store
+from node.content.vault.store import Blob, Recalled, Store
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
+from node.content.vault.tables.vault_tables import VaultTables
 from protocol.content.manifest import Manifest
-from protocol.content.popularity import Ask
 from protocol.errors import DiskError
 
 _log = logging.getLogger(__name__)
@@ -182,17 +182,16 @@ class Vault:
         """Forget a mod unless it is in use, pinned or used since; then `collect`."""
         return await self._run(self._store.evict, mod, asyncio.get_running_loop().time())
 
-    async def cache_memory(self) -> tuple[list[Ask], list[bytes]]:
-        """Who asked for which mods as far as that was kept, and the ids of those refused."""
-        return await self._run(self._store.cache_memory)
+    async def recall(self, ask: Callable[[VaultTables], Recalled]) -> Recalled:
+        """What the tables say; `ask` is called in the vault's thread."""
+        return await self._run(self._store.recall, ask)
 
-    async def keep_asks(self, asks: Sequence[Ask]) -> None:
-        """Remember who asked for which mods, and forget all others. Raises DiskError."""
-        await self._run(self._store.keep_asks, asks)
+    async def record(self, change: Callable[[VaultTables], Recalled]) -> Recalled:
+        """Change the tables: all of it, or nothing; once this returns it survives a crash.
 
-    async def refuse(self, mod_id: bytes, *, refused: bool) -> None:
-        """A mod is not to be cached, or may be. Raises DiskError."""
-        await self._run(partial(self._store.refuse, mod_id, refused=refused))
+        `change` is called in the vault's thread. Raises DiskError.
+        """
+        return await self._run(self._store.record, change)
 
     async def scrub(self, measured: Measure = at_once) -> ScrubState:
         """Check the next megabytes of all; returns how far that is. Raises DiskError."""

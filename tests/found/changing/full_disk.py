@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from node.content.vault.index import Index
-from node.content.vault.mod_table import ModTable
 from node.content.vault.packs import Packs
 from node.content.vault.store import Store
 from node.content.vault.stored_mod import StoredMod
+from node.content.vault.tables.mod_table import ModTable
 from node.disk.reserve import Reserve
 from node.home import Home
 from protocol.content import sealing

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from node.content.vault.index import Index, Unneeded
-from node.content.vault.mod_table import ModTable
 from node.content.vault.store import Store
+from node.content.vault.tables.mod_table import ModTable
 from node.content.vault.vault import Vault
 from node.disk.reserve import Reserve, kept_free
 from node.environment import Environment

@@ -6,10 +6,18 @@ from typing import Final
 _ADDED_BY: Final = {
     2: (("blobs", "crc"), ("mods", "used"), ("mods", "pinned"), ("mods", "cached")),
     4: (("mods", "damaged"),),
+    7: (
+        *(("mods", column) for column in ("lineage", "patch_of")),
+        *(("lineages", column) for column in ("seed", "path", "record", "kept")),
+    ),
 }
 """The columns that each format has added."""
 
-_TABLES_BY: Final = {4: ("scrub",), 5: ("asks", "refused", "scrubbed")}
+_TABLES_BY: Final = {
+    4: ("scrub",),
+    5: ("asks", "refused", "scrubbed"),
+    7: ("targets", "follows", "heard_lineages"),
+}
 
 
 def bring_back(database: sqlite3.Connection, version: int) -> None:

@@ -13,9 +13,9 @@ import pytest
 from node.content.vault import packs
 from node.content.vault.database import Database
 from node.content.vault.holdings import Held
-from node.content.vault.lineage_table import LineageTable
 from node.content.vault.store import Store
 from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.content.vault.tables.lineage_table import LineageTable
 from protocol import limits
 from protocol.content import sealing
 from protocol.errors import DiskError, HomeError

@@ -269,11 +269,11 @@ async def test_asks_that_a_crash_brings_back_do_not_undo_a_refusal(tmp_path: Pat
         bad = it.mod(1, sources=0)
         it.want(bad, range(5))
         await it.look()
-        asks, _ = await it.vault.cache_memory()
+        asks = await it.vault.recall(lambda kept: kept.cache.asks())
         assert len(asks) == 5
         await it.caching.refuse(bad)
     vault = await Vault.open(tmp_path / "vault")
-    await vault.keep_asks(asks)
+    await vault.record(lambda kept: kept.cache.keep_asks(asks))
     await vault.close()
     async with world(tmp_path) as it:
         it.mod(1)

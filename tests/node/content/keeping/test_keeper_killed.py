@@ -9,8 +9,8 @@ import pytest
 from node.content.keeping.keeper import Keeper
 from node.content.room import Disk
 from node.content.vault.index import Index
-from node.content.vault.mod_table import ModTable
 from node.content.vault.packs import Packs
+from node.content.vault.tables.mod_table import ModTable
 from node.content.vault.vault import Vault
 from tests.node.content.keeping.test_keeper import KB, Mods, blob, chunks
 

@@ -1,0 +1,15 @@
+"""All tables of a vault but those of its bytes."""
+
+from node.content.vault.database import Database
+from node.content.vault.tables.cache_table import CacheTable
+from node.content.vault.tables.lineage_table import LineageTable
+from node.content.vault.tables.mod_table import ModTable
+
+
+class VaultTables:
+    """What `Vault.recall` and `Vault.record` give to those that ask the tables."""
+
+    def __init__(self, database: Database) -> None:
+        self.mods = ModTable(database)
+        self.lineages = LineageTable(database)
+        self.cache = CacheTable(database)
