@@ -1128,6 +1128,13 @@ HINTS = 8
 HINT_BYTES = 120
 """Hints in a modswarm link, and the length of one: an address, a port and a peer id."""
 
+ORIGINS_NAMED = 3
+ORIGIN_BYTES = 200
+"""HTTP origins that a link or a lineage names, and the length of one's URL."""
+
+ORIGINS_CONFIGURED = 8
+"""Origins of this node's own settings, each of which is asked for every mod that is fetched."""
+
 LINK_TEXT_BYTES = 2048
 """A modswarm link as text: two keys and every hint."""
 

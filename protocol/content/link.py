@@ -1,8 +1,8 @@
 """The text form of a mod's address: its id, where to ask first, and the key that opens it.
 
-`modswarm:<mod id>[?x=<hint>[&x=<hint>]][#<content key>]`, both 32-byte values in base32 with a
-checksum of 3 bytes behind each. The key stands after `#` as in a URL: nodes that route or store the
-mod never need that part.
+`modswarm:<mod id>[?x=<hint>[&o=<origin>]][#<content key>]`, both 32-byte values in base32 with a
+checksum of 3 bytes behind each. An origin is a URL with its special characters escaped. The key
+stands after `#` as in a URL: nodes that route or store the mod never need that part.
 """
 
 import contextlib
@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 
 from protocol import limits
-from protocol.errors import BadLink, BadPeerId
+from protocol.content.origins.urls import hinted_origin, origin_hint, origin_url
+from protocol.errors import BadInput, BadLink, BadPeerId
 from protocol.identity import PeerId, base32_bytes, base32_text, parse_peer_id
 
 SCHEME = "modswarm:"
@@ -33,11 +34,14 @@ _PIECE_CHARS_MIN = 20
 
 @dataclass(frozen=True, slots=True)
 class ModLink:
-    """A mod's address. `hints` are peer ids or `host:port[/peer id]`, not resolved here."""
+    """A mod's address. `hints` are peer ids or `host:port[/peer id]`, not resolved here, and
+    `origins` URLs as `origin_url` spells them.
+    """
 
     mod_id: bytes
     content_key: bytes | None = field(default=None, repr=False)
     hints: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise BadLink for values that no link can spell."""
@@ -49,6 +53,13 @@ class ModLink:
         for hint in self.hints:
             if not _HINT.fullmatch(hint):
                 raise BadLink(f"not a modswarm link: a hint cannot read {hint[:80]!r}")
+        if len(self.origins) > limits.ORIGINS_NAMED:
+            raise BadLink(f"not a modswarm link: more than {limits.ORIGINS_NAMED} origins")
+        for origin in self.origins:
+            if not _is_origin(origin):
+                raise BadLink(f"not a modswarm link: no origin has the address {origin[:80]!r}")
+        if self.origins and len(str(self)) > limits.LINK_TEXT_BYTES:
+            raise BadLink("not a modswarm link: it is too long; name fewer origins")
 
     @property
     def hinted_peers(self) -> tuple[PeerId, ...]:
@@ -60,11 +71,19 @@ class ModLink:
         return tuple(dict.fromkeys(found))
 
     def __str__(self) -> str:
-        hints = "&".join(f"x={hint}" for hint in self.hints)
+        origins = (f"o={origin_hint(origin)}" for origin in self.origins)
+        hints = "&".join((*(f"x={hint}" for hint in self.hints), *origins))
         address = f"{SCHEME}{_part(_MOD_ID, self.mod_id)}" + (f"?{hints}" if hints else "")
         if self.content_key is None:
             return address
         return f"{address}#{_part(_CONTENT_KEY, self.mod_id, self.content_key)}"
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return origin_url(text) == text
+    except BadInput:
+        return False
 
 
 def is_link(text: str) -> bool:
@@ -107,10 +126,10 @@ def parse(text: str) -> ModLink:
     address, hash_sign, key_text = text[len(SCHEME) :].partition("#")
     id_text, question_mark, query = address.partition("?")
     mod_id = _value(id_text, _MOD_ID, is_end=not (question_mark or hash_sign))
-    hints = _hints(query, is_end=not hash_sign) if question_mark else ()
+    hints, origins = _hints(query, is_end=not hash_sign) if question_mark else ((), ())
     if not hash_sign:
-        return ModLink(mod_id, None, hints)
-    return ModLink(mod_id, _value(key_text, _CONTENT_KEY, mod_id, is_end=True), hints)
+        return ModLink(mod_id, None, hints, origins)
+    return ModLink(mod_id, _value(key_text, _CONTENT_KEY, mod_id, is_end=True), hints, origins)
 
 
 def _why_no_link(text: str) -> str:
@@ -149,13 +168,25 @@ def _value(text: str, what: str, *before: bytes, is_end: bool) -> bytes:
     return value
 
 
-def _hints(query: str, *, is_end: bool) -> tuple[str, ...]:
-    hints = []
+def _hints(query: str, *, is_end: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The hints and the origins of a link."""
+    hints: list[str] = []
+    origins: list[str] = []
     for part in query.split("&"):
         name, _, value = part.partition("=")
-        if is_end and part.lower() in {"", "x", "x="}:
+        if is_end and part.lower() in {"", "x", "x=", "o", "o="}:
             raise BadLink("the link is cut: it ends in the middle of its hints")
-        if name.lower() != "x":
+        if name.lower() == "o":
+            origins.append(_origin(value))
+        elif name.lower() == "x":
+            hints.append(value)
+        else:
             raise BadLink(f"not a modswarm link: {part[:80]!r} is not a hint of the form x=...")
-        hints.append(value)
-    return tuple(hints)
+    return tuple(hints), tuple(dict.fromkeys(origins))
+
+
+def _origin(value: str) -> str:
+    try:
+        return hinted_origin(value)
+    except BadInput as error:
+        raise BadLink(f"not a modswarm link: {error}") from None

@@ -11,21 +11,22 @@ from protocol import limits
 from protocol.addresses import split_host_port
 from protocol.content import link
 from protocol.content.link import SCHEME, ModLink
+from protocol.content.origins.urls import hinted_origin
 from protocol.errors import BadAddress, BadInput, BadLink, BadPeerId
 from protocol.identity import parse_peer_id
 from protocol.texts.wrappings import Joined, bare, joined, plain
 
 _SCHEME = re.compile(SCHEME, re.IGNORECASE)
 _SHAPE = re.compile(
-    r"/*(?P<id>[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&-]*)?(?:/*#(?P<key>[a-z2-7]{56}))?",
+    r"/*(?P<id>[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&%~_+-]*)?(?:/*#(?P<key>[a-z2-7]{56}))?",
     re.IGNORECASE,
 )
-_PIECE = re.compile(r"[\w.:\[\]/?&=#-]*")
+_PIECE = re.compile(r"[\w.:\[\]/?&=#%~+-]*")
 _PIECE_CHARS_MIN = 20
 """Of what counts as a second link: words are shorter."""
-_PIECE_AROUND = ".:[]/-"
+_PIECE_AROUND = ".:[]/~-"
 _CLOSING = "\"'`)>}.,;!*_~\u2019\u201d\u00bb" + _PIECE_AROUND
-_HINTS_END = ".:]/-&"
+_HINTS_END = ".:]/-&~_"
 """Of a sentence or a bracket, not of a hint."""
 _HYPHENS = re.compile(r"[-\u2010][ \t]*[\r\n][\s>|]*")
 """At the ends of lines, as pages of books and PDF have them."""
@@ -47,7 +48,9 @@ def link_in(text: str) -> ModLink:
     if not _have_key(found):
         whole, others = _all_in(joined(_HYPHENS.sub("", text)))
         is_better = _have_key(whole) or (whole and not found)
-        if is_better and not any(one.hints for one in whole):  # names of hosts have hyphens
+        if is_better and not any(
+            one.hints or one.origins for one in whole
+        ):  # names of hosts have hyphens
             found, broken = whole, others
     if found:
         return _one_of(found, broken)
@@ -124,9 +127,17 @@ def _hints(pasted: Joined, shape: re.Match[str]) -> str:
     hints = (shape["hints"] or "").rstrip("/")
     if hints and pasted.gap_within(*shape.span("hints")) is not None:
         for part in hints[1:].split("&"):
-            if not _is_whole(part.partition("=")[2]):
+            name, _, value = part.partition("=")
+            if not (_is_origin(value) if name.lower() == "o" else _is_whole(value)):
                 raise BadLink("a blank or a line break stands in the link's hints; take it out")
     return hints
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return bool(hinted_origin(text))
+    except BadInput:
+        return False
 
 
 def _is_whole(hint: str) -> bool:
@@ -154,7 +165,7 @@ def _piece_at(pasted: Joined, start: int, end: int) -> str:
 
 def _one_of(found: list[ModLink], broken: list[Broken]) -> ModLink:
     """The link that all of them are; raises BadLink if there are two."""
-    best = max(found, key=lambda one: (one.content_key is not None, len(one.hints)))
+    best = max(found, key=_tells)
     for one in found:
         if one.mod_id != best.mod_id or one.content_key not in {None, best.content_key}:
             raise BadLink(
@@ -170,6 +181,11 @@ def _one_of(found: list[ModLink], broken: list[Broken]) -> ModLink:
                 advice=_ONE_ALONE,
             )
     return best
+
+
+def _tells(one: ModLink) -> tuple[bool, int]:
+    """How much a link tells."""
+    return one.content_key is not None, len(one.hints) + len(one.origins)
 
 
 def _shown(one: ModLink) -> str:

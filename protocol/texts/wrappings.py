@@ -41,16 +41,16 @@ _SOFT_LINE_END = re.compile(r"=[ \t]*\r?\n(?:[ \t]*[>|][ \t>|]*)?")
 
 _BROKEN_ESCAPE = re.compile(
     r"(%(?:25)*[0-9A-Fa-f]?|&#?[0-9A-Za-z]{0,9}|\\(?:u[0-9A-Fa-f]{0,3})?)"
-    r"(?:(?<![?&][xX])=)?[ \t\u2500-\u257f\u21a9]*\r?\n[\s>|\u2500-\u257f]*"
+    r"(?:(?<![?&][xXoO])=)?[ \t\u2500-\u257f\u21a9]*\r?\n[\s>|\u2500-\u257f]*"
 )
-"""By the end of a line, within `%23` or `&amp;`; `&x=` begins a hint."""
+"""By the end of a line, within `%23` or `&amp;`; `&x=` or `&o=` begins a hint."""
 
 _JSON_ESCAPE = re.compile(r"\\u00([0-7][0-9A-Fa-f])")
 
 _SHELL_ESCAPES = str.maketrans("", "", "\\^")
 """Of shells, Markdown, JSON and cmd.exe."""
 
-_GAP = re.compile(r"(?:(?<![?&][xX])=)?\s[\s>|]*")
+_GAP = re.compile(r"(?:(?<![?&][xXoO])=)?\s[\s>|]*")
 """A blank or a line end, and quote marks; also the `=` of a soft line end, but none of a hint."""
 
 _AROUND = (

@@ -16,6 +16,9 @@ LINKS = st.builds(
     mod_id=st.binary(min_size=32, max_size=32),
     content_key=st.none() | st.binary(min_size=32, max_size=32),
     hints=HINTS,
+    origins=st.lists(
+        st.sampled_from(("https://a.example", "http://b.example:81/~Ann/x")), unique=True
+    ).map(tuple),
 )
 TEXT = str(ModLink(bytes(range(32)), bytes(range(32, 64)), ("127.0.0.1:4001",)))
 

@@ -16,12 +16,18 @@ from tests.protocol.texts.pasted import OF_LINKS, WHOLE, in_order
 
 PEER = peer_id_text(bytes(range(20)))
 HINTS = ("192.0.2.7:4001", f"[2001:db8::7]:4001/{PEER}", PEER, f"a-b.example:1/{PEER}")
+ORIGINS = (
+    "https://mods.example",
+    "http://xn--mller-kva.example:8080/~1/2.0_3+4-5",
+    "https://[2001:db8::7]/7",
+)
 KEYS = st.binary(min_size=32, max_size=32)
 LINKS = st.builds(
     ModLink,
     mod_id=KEYS,
     content_key=KEYS,
     hints=st.lists(st.sampled_from(HINTS), max_size=3).map(tuple),
+    origins=st.lists(st.sampled_from(ORIGINS), max_size=2, unique=True).map(tuple),
 )
 WRAPPINGS = WHOLE | OF_LINKS
 NAMES = st.sampled_from(sorted(WRAPPINGS))
@@ -153,9 +159,11 @@ def test_a_hint_that_a_blank_may_have_cut_is_not_guessed() -> None:
     assert link_in(f"{address}?x=192.0.2.7:40\n01#{key}").hints == ("192.0.2.7:4001",)
 
 
-@pytest.mark.parametrize("cut", ["?", "?x", "?x=", "&", "&x", "&x="])
+@pytest.mark.parametrize("cut", ["?", "?x", "?x=", "&", "&x", "&x=", "?o", "?o=", "&o="])
 def test_a_line_may_end_wherever_a_hint_begins(cut: str) -> None:
-    whole = ModLink(ONE.mod_id, ONE.content_key, HINTS[:2])
+    of_peers = ModLink(ONE.mod_id, ONE.content_key, HINTS[:2])
+    of_origins = ModLink(ONE.mod_id, ONE.content_key, (), ORIGINS[:2])
+    whole = of_origins if "o" in cut else of_peers
     text = str(whole)
     assert cut in text
     assert link_in(f"> {text.replace(cut, cut + chr(10) + '> ', 1)}") == whole

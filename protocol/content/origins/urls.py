@@ -1,0 +1,104 @@
+"""The address of an origin: an http or https URL below which a mod's two files lie.
+
+`BASE/<mod id in base32>.manifest` and `BASE/<mod id>.chunks`. A base has no user, no query, no
+fragment and no escapes: it stands in links, which programs escape and unescape as they like.
+"""
+
+import re
+from urllib.parse import quote, unquote
+
+import idna
+
+from protocol import limits
+from protocol.addresses import split_host_port
+from protocol.errors import BadAddress, BadInput
+from protocol.identity import base32_text
+
+MANIFEST_SUFFIX = ".manifest"
+CHUNKS_SUFFIX = ".chunks"
+
+_PORTS = {"http": 80, "https": 443}
+_WHOLE = re.compile(
+    r"(?P<scheme>[A-Za-z]+)://(?P<place>[^/?#\\]*)(?P<path>[^?#]*)(?P<rest>.*)", re.DOTALL
+)
+_PATH = re.compile(r"(/[A-Za-z0-9._~+-]*)*")
+_LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_HOST = re.compile(
+    r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+)
+
+
+def origin_url(text: str) -> str:
+    """The one spelling of an origin's address; raises BadInput, which says what is wrong with it.
+
+    A name in other letters than ASCII becomes what the DNS knows it as (IDNA 2008).
+    """
+    text = text.strip()
+    shown = repr(text[:80])
+    if not text.isprintable() or len(text.encode()) > limits.ORIGIN_BYTES:
+        raise BadInput(
+            f"not the address of an origin: more than {limits.ORIGIN_BYTES} bytes, or characters"
+            f" that cannot be seen: {shown}"
+        )
+    found = _WHOLE.fullmatch(text)
+    if found is None or (scheme := found["scheme"].lower()) not in _PORTS:
+        raise BadInput(f"an origin starts with https:// or http://, unlike {shown}")
+    if "@" in found["place"]:
+        raise BadInput("an origin's address holds no user and no password: everybody reads it")
+    if found["rest"]:
+        raise BadInput(f"an origin's address ends before ? and #: {shown}")
+    path = found["path"].rstrip("/")
+    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise BadInput(
+            "the path of an origin has letters without accents, digits and - . _ ~ + alone; name a"
+            f" folder of the server so: {shown}"
+        )
+    host, port = _place(found["place"], _PORTS[scheme], shown)
+    made = f"{scheme}://{host}{'' if port == _PORTS[scheme] else f':{port}'}{path}"
+    if len(made) > limits.ORIGIN_BYTES:
+        raise BadInput(f"the address of an origin has {limits.ORIGIN_BYTES} bytes at most")
+    return made
+
+
+def _place(place: str, port: int, shown: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    try:
+        if not place.endswith("]") and ":" in place.rpartition("]")[2]:
+            host, port = split_host_port(place)
+        elif place.startswith("["):
+            host = place[1:-1]
+        else:
+            host = place
+    except BadAddress as error:
+        raise BadInput(f"not the address of an origin: {error}") from None
+    if not port:
+        raise BadInput(f"not the address of an origin: port 0 in {shown}")
+    if _LITERAL.fullmatch(host):
+        return (f"[{host.lower()}]" if ":" in host else host), port
+    return _name(host.rstrip("."), shown), port
+
+
+def _name(host: str, shown: str) -> str:
+    try:
+        ascii_host = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        raise BadInput(f"not the name of a server: {shown}") from None
+    if not _HOST.fullmatch(ascii_host):
+        raise BadInput(f"not the name of a server: {shown}")
+    return ascii_host
+
+
+def origin_hint(url: str) -> str:
+    """How a link's hint spells an origin."""
+    return quote(url, safe="")
+
+
+def hinted_origin(text: str) -> str:
+    """The origin that a link's hint spells, unescaped by some program or not; raises BadInput."""
+    return origin_url(text if "://" in text else unquote(text, errors="replace"))
+
+
+def file_names(mod_id: bytes) -> tuple[str, str]:
+    """What a mod's manifest and its chunks are called below a base, and in an exported folder."""
+    name = base32_text(mod_id)
+    return f"{name}{MANIFEST_SUFFIX}", f"{name}{CHUNKS_SUFFIX}"
