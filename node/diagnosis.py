@@ -7,6 +7,7 @@ from node.answers.dht import (
     AvailabilityBodyView,
     ContactView,
     CrawlView,
+    LineageBodyView,
     LookupView,
     PeerBodyView,
     ProviderBodyView,
@@ -18,6 +19,7 @@ from node.overlay.lookup.crawl import Crawl
 from node.overlay.server import OverlayServer
 from protocol import limits, records
 from protocol.causes.cause import Cause
+from protocol.content.lineage.body import LineageBody
 from protocol.content.link import is_piece
 from protocol.errors import BadInput, BadPeerId, Unreachable
 from protocol.identity import is_cut_peer_id
@@ -33,6 +35,7 @@ RECORD_KINDS = {
     "peer": records.PEER,
     "provider": records.PROVIDER,
     "availability": records.AVAILABILITY,
+    "lineage": records.LINEAGE,
 }
 _KIND_NAMES = {number: name for name, number in RECORD_KINDS.items()}
 _KEY_CHARS = 2 * limits.ID_BYTES
@@ -207,9 +210,13 @@ def _record(record: Record) -> RecordView:
     )
 
 
-def _body(body: records.Body) -> PeerBodyView | ProviderBodyView | AvailabilityBodyView:
+def _body(
+    body: records.Body,
+) -> PeerBodyView | ProviderBodyView | AvailabilityBodyView | LineageBodyView:
     if isinstance(body, PeerBody):
         return PeerBodyView(body.addresses, body.capabilities, body.versions, body.shard_bits)
     if isinstance(body, ProviderBody):
         return ProviderBodyView(body.mod_id, body.complete)
+    if isinstance(body, LineageBody):
+        return LineageBodyView(body.mod_id, body.version, body.previous, body.origins)
     return AvailabilityBodyView(body.shard_bits, body.shard, body.capacity)

@@ -44,7 +44,12 @@ PEER_RECORD_BYTES = 400
 PEER_ADDRESSES = 8
 """A peer record, and the addresses in it: enough for two families, the LAN's and relays."""
 
-RECORD_LIFETIME_S = {"peer": 2 * 3600, "availability": 2 * 3600, "provider": 24 * 3600}
+RECORD_LIFETIME_S = {
+    "peer": 2 * 3600,
+    "availability": 2 * 3600,
+    "provider": 24 * 3600,
+    "lineage": 30 * 86400,
+}
 """Longest accepted time between issue and expiry, by kind."""
 
 REFRESH_RECORD_S = {1: 3600.0, 2: 11 * 3600.0, 3: 3600.0}
@@ -125,6 +130,16 @@ SHARD_BITS_MAX = 10
 
 SEQUENCE_MAX = 2**53
 """Sequence numbers are publishing times in milliseconds; no honest one gets there."""
+
+# Lineages -----------------------------------------------------------------------------------
+
+LINEAGE_VERSION_MAX = 2**32 - 1
+LINEAGE_ORIGINS = 3
+LINEAGE_ORIGIN_BYTES = 200
+"""The number of a version, and the HTTP origins that a lineage record names: all fits a record."""
+
+LINEAGE_FORKS_TOLD = 16
+"""Forks of one lineage that a person is told of, once each: its publisher makes them at will."""
 
 # The store for others -----------------------------------------------------------------------
 

@@ -17,12 +17,14 @@ from protocol import addresses, limits
 from protocol.addresses import Address
 from protocol.availability import Availability
 from protocol.codec import decode_canonical, encode, list_of, ranged, shape, sized
+from protocol.content.lineage.body import LineageBody
 from protocol.errors import Expired, IssuedInFuture, Malformed, Oversized, WrongKey
 from protocol.identity import Identity, PeerId, checked_peer_id, peer_id_of, verify
 
 PEER = 1
 PROVIDER = 2
 AVAILABILITY = 3
+LINEAGE = 4
 
 _RECORD_ITEMS = 8
 
@@ -75,7 +77,7 @@ class ProviderBody:
         return cls(sized(mod_id, 32), complete)
 
 
-Body = PeerBody | ProviderBody | Availability
+Body = PeerBody | ProviderBody | Availability | LineageBody
 
 
 def peer_key(peer_id: PeerId) -> bytes:
@@ -93,6 +95,11 @@ def availability_key(peer_id: PeerId, shard_bits: int, shard: int) -> bytes:
     return _derived(b"availability", peer_id + bytes((shard_bits,)) + shard.to_bytes(2))
 
 
+def lineage_key(public_key: bytes) -> bytes:
+    """The DHT key of a lineage's record: its publisher's alone, as it follows from its own key."""
+    return _derived(b"lineage", public_key)
+
+
 def _derived(purpose: bytes, value: bytes) -> bytes:
     return hashlib.sha256(b"modswarm/key/" + purpose + b"\0" + value).digest()[: limits.ID_BYTES]
 
@@ -102,12 +109,16 @@ class _Kind:
     name: str
     max_bytes: int
     decode: Callable[[bytes], Any]
-    key: Callable[[PeerId, Any], bytes]
+    key: Callable[[bytes, Any], bytes]
+    """Of the public key and the body."""
 
 
 _KINDS: dict[int, _Kind] = {
     PEER: _Kind(
-        "peer", limits.PEER_RECORD_BYTES, PeerBody.decode, lambda peer_id, _: peer_key(peer_id)
+        "peer",
+        limits.PEER_RECORD_BYTES,
+        PeerBody.decode,
+        lambda public_key, _: peer_key(peer_id_of(public_key)),
     ),
     PROVIDER: _Kind(
         "provider",
@@ -119,7 +130,15 @@ _KINDS: dict[int, _Kind] = {
         "availability",
         limits.RECORD_BYTES,
         Availability.decode,
-        lambda peer_id, body: availability_key(peer_id, body.shard_bits, body.shard),
+        lambda public_key, body: availability_key(
+            peer_id_of(public_key), body.shard_bits, body.shard
+        ),
+    ),
+    LINEAGE: _Kind(
+        "lineage",
+        limits.RECORD_BYTES,
+        LineageBody.decode,
+        lambda public_key, _: lineage_key(public_key),
     ),
 }
 
@@ -144,7 +163,7 @@ class Record:
     @property
     def key(self) -> bytes:
         """The one DHT key it may be stored under, 20 bytes."""
-        return _KINDS[self.kind].key(self.peer_id, self.body)
+        return _KINDS[self.kind].key(self.public_key, self.body)
 
 
 def make(identity: Identity, kind: int, body: Body, *, now: float, sequence: int) -> Record:
@@ -161,11 +180,14 @@ def make(identity: Identity, kind: int, body: Body, *, now: float, sequence: int
     return Record(kind, identity.public_key, sequence, issued, expires, body, raw)
 
 
-def read(raw: bytes, *, key: bytes, now: float, puzzle_bits: int) -> Record:
+def read(
+    raw: bytes, *, key: bytes, now: float, puzzle_bits: int, may_be_expired: bool = False
+) -> Record:
     """Verify a record found under, or to be stored under, the DHT key `key`.
 
-    Raises Malformed, Oversized, NotCanonical, Expired, IssuedInFuture, BadPuzzle, BadSignature,
-    WrongKey. The signature is checked last but for the key, because it costs 100 us.
+    `may_be_expired`: it counts as the newest that is known also after its time. Raises Malformed,
+    Oversized, NotCanonical, Expired, IssuedInFuture, BadPuzzle, BadSignature, WrongKey. The
+    signature is checked last but for the key, because it costs 100 us.
     """
     value = decode_canonical(raw, max_bytes=limits.RECORD_BYTES, max_items=_RECORD_ITEMS)
     fields = shape(value, int, bytes, int, int, int, bytes, bytes)
@@ -177,7 +199,11 @@ def read(raw: bytes, *, key: bytes, now: float, puzzle_bits: int) -> Record:
         raise Oversized(f"a {rules.name} record of {len(raw)} bytes")
     sized(public_key, limits.KEY_BYTES)
     ranged(sequence, 0, limits.SEQUENCE_MAX)
-    _check_times(issued, expires, now, limits.RECORD_LIFETIME_S[rules.name])
+    _check_times(issued, expires, limits.RECORD_LIFETIME_S[rules.name])
+    if issued > now + limits.CLOCK_SKEW_S:
+        raise IssuedInFuture("a record issued in the future")
+    if expires <= now and not may_be_expired:
+        raise Expired("a record past its expiry")
     checked_peer_id(public_key, puzzle_bits)
     record = Record(kind, public_key, sequence, issued, expires, rules.decode(body), raw)
     if record.key != key:
@@ -186,10 +212,6 @@ def read(raw: bytes, *, key: bytes, now: float, puzzle_bits: int) -> Record:
     return record
 
 
-def _check_times(issued: int, expires: int, now: float, lifetime_s: int) -> None:
-    if issued > now + limits.CLOCK_SKEW_S:
-        raise IssuedInFuture("a record issued in the future")
+def _check_times(issued: int, expires: int, lifetime_s: int) -> None:
     if not issued < expires <= issued + lifetime_s:
         raise Malformed("a record whose lifetime is not its kind's")
-    if expires <= now:
-        raise Expired("a record past its expiry")

@@ -58,6 +58,17 @@ class AvailabilityBodyView:
 
 
 @dataclass(frozen=True, slots=True)
+class LineageBodyView:
+    """The body of a lineage record, without the key that it wraps."""
+
+    mod_id: ModId
+    version: int
+    previous: Annotated[bytes, AsHex()]
+    """The SHA-256 of the record before it, empty for the first one."""
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordView:
     """A verified record. `issued` and `expires` are seconds since 1970."""
 
@@ -67,7 +78,7 @@ class RecordView:
     expires: int
     bytes: int
     """Length of the signed record."""
-    body: PeerBodyView | ProviderBodyView | AvailabilityBodyView
+    body: PeerBodyView | ProviderBodyView | AvailabilityBodyView | LineageBodyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ class RecordsView:
 
     key: Annotated[bytes, AsHex()]
     kind: str
-    """`peer`, `provider` or `availability`."""
+    """`peer`, `provider`, `availability` or `lineage`."""
     seconds: Seconds
     requests: int
     hops: int

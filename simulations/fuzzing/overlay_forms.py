@@ -5,6 +5,8 @@ from typing import Any
 from protocol import addresses, codec, datagrams, records
 from protocol.addresses import Address
 from protocol.availability import Availability, build
+from protocol.content.lineage import history
+from protocol.content.lineage.body import LineageBody
 from protocol.identity import Identity
 from protocol.overlay import contacts, messages
 from protocol.overlay.contacts import Contact
@@ -38,6 +40,11 @@ def _provider() -> records.Record:
 def _peer() -> records.Record:
     body = PeerBody((_HERE, _FAR), 1, (1, 1), 0)
     return records.make(THEIRS, records.PEER, body, now=NOW_S, sequence=1)
+
+
+def _lineage() -> records.Record:
+    body = LineageBody(_MOD, 2, bytes(48), bytes(32), ("https://a.example/b",))
+    return records.make(THEIRS, records.LINEAGE, body, now=NOW_S, sequence=2)
 
 
 _CONTACTS = tuple(
@@ -74,6 +81,12 @@ def _datagram() -> bytes:
 
 def _read_record(data: bytes) -> object:
     return records.read(data, key=_provider().key, now=NOW_S, puzzle_bits=0)
+
+
+def _judge_lineage(data: bytes) -> object:
+    key = _lineage().key
+    record = records.read(data, key=key, now=NOW_S, puzzle_bits=0, may_be_expired=True)
+    return history.judge(history.judge(None, _lineage()).seen, record)
 
 
 def _read_availability(data: bytes) -> object:
@@ -122,5 +135,7 @@ OVERLAY_FORMS = {
     "record": Target(_read_record, (_provider().raw, _peer().raw)),
     "peer body": Target(PeerBody.decode, (_peer().body.encode(),)),
     "provider body": Target(ProviderBody.decode, (_provider().body.encode(),)),
+    "lineage body": Target(LineageBody.decode, (_lineage().body.encode(),)),
+    "lineage record": Target(_judge_lineage, (_lineage().raw,)),
     "availability body": Target(_read_availability, (build([_MOD])[0].encode(),)),
 }

@@ -16,6 +16,7 @@ from nacl.bindings import (
 from protocol import datagrams, limits, records
 from protocol.addresses import Address
 from protocol.availability import build
+from protocol.content.lineage.body import LineageBody
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, peer_id_text
@@ -233,6 +234,16 @@ def test_records_have_the_sizes_given() -> None:
             IDENTITY,
             records.AVAILABILITY,
             build([n.to_bytes(32) for n in range(limits.SHARD_CAPACITY)])[0],
+            now=NOW,
+            sequence=2**52,
+        ),
+        "lineage": records.make(
+            IDENTITY,
+            records.LINEAGE,
+            LineageBody(
+                *(bytes(32), limits.LINEAGE_VERSION_MAX, bytes(48), bytes(32)),
+                ("o" * limits.LINEAGE_ORIGIN_BYTES,) * limits.LINEAGE_ORIGINS,
+            ),
             now=NOW,
             sequence=2**52,
         ),

@@ -13,6 +13,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.availability import Availability, build
 from protocol.codec import encode
+from protocol.content.lineage.body import LineageBody
 from protocol.errors import (
     BadPuzzle,
     BadSignature,
@@ -28,6 +29,7 @@ from protocol.errors import (
 from protocol.identity import Identity
 from protocol.records import (
     AVAILABILITY,
+    LINEAGE,
     PEER,
     PROVIDER,
     Body,
@@ -35,6 +37,7 @@ from protocol.records import (
     ProviderBody,
     Record,
     availability_key,
+    lineage_key,
     make,
     peer_key,
     provider_key,
@@ -89,6 +92,14 @@ def body_of(kind: int, golden: dict[str, Any]) -> Body:
         )
     if kind == PROVIDER:
         return ProviderBody(bytes.fromhex(golden["mod_id"]), golden["complete"])
+    if kind == LINEAGE:
+        return LineageBody(
+            bytes.fromhex(golden["mod_id"]),
+            golden["version"],
+            bytes.fromhex(golden["wrapped_key"]),
+            bytes.fromhex(golden["previous"]),
+            tuple(golden["origins"]),
+        )
     return Availability(
         golden["shard_bits"], golden["shard"], golden["capacity"], bytes.fromhex(golden["bits"])
     )
@@ -129,8 +140,10 @@ def test_keys_of_different_kinds_never_meet() -> None:
         availability_key(peer_id, 1, 0),
         availability_key(peer_id, 1, 1),
         availability_key(bytes(19) + b"\x01", 0, 0),
+        lineage_key(bytes(32)),
+        lineage_key(bytes(31) + b"\x01"),
     }
-    assert len(keys) == 6
+    assert len(keys) == 8
     assert all(len(key) == limits.ID_BYTES for key in keys)
 
 
@@ -147,12 +160,25 @@ PEER_BODIES = st.builds(
     VERSIONS,
     st.integers(0, limits.SHARD_BITS_MAX),
 )
+LINEAGE_BODIES = st.builds(
+    LineageBody,
+    st.binary(min_size=32, max_size=32),
+    st.integers(1, limits.LINEAGE_VERSION_MAX),
+    st.binary(min_size=48, max_size=48),
+    st.just(b"") | st.binary(min_size=32, max_size=32),
+    st.lists(
+        st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200),
+        max_size=limits.LINEAGE_ORIGINS,
+    ).map(tuple),
+)
 PROVIDER_BODIES = st.builds(ProviderBody, st.binary(min_size=32, max_size=32), st.booleans())
 
 
 @settings(repeatable, max_examples=60)
 @given(
-    PEER_BODIES.map(lambda body: (PEER, body)) | PROVIDER_BODIES.map(lambda body: (PROVIDER, body)),
+    PEER_BODIES.map(lambda body: (PEER, body))
+    | PROVIDER_BODIES.map(lambda body: (PROVIDER, body))
+    | LINEAGE_BODIES.map(lambda body: (LINEAGE, body)),
     st.integers(0, limits.SEQUENCE_MAX),
     st.floats(1e6, 4e9),
 )
@@ -160,7 +186,8 @@ def test_what_is_made_is_read(kind_and_body: tuple[int, Body], sequence: int, no
     kind, body = kind_and_body
     made = make(A, kind, body, now=now, sequence=sequence)
     assert read(made.raw, key=made.key, now=now, puzzle_bits=limits.PUZZLE_BITS) == made
-    assert len(made.raw) <= limits.PEER_RECORD_BYTES
+    if kind != LINEAGE:
+        assert len(made.raw) <= limits.PEER_RECORD_BYTES
 
 
 # Each refusal by its name -------------------------------------------------------------------
@@ -185,7 +212,7 @@ def test_a_malformed_body(body: bytes) -> None:
     "changes",
     [
         {"kind": 0},
-        {"kind": 4},
+        {"kind": 5},
         {"kind": -1},
         {"kind": True},
         {"public_key": A.public_key[:-1]},
@@ -295,12 +322,15 @@ def test_a_record_lives_from_its_issue_to_its_expiry() -> None:
             read_here(raw, now=now)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(1, "peer"), (2, "provider"), (3, "availability")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(1, "peer"), (2, "provider"), (3, "availability"), (4, "lineage")]
+)
 def test_each_kind_has_its_own_lifetime(kind: int, name: str) -> None:
     bodies: dict[int, Body] = {
         PEER: PeerBody((), 0, (1, 1), 0),
         PROVIDER: PROVIDED,
         AVAILABILITY: build([MOD_ID])[0],
+        LINEAGE: LineageBody(MOD_ID, 1, bytes(48)),
     }
     made = make(A, kind, bodies[kind], now=NOW, sequence=1)
     assert made.expires - made.issued == limits.RECORD_LIFETIME_S[name]
@@ -366,7 +396,7 @@ def test_a_record_under_a_changed_id_is_refused_by_key_or_signature() -> None:
 def test_any_bytes_are_refused_by_name(data: bytes) -> None:
     with pytest.raises(RemoteError):
         read_here(data)
-    for decoder in (PeerBody.decode, ProviderBody.decode):
+    for decoder in (PeerBody.decode, ProviderBody.decode, LineageBody.decode):
         try:
             body = decoder(data)
         except Malformed:
@@ -382,7 +412,7 @@ SCALARS = st.integers(-5, 2**64 - 1) | st.binary(max_size=70) | st.text(max_size
     st.fixed_dictionaries(
         {},
         optional={
-            "kind": st.integers(-1, 5) | SCALARS,
+            "kind": st.integers(-1, 6) | SCALARS,
             "public_key": SCALARS,
             "sequence": SCALARS,
             "issued": st.integers(NOW - 10**6, NOW + 10**6) | SCALARS,

@@ -116,7 +116,7 @@ ROUTES = (
         "GET",
         "/v1/dht/records",
         handlers.dht_records,
-        query=(_TARGET, ("kind", "The kind of record: peer, provider or availability.")),
+        query=(_TARGET, ("kind", "The kind of record: peer, provider, availability or lineage.")),
     ),
     Route("POST", "/v1/dht/crawl", handlers.dht_crawl, body=schemas.CRAWL),
     Route("POST", "/v1/stop", handlers.stop, body=schemas.NOTHING),

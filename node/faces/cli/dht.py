@@ -13,7 +13,7 @@ from node.faces.cli.terminal.words import Word
 from protocol.texts.amounts import counted
 
 _TARGET = Word("a peer id, a link or a key of 40 hex digits")
-_KINDS = click.Choice(("peer", "provider", "availability"))
+_KINDS = click.Choice(("peer", "provider", "availability", "lineage"))
 
 
 @click.group(cls=GroupWithHints)
