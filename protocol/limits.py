@@ -160,6 +160,9 @@ STORE_VALUES_PER_PEER = 1024
 """What one peer publishes, and what it stores, at one contact: in an overlay of a few nodes a
 thousand mods, in one of a thousand nodes 64 times as many."""
 
+STORE_LINEAGES_GONE = 4096
+"""Records of lineages that were here, of which a store remembers how new they were: about 2 MB."""
+
 # Sessions between DHT nodes -----------------------------------------------------------------
 
 PEERS_REMEMBERED = 4096

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from protocol import availability, limits, records
 from protocol.identity import Identity
@@ -79,14 +80,29 @@ class RecordFlooder:
     async def store(self, kept: Sequence[Record], at: Iterable[Contact]) -> None:
         """Have each identity store its own records at these nodes, as fast as they take them."""
         peers = {peer.identity.public_key: peer for peer in self._peers}
+        await self._store([(peers[one.public_key], one) for one in kept], at)
+
+    async def store_each(self, kept: Sequence[Sequence[Record]], at: Iterable[Contact]) -> None:
+        """Have the first identity store the first of these lots, and so on, whoever signed them."""
+        turns = zip_longest(*kept)
+        await self._store(
+            [
+                (peer, record)
+                for turn in turns
+                for peer, record in zip(self._peers, turn, strict=False)
+                if record is not None
+            ],
+            at,
+        )
+
+    async def _store(self, kept: Sequence[tuple[RawPeer, Record]], at: Iterable[Contact]) -> None:
         for contact in at:
             for peer in self._peers:
                 peer.token = b""
             for start in range(0, len(kept), _AT_ONCE):
                 batch = kept[start : start + _AT_ONCE]
-                await self._prove_addresses([peers[one.public_key] for one in batch], contact)
-                for record in batch:
-                    peer = peers[record.public_key]
+                await self._prove_addresses([peer for peer, _ in batch], contact)
+                for peer, record in batch:
                     peer.send(Method.STORE, [record.key, record.raw], contact)
                 await asyncio.sleep(_PAUSE_S)
             await asyncio.sleep(1.0)

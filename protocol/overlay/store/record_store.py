@@ -1,7 +1,8 @@
 """The records that a node stores for others: multi-valued, capped, expiring.
 
 Each publisher has one value per key and kind. Only its publisher refreshes a record, so a record
-whose publisher is gone expires. Where the bytes are used up, networks, and in them peers, that
+whose publisher is gone expires; a lineage's is stored again by all who follow it, and counts for
+one of them. Where the bytes are used up, networks, and in them peers, that
 store much make room for those that store little; where a key is, its values of one network do.
 """
 
@@ -10,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from protocol import limits
+from protocol.content.lineage import history
 from protocol.errors import KeyFull, PublisherFull, SequenceTooLow, StoreFull, StorerFull
+from protocol.overlay.store.gone import GoneLineages
 from protocol.overlay.store.storer import NestedShares, Path, Storer
 from protocol.overlay.store.values import TurnOrder, Value, key_of, value_of
-from protocol.records import Record
+from protocol.records import LINEAGE, Record
 
 _SLACK = 64
 
@@ -47,6 +50,7 @@ class RecordStore:
         self._farthest: dict[Path, bytes] = {}
         self._shares = NestedShares(lambda slot: self._at(slot).storer.path)
         self._per_publisher: Counter[bytes] = Counter()
+        self._gone = GoneLineages()
         self._expiries: list[tuple[int, bytes]] = []
         self._count = 0
         self.used_bytes = 0
@@ -60,7 +64,9 @@ class RecordStore:
         self.expire(now)
         value = value_of(record, storer, self._secret)
         held = self._values.get(value.key, {}).get(value.slot)
-        if held is not None and not _replaces(value, held):
+        if held is None:
+            self._gone.check(value)
+        elif not self._replaces(value, held):
             return
         self._check_peers(value, held)
         gone = held or self._crowded_out(value)
@@ -68,6 +74,29 @@ class RecordStore:
         if gone is not None and self._is_stored(gone):
             self._remove(gone)
         self._add(value)
+
+    def _replaces(self, value: Value, held: Value) -> bool:
+        """Whether a value takes the place of the held one; raises SequenceTooLow."""
+        if held.record.raw == value.record.raw:
+            return self._takes_over(value, held)
+        if not _is_newer(value.record, held.record):
+            raise SequenceTooLow(
+                f"sequence {value.record.sequence} where {held.record.sequence} is stored already"
+            )
+        return True
+
+    def _takes_over(self, value: Value, held: Value) -> bool:
+        """Whether what is stored already counts as another storer's share from now on.
+
+        What a publisher stores is its own share, also if another peer stored it before. Of a
+        lineage's record it is that of one with less: or who stores much else could store it first,
+        and let it go with that.
+        """
+        if value.record.kind != LINEAGE:
+            return value.storer != held.storer and value.storer.peer_id == value.record.peer_id
+        path = value.storer.path
+        has_room = self._shares.count(path) < self._max_per_peer
+        return has_room and self._shares.has_less(path, held.storer.path)
 
     def _check_peers(self, value: Value, held: Value | None) -> None:
         stored = self._shares.count(value.storer.path)
@@ -180,6 +209,7 @@ class RecordStore:
 
     def _add(self, value: Value) -> None:
         record, key, slot = value.record, value.key, value.slot
+        self._gone.discard(slot)
         self.used_bytes += self._cost(value)
         self._count += 1
         self._values.setdefault(key, {})[slot] = value
@@ -203,6 +233,8 @@ class RecordStore:
 
     def _remove(self, value: Value) -> None:
         key, slot = value.key, value.slot
+        if value.record.kind == LINEAGE:
+            self._gone.add(value)
         self._shares.remove(value.storer.path, slot)
         del self._values[key][slot]
         if not self._values[key]:
@@ -228,13 +260,8 @@ class RecordStore:
             yield from (value.record for value in held.values())
 
 
-def _replaces(value: Value, held: Value) -> bool:
-    """Whether a value takes the place of the held one; raises SequenceTooLow."""
-    if held.record.raw == value.record.raw:
-        # What a publisher stores is its own share, also if another peer stored it before.
-        return value.storer != held.storer and value.storer.peer_id == value.record.peer_id
-    if held.record.sequence >= value.record.sequence:
-        raise SequenceTooLow(
-            f"sequence {value.record.sequence} where {held.record.sequence} is stored already"
-        )
-    return True
+def _is_newer(record: Record, held: Record) -> bool:
+    """Whether a record takes the place of another of its publisher's, which has other bytes."""
+    if record.kind == LINEAGE:
+        return history.supersedes(record, held.sequence, history.hash_of(held))
+    return record.sequence > held.sequence

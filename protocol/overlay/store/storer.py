@@ -83,6 +83,14 @@ class NestedShares:
         shares = self._inside.get(path[:-1])
         return shares.count(path[-1]) if shares else 0
 
+    def has_less(self, path: Path, other: Path) -> bool:
+        """Whether where two paths part the first has fewer entries, by two at least."""
+        for level, (holder, others) in enumerate(zip(path, other, strict=False)):
+            if holder != others:
+                shares = self._inside.get(path[:level])
+                return shares is not None and shares.count(holder) + 2 <= shares.count(others)
+        return False
+
     def of_peer(self, path: Path) -> tuple[bytes, ...]:
         """The keys of the peer at the end of a path, the oldest first."""
         shares = self._inside.get(path[:-1])
