@@ -16,6 +16,7 @@ from node.machine.refusals import refused
 from node.relay.settings import RelaySettings
 from protocol import limits
 from protocol.addresses import Address, canonical, is_loopback, split_host_port, unicast
+from protocol.content.origins.urls import origin_url
 from protocol.errors import BadAddress, BadConfig, BadInput, NotUnicast
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.rates.day_schedule import DaySchedule
@@ -36,6 +37,7 @@ _TAKES = {
     "listen": "HOST:PORT, such as 0.0.0.0:4001",
     "bootstrap": "HOST:PORT/PEER, as `modswarm id` shows it at another node",
     "relay_ports": "HOST:LOW-HIGH",
+    "origins": "the URL of a folder with exported mods, such as https://mods.example/files",
     "relay_secret": "a secret for foreign clients",
     "limit_up": _A_RATE,
     "limit_down": _A_RATE,
@@ -83,6 +85,9 @@ class Config:
     limits.VAULT_BYTES, or a tenth of the disk if that is less. `cache_bytes`: what it keeps besides
     of popular mods that few have, to serve them to others; 0 for none. `scrub`: `off` checks the
     vault's bytes only when a person asks for it, not once a month in the background.
+
+    `origins`: URLs of folders on HTTP servers that are asked for every mod that is fetched, beside
+    peers; they learn which mods these are.
     """
 
     listen: tuple[str, ...] = ()
@@ -109,6 +114,7 @@ class Config:
     vault_bytes: int = 0
     cache_bytes: int = 0
     scrub: str = "on"
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -136,6 +142,7 @@ class Config:
             raise BadConfig("vault_bytes must be a number of bytes, or 0 for the usual ones")
         if self.scrub not in _SWITCH:
             raise BadConfig(f"scrub must be one of {', '.join(_SWITCH)}")
+        self.origin_urls()
         if self.cache_bytes < 0:
             raise BadConfig("cache_bytes must be a number of bytes, or 0 to cache nothing")
 
@@ -176,6 +183,19 @@ class Config:
     def keep_settings(self) -> KeepSettings:
         """What the vault may keep."""
         return KeepSettings(self.vault_bytes or None, self.cache_bytes, self.scrub == "on")
+
+    def origin_urls(self) -> tuple[str, ...]:
+        """The HTTP origins that are asked for each mod; raises BadConfig."""
+        if len(self.origins) > limits.ORIGINS_CONFIGURED:
+            raise BadConfig(f"origins has more than {limits.ORIGINS_CONFIGURED} of them")
+        if self.origins and self.hide_address:
+            raise BadConfig(
+                "origins would learn the address that hide_address hides: take one of them out"
+            )
+        try:
+            return tuple(dict.fromkeys(map(origin_url, self.origins)))
+        except BadInput as error:
+            raise BadConfig(f"origins: {error}") from None
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind, unless the machine lacks a family; raises BadAddress."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from node.content.download.chunk_source import ChunkSource, FindSources
 from node.content.download.patience import Patience
+from node.content.origins.origins import NamedBy, NamedOrigin, Origins
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress
 from node.content.serve.exchange import Exchanges
@@ -30,24 +31,40 @@ class Finding:
 class Finder:
     """Makes the searches of one node's downloads."""
 
-    def __init__(self, membership: Membership, pool: LinkPool, exchanges: Exchanges) -> None:
+    def __init__(
+        self, membership: Membership, pool: LinkPool, exchanges: Exchanges, origins: Origins
+    ) -> None:
         self._membership = membership
         self._pool = pool
         self._exchanges = exchanges
+        self._origins = origins
         self.hints = HolderHints.of(membership, pool)
 
     def finding(
-        self, link: ModLink, progress: ReportProgress, without: Collection[bytes] = ()
+        self,
+        link: ModLink,
+        progress: ReportProgress,
+        without: Collection[bytes] = (),
+        origins: Sequence[NamedOrigin] = (),
     ) -> Finding:
-        """A search for holders that are in none of the networks `without`."""
+        """A search for holders that are in none of the networks `without`, and for origins.
+
+        Where no person waits, as for the cache, peers alone are asked: `without` is not empty.
+        `origins`: those that a lineage names; the link's and the settings' are known.
+        """
         rng = self._membership.environment.rng
         search = HolderSearch(self._membership.server, self._pool, rng, progress, self.hints)
-        return Finding(
-            search,
-            lambda mod_id: self._exchanges.sources(
-                self._links(search, mod_id, link.hinted_peers, without), search
-            ),
-        )
+        named = [*origins, *(NamedOrigin(url, NamedBy.LINK, link.mod_id) for url in link.origins)]
+
+        async def find(mod_id: bytes) -> AsyncIterator[ChunkSource]:
+            if not without:
+                for origin in self._origins.sources(named):
+                    yield origin
+            links = self._links(search, mod_id, link.hinted_peers, without)
+            async for source in self._exchanges.sources(links, search):
+                yield source
+
+        return Finding(search, find)
 
     def patience(self, mod_id: bytes, search: HolderSearch, wait_s: float) -> Patience:
         """How long a download waits for a source, and what ends its waiting early."""

@@ -6,6 +6,7 @@ config.toml        settings, written by the user
 certificate.pem    the DTLS certificate and its key, mode 0600
 contacts.json      DHT contacts of the last run
 downloads.json     the queue of downloads, with their links, mode 0600
+origins.json       which origins of which mods may be asked, mode 0600
 control.json       where the running node's control API is, and its token, mode 0600
 vault/             chunks and their index
 log.txt, log.txt.1 what the node did lately
@@ -113,6 +114,11 @@ class Home:
     def downloads(self) -> Path:
         """The queue of downloads."""
         return self.path / "downloads.json"
+
+    @property
+    def origins(self) -> Path:
+        """What a person said about the origins of mods."""
+        return self.path / "origins.json"
 
     @property
     def certificate(self) -> Path:

@@ -16,6 +16,9 @@ from node.answers.network import ClockReport
 from node.answers.status import NodeStatus, RelayStatus
 from node.config import DEFAULT_PORT, Config
 from node.content.homes import HomeGuard
+from node.content.origins.client import OriginClient
+from node.content.origins.consent import OriginConsent
+from node.content.origins.origins import Origins
 from node.content.queue.queue import DownloadQueue
 from node.content.rates.transfers import TransferLimits
 from node.content.vault.vault import Vault
@@ -220,7 +223,14 @@ class Node:
         guard = HomeGuard(self.home.path, *([default] if default else []))
         self.transfers = TransferLimits(self.config.rate_settings(), self.environment.wall)
         keep = self.config.keep_settings()
-        self.sharing = Sharing(self._vault, self.membership, self.pool, guard, self.transfers, keep)
+        origins = Origins(
+            *(OriginClient(), OriginConsent(self.home.origins), self.environment.rng),
+            self.config.origin_urls(),
+            hidden=self.config.hide_address,
+        )
+        self.sharing = Sharing(
+            self._vault, self.membership, self.pool, guard, self.transfers, keep, origins
+        )
         hold, wall = self.sharing.keeping.hold, self.environment.wall
         at_once = self.config.downloads_at_once
         self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)

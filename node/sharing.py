@@ -18,6 +18,7 @@ from node.content.fetching import fetch_and_write
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMods
+from node.content.origins.origins import Origins
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.publisher import Publisher
 from node.content.rates.background import BackgroundPacer
@@ -52,7 +53,9 @@ class Sharing:
         guard: HomeGuard,
         transfers: TransferLimits,
         keep: KeepSettings,
+        origins: Origins,
     ) -> None:
+        self.origins = origins
         self._vault = vault
         self._overlay = membership.server
         self._presence = membership.presence
@@ -76,7 +79,7 @@ class Sharing:
             vault, self._environment, self._opened, self._room, transfers.down.rate
         )
         self._assembler = Assembler(vault, guard, self._opened)
-        self._finder = Finder(membership, pool, self._exchanges)
+        self._finder = Finder(membership, pool, self._exchanges, origins)
         self._known = KnownPeers(membership, pool, self._finder.hints.saw)
         self._loop = asyncio.get_running_loop()
 
@@ -94,6 +97,7 @@ class Sharing:
             *self._announcer.defects,
             *self.keeping.defects,
             *self.caching.defects,
+            *self.origins.defects,
         ]
 
     async def start(self) -> None:
@@ -110,6 +114,7 @@ class Sharing:
         await self.keeping.close()
         await self._announcer.close()
         await self._downloader.close()
+        await self.origins.close()
         await self._exchanges.close()
         self._opened.close()
 

@@ -19,6 +19,7 @@
     │   ├── TimedOut          NodeSilent: the node of a home runs and does not answer
     │   ├── NotFound, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
+    │   ├── OriginFailed      an HTTP server does not answer, or not now
     │   ├── RelayFailed       no allocation at a relay, or no longer
     │   ├── CallFailed        CallCrossed, CalleeBusy, NoSuchLink
     │   └── NotRunning        no node answers at the home's control address
@@ -30,6 +31,7 @@
         ├── OverLimit         RateLimited, CookieNeeded
         │   └── StoreFull     KeyFull, PublisherFull, StorerFull
         ├── RelayRefusal      a TURN request that is answered with an error
+        ├── BadAnswer         an HTTP server's, which is none to what was asked
         └── BadContent        BadManifest, ChunkMismatch
 
 `name` is the counter under which a refusal is counted and the name that a person reads.
@@ -205,6 +207,10 @@ class LinkFailed(NetworkError):
     """A link could not be opened; the message says what was tried."""
 
 
+class OriginFailed(NetworkError):
+    """An HTTP origin does not answer, or cannot serve now; or it may not be connected to."""
+
+
 class RelayFailed(NetworkError):
     """A relay gave no allocation, or the allocation is lost; the message says why."""
 
@@ -354,6 +360,10 @@ class RelayRefusal(RemoteError):
 
 class NotPermitted(Unexpected):
     """Data to or from an address that has no permission, channel or allocation at this relay."""
+
+
+class BadAnswer(RemoteError):
+    """What an HTTP origin answers is no answer to what it was asked."""
 
 
 class BadContent(RemoteError):

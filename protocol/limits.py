@@ -1153,6 +1153,35 @@ ORIGIN_BYTES = 200
 ORIGINS_CONFIGURED = 8
 """Origins of this node's own settings, each of which is asked for every mod that is fetched."""
 
+ORIGINS_REMEMBERED = 256
+ORIGIN_ANSWERS_REMEMBERED = 4096
+"""Origins whose failures are known, and mods for which a person said whether theirs are asked."""
+
+ORIGIN_FAILURES = 3
+ORIGIN_RETRY_S = 1.0
+ORIGIN_REST_S = 120.0
+ORIGIN_REST_MAX_S = 3600.0
+ORIGIN_RESTS_COUNTED = 16
+"""After so many failures in a row, with a pause between them, an origin is left alone: half that
+rest to all of it, twice as long each time, up to an hour."""
+
+ORIGIN_CONNECTIONS = 4
+ORIGIN_CONNECT_S = 8.0
+ORIGIN_READ_S = 30.0
+"""Requests to one origin at once; how long one may take to connect, and send nothing."""
+
+ORIGIN_REDIRECTS = 5
+ORIGIN_REDIRECT_BYTES = 2048
+"""Redirects of one request that are followed, and the length of an address that they name."""
+
+RANGE_BYTES_MIN = 2**20
+RANGE_BYTES_MAX = 4 * 2**20
+"""Neighbouring chunks are asked of an origin in ranges of about so many bytes."""
+
+WHOLE_WASTE_BYTES = 64 * 2**20
+"""A server without ranges sends a file from its beginning: so much may come in vain, and as much
+as came of use."""
+
 LINK_TEXT_BYTES = 2048
 """A modswarm link as text: two keys and every hint."""
 

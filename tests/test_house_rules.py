@@ -48,7 +48,7 @@ OWNERS = {
     "aioice": ("node/links/", "simulations/libraries/seams.py", "scripts/benchmarks/ice/"),
     "pylibsrtp": ("node/links/",),
     "OpenSSL": ("node/links/", "simulations/libraries/seams.py"),
-    "aiohttp": ("node/faces/", "scripts/benchmarks/link/http_peer.py"),
+    "aiohttp": ("node/faces/", "node/content/origins/", "scripts/benchmarks/"),
     "click": ("node/faces/",),
     "rich": ("node/faces/", "simulations/command_line.py"),
 }

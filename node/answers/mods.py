@@ -129,6 +129,15 @@ class GetResult:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginsView:
+    """The HTTP origins that a link names, and whether a person lets them be asked."""
+
+    origins: tuple[str, ...]
+    agreed: bool | None
+    """Null: nobody has said so far, and they are not asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModList:
     """The mods in the vault, in the order in which they came."""
 

@@ -5,7 +5,11 @@ same rarity come in random order, so that many downloaders of one mod soon hold 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Protocol
+
+_FEW = 8
+"""Where fewer than one of so many waits they are sorted, and not all numbers looked at."""
 
 
 class Shuffler(Protocol):
@@ -87,6 +91,19 @@ class RarestFirst:
         """Those of `chunks` that wait, the rarest first."""
         waiting = filter(self._waiting.__contains__, chunks)
         yield from sorted(waiting, key=self._partial_holders.__getitem__)
+
+    def from_number(self, start: int) -> Iterator[int]:
+        """Every chunk that waits by its number: those from `start` on, then those before.
+
+        Nothing may change meanwhile.
+        """
+        if len(self._waiting) * _FEW < len(self._partial_holders):
+            yield from sorted(self._waiting, key=lambda chunk: (chunk < start, chunk))
+            return
+        count = len(self._partial_holders)
+        for chunk in chain(range(start, count), range(min(start, count))):
+            if chunk in self._waiting:
+                yield chunk
 
     def take(
         self, chunks: Iterable[int], lengths: Sequence[int], most: int, budget_bytes: int

@@ -100,11 +100,17 @@ class SwarmSource:
         if self._news is not None:
             self._news.update(dict.fromkeys(chunks))
 
-    def choose(self, waiting: RarestFirst, most: int, budget_bytes: int) -> list[int]:
+    def choose(
+        self, waiting: RarestFirst, most: int, budget_bytes: int, start: int | None = None
+    ) -> list[int]:
         """Take up to `most` waiting chunks that it holds. All are looked at once, later the news.
 
         So a source that announces a chunk at a time, or gives one back, costs no look at all.
+        `start`: neighbours from this number on are what it sends at least cost.
         """
+        if start is not None:
+            ordered = filter(self.holds, waiting.from_number(start))
+            return waiting.take(ordered, self._lengths, most, budget_bytes)[0]
         if self._news is None or len(self._news) > limits.REQUESTS_PER_STREAM:
             self._news, chunks = None, waiting.all()
         else:

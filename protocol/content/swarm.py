@@ -115,8 +115,16 @@ class Swarm:
         self.banned.add(source)
         self.leave(source)
 
-    def requests(self, source: SourceName, now: float, most_bytes: int | None = None) -> list[int]:
+    def requests(
+        self,
+        source: SourceName,
+        now: float,
+        most_bytes: int | None = None,
+        start: int | None = None,
+    ) -> list[int]:
         """The chunks to ask of a source now, to fill its window; may be none.
+
+        `start`: it sends neighbours from this chunk on at least cost; None: all alike.
 
         `most_bytes`: what may come, which the last of them may pass; None if that is not limited.
         """
@@ -136,7 +144,7 @@ class Swarm:
         few_bytes = max(known.window_least // 2, window_bytes // WINDOW_PARTS)
         if most <= 0 or budget_bytes < max(1, min(few_bytes, known.asked_bytes // 2)):
             return []  # few requests with many chunks each, not one for every arrival
-        chunks = known.choose(self._waiting, most, budget_bytes)
+        chunks = known.choose(self._waiting, most, budget_bytes, start)
         for chunk in chunks:
             self._holder_of[chunk] = source
         if not chunks:

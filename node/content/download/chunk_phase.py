@@ -93,6 +93,7 @@ class ChunkPhase(DownloadPhase[None]):
         complete = source.opened is not None and source.opened.complete
         self._swarm.join(source.name, self._now(), complete=complete)
         self._pieces[source.name] = ChunkPieces()
+        source.stream.learn_chunks(self._lengths)
         if source.bits:
             self._swarm.holds(source.name, 0, bytes(source.bits))
         self._ask(source.name)
@@ -185,11 +186,12 @@ class ChunkPhase(DownloadPhase[None]):
                 self._held_back.add(name)
                 return
             self._held_back.discard(name)
-            chunks = self._swarm.requests(name, now, most_bytes)
+            stream = self._sources.by_name[name].stream
+            chunks = self._swarm.requests(name, now, most_bytes, stream.next_chunk)
             self._downlink.spend(name, sum(self._lengths[chunk] for chunk in chunks), now)
             if chunks:
                 self._heard = self._now() if was_idle else self._heard
-                self._sources.by_name[name].stream.get_chunks(tuple(chunks))
+                stream.get_chunks(tuple(chunks))
 
     def _ask_all(self) -> None:
         for name in self._swarm.sources:

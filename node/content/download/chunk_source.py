@@ -4,7 +4,7 @@ Answers are the values of `protocol.content.frames`: Opened first, or Refused, w
 stream; then Have, ManifestPiece, ChunkPiece, Missing and Cancelled.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from protocol.content.frames import ContentAnswer
@@ -35,8 +35,15 @@ class ChunkStream(Protocol):
     def round_trip_s(self) -> float | None:
         """The time to the source and back at present, in seconds; None if it is not known."""
 
+    @property
+    def next_chunk(self) -> int | None:
+        """The chunk from which on it sends neighbours at least cost; None: all chunks alike."""
+
     def get_manifest(self) -> None:
         """Ask for the whole manifest, Opened or not: its pieces come in order, after Opened."""
+
+    def learn_chunks(self, lengths: Sequence[int]) -> None:
+        """The manifest is here, and chunks may be asked for: of so many sealed bytes each."""
 
     def get_chunks(self, chunks: tuple[int, ...]) -> None:
         """Ask for whole chunks by their numbers in the manifest, in this order."""

@@ -292,7 +292,7 @@ class Sources:
         error, now = self._rounds.error, self._now()
         kept = self._phase.progress() if self._phase is not None else Progress("chunks")
         if not self._waiting.lost and isinstance(error, NetworkError):
-            return error
+            return self._with_origins(error)
         if self.by_name:
             return NoSources("the sources that were found do not hold all of this mod")
         told = tell_reasons({**self.lost, **self.banned})
@@ -305,6 +305,14 @@ class Sources:
             text += f"; {kept.kept()}"
         cause = error.cause if isinstance(error, NetworkError) else None
         return NoSources(text, cause=cause)
+
+    def _with_origins(self, error: NetworkError) -> NetworkError:
+        """Why no peer serves, and why no origin does: their names are URLs."""
+        told = {name: why for name, why in (self.lost | self.banned).items() if "/" in name}
+        note = tell_reasons(told)
+        if told and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        return error
 
 
 def _doubt(source: Source) -> tuple[bool, bool]:

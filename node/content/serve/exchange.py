@@ -6,7 +6,7 @@ A peer that breaks the protocol ends its own link, and nothing else.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.ports import LinkPort, SourceWatch
@@ -58,6 +58,13 @@ class Stream:
     def round_trip_s(self) -> float | None:
         """That of the link."""
         return self._exchange.round_trip_s
+
+    @property
+    def next_chunk(self) -> None:
+        """The peer sends all chunks alike."""
+
+    def learn_chunks(self, lengths: Sequence[int]) -> None:
+        """The peer knows them."""
 
     def get_manifest(self) -> None:
         """Ask for the manifest."""

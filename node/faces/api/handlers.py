@@ -7,7 +7,7 @@ route's schema; what only a parser can check (links, ids, file paths) is checked
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from node.runtime import Node
 from protocol import limits
 from protocol.causes.failed_checks import expected_of
 from protocol.content.file_paths import quoted
+from protocol.content.origins.urls import origin_url
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, base32_text
 from protocol.texts.links import link_in
@@ -95,9 +96,11 @@ async def network(service: Service, call: ApiCall) -> NetworkReport:
 async def share(service: Service, call: ApiCall, progress: ReportProgress) -> ShareResult:
     """Share a folder or a file of this machine."""
     source = absolute_path(call.body["path"])
-    return await service.node.sharing.share(
+    origins = tuple(dict.fromkeys(map(origin_url, call.body.get("origins", ()))))
+    shared = await service.node.sharing.share(
         source, call.body.get("name"), progress, exclude=call.body.get("exclude", ())
     )
+    return replace(shared, link=replace(shared.link, origins=origins))
 
 
 async def look(service: Service, call: ApiCall, progress: ReportProgress) -> ModOffer:

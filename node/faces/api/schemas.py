@@ -105,6 +105,12 @@ SHARE = _request(
             "items": _bounded(limits.IGNORE_PATTERN_CHARS, "A pattern as in a .gitignore."),
             "description": "What is left out, besides what `.modswarmignore` in the folder says.",
         },
+        "origins": {
+            "type": "array",
+            "maxItems": limits.ORIGINS_NAMED,
+            "items": _bounded(limits.PASTED_CHARS, "The URL of a folder with the exported mod."),
+            "description": "HTTP servers that the link names beside peers.",
+        },
     },
 )
 
@@ -144,6 +150,16 @@ DOWNLOAD = _request(
 RESUME = _request({}, {"priority": _PRIORITY})
 
 LOOK = _request({"link": _LINK})
+
+ORIGINS = _request(
+    {"link": _LINK},
+    {
+        "agreed": {
+            "type": "boolean",
+            "description": "Whether the origins of the link may be asked for its mod; remembered.",
+        }
+    },
+)
 
 _RATE = _bounded(
     limits.RATE_CHARS,

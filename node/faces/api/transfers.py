@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from node.answers.downloads import DownloadList, DownloadView, Priority
-from node.answers.mods import GetResult
+from node.answers.mods import GetResult, OriginsView
 from node.answers.rates import LimitsView
 from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
@@ -26,6 +26,14 @@ async def limit(service: Service, call: ApiCall) -> LimitsView:
     transfers = service.node.transfers
     transfers.command(**call.body)
     return transfers.view()
+
+
+async def origins(service: Service, call: ApiCall) -> OriginsView:
+    """The origins of a link, and whether they may be asked; with `agreed` a person says so."""
+    link, consent = link_in(call.body["link"]), service.node.sharing.origins.consent
+    if "agreed" in call.body and link.origins:
+        consent.remember(link.mod_id, link.origins, agreed=call.body["agreed"])
+    return OriginsView(link.origins, consent.answer(link.mod_id, link.origins))
 
 
 async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:

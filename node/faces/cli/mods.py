@@ -13,12 +13,14 @@ from node.faces.cli.terminal.amounts import Duration, Size
 from node.faces.cli.terminal.questions import wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
+from node.faces.cli.transfers.origins import settle_origins
 from node.faces.cli.transfers.queueing import PRIORITIES
 from node.machine.folders import absolute, current_folder
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.content.file_paths import quoted
 from protocol.content.link import is_piece
+from protocol.content.origins.urls import origin_url
 from protocol.errors import (
     BadInput,
     Expired,
@@ -71,9 +73,21 @@ _REFUSALS = _CAPS | {
     type=Word('a pattern of what to leave out, such as "*.log" or /saves/'),
     help="Leave out what this means, as in a .gitignore; may be given several times.",
 )
+@click.option(
+    "--origin",
+    multiple=True,
+    metavar="URL",
+    type=Word("the URL of a folder with the exported mod, such as https://mods.example/files"),
+    help="Name an HTTP server in the link that has what `modswarm export` wrote; repeatable.",
+)
 @options.asking
 def share(
-    path: Path, name: str | None, exclude: tuple[str, ...], home: Path, as_json: bool
+    path: Path,
+    name: str | None,
+    exclude: tuple[str, ...],
+    origin: tuple[str, ...],
+    home: Path,
+    as_json: bool,
 ) -> None:
     """Share the folder or the file PATH, and print its link.
 
@@ -82,6 +96,7 @@ def share(
     """
     body: dict[str, Any] = {"path": str(_absolute(path))}
     body |= ({} if name is None else {"name": name}) | ({"exclude": exclude} if exclude else {})
+    body |= {"origins": list(map(origin_url, origin))} if origin else {}
     with bars.bar(quiet=as_json) as bar:
         shared = bars.follow(ControlClient(home).stream("/v1/mods", body), bar)
     if as_json:
@@ -175,6 +190,12 @@ def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
     type=click.Choice(PRIORITIES),
     help="Its place among the downloads of the queue. Default: normal.",
 )
+@click.option(
+    "--origins",
+    type=click.Choice(["yes", "no"]),
+    help="Whether HTTP servers that the link names may be asked too: they learn this computer's"
+    " address. Remembered for the mod; without it you are asked, or else they are not.",
+)
 @options.asking
 def get(
     link: str | None,
@@ -185,6 +206,7 @@ def get(
     wait: float | None,
     detach: bool,
     priority: str | None,
+    origins: str | None,
     home: Path,
     as_json: bool,
 ) -> None:
@@ -199,12 +221,15 @@ def get(
     has arrived stays in the vault, and the same command goes on from there. --detach puts it into
     the queue instead, which `modswarm downloads` shows.
     """
-    text = str(link_in(given.link_text(link, link_file)))
+    meant = link_in(given.link_text(link, link_file))
+    text = str(meant)
     place = {"to": str(_absolute(to))} if to else {"into": str(current_folder())}
     bound: dict[str, Any] = {"yes": yes} | ({} if max_size is None else {"max_bytes": max_size})
     waiting = {} if wait is None else {"wait_s": wait}
     client = ControlClient(home)
-    if not (yes or as_json) and _at_a_terminal():
+    asks = not (yes or as_json) and _at_a_terminal()
+    settle_origins(client, meant, origins, asks=asks)
+    if asks:
         bound = {"yes": True, "max_bytes": _ask(client, text, max_size)}
     body = {"link": text} | place | bound | waiting
     body |= {} if priority is None else {"priority": priority}
@@ -259,7 +284,7 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
     written = f"{counted(fetched['files'], 'file')}, {output.size(fetched['bytes'])}"
     facts = [("Written to", fetched["path"]), ("Contents", written)]
     if fetched["sources"]:
-        sources = counted(len(fetched["sources"]), "peer")
+        sources = _sources(fetched["sources"])
         facts += [
             ("Fetched", f"{output.size(fetched['bytes_fetched'])} from {sources}"),
             ("Looked up in", output.milliseconds(fetched["lookup_ms"])),
@@ -268,9 +293,17 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
     else:
         facts.append(("Fetched", "nothing, it was all in the vault"))
     if fetched["banned"]:
-        liars = counted(len(fetched["banned"]), "peer")
+        liars = _sources(fetched["banned"])
         facts.append(("Refused", f"what {liars} sent that was not this mod"))
     output.show_facts([*facts, ("Took", output.duration(fetched["seconds"]))])
+
+
+def _sources(names: list[str]) -> str:
+    """2 peers and 1 origin: the names of these are URLs."""
+    origins = sum("/" in name for name in names)
+    peers = len(names) - origins
+    told = [counted(peers, "peer")] if peers or not origins else []
+    return " and ".join(told + ([counted(origins, "origin")] if origins else []))
 
 
 @click.command()

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 import idna
 
 from protocol import limits
-from protocol.addresses import split_host_port
+from protocol.addresses import canonical, split_host_port
 from protocol.errors import BadAddress, BadInput
 from protocol.identity import base32_text
 
@@ -74,7 +74,11 @@ def _place(place: str, port: int, shown: str) -> tuple[str, int]:
     if not port:
         raise BadInput(f"not the address of an origin: port 0 in {shown}")
     if _LITERAL.fullmatch(host):
-        return (f"[{host.lower()}]" if ":" in host else host), port
+        try:
+            literal = canonical(host, port).host
+        except BadAddress:
+            raise BadInput(f"not the address of an origin: {shown}") from None
+        return (f"[{literal}]" if ":" in literal else literal), port
     return _name(host.rstrip("."), shown), port
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,12 +57,16 @@ class OriginStream:
         self.name = origin.name
         self.is_open = True
         self.round_trip_s = None
+        self.next_chunk: int | None = None
         self.asked: list[int] = []
         self._next_at = 0.0
         self._origin = origin
         self._reader = reader
         self.good_bytes = 0
         self._answer(Opened(0, len(origin.manifest), complete=True))
+
+    def learn_chunks(self, lengths: Sequence[int]) -> None:
+        """It has them in memory."""
 
     def get_manifest(self) -> None:
         for offset, data in _pieces(self._origin.manifest):

@@ -25,6 +25,7 @@ from node.content.download.bounds import SizeBound
 from node.content.keeping.keeping import KeepingState
 from node.content.keeping.scrubber import Scrubbed
 from node.content.keeping.usage import ModUsage
+from node.content.origins.consent import OriginConsent
 from node.content.progress import Progress, ReportProgress
 from node.content.queue.queue import DownloadQueue
 from node.content.rates.settings import RateSettings
@@ -146,10 +147,17 @@ class FakeCaching:
         return mod_id == bytes(32)
 
 
+class FakeOrigins:
+    """Remembers what a person says of origins."""
+
+    def __init__(self, home: Path) -> None:
+        self.consent = OriginConsent(home / "origins.json")
+
+
 class FakeSharing(GetDouble):
     """Has one mod; `hold` keeps downloads alive."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, home: Path) -> None:
         self._answer = answer
         self.hold = False
         self.bounds: list[SizeBound] = []
@@ -166,6 +174,7 @@ class FakeSharing(GetDouble):
         self.mod_list = [stored_mod(MOD_ID, "hats")]
         self.keeping = FakeKeeping(answer)
         self.caching = FakeCaching(answer)
+        self.origins = FakeOrigins(home)
 
     async def mods(self) -> tuple[ModView, ...]:
         self._answer("mods")
@@ -353,7 +362,7 @@ class FakeNode:
         self.peer_id: PeerId = self.identity.peer_id
         self.diagnosis = FakeDiagnosis(self._answer)
         self.doctor = FakeDoctor(self._answer)
-        self.sharing = FakeSharing(self._answer)
+        self.sharing = FakeSharing(self._answer, home.path)
         self.pool = FakePool(self._answer)
         self.downloads = DownloadQueue(
             *(home.downloads, self.sharing.get, lambda _: None, self.environment.wall),

@@ -284,6 +284,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/downloads/{id}/resume"): ("/v1/downloads/1/resume", {"priority": "low"}),
     ("DELETE", "/v1/downloads/{id}"): ("/v1/downloads/1", None),
     ("POST", "/v1/offers"): ("/v1/offers", {"link": str(LINK)}),
+    ("POST", "/v1/origins"): ("/v1/origins", {"link": str(LINK)}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
     ("GET", "/v1/dht/records"): (f"/v1/dht/records?target={peer_id_text(PEER)}&kind=peer", None),

@@ -145,6 +145,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/mods": {"path": "/x", "name": "Hats"},
     "/v1/downloads": {"link": str(LINK), "into": "/x"},
     "/v1/offers": {"link": str(LINK)},
+    "/v1/origins": {"link": str(LINK)},
     "/v1/limits": {},
     "/v1/scrubs": {},
     "/v1/pins": {"mod_id": base32_text(MOD_ID)},

@@ -1,0 +1,1 @@
+"""HTTP servers as sources of chunks: whom to ask, how, and whether a person agreed."""
