@@ -10,13 +10,19 @@ ciphertext; two lineages share none.
 import hashlib
 from dataclasses import dataclass, field
 
-import zstandard
+from backports.zstd import (
+    DecompressionParameter,
+    ZstdCompressor,
+    ZstdDecompressor,
+    ZstdError,
+)
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol import limits
+from protocol.content.zstd_header import read_header
 from protocol.errors import BadContent, ChunkMismatch
 
 RAW = 0
@@ -32,6 +38,9 @@ _NONCE = bytes(12)
 _SLICE_BYTES = 256
 """Packed bytes that are unpacked at once: they may become some megabytes."""
 _LEVEL = 3
+_UNPACK_OPTIONS: dict[int, int] = {
+    DecompressionParameter.window_log_max: limits.ZSTD_WINDOW_BYTES.bit_length() - 1
+}
 _WORTHWHILE = 31 / 32
 """Packing must save more than this leaves, or the reader unpacks for nothing."""
 
@@ -53,9 +62,7 @@ class Packer:
     """Makes the bytes that GCM seals. Keeps Zstandard's tables, so each thread needs its own."""
 
     def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(
-            level=_LEVEL, write_checksum=False, write_content_size=True
-        )
+        self._compressor = ZstdCompressor(level=_LEVEL)
 
     def pack(self, plaintext: bytes) -> bytes:
         """The codec byte, then `plaintext` in that codec."""
@@ -65,7 +72,7 @@ class Packer:
     def packed(self, raw: bytes) -> bytes | None:
         """The body for a raw one (codec RAW), if that is smaller enough."""
         plaintext = memoryview(raw)[1:]
-        compressed = self._compressor.compress(plaintext)
+        compressed = self._compressor.compress(plaintext, ZstdCompressor.FLUSH_FRAME)
         if len(compressed) < len(plaintext) * _WORTHWHILE:
             return _ZSTD_BYTE + compressed
         return None
@@ -102,11 +109,8 @@ class Unpacking:
         if not body or body[0] not in (RAW, ZSTD):
             raise BadContent("a sealed part without a codec byte that is known")
         if body[0] == ZSTD:
-            try:
-                self._left = _check_frame(self._frame, max_bytes)
-            except zstandard.ZstdError:
-                raise BadContent("packed data that does not unpack") from None
-            self._decompressor = zstandard.ZstdDecompressor().decompressobj()
+            self._left = _check_frame(self._frame, max_bytes)
+            self._decompressor = ZstdDecompressor(options=_UNPACK_OPTIONS)
             self._unpack = self._decompress
         elif self._left > max_bytes:
             raise BadContent(f"more than {max_bytes} bytes")
@@ -132,7 +136,7 @@ class Unpacking:
             raise BadContent("bytes after packed data")
         try:
             data = self._decompressor.decompress(part)
-        except zstandard.ZstdError:
+        except ZstdError:
             raise BadContent("packed data that does not unpack") from None
         if self._decompressor.unused_data:
             raise BadContent("bytes after packed data")
@@ -140,26 +144,31 @@ class Unpacking:
 
 
 def _check_frame(frame: memoryview, max_bytes: int) -> int:
-    """The bytes that a Zstandard frame promises; raises BadContent, ZstdError."""
-    header = zstandard.get_frame_parameters(frame)
-    if header.content_size > max_bytes:  # an unknown size reads as 2**64 - 1
-        raise BadContent(f"packed data that claims more than {max_bytes} bytes")
-    if header.dict_id or header.window_size > limits.ZSTD_WINDOW_BYTES:
+    """The bytes that a Zstandard frame promises; raises BadContent."""
+    header = read_header(frame)
+    if header is None:
+        raise BadContent("packed data that does not unpack")
+    if header.content_bytes is None or header.content_bytes > max_bytes:
+        raise BadContent(f"packed data that claims more than {max_bytes} bytes, or no number")
+    if header.has_dictionary or header.window_bytes > limits.ZSTD_WINDOW_BYTES:
         raise BadContent("packed data that needs a dictionary or too wide a window")
     # An empty frame would make the decompressor ignore what follows it.
-    if header.content_size == 0:
+    if not header.content_bytes:
         raise BadContent("packed data of no length")
-    return int(header.content_size)
+    return header.content_bytes
 
 
 def _decompress(frame: memoryview, max_bytes: int) -> bytes:
+    size = _check_frame(frame, max_bytes)
+    decompressor = ZstdDecompressor(options=_UNPACK_OPTIONS)
     try:
-        size = _check_frame(frame, max_bytes)
-        return zstandard.ZstdDecompressor().decompress(
-            frame, max_output_size=size, allow_extra_data=False
-        )
-    except zstandard.ZstdError:
+        # Room for one byte more, or the frame's end might not be read.
+        data = decompressor.decompress(frame, size + 1)
+    except ZstdError:
         raise BadContent("packed data that does not unpack") from None
+    if len(data) != size or not decompressor.eof or decompressor.unused_data:
+        raise BadContent("packed data of another length than it claims")
+    return data
 
 
 def seal_body(key: bytes, body: bytes, associated: bytes = b"") -> bytes:
