@@ -1142,6 +1142,20 @@ answer whether it shall be fetched. The longest take 150 MB."""
 ZSTD_WINDOW_BYTES = 8 * 2**20
 """What every Zstandard decoder must support (RFC 8878, 3.1.1.1.2): bounds its memory."""
 
+PATCH_PART_BYTES = 64 * 2**20
+PATCH_PART_CHUNKS = 4096
+"""Plaintext of the base that one part of a patch refers to, and as much that it yields, in so many
+chunks each: its reader holds both in memory, and its maker tables of 50 MB besides."""
+
+PATCH_WINDOW_BYTES = 2 * PATCH_PART_BYTES
+"""From the last byte that a part yields back to the first that it refers to."""
+
+PATCH_WORTH_BYTES = 2**16
+"""What a patch must spare at least, as it costs a lookup, a manifest and a record of its own."""
+
+PATCH_FRAME_MORE_BYTES = 2**12
+"""A frame may be so much larger than what it becomes: 128 KiB that do not compress take 3 more."""
+
 HINTS = 8
 HINT_BYTES = 120
 """Hints in a modswarm link, and the length of one: an address, a port and a peer id."""

@@ -8,6 +8,8 @@ from protocol import addresses, codec, identity, limits
 from protocol.content import file_paths, frames, link, manifest, sealing
 from protocol.content.link import ModLink
 from protocol.content.manifest import Contents, ModFile
+from protocol.content.patching.frame import PatchFrame, Prefix, Rebuilding
+from protocol.content.patching.part import PatchPart, PatchReader, encode_head, numbers_of
 from protocol.errors import BadInput
 from protocol.identity import PeerId
 from protocol.overlay.bootstrap import Bootstrap
@@ -51,6 +53,37 @@ def _drained(source: codec.Readable) -> bytes:
     return data
 
 
+_BASE_CHUNKS = (bytes(range(100)), b"text " * 30)
+_YIELDED = (_BASE_CHUNKS[0] + b"!", b"more " + _BASE_CHUNKS[1])
+
+
+def _some_patch() -> bytes:
+    frame = PatchFrame(Prefix(b"".join(_BASE_CHUNKS)), sum(map(len, _YIELDED)), 3)
+    made = b"".join([*map(frame.add, _YIELDED), frame.end()])
+    return encode_head(PatchPart(((0, 2),), ((1, 2),), len(made))) + made
+
+
+def _read_patch(data: bytes) -> object:
+    """All that a patch yields, of a base and a version of a few short chunks."""
+    lengths = [7, *map(len, _YIELDED), 9]
+    reader = PatchReader([len(chunk) for chunk in _BASE_CHUNKS], lengths)
+    rebuilding: Rebuilding | None = None
+    yielded: list[bytes] = []
+    for one in reader.feed(data):
+        if isinstance(one, PatchPart):
+            if rebuilding is not None:
+                rebuilding.end()
+            prefix = b"".join(_BASE_CHUNKS[number] for number in numbers_of(one.base))
+            wanted = [lengths[number] for number in numbers_of(one.chunks)]
+            rebuilding = Rebuilding(Prefix(prefix), wanted)
+        elif rebuilding is not None:
+            yielded += rebuilding.feed(one)
+    reader.end()
+    if rebuilding is not None:
+        rebuilding.end()
+    return yielded
+
+
 def _text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
     return lambda data: parse(data.decode("utf-8", "replace"))
 
@@ -79,6 +112,7 @@ CONTENT_FORMS = {
         lambda data: _drained(sealing.Unpacking(data, limits.CHUNK_BYTES_MAX)),
         (b"\0raw", sealing.Packer().pack(bytes(1000))),
     ),
+    "patch": Target(_read_patch, (_some_patch(),)),
     "path": Target(_text(file_paths.check_path), (b"a/b.txt",), BadInput),
     "link": Target(_text(link.parse), (str(ModLink(bytes(32), bytes(32))).encode(),), BadInput),
     "peer id": Target(
