@@ -39,7 +39,8 @@ class Environment:
 
     `udp_socket` binds a socket, or is None where the loop makes its own (a simulated internet).
     `find_router` looks for a UPnP router; None: the node asks no router. `thread_cpu_s` gives the
-    CPU seconds that the calling thread has used.
+    CPU seconds that the calling thread has used. `file_times`: whether files have the times of this
+    environment; those of a simulation are of the real machine, other ones each time.
     """
 
     wall: Callable[[], float] = time.time
@@ -48,6 +49,7 @@ class Environment:
     udp_socket: Callable[[str, int], socket.socket] | None = udp_socket
     find_router: Callable[[], Awaitable[Router | None]] | None = find_router
     thread_cpu_s: Callable[[], float] = time.thread_time
+    file_times: bool = True
 
     def check_randomness(self) -> None:
         """Raise InsecureRandomness for a seeded source on a loop that runs in real time."""

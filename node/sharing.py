@@ -20,6 +20,7 @@ from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMods
 from node.content.origins.origins import Origins
 from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.publish.lineages import Lineages
 from node.content.publish.publisher import Publisher
 from node.content.rates.background import BackgroundPacer
 from node.content.rates.transfers import TransferLimits
@@ -63,8 +64,11 @@ class Sharing:
         self._environment = membership.environment
         self._membership = membership
         self._pool = pool
+        lineages = Lineages(
+            *(vault, self._environment, self._overlay.identity, membership.settings.puzzle_bits)
+        )
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
-        self._publisher = Publisher(vault, self._environment, guard)
+        self._publisher = Publisher(vault, self._environment, guard, lineages)
         self._opened = OpenedMods()
         self._pacer = BackgroundPacer(self._environment.thread_cpu_s)
         self.keeping = Keeping(vault, keep, self._announcer.announce, self.repair, self._pacer)

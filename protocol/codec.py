@@ -200,6 +200,16 @@ class FieldReader:
         self._check_head(before, len(value.encode()), _TEXT_SHORT)
         return value
 
+    def number(self) -> int:
+        """A whole number."""
+        before = self._unpacker.tell()
+        value = self._read(self._unpacker.unpack)
+        if type(value) is not int:
+            raise Malformed(f"{type(value).__name__} where a number is needed")
+        if self._unpacker.tell() - before != len(encode(value)):
+            raise NotCanonical("not the canonical spelling of its value")
+        return value
+
     def bytes(self) -> bytes:
         """Bytes."""
         before = self._unpacker.tell()

@@ -93,6 +93,10 @@ class BadFolder(BadInput):
     """A folder to share that is missing, empty or unreadable."""
 
 
+class NameTaken(BadInput):
+    """A mod of this name was shared from another folder."""
+
+
 class FolderProblems(BadFolder):
     """Several things in a folder stand in the way of sharing it."""
 

@@ -1057,6 +1057,9 @@ MOD_BYTES = 2**40
 MOD_NAME_BYTES = 200
 """All files of a mod together, and its name in UTF-8."""
 
+PATCHES = 4
+"""That one version names: each leads to it from another version."""
+
 WALK_ENTRIES = 2**20
 """What a walk of a folder to share looks at, left out or not: five times what a mod may have."""
 

@@ -7,8 +7,9 @@ import asyncio
 from typing import NamedTuple
 
 from protocol import limits
-from protocol.content import manifest as manifests
-from protocol.content.manifest import Contents, Manifest
+from protocol.content.manifests import manifest as manifests
+from protocol.content.manifests.contents import Contents
+from protocol.content.manifests.manifest import Manifest
 
 
 class OpenedMod(NamedTuple):

@@ -77,6 +77,11 @@ def _is_no_text(text: str) -> bool:
     return any("\ud800" <= char <= "\udfff" for char in text)
 
 
+def normalized(name: str) -> str:
+    """A name in the one spelling in which names are compared (Unicode's NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def check_name(name: str) -> str:
     """Return the name of a mod, which names its folder; raise UnsafePath if none could have it."""
     reason = 'has a "/"' if "/" in name else _objection(name) or _objection_to_folder(name)

@@ -14,7 +14,7 @@ from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
 from protocol.content.frames import ContentFrame, ContentRequest
-from protocol.content.manifest import decode_manifest
+from protocol.content.manifests.manifest import decode_manifest
 from protocol.errors import LinkClosed
 
 DRIP_S = 8.0

@@ -12,7 +12,7 @@ from node.content.ports import LinkPort
 from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames
-from protocol.content.manifest import decode_manifest
+from protocol.content.manifests.manifest import decode_manifest
 from protocol.identity import PeerId, peer_id_of
 from simulations.attacks.holders import HostileHolder
 

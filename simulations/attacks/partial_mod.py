@@ -4,10 +4,11 @@ import hashlib
 
 from node.content.vault.stored_mod import StoredMod
 from node.content.vault.vault import Vault
-from protocol import codec
-from protocol.content import manifest as manifests
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests import manifest as manifests
 
 _SEALED_BYTES = 60_000
+_KEYS = LineageKeys(bytes(32), bytes(32))
 
 
 async def add_partial_mod(vault: Vault, chunks: int) -> bytes:
@@ -16,10 +17,10 @@ async def add_partial_mod(vault: Vault, chunks: int) -> bytes:
         hashlib.sha256(number.to_bytes(4)).digest() + _SEALED_BYTES.to_bytes(4)
         for number in range(chunks)
     )
-    data = codec.encode([manifests.MANIFEST_VERSION, b"".join(rows), bytes(100)])
+    data = manifests.sign_manifest(_KEYS, b"".join(rows), bytes(100))
     manifest = manifests.decode_manifest(data)
     mod = StoredMod(
-        *(manifest.mod_id, None, "", "", 0, 0, manifest.sealed_bytes, chunks),
+        *(manifest.mod_id, None, "", 0, 0, 0, manifest.sealed_bytes, chunks),
         published=False,
         added=0.0,
     )

@@ -5,9 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from protocol import addresses, codec, identity, limits
-from protocol.content import file_paths, frames, link, manifest, sealing
+from protocol.content import file_paths, frames, link, sealing
+from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
-from protocol.content.manifest import Contents, ModFile
+from protocol.content.manifests import manifest
+from protocol.content.manifests.checks import check_contents
+from protocol.content.manifests.contents import (
+    Contents,
+    ModFile,
+    PatchOffer,
+    VersionKeys,
+    decode_contents,
+    encode_contents,
+)
 from protocol.content.patching.frame import PatchFrame, Prefix, Rebuilding
 from protocol.content.patching.part import PatchPart, PatchReader, encode_head, numbers_of
 from protocol.errors import BadInput
@@ -19,14 +29,18 @@ from simulations.fuzzing.target import OURS, Target
 
 _CONTENTS = Contents(
     "A mod",
-    "1.0",
+    1,
     (ModFile("a/b.txt", 150), ModFile("a/c", 0, executable=True), ModFile("b", 150)),
     (b"\1" * 32, b"\2" * 32),
     (100, 100),
     (0, 1, 0),
 )
+_VERSION = VersionKeys(b"\1" * 32, b"\2" * 32)
+_OFFER = PatchOffer(b"\3" * 32, _VERSION, 999)
 _CHUNKS = [(b"\3" * 32, 117), (b"\4" * 32, 60)]
-_MANIFEST, _CONTENT_KEY = manifest.build_manifest(_CONTENTS, _CHUNKS, b"\7" * 32)
+_MANIFEST, _CONTENT_KEY = manifest.build_manifest(
+    _CONTENTS, _CHUNKS, LineageKeys(b"\7" * 32, b"\5" * 32)
+)
 
 
 def _read_manifest(data: bytes) -> object:
@@ -35,14 +49,8 @@ def _read_manifest(data: bytes) -> object:
 
 def _read_contents(data: bytes) -> object:
     """The sealed part of a manifest: a publisher may seal any bytes."""
-    contents = manifest.decode_contents(io.BytesIO(data))
-    manifest.check_contents(contents, _MANIFEST)
-    return contents
-
-
-def _read_contents_with_empty_folders(data: bytes) -> object:
-    contents = manifest.decode_contents(io.BytesIO(data), manifest.EMPTY_FOLDERS_VERSION)
-    manifest.check_contents(contents, _MANIFEST)
+    contents = decode_contents(io.BytesIO(data))
+    check_contents(contents, _MANIFEST.sealed_lengths)
     return contents
 
 
@@ -99,10 +107,13 @@ CONTENT_FORMS = {
         ),
     ),
     "manifest": Target(_read_manifest, (_MANIFEST.data,)),
-    "manifest contents": Target(_read_contents, (manifest.encode_contents(_CONTENTS),)),
-    "manifest contents with empty folders": Target(
-        _read_contents_with_empty_folders,
-        (manifest.encode_contents(replace(_CONTENTS, empty_folders=("a/d", "c/d"))),),
+    "manifest contents": Target(
+        _read_contents,
+        (
+            encode_contents(_CONTENTS),
+            encode_contents(replace(_CONTENTS, empty_folders=("a/d", "c/d"), patches=(_OFFER,))),
+            encode_contents(replace(_CONTENTS, previous=_VERSION, patch_of=bytes(32))),
+        ),
     ),
     "chunk body": Target(
         lambda data: sealing.unpack_body(data, limits.CHUNK_BYTES_MAX),

@@ -114,6 +114,7 @@ class Resident:
             udp_socket=None,
             find_router=lambda: find_router(self.host),
             thread_cpu_s=lambda: 0.0,  # what this machine takes must change nothing
+            file_times=False,
         )
 
     def make_membership(self) -> Membership:

@@ -21,7 +21,7 @@ from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
-from protocol.content.manifest import Contents
+from protocol.content.manifests.contents import Contents
 from protocol.errors import NotFound, TargetExists
 
 

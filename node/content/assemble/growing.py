@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from node.content.assemble.placing import ChunkPlacing, PlacedBytes
 from node.content.assemble.tree import GrowingTree
 from node.content.progress import Progress, ReportProgress, ignore_progress
-from protocol.content.manifest import Contents
+from protocol.content.manifests.contents import Contents
 from protocol.errors import ModswarmError, NotFound
 
 _Result = TypeVar("_Result")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from protocol.content.manifest import Contents, ModFile
+from protocol.content.manifests.contents import Contents, ModFile
 
 
 class FilePart(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from node.content.assemble.layout import ChunkPlaces
 from node.content.assemble.tree import GrowingTree
 from protocol.content import sealing
-from protocol.content.manifest import Contents
+from protocol.content.manifests.contents import Contents
 
 _STEP_BYTES = 4 * 2**20
 """So much is written at once: a chunk may be at very many places of a mod."""

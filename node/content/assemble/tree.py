@@ -18,7 +18,7 @@ from node.disk.refusals import flush_folder, free_bytes, make_folders, remove_tr
 from node.files import writing
 from node.machine.refusals import reason_of, refused
 from protocol.content.file_paths import quoted
-from protocol.content.manifest import ModFile
+from protocol.content.manifests.contents import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
 from protocol.texts.amounts import size_text
 

@@ -10,7 +10,7 @@ from node.content.assemble.layout import ChunkPlaces, FileStarts
 from node.disk.refusals import flush_folder
 from node.files import writing
 from protocol.content import sealing
-from protocol.content.manifest import Contents
+from protocol.content.manifests.contents import Contents
 from protocol.errors import ChunkMismatch
 
 

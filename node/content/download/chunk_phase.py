@@ -18,7 +18,7 @@ from node.content.vault.vault import Vault
 from protocol import limits
 from protocol.content import frames, sealing
 from protocol.content.frames import ContentAnswer
-from protocol.content.manifest import Manifest
+from protocol.content.manifests.manifest import Manifest
 from protocol.content.rarity import Shuffler
 from protocol.content.rate import RateMeter
 from protocol.content.reassembly import ChunkPieces

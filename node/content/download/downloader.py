@@ -24,7 +24,8 @@ from node.environment import Environment
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.content.link import ModLink
-from protocol.content.manifest import Contents, Manifest
+from protocol.content.manifests.contents import Contents
+from protocol.content.manifests.manifest import Manifest
 from protocol.errors import DownloadCancelled
 from protocol.identity import base32_text
 from protocol.rates.rate_shares import RateShares, alike
@@ -263,13 +264,15 @@ class Downloader:
             manifest.mod_id,
             await self._key(link),
             contents.name if contents else "",
-            contents.version if contents else "",
+            contents.version if contents else 0,
             len(contents.files) if contents else 0,
             contents.total_bytes if contents else 0,
             manifest.sealed_bytes,
             len(manifest.addresses),
             published=False,
             added=self._environment.wall(),
+            lineage_key=manifest.lineage_key,
+            patch_of=contents.patch_of if contents else None,
         )
         await self._vault.add_mod(mod, manifest)
         return await self._vault.missing(link.mod_id)

@@ -21,7 +21,7 @@ from node.content.rates.background import BackgroundPacer
 from node.content.room import RoomClaim
 from node.content.vault.vault import Vault
 from node.environment import Environment
-from protocol.content.manifest import Manifest
+from protocol.content.manifests.manifest import Manifest
 from protocol.errors import DiskError, LinkClosed, ModswarmError
 from protocol.rates.rate_shares import RateShares, alike
 from protocol.rates.transfer_rate import TransferRate

@@ -1,13 +1,13 @@
 """The chunks of a mod that is being published: little memory for each, as a mod has a million."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from node.content.publish.reading import FoundFile
 from node.content.vault.stored_mod import LineageChunk
 from protocol import limits
-from protocol.content import manifest, sealing
-from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.content import sealing
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile
 from protocol.content.packed import PackedBytes
 from protocol.content.sealing import RawBody
 
@@ -61,25 +61,13 @@ class ChunkTable:
         table = self.unique * manifest.CHUNK_BYTES_LEAST
         return self.total + left > limits.MANIFEST_CHUNKS or table > limits.MANIFEST_BYTES
 
-    def manifest(
-        self,
-        name: str,
-        version: str,
-        files: Sequence[FoundFile],
-        empty_folders: tuple[str, ...],
-        lineage_secret: bytes,
-    ) -> tuple[Manifest, bytes]:
-        """The manifest and its content key; raises BadManifest for a mod that is too large."""
-        contents = Contents(
-            name,
-            version,
-            tuple(ModFile(file.path, file.size, file.executable) for file in files),
-            PackedBytes(bytes(self._keys), sealing.AES_KEY_BYTES),
-            self._lengths,
-            self._order,
-            empty_folders,
-        )
-        self._numbers.clear()  # no chunk comes any more, and these take the most of all
+    def rows(self) -> Iterator[tuple[bytes, int]]:
+        """Address and sealed length of each unique chunk."""
         addresses = PackedBytes(bytes(self._addresses), _ADDRESS_BYTES)
-        table = zip(addresses, self._sealed_lengths, strict=True)
-        return manifest.build_manifest(contents, table, lineage_secret)
+        return zip(addresses, self._sealed_lengths, strict=True)
+
+    def contents(self, name: str, version: int, files: Sequence[ModFile]) -> Contents:
+        """The sealed part of the mod's manifest; no chunk comes any more."""
+        self._numbers.clear()  # these take the most of all
+        keys = PackedBytes(bytes(self._keys), sealing.AES_KEY_BYTES)
+        return Contents(name, version, tuple(files), keys, self._lengths, self._order)

@@ -6,30 +6,34 @@ ciphertext, and holders of an earlier version have it already.
 """
 
 import asyncio
+import hashlib
 import os
-import unicodedata
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.chunk_table import ChunkTable
+from node.content.publish.describing import DescribedMod, describe_next
 from node.content.publish.leaving_out import LeavingOut
+from node.content.publish.lineages import Lineages, checked_name, real_path
 from node.content.publish.reading import FoundFile, read_pieces
 from node.content.publish.walk import FoundFolder
 from node.content.secrets import Secrets
-from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.content.vault.stored_mod import Lineage, LineageChunk
 from node.content.vault.vault import Vault
 from node.disk.descent import Descent
 from node.environment import Environment
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.content import file_paths, sealing
+from protocol.content import sealing
 from protocol.content.chunking import Chunker
+from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
-from protocol.content.manifest import Manifest
+from protocol.content.manifests.contents import ModFile
 from protocol.content.sealing import RawBody
 from protocol.errors import BadFolder, BadManifest
 
@@ -47,6 +51,9 @@ class PublishedMod:
     mod_id: bytes
     link: ModLink
     name: str
+    version: int
+    is_new: bool
+    """Whether it differs from the version before."""
     files: int
     bytes: int
     """Of all files together."""
@@ -62,51 +69,61 @@ class PublishedMod:
 
 
 class Publisher:
-    """Makes mods of folders. Several may be published at once."""
+    """Makes mods of folders. Several may be published at once, the versions of one in turn."""
 
-    def __init__(self, vault: Vault, environment: Environment, guard: HomeGuard) -> None:
+    def __init__(
+        self, vault: Vault, environment: Environment, guard: HomeGuard, lineages: Lineages
+    ) -> None:
         self._vault = vault
         self._environment = environment
         self._guard = guard
+        self._lineages = lineages
 
     async def publish(
         self,
         folder: Path,
         name: str | None = None,
         report: ReportProgress = ignore_progress,
-        version: str = "",
         exclude: Sequence[str] = (),
+        *,
+        continues: bool = False,
+        times: bool = True,
     ) -> PublishedMod:
-        """Put a folder or a single file into the vault as a mod.
+        """Put a folder or a single file into the vault, as the next version of its lineage.
 
-        The name, which defaults to the folder's, decides its lineage. Raises BadFolder,
-        UnsafePath, BadInput, DiskError.
+        Where nothing has changed since the newest version it is that one. `name` and `continues`
+        choose the lineage (`Lineages.choose`). `times`: tell when files were modified. Raises
+        BadFolder, UnsafePath, BadInput, NameTaken, DiskError.
         """
         loop = asyncio.get_running_loop()
-        if name is None:
-            name = await loop.run_in_executor(None, walk.name_of, folder)
-        name = _checked_name(name)
-        file_paths.check_text(version, "the mod's version", limits.MOD_NAME_BYTES)
         rules = await loop.run_in_executor(None, LeavingOut.of, exclude)
+        if name is not None:
+            name = checked_name(name)
         found = await loop.run_in_executor(None, walk.walk, folder, self._guard, rules)
-        await self._let_settle(found)
-        secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
-        lineage, secret = await self._vault.lineage(name, secret)
-        async with self._vault.holding():
-            kept_back = await loop.run_in_executor(None, self._guard.secrets)
-            publication = _Publication(self._vault, lineage, secret, found, report, kept_back)
-            await publication.run()
-            await loop.run_in_executor(None, self._check_unchanged, found, folder, exclude)
-            made, content_key = await loop.run_in_executor(
-                None, publication.describe, name, version
-            )
-            added = self._environment.wall()
-            mod = _stored_mod(made, content_key, name, version, found.files, added)
-            await self._vault.add_mod(mod, made)
+        real = await loop.run_in_executor(None, real_path, folder)
+        lineage = await self._lineages.choose(real, name, continues=continues)
+        async with self._lineages.publishing(lineage):
+            await self._let_settle(found)
+            lineage = await self._lineages.latest(lineage)
+            async with self._vault.holding():
+                kept_back = await loop.run_in_executor(None, self._guard.secrets)
+                publication = _Publication(self._vault, lineage, found, report, kept_back)
+                await publication.run()
+                await loop.run_in_executor(None, self._check_unchanged, found, folder, exclude)
+                keys = await self._lineages.keys(lineage)
+                before = await self._newest(lineage)
+                times = times and self._environment.file_times
+                describe = partial(publication.describe, keys, before, times=times)
+                described = await loop.run_in_executor(None, describe)
+                mod = described.stored(self._environment.wall())
+                await self._vault.add_mod(mod, described.manifest)
+                await self._lineages.published(lineage, real, mod.version, described.keys)
         return PublishedMod(
             mod_id=mod.mod_id,
             link=mod.link,
-            name=name,
+            name=lineage.name,
+            version=mod.version,
+            is_new=described.keys != lineage.head,
             files=mod.files,
             bytes=mod.bytes,
             chunks=mod.chunks,
@@ -115,6 +132,10 @@ class Publisher:
             left_out_paths=tuple(rules.first),
             idle_excludes=rules.idle,
         )
+
+    async def _newest(self, lineage: Lineage) -> bytes | None:
+        """The manifest of a lineage's newest version; None if it is not here."""
+        return None if lineage.head is None else await self._vault.get(lineage.head.mod_id)
 
     async def _let_settle(self, found: FoundFolder) -> None:
         """Wait until a change to come has another time than the latest that was."""
@@ -134,27 +155,27 @@ class _Publication:
     def __init__(
         self,
         vault: Vault,
-        lineage: int,
-        secret: bytes,
+        lineage: Lineage,
         found: FoundFolder,
         report: ReportProgress,
         kept_back: Secrets,
     ) -> None:
         self._vault = vault
         self._lineage = lineage
-        self._secret = secret
         self._found = found
         self._report = report
         self._kept_back = kept_back
         self._bytes_total = sum(file.size for file in found.files)
         self._bytes_done = 0
         self._table = ChunkTable()
+        self._hashes: list[bytes] = []
+        """The SHA-256 of each file that was read."""
         self.new_bytes = 0
 
     async def run(self) -> None:
         """Read, seal and store every chunk."""
         loop = asyncio.get_running_loop()
-        batches = _batches(self._found, self._kept_back)
+        batches = _batches(self._found, self._kept_back, self._hashes)
         self._tell()
         reading = loop.run_in_executor(None, next, batches, None)
         tasks = TaskOwner("publishing")
@@ -166,7 +187,7 @@ class _Publication:
                 if storing is not None:
                     self.new_bytes += await storing
                 storing = tasks.start(
-                    self._vault.put_sealed(self._lineage, new), name="store chunks"
+                    self._vault.put_sealed(self._lineage.number, new), name="store chunks"
                 )
                 self._tell()
             if storing is not None:
@@ -179,7 +200,7 @@ class _Publication:
     async def _take(self, batch: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
         """Append a batch to the mod's byte stream; what of it the lineage had not sealed before."""
         unknown = {raw.digest: raw for raw in batch if not self._table.has(raw)}
-        chunks = await self._vault.known_chunks(self._lineage, list(unknown))
+        chunks = await self._vault.known_chunks(self._lineage.number, list(unknown))
         sealed = await self._seal([raw for raw in unknown.values() if raw.digest not in chunks])
         chunks |= {chunk.plaintext_hash: chunk for chunk, _ in sealed}
         for raw in batch:
@@ -195,17 +216,31 @@ class _Publication:
     async def _seal(self, bodies: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
         """Seal these on several threads."""
         loop = asyncio.get_running_loop()
+        secret = self._lineage.secret
         shares = [bodies[start::_SEALERS] for start in range(_SEALERS)]
         results = await asyncio.gather(
-            *(loop.run_in_executor(None, _seal, self._secret, share) for share in shares if share)
+            *(loop.run_in_executor(None, _seal, secret, share) for share in shares if share)
         )
         return [pair for result in results for pair in result]
 
-    def describe(self, name: str, version: str) -> tuple[Manifest, bytes]:
-        """The manifest and its content key; raises BadFolder for a mod that is too large."""
-        files, empty = self._found.files, self._found.empty_folders
+    def describe(self, keys: LineageKeys, newest: bytes | None, *, times: bool) -> DescribedMod:
+        """The mod as it is now; raises BadFolder for one that is too large.
+
+        `newest`: the manifest of the lineage's newest version, if it is here.
+        """
+        files = tuple(
+            ModFile(
+                *(file.path, file.size, file.executable, digest),
+                file.modified_ns if times else None,
+            )
+            for file, digest in zip(self._found.files, self._hashes, strict=True)
+        )
+        contents = replace(
+            self._table.contents(self._lineage.name, 1, files),
+            empty_folders=self._found.empty_folders,
+        )
         try:
-            return self._table.manifest(name, version, files, empty, self._secret)
+            return describe_next(contents, self._table.rows(), self._lineage, keys, newest)
         except BadManifest as error:
             raise BadFolder(f"this folder cannot be one mod: {error}") from None
 
@@ -221,12 +256,14 @@ class _Publication:
         )
 
 
-def _batches(found: FoundFolder, kept_back: Secrets) -> Generator[list[RawBody], None, None]:
-    """The files' chunks, some megabytes at a time."""
+def _batches(
+    found: FoundFolder, kept_back: Secrets, hashes: list[bytes]
+) -> Generator[list[RawBody], None, None]:
+    """The files' chunks, some megabytes at a time; `hashes` gets the SHA-256 of each file."""
     batch: list[RawBody] = []
     batch_bytes = 0
     with Descent(found.root) as descent:
-        for data in _chunks(found.files, descent, kept_back):
+        for data in _chunks(found.files, descent, kept_back, hashes):
             batch.append(RawBody.of(data))
             batch_bytes += len(data)
             if batch_bytes >= _BATCH_BYTES:
@@ -236,15 +273,20 @@ def _batches(found: FoundFolder, kept_back: Secrets) -> Generator[list[RawBody],
         yield batch
 
 
-def _chunks(files: Sequence[FoundFile], descent: Descent, kept_back: Secrets) -> Iterator[bytes]:
+def _chunks(
+    files: Sequence[FoundFile], descent: Descent, kept_back: Secrets, hashes: list[bytes]
+) -> Iterator[bytes]:
     """The chunks of the files' byte stream; big files begin and end at a boundary."""
     chunker = Chunker()
     for file in files:
         stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
         if stands_alone:
             yield from chunker.cut()
+        digest = hashlib.sha256()
         for piece in read_pieces(file, descent, _PIECE_BYTES, kept_back):
+            digest.update(piece)
             yield from chunker.feed(piece)
+        hashes.append(digest.digest())
         if stands_alone:
             yield from chunker.cut()
     yield from chunker.cut()
@@ -258,31 +300,3 @@ def _seal(secret: bytes, bodies: Sequence[RawBody]) -> list[tuple[LineageChunk, 
         known = LineageChunk(raw.digest, chunk.address, chunk.key, len(chunk.data))
         sealed.append((known, chunk.data))
     return sealed
-
-
-def _checked_name(name: str) -> str:
-    name = unicodedata.normalize("NFC", name)
-    file_paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
-    return file_paths.check_name(name)
-
-
-def _stored_mod(
-    made: Manifest,
-    content_key: bytes,
-    name: str,
-    version: str,
-    files: Sequence[FoundFile],
-    added: float,
-) -> StoredMod:
-    return StoredMod(
-        made.mod_id,
-        content_key,
-        name,
-        version,
-        len(files),
-        sum(file.size for file in files),
-        made.sealed_bytes,
-        len(made.addresses),
-        published=True,
-        added=added,
-    )

@@ -48,6 +48,11 @@ class FoundFile:
         """When it was last changed, by content or attributes; seconds since 1970."""
         return max(self.stamp) / 1e9
 
+    @property
+    def modified_ns(self) -> int:
+        """When its content was last changed, in nanoseconds since 1970."""
+        return self.stamp[0]
+
 
 def found_file(path: str, descent: Descent, source: str) -> FoundFile:
     """The file at the real path `source`; raises UnsafePath if it is none, BadFolder, OSError."""

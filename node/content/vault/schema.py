@@ -80,7 +80,11 @@ ALTER TABLE mods ADD COLUMN lineage BLOB;
 ALTER TABLE mods ADD COLUMN patch_of BLOB;
 ALTER TABLE lineages ADD COLUMN seed BLOB;
 ALTER TABLE lineages ADD COLUMN path TEXT;
+ALTER TABLE lineages ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE lineages ADD COLUMN head BLOB;
+ALTER TABLE lineages ADD COLUMN previous BLOB;
 ALTER TABLE lineages ADD COLUMN record BLOB;
+UPDATE mods SET version = '0';
 ALTER TABLE lineages ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE targets (path TEXT PRIMARY KEY, mod_id BLOB NOT NULL, state BLOB NOT NULL)
     WITHOUT ROWID;
@@ -89,10 +93,12 @@ CREATE TABLE follows (lineage BLOB PRIMARY KEY, reading_key BLOB NOT NULL, targe
 CREATE TABLE heard_lineages (lineage BLOB PRIMARY KEY, sequence INTEGER NOT NULL,
     hash BLOB NOT NULL, seen REAL NOT NULL) WITHOUT ROWID
 """
-"""Versions. Of a mod its lineage's key, and the version that it patches if it is a patch; of a
-lineage of this node's the seed of its key, the folder that it is made of, the newest record of it,
-and how many versions are kept (0: all). What this node wrote and where; what it follows; and what
-it has seen of lineages, so that an older record is told from a newer one."""
+"""Versions. Of a mod its lineage's key, and the version that it patches if it is a patch; its
+`version` was a text without use, and is a number. Of a lineage of this node's the seed of its key,
+the folder that it is made of, its newest version, the mod id and content key of that and of the one
+before, the newest record of it, and how many versions are kept (0: all). What this node wrote and
+where; what it follows; and what it has seen of lineages, so that an older record is told from a
+newer one."""
 
 _MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4, _TO_5, _TO_6, _TO_7)
 

@@ -361,12 +361,6 @@ class Store:
 
     # Lineages
 
-    def lineage(self, name: str, new_secret: bytes) -> tuple[int, bytes]:
-        """The number and secret of a name's lineage; it begins with `new_secret` if it is new."""
-        with writing(self._folder), self._index.transaction():
-            known = self._index.lineages.get(name)
-            return known or (self._index.lineages.add(name, new_secret), new_secret)
-
     def known_chunks(self, lineage: int, hashes: Sequence[bytes]) -> dict[bytes, LineageChunk]:
         """Which of these (`RawBody.digest`) the lineage has sealed before, and still has."""
         return self._index.lineages.known_chunks(lineage, hashes)

@@ -1,8 +1,14 @@
-"""Values of the vault: mods and the chunks of a lineage."""
+"""Values of the vault: mods, lineages, and the chunks of a lineage."""
 
 from dataclasses import dataclass, field
 
+from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
+from protocol.content.manifests.contents import VersionKeys
+
+Hash = bytes
+PublicKey = bytes
+"""32 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +18,8 @@ class StoredMod:
     mod_id: bytes
     content_key: bytes | None = field(repr=False)
     name: str
-    version: str
+    version: int
+    """Within its lineage; 0 if that is not known."""
     files: int
     bytes: int
     """Of all files together."""
@@ -23,6 +30,10 @@ class StoredMod:
     """Made here, not fetched."""
     added: float
     """In seconds since 1970: when it came, or when the last download of it was cut short."""
+    lineage_key: PublicKey | None = None
+    """None of a mod that an earlier format of the vault has."""
+    patch_of: Hash | None = None
+    """Of a patch: the mod id of the version that it changes."""
 
     @property
     def link(self) -> ModLink:
@@ -47,6 +58,33 @@ class KeptMod:
     is_in_use: bool = False
     is_cached: bool = False
     """Here for others only: without its content key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A lineage of this node's."""
+
+    number: int
+    name: str
+    secret: bytes = field(repr=False)
+    seed: bytes | None = field(repr=False)
+    """None until it was found (`find_lineage_seed`)."""
+    path: str | None
+    """The real path that its newest version was made of; None if that is not known."""
+    version: int = 0
+    """Its newest version; 0: there is none."""
+    head: VersionKeys | None = None
+    """The newest version's."""
+    previous: VersionKeys | None = None
+    """Those of the version before it."""
+    kept: int = 0
+    """How many of its versions the vault keeps; 0: all."""
+
+    @property
+    def keys(self) -> LineageKeys:
+        """Only of one whose seed was found."""
+        assert self.seed is not None
+        return LineageKeys(self.secret, self.seed)
 
 
 @dataclass(frozen=True, slots=True)

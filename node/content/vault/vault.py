@@ -20,7 +20,7 @@ from node.content.vault.peer_reads import PeerReads
 from node.content.vault.store import Blob, Recalled, Store
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
 from node.content.vault.tables.vault_tables import VaultTables
-from protocol.content.manifest import Manifest
+from protocol.content.manifests.manifest import Manifest
 from protocol.errors import DiskError
 
 _log = logging.getLogger(__name__)
@@ -133,10 +133,6 @@ class Vault:
     async def get_chunks(self, mod_id: bytes, chunks: Sequence[int]) -> list[bytes | None] | None:
         """A mod's chunks by number; None for each that is missing, and for an unknown mod."""
         return await self._run(self._store.get_chunks, mod_id, chunks)
-
-    async def lineage(self, name: str, new_secret: bytes) -> tuple[int, bytes]:
-        """The number and secret of a name's lineage; it begins with `new_secret` if it is new."""
-        return await self._run(self._store.lineage, name, new_secret)
 
     async def known_chunks(
         self, lineage: int, plaintext_hashes: Sequence[bytes]

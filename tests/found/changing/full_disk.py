@@ -40,7 +40,7 @@ def add(store: Store, number: int, count: int) -> None:
     """Put a mod into the vault; raises DiskError."""
     blobs = chunks_of(number, count)
     mod = StoredMod(
-        *(mod_id(number), b"k" * 32, f"mod {number}", "1", 1, 1, 1, count),
+        *(mod_id(number), b"k" * 32, f"mod {number}", 1, 1, 1, 1, count),
         published=True,
         added=1.0,
     )

@@ -36,10 +36,10 @@ from node.links.secure.certificate import load_or_create
 from node.machine.control_file import is_node_running, read_control
 from node.machine.refusals import reason_of
 from protocol.content import sealing
-from protocol.content.manifest import ModFile
+from protocol.content.manifests.contents import ModFile
 from protocol.errors import DiskError, HomeError, TargetExists, UnsafePath
 from tests.found.odd.file_systems import REFUSALS
-from tests.node.content.content_nodes import read_files, write_files
+from tests.node.content.content_nodes import lineages_of, read_files, write_files
 
 FILES = {
     "readme.txt": b"text",
@@ -73,7 +73,9 @@ async def live(folder: Path, *, sees_itself: bool = True) -> None:
         home.save_contacts([])
         home.save_contacts([])
         vault, guard = await Vault.open(home.vault), HomeGuard(home.path)
-        shared = await Publisher(vault, environment(), guard).publish(source)
+        shared = await Publisher(
+            vault, environment(), guard, lineages_of(vault, environment())
+        ).publish(source)
         (folder / "there").mkdir()
         opened = OpenedMods()
         for target in (folder / "new", folder / "there"):

@@ -8,8 +8,8 @@ import pytest
 from node.content.homes import HomeGuard
 from node.content.publish import publisher, walk
 from protocol import limits
-from protocol.content import manifest
 from protocol.content.file_paths import quoted
+from protocol.content.manifests import manifest
 from protocol.errors import BadFolder, BadInput, FolderProblems, UnsafePath
 from tests.node.content.content_nodes import content_node, write_files
 

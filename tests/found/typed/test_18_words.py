@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from node.answers.mods import Announcement
 from node.content.assemble.place import _folder_name
-from node.content.publish.publisher import _checked_name
+from node.content.publish.lineages import checked_name
 from node.faces.api import details, errors
 from node.faces.api.details import REMADE
 from node.faces.api.routes import ROUTES
@@ -121,7 +121,7 @@ def test_a_name_without_a_visible_character_is_refused(
     with pytest.raises(errors.BadRequest, match=r"^'name' is empty; it is: What the mod is called"):
         check({"path": "/x", "name": name}, schema, {})
     with pytest.raises(UnsafePath):
-        _checked_name(name)
+        checked_name(name)
 
 
 @pytest.mark.parametrize("name", UNSEEN_NAMES)
@@ -383,7 +383,7 @@ def test_a_name_that_is_no_text_is_told_as_that_and_is_not_blank(
     name = b"\xff\xfe".decode(errors="surrogateescape")
     assert not characters.is_blank(name)
     with pytest.raises(UnsafePath, match=r"is not text in UTF-8; give it another"):
-        _checked_name(f"caf{name}")
+        checked_name(f"caf{name}")
     assert status_of("ls", "--home", f"{tmp_path}/{name}") == exits.NOT_RUNNING
     assert status_of("ls", "--home", name) == exits.NOT_RUNNING
     assert "blank" not in capsys.readouterr().err

@@ -55,7 +55,7 @@ async def test_one_changing_log_file_blocks_no_share(tmp_path: Path) -> None:
         assert (without.new_bytes, without.left_out_paths) == (0, ("logs/",))
         write_files(folder, {IGNORE_FILE: b"*.log\n"})
         third = await node.publisher.publish(folder, report=grow)
-        assert (third.mod_id, third.left_out) == (first.mod_id, 2)
+        assert (third.version, third.new_bytes, third.left_out) == (3, 0, 2)
         assert third.left_out_paths == (IGNORE_FILE, "logs/latest.log")
 
 

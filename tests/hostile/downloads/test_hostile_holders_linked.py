@@ -5,8 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from protocol.content import manifest
 from protocol.content.link import ModLink
+from protocol.content.manifests import manifest
 from simulations.attacks import holders
 from simulations.attacks.holders import HostileHolder, HostileUploaders
 from simulations.attacks.partial_holders import PARTIAL_KINDS

@@ -10,13 +10,17 @@ from collections.abc import Callable
 import pytest
 
 from protocol import codec, limits
-from protocol.content import manifest, sealing
-from protocol.content.manifest import Contents, ModFile
+from protocol.content import sealing
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile, encode_contents
 from protocol.errors import BadManifest
 
 FILES = 30_000
 KEY = b"k" * 32
 MEMORY_BYTES = 1200.0 * FILES
+
+KEYS = LineageKeys(bytes(32), bytes(32))
 
 NAMES: dict[str, Callable[[int], str]] = {
     "a folder each": lambda number: f"{number:06}{'x' * 200}/{'y' * 200}",
@@ -28,14 +32,14 @@ NAMES: dict[str, Callable[[int], str]] = {
 def hostile_manifest(body: bytes) -> manifest.Manifest:
     """A manifest without chunks whose sealed part is this."""
     sealed = sealing.seal_body(manifest._manifest_key(KEY), body, b"")
-    return manifest.decode_manifest(codec.encode([manifest.MANIFEST_VERSION, b"", sealed]))
+    return manifest.decode_manifest(manifest.sign_manifest(KEYS, b"", sealed))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_many_long_names_take_little_memory(name: str) -> None:
     files = tuple(ModFile(NAMES[name](number), 0) for number in range(FILES))
-    contents = Contents("mod", "", files, (), (), ())
-    body = sealing.Packer().pack(manifest.encode_contents(contents))
+    contents = Contents("mod", 1, files, (), (), ())
+    body = sealing.Packer().pack(encode_contents(contents))
     del files, contents
     small = hostile_manifest(body)
     assert len(small.data) < 2.5 * FILES
@@ -48,8 +52,8 @@ def test_many_long_names_take_little_memory(name: str) -> None:
 
 
 def test_a_list_that_is_longer_than_it_may_be_is_not_read() -> None:
-    head = codec.encode(["mod", ""])[1:]
-    listed = b"\x98" + head + b"\xdd" + struct.pack(">I", limits.MANIFEST_FILES + 1)
+    head = codec.encode(["mod", 1, b""])[1:]
+    listed = b"\x9d" + head + b"\xdd" + struct.pack(">I", limits.MANIFEST_FILES + 1)
     packed = sealing.Packer().pack(listed + b"\xa0" * 2**25)
     assert len(packed) < 10_000
     small = hostile_manifest(packed)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.content.publish import publisher
+from node.content.publish import lineages, publisher
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import move_in
 from simulations.residents.sites import SITES
@@ -15,7 +15,8 @@ from simulations.residents.world import World
 async def test_a_get_without_a_target_writes_to_a_plain_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "_checked_name", lambda name: name)
+    for module in (lineages, publisher):
+        monkeypatch.setattr(module, "checked_name", lambda name: name)
     world = World(1, folder=tmp_path)
     with virtual_libraries(world.internet):
         person = move_in(world, SITES["public"])

@@ -12,14 +12,18 @@ from node.content.download.bounds import SizeBound
 from node.content.opened_mods import OpenedMod
 from node.content.vault.stored_mod import StoredMod
 from protocol import limits
-from protocol.content import manifest, sealing
+from protocol.content import sealing
+from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
-from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile
+from protocol.content.manifests.manifest import Manifest
 from protocol.errors import BadManifest, TooLarge
 from tests.node.content.content_nodes import ContentNode, Unwatched, content_nodes, links_to
 from tests.node.content.downloads import swarm
 
 SECRET = b"s" * 32
+KEYS = LineageKeys(SECRET, bytes(32))
 
 
 async def _publish_zeros(node: ContentNode, times: int) -> ModLink:
@@ -27,13 +31,13 @@ async def _publish_zeros(node: ContentNode, times: int) -> ModLink:
     size = limits.CHUNK_BYTES_MAX
     sealed = sealing.seal_chunk(sealing.Packer(), SECRET, sealing.RawBody.of(bytes(size)))
     contents = Contents(
-        *("zeros", "", (ModFile("zeros.bin", size * times),)),
+        *("zeros", 1, (ModFile("zeros.bin", size * times),)),
         *((sealed.key,), (size,), (0,) * times),
     )
-    made, key = manifest.build_manifest(contents, [(sealed.address, len(sealed.data))], SECRET)
+    made, key = manifest.build_manifest(contents, [(sealed.address, len(sealed.data))], KEYS)
     assert len(made.data) < 500
     mod = StoredMod(
-        *(made.mod_id, key, "zeros", "", 1, size * times, made.sealed_bytes, 1),
+        *(made.mod_id, key, "zeros", 1, 1, size * times, made.sealed_bytes, 1),
         published=True,
         added=0.0,
     )
@@ -105,8 +109,8 @@ async def test_the_wrong_key_opens_nothing_that_another_opened(tmp_path: Path) -
 
 
 def _opened(files: tuple[ModFile, ...]) -> OpenedMod:
-    contents = Contents("many", "", files, (), (), ())
-    made, _ = manifest.build_manifest(contents, [], SECRET)
+    contents = Contents("many", 1, files, (), (), ())
+    made, _ = manifest.build_manifest(contents, [], KEYS)
     return OpenedMod(made, contents)
 
 

@@ -12,13 +12,14 @@ from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
+from node.content.publish.lineages import Lineages
 from node.content.publish.publisher import Publisher
 from node.content.rates.transfers import Direction
 from node.content.serve.exchange import Exchanges
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.link import ModLink
-from protocol.identity import PeerId, peer_id_text
+from protocol.identity import Identity, PeerId, peer_id_text
 from protocol.places.usefulness import Usefulness
 from tests.node.content.memory_links import MemoryLink, memory_link
 
@@ -46,6 +47,11 @@ class Unwatched:
         return False
 
 
+def lineages_of(vault: Vault, environment: Environment, number: int = 1) -> Lineages:
+    """Those of an identity that solves no puzzle."""
+    return Lineages(vault, environment, Identity(bytes([number]) * 32), 0)
+
+
 class ContentNode:
     """A vault and all that works on it."""
 
@@ -57,7 +63,9 @@ class ContentNode:
         self.up, self.down = Direction(), Direction()
         self.exchanges = Exchanges(vault, Usefulness(), environment.rng, self.up)
         guard = HomeGuard(vault.folder)
-        self.publisher = Publisher(vault, environment, guard)
+        self.publisher = Publisher(
+            vault, environment, guard, lineages_of(vault, environment, number)
+        )
         self.opened = OpenedMods()
         self.downloader = Downloader(vault, environment, self.opened, downlink=self.down.rate)
         self.assembler = Assembler(vault, guard, self.opened)
@@ -82,7 +90,9 @@ class ContentNode:
 async def content_node(folder: Path, number: int = 1) -> AsyncIterator[ContentNode]:
     """A node whose vault is in `folder`."""
     vault = await Vault.open(folder / "vault")
-    node = ContentNode(number, vault, Environment(wall=lambda: 1.7e9, rng=random.Random(number)))
+    node = ContentNode(
+        number, vault, Environment(wall=lambda: 1.7e9, rng=random.Random(number), file_times=False)
+    )
     try:
         yield node
     finally:

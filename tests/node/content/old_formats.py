@@ -8,7 +8,10 @@ _ADDED_BY: Final = {
     4: (("mods", "damaged"),),
     7: (
         *(("mods", column) for column in ("lineage", "patch_of")),
-        *(("lineages", column) for column in ("seed", "path", "record", "kept")),
+        *(
+            ("lineages", column)
+            for column in ("seed", "path", "version", "head", "previous", "record", "kept")
+        ),
     ),
 }
 """The columns that each format has added."""

@@ -16,7 +16,7 @@ from node.content.publish.leaving_out import IGNORE_FILE
 from node.content.publish.publisher import Publisher
 from node.environment import Environment
 from protocol.errors import BadFolder
-from tests.node.content.content_nodes import content_node, read_files, write_files
+from tests.node.content.content_nodes import content_node, lineages_of, read_files, write_files
 
 GUARD = HomeGuard(Path("no home"))
 FILES = {
@@ -140,7 +140,9 @@ async def test_a_change_to_come_has_a_time_of_its_own(
     async with content_node(tmp_path / "node") as node:
         environment = dataclasses.replace(Environment(), wall=lambda: changed_at + since)
         began = loop.time()
-        await Publisher(node.vault, environment, GUARD).publish(folder)
+        await Publisher(
+            node.vault, environment, GUARD, lineages_of(node.vault, environment)
+        ).publish(folder)
     assert loop.time() - began == pytest.approx(waited, abs=1e-4)
 
 
@@ -153,10 +155,11 @@ async def test_empty_folders_and_files_and_one_byte_come_out_again(tmp_path: Pat
     async with content_node(tmp_path / "node") as node:
         shared = await node.publisher.publish(folder)
         await node.assembler.assemble(shared.mod_id, tmp_path / "out")
-        again = await node.publisher.publish(tmp_path / "out", "mod")
+        again = await node.publisher.publish(tmp_path / "out", "mod", continues=True)
         assert again.mod_id == shared.mod_id
         (folder / "empty").rmdir()
-        assert (await node.publisher.publish(folder)).mod_id != shared.mod_id
+        without = await node.publisher.publish(folder, "mod", continues=True)
+        assert without.mod_id != shared.mod_id
     assert read_files(tmp_path / "out") == read_files(folder)
     assert os.name == "nt" or (tmp_path / "out" / "b" / "run").stat().st_mode & 0o100
     out = tmp_path / "out"

@@ -18,8 +18,10 @@ from node.content.homes import HomeGuard
 from node.content.progress import Progress
 from node.content.publish.publisher import PublishedMod
 from node.content.vault.stored_mod import StoredMod
-from protocol.content import manifest, sealing
-from protocol.content.manifest import Contents, ModFile
+from protocol.content import sealing
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile
 from protocol.errors import (
     BadContent,
     BadManifest,
@@ -360,10 +362,10 @@ async def test_a_mod_that_is_not_all_here(tmp_path: Path) -> None:
 async def store_mod_of_a_liar(node: ContentNode, contents: Contents, data: bytes) -> bytes:
     """A mod of one chunk, whose manifest says what the publisher likes."""
     made, content_key = manifest.build_manifest(
-        contents, [(sealing.address_of(data), len(data))], bytes(32)
+        contents, [(sealing.address_of(data), len(data))], LineageKeys(bytes(32), bytes(32))
     )
     mod = StoredMod(
-        *(made.mod_id, content_key, "", "", 1, 1, len(data), 1), published=False, added=0.0
+        *(made.mod_id, content_key, "", 0, 1, 1, len(data), 1), published=False, added=0.0
     )
     await node.vault.add_mod(mod, made)
     await node.vault.put([(sealing.address_of(data), data)])
@@ -373,7 +375,7 @@ async def store_mod_of_a_liar(node: ContentNode, contents: Contents, data: bytes
 async def test_empty_folders_are_made(tmp_path: Path) -> None:
     chunk = sealing.seal_chunk(sealing.Packer(), bytes(32), sealing.RawBody.of(b"1"))
     folders = ("a", "b/c", "b/d/e", "z")
-    contents = Contents("m", "", (ModFile("b/x", 1),), (chunk.key,), (1,), (0,), folders)
+    contents = Contents("m", 1, (ModFile("b/x", 1),), (chunk.key,), (1,), (0,), folders)
     async with content_node(tmp_path) as node:
         mod_id = await store_mod_of_a_liar(node, contents, chunk.data)
         await node.assembler.assemble(mod_id, tmp_path / "out")
@@ -395,7 +397,7 @@ async def test_a_publisher_that_lies_about_a_chunk(lie: str, tmp_path: Path) -> 
             sealing.Packer(), bytes(32), sealing.RawBody.of(os.urandom(998))
         ).data
     async with content_node(tmp_path) as node:
-        contents = Contents("m", "", (ModFile("x", length),), (key,), (length,), (0,))
+        contents = Contents("m", 1, (ModFile("x", length),), (key,), (length,), (0,))
         mod_id = await store_mod_of_a_liar(node, contents, data)
         with pytest.raises(ChunkMismatch):
             await node.assembler.assemble(mod_id, tmp_path / "out")
@@ -409,7 +411,7 @@ async def test_a_mod_without_its_key(tmp_path: Path) -> None:
         assert data is not None
         async with content_node(tmp_path / "other") as other:
             without = StoredMod(
-                *(mod.mod_id, None, "", "", 0, 0, mod.sealed_bytes, mod.chunks),
+                *(mod.mod_id, None, "", 0, 0, 0, mod.sealed_bytes, mod.chunks),
                 published=False,
                 added=0.0,
             )
@@ -417,7 +419,7 @@ async def test_a_mod_without_its_key(tmp_path: Path) -> None:
             with pytest.raises(NotFound, match="content key"):
                 await other.assembler.assemble(shared.mod_id, tmp_path / "out")
             wrong = StoredMod(
-                *(mod.mod_id, bytes(32), "", "", 0, 0, mod.sealed_bytes, mod.chunks),
+                *(mod.mod_id, bytes(32), "", 0, 0, 0, mod.sealed_bytes, mod.chunks),
                 published=False,
                 added=0.0,
             )

@@ -102,7 +102,7 @@ async def test_a_new_version_fetches_only_what_changed(tmp_path: Path) -> None:
         _, theirs = uploader.connect(downloader)
         await downloader.download(shared.link, links_to(theirs))
         write_files(tmp_path / "source", {"new": b"n" * 1000})
-        second = await uploader.publisher.publish(tmp_path / "source", "mod", version="2")
+        second = await uploader.publisher.publish(tmp_path / "source", "mod")
         done = await downloader.download(second.link, links_to(theirs))
         assert done.bytes_fetched == second.new_bytes + len(done.manifest.data)
         assert done.bytes_fetched < shared.new_bytes / 5

@@ -15,7 +15,7 @@ from node.content.publish.publisher import PublishedMod
 from node.content.serve import content_sender
 from node.content.vault.peer_reads import PeerReads
 from protocol import limits
-from protocol.content import frames, manifest, sealing
+from protocol.content import frames, sealing
 from protocol.content.frames import (
     Cancel,
     Cancelled,
@@ -31,6 +31,7 @@ from protocol.content.frames import (
     Opened,
     Refused,
 )
+from protocol.content.manifests import manifest
 from protocol.errors import DiskError, LinkClosed
 from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (

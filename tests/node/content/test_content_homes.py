@@ -32,7 +32,7 @@ from node.home import Home
 from protocol.addresses import Address
 from protocol.errors import UnsafePath
 from protocol.overlay.contacts import Contact
-from tests.node.content.content_nodes import write_files
+from tests.node.content.content_nodes import lineages_of, write_files
 from tests.node.content.homes import TOKEN, made_home
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links are made the POSIX way")
@@ -137,7 +137,13 @@ async def test_a_pack_by_another_name_is_not_shared(tmp_path: Path) -> None:
 async def test_the_index_of_a_running_vault_is_not_shared(tmp_path: Path, name: str) -> None:
     """Its write-ahead log has the content keys of mods, and not each page that was ever written."""
     vault = await Vault.open(tmp_path / "a" / "vault")
-    publisher = Publisher(vault, Environment(rng=random.Random(1)), HomeGuard(tmp_path / "a"))
+    environment = Environment(rng=random.Random(1))
+    publisher = Publisher(
+        vault,
+        environment,
+        HomeGuard(tmp_path / "a"),
+        lineages_of(vault, environment),
+    )
     write_files(tmp_path / "hats", {"x": random.Random(1).randbytes(300_000)})
     for number in range(80):  # beyond an automatic checkpoint, which begins the log anew
         await publisher.publish(tmp_path / "hats", f"hats {number}")

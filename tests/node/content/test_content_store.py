@@ -14,10 +14,11 @@ from node.content.vault import packs
 from node.content.vault.database import Database
 from node.content.vault.holdings import Held
 from node.content.vault.store import Store
-from node.content.vault.stored_mod import LineageChunk, StoredMod
+from node.content.vault.stored_mod import Lineage, LineageChunk, StoredMod
 from node.content.vault.tables.lineage_table import LineageTable
 from protocol import limits
 from protocol.content import sealing
+from protocol.content.manifests.contents import VersionKeys
 from protocol.errors import DiskError, HomeError
 from scripts.benchmarks.content.hashed_bytes import HashedBytes
 
@@ -42,7 +43,7 @@ def blob(number: int, size: int = 1000) -> tuple[bytes, bytes]:
 def mod(number: int, chunks: int, *, key: bytes | None = b"k" * 32) -> tuple[StoredMod, bytes]:
     manifest = b"manifest %d" % number
     record = StoredMod(
-        *(sealing.address_of(manifest), key, f"mod {number}", "1", 3, 5000, 4000, chunks),
+        *(sealing.address_of(manifest), key, f"mod {number}", 1, 3, 5000, 4000, chunks),
         published=False,
         added=1.0,
     )
@@ -239,7 +240,7 @@ def test_many_packs_can_be_read(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 def test_other_users_cannot_read_the_secrets(folder: Path, store: Store) -> None:
-    store.lineage("a", bytes(32))
+    begin(store, "a")
     assert folder.stat().st_mode & 0o077 == 0
 
 
@@ -422,13 +423,27 @@ def test_compacting_moves_only_what_is_right(store: Store, folder: Path) -> None
 # Lineages
 
 
-def test_a_lineage_keeps_its_secret(folder: Path) -> None:
+def begin(store: Store, name: str) -> int:
+    return store.record(lambda tables: tables.lineages.add(name, bytes(32)))
+
+
+def test_a_lineage_is_remembered(folder: Path) -> None:
     store = Store(folder)
-    number, secret = store.lineage("name", b"1" * 32)
+    one, two = begin(store, "one"), begin(store, "two")
+    head, previous = VersionKeys(b"h" * 32, b"k" * 32), VersionKeys(b"p" * 32, b"q" * 32)
+    for seed in (b"s" * 32, b"t" * 32):  # the first stays: all that was signed by it would be lost
+        store.record(lambda tables, seed=seed: tables.lineages.give_seed(one, seed))  # type: ignore[misc]
+    store.record(lambda tables: tables.lineages.publish(one, "/mods/one", 7, head, previous))
     store.close()
     again = Store(folder)
-    assert again.lineage("name", b"2" * 32) == (number, secret) == (number, b"1" * 32)
-    assert again.lineage("other", b"3" * 32) == (number + 1, b"3" * 32)
+    known = again.recall(lambda tables: tables.lineages.every())
+    assert known == [
+        Lineage(one, "one", bytes(32), b"s" * 32, "/mods/one", 7, head, previous),
+        Lineage(two, "two", bytes(32), None, None),
+    ]
+    assert again.recall(lambda tables: tables.lineages.named("one")) == known[0]
+    assert again.recall(lambda tables: tables.lineages.named("three")) is None
+    assert again.recall(lambda tables: tables.lineages.of_path("/mods/one")) == known[:1]
     again.close()
 
 
@@ -438,8 +453,8 @@ def lineage_chunk(number: int) -> tuple[LineageChunk, bytes]:
 
 
 def test_a_lineage_knows_what_it_sealed(store: Store) -> None:
-    one, _ = store.lineage("one", bytes(32))
-    two, _ = store.lineage("two", bytes(32))
+    one = begin(store, "one")
+    two = begin(store, "two")
     sealed = [lineage_chunk(1), lineage_chunk(2)]
     assert store.put_sealed(one, sealed) == 2000
     assert store.put_sealed(one, sealed) == 0
@@ -451,7 +466,7 @@ def test_a_lineage_knows_what_it_sealed(store: Store) -> None:
 
 
 def test_what_a_lineage_sealed_is_not_hashed_again(store: Store) -> None:
-    number, _ = store.lineage("name", bytes(32))
+    number = begin(store, "name")
     own, others = [lineage_chunk(1), lineage_chunk(2)], [blob(3, 700)]
     with HashedBytes().counting() as hashed:
         store.put_sealed(number, own)
@@ -464,7 +479,7 @@ def test_what_a_lineage_sealed_is_not_hashed_again(store: Store) -> None:
 def test_what_a_lineage_sealed_is_recorded_as_a_whole(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number, _ = store.lineage("name", bytes(32))
+    number = begin(store, "name")
     (chunk, data), other = lineage_chunk(1), blob(2)
 
     def failing(*_: object) -> None:
@@ -482,7 +497,7 @@ def test_what_a_lineage_sealed_is_recorded_as_a_whole(
 
 
 def test_a_lineage_forgets_what_is_gone(store: Store) -> None:
-    one, _ = store.lineage("one", bytes(32))
+    one = begin(store, "one")
     sealed = [lineage_chunk(1)]
     store.put_sealed(one, sealed)
     store.compaction.collect()

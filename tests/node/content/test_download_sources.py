@@ -10,8 +10,9 @@ import pytest
 
 from node.content.download.downloader import DownloadResult
 from protocol import limits
-from protocol.content import frames, manifest, sealing
+from protocol.content import frames, sealing
 from protocol.content.frames import ChunkPiece, ManifestPiece, Missing, Opened
+from protocol.content.manifests import manifest
 from protocol.errors import NoSources
 from simulations.runtime.running import run_virtually
 from tests.node.content.content_nodes import (

@@ -13,7 +13,7 @@ from node.content.assemble.place import TargetPlace
 from node.content.assemble.tree import GrowingTree
 from node.content.progress import Progress
 from node.content.room import Disk, RoomBook
-from protocol.content.manifest import Contents
+from protocol.content.manifests.contents import Contents
 from tests.node.content.content_nodes import Unwatched, links_to
 from tests.node.content.downloads import FILES, swarm
 
@@ -120,7 +120,7 @@ async def test_nothing_is_cleaned_up_while_a_thread_is_still_at_it(
 ) -> None:
     """Whoever waited for the thread may be cancelled; the thread cannot be."""
     threads, tree = Threads(monkeypatch), Tree()
-    contents = Contents("mod", "", (), (), (), ())
+    contents = Contents("mod", 1, (), (), (), ())
     growing = GrowingFiles(cast("GrowingTree", tree), contents, lambda _: None)
     beginning = asyncio.create_task(growing.begin())
     await some_turns()

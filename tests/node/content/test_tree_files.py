@@ -14,7 +14,7 @@ from node.content.assemble.layout import ChunkPlaces, FilePart, FileStarts
 from node.content.assemble.tree import GrowingTree
 from node.disk import flushing
 from node.disk.refusals import remove_tree
-from protocol.content.manifest import Contents, ModFile
+from protocol.content.manifests.contents import Contents, ModFile
 from protocol.errors import DiskError, UnsafePath
 from tests.node.content.content_nodes import read_files
 
@@ -32,7 +32,7 @@ def test_bytes_of_the_stream_are_parts_of_files() -> None:
 
 
 def test_a_chunk_is_wherever_the_order_has_it() -> None:
-    places = ChunkPlaces(Contents("m", "", (), (), (2, 3, 5), (0, 1, 0, 0, 2, 1)))
+    places = ChunkPlaces(Contents("m", 1, (), (), (2, 3, 5), (0, 1, 0, 0, 2, 1)))
     assert [list(places.of(number)) for number in range(3)] == [[0, 5, 7], [2, 14], [9]]
 
 

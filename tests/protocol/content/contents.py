@@ -7,12 +7,16 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from protocol import codec
-from protocol.content import file_paths, manifest, sealing
-from protocol.content.manifest import Contents, Manifest, ModFile
+from protocol import codec, limits
+from protocol.content import file_paths, sealing
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile, PatchOffer, VersionKeys
+from protocol.content.manifests.manifest import Manifest
 from protocol.errors import UnsafePath
 
 SECRET = b"\7" * 32
+KEYS = LineageKeys(SECRET, b"\5" * 32)
 
 Table = list[tuple[bytes, int]]
 
@@ -24,7 +28,7 @@ def address(number: int) -> bytes:
 def small(**changes: object) -> Contents:
     """Three files of 300 bytes in two chunks, the first of which comes twice."""
     files = (ModFile("a/b.txt", 150), ModFile("a/c", 0, executable=True), ModFile("b", 150))
-    contents = Contents("A mod", "1.0", files, (b"\1" * 32, b"\2" * 32), (100, 100), (0, 1, 0))
+    contents = Contents("A mod", 1, files, (b"\1" * 32, b"\2" * 32), (100, 100), (0, 1, 0))
     return replace(contents, **changes)  # type: ignore[arg-type]
 
 
@@ -32,7 +36,7 @@ SMALL_TABLE: Table = [(address(0), 117), (address(1), 60)]
 
 
 def sealed_by_a_liar(
-    sealed_fields: list[object], table: Table | None = None, version: int | None = None
+    sealed_fields: list[object], table: Table | None = None
 ) -> tuple[bytes, bytes]:
     """A manifest whose sealed part holds any values at all, and its content key."""
     rows = b"".join(
@@ -41,23 +45,32 @@ def sealed_by_a_liar(
     body = sealing.Packer().pack(codec.encode(sealed_fields))
     key = sealing.derive_key(SECRET, "manifest")
     sealed = sealing.seal_body(key, body, rows)
-    if version is None:
-        version = 2 if len(sealed_fields) == 9 else 1
-    return codec.encode([version, rows, sealed]), SECRET
+    return manifest.sign_manifest(KEYS, rows, sealed), SECRET
 
 
 def fields_of(contents: Contents) -> list[object]:
     """The sealed part's list, as PROTOCOL.md gives it."""
+    timed = [file for file in contents.files if file.modified_ns is not None]
     return [
         contents.name,
         contents.version,
+        b""
+        if contents.previous is None
+        else contents.previous.mod_id + contents.previous.content_key,
         [file.path for file in contents.files],
         b"".join(file.size.to_bytes(8) for file in contents.files),
         bytes(file.executable for file in contents.files),
+        b"".join(file.sha256 for file in contents.files),
+        b"".join((file.modified_ns or 0).to_bytes(8, signed=True) for file in timed),
         b"".join(contents.keys),
         b"".join(length.to_bytes(4) for length in contents.lengths),
         b"".join(number.to_bytes(4) for number in contents.order),
-        *([list(contents.empty_folders)] if contents.empty_folders else []),
+        list(contents.empty_folders),
+        contents.patch_of
+        or b"".join(
+            one.base + one.patch.mod_id + one.patch.content_key + one.sealed_bytes.to_bytes(8)
+            for one in contents.patches
+        ),
     ]
 
 
@@ -69,6 +82,12 @@ def opened_from_liar(contents: Contents, table: Table | None = None) -> Contents
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(
     lambda name: unicodedata.is_normalized("NFC", name)
 )
+
+
+BYTES_32 = st.binary(min_size=32, max_size=32)
+TIMES = st.integers(-(2**63), 2**63 - 1)
+VERSION_KEYS = st.builds(VersionKeys, BYTES_32, BYTES_32)
+OFFERS = st.builds(PatchOffer, BYTES_32, VERSION_KEYS, st.integers(0, 2**64 - 1))
 
 
 @st.composite
@@ -86,8 +105,9 @@ def safe_files(draw: st.DrawFn, total: int) -> tuple[ModFile, ...]:
     count = len(names) - 1
     cuts = sorted(draw(st.lists(st.integers(0, total), min_size=count, max_size=count)))
     sizes = [end - start for start, end in itertools.pairwise([0, *cuts, total])]
+    timed = draw(st.booleans())
     return tuple(
-        ModFile(path, size, draw(st.booleans()))
+        ModFile(path, size, draw(st.booleans()), draw(BYTES_32), draw(TIMES) if timed else None)
         for path, size in zip(sorted(names), sizes, strict=True)
     )
 
@@ -118,12 +138,17 @@ def mods(draw: st.DrawFn) -> tuple[Contents, Table]:
     files = draw(safe_files(total))
     contents = Contents(
         draw(NAMES),
-        draw(NAMES | st.just("")),
+        draw(st.integers(1, limits.LINEAGE_VERSION_MAX)),
         files,
-        tuple(draw(st.binary(min_size=32, max_size=32)) for _ in lengths),
+        tuple(draw(BYTES_32) for _ in lengths),
         tuple(lengths),
         tuple(order),
         draw(empty_folders_beside(files)),
+        draw(st.none() | VERSION_KEYS),
+        *draw(
+            st.tuples(st.just(()), BYTES_32)
+            | st.tuples(st.lists(OFFERS, max_size=limits.PATCHES).map(tuple), st.none())
+        ),
     )
     table = [
         (address(number), draw(st.integers(18, length + 17)))
@@ -133,4 +158,4 @@ def mods(draw: st.DrawFn) -> tuple[Contents, Table]:
 
 
 def built(contents: Contents, table: Table) -> tuple[Manifest, bytes]:
-    return manifest.build_manifest(contents, table, SECRET)
+    return manifest.build_manifest(contents, table, KEYS)

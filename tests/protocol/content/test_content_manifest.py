@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import codec, limits
-from protocol.content import manifest
-from protocol.content.manifest import Contents, ModFile
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile
 from protocol.errors import BadContent, BadManifest, Malformed, UnknownVersion
 from tests.protocol.content.contents import (
+    KEYS,
     SMALL_TABLE,
     Table,
     address,
@@ -24,6 +26,8 @@ from tests.protocol.content.contents import (
     sealed_by_a_liar,
     small,
 )
+
+OTHER_KEYS = LineageKeys(bytes(32), bytes(32))
 
 
 @given(mods())
@@ -43,7 +47,7 @@ def test_publishing_twice_makes_the_same_mod() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [small(name="Another"), small(version="2"), small(keys=(b"\3" * 32, b"\2" * 32))]
+    "other", [small(name="Another"), small(version=2), small(keys=(b"\3" * 32, b"\2" * 32))]
 )
 def test_every_version_has_its_own_content_key(other: Contents) -> None:
     assert built(other, SMALL_TABLE)[1] != built(small(), SMALL_TABLE)[1]
@@ -53,7 +57,7 @@ def test_the_content_key_depends_on_the_table_and_the_lineage() -> None:
     """The table is authenticated under the key, so another table needs another key."""
     key = built(small(), SMALL_TABLE)[1]
     assert built(small(), [SMALL_TABLE[0], (address(9), 60)])[1] != key
-    assert manifest.build_manifest(small(), SMALL_TABLE, bytes(32))[1] != key
+    assert manifest.build_manifest(small(), SMALL_TABLE, OTHER_KEYS)[1] != key
 
 
 def test_names_are_not_readable_without_the_key() -> None:
@@ -104,7 +108,8 @@ def two_files(*names: str) -> tuple[ModFile, ...]:
         (small(files=()), "names 0 files"),
         (small(name=""), "no name"),
         (small(name="a\nb"), "control character"),
-        (small(version="\x1b[2J"), "control character"),
+        (small(version=0), "0 is outside 1"),
+        (small(version=limits.LINEAGE_VERSION_MAX + 1), "is outside 1"),
         (small(name="x" * (limits.MOD_NAME_BYTES + 1)), "longer than"),
         (small(files=(ModFile("a", 299),)), "299 bytes and its chunks 300"),
         (small(files=(ModFile("a", 2**63), ModFile("b", 2**63))), "more than"),
@@ -145,14 +150,14 @@ def test_lies_are_refused(contents: Contents, reason: str) -> None:
 def test_a_million_entries() -> None:
     names = [f"{number:07}" for number in range(1_000_000)]
     fields = fields_of(small())
-    fields[2:5] = [names, bytes(8 * len(names)), bytes(len(names))]
+    fields[3:6] = [names, bytes(8 * len(names)), bytes(len(names))]
     data, key = sealed_by_a_liar(fields)
     with pytest.raises(BadManifest, match="well-formed"):
         manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 def test_as_many_files_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MANIFEST_FILES", 8)  # lists of the sealed part have 8 items
+    monkeypatch.setattr(limits, "MANIFEST_FILES", 8)
     files = tuple(ModFile(f"{number}", 300 * (number == 0)) for number in range(9))
     assert opened_from_liar(small(files=files[:8])).files == files[:8]
     with pytest.raises(BadManifest):
@@ -162,7 +167,7 @@ def test_as_many_files_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_huge_stream_from_a_small_manifest() -> None:
     """Millions of repeats of one chunk pack into kilobytes; they are bounded before unpacking."""
     fields = fields_of(small())
-    fields[7] = bytes(4 * (limits.MANIFEST_CHUNKS + 1))
+    fields[10] = bytes(4 * (limits.MANIFEST_CHUNKS + 1))
     data, key = sealed_by_a_liar(fields)
     assert len(data) < 100_000
     with pytest.raises(BadManifest, match="array"):
@@ -171,7 +176,7 @@ def test_a_huge_stream_from_a_small_manifest() -> None:
 
 def test_a_sealed_part_that_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = fields_of(small())
-    data, key = sealed_by_a_liar([*fields[:5], bytes(3_000_000), *fields[6:]])
+    data, key = sealed_by_a_liar([*fields[:8], bytes(3_000_000), *fields[9:]])
     monkeypatch.setattr(limits, "MANIFEST_BYTES", 1_000_000)
     with pytest.raises(BadManifest, match="claims"):
         manifest.open_contents(manifest.decode_manifest(data), key)
@@ -181,17 +186,21 @@ def test_a_sealed_part_that_is_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     ("place", "value"),
     [
         (0, b"bytes"),
-        (1, None),
-        (2, "text"),
-        (2, [b"bytes"]),
-        (2, [["nested"]]),
-        (3, bytes(23)),
-        (4, b"\0\1\2"),
-        (4, b"\0\1"),
-        (5, bytes(65)),
-        (6, bytes(9)),
-        (7, bytes(13)),
-        (7, 5),
+        *((1, None), (1, True), (1, "1"), (1, 2**64 - 1), (1, -1)),
+        *((2, bytes(32)), (2, bytes(65)), (2, None)),
+        (3, "text"),
+        (3, [b"bytes"]),
+        (3, [["nested"]]),
+        (4, bytes(23)),
+        (5, b"\0\1\2"),
+        (5, b"\0\1"),
+        *((6, b""), (6, bytes(95)), (7, bytes(23)), (7, bytes(32))),
+        (8, bytes(65)),
+        (9, bytes(9)),
+        (10, bytes(13)),
+        (10, 5),
+        *((11, None), (11, [b"c"]), (11, b"")),
+        *((12, bytes(31)), (12, bytes(104 * 5)), (12, [])),
     ],
 )
 def test_wrong_shapes(place: int, value: object) -> None:
@@ -223,7 +232,7 @@ def test_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadManifest, match="72 bytes"):
         manifest.decode_manifest(data)
     with pytest.raises(BadManifest):
-        manifest.decode_manifest(codec.encode([1, bytes(35), b""]))
+        manifest.decode_manifest(manifest.sign_manifest(KEYS, bytes(35), b""))
 
 
 def test_manifests_are_bounded() -> None:
@@ -232,26 +241,36 @@ def test_manifests_are_bounded() -> None:
 
 
 def test_other_versions() -> None:
-    with pytest.raises(UnknownVersion):
-        manifest.decode_manifest(codec.encode([3, b"", b""]))
+    for version in (1, 2):
+        with pytest.raises(UnknownVersion, match="share the mod again"):
+            manifest.decode_manifest(codec.encode([version, b"", b""]))
+    with pytest.raises(UnknownVersion, match="of version 3"):
+        manifest.decode_manifest(codec.encode([3, b"", b"", b""]))
+    made, _ = built(small(), SMALL_TABLE)
+    fields = codec.decode_canonical(made.data, max_bytes=9999, max_items=6)
+    with pytest.raises(UnknownVersion, match="policy 1"):
+        manifest.decode_manifest(codec.encode([*fields[:2], 1, *fields[3:]]))
 
 
-def test_empty_folders_make_another_version_and_others_do_not() -> None:
-    without, _ = built(small(), SMALL_TABLE)
+@pytest.mark.parametrize("place", [1, 3, 4, 5])
+def test_only_the_key_of_the_lineage_signs(place: int) -> None:
+    """Or anybody could publish a version of a victim's mod."""
+    made, _ = built(small(), SMALL_TABLE)
+    other, _ = manifest.build_manifest(small(version=2), SMALL_TABLE[::-1], OTHER_KEYS)
+    fields, others = (
+        codec.decode_canonical(one.data, max_bytes=9999, max_items=6) for one in (made, other)
+    )
+    fields[place] = others[place]
+    with pytest.raises(BadManifest, match="not signed by the key of its lineage"):
+        manifest.decode_manifest(codec.encode(fields))
+
+
+def test_empty_folders() -> None:
     made, key = built(small(empty_folders=("a/d", "c/d/e")), SMALL_TABLE)
-    assert (without.data[1], made.data[1]) == (without.version, made.version) == (1, 2)
     contents = manifest.open_contents(manifest.decode_manifest(made.data), key)
     assert contents.empty_folders == ("a/d", "c/d/e")
     assert contents.folders == 5
     assert contents.disk_bytes == 300 + limits.DISK_ENTRY_BYTES * 8
-
-
-@pytest.mark.parametrize(("version", "folders"), [(1, ["c"]), (2, []), (2, None), (2, [b"c"])])
-def test_a_version_says_whether_there_are_empty_folders(version: int, folders: object) -> None:
-    fields = fields_of(small()) + ([] if folders is None else [folders])
-    data, key = sealed_by_a_liar(fields, version=version)
-    with pytest.raises(BadManifest, match="well-formed"):
-        manifest.open_contents(manifest.decode_manifest(data), key)
 
 
 def test_as_many_folders_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +283,7 @@ def test_as_many_folders_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         opened_from_liar(small(empty_folders=("c", "d", "e", "f", "g")))
 
 
-@pytest.mark.parametrize("value", [None, [], [1, b""], [1, b"", b"", b""], [True, b"", b""], {}])
+@pytest.mark.parametrize("value", [None, [], [2, b""], [2, *[b""] * 5], [True, *[b""] * 5], {}])
 def test_not_a_manifest(value: object) -> None:
     with pytest.raises(BadManifest):
         manifest.decode_manifest(codec.encode(value) if value != {} else b"\x80")
@@ -273,9 +292,9 @@ def test_not_a_manifest(value: object) -> None:
 def test_one_spelling() -> None:
     """A longer spelling of the same lengths would be a second id for the same mod."""
     made, _ = built(small(), SMALL_TABLE)
-    assert made.data[:2] == b"\x93\x01"
+    assert made.data[:2] == b"\x96\x02"
     with pytest.raises(BadManifest):
-        manifest.decode_manifest(b"\xdc\0\3\1" + made.data[2:])
+        manifest.decode_manifest(b"\xdc\0\6\2" + made.data[2:])
     with pytest.raises(BadManifest):
         manifest.decode_manifest(made.data + b"\0")
 
@@ -283,7 +302,7 @@ def test_one_spelling() -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_raise_only_our_errors(data: bytes) -> None:
     made, key = built(small(), SMALL_TABLE)
-    for candidate in (data, made.data[: len(data)] + data, b"\x93\1" + data):
+    for candidate in (data, made.data[: len(data)] + data, b"\x96\2" + data):
         try:
             manifest.open_contents(manifest.decode_manifest(candidate), key)
         except (BadContent, Malformed):
@@ -310,7 +329,7 @@ LEAVES = st.none() | st.integers(-5, 5) | st.text(max_size=3) | st.binary(max_si
 @given(st.recursive(LEAVES, st.lists, max_leaves=8))
 def test_any_sealed_value_raises_only_our_errors(value: object) -> None:
     fields = fields_of(small())
-    for candidate in ([value], [value] * 8, [*fields[:3], value, *fields[4:]]):
+    for candidate in ([value], [value] * 13, [*fields[:4], value, *fields[5:]]):
         try:
             data, key = sealed_by_a_liar(candidate)
         except TypeError:

@@ -5,11 +5,12 @@ import tracemalloc
 
 import pytest
 
-from protocol import codec
-from protocol.content.manifest import Manifest, decode_manifest
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests.manifest import Manifest, decode_manifest, sign_manifest
 from protocol.content.packed import PackedBytes, PackedNumbers, bytes_of, numbers_of
 from protocol.errors import BadManifest
 
+KEYS = LineageKeys(bytes(32), bytes(32))
 VALUES = (b"one", b"two", b"six", b"ten")
 
 
@@ -41,7 +42,7 @@ def test_packed_numbers_are_big_endian() -> None:
 
 
 def manifest_of(rows: list[bytes]) -> Manifest:
-    return decode_manifest(codec.encode_long((1, b"".join(rows), bytes(40))))
+    return decode_manifest(sign_manifest(KEYS, b"".join(rows), bytes(40)))
 
 
 def test_a_manifest_takes_little_more_than_its_bytes() -> None:

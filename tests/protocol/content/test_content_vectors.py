@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from protocol.content import frames, link, manifest, sealing
-from protocol.content.manifest import Contents, ModFile
+from protocol.content import frames, link, sealing
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.manifests import manifest
+from protocol.content.manifests.contents import Contents, ModFile, PatchOffer, VersionKeys
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "content"
 
@@ -46,15 +48,28 @@ def test_chunks(vector: dict[str, Any]) -> None:
         assert made == sealing.SealedChunk(bytes.fromhex(vector["address"]), key, data)
 
 
+def version_keys(value: list[str] | None) -> Any:
+    return None if value is None else VersionKeys(*map(bytes.fromhex, value))
+
+
 def contents_of(vector: dict[str, Any]) -> Contents:
     return Contents(
         vector["name"],
         vector["version"],
-        tuple(ModFile(path, size, bool(flag)) for path, size, flag in vector["files"]),
+        tuple(
+            ModFile(path, size, bool(flag), bytes.fromhex(digest), at)
+            for path, size, flag, digest, at in vector["files"]
+        ),
         tuple(bytes.fromhex(key) for _, _, key, _ in vector["chunks"]),
         tuple(length for _, _, _, length in vector["chunks"]),
         tuple(vector["order"]),
-        tuple(vector.get("empty_folders", ())),
+        tuple(vector["empty_folders"]),
+        version_keys(vector["previous"]),
+        tuple(
+            PatchOffer(bytes.fromhex(base), version_keys(keys), size)
+            for base, keys, size in vector["patches"]
+        ),
+        from_hex(vector["patch_of"]),
     )
 
 
@@ -81,8 +96,10 @@ def test_manifests(vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(FixedPacker, "body", bytes.fromhex(vector["sealed_body"]))
     monkeypatch.setattr(sealing, "Packer", FixedPacker)
-    secret = bytes.fromhex(vector["lineage_secret"])
-    assert manifest.build_manifest(contents_of(vector), table, secret) == (read, content_key)
+    keys = LineageKeys(bytes.fromhex(vector["lineage_secret"]), bytes.fromhex(vector["seed"]))
+    assert keys.public_key.hex() == vector["lineage_key"]
+    assert keys.reading_key.hex() == vector["reading_key"]
+    assert manifest.build_manifest(contents_of(vector), table, keys) == (read, content_key)
 
 
 def argument(value: Any) -> Any:

@@ -8,7 +8,8 @@ from node.content.vault.database import Database
 from node.content.vault.stored_mod import KeptMod, StoredMod
 
 _MOD_COLUMNS = (
-    "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added"
+    "mod_id, content_key, name, version, files, bytes, sealed_bytes, chunks, published, added,"
+    " lineage, patch_of"
 )
 _DAMAGE = (
     "UPDATE mods SET damaged = 1 WHERE damaged = 0 AND (mod_id = ? OR number IN"
@@ -40,20 +41,21 @@ class ModTable:
                 return
             self._database.change(
                 "UPDATE mods SET content_key = ?, name = ?, version = ?, files = ?, bytes = ?,"
-                " published = MAX(published, ?), pinned = MAX(pinned, ?) WHERE number = ?",
+                " patch_of = ?, published = MAX(published, ?), pinned = MAX(pinned, ?)"
+                " WHERE number = ?",
                 (
                     *(mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
-                    *(mod.published, mod.published, known),
+                    *(mod.patch_of, mod.published, mod.published, known),
                 ),
             )
             return
         cursor = self._database.change(
             f"INSERT INTO mods ({_MOD_COLUMNS}, used, pinned)"  # noqa: S608  (a constant)
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(mod.mod_id, mod.content_key, mod.name, mod.version, mod.files, mod.bytes),
                 *(mod.sealed_bytes, mod.chunks, mod.published, mod.added),
-                *(mod.added, mod.published),
+                *(mod.lineage_key, mod.patch_of, mod.added, mod.published),
             ),
         )
         number = cursor.lastrowid
@@ -171,9 +173,9 @@ class ModTable:
 
 
 def _stored_mod(row: Sequence[Any]) -> StoredMod:
-    mod_id, content_key, name, version, files, size, sealed_bytes, chunks, published, added = row
+    mod_id, content_key, name, version, files, size, sealed_bytes, chunks, published, *rest = row
     return StoredMod(
-        *(mod_id, content_key, name, version, files, size, sealed_bytes, chunks),
-        published=bool(published),
-        added=added,
+        *(mod_id, content_key, name, int(version), files, size, sealed_bytes, chunks),
+        bool(published),
+        *rest,
     )

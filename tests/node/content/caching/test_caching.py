@@ -74,7 +74,7 @@ class World:
         manifest: Any = self.mods[mod_id]
         await taker.accept(OpenedMod(manifest, None))
         stored = StoredMod(
-            *(mod_id, None, "", "", 0, 0, manifest.sealed_bytes, len(manifest.addresses)),
+            *(mod_id, None, "", 0, 0, 0, manifest.sealed_bytes, len(manifest.addresses)),
             published=False,
             added=self.day,
         )
@@ -252,7 +252,7 @@ async def test_a_mod_that_a_person_has_is_not_of_the_cache(tmp_path: Path) -> No
         mine = it.mod(1)
         manifest: Any = it.mods[mine]
         stored = StoredMod(
-            *(mine, b"k" * 32, "mine", "", 1, KB, manifest.sealed_bytes, 9),
+            *(mine, b"k" * 32, "mine", 0, 1, KB, manifest.sealed_bytes, 9),
             published=False,
             added=1.0,
         )

@@ -9,7 +9,7 @@ from node.content.opened_mods import OpenedMods
 from node.content.publish.publisher import PublishedMod
 from protocol.content import frames
 from protocol.content.frames import GetChunks
-from protocol.content.manifest import decode_manifest
+from protocol.content.manifests.manifest import decode_manifest
 from tests.node.content.content_nodes import (
     ContentNode,
     content_node,
@@ -80,7 +80,7 @@ class Get:
         async with content_node(world / "giver", 2) as giver, content_node(world / "disk") as node:
             for seed in (1, 2):
                 source = write_files(world / f"source{seed}" / "mod", files_of(seed))
-                shared = await giver.publisher.publish(source, "mod", version=str(seed))
+                shared = await giver.publisher.publish(source, "mod", continues=seed > 1)
                 (world / f"link{seed}").write_text(str(shared.link))
             await self._fetch(giver, node, world, 1)
 
@@ -164,7 +164,9 @@ class Remove:
         async with content_node(world / "disk") as node:
             for seed in (1, 2, 3, 4):
                 source = write_files(world / f"source{seed}" / "mod", files_of(seed))
-                shared = await node.publisher.publish(source, f"mod {1 + seed % 2}")
+                shared = await node.publisher.publish(
+                    source, f"mod {1 + seed % 2}", continues=seed > 2
+                )
                 (world / f"link{seed}").write_text(str(shared.link))
 
     async def run(self, world: Path, steps: Steps) -> None:

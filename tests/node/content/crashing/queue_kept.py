@@ -10,7 +10,7 @@ from pathlib import Path
 from node.answers.downloads import DownloadState, DownloadView, Priority
 from node.content.queue.entry import DownloadRequest
 from node.content.queue.queue import DownloadQueue
-from protocol.content.manifest import decode_manifest
+from protocol.content.manifests.manifest import decode_manifest
 from protocol.errors import DiskError
 from tests.node.content.content_nodes import (
     content_node,

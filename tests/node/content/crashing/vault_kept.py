@@ -12,7 +12,7 @@ from node.content.rates.background import BackgroundPacer
 from node.content.room import Disk
 from node.content.vault.upkeep import scrubbing
 from protocol.content.link import ModLink
-from protocol.content.manifest import decode_manifest
+from protocol.content.manifests.manifest import decode_manifest
 from tests.node.content.content_nodes import ContentNode, content_node, links_to, write_files
 from tests.node.content.crashing.life import Steps, check_vault, told
 from tests.node.content.crashing.mods import check_mod, files_of, link_in

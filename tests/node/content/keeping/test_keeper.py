@@ -44,7 +44,7 @@ class Mods:
         data = b"%d" % number
         mod_id = sealing.address_of(data)
         mod = StoredMod(
-            *(mod_id, b"k" * 32, f"mod {number}", "", 1, KB),
+            *(mod_id, b"k" * 32, f"mod {number}", 0, 1, KB),
             sum(len(one) for _, one in blobs),
             len(blobs),
             published=shared,

@@ -49,7 +49,7 @@ def add(store: Store, number: int, chunks: Sequence[int]) -> bytes:
     mod_id = sealing.address_of(manifest)
     size = sum(len(data) for _, data in blobs)
     mod = StoredMod(
-        *(mod_id, b"k" * 32, "", "", 1, size, size, len(blobs)),
+        *(mod_id, b"k" * 32, "", 0, 1, size, size, len(blobs)),
         published=False,
         added=float(number),
     )

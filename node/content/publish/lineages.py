@@ -1,0 +1,112 @@
+"""Which lineage a folder's next version belongs to, and what its publisher has to sign it with."""
+
+import asyncio
+import os
+from functools import partial
+from pathlib import Path
+
+from node.content.publish import walk
+from node.content.vault.stored_mod import Lineage
+from node.content.vault.tables.vault_tables import VaultTables
+from node.content.vault.vault import Vault
+from node.environment import Environment
+from protocol import limits
+from protocol.content import file_paths, sealing
+from protocol.content.file_paths import quoted
+from protocol.content.lineage.keys import LineageKeys, find_lineage_seed
+from protocol.content.manifests.contents import VersionKeys
+from protocol.errors import BadInput, NameTaken
+from protocol.identity import Identity
+
+
+class Lineages:
+    """The lineages that this node publishes."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        environment: Environment,
+        identity: Identity,
+        puzzle_bits: int = limits.PUZZLE_BITS,
+    ) -> None:
+        self._vault = vault
+        self._environment = environment
+        self._identity = identity
+        self._puzzle_bits = puzzle_bits
+        self._publishing: dict[int, asyncio.Lock] = {}
+
+    async def choose(self, path: Path, name: str | None, *, continues: bool) -> Lineage:
+        """The lineage that `path`, a real path, is a version of; it begins if there is none.
+
+        A lineage goes on with the folder that it was made of; with another one only if a person
+        says that it `continues` the lineage of that name, as its followers' files will be replaced.
+        Without a name it is that of the folder, or the folder's own. Raises NameTaken, BadInput,
+        UnsafePath, DiskError.
+        """
+        if name is None:
+            of_path = await self._vault.recall(lambda tables: tables.lineages.of_path(str(path)))
+            if len(of_path) > 1:
+                names = ", ".join(quoted(one.name) for one in of_path)
+                raise BadInput(f"{path} was shared as several mods: name one with --name: {names}")
+            if of_path:
+                return of_path[0]
+            name = await asyncio.get_running_loop().run_in_executor(None, walk.name_of, path)
+        name = checked_name(name)
+        known = await self._vault.recall(lambda tables: tables.lineages.named(name))
+        if known is None and continues:
+            raise BadInput(f"no mod {quoted(name)} was shared from this home, which --as names")
+        if known is not None and not continues and known.path not in (None, str(path)):
+            raise NameTaken(
+                f"the mod {quoted(name)} was shared from {known.path}, and this is {path}: all that"
+                " follow it would get this instead",
+                advice=f"With --as {quoted(name)} this is its next version; with --name it is a "
+                "mod of its own.",
+            )
+        return known or await self._begin(name)
+
+    async def _begin(self, name: str) -> Lineage:
+        secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
+        number = await self._vault.record(lambda tables: tables.lineages.add(name, secret))
+        return Lineage(number, name, secret, None, None)
+
+    def publishing(self, lineage: Lineage) -> asyncio.Lock:
+        """Held while a version of a lineage is made: versions follow one another."""
+        return self._publishing.setdefault(lineage.number, asyncio.Lock())
+
+    async def latest(self, lineage: Lineage) -> Lineage:
+        """The same lineage as it is now."""
+        found = await self._vault.recall(lambda tables: tables.lineages.named(lineage.name))
+        return found or lineage
+
+    async def keys(self, lineage: Lineage) -> LineageKeys:
+        """The keys of a lineage, which take some seconds to make, once."""
+        if lineage.seed is not None:
+            return lineage.keys
+        find = partial(find_lineage_seed, self._identity, lineage.secret, self._puzzle_bits)
+        seed = await asyncio.get_running_loop().run_in_executor(None, find)
+        await self._vault.record(lambda tables: tables.lineages.give_seed(lineage.number, seed))
+        return LineageKeys(lineage.secret, seed)
+
+    async def published(
+        self, lineage: Lineage, path: Path, version: int, head: VersionKeys
+    ) -> None:
+        """A version was made: the next one comes after it. Raises DiskError."""
+        is_new = lineage.head != head
+        previous = lineage.head if is_new else lineage.previous
+
+        def change(tables: VaultTables) -> None:
+            tables.lineages.publish(lineage.number, str(path), version, head, previous)
+
+        await self._vault.record(change)
+
+
+def checked_name(name: str) -> str:
+    """The name of a mod in the one form that is compared; raises UnsafePath."""
+    name = file_paths.normalized(name)
+    file_paths.check_text(name, "the mod's name", limits.MOD_NAME_BYTES)
+    return file_paths.check_name(name)
+
+
+def real_path(path: Path) -> Path:
+    """Where a folder or file really is."""
+    return Path(os.path.realpath(path))
