@@ -3,6 +3,9 @@
 `modswarm:<mod id>[?x=<hint>[&o=<origin>]][#<content key>]`, both 32-byte values in base32 with a
 checksum of 3 bytes behind each. An origin is a URL with its special characters escaped. The key
 stands after `#` as in a URL: nodes that route or store the mod never need that part.
+
+`modswarm:l<lineage key>[?...][#<reading key>][@<version>]` is a lineage: that version of it, or
+whatever is its newest one.
 """
 
 import contextlib
@@ -22,6 +25,11 @@ _PART_CHARS = (_KEY_BYTES + _CHECKSUM_BYTES) * 8 // 5
 _BASE32 = re.compile("[A-Za-z2-7]*")
 _MOD_ID = "mod id"
 _CONTENT_KEY = "content key"
+_LINEAGE_KEY = "lineage key"
+_READING_KEY = "reading key"
+_LINEAGE_MARK = "l"
+"""Before a lineage key; a mod id that begins with it has a character less."""
+_VERSION = re.compile(r"@([1-9][0-9]{0,9})$")
 _HINT = re.compile(rf"[A-Za-z0-9.:\[\]/-]{{1,{limits.HINT_BYTES}}}")
 _PIECE = re.compile(
     r"(?:(?P<scheme>[a-z]*):)?(?P<id>[a-z2-7]*)(?:\?[^#\s]*)?(?:#(?P<key>[a-z2-7]*))?",
@@ -45,38 +53,88 @@ class ModLink:
 
     def __post_init__(self) -> None:
         """Raise BadLink for values that no link can spell."""
-        keys = (self.mod_id,) if self.content_key is None else (self.mod_id, self.content_key)
-        if any(len(key) != _KEY_BYTES for key in keys):
-            raise BadLink("not a modswarm link: a mod id and a content key have 32 bytes")
-        if len(self.hints) > limits.HINTS:
-            raise BadLink(f"not a modswarm link: more than {limits.HINTS} hints")
-        for hint in self.hints:
-            if not _HINT.fullmatch(hint):
-                raise BadLink(f"not a modswarm link: a hint cannot read {hint[:80]!r}")
-        if len(self.origins) > limits.ORIGINS_NAMED:
-            raise BadLink(f"not a modswarm link: more than {limits.ORIGINS_NAMED} origins")
-        for origin in self.origins:
-            if not _is_origin(origin):
-                raise BadLink(f"not a modswarm link: no origin has the address {origin[:80]!r}")
-        if self.origins and len(str(self)) > limits.LINK_TEXT_BYTES:
-            raise BadLink("not a modswarm link: it is too long; name fewer origins")
+        _check(self)
+
+    @property
+    def parts(self) -> tuple[bytes, bytes | None]:
+        """What it names, and the key that opens that."""
+        return self.mod_id, self.content_key
 
     @property
     def hinted_peers(self) -> tuple[PeerId, ...]:
         """The peers that the hints name, each once; an address without one names none."""
-        found = []
-        for hint in self.hints:
-            with contextlib.suppress(BadPeerId):
-                found.append(parse_peer_id(hint.rpartition("/")[2]))
-        return tuple(dict.fromkeys(found))
+        return _hinted_peers(self.hints)
 
     def __str__(self) -> str:
-        origins = (f"o={origin_hint(origin)}" for origin in self.origins)
-        hints = "&".join((*(f"x={hint}" for hint in self.hints), *origins))
-        address = f"{SCHEME}{_part(_MOD_ID, self.mod_id)}" + (f"?{hints}" if hints else "")
-        if self.content_key is None:
-            return address
-        return f"{address}#{_part(_CONTENT_KEY, self.mod_id, self.content_key)}"
+        return _spelled(self, "", _MOD_ID, _CONTENT_KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class LineageLink:
+    """A lineage's address: that of its newest version, or of `version`. Hints as of a ModLink."""
+
+    lineage_key: bytes
+    reading_key: bytes | None = field(default=None, repr=False)
+    hints: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    version: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadLink for values that no link can spell."""
+        _check(self)
+        if self.version is not None and not 1 <= self.version <= limits.LINEAGE_VERSION_MAX:
+            raise BadLink(f"not a modswarm link: no version is called {self.version}")
+
+    @property
+    def parts(self) -> tuple[bytes, bytes | None]:
+        """What it names, and the key that opens that."""
+        return self.lineage_key, self.reading_key
+
+    @property
+    def hinted_peers(self) -> tuple[PeerId, ...]:
+        """The peers that the hints name, each once; an address without one names none."""
+        return _hinted_peers(self.hints)
+
+    def __str__(self) -> str:
+        version = "" if self.version is None else f"@{self.version}"
+        return _spelled(self, _LINEAGE_MARK, _LINEAGE_KEY, _READING_KEY) + version
+
+
+AnyLink = ModLink | LineageLink
+
+
+def _check(link: AnyLink) -> None:
+    """Raise BadLink for values that no link can spell."""
+    if any(len(part) != _KEY_BYTES for part in link.parts if part is not None):
+        raise BadLink("not a modswarm link: a mod id and a content key have 32 bytes")
+    if len(link.hints) > limits.HINTS:
+        raise BadLink(f"not a modswarm link: more than {limits.HINTS} hints")
+    for hint in link.hints:
+        if not _HINT.fullmatch(hint):
+            raise BadLink(f"not a modswarm link: a hint cannot read {hint[:80]!r}")
+    if len(link.origins) > limits.ORIGINS_NAMED:
+        raise BadLink(f"not a modswarm link: more than {limits.ORIGINS_NAMED} origins")
+    for origin in link.origins:
+        if not _is_origin(origin):
+            raise BadLink(f"not a modswarm link: no origin has the address {origin[:80]!r}")
+    if link.origins and len(str(link)) > limits.LINK_TEXT_BYTES:
+        raise BadLink("not a modswarm link: it is too long; name fewer origins")
+
+
+def _hinted_peers(hints: tuple[str, ...]) -> tuple[PeerId, ...]:
+    found = []
+    for hint in hints:
+        with contextlib.suppress(BadPeerId):
+            found.append(parse_peer_id(hint.rpartition("/")[2]))
+    return tuple(dict.fromkeys(found))
+
+
+def _spelled(link: AnyLink, mark: str, named: str, opening: str) -> str:
+    value, key = link.parts
+    origins = (f"o={origin_hint(origin)}" for origin in link.origins)
+    hints = "&".join((*(f"x={hint}" for hint in link.hints), *origins))
+    address = f"{SCHEME}{mark}{_part(named, value)}" + (f"?{hints}" if hints else "")
+    return address if key is None else f"{address}#{_part(opening, value, key)}"
 
 
 def _is_origin(text: str) -> bool:
@@ -110,7 +168,7 @@ def _is_peer_id(text: str) -> bool:
     return True
 
 
-def parse(text: str) -> ModLink:
+def parse(text: str) -> AnyLink:
     """The link that `text` spells, in either case and with blanks around it.
 
     What people paste is read by `protocol.texts.links`. Raises BadLink, whose message never
@@ -123,13 +181,25 @@ def parse(text: str) -> ModLink:
         raise BadLink("not a modswarm link: it is too long")
     if len(text.split()) > 1:
         raise BadLink("not a modswarm link: a blank or a line break stands in it; take it out")
-    address, hash_sign, key_text = text[len(SCHEME) :].partition("#")
+    text, version = _without_version(text[len(SCHEME) :])
+    address, hash_sign, key_text = text.partition("#")
     id_text, question_mark, query = address.partition("?")
-    mod_id = _value(id_text, _MOD_ID, is_end=not (question_mark or hash_sign))
+    is_lineage = len(id_text) == 1 + _PART_CHARS and id_text[0].lower() == _LINEAGE_MARK
+    named, opening = (_LINEAGE_KEY, _READING_KEY) if is_lineage else (_MOD_ID, _CONTENT_KEY)
+    is_end = not (question_mark or hash_sign)
+    value = _value(id_text[1:] if is_lineage else id_text, named, is_end=is_end)
     hints, origins = _hints(query, is_end=not hash_sign) if question_mark else ((), ())
-    if not hash_sign:
-        return ModLink(mod_id, None, hints, origins)
-    return ModLink(mod_id, _value(key_text, _CONTENT_KEY, mod_id, is_end=True), hints, origins)
+    key = _value(key_text, opening, value, is_end=True) if hash_sign else None
+    if is_lineage:
+        return LineageLink(value, key, hints, origins, version)
+    if version is not None:
+        raise BadLink(f"@{version} names a version, and this is the link of one version already")
+    return ModLink(value, key, hints, origins)
+
+
+def _without_version(text: str) -> tuple[str, int | None]:
+    found = _VERSION.search(text)
+    return (text, None) if found is None else (text[: found.start()], int(found[1]))
 
 
 def _why_no_link(text: str) -> str:

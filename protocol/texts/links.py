@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from protocol import limits
 from protocol.addresses import split_host_port
 from protocol.content import link
-from protocol.content.link import SCHEME, ModLink
+from protocol.content.link import SCHEME, AnyLink, LineageLink, ModLink
 from protocol.content.origins.urls import hinted_origin
 from protocol.errors import BadAddress, BadInput, BadLink, BadPeerId
 from protocol.identity import parse_peer_id
@@ -18,7 +18,8 @@ from protocol.texts.wrappings import Joined, bare, joined, plain
 
 _SCHEME = re.compile(SCHEME, re.IGNORECASE)
 _SHAPE = re.compile(
-    r"/*(?P<id>[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&%~_+-]*)?(?:/*#(?P<key>[a-z2-7]{56}))?",
+    r"/*(?P<id>l[a-z2-7]{56}|[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&%~_+-]*)?"
+    r"(?:/*#(?P<key>[a-z2-7]{56}))?(?P<version>@[1-9][0-9]{0,9})?",
     re.IGNORECASE,
 )
 _PIECE = re.compile(r"[\w.:\[\]/?&=#%~+-]*")
@@ -35,7 +36,18 @@ _ONE_ALONE = "Paste the link that you mean alone."
 
 
 def link_in(text: str) -> ModLink:
-    """The one link that stands in `text`; raises BadLink, without repeating a content key."""
+    """The link of one version that stands in `text`; raises BadLink, as `any_link_in` does."""
+    found = any_link_in(text)
+    if isinstance(found, LineageLink):
+        raise BadLink(
+            "that is the link of a mod through all versions, and this takes one of a version",
+            advice="`modswarm versions LINK` shows them.",
+        )
+    return found
+
+
+def any_link_in(text: str) -> AnyLink:
+    """The one link that stands in `text`; raises BadLink, without repeating a key."""
     try:
         return link.parse(text.replace("/#", "#"))  # as programs write addresses anew
     except BadLink as error:
@@ -67,16 +79,16 @@ def holds_link(text: str) -> bool:
         return False
 
 
-def _have_key(found: list[ModLink]) -> bool:
-    return any(one.content_key is not None for one in found)
+def _have_key(found: list[AnyLink]) -> bool:
+    return any(one.parts[1] is not None for one in found)
 
 
 Broken = tuple[str, BadLink]
 """What stands of a damaged link, without the scheme, and why it is refused."""
 
 
-def _all_in(pasted: Joined) -> tuple[list[ModLink], list[Broken]]:
-    found: list[ModLink] = []
+def _all_in(pasted: Joined) -> tuple[list[AnyLink], list[Broken]]:
+    found: list[AnyLink] = []
     broken: list[Broken] = []
     for start, end in _spans(pasted):
         try:
@@ -97,12 +109,13 @@ def _spans(pasted: Joined) -> Iterator[tuple[int, int]]:
     yield from zip((found.end() for found in starts), ends, strict=False)
 
 
-def _link_at(pasted: Joined, start: int, end: int) -> ModLink:
+def _link_at(pasted: Joined, start: int, end: int) -> AnyLink:
     """The link whose scheme ends at `start`; raises BadLink."""
     shape = _SHAPE.match(pasted.text, start, end)
     if shape is not None and shape["key"]:
         if _ends_at(pasted, shape.end(), end):
-            return link.parse(f"{SCHEME}{shape['id']}{_hints(pasted, shape)}#{shape['key']}")
+            hints, version = _hints(pasted, shape), shape["version"] or ""
+            return link.parse(f"{SCHEME}{shape['id']}{hints}#{shape['key']}{version}")
     elif shape is not None:
         hints_end = pasted.gap_within(shape.end("id") - 1, shape.end()) or shape.end()
         if _ends_at(pasted, hints_end, end):
@@ -163,11 +176,11 @@ def _piece_at(pasted: Joined, start: int, end: int) -> str:
     return found[0].strip(_PIECE_AROUND)
 
 
-def _one_of(found: list[ModLink], broken: list[Broken]) -> ModLink:
+def _one_of(found: list[AnyLink], broken: list[Broken]) -> AnyLink:
     """The link that all of them are; raises BadLink if there are two."""
     best = max(found, key=_tells)
     for one in found:
-        if one.mod_id != best.mod_id or one.content_key not in {None, best.content_key}:
+        if one.parts[0] != best.parts[0] or one.parts[1] not in {None, best.parts[1]}:
             raise BadLink(
                 f"two different links stand there, {_shown(best)} and {_shown(one)}; give one",
                 advice=_ONE_ALONE,
@@ -183,12 +196,12 @@ def _one_of(found: list[ModLink], broken: list[Broken]) -> ModLink:
     return best
 
 
-def _tells(one: ModLink) -> tuple[bool, int]:
+def _tells(one: AnyLink) -> tuple[bool, int]:
     """How much a link tells."""
-    return one.content_key is not None, len(one.hints) + len(one.origins)
+    return one.parts[1] is not None, len(one.hints) + len(one.origins)
 
 
-def _shown(one: ModLink) -> str:
+def _shown(one: AnyLink) -> str:
     return f"{str(one)[: len(SCHEME) + _SHOWN_CHARS]}..."
 
 

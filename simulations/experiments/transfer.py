@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from protocol.content.link import parse
+from protocol.texts.links import link_in
 from simulations.harness.options import option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
@@ -124,7 +124,7 @@ async def _get(getter: WholeResident, link: str, target: Path) -> _Download:
     loop = asyncio.get_running_loop()
     started = loop.time()
     with getter.host.running():
-        task = getter.host.create_task(getter.running_node.sharing.get(parse(link), target))
+        task = getter.host.create_task(getter.running_node.sharing.get(link_in(link), target))
     report = await task
     return _Download(
         loop.time() - started,

@@ -17,8 +17,9 @@ from node.disk.reserve import Reserve
 from node.files import write_atomically
 from node.machine.refusals import reason_of
 from protocol import limits
-from protocol.content.link import ModLink, parse
+from protocol.content.link import ModLink
 from protocol.errors import BadLink, DiskError
+from protocol.texts.links import link_in
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def _entry(told: dict[str, Any]) -> DownloadEntry:
     if (told["to"] is None) == (told["into"] is None):
         raise ValueError("one place is needed")
     request = DownloadRequest(
-        link=parse(told["link"]),
+        link=link_in(told["link"]),
         target=None if told["to"] is None else Path(told["to"]),
         into=None if told["into"] is None else Path(told["into"]),
         bound=SizeBound(int(told["max_bytes"]), agreed=bool(told["agreed"])),

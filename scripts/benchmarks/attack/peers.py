@@ -21,8 +21,8 @@ from node.overlay.settings import OverlaySettings
 from node.runtime import Node
 from protocol import limits
 from protocol.content import frames
-from protocol.content import link as links
 from protocol.errors import ModswarmError
+from protocol.texts.links import link_in
 from scripts.benchmarks.link.peer import read_lines, say
 from simulations.attacks.partial_mod import add_partial_mod
 
@@ -49,7 +49,7 @@ class Peers:
 
     async def get(self, link: str) -> float:
         """Seconds until a mod is on the disk; it is then removed."""
-        sharing, mod = self._nodes[0].sharing, links.parse(link)
+        sharing, mod = self._nodes[0].sharing, link_in(link)
         self._got += 1
         began = time.perf_counter()
         await sharing.get(mod, self._folder / f"got{self._got}")

@@ -1,11 +1,13 @@
 """Links: one canonical text, read back from what people paste, refused with a plain reason."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.content.link import SCHEME, ModLink, is_piece, parse
+from protocol.content.link import SCHEME, AnyLink, LineageLink, ModLink, is_piece, parse
 from protocol.errors import BadLink
 from protocol.identity import Identity, base32_text, peer_id_text
 from tests.identities import SEEDS
@@ -115,10 +117,10 @@ def test_a_link_that_has_lost_its_end_is_cut_or_has_no_key(text: str) -> None:
     for end in range(len(SCHEME), len(text)):
         link = parsed_unless_cut(text[:end])
         if link is not None:
-            assert link == ModLink(parse(text).mod_id, hints=link.hints)
+            assert link == ModLink(parse(text).parts[0], hints=link.hints)
 
 
-def parsed_unless_cut(text: str) -> ModLink | None:
+def parsed_unless_cut(text: str) -> AnyLink | None:
     """The link; None if it is refused as cut, as which it must be if it is refused."""
     try:
         return parse(text)
@@ -211,3 +213,40 @@ def test_wrong_lengths_are_no_link(mod_id: bytes) -> None:
         ModLink(mod_id)
     with pytest.raises(BadLink):
         ModLink(bytes(32), mod_id)
+
+
+LINEAGE = LineageLink(bytes(range(32)), bytes(range(32, 64)), ("relay.example:4001",))
+
+
+@pytest.mark.parametrize("version", [None, 1, 12, 2**31])
+def test_a_lineage_has_a_link_and_so_has_each_version(version: int | None) -> None:
+    for link in (LINEAGE, LineageLink(LINEAGE.lineage_key)):
+        link = replace(link, version=version)
+        assert (
+            parse(str(link))
+            == parse(str(link).upper().replace("RELAY.EXAMPLE", "relay.example"))
+            == link
+        )
+    assert str(LINEAGE).startswith(f"{SCHEME}l")
+    assert len(str(LineageLink(LINEAGE.lineage_key))) == len(SCHEME) + 57
+
+
+def test_links_of_lineages_and_of_mods_are_told_apart() -> None:
+    mod = ModLink(LINEAGE.lineage_key, LINEAGE.reading_key)
+    with pytest.raises(BadLink, match="typo"):
+        parse(str(mod).replace(SCHEME, f"{SCHEME}l"))
+    with pytest.raises(BadLink, match="typo"):
+        parse(str(LINEAGE).replace(f"{SCHEME}l", SCHEME))
+    with pytest.raises(BadLink, match="link of one version already"):
+        parse(f"{mod}@3")
+    for wrong in ("@0", "@x", "@", "@99999999999"):
+        with pytest.raises(BadLink):
+            parse(f"{LINEAGE}{wrong}")
+
+
+def test_each_typo_in_a_lineage_s_link_is_found() -> None:
+    text = str(replace(LINEAGE, hints=()))
+    for place in range(len(SCHEME) + 1, len(text)):
+        other = "a" if text[place] != "a" else "b"
+        with pytest.raises(BadLink):
+            parse(text[:place] + other + text[place + 1 :])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from node.content.vault.vault import Measure, Vault, at_once
-from protocol.content.link import ModLink, parse
+from protocol.content.link import ModLink
+from protocol.texts import links
 from tests.node.content.content_nodes import ContentNode, read_files
 from tests.node.content.crashing.life import Steps
 
@@ -54,4 +55,4 @@ async def check_mod(node: ContentNode, mod_id: bytes, world: Path, files: dict[s
 
 def link_in(world: Path, seed: int) -> ModLink:
     """The link of a mod, as it was written when it was shared."""
-    return parse((world / f"link{seed}").read_text())
+    return links.link_in((world / f"link{seed}").read_text())
