@@ -20,7 +20,7 @@ from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMods
 from node.content.origins.origins import Origins
 from node.content.progress import Progress, ReportProgress, ignore_progress
-from node.content.publish.lineages import Lineages
+from node.content.publish.own_lineages import OwnLineages
 from node.content.publish.publisher import Publisher
 from node.content.rates.background import BackgroundPacer
 from node.content.rates.transfers import TransferLimits
@@ -64,7 +64,7 @@ class Sharing:
         self._environment = membership.environment
         self._membership = membership
         self._pool = pool
-        lineages = Lineages(
+        lineages = OwnLineages(
             *(vault, self._environment, self._overlay.identity, membership.settings.puzzle_bits)
         )
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))

@@ -19,7 +19,7 @@ from node.content.publish import walk
 from node.content.publish.chunk_table import ChunkTable
 from node.content.publish.describing import DescribedMod, describe_next
 from node.content.publish.leaving_out import LeavingOut
-from node.content.publish.lineages import Lineages, checked_name, real_path
+from node.content.publish.own_lineages import OwnLineages, checked_name, real_path
 from node.content.publish.reading import FoundFile, read_pieces
 from node.content.publish.walk import FoundFolder
 from node.content.secrets import Secrets
@@ -72,7 +72,7 @@ class Publisher:
     """Makes mods of folders. Several may be published at once, the versions of one in turn."""
 
     def __init__(
-        self, vault: Vault, environment: Environment, guard: HomeGuard, lineages: Lineages
+        self, vault: Vault, environment: Environment, guard: HomeGuard, lineages: OwnLineages
     ) -> None:
         self._vault = vault
         self._environment = environment

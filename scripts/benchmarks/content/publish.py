@@ -17,7 +17,7 @@ from typing import Any
 
 from node.content.homes import HomeGuard
 from node.content.publish import publisher, walk
-from node.content.publish.lineages import Lineages
+from node.content.publish.own_lineages import OwnLineages
 from node.content.publish.publisher import PublishedMod, Publisher
 from node.content.secrets import Secrets
 from node.content.vault.packs import Packs
@@ -111,7 +111,7 @@ async def _publish_once(source: Path, home: Path) -> tuple[PublishedMod, float, 
     vault = await Vault.open(home / "vault")
     try:
         environment = Environment()
-        lineages = Lineages(vault, environment, Identity(bytes(32)), puzzle_bits=0)
+        lineages = OwnLineages(vault, environment, Identity(bytes(32)), puzzle_bits=0)
         made = Publisher(vault, environment, HomeGuard(home), lineages)
         began = time.perf_counter(), time.process_time()
         mod = await made.publish(source)

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from node.answers.mods import Announcement
 from node.content.assemble.place import _folder_name
-from node.content.publish.lineages import checked_name
+from node.content.publish.own_lineages import checked_name
 from node.faces.api import details, errors
 from node.faces.api.details import REMADE
 from node.faces.api.routes import ROUTES

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.content.publish import lineages, publisher
+from node.content.publish import own_lineages, publisher
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import move_in
 from simulations.residents.sites import SITES
@@ -15,7 +15,7 @@ from simulations.residents.world import World
 async def test_a_get_without_a_target_writes_to_a_plain_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (lineages, publisher):
+    for module in (own_lineages, publisher):
         monkeypatch.setattr(module, "checked_name", lambda name: name)
     world = World(1, folder=tmp_path)
     with virtual_libraries(world.internet):

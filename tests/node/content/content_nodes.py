@@ -12,7 +12,7 @@ from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
-from node.content.publish.lineages import Lineages
+from node.content.publish.own_lineages import OwnLineages
 from node.content.publish.publisher import Publisher
 from node.content.rates.transfers import Direction
 from node.content.serve.exchange import Exchanges
@@ -47,9 +47,9 @@ class Unwatched:
         return False
 
 
-def lineages_of(vault: Vault, environment: Environment, number: int = 1) -> Lineages:
+def lineages_of(vault: Vault, environment: Environment, number: int = 1) -> OwnLineages:
     """Those of an identity that solves no puzzle."""
-    return Lineages(vault, environment, Identity(bytes([number]) * 32), 0)
+    return OwnLineages(vault, environment, Identity(bytes([number]) * 32), 0)
 
 
 class ContentNode:

@@ -19,7 +19,7 @@ from protocol.errors import BadInput, NameTaken
 from protocol.identity import Identity
 
 
-class Lineages:
+class OwnLineages:
     """The lineages that this node publishes."""
 
     def __init__(
