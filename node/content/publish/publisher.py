@@ -92,7 +92,7 @@ class Publisher:
         """Put a folder or a single file into the vault, as the next version of its lineage.
 
         Where nothing has changed since the newest version it is that one. `name` and `continues`
-        choose the lineage (`Lineages.choose`). `times`: tell when files were modified. Raises
+        choose the lineage (`OwnLineages.choose`). `times`: tell when files were modified. Raises
         BadFolder, UnsafePath, BadInput, NameTaken, DiskError.
         """
         loop = asyncio.get_running_loop()
