@@ -10,6 +10,7 @@ from node.announcing import Announcer
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
+from node.content.assemble.claims import TargetClaims
 from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
@@ -26,6 +27,7 @@ from node.content.rates.background import BackgroundPacer
 from node.content.rates.transfers import TransferLimits
 from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
+from node.content.targets.updater import TargetUpdater
 from node.content.vault.vault import Vault
 from node.finding import Finder, Finding
 from node.holders.asked import count_complete
@@ -82,7 +84,9 @@ class Sharing:
         self._downloader = Downloader(
             vault, self._environment, self._opened, self._room, transfers.down.rate
         )
-        self._assembler = Assembler(vault, guard, self._opened)
+        claims = TargetClaims()
+        self._assembler = Assembler(vault, guard, self._opened, claims)
+        self.targets = TargetUpdater(vault, claims, self._room)
         self._finder = Finder(membership, pool, self._exchanges, origins)
         self._known = KnownPeers(membership, pool, self._finder.hints.saw)
         self._loop = asyncio.get_running_loop()
@@ -102,6 +106,7 @@ class Sharing:
             *self.keeping.defects,
             *self.caching.defects,
             *self.origins.defects,
+            *self.targets.defects,
         ]
 
     async def start(self) -> None:
@@ -110,6 +115,7 @@ class Sharing:
         await self._vault.collect()
         await self._announcer.start()
         self.keeping.start()
+        self.targets.start()
         await self.caching.start()
 
     async def close(self) -> None:
@@ -119,6 +125,7 @@ class Sharing:
         await self._announcer.close()
         await self._downloader.close()
         await self.origins.close()
+        await self.targets.close()
         await self._exchanges.close()
         self._opened.close()
 
@@ -244,6 +251,7 @@ class Sharing:
                 download, written = await fetch_and_write(
                     self._vault, link.mod_id, fetch, place, progress
                 )
+                await self.targets.wrote(written.path, link.mod_id, written.tree)
             finally:
                 await self._vault.fetched(link.mod_id)
         await self._announcer.announce()

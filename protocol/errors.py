@@ -7,8 +7,11 @@
     │   │   └── BadFolder     FolderProblems: all that is in its way
     │   ├── HomeError         the node's folder cannot be used
     │   ├── DiskError         full, read-only or failing
+    │   │   └── TargetGone    a folder that is to be brought up to date is not there
     │   ├── OutOfResources    no more open files, memory or processes for this program
     │   ├── TargetExists      the place to write to is taken
+    │   │   ├── TargetChanged what a person changed in it stands in the way of an update
+    │   │   └── TargetBusy    another program holds files of it open
     │   ├── TooLarge          a mod with more bytes than the person allows
     │   ├── DownloadCancelled what is watched was cancelled by another command
     │   └── InsecureRandomness
@@ -122,8 +125,30 @@ class OutOfResources(LocalError):
     """The system gives this program no more open files, memory, threads or processes."""
 
 
+class TargetGone(DiskError):
+    """A folder that is to be brought up to date is not there."""
+
+
 class TargetExists(LocalError):
     """The place to write to is taken."""
+
+
+class TargetChanged(TargetExists):
+    """What a person changed in a folder stands in the way of bringing it up to date."""
+
+    def __init__(self, message: str, paths: Sequence[str] = (), *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.paths = tuple(paths)
+        """The first of them, within the folder."""
+
+
+class TargetBusy(TargetExists):
+    """Another program holds files open that are to be replaced."""
+
+    def __init__(self, message: str, paths: Sequence[str] = (), *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.paths = tuple(paths)
+        """The first of them, within the folder."""
 
 
 class TooLarge(LocalError):

@@ -55,19 +55,19 @@ class Descent:
 
     def open(self, path: str, flags: int) -> int:
         """A descriptor of a file; raises OSError."""
-        place, folder = self._at(path)
+        place, folder = self.at(path)
         return os.open(place, flags, dir_fd=folder)
 
     def status(self, path: str) -> os.stat_result:
         """What `lstat` tells of a file, or of the root or a folder; raises OSError."""
         if not path:
             return self.root.stat()
-        place, folder = self._at(path)
+        place, folder = self.at(path)
         return os.stat(place, dir_fd=folder, follow_symlinks=False)
 
     def is_readable(self, path: str) -> bool:
         """Whether this user may read a file."""
-        place, folder = self._at(path)
+        place, folder = self.at(path)
         return os.access(place, os.R_OK, dir_fd=folder)
 
     def entries(self, path: str) -> "os._ScandirIterator[str]":
@@ -77,7 +77,7 @@ class Descent:
     def _whole(self, path: str) -> str:
         return str(self.root / path)
 
-    def _at(self, path: str) -> tuple[str, int | None]:
+    def at(self, path: str) -> tuple[str, int | None]:
         """What the system is given for a path: a name, and the folder that it is in."""
         if not BY_FOLDER:
             return self._whole(path), None

@@ -8,21 +8,21 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from node.content.assemble import leftovers, tree
+from node.content.assemble.claims import TargetClaims
 from node.content.assemble.growing import GrowingFiles
-from node.content.assemble.held_place import HeldPlace
 from node.content.assemble.written import WrittenFiles
-from node.content.hidden_names import lock_of
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.progress import ReportProgress, ignore_progress
+from node.content.vault.stored_target import WrittenTree
 from node.content.vault.vault import Vault
 from protocol.content.manifests.contents import Contents
-from protocol.errors import NotFound, TargetExists
+from protocol.errors import NotFound
 
 
 def _ignore_written(_: int) -> None:
@@ -36,6 +36,8 @@ class Assembled:
     path: Path
     files: int
     bytes: int
+    tree: WrittenTree = field(repr=False)
+    """How they are on the disk."""
 
 
 class Assembler:
@@ -44,11 +46,17 @@ class Assembler:
     Nor does another node write there meanwhile.
     """
 
-    def __init__(self, vault: Vault, guard: HomeGuard, opened: OpenedMods) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        guard: HomeGuard,
+        opened: OpenedMods,
+        claims: TargetClaims | None = None,
+    ) -> None:
         self._vault = vault
         self._opened = opened
         self._guard = guard
-        self._targets: set[Path] = set()
+        self._claims = claims or TargetClaims()
 
     @contextlib.asynccontextmanager
     async def claiming(self, target: Path) -> AsyncIterator[Path]:
@@ -58,24 +66,16 @@ class Assembler:
         """
         loop = asyncio.get_running_loop()
         target = await loop.run_in_executor(None, tree.checked_target, target, self._guard)
-        for other in self._targets:
-            if target == other:
-                raise TargetExists(f"{target} is being written already")
-            if target.is_relative_to(other) or other.is_relative_to(target):
-                raise TargetExists(f"{other} is being written already, and {target} is not apart")
-        self._targets.add(target)
-        try:
-            above = await loop.run_in_executor(None, tree.try_place, target)
-            async with _holding(target):
-                await self._sweep(target, above)
-                yield target
-        finally:
-            self._targets.discard(target)
+        self._claims.check(target)
+        above = await loop.run_in_executor(None, tree.try_place, target)
+        async with self._claims.claiming(target):
+            await self._sweep(target, above)
+            yield target
 
     async def _sweep(self, target: Path, above: Path) -> None:
         """Remove what killed `get`s have left beside a target, and where its folders begin."""
         loop = asyncio.get_running_loop()
-        busy = frozenset(map(lock_of, self._targets))
+        busy = self._claims.locks
         for folder in {target.parent: None, above: None}:
             await loop.run_in_executor(None, leftovers.sweep, folder, busy)
 
@@ -123,7 +123,7 @@ class Assembler:
         contents = opened.contents
         assert contents is not None
         await growing.complete(partial(self._read, opened), report)
-        return Assembled(target, len(contents.files), contents.total_bytes)
+        return Assembled(target, len(contents.files), contents.total_bytes, growing.written)
 
     async def _read(self, opened: OpenedMod, numbers: Sequence[int]) -> list[bytes | None]:
         addresses = opened.manifest.addresses
@@ -152,7 +152,8 @@ class Assembler:
             if not await loop.run_in_executor(None, files.has, number, sealed):
                 return None
         await loop.run_in_executor(None, files.flush_name)
-        return Assembled(target, len(contents.files), contents.total_bytes)
+        tree_there = await loop.run_in_executor(None, files.tree)
+        return Assembled(target, len(contents.files), contents.total_bytes, tree_there)
 
     async def assemble(
         self, mod_id: bytes, target: Path, report: ReportProgress = ignore_progress
@@ -172,25 +173,3 @@ class Assembler:
         if mod is None or data is None or mod.content_key is None:
             raise NotFound("the vault does not have this mod, or not its content key")
         return await self._opened.open(mod_id, data, mod.content_key)
-
-
-@contextlib.asynccontextmanager
-async def _holding(target: Path) -> AsyncIterator[None]:
-    """Hold a target against other nodes; raises TargetExists, DiskError."""
-    loop = asyncio.get_running_loop()
-    taking = loop.run_in_executor(None, HeldPlace.take, target)
-    try:
-        held = await asyncio.shield(taking)
-    except asyncio.CancelledError:
-        taking.add_done_callback(_give_back)
-        raise
-    try:
-        yield
-    finally:
-        await loop.run_in_executor(None, held.release)
-
-
-def _give_back(taken: "asyncio.Future[HeldPlace]") -> None:
-    """No `get` waits for this place any more."""
-    if not taken.cancelled() and taken.exception() is None:
-        taken.result().release()

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from node.content.assemble.placing import ChunkPlacing, PlacedBytes
 from node.content.assemble.tree import GrowingTree
 from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.vault.stored_target import WrittenTree
 from protocol.content.manifests.contents import Contents
 from protocol.errors import ModswarmError, NotFound
 
@@ -47,6 +48,11 @@ class GrowingFiles:
         self._error: Exception | None = None
         self._beside: asyncio.Future[Any] | None = None
         """The latest call in a thread but for the steps, which may go on after its caller."""
+
+    @property
+    def written(self) -> WrittenTree:
+        """How all is on the disk, once it is complete."""
+        return self._tree.written
 
     async def begin(self) -> None:
         """Make the hidden folder; raises DiskError."""

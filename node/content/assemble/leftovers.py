@@ -27,11 +27,16 @@ def sweep(folder: Path, busy: Collection[Path]) -> None:
 
 
 def _remove(left: Path, kind: str, lock: Path) -> None:
-    """Remove one thing; raises OSError where a `get` of another process needs it."""
-    if kind in {"lock", "part"}:
+    """Remove one thing; raises OSError where another process needs it.
+
+    An update that has a plan may have begun: whose it is finishes it, or takes it back.
+    """
+    if kind in {"lock", "part", "update"}:
         held = FolderLock.take_at_once(lock)  # many may be held, each by a `get` that goes on
         try:
-            if kind == "part":
+            if kind == "update" and (left / "plan").exists():
+                return
+            if kind != "lock":
                 # At once, so that a `get` to this place need not wait until all of it is gone.
                 gone = left.with_suffix(".gone")
                 remove_tree(gone)

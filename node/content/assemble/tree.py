@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from node.content.assemble.layout import FileStarts
+from node.content.assemble.times import disk_time_ns, written_file
 from node.content.assemble.tree_files import HAS_STEPS, TreeFiles
 from node.content.hidden_names import growing_of, probe_in
 from node.content.homes import HomeGuard
+from node.content.vault.stored_target import WrittenTree
 from node.disk.flushing import DiskFlush
 from node.disk.refusals import flush_folder, free_bytes, make_folders, remove_tree
 from node.files import writing
@@ -153,6 +155,8 @@ class GrowingTree:
         self._starts = FileStarts(files)
         self._made = TreeFiles(self._root)
         self._whole_disk: DiskFlush | None = None
+        self.written = WrittenTree(())
+        """How all is on the disk, once it is finished."""
 
     def begin(self, disk_bytes: int) -> None:
         """Make the hidden folder; raises DiskError, also if there is too little room."""
@@ -186,7 +190,10 @@ class GrowingTree:
                 view = view[length:]
 
     def finish(self) -> None:
-        """Make the empty files and folders, and holes at the ends of files; all others are here."""
+        """Make the empty files and folders, and holes at the ends of files; all others are here.
+
+        Then set the times of files.
+        """
         with self._writing():
             for file in self._files:
                 if not file.size and not self._made.has(file.path):
@@ -196,6 +203,14 @@ class GrowingTree:
                 with self._naming(path):
                     self._made.make_folder(path)
             self._made.finish()
+            now_ns = disk_time_ns(self._root)
+            self.written = WrittenTree(
+                tuple(
+                    written_file(file, self._made.date(file.path, file.modified_ns), now_ns)
+                    for file in self._files
+                ),
+                tuple(self._empty_folders),
+            )
 
     def sync(self, share: int, shares: int) -> None:
         """Flush to disk what was written: every `shares`-th part of it, from number `share` on.

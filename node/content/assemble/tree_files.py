@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from node.content.assemble.times import set_time
 from node.disk.refusals import extend, flush_file, flush_folder
 from node.files import sync_file, write_all
 
@@ -81,6 +82,13 @@ class TreeFiles:
                 extend(descriptor, end)
         self._holed.clear()
         self.close()
+
+    def date(self, path: str, modified_ns: int | None) -> os.stat_result:
+        """Set when a file that is closed was changed, and return how it is on the disk."""
+        with self._reached(path) as (place, folder):
+            if modified_ns is not None:
+                set_time(place, modified_ns, folder)
+            return os.stat(place, dir_fd=folder, follow_symlinks=False)
 
     def close(self) -> None:
         """Close every file."""

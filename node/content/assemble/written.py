@@ -7,10 +7,12 @@ import stat
 from pathlib import Path
 
 from node.content.assemble.layout import ChunkPlaces, FileStarts
+from node.content.assemble.times import YOUNG_NS, written_file
+from node.content.vault.stored_target import WrittenFile, WrittenTree
 from node.disk.refusals import flush_folder
 from node.files import writing
 from protocol.content import sealing
-from protocol.content.manifests.contents import Contents
+from protocol.content.manifests.contents import Contents, ModFile
 from protocol.errors import ChunkMismatch
 
 
@@ -42,6 +44,17 @@ class WrittenFiles:
             ) and all((self._target / path).is_dir() for path in contents.empty_folders)
         except OSError:
             return False
+
+    def tree(self) -> WrittenTree:
+        """How they are on the disk; raises DiskError."""
+        with writing(self._target):
+            files = tuple(self._written(file) for file in self._contents.files)
+        return WrittenTree(files, self._contents.empty_folders)
+
+    def _written(self, file: ModFile) -> WrittenFile:
+        """Only the time that the mod says is known to be older than any change."""
+        latest_ns = (file.modified_ns or 0) + 2 * YOUNG_NS
+        return written_file(file, (self._target / file.path).lstat(), latest_ns)
 
     def has(self, number: int, sealed: bytes) -> bool:
         """Whether a chunk is there wherever it belongs; only after `may_be_whole`."""

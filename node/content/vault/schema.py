@@ -86,8 +86,8 @@ ALTER TABLE lineages ADD COLUMN previous BLOB;
 ALTER TABLE lineages ADD COLUMN record BLOB;
 UPDATE mods SET version = '0';
 ALTER TABLE lineages ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE targets (path TEXT PRIMARY KEY, mod_id BLOB NOT NULL, state BLOB NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE targets (path BLOB PRIMARY KEY, mod_id BLOB NOT NULL, state BLOB NOT NULL,
+    plan BLOB NOT NULL);
 CREATE TABLE follows (lineage BLOB PRIMARY KEY, reading_key BLOB NOT NULL, target TEXT NOT NULL,
     record BLOB, mod_id BLOB, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE heard_lineages (lineage BLOB PRIMARY KEY, sequence INTEGER NOT NULL,

@@ -61,6 +61,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
         errors.FolderProblems,
+        *(errors.TargetGone, errors.TargetChanged, errors.TargetBusy),
         *(TargetExists, errors.TooLarge, errors.OutOfResources, errors.InsecureRandomness),
         *(SctpMisuse, SendBufferFull, errors.DownloadCancelled),
         # Of the network.

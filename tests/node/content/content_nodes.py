@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from node.content.assemble.assembler import Assembler
+from node.content.assemble.claims import TargetClaims
 from node.content.download.downloader import Downloader, DownloadResult
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
@@ -68,7 +69,8 @@ class ContentNode:
         )
         self.opened = OpenedMods()
         self.downloader = Downloader(vault, environment, self.opened, downlink=self.down.rate)
-        self.assembler = Assembler(vault, guard, self.opened)
+        self.claims = TargetClaims()
+        self.assembler = Assembler(vault, guard, self.opened, self.claims)
 
     def connect(self, other: "ContentNode") -> tuple[MemoryLink, MemoryLink]:
         """A link on which both ends serve; our end, and the other's."""

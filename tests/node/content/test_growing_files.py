@@ -106,9 +106,8 @@ async def test_what_arrives_is_not_read_back(
 
         monkeypatch.setattr(node.vault, "get_many", read)
         _, written = await get(node, shared, tmp_path / "out", links_to(link))
-        assert written == Assembled(
-            tmp_path / "out", len(FILES), sum(len(data) for data in FILES.values())
-        )
+        size = sum(len(data) for data in FILES.values())
+        assert written == Assembled(tmp_path / "out", len(FILES), size, written.tree)
     assert read_files(tmp_path / "out") == FILES
     assert only_of_ours(tmp_path) == ["out"]
     assert (tmp_path / "out" / "zeros").stat().st_blocks * 512 < 2_000_000

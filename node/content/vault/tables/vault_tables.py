@@ -4,6 +4,7 @@ from node.content.vault.database import Database
 from node.content.vault.tables.cache_table import CacheTable
 from node.content.vault.tables.lineage_table import LineageTable
 from node.content.vault.tables.mod_table import ModTable
+from node.content.vault.tables.target_table import TargetTable
 
 
 class VaultTables:
@@ -13,3 +14,4 @@ class VaultTables:
         self.mods = ModTable(database)
         self.lineages = LineageTable(database)
         self.cache = CacheTable(database)
+        self.targets = TargetTable(database)

@@ -27,6 +27,7 @@ from tests.node.content.crashing.mods import (
     link_in,
 )
 from tests.node.content.crashing.queue_kept import QueueKept
+from tests.node.content.crashing.target_kept import UpdateTarget
 from tests.node.content.crashing.vault_kept import Evict, Scrub
 
 
@@ -198,7 +199,16 @@ class Remove:
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
-    for operation in (Share(), Get(), Remove(), HomeKept(), QueueKept(), Evict(), Scrub())
+    for operation in (
+        Share(),
+        Get(),
+        Remove(),
+        HomeKept(),
+        QueueKept(),
+        Evict(),
+        Scrub(),
+        UpdateTarget(),
+    )
 }
 
 
