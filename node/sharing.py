@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from node.announcing import Announcer
@@ -179,9 +180,13 @@ class Sharing:
         return removed
 
     async def mods(self) -> tuple[ModView, ...]:
-        """The mods in the vault, in the order in which they came."""
+        """The mods in the vault but for patches, in the order in which they came."""
         mods, incomplete = await self._vault.mods(), await self._vault.incomplete()
-        return tuple(ModView.of(mod, complete=mod.mod_id not in incomplete) for mod in mods)
+        return tuple(
+            ModView.of(mod, complete=mod.mod_id not in incomplete)
+            for mod in mods
+            if mod.patch_of is None
+        )
 
     # Fetching -----------------------------------------------------------------------------
 
@@ -243,6 +248,9 @@ class Sharing:
                 done = await self._downloader.download(
                     *(link, finding, first.report, bound, patience, place),
                     weight=weight,
+                    find_patch=lambda patch: self._finder.finding(
+                        replace(patch, hints=link.hints), ignore_progress
+                    ),
                 )
                 transferred = self._loop.time()
                 return done

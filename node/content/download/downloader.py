@@ -15,6 +15,7 @@ from node.content.download.chunk_source import FindSources
 from node.content.download.fetch import Fetch, FetchParts, Member, TakeChunks, ignore_chunks
 from node.content.download.patience import Patience
 from node.content.opened_mods import OpenedMod, OpenedMods
+from node.content.patching.patches import Patches, PatchTaker
 from node.content.progress import ReportProgress, ignore_progress
 from node.content.rates.background import BackgroundPacer
 from node.content.room import RoomBook
@@ -63,6 +64,9 @@ class AnyMod:
 
 _ANY_MOD = AnyMod()
 
+FindPatch = Callable[[ModLink], FindSources]
+"""Begins a search for the holders of a patch, by its link."""
+
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
@@ -107,11 +111,14 @@ class Downloader:
         self._environment = environment
         self._opened = opened
         self._room = room or RoomBook()
+        self._patches = Patches(vault, opened, self._room)
         self.refusals: Counter[str] = Counter()
         """How often sources broke which rule, by the error's name."""
         shares = RateShares(downlink or TransferRate())
         self._parts = FetchParts(vault, environment, self.refusals, shares)
         self._fetches: dict[bytes, tuple[Fetch, asyncio.Task[None]]] = {}
+        self._patching: dict[bytes, bytes] = {}
+        """The patches that are fetched now, by the mod for which that is."""
         self._tasks = TaskOwner("fetches")
 
     @property
@@ -128,6 +135,9 @@ class Downloader:
 
         Whether there was one. What it had begun to store is then in the vault.
         """
+        patch_id = self._patching.get(mod_id)
+        if patch_id is not None:
+            await self.removed(patch_id)
         fetch, task = self._fetches.get(mod_id, (None, None))
         if fetch is None or task is None or task.done():
             return False
@@ -163,13 +173,15 @@ class Downloader:
         taker: ChunkTaker = _ANY_MOD,
         pacer: BackgroundPacer | None = None,
         weight: Callable[[], int] = alike,
+        find_patch: FindPatch | None = None,
     ) -> DownloadResult:
         """Fetch what the vault lacks of a mod; when this returns the vault has all of it.
 
         `find_sources` is asked only if something is missing, again while it is, and not at all if
         another download fetches the mod already. `taker` may refuse the mod before the vault
         learns of it, and gets its chunks as they come. `pacer` is for what no person waits for.
-        Under a limit it gets its part by `weight`, beside those of others, at any time.
+        Under a limit it gets its part by `weight`, beside those of others, at any time. With
+        `find_patch` chunks are made by a patch where a version that is here makes that cheaper.
 
         Raises NoSources (or the error of `find_sources`), BadManifest if the mod
         itself is bad or does not open, TooLarge beyond the bound, of which the vault keeps nothing,
@@ -187,13 +199,42 @@ class Downloader:
             if opened is None:
                 opened = await self._fetch_manifest(link, fetch, member)
                 missing = await self._accept(link, opened, bound, taker)
+            patch = None
+            if find_patch is not None and not fetch.is_wanted:
+                patch = await self._patched(opened, missing, find_patch, report, taker, weight)
+                missing = await self._vault.missing(link.mod_id)
             await self._want(fetch, opened.manifest, missing)
             fetched = await fetch.all_chunks(member)
-        return DownloadResult(
+        done = DownloadResult(
             *(opened.manifest, opened.contents, fetched.chunks),
             *(sum(fetched.bytes_from.values()), fetched.bytes_from, fetched.banned),
             fetched.found_by,
         )
+        return done if patch is None else done.and_then(patch)
+
+    async def _patched(
+        self,
+        opened: OpenedMod,
+        missing: Sequence[int],
+        find_patch: FindPatch,
+        report: ReportProgress,
+        taker: ChunkTaker,
+        weight: Callable[[], int],
+    ) -> DownloadResult | None:
+        """Make chunks by a patch, if there is one that pays; what fetching it did."""
+        done: DownloadResult | None = None
+
+        async def download(link: ModLink, patch: PatchTaker) -> None:
+            nonlocal done
+            find = find_patch(link)
+            self._patching[opened.manifest.mod_id] = link.mod_id
+            try:
+                done = await self.download(link, find, report, taker=patch, weight=weight)
+            finally:
+                self._patching.pop(opened.manifest.mod_id, None)
+
+        await self._patches.apply(opened, missing, download, taker.take)
+        return done
 
     @contextlib.asynccontextmanager
     async def _joined(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from node.content.vault.stored_mod import Lineage, StoredMod
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.manifests import manifest as manifests
-from protocol.content.manifests.contents import Contents, VersionKeys
+from protocol.content.manifests.contents import Contents, PatchOffer, VersionKeys
 from protocol.content.manifests.manifest import Manifest
 from protocol.errors import BadManifest, UnknownVersion
 
@@ -48,7 +48,7 @@ def describe_next(
     chunks = tuple(chunks)
     head = lineage.head
     if head is not None:
-        known = _opened(newest, head)
+        known = opened_version(newest, head)
         if known is not None and _same_files(contents, known.contents):
             return known
         again = _made(contents, chunks, keys, lineage.version, lineage.previous)
@@ -69,7 +69,18 @@ def _made(
     return DescribedMod(made, contents, VersionKeys(made.mod_id, content_key))
 
 
-def _opened(data: bytes | None, keys: VersionKeys) -> DescribedMod | None:
+def with_patch(made: DescribedMod, patch: DescribedMod, keys: LineageKeys) -> DescribedMod:
+    """The same version, which names a patch that leads to it; raises BadManifest."""
+    base = patch.contents.patch_of
+    assert base is not None
+    offer = PatchOffer(base, patch.keys, patch.manifest.sealed_bytes)
+    contents, manifest = replace(made.contents, patches=(offer,)), made.manifest
+    chunks = zip(manifest.addresses, manifest.sealed_lengths, strict=True)
+    return _made(contents, chunks, keys, contents.version, contents.previous)
+
+
+def opened_version(data: bytes | None, keys: VersionKeys) -> DescribedMod | None:
+    """A version by its manifest; None where that is not here, or is of an earlier form."""
     if data is None:
         return None
     try:

@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from node.content.homes import HomeGuard
+from node.content.patching.publishing import PatchPublishing
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.chunk_table import ChunkTable
-from node.content.publish.describing import DescribedMod, describe_next
+from node.content.publish.describing import DescribedMod, describe_next, with_patch
 from node.content.publish.leaving_out import LeavingOut
 from node.content.publish.own_lineages import OwnLineages, checked_name, real_path
 from node.content.publish.reading import FoundFile, read_pieces
+from node.content.publish.seal import seal_bodies
 from node.content.publish.walk import FoundFolder
 from node.content.secrets import Secrets
 from node.content.vault.stored_mod import Lineage, LineageChunk
@@ -29,7 +31,6 @@ from node.disk.descent import Descent
 from node.environment import Environment
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.content import sealing
 from protocol.content.chunking import Chunker
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
@@ -78,6 +79,7 @@ class Publisher:
         self._environment = environment
         self._guard = guard
         self._lineages = lineages
+        self._patches = PatchPublishing(vault)
 
     async def publish(
         self,
@@ -115,6 +117,8 @@ class Publisher:
                 times = times and self._environment.file_times
                 describe = partial(publication.describe, keys, before, times=times)
                 described = await loop.run_in_executor(None, describe)
+                if described.keys != lineage.head:
+                    described = await self._with_patch(described, lineage, keys)
                 mod = described.stored(self._environment.wall())
                 await self._vault.add_mod(mod, described.manifest)
                 await self._lineages.published(lineage, real, mod.version, described.keys)
@@ -136,6 +140,17 @@ class Publisher:
     async def _newest(self, lineage: Lineage) -> bytes | None:
         """The manifest of a lineage's newest version; None if it is not here."""
         return None if lineage.head is None else await self._vault.get(lineage.head.mod_id)
+
+    async def _with_patch(
+        self, described: DescribedMod, lineage: Lineage, keys: LineageKeys
+    ) -> DescribedMod:
+        """A version that names the patch which leads to it from the one before, if that pays."""
+        patch = await self._patches.patch_to(described, lineage, keys)
+        if patch is None:
+            return described
+        await self._vault.add_mod(patch.stored(self._environment.wall()), patch.manifest)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, with_patch, described, patch, keys)
 
     async def _let_settle(self, found: FoundFolder) -> None:
         """Wait until a change to come has another time than the latest that was."""
@@ -219,7 +234,7 @@ class _Publication:
         secret = self._lineage.secret
         shares = [bodies[start::_SEALERS] for start in range(_SEALERS)]
         results = await asyncio.gather(
-            *(loop.run_in_executor(None, _seal, secret, share) for share in shares if share)
+            *(loop.run_in_executor(None, seal_bodies, secret, share) for share in shares if share)
         )
         return [pair for result in results for pair in result]
 
@@ -290,13 +305,3 @@ def _chunks(
         if stands_alone:
             yield from chunker.cut()
     yield from chunker.cut()
-
-
-def _seal(secret: bytes, bodies: Sequence[RawBody]) -> list[tuple[LineageChunk, bytes]]:
-    packer = sealing.Packer()
-    sealed = []
-    for raw in bodies:
-        chunk = sealing.seal_chunk(packer, secret, raw)
-        known = LineageChunk(raw.digest, chunk.address, chunk.key, len(chunk.data))
-        sealed.append((known, chunk.data))
-    return sealed

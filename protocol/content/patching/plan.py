@@ -69,7 +69,7 @@ def _groups(numbers: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int
     size = 0
     for number in numbers:
         full = size + lengths[number] > _SPLIT_BYTES or len(group) == limits.PATCH_PART_CHUNKS
-        if full:
+        if group and full:
             yield group
             group, size = [], 0
         group.append(number)

@@ -18,6 +18,7 @@ from scripts.benchmarks.content import places, publish, rows
 from scripts.benchmarks.content.delta import delta
 from scripts.benchmarks.content.first_byte import small
 from scripts.benchmarks.content.ideal import at, ratio
+from scripts.benchmarks.content.patching.figures import patched
 from scripts.benchmarks.content.rivals import torrents, web
 from scripts.benchmarks.content.rows import Row, Setting
 
@@ -44,6 +45,7 @@ ROWS: dict[str, tuple[Row, Callable[[], str | None]]] = {
     "ten_slow_getters": (rows.ten_slow_getters, places.why_no_star),
     "many_files": (rows.many_files, _NOWHERE),
     "delta": (delta, places.why_no_line),
+    "patches": (patched, _NOWHERE),
 }
 """Each row, and what says why it cannot be measured here."""
 
@@ -75,6 +77,7 @@ def run(quick: bool, only: Sequence[str]) -> dict[str, Any]:
 def summary(told: dict[str, Any]) -> dict[str, Any]:
     """The figures with a goal, of the rows that were measured; None for the others."""
     swarms = ("ten_getters", "ten_slow_getters")
+    packages = ("assets", "numpy", "matplotlib")
     return {
         "publish_MBps": at(told, "publish", "publish_MBps"),
         "loopback_vs_libtorrent": _speed(told, "loopback", "libtorrent"),
@@ -94,6 +97,9 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
         "first_byte_ms": {
             name: at(told, "first_byte", name, "first_byte_ms")
             for name in ("without a link", "with a link")
+        },
+        "patch_over_missing": {
+            name: at(told, "patches", name, "patch_over_missing") for name in packages
         },
         "delta": {
             what: ratio(at(told, "delta", "update", what), at(told, "delta", "fetched anew", what))

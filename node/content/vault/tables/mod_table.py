@@ -17,6 +17,10 @@ _DAMAGE = (
     " AND NOT EXISTS (SELECT 1 FROM mod_chunks LEFT JOIN blobs USING (address)"
     " WHERE mod_chunks.number = mods.number AND pack IS NULL)"
 )
+_REMOVE_PATCHES = (
+    "DELETE FROM mods WHERE patch_of IS NOT NULL AND (lineage, version) ="
+    " (SELECT lineage, version FROM mods WHERE mod_id = ? AND patch_of IS NULL)"
+)
 _TAKEN = (
     "SELECT others, SUM(length) FROM (SELECT length, ("
     "SELECT group_concat(number) FROM mod_chunks AS other"
@@ -65,7 +69,11 @@ class ModTable:
         )
 
     def remove(self, mod_id: bytes) -> bool:
-        """Forget a mod; whether it was there. Its chunks are `unneeded` then."""
+        """Forget a mod and the patches that lead to it; whether it was there.
+
+        Their chunks are `unneeded` then.
+        """
+        self._database.change(_REMOVE_PATCHES, (mod_id,))
         return self._database.change("DELETE FROM mods WHERE mod_id = ?", (mod_id,)).rowcount > 0
 
     def get(self, mod_id: bytes) -> StoredMod | None:

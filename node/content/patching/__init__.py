@@ -1,0 +1,1 @@
+"""Patches: made where a version is shared, applied where the one before is in the vault."""

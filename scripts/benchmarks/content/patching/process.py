@@ -1,0 +1,153 @@
+"""A publisher or a follower in a process of its own, which prints what its patch cost, as JSON.
+
+`share VAULT BEFORE AFTER`, then `apply VAULT OTHER-VAULT` with the two mods' ids.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from node.content.homes import HomeGuard
+from node.content.opened_mods import OpenedMods
+from node.content.patching.patches import Patches, PatchTaker
+from node.content.patching.publishing import PatchPublishing
+from node.content.publish.own_lineages import OwnLineages
+from node.content.publish.publisher import Publisher
+from node.content.room import RoomBook
+from node.content.vault.vault import Vault
+from node.environment import Environment
+from protocol.content.link import ModLink, parse
+from protocol.identity import Identity
+
+_MEGA = 1e6
+_KIB = 1024
+_AT_ONCE = 100
+
+
+def _peak_mb() -> float:
+    """The most memory that this process has had at once; -1 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return -1.0
+    # Not what `getrusage` says: that begins with the peak of the process that started this one.
+    kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    return round(kib * _KIB / _MEGA, 1)
+
+
+async def _share(folder: Path, before: Path, after: Path) -> dict[str, Any]:
+    vault = await Vault.open(folder)
+    environment = Environment(rng=random.Random(1))
+    lineages = OwnLineages(vault, environment, Identity(bytes(32)), 0)
+    publisher = Publisher(vault, environment, HomeGuard(folder), lineages)
+    making_s = 0.0
+    honest = PatchPublishing.patch_to
+
+    async def timed(self: PatchPublishing, *arguments: Any) -> Any:
+        nonlocal making_s
+        started = time.perf_counter()
+        try:
+            return await honest(self, *arguments)
+        finally:
+            making_s = time.perf_counter() - started
+
+    PatchPublishing.patch_to = timed  # type: ignore[method-assign, assignment]
+    try:
+        started = time.perf_counter()
+        first = await publisher.publish(before, "mod")
+        first_s = time.perf_counter() - started
+        before_mb = _peak_mb()
+        started = time.perf_counter()
+        second = await publisher.publish(after, "mod", continues=True)
+        return {
+            "links": [str(first.link), str(second.link)],
+            "first_share_s": round(first_s, 3),
+            "second_share_s": round(time.perf_counter() - started, 3),
+            "make_s": round(making_s, 3),
+            "share_peak_mb": before_mb,
+            "make_peak_mb": _peak_mb(),
+        }
+    finally:
+        await vault.close()
+
+
+class _Copying:
+    """Brings mods from one vault to another, and counts their bytes."""
+
+    def __init__(self, source: Vault, target: Vault) -> None:
+        self._source = source
+        self._target = target
+        self._opened = OpenedMods()
+        self.bytes = 0
+
+    async def bring(self, link: ModLink, taker: PatchTaker | None = None) -> None:
+        """All of a mod."""
+        opened = await self.manifest(link, taker)
+        addresses = opened.manifest.addresses
+        for start in range(0, len(addresses), _AT_ONCE):
+            part = addresses[start : start + _AT_ONCE]
+            found = await self._source.get_many(part)
+            blobs = [(one, data) for one, data in zip(part, found, strict=True) if data is not None]
+            self.bytes += sum(len(data) for _, data in blobs)
+            await self._target.put(blobs)
+
+    async def manifest(self, link: ModLink, taker: PatchTaker | None = None) -> Any:
+        """A mod without its chunks."""
+        data, mod = await self._source.get(link.mod_id), await self._source.mod(link.mod_id)
+        assert data is not None
+        assert mod is not None
+        opened = await self._opened.open(link.mod_id, data, link.content_key)
+        if taker is not None:
+            await taker.accept(opened)
+        await self._target.add_mod(mod, opened.manifest)
+        self.bytes += len(data)
+        return opened
+
+
+async def _apply(folder: Path, other: Path, first: ModLink, second: ModLink) -> dict[str, Any]:
+    source, target = await Vault.open(folder), await Vault.open(other)
+    try:
+        copying = _Copying(source, target)
+        await copying.bring(first)
+        copying.bytes = 0
+        new = await copying.manifest(second)
+        manifest_bytes, copying.bytes = copying.bytes, 0
+        missing = await target.missing(second.mod_id)
+        lengths = new.manifest.sealed_lengths
+        before_mb = _peak_mb()
+        started = time.perf_counter()
+        patches = Patches(target, OpenedMods(), RoomBook())
+        await patches.apply(new, missing, copying.bring, lambda _: None)
+        applied_s = time.perf_counter() - started
+        left = await target.missing(second.mod_id)
+        return {
+            "manifest_bytes": manifest_bytes,
+            "missing_bytes": sum(lengths[number] for number in missing),
+            "patch_bytes": copying.bytes,
+            "left_bytes": sum(lengths[number] for number in left),
+            "apply_s": round(applied_s, 3),
+            "bring_peak_mb": before_mb,
+            "apply_peak_mb": _peak_mb(),
+        }
+    finally:
+        await source.close()
+        await target.close()
+
+
+def main() -> None:
+    """Does what the arguments say."""
+    what, *words = sys.argv[1:]
+    if what == "share":
+        told = asyncio.run(_share(*map(Path, words)))
+    else:
+        vault, other, first, second = words
+        told = asyncio.run(_apply(Path(vault), Path(other), parse(first), parse(second)))
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
