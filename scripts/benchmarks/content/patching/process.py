@@ -144,8 +144,9 @@ def main() -> None:
     if what == "share":
         told = asyncio.run(_share(*map(Path, words)))
     else:
-        vault, other, first, second = words
-        told = asyncio.run(_apply(Path(vault), Path(other), parse(first), parse(second)))
+        vault, other = map(Path, words[:2])
+        first, second = (one for one in map(parse, words[2:]) if isinstance(one, ModLink))
+        told = asyncio.run(_apply(vault, other, first, second))
     print(json.dumps(told))
 
 
