@@ -1023,10 +1023,16 @@ DEFECTS_KEPT = 32
 
 # Content ------------------------------------------------------------------------------------
 
-CHUNK_BYTES_MIN = 16 * 1024
-CHUNK_BYTES_AVERAGE = 64 * 1024
 CHUNK_BYTES_MAX = 256 * 1024
-"""FastCDC's three sizes, of plaintext; part of the wire form."""
+"""Of plaintext; part of the wire form. How a publisher cuts below that is `chunking`'s."""
+
+FINE_MOD_BYTES = 64 * 2**20
+"""A mod of more is cut four times as coarsely: its manifest, which each update fetches whole, would
+cost more than what finer chunks save around two edits, or four of what packs to half."""
+
+CONTAINER_MEMBERS = 2**16
+CONTAINER_DIRECTORY_BYTES = 4 * 2**20
+"""Of an archive that is cut at its members when it is shared: it may be another person's."""
 
 SEALED_CHUNK_BYTES = CHUNK_BYTES_MAX + 17
 """A chunk that did not compress: codec byte, plaintext, GCM tag."""
@@ -1271,7 +1277,7 @@ MANIFEST_CHECKED_S = 600.0
 one of 64 MiB takes 0.1 s."""
 
 REQUESTS_PER_STREAM = 1024
-"""Chunks asked for and not yet sent on one stream: twice the widest window at average size."""
+"""Chunks asked for and not yet sent on one stream: twice the widest window of coarse chunks."""
 
 LACKING_CHUNKS = 64
 """Chunks that a source may lack though it announced them, besides twice those that it sent: what it

@@ -1,10 +1,11 @@
 """Where a mod's byte stream is cut: content-defined, so an edit changes only the chunks it touches.
 
-FastCDC (Xia et al. 2020) with the sizes of `limits`. Two publishers need not cut alike to read each
-other's mods, but a publisher must cut alike in every version, or nothing would stay unchanged.
+FastCDC (Xia et al. 2020), finer for a mod that is small. Two publishers need not cut alike to read
+each other's mods, but a publisher must cut alike in every version, or nothing would stay unchanged.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from protocol import limits
 
@@ -21,14 +22,35 @@ _BATCH_BYTES = 4 * limits.CHUNK_BYTES_MAX
 """Fewer bytes than this wait for more, so that small feeds do not cut the same bytes again."""
 
 
+class Grain(NamedTuple):
+    """How finely a byte stream is cut: bytes of plaintext."""
+
+    alone: int
+    """A file, or a member of an archive, from so many bytes on begins and ends at a boundary."""
+    minimum: int
+    average: int
+    maximum: int
+    """FastCDC's three sizes."""
+
+
+FINE = Grain(16 * 1024, 4 * 1024, 16 * 1024, 64 * 1024)
+COARSE = Grain(32 * 1024, 16 * 1024, 64 * 1024, limits.CHUNK_BYTES_MAX)
+
+
+def grain_of(mod_bytes: int) -> Grain:
+    """The grain of a mod of so many bytes."""
+    return FINE if mod_bytes <= limits.FINE_MOD_BYTES else COARSE
+
+
 class Chunker:
     """Cuts a byte stream that arrives in pieces; the cuts do not depend on the pieces."""
 
-    def __init__(self) -> None:
+    def __init__(self, grain: Grain) -> None:
+        self._longest = grain.maximum
         self._fastcdc = FastCDC(
-            limits.CHUNK_BYTES_AVERAGE,
-            min_size=limits.CHUNK_BYTES_MIN,
-            max_size=limits.CHUNK_BYTES_MAX,
+            grain.average,
+            min_size=grain.minimum,
+            max_size=grain.maximum,
             normalized_chunking=_NORMALIZATION,
             seed=0,
         )
@@ -49,8 +71,8 @@ class Chunker:
 
     def _chunks(self, *, final: bool) -> Iterator[bytes]:
         buffer = b"".join(self._waiting)
-        # A cut depends on at most CHUNK_BYTES_MAX bytes after the chunk's start.
-        settled = len(buffer) if final else len(buffer) - limits.CHUNK_BYTES_MAX
+        # A cut depends on at most the longest chunk's bytes after the chunk's start.
+        settled = len(buffer) if final else len(buffer) - self._longest
         position = 0
         if buffer:
             for chunk in self._fastcdc.cut_buf(buffer):

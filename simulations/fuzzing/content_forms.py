@@ -1,11 +1,13 @@
 """What links carry about mods, and texts that a person types or pastes."""
 
 import io
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 
 from protocol import addresses, codec, identity, limits
 from protocol.content import file_paths, frames, link, sealing
+from protocol.content.containers.member_cuts import member_cuts
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
 from protocol.content.manifests import manifest
@@ -52,6 +54,19 @@ def _read_contents(data: bytes) -> object:
     contents = decode_contents(io.BytesIO(data))
     check_contents(contents, _MANIFEST.sealed_lengths)
     return contents
+
+
+def _zip() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in ("a", "b"):
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=name == "b") as member:
+                member.write(bytes(50))
+    return made.getvalue()
+
+
+def _cut_zip(data: bytes) -> object:
+    return member_cuts(lambda at, size: data[at : at + size], len(data), 20)
 
 
 def _drained(source: codec.Readable) -> bytes:
@@ -115,6 +130,7 @@ CONTENT_FORMS = {
             encode_contents(replace(_CONTENTS, previous=_VERSION, patch_of=bytes(32))),
         ),
     ),
+    "zip": Target(_cut_zip, (_zip(),)),
     "chunk body": Target(
         lambda data: sealing.unpack_body(data, limits.CHUNK_BYTES_MAX),
         (b"\0raw", sealing.Packer().pack(bytes(1000))),

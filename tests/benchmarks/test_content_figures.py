@@ -1,6 +1,7 @@
 """The figures of `bench content`: ideals, ratios of the rows that were measured, and failures."""
 
 import random
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from scripts.benchmarks.content import sources
 from scripts.benchmarks.content.figures import ROWS, summary
 from scripts.benchmarks.content.ideal import at, ratio, sources_s, spread, swarm_s
+from scripts.benchmarks.content.versions import mods
+from scripts.benchmarks.content.versions.updates import CASES
 
 KEYS = {
     "publish_MBps",
@@ -18,6 +21,7 @@ KEYS = {
     "vs_libtorrent",
     "first_byte_ms",
     "delta",
+    "patch_over_missing",
 }
 
 
@@ -66,9 +70,15 @@ def test_times_of_ours_over_http_and_speeds_over_rivals() -> None:
 def test_delta_and_first_byte() -> None:
     first = {"without a link": {"first_byte_ms": 250.0}, "with a link": {"failure": "no link"}}
     update, anew = {"bytes_fetched": 10, "seconds": 1.0}, {"bytes_fetched": 200, "seconds": 4.0}
-    told = summary({"first_byte": first, "delta": {"update": update, "fetched anew": anew}})
+    cases = {"3 % of a texture": {"fetched_over_goal": 0.7}}
+    delta = {"update": update, "fetched anew": anew, "cases": cases}
+    told = summary({"first_byte": first, "delta": delta})
     assert told["first_byte_ms"] == {"without a link": 250.0, "with a link": None}
-    assert told["delta"] == {"bytes_fetched": 0.05, "seconds": 0.25}
+    assert told["delta"] == {
+        "bytes_fetched": 0.05,
+        "seconds": 0.25,
+        "fetched_over_goal": dict.fromkeys(CASES) | {"3 % of a texture": 0.7},
+    }
 
 
 def test_a_rival_that_is_missing_gives_no_ratio() -> None:
@@ -89,3 +99,32 @@ def test_a_second_version_has_so_much_changed(tmp_path: Path) -> None:
     assert len(after) == len(before) + sum(range(10))
     same = sum(before[at : at + 500] in after for at in range(0, len(before), 500))
     assert 200 - 2 * 10 <= same < 200
+
+
+def test_a_tree_and_its_updates_are_what_the_cases_say(tmp_path: Path) -> None:
+    first = mods.tree(2_000_000, 100)
+    assert first == mods.tree(2_000_000, 100)
+    assert sum(map(len, first.values())) == 2_000_000
+    assert 50 < len(first) < 200
+    for name, case in CASES.items():
+        update = case.update(first)
+        changed = [path for path in first if update.tree[path] != first[path]]
+        assert sorted(changed) == sorted(update.changed), name
+        assert update.tree.keys() == first.keys()
+        differing = sum(
+            one != other
+            for path in changed
+            for one, other in zip(first[path], update.tree[path], strict=True)
+        )
+        assert 0.8 * update.bytes < differing <= update.bytes
+        assert 0.5 < update.packed_bytes / update.bytes < 0.7
+        assert update.members_bytes() > update.packed_bytes
+    share = 0.03 * max(map(len, first.values()))
+    assert CASES["3 % of a texture"].update(first).bytes == int(share)
+    assert len(CASES["1 % in 5 files"].update(first).changed) == 5
+    assert CASES["1 % in 5 files"].update(first).bytes == 20_000
+    mods.write_archive(first, tmp_path / "packed")
+    with zipfile.ZipFile(tmp_path / "packed/mod.pmp") as read:
+        assert {name: read.read(name) for name in read.namelist()} == first
+    mods.write_folder(first, tmp_path / "folder")
+    assert all((tmp_path / "folder" / path).read_bytes() == first[path] for path in first)

@@ -15,7 +15,7 @@ from node.content.publish.seal import seal_bodies
 from node.content.vault.stored_mod import Lineage
 from node.content.vault.vault import Vault
 from protocol import limits
-from protocol.content.chunking import Chunker
+from protocol.content.chunking import COARSE, Chunker
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.manifests import manifest as manifests
 from protocol.content.manifests.contents import ModFile, VersionKeys
@@ -65,7 +65,7 @@ class PatchPublishing:
             new.manifest.sealed_lengths,
         )
         table, size, digest = ChunkTable(), 0, hashlib.sha256()
-        chunker = Chunker()
+        chunker = Chunker(COARSE)  # a patch is fetched whole
         async for part in making.parts():
             size += len(part)
             digest.update(part)

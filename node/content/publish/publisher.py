@@ -6,9 +6,8 @@ ciphertext, and holders of an earlier version have it already.
 """
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,10 @@ from node.content.patching.publishing import PatchPublishing
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish import walk
 from node.content.publish.chunk_table import ChunkTable
+from node.content.publish.cutting import cut_files
 from node.content.publish.describing import DescribedMod, describe_next, with_patch
 from node.content.publish.leaving_out import LeavingOut
 from node.content.publish.own_lineages import OwnLineages, checked_name, real_path
-from node.content.publish.reading import FoundFile, read_pieces
 from node.content.publish.seal import seal_bodies
 from node.content.publish.walk import FoundFolder
 from node.content.secrets import Secrets
@@ -30,8 +29,6 @@ from node.content.vault.vault import Vault
 from node.disk.descent import Descent
 from node.environment import Environment
 from node.tasks import TaskOwner
-from protocol import limits
-from protocol.content.chunking import Chunker
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
 from protocol.content.manifests.contents import ModFile
@@ -39,7 +36,6 @@ from protocol.content.sealing import RawBody
 from protocol.errors import BadFolder, BadManifest
 
 _BATCH_BYTES = 8 * 2**20
-_PIECE_BYTES = 2**20
 _TICK_S = 0.02
 """File systems date two changes alike that lie within a tick of the system's clock."""
 _SEALERS = min(4, os.cpu_count() or 1)
@@ -278,7 +274,7 @@ def _batches(
     batch: list[RawBody] = []
     batch_bytes = 0
     with Descent(found.root) as descent:
-        for data in _chunks(found.files, descent, kept_back, hashes):
+        for data in cut_files(found.files, descent, kept_back, hashes):
             batch.append(RawBody.of(data))
             batch_bytes += len(data)
             if batch_bytes >= _BATCH_BYTES:
@@ -286,22 +282,3 @@ def _batches(
                 batch, batch_bytes = [], 0
     if batch:
         yield batch
-
-
-def _chunks(
-    files: Sequence[FoundFile], descent: Descent, kept_back: Secrets, hashes: list[bytes]
-) -> Iterator[bytes]:
-    """The chunks of the files' byte stream; big files begin and end at a boundary."""
-    chunker = Chunker()
-    for file in files:
-        stands_alone = file.size >= limits.CHUNK_BYTES_AVERAGE
-        if stands_alone:
-            yield from chunker.cut()
-        digest = hashlib.sha256()
-        for piece in read_pieces(file, descent, _PIECE_BYTES, kept_back):
-            digest.update(piece)
-            yield from chunker.feed(piece)
-        hashes.append(digest.digest())
-        if stands_alone:
-            yield from chunker.cut()
-    yield from chunker.cut()

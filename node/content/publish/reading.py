@@ -1,5 +1,6 @@
 """A file of a folder to share: what was found of it, and its bytes if it did not change since."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -77,30 +78,51 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns
 
 
-def read_pieces(
-    file: FoundFile, descent: Descent, piece_bytes: int, secrets: Secrets
-) -> Iterator[bytes]:
-    """The bytes of a file in pieces; raises BadFolder if it changed since it was found.
+class OpenFile:
+    """A file that is being read: looked into at first, then read once and in order."""
 
-    Raises UnsafePath for a file with the secrets of a node.
-    """
+    def __init__(self, file: FoundFile, descriptor: int) -> None:
+        self._file = file
+        self._descriptor = descriptor
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes from an offset on, fewer where the file ends before; raises OSError."""
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
+        found = bytearray()
+        while len(found) < size and (more := os.read(self._descriptor, size - len(found))):
+            found += more
+        return bytes(found)
+
+    def pieces(self, piece_bytes: int, secrets: Secrets) -> Iterator[bytes]:
+        """All of it in pieces; raises OSError, BadFolder if it is shorter or longer than it was.
+
+        Raises UnsafePath for a file with the secrets of a node.
+        """
+        file, left, before = self._file, self._file.size, b""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        while left:
+            piece = os.read(self._descriptor, min(left, piece_bytes))
+            if not piece:
+                break
+            if left == file.size:
+                secrets.check(file.path, piece)
+            secrets.check_anywhere(file.path, before, piece)
+            before = piece[-FIRST_PAGE_BYTES:]
+            left -= len(piece)
+            yield piece
+        if left or os.read(self._descriptor, 1):
+            raise changed(file.path)
+
+
+@contextlib.contextmanager
+def opened(file: FoundFile, descent: Descent) -> Iterator[OpenFile]:
+    """A file to read; raises BadFolder if it changed since it was found or does so meanwhile."""
     try:
         descriptor = descent.open(file.source, _READ_FLAGS)
         try:
-            left, before = file.size, b""
             _check_unchanged(file, os.fstat(descriptor))
-            while left:
-                piece = os.read(descriptor, min(left, piece_bytes))
-                if not piece:
-                    break
-                if left == file.size:
-                    secrets.check(file.path, piece)
-                secrets.check_anywhere(file.path, before, piece)
-                before = piece[-FIRST_PAGE_BYTES:]
-                left -= len(piece)
-                yield piece
-            left = left or -len(os.read(descriptor, 1))
-            _check_unchanged(file, os.fstat(descriptor), left)
+            yield OpenFile(file, descriptor)
+            _check_unchanged(file, os.fstat(descriptor))
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -109,9 +131,9 @@ def read_pieces(
         raise refused(error, f"cannot read {descent.root / file.source}", BadFolder) from error
 
 
-def _check_unchanged(file: FoundFile, status: os.stat_result, left: int = 0) -> None:
+def _check_unchanged(file: FoundFile, status: os.stat_result) -> None:
     is_same = (status.st_size, _stamp(status)) == (file.size, file.stamp)
-    if left or not is_same or not stat.S_ISREG(status.st_mode):
+    if not is_same or not stat.S_ISREG(status.st_mode):
         raise changed(file.path)
 
 

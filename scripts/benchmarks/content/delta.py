@@ -1,10 +1,14 @@
-"""A second version of a mod, of which 1 % changed: what a getter of the first still fetches."""
+"""A second version of a mod: what a getter of the first still fetches.
+
+One large file of which 1 % changed, with seconds; and the cases of `versions`, by bytes.
+"""
 
 from typing import Any
 
 from scripts.benchmarks.content import places, sources
 from scripts.benchmarks.content.ours import Got, nodes
 from scripts.benchmarks.content.rows import Setting
+from scripts.benchmarks.content.versions.updates import Updates
 
 _CHANGED = 0.01
 
@@ -24,6 +28,8 @@ def delta(setting: Setting) -> dict[str, Any]:
         before = getter.get(old, folder / "got-first")
         new = sharer.share(second)
         update = getter.get(new, folder / "got-second")
+        updates = Updates(sharer, getter, folder / "updates", setting.sizes.update)
+        updates.run()
         getter.process.end()  # it is as near to the newcomer as nothing else
         whole = newcomer.get(new, folder / "got-whole")
     return {
@@ -32,6 +38,7 @@ def delta(setting: Setting) -> dict[str, Any]:
         "first version": _told(before),
         "update": _told(update),
         "fetched anew": _told(whole),
+        "cases": updates.told(),
     }
 
 

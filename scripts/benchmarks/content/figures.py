@@ -21,6 +21,7 @@ from scripts.benchmarks.content.ideal import at, ratio
 from scripts.benchmarks.content.patching.figures import patched
 from scripts.benchmarks.content.rivals import torrents, web
 from scripts.benchmarks.content.rows import Row, Setting
+from scripts.benchmarks.content.versions.updates import CASES
 
 _MEGA = 1_000_000
 _LONG = ("ten_slow_getters",)
@@ -102,8 +103,15 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
             name: at(told, "patches", name, "patch_over_missing") for name in packages
         },
         "delta": {
-            what: ratio(at(told, "delta", "update", what), at(told, "delta", "fetched anew", what))
-            for what in ("bytes_fetched", "seconds")
+            **{
+                what: ratio(
+                    at(told, "delta", "update", what), at(told, "delta", "fetched anew", what)
+                )
+                for what in ("bytes_fetched", "seconds")
+            },
+            "fetched_over_goal": {
+                name: at(told, "delta", "cases", name, "fetched_over_goal") for name in CASES
+            },
         },
     }
 

@@ -33,10 +33,13 @@ class Sizes:
     files: int
     publish: int
     delta: int
+    update: int
 
 
-WHOLE = Sizes(500 * _MB, 50 * _MB, _MB, 50 * _MB, 20 * _MB, 5 * _MB, 20_000, 500 * _MB, 100 * _MB)
-QUICK = Sizes(50 * _MB, 10 * _MB, _MB, 5 * _MB, 4 * _MB, _MB, 1000, 50 * _MB, 5 * _MB)
+WHOLE = Sizes(
+    500 * _MB, 50 * _MB, _MB, 50 * _MB, 20 * _MB, 5 * _MB, 20_000, 500 * _MB, 100 * _MB, 50 * _MB
+)
+QUICK = Sizes(50 * _MB, 10 * _MB, _MB, 5 * _MB, 4 * _MB, _MB, 1000, 50 * _MB, 5 * _MB, 5 * _MB)
 
 
 @dataclass(frozen=True, slots=True)

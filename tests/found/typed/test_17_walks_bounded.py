@@ -27,7 +27,7 @@ def sparse(place: Path, size: int) -> None:
 async def test_a_file_that_no_mod_can_hold_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "read_pieces", None)  # so that reading one fails
+    monkeypatch.setattr(publisher, "cut_files", None)  # so that reading one fails
     sparse(tmp_path / "mod" / "f", 1500 * 2**30)
     async with content_node(tmp_path / "node") as node:
         for place in (tmp_path / "mod", tmp_path / "mod" / "f"):

@@ -46,12 +46,12 @@ def everything(home: Path) -> list[Path]:
 
 def read(shared: Path, guard: HomeGuard) -> dict[str, bytes]:
     """What would be shared, by file path."""
-    found = walk.walk(shared, guard)
+    found, read = walk.walk(shared, guard), {}
     with Descent(found.root) as descent:
-        return {
-            file.path: b"".join(reading.read_pieces(file, descent, 2**20, guard.secrets()))
-            for file in found.files
-        }
+        for file in found.files:
+            with reading.opened(file, descent) as opened:
+                read[file.path] = b"".join(opened.pieces(2**20, guard.secrets()))
+    return read
 
 
 async def test_nothing_of_a_home_is_shared(tmp_path: Path) -> None:

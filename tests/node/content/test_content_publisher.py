@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from node.content.progress import Progress
 from protocol import limits
 from protocol.content import file_paths
+from protocol.content.chunking import FINE
 from protocol.content.manifests import manifest
 from protocol.content.manifests.contents import Contents
 from protocol.content.manifests.manifest import Manifest
@@ -169,10 +170,10 @@ async def test_each_byte_is_hashed_three_times_and_twice_where_it_is_known(tmp_p
             # The plaintext is hashed as a file and as chunks, to find these again, and what is
             # sealed for its address; what was packed once more, for its key.
             expected = 2 * size + shared.new_bytes * (1 if source is raw else 2)
-            assert expected <= hashed.total < expected + 50_000
+            assert expected <= hashed.total < expected + 400 * shared.chunks
             with HashedBytes().counting() as hashed:
                 await node.publisher.publish(source)
-            assert 2 * size <= hashed.total < 2 * size + 50_000
+            assert 2 * size <= hashed.total < 2 * size + 400 * shared.chunks
 
 
 async def test_lineages_and_publishers_share_no_ciphertext(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ async def test_repeated_bytes_are_stored_once(tmp_path: Path) -> None:
 
 
 async def test_a_big_file_has_the_same_chunks_whatever_surrounds_it(tmp_path: Path) -> None:
-    big = random.Random(1).randbytes(limits.CHUNK_BYTES_AVERAGE)
+    big = random.Random(1).randbytes(FINE.alone)
     first = write_files(tmp_path / "first", {"m.bin": big, "a": b"x", "z": b"y"})
     second = write_files(tmp_path / "second", {"m.bin": big, "b": b"other", "n": bytes(9000)})
     async with content_node(tmp_path) as node:
@@ -222,7 +223,7 @@ async def test_small_neighbours_share_chunks(tmp_path: Path) -> None:
     source = write_files(tmp_path / "s", {f"{n:04}": rng.randbytes(500) for n in range(400)})
     async with content_node(tmp_path) as node:
         shared = await node.publisher.publish(source)
-        assert shared.chunks <= 200_000 // limits.CHUNK_BYTES_MIN
+        assert shared.chunks <= 200_000 // FINE.minimum
 
 
 async def test_a_single_file(tmp_path: Path) -> None:
@@ -369,9 +370,9 @@ async def test_stopped_in_the_middle_and_begun_again(tmp_path: Path) -> None:
 NAMES = st.text("abAB.é _", min_size=1, max_size=4)
 SIZES = st.integers(0, 300) | st.sampled_from(
     [
-        limits.CHUNK_BYTES_MIN,
-        limits.CHUNK_BYTES_AVERAGE - 1,
-        limits.CHUNK_BYTES_AVERAGE,
+        FINE.minimum,
+        FINE.alone - 1,
+        FINE.alone,
         limits.CHUNK_BYTES_MAX + 1,
     ]
 )

@@ -27,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pieces_of(file: reading.FoundFile, root: Path, piece_bytes: int) -> Iterator[bytes]:
-    with Descent(root) as descent:
-        yield from reading.read_pieces(file, descent, piece_bytes, GUARD.secrets())
+    with Descent(root) as descent, reading.opened(file, descent) as opened:
+        yield from opened.pieces(piece_bytes, GUARD.secrets())
 
 
 def found(folder: Path) -> dict[str, int]:
@@ -120,7 +120,8 @@ def test_links_and_folders_keep_few_files_open(folder: Path) -> None:
     before = open_files()
     with Descent(folder) as descent:
         for file in walk.walk(folder, GUARD).files:
-            read = b"".join(reading.read_pieces(file, descent, 9, GUARD.secrets()))
+            with reading.opened(file, descent) as opened:
+                read = b"".join(opened.pieces(9, GUARD.secrets()))
             assert read == (folder / file.path).read_bytes()
             assert open_files() < before + 40
 

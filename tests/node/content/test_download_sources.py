@@ -11,6 +11,7 @@ import pytest
 from node.content.download.downloader import DownloadResult
 from protocol import limits
 from protocol.content import frames, sealing
+from protocol.content.chunking import FINE
 from protocol.content.frames import ChunkPiece, ManifestPiece, Missing, Opened
 from protocol.content.manifests import manifest
 from protocol.errors import NoSources
@@ -40,7 +41,7 @@ async def test_a_source_that_vanishes_in_the_middle(tmp_path: Path) -> None:
         assert done.banned == {}
         assert set(requests.chunks) == set(range(shared.chunks))
         again = sum(requests.chunks.values()) - shared.chunks
-        assert again <= limits.WINDOW_BYTES_MAX / limits.CHUNK_BYTES_MIN
+        assert again <= limits.WINDOW_BYTES_MAX / FINE.minimum
 
 
 def cutting(end: MemoryLink, after_bytes: int) -> Meddler:

@@ -85,7 +85,11 @@ def run(torrent: str, folder: str, address: str, port: int, *, seeds: bool) -> N
             time.sleep(_POLL_S)
     else:
         wait_for(session, lt.torrent_finished_alert)
-    took = {"seconds": time.perf_counter() - started, "cpu_s": time.process_time() - cpu_s}
+    took = {
+        "seconds": time.perf_counter() - started,
+        "cpu_s": time.process_time() - cpu_s,
+        "bytes_fetched": handle.status().total_payload_download,
+    }
     say("ready" if seeds else took)
     for _ in sys.stdin:
         say({"cpu_s": time.process_time()})

@@ -37,6 +37,7 @@ class Fetched:
     seconds: float
     whole_s: float
     cpu_s: float
+    bytes_fetched: int
 
 
 def make(source: Path, folder: Path) -> Torrent:
@@ -50,12 +51,12 @@ def make(source: Path, folder: Path) -> Torrent:
 
 
 class Client:
-    """A client in a place; a seed unless it has a folder of its own."""
+    """A client in a place; a seed unless it has a folder of its own, with what it has already."""
 
     def __init__(self, place: Place, torrent: Torrent, target: Path | None = None) -> None:
         self.end = (place.address, free_port())
         if target is not None:
-            target.mkdir()
+            target.mkdir(exist_ok=True)
         options = {
             "torrent": str(torrent.file),
             "folder": str(target or torrent.data),
@@ -78,7 +79,7 @@ class Client:
         self._process.tell([peer.end for peer in peers])
         told = self._process.hear()
         whole_s = self._up_s + time.perf_counter() - started
-        return Fetched(told["seconds"], whole_s, told["cpu_s"])
+        return Fetched(told["seconds"], whole_s, told["cpu_s"], told["bytes_fetched"])
 
     def cpu_s(self) -> float:
         """Its processor time so far."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from protocol.content.chunking import Chunker
+from protocol.content.chunking import COARSE, Chunker
 from protocol.content.patching.frame import PatchFrame, Prefix, Rebuilding
 from protocol.content.patching.part import PatchPart, PatchReader, encode_head, numbers_of
 from protocol.content.patching.plan import PatchSide, plan_parts
@@ -18,7 +18,7 @@ class Version:
 
 def version(files: Mapping[str, bytes]) -> Version:
     """A version whose chunks have their plaintexts' hashes as addresses."""
-    chunker = Chunker()
+    chunker = Chunker(COARSE)
     cut: list[bytes] = []
     for path in sorted(files):
         cut += [bytes(one) for one in chunker.feed(files[path])]

@@ -1,0 +1,1 @@
+"""Files that hold files: where their members' data begin and end."""
