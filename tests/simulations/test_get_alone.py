@@ -35,6 +35,9 @@ async def test_a_node_alone_writes_what_it_has_and_says_that_it_has_not_joined(
             got = await sharing.get(shared.link, tmp_path / "out")
             assert world.loop.time() - started < 1.0
             assert (got.bytes, got.bytes_fetched, got.sources) == (3000, 0, ())
+            known = await sharing.targets.state_of(tmp_path / "out")
+            assert known is not None
+            assert (known.mod_id, known.pending, known.is_there) == (shared.mod_id, False, True)
             started = world.loop.time()
             with pytest.raises(Unreachable) as refused:
                 await sharing.get(ModLink(bytes(32), bytes(32)), tmp_path / "other")

@@ -64,10 +64,8 @@ class BegunUpdate:
             except LocalError as worse:
                 problem.add_note(f"the folder is between two versions for now: {worse}")
             raise problem from error
-        plan = self._plan
-        await self._vault.record(
-            lambda tables: tables.targets.put(self._target, plan.mod_id, plan.tree)
-        )
+        mod_id, packed = self._plan.mod_id, await in_thread(self._plan.tree.packed)
+        await self._vault.record(lambda tables: tables.targets.put(self._target, mod_id, packed))
         await self._clear()
         return self._swap.kept_local
 

@@ -20,7 +20,8 @@ from protocol.errors import Malformed
 _FIELDS: Final = 9
 _TOUCH: Final = struct.Struct(">IqB")
 _NO_TIME: Final = -(2**63)
-PLAN_BYTES: Final = 2 * limits.MANIFEST_BYTES
+PLAN_BYTES: Final = 4 * limits.MANIFEST_BYTES
+"""Files of two versions, and folders that come and go."""
 
 
 class Heading(enum.Enum):

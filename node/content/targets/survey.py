@@ -15,6 +15,7 @@ from node.content.assemble.times import YOUNG_NS
 from node.content.targets.plan import PathStep, Touch, UpdatePlan
 from node.content.targets.target_tree import BlockedWay, TargetTree, folders_above
 from node.content.vault.stored_target import WrittenFile, WrittenTree
+from node.machine.refusals import refused
 from protocol.content.file_paths import collision_key, quoted
 from protocol.content.manifests.contents import ModFile
 from protocol.errors import DiskError, TargetChanged
@@ -242,7 +243,10 @@ class Surveyor:
             return _Found(status.st_size, time, old.sha256, place)
         if status.st_mtime_ns > self._now_ns - YOUNG_NS:
             time = None
-        sha256 = digest(self._tree, path, self._going_on)
+        try:
+            sha256 = digest(self._tree, path, self._going_on)
+        except OSError as error:
+            raise refused(error, f"cannot read {self._tree.root / path}") from error
         return _Found(status.st_size, time, sha256 or b"", place)
 
     def _blocked(self, path: str) -> None:

@@ -246,7 +246,8 @@ class TargetUpdater:
         assert opened.contents is not None
         mod_id = opened.manifest.mod_id
         plan = survey.planned(mod_id, {}, opened.contents.empty_folders)
-        await self._vault.record(lambda tables: tables.targets.put(place, mod_id, plan.tree))
+        packed = await in_thread(plan.tree.packed)
+        await self._vault.record(lambda tables: tables.targets.put(place, mod_id, packed))
         return _updated(place, plan, survey, (), 0)
 
     async def _prepare(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from node.content.vault.database import Database
-from node.content.vault.stored_target import StoredTarget, WrittenTree, path_bytes
+from node.content.vault.stored_target import StoredTarget, path_bytes
 
 
 class TargetTable:
@@ -29,9 +29,8 @@ class TargetTable:
         row = self._database.one("SELECT state FROM targets WHERE path = ?", path_bytes(path))
         return None if row is None else row[0]
 
-    def put(self, path: Path, mod_id: bytes, tree: WrittenTree | bytes) -> None:
-        """A target has all of a mod, and nothing is under way there. `tree`: perhaps packed."""
-        packed = tree if isinstance(tree, bytes) else tree.packed()
+    def put(self, path: Path, mod_id: bytes, packed: bytes) -> None:
+        """A target has all of a mod, a `WrittenTree.packed`, and nothing is under way there."""
         self._database.change(
             "INSERT OR REPLACE INTO targets (path, mod_id, state, plan) VALUES (?, ?, ?, x'')",
             (path_bytes(path), mod_id, packed),

@@ -334,3 +334,52 @@ async def test_a_link_that_takes_a_folders_place_at_the_last_moment(
         with contextlib.suppress(LocalError):  # done or refused: nothing lands outside
             await world.update(2)
         assert tree_of(outside) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets no open file lose its name")
+async def test_what_a_program_writes_into_a_file_that_it_holds_open(
+    tmp_path: Path, meddle: Callable[[Meddler], None]
+) -> None:
+    async with target_world(tmp_path) as world:
+        with (world.target / "changed.txt").open("ab") as held:
+
+            def write_on(_: Path) -> None:
+                held.write(MINE)
+                held.flush()
+
+            # By then the old file has lost its name.
+            meddle(Meddler(world, "new.txt", write_on))
+            done = await world.update(2)
+        assert done.kept_local == ("changed.txt.local",)
+        kept = {"changed.txt.local": ONE["changed.txt"] + MINE}
+        assert tree_of(world.target) == tree_with({**TWO, **kept})
+
+
+async def test_a_change_has_its_name_before_the_new_file_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with target_world(tmp_path) as world:
+        seen: list[tuple[str, bool]] = []
+        real_move, real_new = TargetTree.move, TargetTree.move_new
+
+        def move(tree: TargetTree, path: str, other: TargetTree, other_path: str) -> None:
+            if path == "changed.txt":
+                (world.target / path).write_bytes(MINE)
+            real_move(tree, path, other, other_path)
+
+        def move_new(tree: TargetTree, path: str, other: TargetTree, other_path: str) -> None:
+            seen.append((other_path, (world.target / "changed.txt.local").exists()))
+            real_new(tree, path, other, other_path)
+
+        monkeypatch.setattr(TargetTree, "move", move)
+        monkeypatch.setattr(TargetTree, "move_new", move_new)
+        await world.update(2)
+        assert ("changed.txt", True) in seen
+
+
+@needs_links
+def test_no_link_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(MINE)
+    (tmp_path / "link").symlink_to("secret")
+    with TargetTree(tmp_path) as tree, pytest.raises(OSError, match="symbolic link"):
+        tree.open("link")

@@ -1,7 +1,13 @@
 """A target comes from one version to another, whatever a person did there meanwhile."""
 
+import errno
+import os
 from pathlib import Path
+from typing import NoReturn
 
+import pytest
+
+from node.disk import moving
 from tests.node.content.targets.target_worlds import ONE, TWO, target_world, tree_of, tree_with
 
 
@@ -21,3 +27,46 @@ async def test_to_the_new_version_and_back(tmp_path: Path) -> None:
         assert tree_of(world.target) == tree_with(ONE)
         assert back.restored == ()
         assert world.left_beside() == []
+
+
+def _refused(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("system", ["opens nothing by a folder", "no exclusive rename", "no links"])
+async def test_on_systems_that_can_do_less(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if system == "opens nothing by a folder":
+        monkeypatch.setattr("node.disk.descent.BY_FOLDER", False)
+        monkeypatch.setattr("node.content.targets.target_tree.BY_FOLDER", False)
+    else:
+        monkeypatch.setattr(moving, "_exclusive_rename", lambda: None)
+    if system == "no links":
+        monkeypatch.setattr(os, "link", _refused)
+    async with target_world(tmp_path) as world:
+        (world.target / "changed.txt").write_bytes(b"mine")
+        (world.target / "new.txt").mkdir()
+        (world.target / "new.txt" / "x").write_bytes(b"mine")
+        done = await world.update(2)
+        kept = {"changed.txt.local": b"mine", "new.txt.local/x": b"mine"}
+        assert tree_of(world.target) == tree_with({**TWO, **kept})
+        assert done.kept_local == ("changed.txt.local", "new.txt.local")
+        await world.update(1)
+        assert tree_of(world.target) == tree_with({**ONE, **kept})
+        assert world.left_beside() == []
+
+
+def test_a_move_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "two").write_bytes(b"2")
+    for less in (None, "_exclusive_rename", "link"):
+        if less == "link":
+            monkeypatch.setattr(os, "link", _refused)
+        elif less is not None:
+            monkeypatch.setattr(moving, less, lambda: None)
+        with pytest.raises(FileExistsError):
+            moving.move_new(str(tmp_path / "one"), None, str(tmp_path / "two"), None)
+        moving.move_new(str(tmp_path / "one"), None, str(tmp_path / "three"), None)
+        moving.move_new(str(tmp_path / "three"), None, str(tmp_path / "one"), None)
+        assert tree_of(tmp_path) == {"one": b"1", "two": b"2"}
