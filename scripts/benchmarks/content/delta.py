@@ -17,16 +17,17 @@ def delta(setting: Setting) -> dict[str, Any]:
     """Bytes and seconds of the second version where the first is here, and where nothing is."""
     folder, size = setting.folder, setting.sizes.delta
     first = sources.one_file(folder / "first", size, 21)
-    # One lineage is one name: so the second version has the first one's folder name.
-    (folder / "later").mkdir()
-    second = sources.changed(first, folder / "later" / "first", _CHANGED)
+    second = sources.changed(first, folder / "second", _CHANGED)
     with (
         places.line(100, 20) as (near, far),
         nodes([near, far, far], folder / "nodes") as (sharer, getter, newcomer),
     ):
         old = sharer.share(first)
         before = getter.get(old, folder / "got-first")
-        new = sharer.share(second)
+        # A lineage goes on at its path.
+        first.rename(folder / "before")
+        second.rename(first)
+        new = sharer.share(first)
         update = getter.get(new, folder / "got-second")
         updates = Updates(sharer, getter, folder / "updates", setting.sizes.update)
         updates.run()
