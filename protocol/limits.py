@@ -141,6 +141,27 @@ LINEAGE_ORIGIN_BYTES = 200
 LINEAGE_FORKS_TOLD = 16
 """Forks of one lineage that a person is told of, once each: its publisher makes them at will."""
 
+HEARD_LINEAGES = 4096
+"""Lineages of which a node remembers what it has seen, besides those that it keeps up itself."""
+
+LINEAGE_POLLED = 3
+LINEAGE_POLL_ANSWERS = 2
+"""Contacts of the last lookup that a poll asks, and how many must answer alike for no lookup to
+follow: one that has died is asked no more, and does not cost one."""
+
+LINEAGE_READ_S = 6 * 3600.0
+"""A lookup is made instead of a poll when the last one is so old: others are nearest to the key."""
+
+LINEAGE_STORED_FIRST_S = 1800.0
+LINEAGE_STORED_AGAIN_S = 6 * 3600.0
+LINEAGE_STORED_PAUSE_S = 20.0
+"""When each node looks whether a lineage's record is still at all k contacts: within so long of its
+start, then so often, with jitter of a half both ways; and the least pause between two lineages. A
+look costs a lookup, so a node that follows a thousand lineages looks at one in 20 s: 1 KB/s."""
+
+LINEAGE_RENEWED_S = 10 * 86400.0
+"""A publisher signs its newest record anew at this age, or up to a tenth earlier."""
+
 # The store for others -----------------------------------------------------------------------
 
 STORE_BYTES = 64 * 2**20

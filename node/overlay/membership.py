@@ -14,6 +14,7 @@ from node.environment import Environment
 from node.interfaces import WILDCARDS
 from node.net.endpoint import Endpoint
 from node.net.nat64_use import use_nat64
+from node.overlay.lineages.lineages import Lineages
 from node.overlay.reachability.moves import Moves
 from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.reachability.own_network import OwnNetwork
@@ -107,6 +108,7 @@ class Membership:
         )
         self.caller = Caller(self.server, dated, self.callee)
         self.republisher = Republisher(self.server, dated)
+        self.lineages = Lineages(self.server, dated)
         self.presence = Presence(
             self.republisher,
             is_contact=lambda: self.own_network.is_contact,
@@ -187,6 +189,8 @@ class Membership:
         for work, name in (
             (self.joining.run(), "join"),
             (self._when_joined(self.republisher.run), "republish records"),
+            (self._when_joined(self.lineages.storing.run), "store lineages again"),
+            (self._when_joined(self.lineages.publisher.run), "renew lineages"),
             (self._when_joined(self.reachability.run), "test reachability"),
             (self.reachability.forward(), "have a port forwarded"),
             (self._when_joined(self._follow_verdict), "stay registered"),

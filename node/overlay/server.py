@@ -6,7 +6,7 @@ whose tasks all have an owner.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
@@ -344,8 +344,16 @@ class OverlayServer(Server):
         """Add about READ_RECORDS further records of its key to a reading; whether any came."""
         return await self._reader.read_more(reading, key, kind)
 
+    async def read_at(self, contacts: Sequence[Contact], key: bytes, kind: int) -> Reading:
+        """Read records from these contacts alone, and from this node's own store."""
+        return await self._reader.read_at(contacts, key, kind)
+
     # Publishing ---------------------------------------------------------------------------
 
     async def publish(self, record: Record) -> Published:
         """Store a record of ours at the k contacts nearest to its key; see `RecordPublisher`."""
         return await self._publishing.publish(record)
+
+    async def store_at(self, record: Record, contacts: list[Contact]) -> Published:
+        """Store a record at these contacts alone, which were found to lack it."""
+        return await self._publishing.store_at(record, contacts)

@@ -90,6 +90,12 @@ class RecordPublisher:
             dict(sorted((nearest.refused + region.refused).items())),
         )
 
+    async def store_at(self, record: Record, contacts: list[Contact]) -> Published:
+        """Store at these contacts alone, which were found to lack it, and wait for all of them."""
+        stores = _Stores()
+        await self._store_at_all(contacts, record, stores, 1.0)
+        return Published(stores.confirmed, stores.asked, dict(sorted(stores.refused.items())))
+
     def _region_stored_s(self) -> float:
         line = self._protocol.wire.line
         return line.limit_s(limits.REGION_STORED_S, limits.LOOKUP_ROUND_TRIPS)

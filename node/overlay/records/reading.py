@@ -16,6 +16,7 @@ from node.environment import Environment
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.rpc.protocol import OverlayProtocol
+from node.overlay.table.tables import NO_FAMILY, V4, V6
 from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.errors import (
@@ -41,22 +42,31 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
+class FoundRecord:
+    """A valid record, and the contacts that told it."""
+
+    record: Record
+    contacts: list[Contact] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Reading:
     """What a read found: the newest valid record of each publisher, by its public key.
 
     `registrars` have proved that the peer whose id is the key is registered with them. `hops` is
     the distance of the first record, in contacts asked one after another. `told` says in how many
     contacts' first pages a publisher was. `more` has the contacts that say to hold more records
-    than they sent: how many they sent, and how many they hold. `publishers` are those of all
-    records by their bytes; `own_sent` is how many this node's own store has given. `untimely` has
-    the networks (see `voice_of`) that keep as valid what is not so by our clock, and `nearest`
-    those of the nearest contacts; `from_future` counts what each contact sent that is in the
-    future. `is_clock_off`: whether contacts find our clock off, and it is not corrected.
+    than they sent: how many they sent, and how many they hold. `found` are all valid records by
+    their bytes, also those that a newer one has overtaken; `own_sent` is how many this node's own
+    store has given. `untimely` has the networks (see `voice_of`) that keep as valid what is not so
+    by our clock, and `nearest` those of the nearest contacts; `from_future` counts what each
+    contact sent that is in the future. `is_clock_off`: whether contacts find our clock off, and it
+    is not corrected.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
     told: Counter[bytes] = field(default_factory=Counter)
-    publishers: dict[bytes, bytes] = field(default_factory=dict)
+    found: dict[bytes, FoundRecord] = field(default_factory=dict)
     own_sent: int = 0
     answered: list[Contact] = field(default_factory=list)
     registrars: list[Contact] = field(default_factory=list)
@@ -137,6 +147,13 @@ class Reader:
         reading.is_clock_off = clock.verdict is not ClockVerdict.NO_SIGN and not clock.corrected
         return reading
 
+    async def read_at(self, contacts: Sequence[Contact], key: bytes, kind: int) -> Reading:
+        """Read from these contacts alone, which are asked for no others; a look costs little."""
+        reading = Reading()
+        self._take_own(reading, key, kind)
+        await self._ask_each(contacts, reading, key, kind, _never, NO_FAMILY)
+        return reading
+
     async def _read_nearest(
         self,
         reading: Reading,
@@ -168,19 +185,29 @@ class Reader:
 
     async def _read_beyond(self, reading: Reading, key: bytes, kind: int, enough: Enough) -> None:
         """Ask the contacts of the region around, where the nearest are sybils."""
+        beyond = await self._sybil_regions.beyond(key, reading.closest)
+        await self._ask_each(beyond, reading, key, kind, enough)
+        reading.requests += len(beyond)
 
+    async def _ask_each(
+        self,
+        contacts: Sequence[Contact],
+        reading: Reading,
+        key: bytes,
+        kind: int,
+        enough: Enough,
+        families: int = V4 | V6,
+    ) -> None:
         async def ask(contact: Contact) -> None:
             try:
-                found = await self._protocol.call_find_value(contact, key, kind)
+                found = await self._protocol.call_find_value(contact, key, kind, 0, families)
             except ModswarmError as error:
                 _log.debug("nothing read from %r: %s", contact, error)
                 return
             self._hear(reading, key, contact, found)
             enough(reading)
 
-        beyond = await self._sybil_regions.beyond(key, reading.closest)
-        await asyncio.gather(*map(ask, beyond))
-        reading.requests += len(beyond)
+        await asyncio.gather(*map(ask, contacts))
 
     async def read_more(self, reading: Reading, key: bytes, kind: int) -> bool:
         """Add further pages to a reading, about READ_RECORDS records; whether any came.
@@ -261,14 +288,16 @@ class Reader:
 
     def _take_raw(self, reading: Reading, contact: Contact, raw: bytes, key: bytes) -> bytes | None:
         """The publisher of a record, which counts from now on; None if it is not valid."""
-        if raw in reading.publishers:
-            return reading.publishers[raw]
+        if (known := reading.found.get(raw)) is not None:
+            known.contacts.append(contact)
+            return known.record.public_key
         try:
             record = records.read(raw, key=key, now=self._wall(), puzzle_bits=self._puzzle_bits)
         except RemoteError as error:
             self._refuse(reading, contact, error)
             return None
         _take(reading, record)
+        reading.found[raw].contacts.append(contact)
         return record.public_key
 
     def _refuse(self, reading: Reading, contact: Contact, error: RemoteError) -> None:
@@ -279,7 +308,7 @@ class Reader:
 
 
 def _take(reading: Reading, record: Record) -> None:
-    reading.publishers[record.raw] = record.public_key
+    reading.found.setdefault(record.raw, FoundRecord(record))
     held = reading.records.get(record.public_key)
     if held is None or held.sequence < record.sequence:
         reading.records[record.public_key] = record

@@ -241,10 +241,15 @@ class OverlayProtocol(KademliaProtocol):
         return response
 
     async def call_find_value(
-        self, node_to_ask: Contact, key: bytes, kind: int, skip: int = 0
+        self,
+        node_to_ask: Contact,
+        key: bytes,
+        kind: int,
+        skip: int = 0,
+        families: int = V4 | V6,
     ) -> Found:
         """Read records at one contact from number `skip` on; raises TimedOut, Malformed."""
-        arguments = [key, kind, skip, V4 | V6]
+        arguments = [key, kind, skip, families]
         response = await self.wire.ask(node_to_ask, Method.FIND_VALUE, arguments)
         return decode_found(response.result)
 

@@ -7,6 +7,8 @@ from protocol.overlay.contacts import Contact
 from protocol.overlay.networks import NetworksOf, public_networks
 from protocol.overlay.routing import NO_PEER, Entry, RoutingTable
 
+NO_FAMILY = 0
+"""Asks for no contacts, but for records alone."""
 V4 = 1
 V6 = 2
 FAMILY_BITS = {4: V4, 6: V6}

@@ -1,0 +1,140 @@
+"""Publishing the records of this node's own lineages, and renewing them before they expire.
+
+A record is signed by its lineage's identity, and written down before any other node hears of it:
+else a crash would have the same sequence signed twice, which is a fork. What is newest is looked up
+before anything is signed, as another machine may have the lineage's key too.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from node.environment import Environment
+from node.overlay.lineages.heard import HeardLineages
+from node.overlay.lineages.reader import LineageReader
+from node.overlay.records.publishing import Published
+from node.overlay.server import OverlayServer
+from protocol import limits
+from protocol.content.lineage import history
+from protocol.errors import ModswarmError, NetworkError
+from protocol.identity import Identity
+from protocol.records import Record
+
+_log = logging.getLogger(__name__)
+
+SaveRecord = Callable[[Record], Awaitable[None]]
+"""Writes down the newest record of one of this node's own lineages; raises DiskError."""
+
+_LOOK_S = 3600.0
+"""How often it is looked which records are due: a tenth of a day late is no harm."""
+
+
+@dataclass(slots=True)
+class _Own:
+    """`early`: by which part of LINEAGE_RENEWED_S it is renewed early, so that no two machines
+    with one key do so at once.
+    """
+
+    identity: Identity
+    save: SaveRecord
+    early: float
+    signing: asyncio.Lock
+
+
+class LineagePublisher:
+    """The lineages of which this node has the keys. `run` it once this node has joined."""
+
+    def __init__(
+        self,
+        server: OverlayServer,
+        reader: LineageReader,
+        heard: HeardLineages,
+        environment: Environment,
+    ) -> None:
+        self._server = server
+        self._reader = reader
+        self._heard = heard
+        self._environment = environment
+        self._own: dict[bytes, _Own] = {}
+
+    def keep(self, identity: Identity, newest: Record | None, save: SaveRecord) -> None:
+        """This node has a lineage's key, and wrote `newest` down last; renew it from now on."""
+        lineage = identity.public_key
+        early = 0.1 * self._environment.rng.random()
+        if lineage not in self._own:
+            self._own[lineage] = _Own(identity, save, early, asyncio.Lock())
+        self._heard.keep(lineage, newest)
+
+    def drop(self, lineage: bytes) -> None:
+        """This node has the key no more. What is stored expires, unless others renew it."""
+        self._own.pop(lineage, None)
+
+    async def publish(
+        self,
+        lineage: bytes,
+        *,
+        mod_id: bytes,
+        version: int,
+        wrapped_key: bytes,
+        origins: tuple[str, ...] = (),
+    ) -> tuple[Record, Published]:
+        """Sign, write down and store the record of a new version of a lineage that is kept.
+
+        It follows the newest record that is known, of whichever machine: `LineageReader.read`
+        tells its version before. Raises DiskError, Malformed.
+        """
+        own = self._own[lineage]
+        async with own.signing:
+            await self._look_up(lineage)
+            record = history.next_record(
+                own.identity,
+                self._heard.newest(lineage),
+                mod_id=mod_id,
+                version=version,
+                wrapped_key=wrapped_key,
+                origins=origins,
+                now=self._environment.wall(),
+            )
+            await self._sign(own, record)
+        return record, await self._server.publish(record)
+
+    async def run(self) -> None:
+        """Renew what is due, until cancelled."""
+        while True:
+            for lineage in list(self._own):
+                if self._is_due(lineage):
+                    await self._renew(lineage)
+            await asyncio.sleep(_LOOK_S)
+
+    def _is_due(self, lineage: bytes) -> bool:
+        own, newest = self._own.get(lineage), self._heard.newest(lineage)
+        if own is None or newest is None:
+            return False
+        age_s = self._environment.wall() - newest.issued
+        return age_s >= (1 - own.early) * limits.LINEAGE_RENEWED_S
+
+    async def _renew(self, lineage: bytes) -> None:
+        own = self._own[lineage]
+        try:
+            async with own.signing:
+                await self._look_up(lineage)
+                newest = self._heard.newest(lineage)
+                if newest is None or not self._is_due(lineage):
+                    return  # another machine has just renewed it
+                now = self._environment.wall()
+                record = history.renewed(own.identity, newest, now=now)
+                await self._sign(own, record)
+            await self._server.publish(record)
+        except ModswarmError as error:
+            _log.warning("a lineage's record could not be renewed: %s", error)
+
+    async def _look_up(self, lineage: bytes) -> None:
+        try:
+            await self._reader.read(lineage)
+        except NetworkError as error:
+            _log.info("what is newest of a lineage could not be looked up: %s", error)
+
+    async def _sign(self, own: _Own, record: Record) -> None:
+        await own.save(record)
+        self._heard.hear(record)

@@ -1,0 +1,130 @@
+"""Reading lineages in the DHT: by a lookup, or by a poll of few contacts that a lookup found.
+
+A poll costs three requests where a lookup costs some thirty. The contacts that it asks are drawn
+each time from those that held the record when it was looked up, so no three of them can keep back
+a newer one for long; where they do not answer alike, a lookup decides.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from node.environment import Environment
+from node.overlay.lineages.heard import HeardLineages
+from node.overlay.records.reading import Reading
+from node.overlay.server import OverlayServer
+from protocol import limits
+from protocol.content.lineage.history import Age, Fork
+from protocol.overlay.contacts import Contact
+from protocol.randomness import sample
+from protocol.records import LINEAGE, Record, lineage_key
+
+
+@dataclass(frozen=True, slots=True)
+class LineageReading:
+    """What is known of a lineage after a read.
+
+    `newest` is the record that is followed, from this read or before it; `is_expired`: its
+    publisher has not renewed it in time. `is_new`: this node has not seen it before. `is_replayed`:
+    all that was found is older than what this node has seen. `forks` are those not told before.
+    `answered`: contacts that did. `missing` are those of the nearest contacts that lack `newest`;
+    after a poll it is empty.
+    """
+
+    newest: Record | None
+    is_expired: bool = False
+    is_new: bool = False
+    is_replayed: bool = False
+    forks: tuple[Fork, ...] = ()
+    answered: int = 0
+    missing: tuple[Contact, ...] = ()
+    nearest: int = 0
+
+
+@dataclass(slots=True)
+class _Known:
+    """The contacts that a poll may ask, and when a lookup is due."""
+
+    contacts: list[Contact] = field(default_factory=list)
+    look_up_at: float = 0.0
+
+
+class LineageReader:
+    """Reads of one node. Its clock is the corrected one."""
+
+    def __init__(
+        self, server: OverlayServer, heard: HeardLineages, environment: Environment
+    ) -> None:
+        self._server = server
+        self._heard = heard
+        self._wall = environment.wall
+        self._rng = environment.rng
+        self._known: dict[bytes, _Known] = {}
+        self._now = asyncio.get_running_loop().time
+
+    def forget(self, lineage: bytes) -> None:
+        """It is polled no more."""
+        self._known.pop(lineage, None)
+
+    async def read(self, lineage: bytes) -> LineageReading:
+        """Look a lineage's record up; with d lookup paths, as all reads.
+
+        Raises Unreachable if no other node answers, ClocksDiffer; what was known before is so
+        found by `HeardLineages.newest` alone.
+        """
+        reading = await self._server.read(lineage_key(lineage), LINEAGE)
+        taken = self._take(lineage, reading)
+        holding = _told(reading, taken.newest)
+        missing = [one for one in reading.closest if one not in holding]
+        self._remember(lineage, [one for one in reading.closest if one in holding] or missing)
+        reading.check_answered()
+        return replace(taken, missing=tuple(missing), nearest=len(reading.closest))
+
+    async def poll(self, lineage: bytes) -> LineageReading:
+        """Ask LINEAGE_POLLED contacts of the last lookup; look up where that tells too little.
+
+        Raises as `read`.
+        """
+        known = self._known.get(lineage)
+        if known is None or self._now() >= known.look_up_at:
+            return await self.read(lineage)
+        asked = sample(self._rng, known.contacts, limits.LINEAGE_POLLED)
+        reading = await self._server.read_at(asked, lineage_key(lineage), LINEAGE)
+        silent = [one for one in asked if one not in reading.answered]
+        known.contacts = [one for one in known.contacts if one not in silent]
+        answered = len(reading.answered)
+        if answered < limits.LINEAGE_POLL_ANSWERS or not _is_agreed(reading):
+            return await self.read(lineage)
+        return self._take(lineage, reading)
+
+    def _take(self, lineage: bytes, reading: Reading) -> LineageReading:
+        """Hear what was found, the lowest sequence first, so that each fork shows."""
+        found = sorted((one.record for one in reading.found.values()), key=lambda one: one.sequence)
+        news = [self._heard.hear(one) for one in found if one.public_key == lineage]
+        newest = self._heard.newest(lineage)
+        return LineageReading(
+            newest,
+            is_expired=newest is not None and newest.expires <= self._wall(),
+            is_new=any(one.age is Age.NEWER for one in news),
+            is_replayed=bool(news) and all(one.age is Age.OLDER for one in news),
+            forks=tuple(one.fork for one in news if one.fork is not None),
+            answered=len(reading.answered),
+        )
+
+    def _remember(self, lineage: bytes, contacts: list[Contact]) -> None:
+        self._known.pop(lineage, None)
+        jitter = 0.75 + 0.5 * self._rng.random()
+        self._known[lineage] = _Known(contacts, self._now() + jitter * limits.LINEAGE_READ_S)
+        if len(self._known) > limits.HEARD_LINEAGES:
+            del self._known[next(iter(self._known))]
+
+
+def _told(reading: Reading, record: Record | None) -> list[Contact]:
+    """The contacts that told a record."""
+    found = reading.found.get(record.raw) if record is not None else None
+    return found.contacts if found is not None else []
+
+
+def _is_agreed(reading: Reading) -> bool:
+    """Whether all contacts that answered told the same, be it nothing."""
+    told = [found.contacts for found in reading.found.values() if found.contacts]
+    return not told or (len(told) == 1 and len(told[0]) >= len(reading.answered))
