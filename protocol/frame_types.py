@@ -10,6 +10,9 @@ from protocol.errors import Malformed
 CONTENT_TYPES = range(32)
 """About mods (`content.frames`): requests 0..15, answers 16..31."""
 
+LINEAGE_TYPES = range(32, 34)
+"""About versions of mods (`content.lineage.frames`)."""
+
 _LISTS = range(0x91, 0xA0)
 _TYPES = range(128)
 

@@ -162,6 +162,17 @@ look costs a lookup, so a node that follows a thousand lineages looks at one in 
 LINEAGE_RENEWED_S = 10 * 86400.0
 """A publisher signs its newest record anew at this age, or up to a tenth earlier."""
 
+FOLLOWS_PER_FRAME = 64
+FOLLOWS_PER_LINK = 256
+"""Lineages that a peer names as followed in one frame, and on one link: 6 MB of 256 links. Who
+follows more hears of the others by polls."""
+
+FOLLOW_FRAMES_PER_SECOND = 4.0
+FOLLOW_FRAMES_BURST = 64.0
+NEWS_PER_SECOND = 8.0
+"""Frames that name followed lineages, and records of lineages, that a link brings; of the latter
+FOLLOWS_PER_LINK at once, as a link that has just opened may. A peer sends half as many a second."""
+
 # The store for others -----------------------------------------------------------------------
 
 STORE_BYTES = 64 * 2**20

@@ -212,6 +212,16 @@ def read(
     return record
 
 
+def claim_of(raw: bytes) -> tuple[int, bytes, int]:
+    """The kind, the public key and the sequence that bytes claim to be a record of.
+
+    Nothing is verified: it tells whether that is worth its cost. Raises Malformed.
+    """
+    value = decode_canonical(raw, max_bytes=limits.RECORD_BYTES, max_items=_RECORD_ITEMS)
+    kind, public_key, sequence, *_ = shape(value, int, bytes, int, int, int, bytes, bytes)
+    return kind, sized(public_key, limits.KEY_BYTES), ranged(sequence, 0, limits.SEQUENCE_MAX)
+
+
 def _check_times(issued: int, expires: int, lifetime_s: int) -> None:
     if not issued < expires <= issued + lifetime_s:
         raise Malformed("a record whose lifetime is not its kind's")

@@ -8,6 +8,12 @@ from dataclasses import replace
 from protocol import addresses, codec, identity, limits
 from protocol.content import file_paths, frames, link, sealing
 from protocol.content.containers.member_cuts import member_cuts
+from protocol.content.lineage.frames import (
+    FollowFrame,
+    NewsFrame,
+    decode_lineage_frame,
+    encode_lineage_frame,
+)
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import ModLink
 from protocol.content.manifests import manifest
@@ -25,6 +31,7 @@ from protocol.content.patching.part import PatchPart, PatchReader, encode_head, 
 from protocol.errors import BadInput
 from protocol.identity import PeerId
 from protocol.overlay.bootstrap import Bootstrap
+from protocol.records import PROVIDER, ProviderBody, claim_of, make
 from protocol.texts.links import link_in
 from protocol.texts.peers import peer_id_in
 from simulations.fuzzing.target import OURS, Target
@@ -43,6 +50,8 @@ _CHUNKS = [(b"\3" * 32, 117), (b"\4" * 32, 60)]
 _MANIFEST, _CONTENT_KEY = manifest.build_manifest(
     _CONTENTS, _CHUNKS, LineageKeys(b"\7" * 32, b"\5" * 32)
 )
+
+_PROVIDED = make(OURS, PROVIDER, ProviderBody(bytes(32), complete=True), now=1, sequence=1)
 
 
 def _read_manifest(data: bytes) -> object:
@@ -121,6 +130,14 @@ CONTENT_FORMS = {
             frames.encode_frame(frames.Peers(1, (PeerId(bytes(20)), PeerId(b"\1" * 20)))),
         ),
     ),
+    "lineage frame": Target(
+        decode_lineage_frame,
+        (
+            encode_lineage_frame(FollowFrame((bytes(20), b"\1" * 20))),
+            encode_lineage_frame(NewsFrame(bytes(300))),
+        ),
+    ),
+    "record claim": Target(claim_of, (_PROVIDED.raw,)),
     "manifest": Target(_read_manifest, (_MANIFEST.data,)),
     "manifest contents": Target(
         _read_contents,

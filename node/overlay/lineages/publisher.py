@@ -3,15 +3,19 @@
 A record is signed by its lineage's identity, and written down before any other node hears of it:
 else a crash would have the same sequence signed twice, which is a fork. What is newest is looked up
 before anything is signed, as another machine may have the lineage's key too.
+
+Where two machines sign at once, the one whose record is not followed says what the other's says
+once more, after its own record: by that the other machine, and all who follow, see the fork.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.environment import Environment
-from node.overlay.lineages.heard import HeardLineages
+from node.overlay.lineages.heard import HeardLineages, LineageNews
 from node.overlay.lineages.reader import LineageReader
 from node.overlay.records.publishing import Published
 from node.overlay.server import OverlayServer
@@ -33,13 +37,14 @@ _LOOK_S = 3600.0
 @dataclass(slots=True)
 class _Own:
     """`early`: by which part of LINEAGE_RENEWED_S it is renewed early, so that no two machines
-    with one key do so at once.
+    with one key do so at once. `signed`: what this machine signed last.
     """
 
     identity: Identity
     save: SaveRecord
     early: float
-    signing: asyncio.Lock
+    signed: Record | None
+    signing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class LineagePublisher:
@@ -57,13 +62,16 @@ class LineagePublisher:
         self._heard = heard
         self._environment = environment
         self._own: dict[bytes, _Own] = {}
+        self._forked: dict[bytes, None] = {}
+        self._has_forked = asyncio.Event()
+        heard.watch(self._heard_news)
 
     def keep(self, identity: Identity, newest: Record | None, save: SaveRecord) -> None:
         """This node has a lineage's key, and wrote `newest` down last; renew it from now on."""
         lineage = identity.public_key
         early = 0.1 * self._environment.rng.random()
         if lineage not in self._own:
-            self._own[lineage] = _Own(identity, save, early, asyncio.Lock())
+            self._own[lineage] = _Own(identity, save, early, newest)
         self._heard.keep(lineage, newest)
 
     def drop(self, lineage: bytes) -> None:
@@ -100,12 +108,23 @@ class LineagePublisher:
         return record, await self._server.publish(record)
 
     async def run(self) -> None:
-        """Renew what is due, until cancelled."""
+        """Renew what is due, and tell of forks, until cancelled."""
         while True:
+            for lineage in list(self._forked):
+                del self._forked[lineage]
+                await self._change(lineage, self._after_fork)
             for lineage in list(self._own):
                 if self._is_due(lineage):
-                    await self._renew(lineage)
-            await asyncio.sleep(_LOOK_S)
+                    await self._change(lineage, self._renewal)
+            self._has_forked.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._has_forked.wait()
+
+    def _heard_news(self, news: LineageNews) -> None:
+        if news.fork is not None and news.lineage in self._own:
+            self._forked[news.lineage] = None
+            self._has_forked.set()
 
     def _is_due(self, lineage: bytes) -> bool:
         own, newest = self._own.get(lineage), self._heard.newest(lineage)
@@ -114,20 +133,36 @@ class LineagePublisher:
         age_s = self._environment.wall() - newest.issued
         return age_s >= (1 - own.early) * limits.LINEAGE_RENEWED_S
 
-    async def _renew(self, lineage: bytes) -> None:
-        own = self._own[lineage]
+    async def _change(self, lineage: bytes, make: Callable[[_Own, Record], Record | None]) -> None:
+        """Sign, write down and store what `make` makes of the newest record, if anything."""
+        own = self._own.get(lineage)
+        if own is None:
+            return
         try:
             async with own.signing:
                 await self._look_up(lineage)
                 newest = self._heard.newest(lineage)
-                if newest is None or not self._is_due(lineage):
-                    return  # another machine has just renewed it
-                now = self._environment.wall()
-                record = history.renewed(own.identity, newest, now=now)
+                record = make(own, newest) if newest is not None else None
+                if record is None:
+                    return
                 await self._sign(own, record)
             await self._server.publish(record)
         except ModswarmError as error:
-            _log.warning("a lineage's record could not be renewed: %s", error)
+            _log.warning("a lineage's record could not be signed anew: %s", error)
+
+    def _renewal(self, own: _Own, newest: Record) -> Record | None:
+        """None if another machine has just renewed it."""
+        if not self._is_due(newest.public_key):
+            return None
+        return history.renewed(own.identity, newest, now=self._environment.wall())
+
+    def _after_fork(self, own: _Own, newest: Record) -> Record | None:
+        """None if it is this machine's record that is followed, or the next one is signed."""
+        signed = own.signed
+        if signed is None or signed.sequence != newest.sequence or signed.raw == newest.raw:
+            return None
+        now = self._environment.wall()
+        return history.renewed(own.identity, newest, now=now, after=signed)
 
     async def _look_up(self, lineage: bytes) -> None:
         try:
@@ -137,4 +172,5 @@ class LineagePublisher:
 
     async def _sign(self, own: _Own, record: Record) -> None:
         await own.save(record)
+        own.signed = record
         self._heard.hear(record)

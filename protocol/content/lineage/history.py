@@ -8,7 +8,8 @@ old copy.
 After a fork the record of the higher sequence is followed, and of two with the same one that with
 the smaller hash. So all who see both follow the same, whichever came first and whoever told them,
 and stores that were given different ones come to hold the same. Hashes come out by chance: neither
-machine's records are preferred for good, and the next record of either goes on from what won.
+machine's records are preferred for good. The machine whose record lost signs what won once more,
+after its own (`renewed`): so the other one, and all who follow, come to know of the fork.
 
 Only what was seen can be judged. Records further back than the one before are older, and those
 further ahead newer, whatever they follow.
@@ -115,6 +116,18 @@ def judge(seen: Seen | None, record: Record) -> Judgement:
     return Judgement(age, now, fork)
 
 
+def may_matter(seen: Seen | None, sequence: int, raw: bytes) -> bool:
+    """Whether a record of this sequence would be newer than what was seen, or show a fork.
+
+    So what is not worth it need not be verified.
+    """
+    if seen is None:
+        return True
+    if hashlib.sha256(raw).digest() in (seen.digest, seen.previous):
+        return False
+    return sequence >= seen.sequence - 1
+
+
 def _fork(seen: Seen, sequence: int, digest: bytes, previous: bytes) -> Fork | None:
     """The fork that a record shows, if it does."""
     if sequence == seen.sequence:
@@ -158,12 +171,18 @@ def next_record(
     return make(identity, LINEAGE, body, now=now, sequence=sequence)
 
 
-def renewed(identity: Identity, newest: Record, *, now: float) -> Record:
-    """Sign the same once more, before it expires."""
+def renewed(
+    identity: Identity, newest: Record, *, now: float, after: Record | None = None
+) -> Record:
+    """Sign what the newest record says once more, before it expires.
+
+    `after` is another one of its sequence, which is not followed: whoever hears what follows that
+    sees that there were two.
+    """
     body = body_of(newest)
     return next_record(
         identity,
-        newest,
+        after or newest,
         mod_id=body.mod_id,
         version=body.version,
         wrapped_key=body.wrapped_key,

@@ -312,16 +312,20 @@ async def test_two_machines_with_one_key_go_on_from_one_another_and_tell_of_a_fo
     version_2 = await share(machines[1], 2)
     assert history.body_of(version_2).previous == history.hash_of(version_1)
     assert [news.fork for each in told for news in each] == [None] * sum(map(len, told))
+    follower = world.residents[7]
+    of(follower).heard.keep(LINEAGE_ID, version_2)
+    told.append(watched(of(follower)))
     both = await asyncio.gather(share(machines[0], 3), share(machines[1], 4))
     assert both[0].sequence == both[1].sequence == 3
-    await asyncio.sleep(DAY_S)
+    hashes = {history.hash_of(record) for record in both}
+    await asyncio.sleep(2 * DAY_S)
     for each in told:
-        forks = [news.fork for news in each if news.fork is not None]
-        assert [set(fork.hashes) for fork in forks] in (
-            [],
-            [{history.hash_of(record) for record in both}],
-        )
-    assert any(news.fork is not None for each in told for news in each)
+        assert [set(news.fork.hashes) for news in each if news.fork is not None] == [hashes]
+    newest = [of(one).heard.newest(LINEAGE_ID) for one in (*machines, follower)]
+    assert newest[0] is not None
+    assert {one.raw for one in newest if one is not None} == {newest[0].raw}
+    winner = min(both, key=history.hash_of)
+    assert history.body_of(newest[0]).mod_id == history.body_of(winner).mod_id
     await world.close()
 
 
