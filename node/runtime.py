@@ -26,6 +26,7 @@ from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.doctor import Doctor
 from node.environment import Environment
+from node.following.hearing import Hearing
 from node.home import Home, reserve_of
 from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
@@ -59,8 +60,8 @@ _REACHABLE = {Verdict.PUBLIC: True, Verdict.NOT_PUBLIC: False, Verdict.UNKNOWN: 
 class Node:
     """A node in its home. `start`, use, `stop`; a stopped node is not started again.
 
-    `start` makes `membership`, `pool`, `diagnosis`, `doctor`, `transfers`, `sharing` and
-    `downloads`. `say` takes sentences for the user of the node.
+    `start` makes `membership`, `pool`, `diagnosis`, `doctor`, `transfers`, `sharing`,
+    `hearing` and `downloads`. `say` takes sentences for the user of the node.
     """
 
     membership: Membership
@@ -70,6 +71,7 @@ class Node:
     sharing: Sharing
     transfers: TransferLimits
     downloads: DownloadQueue
+    hearing: Hearing
 
     def __init__(
         self,
@@ -145,6 +147,8 @@ class Node:
             found += self.sharing.defects
         if hasattr(self, "downloads"):
             found += self.downloads.defects
+        if hasattr(self, "hearing"):
+            found += self.hearing.defects
         return found
 
     @property
@@ -215,6 +219,7 @@ class Node:
             self.counters,
             usefulness,
         )
+        self.hearing = Hearing(self._vault, self.membership, self.pool)
         self.diagnosis = Diagnosis(
             self.membership.server, self.environment, self.membership.check_joined
         )
@@ -234,6 +239,8 @@ class Node:
         hold, wall = self.sharing.keeping.hold, self.environment.wall
         at_once = self.config.downloads_at_once
         self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)
+        await self.hearing.start()
+        undoing.push_async_callback(self.hearing.close)
         await self.sharing.start()
 
     def _standing(self, peer_id: PeerId) -> float:
@@ -306,6 +313,7 @@ class Node:
         await asyncio.gather(self.membership.leave(), self._close_links())
         await self._tasks.close()
         await self.membership.stop()
+        await self.hearing.close()
         await self._vault.close()
         self.home.close()
 

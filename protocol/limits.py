@@ -144,6 +144,9 @@ LINEAGE_FORKS_TOLD = 16
 HEARD_LINEAGES = 4096
 """Lineages of which a node remembers what it has seen, besides those that it keeps up itself."""
 
+HEARD_WRITTEN_S = 1.0
+"""How long what was seen waits for more, as each transaction takes a flush of the disk."""
+
 LINEAGE_POLLED = 3
 LINEAGE_POLL_ANSWERS = 2
 """Contacts of the last lookup that a poll asks, and how many must answer alike for no lookup to

@@ -91,7 +91,8 @@ CREATE TABLE targets (path BLOB PRIMARY KEY, mod_id BLOB NOT NULL, state BLOB NO
 CREATE TABLE follows (lineage BLOB PRIMARY KEY, reading_key BLOB NOT NULL, target TEXT NOT NULL,
     record BLOB, mod_id BLOB, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE heard_lineages (lineage BLOB PRIMARY KEY, sequence INTEGER NOT NULL,
-    hash BLOB NOT NULL, seen REAL NOT NULL) WITHOUT ROWID
+    hash BLOB NOT NULL, previous BLOB NOT NULL, told BLOB NOT NULL, seen REAL NOT NULL)
+    WITHOUT ROWID
 """
 """Versions. Of a mod its lineage's key, and the version that it patches if it is a patch; its
 `version` was a text without use, and is a number. Of a lineage of this node's the seed of its key,

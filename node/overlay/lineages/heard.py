@@ -167,3 +167,7 @@ class HeardLineages:
         self._changed.clear()
         self._has_changed.clear()
         return changed
+
+    def still_changed(self, lineages: Iterable[bytes]) -> None:
+        """These could not be written down: they go with what changes next."""
+        self._changed.update(dict.fromkeys(lineages))

@@ -2,6 +2,7 @@
 
 from node.content.vault.database import Database
 from node.content.vault.tables.cache_table import CacheTable
+from node.content.vault.tables.heard_table import HeardTable
 from node.content.vault.tables.lineage_table import LineageTable
 from node.content.vault.tables.mod_table import ModTable
 from node.content.vault.tables.target_table import TargetTable
@@ -15,3 +16,4 @@ class VaultTables:
         self.lineages = LineageTable(database)
         self.cache = CacheTable(database)
         self.targets = TargetTable(database)
+        self.heard = HeardTable(database)

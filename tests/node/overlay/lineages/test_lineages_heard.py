@@ -57,9 +57,7 @@ async def test_what_was_seen_outlives_the_run_and_older_records_stay_older() -> 
     assert again.changed() == {}
 
 
-async def test_what_a_node_had_written_down_is_followed_until_newer_bytes_come() -> (
-    None
-):
+async def test_what_a_node_had_written_down_is_followed_until_newer_bytes_come() -> None:
     first = record_of(1)
     second = record_of(1, first)
     heard = HeardLineages()
