@@ -354,6 +354,8 @@ class OverlayServer(Server):
         """Store a record of ours at the k contacts nearest to its key; see `RecordPublisher`."""
         return await self._publishing.publish(record)
 
-    async def store_at(self, record: Record, contacts: list[Contact]) -> Published:
-        """Store a record at these contacts alone, which were found to lack it."""
-        return await self._publishing.store_at(record, contacts)
+    async def store_at(
+        self, record: Record, contacts: Sequence[Contact], closest: Sequence[Contact]
+    ) -> Published:
+        """Store a record at those of the nearest contacts that were found to lack it, and here."""
+        return await self._publishing.store_at(record, contacts, closest)

@@ -4,8 +4,9 @@ A record is signed by its lineage's identity, and written down before any other 
 else a crash would have the same sequence signed twice, which is a fork. What is newest is looked up
 before anything is signed, as another machine may have the lineage's key too.
 
-Where two machines sign at once, the one whose record is not followed says what the other's says
-once more, after its own record: by that the other machine, and all who follow, see the fork.
+Where two machines sign at once, the one whose record is not followed signs once more what the one
+of the higher version says, or the one that is followed if they have the same, and after its own
+record: by that the other machine, and all who follow, see the fork.
 """
 
 import asyncio
@@ -161,8 +162,9 @@ class LineagePublisher:
         signed = own.signed
         if signed is None or signed.sequence != newest.sequence or signed.raw == newest.raw:
             return None
+        content = max(newest, signed, key=lambda one: history.body_of(one).version)
         now = self._environment.wall()
-        return history.renewed(own.identity, newest, now=now, after=signed)
+        return history.renewed(own.identity, content, now=now, after=signed)
 
     async def _look_up(self, lineage: bytes) -> None:
         try:

@@ -26,8 +26,8 @@ class LineageReading:
     `newest` is the record that is followed, from this read or before it; `is_expired`: its
     publisher has not renewed it in time. `is_new`: this node has not seen it before. `is_replayed`:
     all that was found is older than what this node has seen. `forks` are those not told before.
-    `answered`: contacts that did. `missing` are those of the nearest contacts that lack `newest`;
-    after a poll it is empty.
+    `answered`: contacts that did. `nearest` are the nearest contacts of a lookup, and `missing`
+    those of them that lack `newest`; after a poll both are empty.
     """
 
     newest: Record | None
@@ -37,7 +37,7 @@ class LineageReading:
     forks: tuple[Fork, ...] = ()
     answered: int = 0
     missing: tuple[Contact, ...] = ()
-    nearest: int = 0
+    nearest: tuple[Contact, ...] = ()
 
 
 @dataclass(slots=True)
@@ -77,7 +77,11 @@ class LineageReader:
         missing = [one for one in reading.closest if one not in holding]
         self._remember(lineage, [one for one in reading.closest if one in holding] or missing)
         reading.check_answered()
-        return replace(taken, missing=tuple(missing), nearest=len(reading.closest))
+        return replace(taken, missing=tuple(missing), nearest=tuple(reading.closest))
+
+    def known(self, lineage: bytes) -> LineageReading:
+        """What is known without asking any node."""
+        return self._take(lineage, Reading())
 
     async def poll(self, lineage: bytes) -> LineageReading:
         """Ask LINEAGE_POLLED contacts of the last lookup; look up where that tells too little.

@@ -61,20 +61,22 @@ class LineageStoring:
 
     async def _look(self, lineage: bytes) -> None:
         try:
-            await self.store_again(await self._reader.read(lineage))
+            reading = await self._reader.read(lineage)
         except ModswarmError as error:
-            _log.info("a lineage's record could not be stored again: %s", error)
+            _log.info("a lineage's record could not be looked up: %s", error)
+            reading = self._reader.known(lineage)
+        await self.store_again(reading)
 
     async def store_again(self, reading: LineageReading) -> None:
-        """Store the newest record at the contacts that were found without it.
+        """Store the newest record at the contacts that were found without it, and here.
 
         Where these are most of the nearest it is published as if it were new: there may be sybils.
         """
         record = reading.newest
-        if record is None or reading.is_expired or not reading.missing:
+        if record is None or reading.is_expired:
             return
-        if 2 * len(reading.missing) > reading.nearest:
+        if 2 * len(reading.missing) > len(reading.nearest):
             published = await self._server.publish(record)
         else:
-            published = await self._server.store_at(record, list(reading.missing))
+            published = await self._server.store_at(record, reading.missing, reading.nearest)
         self.stored += published.confirmed

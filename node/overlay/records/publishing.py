@@ -14,7 +14,7 @@ import contextlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from node.overlay.lookup.sybil_region import SybilRegions
@@ -90,8 +90,15 @@ class RecordPublisher:
             dict(sorted((nearest.refused + region.refused).items())),
         )
 
-    async def store_at(self, record: Record, contacts: list[Contact]) -> Published:
-        """Store at these contacts alone, which were found to lack it, and wait for all of them."""
+    async def store_at(
+        self, record: Record, contacts: Sequence[Contact], closest: Sequence[Contact]
+    ) -> Published:
+        """Store at those of the `closest` that were found to lack it, and wait for all of them.
+
+        And here, if this node is one of the nearest.
+        """
+        if self._is_among(closest, record.key):
+            self._keep(record)
         stores = _Stores()
         await self._store_at_all(contacts, record, stores, 1.0)
         return Published(stores.confirmed, stores.asked, dict(sorted(stores.refused.items())))
@@ -106,7 +113,7 @@ class RecordPublisher:
         except RemoteError as error:  # our own store is full, those of others may not be
             _log.info("not kept here: %s", error)
 
-    def _is_among(self, closest: list[Contact], key: bytes) -> bool:
+    def _is_among(self, closest: Sequence[Contact], key: bytes) -> bool:
         """Whether this node is one of the k reachable nodes nearest to `key`."""
         if not self._is_contact():
             return not closest  # what joins through this node finds it here
@@ -134,7 +141,7 @@ class RecordPublisher:
         await self._store_at_all(beyond, record, region, 1.0)
 
     async def _store_at_all(
-        self, contacts: list[Contact], record: Record, stores: "_Stores", share: float
+        self, contacts: Sequence[Contact], record: Record, stores: "_Stores", share: float
     ) -> None:
         """Store at all of these; their outcome is known when that share of them has confirmed."""
         stores.asked, stores.enough = len(contacts), math.ceil(share * len(contacts))

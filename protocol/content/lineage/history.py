@@ -8,8 +8,9 @@ old copy.
 After a fork the record of the higher sequence is followed, and of two with the same one that with
 the smaller hash. So all who see both follow the same, whichever came first and whoever told them,
 and stores that were given different ones come to hold the same. Hashes come out by chance: neither
-machine's records are preferred for good. The machine whose record lost signs what won once more,
-after its own (`renewed`): so the other one, and all who follow, come to know of the fork.
+machine's records are preferred for good. The machine whose record lost signs once more, after its
+own (`renewed`), what the higher version says: so the other one, and all who follow, come to know of
+the fork, and no version is hidden by a lower one.
 
 Only what was seen can be judged. Records further back than the one before are older, and those
 further ahead newer, whatever they follow.
