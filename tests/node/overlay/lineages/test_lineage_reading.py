@@ -93,7 +93,7 @@ async def test_a_read_finds_the_newest_and_a_poll_finds_it_for_three_requests() 
     with reader.host.running():
         found = await of(reader).reader.read(LINEAGE_ID)
         assert (found.newest, found.is_new, found.is_expired) == (first, True, False)
-        assert not found.missing
+        assert len(found.missing) <= 1, "one more, where the reader is among the nearest itself"
         before = requests(reader)
         polled = await of(reader).reader.poll(LINEAGE_ID)
         assert (polled.newest, polled.is_new, polled.answered) == (first, False, 3)
