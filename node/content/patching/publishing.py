@@ -47,6 +47,13 @@ class PatchPublishing:
             _log.warning("no patch is made for %s: %s", lineage.name, error)
             return None
 
+    async def remove_stale(self, new: DescribedMod) -> None:
+        """Remove the patches of a share of this version that was broken off. Raises DiskError."""
+        version = new.manifest.lineage_key, new.contents.version
+        stale = await self._vault.recall(lambda tables: tables.mods.patches_to(*version))
+        for mod_id in stale:
+            await self._vault.remove_mod(mod_id)
+
     async def _whole(self, keys: VersionKeys | None) -> OpenedMod | None:
         """A version of which the vault has everything."""
         if keys is None or await self._vault.missing(keys.mod_id):

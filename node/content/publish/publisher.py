@@ -142,6 +142,7 @@ class Publisher:
     ) -> DescribedMod:
         """A version that names the patch which leads to it from the one before, if that pays."""
         patch = await self._patches.patch_to(described, lineage, keys)
+        await self._patches.remove_stale(described)
         if patch is None:
             return described
         await self._vault.add_mod(patch.stored(self._environment.wall()), patch.manifest)

@@ -181,13 +181,22 @@ class Store:
         self._holdings.forget(mod.mod_id)
 
     def remove_mod(self, mod_id: bytes) -> bool:
-        """Forget a mod, also on a full disk; its chunks go with the next `collect`."""
-        self._holdings.forget(mod_id)
-        with writing(self._folder):
-            return self._reserve.spending(partial(self._remove_mod, mod_id))
+        """Forget a mod and the patches that lead to it, also on a full disk.
 
-    def _remove_mod(self, mod_id: bytes) -> bool:
+        Their chunks go with the next `collect`.
+        """
+        mod, patches = self._index.mods.get(mod_id), list[bytes]()
+        if mod is not None and mod.lineage_key is not None and mod.patch_of is None:
+            patches = self._index.mods.patches_to(mod.lineage_key, mod.version)
+        for one in (mod_id, *patches):
+            self._holdings.forget(one)
+        with writing(self._folder):
+            return self._reserve.spending(partial(self._remove_mods, mod_id, patches))
+
+    def _remove_mods(self, mod_id: bytes, patches: Iterable[bytes]) -> bool:
         with self._index.transaction():
+            for patch in patches:
+                self._index.mods.remove(patch)
             return self._index.mods.remove(mod_id)
 
     def mod(self, mod_id: bytes) -> StoredMod | None:

@@ -17,10 +17,6 @@ _DAMAGE = (
     " AND NOT EXISTS (SELECT 1 FROM mod_chunks LEFT JOIN blobs USING (address)"
     " WHERE mod_chunks.number = mods.number AND pack IS NULL)"
 )
-_REMOVE_PATCHES = (
-    "DELETE FROM mods WHERE patch_of IS NOT NULL AND (lineage, version) ="
-    " (SELECT lineage, version FROM mods WHERE mod_id = ? AND patch_of IS NULL)"
-)
 _TAKEN = (
     "SELECT others, SUM(length) FROM (SELECT length, ("
     "SELECT group_concat(number) FROM mod_chunks AS other"
@@ -69,12 +65,16 @@ class ModTable:
         )
 
     def remove(self, mod_id: bytes) -> bool:
-        """Forget a mod and the patches that lead to it; whether it was there.
-
-        Their chunks are `unneeded` then.
-        """
-        self._database.change(_REMOVE_PATCHES, (mod_id,))
+        """Forget a mod; whether it was there. Its chunks are `unneeded` then."""
         return self._database.change("DELETE FROM mods WHERE mod_id = ?", (mod_id,)).rowcount > 0
+
+    def patches_to(self, lineage_key: bytes, version: int) -> list[bytes]:
+        """The ids of the patches that lead to a version."""
+        rows = self._database.all(
+            "SELECT mod_id FROM mods WHERE lineage = ? AND version = ? AND patch_of IS NOT NULL",
+            *(lineage_key, version),
+        )
+        return [mod_id for (mod_id,) in rows]
 
     def get(self, mod_id: bytes) -> StoredMod | None:
         """A mod by its id."""

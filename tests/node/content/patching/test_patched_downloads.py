@@ -18,7 +18,7 @@ from protocol.content.manifests.contents import PatchOffer, VersionKeys
 from protocol.content.patching.frame import PatchFrame, Prefix
 from protocol.content.patching.part import PatchPart, encode_head, numbers_of
 from protocol.content.patching.plan import plan_parts
-from protocol.errors import DownloadCancelled
+from protocol.errors import BadFolder, DownloadCancelled
 from tests.node.content.content_nodes import links_to, until, write_files
 from tests.node.content.patching.followers import Follower, follower, some_versions
 
@@ -66,6 +66,26 @@ async def test_a_patch_is_a_mod_that_goes_with_its_version(tmp_path: Path) -> No
             assert stored.version == 2
             assert await node.vault.remove_mod(got.manifest.mod_id)
             assert [mod.version for mod in await node.vault.mods()] == [1]
+
+
+async def test_a_share_that_was_broken_off_leaves_no_patch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with follower(tmp_path) as one:
+        first = await one.share(BEFORE)
+
+        def broken(*_: object) -> None:
+            raise BadFolder("the end")
+
+        with monkeypatch.context() as breaking:
+            breaking.setattr("node.content.publish.publisher.with_patch", broken)
+            with pytest.raises(BadFolder):
+                await one.share(AFTER)
+        vault = one.publisher.vault
+        assert [mod.patch_of for mod in await vault.mods()] == [None, first.mod_id]
+        # The next share of that version is another one, and has no patch.
+        second = await one.share({**BEFORE, "more": b"?"})
+        assert [mod.mod_id for mod in await vault.mods()] == [first.mod_id, second.mod_id]
 
 
 async def test_one_who_lacks_the_version_before_takes_no_patch(tmp_path: Path) -> None:
