@@ -24,6 +24,8 @@ from tests.node.content.crashing.worlds import room_for_worlds
 ROOT = Path(__file__).parents[4]
 POINTS = {"kill": 60, "cut": 20, "fill": 25}
 """Of each operation. After a cut of the power five disks are looked at, for a full one two."""
+KILLS = {"update": 100}
+"""Of operations on what a person has and the vault does not."""
 LEAST = 40
 """Of each way: an operation may have fewer points than are asked for."""
 
@@ -38,7 +40,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_broken_off_at_any_point(operation: str, library: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.node.content.crashing.worker", operation]
-    options = [f"--{way}={points}" for way, points in POINTS.items()]
+    kills = KILLS.get(operation, POINTS["kill"])
+    options = [f"--{way}={points}" for way, points in (POINTS | {"kill": kills}).items()]
     with room_for_worlds(tmp_path) as worlds:
         done = subprocess.run(
             [*command, worlds, *options],
