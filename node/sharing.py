@@ -16,6 +16,7 @@ from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
 from node.content.download.downloader import ChunkTaker, Downloader, DownloadResult
+from node.content.exporting.exporter import Exporter
 from node.content.fetching import fetch_and_write
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
@@ -71,6 +72,7 @@ class Sharing:
             *(vault, self._environment, self._overlay.identity, membership.settings.puzzle_bits)
         )
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
+        self.exporter = Exporter(vault, guard)
         self._publisher = Publisher(vault, self._environment, guard, lineages)
         self._opened = OpenedMods()
         self._pacer = BackgroundPacer(self._environment.thread_cpu_s)

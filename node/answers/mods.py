@@ -129,6 +129,17 @@ class GetResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportResult:
+    """The two files of a mod that any HTTP server can host, by their paths."""
+
+    mod_id: ModId
+    manifest: str
+    chunks: str
+    bytes: int
+    """Of both together."""
+
+
+@dataclass(frozen=True, slots=True)
 class OriginsView:
     """The HTTP origins that a link names, and whether a person lets them be asked."""
 

@@ -110,13 +110,14 @@ async def look(service: Service, call: ApiCall, progress: ReportProgress) -> Mod
 
 async def remove(service: Service, call: ApiCall) -> Removed:
     """Stop sharing a mod and forget it."""
-    mod_id = _mod_id(call.path["mod_id"])
+    mod_id = given_mod_id(call.path["mod_id"])
     if not await service.node.sharing.remove(mod_id):
         raise NotFound(f"this node has no mod {base32_text(mod_id)}")
     return Removed(mod_id)
 
 
-def _mod_id(text: str) -> bytes:
+def given_mod_id(text: str) -> bytes:
+    """A mod id as it was pasted; raises BadRequest."""
     text = bare(plain(text))
     try:
         return base32_bytes(text, _MOD_ID_BYTES)
@@ -148,7 +149,7 @@ async def unpin(service: Service, call: ApiCall) -> Pinned:
 
 
 async def _pin(service: Service, text: str, *, pinned: bool) -> Pinned:
-    mod_id = _mod_id(text)
+    mod_id = given_mod_id(text)
     if not await service.node.sharing.keeping.pin(mod_id, pinned=pinned):
         raise NotFound(f"this node has no mod {base32_text(mod_id)}")
     return Pinned(mod_id, pinned)
@@ -161,19 +162,19 @@ async def cache(service: Service, call: ApiCall) -> CacheView:
 
 async def drop(service: Service, call: ApiCall) -> CacheChange:
     """Forget a mod of the cache; it comes again only if it is asked for as much again."""
-    mod_id = _mod_id(call.path["mod_id"])
+    mod_id = given_mod_id(call.path["mod_id"])
     return CacheChange(mod_id, await service.node.sharing.caching.drop(mod_id))
 
 
 async def refuse(service: Service, call: ApiCall) -> CacheChange:
     """Never take a mod into the cache, and drop it."""
-    mod_id = _mod_id(call.body["mod_id"])
+    mod_id = given_mod_id(call.body["mod_id"])
     return CacheChange(mod_id, await service.node.sharing.caching.refuse(mod_id))
 
 
 async def allow(service: Service, call: ApiCall) -> CacheChange:
     """Refuse a mod no more."""
-    mod_id = _mod_id(call.path["mod_id"])
+    mod_id = given_mod_id(call.path["mod_id"])
     return CacheChange(mod_id, await service.node.sharing.caching.allow(mod_id))
 
 

@@ -105,6 +105,7 @@ ROUTES = (
     Route("GET", "/v1/limits", transfers.limits),
     Route("POST", "/v1/limits", transfers.limit, body=schemas.LIMITS),
     Route("POST", "/v1/offers", stream_handler=handlers.look, body=schemas.LOOK),
+    Route("POST", "/v1/exports", stream_handler=transfers.export, body=schemas.EXPORT),
     Route("POST", "/v1/origins", transfers.origins, body=schemas.ORIGINS),
     Route("POST", "/v1/connect", handlers.connect, body=schemas.CONNECT),
     Route(

@@ -169,5 +169,11 @@ LIMITS = _request({}, dict.fromkeys(("up", "down", "up_per_peer", "down_per_peer
 
 CONNECT = _request({"peer": _bounded(limits.PASTED_CHARS, "A peer id.")})
 PIN = _request({"mod_id": _bounded(limits.PASTED_CHARS, "A mod id.")})
+EXPORT = _request(
+    {
+        "mod_id": _bounded(limits.PASTED_CHARS, "A mod id."),
+        "to": _bounded(limits.PATH_CHARS, "An absolute path: the folder for the two files."),
+    }
+)
 CRAWL = _request({}, {"contacts": COUNT})
 NOTHING = _request({})

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from node.answers.downloads import DownloadList, DownloadView, Priority
-from node.answers.mods import GetResult, OriginsView
+from node.answers.mods import ExportResult, GetResult, OriginsView
 from node.answers.rates import LimitsView
 from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
 from node.content.queue.entry import DownloadRequest
 from node.faces.api.errors import BadRequest
-from node.faces.api.handlers import ApiCall, Service, absolute_path
+from node.faces.api.handlers import ApiCall, Service, absolute_path, given_mod_id
 from protocol import limits as bounds
 from protocol.texts.links import link_in
 
@@ -34,6 +34,14 @@ async def origins(service: Service, call: ApiCall) -> OriginsView:
     if "agreed" in call.body and link.origins:
         consent.remember(link.mod_id, link.origins, agreed=call.body["agreed"])
     return OriginsView(link.origins, consent.answer(link.mod_id, link.origins))
+
+
+async def export(service: Service, call: ApiCall, progress: ReportProgress) -> ExportResult:
+    """Write a mod as files that any HTTP server can host, into the folder `to`."""
+    found = given_mod_id(call.body["mod_id"])
+    exporter, folder = service.node.sharing.exporter, absolute_path(call.body["to"])
+    done = await exporter.export(found, folder, progress)
+    return ExportResult(found, str(done.manifest), str(done.chunks), done.size)
 
 
 async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:

@@ -31,6 +31,7 @@ COMMANDS = {
     "share": "mods",
     "get": "mods",
     "rm": "mods",
+    "export": "transfers.exporting",
     "downloads": "transfers.queueing",
     "pause": "transfers.queueing",
     "resume": "transfers.queueing",

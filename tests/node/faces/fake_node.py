@@ -22,6 +22,7 @@ from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
 from node.content.caching.caching import CachedMod, CacheState
 from node.content.download.bounds import SizeBound
+from node.content.exporting.exporter import Exported
 from node.content.keeping.keeping import KeepingState
 from node.content.keeping.scrubber import Scrubbed
 from node.content.keeping.usage import ModUsage
@@ -154,6 +155,18 @@ class FakeOrigins:
         self.consent = OriginConsent(home / "origins.json")
 
 
+class FakeExporter:
+    """Writes nothing."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def export(self, mod_id: bytes, folder: Path, report: ReportProgress) -> Exported:
+        self._answer("export", mod_id, folder)
+        report(Progress("files"))
+        return Exported(folder / "a.manifest", folder / "a.chunks", 9000)
+
+
 class FakeSharing(GetDouble):
     """Has one mod; `hold` keeps downloads alive."""
 
@@ -175,6 +188,7 @@ class FakeSharing(GetDouble):
         self.keeping = FakeKeeping(answer)
         self.caching = FakeCaching(answer)
         self.origins = FakeOrigins(home)
+        self.exporter = FakeExporter(answer)
 
     async def mods(self) -> tuple[ModView, ...]:
         self._answer("mods")

@@ -285,6 +285,7 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("DELETE", "/v1/downloads/{id}"): ("/v1/downloads/1", None),
     ("POST", "/v1/offers"): ("/v1/offers", {"link": str(LINK)}),
     ("POST", "/v1/origins"): ("/v1/origins", {"link": str(LINK)}),
+    ("POST", "/v1/exports"): ("/v1/exports", {"mod_id": base32_text(MOD_ID), "to": "/x"}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
     ("GET", "/v1/dht/records"): (f"/v1/dht/records?target={peer_id_text(PEER)}&kind=peer", None),
@@ -441,7 +442,7 @@ async def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> N
 
 def test_lines_of_streams_are_documented() -> None:
     streams = [route for route in ROUTES if route.stream_handler is not None]
-    paths = {"/v1/mods", "/v1/scrubs", "/v1/downloads", "/v1/offers"}
+    paths = {"/v1/mods", "/v1/scrubs", "/v1/downloads", "/v1/offers", "/v1/exports"}
     assert {route.path for route in streams} == paths
     for route in streams:
         check({"progress": None}, line(route), COMPONENTS)

@@ -27,6 +27,7 @@ BLANKS = ("", " ", "\t \n", "\u00a0")
 GOOD = {
     "path": "hats",
     "mod": "hats",
+    "folder": "www",
     "peer": peer_id_text(PEER),
     "target": "00" * 20,
     "download": "1",
@@ -146,6 +147,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/downloads": {"link": str(LINK), "into": "/x"},
     "/v1/offers": {"link": str(LINK)},
     "/v1/origins": {"link": str(LINK)},
+    "/v1/exports": {"mod_id": base32_text(MOD_ID), "to": "/x"},
     "/v1/limits": {},
     "/v1/scrubs": {},
     "/v1/pins": {"mod_id": base32_text(MOD_ID)},

@@ -8,8 +8,8 @@ import pytest
 from node.content.origins.consent import OriginConsent
 from node.faces.cli import exits
 from protocol.content.link import parse
-from tests.node.faces.commands import status_of
-from tests.node.faces.fake_node import LINK, FakeNode
+from tests.node.faces.commands import status_of, told_by
+from tests.node.faces.fake_node import LINK, MOD_ID, FakeNode
 
 ORIGIN, OTHER = "https://mods.example/files", "http://other.example"
 
@@ -79,6 +79,18 @@ def test_a_person_at_a_terminal_is_asked_once(
     answers = iter(["y"])
     assert status_of("get", str(link)) == exits.OK
     assert ORIGIN not in capsys.readouterr().err
+
+
+def test_export_writes_a_mod_by_its_name_and_says_what_to_do_with_it(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert status_of("export", "hats", str(tmp_path)) == exits.OK
+    assert ("export", MOD_ID, tmp_path) in node.asked
+    told = capsys.readouterr()
+    assert str(tmp_path / "a.chunks") in told.out
+    assert "--origin https://SERVER/FOLDER" in told.err
+    assert told_by(capsys, "export", "hats", str(tmp_path))["bytes"] == 9000
+    assert status_of("export", "gloves", str(tmp_path)) == exits.NOT_FOUND
 
 
 def test_a_damaged_memory_asks_again(tmp_path: Path) -> None:

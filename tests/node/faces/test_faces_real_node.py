@@ -134,6 +134,10 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         network = await b.ask("GET", "/v1/network")
         assert (network["kind"], network["contacts"], network["known_nodes"]) == ("loopback", 1, 1)
         assert [one["listening"] for one in network["families"]] == [True, False]
+        files = await a.ask(
+            "POST", "/v1/exports", {"mod_id": shared["mod_id"], "to": str(tmp_path / "www")}
+        )
+        assert files["chunks"].startswith(str(tmp_path / "www"))
         told = await b.ask("POST", "/v1/origins", {"link": shared["link"]})
         assert told == {"origins": [], "agreed": False}
         limited = await b.ask("POST", "/v1/limits", {})

@@ -17,6 +17,7 @@ from tests.node.content.content_nodes import (
     read_files,
     write_files,
 )
+from tests.node.content.crashing.export_kept import Export
 from tests.node.content.crashing.home_kept import HomeKept
 from tests.node.content.crashing.life import Operation, Steps, check_vault, told
 from tests.node.content.crashing.mods import (
@@ -208,6 +209,7 @@ OPERATIONS: dict[str, Operation] = {
         Evict(),
         Scrub(),
         UpdateTarget(),
+        Export(),
     )
 }
 

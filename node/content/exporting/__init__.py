@@ -1,0 +1,1 @@
+"""Mods as files that any HTTP server can host."""
