@@ -38,6 +38,7 @@ _TAKES = {
     "bootstrap": "HOST:PORT/PEER, as `modswarm id` shows it at another node",
     "relay_ports": "HOST:LOW-HIGH",
     "origins": "the URL of a folder with exported mods, such as https://mods.example/files",
+    "serve_http": "HOST:PORT, such as 0.0.0.0:8080",
     "relay_secret": "a secret for foreign clients",
     "limit_up": _A_RATE,
     "limit_down": _A_RATE,
@@ -87,7 +88,8 @@ class Config:
     vault's bytes only when a person asks for it, not once a month in the background.
 
     `origins`: URLs of folders on HTTP servers that are asked for every mod that is fetched, beside
-    peers; they learn which mods these are.
+    peers; they learn which mods these are. `serve_http`: host and port at which this node serves
+    the sealed chunks and manifests of its complete mods to HTTP clients.
     """
 
     listen: tuple[str, ...] = ()
@@ -115,6 +117,7 @@ class Config:
     cache_bytes: int = 0
     scrub: str = "on"
     origins: tuple[str, ...] = ()
+    serve_http: str = ""
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -143,6 +146,7 @@ class Config:
         if self.scrub not in _SWITCH:
             raise BadConfig(f"scrub must be one of {', '.join(_SWITCH)}")
         self.origin_urls()
+        self.http_addresses()
         if self.cache_bytes < 0:
             raise BadConfig("cache_bytes must be a number of bytes, or 0 to cache nothing")
 
@@ -196,6 +200,17 @@ class Config:
             return tuple(dict.fromkeys(map(origin_url, self.origins)))
         except BadInput as error:
             raise BadConfig(f"origins: {error}") from None
+
+    def http_addresses(self) -> list[tuple[str, int]]:
+        """Where complete mods are served over HTTP: host and port; raises BadConfig."""
+        if not self.serve_http:
+            return []
+        if self.hide_address:
+            raise BadConfig("serve_http shows the address that hide_address hides: take one out")
+        try:
+            return [split_host_port(bare(plain(self.serve_http)))]
+        except BadAddress as error:
+            raise BadConfig(f"serve_http: {error}") from None
 
     def listen_addresses(self) -> list[Address]:
         """The addresses to bind, unless the machine lacks a family; raises BadAddress."""

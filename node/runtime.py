@@ -16,8 +16,6 @@ from node.answers.network import ClockReport
 from node.answers.status import NodeStatus, RelayStatus
 from node.config import DEFAULT_PORT, Config
 from node.content.homes import HomeGuard
-from node.content.origins.client import OriginClient
-from node.content.origins.consent import OriginConsent
 from node.content.origins.origins import Origins
 from node.content.queue.queue import DownloadQueue
 from node.content.rates.transfers import TransferLimits
@@ -228,11 +226,7 @@ class Node:
         guard = HomeGuard(self.home.path, *([default] if default else []))
         self.transfers = TransferLimits(self.config.rate_settings(), self.environment.wall)
         keep = self.config.keep_settings()
-        origins = Origins(
-            *(OriginClient(), OriginConsent(self.home.origins), self.environment.rng),
-            self.config.origin_urls(),
-            hidden=self.config.hide_address,
-        )
+        origins = Origins.of(self.config, self.home.origins, self.environment.rng)
         self.sharing = Sharing(
             self._vault, self.membership, self.pool, guard, self.transfers, keep, origins
         )
@@ -241,7 +235,7 @@ class Node:
         self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)
         await self.hearing.start()
         undoing.push_async_callback(self.hearing.close)
-        await self.sharing.start()
+        await self.sharing.start(self.config.http_addresses())
 
     def _standing(self, peer_id: PeerId) -> float:
         """What a peer is worth besides what it did on links: a friend's place is never taken."""

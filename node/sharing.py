@@ -31,6 +31,7 @@ from node.content.room import RoomBook
 from node.content.serve.exchange import Exchanges
 from node.content.targets.updater import TargetUpdater
 from node.content.vault.vault import Vault
+from node.content.web.server import WebServer
 from node.finding import Finder, Finding
 from node.holders.asked import count_complete
 from node.holders.known import KnownPeers
@@ -73,6 +74,7 @@ class Sharing:
         )
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
         self.exporter = Exporter(vault, guard)
+        self.web = WebServer(vault, self._exchanges.line)
         self._publisher = Publisher(vault, self._environment, guard, lineages)
         self._opened = OpenedMods()
         self._pacer = BackgroundPacer(self._environment.thread_cpu_s)
@@ -110,10 +112,16 @@ class Sharing:
             *self.caching.defects,
             *self.origins.defects,
             *self.targets.defects,
+            *self.web.defects,
         ]
 
-    async def start(self) -> None:
-        """Serve the links to come, and announce what is in the vault."""
+    async def start(self, http: Sequence[tuple[str, int]] = ()) -> None:
+        """Serve the links to come, and announce what is in the vault.
+
+        `http`: hosts and ports at which HTTP clients are served as well; raises BadConfig.
+        """
+        for address in http:
+            await self.web.start(*address)
         self._pool.subscribe(self._exchanges.attach)
         await self._vault.collect()
         await self._announcer.start()
@@ -123,6 +131,7 @@ class Sharing:
 
     async def close(self) -> None:
         """End every exchange; downloads fail with LinkClosed and keep what they fetched."""
+        await self.web.close()
         await self.caching.close()
         await self.keeping.close()
         await self._announcer.close()

@@ -28,6 +28,25 @@ class SourceWatch(Protocol):
         """
 
 
+class LineUser(Protocol):
+    """What the node's line needs of one that takes turns on it."""
+
+    @property
+    def peer_id(self) -> bytes:
+        """Who takes what is sent."""
+
+    @property
+    def network(self) -> bytes:
+        """The public network of its address as `tenure.network_of` gives it, or RELAYED."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that were sent and wait for the network."""
+
+    async def drained(self, most_bytes: int | None = None) -> None:
+        """Return once little is queued, or no more than so much; raises LinkClosed."""
+
+
 class LinkPort(Protocol):
     """An open, ordered, reliable connection to one peer that carries whole frames."""
 

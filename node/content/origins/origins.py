@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.origins.client import OriginClient
@@ -14,6 +16,18 @@ from protocol import limits
 from protocol.content.origins.health import OriginHealth
 from protocol.errors import OriginFailed
 from protocol.randomness import Random
+
+
+class OriginSettings(Protocol):
+    """What the settings of a node say of origins."""
+
+    @property
+    def hide_address(self) -> bool:
+        """Whether others are not to learn this node's address."""
+
+    def origin_urls(self) -> tuple[str, ...]:
+        """Those that are asked for each mod."""
+        ...
 
 
 class NamedBy(StrEnum):
@@ -72,6 +86,13 @@ class Origins:
         self._hidden = hidden
         self._health: dict[str, OriginHealth] = {}
         self._tasks = TaskOwner("origins")
+
+    @classmethod
+    def of(cls, settings: OriginSettings, answers: Path, rng: Random) -> "Origins":
+        """Those of a node; `answers` is the file in which a person's answers are kept."""
+        consent = OriginConsent(answers)
+        urls, hidden = settings.origin_urls(), settings.hide_address
+        return cls(OriginClient(), consent, rng, urls, hidden=hidden)
 
     @property
     def defects(self) -> list[BaseException]:

@@ -277,9 +277,9 @@ class Exchanges:
     ) -> None:
         self._vault = vault
         self._budgets = PeerBudgets()
-        self._line = Line(usefulness, uplink)
+        self.line = Line(usefulness, uplink)
         self._getters = NamedGetters()
-        self._seeds = Seeds(self._line, rng)
+        self._seeds = Seeds(self.line, rng)
         self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
         """The mods that are fetched, and who learns which peers ask for them here."""
         self._count: CountAsk = _count_nothing
@@ -310,7 +310,7 @@ class Exchanges:
             raise LinkClosed("this node stops")
         budget = self._budgets.of(link.peer_id)
         exchange = Exchange(
-            *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self._line),
+            *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self.line),
             *(self._getters, self._seeds, self._peer_asked),
         )
         if exchange.is_open:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Final
 
-from node.content.ports import LinkPort
+from node.content.ports import LineUser
 from node.content.rates.transfers import Direction
 from protocol import limits
 from protocol.content.serving.choker import Choker, LineTurn
@@ -27,14 +27,14 @@ class Line:
         self._timer: asyncio.TimerHandle | None = None
         self._is_due = False
 
-    def turn(self, link: LinkPort, *, again: bool) -> LineTurn:
+    def turn(self, link: LineUser, *, again: bool) -> LineTurn:
         """A turn for a link to ask for; `again`: for what its peer has had."""
         peer_id = PeerId(link.peer_id)
         gave = self._usefulness.gives(peer_id, self._loop.time())
         is_new = self._usefulness.is_new(peer_id)
         return LineTurn(peer_id, link.network, again, gave, is_new)
 
-    def sender(self, link: LinkPort) -> "LineSender":
+    def sender(self, link: LineUser) -> "LineSender":
         """What takes turns for a link."""
         return LineSender(self, link)
 
@@ -93,7 +93,7 @@ class Line:
 class LineSender:
     """The turns of one link, one after another."""
 
-    def __init__(self, line: Line, link: LinkPort) -> None:
+    def __init__(self, line: Line, link: LineUser) -> None:
         self._line = line
         self._link = link
         self._turn: LineTurn | None = None

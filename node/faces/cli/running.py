@@ -103,6 +103,12 @@ _STOP_LOOK_S = 0.05
     help="Keep so much of popular mods that few others have, to serve them: encrypted, this node"
     " cannot read them. Default: none.",
 )
+@click.option(
+    "--serve-http",
+    type=Word("HOST:PORT, such as 0.0.0.0:8080"),
+    metavar="HOST:PORT",
+    help="Serve complete mods over HTTP too, sealed, for clients that cannot speak WebRTC.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each event.")
 @options.verbosity
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -121,6 +127,7 @@ def run(
     limit_down_per_peer: str | None,
     vault_size: int | None,
     cache_size: int | None,
+    serve_http: str | None,
     as_json: bool,
     until_stdin_closes: bool,
 ) -> int:
@@ -152,6 +159,7 @@ def run(
         limit_down_per_peer=limit_down_per_peer,
         vault_bytes=vault_size,
         cache_bytes=cache_size,
+        serve_http=serve_http,
     )
     return asyncio.run(_serve(node, ending, out, until_stdin_closes))
 

@@ -5,6 +5,7 @@ needs no index (as web seeds do, BEP 19).
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -49,6 +50,10 @@ class ChunkLayout:
     def size(self, chunk: int) -> int:
         """Bytes of a chunk."""
         return self._starts[chunk + 1] - self._starts[chunk]
+
+    def chunk_at(self, byte: int) -> int:
+        """The chunk in which a byte of the file is."""
+        return bisect_right(self._starts, byte) - 1
 
     def span(self, first: int, end: int) -> ChunkRange:
         """The range of the chunks from `first` to before `end`."""

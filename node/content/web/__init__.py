@@ -1,0 +1,1 @@
+"""Complete mods over HTTP, sealed, for clients that cannot speak WebRTC; only where asked for."""

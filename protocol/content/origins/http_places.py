@@ -1,0 +1,62 @@
+"""Which connections of HTTP clients a node keeps: they bring nothing, so networks share the places.
+
+One that asks for nothing just now goes first. Where all are served, the network with most loses its
+oldest to one with fewer by two.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from protocol import limits
+
+
+@dataclass(eq=False, slots=True)
+class HttpPlace:
+    """The place of one connection. `party`: its network, or its host where that is private."""
+
+    party: bytes
+    is_busy: bool = False
+
+
+class HttpPlaces:
+    """The places that are taken, the oldest first."""
+
+    def __init__(self) -> None:
+        self._taken: dict[HttpPlace, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, party: bytes) -> tuple[HttpPlace | None, HttpPlace | None]:
+        """A place for a new connection, or None; and the one that has to go for it, if one has."""
+        counts = Counter(place.party for place in self._taken)
+        goes: HttpPlace | None = None
+        if counts[party] >= limits.HTTP_CLIENTS_PER_NETWORK:
+            goes = self._oldest_idle(party)
+        elif len(self._taken) >= limits.HTTP_CLIENTS:
+            goes = self._oldest_idle() or self._of_most(counts, party)
+        else:
+            return self._place(party), None
+        if goes is None:
+            return None, None
+        del self._taken[goes]
+        return self._place(party), goes
+
+    def leave(self, place: HttpPlace) -> None:
+        """A connection has ended."""
+        self._taken.pop(place, None)
+
+    def _place(self, party: bytes) -> HttpPlace:
+        place = HttpPlace(party)
+        self._taken[place] = None
+        return place
+
+    def _oldest_idle(self, party: bytes | None = None) -> HttpPlace | None:
+        found = (one for one in self._taken if not one.is_busy and party in {None, one.party})
+        return next(found, None)
+
+    def _of_most(self, counts: "Counter[bytes]", party: bytes) -> HttpPlace | None:
+        most, count = counts.most_common(1)[0]
+        if count < counts[party] + 2:
+            return None
+        return next(one for one in self._taken if one.party == most)
