@@ -22,6 +22,7 @@ KEYS = {
     "first_byte_ms",
     "delta",
     "patch_over_missing",
+    "origin_vs_http",
 }
 
 
@@ -128,3 +129,9 @@ def test_a_tree_and_its_updates_are_what_the_cases_say(tmp_path: Path) -> None:
         assert {name: read.read(name) for name in read.namelist()} == first
     mods.write_folder(first, tmp_path / "folder")
     assert all((tmp_path / "folder" / path).read_bytes() == first[path] for path in first)
+
+
+def test_origins_are_told_beside_what_they_are_compared_with() -> None:
+    row = {"line": {"speed": 0.97}, "loopback": {}, "with a peer": {"of_both_lines": 0.91}}
+    told = summary({"origin": row})["origin_vs_http"]
+    assert told == {"line": 0.97, "loopback": None, "with_a_peer_of_both_lines": 0.91}

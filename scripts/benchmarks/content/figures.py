@@ -18,6 +18,7 @@ from scripts.benchmarks.content import places, publish, rows
 from scripts.benchmarks.content.delta import delta
 from scripts.benchmarks.content.first_byte import small
 from scripts.benchmarks.content.ideal import at, ratio
+from scripts.benchmarks.content.origins import origin
 from scripts.benchmarks.content.patching.figures import patched
 from scripts.benchmarks.content.rivals import torrents, web
 from scripts.benchmarks.content.rows import Row, Setting
@@ -27,6 +28,10 @@ _MEGA = 1_000_000
 _LONG = ("ten_slow_getters",)
 """Left out by --quick unless they are asked for by name."""
 _NOWHERE: Callable[[], str | None] = lambda: None  # noqa: E731 (a constant that is called)
+
+
+def _why_no_origin() -> str | None:
+    return web.why_not() or places.why_no_line() or places.why_no_star()
 
 
 def _publish(setting: Setting) -> dict[str, Any]:
@@ -47,6 +52,7 @@ ROWS: dict[str, tuple[Row, Callable[[], str | None]]] = {
     "many_files": (rows.many_files, _NOWHERE),
     "delta": (delta, places.why_no_line),
     "patches": (patched, _NOWHERE),
+    "origin": (origin, _why_no_origin),
 }
 """Each row, and what says why it cannot be measured here."""
 
@@ -98,6 +104,11 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
         "first_byte_ms": {
             name: at(told, "first_byte", name, "first_byte_ms")
             for name in ("without a link", "with a link")
+        },
+        "origin_vs_http": {
+            "line": at(told, "origin", "line", "speed"),
+            "loopback": at(told, "origin", "loopback", "speed"),
+            "with_a_peer_of_both_lines": at(told, "origin", "with a peer", "of_both_lines"),
         },
         "patch_over_missing": {
             name: at(told, "patches", name, "patch_over_missing") for name in packages

@@ -50,13 +50,13 @@ class Server:
     """A running nginx."""
 
     def __init__(self, url: str, pid: int) -> None:
-        self._url = url
+        self.url = url
         self._process = psutil.Process(pid)
 
     def get(self, place: Place, name: str, target: Path) -> Download:
         """Fetch a file there; raises RuntimeError."""
         form = "%{time_total} %{time_starttransfer}"
-        command = ("curl", "-sSf", "-w", form, "-o", str(target), f"{self._url}/{name}")
+        command = ("curl", "-sSf", "-w", form, "-o", str(target), f"{self.url}/{name}")
         ran = timed([*place.prefix, *command])
         if ran.status:
             raise RuntimeError(f"curl: {ran.errors.strip()}")

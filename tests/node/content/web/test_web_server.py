@@ -12,6 +12,7 @@ from node.content.web.server import WebServer
 from protocol import limits
 from protocol.content.origins.urls import file_names
 from protocol.errors import NoSources
+from tests.node.content.content_nodes import until
 from tests.node.content.origins.origin_worlds import OriginWorld, closing, origin_world
 from tests.node.content.origins.web_server import Request, web_server
 
@@ -168,6 +169,7 @@ async def test_more_requests_than_a_network_may_make_are_refused_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CONTENT_REQUESTS_BURST", 3)
+    monkeypatch.setattr(limits, "CONTENT_REQUESTS_PER_SECOND", 1e-6)
     async with serving(tmp_path) as (_, _, url):
         found = [await asked(f"{url}/{'a' * 52}.chunks") for _ in range(5)]
         assert [status for status, _, _ in found] == [404, 404, 404, 429, 429]
@@ -179,7 +181,8 @@ async def test_the_upload_limits_hold_for_http_clients(tmp_path: Path) -> None:
         name = file_names(world.shared.mod_id)[1]
         world.holder.up.command("10k", None)
         getting = asyncio.ensure_future(asked(f"{url}/{name}"))
-        await asyncio.sleep(0.3)
+        rate, now = world.holder.up.rate, asyncio.get_running_loop().time
+        await until(lambda: rate.wait_s(now()) > 1)
         assert not getting.done(), "the limit did not hold"
         world.holder.up.command("off", None)
         assert (await getting)[1] == world.files[name]
