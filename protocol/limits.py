@@ -1242,10 +1242,11 @@ HTTP_HEAD_BYTES = 8192
 HTTP_FIELDS = 64
 HTTP_HEAD_S = 10.0
 HTTP_TAKE_S = 20.0
+HTTP_KEPT_S = 60.0
 HTTP_LAYOUTS = 16
 """Connections of HTTP clients, of a public /24 or /48, or a private host; a request's head, and how
-long it may take to come; how long a client may take for 256 KiB, or a chunk; the mods of which it
-is remembered where chunks lie."""
+long it may take to come; how long a client may take for 128 KiB, or a chunk; after how long a place
+may go to a network without any; the mods of which it is remembered where chunks lie."""
 
 WHOLE_WASTE_BYTES = 64 * 2**20
 """A server without ranges sends a file from its beginning: so much may come in vain, and as much

@@ -103,7 +103,7 @@ class WebServer:
         literal = ip_address(host)
         literal = getattr(literal, "ipv4_mapped", None) or literal
         network = network_of(str(literal))
-        place, goes = self._places.take(network or literal.packed)
+        place, goes = self._places.take(network or literal.packed, self._now())
         if goes is not None and goes in self._clients:
             self._clients.pop(goes).end()
         if place is None:

@@ -1,7 +1,8 @@
 """Which connections of HTTP clients a node keeps: they bring nothing, so networks share the places.
 
 One that asks for nothing just now goes first. Where all are served, the network with most loses its
-oldest to one with fewer by two.
+oldest to one with fewer by two; where none has more than others, one that has had its place for
+long gives it to a network without any: what it had not got it can ask for anew.
 """
 
 from collections import Counter
@@ -15,11 +16,12 @@ class HttpPlace:
     """The place of one connection. `party`: its network, or its host where that is private."""
 
     party: bytes
+    since: float
     is_busy: bool = False
 
 
 class HttpPlaces:
-    """The places that are taken, the oldest first."""
+    """The places that are taken, the oldest first. `now` is monotonic seconds."""
 
     def __init__(self) -> None:
         self._taken: dict[HttpPlace, None] = {}
@@ -27,27 +29,27 @@ class HttpPlaces:
     def __len__(self) -> int:
         return len(self._taken)
 
-    def take(self, party: bytes) -> tuple[HttpPlace | None, HttpPlace | None]:
+    def take(self, party: bytes, now: float) -> tuple[HttpPlace | None, HttpPlace | None]:
         """A place for a new connection, or None; and the one that has to go for it, if one has."""
         counts = Counter(place.party for place in self._taken)
         goes: HttpPlace | None = None
         if counts[party] >= limits.HTTP_CLIENTS_PER_NETWORK:
             goes = self._oldest_idle(party)
         elif len(self._taken) >= limits.HTTP_CLIENTS:
-            goes = self._oldest_idle() or self._of_most(counts, party)
+            goes = self._oldest_idle() or self._of_most(counts, party, now)
         else:
-            return self._place(party), None
+            return self._place(party, now), None
         if goes is None:
             return None, None
         del self._taken[goes]
-        return self._place(party), goes
+        return self._place(party, now), goes
 
     def leave(self, place: HttpPlace) -> None:
         """A connection has ended."""
         self._taken.pop(place, None)
 
-    def _place(self, party: bytes) -> HttpPlace:
-        place = HttpPlace(party)
+    def _place(self, party: bytes, now: float) -> HttpPlace:
+        place = HttpPlace(party, now)
         self._taken[place] = None
         return place
 
@@ -55,8 +57,10 @@ class HttpPlaces:
         found = (one for one in self._taken if not one.is_busy and party in {None, one.party})
         return next(found, None)
 
-    def _of_most(self, counts: "Counter[bytes]", party: bytes) -> HttpPlace | None:
+    def _of_most(self, counts: "Counter[bytes]", party: bytes, now: float) -> HttpPlace | None:
         most, count = counts.most_common(1)[0]
-        if count < counts[party] + 2:
-            return None
-        return next(one for one in self._taken if one.party == most)
+        if count >= counts[party] + 2:
+            return next(one for one in self._taken if one.party == most)
+        oldest = next(iter(self._taken))
+        is_due = not counts[party] and now - oldest.since >= limits.HTTP_KEPT_S
+        return oldest if is_due else None

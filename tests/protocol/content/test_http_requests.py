@@ -118,7 +118,7 @@ def test_an_answer_says_what_it_has_and_that_pages_may_read_it() -> None:
 def taken(places: HttpPlaces, party: bytes, count: int, *, busy: bool) -> list[HttpPlace]:
     found = []
     for _ in range(count):
-        place, _ = places.take(party)
+        place, _ = places.take(party, 0.0)
         assert place is not None
         place.is_busy = busy
         found.append(place)
@@ -128,12 +128,12 @@ def taken(places: HttpPlaces, party: bytes, count: int, *, busy: bool) -> list[H
 def test_a_network_has_few_places_and_its_idle_connections_go_first() -> None:
     places = HttpPlaces()
     served = taken(places, b"a", limits.HTTP_CLIENTS_PER_NETWORK, busy=True)
-    assert places.take(b"a") == (None, None)
+    assert places.take(b"a", 1.0) == (None, None)
     served[3].is_busy = False
-    place, goes = places.take(b"a")
+    place, goes = places.take(b"a", 1.0)
     assert place is not None
     assert goes is served[3]
-    assert places.take(b"b")[1] is None
+    assert places.take(b"b", 1.0)[1] is None
 
 
 def test_where_all_is_full_idle_ones_go_and_then_those_of_who_has_most() -> None:
@@ -143,10 +143,16 @@ def test_where_all_is_full_idle_ones_go_and_then_those_of_who_has_most() -> None
     served = [taken(places, network, each, busy=True) for network in networks]
     assert len(places) == limits.HTTP_CLIENTS
     served[2][5].is_busy = False
-    assert places.take(b"new")[1] is served[2][5]
-    assert places.take(b"newer")[1] is not None
+    assert places.take(b"new", 1.0)[1] is served[2][5]
+    assert places.take(b"newer", 1.0)[1] is not None
     assert len(places) == limits.HTTP_CLIENTS
     few = HttpPlaces()
     for number in range(limits.HTTP_CLIENTS):
         taken(few, number.to_bytes(2), 1, busy=True)
-    assert few.take(b"other") == (None, None), "no one has more than another"
+    assert few.take(b"other", 1.0) == (None, None), "no one has more than another"
+    place, goes = few.take(b"other", limits.HTTP_KEPT_S)
+    assert place is not None
+    assert goes is not None
+    assert goes.party == bytes(2)
+    place.is_busy = True
+    assert few.take(b"other", limits.HTTP_KEPT_S) == (None, None), "it has a place"
