@@ -1234,7 +1234,9 @@ ORIGIN_REDIRECT_BYTES = 2048
 
 RANGE_BYTES_MIN = 2**20
 RANGE_BYTES_MAX = 4 * 2**20
-"""Neighbouring chunks are asked of an origin in ranges of about so many bytes."""
+RANGE_AHEAD_BYTES = 2**19
+"""Neighbouring chunks are asked of an origin in ranges of about so many bytes, the next one while
+so much is to come at least."""
 
 HTTP_CLIENTS = 64
 HTTP_CLIENTS_PER_NETWORK = 16

@@ -136,6 +136,8 @@ class Swarm:
             return []
         most = limits.REQUESTS_PER_STREAM - known.asked_count
         window_bytes = self._window_bytes(known, now)
+        if start is not None:
+            window_bytes = max(window_bytes, limits.RANGE_BYTES_MIN)
         budget_bytes = min(
             window_bytes - known.asked_bytes,
             limits.WINDOWS_BYTES - sum(other.asked_bytes for other in self._sources.values()),

@@ -7,7 +7,7 @@ What fails is tried again; an origin that fails again and again, or does what no
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -28,6 +28,7 @@ from protocol.content.origins.answers import (
 )
 from protocol.content.origins.health import OriginHealth
 from protocol.content.origins.layout import ChunkLayout, ChunkRange, range_bytes
+from protocol.content.origins.pace import RangePace
 from protocol.content.origins.urls import file_names
 from protocol.errors import BadAnswer, OriginFailed
 from protocol.randomness import Random
@@ -75,7 +76,8 @@ class OriginStream:
         self._wanted: dict[int, None] = {}
         self._wanted_bytes = 0
         self._asked: set[int] = set()
-        """The chunks of the ranges that are under way."""
+        """The chunks of the ranges that are under way, as far as they have not come."""
+        self._pace = RangePace(self._loop.time())
         self._workers: set[asyncio.Task[None]] = set()
         self._opening = self._start(self._open(), "manifest")
 
@@ -141,7 +143,7 @@ class OriginStream:
         for worker in tuple(self._workers):
             worker.cancel()
         self._workers.clear()
-        self._asked.clear()
+        self._take_back(tuple(self._asked))
 
     # The manifest ---------------------------------------------------------------------------
 
@@ -194,13 +196,14 @@ class OriginStream:
     # Chunks ---------------------------------------------------------------------------------
 
     def _begin_ranges(self) -> None:
-        """Ask for ranges, as many as may be at once; one that sends a whole file is asked once."""
+        """Ask for ranges until the line has enough to do; a whole file is asked for once."""
         most = 1 if self._whole is not None else limits.ORIGIN_CONNECTIONS
-        while self.is_open and len(self._workers) < most:
+        while self.is_open and len(self._workers) < most and self._pace.wants(self._loop.time()):
             part = self._next_range()
             if part is None:
                 return
             self._asked.update(range(part.first, part.end))
+            self._pace.asked(part.size)
             worker = self._start(self._fetch(part), "chunks")
             self._workers.add(worker)
             worker.add_done_callback(self._ended)
@@ -231,16 +234,15 @@ class OriginStream:
             else:
                 await asyncio.sleep(limits.ORIGIN_RETRY_S)
         finally:
-            self._asked.difference_update(range(part.first, part.end))
+            self._take_back(range(part.first, part.end))
 
     async def _fetch_range(self, part: ChunkRange) -> None:
         assert self._layout is not None
-        layout = self._layout
+        layout, asked_at = self._layout, self._loop.time()
         answer = await self._client.get(
-            *(self._chunks_url,),
-            trusted=self._trusted,
-            byte_range=(part.start, part.last_byte),
+            self._chunks_url, trusted=self._trusted, byte_range=(part.start, part.last_byte)
         )
+        self._pace.answered(self._loop.time() - asked_at)
         async with _closing(answer) as got:
             found = self._judged(
                 got, lambda: range_answer(got.status, got.headers, part, layout.total)
@@ -269,17 +271,27 @@ class OriginStream:
         for worker in others:
             self._workers.discard(worker)
             worker.cancel()
-        self._asked.clear()
+        self._take_back(tuple(self._asked))
         with whole.reading(body):
             while (chunk := await whole.next_of(self._wanted)) is not None:
                 self._arrived(chunk, await whole.take())
 
+    def _take_back(self, chunks: Iterable[int]) -> None:
+        """These do not come, or have come, by a range that was asked for."""
+        for chunk in chunks:
+            if self._layout is not None and chunk in self._asked:
+                self._asked.remove(chunk)
+                self._pace.settled(self._layout.size(chunk))
+
     def _arrived(self, chunk: int, data: bytes) -> None:
+        self._take_back((chunk,))
+        self._pace.came(len(data), self._loop.time())
         if chunk in self._wanted:
             del self._wanted[chunk]
             self._wanted_bytes -= len(data)
             self._health.answered()
             self._answer(frames.ChunkPiece(_STREAM, chunk, 0, data))
+            self._begin_ranges()
 
     # What becomes of it ---------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from protocol import limits
-from protocol.content.origins.requests import Refusal, refusal_head
+from protocol.content.origins.requests import HttpRefusal, refusal_head
 from protocol.errors import LinkClosed
 
 _END: Final = b"\r\n\r\n"
@@ -16,7 +16,7 @@ _LOOK_S: Final = 0.02
 _LINGER_S: Final = 2.0
 
 Serve = Callable[["WebClient", bytes], Awaitable[None]]
-"""Answers a request by its head; raises Refusal."""
+"""Answers a request by its head; raises HttpRefusal."""
 
 
 class WebClient(asyncio.Protocol):
@@ -92,7 +92,7 @@ class WebClient(asyncio.Protocol):
                 busy(True)
                 await serve(self, head)
                 busy(False)
-        except Refusal as refusal:
+        except HttpRefusal as refusal:
             self.send(refusal_head(refusal))
         except LinkClosed:
             pass
@@ -107,7 +107,7 @@ class WebClient(asyncio.Protocol):
             async with asyncio.timeout(limits.HTTP_HEAD_S):
                 while _END not in self._came:
                     if len(self._came) > limits.HTTP_HEAD_BYTES:
-                        raise Refusal(431)
+                        raise HttpRefusal(431)
                     if self._lost:
                         return None
                     self._arrived.clear()
@@ -116,7 +116,7 @@ class WebClient(asyncio.Protocol):
         if not end:
             return None
         if len(head) > limits.HTTP_HEAD_BYTES:
-            raise Refusal(431)
+            raise HttpRefusal(431)
         self._came = rest
         if not self._lost:
             self._transport.resume_reading()

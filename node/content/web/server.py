@@ -23,9 +23,9 @@ from protocol import limits
 from protocol.content import frames
 from protocol.content.origins.http_places import HttpPlace, HttpPlaces
 from protocol.content.origins.requests import (
-    FilePart,
     FileRequest,
-    Refusal,
+    HttpPart,
+    HttpRefusal,
     file_head,
     part_of,
     preflight_head,
@@ -107,7 +107,7 @@ class WebServer:
         if goes is not None and goes in self._clients:
             self._clients.pop(goes).end()
         if place is None:
-            transport.write(refusal_head(Refusal(503, _RETRY)))
+            transport.write(refusal_head(HttpRefusal(503, _RETRY)))
             transport.close()
             return
         peer_id = hashlib.sha256(b"modswarm/http" + place.party).digest()[: limits.ID_BYTES]
@@ -115,11 +115,8 @@ class WebServer:
         self._tasks.start(self._serve(place, client), name=str(literal))
 
     async def _serve(self, place: HttpPlace, client: WebClient) -> None:
-        def busy(is_busy: bool) -> None:
-            place.is_busy = is_busy
-
         try:
-            await client.run(self._answer, busy)
+            await client.run(self._answer, lambda busy: place.serve(busy=busy))
         finally:
             self._places.leave(place)
             self._clients.pop(place, None)
@@ -130,7 +127,7 @@ class WebServer:
         try:
             budget.charge(frames.Open(0, request.mod_id), self._now())
         except OverLimit:
-            raise Refusal(429, _RETRY) from None
+            raise HttpRefusal(429, _RETRY) from None
         if request.method == "OPTIONS":
             client.send(preflight_head(request))
         else:
@@ -144,14 +141,14 @@ class WebServer:
         reads = self._vault.read_by(f"http {client.peer_id.hex()}")
         held = await reads.held(request.mod_id)
         if held is None or not held.complete:
-            raise Refusal(404)
+            raise HttpRefusal(404)
         if request.is_manifest:
             part = part_of(request, held.manifest_bytes)
             parts = manifest_parts(reads, request.mod_id, part.start, part.end)
         else:
             layout = await self._layouts.of(request.mod_id)
             if layout is None:
-                raise Refusal(404)
+                raise HttpRefusal(404)
             part = part_of(request, layout.total)
             parts = chunk_parts(reads, layout, request.mod_id, part.start, part.end)
         client.send(file_head(request, part))
@@ -176,7 +173,7 @@ class WebServer:
         finally:
             sender.end()
 
-    def _has_had(self, client: WebClient, request: FileRequest, part: FilePart) -> bool:
+    def _has_had(self, client: WebClient, request: FileRequest, part: HttpPart) -> bool:
         """Whether as much of a mod as there is went to the client's network lately."""
         return self._had.get((client.peer_id, request.mod_id), 0) >= part.total
 

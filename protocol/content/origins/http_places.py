@@ -19,6 +19,10 @@ class HttpPlace:
     since: float
     is_busy: bool = False
 
+    def serve(self, *, busy: bool) -> None:
+        """Note whether a request is under way."""
+        self.is_busy = busy
+
 
 class HttpPlaces:
     """The places that are taken, the oldest first. `now` is monotonic seconds."""

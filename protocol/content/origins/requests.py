@@ -49,7 +49,7 @@ _PREFLIGHT: Final = (
 )
 
 
-class Refusal(Exception):
+class HttpRefusal(Exception):
     """A request that is answered with a status alone; the connection ends."""
 
     def __init__(self, status: int, *fields: str) -> None:
@@ -76,7 +76,7 @@ class FileRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class FilePart:
+class HttpPart:
     """What is sent: bytes `start` to before `end` of a file of `total`; nothing for 304 and 416."""
 
     status: int
@@ -86,52 +86,52 @@ class FilePart:
 
 
 def read_request(head: bytes) -> FileRequest:
-    """The request of which this is the head, without its empty line; raises Refusal."""
+    """The request of which this is the head, without its empty line; raises HttpRefusal."""
     line, *lines = head.split(b"\r\n")
     found = _LINE.fullmatch(line)
     if found is None:
-        raise Refusal(400)
+        raise HttpRefusal(400)
     fields = _fields(lines)
     if fields.get("content-length", "0") != "0" or "transfer-encoding" in fields:
-        raise Refusal(400)
+        raise HttpRefusal(400)
     method = found[1].decode()
     if method not in _METHODS:
-        raise Refusal(405, f"Allow: {', '.join(_METHODS)}")
+        raise HttpRefusal(405, f"Allow: {', '.join(_METHODS)}")
     name = _FILE.fullmatch(found[2].decode())
     if name is None:
-        raise Refusal(404)
+        raise HttpRefusal(404)
     try:
         mod_id = base32_bytes(name[1], _MOD_ID_BYTES)
     except ValueError:
-        raise Refusal(404) from None
+        raise HttpRefusal(404) from None
     says = fields.get("connection", "keep-alive" if found[3] == b"1" else "close").lower()
     return FileRequest(method, mod_id, name[2] == MANIFEST_SUFFIX, "close" not in says, fields)
 
 
 def _fields(lines: list[bytes]) -> dict[str, str]:
     if len(lines) > limits.HTTP_FIELDS:
-        raise Refusal(431)
+        raise HttpRefusal(431)
     fields: dict[str, str] = {}
     for one in lines:
         found = _FIELD.fullmatch(one)
         if found is None:
-            raise Refusal(400)
+            raise HttpRefusal(400)
         name = found[1].decode().lower()
         if name in fields and name in {"content-length", "host", "transfer-encoding"}:
-            raise Refusal(400)
+            raise HttpRefusal(400)
         fields[name] = found[2].decode("latin-1").strip()
     return fields
 
 
-def part_of(request: FileRequest, total: int) -> FilePart:
+def part_of(request: FileRequest, total: int) -> HttpPart:
     """What of a file of `total` bytes answers a request (RFC 9110, 13 and 14.2).
 
     Of several ranges none is answered alone: the file is sent whole, as it may be.
     """
     tags = request.asked.get("if-none-match", "")
     if request.tag in tags or tags == "*":
-        return FilePart(304, 0, 0, total)
-    whole = FilePart(200, 0, total, total)
+        return HttpPart(304, 0, 0, total)
+    whole = HttpPart(200, 0, total, total)
     found = _RANGE.fullmatch(request.asked.get("range", "").replace(" ", ""))
     if found is None or not (found[1] or found[2]):
         return whole
@@ -143,10 +143,10 @@ def part_of(request: FileRequest, total: int) -> FilePart:
         start, end = int(found[1]), min(total, int(found[2] or total) + 1)
         if found[2] and int(found[2]) < start:
             return whole
-    return FilePart(416, 0, 0, total) if start >= end else FilePart(206, start, end, total)
+    return HttpPart(416, 0, 0, total) if start >= end else HttpPart(206, start, end, total)
 
 
-def file_head(request: FileRequest, part: FilePart) -> bytes:
+def file_head(request: FileRequest, part: HttpPart) -> bytes:
     """The head of the answer with a part of a file."""
     lines = [
         "Accept-Ranges: bytes",
@@ -168,7 +168,7 @@ def preflight_head(request: FileRequest) -> bytes:
     return _head(204, list(_PREFLIGHT), keeps_alive=request.keeps_alive)
 
 
-def refusal_head(refusal: Refusal) -> bytes:
+def refusal_head(refusal: HttpRefusal) -> bytes:
     """The whole answer to a request that is refused."""
     return _head(refusal.status, ["Content-Length: 0", *refusal.fields], keeps_alive=False)
 

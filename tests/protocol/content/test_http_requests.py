@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from protocol import limits
 from protocol.content.origins.http_places import HttpPlace, HttpPlaces
 from protocol.content.origins.requests import (
-    FilePart,
     FileRequest,
-    Refusal,
+    HttpPart,
+    HttpRefusal,
     file_head,
     part_of,
     preflight_head,
@@ -81,7 +81,7 @@ def test_a_range_is_answered_as_it_was_asked(
     ],
 )
 def test_anything_else_is_refused(request_head: bytes, status: int) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HttpRefusal) as refused:
         read_request(request_head)
     assert refused.value.status == status
 
@@ -89,7 +89,7 @@ def test_anything_else_is_refused(request_head: bytes, status: int) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_request_or_a_refusal(data: bytes) -> None:
     for candidate in (data, head() + b"\r\n" + data):
-        with contextlib.suppress(Refusal):
+        with contextlib.suppress(HttpRefusal):
             request = read_request(candidate)
             for total in (1, 100, 2**40):
                 part = part_of(request, total)
@@ -100,7 +100,7 @@ def test_any_bytes_are_a_request_or_a_refusal(data: bytes) -> None:
 
 
 def test_an_answer_says_what_it_has_and_that_pages_may_read_it() -> None:
-    answer = file_head(asked("Range: bytes=5-9"), FilePart(206, 5, 10, 100)).decode()
+    answer = file_head(asked("Range: bytes=5-9"), HttpPart(206, 5, 10, 100)).decode()
     for line in (
         *("HTTP/1.1 206 Partial Content", "Content-Range: bytes 5-9/100", "Content-Length: 5"),
         *(f"ETag: {TAG}", "Access-Control-Allow-Origin: *", "Connection: keep-alive"),
@@ -108,7 +108,7 @@ def test_an_answer_says_what_it_has_and_that_pages_may_read_it() -> None:
         assert line in answer.splitlines()
     assert "Credentials" not in answer
     assert "Cookie" not in answer
-    closing = file_head(read_request(head(version="1.0")), FilePart(416, 0, 0, 100)).decode()
+    closing = file_head(read_request(head(version="1.0")), HttpPart(416, 0, 0, 100)).decode()
     assert "Content-Range: bytes */100" in closing
     assert "Connection: close" in closing
     preflight = preflight_head(read_request(head("OPTIONS"))).decode()

@@ -17,6 +17,7 @@ from protocol.content.origins.answers import (
 )
 from protocol.content.origins.health import OriginHealth
 from protocol.content.origins.layout import ChunkLayout, range_bytes
+from protocol.content.origins.pace import RangePace
 from protocol.content.rarity import RarestFirst
 from protocol.content.swarm import Swarm
 from protocol.errors import ModswarmError
@@ -144,3 +145,35 @@ def test_what_no_try_mends_rests_at_once_by_chance(chance: float, rest_s: float)
     assert health.rests_until == 1.0 + rest_s
     health.failed(2.0, 0.0, for_good=False, after_s=1000.0)
     assert health.rests_until == 1002.0
+
+
+# The next range ---------------------------------------------------------------------------
+
+
+def test_the_next_range_is_asked_for_as_the_one_before_ends() -> None:
+    pace, now = RangePace(0.0), 0.0
+    assert pace.wants(now)
+    pace.asked(4 * 2**20)
+    pace.answered(0.02)
+    assert not pace.wants(now)
+    for _ in range(32):
+        now += 2**16 / 12_500_000
+        pace.came(2**16, now)
+        pace.settled(2**16)
+    assert not pace.wants(now), "2 MiB are to come, and an answer takes 20 ms"
+    pace.settled(7 * 2**18)
+    assert pace.wants(now)
+
+
+def test_a_fast_far_line_is_asked_for_several_ranges_and_short_ones_side_by_side() -> None:
+    pace, now = RangePace(0.0), 0.0
+    for _ in range(100):
+        now += 2**18 / 125_000_000
+        pace.came(2**18, now)
+    pace.answered(0.1)
+    pace.asked(3 * 4 * 2**20)
+    assert pace.wants(now)
+    few = RangePace(0.0)
+    for _ in range(4):
+        assert few.wants(0.0)
+        few.asked(2**16)
