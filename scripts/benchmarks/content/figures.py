@@ -19,7 +19,7 @@ from scripts.benchmarks.content.delta import delta
 from scripts.benchmarks.content.first_byte import small
 from scripts.benchmarks.content.ideal import at, ratio
 from scripts.benchmarks.content.origins import origin
-from scripts.benchmarks.content.patching.figures import patched
+from scripts.benchmarks.content.patching.figures import PLACES, patched
 from scripts.benchmarks.content.rivals import torrents, web
 from scripts.benchmarks.content.rows import Row, Setting
 from scripts.benchmarks.content.versions.updates import CASES
@@ -110,9 +110,6 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
             "loopback": at(told, "origin", "loopback", "speed"),
             "with_a_peer_of_both_lines": at(told, "origin", "with a peer", "of_both_lines"),
         },
-        "patch_over_missing": {
-            name: at(told, "patches", name, "patch_over_missing") for name in packages
-        },
         "delta": {
             **{
                 what: ratio(
@@ -121,7 +118,11 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
                 for what in ("bytes_fetched", "seconds")
             },
             "fetched_over_goal": {
-                name: at(told, "delta", "cases", name, "fetched_over_goal") for name in CASES
+                **{name: at(told, "delta", "cases", name, "fetched_over_goal") for name in CASES},
+                PLACES: at(told, "patches", PLACES, "fetched_over_goal"),
+            },
+            "patch_over_missing": {
+                name: at(told, "patches", name, "patch_over_missing") for name in packages
             },
         },
     }

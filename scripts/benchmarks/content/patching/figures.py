@@ -15,6 +15,9 @@ from scripts.benchmarks.content.patching import cases
 from scripts.benchmarks.content.patching.cases import Pair
 from scripts.benchmarks.content.rows import Setting
 
+PLACES = "1 % in 200 places"
+"""A row, which is told beside the cases of `delta`."""
+
 _MB = 1_000_000
 _SLACK_BYTES = 64 * 1024
 _PLACES_GOAL = 1.5
@@ -26,7 +29,7 @@ _MODULE = "scripts.benchmarks.content.patching.process"
 def patched(setting: Setting) -> dict[str, Any]:
     """Each pair of versions; what cannot be had is said to be skipped."""
     size = _PLACES_BYTES[setting.quick]
-    told: dict[str, Any] = {"1 % in 200 places": _many_places(setting.folder / "places", size)}
+    told: dict[str, Any] = {PLACES: _many_places(setting.folder / "places", size)}
     told |= _both("assets", cases.assets(setting.folder / "assets"), setting.folder)
     for name in () if setting.quick else ("numpy", "matplotlib"):
         pair = cases.wheels(setting.folder / name, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.content.download.downloader import DownloadResult
-from node.content.patching import applying, patches
+from node.content.patching import applying, making, patches
 from node.content.patching.making import PatchMaking
 from node.content.publish import describing
 from protocol import limits
@@ -250,14 +250,25 @@ async def test_what_packs_in_another_way_here_is_fetched(
         assert await one.files(second.mod_id) == AFTER
 
 
-async def test_small_changes_and_wholly_other_files_make_no_patch(tmp_path: Path) -> None:
+async def test_small_changes_and_wholly_other_files_make_no_patch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = random.Random(5)
+    tried: list[int] = []
+
+    def trying(prefix: Prefix, size: int, level: int) -> PatchFrame:
+        tried.append(level)
+        return PatchFrame(prefix, size, level)
+
+    monkeypatch.setattr(making, "PatchFrame", trying)
     async with follower(tmp_path) as one:
         await one.share({"a": rng.randbytes(500_000), "b": b"x"})
         for files in ({"a": rng.randbytes(500_000), "b": b"x"}, {"b": b"y", "c": b"z" * 400_000}):
             shared = await one.share(files)
             assert shared.version > 1
         assert [mod.patch_of for mod in await one.publisher.vault.mods()] == [None] * 3
+        # Other files are tried, at little cost; of a few kilobytes nothing is.
+        assert tried == [3]
 
 
 async def test_there_is_no_patch_of_a_version_that_is_gone(tmp_path: Path) -> None:

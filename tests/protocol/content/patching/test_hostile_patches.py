@@ -187,6 +187,13 @@ def test_frames_of_liars(frame: bytes) -> None:
         read_frame(frame, [200, 300])
 
 
+def test_a_wide_window_is_refused_before_anything_is_unpacked() -> None:
+    """500 bytes, and a window of 256 MiB, which the library alone would refuse only later."""
+    wide = bytes.fromhex("28b52ffd") + bytes([0b01000000, 18 << 3]) + struct.pack("<H", 244)
+    with pytest.raises(BadContent, match="window"):
+        list(Rebuilding(Prefix(b""), [200, 300]).feed(wide))
+
+
 def test_a_bomb_becomes_no_more_than_its_part_says() -> None:
     """Its header says 500 bytes; its blocks of one byte each time would become 100 MiB."""
     block = (2**17 << 3 | 0b010).to_bytes(3, "little") + b"x"
