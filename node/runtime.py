@@ -24,6 +24,7 @@ from node.counters import Counters
 from node.diagnosis import Diagnosis
 from node.doctor import Doctor
 from node.environment import Environment
+from node.following.following import Following
 from node.following.hearing import Hearing
 from node.home import Home, reserve_of
 from node.interfaces import WILDCARDS, families_of
@@ -70,6 +71,7 @@ class Node:
     transfers: TransferLimits
     downloads: DownloadQueue
     hearing: Hearing
+    following: Following
 
     def __init__(
         self,
@@ -147,6 +149,8 @@ class Node:
             found += self.downloads.defects
         if hasattr(self, "hearing"):
             found += self.hearing.defects
+        if hasattr(self, "following"):
+            found += self.following.defects
         return found
 
     @property
@@ -176,6 +180,7 @@ class Node:
         self.membership.callee.accept_calls(self.pool.answer)
         self.membership.start()
         self.downloads.start()
+        await self.following.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
         self._tasks.start(self._prepare_links(), name="prepare links")
         self._tasks.start(self._check_links_after_moves(), name="check links")
@@ -233,6 +238,10 @@ class Node:
         hold, wall = self.sharing.keeping.hold, self.environment.wall
         at_once = self.config.downloads_at_once
         self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)
+        self.following = Following(
+            *(self._vault, self.environment, self.membership.lineages, self.hearing.news),
+            self.sharing,
+        )
         await self.hearing.start()
         undoing.push_async_callback(self.hearing.close)
         await self.sharing.start(self.config.http_addresses())
@@ -312,6 +321,7 @@ class Node:
         self.home.close()
 
     async def _close_links(self) -> None:
+        await self.following.close()
         await self.downloads.close()
         await self.sharing.close()
         await self.pool.close()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from node.announcing import Announcer
+from node.answers.lineages import LineageView
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.peers import PeerView
 from node.content.assemble.assembler import Assembled, Assembler
@@ -15,12 +16,12 @@ from node.content.assemble.claims import TargetClaims
 from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
-from node.content.download.downloader import ChunkTaker, Downloader, DownloadResult
+from node.content.download.downloader import ANY_MOD, ChunkTaker, Downloader, DownloadResult
 from node.content.exporting.exporter import Exporter
 from node.content.fetching import fetch_and_write
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
-from node.content.opened_mods import OpenedMods
+from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.origins.origins import Origins
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.own_lineages import OwnLineages
@@ -33,6 +34,7 @@ from node.content.targets.updater import TargetUpdater
 from node.content.vault.vault import Vault
 from node.content.web.server import WebServer
 from node.finding import Finder, Finding
+from node.following.own_versions import OwnVersions
 from node.holders.asked import count_complete
 from node.holders.known import KnownPeers
 from node.holders.stats import FetchStats
@@ -40,7 +42,7 @@ from node.links.pool.pool import LinkPool
 from node.machine.folders import current_folder
 from node.overlay.membership import Membership
 from protocol import limits
-from protocol.content.link import ModLink
+from protocol.content.link import LineageLink, ModLink
 from protocol.errors import BadLink
 from protocol.places.tenure import RELAYED
 from protocol.rates.rate_shares import alike
@@ -69,8 +71,10 @@ class Sharing:
         self._environment = membership.environment
         self._membership = membership
         self._pool = pool
+        self.versions = OwnVersions(vault, membership.lineages)
         lineages = OwnLineages(
-            *(vault, self._environment, self._overlay.identity, membership.settings.puzzle_bits)
+            *(vault, self._environment, self._overlay.identity, membership.settings.puzzle_bits),
+            self.versions.find_newest,
         )
         self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
         self.exporter = Exporter(vault, guard)
@@ -124,6 +128,7 @@ class Sharing:
             await self.web.start(*address)
         self._pool.subscribe(self._exchanges.attach)
         await self._vault.collect()
+        await self.versions.start()
         await self._announcer.start()
         self.keeping.start()
         self.targets.start()
@@ -150,21 +155,33 @@ class Sharing:
         progress: ReportProgress = ignore_progress,
         *,
         exclude: Sequence[str] = (),
+        continues: bool = False,
+        times: bool = True,
+        origins: tuple[str, ...] = (),
     ) -> ShareResult:
-        """Publish a folder or a file but for what is left out, and its provider record.
+        """Publish a folder or a file but for what is left out, as the next version of its lineage.
 
-        `exclude` has patterns besides those in the folder. Raises BadFolder, UnsafePath, BadInput,
+        `exclude` has patterns besides those in the folder; `continues`: as a version of the mod of
+        that name, though it was made of another folder. `times`: tell when files were modified.
+        `origins`: HTTP servers for the links. Raises BadFolder, UnsafePath, BadInput, NameTaken,
         DiskError.
         """
         with self.keeping.storing():
-            shared = await self._publisher.publish(path, name, progress, exclude=exclude)
+            shared = await self._publisher.publish(
+                path, name, progress, exclude, continues=continues, times=times
+            )
         await self._announcer.announce()
         await self._membership.join_outcome()  # a mod may be shared right after the start
         announced = await self._presence.announce(shared.mod_id)
+        await self.versions.tell(shared, origins)
+        await self._drop_old_versions(shared.keys.public_key)
         return ShareResult(
             mod_id=shared.mod_id,
-            link=shared.link,
+            link=replace(shared.link, origins=origins),
+            lineage=LineageLink(shared.keys.public_key, shared.keys.reading_key, (), origins),
             name=shared.name,
+            version=shared.version,
+            is_new=shared.is_new,
             files=shared.files,
             bytes=shared.bytes,
             new_bytes=shared.new_bytes,
@@ -178,6 +195,19 @@ class Sharing:
                 cause=None if announced.asked else self._membership.unanswered_because,
             ),
         )
+
+    async def keep_versions(self, name: str, count: int) -> LineageView:
+        """Keep only the last versions of a mod that this node shares; 0 keeps all.
+
+        Raises NotFound, DiskError.
+        """
+        view = await self.versions.keep(name, count)
+        await self._drop_old_versions(view.lineage)
+        return view
+
+    async def _drop_old_versions(self, lineage_key: bytes) -> None:
+        for mod_id in await self.versions.beyond_kept(lineage_key):
+            await self.remove(mod_id)
 
     async def remove(self, mod_id: bytes) -> bool:
         """Serve a mod no more and free its chunks; False if it is not here.
@@ -203,10 +233,7 @@ class Sharing:
 
     async def look(self, link: ModLink, progress: ReportProgress = ignore_progress) -> ModOffer:
         """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
-        _check_openable(link)
-        finding = self._finder.finding(link, progress)
-        patience = self._finder.patience(link.mod_id, finding.search, limits.GET_WAIT_S)
-        manifest, contents = await self._downloader.look(link, finding, progress, patience)
+        manifest, contents = await self.look_into(link, progress)
         assert contents is not None
         return ModOffer(
             mod_id=link.mod_id,
@@ -217,6 +244,46 @@ class Sharing:
             disk_bytes=contents.disk_bytes,
             sealed_bytes=manifest.sealed_bytes,
             paths=tuple(file.path for file in contents.files[: limits.PATHS_SHOWN]),
+        )
+
+    async def look_into(
+        self, link: ModLink, progress: ReportProgress = ignore_progress
+    ) -> OpenedMod:
+        """A mod's manifest and contents, of which the vault keeps nothing. Raises as `get`."""
+        _check_openable(link)
+        finding = self._finder.finding(link, progress)
+        patience = self._finder.patience(link.mod_id, finding.search, limits.GET_WAIT_S)
+        return await self._downloader.look(link, finding, progress, patience)
+
+    async def fetch(self, link: ModLink, progress: ReportProgress, bound: SizeBound) -> OpenedMod:
+        """Bring all of a mod into the vault; raises as `get`."""
+        _check_openable(link)
+        try:
+            with self.keeping.using(link.mod_id):
+                done = await self._download(link, progress, bound, limits.GET_WAIT_S, ANY_MOD)
+        finally:
+            await self._vault.fetched(link.mod_id)
+        await self._announcer.announce()
+        return OpenedMod(done.manifest, done.contents)
+
+    async def _download(
+        self,
+        link: ModLink,
+        progress: ReportProgress,
+        bound: SizeBound,
+        wait_s: float,
+        taker: ChunkTaker,
+        weight: Callable[[], int] = alike,
+    ) -> DownloadResult:
+        finding = self._finder.finding(link, progress)
+        return await self._downloader.download(
+            *(link, finding, progress, bound),
+            self._finder.patience(link.mod_id, finding.search, wait_s),
+            taker,
+            weight=weight,
+            find_patch=lambda patch: self._finder.finding(
+                replace(patch, hints=link.hints), ignore_progress
+            ),
         )
 
     async def get(
@@ -254,15 +321,7 @@ class Sharing:
 
             async def fetch() -> DownloadResult:
                 nonlocal transferred
-                finding = self._finder.finding(link, progress)
-                patience = self._finder.patience(link.mod_id, finding.search, wait_s)
-                done = await self._downloader.download(
-                    *(link, finding, first.report, bound, patience, place),
-                    weight=weight,
-                    find_patch=lambda patch: self._finder.finding(
-                        replace(patch, hints=link.hints), ignore_progress
-                    ),
-                )
+                done = await self._download(link, first.report, bound, wait_s, place, weight)
                 transferred = self._loop.time()
                 return done
 

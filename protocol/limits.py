@@ -1098,6 +1098,21 @@ MOD_BYTES = 2**40
 MOD_NAME_BYTES = 200
 """All files of a mod together, and its name in UTF-8."""
 
+VERSIONS_WALKED = 256
+VERSIONS_SHOWN = 20
+"""Manifests that are fetched to find a version by its number, and to list the newest."""
+
+FOLLOWS = 256
+FOLLOW_POLL_S = 270.0
+"""Lineages that a node follows, and the longest until each is polled again: five minutes with what
+the poll itself takes."""
+
+UPDATE_GROWTH = 2
+"""An update that takes more than so many times the version before of the disk waits for a yes."""
+
+VERSIONS_KEPT = 2
+"""Versions of what is followed that the vault keeps, so that a person can go back."""
+
 PATCHES = 4
 """That one version names: each leads to it from another version."""
 

@@ -31,5 +31,7 @@ class AsPeerId:
 ShownPeerId = Annotated[PeerId, AsPeerId()]
 ModId = Annotated[bytes, AsBase32()]
 """32 bytes: the SHA-256 of the mod's manifest."""
+LineageKey = Annotated[bytes, AsBase32()]
+"""32 bytes: the public key of a mod through all its versions."""
 Seconds = Annotated[float, Decimals(3)]
 Milliseconds = Annotated[float, Decimals(1)]

@@ -6,7 +6,7 @@ from typing import Annotated
 from node.answers.marks import Decimals, Milliseconds, ModId, Seconds, ShownPeerId
 from node.content.vault.stored_mod import StoredMod
 from protocol.causes.cause import Cause
-from protocol.content.link import ModLink
+from protocol.content.link import LineageLink, ModLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,14 @@ class ShareResult:
 
     mod_id: ModId
     link: ModLink
+    """That of this version."""
+    lineage: LineageLink
+    """That of the mod through all its versions, the newest of which is this."""
     name: str
+    version: int
+    """Within its lineage, counted from 1."""
+    is_new: bool
+    """False where nothing has changed since the newest version."""
     files: int
     bytes: int
     """Of all files together."""

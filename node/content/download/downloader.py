@@ -62,7 +62,7 @@ class AnyMod:
         """They are in the vault."""
 
 
-_ANY_MOD = AnyMod()
+ANY_MOD = AnyMod()
 
 FindPatch = Callable[[ModLink], FindSources]
 """Begins a search for the holders of a patch, by its link."""
@@ -170,7 +170,7 @@ class Downloader:
         report: ReportProgress = ignore_progress,
         bound: SizeBound = _NO_BOUND,
         patience: Patience = _NO_PATIENCE,
-        taker: ChunkTaker = _ANY_MOD,
+        taker: ChunkTaker = ANY_MOD,
         pacer: BackgroundPacer | None = None,
         weight: Callable[[], int] = alike,
         find_patch: FindPatch | None = None,

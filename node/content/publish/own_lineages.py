@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +21,21 @@ from protocol.errors import BadInput, NameTaken
 from protocol.identity import Identity
 
 
+@dataclass(frozen=True, slots=True)
+class NewestVersion:
+    """The newest version of a lineage that is known."""
+
+    version: int
+    keys: VersionKeys
+
+
+FindNewest = Callable[[Lineage], Awaitable[NewestVersion | None]]
+
+
+async def unknown_elsewhere(_: Lineage) -> None:
+    """A FindNewest for a node without a network."""
+
+
 class OwnLineages:
     """The lineages that this node publishes."""
 
@@ -28,11 +45,14 @@ class OwnLineages:
         environment: Environment,
         identity: Identity,
         puzzle_bits: int = limits.PUZZLE_BITS,
+        find_newest: FindNewest = unknown_elsewhere,
     ) -> None:
+        """`find_newest`: whether another machine with the lineage's key has gone on with it."""
         self._vault = vault
         self._environment = environment
         self._identity = identity
         self._puzzle_bits = puzzle_bits
+        self._find_newest = find_newest
         self._publishing: dict[int, asyncio.Lock] = {}
 
     async def choose(self, path: Path, name: str | None, *, continues: bool) -> Lineage:
@@ -74,9 +94,13 @@ class OwnLineages:
         return self._publishing.setdefault(lineage.number, asyncio.Lock())
 
     async def latest(self, lineage: Lineage) -> Lineage:
-        """The same lineage as it is now."""
+        """The same lineage as it is now, here or where another machine has gone on with it."""
         found = await self._vault.recall(lambda tables: tables.lineages.named(lineage.name))
-        return found or lineage
+        lineage = found or lineage
+        newer = await self._find_newest(lineage)
+        if newer is None or newer.version <= lineage.version:
+            return lineage
+        return replace(lineage, version=newer.version, head=newer.keys, previous=None)
 
     async def keys(self, lineage: Lineage) -> LineageKeys:
         """The keys of a lineage, which take some seconds to make, once."""

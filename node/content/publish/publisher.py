@@ -51,6 +51,9 @@ class PublishedMod:
     version: int
     is_new: bool
     """Whether it differs from the version before."""
+    lineage: int
+    """The number of its lineage in the vault."""
+    keys: LineageKeys
     files: int
     bytes: int
     """Of all files together."""
@@ -124,6 +127,8 @@ class Publisher:
             name=lineage.name,
             version=mod.version,
             is_new=described.keys != lineage.head,
+            lineage=lineage.number,
+            keys=keys,
             files=mod.files,
             bytes=mod.bytes,
             chunks=mod.chunks,

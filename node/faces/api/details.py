@@ -60,7 +60,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         # Of this machine.
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),
-        errors.FolderProblems,
+        *(errors.FolderProblems, errors.NameTaken),
         *(errors.TargetGone, errors.TargetChanged, errors.TargetBusy),
         *(TargetExists, errors.TooLarge, errors.OutOfResources, errors.InsecureRandomness),
         *(SctpMisuse, SendBufferFull, errors.DownloadCancelled),
@@ -73,6 +73,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
         # Of a peer.
         *(RemoteError, errors.Malformed, errors.Truncated, errors.Oversized),
         *(errors.UnknownVersion, errors.NotCanonical, errors.NotUnicast, errors.NotAuthentic),
+        *(errors.BadAnswer, errors.OriginFailed),
         *(errors.BadSignature, errors.BadPuzzle, errors.BadKey, errors.WrongKey, errors.NotTimely),
         *(errors.Expired, errors.IssuedInFuture, errors.SequenceTooLow, errors.Replayed),
         *(errors.Unexpected, errors.UnexpectedReply, errors.BadToken, errors.NotPermitted),

@@ -28,7 +28,7 @@ from node.faces.api.validation import Schema
 from node.links.failure import AttemptReport
 from protocol.addresses import Address
 from protocol.causes.tried import KnownSide
-from protocol.content.link import ModLink
+from protocol.content.link import LineageLink, ModLink
 from protocol.identity import base32_text, peer_id_text
 
 ApiDocument = NewType("ApiDocument", dict[str, Any])
@@ -94,6 +94,7 @@ _PLAIN: dict[Any, Form] = {
     float: Form({"type": "number"}, _same),
     str: Form({"type": "string"}, _same),
     Address: Form({"type": "string"}, str),
+    LineageLink: Form({"type": "string"}, str),
     ModLink: Form({"type": "string"}, str),
 }
 

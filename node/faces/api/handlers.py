@@ -7,7 +7,7 @@ route's schema; what only a parser can check (links, ids, file paths) is checked
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from node.runtime import Node
 from protocol import limits
 from protocol.causes.failed_checks import expected_of
 from protocol.content.file_paths import quoted
+from protocol.content.link import LineageLink, ModLink
 from protocol.content.origins.urls import origin_url
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, base32_text
-from protocol.texts.links import link_in
+from protocol.texts.links import any_link_in, link_in
 from protocol.texts.peers import peer_id_in
 from protocol.texts.wrappings import bare, plain
 
@@ -97,15 +98,29 @@ async def share(service: Service, call: ApiCall, progress: ReportProgress) -> Sh
     """Share a folder or a file of this machine."""
     source = absolute_path(call.body["path"])
     origins = tuple(dict.fromkeys(map(origin_url, call.body.get("origins", ()))))
-    shared = await service.node.sharing.share(
-        source, call.body.get("name"), progress, exclude=call.body.get("exclude", ())
+    return await service.node.sharing.share(
+        source,
+        call.body.get("name"),
+        progress,
+        exclude=call.body.get("exclude", ()),
+        continues=call.body.get("continues", False),
+        times=call.body.get("times", True),
+        origins=origins,
     )
-    return replace(shared, link=replace(shared.link, origins=origins))
 
 
 async def look(service: Service, call: ApiCall, progress: ReportProgress) -> ModOffer:
     """Tell what a link would bring: name, files and size; nothing of it is kept."""
-    return await service.node.sharing.look(link_in(call.body["link"]), progress)
+    link = await meant(service, call.body["link"])
+    return await service.node.sharing.look(link, progress)
+
+
+async def meant(service: Service, text: str) -> ModLink:
+    """The version that a link means: that of a lineage means its newest one, or one by number."""
+    link = any_link_in(text)
+    if isinstance(link, LineageLink):
+        return await service.node.following.resolve(link)
+    return link
 
 
 async def remove(service: Service, call: ApiCall) -> Removed:

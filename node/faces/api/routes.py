@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from node.content.progress import ReportProgress
-from node.faces.api import forms, handlers, schemas, transfers
+from node.faces.api import following, forms, handlers, schemas, transfers
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.validation import Schema
 
@@ -83,6 +83,22 @@ ROUTES = (
         body=schemas.SHARE,
     ),
     Route("DELETE", "/v1/mods/{mod_id}", handlers.remove),
+    Route("POST", "/v1/follows", stream_handler=following.follow, body=schemas.FOLLOW),
+    Route("GET", "/v1/follows", following.follows),
+    Route("DELETE", "/v1/follows/{lineage}", following.unfollow),
+    Route("POST", "/v1/follows/{lineage}/agree", following.agree, body=schemas.NOTHING),
+    Route("POST", "/v1/follows/{lineage}/resume", following.resume_following, body=schemas.NOTHING),
+    Route(
+        "POST",
+        "/v1/follows/{lineage}/back",
+        stream_handler=following.back,
+        body=schemas.NOTHING,
+    ),
+    Route("POST", "/v1/versions", stream_handler=following.versions, body=schemas.LOOK),
+    Route("GET", "/v1/lineages", following.lineages),
+    Route("POST", "/v1/lineages", following.import_lineage, body=schemas.IMPORT),
+    Route("POST", "/v1/lineages/kept", following.keep, body=schemas.KEEP),
+    Route("POST", "/v1/lineages/export", following.export_lineage, body=schemas.EXPORT_LINEAGE),
     Route("GET", "/v1/vault", handlers.vault),
     Route("POST", "/v1/scrubs", stream_handler=handlers.scrub, body=schemas.NOTHING),
     Route("POST", "/v1/pins", handlers.pin, body=schemas.PIN),

@@ -105,6 +105,15 @@ SHARE = _request(
             "items": _bounded(limits.IGNORE_PATTERN_CHARS, "A pattern as in a .gitignore."),
             "description": "What is left out, besides what `.modswarmignore` in the folder says.",
         },
+        "continues": {
+            "type": "boolean",
+            "description": "Make this the next version of the mod of that name, which was made of"
+            " another folder.",
+        },
+        "times": {
+            "type": "boolean",
+            "description": "Whether to tell when the files were modified; else true.",
+        },
         "origins": {
             "type": "array",
             "maxItems": limits.ORIGINS_NAMED,
@@ -146,6 +155,41 @@ DOWNLOAD = _request(
     },
 )
 """With exactly one of `to` and `into`."""
+
+FOLLOW = _request(
+    {
+        "link": _bounded(limits.PASTED_CHARS, "The link of a mod through all its versions."),
+        "to": _bounded(limits.PATH_CHARS, "An absolute path: the folder that is kept current."),
+    },
+    {
+        "refuse_changed": {
+            "type": "boolean",
+            "description": "Whether updates are refused where a person changed files, which are"
+            " else kept as NAME.local.",
+        },
+        "max_bytes": {
+            "type": "integer",
+            "description": "A version that takes more of the disk waits for a person's yes.",
+        },
+        "yes": {
+            "type": "boolean",
+            "description": "A person agrees to the size of the first version, whatever it is.",
+        },
+    },
+)
+
+_MOD_NAME = _bounded(limits.MOD_NAME_BYTES, "The name of a mod that this node shares.")
+
+KEEP = _request(
+    {
+        "name": _MOD_NAME,
+        "versions": {"type": "integer", "description": "How many are kept; 0 keeps all."},
+    }
+)
+
+EXPORT_LINEAGE = _request({"name": _MOD_NAME})
+
+IMPORT = _request({"lineage": _bounded(limits.PASTED_CHARS, "What `export` told.")})
 
 RESUME = _request({}, {"priority": _PRIORITY})
 

@@ -9,9 +9,8 @@ from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress
 from node.content.queue.entry import DownloadRequest
 from node.faces.api.errors import BadRequest
-from node.faces.api.handlers import ApiCall, Service, absolute_path, given_mod_id
+from node.faces.api.handlers import ApiCall, Service, absolute_path, given_mod_id, meant
 from protocol import limits as bounds
-from protocol.texts.links import link_in
 
 _NUMBER_CHARS = 9
 
@@ -30,7 +29,8 @@ async def limit(service: Service, call: ApiCall) -> LimitsView:
 
 async def origins(service: Service, call: ApiCall) -> OriginsView:
     """The origins of a link, and whether they may be asked; with `agreed` a person says so."""
-    link, consent = link_in(call.body["link"]), service.node.sharing.origins.consent
+    link = await meant(service, call.body["link"])
+    consent = service.node.sharing.origins.consent
     if "agreed" in call.body and link.origins:
         consent.remember(link.mod_id, link.origins, agreed=call.body["agreed"])
     return OriginsView(link.origins, consent.answer(link.mod_id, link.origins))
@@ -46,12 +46,12 @@ async def export(service: Service, call: ApiCall, progress: ReportProgress) -> E
 
 async def download(service: Service, call: ApiCall, progress: ReportProgress) -> GetResult:
     """Fetch a mod into the folder `to`, or into a folder of its own name below `into`."""
-    return await service.node.downloads.watch(_wanted(call), progress)
+    return await service.node.downloads.watch(await _wanted(service, call), progress)
 
 
 async def queue(service: Service, call: ApiCall) -> DownloadView:
     """Let the node fetch a mod in its turn, whatever becomes of this connection and of the node."""
-    return service.node.downloads.add(_wanted(call))
+    return service.node.downloads.add(await _wanted(service, call))
 
 
 async def downloads(service: Service, call: ApiCall) -> DownloadList:
@@ -95,8 +95,8 @@ def _number(call: ApiCall) -> int:
     return int(text)
 
 
-def _wanted(call: ApiCall) -> DownloadRequest:
-    link = link_in(call.body["link"])
+async def _wanted(service: Service, call: ApiCall) -> DownloadRequest:
+    link = await meant(service, call.body["link"])
     if ("to" in call.body) == ("into" in call.body):
         raise BadRequest("a download takes one of 'to' and 'into'")
     place = "to" if "to" in call.body else "into"

@@ -10,146 +10,26 @@ from node.faces.cli import bars, options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal import given
 from node.faces.cli.terminal.amounts import Duration, Size
-from node.faces.cli.terminal.questions import wants
+from node.faces.cli.terminal.questions import at_a_terminal, wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
 from node.faces.cli.transfers.origins import settle_origins
 from node.faces.cli.transfers.queueing import PRIORITIES
 from node.machine.folders import absolute, current_folder
 from protocol import limits
-from protocol.causes.cause import Cause
-from protocol.content.file_paths import quoted
 from protocol.content.link import is_piece
-from protocol.content.origins.urls import origin_url
 from protocol.errors import (
     BadInput,
-    Expired,
-    IssuedInFuture,
-    KeyFull,
     NotFound,
-    PublisherFull,
-    StoreFull,
-    StorerFull,
-    TimedOut,
 )
 from protocol.identity import base32_text
 from protocol.texts.amounts import counted
-from protocol.texts.links import holds_link, link_in
+from protocol.texts.links import any_link_in, holds_link, link_in
 from protocol.texts.wrappings import bare, plain
 
 _ID_CHARS_MIN, _ID_CHARS = 8, 52
 _TOLD = 20
 """Mods of one name that are told apart in one message."""
-
-_CAPS = {
-    StoreFull.name: "their memory for announcements is full",
-    KeyFull.name: "they know as many holders of this mod as they may",
-    PublisherFull.name: "they keep as many announcements of this node as of any",
-    StorerFull.name: "this node has stored as many announcements with them as it may",
-}
-"""What each bound on stored records means to a person."""
-
-_DOCTOR = "`modswarm doctor` says what all contacts find"
-
-_REFUSALS = _CAPS | {
-    IssuedInFuture.name: "by their clocks this computer's is ahead by more than a minute "
-    f"({_DOCTOR})",
-    Expired.name: f"by their clocks this computer's is far behind ({_DOCTOR})",
-}
-"""Why contacts refuse an announcement, as they say."""
-
-
-@click.command()
-@click.argument("path", type=PathWord("the folder or the file to share, such as ./hats"))
-@click.option(
-    "--name",
-    type=Word("a name for the mod", limits.MOD_NAME_BYTES),
-    help="What the mod is called; by default as its folder is.",
-)
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    type=Word('a pattern of what to leave out, such as "*.log" or /saves/'),
-    help="Leave out what this means, as in a .gitignore; may be given several times.",
-)
-@click.option(
-    "--origin",
-    multiple=True,
-    metavar="URL",
-    type=Word("the URL of a folder with the exported mod, such as https://mods.example/files"),
-    help="Name an HTTP server in the link that has what `modswarm export` wrote; repeatable.",
-)
-@options.asking
-def share(
-    path: Path,
-    name: str | None,
-    exclude: tuple[str, ...],
-    origin: tuple[str, ...],
-    home: Path,
-    as_json: bool,
-) -> None:
-    """Share the folder or the file PATH, and print its link.
-
-    The node keeps a sealed copy of the files in its home. What files .modswarmignore in the folder
-    mean, in the syntax of .gitignore, is left out each time, and these files themselves.
-    """
-    body: dict[str, Any] = {"path": str(_absolute(path))}
-    body |= ({} if name is None else {"name": name}) | ({"exclude": exclude} if exclude else {})
-    body |= {"origins": list(map(origin_url, origin))} if origin else {}
-    with bars.bar(quiet=as_json) as bar:
-        shared = bars.follow(ControlClient(home).stream("/v1/mods", body), bar)
-    if as_json:
-        output.show_json(shared)
-        return
-    published = shared["published"]
-    files = f"{counted(shared['files'], 'file')}, {output.size(shared['bytes'])}"
-    new = f"{output.size(shared['new_bytes'])} new in the vault"
-    click.echo(f"Sharing {output.printable(shared['name'])}: {files}, {new}.", err=True)
-    if shared["left_out"] or exclude:
-        click.echo(_left_out(shared), err=True)
-    click.echo(_announced(published), err=True)
-    click.echo(shared["link"])
-
-
-def _left_out(shared: dict[str, Any]) -> str:
-    count, paths = shared["left_out"], shared["left_out_paths"]
-    if not count:
-        return "Nothing was left out: the patterns mean no file here."
-    more = [f"and {count - len(paths)} more"] if count > len(paths) else []
-    told = f"Left out: {', '.join([*map(quoted, paths), *more])}."
-    idle = [
-        f"\n--exclude {quoted(pattern)} changed nothing." for pattern in shared["idle_excludes"]
-    ]
-    return "".join((told, *idle))
-
-
-def _announced(published: dict[str, Any]) -> str:
-    contacts = counted(published["asked"], "contact")
-    refused: dict[str, int] = published["refused"]
-    if published["confirmed"]:
-        where = f"{published['confirmed']} of {contacts}"
-        caps = {name: count for name, count in refused.items() if name in _CAPS}
-        but = "".join(f"; {count} refused: {_CAPS[name]}" for name, count in caps.items())
-        return f"Announced at {where}{but}. Anyone with this link can fetch it:"
-    if published["cause"]:
-        cause = Cause(published["cause"])
-        why = f"{cause.sentence}. {cause.advice}"
-    else:
-        why = f"{_why_not_announced(contacts, refused)}."
-    return f"Not announced yet: {why} The node goes on trying. The link is:"
-
-
-def _why_not_announced(contacts: str, refused: dict[str, int]) -> str:
-    """Who said what, and how many said nothing: the word of one is not given for that of all."""
-    silent = refused.get(TimedOut.name, 0)
-    answered = {name: count for name, count in refused.items() if name != TimedOut.name}
-    if not answered:
-        return f"of {contacts} that should keep the announcement none answers"
-    most = max(answered, key=lambda name: answered[name])
-    why = _REFUSALS.get(most, most.replace("_", " "))
-    told = f"{answered[most]} of {contacts} refused the announcement: {why}"
-    return f"{told}; {silent} did not answer" if silent else told
 
 
 @click.command()
@@ -221,13 +101,13 @@ def get(
     has arrived stays in the vault, and the same command goes on from there. --detach puts it into
     the queue instead, which `modswarm downloads` shows.
     """
-    meant = link_in(given.link_text(link, link_file))
+    meant = any_link_in(given.link_text(link, link_file))
     text = str(meant)
-    place = {"to": str(_absolute(to))} if to else {"into": str(current_folder())}
+    place = {"to": str(absolute_path(to))} if to else {"into": str(current_folder())}
     bound: dict[str, Any] = {"yes": yes} | ({} if max_size is None else {"max_bytes": max_size})
     waiting = {} if wait is None else {"wait_s": wait}
     client = ControlClient(home)
-    asks = not (yes or as_json) and _at_a_terminal()
+    asks = not (yes or as_json) and at_a_terminal()
     settle_origins(client, meant, origins, asks=asks)
     if asks:
         bound = {"yes": True, "max_bytes": _ask(client, text, max_size)}
@@ -250,10 +130,6 @@ def _queue(client: ControlClient, body: dict[str, Any], *, as_json: bool) -> Non
         output.show_json(told)
         return
     click.echo(f"Download {told['id']} is in the queue; `modswarm downloads` shows how far it is.")
-
-
-def _at_a_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _ask(client: ControlClient, link: str, max_size: int | None) -> int:
@@ -367,7 +243,7 @@ def _ask_whether_meant(mod: dict[str, Any]) -> None:
     wants(question, default=False, otherwise="Nothing was removed.")
 
 
-def _absolute(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """The path for the node, whose own folder is another; `..` is taken out, links are kept.
 
     Raises BadInput for one that is too long for a request.

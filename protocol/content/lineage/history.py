@@ -17,6 +17,7 @@ further ahead newer, whatever they follow.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -26,7 +27,7 @@ from protocol.codec import sized
 from protocol.content.lineage.body import LineageBody
 from protocol.errors import WrongKey
 from protocol.identity import Identity
-from protocol.records import LINEAGE, Record, make
+from protocol.records import LINEAGE, Record, claim_of, lineage_key, make, read
 
 HASH_BYTES: Final = 32
 _PAIR_BYTES: Final = 16
@@ -85,6 +86,13 @@ class Judgement:
 def hash_of(record: Record) -> bytes:
     """By what the record after it names a record: its SHA-256, 32 bytes."""
     return hashlib.sha256(record.raw).digest()
+
+
+def recalled(raw: bytes) -> Record:
+    """A record of a lineage that this node had verified when it kept it; raises Malformed."""
+    _, public_key, _ = claim_of(raw)
+    key = lineage_key(public_key)
+    return read(raw, key=key, now=math.inf, puzzle_bits=0, may_be_expired=True)
 
 
 def body_of(record: Record) -> LineageBody:

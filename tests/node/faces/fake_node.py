@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from node.answers.dht import (
     RecordsView,
     RecordView,
 )
+from node.answers.lineages import LineageView
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
@@ -43,13 +44,15 @@ from protocol.addresses import Address
 from protocol.causes.clock import clock_sentence
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.causes.tried import KnownSide
-from protocol.content.link import ModLink
+from protocol.content.link import LineageLink, ModLink
+from protocol.errors import NameTaken
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, PeerId, peer_id_text
 from protocol.reachability.clock_signs import ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
 from tests.identities import SEEDS
 from tests.node.content.queue.gets import Asked, GetDouble
+from tests.node.faces.fake_following import OWN, FakeFollowing, FakeVersions
 
 MOD_ID = bytes(range(32))
 LINK = ModLink(MOD_ID, bytes(32))
@@ -181,6 +184,9 @@ class FakeSharing(GetDouble):
         self.announcement = Announcement(3, 4, {"timed_out": 1})
         self.banned: tuple[str, ...] = ()
         self.excluded: tuple[str, ...] = ()
+        self.times, self.continued, self.is_new, self.version = True, False, True, 1
+        self.taken_from: str | None = None
+        self.lineage = LineageLink(MOD_ID, bytes(32))
         self.left_out: tuple[str, ...] = ()
         self.idle: tuple[str, ...] = ()
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
@@ -189,6 +195,7 @@ class FakeSharing(GetDouble):
         self.caching = FakeCaching(answer)
         self.origins = FakeOrigins(home)
         self.exporter = FakeExporter(answer)
+        self.versions = FakeVersions(answer)
 
     async def mods(self) -> tuple[ModView, ...]:
         self._answer("mods")
@@ -201,14 +208,28 @@ class FakeSharing(GetDouble):
         progress: ReportProgress,
         *,
         exclude: Sequence[str] = (),
+        continues: bool = False,
+        times: bool = True,
+        origins: tuple[str, ...] = (),
     ) -> ShareResult:
         self._answer("share", path, name)
-        self.excluded = tuple(exclude)
+        if self.taken_from is not None and not continues:
+            raise NameTaken(f"the mod was shared from {self.taken_from}", advice="With --as.")
+        self.excluded, self.times, self.continued = tuple(exclude), times, continues
         progress(Progress("reading", bytes_total=10, bytes_done=5))
         await asyncio.sleep(0)
         name, count = name or path.name, len(self.left_out)
         left_out = count, self.left_out[:10], self.idle
-        return ShareResult(MOD_ID, self.link, name, 2, 10, 10, self.announcement, *left_out)
+        return ShareResult(
+            *(MOD_ID, replace(self.link, origins=origins), self.lineage, name, self.version),
+            *(self.is_new, 2, 10, 10),
+            self.announcement,
+            *left_out,
+        )
+
+    async def keep_versions(self, name: str, count: int) -> LineageView:
+        self._answer("keep", name, count)
+        return OWN
 
     async def remove(self, mod_id: bytes) -> bool:
         self._answer("remove", mod_id)
@@ -378,6 +399,7 @@ class FakeNode:
         self.doctor = FakeDoctor(self._answer)
         self.sharing = FakeSharing(self._answer, home.path)
         self.pool = FakePool(self._answer)
+        self.following = FakeFollowing(self._answer)
         self.downloads = DownloadQueue(
             *(home.downloads, self.sharing.get, lambda _: None, self.environment.wall),
             at_once=3,

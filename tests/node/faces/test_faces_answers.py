@@ -6,7 +6,18 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from node.answers import dht, downloads, mods, network, peers, rates, status, vault
+from node.answers import (
+    dht,
+    downloads,
+    follows,
+    lineages,
+    mods,
+    network,
+    peers,
+    rates,
+    status,
+    vault,
+)
 from node.answers.dht import (
     AvailabilityBodyView,
     ContactView,
@@ -29,7 +40,7 @@ from node.faces.api.validation import check
 from protocol.addresses import Address
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.causes.tried import KnownSide
-from protocol.content.link import ModLink
+from protocol.content.link import LineageLink, ModLink
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import base32_text, peer_id_text
 from protocol.punching.pairs import Way
@@ -41,6 +52,7 @@ P, Q = peer_id_text(PEER), peer_id_text(OTHER)
 MOD = bytes(range(32))
 M = base32_text(MOD)
 LINK = ModLink(MOD, bytes(32))
+LINEAGE = LineageLink(bytes(32), b"r" * 32)
 V4, V6 = Address("192.0.2.1", 4001), Address("2001:db8::1", 4001)
 
 HERE = KnownSide((4, 6), NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT), 3)
@@ -127,12 +139,16 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     ),
     (
         ShareResult(
-            MOD, LINK, "hats", 2, 10, 5, Announcement(3, 4, {"key_full": 1}), 1, ("a/",), ("*.tmp",)
+            *(MOD, LINK, LINEAGE, "hats", 7, True, 2, 10, 5),
+            *(Announcement(3, 4, {"key_full": 1}), 1, ("a/",), ("*.tmp",)),
         ),
         {
             "mod_id": M,
             "link": str(LINK),
+            "lineage": str(LINEAGE),
             "name": "hats",
+            "version": 7,
+            "is_new": True,
             "files": 2,
             "bytes": 10,
             "new_bytes": 5,
@@ -419,6 +435,10 @@ def test_an_answer_keeps_its_keys_their_order_and_its_values(
     check(told, forms.schema_of(type(answer)), COMPONENTS)
 
 
+LEAVES = {Progress, SourceRate, ClockView, LineageLink, ModLink, KnownSide, NatKind}
+"""Of other rooms, or written as text."""
+
+
 def test_every_class_of_answers_is_shown_by_a_route() -> None:
     shown: set[type] = set()
 
@@ -432,8 +452,8 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
 
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
-    rooms = (status, mods, network, peers, dht, rates, downloads, vault)
-    assert shown - {Progress, SourceRate, ClockView, ModLink, KnownSide, NatKind} == {
+    rooms = (*(status, mods, network, peers, dht, rates, downloads, vault), follows, lineages)
+    assert shown - LEAVES == {
         one
         for room in rooms
         for one in vars(room).values()

@@ -33,6 +33,7 @@ from protocol.errors import (
     TimedOut,
 )
 from protocol.identity import base32_text, peer_id_text
+from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
 
 pytestmark = pytest.mark.real_loop
@@ -254,6 +255,7 @@ async def test_a_defect_is_logged_and_not_told(
     assert caplog.text.count("secret detail") >= 2
 
 
+FOLLOWED = f"/v1/follows/{base32_text(LINEAGE.lineage_key)}"
 REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/v1/openapi.json"): ("/v1/openapi.json", None),
     ("GET", "/v1/status"): ("/v1/status", None),
@@ -286,6 +288,17 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/offers"): ("/v1/offers", {"link": str(LINK)}),
     ("POST", "/v1/origins"): ("/v1/origins", {"link": str(LINK)}),
     ("POST", "/v1/exports"): ("/v1/exports", {"mod_id": base32_text(MOD_ID), "to": "/x"}),
+    ("POST", "/v1/follows"): ("/v1/follows", {"link": str(LINEAGE), "to": "/games/hats"}),
+    ("GET", "/v1/follows"): ("/v1/follows", None),
+    ("DELETE", "/v1/follows/{lineage}"): (FOLLOWED, None),
+    ("POST", "/v1/follows/{lineage}/agree"): (f"{FOLLOWED}/agree", {}),
+    ("POST", "/v1/follows/{lineage}/resume"): (f"{FOLLOWED}/resume", {}),
+    ("POST", "/v1/follows/{lineage}/back"): (f"{FOLLOWED}/back", {}),
+    ("POST", "/v1/versions"): ("/v1/versions", {"link": str(LINEAGE)}),
+    ("GET", "/v1/lineages"): ("/v1/lineages", None),
+    ("POST", "/v1/lineages"): ("/v1/lineages", {"lineage": "modswarm-lineage:abc"}),
+    ("POST", "/v1/lineages/kept"): ("/v1/lineages/kept", {"name": "hats", "versions": 3}),
+    ("POST", "/v1/lineages/export"): ("/v1/lineages/export", {"name": "hats"}),
     ("POST", "/v1/connect"): ("/v1/connect", {"peer": peer_id_text(PEER)}),
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
     ("GET", "/v1/dht/records"): (f"/v1/dht/records?target={peer_id_text(PEER)}&kind=peer", None),
@@ -443,6 +456,7 @@ async def test_closing_ends_running_downloads_with_a_reason(tmp_path: Path) -> N
 def test_lines_of_streams_are_documented() -> None:
     streams = [route for route in ROUTES if route.stream_handler is not None]
     paths = {"/v1/mods", "/v1/scrubs", "/v1/downloads", "/v1/offers", "/v1/exports"}
+    paths |= {"/v1/versions", "/v1/follows", "/v1/follows/{lineage}/back"}
     assert {route.path for route in streams} == paths
     for route in streams:
         check({"progress": None}, line(route), COMPONENTS)

@@ -174,7 +174,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
     def answer(text: str) -> None:
         monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\n"))
-        monkeypatch.setattr(mods, "_at_a_terminal", lambda: True)
+        monkeypatch.setattr(mods, "at_a_terminal", lambda: True)
 
     return answer
 

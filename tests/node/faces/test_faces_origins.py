@@ -68,7 +68,7 @@ def test_a_person_at_a_terminal_is_asked_once(
     agreed: bool,
 ) -> None:
     answers = iter(typed.splitlines())
-    monkeypatch.setattr("node.faces.cli.mods._at_a_terminal", lambda: True)
+    monkeypatch.setattr("node.faces.cli.mods.at_a_terminal", lambda: True)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: next(answers))
     link = replace(LINK, origins=(ORIGIN,))
     assert status_of("get", str(link)) == exits.OK

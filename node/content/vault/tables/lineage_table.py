@@ -45,13 +45,31 @@ class LineageTable:
         )
 
     def publish(
-        self, number: int, path: str, version: int, head: VersionKeys, previous: VersionKeys | None
+        self,
+        number: int,
+        path: str | None,
+        version: int,
+        head: VersionKeys,
+        previous: VersionKeys | None,
     ) -> None:
-        """This is the newest version of a lineage, made of the folder or file `path`."""
+        """This is the newest version of a lineage, made of the folder or file `path`, if known."""
         self._database.change(
             "UPDATE lineages SET path = ?, version = ?, head = ?, previous = ? WHERE number = ?",
             (path, version, _packed(head), _packed(previous), number),
         )
+
+    def keep(self, number: int, count: int) -> None:
+        """How many versions of a lineage the vault keeps from now on; 0: all."""
+        self._database.change("UPDATE lineages SET kept = ? WHERE number = ?", (count, number))
+
+    def record(self, number: int) -> bytes | None:
+        """The newest record of a lineage, as it was signed or heard."""
+        row = self._database.one("SELECT record FROM lineages WHERE number = ?", number)
+        return None if row is None else row[0]
+
+    def keep_record(self, number: int, raw: bytes) -> None:
+        """This is the newest record of a lineage."""
+        self._database.change("UPDATE lineages SET record = ? WHERE number = ?", (raw, number))
 
     def known_chunks(
         self, lineage: int, plaintext_hashes: Iterable[bytes]

@@ -2,6 +2,7 @@
 
 from node.content.vault.database import Database
 from node.content.vault.tables.cache_table import CacheTable
+from node.content.vault.tables.follow_table import FollowTable
 from node.content.vault.tables.heard_table import HeardTable
 from node.content.vault.tables.lineage_table import LineageTable
 from node.content.vault.tables.mod_table import ModTable
@@ -15,5 +16,6 @@ class VaultTables:
         self.mods = ModTable(database)
         self.lineages = LineageTable(database)
         self.cache = CacheTable(database)
+        self.follows = FollowTable(database)
         self.targets = TargetTable(database)
         self.heard = HeardTable(database)

@@ -15,7 +15,7 @@ from node.faces.cli.terminal.hidden import ask_hidden
 from node.machine.refusals import refused
 from protocol import limits
 from protocol.errors import BadInput, BadLink
-from protocol.texts.links import holds_link, link_in
+from protocol.texts.links import any_link_in, holds_link
 
 _STDIN = "-"
 _READ_BYTES = 4 * limits.PASTED_CHARS + 1
@@ -32,7 +32,7 @@ def link_text(argument: str | None, file: Path | None) -> str:
     if file is not None:
         if argument is not None:
             raise click.UsageError("Give the link or --link-file, not both.")
-        return _from_stdin() if str(file) == _STDIN else _from_file(file)
+        return _from_stdin() if str(file) == _STDIN else from_file(file, "a link")
     if argument == _STDIN:
         return _from_stdin()
     if argument is not None:
@@ -50,7 +50,7 @@ def _goes_on(text: str) -> bool:
 def _holds_whole_link(text: str) -> bool:
     """Whether a link with its key stands in `text`."""
     try:
-        return link_in(text).content_key is not None
+        return any_link_in(text).parts[1] is not None
     except BadLink:
         return False
 
@@ -69,12 +69,13 @@ def _from_stdin() -> str:
     return text
 
 
-def _from_file(file: Path) -> str:
+def from_file(file: Path, what: str) -> str:
+    """The text of a file that holds `what`; raises BadInput."""
     try:
         with file.open("rb") as source:
             return _decoded(source.read(_READ_BYTES))
     except OSError as error:
-        raise refused(error, f"cannot read a link from {file}", BadInput) from None
+        raise refused(error, f"cannot read {what} from {file}", BadInput) from None
 
 
 def _decoded(data: bytes | str) -> str:

@@ -1,8 +1,15 @@
 """Questions at a terminal. A no is no interruption: it is told what was not done."""
 
+import sys
+
 import click
 
 from node.faces.cli import exits
+
+
+def at_a_terminal() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def wants(question: str, *, default: bool, otherwise: str) -> None:

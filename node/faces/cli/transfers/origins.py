@@ -4,10 +4,10 @@ import click
 
 from node.faces.cli.client import ControlClient
 from node.faces.cli.output import printable
-from protocol.content.link import ModLink
+from protocol.content.link import AnyLink
 
 
-def settle_origins(client: ControlClient, link: ModLink, given: str | None, *, asks: bool) -> None:
+def settle_origins(client: ControlClient, link: AnyLink, given: str | None, *, asks: bool) -> None:
     """Let the node know what a person says of a link's origins: `given`, "yes" or "no", or asked
     now if that was not answered before. Without an answer they are not asked.
     """

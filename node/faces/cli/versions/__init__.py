@@ -1,0 +1,1 @@
+"""Commands about versions: made of a folder, followed, and listed."""

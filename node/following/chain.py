@@ -1,0 +1,119 @@
+"""From a lineage's record to its versions, each of which names the one before."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from node.content.opened_mods import OpenedMod
+from node.overlay.lineages.heard import HeardLineages
+from node.overlay.lineages.reader import LineageReader
+from protocol import limits
+from protocol.content.lineage.history import body_of, check_named
+from protocol.content.link import LineageLink, ModLink
+from protocol.content.manifests.contents import VersionKeys
+from protocol.errors import BadContent, BadLink, NetworkError, NotFound, WrongKey
+from protocol.records import Record
+
+Look = Callable[[ModLink], Awaitable[OpenedMod]]
+"""The manifest and the contents of a mod, from the vault or from peers; raises as `get`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a lineage."""
+
+    link: ModLink
+    opened: OpenedMod = field(repr=False)
+
+    @property
+    def number(self) -> int:
+        """Counted from 1."""
+        assert self.opened.contents is not None
+        return self.opened.contents.version
+
+
+class VersionChain:
+    """Finds the newest version of a lineage, and those before it."""
+
+    def __init__(self, reader: LineageReader, heard: HeardLineages, look: Look) -> None:
+        self._reader = reader
+        self._heard = heard
+        self._look = look
+
+    async def newest_record(self, link: LineageLink) -> Record:
+        """The record that is followed; raises NotFound, and NetworkError if none is known."""
+        try:
+            await self._reader.read(link.lineage_key)
+        except NetworkError:
+            if self._heard.newest(link.lineage_key) is None:
+                raise
+        newest = self._heard.newest(link.lineage_key)
+        if newest is None:
+            raise NotFound(
+                "no node has heard of versions of this mod: its record has expired, or was never"
+                " stored"
+            )
+        return newest
+
+    async def open_named(self, link: LineageLink, record: Record) -> Version:
+        """The version that a record names.
+
+        Raises WrongKey if it lies about that, BadLink where the link's key does not open it, and
+        as `get`.
+        """
+        if link.reading_key is None:
+            raise BadLink(
+                "the link is cut: it lacks the key that opens the mod, which stands behind #"
+            )
+        body = body_of(record)
+        try:
+            keys = VersionKeys(body.mod_id, body.content_key(link.reading_key))
+        except BadContent:
+            raise BadLink("the link's key does not open this mod's newest version") from None
+        version = await self.open_keys(link, keys)
+        check_named(record, version.opened.manifest.lineage_key, version.number)
+        return version
+
+    async def open_keys(self, link: LineageLink, keys: VersionKeys) -> Version:
+        """A version by its keys; raises as `get`, WrongKey for a patch."""
+        found = ModLink(keys.mod_id, keys.content_key, link.hints, link.origins)
+        opened = await self._look(found)
+        if opened.contents is None or opened.contents.patch_of is not None:
+            raise WrongKey("a lineage record that names a patch")
+        return Version(found, opened)
+
+    async def before(self, link: LineageLink, version: Version) -> Version | None:
+        """The version before one; None if it is the first. Raises as `get`, WrongKey."""
+        assert version.opened.contents is not None
+        previous = version.opened.contents.previous
+        if previous is None:
+            return None
+        found = await self.open_keys(link, previous)
+        if found.opened.manifest.lineage_key != link.lineage_key or found.number >= version.number:
+            raise WrongKey("a version that names one before it which is none of its lineage")
+        return found
+
+    async def find(self, link: LineageLink) -> Version:
+        """The version that a link means; raises as `open_named` and `before`, NotFound."""
+        version = await self.open_named(link, await self.newest_record(link))
+        wanted = link.version
+        for _ in range(limits.VERSIONS_WALKED):
+            if wanted is None or version.number == wanted:
+                return version
+            older = await self.before(link, version) if version.number > wanted else None
+            if older is None:
+                raise NotFound(f"this mod has no version {wanted}; {version.number} is next to it")
+            version = older
+        raise NotFound(f"version {wanted} is more than {limits.VERSIONS_WALKED} versions back")
+
+    async def every(self, link: LineageLink, most: int) -> list[Version]:
+        """The newest versions, the newest first; ends where an older one is not to be had."""
+        versions = [await self.open_named(link, await self.newest_record(link))]
+        while len(versions) < most:
+            try:
+                older = await self.before(link, versions[-1])
+            except NetworkError:
+                break
+            if older is None:
+                break
+            versions.append(older)
+        return versions

@@ -1,0 +1,212 @@
+"""What a person follows: begun, kept current, ended; and the versions of any mod."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from node.answers.follows import FollowChange, FollowView, VersionList, VersionView
+from node.content.download.bounds import SizeBound
+from node.content.progress import ReportProgress, ignore_progress
+from node.content.targets.outcome import Updated
+from node.content.vault.stored_follow import StoredFollow
+from node.content.vault.vault import Vault
+from node.environment import Environment
+from node.following.chain import Version, VersionChain
+from node.following.follower import Follower, FollowParts
+from node.following.news import News
+from node.overlay.lineages.heard import LineageNews
+from node.overlay.lineages.lineages import Lineages
+from node.sharing import Sharing
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.content.lineage.history import recalled
+from protocol.content.link import LineageLink, ModLink
+from protocol.errors import BadInput, Malformed, NotFound
+from protocol.records import Record
+
+
+class Following:
+    """`start` it once content can be fetched; `close` it before that ends."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        environment: Environment,
+        lineages: Lineages,
+        news: News,
+        sharing: Sharing,
+    ) -> None:
+        self._vault = vault
+        self._lineages = lineages
+        self._news = news
+        self._sharing = sharing
+        self._wall = environment.wall
+        self.chain = VersionChain(lineages.reader, lineages.heard, sharing.look_into)
+        self._parts = FollowParts(
+            *(vault, environment, lineages.heard, lineages.reader),
+            *(self.chain, sharing, sharing.targets),
+        )
+        self._followers: dict[bytes, Follower] = {}
+        self._running: dict[bytes, asyncio.Task[None]] = {}
+        self._tasks = TaskOwner("following")
+        lineages.heard.watch(self._heard)
+
+    @property
+    def defects(self) -> list[BaseException]:
+        """What tasks raised that is neither the network's fault nor the disk's."""
+        return self._tasks.defects
+
+    async def start(self) -> None:
+        """Go on with what was followed."""
+        for follow in await self._vault.recall(lambda tables: tables.follows.every()):
+            key = follow.lineage_key
+            raw = await self._vault.recall(lambda tables: tables.follows.record(key))  # noqa: B023 - awaited here
+            self._begin(follow, _recalled(raw))
+
+    async def close(self) -> None:
+        """End all; what is being written is finished or taken back."""
+        await self._tasks.close()
+
+    def _begin(self, follow: StoredFollow, newest: Record | None) -> Follower:
+        key = follow.lineage_key
+        self._lineages.heard.keep(key, newest)
+        self._news.follow(key)
+        follower = self._followers[key] = Follower(follow, self._parts)
+        self._running[key] = self._tasks.start(follower.run(), name=str(follow.target))
+        return follower
+
+    def _heard(self, news: LineageNews) -> None:
+        follower = self._followers.get(news.lineage)
+        if follower is not None:
+            follower.hurry()
+
+    # What a person asks -------------------------------------------------------------------
+
+    async def follow(
+        self,
+        link: LineageLink,
+        target: Path,
+        *,
+        refuses: bool = False,
+        max_bytes: int = 0,
+        bound: SizeBound,
+        progress: ReportProgress = ignore_progress,
+    ) -> FollowView:
+        """Fetch the newest version to `target`, and keep that current from now on.
+
+        A target that modswarm wrote from the same mod goes on from there. `refuses`: an update is
+        refused where the person changed files. Raises as `get`, BadInput for too many.
+        """
+        known = self._followers.get(link.lineage_key)
+        if known is not None:
+            raise BadInput(
+                f"this mod is followed already, into {known.follow.target}",
+                advice="End that with `modswarm unfollow`.",
+            )
+        if len(self._followers) >= limits.FOLLOWS:
+            raise BadInput(f"no more than {limits.FOLLOWS} mods can be followed")
+        record = await self.chain.newest_record(link)
+        version = await self.chain.open_named(link, record)
+        contents = version.opened.contents
+        assert contents is not None
+        assert link.reading_key is not None
+        path = await self._first(version, target, bound, progress)
+        follow = StoredFollow(
+            *(link.lineage_key, link.reading_key, path, version.link.mod_id, version.number),
+            *(contents.name, contents.disk_bytes, refuses, max_bytes),
+            hints=link.hints,
+        )
+        await self._vault.record(lambda tables: tables.follows.put(follow, record.raw))
+        return self._begin(follow, record).view()
+
+    async def _first(
+        self, version: Version, target: Path, bound: SizeBound, progress: ReportProgress
+    ) -> Path:
+        """Write the first version that is followed; the target's real path."""
+        state = await self._sharing.targets.state_of(target)
+        known = None if state is None else await self._vault.mod(state.mod_id)
+        lineage = version.opened.manifest.lineage_key
+        if state is None or known is None or known.lineage_key != lineage:
+            got = await self._sharing.get(version.link, target, progress=progress, bound=bound)
+            return Path(got.path)
+        opened = await self._sharing.fetch(version.link, progress, bound)
+        return (await self._sharing.targets.update(opened, target, report=progress)).path
+
+    async def unfollow(self, lineage: bytes) -> FollowView:
+        """Leave a folder as it is, from now on. Raises NotFound, DiskError."""
+        follower = self._named(lineage)
+        await self._vault.record(lambda tables: tables.follows.remove(lineage))
+        view = follower.view()
+        del self._followers[lineage]
+        task = self._running.pop(lineage)
+        task.cancel()
+        await asyncio.wait({task})
+        self._news.unfollow(lineage)
+        self._lineages.heard.drop(lineage)
+        return view
+
+    def views(self) -> tuple[FollowView, ...]:
+        """All that is followed, by folder."""
+        return tuple(sorted((one.view() for one in self._followers.values()), key=_path_of))
+
+    async def agree(self, lineage: bytes) -> FollowView:
+        """A person says yes to the newest version. Raises NotFound, DiskError."""
+        follower = self._named(lineage)
+        await follower.agree()
+        return follower.view()
+
+    async def resume(self, lineage: bytes) -> FollowView:
+        """Follow the newest version again. Raises NotFound, DiskError."""
+        follower = self._named(lineage)
+        await follower.resume()
+        return follower.view()
+
+    async def back(self, lineage: bytes) -> FollowChange:
+        """Bring a folder to the version before, where it stays. Raises as `Follower.back`."""
+        follower = self._named(lineage)
+        updated = await follower.back()
+        if updated is None:
+            raise NotFound("there is no version before this one")
+        return _change(follower, updated)
+
+    def _named(self, lineage: bytes) -> Follower:
+        follower = self._followers.get(lineage)
+        if follower is None:
+            raise NotFound("this mod is not followed")
+        return follower
+
+    async def versions(self, link: LineageLink) -> VersionList:
+        """The newest versions of a mod; raises as `VersionChain.every`."""
+        found = await self.chain.every(link, limits.VERSIONS_SHOWN)
+        here = {mod.mod_id for mod in await self._sharing.mods() if mod.complete}
+        heard = self._lineages.heard
+        newest, seen = heard.newest(link.lineage_key), heard.seen(link.lineage_key)
+        return VersionList(
+            link,
+            tuple(
+                VersionView.of(one.opened, one.link, here=one.link.mod_id in here) for one in found
+            ),
+            expired=newest is not None and newest.expires <= self._wall(),
+            forked=seen is not None and bool(seen.told),
+        )
+
+    async def resolve(self, link: LineageLink) -> ModLink:
+        """The link of the version that a lineage's link means; raises as `VersionChain.find`."""
+        return (await self.chain.find(link)).link
+
+
+def _recalled(raw: bytes | None) -> Record | None:
+    if raw is not None:
+        with contextlib.suppress(Malformed):  # the disk has damaged it
+            return recalled(raw)
+    return None
+
+
+def _path_of(view: FollowView) -> str:
+    return view.path
+
+
+def _change(follower: Follower, updated: Updated) -> FollowChange:
+    return FollowChange(
+        follower.view(), len(updated.written), len(updated.removed), updated.kept_local
+    )

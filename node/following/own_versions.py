@@ -1,0 +1,183 @@
+"""The records of the lineages that this node publishes: each names the newest version."""
+
+import contextlib
+import logging
+from dataclasses import replace
+
+from node.answers.lineages import ExportedLineage, LineageView
+from node.content.publish.own_lineages import NewestVersion
+from node.content.publish.publisher import PublishedMod
+from node.content.vault.stored_mod import Lineage
+from node.content.vault.tables.vault_tables import VaultTables
+from node.content.vault.vault import Vault
+from node.overlay.lineages.lineages import Lineages
+from node.overlay.records.publishing import Published
+from protocol.content.file_paths import quoted
+from protocol.content.lineage.body import wrapped_content_key
+from protocol.content.lineage.export import LineageExport, parse_export
+from protocol.content.lineage.history import body_of, recalled
+from protocol.content.lineage.keys import LineageKeys
+from protocol.content.link import LineageLink
+from protocol.content.manifests.contents import VersionKeys
+from protocol.errors import BadContent, Malformed, NameTaken, NetworkError, NotFound
+from protocol.records import Record
+
+_log = logging.getLogger(__name__)
+
+
+class OwnVersions:
+    """`start` it before anything is shared."""
+
+    def __init__(self, vault: Vault, lineages: Lineages) -> None:
+        self._vault = vault
+        self._lineages = lineages
+
+    async def start(self) -> None:
+        """Renew the records of this node's lineages from now on."""
+        for lineage in await self._vault.recall(lambda tables: tables.lineages.every()):
+            if lineage.seed is not None and lineage.head is not None:
+                await self._keep(lineage.number, lineage.keys)
+
+    async def _keep(self, number: int, keys: LineageKeys) -> None:
+        raw = await self._vault.recall(lambda tables: tables.lineages.record(number))
+        newest = None
+        if raw is not None:
+            with contextlib.suppress(Malformed):  # the disk has damaged it
+                newest = recalled(raw)
+
+        async def save(record: Record) -> None:
+            await self._vault.record(lambda tables: tables.lineages.keep_record(number, record.raw))
+
+        self._lineages.publisher.keep(keys.identity, newest, save)
+
+    async def find_newest(self, lineage: Lineage) -> NewestVersion | None:
+        """A FindNewest: what the DHT says, if it can be asked, or what was heard before."""
+        if lineage.seed is None or lineage.head is None:
+            return None
+        keys = lineage.keys
+        await self._keep(lineage.number, keys)
+        with contextlib.suppress(NetworkError):
+            await self._lineages.reader.read(keys.public_key)
+        newest = self._lineages.heard.newest(keys.public_key)
+        if newest is None:
+            return None
+        body = body_of(newest)
+        try:
+            content_key = body.content_key(keys.reading_key)
+        except BadContent as error:
+            _log.warning("the newest record of %s: %s", lineage.name, error)
+            return None
+        return NewestVersion(body.version, VersionKeys(body.mod_id, content_key))
+
+    async def tell(self, shared: PublishedMod, origins: tuple[str, ...] = ()) -> Published | None:
+        """Sign and store the record of a version; None where the newest one names it already.
+
+        Raises DiskError.
+        """
+        keys = shared.keys
+        await self._keep(shared.lineage, keys)
+        newest = self._lineages.heard.newest(keys.public_key)
+        if newest is not None and _names(newest, shared.mod_id, origins):
+            return None
+        assert shared.link.content_key is not None
+        wrapped = wrapped_content_key(shared.link.content_key, keys.reading_key, shared.mod_id)
+        _, published = await self._lineages.publisher.publish(
+            keys.public_key,
+            mod_id=shared.mod_id,
+            version=shared.version,
+            wrapped_key=wrapped,
+            origins=origins,
+        )
+        return published
+
+    # What a person asks -------------------------------------------------------------------
+
+    async def views(self) -> tuple[LineageView, ...]:
+        """All lineages of this node that have a version."""
+        lineages = await self._vault.recall(lambda tables: tables.lineages.every())
+        return tuple(self._view(one) for one in lineages if one.seed is not None and one.version)
+
+    def _view(self, lineage: Lineage) -> LineageView:
+        keys, heard = lineage.keys, self._lineages.heard
+        newest, seen = heard.newest(keys.public_key), heard.seen(keys.public_key)
+        return LineageView(
+            name=lineage.name,
+            lineage=keys.public_key,
+            link=LineageLink(keys.public_key, keys.reading_key),
+            path=lineage.path or "",
+            version=lineage.version,
+            kept=lineage.kept,
+            expires=None if newest is None else newest.expires,
+            forked=seen is not None and bool(seen.told),
+        )
+
+    async def _named(self, name: str) -> Lineage:
+        found = await self._vault.recall(lambda tables: tables.lineages.named(name))
+        if found is None or found.seed is None:
+            raise NotFound(f"no mod {quoted(name)} was shared from this home")
+        return found
+
+    async def keep(self, name: str, count: int) -> LineageView:
+        """Let the vault keep only the last versions; 0: all. Raises NotFound, DiskError."""
+        lineage = await self._named(name)
+        await self._vault.record(lambda tables: tables.lineages.keep(lineage.number, count))
+        return self._view(replace(lineage, kept=count))
+
+    async def beyond_kept(self, lineage_key: bytes) -> list[bytes]:
+        """The mod ids of versions of an own lineage that are not kept any more."""
+        for lineage in await self._vault.recall(lambda tables: tables.lineages.every()):
+            if lineage.seed is not None and lineage.keys.public_key == lineage_key:
+                return await self._beyond(lineage, lineage_key) if lineage.kept else []
+        return []
+
+    async def _beyond(self, lineage: Lineage, lineage_key: bytes) -> list[bytes]:
+        oldest = lineage.version - lineage.kept + 1
+        return [
+            mod.mod_id
+            for mod in await self._vault.mods()
+            if mod.lineage_key == lineage_key and mod.patch_of is None and mod.version < oldest
+        ]
+
+    async def export(self, name: str) -> ExportedLineage:
+        """The keys of a lineage as a text; raises NotFound."""
+        lineage = await self._named(name)
+        assert lineage.seed is not None
+        newest = self._lineages.heard.newest(lineage.keys.public_key)
+        exported = LineageExport(lineage.name, lineage.secret, lineage.seed, newest)
+        return ExportedLineage(lineage.name, str(exported))
+
+    async def take_over(self, text: str) -> LineageView:
+        """Go on with a lineage that another machine exported.
+
+        Raises BadInput for a text that is none, NameTaken where this home has a mod of its name.
+        """
+        given = parse_export(text)
+        known = await self._vault.recall(lambda tables: tables.lineages.named(given.name))
+        if known is not None:
+            if known.seed == given.seed:
+                return self._view(known)
+            raise NameTaken(f"a mod {quoted(given.name)} was shared from this home already")
+        head = None
+        if given.newest is not None:
+            body = body_of(given.newest)
+            head = VersionKeys(body.mod_id, body.content_key(given.keys.reading_key))
+
+        def add(tables: VaultTables) -> Lineage:
+            number = tables.lineages.add(given.name, given.secret)
+            tables.lineages.give_seed(number, given.seed)
+            if given.newest is not None and head is not None:
+                tables.lineages.keep_record(number, given.newest.raw)
+                version = body_of(given.newest).version
+                tables.lineages.publish(number, None, version, head, None)
+            found = tables.lineages.named(given.name)
+            assert found is not None
+            return found
+
+        lineage = await self._vault.record(add)
+        await self._keep(lineage.number, lineage.keys)
+        return self._view(lineage)
+
+
+def _names(record: Record, mod_id: bytes, origins: tuple[str, ...]) -> bool:
+    body = body_of(record)
+    return body.mod_id == mod_id and body.origins == origins

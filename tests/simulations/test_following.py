@@ -1,0 +1,221 @@
+"""People follow a mod: their folders have each version soon after it is shared, or say why not."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from node.answers.follows import FollowStatus, FollowView
+from node.answers.mods import ShareResult
+from node.content.download.bounds import SizeBound
+from protocol import limits
+from protocol.errors import BadInput, NotFound, TargetExists
+from simulations.internet.latency import UniformLatency
+from simulations.libraries.seams import virtual_libraries
+from simulations.residents.whole import WholeResident
+from simulations.residents.world import World, simulated_settings
+from tests.node.content.content_nodes import read_files, write_files
+
+LINKED_S, UNLINKED_S = 5.0, 300.0
+BOUND = SizeBound(10**12, agreed=True)
+
+
+class Town:
+    """A publisher with a folder, and others."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.source, self.target = folder / "hats", folder / "got" / "hats"
+        self.nodes = [one for one in world.residents if isinstance(one, WholeResident)]
+        self.publisher, self.follower = self.nodes[:2]
+
+    async def share(self, files: dict[str, bytes]) -> ShareResult:
+        write_files(self.source, files)
+        with self.publisher.host.running():
+            return await self.publisher.running_node.sharing.share(self.source)
+
+    async def follow(self, shared: ShareResult, **settings: object) -> FollowView:
+        with self.follower.host.running():
+            return await self.follower.running_node.following.follow(
+                shared.lineage,
+                self.target,
+                bound=BOUND,
+                **settings,  # type: ignore[arg-type]
+            )
+
+    @property
+    def view(self) -> FollowView:
+        (found,) = self.follower.running_node.following.views()
+        return found
+
+    async def until(self, files: dict[str, bytes], within_s: float) -> float:
+        """After how many seconds the target has these files."""
+        began = self.world.loop.time()
+        while not self.target.is_dir() or read_files(self.target) != files:
+            assert self.world.loop.time() - began < within_s, self.view
+            await asyncio.sleep(0.1)
+        return self.world.loop.time() - began
+
+
+@contextlib.asynccontextmanager
+async def town(
+    folder: Path, seed: int = 1, count: int = 3, k: int = limits.K
+) -> AsyncIterator[Town]:
+    world = World(
+        seed,
+        latency=UniformLatency(0.05),
+        settings=simulated_settings(k=k),
+        folder=folder / "homes",
+    )
+    with virtual_libraries(world.internet):
+        await world.populate(count, kind=WholeResident)
+        there = Town(world, folder)
+        try:
+            yield there
+        finally:
+            await world.close()
+
+
+ONE, TWO, THREE = ({"a": b"a", "b": bytes([number]) * 5000} for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_new_version_is_there_in_seconds_while_a_link_is_open(
+    tmp_path: Path, seed: int
+) -> None:
+    async with town(tmp_path, seed) as there:
+        first = await there.share(ONE)
+        view = await there.follow(first)
+        assert (view.version, view.name, read_files(there.target)) == (1, "hats", ONE)
+        await asyncio.sleep(10)
+        assert there.follower.running_node.pool.links()
+        second = await there.share(TWO)
+        assert (second.version, second.lineage) == (2, first.lineage)
+        await there.until(TWO, LINKED_S)
+        await asyncio.sleep(1)
+        assert (there.view.status, there.view.version, there.view.newest) == (
+            FollowStatus.CURRENT,
+            2,
+            2,
+        )
+
+
+async def test_a_new_version_is_there_in_minutes_without_a_link(tmp_path: Path) -> None:
+    """By a poll: the follower is not one of the contacts that keep the record."""
+    async with town(tmp_path, seed=4, count=48, k=2) as there:
+        await there.follow(await there.share(ONE))
+        await asyncio.sleep(60)
+        for node in there.nodes:
+            for link in node.running_node.pool.links():
+                with node.host.running():
+                    await link.close("a test")
+        await asyncio.sleep(10)
+        assert not there.follower.running_node.pool.links()
+        await there.share(TWO)
+        assert await there.until(TWO, UNLINKED_S) > LINKED_S, "no link told it"
+
+
+async def test_a_restarted_follower_goes_on_also_from_others_than_the_publisher(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path, count=4) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        other = there.nodes[2]
+        await there.follower.stop()
+        second = await there.share(TWO)
+        with other.host.running():
+            await other.running_node.sharing.get(second.link, tmp_path / "other")
+        await there.publisher.stop()
+        await there.follower.start()
+        await there.until(TWO, UNLINKED_S)
+        await there.publisher.start()
+
+
+async def test_going_back_and_on_again(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        following, key = there.follower.running_node.following, first.lineage.lineage_key
+        with there.follower.host.running():
+            with pytest.raises(NotFound, match="no version before"):
+                await following.back(key)
+            await there.share(TWO)
+            await there.until(TWO, LINKED_S)
+            await asyncio.sleep(1)
+            change = await following.back(key)
+            assert (change.written, change.follow.version) == (1, 1)
+            assert read_files(there.target) == ONE
+            await there.share(THREE)
+            await asyncio.sleep(2 * UNLINKED_S)
+            assert read_files(there.target) == ONE
+            assert (there.view.status, there.view.newest) == (FollowStatus.HELD, 3)
+            await following.resume(key)
+            await there.until(THREE, LINKED_S)
+
+
+async def test_what_grows_beyond_twice_its_size_waits_for_a_yes(tmp_path: Path) -> None:
+    large = ONE | {"c": bytes(200_000)}
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        await there.share(large)
+        await asyncio.sleep(LINKED_S)
+        assert (there.view.status, there.view.waiting_version) == (FollowStatus.ASKS, 2)
+        assert "version 2 takes" in there.view.message
+        assert read_files(there.target) == ONE
+        with there.follower.host.running():
+            await there.follower.running_node.following.agree(first.lineage.lineage_key)
+        await there.until(large, LINKED_S)
+
+
+async def test_a_person_s_bound_waits_for_a_yes_too(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        await there.follow(await there.share(ONE), max_bytes=20_000)
+        await there.share(ONE | {"c": bytes(9000)})
+        await asyncio.sleep(LINKED_S)
+        assert there.view.status is FollowStatus.ASKS
+
+
+async def test_what_a_person_changed_is_kept_beside_or_stops_the_update(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        (there.target / "b").write_bytes(b"mine")
+        await there.share(TWO)
+        await there.until(TWO | {"b.local": b"mine"}, LINKED_S)
+        with there.follower.host.running():
+            following = there.follower.running_node.following
+            await following.unfollow(first.lineage.lineage_key)
+            assert following.views() == ()
+            await there.follow(first, refuses=True)  # the folder is that of the same mod
+        (there.target / "b").write_bytes(b"mine again")
+        await there.share(THREE)
+        await asyncio.sleep(LINKED_S)
+        assert there.view.status is FollowStatus.CHANGED
+        assert "'b'" in there.view.message
+        assert (there.target / "b").read_bytes() == b"mine again"
+
+
+async def test_what_is_not_followed(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        write_files(there.target, {"foreign": b"1"})
+        with pytest.raises(TargetExists):
+            await there.follow(first)
+        (there.target / "foreign").unlink()
+        await there.follow(first)
+        with pytest.raises(BadInput, match="followed already"):
+            await there.follow(first)
+
+
+async def test_the_vault_keeps_two_versions_of_what_is_followed(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        await there.follow(await there.share(ONE))
+        for files in (TWO, THREE, ONE):
+            await there.share(files)
+            await there.until(files, LINKED_S)
+            await asyncio.sleep(1)
+        assert len(await there.follower.running_node.sharing.mods()) == limits.VERSIONS_KEPT
