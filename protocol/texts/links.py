@@ -17,11 +17,16 @@ from protocol.identity import parse_peer_id
 from protocol.texts.wrappings import Joined, bare, joined, plain
 
 _SCHEME = re.compile(SCHEME, re.IGNORECASE)
-_SHAPE = re.compile(
-    r"/*(?P<id>l[a-z2-7]{56}|[a-z2-7]{56})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&%~_+-]*)?"
-    r"(?:/*#(?P<key>[a-z2-7]{56}))?(?P<version>@[1-9][0-9]{0,9})?",
-    re.IGNORECASE,
+_SHAPES = tuple(
+    re.compile(
+        rf"/*(?P<id>{mark}[a-z2-7]{{56}})(?:/+(?=\?))?(?P<hints>\?[a-z0-9.:\[\]/=&%~_+-]*)?"
+        r"(?:/*#(?P<key>[a-z2-7]{56}))?(?P<version>@[1-9][0-9]{0,9})?",
+        re.IGNORECASE,
+    )
+    for mark in ("", "l")
 )
+"""Of a mod, and of a lineage: where a line ends behind a mod's id, that of the next word may look
+like the other."""
 _PIECE = re.compile(r"[\w.:\[\]/?&=#%~+-]*")
 _PIECE_CHARS_MIN = 20
 """Of what counts as a second link: words are shorter."""
@@ -111,17 +116,33 @@ def _spans(pasted: Joined) -> Iterator[tuple[int, int]]:
 
 def _link_at(pasted: Joined, start: int, end: int) -> AnyLink:
     """The link whose scheme ends at `start`; raises BadLink."""
-    shape = _SHAPE.match(pasted.text, start, end)
-    if shape is not None and shape["key"]:
-        if _ends_at(pasted, shape.end(), end):
-            hints, version = _hints(pasted, shape), shape["version"] or ""
-            return link.parse(f"{SCHEME}{shape['id']}{hints}#{shape['key']}{version}")
-    elif shape is not None:
-        hints_end = pasted.gap_within(shape.end("id") - 1, shape.end()) or shape.end()
-        if _ends_at(pasted, hints_end, end):
-            hints = pasted.text[shape.end("id") : hints_end].rstrip(_HINTS_END)
-            return link.parse(f"{SCHEME}{shape['id']}{hints}")
+    refusals = []
+    for pattern in _SHAPES:
+        shape = pattern.match(pasted.text, start, end)
+        text = "" if shape is None else _whole(pasted, shape, end)
+        if text:
+            try:
+                return link.parse(SCHEME + text)
+            except BadLink as error:
+                refusals.append(error)
+    if refusals:
+        raise refusals[0]
     return link.parse(SCHEME + _piece_at(pasted, start, end))
+
+
+def _whole(pasted: Joined, shape: re.Match[str], end: int) -> str:
+    """A link without its scheme, if it ends where the shape does; else empty text.
+
+    Raises BadLink for cut hints.
+    """
+    if shape["key"]:
+        if not _ends_at(pasted, shape.end(), end):
+            return ""
+        return f"{shape['id']}{_hints(pasted, shape)}#{shape['key']}{shape['version'] or ''}"
+    hints_end = pasted.gap_within(shape.end("id") - 1, shape.end()) or shape.end()
+    if not _ends_at(pasted, hints_end, end):
+        return ""
+    return shape["id"] + pasted.text[shape.end("id") : hints_end].rstrip(_HINTS_END)
 
 
 def _ends_at(pasted: Joined, place: int, end: int) -> bool:

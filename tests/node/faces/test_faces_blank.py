@@ -21,6 +21,7 @@ from node.faces.cli.terminal.words import PathWord, Word
 from node.machine.control_file import read_control
 from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.commands import status_of, told_by
+from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
 
 BLANKS = ("", " ", "\t \n", "\u00a0")
@@ -31,6 +32,10 @@ GOOD = {
     "peer": peer_id_text(PEER),
     "target": "00" * 20,
     "download": "1",
+    "link": str(LINEAGE),
+    "name": "hats",
+    "file": "keys",
+    "count": "3",
 }
 """Other arguments that a command needs."""
 OWN_PARSER = {"simulate"}
@@ -147,6 +152,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/downloads": {"link": str(LINK), "into": "/x"},
     "/v1/offers": {"link": str(LINK)},
     "/v1/origins": {"link": str(LINK)},
+    "/v1/follows": {"link": str(LINEAGE), "to": "/x"},
+    "/v1/versions": {"link": str(LINEAGE)},
+    "/v1/lineages": {"lineage": "modswarm-lineage:abc"},
+    "/v1/lineages/kept": {"name": "hats", "versions": 3},
+    "/v1/lineages/export": {"name": "hats"},
     "/v1/exports": {"mod_id": base32_text(MOD_ID), "to": "/x"},
     "/v1/limits": {},
     "/v1/scrubs": {},

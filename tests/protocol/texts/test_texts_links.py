@@ -1,16 +1,17 @@
 """Links in pasted texts: any mix of wrappings gives back the link, and nothing is guessed."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import limits
-from protocol.content.link import SCHEME, ModLink
+from protocol.content.link import SCHEME, LineageLink, ModLink
 from protocol.errors import BadLink
 from protocol.identity import peer_id_text
-from protocol.texts.links import holds_link, link_in
+from protocol.texts.links import any_link_in, holds_link, link_in
 from protocol.texts.wrappings import bare, joined, plain
 from tests.protocol.texts.pasted import OF_LINKS, WHOLE, in_order
 
@@ -193,3 +194,23 @@ def test_what_is_bare_has_nothing_around_it(text: str) -> None:
     once = bare(plain(text))
     assert len(once) <= len(plain(text))
     assert plain(plain(text)) == plain(text) or "%" in text or "&" in text or "\\" in text
+
+
+LINEAGE = LineageLink(ONE.mod_id, ONE.content_key, version=3)
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+@pytest.mark.parametrize("version", [None, 3])
+def test_each_wrapping_leaves_the_link_of_a_lineage(name: str, version: int | None) -> None:
+    for meant in (LINEAGE, LineageLink(LINEAGE.lineage_key)):
+        one = replace(meant, version=version)
+        assert any_link_in(WRAPPINGS[name](str(one))) == one
+    with pytest.raises(BadLink, match="through all versions"):
+        link_in(WRAPPINGS[name](str(LINEAGE)))
+
+
+def test_a_mod_whose_id_begins_as_a_lineage_s_link_does() -> None:
+    mod = ModLink(b"X" + bytes(31))
+    assert str(mod).startswith(f"{SCHEME}l")
+    assert any_link_in(f"{mod}\nthen") == mod
+    assert any_link_in(f"{mod} then") == mod

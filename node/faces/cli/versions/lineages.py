@@ -54,10 +54,10 @@ def list_lineages(home: Path, as_json: bool) -> None:
 
 @lineage.command()
 @click.argument("name", type=_NAME)
-@click.argument("count", type=click.IntRange(0, limits.LINEAGE_VERSION_MAX), metavar="N")
+@click.argument("count", type=click.IntRange(0, limits.LINEAGE_VERSION_MAX))
 @options.asking
 def keep(name: str, count: int, home: Path, as_json: bool) -> None:
-    """Keep the last N versions of the mod NAME in the vault, and remove older ones; 0 keeps all."""
+    """Keep the last COUNT versions of the mod NAME, and remove older ones; 0 keeps all."""
     told = ControlClient(home).post("/v1/lineages/kept", {"name": name, "versions": count})
     if as_json:
         output.show_json(told)
