@@ -3,7 +3,7 @@
     ModswarmError
     ├── LocalError            this machine, its disk, its settings or the person at it
     │   ├── BadInput          what a person typed or a file they gave
-    │   │   ├── BadLink, BadAddress, BadPeerId, BadConfig, UnsafePath
+    │   │   ├── BadLink, BadAddress, BadPeerId, BadConfig, UnsafePath, NameTaken
     │   │   └── BadFolder     FolderProblems: all that is in its way
     │   ├── HomeError         the node's folder cannot be used
     │   ├── DiskError         full, read-only or failing

@@ -16,6 +16,8 @@ class ModView:
     mod_id: ModId
     name: str
     """Empty if the mod is only held for others."""
+    version: int
+    """Within its lineage, counted from 1; 0 if that is not known."""
     files: int
     bytes: int
     """Of all files together."""
@@ -33,6 +35,7 @@ class ModView:
         return cls(
             mod_id=mod.mod_id,
             name=mod.name,
+            version=mod.version,
             files=mod.files,
             bytes=mod.bytes,
             link=mod.link if mod.content_key else None,

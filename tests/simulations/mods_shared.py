@@ -16,7 +16,7 @@ async def share(person: WholeResident, folder: Path, data: bytes) -> ModLink:
     mod.mkdir(parents=True)
     (mod / FILE).write_bytes(data)
     with person.host.running():
-        return (await person.running_node.sharing.share(mod)).link
+        return (await person.running_node.sharing.share(mod, f"mod {folder.name}")).link
 
 
 async def get(person: WholeResident, link: ModLink, target: Path) -> tuple[GetResult, float]:

@@ -20,7 +20,7 @@ from simulations.residents.world import World
 
 PUBLICS = 12
 ROUND_TRIP_S = 0.1
-_TYPES = range(32, 64)
+_TYPES = range(64, 96)
 _HEAD = bytes((0x92, _TYPES[0]))
 """A list of two, the type and one more (MessagePack)."""
 

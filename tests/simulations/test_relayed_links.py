@@ -274,8 +274,8 @@ async def test_a_relay_reads_nothing(tmp_path: Path) -> None:
         relays = Misbehaving(town, 0, truthful)
         link, theirs = await town.linked(one, other)
         got: list[bytes] = []
-        theirs.register(range(32, 64), got.append)
-        link.send(b"\x92\x20\xc4" + bytes([len(SECRET)]) + SECRET)
+        theirs.register(range(64, 96), got.append)
+        link.send(b"\x92\x40\xc4" + bytes([len(SECRET)]) + SECRET)
         await until(lambda: got)
         assert SECRET in got[0]
         assert relays.seen
@@ -360,8 +360,8 @@ async def test_a_link_gets_nearly_all_that_its_relay_allows(tmp_path: Path) -> N
         one, other = await town.settled("symmetric", "symmetric")
         link, theirs = await town.linked(one, other)
         arrived: list[int] = []
-        theirs.register(range(32, 64), lambda frame: arrived.append(len(frame)))
-        frame = b"\x92\x20\xc5" + FRAME_BYTES.to_bytes(2) + bytes(FRAME_BYTES)
+        theirs.register(range(64, 96), lambda frame: arrived.append(len(frame)))
+        frame = b"\x92\x40\xc5" + FRAME_BYTES.to_bytes(2) + bytes(FRAME_BYTES)
         until_s = town.world.loop.time() + POUR_S
         while town.world.loop.time() < until_s:
             link.send(frame)

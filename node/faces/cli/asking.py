@@ -127,10 +127,11 @@ def ls(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     output.show_table(
-        ("NAME", "ID", "ADDED", "FILES", "SIZE", "FROM", "COMPLETE", "LINK"),
+        ("NAME", "VERSION", "ID", "ADDED", "FILES", "SIZE", "FROM", "COMPLETE", "LINK"),
         (
             (
                 mod["name"] or "(unknown)",
+                str(mod["version"] or ""),
                 mod["mod_id"][:_ID_CHARS],
                 output.moment(mod["added"]),
                 mod["files"],

@@ -228,10 +228,15 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
         hint = did_you_mean(text, names) or "; `modswarm ls` lists its mods"
         raise NotFound(f"this node has no mod {text!r}{hint}")
     if len(found) > 1:
-        first = [f"{mod['mod_id'][:12]} of {output.moment(mod['added'])}" for mod in found[:_TOLD]]
+        first = [_told_apart(mod) for mod in found[:_TOLD]]
         more = f", and {len(found) - _TOLD} more in `modswarm ls`" if len(found) > _TOLD else ""
         raise BadInput(f"{text!r} means several mods; name one by its id: {', '.join(first)}{more}")
     return found[0]
+
+
+def _told_apart(mod: dict[str, Any]) -> str:
+    version = f"version {mod['version']}" if mod["version"] else output.moment(mod["added"])
+    return f"{mod['mod_id'][:12]} of {version}"
 
 
 def _ask_whether_meant(mod: dict[str, Any]) -> None:

@@ -322,6 +322,7 @@ def test_what_share_tells_is_whole(
     assert status_of("share", "hats") == exits.OK
     told = capsys.readouterr().err
     assert told.endswith(":\n")  # the link follows
+    told = told.replace(f":\n{node.sharing.lineage}\n", ".\n")
     assert_sentences(told.removesuffix(":\n") + ".")
 
 

@@ -31,7 +31,7 @@ LARGE_BYTES = 1000
 DTLS = range(20, 64)
 SLOW_BYTES = 60_000
 STEADY_BYTES = 1_200_000
-FRAME = bytes((0x92, 33)) + bytes(2998)
+FRAME = bytes((0x92, 64)) + bytes(2998)
 
 
 class BadRelays:

@@ -449,7 +449,7 @@ class FakeNode:
 
 def stored_mod(mod_id: bytes, name: str) -> ModView:
     return ModView(
-        mod_id, name, 2, 10, ModLink(mod_id, bytes(32)), 1.7e9, shared=True, complete=True
+        mod_id, name, 1, 2, 10, ModLink(mod_id, bytes(32)), 1.7e9, shared=True, complete=True
     )
 
 

@@ -112,10 +112,11 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         {"peer_id": P, "public_key": M, "bootstrap_addresses": ["a", "b"]},
     ),
     (
-        ModView(MOD, "hats", 2, 10, LINK, 1.5, shared=True, complete=False),
+        ModView(MOD, "hats", 3, 2, 10, LINK, 1.5, shared=True, complete=False),
         {
             "mod_id": M,
             "name": "hats",
+            "version": 3,
             "files": 2,
             "bytes": 10,
             "link": str(LINK),
@@ -125,10 +126,11 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
         },
     ),
     (
-        ModView(MOD, "", 0, 0, None, 1.5, shared=False, complete=True),
+        ModView(MOD, "", 0, 0, 0, None, 1.5, shared=False, complete=True),
         {
             "mod_id": M,
             "name": "",
+            "version": 0,
             "files": 0,
             "bytes": 0,
             "link": None,

@@ -20,7 +20,7 @@ def test_share_tells_the_version_and_the_link_to_follow(
     told = capsys.readouterr()
     assert told.out == f"{LINK}\n"
     assert "Sharing version 3 of hats: 2 files" in told.err
-    assert told.err.endswith(f"as it comes:\n{node.sharing.lineage}\n")
+    assert f"as it comes:\n{node.sharing.lineage}\nAnnounced at" in told.err
     node.sharing.is_new = False
     assert status_of("share", "hats") == 0
     assert "nothing has changed since version 3." in capsys.readouterr().err

@@ -114,10 +114,10 @@ def share(
     click.echo(_told(shared), err=True)
     if shared["left_out"] or exclude:
         click.echo(_left_out(shared), err=True)
+    click.echo("By this link people follow it, and get each version as it comes:", err=True)
+    click.echo(shared["lineage"], err=True)
     click.echo(_announced(shared["published"]), err=True)
     click.echo(shared["link"])
-    click.echo("With this one they follow it, and get each version as it comes:", err=True)
-    click.echo(shared["lineage"], err=True)
 
 
 def _shared(home: Path, body: dict[str, Any], *, as_json: bool) -> dict[str, Any]:

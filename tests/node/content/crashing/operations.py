@@ -48,23 +48,45 @@ class Share:
         """Share them, one after another."""
         async with steps.node(world / "disk") as node:
             for place in range(len(self._mods)):
+                if await self._is_superseded(node, place):
+                    continue
                 shared = await steps.do(partial(self._share, node, world, place))
                 steps.acknowledge("shared", str(place), shared.mod_id.hex())
 
     async def _share(self, node: ContentNode, world: Path, place: int) -> PublishedMod:
-        return await node.publisher.publish(world / f"source{place}" / self._mods[place][0])
+        name = self._mods[place][0]
+        return await node.publisher.publish(
+            world / f"source{place}" / name, name, continues=self._follows(place)
+        )
+
+    def _follows(self, place: int) -> bool:
+        """Whether it is the next version of one before."""
+        return self._mods[place][0] in [name for name, _ in self._mods[:place]]
+
+    async def _is_superseded(self, node: ContentNode, place: int) -> bool:
+        """Whether the next version of it was made: shared again it would come after that."""
+        name = self._mods[place][0]
+        version = [name for name, _ in self._mods[: place + 1]].count(name)
+        return any(mod.name == name and mod.version > version for mod in await node.vault.mods())
 
     async def check(self, world: Path, acknowledged: list[str]) -> None:
-        """What was shared can be had; sharing it again stores nothing and gives the same link."""
+        """What was shared can be had; sharing it again stores nothing and gives the same link.
+
+        But for the version that another one follows: what it had then is a version after that.
+        """
         check_vault(world / "disk" / "vault")
         async with content_node(world / "disk") as node:
             for number, mod_id in {tuple(one) for one in told(acknowledged, "shared")}:
                 mod, place = bytes.fromhex(mod_id), int(number)
                 await check_mod(node, mod, world, files_of(self._mods[place][1]))
+                if await self._is_superseded(node, place):
+                    continue
                 again = await self._share(node, world, place)
                 assert (again.mod_id, again.new_bytes) == (mod, 0)
             shared = {int(number) for number, _ in told(acknowledged, "shared")}
-            for place in {*range(len(self._mods))} - shared:
+            for place in sorted({*range(len(self._mods))} - shared):
+                if await self._is_superseded(node, place):
+                    continue
                 mod = (await self._share(node, world, place)).mod_id
                 await check_mod(node, mod, world, files_of(self._mods[place][1]))
             assert len(await node.vault.mods()) == len(self._mods)
