@@ -26,6 +26,7 @@ from protocol.texts.amounts import size_text
 _log = logging.getLogger(__name__)
 
 _ENDLESS: Final = 1 << 62
+_PAUSE_S_MIN: Final = 1.0
 
 Evicted = Callable[[], Awaitable[None]]
 
@@ -69,7 +70,8 @@ class Keeper:
         kept_s = self._vault.littered_s
         if kept_s is None or kept_s >= limits.LITTER_KEPT_S:
             return limits.VAULT_CHECK_S
-        return limits.LITTER_KEPT_S - kept_s
+        # Rounding may leave less than the clock can tell, and then no time would pass in between.
+        return max(limits.LITTER_KEPT_S - kept_s, _PAUSE_S_MIN)
 
     def wake(self) -> None:
         """Something is not in use any more, or not pinned: see soon whether something has to go."""

@@ -97,3 +97,20 @@ async def test_a_failed_share_gives_its_room_back_soon(tmp_path: Path) -> None:
             assert disk.taken() >= 28 * KB, "another share may need it"
         assert disk.taken() <= 11 * KB
         running.cancel()
+
+
+async def test_what_is_due_but_for_a_rounding_does_not_keep_the_keeper_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def littered_s(_: Vault) -> float:
+        looks.append(asyncio.get_running_loop().time())
+        return limits.LITTER_KEPT_S - 1e-12
+
+    async with littered(tmp_path) as mods:
+        monkeypatch.setattr(Vault, "littered_s", property(littered_s))
+        running = asyncio.create_task(Keeper(mods.vault, LARGE).run())
+        await asyncio.sleep(10)
+        running.cancel()
+    assert 2 <= len(looks) < 100
