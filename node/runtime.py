@@ -240,7 +240,7 @@ class Node:
         self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)
         self.following = Following(
             *(self._vault, self.environment, self.membership.lineages, self.hearing.news),
-            self.sharing,
+            *(self.sharing, self.membership.join_outcome),
         )
         await self.hearing.start()
         undoing.push_async_callback(self.hearing.close)

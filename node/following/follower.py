@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -47,7 +48,10 @@ class Fetching(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FollowParts:
-    """What all followers of a node work with."""
+    """What all followers of a node work with.
+
+    `join_outcome`: whether this node has joined, once that is known or has taken long.
+    """
 
     vault: Vault
     environment: Environment
@@ -56,6 +60,7 @@ class FollowParts:
     chain: VersionChain
     fetching: Fetching
     targets: TargetUpdater
+    join_outcome: Callable[[], Awaitable[bool]]
 
 
 class Follower:
@@ -102,22 +107,34 @@ class Follower:
 
     async def run(self) -> None:
         """Keep the target current, until cancelled."""
-        rng = self._parts.environment.rng
+        await self._parts.join_outcome()  # before that a poll asks no node
+        failed = 0
         while True:
-            await self._poll()
+            is_told = await self._poll()
             async with self._working:
                 await self._come_up_to_date()
-            pause_s = limits.FOLLOW_POLL_S * (0.8 + 0.2 * rng.random())
+            is_done = is_told and self._status is not FollowStatus.WAITING
+            failed = 0 if is_done else failed + 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(self._pause_s(failed)):
                     await self._news.wait()
             self._news.clear()
 
-    async def _poll(self) -> None:
+    def _pause_s(self, failed: int) -> float:
+        """Until the next poll, after so many in a row that brought nothing as nothing answered."""
+        longest_s = limits.FOLLOW_POLL_S
+        if 0 < failed < limits.FOLLOW_TRIES:
+            longest_s = min(longest_s, limits.FOLLOW_AGAIN_S * 2 ** (failed - 1))
+        return longest_s * (0.8 + 0.2 * self._parts.environment.rng.random())
+
+    async def _poll(self) -> bool:
+        """Ask for what is newest; whether other nodes answered."""
         try:
             await self._parts.reader.poll(self.follow.lineage_key)
         except NetworkError as error:
             _log.info("news of %s could not be asked for: %s", self.follow.name, error)
+            return False
+        return True
 
     async def _come_up_to_date(self) -> None:
         """Bring the target to the newest version that is known, if it may."""

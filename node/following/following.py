@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from node.answers.follows import FollowChange, FollowView, VersionList, VersionView
@@ -35,6 +36,7 @@ class Following:
         lineages: Lineages,
         news: News,
         sharing: Sharing,
+        join_outcome: Callable[[], Awaitable[bool]],
     ) -> None:
         self._vault = vault
         self._lineages = lineages
@@ -44,7 +46,7 @@ class Following:
         self.chain = VersionChain(lineages.reader, lineages.heard, sharing.look_into)
         self._parts = FollowParts(
             *(vault, environment, lineages.heard, lineages.reader),
-            *(self.chain, sharing, sharing.targets),
+            *(self.chain, sharing, sharing.targets, join_outcome),
         )
         self._followers: dict[bytes, Follower] = {}
         self._running: dict[bytes, asyncio.Task[None]] = {}

@@ -219,3 +219,25 @@ async def test_the_vault_keeps_two_versions_of_what_is_followed(tmp_path: Path) 
             await there.until(files, LINKED_S)
             await asyncio.sleep(1)
         assert len(await there.follower.running_node.sharing.mods()) == limits.VERSIONS_KEPT
+
+
+async def test_a_follower_that_was_away_has_a_version_as_soon_as_it_is_back(tmp_path: Path) -> None:
+    async with town(tmp_path, count=4) as there:
+        await there.follow(await there.share(ONE))
+        await there.follower.stop()
+        await there.share(TWO)
+        await there.follower.start()
+        await there.until(TWO, 20.0)
+
+
+async def test_a_version_that_no_peer_had_is_asked_for_again_soon(tmp_path: Path) -> None:
+    async with town(tmp_path, count=4) as there:
+        await there.follow(await there.share(ONE))
+        await there.follower.stop()
+        await there.share(TWO)
+        await there.publisher.stop()
+        await there.follower.start()
+        await asyncio.sleep(20.0)
+        assert (there.view.status, there.view.newest) == (FollowStatus.WAITING, 2)
+        await there.publisher.start()
+        await there.until(TWO, 60.0)
