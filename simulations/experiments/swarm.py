@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import shutil
 import tempfile
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -20,12 +19,12 @@ from typing import Any, Final
 from protocol.content.link import ModLink
 from protocol.errors import ModswarmError
 from simulations.experiments.parts.fluid import FluidGetter, fluid_bound_s
+from simulations.experiments.parts.people import HOME_LINES, join, move_in, whole
 from simulations.experiments.parts.sessions import Sessions
 from simulations.harness.options import option
 from simulations.harness.report import ExperimentReport, Say
 from simulations.harness.statistics import quantile
 from simulations.internet.latency import UniformLatency
-from simulations.internet.lines import Access
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.churn import CHURN_MODELS
 from simulations.residents.flow_links import PAYLOAD_SHARE, flow_links
@@ -34,9 +33,6 @@ from simulations.residents.world import World
 from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
-_MEGABIT: Final = 1_000_000 / 8
-_LINES: Final = ((5.0, 20.0), (10.0, 50.0), (20.0, 100.0), (50.0, 50.0))
-"""Mbit/s up and down of the getters' lines, in equal numbers."""
 _SHARER: Final = (20.0, 50.0)
 _AWAY_S: Final = 5.0
 _AGAIN_S: Final = 1.0
@@ -111,7 +107,7 @@ def _bound_s(parameters: Parameters, outcome: _Outcome) -> float:
 
 
 def _lines(getters: int) -> list[tuple[float, float]]:
-    return [_LINES[place % len(_LINES)] for place in range(getters)]
+    return [HOME_LINES[place % len(HOME_LINES)] for place in range(getters)]
 
 
 async def _world(parameters: Parameters, folder: Path, say: Say) -> _Outcome:
@@ -120,8 +116,8 @@ async def _world(parameters: Parameters, folder: Path, say: Say) -> _Outcome:
     with virtual_libraries(world.internet), _carried(parameters, world):
         await world.populate(parameters.nodes)
         lines = [_SHARER, *_lines(parameters.getters)]
-        sharer, *getters = [_move_in(world, *line) for line in lines]
-        await asyncio.gather(*(_join(one) for one in (sharer, *getters)))
+        sharer, *getters = [move_in(world, *line) for line in lines]
+        await asyncio.gather(*(join(one) for one in (sharer, *getters)))
         link = await _share(sharer, parameters, folder)
         say(f"{parameters.getters} getters start")
         people = [_Person(one, link, folder, parameters) for one in getters]
@@ -156,28 +152,6 @@ def _carried(parameters: Parameters, world: World) -> contextlib.AbstractContext
     if parameters.links == "packets":
         return contextlib.nullcontext()
     return flow_links(world.internet)
-
-
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
-    """Do all of it, also if who waits for it is cancelled meanwhile: no node is half there."""
-    doing = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        await doing
-        raise
-
-
-async def _join(one: WholeResident) -> None:
-    await one.start()
-    await one.running.joined.wait()
-
-
-def _move_in(world: World, up: float, down: float) -> WholeResident:
-    access = Access(up_bytes_s=up * _MEGABIT, down_bytes_s=down * _MEGABIT)
-    resident = world.add(WholeResident, host=world.internet.add_host(access=access))
-    assert isinstance(resident, WholeResident)
-    return resident
 
 
 async def _share(sharer: WholeResident, parameters: Parameters, folder: Path) -> ModLink:
@@ -216,12 +190,12 @@ class _Person:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._began_at + until):
                     await self._session(self._began_at + since)
-            await _whole(self._resident.stop())
+            await whole(self._resident.stop())
 
     async def _session(self, since: float) -> None:
         if self._resident.node is None:
             await asyncio.sleep(since - self._loop.time())
-            await _whole(_join(self._resident))
+            await whole(join(self._resident))
         while not self.has_it.done():
             try:
                 await self._fetch()

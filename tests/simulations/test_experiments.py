@@ -13,6 +13,7 @@ from simulations.experiments import connect
 
 SMALL = {
     "flood": ["--nodes", "3", "--seconds", "1.2", "--rate", "300", "--kinds", "unknown_keys"],
+    "follow": ["--nodes", "4", "--followers", "3", "--minutes", "1", "--links", "1"],
     "lookup": ["--nodes", "12", "--lookups", "4", "--dead", "0", "0.2", "--stock"],
     "slow": ["--nodes", "16", "--lookups", "5", "--slow", "0.2"],
     "connect": ["--nodes", "8", "--pairs", "3"],
@@ -24,6 +25,7 @@ SMALL = {
 CONTRACT = {
     "inbound": {"calls", "lost", "p50_s", "p95_s", "attempts_max", "links_max", "why_lost"},
     "flood": {"seed", "nodes", "rate", "empty", "floods", "wall_s"},
+    "follow": {"followers", "bytes", "churn", "churn_times", "legs", "log_hash"},
     "lookup": {"seed", "nodes", "log_hash", "wall_s", "packets_per_s", "results"},
     "slow": {"seed", "nodes", "log_hash", "wall_s", "points"},
     "connect": {

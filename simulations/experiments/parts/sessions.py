@@ -1,4 +1,4 @@
-"""The sessions of getters that come and go: as IPFS's peers do, but away only shortly."""
+"""The sessions of people that come and go: as IPFS's peers do, or away only shortly."""
 
 import random
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ Session = tuple[float, float]
 
 
 class Sessions:
-    """When one getter is there. Drawn as far as is asked, and always the same by the same `rng`.
+    """When a person is there. Drawn as far as is asked, and always the same by the same `rng`.
 
-    The first is met in its middle. After each the getter is away for `away_s`, and not as long as
-    the model says, since all copies are waited for. All of them are over `times` as fast as the
-    model says.
+    The first is met in its middle. After each the person is away for `away_s`, where all copies are
+    waited for; or, without that, for as long as the model says, and perhaps at the beginning. All
+    of it is over `times` as fast as the model says.
     """
 
     def __init__(
-        self, model: ChurnModel | None, rng: random.Random, *, times: float, away_s: float
+        self, model: ChurnModel | None, rng: random.Random, *, times: float, away_s: float | None
     ) -> None:
         self._model = model
         self._rng = rng
@@ -38,12 +38,14 @@ class Sessions:
             place += 1
 
     def until(self, when: float) -> list[Session]:
-        """Those that begin until then; the last has no end, as if it went on."""
+        """Those that begin until then; one that lasts longer has no end, as if it went on."""
         found: list[Session] = []
         for session in self:
             if session[0] > when:
                 break
             found.append(session)
+        if not found:
+            return []
         since, end = found[-1]
         return [*found[:-1], (since, end if end <= when else inf)]
 
@@ -51,7 +53,15 @@ class Sessions:
         if self._model is None:
             return 0.0, inf
         up = self._model.up
-        if not self._drawn:
-            return 0.0, up.remaining_s(self._rng) / self._times
-        since = self._drawn[-1][1] + self._away_s
-        return since, since + up.draw_s(self._rng) / self._times
+        if self._drawn:
+            since = self._drawn[-1][1] + self._absence_s(self._model)
+            return since, since + up.draw_s(self._rng) / self._times
+        if self._away_s is None and self._rng.random() >= self._model.availability:
+            since = self._model.down.remaining_s(self._rng) / self._times
+            return since, since + up.draw_s(self._rng) / self._times
+        return 0.0, up.remaining_s(self._rng) / self._times
+
+    def _absence_s(self, model: ChurnModel) -> float:
+        if self._away_s is None:
+            return model.down.draw_s(self._rng) / self._times
+        return self._away_s
