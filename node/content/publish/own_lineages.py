@@ -9,7 +9,7 @@ from pathlib import Path
 
 from node.content.publish import walk
 from node.content.vault.stored_mod import Lineage
-from node.content.vault.tables.vault_tables import VaultTables
+from node.content.vault.tables.vault_tables import TableChange
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol import limits
@@ -111,17 +111,15 @@ class OwnLineages:
         await self._vault.record(lambda tables: tables.lineages.give_seed(lineage.number, seed))
         return LineageKeys(lineage.secret, seed)
 
-    async def published(
+    def published(
         self, lineage: Lineage, path: Path, version: int, head: VersionKeys
-    ) -> None:
-        """A version was made: the next one comes after it. Raises DiskError."""
+    ) -> TableChange:
+        """The change of a vault by which a version was made: the next one comes after it."""
         is_new = lineage.head != head
         previous = lineage.head if is_new else lineage.previous
-
-        def change(tables: VaultTables) -> None:
-            tables.lineages.publish(lineage.number, str(path), version, head, previous)
-
-        await self._vault.record(change)
+        return lambda tables: tables.lineages.publish(
+            lineage.number, str(path), version, head, previous
+        )
 
 
 def checked_name(name: str) -> str:

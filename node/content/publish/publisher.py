@@ -119,8 +119,8 @@ class Publisher:
                 if described.keys != lineage.head:
                     described = await self._with_patch(described, lineage, keys)
                 mod = described.stored(self._environment.wall())
-                await self._vault.add_mod(mod, described.manifest)
-                await self._lineages.published(lineage, real, mod.version, described.keys)
+                made = self._lineages.published(lineage, real, mod.version, described.keys)
+                await self._vault.add_mod(mod, described.manifest, made)
         return PublishedMod(
             mod_id=mod.mod_id,
             link=mod.link,

@@ -20,7 +20,7 @@ from node.content.vault.holdings import Held, Holding, Holdings
 from node.content.vault.index import Index
 from node.content.vault.packs import PackPlace, Packs, is_intact
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
-from node.content.vault.tables.vault_tables import VaultTables
+from node.content.vault.tables.vault_tables import TableChange, VaultTables
 from node.content.vault.upkeep.compaction import Compaction
 from node.content.vault.upkeep.parts import StoreParts
 from node.content.vault.upkeep.scrubbing import Scrubbing
@@ -106,17 +106,17 @@ class Store:
         self._put_hashed(compress(blobs, right))
         return [address for (address, _), good in zip(blobs, right, strict=True) if not good]
 
-    def _put_hashed(self, blobs: Iterable[Blob], record_too: _Record | None = None) -> int:
+    def _put_hashed(self, blobs: Iterable[Blob], *records: _Record) -> int:
         """Store blobs whose addresses this process has computed of them; return the new bytes.
 
-        What `record_too` records is in the same transaction.
+        What `records` record is in the same transaction.
         """
         new = {address: data for address, data in blobs if self._index.place(address) is None}
         size = sum(map(len, new.values()))
         if new:
             self._check_room(size)
         with writing(self._folder):
-            self._append(new, record_too)
+            self._append(new, records)
         return size
 
     def _check_room(self, size: int) -> None:
@@ -128,15 +128,15 @@ class Store:
                 "are left free"
             )
 
-    def _append(self, blobs: dict[bytes, bytes], record_too: _Record | None) -> None:
-        if not blobs and record_too is None:
+    def _append(self, blobs: dict[bytes, bytes], records: Sequence[_Record]) -> None:
+        if not blobs and not records:
             return
         places = self._packs.append(tuple(blobs.values())) if blobs else []
         try:
             with self._index.transaction():
                 self._index.record(zip(blobs, places, strict=True))
-                if record_too is not None:
-                    record_too()
+                for record in records:
+                    record()
         except sqlite3.Error:
             self._packs.take_back(places)
             raise
@@ -172,12 +172,15 @@ class Store:
 
     # Mods
 
-    def add_mod(self, mod: StoredMod, manifest: bytes, addresses: Sequence[bytes]) -> None:
+    def add_mod(
+        self, mod: StoredMod, manifest: bytes, addresses: Sequence[bytes], *changes: TableChange
+    ) -> None:
         """Record a mod and keep its manifest; its chunks may come later. Raises DiskError."""
         if sealing.address_of(manifest) != mod.mod_id:
             raise ValueError("the manifest does not hash to the mod id")
         add = partial(self._index.mods.add, mod, addresses)
-        self._put_hashed([(mod.mod_id, manifest)], add)
+        also = (partial(change, self._index.tables) for change in changes)
+        self._put_hashed([(mod.mod_id, manifest)], add, *also)
         self._holdings.forget(mod.mod_id)
 
     def remove_mod(self, mod_id: bytes) -> bool:

@@ -19,7 +19,7 @@ from node.content.vault.jobs import OWNER, VaultJobs
 from node.content.vault.peer_reads import PeerReads
 from node.content.vault.store import Blob, Recalled, Store
 from node.content.vault.stored_mod import KeptMod, LineageChunk, StoredMod
-from node.content.vault.tables.vault_tables import VaultTables
+from node.content.vault.tables.vault_tables import TableChange, VaultTables
 from protocol.content.manifests.manifest import Manifest
 from protocol.errors import DiskError
 
@@ -92,9 +92,12 @@ class Vault:
         """`get` for each of them, in one job."""
         return await self._run(self._store.get_many, addresses)
 
-    async def add_mod(self, mod: StoredMod, manifest: Manifest) -> None:
-        """Record a mod and keep its manifest; its chunks may come later. Raises DiskError."""
-        await self._run(self._store.add_mod, mod, manifest.data, manifest.addresses)
+    async def add_mod(self, mod: StoredMod, manifest: Manifest, *changes: TableChange) -> None:
+        """Record a mod and keep its manifest; its chunks may come later. Raises DiskError.
+
+        `changes` are made with that, or none of it is.
+        """
+        await self._run(self._store.add_mod, mod, manifest.data, manifest.addresses, *changes)
 
     async def remove_mod(self, mod_id: bytes) -> bool:
         """Forget a mod and what only it needed; whether it was there. Raises DiskError.

@@ -1,6 +1,7 @@
 """Versions of a mod: each follows the one before, and another folder does so only if asked to."""
 
 import os
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from node.content.publish.own_lineages import NewestVersion, OwnLineages
 from node.content.publish.publisher import PublishedMod
 from node.content.vault.stored_mod import Lineage
+from node.content.vault.tables.lineage_table import LineageTable
 from node.environment import Environment
 from protocol.content.manifests.contents import VersionKeys
-from protocol.errors import BadInput, NameTaken
+from protocol.errors import BadInput, DiskError, NameTaken
 from protocol.identity import Identity
 from tests.node.content.content_nodes import content_node, write_files
 from tests.node.content.test_content_publisher import read_mod
@@ -39,6 +41,28 @@ async def test_each_version_follows_the_one_before(tmp_path: Path) -> None:
             assert contents.previous == (None if before is None else keys_of(before))
         again = await node.publisher.publish(source)
     assert (again.mod_id, again.version, again.is_new) == (shared[3].mod_id, 4, False)
+
+
+async def test_a_version_is_made_as_a_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the vault is what the next version follows: no two have one number."""
+    source = write_files(tmp_path / "hats", {"a": b"1"})
+    async with content_node(tmp_path) as node:
+        await node.publisher.publish(source)
+        write_files(source, {"a": b"2"})
+
+        def fail(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LineageTable, "publish", fail)
+            with pytest.raises(DiskError):
+                await node.publisher.publish(source)
+        assert [mod.version for mod in await node.vault.mods()] == [1]
+        write_files(source, {"a": b"3"})
+        await node.publisher.publish(source)
+        assert [mod.version for mod in await node.vault.mods()] == [1, 2]
 
 
 async def test_a_removed_version_is_the_same_when_it_is_shared_again(tmp_path: Path) -> None:

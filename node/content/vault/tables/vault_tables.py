@@ -1,5 +1,7 @@
 """All tables of a vault but those of its bytes."""
 
+from collections.abc import Callable
+
 from node.content.vault.database import Database
 from node.content.vault.tables.cache_table import CacheTable
 from node.content.vault.tables.follow_table import FollowTable
@@ -19,3 +21,7 @@ class VaultTables:
         self.follows = FollowTable(database)
         self.targets = TargetTable(database)
         self.heard = HeardTable(database)
+
+
+TableChange = Callable[[VaultTables], None]
+"""Changes some of them, within a transaction."""
