@@ -29,6 +29,8 @@ _BLANKS = b" \t\r\n"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]{1,32})-----([A-Za-z0-9+/=\s]+)-----END")
 _CERTIFICATE_NAME = b"WebRTC"
 _CONTACTS = re.compile(rb'\s*\{"format": \d+, "contacts": \["[0-9a-f]{16}')
+_EXPORTED = re.compile(rb"modswarm-lineage:\s*(?:[a-z2-7]{32,}\s*){2}", re.IGNORECASE)
+"""As `LineageExport` spells it, in lines that mail broke or not."""
 _SETTING = b"relay_secret"
 _SECRET_SETTING = re.compile(rb"^" + _SETTING + rb"\s*=\s*[\"']", re.MULTILINE)
 
@@ -109,6 +111,10 @@ def _is_contacts(data: bytes) -> bool:
     return _CONTACTS.match(data) is not None
 
 
+def _is_exported(data: bytes) -> bool:
+    return _EXPORTED.search(data[:LOOKED_AT_BYTES]) is not None
+
+
 def _is_settings(data: bytes) -> bool:
     return (
         len(data) <= LOOKED_AT_BYTES
@@ -128,4 +134,5 @@ _FORMS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (_is_control, _CONTROL),
     (_is_contacts, "holds the contacts of a node"),
     (_is_settings, "holds a relay's secret"),
+    (_is_exported, "holds the keys of a mod that was exported"),
 )

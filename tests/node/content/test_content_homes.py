@@ -30,6 +30,7 @@ from node.disk.descent import Descent
 from node.environment import Environment
 from node.home import Home
 from protocol.addresses import Address
+from protocol.content.lineage.export import LineageExport
 from protocol.errors import UnsafePath
 from protocol.overlay.contacts import Contact
 from tests.node.content.content_nodes import lineages_of, write_files
@@ -259,6 +260,18 @@ async def test_a_secret_of_this_node_is_known_in_other_forms(tmp_path: Path, dis
     write_files(tmp_path / "mod", {"x": DISGUISES[disguise](home), "y": b"1"})
     with pytest.raises(UnsafePath, match="must stay with its node"):
         read(tmp_path / "mod", HomeGuard(home))
+
+
+def test_the_exported_keys_of_a_mod_are_not_shared(tmp_path: Path) -> None:
+    """Whose node they are of cannot be told: with them anybody publishes the next version."""
+    text = str(LineageExport("hats", bytes(32), bytes(range(32)), None))
+    lines = "\n".join(text[at : at + 72] for at in range(0, len(text), 72))
+    for written in (text, f"Keep this!\n{lines}\n", text.upper()):
+        source = write_files(tmp_path / "mod", {"notes.txt": written.encode(), "y": b"1"})
+        with pytest.raises(UnsafePath, match="the keys of a mod"):
+            read(source, HomeGuard(tmp_path / "home"))
+    told = {"notes.txt": b"modswarm-lineage: is how the keys of a mod begin, see modswarm-lineage:"}
+    assert read(write_files(tmp_path / "other", told), HomeGuard(tmp_path / "home")) == told
 
 
 async def test_what_stands_for_another_value_is_shared(tmp_path: Path) -> None:
