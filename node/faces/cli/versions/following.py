@@ -25,6 +25,12 @@ _FOLLOWED = Word("the name, the folder or the link of a mod that is followed")
 @click.command()
 @click.argument("link", required=False, type=Word("the link of a mod, or what is followed"))
 @click.option(
+    "--link-file",
+    type=PathWord("a file that holds a link", dir_okay=False),
+    metavar="FILE",
+    help="Read the link from this file.",
+)
+@click.option(
     "--to",
     type=PathWord("the folder to keep current"),
     metavar="DIR",
@@ -48,6 +54,7 @@ _FOLLOWED = Word("the name, the folder or the link of a mod that is followed")
 @options.asking
 def follow(
     link: str | None,
+    link_file: Path | None,
     to: Path | None,
     refuse_changed: bool,
     max_size: int | None,
@@ -58,7 +65,10 @@ def follow(
     home: Path,
     as_json: bool,
 ) -> None:
-    """Keep a folder current with the mod of LINK; without a link list what is followed.
+    """Keep a folder current with the mod of LINK; without a word list what is followed.
+
+    `-` reads the link from standard input, and --to alone asks for it: other users of this computer
+    can see a link on the command line, with its key.
 
     New versions come by themselves, within seconds or minutes. Files that you changed are kept
     beside the new ones. With --accept, --back or --resume LINK is what `modswarm follow` lists: a
@@ -74,12 +84,12 @@ def follow(
         verb = "agree" if accept else "back" if back else "resume"
         _change(client, chosen, verb, as_json=as_json)
         return
-    if link is None and to is None:
+    if link is None and link_file is None and to is None:
         _list(client, as_json=as_json)
         return
     if to is None:
         raise BadInput("name the folder to keep current with --to DIR")
-    text = str(_lineage_link(given.link_text(link, None)))
+    text = str(_lineage_link(given.link_text(link, link_file)))
     body: dict[str, Any] = {"link": text, "to": str(absolute_path(to))}
     body |= {"refuse_changed": True} if refuse_changed else {}
     body |= {} if max_size is None else {"max_bytes": max_size}
@@ -170,7 +180,8 @@ def _change(client: ControlClient, chosen: dict[str, Any], verb: str, *, as_json
     path, name = f"/v1/follows/{chosen['lineage']}/{verb}", output.printable(chosen["name"])
     if verb != "back":
         told = client.post(path, {})
-        said = "The newest version of {} comes." if verb == "agree" else "{} is followed again."
+        version = f"Version {chosen['waiting_version']} of {{}} comes."
+        said = version if verb == "agree" else "{} is followed again."
     else:
         with bars.bar(quiet=as_json) as bar:
             told = bars.follow(client.stream(path, {}), bar)
@@ -199,14 +210,22 @@ def unfollow(mod: str, home: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("link", type=Word("the link of a mod through all its versions"))
+@click.argument("link", required=False, type=Word("the link of a mod through all its versions"))
+@click.option(
+    "--link-file",
+    type=PathWord("a file that holds a link", dir_okay=False),
+    metavar="FILE",
+    help="Read the link from this file.",
+)
 @options.asking
-def versions(link: str, home: Path, as_json: bool) -> None:
-    """List the newest versions of the mod of LINK.
+def versions(link: str | None, link_file: Path | None, home: Path, as_json: bool) -> None:
+    """List the newest versions of the mod of LINK; `-` reads it from standard input.
 
-    `modswarm get LINK@3` fetches version 3.
+    Without it you are asked: other users of this computer can see it on the command line, with its
+    key. `modswarm get LINK@3` fetches version 3.
     """
-    client, text = ControlClient(home), str(_lineage_link(link))
+    text = str(_lineage_link(given.link_text(link, link_file)))
+    client = ControlClient(home)
     with bars.bar(quiet=as_json) as bar:
         told = bars.follow(client.stream("/v1/versions", {"link": text}), bar)
     if as_json:
